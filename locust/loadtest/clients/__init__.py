@@ -1,0 +1,1 @@
+"""HTTP and RedisJSON clients under Locust's User API."""

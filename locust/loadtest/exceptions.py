@@ -1,0 +1,44 @@
+"""The error tree and the exit codes.
+
+    LoadtestError                    1  the run could not be made
+    ├── UsageError                   2  wrong usage: a setting, an option or a file that a person wrote
+    ├── StackError                   1  a part of the stack did not start or went away
+    └── RecordError                  1  a run's record cannot be read, merged or written
+
+An error's text is one paragraph: what was wrong, the value, what is allowed, the next step. The command line
+prints it without a traceback. Errors of requests to the system under test are no exceptions of this tree; they
+are measurements, counted by class.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a process of this product says when it ends."""
+
+    PASSED = 0
+    NOT_MADE = 1
+    USAGE = 2
+    THRESHOLD_FAILED = 3
+    NO_DATA = 4
+    NOT_TRUSTWORTHY = 5
+
+
+class LoadtestError(Exception):
+    """The run could not be made."""
+
+    exit_code = ExitCode.NOT_MADE
+
+
+class UsageError(LoadtestError):
+    """A setting, an option or a file that a person wrote is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class StackError(LoadtestError):
+    """A part of the stack did not start or went away."""
+
+
+class RecordError(LoadtestError):
+    """A run's record cannot be read, merged or written."""

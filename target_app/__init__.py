@@ -1,0 +1,1 @@
+"""The sample system under test: a Flask application over RedisJSON."""
