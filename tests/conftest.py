@@ -1,0 +1,5 @@
+"""What every test shares."""
+
+import gevent.monkey
+
+gevent.monkey.patch_all()
