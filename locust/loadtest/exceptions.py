@@ -10,6 +10,7 @@ prints it without a traceback. Errors of requests to the system under test are n
 are measurements, counted by class.
 """
 
+import difflib
 from enum import IntEnum
 
 
@@ -22,6 +23,7 @@ class ExitCode(IntEnum):
     THRESHOLD_FAILED = 3
     NO_DATA = 4
     NOT_TRUSTWORTHY = 5
+    INTERRUPTED = 130
 
 
 class LoadtestError(Exception):
@@ -42,3 +44,10 @@ class StackError(LoadtestError):
 
 class RecordError(LoadtestError):
     """A run's record cannot be read, merged or written."""
+
+
+def unknown_name(what: str, value: str, known: list[str]) -> str:
+    """Return the sentence for a name that is not among the known ones, with the nearest of them."""
+    nearest = difflib.get_close_matches(value, known, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"take one of them, such as {known[0]}."
+    return f"{what}={value} is not known. Allowed: {', '.join(known)}. Next: {hint}"

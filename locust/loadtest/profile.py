@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadtest.config import CONF_DIR, Config, Seconds, SpawnRate, Users, allowed
-from loadtest.exceptions import UsageError
+from loadtest.exceptions import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,13 +71,6 @@ def read_profiles(file: Path = PROFILES_FILE) -> dict[str, LoadProfile]:
     if problems:
         raise UsageError("\n".join(problems))
     return profiles
-
-
-def unknown_name(what: str, value: str, known: list[str]) -> str:
-    """Return the sentence for a name that is not among the known ones, with the nearest of them."""
-    nearest = difflib.get_close_matches(value, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"take one of them, such as {known[0]}."
-    return f"{what}={value} is not known. Allowed: {', '.join(known)}. Next: {hint}"
 
 
 def _explain(name: str, error: Any, file: Path) -> str:

@@ -1,0 +1,63 @@
+# `make help` lists the targets. NAME=value on the command line sets what a run does:
+#   make loadtest SCENARIO=documents PROFILE=stress WORKERS=2 USERS=200 RUN_TIME=20s HOST=https://…
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+RUN := .venv/bin
+SETTINGS := SCENARIO PROFILE WORKERS USERS SPAWN_RATE RUN_TIME HOST CLIENT UI WEB_PORT EXPORTER_PORT TARGET_PORT RUNS_DIR RUN_ID
+# HOST is taken from the command line only: some shells put the machine's own name into the environment's HOST.
+FROM_ENVIRONMENT := $(filter-out HOST,$(SETTINGS))
+define pass
+ifneq ($(filter command%,$(origin $(1)))$(and $(filter $(1),$(FROM_ENVIRONMENT)),$(filter environment%,$(origin $(1)))),)
+export LOADTEST_$(1) := $(value $(1))
+endif
+endef
+$(foreach setting,$(SETTINGS),$(eval $(call pass,$(setting))))
+
+.PHONY: help setup setup-dev loadtest test test-stack up down lint bench dashboards clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+setup: ## make the environment (.venv) from the lock file
+	@local_conf/setup.sh
+
+setup-dev:
+	@local_conf/setup.sh requirements-dev.lock
+
+loadtest: setup ## run a load test on this machine, without Docker
+	@exec $(RUN)/loadtest run
+
+test: lint ## lint, types, and all tests; the stack test too where a Docker engine answers
+	@exec $(RUN)/python -m pytest
+
+test-stack: setup-dev ## only the tests of the Compose stack
+	@exec $(RUN)/python -m pytest tests/stack
+
+lint: setup-dev ## style and types
+	@$(RUN)/ruff check
+	@$(RUN)/ruff format --check
+	@$(RUN)/mypy
+
+up: docker-ready ## start the Compose stack with generated passwords and logins
+	@local_conf/make_secrets.sh
+	@exec docker compose -f docker-compose.yml -f docker/secrets.yml up --build
+
+down: docker-ready ## stop the Compose stack
+	@exec docker compose down --remove-orphans
+
+bench: setup-dev ## measure speed against peers, side by side
+	@for bench in recorder master engine; do $(RUN)/python -m bench.$$bench || exit; done
+
+dashboards: setup-dev ## write grafana/dashboards/*.json from their Python source
+	@exec $(RUN)/python grafana/generate.py
+
+clean: ## remove environment, caches and builds; results in runs/ stay
+	@rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: docker-ready
+docker-ready:
+	@docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 || { \
+	  echo "error: no Docker engine answers ('docker info' failed, or Compose is missing). Allowed: Docker with" \
+	  "Compose v2. Next: install or start Docker, or use 'make loadtest', which needs none." >&2; exit 1; }

@@ -1,0 +1,256 @@
+"""LocalStack: Redis, the sample target, a Locust master and its workers as processes of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from loadtest.config import CONF_DIR, Config, default_workers
+from loadtest.exceptions import ExitCode, StackError, UsageError
+from loadtest.local import redis_server
+from loadtest.local.process import ManagedProcess, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+LOCUSTFILE = Path("locust") / "locustfile.py"
+_TARGET_TIMEOUT_S = 30.0
+_MASTER_TIMEOUT_S = 30.0
+_WORKERS_TIMEOUT_S = 60.0
+_DRAIN_S = 30.0  # what a master may take, after SIGTERM, to stop its users and to write the report
+_POLL_S = 0.2
+_LISTENER = "127.0.0.1"
+
+
+class LocalStack:
+    """The whole stack, started in order on entering and ended in reverse on leaving.
+
+    Args:
+        config: the settings; `host` set means that no sample target is started.
+        run_dir: the run's folder; logs go to `logs/` in it.
+        say: told (part, what it is) as each part becomes ready.
+
+    Raises:
+        StackError: on entering, when a part does not become ready.
+        UsageError: on entering, when a port is in use or the host does not answer.
+    """
+
+    def __init__(self, config: Config, run_dir: Path, say: Callable[[str, str], None]) -> None:
+        self._config = config
+        self._say = say
+        self._logs = run_dir / "logs"
+        self._parts = contextlib.ExitStack()
+        self._watched: list[ManagedProcess] = []
+        self._master: ManagedProcess | None = None
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as parts:
+            check_ports_free(self._config)
+            self._logs.mkdir(parents=True, exist_ok=True)
+            redis_url = self._start_redis(parts)
+            host = self._start_target(parts, redis_url)
+            self._start_swarm(parts, host, redis_url)
+            self._parts = parts.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._parts.__exit__(kind, error, trace)
+
+    def wait(self) -> int:
+        """Wait until the master has ended, and return its exit code.
+
+        Raises:
+            StackError: when a part that must not end did; the master is then stopped first, so that it reports.
+        """
+        master = self._running_master()
+        while (code := master.exit_code) is None:
+            for part in list(self._watched):
+                if part.exit_code is not None:
+                    self._watched.remove(part)
+                    self._on_loss(part)
+            time.sleep(_POLL_S)
+        if code not in tuple(ExitCode):
+            raise StackError(
+                f"the master ended with exit code {code}: {master.last_words()} Its whole log: {master.log}. "
+                "Next: correct what it says and run again."
+            )
+        return code
+
+    def drain(self) -> int:
+        """Ask the master to stop its users and to report; return its exit code."""
+        master = self._running_master()
+        master.terminate()
+        deadline = time.monotonic() + _DRAIN_S
+        while master.exit_code is None and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return ExitCode.NOT_MADE if master.exit_code is None else master.exit_code
+
+    def _running_master(self) -> ManagedProcess:
+        if self._master is None:
+            raise StackError("the stack is not running. Next: enter it first.")
+        return self._master
+
+    def _on_loss(self, part: ManagedProcess) -> None:
+        if part.name.startswith("worker"):
+            if part.exit_code != 0:  # 0: the master asked it to quit
+                self._say("worker lost", f"{part.name} ended with exit code {part.exit_code}; its log: {part.log}")
+            return
+        self.drain()
+        raise StackError(
+            f"{part.name} ended during the run with exit code {part.exit_code}: {part.last_words()} "
+            f"Its whole log: {part.log}. Next: correct the cause and run again; the report shows the time until then."
+        )
+
+    def _start_redis(self, parts: contextlib.ExitStack) -> str:
+        if self._config.redis_url:
+            redis_server.check_given(self._config.redis_url)
+            self._say("redis", "the one that REDIS_URL names")
+            return self._config.redis_url
+        running = redis_server.running(self._logs / "redis.log", lambda text: self._say("redis", text))
+        return parts.enter_context(running)
+
+    def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str:
+        if self._config.host:
+            check_host_answers(self._config.host)
+            self._say("target", self._config.host)
+            return self._config.host
+        port = self._config.target_port or free_port()
+        host = f"http://{_LISTENER}:{port}"
+        target = ManagedProcess(
+            "target_app",
+            [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf", "target_app:create_app()"],
+            self._logs / "target_app.log",
+            {"TARGET_APP_BIND": f"{_LISTENER}:{port}", "REDIS_URL": redis_url},
+        )
+        parts.callback(target.stop)
+        took_s = target.wait_until(lambda: _status(f"{host}/healthz/ready") == http.client.OK, _TARGET_TIMEOUT_S)
+        self._watched.append(target)
+        self._say("target", f"the sample target under Gunicorn, {host} ({took_s:.1f} s)")
+        return host
+
+    def _start_swarm(self, parts: contextlib.ExitStack, host: str, redis_url: str) -> None:
+        link_port, exporter_port = free_port(), self._config.exporter_port or free_port()
+        web_port = self._config.web_port or free_port()
+        workers = self._config.workers or default_workers()
+        settings = {"host": host, "redis_url": redis_url, "exporter_port": exporter_port, "workers": workers}
+        environment = self._config.model_copy(update=settings).environment()
+        mode = ["--web-host", _LISTENER, "--web-port", str(web_port)] if self._config.ui else ["--headless"]
+        link = ["--master-bind-host", _LISTENER, "--master-bind-port", str(link_port)]
+        waiting = ["--expect-workers", str(workers), "--expect-workers-max-wait", f"{_WORKERS_TIMEOUT_S:.0f}"]
+        master = ManagedProcess(
+            "master",
+            [*_locust(), "--master", *link, *waiting, *mode],
+            self._logs / "master.log",
+            environment,
+            stdout=sys.stdout,
+        )
+        self._master = master
+        parts.callback(master.stop)
+        exporter = f"http://{_LISTENER}:{exporter_port}"
+        took_s = master.wait_until(lambda: _status(f"{exporter}/healthz") == http.client.OK, _MASTER_TIMEOUT_S)
+        self._say("master", f"metrics on {exporter}/metrics ({took_s:.1f} s)")
+        self._start_workers(parts, workers, link_port, environment)
+        connected_s = master.wait_until(lambda: self._connected(exporter) >= workers, _WORKERS_TIMEOUT_S)
+        self._say("workers", f"{workers} connected ({connected_s:.1f} s)")
+        if self._config.ui:
+            self._say("web UI", f"http://{_LISTENER}:{web_port} until Ctrl-C")
+
+    def _start_workers(
+        self, parts: contextlib.ExitStack, count: int, link_port: int, environment: dict[str, str]
+    ) -> None:
+        link = ["--worker", "--master-host", _LISTENER, "--master-port", str(link_port)]
+        for number in range(1, count + 1):
+            worker = ManagedProcess(
+                f"worker {number}", [*_locust(), *link], self._logs / f"worker_{number}.log", environment
+            )
+            parts.callback(worker.stop)
+            self._watched.append(worker)
+
+    def _connected(self, exporter: str) -> int:
+        """Return how many workers the master counts, failing at once when one has ended."""
+        for part in self._watched:
+            if part.exit_code is not None:
+                part.wait_until(lambda: False, 0)
+        return connected_workers(exporter)
+
+
+def connected_workers(exporter: str) -> int:
+    """Return how many workers are connected to the master with that exporter."""
+    try:
+        with urllib.request.urlopen(f"{exporter}/metrics", timeout=5) as answer:  # noqa: S310 - http, ours
+            text = answer.read().decode()
+    except OSError:
+        return 0
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    states = families["loadtest_workers"].samples if "loadtest_workers" in families else []
+    return int(sum(sample.value for sample in states if sample.labels["state"] != "missing"))
+
+
+def check_ports_free(config: Config) -> None:
+    """Check the ports that a run listens on.
+
+    Raises:
+        UsageError: naming every port in use and the setting that moves it.
+    """
+    wanted = {"EXPORTER_PORT": config.exporter_port}
+    if not config.host:
+        wanted["TARGET_PORT"] = config.target_port
+    if config.ui:
+        wanted["WEB_PORT"] = config.web_port
+    problems = []
+    for name, port in wanted.items():
+        try:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((_LISTENER, port))
+        except OSError as error:
+            problems.append(
+                f"{name}={port} cannot be listened on at {_LISTENER} ({error.strerror}). Allowed: a free port. "
+                f"Next: end what uses it, or set {name} to another, or to 0 for any free one."
+            )
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def check_host_answers(host: str) -> None:
+    """Check that something accepts connections at the base URL.
+
+    Raises:
+        UsageError: when nothing does.
+    """
+    url = urlsplit(host)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        socket.create_connection((url.hostname, port), timeout=5).close()
+    except OSError as error:
+        raise UsageError(
+            f"HOST={host} does not accept connections ({error.strerror or error}). Allowed: the base URL of a "
+            "running service. Next: start it, correct the address, or leave HOST out to test the sample target."
+        ) from error
+
+
+def _locust() -> list[str]:
+    return [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--config", str(CONF_DIR / "locust.conf")]
+
+
+def _status(url: str) -> int | None:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - http, ours
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
