@@ -1,0 +1,282 @@
+"""Connections to a server under gevent, without gevent's layer in the hot path.
+
+A ``Wire`` is a connected, non-blocking stream: TCP, TLS or a Unix socket. Its ``send`` and ``recv_into`` are the
+methods of the C object underneath, so that one request costs two system calls and no Python in between. Whoever
+owns a wire keeps one io watcher armed on it for as long as it is open, and switches to the waiting greenlet itself
+when an answer is complete.
+
+A ``Sweeper`` ends what waits for too long: one timer per process looks at all waiting connections 20 times a
+second, instead of one timer per request. A timeout is therefore up to ``SWEEP_INTERVAL_S`` late, never early.
+"""
+
+import _socket
+import contextlib
+import os
+import ssl
+import weakref
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import gevent
+import gevent.socket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Buffer
+
+SWEEP_INTERVAL_S = 0.05
+READABLE = 1  # the event mask of libev for an io watcher that waits for input
+
+
+class TransportError(OSError):
+    """A connection could not be opened.
+
+    Attributes:
+        error_class: ``dns``, ``connect``, ``timeout_connect`` or ``tls``.
+    """
+
+    def __init__(self, error_class: str, message: str) -> None:
+        """Keep the class beside the text."""
+        super().__init__(message)
+        self.error_class = error_class
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server listens.
+
+    Attributes:
+        host: Name or address; an IPv6 address without brackets. Empty for a Unix socket.
+        port: 1 to 65535; 0 for a Unix socket.
+        path: File name of a Unix socket, else empty.
+        tls: Context for TLS, made once and shared by all connections, or None for plain text.
+        server_hostname: The name that the certificate must bear; by default the host.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    tls: ssl.SSLContext | None = None
+    server_hostname: str | None = None
+
+    def __str__(self) -> str:
+        """The place as people write it in messages."""
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Wire:
+    """A connected, non-blocking stream.
+
+    Attributes:
+        send: ``send(data) -> int``, the bytes taken. Raises BlockingIOError when the kernel takes none now.
+        recv_into: ``recv_into(buffer) -> int``, 0 at the end of the stream. Raises BlockingIOError when there
+            is nothing to read now.
+        pending: Tells whether decrypted bytes wait in the TLS layer, which no io watcher can see; None for a
+            stream without TLS.
+        fileno: The file descriptor, for a watcher.
+        session: The TLS session for a later resumption, or None.
+    """
+
+    __slots__ = ("_socket", "fileno", "pending", "recv_into", "send")
+
+    def __init__(self, connected: gevent.socket.socket) -> None:
+        """Take over a connected gevent socket."""
+        self._socket: _socket.socket | ssl.SSLSocket
+        self.send: Callable[[Buffer], int]
+        self.recv_into: Callable[[Buffer], int]
+        self.pending: Callable[[], int] | None
+        if isinstance(connected, ssl.SSLSocket):
+            self._take_tls(connected)
+        else:
+            self._take_plain(connected)
+        self.fileno = self._socket.fileno()
+
+    def _take_plain(self, connected: gevent.socket.socket) -> None:
+        """Keep the descriptor and leave gevent's wrapper, which weighs more than 1 kB, behind."""
+        raw = _socket.socket(fileno=connected.detach())
+        raw.setblocking(False)
+        self._socket, self.send, self.recv_into, self.pending = raw, raw.send, raw.recv_into, None
+
+    def _take_tls(self, connected: ssl.SSLSocket) -> None:
+        """Use the TLS object beneath the socket, whose errors say "would block" in words of their own."""
+        self._socket = connected
+        connected.setblocking(False)
+        tls = connected._sslobj  # type: ignore[attr-defined]
+        read, write = tls.read, tls.write
+
+        def send(data: "Buffer") -> int:
+            try:
+                return int(write(data))
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise BlockingIOError from None
+
+        def recv_into(buffer: "Buffer") -> int:
+            try:
+                return int(read(len(memoryview(buffer)), buffer))
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise BlockingIOError from None
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return 0
+
+        self.send, self.recv_into, self.pending = send, recv_into, tls.pending
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """The TLS session, which a later connection may resume."""
+        return self._socket.session if isinstance(self._socket, ssl.SSLSocket) else None
+
+    def send_all(self, data: "Buffer", sent_bytes: int = 0, timeout_s: float | None = None) -> None:
+        """Send what ``send`` has left, waiting while the kernel's buffer is full.
+
+        Args:
+            data: The whole message.
+            sent_bytes: How many of its bytes are sent already.
+            timeout_s: How long the kernel's buffer may stay full, in seconds; None for ever.
+
+        Raises:
+            TimeoutError: The server has read nothing for that long.
+            OSError: The connection broke.
+        """
+        rest = memoryview(data)[sent_bytes:]
+        while rest:
+            try:
+                rest = rest[self.send(rest) :]
+            except BlockingIOError:
+                gevent.socket.wait_write(self.fileno, timeout_s, TimeoutError("the server reads nothing"))
+
+    def close(self) -> None:
+        """Close the descriptor; stop every watcher on it first."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+
+def open_wire(endpoint: Endpoint, timeout_s: float | None, session: ssl.SSLSession | None = None) -> Wire:
+    """Connect, and shake hands if TLS is asked for.
+
+    Args:
+        endpoint: Where to.
+        timeout_s: For name resolution, connecting and handshake together; None for ever.
+        session: A TLS session to resume.
+
+    Raises:
+        TransportError: With the class of what went wrong.
+    """
+    expiry = gevent.Timeout(timeout_s)
+    try:
+        with expiry:
+            connected = _connect(endpoint)
+            if endpoint.tls is None:
+                return Wire(connected)
+            return Wire(_secure(connected, endpoint, endpoint.tls, session))
+    except gevent.Timeout as timeout:
+        if timeout is not expiry:
+            raise  # somebody else's, around the whole request
+        message = f"no connection to {endpoint} within {timeout_s:g} s"
+        raise TransportError("timeout_connect", message) from None
+    except gevent.socket.gaierror as error:
+        raise TransportError("dns", f"cannot resolve {endpoint.host!r}: {error.strerror}") from error
+    except (ssl.SSLError, ssl.CertificateError) as error:
+        raise TransportError("tls", f"TLS with {endpoint} failed: {error}") from error
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise TransportError("connect", f"cannot connect to {endpoint}: {reason}") from error
+
+
+def _connect(endpoint: Endpoint) -> gevent.socket.socket:
+    """Connect a gevent socket; try each of a name's addresses in turn."""
+    if endpoint.path:
+        return _connect_address(_socket.AF_UNIX, endpoint.path)
+    refusal: OSError | None = None
+    for family, _, _, _, address in gevent.socket.getaddrinfo(endpoint.host, endpoint.port, 0, _socket.SOCK_STREAM):
+        try:
+            connected = _connect_address(family, address)
+        except OSError as error:
+            refusal = error
+        else:
+            connected.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            return connected
+    raise refusal or OSError(f"{endpoint.host!r} has no address")
+
+
+def _connect_address(family: int, address: "str | tuple[Any, ...]") -> gevent.socket.socket:
+    """Connect to one address; leave nothing open if that fails or is given up."""
+    connecting = gevent.socket.socket(family, _socket.SOCK_STREAM)
+    try:
+        connecting.connect(address)
+    except BaseException:
+        connecting.close()
+        raise
+    return connecting
+
+
+def _secure(
+    connected: gevent.socket.socket, endpoint: Endpoint, context: ssl.SSLContext, session: ssl.SSLSession | None
+) -> ssl.SSLSocket:
+    """Shake hands; leave nothing open if that fails or is given up."""
+    name = endpoint.server_hostname or endpoint.host or None
+    securing: gevent.socket.socket | ssl.SSLSocket = connected
+    try:
+        secured = securing = context.wrap_socket(
+            connected, server_hostname=name, session=session, do_handshake_on_connect=False
+        )
+        secured.do_handshake()
+    except BaseException:
+        securing.close()
+        raise
+    return secured
+
+
+class Waiting(Protocol):
+    """A connection that a sweeper watches.
+
+    Attributes:
+        deadline_s: When its patience ends, in seconds of ``time.perf_counter``; infinite while nobody waits.
+    """
+
+    deadline_s: float
+
+    def expire(self) -> None:
+        """End the wait; called in the hub, so it must switch or throw and not block."""
+
+
+class Sweeper:
+    """Ends what waits for too long, for all connections of one gevent hub."""
+
+    _of_hub: ClassVar["weakref.WeakKeyDictionary[gevent.hub.Hub, Sweeper]"] = weakref.WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        """Make a sweeper of the current hub; use ``current()`` to share it."""
+        self._connections: set[Waiting] = set()
+        self._timer = gevent.get_hub().loop.timer(SWEEP_INTERVAL_S, SWEEP_INTERVAL_S, ref=False)
+
+    @classmethod
+    def current(cls) -> "Sweeper":
+        """The sweeper of this thread's hub."""
+        hub = gevent.get_hub()
+        sweeper = cls._of_hub.get(hub)
+        if sweeper is None:
+            sweeper = cls._of_hub[hub] = cls()
+        return sweeper
+
+    def add(self, connection: Waiting) -> None:
+        """Watch a connection from now on, whether somebody waits on it or not."""
+        if not self._connections:
+            self._timer.start(self._sweep)
+        self._connections.add(connection)
+
+    def discard(self, connection: Waiting) -> None:
+        """Stop watching a connection."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._timer.stop()
+
+    def _sweep(self) -> None:
+        """Expire every connection whose deadline has passed."""
+        now_s = perf_counter()
+        for connection in [each for each in self._connections if each.deadline_s < now_s]:
+            if connection.deadline_s < now_s:  # a greenlet that ran meanwhile may have ended this wait
+                connection.expire()
