@@ -42,7 +42,7 @@ lint: setup-dev ## style and types
 
 up: docker-ready ## start the Compose stack with generated passwords and logins
 	@local_conf/make_secrets.sh
-	@exec docker compose -f docker-compose.yml -f docker/secrets.yml up --build
+	@exec docker compose -f docker-compose.yml -f docker/docker-compose.secrets.yml up --build
 
 down: docker-ready ## stop the Compose stack
 	@exec docker compose down --remove-orphans
