@@ -1,0 +1,23 @@
+# Locust master and workers: one image, the command in docker-compose.yml makes the difference.
+# Up to the marked line this file and target_app.Dockerfile are the same, so that the engine builds and stores
+# those layers once.
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
+FROM ${PYTHON_IMAGE}
+WORKDIR /app
+# An environment of its own: the base image may bring packages that pip cannot replace.
+COPY requirements.lock ./
+RUN python -m venv --without-pip /opt/venv \
+ && python -m pip --python /opt/venv install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
+    --only-binary=:all: --require-hashes -r requirements.lock
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
+RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin app
+COPY docker/healthcheck.py ./
+# ---- the same up to here ----
+# The volume of the results takes its owner from this folder.
+RUN install -d -o app -g app /app/runs
+COPY locust ./locust
+COPY local_conf ./local_conf
+ENV PYTHONPATH=/app/locust
+USER 10001:10001
+EXPOSE 8089 5557 9646
+CMD ["locust", "-f", "locust/locustfile.py", "--master"]

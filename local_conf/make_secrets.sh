@@ -1,0 +1,19 @@
+#!/bin/sh
+# Makes the passwords of `make up` in secrets/, once; what is there already stays. Delete a file to renew it.
+# The folder is its owner's alone; the files in it are readable by all, because Compose mounts them as they are
+# and the program in the container runs as another user.
+set -eu
+cd "$(dirname "$0")/.."
+umask 077
+mkdir -p secrets
+chmod 700 secrets
+for name in grafana_admin_password grafana_secret_key; do
+  file=secrets/$name
+  if [ -s "$file" ]; then continue; fi
+  # 32 letters and digits of 62 are 190 bits.
+  LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | head -c 32 >"$file.new"
+  chmod 444 "$file.new"
+  mv -f "$file.new" "$file"
+  echo "made $file"
+done
+echo "Grafana: http://127.0.0.1:${GRAFANA_PORT:-3000}  user admin, password in secrets/grafana_admin_password"
