@@ -1,0 +1,401 @@
+"""From a finished request to a counted sample.
+
+The hot path appends one number to a buffer: no histogram, no dictionary, no event. A greenlet folds the buffers into
+sparse histograms with numpy, at most `FOLD_SLICE` samples between two turns of the event loop, so folding never
+stalls the users. Once a second the swarm takes the counts out as `Measurements`.
+
+Three times are kept apart: response time (end - intended start), service time (end - send), and schedule lag
+(send - intended start) for the requests that have an intended start of their own. A send before the intended start is
+not late: its lag is 0 and its response time is its service time.
+
+Memory is bounded: at most `MAX_SERIES` names, beyond which a name counts as ``other``; at most `MAX_MESSAGES` distinct
+error messages between two takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import time
+from array import array
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import gevent
+import numpy as np
+from locust.event import EventHook
+
+from loadtest.measurements import ErrorCount, Measurements, SeriesKey
+from loadtest.tally import SparseHistograms, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+_log = logging.getLogger(__name__)
+
+FOLD_SLICE: Final = 8_192
+"""Samples that are folded at most between two turns of the event loop: about half a millisecond."""
+MAX_SERIES: Final = 2_000
+"""Series (scenario, method, name) that are kept apart; further names count as ``other``."""
+MAX_OTHER_SERIES: Final = 200
+"""Combinations of scenario and method that get an ``other`` of their own."""
+MAX_MESSAGES: Final = 200
+"""Distinct error messages that are kept apart between two takes."""
+MAX_MESSAGE_CHARS: Final = 300
+OTHER: Final = "other"
+FURTHER_MESSAGES: Final = "(further messages)"
+
+ERROR_CLASSES: Final = frozenset(
+    {
+        "timeout_connect", "timeout_read", "timeout_total", "connect", "reset", "closed", "protocol", "too_large",
+        "tls", "dns", "redirect", "status_4xx", "status_5xx", "status_other", "assertion", "exception", "redis_error",
+        "redis_oom", "redis_loading", "redis_moved", "redis_auth", "redis_noscript", "redis_wrongtype", OTHER,
+    }
+)  # fmt: skip
+"""The only values of the label ``class``; any other counts as ``other``."""
+
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
+_ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its recorder
+
+
+class Series:
+    """The samples of one (scenario, method, name).
+
+    ``success(intended_s, sent_s, end_s, response_bytes)`` counts a request that succeeded. The three times are
+    `time.perf_counter` seconds; for a request without an intended start of its own pass the same object for
+    ``intended_s`` and ``sent_s``. It is a closure over the buffers: this is the hot path.
+    """
+
+    __slots__ = ("errors", "failures", "key", "late", "response_bytes", "row", "scenario_row", "success", "times")
+
+    success: Callable[[float, float, float, int], None]
+    response_bytes: Callable[[], int]
+    """Takes the number of bytes that came since it was last called."""
+
+    def __init__(self, key: SeriesKey, row: int, scenario_row: int, errors: _Errors) -> None:
+        """Made by `Recorder.series` only."""
+        self.key = key
+        self.row = row
+        self.scenario_row = scenario_row
+        self.errors = errors
+        self.failures = 0
+        self.times = times = array("d")  # service times of requests sent at their intended start
+        self.late = late = array("d")  # lag and service time in turns
+        add_time, add_late = times.append, late.append
+        total_bytes = 0
+
+        def success(intended_s: float, sent_s: float, end_s: float, response_bytes: int) -> None:
+            nonlocal total_bytes
+            total_bytes += response_bytes
+            if intended_s is sent_s:
+                add_time(end_s - sent_s)
+            else:
+                add_late(sent_s - intended_s)
+                add_late(end_s - sent_s)
+
+        def take_bytes() -> int:
+            nonlocal total_bytes
+            taken, total_bytes = total_bytes, 0
+            return taken
+
+        self.success = success
+        self.response_bytes = take_bytes
+
+    def failure(  # noqa: PLR0917 - a failed sample has that many parts
+        self, intended_s: float, sent_s: float, end_s: float, response_bytes: int, error_class: str, message: str
+    ) -> None:
+        """Count a request that failed; its times count like any other's.
+
+        Args:
+            intended_s: as for ``success``.
+            sent_s: as for ``success``.
+            end_s: as for ``success``.
+            response_bytes: as for ``success``.
+            error_class: one of `ERROR_CLASSES`; any other counts as ``other``.
+            message: for people; cut at 300 characters, addresses of objects are left out.
+        """
+        self.success(intended_s, sent_s, end_s, response_bytes)
+        self.failures += 1
+        self.errors.add(self.row, error_class, message)
+
+
+class _Errors:
+    """Errors by series, class and message since the last take, bounded."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[int, str, str], int] = {}
+
+    def add(self, row: int, error_class: str, message: str) -> None:
+        if error_class not in ERROR_CLASSES:
+            error_class = OTHER
+        key = (row, error_class, _ADDRESS.sub("0x…", message[:MAX_MESSAGE_CHARS]))
+        if key not in self.counts and len(self.counts) >= MAX_MESSAGES:
+            key = (row, error_class, FURTHER_MESSAGES)
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+
+class _Buffers(NamedTuple):
+    """A slice of several series' buffers, joined."""
+
+    rows: list[int]
+    lengths: list[int]
+    parts: list[array[float]]
+
+    def values(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.frombuffer(b"".join(self.parts), np.float64)
+
+
+class Recorder:
+    """The samples of one process, until they are taken."""
+
+    def __init__(self) -> None:
+        """Make an empty recorder; use `Recorder.of` for the one of a Locust Environment."""
+        self.observers: list[Callable[..., None]] = []
+        """The listeners of Locust's ``events.request`` that are not this product's: a live list."""
+        self._cache: dict[tuple[str, str, str], Series] = {}
+        self._series: list[Series] = []
+        self._scenarios: dict[str, int] = {}
+        self._errors = _Errors()
+        self._dropped: dict[str, int] = {}
+        self._same = Tally()  # response time = service time
+        self._late_response = Tally()
+        self._late_service = Tally()
+        self._lag = Tally()
+        self._requests = np.zeros(16, np.int64)
+        self._was_late = False
+
+    @classmethod
+    def of(cls, environment: Environment) -> Recorder:
+        """The recorder of this Locust Environment, made and put in the place of Locust's own listener on first use.
+
+        From then on Locust's statistics are not fed by ``events.request`` any more: the swarm feeds them.
+        """
+        recorder: Recorder | None = getattr(environment, _ATTRIBUTE, None)
+        if recorder is None:
+            recorder = cls()
+            setattr(environment, _ATTRIBUTE, recorder)
+            hook = _RequestHook(environment.events.request, recorder, environment)
+            environment.events.request = hook
+            recorder.observers = hook._handlers
+        return recorder
+
+    def series(self, scenario: str, method: str, name: str) -> Series:
+        """The series of these labels: look it up once and keep it, or call this each time; both are quick.
+
+        Beyond `MAX_SERIES` series a new name counts as ``other`` of its scenario and method.
+        """
+        try:
+            return self._cache[scenario, method, name]
+        except KeyError:
+            return self._new_series(SeriesKey(scenario, method, name))
+
+    def _new_series(self, key: SeriesKey) -> Series:
+        if len(self._series) >= MAX_SERIES:
+            key = key._replace(name=OTHER)
+            if key not in self._cache and len(self._series) >= MAX_SERIES + MAX_OTHER_SERIES:
+                key = SeriesKey(OTHER, OTHER, OTHER)
+            if key in self._cache:
+                return self._cache[key]
+        row = len(self._series)
+        series = Series(key, row, self._scenario_row(key.scenario), self._errors)
+        self._series.append(series)
+        if row >= len(self._requests):
+            self._requests = np.concatenate((self._requests, np.zeros_like(self._requests)))
+        self._cache[key] = series
+        return series
+
+    def _scenario_row(self, scenario: str) -> int:
+        return self._scenarios.setdefault(scenario, len(self._scenarios))
+
+    def drop_iterations(self, scenario: str, count: int = 1) -> None:
+        """Count iterations that the load profile asked for and that were never begun."""
+        self._scenario_row(scenario)
+        self._dropped[scenario] = self._dropped.get(scenario, 0) + count
+
+    def on_request(  # noqa: PLR0917 - Locust's arguments
+        self,
+        request_type: str,
+        name: str,
+        response_time: float | None,
+        response_length: int | None,
+        exception: BaseException | str | None = None,
+        user: Any = None,
+        **_: Any,
+    ) -> None:
+        """Count a request of a stock Locust user: what ``events.request`` is fired with.
+
+        Locust says the duration in milliseconds; the end is now. Without a duration (Locust allows None) the request
+        counts, and its duration counts as refused.
+        """
+        end_s = time.perf_counter()
+        sent_s = end_s - response_time / 1e3 if response_time is not None else math.nan
+        intended_s = sent_s
+        if user is not None and getattr(user, "intended_start_s", None) is not None:
+            intended_s, user.intended_start_s = user.intended_start_s, None
+        series = self.series(scenario_of(user), str(request_type), str(name))
+        if exception:
+            series.failure(intended_s, sent_s, end_s, response_length or 0, _class_of(exception), _text_of(exception))
+        else:
+            series.success(intended_s, sent_s, end_s, response_length or 0)
+
+    def waiting(self) -> int:
+        """How many numbers wait in the buffers to be folded."""
+        return sum(len(series.times) + len(series.late) for series in self._series)
+
+    def fold_slice(self) -> bool:
+        """Fold at most `FOLD_SLICE` samples; True when there may be more."""
+        same, late, budget = _Buffers([], [], []), _Buffers([], [], []), FOLD_SLICE
+        lag_rows: list[int] = []
+        for series in self._series:
+            if budget and series.times:
+                budget -= _move(series.times, same, series.row, budget)
+            if budget and series.late:
+                budget -= _move(series.late, late, series.row, budget, width=2)
+                lag_rows.append(series.scenario_row)
+        if same.rows:
+            rows, lengths = np.array(same.rows), np.array(same.lengths)
+            self._requests[rows] += lengths
+            self._same.add_values(rows, lengths, same.values())
+        if late.rows:
+            self._fold_late(late, np.array(lag_rows))
+        return not budget
+
+    def _fold_late(self, late: _Buffers, lag_rows: Any) -> None:
+        rows, lengths = np.array(late.rows), np.array(late.lengths)
+        values = late.values()
+        lag_s, service_s = np.maximum(values[::2], 0.0), values[1::2]
+        self._requests[rows] += lengths
+        self._late_response.add_values(rows, lengths, lag_s + service_s)
+        self._late_service.add_values(rows, lengths, service_s)
+        self._lag.add_values(lag_rows, lengths, lag_s)
+        self._was_late = True
+
+    def fold(self) -> None:
+        """Fold whatever waits, giving way to other greenlets between slices.
+
+        Ends although users keep recording: it folds what waited when it was called, and a little more.
+        """
+        slices = self.waiting() // FOLD_SLICE
+        while self.fold_slice() and slices:
+            slices -= 1
+            gevent.sleep(0)
+
+    def take(self) -> Measurements:
+        """Fold what waits and take out everything counted since the last time."""
+        while self.fold_slice():
+            pass
+        rows = np.flatnonzero(self._requests[: len(self._series)])
+        scenario_count = len(self._scenarios)
+        response, service = self._take_times(rows)
+        errors = tuple(
+            ErrorCount(int(np.searchsorted(rows, row)), error_class, message, count)
+            for (row, error_class, message), count in self._errors.counts.items()
+        )
+        taken = Measurements(
+            series=tuple(self._series[row].key for row in rows),
+            requests=self._requests[rows],
+            failures=np.array([self._series[row].failures for row in rows], np.int64),
+            response_bytes=np.array([self._series[row].response_bytes() for row in rows], np.int64),
+            response_time=response,
+            service_time=service,
+            errors=errors,
+            scenarios=tuple(self._scenarios),
+            schedule_lag=self._lag.take(np.arange(scenario_count)),
+            dropped=np.array([self._dropped.get(scenario, 0) for scenario in self._scenarios], np.int64),
+        )
+        self._start_afresh(rows)
+        return taken
+
+    def _take_times(self, rows: Any) -> tuple[SparseHistograms, SparseHistograms]:
+        same = self._same.take(rows)
+        if not self._was_late:
+            return same, same
+        self._late_response.add_sparse(rows, same)
+        self._late_service.add_sparse(rows, same)
+        return self._late_response.take(rows), self._late_service.take(rows)
+
+    def _start_afresh(self, rows: Any) -> None:
+        for row in rows:
+            self._series[row].failures = 0
+        self._requests[:] = 0
+        self._errors.counts.clear()
+        self._dropped.clear()
+        self._was_late = False
+
+
+def _move(source: array[float], target: _Buffers, row: int, budget: int, width: int = 1) -> int:
+    """Move at most ``budget`` samples of ``width`` numbers; returns how many."""
+    samples = min(len(source) // width, budget)
+    target.parts.append(source[: samples * width])
+    del source[: samples * width]
+    target.rows.append(row)
+    target.lengths.append(samples)
+    return samples
+
+
+def scenario_of(user: Any) -> str:
+    """The scenario that a User (instance or class) says, else its class's name; ``other`` for None."""
+    if user is None:
+        return OTHER
+    said: str | None = getattr(user, "scenario", None)
+    return said or (user if isinstance(user, type) else type(user)).__name__
+
+
+def _class_of(exception: BaseException | str) -> str:
+    """The class of an error that a stock Locust user reports."""
+    name = type(exception).__name__
+    if name == "CatchResponseError":
+        return "assertion"
+    status = getattr(getattr(exception, "response", None), "status_code", 0) or 0
+    if status:
+        return {4: "status_4xx", 5: "status_5xx"}.get(int(status) // 100, "status_other")
+    if isinstance(exception, TimeoutError) or "Timeout" in name:
+        return "timeout_connect" if "Connect" in name else "timeout_read"
+    if isinstance(exception, ConnectionResetError):
+        return "reset"
+    if isinstance(exception, ConnectionError) or "Connection" in name:
+        return "connect"
+    return "exception"
+
+
+def _text_of(exception: BaseException | str) -> str:
+    return exception if isinstance(exception, str) else repr(exception)
+
+
+def current_user() -> Any:
+    """The User whose greenlet runs now, or None: Locust starts ``run_user(user)`` in each user's greenlet."""
+    arguments = getattr(gevent.getcurrent(), "args", None)
+    return arguments[0] if arguments else None
+
+
+_LOCUSTS_OWN: Final = "Runner.__init__.<locals>.on_request"
+
+
+class _RequestHook(EventHook):
+    """Locust's ``events.request``, with our recorder in the place of Locust's own statistics."""
+
+    def __init__(self, replaced: EventHook, recorder: Recorder, environment: Environment) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._recorder = recorder
+        only = environment.user_classes
+        self._only_user = only[0] if len(only) == 1 else None
+        for listener in replaced._handlers:
+            self.add_listener(listener)
+
+    def add_listener(self, handler: Callable[..., None]) -> Callable[..., None]:
+        """Add a listener, unless it is Locust's own statistics, which would count everything twice."""
+        if getattr(handler, "__qualname__", "") != _LOCUSTS_OWN:
+            super().add_listener(handler)  # type: ignore[no-untyped-call]
+        return handler
+
+    def fire(self, *, reverse: bool = False, **kwargs: Any) -> None:
+        """Count the request, then tell the other listeners."""
+        user = current_user()
+        try:
+            self._recorder.on_request(**{**kwargs, "user": user if user is not None else self._only_user})
+        except Exception:
+            _log.exception("a request could not be recorded: %s", kwargs)
+        if self._handlers:
+            super().fire(reverse=reverse, **kwargs)  # type: ignore[no-untyped-call]
