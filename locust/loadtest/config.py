@@ -74,6 +74,7 @@ def _setting(default: Any, description: str, allowed: str, example: str) -> Any:
     return Field(default=default, description=description, json_schema_extra={"allowed": allowed, "example": example})
 
 
+_A_DURATION = "a duration above 0, up to 7 days, such as 20s or 1m30s"
 _A_PORT = "a port number from 1 to 65535, or 0 for any free one"
 
 
@@ -96,7 +97,7 @@ class Config(BaseModel):
     run_time: Seconds | None = _setting(
         None,
         "length of the run, in place of the profile's",
-        "a duration above 0, up to 7 days, such as 20s or 1m30s",
+        _A_DURATION,
         "20s",
     )
     host: Annotated[str, AfterValidator(_http_url)] | None = _setting(
@@ -118,6 +119,9 @@ class Config(BaseModel):
         "lean",
     )
     autostart: bool = _setting(False, "start the test as soon as the workers are there", "1 or 0", "1")
+    master_wait: Seconds = _setting(
+        60.0, "how long a worker looks for its master before it gives up", _A_DURATION, "60s"
+    )
     ui: bool = _setting(False, "serve Locust's web UI until Ctrl-C instead of running headless", "1 or 0", "1")
     web_port: Port = _setting(8089, "port of Locust's web UI", _A_PORT, "8089")
     exporter_port: Port = _setting(9646, "port of the Prometheus exporter on the master", _A_PORT, "9646")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from locust import __version__, runners
 from locust.rpc import Message
 
-CONNECT_WAIT_S = 60
 
-
-def bound_connecting(wait_s: float = CONNECT_WAIT_S) -> None:
+def bound_connecting(wait_s: float) -> None:
     """Make workers of this process give up after `wait_s` seconds without a master.
 
     Locust tries for five minutes and then names no reason. Its start-up turns the ConnectionError into a log line

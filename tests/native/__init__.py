@@ -1,0 +1,1 @@
+"""Tests with the whole stack as processes of this machine."""

@@ -1,0 +1,222 @@
+"""`loadtest run` and `make loadtest`: a real run, each way it can end, and each bad input."""
+
+import csv
+import http.server
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from loadtest.exceptions import ExitCode
+
+from .conftest import ROOT, Stack
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(150)]
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stack, int, str]:
+    """Return one finished `make loadtest` with its exit code and output."""
+    stack = Stack(tmp_path_factory.mktemp("finished") / "runs")
+    stack.process = subprocess.Popen(
+        ["make", "loadtest", "RUN_TIME=12s", "WORKERS=2"],
+        cwd=ROOT,
+        env=stack.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    code, output = stack.end()
+    return stack, code, output
+
+
+def test_make_loadtest_runs_to_its_end(finished_run: tuple[Stack, int, str]) -> None:
+    """`make loadtest` exits 0 after showing each part, progress lines and the summary."""
+    _, code, output = finished_run
+    assert (0, []) == (code, [part for part in PARTS if part not in output]), output
+
+
+PARTS = [
+    "environment",
+    "redis",
+    "RedisJSON",
+    "target",
+    "master",
+    "2 connected",
+    "ready",
+    "0:05/0:12",
+    "requests/s",
+    "p95",
+]
+
+
+def test_finished_run_leaves_no_process(finished_run: tuple[Stack, int, str]) -> None:
+    """A run that ended well leaves nothing running."""
+    assert [] == finished_run[0].wait_until_nothing_is_left()
+
+
+def test_run_folder_holds_the_reports(finished_run: tuple[Stack, int, str]) -> None:
+    """runs/<id>/ holds Locust's HTML and CSV, the raw record and the logs."""
+    files = {str(path.relative_to(finished_run[0].run_dir())) for path in finished_run[0].run_dir().rglob("*.*")}
+    expected = {"record.json", "locust.html", "locust_stats.csv", "locust_failures.csv", "locust_exceptions.csv"}
+    expected |= {f"logs/{name}.log" for name in ("master", "worker_1", "worker_2", "target_app", "redis")}
+    assert set() == expected - files
+
+
+def test_locust_statistics_agree_with_the_record(finished_run: tuple[Stack, int, str]) -> None:
+    """Every name has the same requests and failures in Locust's CSV and in the record."""
+    run_dir = finished_run[0].run_dir()
+    record = json.loads((run_dir / "record.json").read_text())
+    ours = {(s["method"], s["name"]): (s["requests"], s["failures"]) for s in record["series"] if s["requests"]}
+    with (run_dir / "locust_stats.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["Name"] != "Aggregated"]
+    theirs = {(r["Type"], r["Name"]): (int(r["Request Count"]), int(r["Failure Count"])) for r in rows}
+    assert ours == theirs
+    assert sum(requests for requests, _ in ours.values()) > 100
+    assert 0 == sum(failures for _, failures in ours.values())
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_a_run_with_its_report(stack: Stack, end: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM end a run early: report written, exit code 130, nothing left."""
+    stack.start("--run-time", "5m").read_until("requests/s")
+    stack.process.send_signal(end)
+    code, output = stack.end()
+    assert (ExitCode.INTERRUPTED, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert json.loads((stack.run_dir() / "record.json").read_text())["series"]
+
+
+def test_signal_during_start_leaves_nothing(stack: Stack) -> None:
+    """Ctrl-C while the parts start ends those that did."""
+    stack.start().read_until("redis")
+    stack.process.send_signal(signal.SIGINT)
+    code, output = stack.end()
+    assert (ExitCode.INTERRUPTED, []) == (code, stack.wait_until_nothing_is_left()), output
+
+
+def test_killed_supervisor_leaves_nothing(stack: Stack) -> None:
+    """Even kill -9 of the supervisor ends every part, by the kernel's parent-death signal."""
+    stack.start("--run-time", "5m").read_until("ready")
+    stack.process.kill()
+    stack.end()
+    assert [] == stack.wait_until_nothing_is_left()
+
+
+def test_lost_target_fails_the_run(stack: Stack) -> None:
+    """A target that dies mid-run ends the run with its name, its log and exit code 1; nothing is left."""
+    stack.start("--run-time", "5m").read_until("requests/s")
+    os.kill(min(stack.pids("gunicorn")), signal.SIGKILL)
+    code, output = stack.end()
+    assert (ExitCode.NOT_MADE, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert "error: target_app ended during the run with exit code -9" in output
+    assert "target_app.log" in output
+
+
+def test_web_ui_serves_until_ctrl_c(stack: Stack) -> None:
+    """With --ui, Locust's web UI answers on loopback, and Ctrl-C is its usual end: exit code 0."""
+    output = stack.start("--ui").read_until("web UI")
+    url = output.rsplit("http://", 1)[1].split()[0]
+    with urllib.request.urlopen(f"http://{url}/", timeout=10) as page:
+        assert "Locust" in page.read().decode()
+    stack.process.send_signal(signal.SIGINT)
+    code, output = stack.end()
+    assert (0, []) == (code, stack.wait_until_nothing_is_left()), output
+
+
+def test_own_host_is_tested_without_the_sample_target(stack: Stack) -> None:
+    """With HOST, no target is started, and the requests go to that host."""
+    paths = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f"http://127.0.0.1:{server.server_port}"
+    code, output = stack.start("--scenario", "health", "--profile", "smoke", "--run-time", "4s", "--host", host).end()
+    server.shutdown()
+    server.server_close()
+    assert (0, {"/healthz/live", "/healthz/ready"}) == (code, set(paths)), output
+    assert not (stack.run_dir() / "logs" / "target_app.log").exists()
+
+
+BAD_INPUT = {
+    "unknown scenario": (["--scenario", "documnets"], {}, ExitCode.USAGE, "did you mean documents?"),
+    "unknown profile": (["--profile", "quik"], {}, ExitCode.USAGE, "did you mean quick?"),
+    "users": (["--users", "-1"], {}, ExitCode.USAGE, "USERS=-1"),
+    "run time": ([], {"LOADTEST_RUN_TIME": "abc"}, ExitCode.USAGE, "RUN_TIME=abc (from LOADTEST_RUN_TIME"),
+    "malformed host": (["--host", "localhost:5000"], {}, ExitCode.USAGE, "HOST=localhost:5000"),
+    "dead host": (["--host", "http://127.0.0.1:1"], {}, ExitCode.USAGE, "HOST=http://127.0.0.1:1 does not accept"),
+    "no redis": ([], {"REDIS_URL": "redis://127.0.0.1:1/0"}, ExitCode.NOT_MADE, "REDIS_URL=redis://127.0.0.1:1/0"),
+    "runs folder": ([], {"LOADTEST_RUNS_DIR": "/proc/runs"}, ExitCode.USAGE, "RUNS_DIR=/proc/runs cannot be written"),
+    "unknown option": (["--user", "1"], {}, ExitCode.USAGE, "No such option"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_paragraph(stack: Stack, case: str) -> None:
+    """Each bad input ends with its exit code and one paragraph: value, allowed, next step; nothing left running."""
+    arguments, variables, expected, words = BAD_INPUT[case]
+    code, output = stack.start(*arguments, **variables).end()
+    assert (expected, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert words in output
+    assert "Traceback" not in output
+    assert case == "unknown option" or ("Next: " in output and "Allowed: " in output)
+
+
+def test_port_in_use_names_the_setting(stack: Stack) -> None:
+    """A port in use is refused before anything starts, with the setting that moves it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code, output = stack.start(LOADTEST_EXPORTER_PORT=str(port)).end()
+    assert (ExitCode.USAGE, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert f"EXPORTER_PORT={port} cannot be listened on" in output
+
+
+def test_broken_locustfile_is_named(stack: Stack, tmp_path: Path) -> None:
+    """A syntax error in the locustfile is reported with its place and the log, without a traceback."""
+    (tmp_path / "locust").mkdir()
+    (tmp_path / "locust" / "locustfile.py").write_text("def broken(:\n")
+    (tmp_path / "local_conf").symlink_to(ROOT / "local_conf")
+    (tmp_path / ".cache").symlink_to(ROOT / ".cache")
+    code, output = stack.start(cwd=tmp_path).end()
+    assert (ExitCode.NOT_MADE, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert "error: master ended with exit code 1 before it was ready: “SyntaxError" in output
+    assert 'locustfile.py", line 1' in output
+    assert "master.log" in output
+    assert "Traceback" not in output
+
+
+def test_worker_without_master_gives_up(stack: Stack) -> None:
+    """A worker that reaches no master says so after a bounded time, with a next step and a non-zero exit code."""
+    command = [ROOT / ".venv/bin/locust", "-f", "locust/locustfile.py", "--worker", "--master-port", "1"]
+    started = time.monotonic()
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**stack.environment(), "LOADTEST_MASTER_WAIT": "3s"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert 0 != done.returncode
+    assert "no master answered at 127.0.0.1:1 within 3 s" in done.stderr
+    assert "Next: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - started < 20
