@@ -1,1 +1,35 @@
 """The sample system under test: a Flask application over RedisJSON."""
+
+import os
+
+from flask import Flask
+
+from target_app import documents, errors, health, home
+from target_app.metrics import Metrics
+from target_app.settings import Settings
+from target_app.store import Store
+
+ROOMS = (documents, health)
+"""The modules whose blueprints make the API; each has its twin in `loadtest.scenarios`."""
+
+
+def create_app(config: Settings | None = None) -> Flask:
+    """Make the application; Redis is not asked before the first request.
+
+    Args:
+        config: the settings; by default they come from the environment.
+
+    Raises:
+        SettingsError: the environment holds a wrong setting.
+    """
+    settings = config or Settings.from_environment(os.environ)
+    app = Flask(__name__, static_folder=None, template_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.extensions["store"] = Store(settings.redis_url, settings.threads, settings.redis_timeout_s)
+    metrics = Metrics()
+    for room in ROOMS:
+        app.register_blueprint(room.blueprint)
+    home.install(app)
+    metrics.install(app)
+    errors.install(app, metrics)
+    return app

@@ -1,0 +1,180 @@
+"""RedisJSON documents, and the same on hashes and on plain strings to compare.
+
+A value read from Redis goes to the client as the bytes that Redis sent; it is not parsed on its way.
+"""
+
+import orjson
+from flask import Blueprint, Response, current_app
+
+from target_app import inputs
+from target_app.store import Store
+
+blueprint = Blueprint("documents", __name__, url_prefix="/api/v1")
+
+
+def _store() -> Store:
+    store: Store = current_app.extensions["store"]
+    return store
+
+
+def _json(text: bytes) -> Response:
+    return Response(text, mimetype="application/json")
+
+
+def _done() -> Response:
+    response = Response(status=204)
+    del response.headers["Content-Type"]  # there is no content
+    return response
+
+
+@blueprint.get("/documents")
+def list_documents() -> Response:
+    """List documents by a pattern (`match`), a bounded stretch at a time (`cursor`)."""
+    keys, cursor = _store().keys(inputs.pattern(), inputs.cursor())
+    return _json(orjson.dumps({"keys": keys, "cursor": str(cursor)}))
+
+
+@blueprint.get("/documents/<document>")
+def read_document(document: str) -> Response:
+    """Read a whole document."""
+    return _json(_store().read(inputs.key(document)))
+
+
+@blueprint.put("/documents/<document>")
+def write_document(document: str) -> Response:
+    """Create or replace a whole document, simple or complex."""
+    inputs.json_object()
+    _store().write(inputs.key(document), inputs.json_text())
+    return _done()
+
+
+@blueprint.delete("/documents/<document>")
+def delete_document(document: str) -> Response:
+    """Delete a whole document."""
+    _store().delete(inputs.key(document))
+    return _done()
+
+
+@blueprint.get("/documents/<document>/value")
+def read_value(document: str) -> Response:
+    """Read the array of values that a JSONPath (`path`) matches."""
+    return _json(_store().read_path(inputs.key(document), inputs.query_path()))
+
+
+@blueprint.put("/documents/<document>/value")
+def update_value(document: str) -> Response:
+    """Replace the values that a JSONPath (`path`) matches with the body."""
+    _store().update(inputs.key(document), inputs.query_path(), inputs.json_text())
+    return _done()
+
+
+@blueprint.delete("/documents/<document>/value")
+def delete_value(document: str) -> Response:
+    """Delete the values that a JSONPath (`path`) matches."""
+    deleted = _store().delete_path(inputs.key(document), inputs.query_path())
+    return _json(orjson.dumps({"deleted": deleted}))
+
+
+@blueprint.get("/documents/<document>/keys")
+def list_object_keys(document: str) -> Response:
+    """List the member names of each object that a JSONPath (`path`) matches."""
+    return _json(orjson.dumps(_store().object_keys(inputs.key(document), inputs.query_path())))
+
+
+@blueprint.post("/documents/<document>/increment")
+def increment(document: str) -> Response:
+    """Add a number to the numbers at a path: `{"path": "$.visits", "by": 1}`."""
+    body = inputs.json_object()
+    path, by = inputs.path(body.get("path")), inputs.number(body.get("by"))
+    return _json(_store().increment(inputs.key(document), path, by))
+
+
+@blueprint.post("/documents/<document>/multiply")
+def multiply(document: str) -> Response:
+    """Multiply the numbers at a path: `{"path": "$.score", "by": 2}`."""
+    body = inputs.json_object()
+    path, by = inputs.path(body.get("path")), inputs.number(body.get("by"))
+    return _json(_store().multiply(inputs.key(document), path, by))
+
+
+@blueprint.post("/documents/<document>/append-to-array")
+def append_to_array(document: str) -> Response:
+    """Append to the arrays at a path: `{"path": "$.tags", "values": ["new"]}`."""
+    body = inputs.json_object()
+    path, values = inputs.path(body.get("path")), inputs.array(body.get("values"))
+    return _json(orjson.dumps(_store().append_to_array(inputs.key(document), path, values)))
+
+
+@blueprint.post("/documents/<document>/append-to-string")
+def append_to_string(document: str) -> Response:
+    """Append to the strings at a path: `{"path": "$.bio", "text": " more"}`."""
+    body = inputs.json_object()
+    path, text = inputs.path(body.get("path")), inputs.text(body.get("text"))
+    return _json(orjson.dumps(_store().append_to_string(inputs.key(document), path, text)))
+
+
+@blueprint.get("/hashes/<hash_key>")
+def read_hash(hash_key: str) -> Response:
+    """Read a whole hash as a JSON object."""
+    return _json(_store().hash_read(inputs.key(hash_key)))
+
+
+@blueprint.put("/hashes/<hash_key>")
+def write_hash(hash_key: str) -> Response:
+    """Create or replace a whole hash, one field for each member of the body."""
+    _store().hash_write(inputs.key(hash_key), inputs.json_object())
+    return _done()
+
+
+@blueprint.delete("/hashes/<hash_key>")
+def delete_hash(hash_key: str) -> Response:
+    """Delete a whole hash."""
+    _store().hash_delete(inputs.key(hash_key))
+    return _done()
+
+
+@blueprint.get("/hashes/<hash_key>/fields/<field>")
+def read_hash_field(hash_key: str, field: str) -> Response:
+    """Read one field of a hash."""
+    return _json(_store().hash_read_field(inputs.key(hash_key), inputs.field(field)))
+
+
+@blueprint.put("/hashes/<hash_key>/fields/<field>")
+def update_hash_field(hash_key: str, field: str) -> Response:
+    """Set one field of a hash to the body."""
+    _store().hash_update(inputs.key(hash_key), inputs.field(field), inputs.json_text())
+    return _done()
+
+
+@blueprint.get("/strings/<string_key>")
+def read_string(string_key: str) -> Response:
+    """Read a whole plain string."""
+    return _json(_store().string_read(inputs.key(string_key)))
+
+
+@blueprint.put("/strings/<string_key>")
+def write_string(string_key: str) -> Response:
+    """Create or replace a whole plain string."""
+    inputs.json_object()
+    _store().string_write(inputs.key(string_key), inputs.json_text())
+    return _done()
+
+
+@blueprint.delete("/strings/<string_key>")
+def delete_string(string_key: str) -> Response:
+    """Delete a whole plain string."""
+    _store().string_delete(inputs.key(string_key))
+    return _done()
+
+
+@blueprint.get("/strings/<string_key>/fields/<field>")
+def read_string_field(string_key: str, field: str) -> Response:
+    """Read one member of a plain string, by fetching and parsing all of it."""
+    return _json(_store().string_read_field(inputs.key(string_key), inputs.field(field)))
+
+
+@blueprint.put("/strings/<string_key>/fields/<field>")
+def update_string_field(string_key: str, field: str) -> Response:
+    """Set one member of a plain string to the body, by rewriting all of it."""
+    _store().string_update(inputs.key(string_key), inputs.field(field), inputs.json_value())
+    return _done()

@@ -1,0 +1,83 @@
+"""Every error as JSON problem details (RFC 9457, application/problem+json).
+
+The `type` of a problem that is our own is a reference to its row on the home page; the problems that HTTP
+itself defines (no such route, wrong method, body too large, …) are "about:blank", as the RFC advises.
+"""
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from target_app import store
+from target_app.metrics import Metrics
+
+_RETRY_AFTER_S = 1
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of error that this API can answer with."""
+
+    kind: str
+    status: HTTPStatus
+    title: str
+
+
+PROBLEMS: dict[type[store.StoreError], Problem] = {
+    store.UnknownKeyError: Problem("unknown-key", HTTPStatus.NOT_FOUND, "No such key"),
+    store.UnknownPathError: Problem("unknown-path", HTTPStatus.NOT_FOUND, "Nothing at this path"),
+    store.BadPathError: Problem("bad-path", HTTPStatus.BAD_REQUEST, "Not a JSONPath"),
+    store.WrongTypeError: Problem("wrong-type", HTTPStatus.CONFLICT, "A value of another type"),
+    store.BadValueError: Problem("bad-value", HTTPStatus.UNPROCESSABLE_ENTITY, "A value that Redis refuses"),
+    store.UnavailableError: Problem("unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not serve"),
+    store.StoreError: Problem("unforeseen", HTTPStatus.INTERNAL_SERVER_ERROR, "The target failed"),
+}
+
+UNHANDLED = "unhandled"
+"""The `kind` under which the metrics count an exception that no handler knows."""
+
+_FAILED = "The target failed; its log has the reason."
+
+
+def install(app: Flask, metrics: Metrics) -> None:
+    """Make the application answer every error with problem details, and count the exceptions."""
+
+    def store_error(error: store.StoreError) -> Response:
+        problem = PROBLEMS[type(error)]
+        metrics.count_exception(problem.kind)
+        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("unforeseen answer of Redis", exc_info=error)
+            return _response(problem.status, problem.title, _FAILED, f"/#{problem.kind}")
+        response = _response(problem.status, problem.title, str(error), f"/#{problem.kind}")
+        if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response.headers["Retry-After"] = str(_RETRY_AFTER_S)
+        return response
+
+    def unhandled(error: Exception) -> Response:
+        metrics.count_exception(UNHANDLED)
+        _log.error("unhandled exception", exc_info=error)
+        return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "The target failed", _FAILED)
+
+    app.register_error_handler(store.StoreError, store_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, unhandled)
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    response = _response(status, status.phrase, error.description or status.description)
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers[name] = value  # Allow, Location, Retry-After
+    return response
+
+
+def _response(status: HTTPStatus, title: str, detail: str, kind: str = "about:blank") -> Response:
+    body = {"type": kind, "title": title, "status": int(status), "detail": detail, "instance": request.path}
+    return Response(orjson.dumps(body), status=status, mimetype="application/problem+json")

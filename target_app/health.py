@@ -1,0 +1,24 @@
+"""Probes: is the process alive, and can it serve?"""
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, current_app
+
+if TYPE_CHECKING:
+    from target_app.store import Store
+
+blueprint = Blueprint("health", __name__, url_prefix="/healthz")
+
+
+@blueprint.get("/live")
+def live() -> Response:
+    """Say that the process answers; Redis is not asked."""
+    return Response(b'{"status":"live"}', mimetype="application/json")
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """Say that Redis answers and knows RedisJSON; otherwise 503."""
+    store: Store = current_app.extensions["store"]
+    store.check()
+    return Response(b'{"status":"ready"}', mimetype="application/json")

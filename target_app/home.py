@@ -1,0 +1,84 @@
+"""The home page: what is here, made from the application's own routes and problems, so it cannot go stale."""
+
+import inspect
+
+from flask import Flask, Response, render_template_string
+from werkzeug.routing import Rule
+
+from target_app.errors import PROBLEMS
+
+_EXAMPLES = {
+    "document": "document:type-small",
+    "hash_key": "hash:type-small",
+    "string_key": "string:type-small",
+    "field": "generation",
+}
+"""What stands for each variable of a route in the page's links; `target_app.seed` makes these keys."""
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Sample target</title>
+<style>
+  body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+  table { border-collapse: collapse; width: 100% }
+  th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8884 }
+  code { font-size: .9em }
+</style>
+<h1>Sample target</h1>
+<p>A small API over RedisJSON documents, there to be load-tested. The same reads and writes exist on hashes and on
+plain strings, to compare. Links lead to the example data that a run of the <code>documents</code> scenario loads.</p>
+<h2>Endpoints</h2>
+<table>
+<tr><th>Method<th>Path<th>What it does
+{% for method, rule, link, summary in endpoints -%}
+<tr><td><code>{{ method }}</code>
+<td>{% if link %}<a href="{{ link }}"><code>{{ rule }}</code></a>{% else %}<code>{{ rule }}</code>{% endif %}
+<td>{{ summary }}
+{% endfor -%}
+</table>
+<h2>Problems</h2>
+<p>Every error is a JSON problem (RFC 9457). Its <code>type</code> leads here, or is <code>about:blank</code>.</p>
+<table>
+<tr><th>Type<th>Status<th>Meaning
+{% for problem in problems -%}
+<tr id="{{ problem.kind }}"><td><code>/#{{ problem.kind }}</code><td>{{ problem.status.value }}<td>{{ problem.title }}
+{% endfor -%}
+</table>
+</html>
+"""
+
+
+def install(app: Flask) -> None:
+    """Serve the home page at `/`."""
+
+    def home() -> Response:
+        """Show this page."""
+        page = render_template_string(_PAGE, endpoints=_endpoints(app), problems=PROBLEMS.values())
+        response = Response(page, mimetype="text/html")
+        response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+        return response
+
+    app.add_url_rule("/", "home", home)
+
+
+def _endpoints(app: Flask) -> list[tuple[str, str, str | None, str]]:
+    """List method, route, link (only where following it changes nothing) and summary, sorted by route."""
+    return [
+        (method, rule.rule, _link(rule) if method == "GET" else None, _summary(app, rule))
+        for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    ]
+
+
+def _link(rule: Rule) -> str:
+    link = rule.rule
+    for variable in rule.arguments:
+        link = link.replace(f"<{variable}>", _EXAMPLES[variable])
+    return link
+
+
+def _summary(app: Flask, rule: Rule) -> str:
+    return (inspect.getdoc(app.view_functions[rule.endpoint]) or "").partition("\n")[0]

@@ -1,0 +1,117 @@
+"""What a client sends, checked at the edge. A wrong input is a 400, 415 or 422 that says what is allowed."""
+
+import math
+import re
+from typing import Any, NoReturn
+
+import orjson
+from flask import abort, request
+
+_KEY = re.compile(r"[A-Za-z0-9:._-]{1,128}")
+_PATTERN = re.compile(r"[A-Za-z0-9:._*?\[\]^-]{1,128}")
+_FIELD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CURSOR = re.compile(r"[0-9]{1,20}")
+_LONGEST_PATH = 512
+_LONGEST_ARRAY = 1_000
+_HIGHEST_CURSOR = 2**64 - 1
+
+
+def key(text: str) -> str:
+    """Return a key if it is made of letters, digits and `: . _ -`, at most 128 of them."""
+    if not _KEY.fullmatch(text):
+        abort(400, f"The key {text[:140]!r} is not allowed: 1 to 128 letters, digits and : . _ - make a key.")
+    return text
+
+
+def field(text: str) -> str:
+    """Return a field's name if it is made of letters, digits, `_` and `-`, at most 64 of them."""
+    if not _FIELD.fullmatch(text):
+        abort(400, f"The field {text[:80]!r} is not allowed: 1 to 64 letters, digits, _ and - make a field.")
+    return text
+
+
+def path(text: object) -> str:
+    """Return a JSONPath if it begins with `$`, is printable and has at most 512 characters."""
+    if not isinstance(text, str) or not text.startswith("$") or not text.isprintable() or len(text) > _LONGEST_PATH:
+        abort(
+            400, f"The path {str(text)[:80]!r} is not allowed: a JSONPath begins with $ and is printable, e.g. $.name."
+        )
+    return text
+
+
+def query_path() -> str:
+    """Return the JSONPath in the query's `path`, by default the whole document."""
+    return path(request.args.get("path", "$"))
+
+
+def pattern() -> str:
+    """Return the glob pattern in the query's `match`, by default every key."""
+    text = request.args.get("match", "*")
+    if not _PATTERN.fullmatch(text):
+        abort(400, f"The pattern {text[:140]!r} is not allowed: a key's characters and * ? [ ] ^ make a pattern.")
+    return text
+
+
+def cursor() -> int:
+    """Return the query's `cursor`, as the previous answer gave it; 0 begins."""
+    text = request.args.get("cursor", "0")
+    if not _CURSOR.fullmatch(text) or int(text) > _HIGHEST_CURSOR:
+        abort(400, f"The cursor {text[:40]!r} is not allowed: take 0 or the cursor of the previous answer.")
+    return int(text)
+
+
+def json_text() -> bytes:
+    """Return the body as it was sent, after making sure that it is JSON with finite numbers."""
+    _parsed()
+    return request.get_data()
+
+
+def json_value() -> Any:
+    """Return the parsed body."""
+    return _parsed()
+
+
+def json_object() -> dict[str, Any]:
+    """Return the parsed body if it is an object with at least one member."""
+    value = _parsed()
+    if not isinstance(value, dict) or not value:
+        abort(422, "The body must be a JSON object with at least one member.")
+    return value
+
+
+def number(value: object) -> float:
+    """Return a member that must be a finite number; `true` is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        abort(422, f'"by" is {_shown(value)} but must be a finite number.')
+    return value
+
+
+def text(value: object) -> str:
+    """Return a member that must be a string."""
+    if not isinstance(value, str):
+        abort(422, f'"text" is {_shown(value)} but must be a string.')
+    return value
+
+
+def array(value: object) -> list[Any]:
+    """Return a member that must be an array of 1 to 1,000 values."""
+    if not isinstance(value, list) or not 1 <= len(value) <= _LONGEST_ARRAY:
+        abort(422, f'"values" is {_shown(value)} but must be an array of 1 to {_LONGEST_ARRAY} values.')
+    return value
+
+
+def _parsed() -> Any:
+    if not request.is_json:
+        abort(415, f"The content type {request.mimetype!r} is not supported: send application/json.")
+    try:
+        return orjson.loads(request.get_data())
+    except orjson.JSONDecodeError as error:
+        _not_json(error)
+
+
+def _not_json(error: orjson.JSONDecodeError) -> NoReturn:
+    abort(400, f"The body is not JSON: {error}.")
+
+
+def _shown(value: object) -> str:
+    return "missing" if value is None else repr(value)[:80]

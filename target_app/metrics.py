@@ -1,0 +1,155 @@
+"""What the target measures of itself, in the Prometheus text format at `/metrics`.
+
+Under Gunicorn each worker writes into memory-mapped files of one folder, and a scrape, whichever worker answers
+it, adds them up. The files are named by the worker's slot (0 … workers - 1), not by its process id: a worker that
+takes a dead one's slot goes on counting where that one stopped. So counters never go down while the server
+lives, and the folder never holds more files than there are slots. `target_app.gunicorn_conf` wires it.
+
+Labels are bounded: `route` is a route's template or "unmatched", `method` one of HTTP's or "other", `status` a
+class such as "2xx", `kind` one of the problems in `target_app.errors`.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import prometheus_client
+import psutil
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess, values
+
+_FOLDER_PREFIX = "target_app-metrics-"
+_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own; it reads nothing else
+_BUCKETS_S = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4, 8)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_CLASSES = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
+_UNMATCHED = "unmatched"
+_PROCESS_EVERY_S = 1.0
+"""How often a worker looks at its own memory and CPU: /proc costs more than a request's other metrics."""
+
+
+class Metrics:
+    """The metrics of one process."""
+
+    def __init__(self) -> None:
+        """Make the metrics in a registry of their own, so that several applications may live in one process."""
+        self._registry = CollectorRegistry()
+        labels = ("route", "method", "status")
+        self._requests = Counter("target_app_requests", "Requests answered.", labels, registry=self._registry)
+        self._duration = Histogram(
+            "target_app_request_duration_seconds",
+            "Time from the request's dispatch to its response, without the server's queue.",
+            labels,
+            buckets=_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._exceptions = Counter(
+            "target_app_exceptions",
+            "Exceptions that became an error response, by the kind of problem.",
+            ("route", "kind"),
+            registry=self._registry,
+        )
+        self._in_flight = Gauge(
+            "target_app_requests_in_flight",
+            "Requests being served now, by all workers.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._resident = Gauge(
+            "target_app_resident_memory_bytes",
+            "Resident memory of all workers.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._cpu = Counter("target_app_cpu_seconds", "CPU time used by all workers.", registry=self._registry)
+        self._process = psutil.Process()
+        self._cpu_counted_s = 0.0
+        self._process_due_s = 0.0
+
+    def install(self, app: Flask) -> None:
+        """Measure every request of the application and serve `/metrics`."""
+        app.before_request(self._started)
+        app.after_request(self._answered)
+        app.teardown_request(self._ended)
+        app.add_url_rule("/metrics", "metrics", self.exposition)
+        for rule in app.url_map.iter_rules():
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+                self._requests.labels(rule.rule, method, "2xx")  # at 0 before the first request
+        self._look_at_process()
+
+    def count_exception(self, kind: str) -> None:
+        """Count an exception that became an error response."""
+        self._exceptions.labels(_route(), kind).inc()
+
+    def exposition(self) -> Response:
+        """Serve the metrics of all workers."""
+        self._look_at_process()
+        registry = self._registry
+        if values.ValueClass is not values.MutexValue:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)
+        return Response(prometheus_client.generate_latest(registry), content_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    def _started(self) -> None:
+        g.started_s = time.perf_counter()
+        self._in_flight.inc()
+
+    def _answered(self, response: Response) -> Response:
+        now_s = time.perf_counter()
+        method = request.method if request.method in _METHODS else "other"
+        labels = (_route(), method, _CLASSES[response.status_code // 100])
+        self._requests.labels(*labels).inc()
+        self._duration.labels(*labels).observe(now_s - g.started_s)
+        if now_s >= self._process_due_s:
+            self._look_at_process()
+        return response
+
+    def _ended(self, _error: BaseException | None) -> None:
+        self._in_flight.dec()
+
+    def _look_at_process(self) -> None:
+        self._process_due_s = time.perf_counter() + _PROCESS_EVERY_S
+        self._resident.set(self._process.memory_info().rss)
+        used_s = time.process_time()
+        self._cpu.inc(used_s - self._cpu_counted_s)
+        self._cpu_counted_s = used_s
+
+
+def _route() -> str:
+    return request.url_rule.rule if request.url_rule else _UNMATCHED
+
+
+# What Gunicorn's hooks need.
+
+
+def open_folder(parent: Path) -> Path:
+    """Make the folder of this server's metrics, for it and its workers, and remove those of dead servers.
+
+    Args:
+        parent: where; a folder of this user that a killed server left there is removed.
+    """
+    for left in parent.glob(f"{_FOLDER_PREFIX}*"):
+        pid = left.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
+        mine = left.is_dir() and not left.is_symlink() and left.stat().st_uid == os.getuid()
+        if mine and pid.isdecimal() and (int(pid) == os.getpid() or not psutil.pid_exists(int(pid))):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=parent))
+    os.environ[_FOLDER_VARIABLE] = str(folder)
+    return folder
+
+
+def close_folder(folder: Path) -> None:
+    """Remove the folder of this server's metrics."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def take_slot(slot: int) -> None:
+    """Let this process write the files of a slot; call it in a new worker before any metric is made."""
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: slot)
+
+
+def leave_slot(slot: int) -> None:
+    """Forget the gauges of a slot whose worker is gone; its counters stay."""
+    multiprocess.mark_process_dead(slot)

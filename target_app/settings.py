@@ -1,0 +1,85 @@
+"""The target's settings: environment → one frozen object, every mistake reported at once."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import redis
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+_VARIABLES = {"redis_url": "REDIS_URL"}
+_PREFIX = "TARGET_APP_"
+_HIGHEST_PORT = 65_535
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the text is one paragraph that names each of them."""
+
+
+def _redis_url(url: str) -> str:
+    try:
+        redis.connection.parse_url(url)
+    except ValueError as error:
+        raise ValueError("must be redis://[user:password@]host:port/db, rediss://… or unix://…") from error
+    return url
+
+
+def _bind(address: str) -> str:
+    if address.startswith("unix:/"):
+        return address
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= _HIGHEST_PORT:
+        raise ValueError("must be host:port with a port from 0 to 65535, [ipv6]:port or unix:/path")
+    return address
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        raise ValueError("must be an existing folder that this process may write to")
+    return path
+
+
+class Settings(BaseModel):
+    """What the target can be told, with its limits.
+
+    Each field is read from `TARGET_APP_<FIELD>`, except `redis_url`, which is read from `REDIS_URL`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
+    redis_timeout_s: float = Field(default=2.0, ge=0.05, le=30)
+    max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=67_108_864)
+    bind: Annotated[str, AfterValidator(_bind)] = "127.0.0.1:5000"
+    workers: int = Field(default=2, ge=1, le=64)
+    threads: int = Field(default=8, ge=1, le=128)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    tmp_dir: Annotated[Path, AfterValidator(_folder)] = Field(default_factory=lambda: Path(tempfile.gettempdir()))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings.
+
+        Raises:
+            SettingsError: one or more values are wrong; all of them are named.
+        """
+        given = {field: environment.get(_variable(field)) for field in cls.model_fields}
+        try:
+            return cls.model_validate({field: value for field, value in given.items() if value})
+        except ValidationError as error:
+            mistakes = "; ".join(_mistake(item["loc"], item["input"], item["msg"]) for item in error.errors())
+            raise SettingsError(
+                f"The target cannot start, its settings are wrong: {mistakes}. "
+                "Change or unset these environment variables; docs/reference/target_app.md lists what is allowed."
+            ) from None
+
+
+def _variable(field: str) -> str:
+    return _VARIABLES.get(field, _PREFIX + field.upper())
+
+
+def _mistake(location: tuple[int | str, ...], value: object, message: str) -> str:
+    allowed = message.removeprefix("Value error, ").removeprefix("Input ")
+    return f"{_variable(str(location[0]))} is {str(value)!r} but {allowed}"

@@ -1,0 +1,317 @@
+"""Access to RedisJSON: one bounded connection pool per process, typed exceptions on failure.
+
+    StoreError          something that the code did not foresee
+    ├── UnknownKeyError      no such key
+    ├── UnknownPathError     the document has nothing at this path
+    ├── BadPathError         this is not a JSONPath
+    ├── WrongTypeError       the key or the value at the path is of another type
+    ├── BadValueError        Redis refused the value, or the result would not be a number
+    └── UnavailableError     Redis is away, too slow, out of memory, or has no RedisJSON
+
+A command is sent once and never again: increments and appends would otherwise count twice after a timeout.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import orjson
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+KEY_PREFIX = "loadtest:"
+"""Every key of this product begins so; no other key is ever touched."""
+
+_DOCUMENT_TYPE = "ReJSON-RL"
+_SCAN_BATCH = 500
+_SCAN_BATCHES = 20
+"""One listing looks at no more than about 10,000 keys of the whole Redis, however few of them match."""
+
+_UPDATE_TRIES = 5
+"""How often a read-modify-write starts again when another writer was faster."""
+
+
+class StoreError(Exception):
+    """Something that the code did not foresee."""
+
+
+class UnknownKeyError(StoreError):
+    """No such key."""
+
+
+class UnknownPathError(StoreError):
+    """The document has nothing at this path."""
+
+
+class BadPathError(StoreError):
+    """This is not a JSONPath."""
+
+
+class WrongTypeError(StoreError):
+    """The key, or the value at the path, is of another type."""
+
+
+class BadValueError(StoreError):
+    """Redis refused the value, or the result would not be a number."""
+
+
+class UnavailableError(StoreError):
+    """Redis is away, too slow, out of memory, or has no RedisJSON."""
+
+
+# What Redis 7 and 8 with RedisJSON 2.4 to 8 say, and what it means. The first match wins.
+_MEANINGS: tuple[tuple[re.Pattern[str], type[StoreError]], ...] = tuple(
+    (re.compile(pattern), meaning)
+    for pattern, meaning in (
+        (
+            r"unknown command|command not allowed|maxmemory|LOADING|READONLY|MISCONF|NOAUTH|NOPERM|BUSY",
+            UnavailableError,
+        ),
+        (r"WRONGTYPE|wrong Redis type", WrongTypeError),
+        (r"not an integer|not a valid float|not a float", WrongTypeError),
+        (r"key that doesn't exist|new objects must be created at the root", UnknownKeyError),
+        (r"Error occurred on position|invalid path|wrong static path", BadPathError),
+        (r"[Pp]ath .* does not exist|index out of range", UnknownPathError),
+        (r"at line \d+ column \d+|not a number|overflow|recursion limit", BadValueError),
+    )
+)
+
+
+class Store:
+    """RedisJSON documents, hashes and plain strings under `KEY_PREFIX`.
+
+    Keys are given without the prefix. Whole documents and values come back as the bytes Redis sent: JSON text.
+    Every method raises a `StoreError`.
+    """
+
+    def __init__(self, redis_url: str, connections: int, timeout_s: float) -> None:
+        """Prepare a pool of at most `connections`; nothing is opened before the first command.
+
+        Args:
+            redis_url: where Redis is.
+            connections: the bound of the pool; a caller beyond it waits.
+            timeout_s: limit for a connect, for a reply, and for the wait for a pooled connection, each.
+        """
+        pool = redis.BlockingConnectionPool.from_url(
+            redis_url,
+            max_connections=connections,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,  # with RESP3 some JSON commands answer with arrays instead of JSON text
+        )
+        self._redis = redis.Redis(connection_pool=pool)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._redis.close()
+
+    def check(self) -> None:
+        """Require that Redis answers and knows RedisJSON."""
+        self._run("JSON.GET", "")
+
+    # documents
+
+    def read(self, key: str) -> bytes:
+        """Return a whole document."""
+        return _existing(self._run("JSON.GET", key), key)
+
+    def read_path(self, key: str, path: str) -> bytes:
+        """Return the array of all values that the path matches."""
+        matches = _existing(self._run("JSON.GET", key, path), key)
+        if matches == b"[]":
+            raise _unknown_path(key, path)
+        return matches
+
+    def object_keys(self, key: str, path: str) -> list[list[str]]:
+        """Return the member names of each object that the path matches."""
+        matches = self._run("JSON.OBJKEYS", key, path)
+        objects = _of_type(matches, key, path, "an object")
+        return [[name.decode() for name in names] for names in objects]
+
+    def write(self, key: str, value: bytes) -> None:
+        """Create or replace a whole document."""
+        self._run("JSON.SET", key, "$", value)
+
+    def update(self, key: str, path: str, value: bytes) -> None:
+        """Replace what the path matches; nothing new is made."""
+        if self._run("JSON.SET", key, path, value, "XX") is None:
+            raise self._missing(key, path)
+
+    def increment(self, key: str, path: str, by: float) -> bytes:
+        """Add to each number that the path matches; return the array of results."""
+        return _numbers(self._run("JSON.NUMINCRBY", key, path, orjson.dumps(by)), key, path)
+
+    def multiply(self, key: str, path: str, by: float) -> bytes:
+        """Multiply each number that the path matches; return the array of results."""
+        return _numbers(self._run("JSON.NUMMULTBY", key, path, orjson.dumps(by)), key, path)
+
+    def append_to_array(self, key: str, path: str, values: Sequence[object]) -> list[int]:
+        """Append to each array that the path matches; return their new lengths."""
+        texts = [orjson.dumps(value) for value in values]
+        lengths: list[int] = _of_type(self._run("JSON.ARRAPPEND", key, path, *texts), key, path, "an array")
+        return lengths
+
+    def append_to_string(self, key: str, path: str, text: str) -> list[int]:
+        """Append to each string that the path matches; return their new lengths in characters or bytes."""
+        reply = self._run("JSON.STRAPPEND", key, path, orjson.dumps(text))
+        lengths: list[int] = _of_type(reply, key, path, "a string")
+        return lengths
+
+    def delete(self, key: str) -> None:
+        """Delete a whole document; a key of another type stays."""
+        if not self._run("JSON.DEL", key):
+            raise _unknown_key(key)
+
+    def delete_path(self, key: str, path: str) -> int:
+        """Delete what the path matches; return how many values that was."""
+        deleted: int = self._run("JSON.DEL", key, path)
+        if not deleted:
+            raise self._missing(key, path)
+        return deleted
+
+    def keys(self, pattern: str, cursor: int) -> tuple[list[str], int]:
+        """List document keys that match a glob pattern, a bounded stretch at a time.
+
+        Returns:
+            The keys of this stretch, and the cursor for the next one; 0 when there is none.
+        """
+        found: list[str] = []
+        for _ in range(_SCAN_BATCHES):
+            with _translated(pattern):
+                cursor, keys = self._redis.scan(cursor, KEY_PREFIX + pattern, _SCAN_BATCH, _DOCUMENT_TYPE)
+            found += [key.decode(errors="replace")[len(KEY_PREFIX) :] for key in cast("list[bytes]", keys)]
+            if not cursor:
+                break
+        return found, cursor
+
+    # hashes: each field holds the JSON text of one member of the document
+
+    def hash_read(self, key: str) -> bytes:
+        """Return a whole hash as a JSON object."""
+        with _translated(key):
+            fields = cast("dict[bytes, bytes]", self._redis.hgetall(KEY_PREFIX + key))
+        if not fields:
+            raise _unknown_key(key)
+        return b"{%b}" % b",".join([b"%b:%b" % (orjson.dumps(name.decode()), text) for name, text in fields.items()])
+
+    def hash_read_field(self, key: str, field: str) -> bytes:
+        """Return the JSON text in one field."""
+        text: bytes | None = self._run("HGET", key, field)
+        if text is None:
+            raise self._missing(key, field)
+        return text
+
+    def hash_write(self, key: str, value: dict[str, object]) -> None:
+        """Create or replace a whole hash, in one transaction."""
+        fields = {name: orjson.dumps(member) for name, member in value.items()}
+        with _translated(key), self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.delete(KEY_PREFIX + key)
+            pipeline.hset(KEY_PREFIX + key, items=[part for field in fields.items() for part in field])
+            pipeline.execute()
+
+    def hash_update(self, key: str, field: str, value: bytes) -> None:
+        """Set one field; a field or a hash that is not there is made."""
+        self._run("HSET", key, field, value)
+
+    def hash_delete(self, key: str) -> None:
+        """Delete a whole hash; a key of another type stays."""
+        self._drop(key, b"hash")
+
+    # plain strings: the whole document as JSON text
+
+    def string_read(self, key: str) -> bytes:
+        """Return the whole text."""
+        return _existing(self._run("GET", key), key)
+
+    def string_read_field(self, key: str, field: str) -> bytes:
+        """Fetch and parse the whole text to return one member: what a plain string costs."""
+        document = orjson.loads(self.string_read(key))
+        if field not in document:
+            raise _unknown_path(key, field)
+        return orjson.dumps(document[field])
+
+    def string_write(self, key: str, value: bytes) -> None:
+        """Create or replace a whole text."""
+        self._run("SET", key, value)
+
+    def string_update(self, key: str, field: str, value: object) -> None:
+        """Read, change and write back the whole text, again if another writer was faster."""
+        with _translated(key), self._redis.pipeline(transaction=True) as pipeline:
+            for _ in range(_UPDATE_TRIES):
+                pipeline.watch(KEY_PREFIX + key)
+                document = orjson.loads(_existing(cast("bytes | None", pipeline.get(KEY_PREFIX + key)), key))
+                document[field] = value
+                pipeline.multi()
+                pipeline.set(KEY_PREFIX + key, orjson.dumps(document))
+                try:
+                    pipeline.execute()
+                except redis.WatchError:
+                    continue
+                return
+        raise UnavailableError(f"The key {key!r} changed {_UPDATE_TRIES} times while it was being updated.")
+
+    def string_delete(self, key: str) -> None:
+        """Delete a whole text; a key of another type stays."""
+        self._drop(key, b"string")
+
+    def _drop(self, key: str, kind: bytes) -> None:
+        found = self._run("TYPE", key)
+        if found == b"none":
+            raise _unknown_key(key)
+        if found != kind:
+            raise WrongTypeError(f"The key {key!r} holds a {found.decode()}, not a {kind.decode()}.")
+        self._run("DEL", key)
+
+    def _run(self, command: str, key: str, *arguments: str | bytes) -> Any:
+        with _translated(key):
+            return self._redis.execute_command(command, KEY_PREFIX + key, *arguments)
+
+    def _missing(self, key: str, path: str) -> StoreError:
+        return _unknown_path(key, path) if self._run("EXISTS", key) else _unknown_key(key)
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except redis.ResponseError as error:
+        raise _meaning(str(error))(f"Redis refused the command on {key!r}: {error}") from error
+    except redis.RedisError as error:
+        raise UnavailableError(f"Redis does not answer: {error}") from error
+
+
+def _meaning(message: str) -> type[StoreError]:
+    return next((meaning for pattern, meaning in _MEANINGS if pattern.search(message)), StoreError)
+
+
+def _unknown_key(key: str) -> UnknownKeyError:
+    return UnknownKeyError(f"There is no key {key!r}.")
+
+
+def _unknown_path(key: str, path: str) -> UnknownPathError:
+    return UnknownPathError(f"The key {key!r} has nothing at {path!r}.")
+
+
+def _existing(reply: bytes | None, key: str) -> bytes:
+    if reply is None:
+        raise _unknown_key(key)
+    return reply
+
+
+def _of_type(matches: list[Any], key: str, path: str, wanted: str) -> list[Any]:
+    """Keep what is not nil: RedisJSON answers nil for each match of another type."""
+    if not matches:
+        raise _unknown_path(key, path)
+    fitting = [match for match in matches if match is not None]
+    if not fitting:
+        raise WrongTypeError(f"The key {key!r} has no value at {path!r} that is {wanted}.")
+    return fitting
+
+
+def _numbers(results: bytes, key: str, path: str) -> bytes:
+    _of_type(orjson.loads(results), key, path, "a number")
+    return results
