@@ -4,6 +4,8 @@ Run as `python -IS healthcheck.py PORT PATH`. It speaks bare sockets because it 
 generator: importing an HTTP library every few seconds would cost several times as much.
 """
 
+# ruff: noqa: INP001 -- a program of its own
+
 import socket
 import sys
 
