@@ -1,0 +1,154 @@
+"""Run: one test on the master, from its start to its verdict.
+
+The master makes a Run when Locust says that a test starts: headless, by LOADTEST_AUTOSTART or from the web UI. It
+loads the scenario's data, streams the record to the run's folder, shows progress, ends the run when its time is over,
+and then reports. The run's time begins when the data is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import gevent
+from locust.exception import StopTest
+from rich.console import Console
+
+from loadtest import report, swarm, verdict
+from loadtest.exceptions import ExitCode, LoadtestError
+from loadtest.profile import LoadProfile
+from loadtest.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from locust.env import Environment
+
+    from loadtest.config import Config
+    from loadtest.scenarios import Scenario
+
+logger = logging.getLogger(__name__)
+
+
+def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
+    """Make the master of `environment` conduct a Run for every test it starts."""
+    options = environment.parsed_options
+    profile = LoadProfile.of(config)
+    options.num_users = options.num_users or profile.users
+    options.spawn_rate = options.spawn_rate or profile.spawn_rate_per_s
+    options.autostart = options.autostart or config.autostart
+    runs: list[Run] = []
+
+    def start(environment: Environment, **_: object) -> None:
+        run = Run(environment, config, scenario)
+        run.start(None if options.run_time else _run_time_s(environment, profile))
+        runs.append(run)
+
+    def stop(**_: object) -> None:
+        if runs:
+            runs.pop().stop()
+
+    environment.events.test_start.add_listener(start)
+    environment.events.test_stop.add_listener(stop)
+
+
+def _run_time_s(environment: Environment, profile: LoadProfile) -> float | None:
+    """Return the profile's run time where nobody else ends the test: the web UI's start form has a field for it."""
+    options = environment.parsed_options
+    return profile.run_time if options.headless or options.autostart else None
+
+
+class Run:
+    """One test, conducted on the master."""
+
+    def __init__(self, environment: Environment, config: Config, scenario: Scenario) -> None:
+        self._environment = environment
+        self._config = config
+        self._scenario = scenario
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._progress: ProgressLine | None = None
+        self._timer: gevent.Greenlet | None = None
+        self._folder: Path | None = None
+
+    def start(self, run_time_s: float | None) -> None:
+        """Load the data and begin to record, show and time.
+
+        Raises:
+            StopTest: when the data cannot be loaded or the folder cannot be written; the process then ends, or, with
+                the web UI, goes on serving.
+        """
+        try:
+            self._load_data()
+            self._folder = self._make_folder()
+            swarm.of(self._environment).stream_to(self._folder / report.STREAM)
+        except LoadtestError as error:
+            self._abort(error)
+        self._progress = ProgressLine(swarm.of(self._environment).snapshot, run_time_s, self._console)
+        if run_time_s:
+            self._timer = gevent.spawn_later(run_time_s, self._end)
+
+    def stop(self) -> None:
+        """Show and write what came of it, and decide the exit code."""
+        if self._progress:
+            self._progress.stop()
+        if self._timer and self._timer is not gevent.getcurrent():
+            self._timer.kill(block=False)
+        if self._folder is None:
+            return
+        record = swarm.of(self._environment).record
+        judged = verdict.of(record)
+        self._environment.process_exit_code = int(judged.exit_code)
+        report.show(record, judged, self._console)
+        problems = report.write(self._folder, record, judged, self._environment)
+        for problem in problems:
+            self._console.print(f"error: {problem}", markup=False)
+        self._console.print(f"report       {self._folder}/", markup=False)
+
+    def _load_data(self) -> None:
+        load_data, redis_url = self._scenario.load_data, self._config.redis_url
+        if load_data is None or redis_url is None:
+            return
+        shown = -1
+
+        def progress(done: int, total: int) -> None:
+            nonlocal shown
+            tenth = done * 10 // max(1, total)
+            if tenth != shown:
+                shown = tenth
+                self._console.print(f"data         {done}/{total} keys loaded")
+
+        load_data(redis_url, progress)
+
+    def _make_folder(self) -> Path:
+        folder = self._config.runs_dir / (self._config.run_id or default_run_id(self._config))
+        try:
+            folder.mkdir(parents=True, exist_ok=self._config.run_id is not None)
+        except OSError as error:
+            raise LoadtestError(
+                f"the run's folder {folder} cannot be made ({error.strerror}). Allowed: a folder that can be written. "
+                "Next: set LOADTEST_RUNS_DIR to one."
+            ) from error
+        return folder
+
+    def _abort(self, error: LoadtestError) -> None:
+        logger.error("%s", error)
+        self._console.print(f"error: {error}", markup=False)
+        if self._environment.parsed_options.headless:
+            self._environment.process_exit_code = int(ExitCode.NOT_MADE)
+            gevent.spawn(self._environment.runner.quit)
+        raise StopTest(str(error)) from error
+
+    def _end(self) -> None:
+        """End the test: a headless master quits, one with a web UI goes on serving."""
+        runner = self._environment.runner
+        if self._environment.parsed_options.headless:
+            runner.quit()
+        else:
+            runner.stop()
+
+
+def default_run_id(config: Config) -> str:
+    """Return a run's name: the present time in UTC, the scenario and the profile."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario}-{config.profile}"

@@ -1,0 +1,41 @@
+"""Composition root: which users run, and what listens to Locust's events.
+
+Locust imports this file in the master and in each worker. An own locustfile can do the same with own User classes:
+take over `wire` and leave out the scenario.
+"""
+
+import logging
+import sys
+
+from locust import events
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadtest import exporter, run, scenarios, swarm
+from loadtest.config import Config
+from loadtest.exceptions import LoadtestError
+from loadtest.worker_link import bound_connecting
+
+try:
+    config = Config.load()
+    scenario = scenarios.load(config.scenario)
+except LoadtestError as error:
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("loadtest").error("%s", error)
+    sys.exit(int(error.exit_code))
+
+bound_connecting(config.master_wait)
+logging.getLogger("locust.stats_logger").disabled = True  # the report takes the place of Locust's tables
+globals().update({user_class.__name__: user_class for user_class in scenario.user_classes})
+
+
+@events.init.add_listener
+def wire(environment: Environment, runner: object, **_: object) -> None:
+    """Connect measuring, the exporter and the run's conduct to this process's runner."""
+    environment.host = environment.host or config.host
+    swarm.of(environment)
+    if isinstance(runner, WorkerRunner):
+        return
+    if isinstance(runner, MasterRunner):
+        exporter.start(environment, config.exporter_bind, config.exporter_port)
+    run.wire(environment, config, scenario)
