@@ -5,9 +5,9 @@ import logging
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from loadtest.local.process import free_port
 from werkzeug.test import TestResponse
 
+from loadtest.local.process import free_port
 from target_app import create_app
 from target_app.settings import Settings
 

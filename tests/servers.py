@@ -1,0 +1,56 @@
+"""The servers that tests share: a real Redis with RedisJSON, and the target over it."""
+
+import logging
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from loadtest.local import redis_server
+from loadtest.local.process import ManagedProcess, free_port
+from target_app import seed
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis with RedisJSON for this session, loaded with the documents that a run reads."""
+    said: list[str] = []
+    with redis_server.running(tmp_path_factory.mktemp("redis") / "redis.log", said.append) as url:
+        assert redis_server.IMITATION_NOTICE not in said, "the tests need a real RedisJSON"
+        seed.load(url, lambda _done, _total: None)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def target_url(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The target under Gunicorn for this session, over `redis_url`."""
+    folder = tmp_path_factory.mktemp("target")
+    port = free_port()
+    environment = {
+        "REDIS_URL": redis_url,
+        "TARGET_APP_BIND": f"127.0.0.1:{port}",
+        "TARGET_APP_WORKERS": "1",
+        "TARGET_APP_TMP_DIR": str(folder),
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf", "target_app:create_app()"]
+    gunicorn = ManagedProcess("target", command, folder / "target.log", environment)
+    try:
+        gunicorn.wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz/ready"), 20)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        gunicorn.stop()
+
+
+def answers(url: str) -> bool:
+    """Return whether a GET of the URL gives 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - http, on this machine
+            return bool(response.status == 200)
+    except urllib.error.HTTPError as error:
+        with error:
+            return False
+    except OSError as error:
+        logging.getLogger(__name__).debug("%s does not answer yet: %s", url, error)
+        return False
