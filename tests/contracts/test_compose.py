@@ -1,0 +1,255 @@
+"""docker-compose.yml keeps its promises: hardened, loopback only, ordered, readable by old and new Compose."""
+
+import http.server
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from loadtest.config import Config, variable
+
+ROOT = Path(__file__).parents[2]
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+TEXT = COMPOSE_FILE.read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OVERRIDABLE_IMAGES = {"PYTHON_IMAGE", "REDIS_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE", "REDIS_EXPORTER_IMAGE"}
+RUNS_AS_ITS_IMAGE_SAYS = {"prometheus"}
+"""Its volume belongs to the image's own user (65534); another one could not write there."""
+WITHOUT_A_SHELL = {"redis_exporter"}
+
+
+def test_the_services_are_the_documented_ones() -> None:
+    """The stack is these seven services."""
+    expected = {"redis", "target_app", "locust_master", "locust_worker", "prometheus", "grafana", "redis_exporter"}
+    assert expected == set(SERVICES)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_service_is_hardened(name: str) -> None:
+    """A service has no root, no capability, no new privilege, a read-only root, and limits on all it could exhaust."""
+    service = SERVICES[name]
+    hardening = {key: service.get(key) for key in ("init", "read_only", "cap_drop", "security_opt")}
+    expected = {"init": True, "read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
+    assert expected == hardening
+    assert {"pids_limit", "mem_limit", "stop_grace_period", "logging"} <= set(service)
+    assert {"max-size", "max-file"} == set(service["logging"]["options"])
+    if name not in RUNS_AS_ITS_IMAGE_SAYS:
+        assert int(service["user"].partition(":")[0]) > 0
+    assert set() == {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"} & set(service)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_ports_are_published_on_the_loopback_interface_only(name: str) -> None:
+    """Every published port is bound to 127.0.0.1 and its number can be changed by a variable."""
+    for port in SERVICES[name].get("ports", []):
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-(\d+)\}:\1", port)
+
+
+def test_workers_can_be_scaled() -> None:
+    """A worker has no port and nothing has a fixed container name: either would allow only one."""
+    assert "ports" not in SERVICES["locust_worker"]
+    assert "container_name" not in TEXT
+
+
+def test_every_image_can_be_replaced() -> None:
+    """Each image comes from a variable with a default, for mirrors."""
+    images = [service["image"] for service in SERVICES.values() if "image" in service]
+    images += [service["build"]["args"]["PYTHON_IMAGE"] for service in SERVICES.values() if "build" in service]
+    matches = [re.fullmatch(r"\$\{([A-Z_]+_IMAGE):-[^$]+:[^$]+\}", image) for image in images]
+    assert OVERRIDABLE_IMAGES == {match.group(1) for match in matches if match}
+    assert len(images) == len([match for match in matches if match])
+
+
+def test_nothing_breaks_or_misleads_docker_compose_1_29() -> None:
+    """The file keeps to what Compose v2 and docker-compose 1.29.2 read alike."""
+    assert {"services", "networks", "volumes"} == {key for key in COMPOSE if not key.startswith("x-")}
+    assert re.findall(r"\$\{[^}]*\$", TEXT) == []  # nested substitution is silently wrong in 1.29.2
+    for service in SERVICES.values():
+        assert set() == {"configs", "develop", "env_file", "deploy", "pull_policy", "extends"} & set(service)
+        assert "start_interval" not in service.get("healthcheck", {})
+
+
+def test_services_wait_for_healthy_ones() -> None:
+    """What a service depends on has a health check, and is waited for until it is healthy."""
+    order = {name: sorted(service["depends_on"]) for name, service in SERVICES.items() if service.get("depends_on")}
+    expected = {
+        "target_app": ["redis"],
+        "redis_exporter": ["redis"],
+        "locust_master": ["target_app"],
+        "prometheus": ["locust_master"],
+        "locust_worker": ["locust_master", "prometheus"],
+        "grafana": ["prometheus"],
+    }
+    assert expected == order
+    for service in SERVICES.values():
+        for dependency, condition in service.get("depends_on", {}).items():
+            assert condition == {"condition": "service_healthy"}
+            assert "healthcheck" in SERVICES[dependency]
+    assert WITHOUT_A_SHELL == {name for name, service in SERVICES.items() if "healthcheck" not in service}
+
+
+def test_redis_is_reachable_inside_only() -> None:
+    """Redis and its exporter live on the internal network alone; what publishes a port is on another one, too."""
+    assert COMPOSE["networks"]["data"] == {"internal": True}
+    assert SERVICES["redis"]["networks"] == SERVICES["redis_exporter"]["networks"] == ["data"]
+    for service in SERVICES.values():
+        if service.get("ports"):
+            assert "edge" in service["networks"]
+
+
+def test_mounts_are_read_only_and_exist() -> None:
+    """Every folder of the repository is mounted read-only and is there in a fresh clone."""
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source, _, mode = volume.split(":") if volume.count(":") == 2 else (*volume.split(":"), "")
+            if source.startswith("./"):
+                assert mode == "ro"
+                assert (ROOT / source).is_dir()
+
+
+def test_the_start_needs_no_secret() -> None:
+    """Without `make up` Grafana has no administrator and takes no login, and no file of secrets is read."""
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert "secrets" not in {key for service in SERVICES.values() for key in service}
+    assert re.findall(r"(?i)password|passwd", TEXT) == []
+
+
+def test_make_up_turns_logins_on() -> None:
+    """The file that `make up` adds closes what the plain start leaves open, with generated files."""
+    added = yaml.safe_load((ROOT / "docker" / "secrets.yml").read_text())
+    environment = added["services"]["grafana"]["environment"]
+    assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "false"
+    assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "false"
+    files = {secret["file"] for secret in added["secrets"].values()}
+    assert files == {"./secrets/grafana_admin_password", "./secrets/grafana_secret_key"}
+
+
+def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
+    """make_secrets.sh makes long random files in a folder nobody else can enter, and keeps them when run again."""
+    script = tmp_path / "local_conf" / "make_secrets.sh"
+    script.parent.mkdir()
+    script.write_bytes((ROOT / "local_conf" / "make_secrets.sh").read_bytes())
+    read = []
+    for _ in range(2):
+        subprocess.run(["sh", str(script)], check=True, capture_output=True)
+        read.append({file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()})
+    assert read[0] == read[1]
+    assert {"grafana_admin_password", "grafana_secret_key"} == set(read[0])
+    assert {32} == {len(secret) for secret in read[0].values()}
+    assert len(set(read[0].values())) == 2
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+
+
+def test_secrets_are_never_committed() -> None:
+    """Git ignores the folder of the secrets, and the images do not get it."""
+    assert "secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+    assert "!secrets" not in (ROOT / ".dockerignore").read_text()
+
+
+def test_master_and_workers_get_settings_that_exist() -> None:
+    """Each LOADTEST_ variable in the file is a setting, and the ports inside are the settings' defaults."""
+    known = {variable(setting) for setting in Config.model_fields}
+    for name in ("locust_master", "locust_worker"):
+        given = {key for key in SERVICES[name]["environment"] if key.startswith("LOADTEST_")}
+        assert given <= known
+    inside = {port.rpartition(":")[2] for port in SERVICES["locust_master"]["ports"]}
+    defaults = Config.model_fields["web_port"].default, Config.model_fields["exporter_port"].default
+    assert {str(port) for port in defaults} == inside
+
+
+@pytest.mark.parametrize("name", ["locust", "target_app"])
+def test_images_are_built_the_careful_way(name: str) -> None:
+    """An image comes from an overridable base, installs by hash, ends as a user, and needs no BuildKit."""
+    text = (ROOT / "docker" / f"{name}.Dockerfile").read_text()
+    assert "ARG PYTHON_IMAGE=python:3.13-slim-trixie\nFROM ${PYTHON_IMAGE}\n" in text
+    assert "--require-hashes" in text
+    assert re.findall(r"(?m)^USER (.*)$", text) == ["10001:10001"]
+    assert re.findall(r"RUN --|COPY --(?!from)|<<", text) == []
+
+
+def test_images_share_their_dependencies() -> None:
+    """Both Dockerfiles begin with the same instructions, so the layer of the dependencies exists once."""
+    shared = [
+        [
+            line
+            for line in (ROOT / "docker" / f"{name}.Dockerfile").read_text().split("# ---- the same")[0].splitlines()
+            if not line.startswith("#")
+        ]
+        for name in ("locust", "target_app")
+    ]
+    assert shared[0] == shared[1]
+    assert any("--require-hashes" in line for line in shared[0])
+
+
+def test_the_engine_gets_what_the_images_copy_and_no_more() -> None:
+    """.dockerignore lets through exactly the sources of the COPY instructions."""
+    copied = {
+        source
+        for name in ("locust", "target_app")
+        for source in re.findall(r"(?m)^COPY (\S+) ", (ROOT / "docker" / f"{name}.Dockerfile").read_text())
+    }
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+    assert copied == {line.removeprefix("!") for line in ignore if line.startswith("!")}
+    assert "*" in ignore
+
+
+class _Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """Answer 200 for /healthz and 503 otherwise."""
+        self.send_response(200 if self.path == "/healthz" else 503)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Keep quiet."""
+
+
+def test_health_check_tells_healthy_from_not() -> None:
+    """The health check ends with 0 for status 200 only: not for another status, and not for a closed port."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = server.server_port
+    assert [0, 1] == [_health(port, "/healthz"), _health(port, "/other")]
+    server.shutdown()
+    server.server_close()
+    assert _health(port, "/healthz") == 1
+
+
+def test_redis_refuses_an_image_without_redisjson(tmp_path: Path) -> None:
+    """Where no RedisJSON is found the start says which images have it, and fails."""
+    script = (ROOT / "docker" / "redis" / "start.sh").read_text().replace(" /", f" {tmp_path}/")
+    ended = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "REDIS_IMAGE" in ended.stderr
+
+
+@pytest.mark.parametrize("layout", ["/opt/redis-stack/lib", "/usr/local/lib/redis/modules"])
+def test_redis_loads_redisjson_in_either_image(tmp_path: Path, layout: str) -> None:
+    """The start finds the module where either image line keeps it, and passes REDIS_ARGS on."""
+    module = tmp_path / layout.lstrip("/") / "rejson.so"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    server = tmp_path / "redis-server"
+    server.write_text('#!/bin/sh\necho "$@"\n')
+    server.chmod(0o755)
+    script = (ROOT / "docker" / "redis" / "start.sh").read_text()
+    script = re.sub(r"(for module in )(\S+) (\S+);", rf"\g<1>{tmp_path}\2 {tmp_path}\3;", script)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDIS_ARGS": "--maxmemory 2gb"}
+    ended = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert ended.stdout.strip() == f"/etc/redis/redis.conf --loadmodule {module} --maxmemory 2gb"
+
+
+def _health(port: int, path: str) -> int:
+    program = [sys.executable, "-IS", str(ROOT / "docker" / "healthcheck.py"), str(port), path]
+    return subprocess.run(program, check=False, timeout=20).returncode

@@ -1,0 +1,146 @@
+"""Grafana's provisioning and Prometheus' configuration are well-formed and fit the Compose file."""
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROVISIONING = ROOT / "grafana" / "provisioning"
+SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
+RULES = sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
+
+DATASOURCES_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["apiVersion", "datasources"],
+    "properties": {
+        "apiVersion": {"const": 1},
+        "prune": {"type": "boolean"},
+        "datasources": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["name", "uid", "type", "access", "url", "isDefault", "editable", "jsonData"],
+                "properties": {
+                    "name": {"type": "string", "minLength": 1},
+                    "uid": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,40}$"},
+                    "type": {"const": "prometheus"},
+                    "access": {"const": "proxy"},
+                    "url": {"type": "string", "format": "uri"},
+                    "isDefault": {"type": "boolean"},
+                    "editable": {"const": False},
+                    "jsonData": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["timeInterval"],
+                        "properties": {
+                            "timeInterval": {"type": "string", "pattern": "^[0-9]+s$"},
+                            "httpMethod": {"enum": ["GET", "POST"]},
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+PROVIDERS_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["apiVersion", "providers"],
+    "properties": {
+        "apiVersion": {"const": 1},
+        "providers": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["name", "type", "allowUiUpdates", "options"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "type": {"const": "file"},
+                    "folder": {"type": "string"},
+                    "allowUiUpdates": {"const": False},
+                    "disableDeletion": {"const": True},
+                    "updateIntervalSeconds": {"type": "integer", "minimum": 10},
+                    "options": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["path"],
+                        "properties": {"path": {"type": "string", "pattern": "^/"}},
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(("folder", "schema"), [("datasources", DATASOURCES_SCHEMA), ("dashboards", PROVIDERS_SCHEMA)])
+def test_provisioning_files_follow_the_schema(folder: str, schema: dict[str, Any]) -> None:
+    """Grafana is given one kind of file per folder, with known keys and values only."""
+    files = sorted((PROVISIONING / folder).iterdir())
+    assert len(files) == 1
+    jsonschema.validate(yaml.safe_load(files[0].read_text()), schema)
+
+
+def test_grafana_gets_the_folders_that_its_files_name() -> None:
+    """The provisioning, the dashboards and the home dashboard are mounted where Grafana looks for them."""
+    mounts = dict(volume.split(":")[1::-1] for volume in SERVICES["grafana"]["volumes"])
+    assert mounts["/etc/grafana/provisioning"] == "./grafana/provisioning"
+    provider = yaml.safe_load((PROVISIONING / "dashboards" / "loadtest.yml").read_text())["providers"][0]
+    folder = mounts[provider["options"]["path"]]
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (ROOT / folder / Path(home).name).is_file()
+    assert str(Path(home).parent) == provider["options"]["path"]
+
+
+def test_the_datasource_is_the_stacks_prometheus() -> None:
+    """Grafana asks the service prometheus, under the fixed uid, with Prometheus' own scrape interval."""
+    datasource = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"][0]
+    assert (datasource["uid"], datasource["url"]) == ("prometheus", "http://prometheus:9090")
+    assert datasource["jsonData"]["timeInterval"] == PROMETHEUS["global"]["scrape_interval"]
+
+
+def test_prometheus_scrapes_the_stack() -> None:
+    """Prometheus looks at master, target, Redis' exporter and itself, every 2 s, at the ports they listen on."""
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in PROMETHEUS["scrape_configs"]}
+    expected = {
+        "locust_master": ["locust_master:9646"],
+        "target_app": ["target_app:5000"],
+        "redis": ["redis_exporter:9121"],
+        "prometheus": ["127.0.0.1:9090"],
+    }
+    assert expected == targets
+    assert PROMETHEUS["global"]["scrape_interval"] == "2s"
+    for target in (target for (target,) in targets.values()):
+        service, _, port = target.partition(":")
+        published = {line.rpartition(":")[2] for line in SERVICES.get(service, {}).get("ports", [])}
+        assert not published or port in published
+
+
+def test_prometheus_loads_every_rule_file_and_no_test() -> None:
+    """The glob of rule files finds the rules and leaves out their tests, and each rule's tests read all of them."""
+    found = [path for pattern in PROMETHEUS["rule_files"] for path in (ROOT / "prometheus").glob(pattern)]
+    assert sorted(found) == RULES
+    tests = yaml.safe_load((ROOT / "prometheus" / "rules" / "tests" / "loadtest.yml").read_text())
+    assert {f"../{path.name}" for path in RULES} == set(tests["rule_files"])
+
+
+def test_every_alert_is_tested_and_explains_itself() -> None:
+    """Each alert has a severity, a summary, a description, and a case that raises it in the rules' tests."""
+    groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+    alerts = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+    for rule in alerts.values():
+        assert rule["labels"]["severity"] in {"verdict", "trust"}
+        assert {"summary", "description"} == set(rule["annotations"])
+    tests = yaml.safe_load((ROOT / "prometheus" / "rules" / "tests" / "loadtest.yml").read_text())["tests"]
+    raised = {case["alertname"] for test in tests for case in test.get("alert_rule_test", []) if case["exp_alerts"]}
+    assert set(alerts) == raised
