@@ -96,7 +96,7 @@ def run(**options: Any) -> int:
 def profiles() -> None:
     """List the load profiles of local_conf/profiles.toml."""
     for name, profile in read_profiles().items():
-        click.echo(f"{name:16} {profile.users:5} users, {profile.spawn_rate_per_s:g} per s, for {profile.run_time:g} s")
+        click.echo(f"{name:16} {profile.peak_users:5} users, for {profile.run_time_s:g} s")
 
 
 @main.command(name="scenarios")

@@ -66,6 +66,7 @@ def _redis_url(value: str) -> str:
 
 Users = Annotated[int, Field(ge=1, le=1_000_000)]
 SpawnRate = Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False, strict=False)]
+Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False, strict=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, BeforeValidator(duration_s), Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
 
@@ -84,7 +85,13 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
     scenario: str = _setting("documents", "the user journey to run", "a name from `loadtest scenarios`", "documents")
-    profile: str = _setting("quick", "the load profile", "a name from local_conf/profiles.toml", "quick")
+    profile: str = _setting("quick", "the load profile", "a name from `loadtest profiles`", "quick")
+    profiles_file: Path | None = _setting(
+        None,
+        "your own profiles, besides those of local_conf/profiles.toml",
+        "a TOML file of profiles",
+        "my_profiles.toml",
+    )
     workers: Annotated[int, Field(ge=1, le=512)] | None = _setting(
         None, "worker processes; by default the cores but one", "a whole number from 1 to 512", "2"
     )
@@ -94,9 +101,15 @@ class Config(BaseModel):
     spawn_rate: SpawnRate | None = _setting(
         None, "users started per second, in place of the profile's", "a number above 0, up to 100000", "10"
     )
+    rate: Rate | None = _setting(
+        None,
+        "arrivals per second at the peak, in place of the profile's; open model only",
+        "a number above 0, up to 1000000",
+        "50",
+    )
     run_time: Seconds | None = _setting(
         None,
-        "length of the run, in place of the profile's",
+        "length of the run, in place of the profile's; every stage in proportion",
         _A_DURATION,
         "20s",
     )

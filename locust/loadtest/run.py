@@ -36,7 +36,7 @@ def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
     """Make the master of `environment` conduct a Run for every test it starts."""
     options = environment.parsed_options
     profile = LoadProfile.of(config)
-    options.num_users = options.num_users or profile.users
+    options.num_users = options.num_users or profile.peak_users
     options.spawn_rate = options.spawn_rate or profile.spawn_rate_per_s
     options.autostart = options.autostart or config.autostart
     runs: list[Run] = []
@@ -57,7 +57,7 @@ def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
 def _run_time_s(environment: Environment, profile: LoadProfile) -> float | None:
     """Return the profile's run time where nobody else ends the test: the web UI's start form has a field for it."""
     options = environment.parsed_options
-    return profile.run_time if options.headless or options.autostart else None
+    return profile.run_time_s if options.headless or options.autostart else None
 
 
 class Run:
