@@ -22,6 +22,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
+from locust import TaskSet
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 from locust.user.task import (
     LOCUST_STATE_RUNNING,
@@ -29,8 +30,6 @@ from locust.user.task import (
     LOCUST_STATE_WAITING,
     DefaultTaskSet,
 )
-
-from locust import TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +53,7 @@ def run_task_set(task_set: TaskSet) -> None:
         Exception: What a task raised, if the environment does not catch exceptions.
     """
     if not _has_stock_loop(type(task_set)):
-        task_set.run()
+        task_set.run()  # type: ignore[no-untyped-call]
         return
     try:
         task_set.on_start()
@@ -65,7 +64,7 @@ def run_task_set(task_set: TaskSet) -> None:
         try:
             if failed:  # inside the try: a user that is stopped during this wait still gets its on_stop
                 failed = False
-                task_set.wait()
+                task_set.wait()  # type: ignore[no-untyped-call]
             _execute_tasks(task_set, cast("LoadUser", task_set.user))
         except InterruptTaskSet as interruption:
             _call_on_stop(task_set, (StopUser, StopTest, gevent.GreenletExit))
@@ -78,7 +77,7 @@ def run_task_set(task_set: TaskSet) -> None:
             environment.events.user_error.fire(user_instance=task_set, exception=error, tb=error.__traceback__)
             if not environment.catch_exceptions:
                 raise
-            logger.error("%s\n%s", error, traceback.format_exc())  # noqa: TRY400 -- Locust's own form, which its log readers know
+            logger.error("%s\n%s", error, traceback.format_exc())
             failed = True
 
 
@@ -86,9 +85,7 @@ def run_task_set(task_set: TaskSet) -> None:
 def _has_stock_loop(task_set_class: type[TaskSet]) -> bool:
     """Tell whether every method of the loop is Locust's own."""
     stock = (TaskSet, DefaultTaskSet)
-    return all(
-        any(getattr(task_set_class, name) is getattr(base, name) for base in stock) for name in _LOOP_METHODS
-    )
+    return all(any(getattr(task_set_class, name) is getattr(base, name) for base in stock) for name in _LOOP_METHODS)
 
 
 def _execute_tasks(task_set: TaskSet, user: "LoadUser") -> None:
@@ -97,7 +94,8 @@ def _execute_tasks(task_set: TaskSet, user: "LoadUser") -> None:
     choose = _chooser(task_set)
     # Tasks declared on the user take the user as their argument, those of a TaskSet the TaskSet.
     owner: Any = user if isinstance(task_set, DefaultTaskSet) else task_set
-    waits_as_user = type(task_set).wait_time in (TaskSet.wait_time, DefaultTaskSet.wait_time)
+    # A TaskSet without a wait_time of its own asks its user, in Locust after two more calls.
+    waits_as_user = type(task_set).wait_time is TaskSet.wait_time and user.wait_time is not None
     event_loop = gevent.get_hub().loop
     while True:
         task = queue.popleft() if queue else choose()
@@ -118,7 +116,7 @@ def _execute_tasks(task_set: TaskSet, user: "LoadUser") -> None:
         if user._state is LOCUST_STATE_STOPPING:
             raise StopUser
         user.intended_start_s = None
-        pause_s = user.wait_time() if waits_as_user and user.wait_time else task_set.wait_time()
+        pause_s = user.wait_time() if waits_as_user else task_set.wait_time()  # type: ignore[no-untyped-call]
         if pause_s > 0 or event_loop.iteration == turn:
             _pause(user, pause_s)
 
@@ -151,14 +149,14 @@ def _chooser(task_set: TaskSet) -> "Callable[[], Any]":
     """
     stock = type(task_set).get_next_task in (TaskSet.get_next_task, DefaultTaskSet.get_next_task)
     if not stock:
-        return cast("Callable[[], Any]", task_set.get_next_task)
+        return task_set.get_next_task
     owner = task_set.user if isinstance(task_set, DefaultTaskSet) else task_set
     draw = random.random
 
     def choose() -> Any:
         tasks = owner.tasks
         if not tasks:
-            return task_set.get_next_task()  # raises Locust's explanation
+            return task_set.get_next_task()  # type: ignore[no-untyped-call]  # raises Locust's explanation
         return tasks[int(draw() * len(tasks))]
 
     return choose
@@ -167,7 +165,7 @@ def _chooser(task_set: TaskSet) -> "Callable[[], Any]":
 def _call_on_stop(task_set: TaskSet, passing: tuple[type[BaseException], ...]) -> None:
     """Call on_stop; its errors are logged, except those that must pass."""
     try:
-        task_set.on_stop()
+        task_set.on_stop()  # type: ignore[no-untyped-call]
     except passing:
         raise
     except Exception:

@@ -10,12 +10,12 @@ import traceback
 from typing import TYPE_CHECKING
 
 import gevent
+from locust import User
 from locust.exception import StopTest, StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
 
 from loadtest.recorder import Recorder
 from loadtest.task_loop import run_task_set
-from locust import User
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -27,8 +27,8 @@ class LoadUser(User):
     """Base class of users whose client reports to the recorder directly.
 
     Attributes:
-        scenario: The name under which requests are recorded. A subclass may set it; by default
-            it is the class's name.
+        scenario: The name under which requests are recorded. A subclass may set it; otherwise the recorder takes
+            the class's name.
         intended_start_s: When the current iteration was meant to begin, in seconds of ``time.perf_counter``, or
             None for "when its first request is sent". The task loop sets it to the end of the wait time; a
             ``wait_time`` function that knows better (a pacing by schedule) sets it itself, in the past if the
@@ -45,11 +45,6 @@ class LoadUser(User):
         super().__init__(environment)
         self.recorder = Recorder.of(environment)
 
-    @classmethod
-    def scenario_name(cls) -> str:
-        """The scenario's name, the class's own if it declares none."""
-        return getattr(cls, "scenario", cls.__name__)
-
     # Locust marks run() as final so that nobody overrides it by mistake; here its loop is replaced on purpose.
     def run(self) -> None:  # type: ignore[misc]
         """Run on_start, then tasks until the user is stopped, then on_stop."""
@@ -60,6 +55,11 @@ class LoadUser(User):
             run_task_set(self._taskset_instance)
         except (gevent.GreenletExit, StopUser, StopTest):
             self.on_stop()  # type: ignore[no-untyped-call]
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Release what the user's client holds; called once, after on_stop."""
 
     def _call_on_start(self) -> None:
         """Run on_start; report its error before it ends the user."""
@@ -68,6 +68,6 @@ class LoadUser(User):
         except (StopUser, StopTest):
             raise
         except Exception as error:
-            logger.error("%s\n%s", error, traceback.format_exc())  # noqa: TRY400 -- Locust's own form
+            logger.error("%s\n%s", error, traceback.format_exc())
             self.environment.events.user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
             raise

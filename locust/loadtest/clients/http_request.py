@@ -1,0 +1,239 @@
+"""What is sent: the request's parts and their bytes."""
+
+import json as stdlib_json
+import os
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import orjson
+from urllib3.filepost import encode_multipart_formdata
+
+from loadtest.clients.http_errors import InvalidRequestError
+from loadtest.clients.http_exchange import Upload
+from loadtest.clients.http_headers import HeaderSet, HeaderValue, check_method
+
+if TYPE_CHECKING:
+    from loadtest.clients.http_url import Url
+    from loadtest.recorder import Series
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+
+BodyBytes = bytes | Upload | None
+
+
+class Route:
+    """What every request of one method, URL and name has in common; made once.
+
+    Attributes:
+        method: The method.
+        url: The absolute URL.
+        line: Request line and Host field.
+        defaults: The headers sent by default.
+        wire: The whole request as sent without further headers, cookies or body.
+        series: Where it is recorded; its key holds the name.
+        success: The series' function for a request that succeeded.
+        idempotent: Whether it may be sent again when a kept connection turns out to be closed.
+    """
+
+    __slots__ = ("defaults", "idempotent", "line", "method", "origin", "series", "success", "url", "wire")
+
+    body = None
+
+    def __init__(self, method: str, url: "Url", headers: HeaderSet, series: "Series") -> None:
+        """Encode what does not vary.
+
+        Raises:
+            InvalidRequestError: The method is no token.
+        """
+        check_method(method)
+        self.method = method
+        self.url = url
+        self.origin = url.origin
+        self.defaults = headers
+        self.series = series
+        self.success = series.success
+        self.idempotent = method in IDEMPOTENT
+        self.line = request_line(method, url)
+        self.wire = self.line + headers.encoded + _framing(method, None) + b"\r\n"
+
+
+def request_line(method: str, url: "Url") -> bytes:
+    """Request line and Host field."""
+    return f"{method} {url.target} HTTP/1.1\r\nHost: {url.origin.authority}\r\n".encode("ascii")
+
+
+class Outgoing:
+    """One request with all that is its own.
+
+    Attributes:
+        method: The method.
+        url: The absolute URL.
+        headers: The headers that the scenario gave; None as a value leaves a default out.
+        weak: Headers that follow from the body's kind.
+        body: The body.
+    """
+
+    __slots__ = ("body", "headers", "method", "url", "weak")
+
+    def __init__(
+        self,
+        method: str,
+        url: "Url",
+        headers: Mapping[str, HeaderValue] | None,
+        weak: Mapping[str, str] | None,
+        body: BodyBytes,
+    ) -> None:
+        """Put the parts together."""
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.weak = weak
+        self.body = body
+
+    @property
+    def upload(self) -> Upload | None:
+        """The body if it is sent in pieces."""
+        return self.body if isinstance(self.body, Upload) else None
+
+    def encode(self, line: bytes, defaults: HeaderSet, cookies: bytes) -> bytes:
+        """The request's bytes, without an upload's.
+
+        Args:
+            line: Request line and Host field.
+            defaults: The client's headers.
+            cookies: The Cookie line or b"".
+
+        Raises:
+            InvalidRequestError: A header is not allowed.
+        """
+        headers = self.headers
+        if headers:
+            names = {name.lower() for name in headers}
+            if "host" in names:
+                line = line[: line.index(b"\r\n") + 2]
+            if "cookie" in names:
+                cookies = b""
+            if names & _FRAMING:
+                headers = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
+        head = line + defaults.merged(headers, self.weak) + cookies + _framing(self.method, self.body) + b"\r\n"
+        return head + self.body if isinstance(self.body, bytes) else head
+
+
+def _framing(method: str, body: BodyBytes) -> bytes:
+    """The field that says how long the body is (RFC 9112, section 6.3)."""
+    if isinstance(body, Upload):
+        if body.length is None:
+            return b"Transfer-Encoding: chunked\r\n"
+        return b"Content-Length: %d\r\n" % body.length
+    if body:
+        return b"Content-Length: %d\r\n" % len(body)
+    return b"Content-Length: 0\r\n" if method in _WITH_BODY else b""
+
+
+def encode_body(data: Any, json: Any, files: Any) -> tuple[BodyBytes, Mapping[str, str] | None]:
+    """The body's bytes, and the headers that its kind calls for.
+
+    Args:
+        data: bytes, str, a mapping or pairs for a form, a binary file or an iterable of bytes.
+        json: Anything JSON knows; used only if there is no data.
+        files: As urllib3 takes multipart fields: a mapping of field to content or (file name, content[, type]).
+
+    Raises:
+        InvalidRequestError: It cannot be encoded.
+    """
+    if files:
+        return _encode_multipart(data, files)
+    if data is not None and data not in (b"", ""):  # an empty form is data too, and is sent as such
+        return _encode_data(data)
+    if json is not None:
+        return encode_json(json), _JSON
+    return None, None
+
+
+def encode_json(value: Any) -> bytes:
+    """JSON bytes; what orjson does not know (huge integers, for example) the standard library encodes.
+
+    Raises:
+        InvalidRequestError: Neither can.
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        try:
+            return stdlib_json.dumps(value).encode("utf-8")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"json={type(value).__name__} cannot be encoded: {error}") from error
+
+
+def _encode_data(data: Any) -> tuple[BodyBytes, Mapping[str, str] | None]:
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data), None
+    try:
+        if isinstance(data, str):
+            return data.encode("utf-8"), None
+        if isinstance(data, Mapping) or _is_pairs(data):
+            return urlencode(data, doseq=True).encode("ascii"), _FORM
+    except (UnicodeEncodeError, TypeError, ValueError) as error:
+        raise InvalidRequestError(f"data of type {type(data).__name__} cannot be encoded: {error}") from error
+    if hasattr(data, "read") or hasattr(data, "__iter__"):
+        return Upload(data, _length_of(data)), None
+    raise InvalidRequestError(
+        f"data of type {type(data).__name__} cannot be sent; allowed are bytes, str, a mapping, a file, an iterable"
+    )
+
+
+def _is_pairs(data: Any) -> bool:
+    return isinstance(data, list | tuple) and all(isinstance(item, tuple) and len(item) == 2 for item in data)  # noqa: PLR2004
+
+
+def _length_of(source: Any) -> int | None:
+    """What is left to read of a file, or None where nobody knows."""
+    try:
+        position = source.tell()
+        end = os.fstat(source.fileno()).st_size if hasattr(source, "fileno") else source.seek(0, os.SEEK_END)
+        source.seek(position)
+    except (AttributeError, OSError, ValueError):
+        return _length_in_memory(source)
+    return int(end - position) if end > position else None
+
+
+def _length_in_memory(source: Any) -> int | None:
+    try:
+        position = source.tell()
+        end = source.seek(0, os.SEEK_END)
+        source.seek(position)
+    except (AttributeError, OSError, ValueError):
+        return None
+    return int(end - position)
+
+
+def _encode_multipart(data: Any, files: Any) -> tuple[bytes, Mapping[str, str]]:
+    try:
+        pairs = list(data.items()) if isinstance(data, Mapping) else list(data or ())
+        named = list(files.items()) if isinstance(files, Mapping) else list(files)
+        body, content_type = encode_multipart_formdata(pairs + [(name, _file_field(part)) for name, part in named])
+    except (TypeError, ValueError, AttributeError, UnicodeError) as error:
+        raise InvalidRequestError(f"files cannot be encoded: {error}") from error
+    return body, {"Content-Type": content_type}
+
+
+def _file_field(part: Any) -> Any:
+    """Read files; urllib3 wants their contents."""
+    if isinstance(part, tuple):
+        name, content, *rest = part
+        return (name, content.read() if hasattr(content, "read") else content, *rest)
+    if hasattr(part, "read"):
+        return (os.path.basename(getattr(part, "name", "file")), part.read())  # noqa: PTH119 -- a label, no path
+    return part
+
+
+def basic_auth(name: str | bytes, password: str | bytes) -> str:
+    """The value of the Authorization field (RFC 7617)."""
+    raw = b":".join(part.encode("utf-8") if isinstance(part, str) else part for part in (name, password))
+    return "Basic " + b64encode(raw).decode("ascii")
