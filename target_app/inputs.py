@@ -103,8 +103,11 @@ def array(value: object) -> list[Any]:
 def _parsed() -> Any:
     if not request.is_json:
         abort(415, f"The content type {request.mimetype!r} is not supported: send application/json.")
+    body = request.get_data()
+    if request.content_length is None and len(body) == request.max_content_length:
+        abort(413)  # Werkzeug cuts a chunked body off at the limit
     try:
-        return orjson.loads(request.get_data())
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         _not_json(error)
 

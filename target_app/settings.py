@@ -50,7 +50,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     redis_url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
-    redis_timeout_s: float = Field(default=2.0, ge=0.05, le=30)
+    redis_timeout_s: float = Field(default=2.0, ge=0.05, le=30, allow_inf_nan=False)
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=67_108_864)
     bind: Annotated[str, AfterValidator(_bind)] = "127.0.0.1:5000"
     workers: int = Field(default=2, ge=1, le=64)

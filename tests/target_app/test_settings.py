@@ -1,0 +1,78 @@
+"""The target's settings: limits, and one clear message for all that is wrong."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from target_app.settings import Settings, SettingsError
+
+
+def test_defaults_listen_on_this_machine_only() -> None:
+    """Without any variable the target binds to the loopback address."""
+    assert "127.0.0.1:5000" == Settings.from_environment({}).bind
+
+
+def test_settings_come_from_the_environment() -> None:
+    """Redis has its usual name, everything else the target's prefix; empty counts as unset."""
+    environment = {"REDIS_URL": "redis://cache:7000/2", "TARGET_APP_THREADS": "3", "TARGET_APP_WORKERS": ""}
+    settings = Settings.from_environment(environment)
+    assert ("redis://cache:7000/2", 3, 2) == (settings.redis_url, settings.threads, settings.workers)
+
+
+def test_settings_cannot_be_changed() -> None:
+    """Settings are frozen."""
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().threads = 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("REDIS_URL", "http://x", "redis://"),
+        ("TARGET_APP_BIND", "5000", "host:port"),
+        ("TARGET_APP_BIND", "127.0.0.1:70000", "0 to 65535"),
+        ("TARGET_APP_WORKERS", "0", "greater than or equal to 1"),
+        ("TARGET_APP_WORKERS", "many", "valid integer"),
+        ("TARGET_APP_THREADS", "129", "less than or equal to 128"),
+        ("TARGET_APP_REDIS_TIMEOUT_S", "nan", "finite number"),
+        ("TARGET_APP_MAX_BODY_BYTES", "10", "greater than or equal to 1024"),
+        ("TARGET_APP_LOG_LEVEL", "loud", "'debug', 'info'"),
+        ("TARGET_APP_TMP_DIR", "/nowhere", "existing folder"),
+    ],
+)
+def test_a_wrong_setting_names_variable_value_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:
+    """The message tells a person what to change."""
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({variable: value})
+    message = str(raised.value)
+    assert [] == [part for part in (variable, repr(value), allowed) if part not in message]
+
+
+def test_a_server_with_wrong_settings_says_all_in_one_paragraph_and_exits(tmp_path: Path) -> None:
+    """Gunicorn does not start; every mistake is named at once, without a traceback."""
+    environment = os.environ | {"TARGET_APP_WORKERS": "-1", "TARGET_APP_BIND": "nonsense"}
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf", "target_app:create_app()"]
+    ended = subprocess.run(
+        command, check=False, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert 1 == ended.returncode
+    assert "Traceback" not in ended.stderr
+    assert 1 == len(ended.stderr.strip().splitlines())
+    assert "TARGET_APP_WORKERS is '-1'" in ended.stderr
+    assert "TARGET_APP_BIND is 'nonsense'" in ended.stderr
+
+
+def test_every_setting_is_in_the_reference_with_its_default() -> None:
+    """docs/reference/target_app.md lists the settings that there are, and their defaults."""
+    page = (Path(__file__).parents[2] / "docs/reference/target_app.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `(REDIS_URL|TARGET_APP_[A-Z_]+)` \| (.*?) \|", page, re.MULTILINE))
+    defaults = Settings()
+    expected = {
+        "REDIS_URL" if field == "redis_url" else f"TARGET_APP_{field.upper()}": f"`{getattr(defaults, field)}`"
+        for field in Settings.model_fields
+    }
+    assert expected | {"TARGET_APP_TMP_DIR": "the system's"} == documented
