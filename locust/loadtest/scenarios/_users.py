@@ -1,0 +1,16 @@
+"""The base classes of every room's users: chosen here and nowhere else.
+
+`LOADTEST_CLIENT=locust` runs the HTTP users on Locust's FastHttpUser, to compare; anything else on the lean client.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from loadtest.clients.redisjson import RedisJsonUser
+
+if TYPE_CHECKING or os.environ.get("LOADTEST_CLIENT") != "locust":
+    from loadtest.clients.http import HttpUser
+else:
+    from locust import FastHttpUser as HttpUser
+
+__all__ = ["HttpUser", "RedisJsonUser"]

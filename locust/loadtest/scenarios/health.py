@@ -1,0 +1,29 @@
+"""The smoke scenario: both probes of the target, and nothing else."""
+
+from locust import between, task
+
+from loadtest.scenarios import Scenario
+from loadtest.scenarios._users import HttpUser
+
+NAME = "health"
+
+
+class HealthUser(HttpUser):
+    """Asks both probes in turn."""
+
+    scenario = NAME
+    host = "http://127.0.0.1:5000"
+    wait_time = between(0.5, 1.5)
+
+    @task
+    def probe(self) -> None:
+        """Ask whether the target lives, and whether it is ready."""
+        self.client.get("/healthz/live", name="health/live")
+        self.client.get("/healthz/ready", name="health/ready")
+
+
+scenario = Scenario(
+    name=NAME,
+    user_classes=(HealthUser,),
+    requests=(("GET", "health/live"), ("GET", "health/ready")),
+)
