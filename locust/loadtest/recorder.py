@@ -8,8 +8,8 @@ Three times are kept apart: response time (end - intended start), service time (
 (send - intended start) for the requests that have an intended start of their own. A send before the intended start is
 not late: its lag is 0 and its response time is its service time.
 
-Memory is bounded: at most `MAX_SERIES` names, beyond which a name counts as ``other``; at most `MAX_MESSAGES` distinct
-error messages between two takes.
+Memory is bounded: `labels.MAX_SERIES` names, beyond which a name counts as ``other``, and
+`accumulator.MAX_MESSAGES` distinct error messages between two takes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ import gevent
 import numpy as np
 from locust.event import EventHook
 
-from loadtest.measurements import ErrorCount, Measurements, SeriesKey
-from loadtest.tally import SparseHistograms, Tally
+from loadtest.accumulator import Accumulator
+from loadtest.labels import OTHER, Labels
+from loadtest.measurements import Measurements, SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,15 +38,7 @@ _log = logging.getLogger(__name__)
 
 FOLD_SLICE: Final = 8_192
 """Samples that are folded at most between two turns of the event loop: about half a millisecond."""
-MAX_SERIES: Final = 2_000
-"""Series (scenario, method, name) that are kept apart; further names count as ``other``."""
-MAX_OTHER_SERIES: Final = 200
-"""Combinations of scenario and method that get an ``other`` of their own."""
-MAX_MESSAGES: Final = 200
-"""Distinct error messages that are kept apart between two takes."""
 MAX_MESSAGE_CHARS: Final = 300
-OTHER: Final = "other"
-FURTHER_MESSAGES: Final = "(further messages)"
 
 ERROR_CLASSES: Final = frozenset(
     {
@@ -68,19 +61,19 @@ class Series:
     ``intended_s`` and ``sent_s``. It is a closure over the buffers: this is the hot path.
     """
 
-    __slots__ = ("errors", "failures", "key", "late", "response_bytes", "row", "scenario_row", "success", "times")
+    __slots__ = ("_counts", "_failures", "key", "late", "row", "scenario_row", "success", "take_bytes", "times")
 
     success: Callable[[float, float, float, int], None]
-    response_bytes: Callable[[], int]
+    take_bytes: Callable[[], int]
     """Takes the number of bytes that came since it was last called."""
 
-    def __init__(self, key: SeriesKey, row: int, scenario_row: int, errors: _Errors) -> None:
+    def __init__(self, key: SeriesKey, row: int, scenario_row: int, counts: Accumulator) -> None:
         """Made by `Recorder.series` only."""
         self.key = key
         self.row = row
         self.scenario_row = scenario_row
-        self.errors = errors
-        self.failures = 0
+        self._counts = counts
+        self._failures = 0
         self.times = times = array("d")  # service times of requests sent at their intended start
         self.late = late = array("d")  # lag and service time in turns
         add_time, add_late = times.append, late.append
@@ -101,7 +94,7 @@ class Series:
             return taken
 
         self.success = success
-        self.response_bytes = take_bytes
+        self.take_bytes = take_bytes
 
     def failure(  # noqa: PLR0917 - a failed sample has that many parts
         self, intended_s: float, sent_s: float, end_s: float, response_bytes: int, error_class: str, message: str
@@ -117,23 +110,17 @@ class Series:
             message: for people; cut at 300 characters, addresses of objects are left out.
         """
         self.success(intended_s, sent_s, end_s, response_bytes)
-        self.failures += 1
-        self.errors.add(self.row, error_class, message)
+        self._failures += 1
+        self._counts.add_error(
+            self.row,
+            error_class if error_class in ERROR_CLASSES else OTHER,
+            _ADDRESS.sub("0x…", message[:MAX_MESSAGE_CHARS]),
+        )
 
-
-class _Errors:
-    """Errors by series, class and message since the last take, bounded."""
-
-    def __init__(self) -> None:
-        self.counts: dict[tuple[int, str, str], int] = {}
-
-    def add(self, row: int, error_class: str, message: str) -> None:
-        if error_class not in ERROR_CLASSES:
-            error_class = OTHER
-        key = (row, error_class, _ADDRESS.sub("0x…", message[:MAX_MESSAGE_CHARS]))
-        if key not in self.counts and len(self.counts) >= MAX_MESSAGES:
-            key = (row, error_class, FURTHER_MESSAGES)
-        self.counts[key] = self.counts.get(key, 0) + 1
+    def take_failures(self) -> int:
+        """The number of failures since this was last called."""
+        taken, self._failures = self._failures, 0
+        return taken
 
 
 class _Buffers(NamedTuple):
@@ -156,15 +143,8 @@ class Recorder:
         """The listeners of Locust's ``events.request`` that are not this product's: a live list."""
         self._cache: dict[tuple[str, str, str], Series] = {}
         self._series: list[Series] = []
-        self._scenarios: dict[str, int] = {}
-        self._errors = _Errors()
-        self._dropped: dict[str, int] = {}
-        self._same = Tally()  # response time = service time
-        self._late_response = Tally()
-        self._late_service = Tally()
-        self._lag = Tally()
-        self._requests = np.zeros(16, np.int64)
-        self._was_late = False
+        self._labels = Labels()
+        self._counts = Accumulator()
 
     @classmethod
     def of(cls, environment: Environment) -> Recorder:
@@ -184,7 +164,7 @@ class Recorder:
     def series(self, scenario: str, method: str, name: str) -> Series:
         """The series of these labels: look it up once and keep it, or call this each time; both are quick.
 
-        Beyond `MAX_SERIES` series a new name counts as ``other`` of its scenario and method.
+        Beyond `labels.MAX_SERIES` series a new name counts as ``other`` of its scenario and method.
         """
         try:
             return self._cache[scenario, method, name]
@@ -192,27 +172,18 @@ class Recorder:
             return self._new_series(SeriesKey(scenario, method, name))
 
     def _new_series(self, key: SeriesKey) -> Series:
-        if len(self._series) >= MAX_SERIES:
-            key = key._replace(name=OTHER)
-            if key not in self._cache and len(self._series) >= MAX_SERIES + MAX_OTHER_SERIES:
-                key = SeriesKey(OTHER, OTHER, OTHER)
-            if key in self._cache:
-                return self._cache[key]
-        row = len(self._series)
-        series = Series(key, row, self._scenario_row(key.scenario), self._errors)
-        self._series.append(series)
-        if row >= len(self._requests):
-            self._requests = np.concatenate((self._requests, np.zeros_like(self._requests)))
-        self._cache[key] = series
-        return series
-
-    def _scenario_row(self, scenario: str) -> int:
-        return self._scenarios.setdefault(scenario, len(self._scenarios))
+        bounded = self._labels.bounded(key)
+        if bounded not in self._cache:
+            row = self._labels.row(bounded)
+            series = Series(bounded, row, self._labels.scenario_row(bounded.scenario), self._counts)
+            self._counts.grow(row + 1)
+            self._series.append(series)
+            self._cache[bounded] = series
+        return self._cache[bounded]
 
     def drop_iterations(self, scenario: str, count: int = 1) -> None:
         """Count iterations that the load profile asked for and that were never begun."""
-        self._scenario_row(scenario)
-        self._dropped[scenario] = self._dropped.get(scenario, 0) + count
+        self._counts.add_dropped(self._labels.scenario_row(scenario), count)
 
     def on_request(  # noqa: PLR0917 - Locust's arguments
         self,
@@ -246,31 +217,26 @@ class Recorder:
 
     def fold_slice(self) -> bool:
         """Fold at most `FOLD_SLICE` samples; True when there may be more."""
-        same, late, budget = _Buffers([], [], []), _Buffers([], [], []), FOLD_SLICE
-        lag_rows: list[int] = []
+        on_time, late, budget = _Buffers([], [], []), _Buffers([], [], []), FOLD_SLICE
+        scenario_rows: list[int] = []
         for series in self._series:
             if budget and series.times:
-                budget -= _move(series.times, same, series.row, budget)
+                budget -= _move(series.times, on_time, series.row, budget)
             if budget and series.late:
                 budget -= _move(series.late, late, series.row, budget, width=2)
-                lag_rows.append(series.scenario_row)
-        if same.rows:
-            rows, lengths = np.array(same.rows), np.array(same.lengths)
-            self._requests[rows] += lengths
-            self._same.add_values(rows, lengths, same.values())
+                scenario_rows.append(series.scenario_row)
+        if on_time.rows:
+            self._counts.add_on_time(np.array(on_time.rows), np.array(on_time.lengths), on_time.values())
         if late.rows:
-            self._fold_late(late, np.array(lag_rows))
+            values = late.values()
+            self._counts.add_late(
+                np.array(late.rows),
+                np.array(scenario_rows),
+                np.array(late.lengths),
+                lag_s=np.maximum(values[::2], 0.0),
+                service_s=values[1::2],
+            )
         return not budget
-
-    def _fold_late(self, late: _Buffers, lag_rows: Any) -> None:
-        rows, lengths = np.array(late.rows), np.array(late.lengths)
-        values = late.values()
-        lag_s, service_s = np.maximum(values[::2], 0.0), values[1::2]
-        self._requests[rows] += lengths
-        self._late_response.add_values(rows, lengths, lag_s + service_s)
-        self._late_service.add_values(rows, lengths, service_s)
-        self._lag.add_values(lag_rows, lengths, lag_s)
-        self._was_late = True
 
     def fold(self) -> None:
         """Fold whatever waits, giving way to other greenlets between slices.
@@ -282,47 +248,22 @@ class Recorder:
             slices -= 1
             gevent.sleep(0)
 
-    def take(self) -> Measurements:
-        """Fold what waits and take out everything counted since the last time."""
+    def has_counts(self) -> bool:
+        """Whether anything was folded since the last take."""
+        return bool(self._counts)
+
+    def fold_all(self) -> None:
+        """Fold whatever waits, without giving way."""
         while self.fold_slice():
             pass
-        rows = np.flatnonzero(self._requests[: len(self._series)])
-        scenario_count = len(self._scenarios)
-        response, service = self._take_times(rows)
-        errors = tuple(
-            ErrorCount(int(np.searchsorted(rows, row)), error_class, message, count)
-            for (row, error_class, message), count in self._errors.counts.items()
-        )
-        taken = Measurements(
-            series=tuple(self._series[row].key for row in rows),
-            requests=self._requests[rows],
-            failures=np.array([self._series[row].failures for row in rows], np.int64),
-            response_bytes=np.array([self._series[row].response_bytes() for row in rows], np.int64),
-            response_time=response,
-            service_time=service,
-            errors=errors,
-            scenarios=tuple(self._scenarios),
-            schedule_lag=self._lag.take(np.arange(scenario_count)),
-            dropped=np.array([self._dropped.get(scenario, 0) for scenario in self._scenarios], np.int64),
-        )
-        self._start_afresh(rows)
-        return taken
 
-    def _take_times(self, rows: Any) -> tuple[SparseHistograms, SparseHistograms]:
-        same = self._same.take(rows)
-        if not self._was_late:
-            return same, same
-        self._late_response.add_sparse(rows, same)
-        self._late_service.add_sparse(rows, same)
-        return self._late_response.take(rows), self._late_service.take(rows)
-
-    def _start_afresh(self, rows: Any) -> None:
-        for row in rows:
-            self._series[row].failures = 0
-        self._requests[:] = 0
-        self._errors.counts.clear()
-        self._dropped.clear()
-        self._was_late = False
+    def take(self) -> Measurements:
+        """Fold what still waits and take out everything counted since the last time."""
+        self.fold_all()
+        self._counts.add_outcomes(
+            [series.take_failures() for series in self._series], [series.take_bytes() for series in self._series]
+        )
+        return self._counts.take(self._labels.keys, self._labels.scenarios)
 
 
 def _move(source: array[float], target: _Buffers, row: int, budget: int, width: int = 1) -> int:

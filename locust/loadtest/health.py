@@ -1,0 +1,150 @@
+"""How the generator itself fared: what one process of it observes about itself.
+
+A `HealthProbe` runs in each worker and in the master. It costs a timer of 20 turns a second and some reads of /proc
+once a second; what cannot be read on a system (no cgroup, no /proc) reads as 0. Descriptors are counted every 5 s,
+since counting takes time in proportion to them.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import gevent
+import psutil
+
+LOOP_PROBE_S: Final = 0.05
+"""Every so often a greenlet measures how late the event loop wakes it."""
+DESCRIPTORS_EVERY_S: Final = 5.0
+
+_CPU_STAT_V2: Final = Path("/sys/fs/cgroup/cpu.stat")
+_CPU_STAT_V1: Final = Path("/sys/fs/cgroup/cpu,cpuacct/cpu.stat")
+_SOCKETS: Final = Path("/proc/net/sockstat")
+_PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+class Health(NamedTuple):
+    """One process over one interval, usually a second."""
+
+    cpu_ratio: float = 0.0
+    """CPU time of the process by wall time; 1.0 is one core."""
+    loop_lag_s: float = 0.0
+    """99th percentile, nearest rank, of the event loop's wake-up delay, in seconds."""
+    throttled_ratio: float = 0.0
+    """Share of the interval in which the cgroup had used up its CPU quota."""
+    gc_ratio: float = 0.0
+    """Share of the interval spent in garbage collection."""
+    gc_pause_s: float = 0.0
+    """The longest garbage collection, in seconds."""
+    clock_step_s: float = 0.0
+    """How far the wall clock moved against the monotonic one, in seconds; absolute."""
+    descriptors_ratio: float = 0.0
+    """Open file descriptors by their limit."""
+    ports_ratio: float = 0.0
+    """TCP sockets in use or in TIME_WAIT by the number of ephemeral ports."""
+
+
+class HealthProbe:
+    """Observes the process it runs in; `start` it, `take` the Health of each interval, `stop` it."""
+
+    def __init__(self) -> None:
+        """Make a probe that has not begun."""
+        self._process = psutil.Process()
+        self._descriptor_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._ports = _port_count()
+        self._lags: list[float] = []
+        self._gc_began_s = self._gc_sum_s = self._gc_longest_s = 0.0
+        self._descriptors_ratio = 0.0
+        self._descriptors_due_s = 0.0
+        self._greenlet: gevent.Greenlet[..., None] | None = None
+        self._remember()
+
+    def start(self) -> None:
+        """Begin to observe."""
+        gc.callbacks.append(self._on_gc)
+        self._greenlet = gevent.spawn(self._probe_loop)
+        self._remember()
+
+    def stop(self) -> None:
+        """Observe no longer."""
+        if self._greenlet is not None:
+            gc.callbacks.remove(self._on_gc)
+            self._greenlet.kill(block=False)
+            self._greenlet = None
+
+    def take(self) -> Health:
+        """The Health since the last time."""
+        wall_s, began_s, cpu_s, throttled_s = self._wall_s, self._began_s, self._cpu_s, self._throttled_s
+        lags, gc_sum_s, gc_longest_s = sorted(self._lags), self._gc_sum_s, self._gc_longest_s
+        self._remember()
+        elapsed_s = max(self._began_s - began_s, 1e-6)
+        return Health(
+            cpu_ratio=(self._cpu_s - cpu_s) / elapsed_s,
+            loop_lag_s=lags[-(-99 * len(lags) // 100) - 1] if lags else 0.0,
+            throttled_ratio=min(1.0, (self._throttled_s - throttled_s) / elapsed_s),
+            gc_ratio=gc_sum_s / elapsed_s,
+            gc_pause_s=gc_longest_s,
+            clock_step_s=abs((self._wall_s - wall_s) - elapsed_s),
+            descriptors_ratio=self._open_descriptors(),
+            ports_ratio=_sockets_in_use() / self._ports if self._ports else 0.0,
+        )
+
+    def _remember(self) -> None:
+        self._wall_s, self._began_s, self._cpu_s = time.time(), time.perf_counter(), time.process_time()
+        self._throttled_s = _throttled_s()
+        self._lags = []
+        self._gc_sum_s = self._gc_longest_s = 0.0
+
+    def _probe_loop(self) -> None:
+        while True:
+            due_s = time.perf_counter() + LOOP_PROBE_S
+            gevent.sleep(LOOP_PROBE_S)
+            self._lags.append(max(0.0, time.perf_counter() - due_s))
+
+    def _on_gc(self, phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            self._gc_began_s = time.perf_counter()
+        elif self._gc_began_s:
+            pause_s = time.perf_counter() - self._gc_began_s
+            self._gc_sum_s += pause_s
+            self._gc_longest_s = max(self._gc_longest_s, pause_s)
+
+    def _open_descriptors(self) -> float:
+        now_s = time.perf_counter()
+        if now_s >= self._descriptors_due_s and self._descriptor_limit > 0:
+            self._descriptors_due_s = now_s + DESCRIPTORS_EVERY_S
+            self._descriptors_ratio = self._process.num_fds() / self._descriptor_limit
+        return self._descriptors_ratio
+
+
+def _throttled_s() -> float:
+    """Seconds for which this cgroup was throttled since it was made; 0 where there is no quota."""
+    return _number_after("throttled_usec", _CPU_STAT_V2) / 1e6 or _number_after("throttled_time", _CPU_STAT_V1) / 1e9
+
+
+def _number_after(word: str, path: Path) -> float:
+    words = _words(path)
+    return float(words[words.index(word) + 1]) if word in words else 0.0
+
+
+def _sockets_in_use() -> float:
+    words = _words(_SOCKETS)
+    if "TCP:" not in words:
+        return 0.0
+    tcp = words[words.index("TCP:") :]
+    return float(tcp[tcp.index("inuse") + 1]) + float(tcp[tcp.index("tw") + 1])
+
+
+def _port_count() -> float:
+    words = _words(_PORT_RANGE)
+    return float(words[1]) - float(words[0]) + 1 if len(words) == 2 else 0.0  # noqa: PLR2004 - first and last
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").split()
+    except OSError:
+        return []

@@ -1,0 +1,64 @@
+"""The verdict on a run, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from loadtest.exceptions import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadtest.record import RunRecord
+    from loadtest.trust import Finding
+
+
+class Outcome(Enum):
+    """What a run came to; the value is what people and files read."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NO_DATA = "no data"
+    NOT_TRUSTWORTHY = "not trustworthy"
+
+
+_EXIT_CODES = {
+    Outcome.PASSED: ExitCode.PASSED,
+    Outcome.FAILED: ExitCode.THRESHOLD_FAILED,
+    Outcome.NO_DATA: ExitCode.NO_DATA,
+    Outcome.NOT_TRUSTWORTHY: ExitCode.NOT_TRUSTWORTHY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome with its reasons, one sentence each; a run that passed has none."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process says when it ends."""
+        return _EXIT_CODES[self.outcome]
+
+    @classmethod
+    def of(cls, record: RunRecord, findings: Sequence[Finding], failed_thresholds: Sequence[str] = ()) -> Verdict:
+        """Judge a run.
+
+        Without requests there is nothing to judge. A generator that was not fit to measure makes every threshold
+        meaningless, kept or not, so it comes before them; their sentences stay among the reasons.
+
+        Args:
+            record: the run's record.
+            findings: the broken rules of `loadtest.trust`.
+            failed_thresholds: a sentence per threshold that was not kept.
+        """
+        reasons = (*(finding.sentence for finding in findings), *failed_thresholds)
+        if not record.requests:
+            return cls(Outcome.NO_DATA, ("the run measured no request: look into the workers' logs", *reasons))
+        if findings:
+            return cls(Outcome.NOT_TRUSTWORTHY, reasons)
+        return cls(Outcome.FAILED if failed_thresholds else Outcome.PASSED, reasons)
