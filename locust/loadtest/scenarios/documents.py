@@ -1,8 +1,9 @@
 """RedisJSON documents, through the target's API and directly over RESP, beside hashes and plain strings.
 
-Both users do the same operations under the same names, so that the report shows what the API costs on top of Redis,
-and what a document costs or saves against a hash and a string. Reads go to the seeded data; each user writes
-only its own scratch keys, which it makes when it starts and rewrites before they have grown much.
+Both users do the same operations, `documents/read_whole` through the API and `documents/resp/read_whole` over RESP, so
+that the report shows what the API costs on top of Redis, and what a document costs or saves against a hash and a
+string. Reads go to the seeded data; each user writes only its own scratch keys, which it makes when it starts and
+rewrites before they have grown much.
 """
 
 import random
@@ -266,7 +267,7 @@ class DocumentsRespUser(RedisJsonUser):
             StackError: the data that a run reads is not there.
         """
         operations = {name for _, name in _RESP_REQUESTS}
-        self._plain = {name: self.client.labelled(f"{NAME}/{name}") for name in operations}
+        self._plain = {name: self.client.labelled(f"{NAME}/resp/{name}") for name in operations}
         self._json = {name: view.json(decoder=RAW) for name, view in self._plain.items()}
         if self._json["read_whole"].get(_key("document:type-small")) is None:
             raise StackError(
@@ -520,6 +521,9 @@ _RESP_REQUESTS = (
 scenario = Scenario(
     name=NAME,
     user_classes=(DocumentsHttpUser, DocumentsRespUser),
-    requests=tuple((method, f"{NAME}/{operation}") for method, operation in _HTTP_REQUESTS + _RESP_REQUESTS),
+    requests=(
+        *((method, f"{NAME}/{operation}") for method, operation in _HTTP_REQUESTS),
+        *((command, f"{NAME}/resp/{operation}") for command, operation in _RESP_REQUESTS),
+    ),
     load_data=load_data,
 )

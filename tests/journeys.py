@@ -1,0 +1,37 @@
+"""Runs each task of a User class once, and says what was requested."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from locust import User
+from locust.env import Environment
+
+
+@dataclass(frozen=True)
+class Request:
+    """One finished request."""
+
+    method: str
+    name: str
+    path: str
+    error: BaseException | None
+
+
+def run_each_task_once(user_class: type[User], host: str) -> list[Request]:
+    """Start a user, run each of its tasks once, stop it, and return all requests in order."""
+    environment = Environment(user_classes=[user_class])
+    requests: list[Request] = []
+
+    def listen(request_type: str, name: str, url: str, exception: BaseException | None, **_: Any) -> None:
+        requests.append(Request(request_type, name, urlsplit(url).path, exception))
+
+    environment.events.request.add_listener(listen)
+    user: Any = type(user_class.__name__, (user_class,), {"host": host})(environment)
+    user.on_start()
+    for task in dict.fromkeys(user.tasks):
+        task(user)
+    user.on_stop()
+    close = getattr(user, "close", None) or user.client.close
+    close()
+    return requests
