@@ -113,6 +113,18 @@ class Config(BaseModel):
         _A_DURATION,
         "20s",
     )
+    threshold: str | None = _setting(
+        None,
+        "rules that the run must keep, besides those of the file, separated by commas",
+        "rules such as p99(response_time) < 50ms",
+        "error_ratio < 1%",
+    )
+    thresholds_file: Path = _setting(
+        CONF_DIR / "thresholds.toml",
+        "the file of the rules that every run must keep",
+        "a TOML file of rules",
+        "my_thresholds.toml",
+    )
     host: Annotated[str, AfterValidator(_http_url)] | None = _setting(
         None,
         "base URL of the service under test; by default the sample target, started for the run",

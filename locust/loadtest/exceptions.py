@@ -48,6 +48,11 @@ class RecordError(LoadtestError):
 
 def unknown_name(what: str, value: str, known: list[str]) -> str:
     """Return the sentence for a name that is not among the known ones, with the nearest of them."""
-    nearest = difflib.get_close_matches(value, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"take one of them, such as {known[0]}."
+    nearest = nearest_name(value, known)
+    hint = f"did you mean {nearest}?" if nearest else f"take one of them, such as {known[0]}."
     return f"{what}={value} is not known. Allowed: {', '.join(known)}. Next: {hint}"
+
+
+def nearest_name(value: str, known: list[str]) -> str | None:
+    """Return the known name that is most like the value, or None when none is."""
+    return next(iter(difflib.get_close_matches(value, known, n=1)), None)
