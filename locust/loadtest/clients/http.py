@@ -37,7 +37,7 @@ from loadtest.clients.http_errors import (
     error_class_of,
 )
 from loadtest.clients.http_exchange import Exchange, Timeouts, Upload
-from loadtest.clients.http_head import ResponseHead, is_failure
+from loadtest.clients.http_head import UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http_headers import HeaderValue
 from loadtest.clients.http_request import Outgoing, Route, basic_auth, encode_body, request_line
 from loadtest.clients.http_response import CaughtResponse, Response
@@ -95,7 +95,7 @@ class HttpClient:
 
     Attributes:
         base_url: What relative URLs are relative to.
-        request_name: Name for all requests that give none; see rename_request().
+        request_name: Name for all requests that give none, within rename_request().
     """
 
     def __init__(self, user: "HttpUser", base_url: str) -> None:
@@ -105,12 +105,14 @@ class HttpClient:
         self._user = user
         self._book = RouteBook.of(user.environment, base_url, _default_headers(user), user.recorder, scenario_of(user))
         self._routes = self._book.routes
+        self._gets = self._book.gets
         self._timeouts = Timeouts(user.connection_timeout, user.network_timeout, user.total_timeout or FOREVER_S)
         self._patience_s = min(self._timeouts.read_s, self._timeouts.total_s)
         self._transport = Transport(user.tls_context)
         self._idle = self._transport.idle
         self._observers = user.recorder.observers
         self._cookies: CookieJar | None = None
+        self._is_bare = True  # neither cookies nor a common name: a GET without options is its route's bytes
         sweeper = DeadlineSweeper.current()
         for timeout_s in self._timeouts:
             sweeper.heed(timeout_s)
@@ -120,25 +122,30 @@ class HttpClient:
         """The user's cookies; a mapping of name and value."""
         if self._cookies is None:
             self._cookies = CookieJar()
+            self._is_bare = False
         return self._cookies
 
     cookiejar = cookies
 
     def get(self, url: str, name: str | None = None, **options: Any) -> Response:
         """Send a GET request; the options are those of request()."""
-        return self._call("GET", url, name, options)
+        if not options and self._is_bare:
+            route = self._gets.get(url if name is None else (url, name))
+            if route is not None:
+                return self._send(route, route.wire)
+        return self.request("GET", url, name, **options)
 
     def head(self, url: str, **options: Any) -> Response:
         """Send a HEAD request; the options are those of request()."""
         return self.request("HEAD", url, **options)
 
-    def options(self, url: str, name: str | None = None, **options: Any) -> Response:
+    def options(self, url: str, **options: Any) -> Response:
         """Send an OPTIONS request; the options are those of request()."""
-        return self._call("OPTIONS", url, name, options)
+        return self.request("OPTIONS", url, **options)
 
-    def delete(self, url: str, name: str | None = None, **options: Any) -> Response:
+    def delete(self, url: str, **options: Any) -> Response:
         """Send a DELETE request; the options are those of request()."""
-        return self._call("DELETE", url, name, options)
+        return self.request("DELETE", url, **options)
 
     def post(self, url: str, data: Any = None, json: Any = None, **options: Any) -> Response:
         """Send a POST request; the options are those of request()."""
@@ -166,17 +173,12 @@ class HttpClient:
     def rename_request(self, name: str) -> Iterator[None]:
         """Record the requests of a with-block under one name."""
         self.request_name = name
+        self._is_bare = False
         try:
             yield
         finally:
             self.request_name = None
-
-    def _call(self, method: str, url: str, name: str | None, options: dict[str, Any]) -> Response:
-        """A request without a body; without options, cookies and a common name it takes the shortest way."""
-        if options or self._cookies is not None or self.request_name is not None:
-            return self.request(method, url, name, **options)
-        route = self._routes.get((method, url, name))
-        return self.request(method, url, name) if route is None else self._send(route, route.wire)
+            self._is_bare = self._cookies is None
 
     def request(  # noqa: PLR0917 -- Locust's arguments in Locust's order
         self,
@@ -269,22 +271,26 @@ class HttpClient:
         else:
             user.intended_start_s = None
         idle = self._idle.get(route.origin)
-        if not idle or not (route.idempotent or sent_s - idle[-1].idle_since_s < LOOK_AFTER_S) or not idle[-1].armed:
+        if not idle:
             return self._send_generally(call or self._plain_call(route), wire, intended_s, sent_s)
         connection = idle.pop()
+        if not connection.armed or not (route.idempotent or sent_s - connection.idle_since_s < LOOK_AFTER_S):
+            idle.append(connection)  # the general path looks closer
+            return self._send_generally(call or self._plain_call(route), wire, intended_s, sent_s)
         connection.deadline_s = sent_s + self._patience_s
         sent = 0
         received = b""
-        failure = head = None
+        failure = None
+        head = UNKNOWN_HEAD
         try:
             sent = connection.send(wire)
             if sent == len(wire):
                 connection.waiter = getcurrent()
-                connection.hub_switch()
+                connection.switch_out()
                 received = connection.receive_now(RECEIVE_BYTES)
                 head = HEADS.last
                 if not received.startswith(head.raw):
-                    head = HEADS.find(received)
+                    head = HEADS.find(received) or UNKNOWN_HEAD
         except BlockingIOError:
             pass
         except Exception as error:
@@ -292,35 +298,22 @@ class HttpClient:
         except BaseException:  # the user was stopped while it waited
             connection.close()
             raise
-        if head is None or not head.plain or head.total_length != len(received):
+        if head.plain_length != len(received):
             call = call or self._plain_call(route)
             begun = Exchange(connection, wire[sent:], None, call.timeouts, sent_s + call.timeouts.total_s, reused=True)
             begun.failure = failure
             begun.take(received)
             return self._send_generally(call, wire, intended_s, sent_s, begun)
-        end_s = perf_counter()
-        connection.idle_since_s = end_s
+        connection.idle_since_s = end_s = perf_counter()
         idle.append(connection)
         if call is None:
-            response = Response(
-                head, received, head.raw_length, route, intended_s, sent_s, end_s, head.total_length - head.raw_length
-            )
+            route.success(intended_s, sent_s, end_s, head.body_length)
+            response = Response(head, received, head.raw_length, route, intended_s, sent_s, end_s)
             if self._observers:
-                self._report(route, response)
-            else:
-                route.success(intended_s, sent_s, end_s, response.wire_bytes)
+                self._tell_of(route, response)
             return response
         kind = CaughtResponse if call.caught else Response
-        response = kind(
-            head,
-            received,
-            head.raw_length,
-            call.request,
-            intended_s,
-            sent_s,
-            end_s,
-            head.total_length - head.raw_length,
-        )
+        response = kind(head, received, head.raw_length, call.request, intended_s, sent_s, end_s)
         return self._conclude(call, response)
 
     def _plain_call(self, route: Route) -> _Call:
@@ -343,9 +336,12 @@ class HttpClient:
             failure = StatusError(head.status, trail.request.url.text)
         kind = CaughtResponse if call.caught else Response
         end_s = trail.end_s or perf_counter()
-        response = kind(head, content, 0, trail.request, intended_s, sent_s, end_s, trail.wire_bytes)
-        response.error = failure
-        response.history = trail.history
+        response = kind(head, content, 0, trail.request, intended_s, sent_s, end_s)
+        response.wire_bytes = trail.wire_bytes
+        if failure is not None:
+            response.error = failure
+        if trail.history:
+            response.history = trail.history
         if trail.stream is not None:
             response.attach(trail.stream)
         return self._conclude(call, response)
@@ -368,7 +364,7 @@ class HttpClient:
                 return self._read_body(call, exchange, head, trail)
             passed = _Call(call.route, request, call.timeouts)  # a redirect's own body is never streamed
             content = self._read_body(passed, exchange, head, trail)
-            trail.history.append(Response(head, content, 0, request, 0.0, 0.0, 0.0, trail.wire_bytes))
+            trail.history.append(Response(head, content, 0, request, 0.0, 0.0, 0.0))
             if len(trail.history) > self._user.max_redirects:
                 raise RedirectError(f"more than {self._user.max_redirects} redirects")
             trail.request = redirected(call.request, request, head.status, location)
@@ -426,17 +422,21 @@ class HttpClient:
         else:
             route.series.failure(*times, response.wire_bytes, error_class_of(error), str(error))
         if self._observers:
-            self._tell(
-                request_type=route.method,
-                name=route.series.key.name,
-                response_time=(response.end_s - response.sent_s) * 1000,
-                response_length=response.wire_bytes,
-                response=response,
-                context={**self._user.context(), **(context or {})},
-                exception=error,
-                start_time=time.time() - (perf_counter() - response.sent_s),
-                url=route.url.text,
-            )
+            self._tell_of(route, response, context)
+
+    def _tell_of(self, route: Route, response: Response, context: Mapping[str, Any] | None = None) -> None:
+        """Tell Locust's listeners of a request, with Locust's arguments."""
+        self._tell(
+            request_type=route.method,
+            name=route.series.key.name,
+            response_time=(response.end_s - response.sent_s) * 1000,
+            response_length=response.wire_bytes,
+            response=response,
+            context={**self._user.context(), **(context or {})},
+            exception=response.error,
+            start_time=time.time() - (perf_counter() - response.sent_s),
+            url=route.url.text,
+        )
 
     def _count_invalid(self, method: str, label: str, error: InvalidRequestError) -> None:
         """Count a call that could not be built."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.socket import getaddrinfo
-from greenlet import getcurrent
+from greenlet import getcurrent, greenlet
 
 from loadtest.clients.deadlines import FOREVER_S, DeadlineExpired, DeadlineSweeper
 from loadtest.clients.http_errors import ConnectError, DnsError
@@ -40,12 +40,14 @@ class Connection:
         idle_since_s: When the last of them was completed.
         ragged: Whether the stream ended without its end mark; only TLS has one.
         early: Bytes that arrived while a request was still being sent.
+        switch_out: Switches to the hub without gevent's check that this is not the hub already.
         send: Sends some bytes, returns how many; raises BlockingIOError when the kernel takes none.
         receive_now: Receives up to n bytes, b"" at the end; raises BlockingIOError when there are none.
     """
 
     __slots__ = (
         "__weakref__",
+        "_hub_switch",
         "_loop",
         "_sock",
         "_sweeper",
@@ -53,11 +55,11 @@ class Connection:
         "armed",
         "deadline_s",
         "early",
-        "hub_switch",
         "idle_since_s",
         "receive_now",
         "send",
         "served",
+        "switch_out",
         "waiter",
     )
 
@@ -68,7 +70,8 @@ class Connection:
         hub = gevent.get_hub()
         self._sock = sock
         self._loop = hub.loop
-        self.hub_switch: Callable[[], Any] = hub.switch
+        self._hub_switch: Callable[[], Any] = hub.switch
+        self.switch_out: Callable[[], Any] = greenlet.switch.__get__(hub)
         self.send: Callable[[bytes | memoryview], int] = sock.send
         self.receive_now: Callable[[int], bytes] = sock.recv
         self.waiter: Any = None
@@ -110,7 +113,7 @@ class Connection:
         self.arm()
         self.waiter = getcurrent()
         try:
-            self.hub_switch()
+            self._hub_switch()
         finally:
             self.waiter = None
 
@@ -151,7 +154,7 @@ class Connection:
         self.waiter = waiter
         watcher.start(on_writable)
         try:
-            self.hub_switch()
+            self._hub_switch()
         finally:
             self.waiter = None
             watcher.stop()

@@ -34,23 +34,24 @@ class ResponseHead:
         bodiless: Whether the status forbids a body.
         keep_alive: Whether the connection may serve another request.
         encoding: The content coding in lower case, "" for none.
-        total_length: Bytes of head and body together where both are known and a body is allowed; -1 otherwise.
-        plain: Status 2xx, known length, no coding, no cookie, connection kept: nothing is left to do but to count it.
+        body_length: The declared length where a body is allowed; 0 otherwise.
+        plain_length: Bytes of head and body together, if nothing is left to do for such a response but to count it:
+            status 2xx, known length, no coding, no cookie, connection kept. -1 otherwise.
     """
 
     __slots__ = (
         "bodiless",
+        "body_length",
         "chunked",
         "content_length",
         "encoding",
         "headers",
         "keep_alive",
-        "plain",
+        "plain_length",
         "raw",
         "raw_length",
         "reason",
         "status",
-        "total_length",
         "version",
     )
 
@@ -78,16 +79,17 @@ class ResponseHead:
         self.encoding = headers.get("content-encoding", "").strip().lower()
         if self.encoding == "identity":
             self.encoding = ""
-        self.total_length = -1
-        if self.content_length is not None and not self.bodiless:
-            self.total_length = self.raw_length + self.content_length
-        self.plain = (
+        self.body_length = 0 if self.bodiless or self.content_length is None else self.content_length
+        self.plain_length = -1
+        if (
             _OK <= status < _REDIRECT
-            and self.total_length > 0
+            and not self.bodiless
+            and self.content_length is not None
             and self.keep_alive
             and not self.encoding
             and "set-cookie" not in headers
-        )
+        ):
+            self.plain_length = self.raw_length + self.content_length
 
 
 def _content_length(headers: Headers) -> int | None:
@@ -106,6 +108,10 @@ def _is_chunked(headers: Headers) -> bool:
     if coding.strip().lower() != "chunked":
         raise ProtocolError(f"the response has the Transfer-Encoding {coding!r}; only chunked is understood")
     return True
+
+
+UNKNOWN_HEAD = ResponseHead(b"HTTP/1.1 200 \r\n\r\n", _OK, "", "1.1", [])
+"""Stands for a head that has not come yet; no response is as short as its plain_length."""
 
 
 class _Fields:
@@ -158,7 +164,7 @@ class HeadCache:
     def __init__(self) -> None:
         """Start empty."""
         self._heads: dict[bytes, ResponseHead] = {}
-        self.last = ResponseHead(b"HTTP/1.1 200 \r\n\r\n", _OK, "", "1.1", [])
+        self.last = UNKNOWN_HEAD
 
     def find(self, received: bytes) -> ResponseHead | None:
         """The head with which the bytes begin, or None while it is incomplete.

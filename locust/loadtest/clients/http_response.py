@@ -1,7 +1,7 @@
 """What a call returns: the response, with everything computed when someone looks."""
 
 import json as stdlib_json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -50,21 +50,15 @@ class Response:
             ``time.perf_counter``.
     """
 
-    __slots__ = (
-        "_content",
-        "_encoding",
-        "_head",
-        "_offset",
-        "_stream",
-        "end_s",
-        "error",
-        "history",
-        "intended_s",
-        "js",
-        "request",
-        "sent_s",
-        "wire_bytes",
-    )
+    __slots__ = ("__dict__", "_content", "_head", "_offset", "end_s", "intended_s", "request", "sent_s")
+
+    # Most responses never set these, so they cost nothing: the instance's dictionary is made when one is set.
+    error: Exception | None = None
+    history: "Sequence[Response]" = ()
+    js: Any = None
+    _stream: "BodyStream | None" = None
+    _encoding: str | None = None
+    _wire_bytes: int | None = None
 
     def __init__(  # noqa: PLR0917 -- the hot path passes them by position
         self,
@@ -75,7 +69,6 @@ class Response:
         intended_s: float,
         sent_s: float,
         end_s: float,
-        wire_bytes: int,
     ) -> None:
         """Made by the client.
 
@@ -87,7 +80,6 @@ class Response:
             intended_s: When it was meant to be sent.
             sent_s: When it was sent.
             end_s: When the response was complete.
-            wire_bytes: The body's size as received, before decoding.
         """
         self._head = head
         self._content = content
@@ -96,12 +88,17 @@ class Response:
         self.intended_s = intended_s
         self.sent_s = sent_s
         self.end_s = end_s
-        self.wire_bytes = wire_bytes
-        self.error: Exception | None = None
-        self._stream: BodyStream | None = None
-        self._encoding: str | None = None
-        self.history: list[Response] = []
-        self.js: Any = None
+
+    @property
+    def wire_bytes(self) -> int:
+        """The body's size as received, before decoding."""
+        if self._wire_bytes is None:
+            return self._head.body_length if self._head is not None else 0
+        return self._wire_bytes
+
+    @wire_bytes.setter
+    def wire_bytes(self, wire_bytes: int) -> None:
+        self._wire_bytes = wire_bytes
 
     @property
     def status_code(self) -> int:
@@ -261,15 +258,15 @@ class CaughtResponse(Response):
     changing the outcome.
     """
 
-    __slots__ = ("_decided", "_entered", "_report")
+    __slots__ = ("_report",)
 
+    _entered = False
+    _decided = False
     _report: Callable[[Response], None]
 
     def begin(self, report: Callable[[Response], None]) -> None:
         """Say who counts it."""
         self._report = report
-        self._entered = False
-        self._decided = False
 
     def success(self) -> None:
         """Count the request as successful, whatever its status."""

@@ -27,11 +27,13 @@ class RouteBook:
 
     Attributes:
         routes: Cache of routes by (method, URL, name); look here first.
+        gets: The same for GET, by URL if there is no name of its own, else by (URL, name).
     """
 
     def __init__(self, base_url: str, headers: Mapping[str, HeaderValue], recorder: "Recorder", scenario: str) -> None:
         """Start without routes; a bad base URL shows at the first request."""
         self.routes: dict[tuple[str, str, str | None], Route] = {}
+        self.gets: dict[str | tuple[str, str], Route] = {}
         self._base_url = base_url
         self._headers = headers
         self._recorder = recorder
@@ -75,7 +77,10 @@ class RouteBook:
         route = Route(method, parsed, headers, self.series(method, label))
         if len(self.routes) >= _CACHED_ROUTES:
             self.routes.clear()
+            self.gets.clear()
         self.routes[method, url, name] = route
+        if method == "GET":
+            self.gets[url if name is None else (url, name)] = route
         return route
 
     def series(self, method: str, label: str) -> "Series":
