@@ -1,0 +1,110 @@
+"""The HTTP server that Prometheus asks: /metrics and /healthz, inside the master, on a port of its own.
+
+It serves whether or not Locust's web UI does. A client that reads or writes slowly occupies one of `MAX_CLIENTS`
+connections for at most `CLIENT_TIMEOUT_S`, and nothing else: the text is complete before the first byte is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from gevent.lock import Semaphore
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+from loadtest.exceptions import StackError
+from loadtest.exposition import CONTENT_TYPE, Exposition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from locust.env import Environment
+
+MAX_CLIENTS: Final = 32
+CLIENT_TIMEOUT_S: Final = 10.0
+"""For a request to arrive, for a response to be taken, and for a connection to stay idle."""
+
+logger = logging.getLogger(__name__)
+
+
+class Exporter:
+    """A running exporter.
+
+    Attributes:
+        port: The port it listens on.
+    """
+
+    def __init__(self, exposition: Exposition, bind: str, port: int) -> None:
+        """Listen and serve.
+
+        Raises:
+            StackError: when the address cannot be listened on.
+        """
+        self._exposition = exposition
+        self._one_at_a_time = Semaphore()
+        family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+        try:
+            listener = socket.create_server((bind, port), family=family, backlog=MAX_CLIENTS)
+        except OSError as error:
+            raise StackError(
+                f"the exporter cannot listen on {bind}:{port} ({error.strerror or error}). Allowed: an address of this "
+                "machine and a free port. Next: end what uses the port, or set LOADTEST_EXPORTER_PORT to another."
+            ) from error
+        self.port: int = listener.getsockname()[1]
+        self._server = WSGIServer(
+            listener, self._answer, handler_class=_Handler, spawn=Pool(MAX_CLIENTS), log=None, error_log=logger
+        )
+        self._server.start()
+
+    def stop(self) -> None:
+        """Close the port and all connections."""
+        self._server.stop(timeout=0)
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        status, body, kind = "404 Not Found", b"not here: see /metrics and /healthz\n", "text/plain"
+        if method not in ("GET", "HEAD"):
+            status, body = "405 Method Not Allowed", b"only GET and HEAD\n"
+        elif path == "/metrics":
+            with self._one_at_a_time:
+                status, body, kind = "200 OK", self._exposition.text(), CONTENT_TYPE
+        elif path == "/healthz":
+            status, body = "200 OK", b"ok\n"
+        start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [body if method != "HEAD" else b""]
+
+
+class _Handler(WSGIHandler):
+    """A connection with a time limit, whose end by the client is no error of ours."""
+
+    def __init__(self, sock: Any, address: Any, server: Any) -> None:
+        sock.settimeout(CLIENT_TIMEOUT_S)
+        super().__init__(sock, address, server)
+
+    def handle_error(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            logger.debug("a client went away: %s", error)
+            self.close_connection = True
+        else:
+            super().handle_error(kind, error, trace)
+
+
+def start(environment: Environment, bind: str, port: int) -> Exporter:
+    """Serve the measurements of a master's Environment, whose User classes are known already.
+
+    Args:
+        environment: of the master.
+        bind: the IP address to listen on.
+        port: 0 for any free one; the result's `port` says which.
+
+    Raises:
+        StackError: when the address cannot be listened on.
+    """
+    exporter = Exporter(Exposition(environment), bind, port)
+    logger.info("metrics for Prometheus on http://%s:%d/metrics", bind, exporter.port)
+    return exporter
