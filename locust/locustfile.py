@@ -9,7 +9,7 @@ import sys
 
 from locust import events
 from locust.env import Environment
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import WorkerRunner
 
 from loadtest import exporter, run, scenarios, swarm
 from loadtest.config import Config
@@ -33,9 +33,8 @@ globals().update({user_class.__name__: user_class for user_class in scenario.use
 def wire(environment: Environment, runner: object, **_: object) -> None:
     """Connect measuring, the exporter and the run's conduct to this process's runner."""
     environment.host = environment.host or config.host
-    swarm.of(environment)
     if isinstance(runner, WorkerRunner):
+        swarm.of(environment)
         return
-    if isinstance(runner, MasterRunner):
-        exporter.start(environment, config.exporter_bind, config.exporter_port)
     run.wire(environment, config, scenario)
+    exporter.start(environment, config.exporter_bind, config.exporter_port)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import gevent
 from rich.console import Console
@@ -13,18 +14,19 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadtest.swarm import Snapshot
+
 LIVE_INTERVAL_S = 1.0
 PLAIN_INTERVAL_S = 5.0
+PLAIN_WIDTH = 120
 
 
-class Snapshot(Protocol):
-    """What a progress line tells; rates and percentiles are those of the last ten seconds."""
-
-    elapsed_s: float
-    users: int
-    requests_per_s: float
-    errors: int
-    p95_s: float | None
+def output() -> Console:
+    """Return standard output as a console, wide enough for tables where it is no terminal."""
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    return (
+        console if console.is_terminal else Console(file=sys.stdout, highlight=False, soft_wrap=True, width=PLAIN_WIDTH)
+    )
 
 
 class ProgressLine:
@@ -33,13 +35,13 @@ class ProgressLine:
     Args:
         snapshot: gives the present figures.
         total_s: the length of the run, or None when it has no end.
-        console: where to print; by default standard output.
+        console: where to print.
     """
 
-    def __init__(self, snapshot: Callable[[], Snapshot], total_s: float | None, console: Console | None = None) -> None:
+    def __init__(self, snapshot: Callable[[], Snapshot], total_s: float | None, console: Console) -> None:
         self._snapshot = snapshot
         self._total_s = total_s
-        self._console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._console = console
         self._greenlet = gevent.spawn(self._live if self._console.is_terminal else self._plain)
 
     def stop(self) -> None:
@@ -64,7 +66,7 @@ class ProgressLine:
 def progress_text(now: Snapshot, total_s: float | None) -> str:
     """Return the figures as one line."""
     total = f"/{clock(total_s)}" if total_s else ""
-    p95 = "-" if now.p95_s is None else milliseconds(now.p95_s)
+    p95 = "-" if math.isnan(now.p95_s) else milliseconds(now.p95_s)
     return (
         f"{clock(min(now.elapsed_s, total_s or now.elapsed_s))}{total}  users {now.users}  "
         f"{now.requests_per_s:,.0f} requests/s  errors {now.errors:,}  p95 {p95} ms"

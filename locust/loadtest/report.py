@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from locust.html import get_html_report
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
+from rich.box import SIMPLE
 from rich.table import Table
 
 from loadtest.progress import clock, milliseconds
@@ -25,45 +26,50 @@ if TYPE_CHECKING:
     from locust.env import Environment
     from rich.console import Console
 
-    from loadtest.record import RunRecord
-    from loadtest.verdict import Judgement
+    from loadtest.record import RunRecord, SeriesView
+    from loadtest.verdict import Verdict
 
 STREAM = "record.stream"
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
-def show(record: RunRecord, judged: Judgement, console: Console) -> None:
+def show(record: RunRecord, verdict: Verdict, console: Console) -> None:
     """Print the summary table and the verdict with its reasons."""
-    table = Table(title=f"{clock(record.duration_s)} of load, response times in ms", title_justify="left")
-    table.add_column("request")
+    table = Table(title=f"{clock(record.duration_s)} of load, response times in ms", title_justify="left", box=SIMPLE)
+    for heading in ("method", "name"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("requests", "failed", "per s", "p50", "p95", "p99", "max"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for series in sorted(record.series(), key=lambda series: (series.name, series.method)):
         if series.requests:
-            times = [milliseconds(series.response_time.quantile(q)) for q in _QUANTILES]
-            times.append(milliseconds(series.response_time.max_s))
-            rate = series.requests / record.duration_s if record.duration_s else 0.0
-            row = [
-                f"{series.method} {series.name}",
-                f"{series.requests:,}",
-                f"{series.failures:,}",
-                f"{rate:,.1f}",
-                *times,
-            ]
-            table.add_row(*row, style="red" if series.failures else None)
+            table.add_row(series.method, series.name, *_figures(series, record), style=_style(series))
+    table.add_section()
+    total = record.total()
+    if total.requests:
+        table.add_row("", "all", *_figures(total, record), style=_style(total))
     console.print(table)
-    console.print(f"verdict      {judged.verdict.value}", markup=False)
-    for reason in judged.reasons:
+    console.print(f"verdict      {verdict.outcome.value}", markup=False)
+    for reason in verdict.reasons:
         console.print(f"             {reason}", markup=False)
 
 
-def write(folder: Path, record: RunRecord, judged: Judgement, environment: Environment) -> list[str]:
+def _figures(series: SeriesView, record: RunRecord) -> list[str]:
+    rate = series.requests / record.duration_s if record.duration_s else 0.0
+    times = [*series.response_time.quantiles(_QUANTILES), series.response_time.max_s]
+    return [f"{series.requests:,}", f"{series.failures:,}", f"{rate:,.1f}", *map(milliseconds, times)]
+
+
+def _style(series: SeriesView) -> str | None:
+    return "red" if series.failures else None
+
+
+def write(folder: Path, record: RunRecord, verdict: Verdict, environment: Environment) -> list[str]:
     """Write every file, and return a sentence for each one that could not be written."""
-    document = {**record.as_dict(), "verdict": {"name": judged.verdict.value, "reasons": list(judged.reasons)}}
+    document = {**record.as_dict(), "verdict": {"name": verdict.outcome.value, "reasons": list(verdict.reasons)}}
     statistics = StatsCSV(environment, PERCENTILES_TO_REPORT)
     files: dict[str, Callable[[], str]] = {
         "record.json": lambda: json.dumps(document, indent=1, ensure_ascii=False),
-        "locust.html": lambda: get_html_report(environment, show_download_link=False),
+        "locust.html": lambda: get_html_report(environment, show_download_link=False),  # type: ignore[no-untyped-call]
         "locust_stats.csv": lambda: _csv(statistics.requests_csv),
         "locust_failures.csv": lambda: _csv(statistics.failures_csv),
         "locust_exceptions.csv": lambda: _csv(statistics.exceptions_csv),

@@ -8,18 +8,17 @@ and then reports. The run's time begins when the data is loaded.
 from __future__ import annotations
 
 import logging
-import sys
+import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import gevent
 from locust.exception import StopTest
-from rich.console import Console
 
-from loadtest import report, swarm, verdict
+from loadtest import report, swarm
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.profile import LoadProfile
-from loadtest.progress import ProgressLine
+from loadtest.progress import PLAIN_INTERVAL_S, ProgressLine, output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,29 +33,35 @@ logger = logging.getLogger(__name__)
 
 def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
     """Make the master of `environment` conduct a Run for every test it starts."""
-    options = environment.parsed_options
+    options: Any = environment.parsed_options
     profile = LoadProfile.of(config)
     options.num_users = options.num_users or profile.peak_users
     options.spawn_rate = options.spawn_rate or profile.spawn_rate_per_s
     options.autostart = options.autostart or config.autostart
     runs: list[Run] = []
 
-    def start(environment: Environment, **_: object) -> None:
+    def prepare(environment: Environment, **_: object) -> None:
         run = Run(environment, config, scenario)
-        run.start(None if options.run_time else _run_time_s(environment, profile))
+        run.prepare()
         runs.append(run)
 
-    def stop(**_: object) -> None:
-        if runs:
-            runs.pop().stop()
+    def begin(environment: Environment, **_: object) -> None:
+        runs[-1].begin(None if options.run_time else _run_time_s(environment, profile))
 
-    environment.events.test_start.add_listener(start)
-    environment.events.test_stop.add_listener(stop)
+    def end(**_: object) -> None:
+        if runs:
+            runs.pop().end()
+
+    # The swarm's own listener begins the record. Data is loaded before that, and time is counted after it.
+    environment.events.test_start.add_listener(prepare)  # type: ignore[no-untyped-call]
+    swarm.of(environment)
+    environment.events.test_start.add_listener(begin)  # type: ignore[no-untyped-call]
+    environment.events.test_stop.add_listener(end)  # type: ignore[no-untyped-call]
 
 
 def _run_time_s(environment: Environment, profile: LoadProfile) -> float | None:
     """Return the profile's run time where nobody else ends the test: the web UI's start form has a field for it."""
-    options = environment.parsed_options
+    options: Any = environment.parsed_options
     return profile.run_time_s if options.headless or options.autostart else None
 
 
@@ -65,15 +70,17 @@ class Run:
 
     def __init__(self, environment: Environment, config: Config, scenario: Scenario) -> None:
         self._environment = environment
+        self._runner: Any = environment.runner
+        self._options: Any = environment.parsed_options
         self._config = config
         self._scenario = scenario
-        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._console = output()
         self._progress: ProgressLine | None = None
-        self._timer: gevent.Greenlet | None = None
-        self._folder: Path | None = None
+        self._timer: gevent.Greenlet[..., object] | None = None
+        self._folder = config.runs_dir
 
-    def start(self, run_time_s: float | None) -> None:
-        """Load the data and begin to record, show and time.
+    def prepare(self) -> None:
+        """Load the data, and name the file that the record is streamed to.
 
         Raises:
             StopTest: when the data cannot be loaded or the folder cannot be written; the process then ends, or, with
@@ -82,27 +89,30 @@ class Run:
         try:
             self._load_data()
             self._folder = self._make_folder()
-            swarm.of(self._environment).stream_to(self._folder / report.STREAM)
         except LoadtestError as error:
             self._abort(error)
+        configuration = self._config.model_dump(mode="json", exclude={"redis_url"})
+        swarm.of(self._environment).stream_to(self._folder / report.STREAM, self._folder.name, configuration)
+
+    def begin(self, run_time_s: float | None) -> None:
+        """Show progress from now on, and end the test when its time is over."""
         self._progress = ProgressLine(swarm.of(self._environment).snapshot, run_time_s, self._console)
         if run_time_s:
-            self._timer = gevent.spawn_later(run_time_s, self._end)
+            self._timer = gevent.spawn_later(run_time_s, self._end_test)
 
-    def stop(self) -> None:
+    def end(self) -> None:
         """Show and write what came of it, and decide the exit code."""
         if self._progress:
             self._progress.stop()
         if self._timer and self._timer is not gevent.getcurrent():
             self._timer.kill(block=False)
-        if self._folder is None:
+        record = swarm.of(self._environment).finish()
+        if record is None:
             return
-        record = swarm.of(self._environment).record
-        judged = verdict.of(record)
-        self._environment.process_exit_code = int(judged.exit_code)
-        report.show(record, judged, self._console)
-        problems = report.write(self._folder, record, judged, self._environment)
-        for problem in problems:
+        verdict = swarm.of(self._environment).verdict()
+        self._environment.process_exit_code = int(verdict.exit_code)
+        report.show(record, verdict, self._console)
+        for problem in report.write(self._folder, record, verdict, self._environment):
             self._console.print(f"error: {problem}", markup=False)
         self._console.print(f"report       {self._folder}/", markup=False)
 
@@ -110,14 +120,13 @@ class Run:
         load_data, redis_url = self._scenario.load_data, self._config.redis_url
         if load_data is None or redis_url is None:
             return
-        shown = -1
+        shown_s = time.monotonic()
 
         def progress(done: int, total: int) -> None:
-            nonlocal shown
-            tenth = done * 10 // max(1, total)
-            if tenth != shown:
-                shown = tenth
-                self._console.print(f"data         {done}/{total} keys loaded")
+            nonlocal shown_s
+            if done == total or time.monotonic() - shown_s > PLAIN_INTERVAL_S:
+                shown_s = time.monotonic()
+                self._console.print(f"data         {done:,} of {total:,} keys are there")
 
         load_data(redis_url, progress)
 
@@ -132,21 +141,20 @@ class Run:
             ) from error
         return folder
 
-    def _abort(self, error: LoadtestError) -> None:
+    def _abort(self, error: LoadtestError) -> NoReturn:
         logger.error("%s", error)
         self._console.print(f"error: {error}", markup=False)
-        if self._environment.parsed_options.headless:
+        if self._options.headless:
             self._environment.process_exit_code = int(ExitCode.NOT_MADE)
-            gevent.spawn(self._environment.runner.quit)
+            gevent.spawn(self._runner.quit)
         raise StopTest(str(error)) from error
 
-    def _end(self) -> None:
+    def _end_test(self) -> None:
         """End the test: a headless master quits, one with a web UI goes on serving."""
-        runner = self._environment.runner
-        if self._environment.parsed_options.headless:
-            runner.quit()
+        if self._options.headless:
+            self._runner.quit()
         else:
-            runner.stop()
+            self._runner.stop()
 
 
 def default_run_id(config: Config) -> str:
