@@ -1,0 +1,110 @@
+"""Alarm: one wake-up at an absolute time, to some tens of microseconds.
+
+The event loop's own timers go through epoll_wait, which counts in whole milliseconds and rounds up: a timer wakes up
+to 1 ms late. On Linux an Alarm is therefore a timerfd with an absolute time of CLOCK_MONOTONIC, the clock behind
+`time.perf_counter`; elsewhere it is a timer of the event loop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from gevent import get_hub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CLOCK_MONOTONIC: Final = 1
+_ABSOLUTE: Final = 1  # TFD_TIMER_ABSTIME
+_NONBLOCK_CLOEXEC: Final = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
+_NANOSECONDS: Final = 1_000_000_000
+_READ: Final = 1  # libev's EV_READ
+
+
+def Alarm(on_alarm: Callable[[], None]) -> TimerfdAlarm | LoopAlarm:  # noqa: N802 - the best kind for this machine
+    """Return an alarm that calls `on_alarm` in the event loop's own greenlet: it must not block.
+
+    Methods: ``set(at_s)`` moves the one pending wake-up to that `time.perf_counter` time, at once if it is past;
+    ``cancel()`` takes it back; ``close()`` gives the alarm up.
+    """
+    return TimerfdAlarm(on_alarm) if sys.platform == "linux" else LoopAlarm(on_alarm)
+
+
+class _Interval(ctypes.Structure):
+    """struct itimerspec: an interval (0: only once) and the first time."""
+
+    _fields_ = (
+        ("every_s", ctypes.c_long),
+        ("every_ns", ctypes.c_long),
+        ("first_s", ctypes.c_long),
+        ("first_ns", ctypes.c_long),
+    )
+
+
+class TimerfdAlarm:
+    """An alarm by the kernel's timerfd. Python has these calls since 3.13 only, hence ctypes."""
+
+    def __init__(self, on_alarm: Callable[[], None]) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC)
+        if self._descriptor < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._settime = libc.timerfd_settime
+        self._spec = _Interval()
+        self._spec_pointer = ctypes.byref(self._spec)
+        self._on_alarm = on_alarm
+        self._watcher: Any = get_hub().loop.io(self._descriptor, _READ)
+        self._watcher.start(self._wake)
+
+    def set(self, at_s: float) -> None:
+        """Wake at that time."""
+        # 0 would disarm; a time in the past wakes at once.
+        self._spec.first_s, self._spec.first_ns = divmod(max(1, int(at_s * _NANOSECONDS)), _NANOSECONDS)
+        self._settime(self._descriptor, _ABSOLUTE, self._spec_pointer, None)
+
+    def cancel(self) -> None:
+        """Do not wake."""
+        self._spec.first_s = self._spec.first_ns = 0
+        self._settime(self._descriptor, _ABSOLUTE, self._spec_pointer, None)
+
+    def close(self) -> None:
+        """Give the timer back to the kernel."""
+        self._watcher.stop()
+        self._watcher.close()
+        os.close(self._descriptor)
+
+    def _wake(self) -> None:
+        try:
+            os.read(self._descriptor, 8)
+        except BlockingIOError:  # it was set anew after the kernel had reported it
+            return
+        self._on_alarm()
+
+
+class LoopAlarm:
+    """An alarm by the event loop's timer: up to 1 ms late."""
+
+    def __init__(self, on_alarm: Callable[[], None]) -> None:
+        self._on_alarm = on_alarm
+        self._timer: Any = None
+
+    def set(self, at_s: float) -> None:
+        """Wake at that time."""
+        self.cancel()
+        self._timer = get_hub().loop.timer(max(0.0, at_s - time.perf_counter()))
+        self._timer.start(self._on_alarm)
+
+    def cancel(self) -> None:
+        """Do not wake."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+
+    def close(self) -> None:
+        """Give the timer up."""
+        self.cancel()
