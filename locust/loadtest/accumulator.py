@@ -71,8 +71,8 @@ class Accumulator:
 
     def add_outcomes(self, failures: list[int], response_bytes: list[int]) -> None:
         """Count failures and bytes of the first series; entry *i* belongs to row *i*."""
-        self._totals[1, : len(failures)] += failures
-        self._totals[2, : len(response_bytes)] += response_bytes
+        self._totals[1, : len(failures)] += np.array(failures, np.int64)
+        self._totals[2, : len(response_bytes)] += np.array(response_bytes, np.int64)
 
     def add_error(self, row: int, error_class: str, message: str, occurrences: int = 1) -> None:
         """Count an error; beyond `MAX_MESSAGES` distinct ones the message is dropped, never the count."""

@@ -55,6 +55,7 @@ _SUB_BITS: Final = 6  # 2**6 = BINS_PER_OCTAVE
 _MANTISSA_BITS: Final = 52  # of an IEEE 754 double
 _EXPONENT_BIAS: Final = 1023
 _NS_PER_S: Final = 1e9
+_TOO_LONG_S: Final = 3601.0  # stands for everything that will be clamped, so that no product overflows
 
 
 def bins_of(nanoseconds: npt.NDArray[Any]) -> Ints:
@@ -114,17 +115,17 @@ def snapped_bounds_s(count: int = 36, lowest_s: float = 100e-6, highest_s: float
 
 
 def to_nanoseconds(durations_s: npt.NDArray[np.float64]) -> tuple[Ints, npt.NDArray[np.bool_] | None]:
-    """Seconds to whole nanoseconds, clamped to 1 h.
+    """Seconds to whole nanoseconds.
 
     Returns:
-        The nanoseconds, and a mask of the durations that are not to be counted (negative or NaN), or None when there
+        The nanoseconds, with something above `HIGHEST_NS` for whatever is above it, and a mask of the durations that are not to be counted (negative or NaN), or None when there
         is none. Masked entries have the value 0.
     """
     refused = ~(durations_s >= 0)
     if not refused.any():
-        return np.rint(np.minimum(durations_s * _NS_PER_S, HIGHEST_NS + 1)).astype(np.int64), None
-    cleaned = np.where(refused, 0.0, durations_s)
-    return np.rint(np.minimum(cleaned * _NS_PER_S, HIGHEST_NS + 1)).astype(np.int64), refused
+        return np.rint(np.minimum(durations_s, _TOO_LONG_S) * _NS_PER_S).astype(np.int64), None
+    cleaned = np.where(refused, 0.0, np.minimum(durations_s, _TOO_LONG_S))
+    return np.rint(cleaned * _NS_PER_S).astype(np.int64), refused
 
 
 class Histogram:
