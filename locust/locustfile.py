@@ -11,7 +11,7 @@ from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtest import exporter, run, scenarios, swarm
+from loadtest import exporter, pacing, run, scenarios, swarm
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
 from loadtest.worker_link import bound_connecting
@@ -33,6 +33,7 @@ globals().update({user_class.__name__: user_class for user_class in scenario.use
 def wire(environment: Environment, runner: object, **_: object) -> None:
     """Connect measuring, the exporter and the run's conduct to this process's runner."""
     environment.host = environment.host or config.host
+    pacing.wire(environment)
     if isinstance(runner, WorkerRunner):
         swarm.of(environment)
         return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import gevent
 from locust.exception import StopTest
 
-from loadtest import report, swarm
+from loadtest import pacing, report, swarm
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.profile import LoadProfile
 from loadtest.progress import PLAIN_INTERVAL_S, ProgressLine, output
@@ -36,7 +36,10 @@ def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
     options: Any = environment.parsed_options
     profile = LoadProfile.of(config)
     options.num_users = options.num_users or profile.peak_users
-    options.spawn_rate = options.spawn_rate or profile.spawn_rate_per_s
+    # In the open model the number of users is a limit, and holds at once.
+    options.spawn_rate = options.spawn_rate or (
+        profile.spawn_rate_per_s if profile.model == "closed" else options.num_users
+    )
     options.autostart = options.autostart or config.autostart
     runs: list[Run] = []
 
@@ -46,7 +49,10 @@ def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
         runs.append(run)
 
     def begin(environment: Environment, **_: object) -> None:
-        runs[-1].begin(None if options.run_time else _run_time_s(environment, profile))
+        if profile.model == "open":
+            runs[-1].begin_open(profile)
+        else:
+            runs[-1].begin(None if options.run_time else _run_time_s(environment, profile))
 
     def end(**_: object) -> None:
         if runs:
@@ -99,6 +105,18 @@ class Run:
         self._progress = ProgressLine(swarm.of(self._environment).snapshot, run_time_s, self._console)
         if run_time_s:
             self._timer = gevent.spawn_later(run_time_s, self._end_test)
+
+    def begin_open(self, profile: LoadProfile) -> None:
+        """Show progress from now on, and have the profile's arrivals started; the test ends after the last of them.
+
+        Raises:
+            StopTest: when they cannot be, as in `prepare`.
+        """
+        try:
+            pacing.conduct(self._environment, profile, self._end_test)
+        except LoadtestError as error:
+            self._abort(error)
+        self.begin(None)
 
     def end(self) -> None:
         """Show and write what came of it, and decide the exit code."""
