@@ -64,6 +64,7 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self._cpu = Counter("target_app_cpu_seconds", "CPU time used by all workers.", registry=self._registry)
+        self._children: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # a look-up by labels costs more
         self._process = psutil.Process()
         self._cpu_counted_s = 0.0
         self._process_due_s = 0.0
@@ -100,8 +101,12 @@ class Metrics:
         now_s = time.perf_counter()
         method = request.method if request.method in _METHODS else "other"
         labels = (_route(), method, _CLASSES[response.status_code // 100])
-        self._requests.labels(*labels).inc()
-        self._duration.labels(*labels).observe(now_s - g.started_s)
+        children = self._children.get(labels)
+        if children is None:
+            children = self._requests.labels(*labels), self._duration.labels(*labels)
+            self._children[labels] = children
+        children[0].inc()
+        children[1].observe(now_s - g.started_s)
         if now_s >= self._process_due_s:
             self._look_at_process()
         return response

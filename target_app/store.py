@@ -14,18 +14,17 @@ A command is sent once and never again: increments and appends would otherwise c
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from target_app.redis_pool import RedisPool, exchange
 
 KEY_PREFIX = "loadtest:"
 """Every key of this product begins so; no other key is ever touched."""
 
-_DOCUMENT_TYPE = "ReJSON-RL"
-_SCAN_BATCH = 500
+_SCAN_OPTIONS = ("COUNT", 500, "TYPE", "ReJSON-RL")
 _SCAN_BATCHES = 20
 """One listing looks at no more than about 10,000 keys of the whole Redis, however few of them match."""
 
@@ -94,20 +93,11 @@ class Store:
             connections: the bound of the pool; a caller beyond it waits.
             timeout_s: limit for a connect, for a reply, and for the wait for a pooled connection, each.
         """
-        pool = redis.BlockingConnectionPool.from_url(
-            redis_url,
-            max_connections=connections,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,  # with RESP3 some JSON commands answer with arrays instead of JSON text
-        )
-        self._redis = redis.Redis(connection_pool=pool)
+        self._pool = RedisPool(redis_url, connections, timeout_s)
 
     def close(self) -> None:
         """Close every pooled connection."""
-        self._redis.close()
+        self._pool.close()
 
     def check(self) -> None:
         """Require that Redis answers and knows RedisJSON."""
@@ -182,8 +172,9 @@ class Store:
         found: list[str] = []
         for _ in range(_SCAN_BATCHES):
             with _translated(pattern):
-                cursor, keys = self._redis.scan(cursor, KEY_PREFIX + pattern, _SCAN_BATCH, _DOCUMENT_TYPE)
-            found += [key.decode(errors="replace")[len(KEY_PREFIX) :] for key in cast("list[bytes]", keys)]
+                next_cursor, keys = self._pool.run("SCAN", cursor, "MATCH", KEY_PREFIX + pattern, *_SCAN_OPTIONS)
+            found += [key.decode(errors="replace")[len(KEY_PREFIX) :] for key in keys]
+            cursor = int(next_cursor)
             if not cursor:
                 break
         return found, cursor
@@ -192,11 +183,12 @@ class Store:
 
     def hash_read(self, key: str) -> bytes:
         """Return a whole hash as a JSON object."""
-        with _translated(key):
-            fields = cast("dict[bytes, bytes]", self._redis.hgetall(KEY_PREFIX + key))
-        if not fields:
+        parts: list[bytes] = self._run("HGETALL", key)
+        if not parts:
             raise _unknown_key(key)
-        return b"{%b}" % b",".join([b"%b:%b" % (orjson.dumps(name.decode()), text) for name, text in fields.items()])
+        names, texts = parts[::2], parts[1::2]
+        members = [b"%b:%b" % (orjson.dumps(name.decode()), text) for name, text in zip(names, texts, strict=True)]
+        return b"{%b}" % b",".join(members)
 
     def hash_read_field(self, key: str, field: str) -> bytes:
         """Return the JSON text in one field."""
@@ -207,11 +199,10 @@ class Store:
 
     def hash_write(self, key: str, value: dict[str, object]) -> None:
         """Create or replace a whole hash, in one transaction."""
-        fields = {name: orjson.dumps(member) for name, member in value.items()}
-        with _translated(key), self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.delete(KEY_PREFIX + key)
-            pipeline.hset(KEY_PREFIX + key, items=[part for field in fields.items() for part in field])
-            pipeline.execute()
+        name = KEY_PREFIX + key
+        fields = [part for member, content in value.items() for part in (member, orjson.dumps(content))]
+        with _translated(key), self._pool.connection() as connection:
+            exchange(connection, ("MULTI",), ("DEL", name), ("HSET", name, *fields), ("EXEC",))
 
     def hash_update(self, key: str, field: str, value: bytes) -> None:
         """Set one field; a field or a hash that is not there is made."""
@@ -240,18 +231,18 @@ class Store:
 
     def string_update(self, key: str, field: str, value: object) -> None:
         """Read, change and write back the whole text, again if another writer was faster."""
-        with _translated(key), self._redis.pipeline(transaction=True) as pipeline:
+        name = KEY_PREFIX + key
+        with _translated(key), self._pool.connection() as connection:
             for _ in range(_UPDATE_TRIES):
-                pipeline.watch(KEY_PREFIX + key)
-                document = orjson.loads(_existing(cast("bytes | None", pipeline.get(KEY_PREFIX + key)), key))
+                _, text = exchange(connection, ("WATCH", name), ("GET", name))
+                if text is None:
+                    exchange(connection, ("UNWATCH",))
+                    raise _unknown_key(key)
+                document = orjson.loads(text)
                 document[field] = value
-                pipeline.multi()
-                pipeline.set(KEY_PREFIX + key, orjson.dumps(document))
-                try:
-                    pipeline.execute()
-                except redis.WatchError:
-                    continue
-                return
+                *_, written = exchange(connection, ("MULTI",), ("SET", name, orjson.dumps(document)), ("EXEC",))
+                if written is not None:
+                    return
         raise UnavailableError(f"The key {key!r} changed {_UPDATE_TRIES} times while it was being updated.")
 
     def string_delete(self, key: str) -> None:
@@ -268,7 +259,7 @@ class Store:
 
     def _run(self, command: str, key: str, *arguments: str | bytes) -> Any:
         with _translated(key):
-            return self._redis.execute_command(command, KEY_PREFIX + key, *arguments)
+            return self._pool.run(command, KEY_PREFIX + key, *arguments)
 
     def _missing(self, key: str, path: str) -> StoreError:
         return _unknown_path(key, path) if self._run("EXISTS", key) else _unknown_key(key)
