@@ -2,23 +2,22 @@
 
 A ``Wire`` is a connected, non-blocking stream: TCP, TLS or a Unix socket. Its ``send`` and ``recv_into`` are the
 methods of the C object underneath, so that one request costs two system calls and no Python in between. Whoever
-owns a wire keeps one io watcher armed on it for as long as it is open, and switches to the waiting greenlet itself
-when an answer is complete.
+owns a wire has it polled for as long as it is open, and switches to the waiting greenlet itself when an answer is
+complete.
 
-A ``Sweeper`` ends what waits for too long: one timer per process looks at all waiting connections 20 times a
-second, instead of one timer per request. A timeout is therefore up to ``SWEEP_INTERVAL_S`` late, never early.
+A ``Poller`` holds all wires of one hub in one epoll set and lets libev watch only that set: an arrival then costs a
+dictionary look-up instead of a callback from libev, 7 % of a whole request's CPU. Linux only, as the rest is tuned for.
 """
 
 import _socket
 import contextlib
 import os
 import ssl
-import weakref
 from dataclasses import dataclass
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 import gevent
+import gevent.monkey
 import gevent.socket
 
 if TYPE_CHECKING:
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-SWEEP_INTERVAL_S = 0.05
-READABLE = 1  # the event mask of libev for an io watcher that waits for input
+_READABLE = 1  # the bit of libev and of epoll alike
+_epoll = gevent.monkey.get_original("select", "epoll")  # gevent hides what can block; a poll of 0 s cannot
+_BATCH = 256  # arrivals that are handled before libev gets a turn
 
 
 class TransportError(OSError):
@@ -66,6 +66,48 @@ class Endpoint:
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Poller:
+    """Tells which wires of a hub can be read."""
+
+    def __init__(self, hub: Any) -> None:
+        """Make the poller of one hub; use ``current()`` to share it."""
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._epoll = _epoll()
+        self._poll = self._epoll.poll
+        self._watcher = hub.loop.io(self._epoll.fileno(), _READABLE)
+        self._process = os.getpid()
+
+    @classmethod
+    def current(cls) -> "Poller":
+        """The poller of this thread's hub; a forked process gets its own."""
+        hub = gevent.get_hub()
+        poller: Poller | None = vars(hub).get("_loadtest_poller")
+        if poller is None or poller._process != os.getpid():
+            poller = vars(hub)["_loadtest_poller"] = cls(hub)
+        return poller
+
+    def add(self, fileno: int, callback: "Callable[[], None]") -> None:
+        """Call back in the hub whenever there is something to read, until ``discard``; the callback must not block."""
+        if not self._callbacks:
+            self._watcher.start(self._dispatch)
+        self._callbacks[fileno] = callback
+        self._epoll.register(fileno, _READABLE)
+
+    def discard(self, fileno: int) -> None:
+        """Call back no longer; to be done before the descriptor is closed."""
+        if self._callbacks.pop(fileno, None) is not None:
+            self._epoll.unregister(fileno)
+            if not self._callbacks:
+                self._watcher.stop()  # or an event loop with nothing else to wait for would never end
+
+    def _dispatch(self) -> None:
+        callbacks = self._callbacks
+        for fileno, _ in self._poll(0, _BATCH):
+            callback = callbacks.get(fileno)
+            if callback is not None:  # an earlier callback of this batch may have closed the wire
+                callback()
 
 
 class Wire:
@@ -228,55 +270,3 @@ def _secure(
         securing.close()
         raise
     return secured
-
-
-class Waiting(Protocol):
-    """A connection that a sweeper watches.
-
-    Attributes:
-        deadline_s: When its patience ends, in seconds of ``time.perf_counter``; infinite while nobody waits.
-    """
-
-    deadline_s: float
-
-    def expire(self) -> None:
-        """End the wait; called in the hub, so it must switch or throw and not block."""
-
-
-class Sweeper:
-    """Ends what waits for too long, for all connections of one gevent hub."""
-
-    _of_hub: ClassVar["weakref.WeakKeyDictionary[gevent.hub.Hub, Sweeper]"] = weakref.WeakKeyDictionary()
-
-    def __init__(self) -> None:
-        """Make a sweeper of the current hub; use ``current()`` to share it."""
-        self._connections: set[Waiting] = set()
-        self._timer = gevent.get_hub().loop.timer(SWEEP_INTERVAL_S, SWEEP_INTERVAL_S, ref=False)
-
-    @classmethod
-    def current(cls) -> "Sweeper":
-        """The sweeper of this thread's hub."""
-        hub = gevent.get_hub()
-        sweeper = cls._of_hub.get(hub)
-        if sweeper is None:
-            sweeper = cls._of_hub[hub] = cls()
-        return sweeper
-
-    def add(self, connection: Waiting) -> None:
-        """Watch a connection from now on, whether somebody waits on it or not."""
-        if not self._connections:
-            self._timer.start(self._sweep)
-        self._connections.add(connection)
-
-    def discard(self, connection: Waiting) -> None:
-        """Stop watching a connection."""
-        self._connections.discard(connection)
-        if not self._connections:
-            self._timer.stop()
-
-    def _sweep(self) -> None:
-        """Expire every connection whose deadline has passed."""
-        now_s = perf_counter()
-        for connection in [each for each in self._connections if each.deadline_s < now_s]:
-            if connection.deadline_s < now_s:  # a greenlet that ran meanwhile may have ended this wait
-                connection.expire()

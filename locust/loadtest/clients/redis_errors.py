@@ -1,0 +1,96 @@
+"""What can go wrong with a Redis request: the exceptions raised and the classes counted.
+
+The exceptions are redis-py's, so that ``except redis.exceptions.ResponseError`` and the like mean the same with
+either client. Each failed request is counted under one class:
+
+=====================  ======================================================================================
+class                  what happened
+=====================  ======================================================================================
+dns, connect, tls,     no connection; the exception is ``redis.exceptions.ConnectionError`` or ``TimeoutError``
+timeout_connect
+timeout_read           no reply in time; the connection is given up
+reset, closed          the connection broke with an error, or the server closed it, before the reply
+protocol               what came was no RESP, or more than was asked for
+redis_auth             NOAUTH, WRONGPASS, NOPERM
+redis_loading          LOADING
+redis_moved            MOVED, ASK: the server is part of a cluster; this client does not follow
+redis_noscript         NOSCRIPT
+redis_oom              OOM: over ``maxmemory``
+redis_wrongtype        WRONGTYPE, and RedisJSON's words for it
+redis_error            any other error reply
+exception              an error of the call itself, before or after the exchange
+=====================  ======================================================================================
+"""
+
+from typing import TYPE_CHECKING, cast
+
+from redis import exceptions
+from redis.connection import DefaultParser
+
+from loadtest.clients.transport import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CODES = {
+    "LOADING": "redis_loading",
+    "MOVED": "redis_moved",
+    "ASK": "redis_moved",
+    "NOAUTH": "redis_auth",
+    "WRONGPASS": "redis_auth",
+    "NOPERM": "redis_auth",
+    "NOSCRIPT": "redis_noscript",
+    "OOM": "redis_oom",
+    "WRONGTYPE": "redis_wrongtype",
+}
+_WRONG_TYPE_WORDS = ("Existing key has wrong Redis type", "wrong type of path value")
+
+_parse_error = cast("Callable[[str], Exception]", DefaultParser.parse_error)
+
+
+class ConnectionBroken(exceptions.ConnectionError):
+    """No connection, or it ended before the reply."""
+
+    def __init__(self, error_class: str, message: str) -> None:
+        """Keep the class beside the text."""
+        super().__init__(message)
+        self.error_class = error_class
+
+
+class RequestTimeout(exceptions.TimeoutError):
+    """Redis did not answer, or could not be connected to, in time."""
+
+    def __init__(self, error_class: str, message: str) -> None:
+        """Keep the class beside the text."""
+        super().__init__(message)
+        self.error_class = error_class
+
+
+def connect_error(error: TransportError) -> ConnectionBroken | RequestTimeout:
+    """The exception for a connection that could not be opened."""
+    kind = RequestTimeout if error.error_class == "timeout_connect" else ConnectionBroken
+    return kind(error.error_class, str(error))
+
+
+def reply_error(text: str) -> Exception:
+    """The exception for an error reply, as redis-py would raise it, with the class beside it.
+
+    A redirection of a cluster says what to do about it, because its own text does not.
+    """
+    code, _, message = text.partition(" ")
+    error = _parse_error(text)
+    error_class = _CODES.get(code, "redis_error")
+    if error_class == "redis_moved":
+        advice = "point the URL at that node, or at a proxy that follows"
+        error.args = (f"{text}: another node of a cluster has the key; this client does not follow, {advice}",)
+    elif any(words in text for words in _WRONG_TYPE_WORDS):
+        error_class = "redis_wrongtype"
+    elif "without any password configured" in message:
+        error_class = "redis_auth"
+    error.error_class = error_class  # type: ignore[attr-defined]
+    return error
+
+
+def error_class_of(error: BaseException) -> str:
+    """The class under which an exception is counted."""
+    return getattr(error, "error_class", "exception")

@@ -1,0 +1,197 @@
+"""How to reach a Redis: its URL, read once and checked whole.
+
+The URL is redis-py's::
+
+    redis://[[username]:password@]host[:port][/db][?option=value&…]
+    rediss://…                                   the same over TLS
+    unix://[[username]:password@]/path/to/socket[?db=0&…]
+
+with redis-py's names for the options that make sense here (see ``OPTIONS``).
+"""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from loadtest.clients.transport import Endpoint
+from loadtest.exceptions import UsageError
+
+DEFAULT_PORT = 6379
+DEFAULT_TIMEOUT_S = 5.0
+SCHEMES = ("redis", "rediss", "unix")
+RESP2, RESP3 = 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Everything that a connection needs to know.
+
+    Attributes:
+        endpoint: Where the server listens, with the TLS context for ``rediss``.
+        username: For AUTH; empty for the default user.
+        password: For AUTH; empty for no AUTH.
+        db: Number of the database that is selected, 0 to 2**31 - 1.
+        protocol: 2 or 3: which version of RESP is spoken, and which shape replies have.
+        client_name: As CLIENT LIST shows it; empty for none.
+        connect_timeout_s: For name resolution, connecting, TLS and authentication together, in seconds.
+        read_timeout_s: How long a reply may take, in seconds; None for ever.
+    """
+
+    endpoint: Endpoint
+    username: str = ""
+    password: str = ""
+    db: int = 0
+    protocol: int = RESP2
+    client_name: str = ""
+    connect_timeout_s: float | None = DEFAULT_TIMEOUT_S
+    read_timeout_s: float | None = DEFAULT_TIMEOUT_S
+
+    @classmethod
+    def from_url(cls, url: str) -> "RedisSettings":
+        """Read a URL.
+
+        Raises:
+            UsageError: With everything that is wrong with it.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise _wrong_url(url, str(error)) from error
+        options = _read_options(url, parts)
+        endpoint = _endpoint(url, parts, port, options)
+        return cls(
+            endpoint=endpoint,
+            username=options.get("username", unquote(parts.username or "")),
+            password=options.get("password", unquote(parts.password or "")),
+            db=options["db"] if "db" in options else _db_of_path(url, parts),
+            protocol=options.get("protocol", RESP2),
+            client_name=options.get("client_name", ""),
+            connect_timeout_s=options.get("socket_connect_timeout", DEFAULT_TIMEOUT_S),
+            read_timeout_s=options.get("socket_timeout", DEFAULT_TIMEOUT_S),
+        )
+
+
+def _read_bool(text: str) -> bool:
+    """Read yes or no in redis-py's spellings."""
+    lowered = text.lower()
+    if lowered in ("true", "yes", "1"):
+        return True
+    if lowered in ("false", "no", "0"):
+        return False
+    raise ValueError("allowed are true and false")
+
+
+def _read_seconds(text: str) -> float:
+    """Read a positive number of seconds."""
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ValueError("allowed are seconds above 0")
+    return seconds
+
+
+def _read_db(text: str) -> int:
+    """Read the number of a database."""
+    if not text.isascii() or not text.isdigit() or int(text) >= 1 << 31:
+        raise ValueError("allowed are whole numbers from 0")
+    return int(text)
+
+
+def _read_protocol(text: str) -> int:
+    """Read the version of RESP."""
+    if text not in ("2", "3"):
+        raise ValueError("allowed are 2 and 3")
+    return int(text)
+
+
+def _read_requirement(text: str) -> ssl.VerifyMode:
+    """Read how strictly the server's certificate is checked."""
+    modes = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+    if text not in modes:
+        raise ValueError("allowed are required, optional and none")
+    return modes[text]
+
+
+OPTIONS: dict[str, Callable[[str], Any]] = {
+    "db": _read_db,
+    "username": str,
+    "password": str,
+    "protocol": _read_protocol,
+    "client_name": str,
+    "socket_connect_timeout": _read_seconds,
+    "socket_timeout": _read_seconds,
+    "ssl_ca_certs": str,
+    "ssl_cert_reqs": _read_requirement,
+    "ssl_check_hostname": _read_bool,
+    "ssl_certfile": str,
+    "ssl_keyfile": str,
+}
+"""What may stand behind the question mark, and how it is read."""
+
+
+def _wrong_url(url: str, reason: str) -> UsageError:
+    """The error for a URL, with its password left out."""
+    head, at, rest = url.rpartition("@")
+    shown = f"{head.partition('://')[0]}://…@{rest}" if at else url
+    return UsageError(
+        f"The Redis URL {shown!r} cannot be used: {reason}. A URL looks like redis://host:6379/0, "
+        "rediss://user:password@host:6379/0 or unix:///path/to/socket?db=0; set it in REDIS_URL or as the "
+        "user class's redis_url."
+    )
+
+
+def _read_options(url: str, parts: SplitResult) -> dict[str, Any]:
+    """Read what stands behind the question mark."""
+    options: dict[str, Any] = {}
+    for name, text in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in OPTIONS:
+            raise _wrong_url(url, f"the option {name!r} is unknown; known are {', '.join(OPTIONS)}")
+        try:
+            options[name] = OPTIONS[name](text)
+        except ValueError as error:
+            raise _wrong_url(url, f"the option {name}={text!r} is wrong: {error}") from error
+    return options
+
+
+def _endpoint(url: str, parts: SplitResult, port: int | None, options: dict[str, Any]) -> Endpoint:
+    """Read where the server listens."""
+    if parts.scheme not in SCHEMES:
+        raise _wrong_url(url, f"its scheme {parts.scheme!r} is none of {', '.join(SCHEMES)}")
+    if parts.scheme == "unix":
+        path = unquote(parts.path)
+        if not path:
+            raise _wrong_url(url, "it names no socket file")
+        return Endpoint(path=path)
+    if not parts.hostname:
+        raise _wrong_url(url, "it names no host")
+    if port == 0:
+        raise _wrong_url(url, "port 0 cannot be connected to; allowed are 1 to 65535")
+    tls = _tls_context(url, options) if parts.scheme == "rediss" else None
+    return Endpoint(host=unquote(parts.hostname), port=port or DEFAULT_PORT, tls=tls)
+
+
+def _db_of_path(url: str, parts: SplitResult) -> int:
+    """Read the database from a URL's path; a Unix socket's path names no database."""
+    text = parts.path.strip("/")
+    if parts.scheme == "unix" or not text:
+        return 0
+    try:
+        return _read_db(text)
+    except ValueError as error:
+        raise _wrong_url(url, f"the database {text!r} is no number: {error}") from error
+
+
+def _tls_context(url: str, options: dict[str, Any]) -> ssl.SSLContext:
+    """Make the context for TLS; certificates are verified unless the URL says otherwise."""
+    try:
+        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+        if "ssl_certfile" in options:
+            context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+    except OSError as error:  # a file that is missing, or holds no certificate
+        raise _wrong_url(url, f"a certificate file cannot be read: {error}") from error
+    requirement = options.get("ssl_cert_reqs", ssl.CERT_REQUIRED)
+    context.check_hostname = requirement is ssl.CERT_REQUIRED and options.get("ssl_check_hostname", True)
+    context.verify_mode = requirement
+    return context
