@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from rich.console import Console
 
-from loadtest import __version__, scenarios
+from loadtest import __version__, profile_chart, scenarios, thresholds
 from loadtest.config import Config, allowed
 from loadtest.exceptions import ExitCode, LoadtestError, StackError, UsageError, unknown_name
 from loadtest.local.stack import LOCUSTFILE, LocalStack
-from loadtest.profile import LoadProfile, read_profiles
+from loadtest.profile import LoadProfile, all_profiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +68,11 @@ def _setting_option(setting: str, metavar: str, **more: Any) -> Callable[[Any], 
 @_setting_option("workers", "N")
 @_setting_option("users", "N")
 @_setting_option("spawn_rate", "PER_S")
+@_setting_option("rate", "PER_S")
 @_setting_option("run_time", "DURATION")
+@_setting_option("profiles_file", "FILE")
+@_setting_option("threshold", "RULE", multiple=True)
+@_setting_option("thresholds_file", "FILE")
 @_setting_option("host", "URL")
 @_setting_option("redis_url", "URL")
 @_setting_option("client", "NAME")
@@ -79,10 +86,12 @@ def run(**options: Any) -> int:
     loadtest run --profile stress --workers 2       more load
     loadtest run --host https://staging.example.com your own service
     loadtest run --ui                               Locust's web UI instead of a headless run
+    loadtest run --threshold 'p99 < 50ms'           exit code 3 when the 99th percentile is 50 ms or more
 
     Settings also come from local_conf/loadtest.env and the environment (LOADTEST_PROFILE=stress); the command
     line wins. Results go to runs/<id>/.
     """
+    options["threshold"] = ", ".join(options["threshold"]) or None
     config = Config.load(options)
     check_names(config)
     if not LOCUSTFILE.exists():
@@ -93,10 +102,15 @@ def run(**options: Any) -> int:
 
 
 @main.command()
-def profiles() -> None:
-    """List the load profiles of local_conf/profiles.toml."""
-    for name, profile in read_profiles().items():
-        click.echo(f"{name:16} {profile.peak_users:5} users, for {profile.run_time_s:g} s")
+@_setting_option("profiles_file", "FILE")
+@click.option("--json", "as_json", is_flag=True, help="For programs: every stage, in seconds and users or per second.")
+def profiles(profiles_file: str | None, as_json: bool) -> None:
+    """Draw the load profiles: those of local_conf/profiles.toml, and those of your own file."""
+    known = all_profiles(Config.load({"profiles_file": profiles_file}).profiles_file).values()
+    if as_json:
+        click.echo(json.dumps([profile_chart.as_dict(profile) for profile in known], indent=1))
+    else:
+        profile_chart.show(known, Console(file=sys.stdout))
 
 
 @main.command(name="scenarios")
@@ -107,20 +121,55 @@ def list_scenarios() -> None:
 
 
 def check_names(config: Config) -> None:
-    """Check that scenario and profile exist.
+    """Check scenario, profile and thresholds.
 
     Raises:
-        UsageError: with every unknown name and the nearest one to it.
+        UsageError: with every unknown name and the nearest one to it, and every wrong profile and rule.
     """
     problems = []
     if config.scenario not in scenarios.names():
         problems.append(unknown_name("SCENARIO", config.scenario, scenarios.names()))
-    try:
-        LoadProfile.of(config)
-    except UsageError as error:
-        problems.append(str(error))
+    for check in (LoadProfile.of, _check_thresholds):
+        try:
+            check(config)
+        except UsageError as error:
+            problems.append(str(error))
     if problems:
         raise UsageError("\n".join(problems))
+
+
+def _check_thresholds(config: Config) -> None:
+    """Check the rules, and their names against what the scenario declares.
+
+    Raises:
+        UsageError: with every wrong rule.
+    """
+    try:
+        has_names = any(rule.selector for rule in thresholds.of(config))
+    except UsageError:
+        has_names = True
+        if config.scenario not in scenarios.names():
+            raise
+    if has_names and config.scenario in scenarios.names():
+        thresholds.of(config, declared_requests(config.scenario))
+
+
+def declared_requests(scenario: str) -> list[tuple[str, str]]:
+    """Return the (method, name) pairs of a scenario.
+
+    A process of its own reads them: a scenario's module imports Locust, which replaces the standard library's
+    sockets and processes by gevent's, and the stack's supervisor is to keep the real ones.
+
+    Raises:
+        UsageError: when the scenario's module cannot be imported.
+    """
+    child = subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", "loadtest.scenarios", scenario], capture_output=True, text=True, check=False
+    )
+    if child.returncode:
+        reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UsageError(f"SCENARIO={scenario} cannot be imported ({reason}). Next: correct its module.")
+    return [(method, name) for method, name in json.loads(child.stdout)]
 
 
 def make_run_dir(runs_dir: Path, run_id: str) -> Path:

@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from locust.env import Environment
     from locust.event import EventHook
 
-    from loadtest.collector import Worker
+    from loadtest.collector import Second, Worker
+    from loadtest.judge import Result
 
 _log = logging.getLogger(__name__)
 
@@ -155,9 +156,9 @@ class Swarm:
         """The broken rules of the current or last run."""
         return []
 
-    def verdict(self, failed_thresholds: Sequence[str] = ()) -> Verdict:
-        """The verdict on the current or last run."""
-        return Verdict.of(self.record or RunRecord(), self.findings(), failed_thresholds)
+    def verdict(self, results: Sequence[Result] = ()) -> Verdict:
+        """The verdict on the current or last run, with the results of its thresholds."""
+        return Verdict.of(self.record or RunRecord(), self.findings(), results)
 
     def _spawn(self, loop: Any) -> None:
         gevent.spawn(loop).link_exception(lambda dead: _log.error("%s ended: %s", loop.__qualname__, dead.exception))
@@ -329,12 +330,11 @@ class CollectingSwarm(Swarm):
     def _gather(self) -> None:
         """Get the latest samples, where that can be done at once."""
 
-    def _flush(self, *, feed: bool = True) -> None:
+    def _flush(self, *, feed: bool = True, complete_s: float | None = None) -> None:
         """Bring what came since the last time everywhere."""
-        collector = self._collector
-        self._bring_everywhere(collector.flush(), feed=feed)
+        self._bring_everywhere(self._collector.flush(complete_s), feed=feed)
 
-    def _bring_everywhere(self, seconds: Sequence[Any], *, feed: bool = True) -> None:
+    def _bring_everywhere(self, seconds: Sequence[Second], *, feed: bool = True) -> None:
         record, runner = self.record, self.environment.runner
         if record is None or runner is None:
             return
@@ -342,15 +342,14 @@ class CollectingSwarm(Swarm):
             if feed:
                 locust_statistics.feed(runner.stats, one.measurements, math.floor(record.started_at) + one.second)
             if self._file is not None:
-                self._file.add(one.second, one.measurements, dict(self.users))
+                self._file.add(one.second, one.measurements, one.users)
 
     def _tick(self) -> None:
         """Once a second."""
         now_s = time.perf_counter()
         self._look_around()
         self._observe(now_s)
-        self._collector.mark_users(now_s)
-        self._flush()
+        self._flush(complete_s=now_s - 1.0)
         if self._file is not None:
             self._file.flush(self._collector.second_of(now_s))
 

@@ -161,7 +161,7 @@ def parse(text: str, where: str) -> list[Threshold]:
         UsageError: with a line for each wrong rule.
     """
     rules, problems = [], []
-    for part in _split(text):
+    for part in split(text):
         try:
             rules.append(_Reader(part).rule())
         except _WrongError as error:
@@ -171,8 +171,8 @@ def parse(text: str, where: str) -> list[Threshold]:
     return rules
 
 
-def _split(text: str) -> list[str]:
-    """Return the parts between the commas that are in no quotes and no braces."""
+def split(text: str) -> list[str]:
+    """Return the texts of the rules: the parts between the commas that are in no quotes and no braces."""
     parts, start, depth = [], 0, 0
     for match in re.finditer(r'"(?:[^"\\]|\\.)*"?|[{},]', text, re.DOTALL):
         depth += {"{": 1, "}": -1}.get(match[0], 0)

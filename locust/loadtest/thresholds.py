@@ -6,123 +6,110 @@ otherwise) and from THRESHOLD, which adds to them. Their language is `loadtest.t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loadtest.exceptions import UsageError, nearest_name
-from loadtest.threshold import Threshold, parse
+from loadtest.threshold import Threshold, parse, split
 from loadtest.toml_file import TomlFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from loadtest.config import Config
-    from loadtest.scenarios import Scenario
 
 _KEY = "thresholds"
+_SETTING = "THRESHOLD"
 
 
-def of(config: Config, scenario: Scenario | None = None) -> tuple[Threshold, ...]:
+Requests = Sequence[tuple[str, str]]
+"""What a scenario declares: pairs of method and name."""
+
+
+def of(config: Config, requests: Requests | None = None) -> tuple[Threshold, ...]:
     """Return the rules of a run, those of the file first.
 
     Args:
-        config: its `thresholds_file` and `threshold`.
-        scenario: what is going to run, to check the names in selectors; None checks none. A rule of the file that is
-            about another scenario is left out, so that one file can serve several.
+        config: its `thresholds_file`, `threshold` and `scenario`. A rule of the file that is about another scenario is
+            left out, so that one file can serve several.
+        requests: what the scenario declares, to check the names in selectors; None checks none.
 
     Raises:
         UsageError: with every wrong rule, and every name that the scenario does not declare.
     """
     problems: list[str] = []
     rules: list[Threshold] = []
-    try:
-        rules += _from_file(config.thresholds_file, scenario)
-    except UsageError as error:
-        problems.append(str(error))
-    try:
-        rules += _from_setting(config.threshold, scenario)
-    except UsageError as error:
-        problems.append(str(error))
-    _refuse(problems)
+    for text, where in _texts(config, problems):
+        try:
+            found = [rule for rule in parse(text, where) if where == _SETTING or rule.selects(scenario=config.scenario)]
+        except UsageError as error:
+            problems.append(str(error))
+            continue
+        rules += found
+        if requests is not None:
+            problems += [problem for rule in found for problem in _undeclared(rule, config.scenario, requests, where)]
+    if problems:
+        raise UsageError("\n".join(problems))
     return tuple(dict.fromkeys(rules))
 
 
-def _from_setting(text: str | None, scenario: Scenario | None) -> list[Threshold]:
-    rules = parse(text, "THRESHOLD") if text else []
-    if scenario is not None:
-        _refuse([problem for rule in rules for problem in undeclared(rule, scenario, "THRESHOLD")])
-    return rules
+def _texts(config: Config, problems: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield each rule's text and place; what is wrong with the file goes to the problems."""
+    try:
+        toml = TomlFile(config.thresholds_file, "thresholds file")
+    except UsageError as error:
+        problems.append(str(error))
+    else:
+        yield from _texts_of(toml, problems)
+    for text in split(config.threshold) if config.threshold else ():
+        yield text, _SETTING
 
 
-def _from_file(file: Path, scenario: Scenario | None) -> list[Threshold]:
-    """Read `thresholds = ["rule", …]`.
-
-    Raises:
-        UsageError: naming file and line of each wrong rule.
-    """
-    toml = TomlFile(file, "thresholds file")
-    problems = [
+def _texts_of(toml: TomlFile, problems: list[str]) -> Iterator[tuple[str, str]]:
+    problems += [
         f"{toml.where((key,))}: {key} is not a key of this file. Allowed: {_KEY}. Next: correct its name, or remove it."
         for key in toml.tables
         if key != _KEY
     ]
     texts = toml.tables.get(_KEY, [])
     if not isinstance(texts, list):
-        problems.append(f'{toml.where((_KEY,))}: {_KEY} = {texts!r}. Allowed: a list of rules. Next: write ["…"].')
-        texts = []
-    rules: list[Threshold] = []
+        problems.append(f"{toml.where((_KEY,))}: {_KEY} = {texts!r}. Allowed: a list of rules. Next: put it in [].")
+        return
     for index, text in enumerate(texts):
         where = toml.where((_KEY, index))
-        try:
-            rules += _checked(text, where, scenario)
-        except UsageError as error:
-            problems.append(str(error))
-    _refuse(problems)
-    return rules
+        if isinstance(text, str):
+            yield from ((part, where) for part in split(text))
+        else:
+            problems.append(f"{where}: {text!r} is no rule. Allowed: a text. Next: write 'p99(response_time) < 50ms'.")
 
 
-def _checked(text: object, where: str, scenario: Scenario | None) -> list[Threshold]:
-    if not isinstance(text, str):
-        raise UsageError(f"{where}: {text!r} is no rule. Allowed: a text. Next: write 'p99(response_time) < 50ms'.")
-    rules = parse(text, where)
-    if scenario is None:
-        return rules
-    rules = [rule for rule in rules if rule.selects(scenario=scenario.name)]
-    _refuse([problem for rule in rules for problem in undeclared(rule, scenario, where)])
-    return rules
-
-
-def undeclared(rule: Threshold, scenario: Scenario, where: str) -> list[str]:
+def _undeclared(rule: Threshold, scenario: str, requests: Requests, where: str) -> list[str]:
     """Return a line for each name of the rule's selector that the scenario does not declare, with the nearest one."""
     declared = {
-        "scenario": [scenario.name],
-        "method": sorted({method for method, _ in scenario.requests}),
-        "name": sorted({name for _, name in scenario.requests}),
+        "scenario": [scenario],
+        "method": sorted({method for method, _ in requests}),
+        "name": sorted({name for _, name in requests}),
     }
     problems = []
     for label, value in rule.selector:
         if value not in declared[label]:
-            nearest = nearest_name(value, declared[label]) or next(iter(declared[label]), None)
+            nearest = nearest_name(value, declared[label])
+            advice = f"did you mean {nearest}?" if nearest else "take one of them."
             problems.append(
-                f"{where}: {rule.condition!r}: the scenario {scenario.name} has no {label} {value!r}. "
-                f"Allowed: {', '.join(declared[label])}. Next: did you mean {nearest}?"
+                f"{where}: {rule.condition!r}: the scenario {scenario} has no {label} {value!r}. "
+                f"Allowed: {', '.join(declared[label])}. Next: {advice}"
             )
     chosen = dict(rule.selector)
     if problems or not {"method", "name"} <= chosen.keys():
         return problems
-    if not any(rule.selects(method=method, name=name) for method, name in scenario.requests):
-        methods = [method for method, name in scenario.requests if name == chosen["name"]]
+    if not any(rule.selects(method=method, name=name) for method, name in requests):
+        methods = [method for method, name in requests if name == chosen["name"]]
         problems.append(
             f"{where}: {rule.condition!r}: {chosen['name']!r} is not requested by method {chosen['method']!r}. "
             f"Allowed: {', '.join(methods)}. Next: correct the method, or leave it out."
         )
     return problems
-
-
-def _refuse(problems: Sequence[str]) -> None:
-    if problems:
-        raise UsageError("\n".join(problems))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from loadtest.exceptions import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from loadtest.judge import Result
     from loadtest.record import RunRecord
     from loadtest.trust import Finding
 
@@ -45,20 +46,25 @@ class Verdict:
         return _EXIT_CODES[self.outcome]
 
     @classmethod
-    def of(cls, record: RunRecord, findings: Sequence[Finding], failed_thresholds: Sequence[str] = ()) -> Verdict:
+    def of(cls, record: RunRecord, findings: Sequence[Finding], results: Sequence[Result] = ()) -> Verdict:
         """Judge a run.
 
         Without requests there is nothing to judge. A generator that was not fit to measure makes every threshold
-        meaningless, kept or not, so it comes before them; their sentences stay among the reasons.
+        meaningless, kept or not, so it comes before them; their sentences stay among the reasons. A threshold that
+        failed outweighs one without data, which is not passed either.
 
         Args:
             record: the run's record.
             findings: the broken rules of `loadtest.trust`.
-            failed_thresholds: a sentence per threshold that was not kept.
+            results: of the thresholds, from `loadtest.judge`.
         """
-        reasons = (*(finding.sentence for finding in findings), *failed_thresholds)
+        failed = [result.sentence for result in results if result.outcome is Outcome.FAILED]
+        without_data = [result.sentence for result in results if result.outcome is Outcome.NO_DATA]
+        reasons = (*(finding.sentence for finding in findings), *failed, *without_data)
         if not record.requests:
             return cls(Outcome.NO_DATA, ("the run measured no request: look into the workers' logs", *reasons))
         if findings:
             return cls(Outcome.NOT_TRUSTWORTHY, reasons)
-        return cls(Outcome.FAILED if failed_thresholds else Outcome.PASSED, reasons)
+        if failed:
+            return cls(Outcome.FAILED, reasons)
+        return cls(Outcome.NO_DATA if without_data else Outcome.PASSED, reasons)

@@ -1,0 +1,13 @@
+"""`python -m loadtest.scenarios NAME`: the requests that a scenario declares, as JSON for other processes."""
+
+import gevent.monkey
+
+gevent.monkey.patch_all()
+
+import json  # noqa: E402 - gevent comes before whatever it patches
+import sys  # noqa: E402
+
+from loadtest import scenarios  # noqa: E402
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(scenarios.load(sys.argv[1]).requests))

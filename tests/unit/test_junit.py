@@ -1,0 +1,43 @@
+"""JUnit: the verdict as test cases."""
+
+import xml.etree.ElementTree as ET
+
+from loadtest import junit
+from loadtest.judge import judged
+from loadtest.record import RunRecord
+from loadtest.threshold import parse
+from loadtest.trust import Finding
+
+FINDING = Finding("cpu", "worker 1", 0.99, 0.9, "worker 1 was at 99% CPU\x00")
+
+
+def cases(text: str) -> tuple[dict[str, str], dict[str, ET.Element]]:
+    """Return the suite's attributes, and its test cases by name."""
+    (suite,) = ET.fromstring(text)  # noqa: S314 - our own
+    return suite.attrib, {case.attrib["name"]: case for case in suite}
+
+
+def test_each_threshold_is_a_test_case() -> None:
+    """Passed, failed and no data are a plain case, a failure and an error, and the suite counts them."""
+    rules = parse('p99 < 50ms, max{name="a<b&c"} < 50ms, min < 1s', "here")
+    results = [judged(rule, value) for rule, value in zip(rules, (0.02, 0.0612, None), strict=True)]
+    attributes, found = cases(junit.document(RunRecord("night-42"), results, [], "documents"))
+    counts = {name: attributes[name] for name in ("name", "tests", "failures", "errors")}
+    assert {"name": "loadtest night-42", "tests": "4", "failures": "1", "errors": "1"} == counts
+    assert {"loadtest.documents"} == {case.attrib["classname"] for case in found.values()}
+    passed, failed, without, trust = (list(case) for case in found.values())
+    assert "p99(response_time) < 50ms: passed with 20ms" == passed[0].text
+    assert ("failure", 'max(response_time){name="a<b&c"} < 50ms: failed with 61.2ms') == (
+        failed[0].tag,
+        failed[0].attrib["message"],
+    )
+    assert ("error", "no data") == (without[0].tag, without[0].attrib["type"])
+    assert [] == trust
+
+
+def test_an_unfit_generator_is_an_error() -> None:
+    """The trust case holds every finding, without the characters that XML forbids."""
+    attributes, found = cases(junit.document(RunRecord(), [], [FINDING, FINDING], "documents"))
+    (error,) = found["the load generator was fit to measure"]
+    assert ("1", "worker 1 was at 99% CPU\N{REPLACEMENT CHARACTER}") == (attributes["errors"], error.attrib["message"])
+    assert 2 == error.text.count("worker 1")
