@@ -5,6 +5,8 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +28,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def target_url(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The target under Gunicorn for this session, over `redis_url`."""
-    folder = tmp_path_factory.mktemp("target")
+    with target(redis_url, tmp_path_factory.mktemp("target")) as url:
+        yield url
+
+
+@contextmanager
+def target(redis_url: str, folder: Path) -> Iterator[str]:
+    """Run the target under Gunicorn with one worker, and yield its URL."""
     port = free_port()
     environment = {
         "REDIS_URL": redis_url,
@@ -37,7 +45,7 @@ def target_url(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     command = [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf", "target_app:create_app()"]
     gunicorn = ManagedProcess("target", command, folder / "target.log", environment)
     try:
-        gunicorn.wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz/ready"), 20)
+        gunicorn.wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz/ready"), 30)
         yield f"http://127.0.0.1:{port}"
     finally:
         gunicorn.stop()

@@ -1,6 +1,8 @@
 """The documents scenario: every task against the real target and the real Redis."""
 
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import redis
@@ -9,11 +11,13 @@ from locust.env import Environment
 
 from loadtest import scenarios
 from loadtest.exceptions import StackError
-from loadtest.local.process import free_port
+from loadtest.local import redis_server
+from loadtest.local.process import ManagedProcess, free_port
 from loadtest.scenarios import documents
 from loadtest.scenarios._scratch import Scratch
 from target_app.store import KEY_PREFIX
 from tests.journeys import run_each_task_once
+from tests.servers import target
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +130,26 @@ def test_a_resp_user_refuses_to_read_nothing(redis_url: str, monkeypatch: pytest
     with pytest.raises(StackError, match="document:type-small"):
         user.on_start()
     user.client.close()
+
+
+@pytest.mark.parametrize("user_class", scenarios.load("documents").user_classes)
+def test_no_task_fails_on_the_imitation_of_redis(
+    user_class: type[User], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no Redis can be had, a run on fakeredis has no failures either."""
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    command = [
+        sys.executable,
+        "-c",
+        f"import fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', {port})).serve_forever()",
+    ]
+    imitation = ManagedProcess("fakeredis", command, tmp_path / "fakeredis.log")
+    try:
+        imitation.wait_until(lambda: redis_server.answers_json(url), 30)
+        documents.load_data(url, lambda _done, _total: None)
+        monkeypatch.setenv("REDIS_URL", url)
+        with target(url, tmp_path) as host:
+            assert [] == [request for request in run_each_task_once(user_class, host) if request.error]
+    finally:
+        imitation.stop()
