@@ -37,7 +37,7 @@ Spacing = Literal["even", "poisson"]
 
 CELL: Final = 4096
 """Expected arrivals of a cell: enough for numpy, few enough not to hold up the event loop (about 0.1 ms)."""
-_BISECTIONS: Final = 50  # 2**-50 of a segment: below a microsecond for segments of years
+_TINY: Final = 1e-300  # keeps a division by a level of 0 finite
 
 
 class Share(NamedTuple):
@@ -125,18 +125,25 @@ class _Inverse:
         # The root of slope·x²/2 + first·x = wanted, in the form that does not subtract nearly equal numbers.
         root = first + np.sqrt(np.maximum(0.0, first**2 + 2 * slope * wanted))
         shares = np.minimum(1.0, 2 * wanted / np.where(root > 0, root, 1.0))
-        smooth = self._smooth[index]
-        if smooth.any():
-            shares[smooth] = _smooth_shares(first[smooth], slope[smooth], wanted[smooth])
+        for number in np.unique(index[self._smooth[index]]):
+            inside = index == number
+            shares[inside] = _smooth_shares(self._first[number], self._slope[number], wanted[inside])
         times: Floats = self._start[index] + self._duration[index] * shares
         return times
 
 
-def _smooth_shares(first: Floats, slope: Floats, wanted: Floats) -> Floats:
-    """Solve first·x + slope·(x³ - x⁴/2) = wanted for x from 0 to 1, by bisection: the left side only grows."""
-    low, high = np.zeros_like(wanted), np.ones_like(wanted)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        below = middle * (first + slope * middle**2 * (1 - middle / 2)) < wanted
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return high
+def _smooth_shares(first: float, slope: float, wanted: Floats) -> Floats:
+    """Solve f(x) = first·x + slope·(x³ - x⁴/2) = wanted for x from 0 to 1.
+
+    f only grows. A table brackets each root, four steps of Newton's method inside the bracket find it: from 1/1024
+    away the error falls below 1e-12 unless x is below 1/100, which on a ramp from 0 holds a millionth of the arrivals.
+    """
+    grid = np.linspace(0.0, 1.0, 1025)
+    table = first * grid + slope * grid**3 * (1 - grid / 2)
+    cell = np.clip(np.searchsorted(table, wanted) - 1, 0, len(grid) - 2)
+    low, high = grid[cell], grid[cell + 1]
+    x = low + (high - low) * (wanted - table[cell]) / np.maximum(table[cell + 1] - table[cell], _TINY)
+    for _ in range(4):
+        level = np.maximum(first + slope * x**2 * (3 - 2 * x), _TINY)
+        x = np.clip(x - (x * (first + slope * x**2 * (1 - x / 2)) - wanted) / level, low, high)
+    return x

@@ -1,0 +1,137 @@
+"""Starting iterations at their intended times: alarm, pacer, clock."""
+
+import os
+import time
+
+import gevent
+import pytest
+
+from loadtest.alarm import LoopAlarm, TimerfdAlarm
+from loadtest.arrivals import Arrivals, Share
+from loadtest.deal import Deal, Schedule, Stretch
+from loadtest.load_curve import LoadCurve, Stage
+from loadtest.master_clock import KEPT, MasterClock, clock_identity
+from loadtest.pacer import Pacer
+
+
+def deal_of(rate_per_s: float, duration_s: float, from_s: float) -> Deal:
+    """Return a deal of a whole constant rate."""
+    schedule = Schedule(Arrivals(LoadCurve.of([Stage(duration_s, rate_per_s, "step")])), from_s)
+    return Deal(1, from_s, Stretch(schedule, Share(0, 1), from_s))
+
+
+@pytest.mark.parametrize("kind", [TimerfdAlarm, LoopAlarm])
+def test_an_alarm_wakes_at_its_time(kind: type) -> None:
+    """An alarm rings once, at its time and not before, and soon after it even on a busy machine."""
+    rung: list[float] = []
+    alarm = kind(lambda: rung.append(time.perf_counter()))
+    late_s = []
+    for _ in range(20):
+        at_s = time.perf_counter() + 0.003
+        alarm.set(at_s)
+        gevent.sleep(0.02)
+        late_s.append(rung.pop() - at_s)
+        assert [] == rung
+    alarm.close()
+    # The event loop's timer counts from the loop's own idea of now, which is up to a millisecond behind.
+    assert min(late_s) > (-1e-6 if kind is TimerfdAlarm else -2e-3)
+    assert sorted(late_s)[10] < 2e-3
+
+
+@pytest.mark.parametrize("kind", [TimerfdAlarm, LoopAlarm])
+def test_an_alarm_can_be_moved_and_taken_back(kind: type) -> None:
+    """Only the last time that was set counts; a cancelled alarm is silent; a past time rings at once."""
+    rung: list[float] = []
+    alarm = kind(lambda: rung.append(time.perf_counter()))
+    began_s = time.perf_counter()
+    alarm.set(began_s + 0.01)
+    alarm.set(began_s + 0.06)
+    gevent.sleep(0.03)
+    assert [] == rung
+    alarm.cancel()
+    gevent.sleep(0.06)
+    assert [] == rung
+    alarm.set(0.0)
+    gevent.sleep(0.02)
+    alarm.close()
+    assert 1 == len(rung)
+
+
+def test_starts_are_made_at_their_times() -> None:
+    """A pacer makes every start of its deal, in order, none early, and half of them within half a millisecond."""
+    began: list[tuple[float, float]] = []
+    pacer = Pacer(lambda intended_s: began.append((intended_s, time.perf_counter())), lambda: 0.0)
+    from_s = time.perf_counter() + 0.05
+    pacer.take(deal_of(500, 0.5, from_s))
+    gevent.sleep(0.7)
+    pacer.close()
+    lags = sorted(at_s - intended_s for intended_s, at_s in began)
+    assert [from_s + (number + 0.5) / 500 for number in range(250)] == pytest.approx([start for start, _ in began])
+    assert lags[0] >= 0
+    assert lags[125] < 0.0005
+    assert pacer.is_idle
+
+
+def test_a_late_pacer_makes_every_start() -> None:
+    """What became due while the process was busy is started late, none of it left out."""
+    began: list[float] = []
+    pacer = Pacer(began.append, lambda: 0.0)
+    pacer.take(deal_of(10_000, 0.2, time.perf_counter()))
+    time_s = time.perf_counter() + 0.1
+    while time.perf_counter() < time_s:
+        pass
+    gevent.sleep(0.3)
+    pacer.close()
+    assert 2000 == len(began)
+
+
+def test_the_network_is_served_between_late_starts() -> None:
+    """A pacer that has much to catch up with gives way to the event loop again and again."""
+    turns = [0]
+    pacer = Pacer(lambda _: None, lambda: 0.0)
+
+    def count() -> None:
+        turns[0] += 1
+
+    watcher = gevent.get_hub().loop.check()
+    watcher.start(count)
+    pacer.take(deal_of(100_000, 1, time.perf_counter() - 1))
+    while not pacer.is_idle:
+        gevent.sleep(0.001)
+    watcher.stop()
+    watcher.close()
+    pacer.close()
+    assert turns[0] > 1000
+
+
+def test_a_stopped_pacer_says_what_was_due() -> None:
+    """Stopping tells how many starts were due and not made; nothing is started afterwards."""
+    began: list[float] = []
+    pacer = Pacer(began.append, lambda: 0.0)
+    pacer.take(deal_of(1000, 10, time.perf_counter() - 2))
+    due = pacer.stop()
+    gevent.sleep(0.02)
+    pacer.close()
+    assert [] == began
+    assert due == pytest.approx(2000, abs=200)
+
+
+def test_a_master_elsewhere_is_followed_by_the_best_exchange() -> None:
+    """The offset is that of the shortest round trip, and its error is at most half of it."""
+    clock = MasterClock()
+    true_offset_s = 123.4
+    for number in range(KEPT):
+        assert not clock.is_known
+        there_s, back_s = 0.001 * (number + 1), 0.002 * (8 - number)
+        sent_s = float(number)
+        clock.learn(sent_s, sent_s + there_s + true_offset_s, sent_s + there_s + back_s, "another machine")
+    assert clock.is_known
+    assert abs(clock.offset_s - true_offset_s) <= clock.error_s <= 0.005
+
+
+def test_a_master_on_this_machine_has_the_same_clock() -> None:
+    """Processes of one machine share the monotonic clock: the offset is exactly 0 after one exchange."""
+    clock = MasterClock()
+    clock.learn(1.0, 99.0, 2.0, clock_identity())
+    assert (True, 0.0, 0.0) == (clock.is_known, clock.offset_s, clock.error_s)
+    assert clock_identity() or not os.path.exists("/proc/sys/kernel/random/boot_id")  # noqa: PTH110
