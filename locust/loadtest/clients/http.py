@@ -288,9 +288,8 @@ class HttpClient:
                 connection.waiter = getcurrent()
                 connection.switch_out()
                 received = connection.receive_now(RECEIVE_BYTES)
-                head = HEADS.last
-                if not received.startswith(head.raw):
-                    head = HEADS.find(received) or UNKNOWN_HEAD
+                last = HEADS.last
+                head = last if received.startswith(last.raw) else HEADS.find(received) or UNKNOWN_HEAD
         except BlockingIOError:
             pass
         except Exception as error:

@@ -11,6 +11,8 @@ import httptools
 from loadtest.clients.http_errors import ClosedError, ProtocolError, TooLargeError
 from loadtest.clients.http_head import ResponseHead
 
+_CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
 Receive = Callable[[], bytes]
 
 
@@ -93,7 +95,7 @@ class ChunkedBody:
     """
 
     def __init__(self, head: ResponseHead, rest: bytes, receive: Receive) -> None:
-        """Bring the parser behind the head."""
+        """Bring the parser behind a head; the real one has been judged already."""
         self._receive = receive
         self._pieces: list[bytes] = []
         self._complete = False
@@ -103,7 +105,7 @@ class ChunkedBody:
         self.trailers: list[tuple[bytes, bytes]] = []
         self.reusable = False
         self._parser = httptools.HttpResponseParser(self)
-        self._parser.feed_data(head.raw)
+        self._parser.feed_data(_CHUNKED_HEAD)
         self._in_head = False
         self._rest = rest
 

@@ -13,6 +13,7 @@ from loadtest.clients.http_headers import Headers
 
 MAX_HEAD_BYTES = 65536
 _HEAD_END = re.compile(rb"\r\n\r\n|\n\n|\n\r\n")
+_FOLD = re.compile(rb"\r\n[ \t]+(?!\r\n)")  # RFC 9112, 5.2: a user agent reads a folded value as one line
 _STATUS_LINE_START = b"HTTP/1."
 _CACHED_HEADS = 512
 _BODILESS = (204, 304)
@@ -128,7 +129,7 @@ class _Fields:
         self.reason += status
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
+        self.fields.append((name, value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         self.complete = True
@@ -142,8 +143,10 @@ def parse_head(raw: bytes) -> ResponseHead:
     """
     found = _Fields()
     parser = httptools.HttpResponseParser(found)
+    start = raw.find(b"\r\n") + 2
     try:
-        parser.feed_data(raw)
+        parser.feed_data(raw[:start])
+        parser.feed_data(_FOLD.sub(b" ", raw[start:]))
     except httptools.HttpParserUpgrade as error:
         raise ProtocolError("the response switches to another protocol, which nobody asked for") from error
     except httptools.HttpParserError as error:
