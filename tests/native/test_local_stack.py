@@ -130,7 +130,7 @@ def test_web_ui_serves_until_ctrl_c(stack: Stack) -> None:
     assert (0, []) == (code, stack.wait_until_nothing_is_left()), output
 
 
-def test_own_host_is_tested_without_the_sample_target(stack: Stack) -> None:
+def test_own_host_is_tested_without_the_target(stack: Stack) -> None:
     """With HOST, no target is started, and the requests go to that host."""
     paths = []
 

@@ -1,0 +1,83 @@
+"""What the README says is what happens: its commands are run, its scenario too."""
+
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, Stack
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
+
+RUN_HERE = {
+    "make help",
+    "make loadtest",
+    "make loadtest SCENARIO=health PROFILE=smoke WORKERS=2",
+    "make loadtest USERS=20 SPAWN_RATE=20 RUN_TIME=20s",
+}
+RUN_ELSEWHERE = {
+    "docker compose up --scale locust_worker=3": "tests/stack",
+    "docker compose up -d --no-recreate --scale locust_worker=5": "tests/stack",
+    "docker compose down": "tests/stack",
+    "make loadtest HOST=https://staging.example.com SCENARIO=health": "test_own_host_is_tested_without_the_target",
+    "make test": "whoever runs this test",
+}
+
+
+def test_every_command_is_run_somewhere() -> None:
+    """A command that comes into the README comes into a test."""
+    assert sorted([*RUN_HERE, *RUN_ELSEWHERE]) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", sorted(RUN_HERE))
+def test_command_ends_well(stack: Stack, command: str) -> None:
+    """Each command that needs no Docker ends with exit code 0 and leaves nothing running."""
+    done = subprocess.run(
+        command.split(), cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False
+    )
+    assert (0, []) == (done.returncode, stack.wait_until_nothing_is_left()), done.stdout + done.stderr
+
+
+def test_own_scenario_runs_at_once(stack: Stack, tmp_path: Path) -> None:
+    """The README's scenario, saved as one file, runs against a service of one's own without a failure."""
+    for folder in ("locust", "local_conf"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / ".cache").symlink_to(ROOT / ".cache")
+    (scenario,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "locust" / "loadtest" / "scenarios" / "shop.py").write_text(scenario)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    path = os.pathsep.join([str(tmp_path / "locust"), str(ROOT)])
+    host = f"http://127.0.0.1:{server.server_port}"
+    arguments = ["--scenario", "shop", "--profile", "smoke", "--run-time", "10s", "--host", host]
+    code, output = stack.start(*arguments, cwd=tmp_path, PYTHONPATH=path).end()
+    server.shutdown()
+    server.server_close()
+    assert 0 == code, output
+    (total,) = [line.split() for line in output.splitlines() if re.match(r" +all ", line)]
+    assert int(total[1]) > 10
+    assert "0" == total[2]
+
+
+class _Shop(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Answer /products with 200, anything else with 404."""
+        self.send_response(200 if self.path == "/products" else 404)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
