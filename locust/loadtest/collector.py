@@ -49,6 +49,8 @@ class Second:
 
     second: int
     measurements: Measurements
+    users: dict[str, int]
+    """Running users by scenario."""
 
 
 class Collector:
@@ -72,6 +74,7 @@ class Collector:
         self._outside = Ledger("")  # samples outside any run go to the totals only
         self._pending: dict[int | None, Accumulator] = {}
         self._epoch_s = 0.0
+        self._users_before: dict[str, int] = {}
 
     @property
     def running(self) -> bool:
@@ -105,6 +108,7 @@ class Collector:
         self.ledger = Ledger(record.run_id)
         self.watch = Watch()
         self._refused_before = self.refused
+        self._users_before = {}
         self._epoch_s = now_s - record.started_at % 1.0
         for name, worker in self.workers.items():
             worker.users = 0
@@ -194,26 +198,34 @@ class Collector:
                     users[scenario] = users.get(scenario, 0) + count
         return users
 
-    def flush(self) -> list[Second]:
-        """Merge what came since the last time into record, totals and time line; returns it by second."""
+    def flush(self, complete_s: float | None = None) -> list[Second]:
+        """Merge what came since the last time into record, totals and time line; returns it by second.
+
+        Args:
+            complete_s: the second that holds this moment gets a point even when nothing came.
+        """
+        if complete_s is not None and self.running:
+            self._pending.setdefault(self.second_of(complete_s), Accumulator())
         pending, self._pending = self._pending, {}
+        users = self._users_of_flush()
         flushed = []
-        for second, accumulator in pending.items():
+        for second, accumulator in sorted(pending.items(), key=lambda item: item[0] or 0):
             measured = accumulator.take(self.labels.keys, self.labels.scenarios)
             self.totals.add(measured)
             if second is not None and self.record is not None:
                 self.record.add(measured, second)
-                flushed.append(Second(second, measured))
+                self.record.timeline.set_users(second, sum(users.values()))
+                flushed.append(Second(second, measured, users))
         if self.record is not None and self.running:
             alive = {name for name, worker in self.workers.items() if worker.state not in _AWAY}
             self.record.delivery = self._delivery(alive)
             self.record.workers = self.watch.summary()
-        return sorted(flushed, key=lambda one: one.second)
+        return flushed
 
-    def mark_users(self, now_s: float) -> None:
-        """Note the running users on the time line."""
-        if self.record is not None and self.running:
-            self.record.timeline.set_users(self.second_of(now_s), sum(self.users().values()))
+    def _users_of_flush(self) -> dict[str, int]:
+        """The users now or before, whichever are more: those of a second that ends with their stop ran in it."""
+        before, self._users_before = self._users_before, self.users()
+        return max(before, self._users_before, key=lambda users: sum(users.values()))
 
     def reset(self, now_s: float) -> None:
         """Begin to count the current run afresh; the totals go on."""

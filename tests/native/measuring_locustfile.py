@@ -1,0 +1,105 @@
+"""The locustfile of the measuring tests: users that keep the truth about themselves in files.
+
+Each worker writes its number of requests and failures after every request to ``truth-<pid>``, 16 bytes at a fixed
+place, so that it can be read after whatever end. The master writes what it came to into ``result-<n>.json``.
+"""
+
+import json
+import os
+import random
+import struct
+import time
+from pathlib import Path
+
+import gevent
+from locust import User, constant, events, task
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadtest import swarm
+from loadtest.recorder import Recorder
+
+FOLDER = Path(os.environ["MEASURING_FOLDER"])
+BUSY_S = float(os.environ.get("MEASURING_BUSY_S", "0"))
+BREAK_LINK_AFTER_S = float(os.environ.get("MEASURING_BREAK_LINK_AFTER_S", "0"))
+
+
+class Truth:
+    """The process's own count, in a file."""
+
+    def __init__(self) -> None:
+        """Begin at 0."""
+        self.counts = [0, 0]
+        self._file = os.open(FOLDER / f"truth-{os.getpid()}", os.O_WRONLY | os.O_CREAT, 0o644)
+
+    def count(self, *, failed: bool) -> None:
+        """Count a request."""
+        self.counts[0] += 1
+        self.counts[1] += failed
+        os.pwrite(self._file, struct.pack("<QQ", *self.counts), 0)
+
+
+class Steady(User):
+    """About 50 requests a second, a tenth of them failing."""
+
+    scenario = "steady"
+    wait_time = constant(0.02)
+    truth: Truth
+
+    def on_start(self) -> None:
+        """Look the series up."""
+        recorder = Recorder.of(self.environment)
+        self.series = [recorder.series(self.scenario, "GET", f"steady/{number}") for number in range(3)]
+
+    @task
+    def request(self) -> None:
+        """Make a request up."""
+        failed = random.random() < 0.1
+        sent_s = time.perf_counter()
+        until_s = sent_s + BUSY_S
+        while time.perf_counter() < until_s:
+            pass
+        end_s = time.perf_counter() + random.random() * 0.01
+        series = random.choice(self.series)
+        if failed:
+            series.failure(sent_s, sent_s, end_s, 10, "status_5xx", "HTTP 503")
+        else:
+            series.success(sent_s, sent_s, end_s, 10)
+        self.truth.count(failed=failed)
+
+
+@events.init.add_listener
+def on_init(environment: Environment, **_: object) -> None:
+    """Wire the measuring core, as a composition root does."""
+    own = swarm.of(environment)
+    Steady.truth = Truth()
+    if isinstance(environment.runner, WorkerRunner):
+        return
+    own.stream_to(FOLDER / "record.stream", configuration={"profile": "test"})
+    results = []
+
+    def write_result() -> None:
+        record = own.record
+        stats = environment.stats
+        results.append(
+            {
+                **record.as_dict(),
+                "verdict": own.verdict().outcome.value,
+                "reasons": own.verdict().reasons,
+                "totals": own.totals.requests,
+                "workers_seen": sorted(own.workers),
+                "locust": {
+                    "total": [stats.total.num_requests, stats.total.num_failures],
+                    "names": {entry.name: [entry.num_requests, entry.num_failures] for entry in stats.entries.values()},
+                    "errors": sum(error.occurrences for error in stats.errors.values()),
+                },
+            }
+        )
+        FOLDER.joinpath(f"result-{len(results)}.json").write_text(json.dumps(results[-1]), encoding="utf-8")
+
+    @environment.events.test_stop.add_listener
+    def on_test_stop(**_: object) -> None:
+        write_result()
+
+    if BREAK_LINK_AFTER_S and isinstance(environment.runner, MasterRunner):
+        gevent.spawn_later(BREAK_LINK_AFTER_S, setattr, environment.runner, "connection_broken", True)

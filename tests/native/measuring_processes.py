@@ -1,0 +1,109 @@
+"""Real Locust processes for the measuring tests."""
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LOCUSTFILE = Path(__file__).with_name("measuring_locustfile.py")
+PATIENCE_S = 45.0
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    """The condition's first true value."""
+    until_s = time.monotonic() + patience_s
+    while time.monotonic() < until_s:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"it never came to be: {what}")
+
+
+class Processes:
+    """A master and its workers, and what they wrote."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        """Nothing runs yet; ``variables`` go to every process."""
+        self.folder = folder
+        self.port = free_port()
+        self.web_port = free_port()
+        self.running: list[subprocess.Popen[bytes]] = []
+        self.environment = {**os.environ, "MEASURING_FOLDER": str(folder), **variables}
+
+    def locust(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Start a Locust process; its output goes to a file."""
+        log = self.folder / f"log-{len(self.running)}"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [Path(sys.executable).with_name("locust"), "-f", LOCUSTFILE, *arguments],
+                env={**self.environment, **variables},
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.running.append(process)
+        return process
+
+    def master(self, *arguments: str, workers: int = 2, users: int = 6) -> subprocess.Popen[bytes]:
+        """Start a headless master."""
+        return self.locust(
+            "--master", "--headless", "--only-summary", "--expect-workers", str(workers), "--users", str(users),
+            "--spawn-rate", "100", "--master-bind-port", str(self.port), "--csv", str(self.folder / "csv"), *arguments,
+        )  # fmt: skip
+
+    def worker(self, **variables: str) -> subprocess.Popen[bytes]:
+        """Start a worker."""
+        return self.locust("--worker", "--master-port", str(self.port), **variables)
+
+    def truth(self, *processes: subprocess.Popen[bytes]) -> tuple[int, int]:
+        """Requests and failures that these processes counted themselves; all, when none is named."""
+        names = [f"truth-{process.pid}" for process in processes] or [one.name for one in self.folder.glob("truth-*")]
+        counts = [self.folder.joinpath(name) for name in names]
+        pairs = [struct.unpack("<QQ", one.read_bytes()) for one in counts if one.exists() and one.stat().st_size]
+        return sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
+
+    def wait_for_load(self, *processes: subprocess.Popen[bytes], requests: int = 100) -> None:
+        """Until these processes made some requests."""
+        for process in processes:
+            wait_until(
+                lambda one=process: self.truth(one)[0] >= requests, f"{process.pid} makes requests {self.logs()}"
+            )
+
+    def result(self, number: int = 1) -> dict[str, Any]:
+        """What the master wrote at the end of its n-th run."""
+        path = self.folder / f"result-{number}.json"
+        read = wait_until(lambda: path.exists() and path.stat().st_size and path.read_text(), f"{path}\n{self.logs()}")
+        return json.loads(read)
+
+    def request(self, path: str, data: str | None = None) -> bytes:
+        """Ask the master's web UI."""
+        body = data.encode() if data is not None else None
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.web_port}{path}", body, timeout=PATIENCE_S) as answer:
+            return answer.read()
+
+    def logs(self) -> str:
+        """Everything that the processes said."""
+        return "\n".join(one.read_text(errors="replace") for one in sorted(self.folder.glob("log-*")))
+
+    def end(self) -> None:
+        """End whatever still runs."""
+        for process in self.running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()

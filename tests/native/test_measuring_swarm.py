@@ -1,0 +1,236 @@
+"""The measuring core between real Locust processes: whatever happens, the record says what was done."""
+
+import csv
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest import record_file
+from tests.native.measuring_processes import PATIENCE_S, Processes, wait_until
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Processes that are ended after the test."""
+    processes = Processes(tmp_path)
+    yield processes
+    processes.end()
+
+
+def agrees_with_locust(result: dict[str, Any]) -> bool:
+    """Whether Locust's statistics say what the record says: in total, per name, and in the errors' table."""
+    names = {view["name"]: [view["requests"], view["failures"]] for view in result["series"]}
+    total = [result["total"]["requests"], result["total"]["failures"]]
+    return result["locust"] == {"total": total, "names": names, "errors": result["total"]["failures"]}
+
+
+def measured(result: dict[str, Any]) -> tuple[int, int]:
+    """Requests and failures of a record."""
+    return result["total"]["requests"], result["total"]["failures"]
+
+
+def test_a_headless_run_is_counted_to_the_last_request(processes: Processes) -> None:
+    """After a headless run with a run time, workers, record, file, Locust's statistics and its CSV agree exactly."""
+    master = processes.master("--run-time", "4s")
+    processes.worker()
+    processes.worker()
+    master.wait(PATIENCE_S)
+    result = processes.result()
+    assert processes.truth() == measured(result)
+    assert measured(result)[0] > 500
+    assert agrees_with_locust(result)
+    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+    assert "passed" == result["verdict"], result["reasons"]
+    with processes.folder.joinpath("csv_stats.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    assert measured(result) == (int(last["Request Count"]), int(last["Failure Count"]))
+    read = record_file.read(processes.folder / "record.stream")
+    assert read.ended
+    assert result["series"] == read.as_dict()["series"]
+    assert result["timeline"] == read.as_dict()["timeline"]
+    assert measured(result)[0] == sum(point["requests"] for point in result["timeline"])
+    assert result["total"]["response_time"]["p50_s"] == pytest.approx(0.005, rel=0.15)
+
+
+def test_a_killed_worker_loses_at_most_one_interval(processes: Processes) -> None:
+    """After kill -9 of a worker the record misses at most its last interval, and says which worker and since when."""
+    master = processes.master("--run-time", "8s")
+    victim, survivor = processes.worker(), processes.worker()
+    processes.wait_for_load(victim, survivor, requests=300)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    master.wait(PATIENCE_S)
+    result = processes.result()
+    lost = processes.truth()[0] - measured(result)[0]
+    rate_per_s = 50 * 3
+    assert 0 <= lost <= 1.3 * rate_per_s
+    assert agrees_with_locust(result)
+    [missing] = result["delivery"]["missing"]
+    assert (1, None) == (missing["deltas"], missing["end_s"])
+    assert missing["worker"] in (0, 1)
+    assert 1.0 > result["delivery"]["completeness"] > 0.8
+    assert "not trustworthy" == result["verdict"]
+    assert any(f"worker {missing['worker']}: 1 interval(s) missing" in reason for reason in result["reasons"])
+
+
+def test_a_worker_that_is_scaled_away_takes_nothing_with_it(processes: Processes) -> None:
+    """After SIGTERM a worker stops its users, sends its last samples and leaves; the run goes on, complete."""
+    master = processes.master("--run-time", "8s")
+    leaving, staying = processes.worker(), processes.worker()
+    processes.wait_for_load(leaving, staying, requests=200)
+    leaving.send_signal(signal.SIGTERM)
+    assert 0 == leaving.wait(PATIENCE_S)
+    left_with = processes.truth(leaving)
+    master.wait(PATIENCE_S)
+    result = processes.result()
+    assert left_with == processes.truth(leaving)
+    assert processes.truth() == measured(result)
+    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+    assert agrees_with_locust(result)
+
+
+def test_a_worker_that_joins_during_the_run_is_counted(processes: Processes) -> None:
+    """A worker that comes late is part of the record from its first request."""
+    master = processes.master("--run-time", "8s", workers=1)
+    first = processes.worker()
+    processes.wait_for_load(first)
+    late = processes.worker()
+    processes.wait_for_load(late, requests=50)
+    master.wait(PATIENCE_S)
+    result = processes.result()
+    assert processes.truth() == measured(result)
+    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+    assert [0, 1] == result["workers_seen"]
+    assert agrees_with_locust(result)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_broken_off_is_counted_to_the_last_request(processes: Processes, ending: signal.Signals) -> None:
+    """When the master is told to end, by SIGTERM or Ctrl-C, the record is complete before anybody reads it."""
+    master = processes.master()
+    workers = [processes.worker(), processes.worker()]
+    processes.wait_for_load(*workers)
+    master.send_signal(ending)
+    master.wait(PATIENCE_S)
+    for worker in workers:
+        worker.wait(PATIENCE_S)
+    result = processes.result()
+    assert processes.truth() == measured(result)
+    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+    assert agrees_with_locust(result)
+    assert record_file.read(processes.folder / "record.stream").ended
+
+
+def test_a_killed_master_leaves_a_readable_record(processes: Processes) -> None:
+    """After kill -9 of the master the record on disk holds all but the last two seconds."""
+    master = processes.master()
+    workers = [processes.worker(), processes.worker()]
+    processes.wait_for_load(*workers, requests=300)
+    before = processes.truth()[0]
+    time.sleep(2.0)
+    master.send_signal(signal.SIGKILL)
+    master.wait()
+    read = record_file.read(processes.folder / "record.stream")
+    assert not read.ended
+    assert before <= read.requests <= processes.truth()[0]
+    assert read.total().response_time.count == read.requests
+
+
+def test_a_broken_link_is_repaired_without_loss(processes: Processes) -> None:
+    """When the master's socket is closed with whatever is in it, the deltas are sent again and counted once."""
+    processes.environment["MEASURING_BREAK_LINK_AFTER_S"] = "3.3"
+    master = processes.master("--run-time", "9s")
+    processes.worker()
+    processes.worker()
+    master.wait(PATIENCE_S)
+    result = processes.result()
+    assert "Resetting RPC server" in processes.logs()
+    assert processes.truth() == measured(result)
+    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+    assert agrees_with_locust(result)
+
+
+def test_runs_follow_each_other_in_the_web_ui(processes: Processes) -> None:
+    """Started and stopped twice from the web UI, each run has a record of its own, and the totals go on."""
+    processes.locust("--master", "--web-port", str(processes.web_port), "--web-host", "127.0.0.1", "--master-bind-port", str(processes.port))  # fmt: skip  # noqa: E501
+    workers = [processes.worker(), processes.worker()]
+    wait_until(lambda: processes.logs().count("reported as ready") == 2, "both workers are ready")
+    truths = []
+    for number in (1, 2):
+        processes.request("/swarm", "user_count=6&spawn_rate=100")
+        before = processes.truth(*workers)[0]
+        wait_until(lambda floor=before: processes.truth(*workers)[0] > floor + 300, "requests are made")
+        processes.request("/stop", "")
+        result = processes.result(number)
+        truths.append(processes.truth())
+        wait_until(lambda: json.loads(processes.request("/stats/requests"))["state"] == "stopped", "the run is stopped")
+        own = truths[-1][0] - (truths[-2][0] if number == 2 else 0)
+        assert own == measured(result)[0]
+        assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+        assert agrees_with_locust(result)
+        assert truths[-1][0] == result["totals"]
+    ids = {processes.result(number)["run_id"] for number in (1, 2)}
+    files = [record_file.read(processes.folder / name) for name in ("record.stream", "record-2.stream")]
+    assert ids == {read.run_id for read in files}
+    assert [measured(processes.result(number))[0] for number in (1, 2)] == [read.requests for read in files]
+
+
+def test_the_reset_button_resets_record_and_locust_alike(processes: Processes) -> None:
+    """After a reset record and Locust's statistics count from the same moment, and the totals go on."""
+    processes.locust("--master", "--web-port", str(processes.web_port), "--web-host", "127.0.0.1", "--master-bind-port", str(processes.port))  # fmt: skip  # noqa: E501
+    worker = processes.worker()
+    wait_until(lambda: processes.logs().count("reported as ready") == 1, "the worker is ready")
+    processes.request("/swarm", "user_count=3&spawn_rate=100")
+    processes.wait_for_load(worker, requests=300)
+    processes.request("/stats/reset", "")
+    floor = processes.truth()[0]
+    wait_until(lambda: processes.truth()[0] > floor + 200, "requests are made")
+    processes.request("/stop", "")
+    result = processes.result()
+    assert 100 < measured(result)[0] < processes.truth()[0] - 100
+    assert agrees_with_locust(result)
+    assert processes.truth()[0] == result["totals"]
+    assert result["reset_at_s"] >= 1
+    read = record_file.read(processes.folder / "record.stream")
+    assert result["series"] == read.as_dict()["series"]
+
+
+def test_reset_after_spawning_resets_record_and_locust_alike(processes: Processes) -> None:
+    """With --reset-stats record and Locust's statistics both leave the ramp-up out."""
+    master = processes.master("--run-time", "5s", "--reset-stats", "--spawn-rate", "3")
+    processes.worker()
+    processes.worker()
+    master.wait(PATIENCE_S)
+    result = processes.result()
+    assert 0 < measured(result)[0] < processes.truth()[0] == result["totals"]
+    assert agrees_with_locust(result)
+
+
+def test_a_run_in_one_process_is_counted_to_the_last_request(processes: Processes) -> None:
+    """Without master and workers the same holds."""
+    single = processes.locust("--headless", "--only-summary", "-u", "6", "-r", "100", "--run-time", "4s")
+    single.wait(PATIENCE_S)
+    result = processes.result()
+    assert processes.truth() == measured(result)
+    assert agrees_with_locust(result)
+    assert 1.0 == result["delivery"]["completeness"]
+    assert record_file.read(processes.folder / "record.stream").ended
+
+
+def test_an_overloaded_worker_makes_the_run_not_trustworthy(processes: Processes) -> None:
+    """A worker without CPU to spare is named, with its value, its duration and what to do."""
+    master = processes.master("--run-time", "9s", workers=1)
+    processes.worker(MEASURING_BUSY_S="0.05")
+    master.wait(PATIENCE_S)
+    result = processes.result()
+    assert "not trustworthy" == result["verdict"], result["workers"]
+    [reason] = [reason for reason in result["reasons"] if "CPU" in reason]
+    assert reason.startswith("worker 0 was at ")
+    assert reason.endswith(" s: add a worker or lower the rate")
