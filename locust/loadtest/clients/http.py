@@ -60,6 +60,7 @@ MAX_BODY_BYTES = 1 << 30
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REWRITTEN = frozenset({301, 302})
 _SEE_OTHER = 303
+_KEPT = frozenset({"GET", "HEAD"})
 _FOR_ONE_HOST = frozenset({"authorization", "cookie", "host"})
 
 
@@ -494,7 +495,7 @@ def redirected(first: Outgoing, request: Outgoing, status: int, location: str) -
         headers = {name: value for name, value in headers.items() if name.lower() not in _FOR_ONE_HOST}
         headers["Authorization"] = None
     method, body, weak = request.method, request.body, request.weak
-    if (status == _SEE_OTHER and method != "HEAD") or (status in _REWRITTEN and method == "POST"):
+    if (status == _SEE_OTHER and method not in _KEPT) or (status in _REWRITTEN and method == "POST"):
         headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
         method, body, weak = "GET", None, None
     elif isinstance(body, Upload) and not body.rewind():
