@@ -11,14 +11,17 @@ from locust import events
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtest import exporter, pacing, run, scenarios, swarm
+from loadtest import exporter, pacing, run, scenarios, swarm, think_time, thresholds
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
+from loadtest.profile import LoadProfile
 from loadtest.worker_link import bound_connecting
 
 try:
     config = Config.load()
     scenario = scenarios.load(config.scenario)
+    LoadProfile.of(config)
+    thresholds.of(config, scenario.requests)
 except LoadtestError as error:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("loadtest").error("%s", error)
@@ -34,6 +37,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
     """Connect measuring, the exporter and the run's conduct to this process's runner."""
     environment.host = environment.host or config.host
     pacing.wire(environment)
+    think_time.wire(environment)
     if isinstance(runner, WorkerRunner):
         swarm.of(environment)
         return

@@ -15,26 +15,17 @@ from typing import TYPE_CHECKING
 from loadtest.verdict import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from loadtest.judge import Result
     from loadtest.record import RunRecord
-    from loadtest.trust import Finding
+    from loadtest.verdict import Verdict
 
 _FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, section 2.2."""
 _TRUST = "the load generator was fit to measure"
 
 
-def document(record: RunRecord, results: Sequence[Result], findings: Sequence[Finding], scenario: str) -> str:
-    """Return the XML.
-
-    Args:
-        record: the run's.
-        results: of its thresholds.
-        findings: the broken trust rules.
-        scenario: its name, the class of the test cases.
-    """
+def document(record: RunRecord, verdict: Verdict) -> str:
+    """Return the XML; the test cases' class is the scenario that the record's configuration names."""
+    results, findings = verdict.results, verdict.findings
     suite = ET.Element(
         "testsuite",
         name=_clean(f"loadtest {record.run_id}"),
@@ -44,7 +35,7 @@ def document(record: RunRecord, results: Sequence[Result], findings: Sequence[Fi
         skipped="0",
         time=f"{record.duration_s:.3f}",
     )
-    classname = _clean(f"loadtest.{scenario}")
+    classname = _clean(f"loadtest.{record.configuration.get('scenario', '')}".rstrip("."))
     for result in results:
         case = ET.SubElement(suite, "testcase", name=_clean(str(result.threshold)), classname=classname, time="0")
         if result.outcome is Outcome.FAILED:

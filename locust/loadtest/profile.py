@@ -7,7 +7,6 @@ docs/reference/profiles.md describes the file; `Profile file` below is its schem
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from loadtest.config import CONF_DIR, Config, Rate, Seconds, SpawnRate, Users, allowed, duration_s
 from loadtest.exceptions import UsageError, unknown_name
 from loadtest.load_curve import RAMPS, LoadCurve, Ramp, Stage
+from loadtest.think_time import ThinkTime
 from loadtest.toml_file import TomlFile
 
 if TYPE_CHECKING:
@@ -26,21 +26,6 @@ PROFILES_FILE = CONF_DIR / "profiles.toml"
 DEFAULT_SPAWN_RATE_PER_S = 100.0
 """How fast a step changes the number of users when the profile does not say: Locust's own advice for one worker."""
 Arrivals = Literal["even", "poisson"]
-
-
-@dataclass(frozen=True)
-class ThinkTime:
-    """A wait between two iterations of a user, evenly distributed from `min_s` to `max_s`.
-
-    Calling it draws one, so that it can be a User class's `wait_time`.
-    """
-
-    min_s: float
-    max_s: float
-
-    def __call__(self) -> float:
-        """Return a wait in seconds."""
-        return random.uniform(self.min_s, self.max_s)  # noqa: S311 - no secret
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 - record.json: the whole record, from which everything else can be made again;
 - record.stream: the record as it grew, readable even when the master was killed;
+- junit.xml: the thresholds and the trust in the generator as test cases, for a build's page;
 - locust.html, locust_stats.csv, locust_failures.csv, locust_exceptions.csv: Locust's own reports.
 """
 
@@ -16,16 +17,20 @@ from locust.html import get_html_report
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
+from loadtest import junit
 from loadtest.progress import clock, milliseconds
+from loadtest.verdict import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from locust.env import Environment
     from rich.console import Console
 
+    from loadtest.judge import Result
     from loadtest.record import RunRecord, SeriesView
     from loadtest.verdict import Verdict
 
@@ -34,7 +39,7 @@ _QUANTILES = (0.5, 0.95, 0.99)
 
 
 def show(record: RunRecord, verdict: Verdict, console: Console) -> None:
-    """Print the summary table and the verdict with its reasons."""
+    """Print the summary table, what became of each threshold, and the verdict with its reasons."""
     table = Table(title=f"{clock(record.duration_s)} of load, response times in ms", title_justify="left", box=SIMPLE)
     for heading in ("method", "name"):
         table.add_column(heading, no_wrap=True)
@@ -48,6 +53,8 @@ def show(record: RunRecord, verdict: Verdict, console: Console) -> None:
     if total.requests:
         table.add_row("", "all", *_figures(total, record), style=_style(total))
     console.print(table)
+    if verdict.results:
+        console.print(_thresholds(verdict.results))
     console.print(f"verdict      {verdict.outcome.value}", markup=False)
     for reason in verdict.reasons:
         console.print(f"             {reason}", markup=False)
@@ -63,12 +70,30 @@ def _style(series: SeriesView) -> str | None:
     return "red" if series.failures else None
 
 
+def _thresholds(results: Sequence[Result]) -> Table:
+    table = Table(title="thresholds", title_justify="left", box=SIMPLE)
+    table.add_column("rule", overflow="fold")
+    table.add_column("value", justify="right")
+    table.add_column("outcome")
+    for result in results:
+        rule = result.threshold
+        value = "-" if result.value is None else rule.worded(result.value)
+        colour = "green" if result.outcome is Outcome.PASSED else "red"
+        table.add_row(Text(str(rule)), value, Text(result.outcome.value, style=colour))
+    return table
+
+
 def write(folder: Path, record: RunRecord, verdict: Verdict, environment: Environment) -> list[str]:
     """Write every file, and return a sentence for each one that could not be written."""
-    document = {**record.as_dict(), "verdict": {"name": verdict.outcome.value, "reasons": list(verdict.reasons)}}
+    document = {
+        **record.as_dict(),
+        "verdict": {"name": verdict.outcome.value, "reasons": list(verdict.reasons)},
+        "thresholds": [result.as_dict() for result in verdict.results],
+    }
     statistics = StatsCSV(environment, PERCENTILES_TO_REPORT)
     files: dict[str, Callable[[], str]] = {
         "record.json": lambda: json.dumps(document, indent=1, ensure_ascii=False),
+        "junit.xml": lambda: junit.document(record, verdict),
         "locust.html": lambda: get_html_report(environment, show_download_link=False),  # type: ignore[no-untyped-call]
         "locust_stats.csv": lambda: _csv(statistics.requests_csv),
         "locust_failures.csv": lambda: _csv(statistics.failures_csv),

@@ -15,26 +15,36 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import gevent
 from locust.exception import StopTest
 
-from loadtest import pacing, report, swarm
+from loadtest import pacing, report, swarm, think_time, thresholds
 from loadtest.exceptions import ExitCode, LoadtestError
+from loadtest.judge import Judge
 from loadtest.profile import LoadProfile
+from loadtest.profile_shape import ProfileShape
 from loadtest.progress import PLAIN_INTERVAL_S, ProgressLine, output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from locust.env import Environment
+    from locust.shape import LoadTestShape
 
     from loadtest.config import Config
     from loadtest.scenarios import Scenario
+    from loadtest.threshold import Threshold
 
 logger = logging.getLogger(__name__)
+
+_JUDGE_EVERY_S = 1.0
 
 
 def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
     """Make the master of `environment` conduct a Run for every test it starts."""
     options: Any = environment.parsed_options
     profile = LoadProfile.of(config)
+    rules = thresholds.of(config, scenario.requests)
+    _follow(profile, environment)
+    think_time.impose(environment, profile.think_time)
     options.num_users = options.num_users or profile.peak_users
     # In the open model the number of users is a limit, and holds at once.
     options.spawn_rate = options.spawn_rate or (
@@ -44,15 +54,18 @@ def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
     runs: list[Run] = []
 
     def prepare(environment: Environment, **_: object) -> None:
-        run = Run(environment, config, scenario)
+        run = Run(environment, config, scenario, rules)
         run.prepare()
         runs.append(run)
 
     def begin(environment: Environment, **_: object) -> None:
         if profile.model == "open":
             runs[-1].begin_open(profile)
+        elif environment.shape_class is not None:
+            runs[-1].begin(_shape_time_s(environment.shape_class))
         else:
-            runs[-1].begin(None if options.run_time else _run_time_s(environment, profile))
+            run_time_s = None if options.run_time else _run_time_s(environment, profile)
+            runs[-1].begin(run_time_s, run_time_s)
 
     def end(**_: object) -> None:
         if runs:
@@ -65,6 +78,23 @@ def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
     environment.events.test_stop.add_listener(end)  # type: ignore[no-untyped-call]
 
 
+def _follow(profile: LoadProfile, environment: Environment) -> None:
+    """Have Locust follow a profile that ramps, where nobody gives another number of users.
+
+    Those who do keep the last word: a LoadTestShape of one's own, Locust's own options, the web UI's start form.
+    """
+    options: Any = environment.parsed_options
+    if profile.model == "open" or profile.is_flat or environment.shape_class is not None:
+        return
+    if (options.headless or options.autostart) and not (options.num_users or options.spawn_rate or options.run_time):
+        environment.shape_class = ProfileShape(profile)
+        environment.shape_class.runner = environment.runner
+
+
+def _shape_time_s(shape: LoadTestShape) -> float | None:
+    return shape.profile.run_time_s if isinstance(shape, ProfileShape) else None
+
+
 def _run_time_s(environment: Environment, profile: LoadProfile) -> float | None:
     """Return the profile's run time where nobody else ends the test: the web UI's start form has a field for it."""
     options: Any = environment.parsed_options
@@ -74,12 +104,17 @@ def _run_time_s(environment: Environment, profile: LoadProfile) -> float | None:
 class Run:
     """One test, conducted on the master."""
 
-    def __init__(self, environment: Environment, config: Config, scenario: Scenario) -> None:
+    def __init__(
+        self, environment: Environment, config: Config, scenario: Scenario, rules: Sequence[Threshold]
+    ) -> None:
         self._environment = environment
         self._runner: Any = environment.runner
         self._options: Any = environment.parsed_options
         self._config = config
         self._scenario = scenario
+        self._rules = rules
+        self._judge: Judge | None = None
+        self._watch: gevent.Greenlet[..., None] | None = None
         self._console = output()
         self._progress: ProgressLine | None = None
         self._timer: gevent.Greenlet[..., object] | None = None
@@ -100,11 +135,21 @@ class Run:
         configuration = self._config.model_dump(mode="json", exclude={"redis_url"})
         swarm.of(self._environment).stream_to(self._folder / report.STREAM, self._folder.name, configuration)
 
-    def begin(self, run_time_s: float | None) -> None:
-        """Show progress from now on, and end the test when its time is over."""
-        self._progress = ProgressLine(swarm.of(self._environment).snapshot, run_time_s, self._console)
-        if run_time_s:
-            self._timer = gevent.spawn_later(run_time_s, self._end_test)
+    def begin(self, expected_s: float | None, end_after_s: float | None = None) -> None:
+        """Show progress and judge from now on.
+
+        Args:
+            expected_s: the length of the test, for the progress line; None when it is not known.
+            end_after_s: end the test then; None when somebody else does.
+        """
+        current = swarm.of(self._environment)
+        self._progress = ProgressLine(current.snapshot, expected_s, self._console)
+        if current.record is not None:
+            self._judge = Judge(self._rules, current.record)
+        if any(rule.abort_on_fail for rule in self._rules):
+            self._watch = gevent.spawn(self._watch_rules)
+        if end_after_s:
+            self._timer = gevent.spawn_later(end_after_s, self._end_test)
 
     def begin_open(self, profile: LoadProfile) -> None:
         """Show progress from now on, and have the profile's arrivals started; the test ends after the last of them.
@@ -116,23 +161,35 @@ class Run:
             pacing.conduct(self._environment, profile, self._end_test)
         except LoadtestError as error:
             self._abort(error)
-        self.begin(None)
+        self.begin(profile.run_time_s)
 
     def end(self) -> None:
         """Show and write what came of it, and decide the exit code."""
         if self._progress:
             self._progress.stop()
-        if self._timer and self._timer is not gevent.getcurrent():
-            self._timer.kill(block=False)
+        for greenlet in (self._timer, self._watch):
+            if greenlet is not None and greenlet is not gevent.getcurrent():
+                greenlet.kill(block=False)
+        if self._judge:
+            self._judge.end()
         record = swarm.of(self._environment).finish()
         if record is None:
             return
-        verdict = swarm.of(self._environment).verdict()
+        verdict = swarm.of(self._environment).verdict(self._judge.results() if self._judge else ())
         self._environment.process_exit_code = int(verdict.exit_code)
         report.show(record, verdict, self._console)
         for problem in report.write(self._folder, record, verdict, self._environment):
             self._console.print(f"error: {problem}", markup=False)
         self._console.print(f"report       {self._folder}/", markup=False)
+
+    def _watch_rules(self) -> None:
+        """End the test when a rule that says so has failed."""
+        while self._judge:
+            gevent.sleep(_JUDGE_EVERY_S)
+            if broken := self._judge.tick():
+                self._console.print(f"aborted      {broken.sentence}", markup=False)
+                self._end_test()
+                return
 
     def _load_data(self) -> None:
         load_data, redis_url = self._scenario.load_data, self._config.redis_url
@@ -169,6 +226,8 @@ class Run:
 
     def _end_test(self) -> None:
         """End the test: a headless master quits, one with a web UI goes on serving."""
+        if self._judge:
+            self._judge.end()
         if self._options.headless:
             self._runner.quit()
         else:

@@ -39,6 +39,10 @@ class Verdict:
 
     outcome: Outcome
     reasons: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+    """The broken rules about the generator."""
+    results: tuple[Result, ...] = ()
+    """What became of each threshold, kept or not."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -60,11 +64,14 @@ class Verdict:
         """
         failed = [result.sentence for result in results if result.outcome is Outcome.FAILED]
         without_data = [result.sentence for result in results if result.outcome is Outcome.NO_DATA]
-        reasons = (*(finding.sentence for finding in findings), *failed, *without_data)
+        reasons = [*(finding.sentence for finding in findings), *failed, *without_data]
         if not record.requests:
-            return cls(Outcome.NO_DATA, ("the run measured no request: look into the workers' logs", *reasons))
-        if findings:
-            return cls(Outcome.NOT_TRUSTWORTHY, reasons)
-        if failed:
-            return cls(Outcome.FAILED, reasons)
-        return cls(Outcome.NO_DATA if without_data else Outcome.PASSED, reasons)
+            outcome = Outcome.NO_DATA
+            reasons.insert(0, "the run measured no request: look into the workers' logs")
+        elif findings:
+            outcome = Outcome.NOT_TRUSTWORTHY
+        elif failed:
+            outcome = Outcome.FAILED
+        else:
+            outcome = Outcome.NO_DATA if without_data else Outcome.PASSED
+        return cls(outcome, tuple(reasons), tuple(findings), tuple(results))

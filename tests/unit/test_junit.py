@@ -3,12 +3,19 @@
 import xml.etree.ElementTree as ET
 
 from loadtest import junit
-from loadtest.judge import judged
+from loadtest.judge import Result, judged
 from loadtest.record import RunRecord
 from loadtest.threshold import parse
 from loadtest.trust import Finding
+from loadtest.verdict import Verdict
 
 FINDING = Finding("cpu", "worker 1", 0.99, 0.9, "worker 1 was at 99% CPU\x00")
+
+
+def document(results: list[Result], findings: list[Finding]) -> str:
+    """Return the XML of a run."""
+    record = RunRecord("night-42", configuration={"scenario": "documents"})
+    return junit.document(record, Verdict.of(record, findings, results))
 
 
 def cases(text: str) -> tuple[dict[str, str], dict[str, ET.Element]]:
@@ -21,7 +28,7 @@ def test_each_threshold_is_a_test_case() -> None:
     """Passed, failed and no data are a plain case, a failure and an error, and the suite counts them."""
     rules = parse('p99 < 50ms, max{name="a<b&c"} < 50ms, min < 1s', "here")
     results = [judged(rule, value) for rule, value in zip(rules, (0.02, 0.0612, None), strict=True)]
-    attributes, found = cases(junit.document(RunRecord("night-42"), results, [], "documents"))
+    attributes, found = cases(document(results, []))
     counts = {name: attributes[name] for name in ("name", "tests", "failures", "errors")}
     assert {"name": "loadtest night-42", "tests": "4", "failures": "1", "errors": "1"} == counts
     assert {"loadtest.documents"} == {case.attrib["classname"] for case in found.values()}
@@ -37,7 +44,7 @@ def test_each_threshold_is_a_test_case() -> None:
 
 def test_an_unfit_generator_is_an_error() -> None:
     """The trust case holds every finding, without the characters that XML forbids."""
-    attributes, found = cases(junit.document(RunRecord(), [], [FINDING, FINDING], "documents"))
+    attributes, found = cases(document([], [FINDING, FINDING]))
     (error,) = found["the load generator was fit to measure"]
     assert ("1", "worker 1 was at 99% CPU\N{REPLACEMENT CHARACTER}") == (attributes["errors"], error.attrib["message"])
     assert 2 == error.text.count("worker 1")
