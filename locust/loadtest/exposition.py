@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import gevent
+import numpy as np
 from locust.runners import (
     STATE_CLEANUP,
     STATE_INIT,
@@ -30,7 +31,7 @@ from prometheus_client.utils import floatToGoString
 
 from loadtest import scenarios, swarm
 from loadtest.collector import GONE
-from loadtest.histogram import Histogram, snapped_bounds_s
+from loadtest.histogram import EDGES_NS, Histogram, snapped_bounds_s
 from loadtest.labels import OTHER
 from loadtest.measurements import SeriesKey
 from loadtest.recorder import ERROR_CLASSES, scenario_of
@@ -143,6 +144,8 @@ METRICS: Final = (
     COMPLETENESS,
 )
 
+_LAST_BINS: Final = np.searchsorted(EDGES_NS, np.rint(np.multiply(BOUNDS_S, 1e9))) - 1
+"""The last bin that lies below each bound: as `Histogram.counts_le`, at a fifth of its cost."""
 _OF_SERIES: Final = (REQUESTS, RESPONSE_TIME, SERVICE_TIME, RESPONSE_BYTES, ERRORS)
 
 
@@ -165,8 +168,9 @@ class Exposition:
                 self._series[key] = _SeriesText(key, sorted(ERROR_CLASSES))
 
     def text(self) -> bytes:
-        """Return the whole exposition; other greenlets run meanwhile."""
+        """Return the whole exposition; other greenlets run meanwhile, but call it from one at a time."""
         self._read(self._swarm.totals)
+        gevent.sleep(0)
         series = list(self._series.values())
         parts: list[str] = []
         for metric in _OF_SERIES:
@@ -276,6 +280,7 @@ class _SeriesText:
         self._service = _HistogramText(SERVICE_TIME, key)
         self._key = key
         self._errors = dict.fromkeys(error_classes, 0)
+        self._errors_text = self._all_errors()
         self._requests = -1
         self.texts: dict[Metric, str] = {}
         self.update(_Sum())
@@ -285,15 +290,19 @@ class _SeriesText:
         if view.requests == self._requests:
             return
         self._requests = view.requests
-        self._errors.update(view.errors)
-        response_text = self._response.filled(view.response_time)
+        if any(self._errors.get(name) != count for name, count in view.errors.items()):
+            self._errors.update(view.errors)
+            self._errors_text = self._all_errors()
         self.texts = {
             REQUESTS: self._requests_template % (view.requests - view.failures, view.failures),
-            RESPONSE_TIME: response_text,
+            RESPONSE_TIME: self._response.filled(view.response_time),
             SERVICE_TIME: self._service.filled(view.service_time),
             RESPONSE_BYTES: self._bytes_template % view.response_bytes,
-            ERRORS: "".join(_sample(ERRORS, (*self._key, name), count) for name, count in self._errors.items()),
+            ERRORS: self._errors_text,
         }
+
+    def _all_errors(self) -> str:
+        return "".join(_sample(ERRORS, (*self._key, name), count) for name, count in self._errors.items())
 
 
 class _HistogramText:
@@ -305,8 +314,9 @@ class _HistogramText:
         self._text = f"{''.join(buckets)}{metric.name}_sum{{{labels}}} %r\n{metric.name}_count{{{labels}}} %d\n"
 
     def filled(self, histogram: Histogram) -> str:
-        count = histogram.count
-        return self._text % (*histogram.counts_le(BOUNDS_S), count, histogram.sum_s, count)
+        cumulated = np.cumsum(histogram.counts)
+        count = int(cumulated[-1])
+        return self._text % (*cumulated[_LAST_BINS].tolist(), count, histogram.sum_s, count)
 
 
 def _declared(scenario: str) -> tuple[tuple[str, str], ...]:

@@ -336,7 +336,7 @@ def test_slow_clients_are_let_go(environment: Environment, monkeypatch: pytest.M
 
 
 def test_a_large_scrape_shares_the_event_loop(environment: Environment) -> None:
-    """With 200 names that all changed, other greenlets run at least every 5 ms and the scrape takes under 100 ms."""
+    """With 200 names that all changed, the scrape takes under 100 ms, and holds the loop for under 5 ms at a time."""
     exposition = Exposition(environment)
     times_s = [0.0001 * 1.2**step for step in range(70)]
     best = []
@@ -352,13 +352,13 @@ def test_a_large_scrape_shares_the_event_loop(environment: Environment) -> None:
         gevent.sleep(0)
         watcher.kill()
         best.append((max(after - before for before, after in pairwise(turns_s)), took_s))
-    # The best of five: the machine's own hiccups are not the exporter's.
+    # CPU time, and the best of five: what else this machine does is not the exporter's doing.
     assert min(gap_s for gap_s, _ in best) < 0.005
     assert min(took_s for _, took_s in best) < 0.1
 
 
 def _note_turns(turns_s: list[float]) -> None:
-    """Note the time at each turn of the event loop."""
+    """Note the CPU time used by this process at each turn of the event loop."""
     while True:
-        turns_s.append(time.perf_counter())
+        turns_s.append(time.process_time())
         gevent.sleep(0)
