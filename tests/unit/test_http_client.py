@@ -131,7 +131,8 @@ def test_bodies_are_encoded_by_kind():
     assert b"Content-Type: application/json" in seen[0][0]
     assert b"Accept: application/json" in seen[0][0]
     assert b"Content-Type: application/x-www-form-urlencoded" in seen[1][0]
-    assert b"Content-Type" not in seen[3][0]
+    assert b"Content-Type: text/plain" in seen[3][0]
+    assert b"Content-Type: application/octet-stream" in seen[4][0]
     assert b"Content-Length: 0" in seen[6][0]
 
 

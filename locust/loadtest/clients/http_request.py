@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+# The types that FastHttpUser sends for a body that names none; a scenario's own header replaces them.
+_FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+_BYTES = {"Content-Type": "application/octet-stream"}
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 BodyBytes = bytes | Upload | None
@@ -173,16 +176,16 @@ def encode_json(value: Any) -> bytes:
 
 def _encode_data(data: Any) -> tuple[BodyBytes, Mapping[str, str] | None]:
     if isinstance(data, bytes | bytearray | memoryview):
-        return bytes(data), None
+        return bytes(data), _BYTES
     try:
         if isinstance(data, str):
-            return data.encode("utf-8"), None
+            return data.encode("utf-8"), _TEXT
         if isinstance(data, Mapping) or _is_pairs(data):
             return urlencode(data, doseq=True).encode("ascii"), _FORM
     except (UnicodeEncodeError, TypeError, ValueError) as error:
         raise InvalidRequestError(f"data of type {type(data).__name__} cannot be encoded: {error}") from error
     if hasattr(data, "read") or hasattr(data, "__iter__"):
-        return Upload(data, _length_of(data)), None
+        return Upload(data, _length_of(data)), _BYTES
     raise InvalidRequestError(
         f"data of type {type(data).__name__} cannot be sent; allowed are bytes, str, a mapping, a file, an iterable"
     )
