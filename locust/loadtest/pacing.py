@@ -275,6 +275,7 @@ class Follower:
         runner.register_message(PROBE, lambda **_: None)
         events: Any = runner.environment.events
         events.test_stopping.add_listener(lambda **_: self._stop())
+        events.quitting.add_listener(lambda **_: self._stop())  # comes first when the process ends by itself
 
     def _on_open(self, **_: Any) -> None:
         if self._pool is not None:
