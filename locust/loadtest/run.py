@@ -8,6 +8,7 @@ and then reports. The run's time begins when the data is loaded.
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -44,6 +45,7 @@ def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
     profile = LoadProfile.of(config)
     rules = thresholds.of(config, scenario.requests)
     _follow(profile, environment)
+    _report_on_sigterm(environment)
     think_time.impose(environment, profile.think_time)
     options.num_users = options.num_users or profile.peak_users
     # In the open model the number of users is a limit, and holds at once.
@@ -89,6 +91,24 @@ def _follow(profile: LoadProfile, environment: Environment) -> None:
     if (options.headless or options.autostart) and not (options.num_users or options.spawn_rate or options.run_time):
         environment.shape_class = ProfileShape(profile)
         environment.shape_class.runner = environment.runner
+
+
+def _report_on_sigterm(environment: Environment) -> None:
+    """Let SIGTERM end a headless shape as Ctrl-C does, with a report.
+
+    Locust waits for the shape before it installs its own handler, so until then SIGTERM would end the process at once.
+    """
+    options: Any = environment.parsed_options
+    if environment.shape_class is None or not options.headless:
+        return
+    waiting = gevent.getcurrent()
+
+    def interrupt() -> None:
+        handler.cancel()
+        gevent.kill(waiting, KeyboardInterrupt)
+
+    handler = gevent.signal_handler(signal.SIGTERM, interrupt)
+    environment.events.test_stopping.add_listener(lambda **_: handler.cancel())  # type: ignore[no-untyped-call]
 
 
 def _shape_time_s(shape: LoadTestShape) -> float | None:
