@@ -35,6 +35,7 @@ http {{
   server {{
     listen 127.0.0.1:{port}; listen [::1]:{port}; listen unix:{folder}/socket;
     listen 127.0.0.1:{tls_port} ssl; ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
+    root {folder}/root;
     location = /small {{ default_type application/json; return 200 '{small}'; }}
     location = /204 {{ return 204; }}
     location = /301 {{ return 301 /small; }}
@@ -42,7 +43,6 @@ http {{
     location = /cookie {{ add_header Set-Cookie "a=b; Path=/"; return 200 "$http_cookie"; }}
     location = /limited {{ client_max_body_size 1k; proxy_pass http://127.0.0.1:{port}/small; }}
     location = /status {{ access_log off; stub_status; }}
-    location / {{ root {folder}/root; }}
   }}
 }}
 """
@@ -109,10 +109,6 @@ class Nginx:
             while received := sock.recv(4096):
                 answer += received
         return int(answer.split(b"requests")[1].split()[2])
-
-    def logged(self, needle: str) -> int:
-        """Lines of the access log that hold a text."""
-        return sum(needle in line for line in (self.folder / "access.log").read_text().splitlines())
 
 
 @contextmanager
