@@ -44,7 +44,6 @@ def pre_fork(server: Any, worker: Any) -> None:
     """Give the new worker the lowest slot that no living worker has."""
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
-    metrics.leave_slot(worker.slot)
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001

@@ -210,6 +210,21 @@ def test_redis_away_is_503_and_comes_back(start: Callable[..., Server], tmp_path
         assert [200, 503, 503] == [server.get(path)[0] for path in ("/healthz/live", "/healthz/ready", DOCUMENT)]
 
 
+def test_a_redis_that_was_restarted_unnoticed_is_served_at_once(start: Callable[..., Server], tmp_path: Path) -> None:
+    """A connection that Redis closed while it was idle costs nobody a failure."""
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    first = start_redis(port, tmp_path)
+    server = start(1, url)
+    assert 200 == server.get("/healthz/ready")[0]
+    first.kill()
+    second = start_redis(port, tmp_path)
+    try:
+        assert 200 == server.get("/healthz/ready")[0]
+    finally:
+        second.kill()
+
+
 def start_redis(port: int, folder: Path) -> ManagedProcess:
     """Start a Redis with RedisJSON on that port."""
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
