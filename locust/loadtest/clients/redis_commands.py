@@ -31,6 +31,11 @@ _JSON_SET: Final = b"*4\r\n$8\r\nJSON.SET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b
 # Encoded once for all users: reading whole documents is most of many loads, and their keys are known.
 _WHOLE_READS: Final[dict[str, bytes]] = {}
 _MOST_WHOLE_READS: Final = 8192
+# After these a connection no longer answers each command with one reply, or forgets its handshake.
+_REFUSED: Final = frozenset(
+    ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC", "CLIENT REPLY", "HELLO", "RESET")
+)
+_REFUSED_WORDS: Final = ("('REPLY',)", "(B'REPLY',)")  # CLIENT REPLY given as two arguments
 _ENCODER: Final = Encoder("utf-8", "strict", False)
 
 
@@ -98,10 +103,18 @@ class RedisCommands(CoreCommands):
             DataError: An argument is no bytes, string or number, or the command cannot be sent by this client.
         """
         name = args[0]
+        if type(name) is bytes:
+            name = name.decode()
+        command = name.upper()
+        if command in _REFUSED or (command == "CLIENT" and str(args[1:2]).upper() in _REFUSED_WORDS):
+            raise DataError(
+                f"{command} changes how a connection answers, so this client does not send it; use a connection of "
+                "your own, such as redis-py's, beside it"
+            )
         if options:
             options.pop("keys", None)  # meant for redis-py's cache
             options.pop("NEVER_DECODE", None)  # nothing is decoded here
-        return self.submit(name, pack(args), self.callbacks.get(name.upper()), options)
+        return self.submit(name, pack((name, *args[1:])), self.callbacks.get(command), options)
 
     def get(self, name: Any) -> Any:
         """Return the string at a key, or None."""

@@ -7,8 +7,6 @@ where no label is given.
 from typing import TYPE_CHECKING, ClassVar, Final
 from weakref import WeakKeyDictionary
 
-from redis.exceptions import DataError
-
 from loadtest.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -17,11 +15,6 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.recorder import Series
-
-_REFUSED: Final = frozenset(
-    ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC", "CLIENT REPLY", "HELLO", "RESET")
-)
-"""Commands after which a connection no longer answers each command with one reply, or forgets its handshake."""
 
 
 MAX_LABELS: Final = 2_000
@@ -74,17 +67,8 @@ class Lanes(dict[str, Lane]):
         return lanes
 
     def __missing__(self, command: str) -> Lane:
-        """Make a command's lane.
-
-        Raises:
-            DataError: The command would leave the connection in a state in which replies no longer match.
-        """
+        """Make a command's lane."""
         method = command.upper()
-        if method in _REFUSED:
-            raise DataError(
-                f"{method} changes how a connection answers, so this client does not send it; use a connection "
-                "of your own, such as redis-py's, beside it"
-            )
         name = method if self._label is None else self._label
         lane = self[command] = Lane(method, name, self._recorder.series(self._scenario, method, name))
         return lane

@@ -88,6 +88,10 @@ class Poller:
             poller = vars(hub)["_loadtest_poller"] = cls(hub)
         return poller
 
+    def __len__(self) -> int:
+        """How many wires are polled."""
+        return len(self._callbacks)
+
     def add(self, fileno: int, callback: "Callable[[], None]") -> None:
         """Call back in the hub whenever there is something to read, until ``discard``; the callback must not block."""
         if not self._callbacks:
