@@ -1,0 +1,83 @@
+"""One GET after the other, in three ways: BENCH_WAY is locust, closed or open.
+
+`locust` and `closed` are USERS users that each make RATE/USERS iterations per second, Locust's constant throughput;
+`open` is RATE arrivals per second. The master (or Locust alone) writes what it measured to BENCH_RESULT as JSON.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from locust import FastHttpUser, constant_throughput, events, task
+from locust.env import Environment
+from locust.runners import LocalRunner, MasterRunner
+
+from bench.coordinated_omission.plan import QUANTILES, RATE_PER_S, RUN_S, USERS
+from loadtest import pacing, swarm
+from loadtest.clients.http import HttpUser
+from loadtest.load_curve import Stage
+from loadtest.profile import LoadProfile
+
+WAY = os.environ["BENCH_WAY"]
+RESULT = Path(os.environ["BENCH_RESULT"])
+
+
+class Getter(FastHttpUser if WAY == "locust" else HttpUser):  # type: ignore[misc]
+    """Gets one page at its share of the rate."""
+
+    wait_time = constant_throughput(RATE_PER_S / USERS)
+
+    @task
+    def get(self) -> None:
+        """Get the page."""
+        self.client.get("/", name="page")
+
+
+@events.init.add_listener
+def wire(environment: Environment, runner: object, **_: object) -> None:
+    """Connect our measuring, unless Locust is to measure by itself."""
+    if WAY == "locust":
+        if isinstance(runner, LocalRunner):
+            environment.events.quitting.add_listener(lambda **_: write_locusts(environment))
+        return
+    pacing.wire(environment)
+    swarm.of(environment)
+    if isinstance(runner, MasterRunner):
+        if WAY == "open":
+            environment.events.test_start.add_listener(lambda **_: begin_open(environment))
+        environment.events.test_stop.add_listener(lambda **_: write_ours(environment))
+
+
+def begin_open(environment: Environment) -> None:
+    """Have the arrivals started."""
+    profile = LoadProfile("bench", "open", (Stage(RUN_S, RATE_PER_S, "step"),), max_users=2000)
+    conductor = pacing.conduct(environment, profile, lambda: end_open(environment))
+    begun.append(conductor)
+
+
+begun: list[pacing.Conductor] = []
+origin_s: list[float] = []
+
+
+def end_open(environment: Environment) -> None:
+    """Note when the schedule began, and end the run."""
+    origin_s.append(begun[0].schedule.origin_s)
+    environment.runner.quit()
+
+
+def write_ours(environment: Environment) -> None:
+    """Write what our record says."""
+    record = swarm.of(environment).finish()
+    total = record.total()
+    times = {str(quantile): total.response_time.quantile(quantile) for quantile in QUANTILES}
+    service = {str(quantile): total.service_time.quantile(quantile) for quantile in QUANTILES}
+    more = {"origin_s": origin_s[0] if origin_s else None, "dropped": sum(record.dropped.values())}
+    result = {"requests": total.requests, "response_time": times, "service_time": service, **more}
+    RESULT.write_text(json.dumps(result))
+
+
+def write_locusts(environment: Environment) -> None:
+    """Write what Locust's own statistics say."""
+    entry = environment.stats.total
+    times = {str(quantile): entry.get_response_time_percentile(quantile) / 1000 for quantile in QUANTILES}
+    RESULT.write_text(json.dumps({"requests": entry.num_requests, "response_time": times}))
