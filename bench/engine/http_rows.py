@@ -1,0 +1,122 @@
+"""The HTTP comparisons: this product's HttpUser, Locust's two, and generators in other languages."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from bench.engine import nginx_server
+from bench.engine.measuring import Comparison, Subject
+
+_FOLDER = Path(__file__).parent
+_LOCUST = (sys.executable, "-m", "locust", "-f", str(_FOLDER / "http_users.py"), "--headless", "--only-summary")
+_TOOLS = Path(os.environ.get("BENCH_TOOLS", _FOLDER.parents[1] / ".cache" / "bench"))
+_MANY = 1000
+
+
+def locust_subject(base: str, name: str, work: str, users: int = 64) -> Subject:
+    """Locust's real command line with users of one base class, doing one kind of work."""
+    return Subject(
+        name=name,
+        command=(*_LOCUST, "-u", str(users), "-r", str(users), "-t", "10m"),
+        environment={"BENCH_BASE": base, "BENCH_WORK": work, "LOCUST_SKIP_UPDATE_CHECK": "1"},
+        is_ours=base == "ours",
+        warm_up_s=6.0 if users >= _MANY else 2.5,
+    )
+
+
+def _ours(work: str, users: int = 64) -> Subject:
+    return locust_subject("ours", "HttpUser of this product", work, users)
+
+
+def _fast(work: str, users: int = 64) -> Subject:
+    return locust_subject("fast", "Locust FastHttpUser", work, users)
+
+
+def _tool(name: str) -> str | None:
+    """Where a peer's program is, or None."""
+    for folder in (_TOOLS / "bin", _TOOLS / "npm" / "node_modules" / ".bin"):
+        if (folder / name).exists():
+            return str(folder / name)
+    return shutil.which(name)
+
+
+_PEERS = {
+    "wrk": (False, ("{wrk}", "-t1", "-c64", "-d600", "{{BENCH_URL}}/small")),
+    "hey": (False, ("{hey}", "-c", "64", "-z", "600s", "{{BENCH_URL}}/small")),
+    "oha": (False, ("{oha}", "-c", "64", "-z", "600s", "--no-tui", "{{BENCH_URL}}/small")),
+    "vegeta": (
+        False,
+        (
+            "sh",
+            "-c",
+            (
+                "echo GET {{BENCH_URL}}/small | {vegeta} attack -rate=0 -max-workers=64 -workers=64 "
+                "-connections=64 -duration=600s > /dev/null"
+            ),
+        ),
+    ),
+    "autocannon": (False, ("{autocannon}", "-c", "64", "-d", "600", "{{BENCH_URL}}/small")),
+    "k6": (True, ("{k6}", "run", "--quiet", "--vus", "64", "--duration", "600s", str(_FOLDER / "k6_script.js"))),
+    "artillery": (True, ("{artillery}", "run", "--quiet", str(_FOLDER / "artillery_script.yml"))),
+}
+
+
+def _peers() -> list[Subject]:
+    """The generators in other languages that are installed."""
+    found = []
+    for name, (runs_scenarios, command) in _PEERS.items():
+        path = _tool(name)
+        if path is not None:
+            parts = tuple(part.format(**{name: path}) for part in command)
+            found.append(Subject(name, parts, runs_scenarios=runs_scenarios))
+    return found
+
+
+def comparisons() -> list[Comparison]:
+    """Every HTTP comparison, in the tables' order."""
+    fast = "Locust FastHttpUser"
+    floor, loose = {fast: (5.0, 7.0)}, "64 users, one request after the other, nginx on another core."
+    small = Comparison(
+        "small-get",
+        "Small GET: a JSON body of 68 bytes",
+        "requests",
+        [_ours("small"), _fast("small"), locust_subject("stock", "Locust HttpUser", "small"), *_peers()],
+        nginx_server.running,
+        {fast: (6.0, 8.0), "Locust HttpUser": (25.0, 35.0), "wrk": (0.5, 0.7), "k6": (1.0, 1.0)},
+        "64 users or connections. wrk, hey, oha, vegeta and autocannon repeat one fixed request; "
+        "the others run scripts.",
+    )
+    works = [
+        ("large-get", "GET of 14 kB", "large", floor, loose),
+        ("post-json", "POST with a JSON body", "post", floor, loose),
+        ("headers-cookie", "GET with headers that vary and a cookie", "headers", floor, loose),
+        (
+            "varying-head",
+            "Small GET whose response head never repeats",
+            "varying",
+            {},
+            "The client cannot reuse a parsed head here; each is parsed anew.",
+        ),
+        (
+            "tls",
+            "Small GET over TLS, certificate verified",
+            "tls",
+            {fast: (3.0, 3.0)},
+            "64 users, each with one kept connection.",
+        ),
+    ]
+    paired = [
+        Comparison(key, title, "requests", [_ours(work), _fast(work)], nginx_server.running, floors, note)
+        for key, title, work, floors, note in works
+    ]
+    many = Comparison(
+        "many-users",
+        "Small GET by 1,000 users",
+        "requests",
+        [_ours("small", _MANY), _fast("small", _MANY)],
+        nginx_server.running,
+        floor,
+        "1,000 users, each with a connection of its own.",
+    )
+    return [small, *paired, many]

@@ -1,0 +1,63 @@
+"""The users of the HTTP comparisons, a locustfile. BENCH_BASE chooses the base class, BENCH_WORK the task.
+
+The task is the same for every base class, word for word: that is what porting by changing the base class means.
+"""
+
+import os
+import ssl
+from itertools import count
+
+from locust import FastHttpUser, HttpUser, constant, task
+
+from loadtest.clients.http import HttpUser as OurHttpUser
+
+_BASES = {"ours": OurHttpUser, "fast": FastHttpUser, "stock": HttpUser}
+_WORK = os.environ["BENCH_WORK"]
+_NUMBERS = count()
+
+
+def _trusting() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=os.environ["BENCH_CERTIFICATE"])
+
+
+class BenchUser(_BASES[os.environ["BENCH_BASE"]]):
+    """A user that does one kind of work as fast as it can."""
+
+    host = os.environ["BENCH_TLS_URL" if _WORK == "tls" else "BENCH_URL"]
+    wait_time = constant(3600 if _WORK == "idle" else 0)
+    if _WORK == "tls":
+        insecure = False
+        ssl_context_factory = staticmethod(_trusting)
+
+    def on_start(self):
+        """Get a cookie where the work wants one."""
+        if _WORK == "headers":
+            self.client.get("/login")
+
+    def small(self):
+        """GET a small document."""
+        self.client.get("/small")
+
+    def large(self):
+        """GET a document of 14 kB."""
+        self.client.get("/large")
+
+    def varying(self):
+        """GET a small document whose response head is never the same."""
+        self.client.get("/varying")
+
+    def post(self):
+        """POST a JSON body."""
+        self.client.post("/small", json={"id": 1, "name": "bench", "tags": ["a", "b"], "value": 2.5})
+
+    def headers(self):
+        """GET with a cookie and headers that differ each time."""
+        number = next(_NUMBERS)
+        self.client.get("/small", headers={"X-Request-Id": f"r-{number}", "X-Tenant": "t1", "Accept": "*/*"})
+
+    def idle(self):
+        """One request, then nothing."""
+        self.client.get("/small")
+
+    tls = small
+    tasks = [task(vars()[_WORK])]  # noqa: RUF012 -- Locust's form

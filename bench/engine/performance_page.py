@@ -1,0 +1,90 @@
+"""docs/performance.md: the page on which the bench writes its tables, and nothing that was not measured.
+
+The page's prose lies between the tables; a table lies between two marks with its key and is replaced as a whole, so
+that one comparison can be measured again without the others.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.engine.measuring import WINDOW_S, Comparison, Result
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+
+
+def table(comparison: Comparison, results: Sequence[Result]) -> str:
+    """A comparison's table in Markdown, with the conditions it was measured under."""
+    ours = next(result for result in results if result.subject.is_ours)
+    lines = [
+        f"### {comparison.title}",
+        "",
+        comparison.note,
+        "",
+        f"| generator | {comparison.unit} per CPU second | least | greatest | per second | ratio | at least | aim |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for result in results:
+        least, greatest = result.spread
+        ratio = "" if result is ours else f"{ours.per_cpu_s / result.per_cpu_s:.2f}"
+        floor, aim = (
+            (f"{number:g}" for number in comparison.floors[result.subject.name])
+            if (result.subject.name in comparison.floors)
+            else ("", "")
+        )
+        name = f"**{result.subject.name}**" if result is ours else result.subject.name
+        lines.append(
+            f"| {name} | {result.per_cpu_s:,.0f} | {least:,.0f} | {greatest:,.0f} | {result.per_s:,.0f} "
+            f"| {ratio} | {floor} | {aim} |"
+        )
+    lines += [
+        "",
+        f"Ratio: ours to theirs, per CPU second. Medians of {len(ours.samples)} windows of {WINDOW_S:g} s, taken in turns. {conditions()}",
+    ]
+    return "\n".join(lines)
+
+
+def conditions() -> str:
+    """Where and when the measurement was made."""
+    today = datetime.now(UTC).date().isoformat()
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    busy = os.getloadavg()[0]
+    return f"Measured {today} on {os.cpu_count()} cores of {model}, load average {busy:.1f} at the end."
+
+
+def versions() -> str:
+    """The versions of everything that took part and is installed."""
+    packages = ("locust", "geventhttpclient", "gevent", "greenlet", "httptools", "hiredis", "redis", "orjson")
+    parts = [f"Python {platform.python_version()}", f"Linux {platform.release()}"]
+    parts += [f"{name} {version(name)}" for name in packages]
+    for command in (("nginx", "-v"), ("redis-server", "--version"), ("wrk", "-v")):
+        if shutil.which(command[0]):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            found = re.search(r"(\d+\.\d+[\w.\-]*)", done.stdout + done.stderr)
+            if found:
+                parts.append(f"{command[0]} {found[1]}")
+    return ", ".join(parts) + "."
+
+
+def write(key: str, content: str) -> None:
+    """Put a table in its place on the page; a new one goes to the end."""
+    page = PAGE.read_text()
+    begin, end = f"<!-- bench: {key} -->", f"<!-- end: {key} -->"
+    block = f"{begin}\n{content}\n{end}"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    known = pattern.search(page) is not None
+    page = pattern.sub(lambda _: block, page) if known else f"{page.rstrip()}\n\n{block}\n"
+    PAGE.write_text(page)
