@@ -15,7 +15,7 @@ TICK_S = 1.0
 
 
 class ProfileShape(LoadTestShape):
-    """Follows a profile's number of users and ends the test with it.
+    """Follows a profile's number of users and ends the test with it, at most `TICK_S` late where it ends in a ramp.
 
     Args:
         profile: one of the closed model.
@@ -38,10 +38,10 @@ class ProfileShape(LoadTestShape):
         left_s = self.profile.run_time_s - t_s
         if left_s <= 0:
             return None
-        if left_s < TICK_S < 2 * t_s:  # nobody would ask again before the end
+        users = self.profile.users_at(t_s + min(TICK_S, left_s) / 2)
+        if left_s < TICK_S and users == self._users:  # nothing changes any more, and nobody would ask in time
             gevent.sleep(left_s)
             return None
-        users = self.profile.users_at(t_s + min(TICK_S, left_s) / 2)
         if users != self._users:
             self._spawn_rate_per_s = max(1.0, abs(users - self._users) / TICK_S)
             self._users = users

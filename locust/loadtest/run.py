@@ -24,7 +24,7 @@ from loadtest.profile_shape import ProfileShape
 from loadtest.progress import PLAIN_INTERVAL_S, ProgressLine, output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from locust.env import Environment
@@ -45,7 +45,7 @@ def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
     profile = LoadProfile.of(config)
     rules = thresholds.of(config, scenario.requests)
     _follow(profile, environment)
-    _report_on_sigterm(environment)
+    interrupt = _interruption(environment)
     think_time.impose(environment, profile.think_time)
     options.num_users = options.num_users or profile.peak_users
     # In the open model the number of users is a limit, and holds at once.
@@ -56,7 +56,7 @@ def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
     runs: list[Run] = []
 
     def prepare(environment: Environment, **_: object) -> None:
-        run = Run(environment, config, scenario, rules)
+        run = Run(environment, config, scenario, rules, interrupt)
         run.prepare()
         runs.append(run)
 
@@ -93,14 +93,15 @@ def _follow(profile: LoadProfile, environment: Environment) -> None:
         environment.shape_class.runner = environment.runner
 
 
-def _report_on_sigterm(environment: Environment) -> None:
-    """Let SIGTERM end a headless shape as Ctrl-C does, with a report.
+def _interruption(environment: Environment) -> Callable[[], None] | None:
+    """Return what ends a headless shape early, with a report, and let SIGTERM do it; None where there is no such shape.
 
-    Locust waits for the shape before it installs its own handler, so until then SIGTERM would end the process at once.
+    Locust's main greenlet waits for the shape. It has to be the one that ends the run: another one would be cut off by
+    it. And only then it installs Locust's handler of SIGTERM, so until then the process would end at once.
     """
     options: Any = environment.parsed_options
     if environment.shape_class is None or not options.headless:
-        return
+        return None
     waiting = gevent.getcurrent()
 
     def interrupt() -> None:
@@ -109,6 +110,7 @@ def _report_on_sigterm(environment: Environment) -> None:
 
     handler = gevent.signal_handler(signal.SIGTERM, interrupt)
     environment.events.test_stopping.add_listener(lambda **_: handler.cancel())  # type: ignore[no-untyped-call]
+    return interrupt
 
 
 def _shape_time_s(shape: LoadTestShape) -> float | None:
@@ -125,7 +127,12 @@ class Run:
     """One test, conducted on the master."""
 
     def __init__(
-        self, environment: Environment, config: Config, scenario: Scenario, rules: Sequence[Threshold]
+        self,
+        environment: Environment,
+        config: Config,
+        scenario: Scenario,
+        rules: Sequence[Threshold],
+        interrupt: Callable[[], None] | None,
     ) -> None:
         self._environment = environment
         self._runner: Any = environment.runner
@@ -133,6 +140,7 @@ class Run:
         self._config = config
         self._scenario = scenario
         self._rules = rules
+        self._interrupt = interrupt
         self._judge: Judge | None = None
         self._watch: gevent.Greenlet[..., None] | None = None
         self._console = output()
@@ -248,7 +256,9 @@ class Run:
         """End the test: a headless master quits, one with a web UI goes on serving."""
         if self._judge:
             self._judge.end()
-        if self._options.headless:
+        if self._interrupt:
+            self._interrupt()
+        elif self._options.headless:
             self._runner.quit()
         else:
             self._runner.stop()

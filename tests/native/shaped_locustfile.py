@@ -1,0 +1,52 @@
+"""A locustfile of one's own: users that only wait, and, when SHAPE is set, a LoadTestShape of one's own."""
+
+import os
+import sys
+import time
+
+from locust import constant, events, task
+from locust.shape import LoadTestShape
+
+from loadtest import run, swarm, think_time
+from loadtest.config import Config
+from loadtest.exceptions import LoadtestError
+from loadtest.scenarios import Scenario
+from loadtest.user import LoadUser
+
+config = Config.load()
+
+
+class Sleeper(LoadUser):
+    """Counts a request each time it is asked, and waits a second if nobody says otherwise."""
+
+    scenario = "sleep"
+    wait_time = constant(1)
+
+    @task
+    def count(self) -> None:
+        """Count a request that took no time."""
+        now_s = time.perf_counter()
+        self.intended_start_s = None
+        self.recorder.series("sleep", "GET", "sleep/count").success(now_s, now_s, now_s, 0)
+
+
+if os.environ.get("SHAPE"):
+
+    class TwoUsers(LoadTestShape):
+        """Two users for two seconds."""
+
+        def tick(self) -> tuple[int, float] | None:
+            """Return what Locust asks for."""
+            return (2, 2) if self.get_run_time() < 2 else None
+
+
+@events.init.add_listener
+def wire(environment: object, **_: object) -> None:
+    """Do what the product's own locustfile does."""
+    think_time.wire(environment)
+    swarm.of(environment)
+    try:
+        run.wire(environment, config, Scenario("sleep", (Sleeper,), (("GET", "sleep/count"),)))
+    except LoadtestError as error:
+        sys.stdout.write(f"{error}\n")
+        sys.exit(int(error.exit_code))

@@ -1,0 +1,142 @@
+"""Profiles, think time, shapes and thresholds in real Locust processes, without a system under test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import ROOT
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
+LOCUSTFILE = Path(__file__).with_name("shaped_locustfile.py")
+PROFILES = """
+[climb]
+think_time = "0.1s"
+stages = [
+  { users = 4, duration = "3s" },
+  { users = 4, duration = "1s" },
+]
+
+[long]
+stages = [{ users = 5, duration = "5m", ramp = "step" }, { users = 1, duration = "5m" }]
+"""
+
+
+@dataclass
+class Sleepers:
+    """A headless Locust with the locustfile beside this one."""
+
+    folder: Path
+
+    def start(self, profile: str, *rules: str, **variables: str) -> "subprocess.Popen[str]":
+        """Start it with a profile of the test's own and rules."""
+        profiles = self.folder / "profiles.toml"
+        profiles.write_text(PROFILES)
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(("LOADTEST_", "LOCUST_"))}
+        settings = {
+            "LOADTEST_PROFILES_FILE": str(profiles),
+            "LOADTEST_PROFILE": profile,
+            "LOADTEST_SCENARIO": "sleep",
+            "LOADTEST_THRESHOLD": ", ".join(rules),
+            "LOADTEST_RUNS_DIR": str(self.folder),
+            "LOADTEST_RUN_ID": "run",
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "locust", "-f", LOCUSTFILE, "--headless", "--only-summary"],
+            cwd=ROOT,
+            env={**mine, **settings, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, profile: str, *rules: str, **variables: str) -> tuple[int, str]:
+        """Run it to its end; return exit code and output."""
+        process = self.start(profile, *rules, **variables)
+        output, _ = process.communicate(timeout=60)
+        return process.returncode, output
+
+    def record(self) -> dict[str, Any]:
+        """Return the run's record."""
+        document: dict[str, Any] = json.loads((self.folder / "run" / "record.json").read_text())
+        return document
+
+
+@pytest.fixture
+def sleepers(tmp_path: Path) -> Sleepers:
+    """Return Locust, ready to start."""
+    return Sleepers(tmp_path)
+
+
+def test_a_profile_ramps_thinks_and_ends(sleepers: Sleepers) -> None:
+    """Users rise to the peak, wait the profile's think time instead of their own, and the test ends in time."""
+    started = time.monotonic()
+    code, output = sleepers.run("climb", 'requests{name="sleep/count"} > 0')
+    record = sleepers.record()
+    users = [point["users"] for point in record["timeline"]]
+    assert 4 == max(users), users
+    assert users[0] <= 2, users
+    assert 4 <= time.monotonic() - started
+    assert 4 <= record["duration_s"] <= 7, output
+    # 10 user-seconds are 100 requests at 0.1 s of think time, and 10 at the scenario's own second.
+    assert 60 < record["total"]["requests"] <= 110
+    assert ["passed", "passed"] == [rule["outcome"] for rule in record["thresholds"]]
+    assert {"passed": 0, "not trustworthy": 5}[record["verdict"]["name"]] == code
+
+
+def test_a_shape_of_ones_own_wins_over_the_profile(sleepers: Sleepers) -> None:
+    """A LoadTestShape in the locustfile decides about users and end, whatever the profile says."""
+    code, output = sleepers.run("long", SHAPE="1")
+    record = sleepers.record()
+    assert 2 == max(point["users"] for point in record["timeline"])
+    assert record["duration_s"] < 10
+    assert {"passed": 0, "not trustworthy": 5}[record["verdict"]["name"]] == code, output
+
+
+def test_a_broken_rule_aborts_the_run(sleepers: Sleepers) -> None:
+    """abort_on_fail ends a ten-minute profile after seconds, names the rule, and fails the verdict."""
+    code, output = sleepers.run("long", "requests < 3 abort_on_fail", "max < 60s")
+    record = sleepers.record()
+    assert record["duration_s"] < 30
+    assert "aborted      requests < 3: failed with " in output
+    assert {"requests < 3 abort_on_fail": "failed", "error_ratio < 1%": "passed"} == {
+        rule["rule"]: rule["outcome"] for rule in record["thresholds"] if rule["metric"] != "response_time"
+    }
+    assert {"failed": 3, "not trustworthy": 5}[record["verdict"]["name"]] == code
+    assert 'message="requests &lt; 3: failed with' in (sleepers.folder / "run" / "junit.xml").read_text()
+
+
+def test_a_rule_without_samples_is_no_data(sleepers: Sleepers) -> None:
+    """A rule whose warm-up outlasts the run is neither kept nor broken, and the exit code says so."""
+    code, output = sleepers.run("climb", "max < 1s warm_up=1m")
+    record = sleepers.record()
+    assert ("no data", None) == (record["thresholds"][1]["outcome"], record["thresholds"][1]["value"]), output
+    assert {"no data": 4, "not trustworthy": 5}[record["verdict"]["name"]] == code
+
+
+def test_sigterm_ends_a_shape_with_a_report(sleepers: Sleepers) -> None:
+    """A profile that ramps is reported on when SIGTERM ends it early."""
+    process = sleepers.start("long")
+    deadline = time.monotonic() + 60
+    while not (sleepers.folder / "run" / "record.stream").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert "verdict" in output, output
+    assert sleepers.record()["ended"]
+
+
+def test_a_wrong_name_in_a_rule_is_refused_before_the_run(sleepers: Sleepers) -> None:
+    """Locust itself ends with the code for wrong usage, and nothing is written."""
+    code, output = sleepers.run("climb", 'max{name="sleep/cuont"} < 1s')
+    assert (2, False) == (code, (sleepers.folder / "run").exists())
+    assert "did you mean sleep/count?" in output
