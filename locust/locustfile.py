@@ -9,9 +9,9 @@ import sys
 
 from locust import events
 from locust.env import Environment
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import exporter, pacing, run, scenarios, swarm, think_time, thresholds
+from loadtest import exporter, pacing, rebalancing, run, scenarios, swarm, think_time, thresholds
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
 from loadtest.profile import LoadProfile
@@ -41,5 +41,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
     if isinstance(runner, WorkerRunner):
         swarm.of(environment)
         return
+    if isinstance(runner, MasterRunner):
+        rebalancing.keep(runner)
     run.wire(environment, config, scenario)
     exporter.start(environment, config.exporter_bind, config.exporter_port)
