@@ -17,7 +17,9 @@ COPY docker/healthcheck.py ./
 RUN install -d -o app -g app /app/runs
 COPY locust ./locust
 COPY local_conf ./local_conf
-ENV PYTHONPATH=/app/locust
+# Scenarios of the sample target know its data.
+COPY target_app ./target_app
+ENV PYTHONPATH=/app/locust:/app
 USER 10001:10001
 EXPOSE 8089 5557 9646
 CMD ["locust", "-f", "locust/locustfile.py", "--master"]

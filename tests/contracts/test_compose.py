@@ -72,7 +72,8 @@ def test_nothing_breaks_or_misleads_docker_compose_1_29() -> None:
     assert {"services", "networks", "volumes"} == {key for key in COMPOSE if not key.startswith("x-")}
     assert re.findall(r"\$\{[^}]*\$", TEXT) == []  # nested substitution is silently wrong in 1.29.2
     for service in SERVICES.values():
-        assert set() == {"configs", "develop", "env_file", "deploy", "pull_policy", "extends"} & set(service)
+        assert set() == {"configs", "develop", "deploy", "pull_policy", "extends"} & set(service)
+        assert all(isinstance(file, str) for file in service.get("env_file", []))
         assert "start_interval" not in service.get("healthcheck", {})
 
 
