@@ -80,7 +80,7 @@ class Delta:
         try:
             run, sequence, start_s, end_s, final, users, health, packed = msgpack.unpackb(body)
             return cls(run, sequence, start_s, end_s, final, users, Health(*health), _unpacked(packed))
-        except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
             raise RecordError(_damaged(data, str(error))) from error
 
 

@@ -117,10 +117,10 @@ class RecordFile:
         self.flush(self._state_due)
         if not self._record.stream_error:
             self._write(_frame(b"W", self._state()) + _frame(b"E", b""))
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:
-            self._failed(error)
+            try:
+                os.fsync(self._descriptor)
+            except OSError as error:
+                self._failed(error)
         os.close(self._descriptor)
 
     def _state(self) -> bytes:

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadtest.histogram import Histogram
-from loadtest.tally import REFUSED, Tally
+from loadtest.tally import REFUSED, SparseHistograms, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadtest.tally import SparseHistograms
-
 WIDTHS_S: Final = (1, 10, 60, 600)
 """The widths of points, finest first; each divides the next."""
 POINTS: Final = (3_600, 1_800, 1_440)
-"""How many points of each width are kept before they are merged into the next; the coarsest are never merged."""
+"""How many points of each width are kept before they are merged into the next; the coarsest are never merged. Each is
+above the ratio of the two widths, so that a merged point never reaches into the finer ones."""
 
 _ROW: Final = np.zeros(1, np.int64)
+_NOTHING: Final = SparseHistograms.empty(1)
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class Timeline:
         point = self._at(max(second, 0))
         point.requests += requests
         point.failures += failures
-        same = service_time is response_time
+        same = service_time is response_time and point.service_time is point.response_time
         point.response_time = _merged(point.response_time, response_time)
         point.service_time = point.response_time if same else _merged(point.service_time, service_time)
 
@@ -140,24 +140,35 @@ class Timeline:
             yield from tier[first:]
 
     def _at(self, second: int) -> Point:
+        """The point that holds this second; made when there is none."""
+        point = self._find(second)
+        if point is None:
+            number = self._insert(second)
+            self._coarsen(number)
+            point = self._find(second)  # coarsening may have merged the new point at once
+        if point is None:
+            raise AssertionError(f"second {second} was inserted and is not there")
+        return point
+
+    def _find(self, second: int) -> Point | None:
         for tier, width_s in zip(self._tiers, WIDTHS_S, strict=True):
             start = second - second % width_s
             place = bisect.bisect_left(tier, start, key=lambda point: point.second)
             if place < len(tier) and tier[place].second == start:
                 return tier[place]
-        return self._insert(second)
+        return None
 
-    def _insert(self, second: int) -> Point:
-        """A new point of the width that its age has."""
-        for number, width_s in enumerate(WIDTHS_S):
+    def _insert(self, second: int) -> int:
+        """Make a point of the width that its age has; returns the number of that width."""
+        for number in range(len(WIDTHS_S) - 1):
             coarser_end = max((tier[-1].end for tier in self._tiers[number + 1 :] if tier), default=0)
-            if second >= coarser_end or number == len(WIDTHS_S) - 1:
-                start = second - second % width_s
-                point = _empty(start, width_s)
-                bisect.insort(self._tiers[number], point, key=lambda point: point.second)
-                self._coarsen(number)
-                return point
-        raise AssertionError("the coarsest width takes every second")
+            if second >= coarser_end:
+                break
+        else:
+            number = len(WIDTHS_S) - 1
+        point = _empty(second - second % WIDTHS_S[number], WIDTHS_S[number])
+        bisect.insort(self._tiers[number], point, key=lambda point: point.second)
+        return number
 
     def _coarsen(self, number: int) -> None:
         """Merge the oldest points of a width that has too many into one of the next width."""
@@ -167,14 +178,14 @@ class Timeline:
         start = tier[0].second - tier[0].second % width_s
         count = bisect.bisect_left(tier, start + width_s, key=lambda point: point.second)
         merged = _empty(start, width_s)
-        for point in tier[:count]:
-            merged.requests += point.requests
-            merged.failures += point.failures
-            merged.users = max(merged.users, point.users)
-            merged.response_time = _merged(merged.response_time, point.response_time)
-            merged.service_time = _merged(merged.service_time, point.service_time)
+        merged.requests = sum(point.requests for point in tier[:count])
+        merged.failures = sum(point.failures for point in tier[:count])
+        merged.users = max(point.users for point in tier[:count])
+        merged.response_time = merged.service_time = _sum([point.response_time for point in tier[:count]])
+        if any(point.service_time is not point.response_time for point in tier[:count]):
+            merged.service_time = _sum([point.service_time for point in tier[:count]])
         del tier[:count]
-        self._tiers[number + 1].append(merged)
+        bisect.insort(self._tiers[number + 1], merged, key=lambda point: point.second)
         self._coarsen(number + 1)
 
 
@@ -183,15 +194,20 @@ def _centre(point: Point) -> float:
 
 
 def _empty(second: int, width_s: int) -> Point:
-    nothing = Tally().take(_ROW)
-    return Point(second, width_s, 0, 0, 0, nothing, nothing)
+    return Point(second, width_s, 0, 0, 0, _NOTHING, _NOTHING)
 
 
 def _merged(one: SparseHistograms, other: SparseHistograms) -> SparseHistograms:
     """All rows of both in one row."""
+    if one is _NOTHING and len(other.lengths) == 1:
+        return other
     if not other.lengths.any() and not other.moments[REFUSED].any():
         return one
+    return _sum([one, other])
+
+
+def _sum(parts: list[SparseHistograms]) -> SparseHistograms:
     tally = Tally()
-    tally.add_sparse(np.zeros(len(one.lengths), np.int64), one)
-    tally.add_sparse(np.zeros(len(other.lengths), np.int64), other)
+    for part in parts:
+        tally.add_sparse(np.zeros(len(part.lengths), np.int64), part)
     return tally.take(_ROW)
