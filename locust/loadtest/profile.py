@@ -278,6 +278,7 @@ _ALLOWED = {
     "stages": "1 to 1000 tables { users or rate_per_s, duration, ramp }",
     "description": "a text",
 }
+_ALLOWED_IN_STAGE = {**_ALLOWED, "users": "a whole number from 0 to 1000000"}
 
 
 def _read(name: str, table: object, toml: TomlFile) -> LoadProfile:
@@ -371,10 +372,11 @@ def _explain(name: str, error: Any, schema: type[BaseModel], toml: TomlFile) -> 
     keys = [part for part in error["loc"] if isinstance(part, str) and part in _ALLOWED]
     key = str(error["loc"][-1]) if error["loc"] else ""
     stage = next((f" stage {part + 1}," for part in error["loc"] if isinstance(part, int)), "")
-    fields = schema.model_fields if len(error["loc"]) <= 1 else _stage_fields(schema)
+    fields = _stage_fields(schema) if stage else schema.model_fields
+    sentences = _ALLOWED_IN_STAGE if stage else _ALLOWED
     model = "the open model" if issubclass(schema, _Open) else "the closed model"
     if error["type"] == "missing":
-        return f"{where}{stage} {key} is missing. Allowed: {_ALLOWED[key]}. Next: add it."
+        return f"{where}{stage} {key} is missing. Allowed: {sentences[key]}. Next: add it."
     if error["type"] == "extra_forbidden":
         return (
             f"{where}{stage} {key} is not a key of {'a stage' if stage else 'a profile'} of {model}. "
@@ -383,7 +385,7 @@ def _explain(name: str, error: Any, schema: type[BaseModel], toml: TomlFile) -> 
     if not keys:
         return f"{where} is {error['input']!r}. Allowed: a table with {', '.join(fields)}. Next: correct it."
     return (
-        f"{where}{stage} {keys[-1]} = {error['input']!r} is not allowed. Allowed: {_ALLOWED[keys[-1]]}. "
+        f"{where}{stage} {keys[-1]} = {error['input']!r} is not allowed. Allowed: {sentences[keys[-1]]}. "
         "Next: correct it."
     )
 

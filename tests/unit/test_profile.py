@@ -174,6 +174,11 @@ def test_defaults_of_the_open_model(tmp_path: Path) -> None:
             "profiles.toml, line 4: [a] stage 2, duration = '-5s' is not allowed. Allowed: a duration above 0",
         ),
         (
+            '[a]\nstages = [{ users = -1, duration = "1s" }]',
+            "profiles.toml, line 2: [a] stage 1, users = -1 is not allowed. Allowed: a whole number from 0 to 1000000.",
+        ),
+        ("[a]\nstages = [1]", "profiles.toml, line 2: [a] stage 1, stages = 1 is not allowed."),
+        (
             '[[a.stages]]\nusers = 1\nduration = "1s"\n[[a.stages]]\nusers = 1\nduration = -5',
             "profiles.toml, line 6: [a] stage 2, duration = -5 is not allowed.",
         ),

@@ -1,0 +1,71 @@
+"""The reference of profiles and thresholds says what the code says."""
+
+import re
+import tomllib
+
+import pytest
+from test_docs import ROOT, table
+
+from loadtest import profile, profile_chart
+from loadtest.profile import read_profiles
+from loadtest.progress import clock
+from loadtest.threshold import METRICS, OPTIONS, UNITS, parse
+
+PROFILES = "docs/reference/profiles.md"
+THRESHOLDS = "docs/reference/thresholds.md"
+
+
+def test_every_shipped_profile_is_documented() -> None:
+    """The table of profiles has each profile's model, load and length."""
+    expected = []
+    for name, shipped in read_profiles().items():
+        load = profile_chart.summary(shipped).removesuffix(f", {clock(shipped.run_time_s)}")
+        expected.append([f"`{name}`", shipped.model, load, clock(shipped.run_time_s)])
+    assert expected == table(PROFILES, "Shipped profiles")
+
+
+def test_every_key_of_a_profile_is_documented() -> None:
+    """The tables of keys have each key of both models, with what is allowed."""
+    text = (ROOT / PROFILES).read_text().split("## Keys\n", 1)[1].split("\n## ", 1)[0]
+    of_profiles, of_stages = text.split("A stage:")
+    documented = dict(re.findall(r"^\| `(\w+)` \| (?:both|closed|open) \| (.*?) \|", of_profiles, re.MULTILINE))
+    schemas = (profile._ClosedFlat, profile._ClosedStages, profile._OpenFlat, profile._OpenStages)
+    keys = {key for schema in schemas for key in schema.model_fields}
+    assert {key: profile._ALLOWED[key] for key in keys} == documented
+    stage_keys = {key for schema in (profile._UserStage, profile._RateStage) for key in schema.model_fields}
+    assert stage_keys == set(re.findall(r"^\| `(\w+)` \|", of_stages, re.MULTILINE))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_examples_of_profiles_are_valid(tmp_path, number: int) -> None:
+    """Each example of the reference can be read."""
+    example = re.findall(r"```toml\n(.*?)```", (ROOT / PROFILES).read_text(), re.DOTALL)[number]
+    file = tmp_path / "profiles.toml"
+    file.write_text(example)
+    assert set(tomllib.loads(example)) == set(read_profiles(file))
+
+
+def test_every_metric_is_documented() -> None:
+    """The table of metrics has each metric with its kind, its labels and its meaning."""
+    expected = [
+        [f"`{name}`", metric.kind, ", ".join(metric.labels), metric.meaning] for name, metric in METRICS.items()
+    ]
+    assert expected == table(THRESHOLDS, "Metrics")
+
+
+def test_every_unit_and_option_is_documented() -> None:
+    """The tables of units and options have them all."""
+    assert [[kind, ", ".join(units)] for kind, units in UNITS.items()] == table(THRESHOLDS, "Units")
+    assert set(OPTIONS) == {row[0].strip("`") for row in table(THRESHOLDS, "Options")}
+
+
+def test_examples_of_rules_are_valid() -> None:
+    """Every rule that the reference shows can be read."""
+    text = (ROOT / THRESHOLDS).read_text()
+    shown = [
+        *tomllib.loads(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])["thresholds"],
+        *re.findall(r"(?:THRESHOLD=|--threshold )'(.*?)'", text),
+        *re.findall(r"^    (p99.*)$", text, re.MULTILINE),
+    ]
+    assert 6 == len(shown)
+    assert [] == [rule for rule in shown if not parse(rule, "here")]
