@@ -270,13 +270,15 @@ def _translated(key: str) -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:
-        raise _meaning(str(error))(f"Redis refused the command on {key!r}: {error}") from error
+        raise _meaning(error)(f"Redis refused the command on {key!r}: {error}") from error
     except redis.RedisError as error:
         raise UnavailableError(f"Redis does not answer: {error}") from error
 
 
-def _meaning(message: str) -> type[StoreError]:
-    return next((meaning for pattern, meaning in _MEANINGS if pattern.search(message)), StoreError)
+def _meaning(error: redis.ResponseError) -> type[StoreError]:
+    if type(error) is not redis.ResponseError:
+        return UnavailableError  # redis-py's classes: no permission, read-only, out of memory, no master, …
+    return next((meaning for pattern, meaning in _MEANINGS if pattern.search(str(error))), StoreError)
 
 
 def _unknown_key(key: str) -> UnknownKeyError:

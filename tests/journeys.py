@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from locust import User
+from locust import FastHttpUser, User
 from locust.env import Environment
+
+from loadtest.clients.http import HttpUser
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ def run_each_task_once(user_class: type[User], host: str) -> list[Request]:
     for task in dict.fromkeys(user.tasks):
         task(user)
     user.on_stop()
-    close = getattr(user, "close", None) or user.client.close
-    close()
+    if isinstance(user, FastHttpUser):
+        user.client.client.clientpool.close()
+    else:
+        (user if isinstance(user, HttpUser) else user.client).close()
     return requests

@@ -1,6 +1,7 @@
 """The documents room: every operation against a real RedisJSON."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
@@ -161,6 +162,22 @@ def test_strings_are_written_read_updated_and_deleted(client: FlaskClient) -> No
         client.delete(url).status_code,
         client.get(url).status_code,
     ]
+
+
+def test_no_update_of_a_string_is_lost(app: Flask, client: FlaskClient) -> None:
+    """When several update one string at once, each is kept or told to try again."""
+    url = "/api/v1/strings/test:string"
+    client.put(url, json={"start": 0})
+
+    def update(field: str) -> tuple[str, int]:
+        return field, app.test_client().put(f"{url}/fields/{field}", json=1).status_code
+
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(update, [f"f{number}" for number in range(60)]))
+    assert {status for _, status in answers} <= {204, 503}
+    kept = {field for field, status in answers if status == 204}
+    assert kept
+    assert {"start", *kept} == set(client.get(url).json)
 
 
 def test_every_endpoint_is_in_the_reference(app: Flask) -> None:

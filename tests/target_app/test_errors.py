@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -214,3 +215,35 @@ def test_redis_away_is_503_with_retry_after() -> None:
     assert [(503, "/#unavailable")] * 3 == [problem(answer) for answer in answers]
     assert ["1"] * 3 == [answer.headers["Retry-After"] for answer in answers]
     assert 200 == client.get("/healthz/live").status_code
+
+
+def test_a_redis_without_json_is_503(redis_url: str) -> None:
+    """A Redis that does not let us use RedisJSON cannot serve."""
+    with redis.Redis.from_url(redis_url, protocol=2) as direct:
+        direct.execute_command("ACL", "SETUSER", "nojson", "on", ">secret", "~*", "+@all", "-json.get")
+        app = create_app(Settings(redis_url=redis_url.replace("redis://", "redis://nojson:secret@")))
+        response = app.test_client().get("/healthz/ready")
+        app.extensions["store"].close()
+        direct.execute_command("ACL", "DELUSER", "nojson")
+    assert (503, "/#unavailable") == problem(response)
+
+
+def test_a_wrong_password_of_redis_is_503(redis_url: str) -> None:
+    """A Redis that refuses us cannot serve; the password is not shown."""
+    app = create_app(Settings(redis_url=redis_url.replace("redis://", "redis://nobody:secret@")))
+    response = app.test_client().get("/healthz/ready")
+    app.extensions["store"].close()
+    assert (503, "/#unavailable") == problem(response)
+    assert b"secret" not in response.data
+
+
+def test_a_full_redis_is_503(client: FlaskClient, redis_url: str) -> None:
+    """A Redis out of memory refuses writes and goes on serving reads."""
+    with redis.Redis.from_url(redis_url, protocol=2) as direct:
+        direct.config_set("maxmemory", "1")
+        try:
+            answers = client.put(URL, json={"a": 1}), client.get(URL)
+        finally:
+            direct.config_set("maxmemory", "0")
+    assert (503, "/#unavailable") == problem(answers[0])
+    assert 200 == answers[1].status_code

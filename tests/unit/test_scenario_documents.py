@@ -1,5 +1,7 @@
 """The documents scenario: every task against the real target and the real Redis."""
 
+import ast
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -31,6 +33,23 @@ def test_no_task_fails(user_class: type[User], target_url: str) -> None:
     """Each task, run once, makes requests that all succeed."""
     requests = run_each_task_once(user_class, target_url)
     assert [] == [request for request in requests if request.error]
+
+
+def test_no_task_fails_on_locusts_own_client(target_url: str, redis_url: str) -> None:
+    """LOADTEST_CLIENT=locust makes the same requests through FastHttpUser."""
+    code = (
+        "import gevent.monkey; gevent.monkey.patch_all(); import sys; sys.path.insert(0, '.'); "
+        "from tests.journeys import run_each_task_once; from loadtest.scenarios import load; "
+        f"requests = run_each_task_once(load('documents').user_classes[0], '{target_url}'); "
+        "print(sorted({(request.method, request.name, request.error) for request in requests}))"
+    )
+    environment = {"LOADTEST_CLIENT": "locust", "REDIS_URL": redis_url}
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(
+        command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True, check=True
+    )
+    declared = [(*request, None) for request in scenarios.load("documents").requests if "/resp/" not in request[1]]
+    assert sorted(declared) == ast.literal_eval(answer.stdout)
 
 
 def test_what_is_declared_is_what_is_requested(target_url: str) -> None:
