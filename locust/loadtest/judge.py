@@ -70,14 +70,24 @@ class Judge:
     Args:
         rules: the run's.
         record: the run's; it grows.
+        started_at: when the load begins, in seconds since the epoch; by default now.
+        longest_s: the load ends after so many seconds, however long its last requests take; None while it is not known.
         now: the wall clock, in seconds since the epoch.
     """
 
-    def __init__(self, rules: Sequence[Threshold], record: RunRecord, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Threshold],
+        record: RunRecord,
+        started_at: float | None = None,
+        longest_s: float | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._rules = tuple(rules)
         self._record = record
         self._now = now
-        self._started_at = now()
+        self._started_at = now() if started_at is None else started_at
+        self._longest_s = math.inf if longest_s is None else longest_s
         self._ended_at: float | None = None
         self._failing_since: dict[Threshold, float] = {}
         self._cuts = {rule.warm_up_s: self._cut(rule.warm_up_s) for rule in self._rules}
@@ -109,18 +119,23 @@ class Judge:
         """Say that the load has ended: rates are those until now. A second time changes nothing."""
         self._ended_at = self._ended_at or self._now()
 
+    @property
+    def load_s(self) -> float:
+        """The seconds of load until now, or until its end."""
+        return min((self._ended_at or self._now()) - self._started_at, self._longest_s)
+
     def results(self) -> list[Result]:
         """Judge every rule on what the record holds now."""
         return self._judge(self._rules)
 
     def _judge(self, rules: Iterable[Threshold]) -> list[Result]:
-        until = (self._ended_at or self._now()) - math.floor(self._record.started_at)
+        until_s = self._started_at + self.load_s - math.floor(self._record.started_at)
         views: dict[tuple[float, tuple[tuple[str, str], ...]], _View] = {}
         results = []
         for rule in rules:
             key = (rule.warm_up_s, rule.selector)
             if key not in views:
-                views[key] = _View(self._cuts[rule.warm_up_s], rule, until)
+                views[key] = _View(self._cuts[rule.warm_up_s], rule, until_s)
             results.append(judged(rule, views[key].value(rule)))
         return results
 

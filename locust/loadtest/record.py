@@ -154,6 +154,8 @@ class RunRecord:
     configuration: dict[str, Any] = field(default_factory=dict)
     """What the run was asked to do; anything that JSON can hold."""
     labels: Labels = field(default_factory=Labels)
+    load_s: float | None = None
+    """How long there was load; None while that is not known."""
     ended: bool = False
     """Whether the run came to its end; a record read after its master was killed says False."""
     reset_at_s: int | None = None
@@ -325,6 +327,7 @@ class RunRecord:
             "run_id": self.run_id,
             "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="milliseconds"),
             "duration_s": self.duration_s,
+            "load_s": self.load_s,
             "ended": self.ended,
             "reset_at_s": self.reset_at_s,
             "stream_error": self.stream_error,

@@ -40,7 +40,7 @@ _QUANTILES = (0.5, 0.95, 0.99)
 
 def show(record: RunRecord, verdict: Verdict, console: Console) -> None:
     """Print the summary table, what became of each threshold, and the verdict with its reasons."""
-    table = Table(title=f"{clock(record.duration_s)} of load, response times in ms", title_justify="left", box=SIMPLE)
+    table = Table(title=f"{clock(_load_s(record))} of load, response times in ms", title_justify="left", box=SIMPLE)
     for heading in ("method", "name"):
         table.add_column(heading, no_wrap=True)
     for heading in ("requests", "failed", "per s", "p50", "p95", "p99", "max"):
@@ -61,9 +61,13 @@ def show(record: RunRecord, verdict: Verdict, console: Console) -> None:
 
 
 def _figures(series: SeriesView, record: RunRecord) -> list[str]:
-    rate = series.requests / record.duration_s if record.duration_s else 0.0
+    rate = series.requests / _load_s(record) if _load_s(record) else 0.0
     times = [*series.response_time.quantiles(_QUANTILES), series.response_time.max_s]
     return [f"{series.requests:,}", f"{series.failures:,}", f"{rate:,.1f}", *map(milliseconds, times)]
+
+
+def _load_s(record: RunRecord) -> float:
+    return record.load_s or float(record.duration_s)
 
 
 def _style(series: SeriesView) -> str | None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _JUDGE_EVERY_S = 1.0
+_POLL_S = 0.02
 
 
 def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
@@ -170,14 +171,20 @@ class Run:
             expected_s: the length of the test, for the progress line; None when it is not known.
             end_after_s: end the test then; None when somebody else does.
         """
-        current = swarm.of(self._environment)
-        self._progress = ProgressLine(current.snapshot, expected_s, self._console)
-        if current.record is not None:
-            self._judge = Judge(self._rules, current.record)
-        if any(rule.abort_on_fail for rule in self._rules):
-            self._watch = gevent.spawn(self._watch_rules)
+        self._begin_to_judge()
+        self._show(expected_s)
         if end_after_s:
             self._timer = gevent.spawn_later(end_after_s, self._end_test)
+
+    def _begin_to_judge(self, started_at: float | None = None, longest_s: float | None = None) -> None:
+        record = swarm.of(self._environment).record
+        if record is not None:
+            self._judge = Judge(self._rules, record, started_at, longest_s)
+
+    def _show(self, expected_s: float | None) -> None:
+        self._progress = ProgressLine(swarm.of(self._environment).snapshot, expected_s, self._console)
+        if any(rule.abort_on_fail for rule in self._rules):
+            self._watch = gevent.spawn(self._watch_rules)
 
     def begin_open(self, profile: LoadProfile) -> None:
         """Show progress from now on, and have the profile's arrivals started; the test ends after the last of them.
@@ -186,10 +193,18 @@ class Run:
             StopTest: when they cannot be, as in `prepare`.
         """
         try:
-            pacing.conduct(self._environment, profile, self._end_test)
+            conductor = pacing.conduct(self._environment, profile, self._end_test)
         except LoadtestError as error:
             self._abort(error)
-        self.begin(profile.run_time_s)
+        self._show(profile.run_time_s)
+        self._timer = gevent.spawn(self._await_arrivals, conductor, profile.run_time_s)
+
+    def _await_arrivals(self, conductor: pacing.Conductor, run_time_s: float) -> None:
+        """Judge from the first arrival on, which is known half a second before."""
+        while (schedule := conductor.schedule) is None:
+            gevent.sleep(_POLL_S)
+        started_at = time.time() + schedule.origin_s - time.perf_counter()
+        self._begin_to_judge(started_at, run_time_s)
 
     def end(self) -> None:
         """Show and write what came of it, and decide the exit code."""
@@ -198,12 +213,13 @@ class Run:
         for greenlet in (self._timer, self._watch):
             if greenlet is not None and greenlet is not gevent.getcurrent():
                 greenlet.kill(block=False)
-        if self._judge:
-            self._judge.end()
         record = swarm.of(self._environment).finish()
         if record is None:
             return
-        verdict = swarm.of(self._environment).verdict(self._judge.results() if self._judge else ())
+        judge = self._judge or Judge(self._rules, record)  # a run that never came to its first arrival
+        judge.end()
+        record.load_s = judge.load_s
+        verdict = swarm.of(self._environment).verdict(judge.results())
         self._environment.process_exit_code = int(verdict.exit_code)
         report.show(record, verdict, self._console)
         for problem in report.write(self._folder, record, verdict, self._environment):
@@ -212,9 +228,9 @@ class Run:
 
     def _watch_rules(self) -> None:
         """End the test when a rule that says so has failed."""
-        while self._judge:
+        while True:
             gevent.sleep(_JUDGE_EVERY_S)
-            if broken := self._judge.tick():
+            if self._judge and (broken := self._judge.tick()):
                 self._console.print(f"aborted      {broken.sentence}", markup=False)
                 self._end_test()
                 return

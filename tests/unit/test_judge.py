@@ -41,11 +41,12 @@ class Run:
 
     rules: str
     now: float = STARTED_AT
+    longest_s: float | None = None
     record: RunRecord = field(default_factory=lambda: RunRecord("r", STARTED_AT))
 
     def __post_init__(self) -> None:
         """Make the judge at the beginning of the load."""
-        self.judge = Judge(parse(self.rules, "here"), self.record, lambda: self.now)
+        self.judge = Judge(parse(self.rules, "here"), self.record, longest_s=self.longest_s, now=lambda: self.now)
 
     def add(self, second: int, *several: Measurements) -> "Run":
         """Add what was measured in a second."""
@@ -107,6 +108,13 @@ def test_rates_are_per_second_of_load() -> None:
     run.now += 30
     run.judge.end()
     assert [(pytest.approx(10.0), "passed")] == run.results()
+
+
+def test_rates_end_with_the_schedule_and_not_with_its_last_answers() -> None:
+    """A load of known length ends by itself, whenever its end is said."""
+    run = Run("requests_per_s >= 10/s", longest_s=5.0).add(0, measured(GET, [0.01] * 50))
+    run.now += 9
+    assert (5.0, [(pytest.approx(10.0), "passed")]) == (run.judge.load_s, run.results())
 
 
 @pytest.mark.parametrize(
