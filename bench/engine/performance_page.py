@@ -43,10 +43,8 @@ def table(comparison: Comparison, results: Sequence[Result]) -> str:
             f"| {name} | {result.per_cpu_s:,.0f} | {least:,.0f} | {greatest:,.0f} | {result.per_s:,.0f} "
             f"| {ratio} | {floor} | {aim} |"
         )
-    lines += [
-        "",
-        f"Ratio: ours to theirs, per CPU second. Medians of {len(ours.samples)} windows of {WINDOW_S:g} s, taken in turns. {conditions()}",
-    ]
+    taken = f"Medians of {len(ours.samples)} windows of {WINDOW_S:g} s, taken in turns."
+    lines += ["", f"Ratio: ours to theirs, per CPU second. {taken} {conditions()}"]
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 import gevent
 import pytest
 
-from loadtest.clients import http
+from loadtest.clients import http_client as http
 from loadtest.clients.http_head import MAX_HEAD_BYTES
 from tests.http_harness import Peer, ScriptedServer, always, answering, counts, error_classes, ok, running_user
 

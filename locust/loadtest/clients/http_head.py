@@ -158,16 +158,11 @@ def parse_head(raw: bytes) -> ResponseHead:
 
 
 class HeadCache:
-    """Heads seen lately, by their bytes.
-
-    Attributes:
-        last: The head that was looked up last; most responses begin with these bytes again.
-    """
+    """Heads seen lately, by their bytes."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._heads: dict[bytes, ResponseHead] = {}
-        self.last = UNKNOWN_HEAD
 
     def find(self, received: bytes) -> ResponseHead | None:
         """The head with which the bytes begin, or None while it is incomplete.
@@ -178,12 +173,7 @@ class HeadCache:
         """
         end = received.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4
         head = self._heads.get(received[:end]) if end > 3 else None  # noqa: PLR2004
-        if head is None:
-            head = self._parse(received)
-            if head is None:
-                return None
-        self.last = head
-        return head
+        return head or self._parse(received)
 
     def _parse(self, received: bytes) -> ResponseHead | None:
         if not received.startswith(_STATUS_LINE_START[: len(received)]):
@@ -198,6 +188,10 @@ class HeadCache:
             self._heads.clear()
         self._heads[head.raw] = head
         return head
+
+
+HEADS = HeadCache()
+"""The process's cache."""
 
 
 def is_failure(status: int) -> bool:

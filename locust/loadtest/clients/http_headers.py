@@ -7,10 +7,14 @@ from loadtest.clients.http_errors import InvalidRequestError
 
 HeaderValue = str | bytes | int | float | None
 
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
-_LINE_CACHE_SIZE = 2048
-_line_cache: dict[tuple[str, str], bytes] = {}
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+_CACHED_NAMES = 1024
+_names: dict[str, tuple[str, bytes]] = {}
+
+Lines = dict[str, bytes]
+"""Encoded header lines by name in lower case."""
 
 
 class Headers(Mapping[str, str]):
@@ -56,38 +60,52 @@ class Headers(Mapping[str, str]):
         return f"Headers({dict(self)!r})"
 
 
-def encode_line(name: str, value: str | bytes | float) -> bytes:
-    """One header line with its line end.
+def merged(lines: Lines, headers: Mapping[str, HeaderValue]) -> Lines:
+    """Header lines, with further ones in the place of those of the same name.
+
+    Args:
+        lines: Encoded lines by name in lower case.
+        headers: What to add; None as a value leaves a line out. The fields that say how long the body is are passed
+            over, because the client alone knows it.
 
     Raises:
-        InvalidRequestError: The name is no token, or the value holds a line break or another control character.
+        InvalidRequestError: A name is no token, or a value holds a line break or another control character.
     """
-    if type(value) is str:
-        line = _line_cache.get((name, value))
-        if line is None:
-            line = _checked_line(name, value)
-            if len(_line_cache) >= _LINE_CACHE_SIZE:
-                _line_cache.clear()
-            _line_cache[name, value] = line
-        return line
-    return _checked_line(name, value)
+    together = dict(lines)
+    for name, value in headers.items():
+        key, prefix = _names.get(name) or _learn(name)
+        if value is None:
+            together.pop(key, None)
+        elif key not in _FRAMING:
+            together[key] = prefix + _encode_value(name, value) + b"\r\n"
+    return together
 
 
-def _checked_line(name: str, value: str | bytes | float) -> bytes:
+def _learn(name: str) -> tuple[str, bytes]:
+    """A name in lower case, and the beginning of its line; remembered."""
+    raw = name.encode("utf-8", "replace") if isinstance(name, str) else b""
+    if not _TOKEN.fullmatch(raw):
+        raise InvalidRequestError(f"the header name {name!r} is not allowed; use letters, digits and -")
+    if len(_names) >= _CACHED_NAMES:
+        _names.clear()
+    known = _names[name] = (name.lower(), raw + b": ")
+    return known
+
+
+def _encode_value(name: str, value: str | bytes | float) -> bytes:
+    if type(value) is str and value.isascii() and value.isprintable():
+        return value.encode("ascii")
     try:
-        raw_name = name.encode("ascii")
-        raw_value = value if isinstance(value, bytes) else str(value).encode("latin-1")
-    except (UnicodeEncodeError, AttributeError) as error:
+        raw = value if isinstance(value, bytes) else str(value).encode("latin-1")
+    except UnicodeEncodeError as error:
         raise InvalidRequestError(
-            f"header {name!r}: {value!r} cannot be encoded; names are ASCII, values Latin-1 or bytes"
+            f"the header {name!r} has the value {value!r}; allowed are Latin-1 text, numbers and bytes"
         ) from error
-    if not _NAME.fullmatch(raw_name):
-        raise InvalidRequestError(f"header name {name!r} is not allowed; use letters, digits and -")
-    if not _VALUE.fullmatch(raw_value):
+    if not _VALUE.fullmatch(raw):
         raise InvalidRequestError(
-            f"header {name!r} has the value {value!r}; line breaks and control characters are not allowed"
+            f"the header {name!r} has the value {value!r}; line breaks and control characters are not allowed"
         )
-    return raw_name + b": " + raw_value + b"\r\n"
+    return raw
 
 
 def check_method(method: str) -> None:
@@ -96,44 +114,5 @@ def check_method(method: str) -> None:
     Raises:
         InvalidRequestError: It is no token.
     """
-    if not _NAME.fullmatch(method.encode("utf-8", "replace")):
+    if not _TOKEN.fullmatch(method.encode("utf-8", "replace")):
         raise InvalidRequestError(f"the method {method!r} is not allowed; use letters, as in GET")
-
-
-class HeaderSet:
-    """The headers that a client sends by default, encoded once.
-
-    Args:
-        defaults: Name and value; a later name replaces an earlier one in any case.
-    """
-
-    def __init__(self, defaults: Mapping[str, HeaderValue]) -> None:
-        """Encode the defaults."""
-        self._lines = _merged({}, defaults)
-        self.encoded = b"".join(self._lines.values())
-
-    def merged(self, headers: Mapping[str, HeaderValue] | None, weak: Mapping[str, str] | None = None) -> bytes:
-        """The lines to send for one request.
-
-        Args:
-            headers: The request's own, which replace defaults; the value None leaves a default out.
-            weak: Fields the request's kind calls for; they replace defaults, and ``headers`` replaces them.
-        """
-        if not headers and not weak:
-            return self.encoded
-        lines = self._lines
-        if weak:
-            lines = _merged(lines, weak)
-        if headers:
-            lines = _merged(lines, headers)
-        return b"".join(lines.values())
-
-
-def _merged(lines: dict[str, bytes], headers: Mapping[str, HeaderValue]) -> dict[str, bytes]:
-    merged = dict(lines)
-    for name, value in headers.items():
-        if value is None:
-            merged.pop(name.lower(), None)
-        else:
-            merged[name.lower()] = encode_line(name, value)
-    return merged

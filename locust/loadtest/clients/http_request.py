@@ -10,9 +10,11 @@ from urllib.parse import urlencode
 import orjson
 from urllib3.filepost import encode_multipart_formdata
 
+from loadtest.clients.http_connection import RECEIVE_BYTES
 from loadtest.clients.http_errors import InvalidRequestError
 from loadtest.clients.http_exchange import Upload
-from loadtest.clients.http_headers import HeaderSet, HeaderValue, check_method
+from loadtest.clients.http_head import HEADS, UNKNOWN_HEAD, ResponseHead
+from loadtest.clients.http_headers import HeaderValue, Lines, check_method, merged
 
 if TYPE_CHECKING:
     from loadtest.clients.http_url import Url
@@ -25,7 +27,8 @@ _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _BYTES = {"Content-Type": "application/octet-stream"}
-_FRAMING = frozenset({"content-length", "transfer-encoding"})
+_RECEIVE_SIZES = (960, 4000, 16000)  # the first is what the C library's fastest allocator still takes
+NO_KIND: Mapping[str, str] = {}
 
 BodyBytes = bytes | Upload | None
 
@@ -36,19 +39,33 @@ class Route:
     Attributes:
         method: The method.
         url: The absolute URL.
-        line: Request line and Host field.
-        defaults: The headers sent by default.
+        origin: Where it leads.
+        lines: The header lines sent by default, Host among them.
         wire: The whole request as sent without further headers, cookies or body.
         series: Where it is recorded; its key holds the name.
         success: The series' function for a request that succeeded.
+        head: The head of its last response; the next response often begins with the same bytes.
+        receive_bytes: How many bytes to ask the kernel for: a little more than the last response had.
         idempotent: Whether it may be sent again when a kept connection turns out to be closed.
     """
 
-    __slots__ = ("defaults", "idempotent", "line", "method", "origin", "series", "success", "url", "wire")
+    __slots__ = (
+        "_heads",
+        "head",
+        "idempotent",
+        "lines",
+        "method",
+        "origin",
+        "receive_bytes",
+        "series",
+        "success",
+        "url",
+        "wire",
+    )
 
     body = None
 
-    def __init__(self, method: str, url: "Url", headers: HeaderSet, series: "Series") -> None:
+    def __init__(self, method: str, url: "Url", defaults: Lines, series: "Series") -> None:
         """Encode what does not vary.
 
         Raises:
@@ -58,17 +75,59 @@ class Route:
         self.method = method
         self.url = url
         self.origin = url.origin
-        self.defaults = headers
+        self.lines = {"host": host_line(url), **defaults}
         self.series = series
         self.success = series.success
         self.idempotent = method in IDEMPOTENT
-        self.line = request_line(method, url)
-        self.wire = self.line + headers.encoded + _framing(method, None) + b"\r\n"
+        self.head = UNKNOWN_HEAD
+        self.receive_bytes = RECEIVE_BYTES
+        self._heads: dict[str, bytes] = {}
+        self.wire = self._head_for(NO_KIND) + _framing(method, None) + b"\r\n"
+
+    def encode(self, kind: Mapping[str, str], body: BodyBytes, cookies: bytes) -> bytes:
+        """A request without headers of its own; the bytes of an upload are left out.
+
+        Args:
+            kind: The headers that follow from the body's kind.
+            body: The body.
+            cookies: The Cookie line or b"".
+        """
+        head = self._head_for(kind) + cookies + _framing(self.method, body) + b"\r\n"
+        return head + body if isinstance(body, bytes) else head
+
+    def _head_for(self, kind: Mapping[str, str]) -> bytes:
+        """Request line and header lines; there are few kinds, but a multipart form's is never the same."""
+        label = kind.get("Content-Type", "")
+        head = self._heads.get(label)
+        if head is None:
+            head = start_line(self.method, self.url) + b"".join(merged(self.lines, kind).values())
+            if not label.startswith("multipart/"):
+                self._heads[label] = head
+        return head
+
+    def find_head(self, received: bytes) -> ResponseHead:
+        """The head with which a response begins, UNKNOWN_HEAD if it is incomplete; remembered for the next one.
+
+        Raises:
+            ProtocolError, TooLargeError: As HeadCache.find() raises them.
+        """
+        head = HEADS.find(received)
+        if head is None:
+            return UNKNOWN_HEAD
+        self.head = head
+        # A buffer is allocated anew for each response, so a fitting one is cheaper than one for the worst case.
+        self.receive_bytes = next((size for size in _RECEIVE_SIZES if size > head.plain_length > 0), RECEIVE_BYTES)
+        return head
 
 
-def request_line(method: str, url: "Url") -> bytes:
-    """Request line and Host field."""
-    return f"{method} {url.target} HTTP/1.1\r\nHost: {url.origin.authority}\r\n".encode("ascii")
+def start_line(method: str, url: "Url") -> bytes:
+    """The request line."""
+    return f"{method} {url.target} HTTP/1.1\r\n".encode("ascii")
+
+
+def host_line(url: "Url") -> bytes:
+    """The Host line."""
+    return f"Host: {url.origin.authority}\r\n".encode("ascii")
 
 
 class Outgoing:
@@ -78,25 +137,25 @@ class Outgoing:
         method: The method.
         url: The absolute URL.
         headers: The headers that the scenario gave; None as a value leaves a default out.
-        weak: Headers that follow from the body's kind.
+        kind: Headers that follow from the body's kind.
         body: The body.
     """
 
-    __slots__ = ("body", "headers", "method", "url", "weak")
+    __slots__ = ("body", "headers", "kind", "method", "url")
 
     def __init__(
         self,
         method: str,
         url: "Url",
         headers: Mapping[str, HeaderValue] | None,
-        weak: Mapping[str, str] | None,
+        kind: Mapping[str, str],
         body: BodyBytes,
     ) -> None:
         """Put the parts together."""
         self.method = method
         self.url = url
         self.headers = headers
-        self.weak = weak
+        self.kind = kind
         self.body = body
 
     @property
@@ -104,27 +163,24 @@ class Outgoing:
         """The body if it is sent in pieces."""
         return self.body if isinstance(self.body, Upload) else None
 
-    def encode(self, line: bytes, defaults: HeaderSet, cookies: bytes) -> bytes:
+    def encode(self, lines: Lines, cookies: bytes) -> bytes:
         """The request's bytes, without an upload's.
 
         Args:
-            line: Request line and Host field.
-            defaults: The client's headers.
-            cookies: The Cookie line or b"".
+            lines: The header lines sent by default.
+            cookies: The Cookie line or b""; a Cookie header of the request's own replaces it.
 
         Raises:
             InvalidRequestError: A header is not allowed.
         """
-        headers = self.headers
-        if headers:
-            names = {name.lower() for name in headers}
-            if "host" in names:
-                line = line[: line.index(b"\r\n") + 2]
-            if "cookie" in names:
-                cookies = b""
-            if names & _FRAMING:
-                headers = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
-        head = line + defaults.merged(headers, self.weak) + cookies + _framing(self.method, self.body) + b"\r\n"
+        if self.kind:
+            lines = merged(lines, self.kind)
+        if self.headers:
+            lines = merged(lines, self.headers)
+        if "cookie" in lines:
+            cookies = b""
+        start = start_line(self.method, self.url)
+        head = b"".join((start, *lines.values(), cookies, _framing(self.method, self.body), b"\r\n"))
         return head + self.body if isinstance(self.body, bytes) else head
 
 
@@ -139,7 +195,7 @@ def _framing(method: str, body: BodyBytes) -> bytes:
     return b"Content-Length: 0\r\n" if method in _WITH_BODY else b""
 
 
-def encode_body(data: Any, json: Any, files: Any) -> tuple[BodyBytes, Mapping[str, str] | None]:
+def encode_body(data: Any, json: Any, files: Any) -> tuple[BodyBytes, Mapping[str, str]]:
     """The body's bytes, and the headers that its kind calls for.
 
     Args:
@@ -156,7 +212,7 @@ def encode_body(data: Any, json: Any, files: Any) -> tuple[BodyBytes, Mapping[st
         return _encode_data(data)
     if json is not None:
         return encode_json(json), _JSON
-    return None, None
+    return None, NO_KIND
 
 
 def encode_json(value: Any) -> bytes:
@@ -174,7 +230,7 @@ def encode_json(value: Any) -> bytes:
             raise InvalidRequestError(f"json={type(value).__name__} cannot be encoded: {error}") from error
 
 
-def _encode_data(data: Any) -> tuple[BodyBytes, Mapping[str, str] | None]:
+def _encode_data(data: Any) -> tuple[BodyBytes, Mapping[str, str]]:
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data), _BYTES
     try:

@@ -1,7 +1,7 @@
 """What a call returns: the response, with everything computed when someone looks."""
 
 import json as stdlib_json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -250,6 +250,9 @@ class Response:
         return f"<Response {self.status_code or self.error!r}>"
 
 
+Report = Callable[["Route", Response, Mapping[str, Any] | None], None]
+
+
 class CaughtResponse(Response):
     """A response whose request is counted when its with-block ends, as the block decided.
 
@@ -258,15 +261,16 @@ class CaughtResponse(Response):
     changing the outcome.
     """
 
-    __slots__ = ("_report",)
+    __slots__ = ("_context", "_report", "_route")
 
     _entered = False
     _decided = False
-    _report: Callable[[Response], None]
 
-    def begin(self, report: Callable[[Response], None]) -> None:
-        """Say who counts it."""
+    def begin(self, report: "Report", route: "Route", context: Mapping[str, Any] | None) -> None:
+        """Say who counts it, and how."""
         self._report = report
+        self._route = route
+        self._context = context
 
     def success(self) -> None:
         """Count the request as successful, whatever its status."""
@@ -304,8 +308,9 @@ class CaughtResponse(Response):
                 self.error = error
             elif isinstance(error, Exception) and not isinstance(error, _CONTROL_FLOW):
                 self.error = UserCodeError(f"{type(error).__name__}: {error}")
-        self.close()
-        self._report(self)
+        if self._stream is not None:
+            self.close()
+        self._report(self._route, self, self._context)
         return swallowed
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from loadtest.clients.http_headers import HeaderSet, HeaderValue
+from loadtest.clients.http_headers import HeaderValue, merged
 from loadtest.clients.http_request import Route, basic_auth
 from loadtest.clients.http_url import DEFAULT_PORTS, Url, parse
 
@@ -27,6 +27,7 @@ class RouteBook:
 
     Attributes:
         routes: Cache of routes by (method, URL, name); look here first.
+        common: The header lines that go to every host.
         gets: The same for GET, by URL if there is no name of its own, else by (URL, name).
     """
 
@@ -35,12 +36,11 @@ class RouteBook:
         self.routes: dict[tuple[str, str, str | None], Route] = {}
         self.gets: dict[str | tuple[str, str], Route] = {}
         self._base_url = base_url
-        self._headers = headers
         self._recorder = recorder
         self._scenario = scenario
         self._base: Url | None = None
-        self._common = HeaderSet(headers)  # for every host
-        self._own = self._common  # for the base URL's, with its credentials
+        self.common = merged({}, headers)
+        self._own = self.common  # for the base URL's own host, with its credentials
 
     @classmethod
     def of(
@@ -73,8 +73,8 @@ class RouteBook:
         """
         base = self._base or self._parse_base()
         parsed = parse(self._absolute(url))
-        headers = self._own if parsed.origin is base.origin else self._common
-        route = Route(method, parsed, headers, self.series(method, label))
+        defaults = self._own if parsed.origin is base.origin else self.common
+        route = Route(method, parsed, defaults, self.series(method, label))
         if len(self.routes) >= _CACHED_ROUTES:
             self.routes.clear()
             self.gets.clear()
@@ -91,7 +91,7 @@ class RouteBook:
         """Parse the base URL; credentials in it become a header for its own host."""
         base = parse(self._base_url)
         if base.credentials is not None:
-            self._own = HeaderSet({**self._headers, "Authorization": basic_auth(*base.credentials)})
+            self._own = merged(self.common, {"Authorization": basic_auth(*base.credentials)})
         self._base = base
         return base
 

@@ -10,15 +10,13 @@ from loadtest.clients.deadlines import DeadlineExpired
 from loadtest.clients.http_connection import Connection, connect
 from loadtest.clients.http_errors import ClosedError, ConnectError, ConnectTimeoutError, HttpError
 from loadtest.clients.http_exchange import Exchange, Timeouts, timeout_error
-from loadtest.clients.http_head import HeadCache, ResponseHead
+from loadtest.clients.http_head import HEADS, ResponseHead
 from loadtest.clients.http_request import IDEMPOTENT, Outgoing
 from loadtest.clients.http_url import Origin
 
 IDLE_PER_ORIGIN = 10
 LOOK_AFTER_S = 1.0
 """An idle time in seconds after which a connection is looked at before a request that must not be sent twice."""
-
-HEADS = HeadCache()
 
 
 class Transport:
