@@ -12,6 +12,7 @@ class such as "2xx", `kind` one of the problems in `target_app.errors`.
 import os
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -68,6 +69,7 @@ class Metrics:
         self._process = psutil.Process()
         self._cpu_counted_s = 0.0
         self._process_due_s = 0.0
+        self._process_lock = threading.Lock()
 
     def install(self, app: Flask) -> None:
         """Measure every request of the application and serve `/metrics`."""
@@ -115,11 +117,12 @@ class Metrics:
         self._in_flight.dec()
 
     def _look_at_process(self) -> None:
-        self._process_due_s = time.perf_counter() + _PROCESS_EVERY_S
-        self._resident.set(self._process.memory_info().rss)
-        used_s = time.process_time()
-        self._cpu.inc(used_s - self._cpu_counted_s)
-        self._cpu_counted_s = used_s
+        with self._process_lock:  # two threads must not count the same CPU time
+            self._process_due_s = time.perf_counter() + _PROCESS_EVERY_S
+            self._resident.set(self._process.memory_info().rss)
+            used_s = time.process_time()
+            self._cpu.inc(used_s - self._cpu_counted_s)
+            self._cpu_counted_s = used_s
 
 
 def _route() -> str:

@@ -1,5 +1,6 @@
 """The target's settings: environment → one frozen object, every mistake reported at once."""
 
+import difflib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -66,18 +67,30 @@ class Settings(BaseModel):
             SettingsError: one or more values are wrong; all of them are named.
         """
         given = {field: environment.get(_variable(field)) for field in cls.model_fields}
+        mistakes = [_unknown(name, cls) for name in environment if _is_unknown(name, cls)]
         try:
-            return cls.model_validate({field: value for field, value in given.items() if value})
+            settings = cls.model_validate({field: value for field, value in given.items() if value})
         except ValidationError as error:
-            mistakes = "; ".join(_mistake(item["loc"], item["input"], item["msg"]) for item in error.errors())
+            mistakes += [_mistake(item["loc"], item["input"], item["msg"]) for item in error.errors()]
+        if mistakes:
             raise SettingsError(
-                f"The target cannot start, its settings are wrong: {mistakes}. "
+                f"The target cannot start, its settings are wrong: {'; '.join(mistakes)}. "
                 "Change or unset these environment variables; docs/reference/target_app.md lists what is allowed."
-            ) from None
+            )
+        return settings
 
 
 def _variable(field: str) -> str:
     return _VARIABLES.get(field, _PREFIX + field.upper())
+
+
+def _is_unknown(name: str, settings: type[BaseModel]) -> bool:
+    return name.startswith(_PREFIX) and name not in map(_variable, settings.model_fields)
+
+
+def _unknown(name: str, settings: type[BaseModel]) -> str:
+    nearest = difflib.get_close_matches(name, map(_variable, settings.model_fields), 1)
+    return f"{name} is not a setting" + (f", did you mean {nearest[0]}?" if nearest else "")
 
 
 def _mistake(location: tuple[int | str, ...], value: object, message: str) -> str:

@@ -52,6 +52,12 @@ def test_a_wrong_setting_names_variable_value_and_what_is_allowed(variable: str,
     assert [] == [part for part in (variable, repr(value), allowed) if part not in message]
 
 
+def test_a_misspelt_setting_is_not_ignored() -> None:
+    """A variable with the target's prefix that is no setting is refused, with the nearest name."""
+    with pytest.raises(SettingsError, match=r"TARGET_APP_WORKER is not a setting, did you mean TARGET_APP_WORKERS\?"):
+        Settings.from_environment({"TARGET_APP_WORKER": "4"})
+
+
 def test_a_server_with_wrong_settings_says_all_in_one_paragraph_and_exits(tmp_path: Path) -> None:
     """Gunicorn does not start; every mistake is named at once, without a traceback."""
     environment = os.environ | {"TARGET_APP_WORKERS": "-1", "TARGET_APP_BIND": "nonsense"}
