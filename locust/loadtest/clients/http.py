@@ -1,7 +1,7 @@
 """HttpUser: a lean HTTP/1.1 client under the API of Locust's FastHttpUser.
 
 A scenario written for FastHttpUser runs on it by changing the base class. What differs is listed in
-docs/decisions/0004-own-http-client.md.
+docs/decisions/0030-own-http-client.md.
 
 How a request runs: the parts that do not vary (request line, Host, default headers, the recorder's series) are made
 once per method, URL and name and found again in a dictionary (`Route`). If an idle connection is there, the fast path
