@@ -75,6 +75,7 @@ AGGREGATES: Final = ("p0 to p100 such as p99 or p99.9", "mean", "min", "max")
 OPTIONS: Final = ("warm_up=DURATION", "delay=DURATION", "abort_on_fail")
 LONGEST_S: Final = 7 * 24 * 3600.0
 """The longest run, and the longest warm-up or delay."""
+_WHOLE_FROM: Final = 10_000  # four digits are enough; above, they would be written with a power of ten
 _EXAMPLE_UNITS: Final = {"time": "ms", "ratio": "%", "rate": "/s", "count": ""}
 
 
@@ -130,7 +131,8 @@ class Threshold:
     def worded(self, value: float) -> str:
         """Return a value, in the limit's own unit, in the unit that the rule is written in."""
         shown = value / UNITS[self.kind][self.unit]
-        return f"{shown:.0f}" if self.kind == "count" else f"{shown:.4g}{self.unit}"
+        digits = f"{shown:.0f}" if self.kind == "count" or shown >= _WHOLE_FROM else f"{shown:.4g}"
+        return f"{digits}{self.unit}"
 
     @property
     def condition(self) -> str:
