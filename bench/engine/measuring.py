@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -162,9 +162,11 @@ def end(process: "subprocess.Popen[bytes]") -> None:
     except psutil.NoSuchProcess:
         family = []
     for member in family:
-        member.terminate()
+        with suppress(psutil.NoSuchProcess):  # children often end with their parent
+            member.terminate()
     for member in psutil.wait_procs(family, timeout=10)[1]:
-        member.kill()
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
     process.wait()
 
 
