@@ -38,6 +38,10 @@ _log = logging.getLogger(__name__)
 
 FOLD_SLICE: Final = 8_192
 """Samples that are folded at most between two turns of the event loop: about half a millisecond."""
+SERIES_SLICE: Final = 256
+"""Series that are folded at most between two turns: each costs about 2 µs beside its samples."""
+FOLD_PAYS: Final = 16
+"""Samples per series, on average, from which folding early pays; with fewer it waits for the end of the second."""
 MAX_MESSAGE_CHARS: Final = 300
 
 ERROR_CLASSES: Final = frozenset(
@@ -216,11 +220,18 @@ class Recorder:
         return sum(len(series.times) + len(series.late) for series in self._series)
 
     def fold_slice(self) -> bool:
-        """Fold at most `FOLD_SLICE` samples; True when there may be more."""
+        """Fold at most `FOLD_SLICE` samples of `SERIES_SLICE` series; True when there may be more."""
         on_time, late, budget = _Buffers([], [], []), _Buffers([], [], []), FOLD_SLICE
         scenario_rows: list[int] = []
+        touched = 0
         for series in self._series:
-            if budget and series.times:
+            if not (series.times or series.late):
+                continue
+            touched += 1
+            if touched > SERIES_SLICE or not budget:
+                budget = 0
+                break
+            if series.times:
                 budget -= _move(series.times, on_time, series.row, budget)
             if budget and series.late:
                 budget -= _move(series.late, late, series.row, budget, width=2)
@@ -243,10 +254,15 @@ class Recorder:
 
         Ends although users keep recording: it folds what waited when it was called, and a little more.
         """
-        slices = self.waiting() // FOLD_SLICE
+        slices = self.waiting() // FOLD_SLICE + len(self._series) // SERIES_SLICE
         while self.fold_slice() and slices:
             slices -= 1
             gevent.sleep(0)
+
+    def fold_early(self) -> None:
+        """Fold, if so much waits that it pays; spreads the work over the second."""
+        if self.waiting() >= FOLD_PAYS * len(self._series):
+            self.fold()
 
     def has_counts(self) -> bool:
         """Whether anything was folded since the last take."""
@@ -269,8 +285,9 @@ class Recorder:
 def _move(source: array[float], target: _Buffers, row: int, budget: int, width: int = 1) -> int:
     """Move at most ``budget`` samples of ``width`` numbers; returns how many."""
     samples = min(len(source) // width, budget)
-    target.parts.append(source[: samples * width])
+    moved = source[: samples * width]
     del source[: samples * width]
+    target.parts.append(moved)
     target.rows.append(row)
     target.lengths.append(samples)
     return samples

@@ -6,7 +6,7 @@ Call `of` once Locust has made its runner, which is what the ``init`` event is f
     def on_init(environment, **_):
         swarm.of(environment).stream_to(Path("runs/1/record.bin"))
 
-**The way of a delta.** A worker folds its samples every 0.1 s and cuts a delta at each whole second of the wall clock.
+**The way of a delta.** A worker folds its samples in small slices and cuts a delta at each whole second of the wall clock.
 The master merges it, acknowledges it, and once a second brings everything that came into the record, the totals,
 Locust's own statistics and the file on disk.
 
@@ -218,11 +218,12 @@ class WorkerSwarm(Swarm):
         second = math.floor(time.time())
         while True:
             gevent.sleep(FOLD_EVERY_S - time.time() % FOLD_EVERY_S)
-            self.recorder.fold()
-            now_s = time.perf_counter()
+            self.recorder.fold_early()
             if math.floor(time.time()) != second:
                 second = math.floor(time.time())
-                self._send(self._reporter.cut(now_s))
+                self.recorder.fold()
+                self._send(self._reporter.cut(time.perf_counter()))
+            now_s = time.perf_counter()
             self._send(self._outbox.due(now_s, RESEND_LAST_AFTER_S if self._reporter.finished else RESEND_AFTER_S))
 
     def _send(self, deltas: list[bytes]) -> None:
@@ -537,9 +538,10 @@ class LocalSwarm(CollectingSwarm):
         second = math.floor(time.time())
         while True:
             gevent.sleep(FOLD_EVERY_S - time.time() % FOLD_EVERY_S)
-            self.recorder.fold()
+            self.recorder.fold_early()
             if math.floor(time.time()) != second:
                 second = math.floor(time.time())
+                self.recorder.fold()
                 self._deliver(self._reporter.cut(time.perf_counter()))
                 self._tick()
 
