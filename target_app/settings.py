@@ -55,7 +55,7 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=67_108_864)
     bind: Annotated[str, AfterValidator(_bind)] = "127.0.0.1:5000"
     workers: int = Field(default=2, ge=1, le=64)
-    threads: int = Field(default=8, ge=1, le=128)
+    threads: int = Field(default=4, ge=1, le=128)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     tmp_dir: Annotated[Path, AfterValidator(_folder)] = Field(default_factory=lambda: Path(tempfile.gettempdir()))
 
