@@ -150,14 +150,13 @@ def test_nothing_is_sent_twice():
 def test_a_slow_reply_times_out(redis_url, tmp_path):
     """A reply that takes longer than socket_timeout fails in about that time, and the next request is answered."""
     with private_redis(redis_url, tmp_path) as server, running_user(f"{server.url}?socket_timeout=0.2") as user:
-        user.client.set("k", "right")
-        server.admin.client_pause(700)
+        server.admin.client_pause(1_000)
         started_s = time.monotonic()
         error, error_class = _failure(user, lambda c: c.set("k", "late"))
-        assert 0.2 <= time.monotonic() - started_s < 0.5
+        assert 0.2 <= time.monotonic() - started_s < 0.9
         assert (isinstance(error, redis.TimeoutError), error_class) == (True, "timeout_read")
-        assert "within" in str(error) or "in 0.2 s" in str(error)
-        gevent.sleep(0.7)
+        assert "in 0.2 s" in str(error)
+        server.admin.client_unpause()
         assert user.client.ping() is True
 
 

@@ -24,8 +24,9 @@ class Decoder(Hashable, Protocol):
 
 
 DEFAULT_DECODER: Final = OrjsonDecoder()
+parse_document: Final = orjson.loads
 _SHORT_WAYS: Final[Mapping[Any, Callable[[bytes], Any] | None]] = {
-    DEFAULT_DECODER: orjson.loads,
+    DEFAULT_DECODER: parse_document,
     RAW: None,
     LAZY: LazyJson,
 }

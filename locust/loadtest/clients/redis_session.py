@@ -1,4 +1,4 @@
-"""One user's connections to Redis, and the record of every request it makes."""
+"""One user's connections to Redis, and the record of what it sends."""
 
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Final
@@ -24,53 +24,15 @@ _GOOD_REPLIES: Final = frozenset({bytes, int, list, type(None), str, dict, bool,
 class RedisSession:
     """What the client, its labelled views and its pipelines share."""
 
-    __slots__ = ("_connection", "_observers", "_spares", "settings", "user")
+    __slots__ = ("_spares", "connection", "observers", "settings", "user")
 
     def __init__(self, user: "LoadUser", settings: "RedisSettings") -> None:
         """Prepare a session; the first request connects."""
         self.user = user
         self.settings = settings
-        self._observers = user.recorder.observers
-        self._connection = RespConnection(settings)
+        self.observers = user.recorder.observers
+        self.connection = RespConnection(settings)
         self._spares: list[RespConnection] = []
-
-    def request(self, lane: "Lane", data: bytes, connection: RespConnection | None = None) -> Any:
-        """Send one command and record it.
-
-        Args:
-            lane: Under which names it is recorded.
-            data: The encoded command.
-            connection: The connection that a transaction holds; by default one that is free.
-
-        Returns:
-            The reply as hiredis parses it.
-
-        Raises:
-            redis.exceptions.RedisError: The request failed; it is recorded under the class of the error.
-        """
-        if connection is None:
-            connection = self._connection
-            if not connection.ready:
-                connection = self._free_connection()
-        user = self.user
-        sent_s = perf_counter()
-        intended_s = user.intended_start_s
-        if intended_s is None:
-            intended_s = sent_s
-        else:
-            user.intended_start_s = None
-        try:
-            reply = connection.exchange(data, sent_s)
-        except Exception as error:
-            self._record_failure(lane, intended_s, sent_s, 0, error)
-            raise
-        if reply.__class__ is not bytes and isinstance(reply, Exception):
-            self._record_failure(lane, intended_s, sent_s, connection.received_bytes, reply)
-            raise reply
-        lane.success(intended_s, sent_s, perf_counter(), connection.received_bytes)
-        if self._observers:
-            self._tell(lane, perf_counter() - sent_s, connection.received_bytes, reply, None)
-        return reply
 
     def request_many(
         self, lane: "Lane", data: bytes, count: int, connection: RespConnection | None = None
@@ -91,9 +53,9 @@ class RedisSession:
             redis.exceptions.RedisError: There are no replies.
         """
         if connection is None:
-            connection = self._connection
+            connection = self.connection
             if not connection.ready:
-                connection = self._free_connection()
+                connection = self.free_connection()
         user = self.user
         sent_s = perf_counter()
         intended_s = user.intended_start_s
@@ -104,42 +66,42 @@ class RedisSession:
         try:
             replies = connection.exchange_many(data, count, sent_s)
         except Exception as error:
-            self._record_failure(lane, intended_s, sent_s, 0, error)
+            self.record_failure(lane, intended_s, sent_s, 0, error)
             raise
         end_s = perf_counter()
         failure = _first_error(replies)
         if failure is None and lane.method == "MULTI" and replies[-1]:
             failure = _first_error(replies[-1])
         if failure is not None:
-            self._record_failure(lane, intended_s, sent_s, connection.received_bytes, failure)
+            self.record_failure(lane, intended_s, sent_s, connection.received_bytes, failure)
             return replies, failure
         lane.success(intended_s, sent_s, end_s, connection.received_bytes)
-        if self._observers:
-            self._tell(lane, end_s - sent_s, connection.received_bytes, replies, None)
+        if self.observers:
+            self.tell(lane, end_s - sent_s, connection.received_bytes, replies, None)
         return replies, None
 
     def reserve(self) -> RespConnection:
         """Hold a connection for a transaction, from WATCH on; ``release`` gives it back."""
-        connection = self._connection
+        connection = self.connection
         if not connection.ready:
-            connection = self._free_connection()
+            connection = self.free_connection()
         connection.reserve()
         return connection
 
     def close(self) -> None:
         """Close all connections; the next request opens one again."""
-        self._connection.close()
+        self.connection.close()
         while self._spares:
             self._spares.pop().close()
 
-    def _free_connection(self) -> RespConnection:
+    def free_connection(self) -> RespConnection:
         """A connection that nobody uses, open or not, after the pause that a failure to connect imposes.
 
         Raises:
             MaxConnectionsError: The user's client is in use by too many greenlets at once.
         """
         while True:
-            for connection in (self._connection, *self._spares):
+            for connection in (self.connection, *self._spares):
                 if not connection.busy:
                     break
             else:
@@ -153,16 +115,16 @@ class RedisSession:
             if not connection.await_turn():
                 return connection
 
-    def _record_failure(
+    def record_failure(
         self, lane: "Lane", intended_s: float, sent_s: float, received_bytes: int, error: Exception
     ) -> None:
         """Record a request that failed."""
         end_s = perf_counter()
         lane.series.failure(intended_s, sent_s, end_s, received_bytes, error_class_of(error), str(error))
-        if self._observers:
-            self._tell(lane, end_s - sent_s, received_bytes, None, error)
+        if self.observers:
+            self.tell(lane, end_s - sent_s, received_bytes, None, error)
 
-    def _tell(
+    def tell(
         self, lane: "Lane", service_time_s: float, received_bytes: int, reply: Any, error: Exception | None
     ) -> None:
         """Tell the listeners of Locust's ``events.request``, in Locust's words and units.

@@ -307,24 +307,22 @@ class RespConnection:
         """Take in what has arrived; wake the waiter when that completes the reply. Called in the hub."""
         try:
             arrived_bytes = self._recv_into(_ARRIVAL)
+            self._feed(_ARRIVAL, 0, arrived_bytes)
+            reply = self._gets()
+            if self._collects:
+                reply = self._collect(reply)
         except BlockingIOError:
             return
         except OSError as error:
             self._fail(_broken(error))
             return
-        if not arrived_bytes:
-            self._fail(ConnectionBroken("closed", f"{self._settings.endpoint} closed the connection"))
-            return
-        self.received_bytes += arrived_bytes
-        try:
-            self._feed(_ARRIVAL, 0, arrived_bytes)
-            reply = self._gets()
-            if self._collects:
-                reply = self._collect(reply)
         except hiredis.HiredisError as error:
             self._fail(ConnectionBroken("protocol", f"{self._settings.endpoint} sent no valid reply: {error}"))
             return
+        self.received_bytes += arrived_bytes
         if reply is _INCOMPLETE:
+            if not arrived_bytes:
+                self._fail(ConnectionBroken("closed", f"{self._settings.endpoint} closed the connection"))
             return
         waiter = self.waiter
         if waiter is None or (self._has_data() and not self._collects):
