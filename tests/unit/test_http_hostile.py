@@ -84,7 +84,7 @@ def test_malformed_response_is_an_error_of_its_class(case, kept):
     script = answering(ok(), response) if kept else answering(response)
     with ScriptedServer(script) as server, running_user(server.url, network_timeout=5) as user:
         if kept:
-            assert user.client.get("/").ok
+            assert user.client.post("/").ok
             assert counts(user) == (1, 0)
         got = user.client.post("/")
         assert not got.ok
