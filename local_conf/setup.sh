@@ -26,9 +26,9 @@ pip_wheel() { # prints the path of a pip that runs without being installed, from
   folder=$PWD/.cache/python-pip-whl
   if ! ls "$folder"/usr/share/python-wheels/pip-*.whl >/dev/null 2>&1; then
     mkdir -p "$folder/lists/partial"
-    (cd "$folder" &&
-      apt-get -qq -o Dir::State::Lists="$folder/lists" -o APT::Sandbox::User= update &&
-      apt-get -qq -o Dir::State::Lists="$folder/lists" -o APT::Sandbox::User= download python3-pip-whl &&
+    own="-o Dir::State::Lists=$folder/lists -o Dir::Cache=$folder -o APT::Sandbox::User="
+    # shellcheck disable=SC2086 - several words on purpose
+    (cd "$folder" && apt-get -qq $own update && apt-get -qq $own download python3-pip-whl &&
       dpkg -x python3-pip-whl_*.deb .) >&2 || return 1
   fi
   ls "$folder"/usr/share/python-wheels/pip-*.whl

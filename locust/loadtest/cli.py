@@ -101,6 +101,40 @@ def run(**options: Any) -> int:
     return _supervise(config.model_copy(update={"run_id": run_id}), run_dir)
 
 
+@main.command(epilog=EXIT_CODES)
+@_setting_option("slo", "RULES", required=True)
+@_setting_option("scenario", "NAME")
+@_setting_option("workers", "N")
+@_setting_option("users", "N")
+@_setting_option("rate", "PER_S")
+@_setting_option("run_time", "DURATION")
+@_setting_option("host", "URL")
+@_setting_option("redis_url", "URL")
+@_setting_option("client", "NAME")
+@_setting_option("run_id", "NAME")
+def capacity(**options: Any) -> int:
+    """Search for the highest arrival rate that keeps a service-level objective.
+
+    \b
+    loadtest capacity --slo 'p99(response_time) < 100ms, error_ratio < 0.1%'
+    loadtest capacity --slo 'p95 < 50ms' --scenario health --host https://staging.example.com
+    loadtest capacity --slo 'p99 < 1s' --rate 2000 --users 500 --run-time 5m   bounds for the search
+
+    The rate doubles until the objective is broken, then closes in on the limit, with repeats. Ends with the rate and
+    its 95 % interval, the reason of each step, a chart with the knee, and the Universal Scalability Law's two
+    coefficients; runs/<id>/ has them as capacity.html and capacity.json. docs/capacity.md explains each.
+    Takes about 10 s a step, some 20 steps.
+    """
+    config = Config.load({**options, "profile": "constant-arrival-rate"})
+    check_names(config)
+    thresholds.objective(config, scenarios.load(config.scenario).requests)
+    if not LOCUSTFILE.exists():
+        raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
+    run_id = config.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario}-capacity"
+    run_dir = make_run_dir(config.runs_dir, run_id)
+    return _supervise(config.model_copy(update={"run_id": run_id}), run_dir)
+
+
 @main.command()
 @_setting_option("profiles_file", "FILE")
 @click.option("--json", "as_json", is_flag=True, help="For programs: every stage, in seconds and users or per second.")
@@ -204,9 +238,24 @@ def _supervise(config: Config, run_dir: Path) -> int:
     with LocalStack(config, run_dir, say) as stack:
         say("ready", f"after {time.monotonic() - started:.1f} s")
         try:
-            return stack.wait()
+            code = stack.wait()
         except KeyboardInterrupt:
             say("stopping", "once more ends at once, without a report")
-            if stack.drain() not in tuple(ExitCode):
-                raise StackError(f"the master could not report in time. Its log: {run_dir}/logs/master.log.") from None
-            return 0 if config.ui else ExitCode.INTERRUPTED
+            code = _drain(stack, run_dir) if not config.ui else ExitCode.PASSED
+        for notice in stack.notices:
+            say("redis", notice)
+        return code
+
+
+def _drain(stack: LocalStack, run_dir: Path) -> int:
+    try:
+        code = stack.drain()
+    except KeyboardInterrupt:
+        stack.kill()
+        return ExitCode.INTERRUPTED
+    if code not in tuple(ExitCode):
+        raise StackError(
+            f"the master ended with exit code {code} instead of reporting. Its log: {run_dir}/logs/master.log. "
+            "Next: look there; the record until then is in the run's folder."
+        )
+    return ExitCode.INTERRUPTED

@@ -93,6 +93,18 @@ def test_signal_ends_a_run_with_its_report(stack: Stack, end: signal.Signals) ->
     assert json.loads((stack.run_dir() / "record.json").read_text())["series"]
 
 
+def test_second_signal_ends_at_once(stack: Stack) -> None:
+    """A second Ctrl-C does not wait for the report: the parts are ended, nothing is left."""
+    stack.start("--run-time", "5m").read_until("requests/s")
+    stack.process.send_signal(signal.SIGINT)
+    stack.read_until("once more ends at once")
+    stack.process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    code, output = stack.end()
+    assert (ExitCode.INTERRUPTED, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert time.monotonic() - started < 10
+
+
 def test_signal_during_start_leaves_nothing(stack: Stack) -> None:
     """Ctrl-C while the parts start ends those that did."""
     stack.start().read_until("redis")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -18,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+# The child runs this before its program: whatever ends us, even SIGKILL, the kernel then ends the child (prctl 1 is
+# PR_SET_PDEATHSIG). A preexec_fn would do the same after a real fork, in whose hooks Python loses a KeyboardInterrupt.
+_DIE_WITH_PARENT = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
+)
 _POLL_S = 0.05
 _LOG_TAIL_BYTES = 16_384
 
@@ -46,13 +49,12 @@ class ManagedProcess:
         self.log = log
         with log.open("wb") as log_file:
             self._child = subprocess.Popen(  # noqa: S603 - our own commands
-                command,
+                [*_prefix(), *command],
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout or log_file,
                 stderr=log_file,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads here
             )
 
     @property
@@ -123,6 +125,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def _die_with_parent() -> None:
-    # Runs in the child: whatever ends us, even SIGKILL, the kernel then ends the child too.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _prefix() -> list[str]:
+    if sys.platform != "linux":
+        return []
+    return [sys.executable, "-IS", "-c", _DIE_WITH_PARENT, str(int(signal.SIGTERM))]

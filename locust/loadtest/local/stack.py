@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import signal
 import socket
 import sys
 import time
@@ -41,6 +42,9 @@ class LocalStack:
         run_dir: the run's folder; logs go to `logs/` in it.
         say: told (part, what it is) as each part becomes ready.
 
+    Attributes:
+        notices: what has to be said again when the run's figures are shown.
+
     Raises:
         StackError: on entering, when a part does not become ready.
         UsageError: on entering, when a port is in use or the host does not answer.
@@ -51,7 +55,9 @@ class LocalStack:
         self._say = say
         self._logs = run_dir / "logs"
         self._parts = contextlib.ExitStack()
+        self._started: list[ManagedProcess] = []
         self._watched: list[ManagedProcess] = []
+        self.notices: list[str] = []
         self._master: ManagedProcess | None = None
 
     def __enter__(self) -> Self:
@@ -67,7 +73,15 @@ class LocalStack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Nothing may cut the ending short; each part has its own time limit.
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signal_number, signal.SIG_IGN)
         self._parts.__exit__(kind, error, trace)
+
+    def kill(self) -> None:
+        """End every part at once."""
+        for part in self._started:
+            part.kill()
 
     def wait(self) -> int:
         """Wait until the master has ended, and return its exit code.
@@ -119,8 +133,12 @@ class LocalStack:
             redis_server.check_given(self._config.redis_url)
             self._say("redis", "the one that REDIS_URL names")
             return self._config.redis_url
-        running = redis_server.running(self._logs / "redis.log", lambda text: self._say("redis", text))
-        return parts.enter_context(running)
+        return parts.enter_context(redis_server.running(self._logs / "redis.log", self._say_redis))
+
+    def _say_redis(self, text: str) -> None:
+        if text == redis_server.IMITATION_NOTICE:
+            self.notices.append(text)
+        self._say("redis", text)
 
     def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str:
         if self._config.host:
@@ -136,6 +154,7 @@ class LocalStack:
             {"TARGET_APP_BIND": f"{_LISTENER}:{port}", "REDIS_URL": redis_url},
         )
         parts.callback(target.stop)
+        self._started.append(target)
         took_s = target.wait_until(lambda: _status(f"{host}/healthz/ready") == http.client.OK, _TARGET_TIMEOUT_S)
         self._watched.append(target)
         self._say("target", f"the sample target under Gunicorn, {host} ({took_s:.1f} s)")
@@ -159,6 +178,7 @@ class LocalStack:
         )
         self._master = master
         parts.callback(master.stop)
+        self._started.append(master)
         exporter = f"http://{_LISTENER}:{exporter_port}"
         took_s = master.wait_until(lambda: _status(f"{exporter}/healthz") == http.client.OK, _MASTER_TIMEOUT_S)
         self._say("master", f"metrics on {exporter}/metrics ({took_s:.1f} s)")
@@ -177,6 +197,7 @@ class LocalStack:
                 f"worker {number}", [*_locust(), *link], self._logs / f"worker_{number}.log", environment
             )
             parts.callback(worker.stop)
+            self._started.append(worker)
             self._watched.append(worker)
 
     def _connected(self, exporter: str) -> int:
