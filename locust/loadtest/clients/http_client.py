@@ -98,6 +98,8 @@ class HttpClient:
             max_redirects: Redirects that are followed for one call.
             tls_context: Gives the TLS context when the first TLS connection needs it.
         """
+        self._transport = Transport(tls_context)
+        self._idle = self._transport.idle
         self.base_url = base_url
         self.request_name: str | None = None
         self._user = user
@@ -106,12 +108,9 @@ class HttpClient:
         self._gets = self._book.gets
         self._timeouts = timeouts
         self._max_redirects = max_redirects
-        self._patience_s = min(self._timeouts.read_s, self._timeouts.total_s)
-        self._transport = Transport(tls_context)
-        self._idle = self._transport.idle
+        self._patience_s = min(timeouts.read_s, timeouts.total_s)
         self._observers = user.recorder.observers
         self._cookies: CookieJar | None = None
-        self._is_bare = True  # neither cookies nor a common name: a GET without options is its route's bytes
         sweeper = DeadlineSweeper.current()
         for timeout_s in timeouts:
             sweeper.heed(timeout_s)
@@ -121,17 +120,18 @@ class HttpClient:
         """The user's cookies; a mapping of name and value."""
         if self._cookies is None:
             self._cookies = CookieJar()
-            self._is_bare = False
         return self._cookies
 
     cookiejar = cookies
 
     def get(self, url: str, name: str | None = None, catch_response: bool = False, **options: Any) -> Response:
         """Send a GET request; the options are those of request()."""
-        if not options and self._is_bare:
+        if not options and self.request_name is None:
             route = self._gets.get(url if name is None else (url, name))
             if route is not None:
-                return self._send(route, route.wire, None, catch_response)
+                cookies = self._cookies
+                wire = route.wire if cookies is None else route.with_cookies(cookies.line_for(route.url))
+                return self._send(route, wire, None, catch_response)
         return self.request("GET", url, name, catch_response=catch_response, **options)
 
     def head(self, url: str, **options: Any) -> Response:
@@ -172,12 +172,10 @@ class HttpClient:
     def rename_request(self, name: str) -> Iterator[None]:
         """Record the requests of a with-block under one name."""
         self.request_name = name
-        self._is_bare = False
         try:
             yield
         finally:
             self.request_name = None
-            self._is_bare = self._cookies is None
 
     def request(  # noqa: PLR0917 -- Locust's arguments in Locust's order
         self,
@@ -221,7 +219,7 @@ class HttpClient:
         Raises:
             InvalidRequestError: The request cannot be built. It is counted as a failure too.
         """
-        name = name or self.request_name
+        name, method = name or self.request_name, method.upper()
         try:
             timeouts = self._timeouts_of(timeout)
             full_url = with_params(url, params) if params else url

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from loadtest.clients.http_url import Origin
 
 RECEIVE_BYTES = 65536
+_LONGEST_RESOLUTION_S = 3600.0
 _READ, _WRITE = 1, 2  # libev's event bits
 
 
@@ -262,7 +263,8 @@ def _addresses(origin: "Origin", deadline_s: float) -> list[tuple[int, Any]]:
     if origin.scheme == "http+unix":
         return [(socket.AF_UNIX, origin.host)]
     # The resolver has no deadline of its own: getaddrinfo runs in gevent's thread pool.
-    with gevent.Timeout(max(deadline_s - perf_counter(), 0), DeadlineExpired):
+    patience_s = min(max(deadline_s - perf_counter(), 0), _LONGEST_RESOLUTION_S)
+    with gevent.Timeout(patience_s, DeadlineExpired):
         try:
             found = getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:

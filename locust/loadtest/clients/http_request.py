@@ -95,6 +95,10 @@ class Route:
         head = self._head_for(kind) + cookies + _framing(self.method, body) + b"\r\n"
         return head + body if isinstance(body, bytes) else head
 
+    def with_cookies(self, cookies: bytes) -> bytes:
+        """The route's wire with a Cookie line, which may be b""."""
+        return self.wire[:-2] + cookies + b"\r\n"
+
     def _head_for(self, kind: Mapping[str, str]) -> bytes:
         """Request line and header lines; there are few kinds, but a multipart form's is never the same."""
         label = kind.get("Content-Type", "")

@@ -1,7 +1,11 @@
 """What can go wrong with a Redis request: the exceptions raised and the classes counted.
 
 The exceptions are redis-py's, so that ``except redis.exceptions.ResponseError`` and the like mean the same with
-either client. Each failed request is counted under one class:
+either client. They are Locust's ``RescheduleTask`` as well: a failed request that nobody catches ends its task as
+``return`` would. It is counted already; a traceback for each would count it twice, and a Redis that is out of memory
+would fill the log at full speed.
+
+Each failed request is counted under one class:
 
 =====================  ======================================================================================
 class                  what happened
@@ -24,6 +28,7 @@ exception              an error of the call itself, before or after the exchange
 
 from typing import TYPE_CHECKING, cast
 
+from locust.exception import RescheduleTask
 from redis import exceptions
 from redis.connection import DefaultParser
 
@@ -45,10 +50,11 @@ _CODES = {
 }
 _WRONG_TYPE_WORDS = ("Existing key has wrong Redis type", "wrong type of path value")
 
+_ENDING_TASK: dict[type[Exception], type[Exception]] = {}
 _parse_error = cast("Callable[[str], Exception]", DefaultParser.parse_error)
 
 
-class ConnectionBroken(exceptions.ConnectionError):
+class ConnectionBroken(exceptions.ConnectionError, RescheduleTask):
     """No connection, or it ended before the reply."""
 
     def __init__(self, error_class: str, message: str) -> None:
@@ -57,7 +63,7 @@ class ConnectionBroken(exceptions.ConnectionError):
         self.error_class = error_class
 
 
-class RequestTimeout(exceptions.TimeoutError):
+class RequestTimeout(exceptions.TimeoutError, RescheduleTask):
     """Redis did not answer, or could not be connected to, in time."""
 
     def __init__(self, error_class: str, message: str) -> None:
@@ -87,8 +93,17 @@ def reply_error(text: str) -> Exception:
         error_class = "redis_wrongtype"
     elif "without any password configured" in message:
         error_class = "redis_auth"
+    kind = type(error)
+    error.__class__ = _ENDING_TASK.get(kind) or _end_task(kind)
     error.error_class = error_class  # type: ignore[attr-defined]
     return error
+
+
+def _end_task(kind: type[Exception]) -> type[Exception]:
+    """Make redis-py's exception, under its own name, Locust's at once."""
+    attributes = {"__module__": kind.__module__, "__doc__": kind.__doc__}
+    both = _ENDING_TASK[kind] = type(kind.__name__, (kind, RescheduleTask), attributes)
+    return both
 
 
 def error_class_of(error: BaseException) -> str:
