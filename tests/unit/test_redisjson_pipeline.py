@@ -13,7 +13,7 @@ def _outcome(call: Any, client: Any) -> Any:
     try:
         return [repr(each) for each in call(client)]
     except redis.RedisError as error:
-        return type(error), str(error)
+        return type(error).__name__, str(error)
 
 
 def _mixed(pipe: Any, raise_on_error: bool) -> Any:

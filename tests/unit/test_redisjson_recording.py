@@ -3,9 +3,13 @@
 import gevent
 import pytest
 import redis
+from gevent.pool import Group
+from locust import task
+from locust.env import Environment
+from locust.exception import RescheduleTask, StopUser
 
 from loadtest.clients import redis_lanes
-from loadtest.clients.redisjson import LAZY, RAW, LazyJson
+from loadtest.clients.redisjson import LAZY, RAW, LazyJson, RedisJsonUser
 from tests.redis_harness import Recorded, private_redis, running_user
 
 
@@ -136,6 +140,42 @@ def test_listeners_of_locust_hear_of_every_request(redis_url):
     assert isinstance(bad["exception"], redis.ResponseError)
     assert isinstance(heard[3]["exception"], redis.ResponseError)
     assert sum(recorded.requests.values()) == 4, "a listener must not make requests count twice"
+
+
+def test_a_failed_request_ends_its_task_and_is_counted_once(redis_url):
+    """An error that the task does not catch is no exception of the task: no event, no traceback, the next task runs."""
+    turns = []
+    events = []
+
+    class Failing(RedisJsonUser):
+        redis_url = ""
+
+        @task
+        def fail(self):
+            turns.append("begun")
+            if len(turns) > 20:
+                raise StopUser
+            self.client.evalsha("0" * 40, 0)
+            turns.append("never")
+
+    Failing.redis_url = redis_url
+    environment = Environment(user_classes=[Failing])
+    environment.events.user_error.add_listener(lambda **event: events.append(event))
+    user = Failing(environment)
+    user.start(Group()).join()
+    recorded = Recorded(user)
+    assert turns == ["begun"] * 21
+    assert events == []
+    assert recorded.errors == {"redis_noscript": 20}
+
+
+def test_a_mistake_in_the_call_is_an_exception_of_the_task(redis_url):
+    """What was never sent is raised as redis-py raises it, and counts as no request."""
+    with running_user(redis_url) as user:
+        with pytest.raises(redis.DataError) as caught:
+            user.client.set("k", {"a": 1})
+        assert not isinstance(caught.value, RescheduleTask)
+        assert Recorded(user).requests == {}
 
 
 def test_a_document_can_be_left_unparsed(redis_url):
