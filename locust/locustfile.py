@@ -11,7 +11,7 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import exporter, pacing, rebalancing, run, scenarios, swarm, think_time, thresholds
+from loadtest import capacity_run, exporter, pacing, rebalancing, run, scenarios, swarm, think_time, thresholds
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
 from loadtest.profile import LoadProfile
@@ -43,5 +43,5 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
         return
     if isinstance(runner, MasterRunner):
         rebalancing.keep(runner)
-    run.wire(environment, config, scenario)
+    (capacity_run if config.slo else run).wire(environment, config, scenario)
     exporter.start(environment, config.exporter_bind, config.exporter_port)

@@ -127,7 +127,8 @@ def capacity(**options: Any) -> int:
     """
     config = Config.load({**options, "profile": "constant-arrival-rate"})
     check_names(config)
-    thresholds.objective(config, scenarios.load(config.scenario).requests)
+    if any(rule.selector for rule in thresholds.objective(config)):
+        thresholds.objective(config, declared_requests(config.scenario))
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
     run_id = config.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario}-capacity"

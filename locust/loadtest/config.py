@@ -125,6 +125,13 @@ class Config(BaseModel):
         "a TOML file of rules",
         "my_thresholds.toml",
     )
+    slo: str | None = _setting(
+        None,
+        "the service-level objective of `loadtest capacity`, which searches the highest rate that keeps these rules; "
+        "RATE is then the highest rate that it may try, USERS the pool's maximum, RUN_TIME the longest search",
+        "rules such as p99(response_time) < 100ms, error_ratio < 0.1%",
+        "p99(response_time) < 100ms",
+    )
     host: Annotated[str, AfterValidator(_http_url)] | None = _setting(
         None,
         "base URL of the service under test; by default the sample target, started for the run",

@@ -150,8 +150,13 @@ class Conductor:
         schedule = self.schedule
         return schedule.arrivals.curve.level_at(time.perf_counter() - schedule.origin_s) if schedule else 0.0
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether every arrival of the present deal was started and every iteration has ended."""
+        return self._dealer is not None and self._all_done()
+
     def change_rate(self, rate_per_s: float, duration_s: float) -> float:
-        """Go over to a constant rate, on the running users; return the instant from which on it holds."""
+        """Go over to a constant rate, 0 or more, on the running users; return the instant from which on it holds."""
         if self._dealer is None or self._arrivals is None:
             raise RuntimeError("no open-model run is under way")
         from_s = time.perf_counter() + LEAD_S

@@ -183,6 +183,10 @@ class RunRecord:
             self._later[second] = RunRecord(self.run_id, self.started_at, labels=self.labels)
         return self._later[second]
 
+    def forget(self, second: int) -> None:
+        """Add no more to the record that `since` made for this second."""
+        self._later.pop(second, None)
+
     def add(self, measurements: Measurements, second: int | None = None) -> None:
         """Add what was measured.
 

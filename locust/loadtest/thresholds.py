@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _KEY = "thresholds"
 _SETTING = "THRESHOLD"
+_OBJECTIVE = "SLO"
 
 
 Requests = Sequence[tuple[str, str]]
@@ -50,6 +51,19 @@ def of(config: Config, requests: Requests | None = None) -> tuple[Threshold, ...
         if requests is not None:
             problems += [problem for rule in found for problem in _undeclared(rule, config.scenario, requests, where)]
     if problems:
+        raise UsageError("\n".join(problems))
+    return tuple(dict.fromkeys(rules))
+
+
+def objective(config: Config, requests: Requests | None = None) -> tuple[Threshold, ...]:
+    """Return the rules of the service-level objective that SLO says; none without one.
+
+    Raises:
+        UsageError: as `of`.
+    """
+    rules = parse(config.slo, _OBJECTIVE) if config.slo else []
+    problems = [problem for rule in rules for problem in _undeclared(rule, config.scenario, requests or (), _OBJECTIVE)]
+    if problems and requests is not None:
         raise UsageError("\n".join(problems))
     return tuple(dict.fromkeys(rules))
 

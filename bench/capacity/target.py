@@ -1,0 +1,51 @@
+"""A queue of known capacity, over HTTP: so many servers, each request taking one of them for the same time.
+
+Which request gets which server when is computed, first come, first served, and the answer is sent at that time. So the
+capacity is exactly servers / service time, whatever the timers' accuracy.
+"""
+
+import argparse
+import asyncio
+import heapq
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Queue(asyncio.Protocol):
+    """One connection."""
+
+    service_s: float
+    free_at_s: list[float]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Keep the transport."""
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Queue each request; they have no body and come whole."""
+        loop = asyncio.get_running_loop()
+        for _ in range(data.count(b"\r\n\r\n")):
+            end_s = max(loop.time(), self.free_at_s[0]) + self.service_s
+            heapq.heapreplace(self.free_at_s, end_s)
+            loop.call_at(end_s, self.answer)
+
+    def answer(self) -> None:
+        """Answer, if somebody still listens."""
+        if not self.transport.is_closing():
+            self.transport.write(ANSWER)
+
+
+async def serve(port: int, servers: int, service_s: float) -> None:
+    """Serve for ever."""
+    Queue.free_at_s, Queue.service_s = [0.0] * servers, service_s
+    server = await asyncio.get_running_loop().create_server(Queue, "127.0.0.1", port, backlog=4096)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("servers", type=int)
+    parser.add_argument("service_s", type=float)
+    arguments = parser.parse_args()
+    asyncio.run(serve(arguments.port, arguments.servers, arguments.service_s))
