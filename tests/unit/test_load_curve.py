@@ -84,3 +84,5 @@ def test_a_step_without_time_ends_where_it_got_to() -> None:
     """A stage of one second at 10 per second reaches 10 of 100; the next goes on from there."""
     curve = LoadCurve.of([Stage(1, 100, "step"), Stage(1, 20, "linear")], 10)
     assert [5, 10, 15] == [curve.level_at(t_s) for t_s in (0.5, 1.0, 1.5)]
+    curve = LoadCurve.of([Stage(20, 100, "step"), Stage(1, 0, "step"), Stage(1, 90, "linear")], 10)
+    assert [100, 95, 90, 90] == pytest.approx([curve.level_at(t_s) for t_s in (19.9, 20.5, 21.0, 21.5)])
