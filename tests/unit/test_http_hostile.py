@@ -371,6 +371,24 @@ def test_idle_connection_closed_by_the_server_is_replaced(ending):
         assert server.connections == 4
 
 
+def test_post_looks_at_its_connection_even_if_the_event_loop_is_late():
+    """A close that the kernel knows of and the event loop not yet does not fail a POST."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(ok())
+        gevent.sleep(0.01)
+
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        assert user.client.post("/").ok
+        connection = next(iter(user.client._transport.idle.values()))[0]
+        connection._watcher.stop()  # the loop now never tells
+        gevent.sleep(0.05)
+        assert connection.armed
+        assert user.client.post("/").ok
+        assert counts(user) == (2, 0)
+
+
 @pytest.mark.parametrize(("method", "repeats"), [("GET", True), ("PUT", True), ("POST", False), ("PATCH", False)])
 @pytest.mark.parametrize("ending", ["close", "reset"])
 def test_only_what_is_safe_is_repeated(method, repeats, ending):

@@ -198,18 +198,13 @@ class Connection:
         early, self.early = self.early, b""
         return early
 
-    def is_stale(self, now_s: float, look_after_s: float) -> bool:
+    def is_stale(self, look: bool) -> bool:
         """Tell whether the peer has closed or disturbed the connection while it was idle.
 
         Args:
-            now_s: The time now.
-            look_after_s: When idle for longer, ask the kernel too: the event loop may not have come round yet.
+            look: Ask the kernel too; the event loop may not have come round yet. Costs a system call.
         """
-        if not self.armed:
-            return True
-        if now_s - self.idle_since_s < look_after_s:
-            return False
-        return self._has_input()
+        return not self.armed or (look and self._has_input())
 
     def _has_input(self) -> bool:
         try:

@@ -15,8 +15,9 @@ from loadtest.clients.http_request import IDEMPOTENT, Outgoing
 from loadtest.clients.http_url import Origin
 
 IDLE_PER_ORIGIN = 10
-LOOK_AFTER_S = 1.0
-"""An idle time in seconds after which a connection is looked at before a request that must not be sent twice."""
+LOOK_AFTER_S = 0.005
+"""An idle time in seconds after which a connection is looked at before a request that must not be sent twice: the event
+loop may not have come round yet to notice that the server closed it."""
 
 
 class Transport:
@@ -83,8 +84,7 @@ class Transport:
         idle = self.idle.get(origin)
         while idle:
             connection = idle.pop()
-            look_after_s = LOOK_AFTER_S if idempotent else 0.0
-            if not connection.is_stale(perf_counter(), look_after_s):
+            if not connection.is_stale(look=not idempotent):
                 return connection
             self._discard(origin, connection)
         return None
