@@ -19,6 +19,7 @@ from locust.stats import RequestStats
 
 from loadtest.delta import Delta
 from loadtest.health import Health
+from loadtest.packed import PackedMeasurements
 from loadtest.recorder import Recorder
 
 SAMPLES = 60_000
@@ -84,7 +85,7 @@ class Side:
     def cut(self) -> None:
         """The second ends."""
         self.recorder.fold()
-        Delta("run", 1, 0.0, 1.0, False, {}, Health(), self.recorder.take()).to_bytes()
+        Delta("run", 1, 0.0, 1.0, False, {}, Health(), PackedMeasurements.of(self.recorder.take())).to_bytes()
 
 
 def cost_ns(side: Callable[[], None]) -> float:

@@ -7,11 +7,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from loadtest.accumulator import Accumulator
 from loadtest.delivery import ACKNOWLEDGE_EVERY, Acknowledgement, Ledger
 from loadtest.delta import Delta
 from loadtest.exceptions import RecordError
 from loadtest.labels import Labels
+from loadtest.packed import together
 from loadtest.record import Delivery, Missing, RunRecord
 from loadtest.trust import MASTER, Watch
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from loadtest.health import Health
     from loadtest.measurements import Measurements
+    from loadtest.packed import PackedMeasurements
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +76,8 @@ class Collector:
         """Deltas from unknown workers, or damaged, since the process began."""
         self._refused_before = 0
         self._outside = Ledger("")  # samples outside any run go to the totals only
-        self._pending: dict[int | None, Accumulator] = {}
+        self._pending: dict[int | None, list[PackedMeasurements]] = {}  # by second of the time line
+        self._accumulator = Accumulator()
         self._epoch_s = 0.0
         self._users_before: dict[str, int] = {}
 
@@ -168,12 +173,8 @@ class Collector:
         if delta.run:
             second = self.second_of((delta.start_s + delta.end_s) / 2 + offset_s)
             self._observe(worker, delta)
-        if delta.measurements:
-            pending = self._pending.get(second)
-            if pending is None:
-                pending = self._pending[second] = Accumulator()
-            measured = delta.measurements
-            pending.add(measured, self.labels.rows(measured.series), self.labels.scenario_rows(measured.scenarios))
+        if delta.packed:
+            self._pending.setdefault(second, []).append(delta.packed)
 
     def _observe(self, name: str, delta: Delta) -> None:
         users = sum(delta.users.values())
@@ -205,12 +206,12 @@ class Collector:
             complete_s: the second that holds this moment gets a point even when nothing came.
         """
         if complete_s is not None and self.running:
-            self._pending.setdefault(self.second_of(complete_s), Accumulator())
+            self._pending.setdefault(self.second_of(complete_s), [])
         pending, self._pending = self._pending, {}
         users = self._users_of_flush()
         flushed = []
-        for second, accumulator in sorted(pending.items(), key=lambda item: item[0] or 0):
-            measured = accumulator.take(self.labels.keys, self.labels.scenarios)
+        for second, packed in sorted(pending.items(), key=lambda item: item[0] or 0):
+            measured = self._merged(packed)
             self.totals.add(measured)
             if second is not None and self.record is not None:
                 self.record.add(measured, second)
@@ -221,6 +222,14 @@ class Collector:
             self.record.delivery = self._delivery(alive)
             self.record.workers = self.watch.summary()
         return flushed
+
+    def _merged(self, packed: list[PackedMeasurements]) -> Measurements:
+        """All workers' measurements of a second, each series once."""
+        if packed:
+            rows = np.concatenate([self.labels.rows(one.series) for one in packed])
+            measured = together(packed)
+            self._accumulator.add(measured, rows, self.labels.scenario_rows(measured.scenarios))
+        return self._accumulator.take(self.labels.keys, self.labels.scenarios)
 
     def _users_of_flush(self) -> dict[str, int]:
         """The users now or before, whichever are more: those of a second that ends with their stop ran in it."""

@@ -28,6 +28,7 @@ from loadtest.accumulator import Accumulator
 from loadtest.delta import Delta
 from loadtest.exceptions import RecordError
 from loadtest.health import Health
+from loadtest.packed import PackedMeasurements
 from loadtest.record import Delivery, Missing, RunRecord
 
 if TYPE_CHECKING:
@@ -99,8 +100,9 @@ class RecordFile:
     def _write_second(self, second: int) -> None:
         taken = self._unwritten.take(self._record.labels.keys, self._record.labels.scenarios)
         self._sequence += 1
+        packed = PackedMeasurements.of(taken)
         delta = Delta(
-            self._record.run_id, self._sequence, float(second), second + 1.0, False, self._users, Health(), taken
+            self._record.run_id, self._sequence, float(second), second + 1.0, False, self._users, Health(), packed
         )
         if self._write(_frame(b"S", delta.to_bytes())):
             self._unwritten_second = None
@@ -207,7 +209,7 @@ def _frames(path: Path, data: bytes) -> list[tuple[bytes, bytes]]:
 def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:
     if kind == b"S":
         delta = Delta.from_bytes(payload)
-        record.add(delta.measurements, int(delta.start_s))
+        record.add(delta.packed.unpacked(), int(delta.start_s))
         record.timeline.set_users(int(delta.start_s), sum(delta.users.values()))
     elif kind == b"W":
         state = json.loads(payload)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loadtest.delta import Delta
+from loadtest.packed import PackedMeasurements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,7 +80,7 @@ class Reporter:
             final=final,
             users=self._users(),
             health=self._health(),
-            measurements=self._recorder.take(),
+            packed=PackedMeasurements.of(self._recorder.take()),
         )
         self._start_s = now_s
         return self._outbox.put(delta, now_s)

@@ -14,6 +14,7 @@ from loadtest.delta import Delta
 from loadtest.health import Health
 from loadtest.histogram import Histogram
 from loadtest.measurements import Measurements
+from loadtest.packed import PackedMeasurements
 from loadtest.record import RunRecord
 from loadtest.recorder import Recorder
 from loadtest.reporter import Reporter
@@ -21,7 +22,9 @@ from loadtest.reporter import Reporter
 
 def delta(sequence: int, *, run: str = "run", final: bool = False) -> Delta:
     """An empty delta of the second before ``sequence``."""
-    return Delta(run, sequence, sequence - 1.0, float(sequence), final, {}, Health(), Measurements.none())
+    return Delta(
+        run, sequence, sequence - 1.0, float(sequence), final, {}, Health(), PackedMeasurements.of(Measurements.none())
+    )
 
 
 class SimulatedWorker:
@@ -259,7 +262,7 @@ def test_a_full_window_holds_deltas_back_and_loses_nothing() -> None:
     assert WINDOW == len(worker.outbox)
     assert not worker.outbox.has_room()
     last = Delta.from_bytes(worker.cut(500.0, final=True)[0])
-    assert 49 == last.measurements.requests.sum()
+    assert 49 == last.packed.unpacked().requests.sum()
     assert (float(WINDOW), 500.0) == (last.start_s, last.end_s)
 
 

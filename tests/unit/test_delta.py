@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtest.accumulator import Accumulator
 from loadtest.delta import Delta
 from loadtest.exceptions import RecordError
 from loadtest.health import Health
 from loadtest.measurements import Measurements
+from loadtest.packed import PackedMeasurements, together
+from loadtest.record import RunRecord, SeriesView
 from loadtest.recorder import Recorder
 
 requests = st.lists(
@@ -45,7 +48,22 @@ def measured(samples: list, dropped: int = 0) -> Measurements:
 
 def delta_of(measurements: Measurements) -> Delta:
     """A delta with this content."""
-    return Delta("run-1", 7, 12.5, 13.5, False, {"scenario": 3}, Health(cpu_ratio=0.5), measurements)
+    return Delta(
+        "run-1", 7, 12.5, 13.5, False, {"scenario": 3}, Health(cpu_ratio=0.5), PackedMeasurements.of(measurements)
+    )
+
+
+def asdict_of(view: SeriesView) -> tuple:
+    """What a view holds, comparable."""
+    return (
+        view.name,
+        view.requests,
+        view.failures,
+        view.response_bytes,
+        dict(view.errors),
+        view.response_time,
+        view.service_time,
+    )
 
 
 def same_arrays(one: Measurements, other: Measurements) -> bool:
@@ -68,21 +86,38 @@ def same_arrays(one: Measurements, other: Measurements) -> bool:
 @given(requests, st.integers(0, 1 << 33))
 def test_a_delta_is_read_back_equal(samples: list, dropped: int) -> None:
     """Whatever was measured arrives unchanged."""
-    sent = delta_of(measured(samples, dropped))
+    content = measured(samples, dropped)
+    sent = delta_of(content)
     read = Delta.from_bytes(sent.to_bytes())
+    unpacked = read.packed.unpacked()
     assert (sent.run, sent.sequence, sent.start_s, sent.end_s) == (read.run, read.sequence, read.start_s, read.end_s)
     assert (sent.final, sent.users, sent.health) == (read.final, read.users, read.health)
-    assert (sent.measurements.series, sent.measurements.errors) == (read.measurements.series, read.measurements.errors)
-    assert sent.measurements.scenarios == read.measurements.scenarios
-    assert same_arrays(sent.measurements, read.measurements)
-    on_time = sent.measurements.service_time is sent.measurements.response_time
-    assert on_time == (read.measurements.service_time is read.measurements.response_time)
+    assert (content.series, content.errors, content.scenarios) == (unpacked.series, unpacked.errors, unpacked.scenarios)
+    assert same_arrays(content, unpacked)
+    assert (content.service_time is content.response_time) == (unpacked.service_time is unpacked.response_time)
+    assert bool(content) == bool(read.packed)
+
+
+@given(st.lists(requests, max_size=4))
+def test_many_are_unpacked_together(parts: list[list]) -> None:
+    """Unpacked at once, several measurements add up to what they are one by one."""
+    contents = [measured(part) for part in parts]
+    one_by_one, at_once = RunRecord(), RunRecord()
+    accumulator, labels = Accumulator(), at_once.labels
+    for content in contents:
+        one_by_one.add(content)
+    if contents:
+        merged = together([Delta.from_bytes(delta_of(content).to_bytes()).packed for content in contents])
+        accumulator.add(merged, labels.rows(merged.series), labels.scenario_rows(merged.scenarios))
+    at_once.add(accumulator.take(labels.keys, labels.scenarios))
+    assert [asdict_of(view) for view in one_by_one.series()] == [asdict_of(view) for view in at_once.series()]
+    assert one_by_one.schedule_lag == at_once.schedule_lag
 
 
 def test_the_same_labels_are_the_same_object() -> None:
     """A worker that names the same series again costs the master no second look at them."""
     data = delta_of(measured([("a", None, 1.0, 1, False)])).to_bytes()
-    assert Delta.from_bytes(data).measurements.series is Delta.from_bytes(data).measurements.series
+    assert Delta.from_bytes(data).packed.series is Delta.from_bytes(data).packed.series
 
 
 def test_a_delta_without_samples_is_small() -> None:
@@ -122,13 +157,19 @@ def forged(change: object) -> bytes:
     [
         lambda body: body.pop(),
         lambda body: body[7].pop(),
-        lambda body: body[7].__setitem__(1, bytes((1, 1, 1))),
-        lambda body: body[7].__setitem__(1, bytes((9, 1))),
-        lambda body: body[7][4].__setitem__(2, bytes((2, 0xFF, 0xFF))),
-        lambda body: body[7][4].__setitem__(1, bytes((1, 5))),
-        lambda body: body[7][4].pop(),
-        lambda body: body[7].__setitem__(6, [[9, "reset", "x", 1]]),
+        lambda body: body[7].__setitem__(1, body[7][1] + b"x"),
+        lambda body: body[7].__setitem__(7, b""),
+        lambda body: body[7][2].__setitem__(1, bytes((0xFF, 0xFF))),
+        lambda body: body[7][2].__setitem__(0, body[7][2][0] * 2),
+        lambda body: body[7][2].__setitem__(0, b"xyz"),
+        lambda body: body[7][2].__setitem__(2, 3),
+        lambda body: body[7][2].__setitem__(3, b""),
+        lambda body: body[7][2].pop(),
+        lambda body: body[7].__setitem__(4, [[9, "reset", "x", 1]]),
+        lambda body: body[7].__setitem__(4, [[0, "reset", "x", -1]]),
+        lambda body: body[7].__setitem__(4, [[0, "reset"]]),
         lambda body: body[7].__setitem__(0, msgpack.packb([["a", "b"]])),
+        lambda body: body[7].__setitem__(0, b""),
         lambda body: body.__setitem__(6, [1.0] * 20),
     ],
 )
