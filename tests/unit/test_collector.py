@@ -1,0 +1,184 @@
+"""The master's side: indexes, refusals, the time line, users, and what it says while a run goes on."""
+
+import pytest
+
+from loadtest.collector import INDEX_KEPT_S, Collector
+from loadtest.delivery import Acknowledgement
+from loadtest.delta import Delta
+from loadtest.health import Health
+from loadtest.packed import PackedMeasurements
+from loadtest.record import RunRecord
+from loadtest.recorder import Recorder
+
+
+def delta(  # noqa: PLR0917 - a delta has that many parts
+    sequence: int,
+    requests: int = 10,
+    run: str = "run",
+    users: int = 3,
+    final: bool = False,
+    span_s: float = 1.0,
+) -> bytes:
+    """A delta of the ``sequence``-th second, on a clock that begins at 0."""
+    recorder = Recorder()
+    for _ in range(requests):
+        recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.5, 10)
+    packed = PackedMeasurements.of(recorder.take())
+    end_s = float(sequence)
+    return Delta(run, sequence, end_s - span_s, end_s, final, {"shop": users}, Health(0.5, 0.02), packed).to_bytes()
+
+
+def started(*workers: str) -> Collector:
+    """A collector with these workers and an open run that began at second 100."""
+    collector = Collector()
+    for worker in workers:
+        collector.join(worker, "running", 100.0)
+    collector.begin(RunRecord("run", 1_000.0), 100.0)
+    return collector
+
+
+def test_each_second_of_the_workers_becomes_a_second_of_the_run() -> None:
+    """Deltas of several workers for the same second are one point, whatever their clocks say."""
+    collector = started("a", "b")
+    for sequence in (1, 2, 3):
+        collector.take("a", delta(sequence), 100.0)
+        collector.take("b", delta(sequence, requests=5), 100.1)
+    seconds = collector.flush()
+    assert [(0, 15), (1, 15), (2, 15)] == [(one.second, int(one.measurements.requests.sum())) for one in seconds]
+    assert [(0, 15, 6), (1, 15, 6), (2, 15, 6)] == [
+        (point.second, point.requests, point.users) for point in collector.record.timeline
+    ]
+    assert 45 == collector.totals.requests
+    assert 0 == len(collector.totals.timeline)
+
+
+def test_a_second_without_requests_is_a_point_too() -> None:
+    """A second in which users ran and nothing finished is on the time line, with its users."""
+    collector = started("a")
+    collector.take("a", delta(1, requests=0), 100.0)
+    collector.flush(complete_s=100.5)
+    assert [(0, 0, 3)] == [(point.second, point.requests, point.users) for point in collector.record.timeline]
+
+
+@pytest.mark.parametrize(
+    ("worker", "data"),
+    [("stranger", delta(1)), ("a", delta(1, run="another")), ("stranger", delta(1, run=""))],
+)
+def test_what_is_not_of_this_run_is_refused_and_counted(worker: str, data: bytes) -> None:
+    """Unknown workers and other runs are told that they are refused; nothing of them is counted."""
+    collector = started("a")
+    run = Delta.from_bytes(data).run
+    assert Acknowledgement(run, 0, refused=True) == collector.take(worker, data, 0.0)
+    collector.flush()
+    assert (0, 0, 1) == (collector.record.requests, collector.totals.requests, collector.record.delivery.refused)
+
+
+def test_a_corrupt_delta_is_refused_and_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Damage is said, counted and not acknowledged, so the worker sends the delta again."""
+    collector = started("a")
+    assert collector.take("a", delta(1)[:-1] + b"?", 0.0) is None
+    assert "refused a delta of worker 0" in caplog.text
+    collector.take("a", delta(1), 100.0)
+    collector.flush()
+    assert (10, 1, 1.0) == (
+        collector.record.requests,
+        collector.record.delivery.refused,
+        collector.record.completeness,
+    )
+
+
+def test_samples_outside_any_run_are_in_the_totals_only() -> None:
+    """What a worker measured before a run is not part of the run's record."""
+    collector = started("a")
+    collector.take("a", delta(1, run=""), 0.0)
+    collector.take("a", delta(1, run=""), 0.0)
+    collector.flush()
+    assert (0, 10) == (collector.record.requests, collector.totals.requests)
+
+
+def test_after_the_end_nothing_changes_the_record() -> None:
+    """A delta that comes after the end is refused, however it got late."""
+    collector = started("a")
+    collector.take("a", delta(1, final=True), 100.0)
+    collector.end()
+    assert collector.take("a", delta(2), 100.0).refused
+    collector.flush()
+    assert (10, 1.0, True) == (collector.record.requests, collector.record.completeness, collector.record.ended)
+
+
+def test_while_a_run_goes_on_only_dead_workers_make_it_incomplete() -> None:
+    """A living worker's current second is not missing; a dead one's is, from its last delta on."""
+    collector = started("a", "b")
+    for worker in ("a", "b"):
+        collector.take(worker, delta(1), 100.0)
+    collector.flush()
+    assert 1.0 == collector.record.completeness
+    collector.leave(["a"], 105.0)
+    collector.flush()
+    [missing] = collector.record.delivery.missing
+    assert (1, 1, 1.0, None) == (missing.worker, missing.deltas, missing.start_s, missing.end_s)
+    assert 2 / 3 == pytest.approx(collector.record.completeness)
+
+
+def test_an_index_is_given_again_only_after_a_while() -> None:
+    """Indexes stay small however often workers come and go, and a worker that is back soon keeps its own."""
+    collector = Collector()
+    assert [0, 1] == [collector.join(name, "ready", 0.0).index for name in ("a", "b")]
+    collector.leave(["b"], 10.0)
+    assert 2 == collector.join("c", "ready", 10.0).index
+    assert 0 == collector.join("a", "ready", 20.0).index
+    collector.leave(["b", "c"], 30.0)
+    collector.leave(["b", "c"], 20.0 + INDEX_KEPT_S + 1.0)
+    assert 0 == collector.join("d", "ready", 90.0).index
+
+
+def test_users_are_those_of_present_workers() -> None:
+    """Users by scenario are the sum over the workers that are there, and 0 after their stop."""
+    collector = started("a", "b")
+    collector.take("a", delta(1, users=3), 100.0)
+    collector.take("b", delta(1, users=4), 100.0)
+    assert {"shop": 7} == collector.users()
+    collector.leave(["a"], 101.0)
+    assert {"shop": 3} == collector.users()
+    collector.take("a", delta(2, users=0, final=True), 100.0)
+    assert {"shop": 0} == collector.users()
+
+
+def test_workers_say_how_they_fare() -> None:
+    """CPU, event-loop lag and users of each worker are known by its index."""
+    collector = started("a")
+    collector.take("a", delta(1), 100.0)
+    worker = collector.workers["a"]
+    assert (0, "running", 0.5, 0.02, 3) == (
+        worker.index,
+        worker.state,
+        worker.cpu_ratio,
+        worker.loop_lag_s,
+        worker.users,
+    )
+    collector.flush()
+    assert "worker 0" == collector.record.workers[0]["subject"]
+
+
+def test_a_reset_starts_the_record_and_not_the_totals_afresh() -> None:
+    """After a reset the record counts from there on; the totals never go back."""
+    collector = started("a")
+    collector.take("a", delta(1), 100.0)
+    collector.flush()
+    collector.reset(101.5)
+    collector.take("a", delta(2), 100.0)
+    collector.flush()
+    assert (10, 20, 1) == (collector.record.requests, collector.totals.requests, collector.record.reset_at_s)
+
+
+def test_runs_do_not_mix() -> None:
+    """A new run has a new record and new numbers; the totals go on."""
+    collector = started("a")
+    collector.take("a", delta(1, final=True), 100.0)
+    collector.end()
+    collector.begin(RunRecord("second", 1_010.0), 110.0)
+    assert collector.running
+    assert collector.take("a", delta(2, run="run"), 100.0).refused
+    collector.take("a", delta(1, run="second", requests=7), 110.0)
+    collector.flush()
+    assert ("second", 7, 17) == (collector.record.run_id, collector.record.requests, collector.totals.requests)
