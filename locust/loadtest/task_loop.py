@@ -157,7 +157,7 @@ def _chooser(task_set: TaskSet) -> "Callable[[], Any]":
         tasks = owner.tasks
         if not tasks:
             return task_set.get_next_task()  # type: ignore[no-untyped-call]  # raises Locust's explanation
-        return tasks[int(draw() * len(tasks))]
+        return tasks[0] if len(tasks) == 1 else tasks[int(draw() * len(tasks))]
 
     return choose
 

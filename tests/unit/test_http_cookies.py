@@ -69,6 +69,14 @@ def test_expired_cookie_is_no_longer_sent():
     assert jar.line_for(parse("http://h/")) == b"Cookie: c=d\r\n"
 
 
+def test_new_cookie_is_sent_at_once():
+    """A cookie that comes after the first request goes with the next one, and replaces one of its name."""
+    jar, url = CookieJar(), parse("http://h/")
+    for line, expected in [("a=1", "a=1"), ("b=2", "a=1; b=2"), ("a=3", "a=3; b=2"), ("b=; Max-Age=0", "a=3")]:
+        jar.store(url, [line])
+        assert jar.line_for(url).decode() == f"Cookie: {expected}\r\n"
+
+
 def test_jar_is_bounded():
     """A server that sets ever new cookies fills the jar to its bound only."""
     jar = CookieJar()

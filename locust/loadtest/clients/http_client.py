@@ -26,7 +26,7 @@ from loadtest.clients.http_head import UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http_headers import HeaderValue
 from loadtest.clients.http_redirects import location_of, redirected
 from loadtest.clients.http_request import NO_KIND, Outgoing, Route, basic_auth, encode_body, host_line
-from loadtest.clients.http_response import CaughtResponse, Response
+from loadtest.clients.http_response import CaughtResponse, Response, new_response
 from loadtest.clients.http_routes import RouteBook
 from loadtest.clients.http_stream import BodyStream
 from loadtest.clients.http_transport import LOOK_AFTER_S, Transport
@@ -305,11 +305,11 @@ class HttpClient:
         idle.append(connection)
         request = route if call is None else call.request
         if caught:
-            response = CaughtResponse(head, received, head.raw_length, request, intended_s, sent_s, end_s)
+            response = new_response(CaughtResponse, head, received, head.raw_length, request, intended_s, sent_s, end_s)
             response.begin(self.report, route, call and call.context)
             return response
         route.success(intended_s, sent_s, end_s, head.body_length)
-        plain = Response(head, received, head.raw_length, request, intended_s, sent_s, end_s)
+        plain = new_response(Response, head, received, head.raw_length, request, intended_s, sent_s, end_s)
         if self._observers:
             self._tell_of(route, plain, call and call.context)
         return plain
@@ -335,7 +335,7 @@ class HttpClient:
             failure = StatusError(head.status, trail.request.url.text)
         kind = CaughtResponse if call.caught else Response
         end_s = trail.end_s or perf_counter()
-        response = kind(head, content, 0, trail.request, intended_s, sent_s, end_s)
+        response = new_response(kind, head, content, 0, trail.request, intended_s, sent_s, end_s)
         response.wire_bytes = trail.wire_bytes
         if failure is not None:
             response.error = failure
@@ -367,7 +367,7 @@ class HttpClient:
                 return self._read_body(call, exchange, head, trail)
             passed = _Call(call.route, request, call.timeouts)  # a redirect's own body is never streamed
             content = self._read_body(passed, exchange, head, trail)
-            trail.history.append(Response(head, content, 0, request, 0.0, 0.0, 0.0))
+            trail.history.append(new_response(Response, head, content, 0, request, 0.0, 0.0, 0.0))
             if len(trail.history) > self._max_redirects:
                 raise RedirectError(f"more than {self._max_redirects} redirects")
             trail.request = redirected(call.request, request, head.status, location)
