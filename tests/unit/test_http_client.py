@@ -8,7 +8,7 @@ import zlib
 import brotli
 import gevent
 import pytest
-from locust.exception import LocustError, StopTest, StopUser
+from locust.exception import LocustError, ResponseError, StopTest, StopUser
 
 from loadtest.clients.http_errors import InvalidRequestError, StatusError
 from tests.http_harness import Peer, ScriptedServer, always, answering, counts, error_classes, ok, running_user
@@ -267,6 +267,14 @@ def test_exception_in_a_with_block_counts_and_goes_on():
         assert counts(user) == (1, 0)
 
 
+def test_response_error_in_a_with_block_fails_the_request_and_goes_no_further():
+    """Locust's ResponseError is the scenario's way to fail a request from deep within its block."""
+    with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
+        with user.client.get("/", catch_response=True):
+            raise ResponseError("wrong")
+        assert error_classes(user) == {"assertion": 1}
+
+
 def test_deciding_outside_a_with_block_is_refused():
     """success() and failure() without catch_response or outside the block say what is missing."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
@@ -411,6 +419,23 @@ def test_stream_left_unread_gives_its_connection_up():
         user.client.get("/", stream=True)
         assert user.client.get("/").content == b"x" * 100_000
         assert counts(user) == (4, 0)
+
+
+def test_closed_stream_closes_its_connection_at_once():
+    """close() ends the transfer although the response is still held."""
+    ended = gevent.event.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegin")
+        if peer.sock.recv(1) == b"":
+            ended.set()
+
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        response = user.client.get("/", stream=True)
+        response.close()
+        assert ended.wait(5)
+        assert list(response.iter_content()) == []
 
 
 def test_upload_of_a_file_has_a_length_and_an_iterable_comes_in_chunks(tmp_path):

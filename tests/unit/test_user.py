@@ -375,6 +375,42 @@ def test_task_set_that_interrupts_itself_at_once_does_not_hold_the_process():
     greenlet.kill()
 
 
+def test_task_that_waits_for_nothing_does_not_hold_the_process():
+    """With a wait time of 0 and a task that never yields, other users still get their turn."""
+
+    class Selfish(LoadUser):
+        @task
+        def work(self):
+            pass
+
+    _, greenlet = started(Selfish)
+    begun = perf_counter()
+    gevent.sleep(0.05)
+    assert perf_counter() - begun < 2
+    greenlet.kill()
+
+
+def test_user_that_interrupts_its_task_sets_stops_gracefully():
+    """stop() is heeded between two TaskSets even if each hands back at once."""
+
+    class Interrupting(Stopping):
+        limit = 50
+
+        @task
+        class Nested(TaskSet):
+            @task
+            def work(self):
+                gevent.sleep(0.02)
+                self.user.note("work")
+                self.interrupt()
+
+    user, greenlet = started(Interrupting)
+    gevent.sleep(0.01)
+    assert user.stop() is False
+    greenlet.join(timeout=5)
+    assert user.log == ["work"]
+
+
 @pytest.mark.parametrize("raised", [RescheduleTask, RescheduleTaskImmediately])
 def test_task_may_reschedule(raised):
     """RescheduleTask ends a task early, as return does, with or without the wait."""
@@ -505,8 +541,13 @@ def test_wait_times_space_the_iterations(wait_time, duration_s, expected_s):
             gevent.sleep(duration_s)
 
     Paced.wait_time = wait_time
-    times = run_until_stopped(Paced).log
-    assert (times[-1] - times[0]) / 3 == pytest.approx(expected_s, abs=0.08)
+    averages_s = []
+    for _ in range(3):  # a busy machine stretches a run; one that it left alone is enough
+        times = run_until_stopped(Paced).log
+        averages_s.append((times[-1] - times[0]) / 3)
+        if averages_s[-1] == pytest.approx(expected_s, abs=0.05):
+            break
+    assert averages_s[-1] == pytest.approx(expected_s, abs=0.05)
 
 
 def test_wait_time_of_a_task_set_overrides_its_users():
