@@ -88,7 +88,7 @@ class Plan:
     """Half the width of the 95 % interval that ends the search, as a part of the rate."""
     steps: int = 40
     """The largest number of steps."""
-    tries: int = 3
+    tries: int = 4
     """How often a rate is tried at which the generator was not fit to measure."""
 
 

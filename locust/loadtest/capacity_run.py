@@ -7,8 +7,9 @@ iterations were dropped. After a broken step the swarm pauses until every iterat
 meets a system without a backlog.
 
 A step fails, besides by the objective's rules, when iterations were dropped: all users of the pool were waiting for the
-system. It is refused when the generator was not fit to measure, by the limits of `loadtest.trust` for the mean of the
-step's seconds.
+system. It is refused when the generator was not fit to measure: by the limits of `loadtest.trust` for the mean of the
+step's seconds; and, if it broke a limit on time, when the generator's own event loop was late by `LAG_SHARE` of that
+limit or more, for then the generator may have made the time that it measured.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.config import Config
+    from loadtest.judge import Result
     from loadtest.record import RunRecord
     from loadtest.scenarios import Scenario
     from loadtest.usl import UslFit
@@ -57,6 +59,7 @@ DROPPED_RATIO: Final = 0.001
 """From this share of dropped iterations on, a step is broken."""
 _CLEARLY_DROPPED: Final = 0.1
 MAX_USERS: Final = 1_000
+LAG_SHARE: Final = 0.5
 HIGHEST_RATE_PER_S: Final = 100_000.0
 SEARCH_S: Final = 600.0
 _POLL_S: Final = 0.05
@@ -248,7 +251,7 @@ class _Step:
         took_s = time.perf_counter() - self._began_s
         results = self._judge.results()
         total = self._cut.total()
-        unfit = tuple(self._unfit())
+        unfit = (*self._unfit(), *self._late(results))
         reasons = tuple(result.sentence for result in results)
         outcomes = {result.outcome for result in results}
         if dropped := self._dropped():
@@ -268,6 +271,16 @@ class _Step:
         mean_s = times.mean_s
         shown = unfit or reasons
         return StepResult(self._rate_per_s, outcome, shown, per_s, p50_s, p99_s, mean_s, per_s * mean_s)
+
+    def _late(self, results: list[Result]) -> list[str]:
+        """Return what the generator may have added to the times that broke a limit."""
+        limits = [r.threshold.limit for r in results if r.outcome is Outcome.FAILED and r.threshold.kind == "time"]
+        found = []
+        for (index, name), values in self._healths.items():
+            if name == "loop_lag_s" and limits and max(values) >= LAG_SHARE * min(limits):
+                said = f"worker {index} woke its event loop {max(values) * 1e3:.0f} ms late in a second of this step"
+                found.append(f"{said}, which is much for a limit of {min(limits) * 1e3:g} ms: use a calmer machine")
+        return found
 
     def _unfit(self) -> list[str]:
         found = []

@@ -104,14 +104,14 @@ def test_the_highest_rate_is_a_lower_bound() -> None:
 
 
 def test_an_unfit_generator_is_refused_and_ends_the_search() -> None:
-    """Steps of an unfit generator say nothing; after three at one rate the result is a lower bound."""
+    """Steps of an unfit generator say nothing; after four at one rate the result is a lower bound."""
 
     def measure(rate_per_s: float) -> StepResult:
         return StepResult(rate_per_s, Outcome.PASSED if rate_per_s < 50 else Outcome.NOT_TRUSTWORTHY)
 
     found = find_capacity(measure)
     assert (End.GENERATOR, 40, True) == (found.end, found.rate_per_s, found.is_lower_bound)
-    assert [80, 80, 80] == [step.rate_per_s for step in found.steps[-3:]]
+    assert [40, 80, 80, 80, 80] == [step.rate_per_s for step in found.steps[-5:]]
 
 
 def test_a_generator_that_is_unfit_once_is_asked_again() -> None:
