@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _KEY_SHIFT: Final = 11  # BINS = 2028 < 2**11, so row and bin share one integer
 _KEY_MASK: Final = (1 << _KEY_SHIFT) - 1
-_COMPACT_ABOVE: Final = 65_536
+_COMPACT_ABOVE: Final = 16_384
 """Uncompacted samples that are kept at most: bounds the memory, and the time of one compaction to about 1 ms."""
 
 SUM, BELOW, ABOVE, REFUSED, MIN, MAX = range(6)
