@@ -116,6 +116,7 @@ def test_a_killed_server_fails_the_request_under_way_and_is_found_again(redis_ur
         error, error_class = _failure(user, lambda c: c.blpop("nothing", timeout=3))
         assert isinstance(error, redis.ConnectionError)
         assert error_class in {"closed", "reset"}
+        server.process.kill()  # and wait: a dying server may still accept
         error, error_class = _failure(user, lambda c: c.ping())
         assert (isinstance(error, redis.ConnectionError), error_class) == (True, "connect")
         server.start()
@@ -343,6 +344,20 @@ def test_a_server_that_stops_reading_times_the_send_out():
         assert time.monotonic() - started_s < 1.5
 
 
+def test_a_reply_may_come_before_the_command_is_out():
+    """A reply that arrives while a long command is still being sent is that command's reply."""
+
+    def script(sock):
+        sock.recv(1000)
+        sock.sendall(b"+OK\r\n")
+        gevent.sleep(0.05)
+        while sock.recv(1_000_000):
+            pass
+
+    with scripted_server(script) as url, client_of(f"{url}?socket_timeout=3") as client:
+        assert client.set("k", b"x" * 30_000_000) is True
+
+
 def test_an_early_error_ends_a_long_send():
     """A server that answers and closes while the command is still being sent is heard."""
 
@@ -359,6 +374,7 @@ def test_push_messages_do_not_count_as_replies(redis_url):
     """With RESP3 and CLIENT TRACKING, invalidations arrive between and within requests and change no value."""
     with client_of(f"{redis_url}?protocol=3") as tracking, client_of(redis_url) as other:
         tracking.execute_command("CLIENT", "TRACKING", "ON", "BCAST", "NOLOOP")
+        connection = tracking.client_id()
         for turn in range(50):
             other.set("tracked", turn)
             if turn % 3 == 0:
@@ -368,6 +384,7 @@ def test_push_messages_do_not_count_as_replies(redis_url):
             writer = gevent.spawn(other.set, "tracked", turn)
             assert pipe.echo("a").blpop("nothing", timeout=0.01).echo("b").execute() == [b"a", None, b"b"]
             writer.join()
+        assert tracking.client_id() == connection, "a push message must not cost the connection"
         tracking.execute_command("CLIENT", "TRACKING", "OFF")
         other.delete("tracked")
 

@@ -37,7 +37,8 @@ _INCOMPLETE: Final = object()
 # request.
 _switch: Final = greenlet.switch
 
-# What has just arrived, for all connections of the process: it is parsed before anything else can run.
+# What has just arrived, for all connections of the process: it is parsed before anything else can run. It holds more
+# than a TLS record (16 kB), so that the TLS layer keeps nothing back that polling could not see.
 _ARRIVAL: Final = bytearray(256 * 1024)
 
 
@@ -273,7 +274,7 @@ class RespConnection:
         self._send, self._recv_into = wire.send, wire.recv_into
         self._feed, self._gets, self._has_data = reader.feed, reader.gets, reader.has_data
         self._switch_to_hub = _switch.__get__(gevent.get_hub())
-        Poller.current().add(wire.fileno, self._read if wire.pending is None else self._read_tls)
+        Poller.current().add(wire.fileno, self._read)
         sweeper = DeadlineSweeper.current()
         sweeper.heed(self._patience_s)
         sweeper.add(self)
@@ -329,13 +330,6 @@ class RespConnection:
             self._fail(ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than it was asked for"))
             return
         waiter.switch(reply)
-
-    def _read_tls(self) -> None:
-        """As ``_read``, until the TLS layer keeps nothing back that a watcher could not see."""
-        wire = self._wire
-        self._read()
-        while wire is not None and self._wire is wire and wire.pending is not None and wire.pending():
-            self._read()
 
     def _collect(self, reply: Any) -> Any:
         """Leave out push messages and gather a pipeline's replies; tell when they are complete."""

@@ -120,21 +120,19 @@ class Wire:
     Attributes:
         send: ``send(data) -> int``, the bytes taken. Raises BlockingIOError when the kernel takes none now.
         recv_into: ``recv_into(buffer) -> int``, 0 at the end of the stream. Raises BlockingIOError when there
-            is nothing to read now.
-        pending: Tells whether decrypted bytes wait in the TLS layer, which no io watcher can see; None for a
-            stream without TLS.
+            is nothing to read now. With TLS the buffer must hold a record, 16 kB, or what is left of one is seen
+            by no poll.
         fileno: The file descriptor, for a watcher.
         session: The TLS session for a later resumption, or None.
     """
 
-    __slots__ = ("_socket", "fileno", "pending", "recv_into", "send")
+    __slots__ = ("_socket", "fileno", "recv_into", "send")
 
     def __init__(self, connected: gevent.socket.socket) -> None:
         """Take over a connected gevent socket."""
         self._socket: _socket.socket | ssl.SSLSocket
         self.send: Callable[[Buffer], int]
         self.recv_into: Callable[[Buffer], int]
-        self.pending: Callable[[], int] | None
         if isinstance(connected, ssl.SSLSocket):
             self._take_tls(connected)
         else:
@@ -145,7 +143,7 @@ class Wire:
         """Keep the descriptor and leave gevent's wrapper, which weighs more than 1 kB, behind."""
         raw = _socket.socket(fileno=connected.detach())
         raw.setblocking(False)
-        self._socket, self.send, self.recv_into, self.pending = raw, raw.send, raw.recv_into, None
+        self._socket, self.send, self.recv_into = raw, raw.send, raw.recv_into
 
     def _take_tls(self, connected: ssl.SSLSocket) -> None:
         """Use the TLS object beneath the socket, whose errors say "would block" in words of their own."""
@@ -168,7 +166,7 @@ class Wire:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return 0
 
-        self.send, self.recv_into, self.pending = send, recv_into, tls.pending
+        self.send, self.recv_into = send, recv_into
 
     @property
     def session(self) -> ssl.SSLSession | None:
