@@ -1,0 +1,232 @@
+"""What is reported, beside what is true: from a target that stamps its own service times to Prometheus' buckets.
+
+    python -m bench.ground_truth
+
+The target sleeps for times drawn from a known distribution, half of them below a millisecond, with a tail whose 99.9th
+percentile is far from its 99th, and stamps how long each answer really took. A master and a worker with our client,
+then the same with stock Locust and its FastHttpUser, call it one after the other; the user's task stamps each call,
+too, with a clock of its own. The table has both stamps, the record, the exporter's buckets as Prometheus'
+``histogram_quantile`` reads them, and Locust's statistics.
+
+Between the target's stamps and the caller's lie the loopback and, on a busy machine, the scheduler: no client can see
+less. So the reported service times are judged by the caller's stamps. The last row of ours is the response time,
+which begins when the user meant to call: what the generator's timers were late is part of it.
+"""
+
+import argparse
+import asyncio
+import bisect
+import json
+import math
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from locust import FastHttpUser, constant, events, task
+from locust.env import Environment
+
+from loadtest import exporter, swarm
+from loadtest.clients.http import HttpUser
+
+QUANTILES = (0.5, 0.9, 0.99, 0.999)
+USERS = 4
+RUN_S = int(os.environ.get("BENCH_RUN_S", "40"))
+LOCUSTFILE = Path(__file__)
+WAY = os.environ.get("BENCH_WAY", "")
+FOLDER = Path(os.environ.get("BENCH_FOLDER", "."))
+
+
+def drawn_s(source: random.Random) -> float:
+    """A sleep: 55 % below a millisecond, 38 % around 10 ms, 6.5 % around 80 ms, 0.5 % around 700 ms."""
+    at = source.random()
+    if at < 0.55:
+        return source.uniform(0.0002, 0.0005)
+    if at < 0.93:
+        return source.gauss(0.010, 0.001)
+    if at < 0.995:
+        return source.gauss(0.080, 0.005)
+    return source.gauss(0.700, 0.030)
+
+
+class Target(asyncio.Protocol):
+    """Answers after a drawn sleep, and keeps how long it took."""
+
+    stamps_s: list[float]
+    source: random.Random
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Keep the transport."""
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a request; the bench's have no body and come whole. ``/stamps`` answers with the sorted stamps."""
+        if data.startswith(b"GET /stamps"):
+            self.answer(json.dumps(sorted(self.stamps_s)).encode())
+            return
+        begin_s = time.perf_counter()
+        until_s = begin_s + drawn_s(self.source)
+        # Timers are good to a millisecond or two; the rest is waited for.
+        asyncio.get_running_loop().call_later(until_s - begin_s - 0.002, self.finish, begin_s, until_s)
+
+    def finish(self, begin_s: float, until_s: float) -> None:
+        """The sleep is nearly over."""
+        while time.perf_counter() < until_s:
+            pass
+        self.answer(b"ok")
+        self.stamps_s.append(time.perf_counter() - begin_s)
+
+    def answer(self, body: bytes) -> None:
+        """One write, so that nothing waits for an acknowledgement."""
+        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+async def serve(port: int) -> None:
+    """The target's process."""
+    Target.stamps_s, Target.source = [], random.Random(1)
+    server = await asyncio.get_running_loop().create_server(Target, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+stamps_s: list[float] = []
+
+
+class Getter(FastHttpUser if WAY == "locust" else HttpUser):  # type: ignore[misc]
+    """Gets one page after the other."""
+
+    wait_time = constant(0.02)
+    scenario = "truth"
+
+    @task
+    def get(self) -> None:
+        """Get the page, and stamp how long that took."""
+        begin_s = time.perf_counter()
+        self.client.get("/", name="page")
+        stamps_s.append(time.perf_counter() - begin_s)
+
+
+if WAY:
+
+    @events.init.add_listener
+    def wire(environment: Environment, **_: object) -> None:
+        """Connect what is to measure, and write what it says at the end."""
+        if WAY == "ours":
+            swarm.of(environment)
+        if not environment.parsed_options.master:
+            stamped = FOLDER / "stamped.json"
+            environment.events.quitting.add_listener(lambda **_: stamped.write_text(json.dumps(sorted(stamps_s))))
+            return
+        port = exporter.start(environment, "127.0.0.1", 0).port if WAY == "ours" else 0
+        environment.events.quitting.add_listener(lambda **_: write(environment, port))
+
+
+def write(environment: Environment, exporter_port: int) -> None:
+    """What the record, the exporter and Locust say."""
+    entry = environment.stats.total
+    said = {"locust": [entry.get_response_time_percentile(q) / 1000 for q in QUANTILES], "count": entry.num_requests}
+    if exporter_port:
+        record = swarm.of(environment).finish()
+        scraped = urllib.request.urlopen(f"http://127.0.0.1:{exporter_port}/metrics").read().decode()
+        said |= {
+            "record": record.total().service_time.quantiles(QUANTILES),
+            "response": record.total().response_time.quantiles(QUANTILES),
+            "exporter": [histogram_quantile(q, buckets_of(scraped)) for q in QUANTILES],
+            "count": record.requests,
+            "completeness": record.completeness,
+        }
+    FOLDER.joinpath("said.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+def buckets_of(page: str) -> list[tuple[float, float]]:
+    """The cumulative buckets of the service time."""
+    found = re.findall(r'loadtest_service_time_seconds_bucket\{[^}]*name="page"[^}]*le="([^"]+)"[^}]*\} (\S+)', page)
+    return [(float(bound.replace("+Inf", "inf")), float(count)) for bound, count in found]
+
+
+def histogram_quantile(q: float, buckets: list[tuple[float, float]]) -> float:
+    """What Prometheus computes: linear within the bucket that holds the rank."""
+    rank = q * buckets[-1][1]
+    at = bisect.bisect_left([count for _, count in buckets], rank)
+    if math.isinf(buckets[at][0]):
+        return buckets[at - 1][0]
+    low, below = buckets[at - 1] if at else (0.0, 0.0)
+    return low + (buckets[at][0] - low) * (rank - below) / (buckets[at][1] - below)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run(way: str, folder: Path) -> tuple[dict, list[float], list[float]]:
+    """One run: what was said, and the stamps of target and caller."""
+    port, link = free_port(), free_port()
+    target = subprocess.Popen([sys.executable, "-m", "bench.ground_truth", "--serve", str(port)])
+    environment = {**os.environ, "BENCH_WAY": way, "BENCH_FOLDER": str(folder), "PYTHONPATH": str(Path.cwd())}
+    common = [Path(sys.executable).with_name("locust"), "-f", LOCUSTFILE, "--host", f"http://127.0.0.1:{port}"]
+    started = [target]
+    try:
+        time.sleep(1.5)
+        load = ["--headless", "--only-summary", "-u", str(USERS), "-r", "100", "--run-time", f"{RUN_S}s"]
+        master = [*common, "--master", "--expect-workers", "1", "--master-bind-port", str(link), *load]
+        worker = [*common, "--worker", "--master-port", str(link)]
+        for command in (master, worker):
+            log = (folder / f"log-{len(started)}").open("wb")
+            started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
+        started[1].wait(RUN_S + 60)
+        started[2].wait(RUN_S + 60)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/stamps") as answer:
+            stamps = json.load(answer)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    said = folder / "said.json"
+    if not said.exists():
+        raise RuntimeError("\n".join(log.read_text() for log in folder.glob("log-*")))
+    return json.loads(said.read_text()), stamps, json.loads((folder / "stamped.json").read_text())
+
+
+def main() -> None:
+    """Print the table."""
+    print("| | requests |" + "".join(f" p{100 * q:g} |" for q in QUANTILES))
+    print("|---|" + "---|" * (len(QUANTILES) + 1))
+    for way in ("ours", "locust"):
+        with tempfile.TemporaryDirectory() as folder:
+            said, at_target, at_caller = run(way, Path(folder))
+        true = quantiles(at_caller)
+        show(f"target's stamps ({way})", len(at_target), quantiles(at_target))
+        show(f"caller's stamps ({way})", len(at_caller), true)
+        ours = {"record": "record", "exporter": "exporter's buckets", "response": "record, from the intended start"}
+        names = ours if way == "ours" else {"locust": "stock Locust"}
+        for key, name in names.items():
+            show(name, said["count"], said[key], true)
+
+
+def quantiles(stamps: list[float]) -> list[float]:
+    """By nearest rank, of sorted stamps."""
+    return [stamps[max(0, math.ceil(q * len(stamps)) - 1)] for q in QUANTILES]
+
+
+def show(name: str, count: int, values: list[float], true: list[float] | None = None) -> None:
+    """Print a row; with its error when the truth is given."""
+    errors = [f" ({value / one - 1:+.1%})" for value, one in zip(values, true, strict=True)] if true else [""] * 9
+    print(f"| {name} | {count:,} |" + "".join(f" {1000 * v:.3f} ms{e} |" for v, e in zip(values, errors, strict=False)))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--serve", type=int)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        asyncio.run(serve(arguments.serve))
+    else:
+        main()
