@@ -1,0 +1,105 @@
+"""A Compose project of this repository's docker-compose.yml, beside any other that runs on the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("redis", "target_app", "locust_master", "locust_worker", "prometheus", "redis_exporter")
+"""All but Grafana, whose image is not to be had everywhere; its files are checked by the contract tests."""
+ANY_PORT = dict.fromkeys(("TARGET_PORT", "WEB_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"), "0")
+SETTLED_S = 90.0
+
+
+class Project:
+    """One project: its containers, networks and volumes go by its name.
+
+    Args:
+        name: the project's name.
+        compose: the words that begin a Compose command.
+        settings: variables of the Compose file.
+    """
+
+    def __init__(self, name: str, compose: Sequence[str] = ("docker", "compose"), **settings: str) -> None:
+        self.name = name
+        self._compose = [*compose, "-p", name]
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOADTEST_", "LOCUST_"))}
+        self._environment = {**kept, **ANY_PORT, **settings}
+
+    def run(self, *words: str, timeout_s: float = 120) -> str:
+        """Run a Compose command in the repository's folder and return what it printed.
+
+        Raises:
+            AssertionError: when it fails, with what it said.
+        """
+        command = [*self._compose, *words]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+    def up(self, workers: int, *options: str) -> None:
+        """Start the services, or bring the number of workers to this one."""
+        self.run("up", "-d", *options, "--scale", f"locust_worker={workers}", *SERVICES)
+
+    def down(self) -> None:
+        """Remove everything that belongs to the project but its images."""
+        self.run("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Return what the engine knows of the project's containers."""
+        label = f"label=com.docker.compose.project={self.name}"
+        ids = docker("ps", "--all", "--quiet", "--filter", label).split()
+        inspected: list[dict[str, Any]] = json.loads(docker("inspect", *ids)) if ids else []
+        return inspected
+
+    def port(self, service: str, inside: int) -> int:
+        """Return the host's port of a service's port."""
+        return int(self.run("port", service, str(inside)).rpartition(":")[2])
+
+    def get(self, service: str, inside: int, path: str, form: dict[str, str] | None = None) -> Any:
+        """Ask a published port and return the JSON that it answers; a form makes it a POST."""
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port(service, inside)}{path}", data, 30) as answer:
+            return json.load(answer)
+
+    def query(self, expression: str, at_s: float | None = None) -> list[dict[str, Any]]:
+        """Return Prometheus' answer to a query, now or at a moment of the past."""
+        asked = {"query": expression} | ({} if at_s is None else {"time": str(at_s)})
+        answer = self.get("prometheus", 9090, f"/api/v1/query?{urllib.parse.urlencode(asked)}")
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def value(self, expression: str) -> float | None:
+        """Return the only value of a query's answer; None when there is none."""
+        result = self.query(expression)
+        return float(result[0]["value"][1]) if len(result) == 1 else None
+
+
+def docker(*words: str) -> str:
+    """Run a docker command and return what it printed."""
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def eventually(what: str, seen: Callable[[], object], expected: object, within_s: float = SETTLED_S) -> None:
+    """Wait until something is as expected.
+
+    Raises:
+        AssertionError: when it is not within the time, with what was seen last.
+    """
+    until_s = time.monotonic() + within_s
+    while (last := seen()) != expected:
+        assert time.monotonic() < until_s, f"{what}: expected {expected!r}, after {within_s:.0f} s it is {last!r}"
+        time.sleep(0.5)

@@ -1,0 +1,61 @@
+"""What the stack tests need: an engine, and a project that is always torn down."""
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack.compose import Project, docker
+
+HERE = Path(__file__).parent
+TIME_LIMIT_S = 600  # against hanging; on an idle machine all of them take about three minutes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and give them the time that building and starting takes."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.stack)
+            item.add_marker(pytest.mark.timeout(TIME_LIMIT_S))
+
+
+def needed(what: str, *, there: bool) -> None:
+    """Skip a test that lacks something on somebody's machine; where CI is set, fail it."""
+    if there:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is needed here, and is not there")
+    pytest.skip(f"{what} is not there: the Compose stack is NOT tested")
+
+
+def answers(*command: str) -> bool:
+    """Return whether a command exists and succeeds."""
+    return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """A Docker engine with Compose v2."""
+    needed("a Docker engine that `docker info` reaches", there=answers("docker", "info"))
+    needed("Compose v2 (`docker compose`)", there=answers("docker", "compose", "version"))
+
+
+@pytest.fixture(scope="session")
+def name() -> str:
+    """A name for this session's projects that no other session has."""
+    return f"loadtest-test-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def built(engine: None, name: str) -> Iterator[Project]:  # noqa: ARG001 - the engine has to be there
+    """A project whose images are built, and nothing else; they are removed at the end."""
+    project = Project(name)
+    project.run("build", timeout_s=300)
+    yield project
+    docker(
+        "image", "rm", "--force", *(f"{name}-{service}" for service in ("target_app", "locust_master", "locust_worker"))
+    )
