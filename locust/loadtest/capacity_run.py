@@ -9,7 +9,7 @@ meets a system without a backlog.
 A step fails, besides by the objective's rules, when iterations were dropped: all users of the pool were waiting for the
 system. It is refused when the generator was not fit to measure: by the limits of `loadtest.trust` for the mean of the
 step's seconds; and, if it broke a limit on time, when the generator's own event loop was late by `LAG_SHARE` of that
-limit or more, for then the generator may have made the time that it measured.
+limit or more, and without that delay the limit would have been kept: then the generator may have made what it measured.
 """
 
 from __future__ import annotations
@@ -274,12 +274,14 @@ class _Step:
 
     def _late(self, results: list[Result]) -> list[str]:
         """Return what the generator may have added to the times that broke a limit."""
-        limits = [r.threshold.limit for r in results if r.outcome is Outcome.FAILED and r.threshold.kind == "time"]
         found = []
+        broken = [r for r in results if r.outcome is Outcome.FAILED and r.threshold.kind == "time"]
         for (index, name), values in self._healths.items():
-            if name == "loop_lag_s" and limits and max(values) >= LAG_SHARE * min(limits):
-                said = f"worker {index} woke its event loop {max(values) * 1e3:.0f} ms late in a second of this step"
-                found.append(f"{said}, which is much for a limit of {min(limits) * 1e3:g} ms: use a calmer machine")
+            lag_s = max(values)
+            for rule, value in ((r.threshold, r.value) for r in broken if r.value is not None):
+                if name == "loop_lag_s" and lag_s >= LAG_SHARE * rule.limit and rule.holds(value - lag_s):
+                    said = f"worker {index} woke its event loop {lag_s * 1e3:.0f} ms late in a second of this step"
+                    found.append(f"{said}, which is much for {rule.condition}: use a calmer machine")
         return found
 
     def _unfit(self) -> list[str]:

@@ -1,0 +1,92 @@
+"""`loadtest capacity` end to end: a short search, and what it refuses."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loadtest.exceptions import ExitCode
+
+from .conftest import ROOT, Stack
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(150)]
+
+
+@pytest.fixture
+def queue() -> Iterator[str]:
+    """Yield the base URL of a queue with 4 servers of 20 ms, which carries 100 iterations of two requests a second."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, ROOT / "bench/capacity/target.py", str(port), "4", "0.02"])
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+def capacity(stack: Stack, *arguments: str) -> tuple[int, str]:
+    """Run `loadtest capacity`; return its exit code and output."""
+    stack.process = subprocess.Popen(
+        [Path(sys.executable).with_name("loadtest"), "capacity", *arguments],
+        cwd=ROOT,
+        env=stack.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return stack.end(timeout_s=120)
+
+
+def test_a_search_between_bounds(stack: Stack, queue: str) -> None:
+    """A search that may not go beyond what the queue carries finds a lower bound, and leaves its chart and steps."""
+    bounds = ["--rate", "20", "--users", "50", "--scenario", "health", "--host", queue]
+    code, output = capacity(stack, "--slo", "p99(response_time) < 5s, error_ratio < 1%", *bounds)
+    assert (ExitCode.PASSED, []) == (code, stack.wait_until_nothing_is_left()), output
+    found = json.loads((stack.run_dir() / "capacity.json").read_text())
+    assert (True, 20.0, None) == (found["complete"], found["rate_per_s"], found["high_per_s"])
+    assert [10.0, 20.0] == [step["rate_per_s"] for step in found["steps"]]
+    for step in found["steps"]:
+        assert step["requests_per_s"] == pytest.approx(2 * step["rate_per_s"], rel=0.25)
+        assert step["p50_s"] == pytest.approx(0.02, abs=0.02)
+        assert step["reasons"][0].startswith("p99(response_time) < 5s: passed with ")
+    assert "at least 20 arrivals/s (it was the highest rate allowed)" in output
+    assert "<svg" in (stack.run_dir() / "capacity.html").read_text()
+
+
+def test_an_objective_that_nothing_keeps(stack: Stack, queue: str) -> None:
+    """When not even the lowest rate keeps the objective, the search says so, and exits as a failed threshold does."""
+    bounds = ["--rate", "1", "--scenario", "health", "--host", queue]
+    code, output = capacity(stack, "--slo", "p50(response_time) < 1ms", *bounds)
+    assert ExitCode.THRESHOLD_FAILED == code, output
+    assert "capacity     none: not even 0.5 arrivals/s kept the objective" in output
+
+
+BAD_INPUT = {
+    "no unit": (["--slo", "p99 < 50"], "has no unit"),
+    "unknown name": (["--slo", 'p99{name="documents/red"} < 50ms'], "documents/red"),
+    "no objective": ([], "--slo"),
+    "rate": (["--slo", "p99 < 50ms", "--rate", "0"], "RATE=0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_refused_before_anything_starts(stack: Stack, case: str) -> None:
+    """A wrong objective or bound ends at once with exit code 2, naming what is wrong."""
+    arguments, words = BAD_INPUT[case]
+    code, output = capacity(stack, *arguments)
+    assert ExitCode.USAGE == code, output
+    assert words in output
+    assert "Traceback" not in output
+    assert not stack.runs_dir.exists()
