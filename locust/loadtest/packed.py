@@ -107,7 +107,8 @@ class PackedMeasurements:
     """None when it is the response time."""
     errors: tuple[ErrorCount, ...]
     scenarios: tuple[str, ...]
-    schedule_lag: PackedHistograms
+    schedule_lag: PackedHistograms | None
+    """None when no request had an intended start of its own."""
     dropped: bytes
 
     @classmethod
@@ -124,7 +125,7 @@ class PackedMeasurements:
             None if on_time else PackedHistograms.of(measured.service_time),
             measured.errors,
             measured.scenarios,
-            PackedHistograms.of(measured.schedule_lag),
+            PackedHistograms.of(measured.schedule_lag) if _any(measured.schedule_lag) else None,
             measured.dropped.astype(_DROPPED).tobytes(),
         )
 
@@ -134,7 +135,7 @@ class PackedMeasurements:
             self.keys,
             self.counts,
             _histograms_to_wire(self.response_time),
-            None if self.service_time is None else _histograms_to_wire(self.service_time),
+            _histograms_to_wire(self.service_time),
             self.errors,
             self.scenarios,
             _histograms_to_wire(self.schedule_lag),
@@ -156,7 +157,7 @@ class PackedMeasurements:
             None if service is None else PackedHistograms(*service),
             tuple(ErrorCount(*error) for error in errors),
             tuple(map(str, scenarios)),
-            PackedHistograms(*lag),
+            None if lag is None else PackedHistograms(*lag),
             dropped,
         )
         packed._check()
@@ -169,7 +170,8 @@ class PackedMeasurements:
         self.response_time.check(rows)
         if self.service_time is not None:
             self.service_time.check(rows)
-        self.schedule_lag.check(len(self.scenarios))
+        if self.schedule_lag is not None:
+            self.schedule_lag.check(len(self.scenarios))
         for series, error_class, message, occurrences in self.errors:
             if not (0 <= series < rows and isinstance(error_class, str) and isinstance(message, str)):
                 raise ValueError(f"an error belongs to series {series} of {rows}")
@@ -222,9 +224,24 @@ def _together(
         service_time=service,
         errors=errors,
         scenarios=scenarios,
-        schedule_lag=_unpacked_histograms([one.schedule_lag for one in packed]),
+        schedule_lag=_unpacked_lag(packed),
         dropped=np.frombuffer(b"".join([one.dropped for one in packed]), _DROPPED).astype(np.int64),
     )
+
+
+def _unpacked_lag(packed: Sequence[PackedMeasurements]) -> SparseHistograms:
+    if all(one.schedule_lag is None for one in packed):
+        return SparseHistograms.empty(sum(len(one.scenarios) for one in packed))
+    return _unpacked_histograms([one.schedule_lag or _none(len(one.scenarios)) for one in packed])
+
+
+@functools.lru_cache(maxsize=16)
+def _none(rows: int) -> PackedHistograms:
+    return PackedHistograms.of(SparseHistograms.empty(rows))
+
+
+def _any(histograms: SparseHistograms) -> bool:
+    return bool(histograms.lengths.any() or histograms.moments[REFUSED].any())
 
 
 def _unpacked_histograms(packed: Sequence[PackedHistograms]) -> SparseHistograms:
@@ -237,8 +254,8 @@ def _unpacked_histograms(packed: Sequence[PackedHistograms]) -> SparseHistograms
     return SparseHistograms(rows["length"].astype(np.int64), bins.astype(np.int64), counts.astype(np.int64), moments)
 
 
-def _histograms_to_wire(packed: PackedHistograms) -> tuple[Any, ...]:
-    return packed.rows, packed.bins, packed.width, packed.counts
+def _histograms_to_wire(packed: PackedHistograms | None) -> tuple[Any, ...] | None:
+    return None if packed is None else (packed.rows, packed.bins, packed.width, packed.counts)
 
 
 # A worker names the same series second after second, so both directions remember the last few sets of labels.
