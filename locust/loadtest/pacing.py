@@ -94,6 +94,12 @@ def conduct(environment: Environment, profile: LoadProfile, on_end: Callable[[],
     return conductor
 
 
+def intended_rate_per_s(environment: Environment) -> float:
+    """Return the arrivals per second that an open-model run intends now; 0 on a worker and without such a run."""
+    conductor = getattr(environment, _ATTRIBUTE, None)
+    return conductor.rate_per_s if isinstance(conductor, Conductor) else 0.0
+
+
 class Conductor:
     """Deals the arrivals of a run to the workers."""
 
