@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.engine import idle_memory
 from bench.engine.measuring import Comparison, compare
-from bench.engine.performance_page import table, versions, write
+from bench.engine.performance_page import commands, table, versions, write
 
 _ROUNDS = 5
 
@@ -41,7 +41,7 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown)) or options.rounds}")
     if (os.cpu_count() or 1) < 2:
         parser.error("one core for the generator and one for the server are needed")
-    say(f"{os.cpu_count()} cores; {versions()}")
+    say(f"{os.cpu_count()} cores. {versions()}\n{commands([known[key] for key in wanted if key in known])}")
     for key in wanted:
         if key == idle_memory.KEY:
             content = idle_memory.measure(max(1, options.rounds // 2), say)
@@ -49,7 +49,8 @@ def main() -> None:
             content = table(known[key], compare(known[key], options.rounds, say))
         say(f"\n{content}\n")
         write(key, content)
-    write("versions", f"Versions: {versions()}")
+    write("versions", versions())
+    write("commands", commands(list(known.values())))
 
 
 if __name__ == "__main__":

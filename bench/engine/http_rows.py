@@ -1,16 +1,13 @@
 """The HTTP comparisons: this product's HttpUser, Locust's two, and generators in other languages."""
 
-import os
-import shutil
 import sys
 from pathlib import Path
 
 from bench.engine import nginx_server
-from bench.engine.measuring import Comparison, Subject
+from bench.engine.measuring import Comparison, Subject, tool
 
 _FOLDER = Path(__file__).parent
 _LOCUST = (sys.executable, "-m", "locust", "-f", str(_FOLDER / "http_users.py"), "--headless", "--only-summary")
-_TOOLS = Path(os.environ.get("BENCH_TOOLS", _FOLDER.parents[1] / ".cache" / "bench"))
 _MANY = 1000
 
 
@@ -31,14 +28,6 @@ def _ours(work: str, users: int = 64) -> Subject:
 
 def _fast(work: str, users: int = 64) -> Subject:
     return locust_subject("fast", "Locust FastHttpUser", work, users)
-
-
-def _tool(name: str) -> str | None:
-    """Where a peer's program is, or None."""
-    for folder in (_TOOLS / "bin", _TOOLS / "npm" / "node_modules" / ".bin"):
-        if (folder / name).exists():
-            return str(folder / name)
-    return shutil.which(name)
 
 
 _PEERS = {
@@ -66,7 +55,7 @@ def _peers() -> list[Subject]:
     """The generators in other languages that are installed."""
     found = []
     for name, (runs_scenarios, command) in _PEERS.items():
-        path = _tool(name)
+        path = tool(name)
         if path is not None:
             parts = tuple(part.format(**{name: path}) for part in command)
             found.append(Subject(name, parts, runs_scenarios=runs_scenarios))

@@ -8,6 +8,7 @@ generator's behalf counts as the generator's.
 """
 
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -125,6 +126,15 @@ class Result:
         """The least and the greatest."""
         values = [sample.per_cpu_s for sample in self.samples]
         return min(values), max(values)
+
+
+def tool(name: str) -> str | None:
+    """Where a program is: below .cache/bench, where ``go install`` and ``npm install`` may put it, or on PATH."""
+    folder = Path(__file__).parents[2] / ".cache" / "bench"
+    for place in (folder / "bin", folder / "npm" / "node_modules" / ".bin"):
+        if (place / name).exists():
+            return str(place / name)
+    return shutil.which(name)
 
 
 def pinned(core: int) -> Callable[[], None]:

@@ -7,15 +7,22 @@ that one comparison can be measured again without the others.
 import os
 import platform
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.engine.measuring import WINDOW_S, Comparison, Result
+from bench.engine.measuring import WINDOW_S, Comparison, Result, tool
 
+_VERSION_ARGUMENTS = {
+    "nginx": "-v",
+    "redis-server": "--version",
+    "wrk": "-v",
+    "k6": "version",
+    "autocannon": "--version",
+    "artillery": "version",
+}
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
 
@@ -68,13 +75,26 @@ def versions() -> str:
     packages = ("locust", "geventhttpclient", "gevent", "greenlet", "httptools", "hiredis", "redis", "orjson")
     parts = [f"Python {platform.python_version()}", f"Linux {platform.release()}"]
     parts += [f"{name} {version(name)}" for name in packages]
-    for command in (("nginx", "-v"), ("redis-server", "--version"), ("wrk", "-v")):
-        if shutil.which(command[0]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+    for name, argument in _VERSION_ARGUMENTS.items():
+        program = tool(name)
+        if program is not None:
+            done = subprocess.run((program, argument), capture_output=True, text=True, check=False)
             found = re.search(r"(\d+\.\d+[\w.\-]*)", done.stdout + done.stderr)
             if found:
-                parts.append(f"{command[0]} {found[1]}")
-    return ", ".join(parts) + "."
+                parts.append(f"{name} {found[1]}")
+    return "Versions: " + ", ".join(parts) + "."
+
+
+def commands(comparisons: Sequence[Comparison]) -> str:
+    """What was run, folders left out."""
+    lines = []
+    for comparison in comparisons:
+        lines.append(f"# {comparison.key}")
+        for subject in comparison.subjects:
+            variables = [f"{name}={value}" for name, value in subject.environment.items() if name.startswith("BENCH_")]
+            parts = [Path(part).name if part.startswith("/") else part for part in subject.command]
+            lines.append(" ".join([*variables, *parts]))
+    return "\n".join(["```text", *lines, "```"])
 
 
 def write(key: str, content: str) -> None:
