@@ -94,14 +94,15 @@ def test_requests_are_recorded_under_the_scenario():
 
 
 @pytest.mark.parametrize("connected", [False, True])
-def test_first_request_of_an_iteration_takes_the_intended_start(connected):
+@pytest.mark.parametrize("options", [{}, {"timeout": 5}], ids=["fast", "general"])
+def test_first_request_of_an_iteration_takes_the_intended_start(connected, options):
     """The first request's response time runs from the intended start, the second's from its own send."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         if connected:
             user.client.get("/")
             user.recorder.take()
         user.intended_start_s = time.perf_counter() - 5
-        late = user.client.get("/")
+        late = user.client.get("/", **options)
         assert user.intended_start_s is None
         on_time = user.client.get("/")
         assert 5 < late.end_s - late.intended_s < 7
