@@ -11,7 +11,18 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import capacity_run, exporter, pacing, rebalancing, run, scenarios, swarm, think_time, thresholds
+from loadtest import (
+    capacity_run,
+    exporter,
+    pacing,
+    rebalancing,
+    run,
+    scenarios,
+    spawn_message,
+    swarm,
+    think_time,
+    thresholds,
+)
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
 from loadtest.profile import LoadProfile
@@ -28,6 +39,7 @@ except LoadtestError as error:
     sys.exit(int(error.exit_code))
 
 bound_connecting(config.master_wait)
+spawn_message.remember_options()
 logging.getLogger("locust.stats_logger").disabled = True  # the report takes the place of Locust's tables
 globals().update({user_class.__name__: user_class for user_class in scenario.user_classes})
 
