@@ -6,41 +6,38 @@ take over `wire` and leave out the scenario.
 
 import logging
 import sys
+from typing import NoReturn
 
 from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import (
-    capacity_run,
-    exporter,
-    pacing,
-    rebalancing,
-    run,
-    scenarios,
-    spawn_message,
-    swarm,
-    think_time,
-    thresholds,
-)
+from loadtest import capacity_run, exporter, pacing, rebalancing, run, scenarios, spawn_message, swarm, think_time
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
-from loadtest.profile import LoadProfile
+from loadtest.start_form import StartForm
 from loadtest.worker_link import bound_connecting
 
-try:
-    config = Config.load()
-    scenario = scenarios.load(config.scenario)
-    LoadProfile.of(config)
-    thresholds.of(config, scenario.requests)
-except LoadtestError as error:
+
+def refuse(error: LoadtestError) -> NoReturn:
+    """End the process with the error's sentence and exit code."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("loadtest").error("%s", error)
     sys.exit(int(error.exit_code))
 
+
+try:
+    config = Config.load()
+    scenario = scenarios.load(config.scenario)
+    form = StartForm(config, scenario)
+except LoadtestError as error:
+    refuse(error)
+
 bound_connecting(config.master_wait)
 spawn_message.remember_options()
 logging.getLogger("locust.stats_logger").disabled = True  # the report takes the place of Locust's tables
+if not config.slo:
+    events.init_command_line_parser.add_listener(form.declare)
 globals().update({user_class.__name__: user_class for user_class in scenario.user_classes})
 
 
@@ -55,5 +52,11 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
         return
     if isinstance(runner, MasterRunner):
         rebalancing.keep(runner)
-    (capacity_run if config.slo else run).wire(environment, config, scenario)
+    try:
+        if config.slo:
+            capacity_run.wire(environment, config, scenario)
+        else:
+            run.wire(environment, config, scenario, form)
+    except LoadtestError as error:
+        refuse(error)
     exporter.start(environment, config.exporter_bind, config.exporter_port)

@@ -7,6 +7,7 @@ and then reports. The run's time begins when the data is loaded.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import signal
 import time
@@ -19,8 +20,7 @@ from locust.exception import StopTest
 from loadtest import pacing, report, swarm, think_time, thresholds
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.judge import Judge
-from loadtest.profile import LoadProfile
-from loadtest.profile_shape import ProfileShape
+from loadtest.load import automatic, release
 from loadtest.progress import PLAIN_INTERVAL_S, ProgressLine, output
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from locust.env import Environment
-    from locust.shape import LoadTestShape
 
     from loadtest.config import Config
+    from loadtest.load import Load
+    from loadtest.profile import LoadProfile
     from loadtest.scenarios import Scenario
+    from loadtest.start_form import StartForm
     from loadtest.threshold import Threshold
 
 logger = logging.getLogger(__name__)
@@ -40,58 +42,77 @@ _JUDGE_EVERY_S = 1.0
 _POLL_S = 0.02
 
 
-def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
-    """Make the master of `environment` conduct a Run for every test it starts."""
-    options: Any = environment.parsed_options
-    profile = LoadProfile.of(config)
-    rules = thresholds.of(config, scenario.requests)
-    _follow(profile, environment)
-    interrupt = _interruption(environment)
-    think_time.impose(environment, profile.think_time)
-    options.num_users = options.num_users or profile.peak_users
-    # In the open model the number of users is a limit, and holds at once.
-    options.spawn_rate = options.spawn_rate or (
-        profile.spawn_rate_per_s if profile.model == "closed" else options.num_users
-    )
-    options.autostart = options.autostart or config.autostart
-    runs: list[Run] = []
+def wire(environment: Environment, config: Config, scenario: Scenario, form: StartForm | None = None) -> None:
+    """Make the master of `environment` conduct a Run for every test it starts.
 
-    def prepare(environment: Environment, **_: object) -> None:
-        run = Run(environment, config, scenario, rules, interrupt)
-        run.prepare()
-        runs.append(run)
+    Args:
+        environment: of the master, when Locust's runner exists (``events.init``).
+        config: the settings of the process.
+        scenario: its data is loaded before each test.
+        form: chooses the load of each start from the web UI, and from Locust's command line; None leaves it to the
+            settings.
 
-    def begin(environment: Environment, **_: object) -> None:
-        if profile.model == "open":
-            runs[-1].begin_open(profile)
-        elif environment.shape_class is not None:
-            runs[-1].begin(_shape_time_s(environment.shape_class))
-        else:
-            run_time_s = None if options.run_time else _run_time_s(environment, profile)
-            runs[-1].begin(run_time_s, run_time_s)
-
-    def end(**_: object) -> None:
-        if runs:
-            runs.pop().end()
-
-    # The swarm's own listener begins the record. Data is loaded before that, and time is counted after it.
-    environment.events.test_start.add_listener(prepare)  # type: ignore[no-untyped-call]
-    swarm.of(environment)
-    environment.events.test_start.add_listener(begin)  # type: ignore[no-untyped-call]
-    environment.events.test_stop.add_listener(end)  # type: ignore[no-untyped-call]
-
-
-def _follow(profile: LoadProfile, environment: Environment) -> None:
-    """Have Locust follow a profile that ramps, where nobody gives another number of users.
-
-    Those who do keep the last word: a LoadTestShape of one's own, Locust's own options, the web UI's start form.
+    Raises:
+        UsageError: for a wrong profile or rule.
     """
     options: Any = environment.parsed_options
-    if profile.model == "open" or profile.is_flat or environment.shape_class is not None:
-        return
-    if (options.headless or options.autostart) and not (options.num_users or options.spawn_rate or options.run_time):
-        environment.shape_class = ProfileShape(profile)
-        environment.shape_class.runner = environment.runner
+    options.autostart = options.autostart or config.autostart
+    load = automatic(environment, form.config_of(options) if form else config, scenario.requests)
+    if options.headless or options.autostart:
+        load.impose(environment)
+    else:
+        think_time.impose(environment, load.think_time)
+    runs = Runs(environment, scenario, load, _interruption(environment))
+    # The swarm's own listener begins the record. Data is loaded before that, and time is counted after it.
+    events: Any = environment.events
+    events.test_start.add_listener(runs.prepare)
+    swarm.of(environment)
+    events.test_start.add_listener(runs.begin)
+    events.test_stop.add_listener(runs.end)
+    if form and environment.web_ui:
+        form.wire(environment, runs.choose)
+
+
+class Runs:
+    """The runs of a master, one after the other."""
+
+    def __init__(
+        self, environment: Environment, scenario: Scenario, load: Load, interrupt: Callable[[], None] | None
+    ) -> None:
+        self._environment = environment
+        self._scenario = scenario
+        self._load = load
+        self._interrupt = interrupt
+        self._run: Run | None = None
+
+    def choose(self, load: Load) -> None:
+        """Take this load for the runs from now on; call it while none is under way."""
+        self._load = load
+        load.impose(self._environment)
+
+    def prepare(self, **_: object) -> None:
+        """Prepare a run, as Locust begins to start a test."""
+        self._run = None
+        run = Run(self._environment, self._load.config, self._scenario, self._load.rules, self._interrupt)
+        run.prepare()
+        self._run = run
+
+    def begin(self, **_: object) -> None:
+        """Begin the prepared run."""
+        load = self._load
+        if self._run is None:
+            return
+        if load.profile is not None and load.profile.model == "open":
+            self._run.begin_open(load.profile)
+        else:
+            self._run.begin(load.expected_s, load.end_after_s)
+
+    def end(self, **_: object) -> None:
+        """End the run, if there is one."""
+        run, self._run = self._run, None
+        if run is not None:
+            run.end()
+        release(self._environment)
 
 
 def _interruption(environment: Environment) -> Callable[[], None] | None:
@@ -112,16 +133,6 @@ def _interruption(environment: Environment) -> Callable[[], None] | None:
     handler = gevent.signal_handler(signal.SIGTERM, interrupt)
     environment.events.test_stopping.add_listener(lambda **_: handler.cancel())  # type: ignore[no-untyped-call]
     return interrupt
-
-
-def _shape_time_s(shape: LoadTestShape) -> float | None:
-    return shape.profile.run_time_s if isinstance(shape, ProfileShape) else None
-
-
-def _run_time_s(environment: Environment, profile: LoadProfile) -> float | None:
-    """Return the profile's run time where nobody else ends the test: the web UI's start form has a field for it."""
-    options: Any = environment.parsed_options
-    return profile.run_time_s if options.headless or options.autostart else None
 
 
 class Run:
@@ -161,6 +172,7 @@ class Run:
             self._folder = self._make_folder()
         except LoadtestError as error:
             self._abort(error)
+        thresholds.announce(self._environment, self._rules)
         configuration = self._config.model_dump(mode="json", exclude={"redis_url"})
         swarm.of(self._environment).stream_to(self._folder / report.STREAM, self._folder.name, configuration)
 
@@ -250,9 +262,12 @@ class Run:
         load_data(redis_url, progress)
 
     def _make_folder(self) -> Path:
-        folder = self._config.runs_dir / (self._config.run_id or default_run_id(self._config))
+        """Make the run's folder; a later run of the same name gets a number."""
+        name = self._config.run_id or default_run_id(self._config)
+        numbered = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+        folder = next(path for path in map(self._config.runs_dir.joinpath, numbered) if not _holds_a_run(path))
         try:
-            folder.mkdir(parents=True, exist_ok=self._config.run_id is not None)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LoadtestError(
                 f"the run's folder {folder} cannot be made ({error.strerror}). Allowed: a folder that can be written. "
@@ -278,6 +293,10 @@ class Run:
             self._runner.quit()
         else:
             self._runner.stop()
+
+
+def _holds_a_run(folder: Path) -> bool:
+    return (folder / report.STREAM).exists() or (folder / "record.json").exists()
 
 
 def default_run_id(config: Config) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.threshold import Threshold, parse, split
@@ -17,11 +17,14 @@ from loadtest.toml_file import TomlFile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from locust.env import Environment
+
     from loadtest.config import Config
 
 _KEY = "thresholds"
 _SETTING = "THRESHOLD"
 _OBJECTIVE = "SLO"
+_ATTRIBUTE: Final = "loadtest_thresholds"  # where a master's Environment keeps the rules of the present run
 
 
 Requests = Sequence[tuple[str, str]]
@@ -144,3 +147,14 @@ def lines(rules: Iterable[Threshold]) -> list[Line]:
         for rule in rules
         if rule.kind != "count"
     ]
+
+
+def announce(environment: Environment, rules: Iterable[Threshold]) -> None:
+    """Say, on the master, which rules the run that begins has to keep."""
+    setattr(environment, _ATTRIBUTE, tuple(rules))
+
+
+def announced(environment: Environment) -> tuple[Threshold, ...]:
+    """Return the rules of the present run, or of the last; none before the first."""
+    rules: tuple[Threshold, ...] = getattr(environment, _ATTRIBUTE, ())
+    return rules

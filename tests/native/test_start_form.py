@@ -1,0 +1,149 @@
+"""The web UI's start form: each start of one process chooses its load profile, arrival rate and thresholds anew."""
+
+import json
+import re
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Stack
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
+
+PROFILES = """
+[climb]
+stages = [
+  { users = 4, duration = "2s" },
+  { users = 4, duration = "3s" },
+]
+"""
+_NOT_YET = ("is stopping", "no worker is ready")
+
+
+@dataclass
+class Form:
+    """The start form of a running web UI, and the runs that came of it."""
+
+    url: str
+    runs_dir: Path
+
+    def get(self, path: str) -> str:
+        """Return a page."""
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=20) as page:
+            text: str = page.read().decode()
+            return text
+
+    def read(self) -> dict[str, Any]:
+        """Return the form's own fields as the page has them."""
+        settings = re.search(r"window\.templateArgs = (\{.*\})", self.get("/"))
+        assert settings
+        fields: dict[str, Any] = json.loads(settings[1])["extra_options"]
+        return fields
+
+    def post(self, **values: str) -> dict[str, Any]:
+        """Send the form, and again while the last test's workers are not ready for another."""
+        data = urllib.parse.urlencode({"user_count": "1", "spawn_rate": "1", **values}).encode()
+        until_s = time.monotonic() + 20
+        while True:
+            with urllib.request.urlopen(f"{self.url}/swarm", data, timeout=20) as answer:
+                found: dict[str, Any] = json.loads(answer.read())
+            if time.monotonic() > until_s or not any(words in found["message"] for words in _NOT_YET):
+                return found
+            time.sleep(0.2)
+
+    def wait_for_record(self, name: str) -> dict[str, Any]:
+        """Return a run's record when it is there and whole."""
+        file = self.runs_dir / name / "record.json"
+        until_s = time.monotonic() + 30
+        while not file.exists() and time.monotonic() < until_s:
+            time.sleep(0.1)
+        time.sleep(0.3)
+        record: dict[str, Any] = json.loads(file.read_text())
+        return record
+
+
+@pytest.fixture(scope="module")
+def form(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Form]:
+    """Yield the form of `loadtest run --ui` with a profile of the test's own."""
+    folder = tmp_path_factory.mktemp("form")
+    (folder / "profiles.toml").write_text(PROFILES)
+    stack = Stack(folder / "runs")
+    options = ["--profiles-file", str(folder / "profiles.toml"), "--run-id", "ui", "--workers", "1"]
+    try:
+        url = stack.start("--ui", "--scenario", "health", *options).read_until("web UI").rsplit("http://", 1)[1]
+        yield Form(f"http://{url.split()[0]}", stack.runs_dir)
+    finally:
+        stack.process.terminate()
+        stack.end()
+    assert [] == stack.wait_until_nothing_is_left()
+
+
+def test_the_form_has_the_fields(form: Form) -> None:
+    """The start page offers every profile, among them one's own, an arrival rate and thresholds, each explained."""
+    fields = form.read()
+    choices = fields["load_profile"]["choices"]
+    assert {"load_profile", "arrival_rate", "thresholds"} == set(fields)
+    assert ("as-entered", "as-entered") == (choices[0], fields["load_profile"]["default_value"])
+    assert {"quick", "constant-arrival-rate", "climb"} <= set(choices)
+    assert all(one["help_text"] for one in fields.values())
+
+
+WRONG = {
+    "unknown profile": ({"load_profile": "constant-arival-rate"}, "did you mean constant-arrival-rate?"),
+    "rule without unit": ({"load_profile": "climb", "thresholds": "p99 < 50"}, "50 has no unit"),
+    "rule on an unknown name": ({"thresholds": 'p99{name="health/life"} < 1s'}, "did you mean health/live?"),
+    "rate of a closed profile": ({"load_profile": "climb", "arrival_rate": "20"}, "RATE=20 means nothing"),
+    "rate without a profile": ({"arrival_rate": "20"}, "an arrival rate of 20 means nothing"),
+    "rate that is no number": ({"load_profile": "constant-arrival-rate", "arrival_rate": "nan"}, "arrival rate 'nan'"),
+    "run time": ({"load_profile": "climb", "run_time": "soon"}, "run time 'soon' is not allowed"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_said_and_nothing_starts(form: Form, case: str) -> None:
+    """A wrong value is answered by a sentence that the form shows, and the master stays as it was."""
+    values, words = WRONG[case]
+    before = json.loads(form.get("/stats/requests"))["state"]
+    answer = form.post(**values)
+    assert (False, True) == (answer["success"], words in answer["message"]), answer
+    assert all(part in answer["message"] for part in ("Allowed: ", "Next: "))
+    assert before == json.loads(form.get("/stats/requests"))["state"]
+
+
+def test_each_start_chooses_anew(form: Form) -> None:
+    """An open profile, then a closed one that ramps, then Locust's own fields: each leaves a run of its own."""
+    fields = {"load_profile": "constant-arrival-rate", "arrival_rate": "20", "run_time": "5s"}
+    answer = form.post(**fields, thresholds="p99(response_time) < 10s, requests > 1000")
+    assert answer["success"], answer
+    assert "cannot change while" in form.post(load_profile="climb")["message"]
+    record = form.wait_for_record("ui")
+    requests = {series["name"]: series["requests"] for series in record["series"]}
+    rules = {rule["rule"]: rule["outcome"] for rule in record["thresholds"]}
+    assert {"health/live": 100, "health/ready": 100} == requests
+    expected = {"error_ratio < 1%": "passed", "p99(response_time) < 10s": "passed", "requests > 1000": "failed"}
+    assert expected == rules
+    assert ("constant-arrival-rate", 20, 5) == tuple(
+        record["configuration"][k] for k in ("profile", "rate", "run_time")
+    )
+    assert "constant-arrival-rate" == form.read()["load_profile"]["default_value"]
+
+    answer = form.post(load_profile="climb", arrival_rate="", thresholds="requests > 0", user_count="50")
+    assert answer["success"], answer
+    record = form.wait_for_record("ui-2")
+    users = [point["users"] for point in record["timeline"]]
+    assert (4, True) == (max(users), users[0] < 4), users
+    assert {"error_ratio < 1%", "requests > 0"} == {rule["rule"] for rule in record["thresholds"]}
+    assert ("climb", None) == (record["configuration"]["profile"], record["configuration"]["rate"])
+
+    answer = form.post(load_profile="as-entered", thresholds="", user_count="3", spawn_rate="3", run_time="3s")
+    assert answer["success"], answer
+    record = form.wait_for_record("ui-3")
+    assert 3 == max(point["users"] for point in record["timeline"])
+    assert ["error_ratio < 1%"] == [rule["rule"] for rule in record["thresholds"]]
+    assert ("as-entered", 3) == (record["configuration"]["profile"], record["configuration"]["users"])
