@@ -29,7 +29,7 @@ from locust.runners import (
 )
 from prometheus_client.utils import floatToGoString
 
-from loadtest import scenarios, swarm
+from loadtest import pacing, scenarios, swarm, thresholds
 from loadtest.collector import GONE
 from loadtest.histogram import EDGES_NS, Histogram, snapped_bounds_s
 from loadtest.labels import OTHER
@@ -48,6 +48,8 @@ BOUNDS_S: Final = snapped_bounds_s()
 """Upper bounds of the buckets in seconds: 36 from 100 µs to 60 s, on edges of the record's bins: counts are exact."""
 MAX_SERIES: Final = 400
 """Series (scenario, method, name) that get metrics of their own; those that come later count in name `other`."""
+MAX_RULES: Final = 50
+"""Thresholds whose limits are shown, the first of a run."""
 SLICE_S: Final = 0.001
 """Work between two turns of the event loop."""
 _WITH_USERS: Final = (STATE_SPAWNING, STATE_RUNNING)
@@ -123,6 +125,12 @@ COMPLETENESS = Metric(
     (),
     "Share of the workers' measurements that the record of the run holds; 1 before the first run.",
 )
+THRESHOLD_LIMIT = Metric(
+    "loadtest_threshold_limit",
+    "gauge",
+    ("rule", "metric", "aggregate", *_SERIES),
+    "Limit of a threshold of the present run, or the last, in seconds, as a share of 1 or per second.",
+)
 METRICS: Final = (
     REQUESTS,
     RESPONSE_TIME,
@@ -142,6 +150,7 @@ METRICS: Final = (
     RUN_INFO,
     RUN_START,
     COMPLETENESS,
+    THRESHOLD_LIMIT,
 )
 
 _LAST_BINS: Final = np.searchsorted(EDGES_NS, np.rint(np.multiply(BOUNDS_S, 1e9))) - 1
@@ -216,7 +225,11 @@ class Exposition:
             USERS_TARGET,
             _samples(USERS_TARGET, {name: wanted * self._weights.get(name, 0) / weight for name in names}),
         )
-        yield ARRIVAL_RATE_TARGET, _samples(ARRIVAL_RATE_TARGET, dict.fromkeys(names, 0))
+        rate_per_s = pacing.intended_rate_per_s(self._environment)
+        yield (
+            ARRIVAL_RATE_TARGET,
+            _samples(ARRIVAL_RATE_TARGET, {name: rate_per_s * self._weights.get(name, 0) / weight for name in names}),
+        )
         yield DROPPED, _samples(DROPPED, {name: totals.dropped.get(name, 0) for name in names})
         empty = Histogram()
         lags = [(name, totals.schedule_lag.get(name, empty)) for name in names]
@@ -246,6 +259,14 @@ class Exposition:
         yield RUN_INFO, info
         yield RUN_START, [f"{RUN_START.name} {floatToGoString(record.started_at if record else 0)}\n"]
         yield COMPLETENESS, [f"{COMPLETENESS.name} {floatToGoString(self._swarm.completeness)}\n"]
+        yield THRESHOLD_LIMIT, list(self._limits())
+
+    def _limits(self) -> Iterator[str]:
+        lines = thresholds.lines(thresholds.announced(self._environment))[:MAX_RULES]
+        for number, line in enumerate(lines, 1):
+            chosen = dict(line.labels)
+            labels = (str(number), line.metric, line.aggregate, *(chosen.get(label, "") for label in _SERIES))
+            yield _sample(THRESHOLD_LIMIT, labels, line.limit)
 
 
 @dataclass(slots=True)

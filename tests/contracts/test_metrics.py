@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from loadtest.exposition import BOUNDS_S, MAX_SERIES, METRICS, RUN_STATES, WORKER_STATES
+from loadtest.exposition import BOUNDS_S, MAX_RULES, MAX_SERIES, METRICS, RUN_STATES, WORKER_STATES
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference" / "metrics.md"
@@ -33,6 +33,7 @@ def test_documented_numbers_are_the_codes() -> None:
     text = " ".join(REFERENCE.read_text().split())
     assert f"{len(BOUNDS_S)} buckets from {BOUNDS_S[0] * 1e6:.0f} µs to {BOUNDS_S[-1]:.1f} s" in text
     assert f"At most {MAX_SERIES} combinations" in text
+    assert f"At most {MAX_RULES} limits" in text
     assert f"{', '.join(RUN_STATES)}, and for workers missing" in text
     assert (*RUN_STATES, "missing") == WORKER_STATES
 

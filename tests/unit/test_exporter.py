@@ -14,10 +14,11 @@ from locust import User, task
 from locust.env import Environment
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest import exporter, scenarios, swarm
+from loadtest import exporter, scenarios, swarm, thresholds
 from loadtest.exceptions import StackError
-from loadtest.exposition import BOUNDS_S, MAX_SERIES, METRICS, RUN_STATES, Exposition
+from loadtest.exposition import BOUNDS_S, MAX_RULES, MAX_SERIES, METRICS, RUN_STATES, Exposition
 from loadtest.recorder import ERROR_CLASSES
+from loadtest.threshold import parse
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, Labels], float]
@@ -362,3 +363,27 @@ def _note_turns(turns_s: list[float]) -> None:
     while True:
         turns_s.append(time.process_time())
         gevent.sleep(0)
+
+
+def test_limits_of_the_run_are_lines(environment: Environment) -> None:
+    """Each threshold of the run is a gauge in seconds, as a share, or per second; a number of requests is none."""
+    assert not [key for key in scrape(environment) if key[0] == "loadtest_threshold_limit"]
+    text = 'p99{name="read"} < 50ms, error_ratio < 1%, requests > 5, requests_per_s{scenario="mine"} > 9/s'
+    thresholds.announce(environment, parse(text, "here"))
+    limits = {
+        tuple(dict(labels)[label] for label in ("rule", "metric", "aggregate", "scenario", "method", "name")): number
+        for (name, labels), number in scrape(environment).items()
+        if name == "loadtest_threshold_limit"
+    }
+    assert {
+        ("1", "response_time", "p99", "", "", "read"): pytest.approx(0.05),
+        ("2", "error_ratio", "", "", "", ""): pytest.approx(0.01),
+        ("3", "requests_per_s", "", "mine", "", ""): 9,
+    } == limits
+
+
+def test_limits_are_bounded(environment: Environment) -> None:
+    """Of very many thresholds the first ones are shown."""
+    thresholds.announce(environment, parse(", ".join(f"p99 < {n}ms" for n in range(1, MAX_RULES + 9)), "here"))
+    limits = [key for key in scrape(environment) if key[0] == "loadtest_threshold_limit"]
+    assert MAX_RULES == len(limits)
