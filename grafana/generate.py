@@ -61,9 +61,15 @@ def figure(title: str, description: str, unit: str, *queries: prometheus.Dataque
 
 
 def curves(
-    title: str, description: str, unit: str, *queries: prometheus.Dataquery, span: int = 8, stacked: bool = False
+    title: str,
+    description: str,
+    unit: str,
+    *queries: prometheus.Dataquery,
+    span: int = 8,
+    stacked: bool = False,
+    logarithmic: bool = False,
 ) -> timeseries.Panel:
-    """Return a panel of curves over time."""
+    """Return a panel of curves over time, from 0 on or on a logarithmic scale."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -72,7 +78,6 @@ def curves(
         .datasource(DATASOURCE)
         .height(PANEL_HEIGHT)
         .span(span)
-        .min(0)
         .line_width(1)
         .fill_opacity(25 if stacked else 5)
         .show_points(c.VisibilityMode.NEVER)
@@ -84,9 +89,29 @@ def curves(
         )
         .tooltip(common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING))
     )
+    if logarithmic:
+        panel.scale_distribution(common.ScaleDistributionConfig().type(c.ScaleDistribution.LOG).log(10))
+    else:
+        panel.min(0)
     if stacked:
         panel.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL).group("A"))
     return with_queries(panel, queries)
+
+
+def with_limits(panel: timeseries.Panel, metrics: str, legend: str, letter: str) -> timeseries.Panel:
+    """Add the thresholds on some metrics as dashed red lines; the letter is the query's, the next one free.
+
+    A threshold on one name is drawn where that name is chosen, one on everything always.
+    """
+    selector = f'metric=~"{metrics}", scenario=~"$scenario|", name=~"$name|"'
+    asked = query(f"loadtest_threshold_limit{{{selector}}}", legend).ref_id(letter)
+    looks = {
+        "custom.lineStyle": {"fill": "dash", "dash": [8, 8]},
+        "custom.fillOpacity": 0,
+        "color": {"mode": "fixed", "fixedColor": "red"},
+    }
+    properties = [d.DynamicConfigValue(id_val=name, value=value) for name, value in looks.items()]
+    return panel.with_target(asked).override_by_query(letter, properties)
 
 
 def with_queries(panel: Any, queries: tuple[prometheus.Dataquery, ...]) -> Any:
@@ -207,15 +232,20 @@ def load_row() -> list[Any]:
             query(f"sum by (result) (rate(loadtest_requests_total{{{CHOSEN}}}{WINDOW}))", "{{result}}"),
             stacked=True,
         ),
-        curves(
-            "Error ratio",
-            "Share of the requests that failed.",
-            "percentunit",
-            query(
-                f'sum(rate(loadtest_requests_total{{{CHOSEN}, result="failure"}}{WINDOW}))'
-                f" / sum(rate(loadtest_requests_total{{{CHOSEN}}}{WINDOW}))",
-                "failed",
+        with_limits(
+            curves(
+                "Error ratio",
+                "Share of the requests that failed. Dashed: the run's thresholds on it.",
+                "percentunit",
+                query(
+                    f'sum(rate(loadtest_requests_total{{{CHOSEN}, result="failure"}}{WINDOW}))'
+                    f" / sum(rate(loadtest_requests_total{{{CHOSEN}}}{WINDOW}))",
+                    "failed",
+                ),
             ),
+            "error_ratio",
+            "limit {{name}}",
+            "B",
         ),
         curves(
             "Errors by class",
@@ -241,13 +271,20 @@ def latency_row() -> list[Any]:
         for kind in ("response", "service")
     ]
     return [
-        curves(
-            "Response time beside service time",
-            "Response time counts from the intended start of a request: what a user would have waited. Service time "
-            "counts from the send. When they part, the generator or a queue before the service is in the way.",
-            "s",
-            *both,
-            span=12,
+        with_limits(
+            curves(
+                "Response time beside service time",
+                "Response time counts from the intended start of a request: what a user would have waited. Service "
+                "time counts from the send. When they part, the generator or a queue before the service is in the "
+                "way. Dashed: the run's thresholds on them. The scale is logarithmic.",
+                "s",
+                *both,
+                span=12,
+                logarithmic=True,
+            ),
+            "response_time|service_time",
+            "limit of {{metric}} {{aggregate}} {{name}}",
+            "G",
         ),
         with_queries(
             heatmap.Panel()

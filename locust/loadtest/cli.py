@@ -180,7 +180,8 @@ def _check_thresholds(config: Config) -> None:
         UsageError: with every wrong rule.
     """
     try:
-        has_names = any(rule.selector for rule in thresholds.of(config))
+        own = ("scenario", config.scenario)
+        has_names = any(pair != own for rule in thresholds.of(config) for pair in rule.selector)
     except UsageError:
         has_names = True
         if config.scenario not in scenarios.names():

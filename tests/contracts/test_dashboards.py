@@ -11,6 +11,8 @@ import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadtest import thresholds
+from loadtest.config import Config
 from loadtest.exposition import METRICS
 from target_app import create_app
 
@@ -154,6 +156,26 @@ def test_runs_are_marked() -> None:
         assert "loadtest_run_start_time_seconds" in annotation["expr"]
         assert annotation["useValueForTime"] is True
         assert annotation["enable"] is True
+
+
+def test_thresholds_are_drawn() -> None:
+    """The panels of response times and of the error ratio draw the run's limits, dashed, over their own curves."""
+    drawn = {}
+    for panel in read(ROOT / "grafana" / "dashboards" / "load_run.json")["panels"]:
+        for target in panel.get("targets", []):
+            if "loadtest_threshold_limit" in target["expr"]:
+                (dashed,) = panel["fieldConfig"]["overrides"]
+                assert {"id": "byFrameRefID", "options": target["refId"]} == dashed["matcher"]
+                assert "custom.lineStyle" in {one["id"] for one in dashed["properties"]}
+                drawn[panel["title"]] = re.findall(r'metric=~"(.*?)"', target["expr"])
+    expected = {"Response time beside service time": ["response_time|service_time"], "Error ratio": ["error_ratio"]}
+    assert expected == drawn
+
+
+def test_default_thresholds_can_be_drawn() -> None:
+    """The shipped rules have a limit for each of those panels, so that no query of a default run is empty."""
+    rules = thresholds.of(Config.load({}, environ={}, file=Path("none")))
+    assert {"response_time", "error_ratio"} <= {line.metric for line in thresholds.lines(rules)}
 
 
 def _loadtest_names() -> set[str]:
