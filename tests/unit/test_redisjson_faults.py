@@ -1,6 +1,9 @@
 """What goes wrong between client and server: the exception raised, the class counted, and what works afterwards."""
 
+import contextlib
 import gc
+import itertools
+import random
 import socket
 import struct
 import time
@@ -306,6 +309,44 @@ def test_greenlets_that_share_a_client_get_their_own_replies(redis_url):
         workers = [gevent.spawn(work, number) for number in range(30)]
         gevent.joinall(workers, raise_error=True)
         assert len({each.value for each in workers}) > 1
+
+
+def test_no_reply_goes_astray_in_a_storm(redis_url):
+    """Greenlets that sleep, are killed, time out or lose their connection at random never get another's reply."""
+    dice = random.Random(7)
+    wrong: list[tuple[bytes, bytes]] = []
+    answered = 0
+
+    def work(client, name):
+        nonlocal answered
+        for turn in itertools.count():
+            token = f"{name}:{turn}".encode() * dice.choice((1, 1, 1, 5_000))
+            with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+                if dice.random() < 0.01:
+                    client.blpop("nothing", timeout=1)
+                replies = client.pipeline(transaction=False).echo(token).echo(token).execute()
+                wrong.extend((token, reply) for reply in [client.echo(token), *replies] if reply != token)
+                answered += 1
+            if dice.random() < 0.2:
+                gevent.sleep(dice.choice((0, 0.001)))
+
+    with contextlib.ExitStack() as stack:
+        urls = [f"{redis_url}?socket_timeout=0.1&protocol={2 + number % 2}" for number in range(12)]
+        clients = [stack.enter_context(client_of(url)) for url in urls]
+        admin = stack.enter_context(client_of(redis_url))
+        workers = [gevent.spawn(work, client, f"{number}") for number, client in enumerate(clients * 3)]
+        for round_number in range(60):
+            gevent.sleep(0.02)
+            victim = dice.randrange(len(workers))
+            workers[victim].kill(block=False)
+            workers[victim] = gevent.spawn(work, dice.choice(clients), f"again:{round_number}")
+            if round_number % 10 == 0:
+                admin.client_kill_filter(_type="normal", skipme=True)
+            if round_number % 10 == 5:
+                dice.choice(clients).close()
+        gevent.killall(workers)
+    assert wrong == []
+    assert answered > 100
 
 
 def test_too_many_requests_of_one_user_at_once_are_refused(redis_url):

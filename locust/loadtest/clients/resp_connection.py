@@ -1,7 +1,7 @@
 """One connection to a Redis: handshake, one exchange at a time, timeouts.
 
-The hot path is ``exchange``: one ``send``, one switch to the hub; there ``_read`` is called once per arrival and
-switches back as soon as the reply is whole. The connection is polled for all its life, so an idle one notices at once
+The hot path is ``exchange``: one ``send``, one switch away; ``_read`` is called once per arrival and switches back as
+soon as the reply is whole. The connection is polled for all its life, so an idle one notices at once
 that the server has closed it, and the next request opens a new one before anything is sent. Nothing is ever sent
 twice: a request whose fate is unknown is an error, not a retry.
 
@@ -16,26 +16,23 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import gevent
 import hiredis
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent
 
 from loadtest.clients.deadlines import FOREVER_S, DeadlineExpired, DeadlineSweeper
 from loadtest.clients.redis_errors import ConnectionBroken, RequestTimeout, connect_error, reply_error
 from loadtest.clients.redis_settings import RESP3
-from loadtest.clients.transport import Poller, TransportError, Wire, open_wire
+from loadtest.clients.transport import NOTHING, Poller, TransportError, Wire, open_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadtest.clients.redis_settings import RedisSettings
+    from loadtest.clients.transport import Endpoint
 
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_MOST_S: Final = 2.0
 
 _INCOMPLETE: Final = object()
-
-# The plain switch of greenlets. What gevent's adds to it, a look for a hook that nothing here has, costs 4 % of a
-# request.
-_switch: Final = greenlet.switch
 
 # What has just arrived, for all connections of the process: it is parsed before anything else can run. It holds more
 # than a TLS record (16 kB), so that the TLS layer keeps nothing back that polling could not see.
@@ -56,9 +53,18 @@ class _EarlyReply:
     def __init__(self, greenlet: _Waiter) -> None:
         self.reply: Any = _INCOMPLETE
         self.throw = greenlet.throw
+        self.is_awaited = True
 
-    def switch(self, reply: Any, /) -> None:
+    def switch(self, reply: Any, /) -> object:
+        """Keep the reply; if it is the end of the connection, end the wait for room, in the hub's own time."""
         self.reply = reply
+        if isinstance(reply, ConnectionBroken):
+            gevent.get_hub().loop.run_callback(self._interrupt)
+        return NOTHING
+
+    def _interrupt(self) -> None:
+        if self.is_awaited:
+            self.throw(self.reply)
 
 
 class RespConnection:
@@ -86,7 +92,7 @@ class RespConnection:
         "_retry_at_s",
         "_send",
         "_settings",
-        "_switch_to_hub",
+        "_wait",
         "_wanted",
         "_wire",
         "deadline_s",
@@ -113,7 +119,7 @@ class RespConnection:
         self._feed: Callable[[Any, int, int], None]
         self._gets: Callable[[], Any]
         self._has_data: Callable[[], bool]
-        self._switch_to_hub: Callable[[], Any]
+        self._wait: Callable[[], Any]
         self.ready = False
         self.received_bytes = 0
         self.deadline_s = FOREVER_S
@@ -163,7 +169,7 @@ class RespConnection:
                 sent_bytes = self._send(data)
             except BlockingIOError:
                 sent_bytes = 0
-            reply = self._switch_to_hub() if sent_bytes == len(data) else self._exchange_long(data, sent_bytes)
+            reply = self._wait() if sent_bytes == len(data) else self._exchange_long(data, sent_bytes)
         except BaseException as error:
             self.waiter = None
             self.close()
@@ -172,6 +178,8 @@ class RespConnection:
             if isinstance(error, OSError):
                 raise _broken(error) from error
             raise
+        if self._wire is None:
+            raise reply  # what ended the connection
         self.waiter = None
         self.ready = not self._reserved
         return reply
@@ -199,16 +207,15 @@ class RespConnection:
     def close(self) -> None:
         """Close the connection; the next exchange opens it again."""
         wire, self._wire = self._wire, None
-        waiter, self.waiter = self.waiter, None
         self.ready = False
         self._wanted = 0
         if wire is not None:
             Poller.current().discard(wire.fileno)
             DeadlineSweeper.current().discard(self)
             wire.close()
-        if waiter is not None:  # another greenlet's: it learns of it in its own turn
+        if self.waiter is not None:  # another greenlet, which learns of it in its own turn
             error = ConnectionBroken("closed", "the connection was closed by its own client")
-            gevent.get_hub().loop.run_callback(waiter.throw, error)
+            gevent.get_hub().loop.run_callback(self._wake, self.waiter, error)
 
     def await_turn(self) -> bool:
         """Sleep out the pause after failed attempts to connect.
@@ -231,11 +238,14 @@ class RespConnection:
         early = self.waiter = _EarlyReply(greenlet)
         patience_s = None if self._patience_s == FOREVER_S else self._patience_s
         assert self._wire is not None  # noqa: S101 -- for the type checker: an exchange has a wire
-        self._wire.send_all(data, sent_bytes, patience_s)
+        try:
+            self._wire.send_all(data, sent_bytes, patience_s)
+        finally:
+            early.is_awaited = False
         if early.reply is not _INCOMPLETE:
             return early.reply
         self.waiter = greenlet
-        return self._switch_to_hub()
+        return self._wait()
 
     def _overdue(self) -> RequestTimeout:
         """The exception for a reply that did not come in time."""
@@ -273,8 +283,9 @@ class RespConnection:
         self._wire = wire
         self._send, self._recv_into = wire.send, wire.recv_into
         self._feed, self._gets, self._has_data = reader.feed, reader.gets, reader.has_data
-        self._switch_to_hub = _switch.__get__(gevent.get_hub())
-        Poller.current().add(wire.fileno, self._read)
+        poller = Poller.current()
+        poller.add(wire.fileno, self._read)
+        self._wait = poller.wait
         sweeper = DeadlineSweeper.current()
         sweeper.heed(self._patience_s)
         sweeper.add(self)
@@ -304,8 +315,8 @@ class RespConnection:
             if isinstance(reply, Exception):
                 raise reply
 
-    def _read(self) -> None:
-        """Take in what has arrived; wake the waiter when that completes the reply. Called in the hub."""
+    def _read(self) -> object:
+        """Take in what has arrived; switch to the waiter when that completes the reply. The poller's callback."""
         try:
             arrived_bytes = self._recv_into(_ARRIVAL)
             self._feed(_ARRIVAL, 0, arrived_bytes)
@@ -313,23 +324,18 @@ class RespConnection:
             if self._collects:
                 reply = self._collect(reply)
         except BlockingIOError:
-            return
-        except OSError as error:
-            self._fail(_broken(error))
-            return
-        except hiredis.HiredisError as error:
-            self._fail(ConnectionBroken("protocol", f"{self._settings.endpoint} sent no valid reply: {error}"))
-            return
+            return NOTHING
+        except (OSError, hiredis.HiredisError) as error:
+            return self._fail(_broken(error))
         self.received_bytes += arrived_bytes
         if reply is _INCOMPLETE:
-            if not arrived_bytes:
-                self._fail(ConnectionBroken("closed", f"{self._settings.endpoint} closed the connection"))
-            return
+            return NOTHING if arrived_bytes else self._fail(_closed_by(self._settings.endpoint))
         waiter = self.waiter
         if waiter is None or (self._has_data() and not self._collects):
-            self._fail(ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than it was asked for"))
-            return
-        waiter.switch(reply)
+            return self._fail(
+                ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than it was asked for")
+            )
+        return waiter.switch(reply)
 
     def _collect(self, reply: Any) -> Any:
         """Leave out push messages and gather a pipeline's replies; tell when they are complete."""
@@ -343,12 +349,17 @@ class RespConnection:
             reply = self._gets()
         return reply
 
-    def _fail(self, error: Exception) -> None:
-        """Close the connection, and tell whoever waits on it. Called in the hub."""
+    def _wake(self, waiter: _Waiter, error: Exception) -> None:
+        """Tell a greenlet, if it still waits."""
+        if self.waiter is waiter:
+            self.waiter = None
+            waiter.switch(error)
+
+    def _fail(self, error: Exception) -> object:
+        """Close the connection, and switch to whoever waits on it with the reason."""
         waiter, self.waiter = self.waiter, None
         self.close()
-        if waiter is not None:
-            waiter.throw(error)
+        return NOTHING if waiter is None else waiter.switch(error)
 
 
 def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
@@ -366,8 +377,15 @@ def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
     return commands
 
 
-def _broken(error: OSError) -> ConnectionBroken | RequestTimeout:
+def _closed_by(endpoint: "Endpoint") -> ConnectionBroken:
+    """The exception for the end of the stream."""
+    return ConnectionBroken("closed", f"{endpoint} closed the connection")
+
+
+def _broken(error: OSError | hiredis.HiredisError) -> ConnectionBroken | RequestTimeout:
     """The exception for a connection that broke under a request."""
     if isinstance(error, TimeoutError):
         return RequestTimeout("timeout_read", str(error))
+    if isinstance(error, hiredis.HiredisError):
+        return ConnectionBroken("protocol", f"what came is no reply: {error}")
     return ConnectionBroken("reset", f"the connection broke: {error.strerror or error}")
