@@ -16,7 +16,7 @@ from loadtest import labels, recorder
 from loadtest.accumulator import FURTHER_MESSAGES, MAX_MESSAGES
 from loadtest.histogram import Histogram
 from loadtest.measurements import Measurements, SeriesKey
-from loadtest.recorder import ERROR_CLASSES, FOLD_SLICE, Recorder
+from loadtest.recorder import ERROR_CLASSES, FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
 
 
 def series_of(measured: Measurements) -> dict[SeriesKey, int]:
@@ -119,6 +119,31 @@ def test_a_fold_is_bounded_by_count() -> None:
     assert 0 == counts.waiting()
     assert slices >= 6
     assert 6 * FOLD_SLICE == counts.take().requests.sum()
+
+
+def test_a_fold_is_bounded_by_series() -> None:
+    """With many names a slice folds only some of them, and slices together fold all."""
+    counts = Recorder()
+    for number in range(3 * SERIES_SLICE):
+        counts.series("s", "GET", str(number)).success(1.0, 1.0, 1.5, 1)
+    waiting = []
+    while counts.fold_slice():
+        waiting.append(counts.waiting())
+    assert [2 * SERIES_SLICE, SERIES_SLICE] == waiting
+    assert 3 * SERIES_SLICE == counts.take().requests.sum()
+
+
+def test_folding_early_waits_until_it_pays() -> None:
+    """A few samples of many names wait for the end of the second; many samples are folded at once."""
+    counts = Recorder()
+    quick, other = counts.series("s", "GET", "quick"), counts.series("s", "GET", "other")
+    other.success(1.0, 1.0, 1.5, 1)
+    counts.fold_early()
+    assert 1 == counts.waiting()
+    for _ in range(2 * FOLD_PAYS):
+        quick.success(1.0, 1.0, 1.5, 1)
+    counts.fold_early()
+    assert 0 == counts.waiting()
 
 
 def test_a_fold_gives_way_between_slices() -> None:

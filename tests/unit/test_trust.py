@@ -2,6 +2,7 @@
 
 import gc
 import time
+from pathlib import Path
 
 import gevent
 import pytest
@@ -203,3 +204,27 @@ def test_throttling_is_read_from_the_cgroup(tmp_path, monkeypatch: pytest.Monkey
     assert 0.1 < probe.take().throttled_ratio <= 0.5
     v2.write_text("usage_usec 9\nnr_throttled 2\nthrottled_usec 999000000\n")
     assert 1.0 == probe.take().throttled_ratio
+
+
+def test_the_documentation_states_every_limit() -> None:
+    """The table of rules in docs/measuring.md has each rule with its limit and its advice, and no other."""
+    text = Path(__file__).parents[2].joinpath("docs", "measuring.md").read_text(encoding="utf-8")
+    section = text.split("## Trust\n", 1)[1].split("\n## ", 1)[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if "`" in line]
+
+    def limit(name: str, value: float) -> str:
+        return f"≥ {value * 1000:.0f} ms" if name.endswith("_s") else f"≥ {value:.0%}"
+
+    rules_of_health = [
+        [f"`{rule.name}`", f"{limit(name, rule.limit)} {suffix}", rule.advice]
+        for group, suffix in ((SUSTAINED, f"for {trust.SUSTAINED_S:.0f} s"), (PEAKS, "once"))
+        for name, rule in group.items()
+    ]
+    rules_of_records = [
+        ["`schedule_lag`", f"≥ {trust.SCHEDULE_LAG_P99_S * 1000:.0f} ms (p99 of a scenario)"],
+        ["`dropped_iterations`", f"≥ {trust.DROPPED_RATIO:.0%} of a scenario's iterations"],
+        ["`completeness`", f"< {trust.COMPLETENESS:.0%}"],
+        ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],
+    ]
+    assert rules_of_health == rows[: len(rules_of_health)]
+    assert rules_of_records == [row[:2] for row in rows[len(rules_of_health) :]]
