@@ -170,6 +170,13 @@ def test_master_and_workers_get_settings_that_exist() -> None:
     assert {str(port) for port in defaults} == inside
 
 
+def test_every_setting_reaches_the_containers() -> None:
+    """What can be set for a run can be set in Compose, except what its own ports, services and `--scale` decide."""
+    decided_here = {f"LOADTEST_{name}" for name in ("WORKERS", "UI", "WEB_PORT", "EXPORTER_PORT", "TARGET_PORT")}
+    settings = {variable(setting) for setting in Config.model_fields}
+    assert settings - decided_here <= set(SERVICES["locust_master"]["environment"])
+
+
 @pytest.mark.parametrize("name", ["locust", "target_app"])
 def test_images_are_built_the_careful_way(name: str) -> None:
     """An image comes from an overridable base, installs by hash, ends as a user, and needs no BuildKit."""

@@ -32,6 +32,8 @@ class Project:
 
     def __init__(self, name: str, compose: Sequence[str] = ("docker", "compose"), **settings: str) -> None:
         self.name = name
+        self.separator = "_" if compose[0] == "docker-compose" else "-"
+        """What this Compose puts between the project's name and a service's in the name of an image."""
         self._compose = [*compose, "-p", name]
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOADTEST_", "LOCUST_"))}
         self._environment = {**kept, **ANY_PORT, **settings}
