@@ -73,7 +73,8 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 say "installing $(grep -c '^[a-z].*==' "$lock") packages, pinned by hash in $lock"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
-pip install -q --require-hashes --only-binary :all: -r "$lock"
+# Without compiling all modules now: Python compiles what it imports, which is a small part of them.
+pip install -q --no-compile --require-hashes --only-binary :all: -r "$lock"
 pip install -q --no-deps --no-build-isolation -e .
 fingerprint >"$venv/stamp-$lock"
 say "ready in $(($(date +%s) - started)) s"

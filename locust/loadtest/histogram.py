@@ -118,8 +118,8 @@ def to_nanoseconds(durations_s: npt.NDArray[np.float64]) -> tuple[Ints, npt.NDAr
     """Seconds to whole nanoseconds.
 
     Returns:
-        The nanoseconds, with something above `HIGHEST_NS` for whatever is above it, and a mask of the durations that are not to be counted (negative or NaN), or None when there
-        is none. Masked entries have the value 0.
+        The nanoseconds, with something above `HIGHEST_NS` for whatever is above it, and a mask of the durations that
+        are not to be counted (negative or NaN), or None when there is none. Masked entries have the value 0.
     """
     refused = ~(durations_s >= 0)
     if not refused.any():

@@ -306,12 +306,12 @@ class HttpClient:
         request = route if call is None else call.request
         if caught:
             response = new_response(CaughtResponse, head, received, head.raw_length, request, intended_s, sent_s, end_s)
-            response.begin(self.report, route, call and call.context)
+            response.begin(self.report, route, call.context if call is not None else None)
             return response
         route.success(intended_s, sent_s, end_s, head.body_length)
         plain = new_response(Response, head, received, head.raw_length, request, intended_s, sent_s, end_s)
         if self._observers:
-            self._tell_of(route, plain, call and call.context)
+            self._tell_of(route, plain, call.context if call is not None else None)
         return plain
 
     def _plain_call(self, route: Route, caught: bool) -> _Call:
