@@ -4,11 +4,14 @@ import re
 import tomllib
 
 import pytest
+from locust.argument_parser import get_empty_argument_parser
 from test_docs import ROOT, table
 
-from loadtest import profile, profile_chart
+from loadtest import profile, profile_chart, scenarios
+from loadtest.config import Config
 from loadtest.profile import read_profiles
 from loadtest.progress import clock
+from loadtest.start_form import StartForm
 from loadtest.threshold import METRICS, OPTIONS, UNITS, parse
 
 PROFILES = "docs/reference/profiles.md"
@@ -43,6 +46,15 @@ def test_examples_of_profiles_are_valid(tmp_path, number: int) -> None:
     file = tmp_path / "profiles.toml"
     file.write_text(example)
     assert set(tomllib.loads(example)) == set(read_profiles(file))
+
+
+def test_every_field_of_the_start_form_is_documented() -> None:
+    """The table has each field that the form declares, in its order."""
+    parser = get_empty_argument_parser()
+    before = len(parser._actions)
+    StartForm(Config.load({}, environ={}, file=ROOT / "none"), scenarios.load("documents")).declare(parser)
+    declared = [f"`{action.dest}`" for action in parser._actions[before:]]
+    assert declared == [row[0] for row in table(PROFILES, "In the web UI")]
 
 
 def test_every_metric_is_documented() -> None:

@@ -3,6 +3,7 @@
 import http.server
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -22,6 +23,7 @@ RUN_HERE = {
     "make loadtest",
     "make loadtest SCENARIO=health PROFILE=smoke WORKERS=2",
     "make loadtest USERS=20 SPAWN_RATE=20 RUN_TIME=20s",
+    "make loadtest PROFILE=constant-arrival-rate RATE=20 RUN_TIME=15s THRESHOLD='p99(response_time) < 2s'",
 }
 RUN_ELSEWHERE = {
     "docker compose up --scale locust_worker=3": "tests/stack",
@@ -41,7 +43,7 @@ def test_every_command_is_run_somewhere() -> None:
 def test_command_ends_well(stack: Stack, command: str) -> None:
     """Each command that needs no Docker ends with exit code 0 and leaves nothing running."""
     done = subprocess.run(
-        command.split(), cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False
+        shlex.split(command), cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False
     )
     assert (0, []) == (done.returncode, stack.wait_until_nothing_is_left()), done.stdout + done.stderr
 
