@@ -59,6 +59,7 @@ class HealthProbe:
         self._gc_began_s = self._gc_sum_s = self._gc_longest_s = 0.0
         self._descriptors_ratio = 0.0
         self._descriptors_due_s = 0.0
+        self._not_before_s = 0.0
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._remember()
 
@@ -67,6 +68,11 @@ class HealthProbe:
         gc.callbacks.append(self._on_gc)
         self._greenlet = gevent.spawn(self._probe_loop)
         self._remember()
+
+    def restart(self) -> None:
+        """Forget what was observed, and the delay of a wake-up that is due already."""
+        self._remember()
+        self._not_before_s = self._began_s
 
     def stop(self) -> None:
         """Observe no longer."""
@@ -102,7 +108,7 @@ class HealthProbe:
         while True:
             due_s = time.perf_counter() + LOOP_PROBE_S
             gevent.sleep(LOOP_PROBE_S)
-            self._lags.append(max(0.0, time.perf_counter() - due_s))
+            self._lags.append(max(0.0, time.perf_counter() - max(due_s, self._not_before_s)))
 
     def _on_gc(self, phase: str, _info: dict[str, int]) -> None:
         if phase == "start":

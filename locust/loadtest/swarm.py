@@ -6,8 +6,8 @@ Call `of` once Locust has made its runner, which is what the ``init`` event is f
     def on_init(environment, **_):
         swarm.of(environment).stream_to(Path("runs/1/record.bin"))
 
-**The way of a delta.** A worker folds its samples in small slices and cuts a delta at each whole second of the wall clock.
-The master merges it, acknowledges it, and once a second brings everything that came into the record, the totals,
+**The way of a delta.** A worker folds its samples in small slices and cuts a delta at each whole second of the wall
+clock. The master merges it, acknowledges it, and once a second brings everything that came into the record, the totals,
 Locust's own statistics and the file on disk.
 
 **The end of a run.** Locust's master fires ``test_stopping``, then ends the workers in its own way; headless it only
@@ -210,6 +210,7 @@ class WorkerSwarm(Swarm):
 
     def _on_test_start(self, **_: Any) -> None:
         self._send(self._reporter.begin(self._run(), time.perf_counter()))
+        self._probe.restart()  # reading the spawn message takes Locust long
 
     def _on_test_stop(self, **_: Any) -> None:
         self._send(self._reporter.finish(time.perf_counter()))

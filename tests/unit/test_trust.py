@@ -164,6 +164,21 @@ def test_a_blocked_event_loop_is_noticed() -> None:
     assert health.cpu_ratio >= 0.15
 
 
+def test_a_restart_forgets_a_delay_that_began_before_it() -> None:
+    """What blocked the event loop before a run began is not held against the run."""
+    probe = HealthProbe()
+    probe.start()
+    gevent.sleep(0.06)
+    until_s = time.perf_counter() + 0.4
+    while time.perf_counter() < until_s:
+        pass
+    probe.restart()
+    gevent.sleep(0.01)
+    lag_s = probe.take().loop_lag_s
+    probe.stop()
+    assert lag_s < 0.3
+
+
 def test_an_idle_process_is_calm() -> None:
     """A process that does nothing uses little CPU, few descriptors and few ports, and sees no clock step."""
     health = probed(lambda: None)
