@@ -12,7 +12,8 @@ from loadtest.clients.http_errors import ProtocolError, TooLargeError
 from loadtest.clients.http_headers import Headers
 
 MAX_HEAD_BYTES = 65536
-_HEAD_END = re.compile(rb"\r\n\r\n|\n\n|\n\r\n")
+_BARE_END = re.compile(rb"\n\r?\n")
+_INTERESTING = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding", b"set-cookie"})
 _FOLD = re.compile(rb"\r\n[ \t]+(?!\r\n)")  # RFC 9112, 5.2: a user agent reads a folded value as one line
 _STATUS_LINE_START = b"HTTP/1."
 _CACHED_HEADS = 512
@@ -67,19 +68,18 @@ class ResponseHead:
         self.status = status
         self.reason = reason
         self.version = version
-        self.headers = headers = Headers(fields)
+        self.headers = Headers(fields)
         self.bodiless = status < _OK or status in _BODILESS
-        self.content_length = _content_length(headers)
-        self.chunked = _is_chunked(headers)
+        found = _of_interest(fields)
+        self.content_length = _content_length(found)
+        self.chunked = _is_chunked(found)
         if self.chunked and self.content_length is not None:
             raise ProtocolError("the response has both Content-Length and Transfer-Encoding")
-        connection = headers.get("connection", "").lower()
-        self.keep_alive = "close" not in connection and (version == "1.1" or "keep-alive" in connection)
-        if self.chunked and version == "1.0":
-            self.keep_alive = False
-        self.encoding = headers.get("content-encoding", "").strip().lower()
-        if self.encoding == "identity":
-            self.encoding = ""
+        connection = b",".join(found.get(b"connection", ())).lower()
+        may_be_kept = version == "1.1" or (b"keep-alive" in connection and not self.chunked)
+        self.keep_alive = may_be_kept and b"close" not in connection
+        encoding = b",".join(found.get(b"content-encoding", ())).decode("latin-1").lower()
+        self.encoding = "" if encoding == "identity" else encoding
         self.body_length = 0 if self.bodiless or self.content_length is None else self.content_length
         self.plain_length = -1
         if (
@@ -88,26 +88,39 @@ class ResponseHead:
             and self.content_length is not None
             and self.keep_alive
             and not self.encoding
-            and "set-cookie" not in headers
+            and b"set-cookie" not in found
         ):
             self.plain_length = self.raw_length + self.content_length
 
 
-def _content_length(headers: Headers) -> int | None:
-    values = headers.get_all("content-length")
-    if not values:
+def _of_interest(fields: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
+    """The values that framing depends on, by name in lower case."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        key = name.lower()
+        if key in _INTERESTING:
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def _content_length(found: dict[bytes, list[bytes]]) -> int | None:
+    values = found.get(b"content-length")
+    if values is None:
         return None
-    if len(values) > 1 or not (values[0].isascii() and values[0].isdigit()):
-        raise ProtocolError(f"the response has the Content-Length {', '.join(values)!r}")
+    if len(values) > 1 or not values[0].isdigit():
+        raise ProtocolError(f"the response has the Content-Length {b', '.join(values).decode('latin-1')!r}")
     return int(values[0])
 
 
-def _is_chunked(headers: Headers) -> bool:
-    coding = headers.get("transfer-encoding")
-    if coding is None:
+def _is_chunked(found: dict[bytes, list[bytes]]) -> bool:
+    codings = found.get(b"transfer-encoding")
+    if codings is None:
         return False
-    if coding.strip().lower() != "chunked":
-        raise ProtocolError(f"the response has the Transfer-Encoding {coding!r}; only chunked is understood")
+    coding = b", ".join(codings)
+    if coding.lower() != b"chunked":
+        raise ProtocolError(
+            f"the response has the Transfer-Encoding {coding.decode('latin-1')!r}; only chunked is understood"
+        )
     return True
 
 
@@ -119,6 +132,9 @@ class _Fields:
     """Collects what llhttp finds in one head."""
 
     __slots__ = ("complete", "fields", "reason")
+
+    # The parser asks for these as well; finding None is quicker than finding nothing.
+    on_message_begin = on_url = on_body = on_message_complete = on_chunk_header = on_chunk_complete = None
 
     def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
@@ -143,10 +159,8 @@ def parse_head(raw: bytes) -> ResponseHead:
     """
     found = _Fields()
     parser = httptools.HttpResponseParser(found)
-    start = raw.find(b"\r\n") + 2
     try:
-        parser.feed_data(raw[:start])
-        parser.feed_data(_FOLD.sub(b" ", raw[start:]))
+        parser.feed_data(_unfolded(raw) if b"\r\n " in raw or b"\r\n\t" in raw else raw)
     except httptools.HttpParserUpgrade as error:
         raise ProtocolError("the response switches to another protocol, which nobody asked for") from error
     except httptools.HttpParserError as error:
@@ -155,6 +169,12 @@ def parse_head(raw: bytes) -> ResponseHead:
     if not found.complete or version not in {"1.0", "1.1"}:
         raise ProtocolError(f"the response's head is malformed: {raw[:80]!r}")
     return ResponseHead(raw, parser.get_status_code(), found.reason.decode("latin-1"), version, found.fields)
+
+
+def _unfolded(raw: bytes) -> bytes:
+    """A head whose folded values are one line each; what is folded onto the status line stays, and is refused."""
+    start = raw.find(b"\r\n") + 1
+    return raw[:start] + _FOLD.sub(b" ", raw[start:])
 
 
 class HeadCache:
@@ -172,22 +192,30 @@ class HeadCache:
             TooLargeError: The head exceeds MAX_HEAD_BYTES.
         """
         end = received.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4
-        head = self._heads.get(received[:end]) if end > 3 else None  # noqa: PLR2004
-        return head or self._parse(received)
-
-    def _parse(self, received: bytes) -> ResponseHead | None:
-        if not received.startswith(_STATUS_LINE_START[: len(received)]):
-            raise ProtocolError(f"the response does not begin like HTTP: {received[:40]!r}")
-        match = _HEAD_END.search(received)
-        if match is None or match.end() > MAX_HEAD_BYTES:
-            if len(received) >= MAX_HEAD_BYTES:
-                raise TooLargeError(f"the response's head exceeds {MAX_HEAD_BYTES} bytes")
+        raw = received[:end] if end > 3 else _odd_head(received)  # noqa: PLR2004
+        if raw is None:
             return None
-        head = parse_head(received[: match.end()])
-        if len(self._heads) >= _CACHED_HEADS:
-            self._heads.clear()
-        self._heads[head.raw] = head
+        head = self._heads.get(raw)
+        if head is None:
+            head = parse_head(raw)
+            if len(self._heads) >= _CACHED_HEADS:
+                self._heads.clear()
+            self._heads[raw] = head
         return head
+
+
+def _odd_head(received: bytes) -> bytes | None:
+    """What there is while no proper end of a head has come: None if it may still come.
+
+    A head that ends by bare line feeds is handed to the parser, which refuses it; waiting for more would hold the user
+    until its timeout.
+    """
+    if not received.startswith(_STATUS_LINE_START[: len(received)]):
+        raise ProtocolError(f"the response does not begin like HTTP: {received[:40]!r}")
+    if len(received) >= MAX_HEAD_BYTES:
+        raise TooLargeError(f"the response's head exceeds {MAX_HEAD_BYTES} bytes")
+    match = _BARE_END.search(received)
+    return received[: match.end()] if match else None
 
 
 HEADS = HeadCache()
