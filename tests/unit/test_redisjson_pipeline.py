@@ -34,6 +34,7 @@ PIPELINES: dict[str, Any] = {
     "transaction raising": lambda r: _mixed(r.pipeline(), raise_on_error=True),
     "empty": lambda r: r.pipeline().execute(),
     "json pipeline": lambda r: r.json().pipeline().set("j", "$", 1).execute(),
+    "json pipeline in steps": lambda r: _json_steps(r.json().pipeline()),
     "refused while queuing": lambda r: r.pipeline().set("a", 1).execute_command("NOTHING", 1).execute(),
     "one command": lambda r: r.pipeline(transaction=False).get("k").execute(),
     "multi twice": lambda r: _multi_twice(r.pipeline()),
@@ -46,6 +47,16 @@ PIPELINES: dict[str, Any] = {
     "transaction() of a value": lambda r: [r.transaction(lambda _: "value", value_from_callable=True)],
     "nested pipelines": lambda r: r.pipeline().pipeline().set("n", 1).execute(),
 }
+
+
+def _json_steps(pipe: Any) -> Any:
+    with pipe:
+        pipe.set("steps", "$", {"a": 1})
+        pipe.numincrby("steps", "$.a", 2)
+        pipe.get("steps")
+        pipe.incr("counted")
+        queued = len(pipe), bool(pipe)
+        return [queued, *pipe.execute()]
 
 
 def _multi_twice(pipe: Any) -> Any:

@@ -76,6 +76,7 @@ class RedisCommands(CoreCommands):
 
     settings: "RedisSettings"
     callbacks: Mapping[str, Callback]
+    _json: "JsonCommands | None" = None
 
     @abstractmethod
     def submit(self, command: str, data: bytes, callback: Callback | None, options: dict[str, Any] | None) -> Any:
@@ -137,7 +138,11 @@ class RedisCommands(CoreCommands):
             encoder: Writes documents, by ``encode()``; by default orjson does.
             decoder: Reads documents, by ``decode()``; by default orjson does. ``RAW`` and ``LAZY`` leave them be.
         """
-        return JsonCommands(self, encoder, decoder)
+        if encoder is not None or decoder is not DEFAULT_DECODER:
+            return JsonCommands(self, encoder, decoder)
+        if self._json is None:
+            self._json = JsonCommands(self, None, DEFAULT_DECODER)
+        return self._json
 
     def get_encoder(self) -> Any:
         """redis-py's encoder of arguments, which its scripts ask for."""
@@ -168,8 +173,8 @@ class JsonCommands(JSONCommands):
         return self._submit(name, pack(args), self._callbacks.get(name.upper()), options)
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
-        """A pipeline whose methods are those of RedisJSON: ``pipeline().json()`` says the same."""
-        return self.client.pipeline(transaction, shard_hint).json()
+        """A pipeline that has RedisJSON's commands as its own, as in redis-py."""
+        return self.client.pipeline(transaction, shard_hint).as_json()
 
     def get(self, name: Any, *args: Any, no_escape: bool | None = False) -> Any:
         """Return the document at a key, or what its paths lead to.

@@ -13,9 +13,9 @@ import hiredis
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError, WatchError  # noqa: A004 -- redis-py's
 from redis.utils import safe_str, truncate_text
 
-from loadtest.clients.redis_commands import RedisCommands, pack
+from loadtest.clients.redis_commands import JsonCommands, RedisCommands, pack
 from loadtest.clients.redis_errors import ConnectionBroken
-from loadtest.clients.redis_replies import parse_document
+from loadtest.clients.redis_replies import DEFAULT_DECODER, parse_document
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -86,6 +86,10 @@ class RedisPipeline(RedisCommands):
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "RedisPipeline":  # noqa: ARG002 -- redis-py's
         """Another pipeline, empty."""
         return RedisPipeline(self._session, self._lanes, self.callbacks, transaction)
+
+    def as_json(self) -> "JsonPipeline":
+        """This pipeline with RedisJSON's commands in the first place."""
+        return JsonPipeline(self, None, DEFAULT_DECODER)
 
     def watch(self, *names: Any) -> Any:
         """Watch keys; the transaction will fail with WatchError if one of them changes.
@@ -240,3 +244,29 @@ class RedisPipeline(RedisCommands):
             else:
                 values.append(callback(reply, **options))
         return values
+
+
+class JsonPipeline(JsonCommands):
+    """What redis-py's ``json().pipeline()`` is: RedisJSON's commands, and the pipeline's for all else."""
+
+    client: RedisPipeline
+
+    def __getattr__(self, name: str) -> Any:
+        """The pipeline's own methods: execute, watch, incr, …"""
+        return getattr(self.client, name)
+
+    def __enter__(self) -> Self:
+        """Use the pipeline as a context that resets it at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Forget what is queued and end the watch."""
+        self.client.reset()
+
+    def __len__(self) -> int:
+        """How many commands are queued."""
+        return len(self.client)
+
+    def __bool__(self) -> bool:
+        """A pipeline is true, queue or no queue."""
+        return True

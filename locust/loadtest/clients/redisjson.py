@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import WatchError
 
 from loadtest.clients.json_codec import LAZY, RAW, LazyJson
-from loadtest.clients.redis_commands import JsonCommands, RedisCommands
+from loadtest.clients.redis_commands import RedisCommands
 from loadtest.clients.redis_lanes import Lanes
 from loadtest.clients.redis_pipeline import RedisPipeline
-from loadtest.clients.redis_replies import DEFAULT_DECODER, Decoder, plain_callbacks
+from loadtest.clients.redis_replies import plain_callbacks
 from loadtest.clients.redis_session import RedisSession
 from loadtest.clients.redis_settings import SCHEMES, RedisSettings
 from loadtest.exceptions import UsageError
@@ -34,7 +34,6 @@ from loadtest.recorder import scenario_of
 from loadtest.user import LoadUser
 
 if TYPE_CHECKING:
-    import json
     from collections.abc import Callable
 
     from locust.env import Environment
@@ -63,7 +62,6 @@ class RedisJsonClient(RedisCommands):
         self.label = label
         self._session = session
         self._lanes = Lanes.of(user.environment, scenario_of(user), label)
-        self._json: JsonCommands | None = None
 
     def labelled(self, label: str) -> "RedisJsonClient":
         """A view of this client whose requests are recorded under a label, on the same connection.
@@ -105,14 +103,6 @@ class RedisJsonClient(RedisCommands):
         if options is None:
             return None if reply is None else callback(reply)
         return callback(reply, **options)
-
-    def json(self, encoder: "json.JSONEncoder | None" = None, decoder: Decoder = DEFAULT_DECODER) -> JsonCommands:
-        """The commands of RedisJSON; see RedisCommands.json."""
-        if encoder is not None or decoder is not DEFAULT_DECODER:
-            return JsonCommands(self, encoder, decoder)
-        if self._json is None:
-            self._json = JsonCommands(self, None, DEFAULT_DECODER)
-        return self._json
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> RedisPipeline:  # noqa: ARG002 -- redis-py's
         """Commands that are sent together; ``transaction`` puts MULTI and EXEC around them."""
