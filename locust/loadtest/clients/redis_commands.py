@@ -17,7 +17,7 @@ from redis.connection import Encoder  # type: ignore[attr-defined] # redis-py na
 from redis.exceptions import DataError
 
 from loadtest.clients.json_codec import encode_json
-from loadtest.clients.redis_replies import DEFAULT_DECODER, Callback, Decoder, document_callback, json_callbacks
+from loadtest.clients.redis_replies import DEFAULT_DECODER, Callback, Decoder, json_callbacks
 
 if TYPE_CHECKING:
     from loadtest.clients.redis_settings import RedisSettings
@@ -163,8 +163,7 @@ class JsonCommands(JSONCommands):
         self.client = owner
         self._submit = owner.submit
         self._encode: Callable[[Any], bytes | str] = encode_json if encoder is None else encoder.encode
-        self._callbacks = json_callbacks(owner.settings.protocol, decoder)
-        self._read_document = document_callback(owner.settings.protocol, decoder)
+        self._callbacks, self._read_document = json_callbacks(owner.settings.protocol, decoder)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send any command of RedisJSON; as RedisCommands.execute_command."""

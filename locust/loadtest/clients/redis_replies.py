@@ -39,18 +39,17 @@ def plain_callbacks(protocol: int) -> Mapping[str, Callback]:
 
 
 @lru_cache(maxsize=32)
-def json_callbacks(protocol: int, decoder: Decoder) -> Mapping[str, Callback]:
-    """The functions for the commands of RedisJSON, by name in upper case; protocol is 2 or 3."""
+def json_callbacks(protocol: int, decoder: Decoder) -> tuple[Mapping[str, Callback], Callback | None]:
+    """The functions for the commands of RedisJSON.
+
+    Returns:
+        All of them, by name in upper case; and the one for a document that JSON.GET returns, never called for the reply
+        None, which is None itself if documents are left as they came.
+    """
     template = _template(protocol)
     template.json(decoder=cast("Any", decoder))
-    return {name: call for name, call in template.response_callbacks.items() if name.startswith("JSON.")}
-
-
-def document_callback(protocol: int, decoder: Decoder) -> Callback | None:
-    """The function for a document that JSON.GET returns, never called for the reply None; None for no function."""
-    if decoder in _SHORT_WAYS:
-        return _SHORT_WAYS[decoder]
-    return json_callbacks(protocol, decoder)["JSON.GET"]
+    callbacks = {name: call for name, call in template.response_callbacks.items() if name.startswith("JSON.")}
+    return callbacks, _SHORT_WAYS[decoder] if decoder in _SHORT_WAYS else callbacks["JSON.GET"]
 
 
 def _template(protocol: int) -> redis.Redis:
