@@ -14,6 +14,7 @@ Memory is bounded: `labels.MAX_SERIES` names, beyond which a name counts as ``ot
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import re
@@ -53,6 +54,7 @@ ERROR_CLASSES: Final = frozenset(
 )  # fmt: skip
 """The only values of the label ``class``; any other counts as ``other``."""
 
+_LOOKED_UP: Final = 8_192  # labels whose series is remembered at most; endless names that count as other are, too
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its recorder
 
@@ -145,7 +147,13 @@ class Recorder:
         """Make an empty recorder; use `Recorder.of` for the one of a Locust Environment."""
         self.observers: list[Callable[..., None]] = []
         """The listeners of Locust's ``events.request`` that are not this product's: a live list."""
-        self._cache: dict[tuple[str, str, str], Series] = {}
+        self._looked_up = functools.cache(self._series_of)
+        self.series: Callable[[str, str, str], Series] = self._looked_up
+        """The series of (scenario, method, name): look it up once and keep it, or call this each time; both are quick.
+
+        Beyond `labels.MAX_SERIES` series a new name counts as ``other`` of its scenario and method.
+        """
+        self._by_key: dict[SeriesKey, Series] = {}
         self._series: list[Series] = []
         self._labels = Labels()
         self._counts = Accumulator()
@@ -165,25 +173,17 @@ class Recorder:
             recorder.observers = hook._handlers
         return recorder
 
-    def series(self, scenario: str, method: str, name: str) -> Series:
-        """The series of these labels: look it up once and keep it, or call this each time; both are quick.
-
-        Beyond `labels.MAX_SERIES` series a new name counts as ``other`` of its scenario and method.
-        """
-        try:
-            return self._cache[scenario, method, name]
-        except KeyError:
-            return self._new_series(SeriesKey(scenario, method, name))
-
-    def _new_series(self, key: SeriesKey) -> Series:
-        bounded = self._labels.bounded(key)
-        if bounded not in self._cache:
+    def _series_of(self, scenario: str, method: str, name: str) -> Series:
+        if self._looked_up.cache_info().currsize >= _LOOKED_UP:
+            self._looked_up.cache_clear()
+        bounded = self._labels.bounded(SeriesKey(scenario, method, name))
+        if bounded not in self._by_key:
             row = self._labels.row(bounded)
             series = Series(bounded, row, self._labels.scenario_row(bounded.scenario), self._counts)
             self._counts.grow(row + 1)
             self._series.append(series)
-            self._cache[bounded] = series
-        return self._cache[bounded]
+            self._by_key[bounded] = series
+        return self._by_key[bounded]
 
     def drop_iterations(self, scenario: str, count: int = 1) -> None:
         """Count iterations that the load profile asked for and that were never begun."""

@@ -180,6 +180,7 @@ def test_names_beyond_the_cap_count_as_other(monkeypatch: pytest.MonkeyPatch) ->
     """Undeclared names cannot grow memory: beyond the cap they count as other, and totals stay exact."""
     monkeypatch.setattr(labels, "MAX_SERIES", 3)
     monkeypatch.setattr(labels, "MAX_OTHER_SERIES", 1)
+    monkeypatch.setattr(recorder, "_LOOKED_UP", 6)
     counts = Recorder()
     for number in range(10):
         counts.series("s", "GET", f"/user/{number}").success(1.0, 1.0, 2.0, 1)
@@ -189,7 +190,8 @@ def test_names_beyond_the_cap_count_as_other(monkeypatch: pytest.MonkeyPatch) ->
     assert {("s", "GET", "/user/0"), ("s", "PUT", "/user/0"), ("s", "GET", "/user/1")} < set(taken)
     assert 9 == taken[SeriesKey("s", "PUT", "other")]
     assert 8 == taken[SeriesKey("other", "other", "other")]
-    assert len(counts._cache) == len(counts._series) == 5
+    assert len(counts._by_key) == len(counts._series) == 5
+    assert counts._looked_up.cache_info().currsize <= 6
 
 
 def test_error_messages_are_bounded() -> None:
