@@ -105,6 +105,14 @@ def test_poisson_counts_vary_as_they_should() -> None:
     assert abs(np.corrcoef(counts[1:], counts[:-1])[0, 1]) < 0.08
 
 
+def test_poisson_counts_of_a_cell_vary_as_they_should() -> None:
+    """The number of arrivals in a whole cell has the Poisson distribution's variance over the seeds."""
+    curve = LoadCurve.of([Stage(1, CELL, "step")])
+    counts = np.array([len(all_times(Arrivals(curve, "poisson", seed))) for seed in range(300)])
+    assert counts.mean() == pytest.approx(CELL, rel=0.005)
+    assert counts.var() == pytest.approx(CELL, rel=0.25)
+
+
 def test_poisson_follows_a_ramp() -> None:
     """On a ramp from 0, the share of arrivals until t grows with the square of t."""
     times = all_times(Arrivals(LoadCurve.of([Stage(100, 2000, "linear")]), "poisson", 4))

@@ -31,8 +31,9 @@ class SimulatedWorker:
         self.started: list[float] = []
 
     def work_until(self, master_s: float) -> None:
-        """Start everything due before an instant of the master's clock."""
+        """Start everything due before an instant of the master's clock; what is ready is in the order of time."""
         while True:
+            assert sorted(self.agenda.ready) == self.agenda.ready
             if self.agenda.position >= len(self.agenda.ready) and not self.agenda.refill():
                 return
             intended_s = self.agenda.ready[self.agenda.position]
