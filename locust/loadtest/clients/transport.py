@@ -62,14 +62,12 @@ class Endpoint:
         port: 1 to 65535; 0 for a Unix socket.
         path: File name of a Unix socket, else empty.
         tls: Context for TLS, made once and shared by all connections, or None for plain text.
-        server_hostname: The name that the certificate must bear; by default the host.
     """
 
     host: str = ""
     port: int = 0
     path: str = ""
     tls: ssl.SSLContext | None = None
-    server_hostname: str | None = None
 
     def __str__(self) -> str:
         """The place as people write it in messages."""
@@ -152,7 +150,6 @@ class Wire:
             is nothing to read now. With TLS the buffer must hold a record, 16 kB, or what is left of one is seen
             by no poll.
         fileno: The file descriptor, for a watcher.
-        session: The TLS session for a later resumption, or None.
     """
 
     __slots__ = ("_socket", "fileno", "recv_into", "send")
@@ -197,11 +194,6 @@ class Wire:
 
         self.send, self.recv_into = send, recv_into
 
-    @property
-    def session(self) -> ssl.SSLSession | None:
-        """The TLS session, which a later connection may resume."""
-        return self._socket.session if isinstance(self._socket, ssl.SSLSocket) else None
-
     def send_all(self, data: "Buffer", sent_bytes: int = 0, timeout_s: float | None = None) -> None:
         """Send what ``send`` has left, waiting while the kernel's buffer is full.
 
@@ -227,13 +219,12 @@ class Wire:
             self._socket.close()
 
 
-def open_wire(endpoint: Endpoint, timeout_s: float | None, session: ssl.SSLSession | None = None) -> Wire:
+def open_wire(endpoint: Endpoint, timeout_s: float | None) -> Wire:
     """Connect, and shake hands if TLS is asked for.
 
     Args:
         endpoint: Where to.
         timeout_s: For name resolution, connecting and handshake together; None for ever.
-        session: A TLS session to resume.
 
     Raises:
         TransportError: With the class of what went wrong.
@@ -244,7 +235,7 @@ def open_wire(endpoint: Endpoint, timeout_s: float | None, session: ssl.SSLSessi
             connected = _connect(endpoint)
             if endpoint.tls is None:
                 return Wire(connected)
-            return Wire(_secure(connected, endpoint, endpoint.tls, session))
+            return Wire(_secure(connected, endpoint.host, endpoint.tls))
     except gevent.Timeout as timeout:
         if timeout is not expiry:
             raise  # somebody else's, around the whole request
@@ -286,16 +277,11 @@ def _connect_address(family: int, address: "str | tuple[Any, ...]") -> gevent.so
     return connecting
 
 
-def _secure(
-    connected: gevent.socket.socket, endpoint: Endpoint, context: ssl.SSLContext, session: ssl.SSLSession | None
-) -> ssl.SSLSocket:
+def _secure(connected: gevent.socket.socket, host: str, context: ssl.SSLContext) -> ssl.SSLSocket:
     """Shake hands; leave nothing open if that fails or is given up."""
-    name = endpoint.server_hostname or endpoint.host or None
     securing: gevent.socket.socket | ssl.SSLSocket = connected
     try:
-        secured = securing = context.wrap_socket(
-            connected, server_hostname=name, session=session, do_handshake_on_connect=False
-        )
+        secured = securing = context.wrap_socket(connected, server_hostname=host, do_handshake_on_connect=False)
         secured.do_handshake()
     except BaseException:
         securing.close()
