@@ -287,7 +287,7 @@ class RespConnection:
         poller.add(wire.fileno, self._read)
         self._wait = poller.wait
         sweeper = DeadlineSweeper.current()
-        sweeper.heed(self._patience_s)
+        sweeper.heed(min(self._patience_s, self._settings.connect_timeout_s or FOREVER_S))
         sweeper.add(self)
 
     def _shake_hands(self, deadline_s: float) -> None:
