@@ -36,6 +36,8 @@ from loadtest.usl import fit_usl
 from loadtest.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from locust.env import Environment
 
     from loadtest.config import Config
@@ -143,9 +145,9 @@ class CapacityRun(Run):
             return
         found = self._found
         fit = fit_usl(*_loads(self._steps))
-        verdict = _verdict(found)
+        sentence = _sentence(found, self._steps)
+        verdict = _verdict(found, sentence)
         self._environment.process_exit_code = int(verdict.exit_code)
-        sentence = _sentence(found)
         shown = found or Capacity(End.STEPS, tuple(self._steps), 0.0, 0.0, math.inf)
         chart = capacity_chart.terminal_chart(shown)
         for text in (chart, capacity_chart.usl_sentence(fit) if fit else "", f"capacity     {sentence}"):
@@ -305,18 +307,20 @@ def _loads(steps: list[StepResult]) -> tuple[list[float], list[float]]:
     return [step.concurrency for step in fit], [step.requests_per_s for step in fit]
 
 
-def _verdict(found: Capacity | None) -> Verdict:
+def _verdict(found: Capacity | None, sentence: str) -> Verdict:
     if found is None:
-        return Verdict(Outcome.NO_DATA, ("the search did not come to its end",))
+        return Verdict(Outcome.NO_DATA, (sentence,))
     outcomes = {End.NOTHING: Outcome.FAILED, End.GENERATOR: Outcome.NOT_TRUSTWORTHY}
     outcome = outcomes.get(found.end, Outcome.PASSED if found.rate_per_s else Outcome.NO_DATA)
-    return Verdict(outcome, () if outcome is Outcome.PASSED else (_sentence(found),))
+    return Verdict(outcome, () if outcome is Outcome.PASSED else (sentence,))
 
 
-def _sentence(found: Capacity | None) -> str:
+def _sentence(found: Capacity | None, steps: Sequence[StepResult]) -> str:
     """Return what was found, in a sentence."""
     if found is None:
-        return "not known: the search did not come to its end"
+        kept = max((step.rate_per_s for step in steps if step.outcome is Outcome.PASSED), default=None)
+        so_far = "" if kept is None else f"; {kept:g} arrivals/s kept the objective"
+        return f"not known: the search did not come to its end{so_far}"
     if found.end is End.NOTHING:
         return f"none: not even {found.steps[-1].rate_per_s:g} arrivals/s kept the objective"
     if not found.rate_per_s:
