@@ -226,7 +226,7 @@ def test_counts_agree_with_nginx_exactly(nginx):
     taken = recorder.take()
     recorded += int(sum(taken.requests))
     served = nginx.requests() - before - 1
-    assert served > 1000
+    assert served > 200
     assert (recorded, calls, failures) == (served, served, 0)
 
 
