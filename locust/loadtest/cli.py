@@ -235,7 +235,8 @@ def _supervise(config: Config, run_dir: Path) -> int:
         click.echo(f"{part:12} {text}")
         sys.stdout.flush()
 
-    say("run", f"{config.scenario} with profile {config.profile}, results in {run_dir}/")
+    load = "a search for its capacity" if config.slo else f"profile {config.profile}"
+    say("run", f"{config.scenario} with {load}, results in {run_dir}/")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with LocalStack(config, run_dir, say) as stack:
         say("ready", f"after {time.monotonic() - started:.1f} s")
