@@ -261,3 +261,10 @@ def test_redis_loads_redisjson_in_either_image(tmp_path: Path, layout: str) -> N
 def _health(port: int, path: str) -> int:
     program = [sys.executable, "-IS", str(ROOT / "docker" / "healthcheck.py"), str(port), path]
     return subprocess.run(program, check=False, timeout=20).returncode
+
+
+def test_every_variable_is_documented() -> None:
+    """The reference lists each variable of the file with its default, and no other."""
+    rows = [line.strip("| ").split("|") for line in (ROOT / "docs/reference/compose.md").read_text().splitlines()]
+    documented = {row[0].strip(" `"): row[1].strip() for row in rows if re.fullmatch(r"`[A-Z_]+` ", row[0])}
+    assert dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", TEXT)) == documented
