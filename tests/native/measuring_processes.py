@@ -81,14 +81,15 @@ class Processes:
     def wait_for_load(self, *processes: subprocess.Popen[bytes], requests: int = 100) -> None:
         """Until these processes made some requests."""
         for process in processes:
-            wait_until(
-                lambda one=process: self.truth(one)[0] >= requests, f"{process.pid} makes requests {self.logs()}"
-            )
+            try:
+                wait_until(lambda one=process: self.truth(one)[0] >= requests, f"{process.pid} makes requests")
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self.logs()}") from error
 
     def result(self, number: int = 1) -> dict[str, Any]:
         """What the master wrote at the end of its n-th run."""
         path = self.folder / f"result-{number}.json"
-        read = wait_until(lambda: path.exists() and path.stat().st_size and path.read_text(), f"{path}\n{self.logs()}")
+        read = wait_until(lambda: path.exists() and path.stat().st_size and path.read_text(), str(path))
         return json.loads(read)
 
     def request(self, path: str, data: str | None = None) -> bytes:
