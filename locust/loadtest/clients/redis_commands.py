@@ -8,6 +8,7 @@ way, into the same bytes.
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import hiredis
@@ -28,9 +29,6 @@ _JSON_GET_ROOT: Final = b"*3\r\n$8\r\nJSON.GET\r\n$%d\r\n%b\r\n$1\r\n.\r\n"
 _JSON_GET: Final = b"*3\r\n$8\r\nJSON.GET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 _JSON_SET: Final = b"*4\r\n$8\r\nJSON.SET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 
-# Encoded once for all users: reading whole documents is most of many loads, and their keys are known.
-_WHOLE_READS: Final[dict[str, bytes]] = {}
-_MOST_WHOLE_READS: Final = 8192
 # After these a connection no longer answers each command with one reply, or forgets its handshake.
 _REFUSED: Final = frozenset(
     ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC", "CLIENT REPLY", "HELLO", "RESET")
@@ -55,13 +53,14 @@ def pack(command: tuple[Any, ...]) -> bytes:
     return data
 
 
-def _remember_whole_read(name: str) -> bytes:
-    """Encode JSON.GET of a whole document, for everybody; a full memory starts anew."""
-    if len(_WHOLE_READS) >= _MOST_WHOLE_READS:
-        _WHOLE_READS.clear()
+@lru_cache(maxsize=8192)
+def whole_read(name: str) -> bytes:
+    """Encode JSON.GET of a whole document.
+
+    Once for all users: reading whole documents is most of many loads, and their keys are known.
+    """
     key = name.encode()
-    data = _WHOLE_READS[name] = _JSON_GET_ROOT % (len(key), key)
-    return data
+    return _JSON_GET_ROOT % (len(key), key)
 
 
 class RedisCommands(CoreCommands):
@@ -186,7 +185,7 @@ class JsonCommands(JSONCommands):
         if type(name) is not str or no_escape or len(args) > 1:
             return super().get(name, *args, no_escape=no_escape)
         if not args:
-            data = _WHOLE_READS.get(name) or _remember_whole_read(name)
+            data = whole_read(name)
         else:
             key, path = name.encode(), str(args[0]).encode()
             data = _JSON_GET % (len(key), key, len(path), path)
