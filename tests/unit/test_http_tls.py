@@ -177,3 +177,17 @@ def test_garbage_after_the_handshake_is_a_tls_error():
     ):
         user.client.get("/")
         assert error_classes(user) == {"tls": 1}
+
+
+def test_response_smuggled_in_a_record_of_its_own_never_answers_the_next_request():
+    """A second response that came together with the first, but in another TLS record, is thrown away."""
+
+    def script(peer: Peer) -> None:
+        while peer.read_request()[0]:
+            peer.send(ok(b"first"), ok(b"smuggled")) if peer.number == 1 else peer.send(ok(b"second"))
+
+    with (
+        serving(script) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        assert [user.client.get("/").content for _ in range(3)] == [b"first", b"second", b"second"]

@@ -121,6 +121,8 @@ class TlsConnection(Connection):
     def _send(self, payload: bytes | memoryview) -> int:
         """Encrypt and send; on BlockingIOError the caller waits and passes the same payload again."""
         if not self._unsent:
+            if (self._incoming.pending or self._tls.pending()) and self._on_idle_input():
+                raise ConnectionResetError("the server sent something that nobody asked for")
             self._accepted = self._tls.write(payload[:_CHUNK_BYTES])
             self._unsent = self._outgoing.read()
         self._unsent = self._unsent[self._raw_send(self._unsent) :]
