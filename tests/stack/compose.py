@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("redis", "target_app", "locust_master", "locust_worker", "prometheus", "redis_exporter")
 """All but Grafana, whose image is not to be had everywhere; its files are checked by the contract tests."""
 ANY_PORT = dict.fromkeys(("TARGET_PORT", "WEB_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"), "0")
-SETTLED_S = 90.0
+SETTLED_S = 120.0
 
 
 class Project:
@@ -58,6 +59,14 @@ class Project:
     def down(self) -> None:
         """Remove everything that belongs to the project but its images."""
         self.run("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Add the services' last words to an assertion that fails."""
+        try:
+            yield
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.run('logs', '--no-color', '--tail', '25')}") from None
 
     def containers(self) -> list[dict[str, Any]]:
         """Return what the engine knows of the project's containers."""

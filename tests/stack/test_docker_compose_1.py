@@ -47,8 +47,8 @@ def test_it_accepts_the_file(project: Project) -> None:
 def test_up_runs_a_test_by_itself(project: Project) -> None:
     """`docker-compose up --scale` starts everything, and LOADTEST_AUTOSTART makes a run that ends and is counted."""
     project.up(WORKERS)
-    stopped = 'loadtest_run_state{state="stopped"}'
-    eventually("state of the run", lambda: project.value(stopped), 1)
+    with project.told():
+        eventually("state of the run", lambda: project.value('loadtest_run_state{state="stopped"}'), 1)
     eventually("workers", lambda: project.value('sum(loadtest_workers{state=~"ready|running"})'), WORKERS)
     requests = project.get("locust_master", 8089, "/stats/requests")
     counted = next(row["num_requests"] for row in requests["stats"] if row["name"] == "Aggregated")

@@ -42,9 +42,9 @@ class Evidence:
 def evidence(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
     """Make the run, and tear the project down whatever happens."""
     try:
-        yield _make_run(built, tmp_path_factory.mktemp("results"))
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{built.run('logs', '--no-color', '--tail', '15')}") from None
+        with built.told():
+            seen = _make_run(built, tmp_path_factory.mktemp("results"))
+        yield seen
     finally:
         built.down()
 
