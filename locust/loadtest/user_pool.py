@@ -1,9 +1,13 @@
 """UserPool: the users of an open-model worker, idle until an arrival takes one.
 
 A pool has a limit for each User class, the number that Locust's dispatcher gives this worker. It begins with few users
-and grows: an arrival that finds none idle has one made for it, and waits for that one or for any other that comes idle
-first. At the limit an arrival is dropped at once and counted. The user that came idle last is taken first, so that a
-pool uses no more users, and no more connections, than the load needs.
+and grows: an arrival that finds none idle waits for the next that comes idle, and when none did for `GROW_AFTER_S`, a
+user is made. At the limit an arrival is dropped at once and counted. The user that came idle last is taken first, so
+that a pool uses no more users, and no more connections, than the load needs.
+
+Making a user and its connection costs several times what an iteration does. Without that little patience a hiccup of
+some milliseconds would end in a storm of new users and connections, and that in a longer hiccup. For the same reason
+users are made only when the event loop has nothing else to do: a process without time left is not helped by more users.
 
 A user goes through Locust's life: ``on_start`` when it is made, one task per arrival (see loadtest.journey),
 ``on_stop`` when Locust stops it. Idle, its state is Locust's "waiting": a stop ends it at once; a stop during an
@@ -14,11 +18,12 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 import traceback
 from bisect import bisect_right
 from collections import deque
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from gevent.event import Event
@@ -38,7 +43,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BIRTHS_PER_TURN = 10  # users made between two turns of the event loop
+GROW_AFTER_S: Final = 0.002
+"""How long an arrival waits for another user to come idle before one is made for it."""
+
+_NOBODY_WAITS: Final = 0.0
 
 
 class _ClassPool:
@@ -52,8 +60,8 @@ class _ClassPool:
         """Users that exist or are being made."""
         self.idle: list[Callable[[float | None], Any]] = []
         """Each resumes an idle user with an intended start; the last came idle last."""
-        self.waiting: deque[float] = deque()
-        """Intended starts of arrivals that take the next idle user; never more than there are users."""
+        self.waiting: deque[tuple[float, float]] = deque()
+        """Intended starts of arrivals that take the next idle user, each with the time since when it waits."""
         self.said_broken = False
 
 
@@ -73,7 +81,7 @@ class UserPool:
         self._pools = {user_class.__name__: _ClassPool(user_class) for user_class in runner.user_classes}
         self._choices: list[_ClassPool] = []
         self._cumulated: list[int] = []
-        self._births: deque[_ClassPool] = deque()
+        self._orders: deque[tuple[_ClassPool, float]] = deque()  # and since when an arrival waits for it
         self._wanted = Event()
         self._maker = gevent.spawn(self._make_users)
         self._busy = 0  # users in an iteration
@@ -102,7 +110,7 @@ class UserPool:
         """Make users before they are needed, up to that many, each class in proportion to its limit."""
         for pool in self._choices:
             for _ in range(min(pool.limit, -(-users * pool.limit // self.limit)) - pool.alive):
-                self._order(pool)
+                self._order(pool, _NOBODY_WAITS)
 
     def start(self, intended_s: float) -> None:
         """Begin an iteration: with an idle user now, else with the next one made; at the limit it is dropped.
@@ -120,8 +128,9 @@ class UserPool:
         if pool.idle:
             pool.idle.pop()(intended_s)
         elif pool.alive < pool.limit:
-            pool.waiting.append(intended_s)
-            self._order(pool)
+            now_s = time.perf_counter()
+            pool.waiting.append((intended_s, now_s))
+            self._order(pool, now_s)
         else:
             self._recorder.drop_iterations(pool.scenario, 1)
 
@@ -147,20 +156,25 @@ class UserPool:
                 pool.waiting.clear()
         self._choices, self._cumulated = [], []
 
-    def _order(self, pool: _ClassPool) -> None:
+    def _order(self, pool: _ClassPool, since_s: float) -> None:
         pool.alive += 1
-        self._births.append(pool)
+        self._orders.append((pool, since_s))
         self._wanted.set()
 
     def _make_users(self) -> None:
         while True:
             self._wanted.wait()
-            for _ in range(_BIRTHS_PER_TURN):
-                if not self._births:
-                    self._wanted.clear()
-                    break
-                self._make_user(self._births.popleft())
-            gevent.sleep(0)
+            patience_s = self._orders[0][1] + GROW_AFTER_S - time.perf_counter()
+            if patience_s > 0:
+                gevent.sleep(patience_s)
+            gevent.idle()
+            pool, since_s = self._orders.popleft()
+            if since_s == _NOBODY_WAITS or (pool.waiting and pool.waiting[0][1] <= since_s):
+                self._make_user(pool)
+            else:
+                pool.alive -= 1
+            if not self._orders:
+                self._wanted.clear()
 
     def _make_user(self, pool: _ClassPool) -> None:
         try:
@@ -207,7 +221,7 @@ class UserPool:
         resume = gevent.getcurrent().switch
         while pool.alive <= pool.limit:
             if waiting:
-                intended_s = waiting.popleft()
+                intended_s, _ = waiting.popleft()
             else:
                 user._state = LOCUST_STATE_WAITING
                 idle.append(resume)

@@ -33,9 +33,17 @@ class Worker:
 
     def arrive(self, count: int = 1, intended_s: float = 1.0) -> None:
         """Start that many arrivals and let their users run."""
+        left = [count]
+
+        def start() -> None:
+            left[0] -= 1
+            self.pool.start(intended_s)
+
         for _ in range(count):
-            gevent.get_hub().loop.run_callback(self.pool.start, intended_s)
-        gevent.sleep(0.02)
+            gevent.get_hub().loop.run_callback(start)
+        while left[0]:
+            gevent.sleep(0.001)
+        gevent.sleep(0.03)
 
     def dropped(self) -> int:
         """Return how many iterations were dropped since last asked."""
@@ -112,12 +120,28 @@ def test_the_pool_grows_and_then_drops(worker_of: Any) -> None:
     assert worker.pool.is_quiet
 
 
+def test_an_arrival_prefers_a_user_that_comes_idle(worker_of: Any) -> None:
+    """When a user comes idle within the patience, it takes the waiting arrivals, and no other is made."""
+
+    class Brief(LoadUser):
+        @task
+        def work(self) -> None:
+            gevent.sleep(0)
+            said.append("done")
+
+    worker = worker_of(Brief)
+    worker.pool.set_limits({"Brief": 10})
+    worker.arrive(1)
+    worker.arrive(5)
+    assert (1, 6, 0) == (worker.runner.user_count, len(said), worker.dropped())
+
+
 def test_users_can_be_there_before_they_are_needed(worker_of: Any) -> None:
     """Users made beforehand have run on_start and wait."""
     worker = worker_of(Quick)
     worker.pool.set_limits({"Quick": 4})
     worker.pool.grow_to(3)
-    gevent.sleep(0.02)
+    gevent.sleep(0.05)
     assert (3, ["start"] * 3) == (worker.runner.user_count, said)
 
 
@@ -134,10 +158,10 @@ def test_a_lower_limit_ends_users(worker_of: Any) -> None:
     worker = worker_of(Slow)
     worker.pool.set_limits({"Slow": 5})
     worker.pool.grow_to(5)
-    gevent.sleep(0.02)
+    gevent.sleep(0.05)
     worker.arrive(4)
     worker.pool.set_limits({"Slow": 2})
-    gevent.sleep(0.02)
+    gevent.sleep(0.05)
     assert 4 == worker.runner.user_count
     gevent.sleep(0.15)
     assert (2, ["done"] * 4) == (worker.runner.user_count, said)
@@ -148,7 +172,7 @@ def test_stopping_ends_each_user_with_on_stop(worker_of: Any) -> None:
     worker = worker_of(Quick)
     worker.pool.set_limits({"Quick": 2})
     worker.pool.grow_to(2)
-    gevent.sleep(0.02)
+    gevent.sleep(0.05)
     worker.pool.close()
     worker.runner.stop_users(worker.runner.user_classes_count)
     assert (["start", "start", "stop", "stop"], 0) == (said, worker.runner.user_count)
@@ -180,7 +204,7 @@ def test_classes_are_chosen_by_their_limits(worker_of: Any) -> None:
     worker = worker_of(Often, Seldom)
     worker.pool.set_limits({"Often": 30, "Seldom": 10})
     worker.pool.grow_to(10)
-    gevent.sleep(0.02)
+    gevent.sleep(0.3)
     worker.arrive(2000)
     assert 2000 == len(said)
     assert said.count("often") / len(said) == pytest.approx(0.75, abs=0.05)
@@ -207,7 +231,7 @@ def test_tasks_are_chosen_by_weight(worker_of: Any) -> None:
     worker.environment._filter_tasks_by_tags()
     worker.pool.set_limits({"Weighted": 10})
     worker.pool.grow_to(10)
-    gevent.sleep(0.02)
+    gevent.sleep(0.3)
     worker.arrive(2000)
     assert 0 == said.count("never")
     assert said.count("often") / len(said) == pytest.approx(0.8, abs=0.05)
