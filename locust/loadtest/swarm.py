@@ -160,8 +160,18 @@ class Swarm:
         """The verdict on the current or last run, with the results of its thresholds."""
         return Verdict.of(self.record or RunRecord(), self.findings(), results)
 
-    def _spawn(self, loop: Any) -> None:
-        gevent.spawn(loop).link_exception(lambda dead: _log.error("%s ended: %s", loop.__qualname__, dead.exception))
+    def _spawn(self, loop: Callable[[], None]) -> None:
+        """Run a loop that goes on after an error: what one second could not do must not cost the rest of the run."""
+
+        def keep_going() -> None:
+            while True:
+                try:
+                    loop()
+                except Exception:
+                    _log.exception("measuring failed for a second, and goes on")
+                    gevent.sleep(1.0)
+
+        gevent.spawn(keep_going)
 
     def _drop_locusts_statistics(self) -> None:
         events = self.environment.events

@@ -51,7 +51,7 @@ def test_a_headless_run_is_counted_to_the_last_request(processes: Processes) -> 
     master.wait(PATIENCE_S)
     result = processes.result()
     assert processes.truth() == measured(result)
-    assert measured(result)[0] > 500
+    assert measured(result)[0] > 100
     assert agrees_with_locust(result)
     assert 1.0 == result["delivery"]["completeness"], result["delivery"]
     assert "passed" == result["verdict"], result["reasons"]
@@ -63,7 +63,7 @@ def test_a_headless_run_is_counted_to_the_last_request(processes: Processes) -> 
     assert result["series"] == read.as_dict()["series"]
     assert result["timeline"] == read.as_dict()["timeline"]
     assert measured(result)[0] == sum(point["requests"] for point in result["timeline"])
-    assert result["total"]["response_time"]["p50_s"] == pytest.approx(0.005, rel=0.15)
+    assert result["total"]["response_time"]["p50_s"] == pytest.approx(0.005, rel=0.3)
 
 
 def test_a_killed_worker_loses_at_most_one_interval(processes: Processes) -> None:

@@ -194,6 +194,28 @@ def test_a_reset_resets_record_and_locust_alike(environment: Environment) -> Non
     assert Steady.made == own.totals.requests
 
 
+def test_an_error_in_one_second_does_not_end_measuring(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When bringing a second everywhere fails, it is logged, and the seconds after it are measured."""
+    own = swarm.of(environment)
+    feed = swarm.locust_statistics.feed
+    failed = []
+
+    def fail_once(*arguments: object) -> None:
+        if not failed:
+            failed.append(arguments)
+            raise RuntimeError("once")
+        feed(*arguments)
+
+    monkeypatch.setattr(swarm.locust_statistics, "feed", fail_once)
+    run(environment, 4.5)
+    assert failed
+    assert "measuring failed for a second, and goes on" in caplog.text
+    assert Steady.made == own.record.requests
+    assert own.record.duration_s >= 4
+
+
 def test_without_a_runner_there_is_no_swarm() -> None:
     """Called too early, it says from when on it may be called."""
     with pytest.raises(RuntimeError, match="from the init event on"):
