@@ -51,6 +51,11 @@ _PEERS = {
 }
 
 
+_BARE = Subject(
+    "bare gevent loop: send, wait, receive", (sys.executable, str(_FOLDER / "bare_loop.py")), runs_scenarios=False
+)
+
+
 def _peers() -> list[Subject]:
     """The generators in other languages that are installed."""
     found = []
@@ -70,11 +75,11 @@ def comparisons() -> list[Comparison]:
         "small-get",
         "Small GET: a JSON body of 68 bytes",
         "requests",
-        [_ours("small"), _fast("small"), locust_subject("stock", "Locust HttpUser", "small"), *_peers()],
+        [_ours("small"), _fast("small"), locust_subject("stock", "Locust HttpUser", "small"), _BARE, *_peers()],
         nginx_server.running,
         {fast: (6.0, 8.0), "Locust HttpUser": (25.0, 35.0), "wrk": (0.5, 0.7), "k6": (1.0, 1.0)},
         "64 users or connections. wrk, hey, oha, vegeta and autocannon repeat one fixed request; "
-        "the others run scripts.",
+        "the others run scripts. The bare loop looks at nothing and records nothing.",
     )
     works = [
         ("large-get", "GET of 14 kB", "large", floor, loose),

@@ -1,0 +1,40 @@
+"""The bound of any client on gevent: 64 greenlets that send fixed bytes, wait, receive, and do nothing else.
+
+No response is looked at, nothing is recorded. What a client written in C could gain over this product's lies between
+the two; see docs/decisions/0033-no-c-extension.md.
+"""
+
+import os
+
+import gevent.monkey
+
+gevent.monkey.patch_all()
+
+from time import perf_counter  # noqa: E402
+
+from greenlet import getcurrent  # noqa: E402
+
+from loadtest.clients.http_connection import connect  # noqa: E402
+from loadtest.clients.http_url import parse  # noqa: E402
+
+_CONNECTIONS = 64
+_CONNECT_S = 10.0
+_RECEIVE_BYTES = 960
+
+
+def exchange_for_ever(address: str) -> None:
+    """One connection, one request after the other."""
+    url = parse(address)
+    connection = connect(url.origin, perf_counter() + _CONNECT_S)
+    wire = f"GET {url.target} HTTP/1.1\r\nHost: {url.origin.authority}\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n"
+    request, this = wire.encode(), getcurrent()
+    while True:
+        connection.send(request)
+        connection.waiter = this
+        connection.switch_out()
+        connection.receive_now(_RECEIVE_BYTES)
+
+
+if __name__ == "__main__":
+    target = f"{os.environ['BENCH_URL']}/small"
+    gevent.joinall([gevent.spawn(exchange_for_ever, target) for _ in range(_CONNECTIONS)], raise_error=True)
