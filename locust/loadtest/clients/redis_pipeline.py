@@ -90,14 +90,14 @@ class RedisPipeline(RedisCommands):
 
     def as_json(self) -> "JsonPipeline":
         """This pipeline with RedisJSON's commands in the first place."""
-        return JsonPipeline(self, None, DEFAULT_DECODER)
+        return JsonPipeline(self)
 
     def json(self, encoder: "json.JSONEncoder | None" = None, decoder: Decoder = DEFAULT_DECODER) -> JsonCommands:
         """The commands of RedisJSON, queued; see RedisCommands.json."""
         if encoder is not None or decoder is not DEFAULT_DECODER:
             return JsonCommands(self, encoder, decoder)
         if self._json is None:
-            self._json = QueuedJsonCommands(self, None, DEFAULT_DECODER)
+            self._json = QueuedJsonCommands(self)
         return self._json
 
     def watch(self, *names: Any) -> Any:
@@ -257,14 +257,21 @@ class RedisPipeline(RedisCommands):
 
 
 class QueuedJsonCommands(JsonCommands):
-    """RedisJSON's commands on a pipeline, with a shorter way into the queue for what fills most pipelines."""
+    """RedisJSON's commands on a pipeline, with a shorter way into the queue for what fills most pipelines.
+
+    Its coders are always the default ones.
+    """
 
     client: RedisPipeline
+
+    def __init__(self, pipeline: RedisPipeline) -> None:
+        """Queue into a pipeline."""
+        super().__init__(pipeline, None, DEFAULT_DECODER)
 
     def get(self, name: Any, *args: Any, no_escape: bool | None = False) -> Any:
         """Queue the reading of a document; as JsonCommands.get."""
         pipeline = self.client
-        if args or no_escape or type(name) is not str or pipeline.watching or self._read_document is not parse_document:
+        if args or no_escape or type(name) is not str or pipeline.watching:
             return super().get(name, *args, no_escape=no_escape)
         pipeline._packed.append(whole_read(name))
         pipeline._steps.append(_DOCUMENT)
