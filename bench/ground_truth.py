@@ -32,8 +32,9 @@ from pathlib import Path
 from locust import FastHttpUser, constant, events, task
 from locust.env import Environment
 
-from loadtest import exporter, swarm
+from loadtest import exporter
 from loadtest.clients.http import HttpUser
+from loadtest.measuring import swarm
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 USERS = 4

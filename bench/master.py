@@ -29,11 +29,11 @@ from locust.env import Environment
 from locust.runners import STATE_RUNNING
 from locust.stats import RequestStats
 
-from loadtest import swarm
-from loadtest.delta import Delta
-from loadtest.health import Health
-from loadtest.packed import PackedMeasurements
-from loadtest.recorder import Recorder
+from loadtest.measuring import swarm
+from loadtest.measuring.delta import Delta
+from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
+from loadtest.measuring.recorder import Recorder
 
 WINDOW_S = 6
 ROUNDS = 3

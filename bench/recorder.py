@@ -17,10 +17,10 @@ from collections.abc import Callable
 import numpy as np
 from locust.stats import RequestStats
 
-from loadtest.delta import Delta
-from loadtest.health import Health
-from loadtest.packed import PackedMeasurements
-from loadtest.recorder import Recorder
+from loadtest.measuring.delta import Delta
+from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
+from loadtest.measuring.recorder import Recorder
 
 SAMPLES = 60_000
 FOLD_EVERY = 6_000

@@ -74,7 +74,7 @@ fi
 say "installing $(grep -c '^[a-z].*==' "$lock") packages, pinned by hash in $lock"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 # Without compiling all modules now: Python compiles what it imports, which is a small part of them.
-pip install -q --no-compile --require-hashes --only-binary :all: -r "$lock"
+pip install -q --no-compile --no-deps --require-hashes --only-binary :all: -r "$lock"
 pip install -q --no-deps --no-build-isolation -e .
 fingerprint >"$venv/stamp-$lock"
 say "ready in $(($(date +%s) - started)) s"

@@ -12,11 +12,16 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import capacity_run, exporter, pacing, rebalancing, run, scenarios, spawn_message, swarm, think_time
+from loadtest import exporter, run, scenarios
+from loadtest.capacity import capacity_run
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
-from loadtest.start_form import StartForm
-from loadtest.worker_link import bound_connecting
+from loadtest.measuring import swarm
+from loadtest.pacing import open_model
+from loadtest.patches import rebalancing, spawn_message
+from loadtest.patches.worker_link import bound_connecting
+from loadtest.profiles import think_time
+from loadtest.profiles.start_form import StartForm
 
 
 def refuse(error: LoadtestError) -> NoReturn:
@@ -45,7 +50,7 @@ globals().update({user_class.__name__: user_class for user_class in scenario.use
 def wire(environment: Environment, runner: object, **_: object) -> None:
     """Connect measuring, the exporter and the run's conduct to this process's runner."""
     environment.host = environment.host or config.host
-    pacing.wire(environment)
+    open_model.wire(environment)
     think_time.wire(environment)
     if isinstance(runner, WorkerRunner):
         swarm.of(environment)

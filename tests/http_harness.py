@@ -11,7 +11,7 @@ from gevent.server import StreamServer
 from locust.env import Environment
 
 from loadtest.clients.http import HttpUser
-from loadtest.recorder import Recorder
+from loadtest.measuring.recorder import Recorder
 
 
 class Peer:

@@ -13,7 +13,7 @@ from locust.env import Environment
 
 from loadtest.clients.redisjson import RedisJsonClient, RedisJsonUser
 from loadtest.local.process import ManagedProcess, free_port
-from loadtest.recorder import Recorder
+from loadtest.measuring.recorder import Recorder
 
 
 class PrivateRedis:

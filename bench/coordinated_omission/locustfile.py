@@ -13,10 +13,11 @@ from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner
 
 from bench.coordinated_omission.plan import QUANTILES, RATE_PER_S, RUN_S, USERS
-from loadtest import pacing, swarm
 from loadtest.clients.http import HttpUser
-from loadtest.load_curve import Stage
-from loadtest.profile import LoadProfile
+from loadtest.measuring import swarm
+from loadtest.pacing import open_model
+from loadtest.profiles.curve import Stage
+from loadtest.profiles.profile import LoadProfile
 
 WAY = os.environ["BENCH_WAY"]
 RESULT = Path(os.environ["BENCH_RESULT"])
@@ -40,7 +41,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
         if isinstance(runner, LocalRunner):
             environment.events.quitting.add_listener(lambda **_: write_locusts(environment))
         return
-    pacing.wire(environment)
+    open_model.wire(environment)
     swarm.of(environment)
     if isinstance(runner, MasterRunner):
         if WAY == "open":
@@ -51,11 +52,11 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
 def begin_open(environment: Environment) -> None:
     """Have the arrivals started."""
     profile = LoadProfile("bench", "open", (Stage(RUN_S, RATE_PER_S, "step"),), max_users=2000)
-    conductor = pacing.conduct(environment, profile, lambda: end_open(environment))
+    conductor = open_model.conduct(environment, profile, lambda: end_open(environment))
     begun.append(conductor)
 
 
-begun: list[pacing.Conductor] = []
+begun: list[open_model.Conductor] = []
 origin_s: list[float] = []
 
 

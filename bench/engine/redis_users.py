@@ -12,8 +12,8 @@ import redis
 from locust import User, events, task
 
 from bench.engine.redis_documents import LARGE, PIPELINE_LENGTH, SMALL
-from loadtest import swarm
 from loadtest.clients.redisjson import RAW, RedisJsonUser
+from loadtest.measuring import swarm
 
 
 @events.init.add_listener

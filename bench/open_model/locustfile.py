@@ -12,10 +12,11 @@ from locust import events, task
 from locust.env import Environment
 from locust.runners import MasterRunner
 
-from loadtest import pacing, swarm
 from loadtest.clients.http import HttpUser
-from loadtest.load_curve import Stage
-from loadtest.profile import LoadProfile
+from loadtest.measuring import swarm
+from loadtest.pacing import open_model
+from loadtest.profiles.curve import Stage
+from loadtest.profiles.profile import LoadProfile
 from loadtest.user import LoadUser
 
 KIND, RESULT = os.environ["BENCH_KIND"], Path(os.environ["BENCH_RESULT"])
@@ -51,7 +52,7 @@ else:
 @events.init.add_listener
 def wire(environment: Environment, runner: object, **_: object) -> None:
     """Connect measuring and pacing."""
-    pacing.wire(environment)
+    open_model.wire(environment)
     swarm.of(environment)
     if isinstance(runner, MasterRunner):
         profile = LoadProfile(
@@ -62,7 +63,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
             pre_allocated_users=64,
             arrivals=os.environ["BENCH_SPACING"],
         )
-        environment.events.test_start.add_listener(lambda **_: pacing.conduct(environment, profile, runner.quit))
+        environment.events.test_start.add_listener(lambda **_: open_model.conduct(environment, profile, runner.quit))
         environment.events.test_stop.add_listener(lambda **_: write(environment))
 
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from loadtest import __version__, profile_chart, scenarios, thresholds
+from loadtest import __version__, scenarios
 from loadtest.config import Config, allowed
 from loadtest.exceptions import ExitCode, LoadtestError, StackError, UsageError, unknown_name
+from loadtest.judging import thresholds
 from loadtest.local.stack import LOCUSTFILE, LocalStack
-from loadtest.profile import LoadProfile, all_profiles
+from loadtest.profiles import chart
+from loadtest.profiles.profile import LoadProfile, all_profiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,9 +145,9 @@ def profiles(profiles_file: str | None, as_json: bool) -> None:
     """Draw the load profiles: those of local_conf/profiles.toml, and those of your own file."""
     known = all_profiles(Config.load({"profiles_file": profiles_file}).profiles_file).values()
     if as_json:
-        click.echo(json.dumps([profile_chart.as_dict(profile) for profile in known], indent=1))
+        click.echo(json.dumps([chart.as_dict(profile) for profile in known], indent=1))
     else:
-        profile_chart.show(known, Console(file=sys.stdout))
+        chart.show(known, Console(file=sys.stdout))
 
 
 @main.command(name="scenarios")

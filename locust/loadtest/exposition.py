@@ -29,19 +29,22 @@ from locust.runners import (
 )
 from prometheus_client.utils import floatToGoString
 
-from loadtest import pacing, scenarios, swarm, thresholds
-from loadtest.collector import GONE
-from loadtest.histogram import EDGES_NS, Histogram, snapped_bounds_s
-from loadtest.labels import OTHER
-from loadtest.measurements import SeriesKey
-from loadtest.recorder import ERROR_CLASSES, scenario_of
+from loadtest import scenarios
+from loadtest.judging import thresholds
+from loadtest.measuring import swarm
+from loadtest.measuring.collector import GONE
+from loadtest.measuring.histogram import EDGES_NS, Histogram, snapped_bounds_s
+from loadtest.measuring.labels import OTHER
+from loadtest.measuring.measurements import SeriesKey
+from loadtest.measuring.recorder import ERROR_CLASSES, scenario_of
+from loadtest.pacing import open_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from locust.env import Environment
 
-    from loadtest.record import RunRecord, SeriesView
+    from loadtest.measuring.record import RunRecord, SeriesView
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BOUNDS_S: Final = snapped_bounds_s()
@@ -225,7 +228,7 @@ class Exposition:
             USERS_TARGET,
             _samples(USERS_TARGET, {name: wanted * self._weights.get(name, 0) / weight for name in names}),
         )
-        rate_per_s = pacing.intended_rate_per_s(self._environment)
+        rate_per_s = open_model.intended_rate_per_s(self._environment)
         yield (
             ARRIVAL_RATE_TARGET,
             _samples(ARRIVAL_RATE_TARGET, {name: rate_per_s * self._weights.get(name, 0) / weight for name in names}),

@@ -14,7 +14,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadtest.swarm import Snapshot
+    from loadtest.measuring.swarm import Snapshot
 
 LIVE_INTERVAL_S = 1.0
 PLAIN_INTERVAL_S = 5.0

@@ -19,9 +19,9 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from loadtest import junit
+from loadtest.judging import junit
+from loadtest.judging.verdict import Outcome
 from loadtest.progress import clock, milliseconds
-from loadtest.verdict import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from locust.env import Environment
     from rich.console import Console
 
-    from loadtest.judge import Result
-    from loadtest.record import RunRecord, SeriesView
-    from loadtest.verdict import Verdict
+    from loadtest.judging.judge import Result
+    from loadtest.judging.verdict import Verdict
+    from loadtest.measuring.record import RunRecord, SeriesView
 
 STREAM = "record.stream"
 _QUANTILES = (0.5, 0.95, 0.99)

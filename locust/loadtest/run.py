@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import gevent
 from locust.exception import StopTest
 
-from loadtest import pacing, report, swarm, think_time, thresholds
+from loadtest import report
 from loadtest.exceptions import ExitCode, LoadtestError
-from loadtest.judge import Judge
-from loadtest.load import automatic, release
+from loadtest.judging import thresholds
+from loadtest.judging.judge import Judge
+from loadtest.measuring import swarm
+from loadtest.pacing import open_model
+from loadtest.profiles import think_time
+from loadtest.profiles.load import automatic, release
 from loadtest.progress import PLAIN_INTERVAL_S, ProgressLine, output
 
 if TYPE_CHECKING:
@@ -30,11 +34,11 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.config import Config
-    from loadtest.load import Load
-    from loadtest.profile import LoadProfile
+    from loadtest.judging.threshold import Threshold
+    from loadtest.profiles.load import Load
+    from loadtest.profiles.profile import LoadProfile
+    from loadtest.profiles.start_form import StartForm
     from loadtest.scenarios import Scenario
-    from loadtest.start_form import StartForm
-    from loadtest.threshold import Threshold
 
 logger = logging.getLogger(__name__)
 
@@ -205,13 +209,13 @@ class Run:
             StopTest: when they cannot be, as in `prepare`.
         """
         try:
-            conductor = pacing.conduct(self._environment, profile, self._end_test)
+            conductor = open_model.conduct(self._environment, profile, self._end_test)
         except LoadtestError as error:
             self._abort(error)
         self._show(profile.run_time_s)
         self._timer = gevent.spawn(self._await_arrivals, conductor, profile.run_time_s)
 
-    def _await_arrivals(self, conductor: pacing.Conductor, run_time_s: float) -> None:
+    def _await_arrivals(self, conductor: open_model.Conductor, run_time_s: float) -> None:
         """Judge from the first arrival on, which is known half a second before."""
         while (schedule := conductor.schedule) is None:
             gevent.sleep(_POLL_S)

@@ -14,7 +14,7 @@ from locust import User
 from locust.exception import StopTest, StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
 
-from loadtest.recorder import Recorder
+from loadtest.measuring.recorder import Recorder
 from loadtest.task_loop import run_task_set
 
 if TYPE_CHECKING:

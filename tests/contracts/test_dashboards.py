@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest import thresholds
 from loadtest.config import Config
 from loadtest.exposition import METRICS
+from loadtest.judging import thresholds
 from target_app import create_app
 
 ROOT = Path(__file__).parents[2]

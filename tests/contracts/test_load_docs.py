@@ -7,12 +7,14 @@ import pytest
 from locust.argument_parser import get_empty_argument_parser
 from test_docs import ROOT, table
 
-from loadtest import profile, profile_chart, scenarios
+from loadtest import scenarios
 from loadtest.config import Config
-from loadtest.profile import read_profiles
+from loadtest.judging.threshold import METRICS, OPTIONS, UNITS, parse
+from loadtest.profiles import chart as profile_chart
+from loadtest.profiles import profile
+from loadtest.profiles.profile import read_profiles
+from loadtest.profiles.start_form import StartForm
 from loadtest.progress import clock
-from loadtest.start_form import StartForm
-from loadtest.threshold import METRICS, OPTIONS, UNITS, parse
 
 PROFILES = "docs/reference/profiles.md"
 THRESHOLDS = "docs/reference/thresholds.md"

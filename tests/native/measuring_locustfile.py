@@ -16,8 +16,8 @@ from locust import User, constant, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import swarm
-from loadtest.recorder import Recorder
+from loadtest.measuring import swarm
+from loadtest.measuring.recorder import Recorder
 
 FOLDER = Path(os.environ["MEASURING_FOLDER"])
 BUSY_S = float(os.environ.get("MEASURING_BUSY_S", "0"))

@@ -13,9 +13,9 @@ from locust import events, task
 from locust.env import Environment
 from locust.runners import MasterRunner
 
-from loadtest import pacing
-from loadtest.load_curve import Stage
-from loadtest.profile import LoadProfile
+from loadtest.pacing import open_model
+from loadtest.profiles.curve import Stage
+from loadtest.profiles.profile import LoadProfile
 from loadtest.user import LoadUser
 
 STARTS_DIR = Path(os.environ["STARTS_DIR"])
@@ -36,13 +36,13 @@ class Job(LoadUser):
 @events.init.add_listener
 def wire(environment: Environment, runner: object, **_: object) -> None:
     """Conduct the profile on the master, follow it on a worker."""
-    pacing.wire(environment)
+    open_model.wire(environment)
     if not isinstance(runner, MasterRunner):
         files.append((STARTS_DIR / str(os.getpid())).open("w", buffering=1, encoding="ascii"))
         return
     profile = LoadProfile("test", "open", (Stage(RUN_S, RATE_PER_S, "step"),), max_users=2000)
 
     def begin(environment: Environment, **_: object) -> None:
-        pacing.conduct(environment, profile, runner.quit)
+        open_model.conduct(environment, profile, runner.quit)
 
     environment.events.test_start.add_listener(begin)

@@ -7,9 +7,11 @@ import time
 from locust import constant, events, task
 from locust.shape import LoadTestShape
 
-from loadtest import run, swarm, think_time
+from loadtest import run
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
+from loadtest.measuring import swarm
+from loadtest.profiles import think_time
 from loadtest.scenarios import Scenario
 from loadtest.user import LoadUser
 

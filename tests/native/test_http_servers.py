@@ -18,7 +18,7 @@ from locust import constant, events, task
 from locust.env import Environment
 
 from loadtest.clients.http import HttpUser
-from loadtest.recorder import Recorder
+from loadtest.measuring.recorder import Recorder
 from tests.http_harness import counts, error_classes, running_user
 
 SMALL = '{"id":1,"name":"small document","value":3.14159,"tags":["a","b","c"]}'

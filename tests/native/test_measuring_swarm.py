@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from loadtest import record_file
+from loadtest.measuring import record_file
 from tests.native.measuring_processes import PATIENCE_S, Processes, wait_until
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(180)]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.arrivals import CELL, EVERYTHING, Arrivals, Share
-from loadtest.load_curve import LoadCurve, Stage
+from loadtest.pacing.arrivals import CELL, EVERYTHING, Arrivals, Share
+from loadtest.profiles.curve import LoadCurve, Stage
 
 PATIENT = settings(deadline=None, max_examples=40)
 CURVES = st.lists(

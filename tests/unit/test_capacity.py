@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.capacity import GROWTH, Belief, End, Plan, StepResult, find_capacity
-from loadtest.verdict import Outcome
+from loadtest.capacity.search import GROWTH, Belief, End, Plan, StepResult, find_capacity
+from loadtest.judging.verdict import Outcome
 
 Measure = Callable[[float], StepResult]
 

@@ -3,10 +3,10 @@
 import math
 import xml.etree.ElementTree as ET
 
-from loadtest.capacity import Capacity, End, StepResult, find_capacity
-from loadtest.capacity_chart import html_page, knee, terminal_chart
-from loadtest.usl import UslFit
-from loadtest.verdict import Outcome
+from loadtest.capacity.chart import html_page, knee, terminal_chart
+from loadtest.capacity.search import Capacity, End, StepResult, find_capacity
+from loadtest.capacity.usl import UslFit
+from loadtest.judging.verdict import Outcome
 
 
 def step(rate_per_s: float, p99_s: float, outcome: Outcome = Outcome.PASSED) -> StepResult:

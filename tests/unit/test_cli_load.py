@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from loadtest import cli
-from loadtest.profile import read_profiles
+from loadtest.profiles.profile import read_profiles
 
 
 def invoke(*arguments: str) -> Result:

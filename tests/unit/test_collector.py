@@ -2,13 +2,13 @@
 
 import pytest
 
-from loadtest.collector import INDEX_KEPT_S, Collector
-from loadtest.delivery import Acknowledgement
-from loadtest.delta import Delta
-from loadtest.health import Health
-from loadtest.packed import PackedMeasurements
-from loadtest.record import RunRecord
-from loadtest.recorder import Recorder
+from loadtest.measuring.collector import INDEX_KEPT_S, Collector
+from loadtest.measuring.delivery import Acknowledgement
+from loadtest.measuring.delta import Delta
+from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
 
 
 def delta(  # noqa: PLR0917 - a delta has that many parts

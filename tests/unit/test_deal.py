@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.arrivals import Arrivals, Share
-from loadtest.deal import Deal, Dealer, Schedule, Stretch
-from loadtest.load_curve import LoadCurve, Stage
-from loadtest.pacer import Agenda
+from loadtest.pacing.arrivals import Arrivals, Share
+from loadtest.pacing.deal import Deal, Dealer, Schedule, Stretch
+from loadtest.pacing.pacer import Agenda
+from loadtest.profiles.curve import LoadCurve, Stage
 
 RATE_PER_S = 100.0
 RUN_S = 30.0

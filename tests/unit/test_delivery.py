@@ -8,16 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loadtest.collector import Collector
-from loadtest.delivery import ACKNOWLEDGE_EVERY, WINDOW, Account, Acknowledgement, Ledger, Outbox
-from loadtest.delta import Delta
-from loadtest.health import Health
-from loadtest.histogram import Histogram
-from loadtest.measurements import Measurements
-from loadtest.packed import PackedMeasurements
-from loadtest.record import RunRecord
-from loadtest.recorder import Recorder
-from loadtest.reporter import Reporter
+from loadtest.measuring.collector import Collector
+from loadtest.measuring.delivery import ACKNOWLEDGE_EVERY, WINDOW, Account, Acknowledgement, Ledger, Outbox
+from loadtest.measuring.delta import Delta
+from loadtest.measuring.health import Health
+from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.measurements import Measurements
+from loadtest.measuring.packed import PackedMeasurements
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.reporter import Reporter
 
 
 def delta(sequence: int, *, run: str = "run", final: bool = False) -> Delta:

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.accumulator import Accumulator
-from loadtest.delta import Delta
 from loadtest.exceptions import RecordError
-from loadtest.health import Health
-from loadtest.measurements import Measurements
-from loadtest.packed import PackedMeasurements, together
-from loadtest.record import RunRecord, SeriesView
-from loadtest.recorder import Recorder
+from loadtest.measuring.accumulator import Accumulator
+from loadtest.measuring.delta import Delta
+from loadtest.measuring.health import Health
+from loadtest.measuring.measurements import Measurements
+from loadtest.measuring.packed import PackedMeasurements, together
+from loadtest.measuring.record import RunRecord, SeriesView
+from loadtest.measuring.recorder import Recorder
 
 requests = st.lists(
     st.tuples(

@@ -14,11 +14,13 @@ from locust import User, task
 from locust.env import Environment
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest import exporter, exposition, scenarios, swarm, thresholds
+from loadtest import exporter, exposition, scenarios
 from loadtest.exceptions import StackError
 from loadtest.exposition import BOUNDS_S, MAX_RULES, METRICS, RUN_STATES, Exposition
-from loadtest.recorder import ERROR_CLASSES
-from loadtest.threshold import parse
+from loadtest.judging import thresholds
+from loadtest.judging.threshold import parse
+from loadtest.measuring import swarm
+from loadtest.measuring.recorder import ERROR_CLASSES
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, Labels], float]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.exceptions import RecordError
-from loadtest.histogram import (
+from loadtest.measuring.histogram import (
     BINS,
     EDGES_NS,
     HIGHEST_NS,

@@ -9,7 +9,7 @@ from locust.env import Environment
 from locust.exception import RescheduleTask, StopUser
 
 from loadtest.clients.http import HttpUser
-from loadtest.recorder import Recorder
+from loadtest.measuring.recorder import Recorder
 from tests.http_harness import close
 
 

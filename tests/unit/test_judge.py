@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from loadtest.accumulator import Accumulator
-from loadtest.histogram import RELATIVE_ERROR
-from loadtest.judge import Judge, Result
-from loadtest.measurements import Measurements, SeriesKey
-from loadtest.record import RunRecord
-from loadtest.threshold import parse
-from loadtest.trust import Finding
-from loadtest.verdict import Outcome, Verdict
+from loadtest.judging.judge import Judge, Result
+from loadtest.judging.threshold import parse
+from loadtest.judging.trust import Finding
+from loadtest.judging.verdict import Outcome, Verdict
+from loadtest.measuring.accumulator import Accumulator
+from loadtest.measuring.histogram import RELATIVE_ERROR
+from loadtest.measuring.measurements import Measurements, SeriesKey
+from loadtest.measuring.record import RunRecord
 
 GET = SeriesKey("documents", "GET", "documents/get")
 PUT = SeriesKey("documents", "PUT", "documents/put")

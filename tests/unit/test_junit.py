@@ -2,12 +2,12 @@
 
 import xml.etree.ElementTree as ET
 
-from loadtest import junit
-from loadtest.judge import Result, judged
-from loadtest.record import RunRecord
-from loadtest.threshold import parse
-from loadtest.trust import Finding
-from loadtest.verdict import Verdict
+from loadtest.judging import junit
+from loadtest.judging.judge import Result, judged
+from loadtest.judging.threshold import parse
+from loadtest.judging.trust import Finding
+from loadtest.judging.verdict import Verdict
+from loadtest.measuring.record import RunRecord
 
 FINDING = Finding("cpu", "worker 1", 0.99, 0.9, "worker 1 was at 99% CPU\x00")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from loadtest.load_curve import RAMPS, LoadCurve, Stage
+from loadtest.profiles.curve import RAMPS, LoadCurve, Stage
 
 levels = st.floats(0, 1e5)
 stages = st.lists(st.builds(Stage, st.floats(0.01, 1e5), levels, st.sampled_from(RAMPS)), min_size=1, max_size=5)

@@ -6,12 +6,12 @@ import time
 import gevent
 import pytest
 
-from loadtest.alarm import LoopAlarm, TimerfdAlarm
-from loadtest.arrivals import Arrivals, Share
-from loadtest.deal import Deal, Schedule, Stretch
-from loadtest.load_curve import LoadCurve, Stage
-from loadtest.master_clock import KEPT, MasterClock, clock_identity
-from loadtest.pacer import Pacer
+from loadtest.pacing.alarm import LoopAlarm, TimerfdAlarm
+from loadtest.pacing.arrivals import Arrivals, Share
+from loadtest.pacing.deal import Deal, Schedule, Stretch
+from loadtest.pacing.master_clock import KEPT, MasterClock, clock_identity
+from loadtest.pacing.pacer import Pacer
+from loadtest.profiles.curve import LoadCurve, Stage
 
 
 def deal_of(rate_per_s: float, duration_s: float, from_s: float) -> Deal:

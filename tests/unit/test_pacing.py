@@ -11,11 +11,11 @@ from locust import User, task
 from locust.argument_parser import get_parser
 from locust.env import Environment
 
-from loadtest import pacing
 from loadtest.exceptions import UsageError
-from loadtest.load_curve import Stage
-from loadtest.profile import LoadProfile
-from loadtest.recorder import Recorder
+from loadtest.measuring.recorder import Recorder
+from loadtest.pacing import open_model
+from loadtest.profiles.curve import Stage
+from loadtest.profiles.profile import LoadProfile
 from loadtest.user import LoadUser
 
 pytestmark = pytest.mark.timeout(60)
@@ -46,7 +46,7 @@ class Link:
         self.environments: list[Environment] = []
         environment = self._environment()
         self.master = environment.create_master_runner("127.0.0.1", 0)
-        pacing.wire(environment)
+        open_model.wire(environment)
 
     def _environment(self) -> Environment:
         environment = Environment(user_classes=self.user_classes)
@@ -58,16 +58,16 @@ class Link:
         """Connect a worker."""
         environment = self._environment()
         environment.create_worker_runner("127.0.0.1", self.master.server.port)
-        pacing.wire(environment)
+        open_model.wire(environment)
         return environment
 
-    def begin(self, asked: LoadProfile) -> tuple[pacing.Conductor, list[float]]:
+    def begin(self, asked: LoadProfile) -> tuple[open_model.Conductor, list[float]]:
         """Begin a run; return its conductor, and a list that gets the time of its end."""
         ended: list[float] = []
-        begun: list[pacing.Conductor] = []
+        begun: list[open_model.Conductor] = []
 
         def begin(environment: Environment, **_: Any) -> None:
-            begun.append(pacing.conduct(environment, asked, lambda: ended.append(time.perf_counter())))
+            begun.append(open_model.conduct(environment, asked, lambda: ended.append(time.perf_counter())))
 
         self.master.environment.events.test_start.add_listener(begin)
         self.master.start(asked.max_users, asked.max_users)
@@ -105,7 +105,7 @@ def test_a_run_starts_every_arrival_and_ends(link: Link) -> None:
     schedule = conductor.schedule
     assert 100 == conductor._arrivals.curve.level_at(1)
     wait_until(lambda: time.perf_counter() > schedule.origin_s + 0.5)
-    assert 100 == pacing.intended_rate_per_s(link.master.environment)
+    assert 100 == open_model.intended_rate_per_s(link.master.environment)
     wait_until(lambda: ended)
     expected = [schedule.origin_s + (number + 0.5) / 100 for number in range(200)]
     assert expected == pytest.approx(sorted(started), abs=1e-6)
@@ -154,7 +154,7 @@ def test_stopping_early_drops_only_what_was_due(link: Link) -> None:
     gevent.sleep(0.3)
     assert (count, [], None) == (len(started), ended, conductor.schedule)
     assert 0 == sum(int(Recorder.of(environment).take().dropped.sum()) for environment in link.environments[1:])
-    assert 0.0 == pacing.intended_rate_per_s(link.master.environment)
+    assert 0.0 == open_model.intended_rate_per_s(link.master.environment)
 
 
 def test_a_closed_run_may_follow_an_open_one(link: Link) -> None:
@@ -174,7 +174,7 @@ def test_only_a_master_conducts() -> None:
     """A process without a master refuses an open-model profile, with the next step."""
     environment = Environment(user_classes=[Job])
     environment.create_local_runner()
-    pacing.wire(environment)
+    open_model.wire(environment)
     with pytest.raises(UsageError, match=r"profile test is of the open model.*Next: start with `loadtest run`"):
-        pacing.conduct(environment, profile(1, 1), lambda: None)
+        open_model.conduct(environment, profile(1, 1), lambda: None)
     environment.runner.quit()

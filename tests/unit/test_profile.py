@@ -6,8 +6,8 @@ import pytest
 
 from loadtest.config import Config
 from loadtest.exceptions import UsageError
-from loadtest.profile import LoadProfile, all_profiles, read_profiles
-from loadtest.think_time import ThinkTime
+from loadtest.profiles.profile import LoadProfile, all_profiles, read_profiles
+from loadtest.profiles.think_time import ThinkTime
 
 NAMED = {
     "smoke": (1, 1, 10),

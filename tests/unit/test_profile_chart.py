@@ -6,9 +6,9 @@ import json
 import pytest
 from rich.console import Console
 
-from loadtest import profile_chart
-from loadtest.load_curve import Stage
-from loadtest.profile import LoadProfile, read_profiles
+from loadtest.profiles import chart
+from loadtest.profiles.curve import Stage
+from loadtest.profiles.profile import LoadProfile, read_profiles
 
 RAMP = LoadProfile("up", "closed", (Stage(8, 80), Stage(8, 80)), description="[bold]rising")
 ARRIVALS = LoadProfile("rate", "open", (Stage(60, 5, "step"),), max_users=9, arrivals="poisson")
@@ -17,19 +17,19 @@ ARRIVALS = LoadProfile("rate", "open", (Stage(60, 5, "step"),), max_users=9, arr
 def shown(profiles: list[LoadProfile], **options: object) -> list[str]:
     """Return the lines that a console of this kind gets."""
     file = io.StringIO()
-    profile_chart.show(profiles, Console(file=file, color_system=None, **options))
+    chart.show(profiles, Console(file=file, color_system=None, **options))
     return file.getvalue().splitlines()
 
 
 def test_a_curve_rises_with_the_level_to_the_full_block() -> None:
     """The first half climbs through all eight blocks, the second holds the highest."""
-    assert "▁▂▃▄▅▆▇█████████" == profile_chart.curve_line(RAMP, 16)
+    assert "▁▂▃▄▅▆▇█████████" == chart.curve_line(RAMP, 16)
 
 
 def test_no_load_is_blank_and_little_load_is_not() -> None:
     """An empty stage draws nothing; the smallest level draws the lowest block."""
     profile = LoadProfile("gap", "closed", (Stage(1, 1000, "step"), Stage(1, 1, "step"), Stage(1, 0, "step")), "", 1e9)
-    assert "█▁ " == profile_chart.curve_line(profile, 3)
+    assert "█▁ " == chart.curve_line(profile, 3)
 
 
 @pytest.mark.parametrize("width", [20, 40, 200])
@@ -58,12 +58,12 @@ def test_summaries_of_shipped_profiles() -> None:
         "ramp": "up to 100 users, 10:00",
         "ramping-arrival-rate": "20 to 200 arrivals/s, at most 1000 users, 8:00",
     }
-    assert expected == {name: profile_chart.summary(profiles[name]) for name in expected}
+    assert expected == {name: chart.summary(profiles[name]) for name in expected}
 
 
 def test_json_holds_every_stage() -> None:
     """The JSON form can be written and holds stages, model and length."""
-    document = json.loads(json.dumps(profile_chart.as_dict(RAMP)))
+    document = json.loads(json.dumps(chart.as_dict(RAMP)))
     assert ("up", "closed", 16.0, {"duration_s": 8, "level": 80, "ramp": "linear"}) == (
         document["name"],
         document["model"],

@@ -2,9 +2,9 @@
 
 import time
 
-from loadtest.load_curve import Stage
-from loadtest.profile import LoadProfile
-from loadtest.profile_shape import ProfileShape
+from loadtest.profiles.curve import Stage
+from loadtest.profiles.profile import LoadProfile
+from loadtest.profiles.shape import ProfileShape
 
 
 def ticks(profile: LoadProfile, *times_s: float) -> list[tuple[int, float] | None]:

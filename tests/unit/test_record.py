@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from loadtest import record as record_module
-from loadtest.histogram import Histogram
-from loadtest.measurements import Measurements
-from loadtest.record import Delivery, Missing, RunRecord
-from loadtest.recorder import Recorder
+from loadtest.measuring import record as record_module
+from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.measurements import Measurements
+from loadtest.measuring.record import Delivery, Missing, RunRecord
+from loadtest.measuring.recorder import Recorder
 
 
 def measure(*requests: tuple[str, float, float | None, str | None]) -> Measurements:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import record_file
 from loadtest.exceptions import RecordError
-from loadtest.measurements import Measurements
-from loadtest.record import Delivery, Missing, RunRecord
-from loadtest.record_file import RecordFile
-from loadtest.recorder import Recorder
+from loadtest.measuring import record_file
+from loadtest.measuring.measurements import Measurements
+from loadtest.measuring.record import Delivery, Missing, RunRecord
+from loadtest.measuring.record_file import RecordFile
+from loadtest.measuring.recorder import Recorder
 
 
 def measure(requests: int, name: str = "a") -> Measurements:

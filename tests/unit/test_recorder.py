@@ -12,11 +12,11 @@ from locust import User, task
 from locust.env import Environment
 from locust.exception import CatchResponseError
 
-from loadtest import labels, recorder
-from loadtest.accumulator import FURTHER_MESSAGES, MAX_MESSAGES
-from loadtest.histogram import Histogram
-from loadtest.measurements import Measurements, SeriesKey
-from loadtest.recorder import ERROR_CLASSES, FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
+from loadtest.measuring import labels, recorder
+from loadtest.measuring.accumulator import FURTHER_MESSAGES, MAX_MESSAGES
+from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.measurements import Measurements, SeriesKey
+from loadtest.measuring.recorder import ERROR_CLASSES, FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
 
 
 def series_of(measured: Measurements) -> dict[SeriesKey, int]:

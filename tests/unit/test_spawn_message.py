@@ -4,7 +4,7 @@ import time
 
 from locust import argument_parser
 
-from loadtest import spawn_message
+from loadtest.patches import spawn_message
 
 
 def test_default_options_are_built_once(monkeypatch) -> None:

@@ -11,9 +11,9 @@ from locust import User, constant, task
 from locust.env import Environment
 from locust.stats import StatsCSV
 
-from loadtest import record_file, swarm
-from loadtest.recorder import Recorder
-from loadtest.verdict import Outcome
+from loadtest.judging.verdict import Outcome
+from loadtest.measuring import record_file, swarm
+from loadtest.measuring.recorder import Recorder
 
 
 class Steady(User):

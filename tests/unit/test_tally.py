@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.histogram import Histogram
-from loadtest.tally import _COMPACT_ABOVE, SparseHistograms, Tally
+from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.tally import _COMPACT_ABOVE, SparseHistograms, Tally
 
 durations = st.one_of(st.floats(-1.0, 5000.0), st.just(math.nan))
 slices = st.lists(st.tuples(st.integers(0, 20), st.lists(durations, min_size=1, max_size=20)), max_size=12)

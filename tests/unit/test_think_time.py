@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from locust import User, constant, task
 from locust.env import Environment
 
-from loadtest import think_time
-from loadtest.think_time import ThinkTime
+from loadtest.profiles import think_time
+from loadtest.profiles.think_time import ThinkTime
 
 
 class Waiter(User):

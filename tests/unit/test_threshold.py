@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadtest.exceptions import UsageError
-from loadtest.threshold import COMPARISONS, LONGEST_S, METRICS, UNITS, Threshold, parse
+from loadtest.judging.threshold import COMPARISONS, LONGEST_S, METRICS, UNITS, Threshold, parse
 
 
 def rule(text: str) -> Threshold:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import thresholds
 from loadtest.config import Config
 from loadtest.exceptions import UsageError
-from loadtest.threshold import parse
+from loadtest.judging import thresholds
+from loadtest.judging.threshold import parse
 
 REQUESTS = [("GET", "documents/get"), ("PUT", "documents/put")]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest import timeline
-from loadtest.histogram import Histogram
-from loadtest.tally import SparseHistograms, Tally
-from loadtest.timeline import Timeline
+from loadtest.measuring import timeline
+from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.tally import SparseHistograms, Tally
+from loadtest.measuring.timeline import Timeline
 
 
 def sparse(*durations_s: float) -> SparseHistograms:

@@ -10,9 +10,9 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from loadtest.exceptions import UsageError
-from loadtest.recorder import Recorder
+from loadtest.measuring.recorder import Recorder
+from loadtest.pacing.user_pool import UserPool, check_user_class
 from loadtest.user import LoadUser
-from loadtest.user_pool import UserPool, check_user_class
 
 said: list[str] = []
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.usl import UslFit, fit_usl
+from loadtest.capacity.usl import UslFit, fit_usl
 
 LOADS = [1, 2, 4, 8, 16, 32, 64]
 

@@ -31,7 +31,7 @@ from loadtest.clients.http_routes import RouteBook
 from loadtest.clients.http_stream import BodyStream
 from loadtest.clients.http_transport import LOOK_AFTER_S, Transport
 from loadtest.clients.http_url import with_params
-from loadtest.recorder import scenario_of
+from loadtest.measuring.recorder import scenario_of
 from loadtest.user import LoadUser
 
 if TYPE_CHECKING:

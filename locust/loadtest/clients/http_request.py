@@ -18,7 +18,7 @@ from loadtest.clients.http_headers import HeaderValue, Lines, check_method, merg
 
 if TYPE_CHECKING:
     from loadtest.clients.http_url import Url
-    from loadtest.recorder import Series
+    from loadtest.measuring.recorder import Series
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})

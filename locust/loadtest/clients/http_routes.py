@@ -10,7 +10,7 @@ from loadtest.clients.http_url import DEFAULT_PORTS, Url, parse
 if TYPE_CHECKING:
     from locust.env import Environment
 
-    from loadtest.recorder import Recorder, Series
+    from loadtest.measuring.recorder import Recorder, Series
 
 _CACHED_ROUTES = 4096
 _ATTRIBUTE = "loadtest_http_routes"  # where an Environment keeps its route books

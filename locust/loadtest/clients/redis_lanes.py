@@ -7,14 +7,14 @@ where no label is given.
 from typing import TYPE_CHECKING, ClassVar, Final
 from weakref import WeakKeyDictionary
 
-from loadtest.recorder import Recorder
+from loadtest.measuring.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from locust.env import Environment
 
-    from loadtest.recorder import Series
+    from loadtest.measuring.recorder import Series
 
 
 MAX_LABELS: Final = 2_000

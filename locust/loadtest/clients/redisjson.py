@@ -30,7 +30,7 @@ from loadtest.clients.redis_replies import plain_callbacks
 from loadtest.clients.redis_session import RedisSession
 from loadtest.clients.redis_settings import SCHEMES, RedisSettings
 from loadtest.exceptions import UsageError
-from loadtest.recorder import scenario_of
+from loadtest.measuring.recorder import scenario_of
 from loadtest.user import LoadUser
 
 if TYPE_CHECKING:

@@ -1,0 +1,365 @@
+"""CapacityRun: the capacity search on a running swarm.
+
+It is one open-model run whose rate is changed live; nothing is started anew between two steps. A step goes over to its
+rate, lets it settle for `SETTLE_S`, and judges the objective on what is measured in the `MEASURE_S` after that. A
+step whose outcome is clear is cut short: when a time is more than `HOPELESS` times its limit, or when a tenth of the
+iterations were dropped. After a broken step the swarm pauses until every iteration has ended, so that the next step
+meets a system without a backlog.
+
+A step fails, besides by the objective's rules, when iterations were dropped: all users of the pool were waiting for the
+system. It is refused when the generator was not fit to measure: by the limits of `loadtest.judging.trust` for the mean
+of the step's seconds; and, if it broke a limit on time, when the generator's own event loop was late by `LAG_SHARE` of
+that limit or more, and without that delay the limit would have been kept: then the generator may have made what it
+measured.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+
+from loadtest import report
+from loadtest.capacity import chart
+from loadtest.capacity.search import Capacity, End, Plan, StepResult, find_capacity
+from loadtest.capacity.usl import fit_usl
+from loadtest.exceptions import LoadtestError
+from loadtest.judging import thresholds
+from loadtest.judging.judge import Judge
+from loadtest.judging.trust import SUSTAINED
+from loadtest.judging.verdict import Outcome, Verdict
+from loadtest.measuring import swarm
+from loadtest.pacing import open_model
+from loadtest.profiles.curve import Stage
+from loadtest.profiles.profile import LoadProfile
+from loadtest.progress import milliseconds
+from loadtest.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from locust.env import Environment
+
+    from loadtest.capacity.usl import UslFit
+    from loadtest.config import Config
+    from loadtest.judging.judge import Result
+    from loadtest.measuring.record import RunRecord
+    from loadtest.scenarios import Scenario
+
+logger = logging.getLogger(__name__)
+
+WARM_UP_S: Final = 3.0
+"""Load at the first rate before the first step."""
+SETTLE_S: Final = 1.5
+MEASURE_S: Final = 6.0
+DELIVERY_S: Final = 1.5
+"""How long the workers' last second may be on its way to the record."""
+DRAIN_S: Final = 60.0
+"""How long a pause may be."""
+HOPELESS: Final = 3.0
+DROPPED_RATIO: Final = 0.001
+"""From this share of dropped iterations on, a step is broken."""
+_CLEARLY_DROPPED: Final = 0.1
+MAX_USERS: Final = 1_000
+LAG_SHARE: Final = 0.5
+HIGHEST_RATE_PER_S: Final = 100_000.0
+SEARCH_S: Final = 600.0
+_POLL_S: Final = 0.05
+_STEP_LASTS_S: Final = 24 * 3600.0  # until the next one
+
+_EXPLAINED: Final = {
+    End.PRECISE: "",
+    End.STEPS: " (the search ended before the interval was as narrow as wanted)",
+    End.GENERATOR: " (beyond, the generator was not fit to measure: add workers)",
+    End.HIGHEST: " (it was the highest rate allowed)",
+}
+
+
+def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
+    """Make the master of `environment` search for the capacity in every test it starts."""
+    options: Any = environment.parsed_options
+    rules = thresholds.objective(config, scenario.requests)
+    profile = _profile(config)
+    options.num_users = options.num_users or profile.peak_users
+    options.spawn_rate = options.spawn_rate or options.num_users
+    options.autostart = options.autostart or config.autostart
+    runs: list[CapacityRun] = []
+
+    def prepare(environment: Environment, **_: object) -> None:
+        run = CapacityRun(environment, config, scenario, rules, None)
+        run.prepare()
+        runs.append(run)
+
+    events: Any = environment.events
+    events.test_start.add_listener(prepare)
+    swarm.of(environment)
+    events.test_start.add_listener(lambda **_: runs[-1].begin_open(profile))
+    events.test_stop.add_listener(lambda **_: runs.pop().end() if runs else None)
+
+
+def _profile(config: Config) -> LoadProfile:
+    first = Stage(_STEP_LASTS_S, _plan(config).first_rate_per_s, "step")
+    users = config.users or MAX_USERS
+    return LoadProfile("capacity", "open", (first,), max_users=users, pre_allocated_users=min(10, users))
+
+
+def _plan(config: Config) -> Plan:
+    highest = config.rate or HIGHEST_RATE_PER_S
+    steps = int((config.run_time or SEARCH_S) / (SETTLE_S + MEASURE_S + DELIVERY_S))
+    defaults = Plan()
+    return Plan(
+        first_rate_per_s=min(defaults.first_rate_per_s, highest),
+        lowest_rate_per_s=min(defaults.lowest_rate_per_s, highest),
+        highest_rate_per_s=highest,
+        steps=max(1, steps),
+    )
+
+
+class CapacityRun(Run):
+    """One search, conducted on the master."""
+
+    _conductor: open_model.Conductor
+    _searching: gevent.Greenlet[..., None] | None = None
+
+    def begin_open(self, profile: LoadProfile) -> None:
+        """Have arrivals started, and begin to search; the test ends with the search.
+
+        Raises:
+            StopTest: when no arrivals can be started.
+        """
+        self._steps: list[StepResult] = []
+        self._found: Capacity | None = None
+        try:
+            self._conductor = open_model.conduct(self._environment, profile, self._end_test)
+        except LoadtestError as error:
+            self._abort(error)
+        self._console.print(f"objective    {self._config.slo}", markup=False)
+        self._searching = gevent.spawn(self._search)
+
+    def end(self) -> None:
+        """Show and write what was found, and decide the exit code."""
+        if self._searching is not None and self._searching is not gevent.getcurrent():
+            self._searching.kill(block=False)
+        record = swarm.of(self._environment).finish()
+        if record is None:
+            return
+        found = self._found
+        fit = fit_usl(*_loads(self._steps))
+        sentence = _sentence(found, self._steps)
+        verdict = _verdict(found, sentence)
+        self._environment.process_exit_code = int(verdict.exit_code)
+        shown = found or Capacity(End.STEPS, tuple(self._steps), 0.0, 0.0, math.inf)
+        drawn = chart.terminal_chart(shown)
+        for text in (drawn, chart.usl_sentence(fit) if fit else "", f"capacity     {sentence}"):
+            if text:
+                self._console.print(text, markup=False, soft_wrap=True)
+        title = f"Capacity of {self._config.scenario} for {self._config.slo}"
+        files = {
+            "capacity.json": json.dumps(
+                _document(shown, self._config, sentence, fit, complete=found is not None), indent=1
+            ),
+            "capacity.html": chart.html_page(shown, title, sentence, fit),
+        }
+        problems = report.write(self._folder, record, verdict, self._environment)
+        for name, text in files.items():
+            try:
+                (self._folder / name).write_text(text, encoding="utf-8")
+            except OSError as error:
+                problems.append(f"{self._folder / name} could not be written ({error.strerror}). Next: make room.")
+        for problem in problems:
+            self._console.print(f"error: {problem}", markup=False)
+        self._console.print(f"report       {self._folder}/", markup=False)
+
+    def _search(self) -> None:
+        try:
+            while self._conductor.schedule is None:
+                gevent.sleep(_POLL_S)
+            gevent.sleep(max(0.0, self._conductor.schedule.origin_s + WARM_UP_S - time.perf_counter()))
+            self._found = find_capacity(self._measure, _plan(self._config))
+        finally:
+            self._end_test()
+
+    def _measure(self, rate_per_s: float) -> StepResult:
+        """Make one step."""
+        from_s = self._conductor.change_rate(rate_per_s, _STEP_LASTS_S)
+        gevent.sleep(max(0.0, from_s + SETTLE_S - time.perf_counter()))
+        record = swarm.of(self._environment).record
+        if record is None:
+            raise RuntimeError("no record is open")
+        step = _Step(self._environment, record, self._rules, rate_per_s)
+        step.watch()
+        result = step.result()
+        self._steps.append(result)
+        self._console.print(_line(len(self._steps), result), markup=False, soft_wrap=True)
+        if result.outcome is not Outcome.PASSED:
+            self._drain()
+        return result
+
+    def _drain(self) -> None:
+        """Pause until every iteration has ended."""
+        self._conductor.change_rate(0.0, _STEP_LASTS_S)
+        deadline_s = time.perf_counter() + DRAIN_S
+        while not self._conductor.is_quiet and time.perf_counter() < deadline_s:
+            gevent.sleep(_POLL_S)
+
+
+class _Step:
+    """The measuring part of a step, on a record of its own."""
+
+    def __init__(self, environment: Environment, record: RunRecord, rules: Any, rate_per_s: float) -> None:
+        now = time.time()
+        self._second = math.ceil(now) - math.floor(record.started_at)
+        self._cut = record.since(self._second)
+        self._record = record
+        gevent.sleep(math.ceil(now) - now)
+        self._judge = Judge(rules, self._cut)
+        self._swarm = swarm.of(environment)
+        self._rate_per_s = rate_per_s
+        self._began_s = time.perf_counter()
+        self._healths: dict[tuple[int, str], list[float]] = {}
+
+    def watch(self) -> None:
+        """Wait until the step is measured, or clear."""
+        until_s = self._began_s + MEASURE_S + DELIVERY_S
+        while time.perf_counter() < until_s:
+            gevent.sleep(min(1.0, max(0.0, until_s - time.perf_counter())))
+            for index, worker in self._swarm.workers.items():
+                for name in ("cpu_ratio", "loop_lag_s"):
+                    self._healths.setdefault((index, name), []).append(getattr(worker, name))
+            if time.perf_counter() > self._began_s + DELIVERY_S + 1.0 and self._is_hopeless():
+                return
+
+    def _is_hopeless(self) -> bool:
+        far_off = any(
+            result.threshold.kind == "time"
+            and result.threshold.comparison.startswith("<")
+            and result.value is not None
+            and result.value > HOPELESS * result.threshold.limit
+            for result in self._judge.results()
+        )
+        return far_off or self._dropped_ratio() > _CLEARLY_DROPPED
+
+    def _dropped(self) -> int:
+        return sum(self._cut.dropped.values())
+
+    def _dropped_ratio(self) -> float:
+        begun = sum(lag.count for lag in self._cut.schedule_lag.values())
+        dropped = self._dropped()
+        return dropped / (dropped + begun) if dropped else 0.0
+
+    def result(self) -> StepResult:
+        """Judge the step."""
+        self._record.forget(self._second)
+        took_s = time.perf_counter() - self._began_s
+        results = self._judge.results()
+        total = self._cut.total()
+        unfit = (*self._unfit(), *self._late(results))
+        reasons = tuple(result.sentence for result in results)
+        outcomes = {result.outcome for result in results}
+        if dropped := self._dropped():
+            reasons = (*reasons, f"{dropped} iterations never began: all users of the pool were waiting for answers")
+        if unfit:
+            outcome = Outcome.NOT_TRUSTWORTHY
+        elif not total.requests:
+            outcome = Outcome.NO_DATA
+        elif Outcome.FAILED in outcomes or self._dropped_ratio() > DROPPED_RATIO:
+            outcome = Outcome.FAILED
+        else:
+            outcome = Outcome.NO_DATA if Outcome.NO_DATA in outcomes else Outcome.PASSED
+        times = total.response_time
+        # The last second of each worker is not in the record yet.
+        per_s = total.requests / max(1.0, took_s - DELIVERY_S / 2)
+        p50_s, p99_s = times.quantiles((0.5, 0.99))
+        mean_s = times.mean_s
+        shown = unfit or reasons
+        return StepResult(self._rate_per_s, outcome, shown, per_s, p50_s, p99_s, mean_s, per_s * mean_s)
+
+    def _late(self, results: list[Result]) -> list[str]:
+        """Return what the generator may have added to the times that broke a limit."""
+        found = []
+        broken = [r for r in results if r.outcome is Outcome.FAILED and r.threshold.kind == "time"]
+        for (index, name), values in self._healths.items():
+            lag_s = max(values)
+            for rule, value in ((r.threshold, r.value) for r in broken if r.value is not None):
+                if name == "loop_lag_s" and lag_s >= LAG_SHARE * rule.limit and rule.holds(value - lag_s):
+                    said = f"worker {index} woke its event loop {lag_s * 1e3:.0f} ms late in a second of this step"
+                    found.append(f"{said}, which is much for {rule.condition}: use a calmer machine")
+        return found
+
+    def _unfit(self) -> list[str]:
+        found = []
+        for (index, name), values in self._healths.items():
+            rule, mean = SUSTAINED[name], sum(values) / len(values)
+            if mean >= rule.limit:
+                said = rule.said.format(value=mean, seconds=len(values))
+                found.append(f"worker {index} {said}: {rule.advice}")
+        return found
+
+
+def _line(number: int, step: StepResult) -> str:
+    p99 = "-" if math.isnan(step.p99_s) else milliseconds(step.p99_s)
+    reasons = "; ".join(step.reasons)
+    return f"step {number:<2}      {step.rate_per_s:>8g}/s  {step.outcome.value:<15}  p99 {p99} ms  {reasons}"
+
+
+def _loads(steps: list[StepResult]) -> tuple[list[float], list[float]]:
+    fit = [step for step in steps if step.outcome in {Outcome.PASSED, Outcome.FAILED}]
+    return [step.concurrency for step in fit], [step.requests_per_s for step in fit]
+
+
+def _verdict(found: Capacity | None, sentence: str) -> Verdict:
+    if found is None:
+        return Verdict(Outcome.NO_DATA, (sentence,))
+    outcomes = {End.NOTHING: Outcome.FAILED, End.GENERATOR: Outcome.NOT_TRUSTWORTHY}
+    outcome = outcomes.get(found.end, Outcome.PASSED if found.rate_per_s else Outcome.NO_DATA)
+    return Verdict(outcome, () if outcome is Outcome.PASSED else (sentence,))
+
+
+def _sentence(found: Capacity | None, steps: Sequence[StepResult]) -> str:
+    """Return what was found, in a sentence."""
+    if found is None:
+        kept = max((step.rate_per_s for step in steps if step.outcome is Outcome.PASSED), default=None)
+        so_far = "" if kept is None else f"; {kept:g} arrivals/s kept the objective"
+        return f"not known: the search did not come to its end{so_far}"
+    if found.end is End.NOTHING:
+        return f"none: not even {found.steps[-1].rate_per_s:g} arrivals/s kept the objective"
+    if not found.rate_per_s:
+        return f"not known: {found.end.value}"
+    if found.is_lower_bound:
+        return f"at least {found.rate_per_s:.4g} arrivals/s{_EXPLAINED[found.end]}"
+    interval = f"95 % interval {found.low_per_s:.4g} to {found.high_per_s:.4g}"
+    return f"{found.rate_per_s:.4g} arrivals/s, {interval}, after {len(found.steps)} steps{_EXPLAINED[found.end]}"
+
+
+def _document(found: Capacity, config: Config, sentence: str, fit: UslFit | None, *, complete: bool) -> dict[str, Any]:
+    """Return everything, ready for JSON; NaN and infinity become None."""
+    bend = chart.knee(found.steps)
+    return {
+        "format": 1,
+        "scenario": config.scenario,
+        "slo": config.slo,
+        "complete": complete,
+        "sentence": sentence,
+        "end": found.end.value,
+        "rate_per_s": found.rate_per_s,
+        "low_per_s": found.low_per_s,
+        "high_per_s": _finite(found.high_per_s),
+        "knee": bend and {"rate_per_s": bend.rate_per_s, "p99_s": bend.p99_s},
+        "usl": fit and {**asdict(fit), "peak_load": _finite(fit.peak_load), "peak_per_s": _finite(fit.peak_per_s)},
+        "steps": [
+            {
+                name: _finite(value) if isinstance(value, float) else value
+                for name, value in {**asdict(step), "outcome": step.outcome.value}.items()
+            }
+            for step in found.steps
+        ],
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

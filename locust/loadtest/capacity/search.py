@@ -1,0 +1,226 @@
+"""Capacity: the search for the highest rate at which a system keeps its service-level objective.
+
+The search asks for one rate after the other and hears whether the objective was kept (`measure`, injected, so that
+the search itself needs neither a swarm nor a clock):
+
+1. *Coarse climb.* The rate doubles from step to step until the objective is broken twice at the same rate; if the first
+   rate breaks it already, it is halved until one keeps it.
+2. *Bisection with repeats.* Near its limit a system keeps the objective at one time and breaks it at another at the
+   same rate, so halving an interval as if every answer were certain may end anywhere. Instead the search keeps a
+   belief, a probability for each possible limit, learns from each answer by Bayes' rule, and asks next at the belief's
+   median (the probabilistic bisection of Horstein, 1963; Waeber, Frazier and Henderson, *SIAM J. Control Optim.* 51,
+   2013). It comes back to rates near the limit by itself, which is the repeat. An answer at rate r for a limit L is
+   taken to be "kept" with the probability
+
+       LAPSE + (1 - 2·LAPSE) / (1 + (r/L)^(1/w))
+
+   for widths w of the uncertain region that are unknown too, from 0.3 % to 3 % and equally likely beforehand; LAPSE is
+   the chance that an answer has nothing to do with the rate (somebody else used the machine). It never asks for more
+   than twice the highest rate that kept the objective.
+3. *End.* The search ends when the 95 % interval of the belief is as narrow as was asked, with at least `REPEATS`
+   answers of each kind near the limit, or after the largest number of steps.
+
+Steps in which the generator was not fit to measure say nothing about the system: they are repeated, and if that does
+not help, the search ends there and the result is a lower bound.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadtest.judging.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GROWTH: Final = 2.0
+LAPSE: Final = 0.02
+WIDTHS: Final = (0.003, 0.01, 0.03)
+REPEATS: Final = 2
+"""Answers of each kind that the end needs near the limit."""
+NEAR: Final = 0.05
+"""Near the limit: within this part of it."""
+CREDIBLE: Final = (0.025, 0.5, 0.975)
+_GRID: Final = 4001
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One rate, and what came of it. Times are response times in seconds, NaN without answers."""
+
+    rate_per_s: float
+    """The arrivals per second that were asked for."""
+    outcome: Outcome
+    reasons: tuple[str, ...] = ()
+    """Each rule with its value; or why the generator was not fit to measure."""
+    requests_per_s: float = math.nan
+    """The answers per second."""
+    p50_s: float = math.nan
+    p99_s: float = math.nan
+    mean_s: float = math.nan
+    concurrency: float = math.nan
+    """Requests under way on average: answers per second times the mean response time (Little's law)."""
+
+
+class End(Enum):
+    """Why a search ended; the value completes "the search ended because"."""
+
+    PRECISE = "the interval is as narrow as was asked"
+    STEPS = "it made the largest number of steps"
+    GENERATOR = "the generator was not fit to measure beyond"
+    HIGHEST = "the highest rate that was allowed kept the objective"
+    NOTHING = "no rate kept the objective"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to search."""
+
+    first_rate_per_s: float = 10.0
+    lowest_rate_per_s: float = 0.5
+    highest_rate_per_s: float = 100_000.0
+    precision: float = 0.03
+    """Half the width of the 95 % interval that ends the search, as a part of the rate."""
+    steps: int = 40
+    """The largest number of steps."""
+    tries: int = 4
+    """How often a rate is tried at which the generator was not fit to measure."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a search found."""
+
+    end: End
+    steps: tuple[StepResult, ...]
+    rate_per_s: float
+    """The median of the belief; a lower bound when the generator or the highest rate ended the search; 0 when no rate
+    kept the objective."""
+    low_per_s: float
+    """The 95 % interval's lower end."""
+    high_per_s: float
+    """The 95 % interval's upper end; infinity for a lower bound."""
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether the system may carry more than was found."""
+        return math.isinf(self.high_per_s)
+
+
+def find_capacity(measure: Callable[[float], StepResult], plan: Plan | None = None) -> Capacity:
+    """Search for the capacity.
+
+    Args:
+        measure: loads the system with this rate, in arrivals per second, and judges it.
+        plan: how to search.
+    """
+    return _Search(measure, plan or Plan()).run()
+
+
+class Belief:
+    """Probabilities of the limit, on a grid of equal ratios, and of the width of the uncertain region."""
+
+    def __init__(self, low_per_s: float, high_per_s: float) -> None:
+        """Believe that the limit may be any rate from half the low one to twice the high one, on a scale of ratios."""
+        self._logs = np.linspace(math.log(low_per_s / GROWTH), math.log(high_per_s * GROWTH), _GRID)
+        self._widths = np.array(WIDTHS)[:, None]
+        self._belief = np.full((len(WIDTHS), _GRID), 1.0 / (len(WIDTHS) * _GRID))
+
+    def learn(self, rate_per_s: float, *, kept: bool) -> None:
+        """Take in one answer."""
+        steepness = np.clip((math.log(rate_per_s) - self._logs) / self._widths, -50, 50)
+        likely = LAPSE + (1 - 2 * LAPSE) / (1 + np.exp(steepness))
+        self._belief *= likely if kept else 1 - likely
+        self._belief /= self._belief.sum()
+
+    def quantiles(self, *parts: float) -> list[float]:
+        """Return the rates below which the limit lies with these probabilities."""
+        cumulated = np.cumsum(self._belief.sum(axis=0))
+        return [float(rate) for rate in np.exp(np.interp(parts, cumulated, self._logs))]
+
+
+@dataclass
+class _Search:
+    measure: Callable[[float], StepResult]
+    plan: Plan
+    steps: list[StepResult] = field(default_factory=list)
+
+    def run(self) -> Capacity:
+        end = self._climb()
+        return self._bound(end) if end else self._bisect()
+
+    def _climb(self) -> End | None:
+        """Look for a rate that keeps the objective and a higher one that breaks it; return why there are not both."""
+        rate, kept, broken = self.plan.first_rate_per_s, 0.0, math.inf
+        while len(self.steps) < self.plan.steps:
+            answer = self._ask(rate)
+            if answer is False:  # a passing disturbance would misdirect the whole climb
+                answer = self._ask(rate)
+            if answer is None:
+                return End.GENERATOR
+            if answer:
+                kept = max(kept, rate)
+            else:
+                broken = min(broken, rate)
+            if kept and broken < math.inf:
+                return None
+            if kept >= self.plan.highest_rate_per_s:
+                return End.HIGHEST
+            if broken <= self.plan.lowest_rate_per_s:
+                return End.NOTHING
+            rate = min(rate * GROWTH, self.plan.highest_rate_per_s) if answer else rate / GROWTH
+            rate = max(rate, self.plan.lowest_rate_per_s)
+        return End.STEPS
+
+    def _bisect(self) -> Capacity:
+        belief = Belief(self.plan.lowest_rate_per_s, self.plan.highest_rate_per_s)
+        for step in self.steps:
+            self._learn(belief, step)
+        end = End.STEPS
+        while len(self.steps) < self.plan.steps:
+            low, middle, high = belief.quantiles(*CREDIBLE)
+            if high - low <= 2 * self.plan.precision * middle and self._is_repeated(middle):
+                end = End.PRECISE
+                break
+            kept = max(step.rate_per_s for step in self.steps if step.outcome is Outcome.PASSED)
+            if self._ask(_rounded(min(middle, GROWTH * kept, self.plan.highest_rate_per_s))) is None:
+                end = End.GENERATOR
+                break
+            self._learn(belief, self.steps[-1])
+        low, middle, high = belief.quantiles(*CREDIBLE)
+        return Capacity(end, tuple(self.steps), middle, low, high)
+
+    def _ask(self, rate_per_s: float) -> bool | None:
+        """Return whether the objective was kept; None when the generator was not fit to measure, at any try."""
+        for _ in range(self.plan.tries):
+            step = self.measure(rate_per_s)
+            self.steps.append(step)
+            if step.outcome is not Outcome.NOT_TRUSTWORTHY:
+                return step.outcome is Outcome.PASSED
+        return None
+
+    @staticmethod
+    def _learn(belief: Belief, step: StepResult) -> None:
+        if step.outcome is not Outcome.NOT_TRUSTWORTHY:
+            belief.learn(step.rate_per_s, kept=step.outcome is Outcome.PASSED)
+
+    def _is_repeated(self, limit_per_s: float) -> bool:
+        near = [step.outcome for step in self.steps if abs(step.rate_per_s / limit_per_s - 1) <= NEAR]
+        kept = near.count(Outcome.PASSED)
+        return min(kept, len(near) - near.count(Outcome.NOT_TRUSTWORTHY) - kept) >= REPEATS
+
+    def _bound(self, end: End) -> Capacity:
+        """Return what is known when there is no rate of each kind."""
+        kept = max((step.rate_per_s for step in self.steps if step.outcome is Outcome.PASSED), default=0.0)
+        broken = [step.rate_per_s for step in self.steps if step.outcome in {Outcome.FAILED, Outcome.NO_DATA}]
+        return Capacity(end, tuple(self.steps), kept, kept, min(broken, default=math.inf))
+
+
+def _rounded(rate_per_s: float) -> float:
+    """Return a rate that people can read: four significant digits."""
+    return float(f"{rate_per_s:.4g}")

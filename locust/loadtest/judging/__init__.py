@@ -1,0 +1,1 @@
+"""What a run came to: rules, trust in the generator, and the verdict."""

@@ -1,0 +1,207 @@
+"""Judge: the rules of a run, judged on its record while it goes on and at its end.
+
+A rule with a warm-up is judged on a record of its own, which leaves out the seconds before: counts, percentiles and
+extremes are all those of the remaining time, not differences. It is cut at the first whole second of the time line
+that begins after the warm-up.
+
+A percentile is the histogram's: within 0.79 % of the true one. Shares, rates, means and extremes are exact.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loadtest.judging.verdict import Outcome
+from loadtest.measuring.histogram import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from loadtest.judging.threshold import Threshold
+    from loadtest.measuring.record import RunRecord, SeriesView
+
+
+@dataclass(frozen=True)
+class Result:
+    """A rule with the value that it was judged by: in seconds, as a share of one, per second, or as a number.
+
+    The outcome is one of passed, failed and no data; the last has no value.
+    """
+
+    threshold: Threshold
+    value: float | None
+    outcome: Outcome
+
+    @property
+    def sentence(self) -> str:
+        """Rule, value and outcome in one line."""
+        rule = self.threshold
+        if self.value is None:
+            return f"{rule.condition}: no data; nothing that it is about was measured{_after(rule)}"
+        return f"{rule.condition}: {self.outcome.value} with {rule.worded(self.value)}{_after(rule)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON; `value` and `limit` are in seconds, shares, per second, or plain numbers."""
+        rule = self.threshold
+        return {
+            "rule": str(rule),
+            "metric": rule.metric,
+            "aggregate": rule.aggregate or None,
+            "selector": dict(rule.selector),
+            "comparison": rule.comparison,
+            "limit": rule.limit,
+            "value": self.value,
+            "outcome": self.outcome.value,
+        }
+
+
+def _after(rule: Threshold) -> str:
+    return f" (after {rule.warm_up_s:g} s of warm-up)" if rule.warm_up_s else ""
+
+
+class Judge:
+    """The rules of one run, judged on its record.
+
+    Make it when the load begins, before anything is counted.
+
+    Args:
+        rules: the run's.
+        record: the run's; it grows.
+        started_at: when the load begins, in seconds since the epoch; by default now.
+        longest_s: the load ends after so many seconds, however long its last requests take; None while it is not known.
+        now: the wall clock, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Threshold],
+        record: RunRecord,
+        started_at: float | None = None,
+        longest_s: float | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._rules = tuple(rules)
+        self._record = record
+        self._now = now
+        self._started_at = now() if started_at is None else started_at
+        self._longest_s = math.inf if longest_s is None else longest_s
+        self._ended_at: float | None = None
+        self._failing_since: dict[Threshold, float] = {}
+        self._cuts = {rule.warm_up_s: self._cut(rule.warm_up_s) for rule in self._rules}
+
+    def _cut(self, warm_up_s: float) -> _Cut:
+        """Return the record from the warm-up on."""
+        origin = math.floor(self._record.started_at)
+        begins = self._started_at + warm_up_s
+        if not warm_up_s:
+            return _Cut(self._record, begins - origin)
+        second = math.ceil(begins) - origin
+        return _Cut(self._record.since(second), second)
+
+    def tick(self) -> Result | None:
+        """Judge the rules that may end the run; call it once a second.
+
+        Returns:
+            The first rule that has failed for as long as its delay says, or None. Then end the run.
+        """
+        now = self._now()
+        for result in self._judge([rule for rule in self._rules if rule.abort_on_fail]):
+            if result.outcome is not Outcome.FAILED:
+                self._failing_since.pop(result.threshold, None)
+            elif now - self._failing_since.setdefault(result.threshold, now) >= result.threshold.delay_s:
+                return result
+        return None
+
+    def end(self) -> None:
+        """Say that the load has ended: rates are those until now. A second time changes nothing."""
+        self._ended_at = self._ended_at or self._now()
+
+    @property
+    def load_s(self) -> float:
+        """The seconds of load until now, or until its end."""
+        return min((self._ended_at or self._now()) - self._started_at, self._longest_s)
+
+    def results(self) -> list[Result]:
+        """Judge every rule on what the record holds now."""
+        return self._judge(self._rules)
+
+    def _judge(self, rules: Iterable[Threshold]) -> list[Result]:
+        until_s = self._started_at + self.load_s - math.floor(self._record.started_at)
+        views: dict[tuple[float, tuple[tuple[str, str], ...]], _View] = {}
+        results = []
+        for rule in rules:
+            key = (rule.warm_up_s, rule.selector)
+            if key not in views:
+                views[key] = _View(self._cuts[rule.warm_up_s], rule, until_s)
+            results.append(judged(rule, views[key].value(rule)))
+        return results
+
+
+def judged(rule: Threshold, value: float | None) -> Result:
+    """Return a rule's result for its value; None, or no number, is no data."""
+    if value is None or math.isnan(value):
+        return Result(rule, None, Outcome.NO_DATA)
+    return Result(rule, value, Outcome.PASSED if rule.holds(value) else Outcome.FAILED)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A record from some moment on, in seconds since the run's first second."""
+
+    record: RunRecord
+    start_s: float
+
+
+class _View:
+    """What a selector takes of a record."""
+
+    def __init__(self, cut: _Cut, rule: Threshold, until_s: float) -> None:
+        record = cut.record
+        self._record = record
+        self._seconds = until_s - max(cut.start_s, record.reset_at_s or 0)
+        self._series: list[SeriesView] = (
+            [view for view in record.series() if rule.selects(**_labels(view))] if rule.selector else [record.total()]
+        )
+
+    def value(self, rule: Threshold) -> float | None:
+        """Return what the rule's metric is; None when nothing that it is about was measured."""
+        if rule.metric in {"schedule_lag", "dropped_ratio"}:
+            return self._of_iterations(rule)
+        requests = sum(view.requests for view in self._series)
+        if not requests:
+            return None
+        if rule.metric == "requests":
+            return requests
+        if rule.metric == "requests_per_s":
+            return requests / self._seconds if self._seconds > 0 else None
+        if rule.metric == "error_ratio":
+            return sum(view.failures for view in self._series) / requests
+        return _aggregated(rule, [getattr(view, rule.metric) for view in self._series])
+
+    def _of_iterations(self, rule: Threshold) -> float | None:
+        lags = [lag for name, lag in self._record.schedule_lag.items() if rule.selects(scenario=name)]
+        if rule.metric == "schedule_lag":
+            return _aggregated(rule, lags)
+        dropped = sum(count for name, count in self._record.dropped.items() if rule.selects(scenario=name))
+        intended = dropped + sum(lag.count for lag in lags)
+        return dropped / intended if intended else None
+
+
+def _labels(view: SeriesView) -> dict[str, str]:
+    return {"scenario": view.scenario, "method": view.method, "name": view.name}
+
+
+def _aggregated(rule: Threshold, histograms: Sequence[Histogram]) -> float:
+    """Return the rule's aggregate of all of them together, in seconds; NaN without samples."""
+    if len(histograms) == 1:
+        merged = histograms[0]
+    else:
+        merged = Histogram()
+        for histogram in histograms:
+            merged.merge(histogram)
+    if rule.quantile is not None:
+        return merged.quantile(rule.quantile)
+    return {"mean": merged.mean_s, "min": merged.min_s, "max": merged.max_s}[rule.aggregate]

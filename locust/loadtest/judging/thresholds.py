@@ -1,0 +1,160 @@
+"""Thresholds: where the rules of a run come from.
+
+They come from a TOML file (`thresholds = ["rule", …]`, local_conf/thresholds.toml unless THRESHOLDS_FILE says
+otherwise) and from THRESHOLD, which adds to them. Their language is `loadtest.judging.threshold`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from loadtest.exceptions import UsageError, nearest_name
+from loadtest.judging.threshold import Threshold, parse, split
+from loadtest.toml_file import TomlFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from locust.env import Environment
+
+    from loadtest.config import Config
+
+_KEY = "thresholds"
+_SETTING = "THRESHOLD"
+_OBJECTIVE = "SLO"
+_ATTRIBUTE: Final = "loadtest_thresholds"  # where a master's Environment keeps the rules of the present run
+
+
+Requests = Sequence[tuple[str, str]]
+"""What a scenario declares: pairs of method and name."""
+
+
+def of(config: Config, requests: Requests | None = None) -> tuple[Threshold, ...]:
+    """Return the rules of a run, those of the file first.
+
+    Args:
+        config: its `thresholds_file`, `threshold` and `scenario`. A rule of the file that is about another scenario is
+            left out, so that one file can serve several.
+        requests: what the scenario declares, to check the names in selectors; None checks none.
+
+    Raises:
+        UsageError: with every wrong rule, and every name that the scenario does not declare.
+    """
+    problems: list[str] = []
+    rules: list[Threshold] = []
+    for text, where in _texts(config, problems):
+        try:
+            found = [rule for rule in parse(text, where) if where == _SETTING or rule.selects(scenario=config.scenario)]
+        except UsageError as error:
+            problems.append(str(error))
+            continue
+        rules += found
+        if requests is not None:
+            problems += [problem for rule in found for problem in _undeclared(rule, config.scenario, requests, where)]
+    if problems:
+        raise UsageError("\n".join(problems))
+    return tuple(dict.fromkeys(rules))
+
+
+def objective(config: Config, requests: Requests | None = None) -> tuple[Threshold, ...]:
+    """Return the rules of the service-level objective that SLO says; none without one.
+
+    Raises:
+        UsageError: as `of`.
+    """
+    rules = parse(config.slo, _OBJECTIVE) if config.slo else []
+    problems = [problem for rule in rules for problem in _undeclared(rule, config.scenario, requests or (), _OBJECTIVE)]
+    if problems and requests is not None:
+        raise UsageError("\n".join(problems))
+    return tuple(dict.fromkeys(rules))
+
+
+def _texts(config: Config, problems: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield each rule's text and place; what is wrong with the file goes to the problems."""
+    try:
+        toml = TomlFile(config.thresholds_file, "thresholds file")
+    except UsageError as error:
+        problems.append(str(error))
+    else:
+        yield from _texts_of(toml, problems)
+    for text in split(config.threshold) if config.threshold else ():
+        yield text, _SETTING
+
+
+def _texts_of(toml: TomlFile, problems: list[str]) -> Iterator[tuple[str, str]]:
+    problems += [
+        f"{toml.where((key,))}: {key} is not a key of this file. Allowed: {_KEY}. Next: correct its name, or remove it."
+        for key in toml.tables
+        if key != _KEY
+    ]
+    texts = toml.tables.get(_KEY, [])
+    if not isinstance(texts, list):
+        problems.append(f"{toml.where((_KEY,))}: {_KEY} = {texts!r}. Allowed: a list of rules. Next: put it in [].")
+        return
+    for index, text in enumerate(texts):
+        where = toml.where((_KEY, index))
+        if isinstance(text, str):
+            yield from ((part, where) for part in split(text))
+        else:
+            problems.append(f"{where}: {text!r} is no rule. Allowed: a text. Next: write 'p99(response_time) < 50ms'.")
+
+
+def _undeclared(rule: Threshold, scenario: str, requests: Requests, where: str) -> list[str]:
+    """Return a line for each name of the rule's selector that the scenario does not declare, with the nearest one."""
+    declared = {
+        "scenario": [scenario],
+        "method": sorted({method for method, _ in requests}),
+        "name": sorted({name for _, name in requests}),
+    }
+    problems = []
+    for label, value in rule.selector:
+        if value not in declared[label]:
+            nearest = nearest_name(value, declared[label])
+            advice = f"did you mean {nearest}?" if nearest else "take one of them."
+            problems.append(
+                f"{where}: {rule.condition!r}: the scenario {scenario} has no {label} {value!r}. "
+                f"Allowed: {', '.join(declared[label])}. Next: {advice}"
+            )
+    chosen = dict(rule.selector)
+    if problems or not {"method", "name"} <= chosen.keys():
+        return problems
+    if not any(rule.selects(method=method, name=name) for method, name in requests):
+        methods = [method for method, name in requests if name == chosen["name"]]
+        problems.append(
+            f"{where}: {rule.condition!r}: {chosen['name']!r} is not requested by method {chosen['method']!r}. "
+            f"Allowed: {', '.join(methods)}. Next: correct the method, or leave it out."
+        )
+    return problems
+
+
+@dataclass(frozen=True)
+class Line:
+    """A limit as a line on a graph, in the graph's unit (seconds, a ratio, per second)."""
+
+    rule: str
+    metric: str
+    aggregate: str
+    labels: tuple[tuple[str, str], ...]
+    limit: float
+
+
+def lines(rules: Iterable[Threshold]) -> list[Line]:
+    """Return a line for each rule that a graph over time can show: all but those about a number of requests."""
+    return [
+        Line(rule.condition, rule.metric, rule.aggregate, rule.selector, rule.limit)
+        for rule in rules
+        if rule.kind != "count"
+    ]
+
+
+def announce(environment: Environment, rules: Iterable[Threshold]) -> None:
+    """Say, on the master, which rules the run that begins has to keep."""
+    setattr(environment, _ATTRIBUTE, tuple(rules))
+
+
+def announced(environment: Environment) -> tuple[Threshold, ...]:
+    """Return the rules of the present run, or of the last; none before the first."""
+    rules: tuple[Threshold, ...] = getattr(environment, _ATTRIBUTE, ())
+    return rules

@@ -1,0 +1,1 @@
+"""From a finished request to one complete record of the run."""

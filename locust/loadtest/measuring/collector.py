@@ -1,0 +1,268 @@
+"""The master's side: merges the workers' deltas, each exactly once, into the RunRecord of the current run."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadtest.exceptions import RecordError
+from loadtest.judging.trust import MASTER, Watch
+from loadtest.measuring.accumulator import Accumulator
+from loadtest.measuring.delivery import ACKNOWLEDGE_EVERY, Acknowledgement, Ledger
+from loadtest.measuring.delta import Delta
+from loadtest.measuring.labels import Labels
+from loadtest.measuring.packed import together
+from loadtest.measuring.record import Delivery, Missing, RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from loadtest.measuring.health import Health
+    from loadtest.measuring.measurements import Measurements
+    from loadtest.measuring.packed import PackedMeasurements
+
+_log = logging.getLogger(__name__)
+
+GONE: Final = "gone"
+_AWAY: Final = (GONE, "missing")
+INDEX_KEPT_S: Final = 60.0
+"""A worker's index is given to another only when the worker has been away for so long."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """What the master knows of one worker."""
+
+    index: int
+    """0, 1, 2 …: the lowest that was free, so that it stays a bounded label however often workers come and go."""
+    state: str
+    """As Locust says it: ready, spawning, running, missing, … ; ``gone`` when it left."""
+    seen_s: float
+    cpu_ratio: float = 0.0
+    loop_lag_s: float = 0.0
+    users: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """What all workers together measured in one second of the time line."""
+
+    second: int
+    measurements: Measurements
+    users: dict[str, int]
+    """Running users by scenario."""
+
+
+class Collector:
+    """Deltas in, RunRecord out. Times are the master's monotonic seconds."""
+
+    def __init__(self) -> None:
+        """Nothing runs yet."""
+        self.labels = Labels()
+        self.totals = RunRecord(labels=self.labels)
+        """Everything since the process began; never reset, without a time line."""
+        self.record: RunRecord | None = None
+        """The current run, or the last one; None before the first."""
+        self.watch = Watch()
+        self.ledger = Ledger("")
+        self.ledger.closed = True
+        self.workers: dict[str, Worker] = {}
+        """By Locust's identity of the worker."""
+        self.refused = 0
+        """Deltas from unknown workers, or damaged, since the process began."""
+        self._refused_before = 0
+        self._outside = Ledger("")  # samples outside any run go to the totals only
+        self._pending: dict[int | None, list[PackedMeasurements]] = {}  # by second of the time line
+        self._accumulator = Accumulator()
+        self._epoch_s = 0.0
+        self._users_before: dict[str, int] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is open."""
+        return not self.ledger.closed
+
+    def join(self, worker: str, state: str, now_s: float) -> Worker:
+        """A worker is there, or still there."""
+        known = self.workers.get(worker)
+        if known is None:
+            taken = {other.index for other in self.workers.values()}
+            known = self.workers[worker] = Worker(
+                next(i for i in range(len(taken) + 1) if i not in taken), state, now_s
+            )
+        known.state, known.seen_s = state, now_s
+        return known
+
+    def leave(self, present: Iterable[str], now_s: float) -> None:
+        """Only these workers are there."""
+        for name in set(self.workers).difference(present):
+            worker = self.workers[name]
+            worker.state, worker.users = GONE, 0
+            if now_s - worker.seen_s > INDEX_KEPT_S:
+                del self.workers[name]
+
+    def begin(self, record: RunRecord, now_s: float) -> None:
+        """Open a run. Its time line begins with the whole second that holds this moment."""
+        self.flush()
+        record.labels = self.labels
+        self.record = record
+        self.ledger = Ledger(record.run_id)
+        self.watch = Watch()
+        self._refused_before = self.refused
+        self._users_before = {}
+        self._epoch_s = now_s - record.started_at % 1.0
+        for name, worker in self.workers.items():
+            worker.users = 0
+            if worker.state not in _AWAY:
+                self.ledger.expect(name, worker.index, now_s)
+
+    def second_of(self, moment_s: float) -> int:
+        """The second of the time line that holds this moment."""
+        return max(0, math.floor(moment_s - self._epoch_s))
+
+    def take(self, worker: str, data: bytes, offset_s: float) -> Acknowledgement | None:
+        """Take a delta from a worker.
+
+        Args:
+            worker: Locust's identity of the sender.
+            data: the delta's binary form.
+            offset_s: what to add to the worker's clock to get this one, in seconds.
+
+        Returns:
+            The acknowledgement to send, or None when it can wait.
+        """
+        try:
+            delta = Delta.from_bytes(data)
+        except RecordError as error:
+            self._refuse(worker, str(error))
+            return None
+        ledger = self._ledger_of(worker, delta, offset_s)
+        if ledger is None:
+            self._refuse(worker, f"run {delta.run!r} is not open, or the worker is not known")
+            return Acknowledgement(delta.run, 0, refused=True)
+        account = ledger.accounts[worker]
+        repeated = account.repeated
+        if ledger.take(worker, delta, offset_s):
+            self._count(worker, delta, offset_s)
+        at_once = delta.final or account.repeated > repeated or delta.sequence % ACKNOWLEDGE_EVERY == 0
+        return ledger.acknowledgement(worker) if at_once else None
+
+    def _refuse(self, worker: str, why: str) -> None:
+        self.refused += 1
+        known = self.workers.get(worker)
+        _log.warning("refused a delta of %s: %s", f"worker {known.index}" if known else "an unknown worker", why)
+
+    def _ledger_of(self, worker: str, delta: Delta, offset_s: float) -> Ledger | None:
+        """The books that a delta belongs in; None when it is refused."""
+        ledger = self.ledger if delta.run else self._outside
+        if delta.run != ledger.run or ledger.closed:
+            return None
+        if worker not in ledger.accounts:
+            known = self.workers.get(worker)
+            if known is None:
+                return None
+            ledger.expect(worker, known.index, delta.start_s + offset_s)
+        return ledger
+
+    def _count(self, worker: str, delta: Delta, offset_s: float) -> None:
+        second = None
+        if delta.run:
+            second = self.second_of((delta.start_s + delta.end_s) / 2 + offset_s)
+            self._observe(worker, delta)
+        if delta.packed:
+            self._pending.setdefault(second, []).append(delta.packed)
+
+    def _observe(self, name: str, delta: Delta) -> None:
+        users = sum(delta.users.values())
+        worker = self.workers.get(name)
+        index = self.ledger.accounts[name].index
+        self.watch.add(f"worker {index}", delta.health, delta.end_s - delta.start_s, users)
+        if worker is not None:
+            worker.users = users
+            worker.cpu_ratio, worker.loop_lag_s = delta.health.cpu_ratio, delta.health.loop_lag_s
+
+    def observe_master(self, health: Health, seconds: float) -> None:
+        """Add what the master observed about itself."""
+        self.watch.add(MASTER, health, seconds, sum(self.users().values()))
+
+    def users(self) -> dict[str, int]:
+        """The running users by scenario, as the workers last said."""
+        users: dict[str, int] = {}
+        for name, account in self.ledger.accounts.items():
+            worker = self.workers.get(name)
+            if worker is not None and worker.state not in _AWAY:
+                for scenario, count in account.users.items():
+                    users[scenario] = users.get(scenario, 0) + count
+        return users
+
+    def flush(self, complete_s: float | None = None) -> list[Second]:
+        """Merge what came since the last time into record, totals and time line; returns it by second.
+
+        Args:
+            complete_s: the second that holds this moment gets a point even when nothing came.
+        """
+        if complete_s is not None and self.running:
+            self._pending.setdefault(self.second_of(complete_s), [])
+        pending, self._pending = self._pending, {}
+        users = self._users_of_flush()
+        flushed = []
+        for second, packed in sorted(pending.items(), key=lambda item: item[0] or 0):
+            measured = self._merged(packed)
+            self.totals.add(measured)
+            if second is not None and self.record is not None:
+                self.record.add(measured, second)
+                self.record.timeline.set_users(second, sum(users.values()))
+                flushed.append(Second(second, measured, users))
+        if self.record is not None and self.running:
+            alive = {name for name, worker in self.workers.items() if worker.state not in _AWAY}
+            self.record.delivery = self._delivery(alive)
+            self.record.workers = self.watch.summary()
+        return flushed
+
+    def _merged(self, packed: list[PackedMeasurements]) -> Measurements:
+        """All workers' measurements of a second, each series once."""
+        if packed:
+            rows = np.concatenate([self.labels.rows(one.series) for one in packed])
+            measured = together(packed)
+            self._accumulator.add(measured, rows, self.labels.scenario_rows(measured.scenarios))
+        return self._accumulator.take(self.labels.keys, self.labels.scenarios)
+
+    def _users_of_flush(self) -> dict[str, int]:
+        """The users now or before, whichever are more: those of a second that ends with their stop ran in it."""
+        before, self._users_before = self._users_before, self.users()
+        return max(before, self._users_before, key=lambda users: sum(users.values()))
+
+    def reset(self, now_s: float) -> None:
+        """Begin to count the current run afresh; the totals go on."""
+        if self.record is not None and self.running:
+            self.record.reset(self.second_of(now_s))
+
+    def end(self) -> list[Second]:
+        """Close the run: what comes later is refused. Returns the last seconds."""
+        flushed = self.flush()
+        self.ledger.closed = True
+        if self.record is not None:
+            self.record.delivery = self._delivery(alive=())
+            self.record.ended = True
+        return flushed
+
+    def _delivery(self, alive: Collection[str]) -> Delivery:
+        missing = [
+            Missing(
+                account.index,
+                gap.deltas,
+                round(gap.start_s - self._epoch_s, 3),
+                None if gap.end_s is None else round(gap.end_s - self._epoch_s, 3),
+            )
+            for account, gap in self.ledger.gaps(alive)
+        ]
+        return Delivery(
+            completeness=self.ledger.completeness(alive),
+            missing=tuple(sorted(missing, key=lambda gap: (gap.start_s, gap.worker))),
+            refused=self.refused - self._refused_before,
+            repeated=sum(account.repeated for account in self.ledger.accounts.values()),
+        )

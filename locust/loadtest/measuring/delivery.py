@@ -1,0 +1,212 @@
+"""The protocol between a worker and the master: no delta is lost silently, none is counted twice.
+
+A worker numbers its deltas per run, keeps each until the master acknowledged it, and sends it again when no
+acknowledgement comes. The master's `Ledger` accepts each number of each worker once and knows which are missing. Both
+are plain objects without sockets or clocks; `loadtest.measuring.swarm` connects them to Locust's messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+
+    from loadtest.measuring.delta import Delta
+
+WINDOW: Final = 120
+"""Unacknowledged deltas that a worker keeps. Beyond, it goes on counting into the next delta, which then spans more
+than a second: an outage of the master costs resolution in time, not samples, and memory stays bounded."""
+ACKNOWLEDGE_EVERY: Final = 5
+"""The master acknowledges every so many deltas, and each final or repeated one at once."""
+RESEND_AFTER_S: Final = 8.0
+"""A worker sends a delta again when so long no acknowledgement came; above `ACKNOWLEDGE_EVERY` seconds."""
+BATCH: Final = 30
+"""Deltas in one message at most."""
+
+
+class Acknowledgement(NamedTuple):
+    """What the master holds of a worker's run: every number up to ``upto``, and those in ``beyond``."""
+
+    run: str
+    upto: int
+    beyond: tuple[int, ...] = ()
+    refused: bool = False
+    """The master takes nothing of this run: forget its deltas."""
+
+
+@dataclass(slots=True)
+class _Unacknowledged:
+    data: bytes
+    sent_s: float
+
+
+class Outbox:
+    """A worker's deltas until the master acknowledged them."""
+
+    def __init__(self) -> None:
+        """Make an empty outbox."""
+        self._last: dict[str, int] = {}
+        self._waiting: dict[tuple[str, int], _Unacknowledged] = {}
+
+    def __len__(self) -> int:
+        """How many deltas wait for an acknowledgement."""
+        return len(self._waiting)
+
+    def has_room(self) -> bool:
+        """Whether another delta may be put in; if not, keep counting into the next one."""
+        return len(self._waiting) < WINDOW
+
+    def next_sequence(self, run: str) -> int:
+        """The number for the run's next delta."""
+        return self._last.get(run, 0) + 1
+
+    def put(self, delta: Delta, now_s: float) -> bytes:
+        """Keep a delta until it is acknowledged; returns what to send."""
+        # Numbers of older runs are forgotten; the samples outside any run (run "") keep counting up.
+        self._last = {run: last for run, last in self._last.items() if not run or run == delta.run}
+        self._last[delta.run] = delta.sequence
+        waiting = self._waiting[delta.run, delta.sequence] = _Unacknowledged(delta.to_bytes(), now_s)
+        return waiting.data
+
+    def due(self, now_s: float, resend_after_s: float = RESEND_AFTER_S) -> list[bytes]:
+        """The deltas to send again now, oldest first, at most `BATCH`."""
+        late = [waiting for waiting in self._waiting.values() if now_s - waiting.sent_s >= resend_after_s][:BATCH]
+        for waiting in late:
+            waiting.sent_s = now_s
+        return [waiting.data for waiting in late]
+
+    def acknowledge(self, acknowledgement: Acknowledgement) -> None:
+        """Forget what the master holds, or refuses."""
+        held = set(acknowledgement.beyond)
+        for run, sequence in list(self._waiting):
+            if run == acknowledgement.run and (
+                acknowledgement.refused or sequence <= acknowledgement.upto or sequence in held
+            ):
+                del self._waiting[run, sequence]
+
+
+class Gap(NamedTuple):
+    """Deltas of one worker that the master does not hold, and the interval on the master's clock."""
+
+    deltas: int
+    start_s: float
+    end_s: float | None
+    """None when the worker ended without saying so, and nobody knows when."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What the master holds of one worker in one run."""
+
+    index: int
+    """The worker's bounded index."""
+    start_s: float
+    """When the worker's share of the run began, on the master's clock."""
+    upto: int = 0
+    upto_end_s: float = 0.0
+    beyond: dict[int, tuple[float, float]] = field(default_factory=dict)
+    final: int = 0
+    """The highest number that was marked as final; 0 when none was."""
+    repeated: int = 0
+    users: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def held(self) -> int:
+        """How many deltas the master holds."""
+        return self.upto + len(self.beyond)
+
+    @property
+    def highest(self) -> int:
+        """The highest number that came."""
+        return max(self.beyond, default=self.upto)
+
+    def expected(self, *, alive: bool = False) -> int:
+        """How many deltas the worker made, as far as one can know.
+
+        A worker that is not alive and did not say that it ended lost the delta that it was counting.
+        """
+        ended_well = self.final > 0 and self.final == self.highest
+        return self.highest + (0 if alive or ended_well else 1)
+
+    def take(self, delta: Delta, offset_s: float) -> bool:
+        """Book a delta; False when its number is booked already."""
+        if delta.sequence <= self.upto or delta.sequence in self.beyond:
+            self.repeated += 1
+            return False
+        self.beyond[delta.sequence] = (delta.start_s + offset_s, delta.end_s + offset_s)
+        if delta.sequence == self.highest:
+            self.users = dict(delta.users)
+        if delta.final:
+            self.final = max(self.final, delta.sequence)
+        while self.upto + 1 in self.beyond:
+            self.upto += 1
+            self.upto_end_s = self.beyond.pop(self.upto)[1]
+        return True
+
+    def gaps(self, *, alive: bool = False) -> Iterator[Gap]:
+        """What is missing, in order."""
+        sequence, end_s = self.upto, self.upto_end_s or self.start_s
+        for known in sorted(self.beyond):
+            start_of_known_s, end_of_known_s = self.beyond[known]
+            if known > sequence + 1:
+                yield Gap(known - sequence - 1, end_s, start_of_known_s)
+            sequence, end_s = known, end_of_known_s
+        if self.expected(alive=alive) > sequence:
+            yield Gap(1, end_s, None)
+
+
+class Ledger:
+    """The master's books of one run: which worker's delta it holds."""
+
+    def __init__(self, run: str) -> None:
+        """Open the books of a run."""
+        self.run = run
+        self.accounts: dict[str, Account] = {}
+        self.closed = False
+
+    def expect(self, worker: str, index: int, now_s: float) -> Account:
+        """Open a worker's account: from now on its deltas are expected."""
+        if worker not in self.accounts:
+            self.accounts[worker] = Account(index, now_s)
+        return self.accounts[worker]
+
+    def take(self, worker: str, delta: Delta, offset_s: float) -> bool:
+        """Book a delta; True when it is to be counted, False when it was counted before or is refused.
+
+        Args:
+            worker: who sent it; its account must be open.
+            delta: what it sent.
+            offset_s: what to add to the worker's clock to get the master's, in seconds.
+        """
+        if self.closed or delta.run != self.run or worker not in self.accounts:
+            return False
+        return self.accounts[worker].take(delta, offset_s)
+
+    def acknowledgement(self, worker: str) -> Acknowledgement:
+        """What to tell this worker."""
+        account = self.accounts.get(worker)
+        if account is None or self.closed:
+            return Acknowledgement(self.run, 0, refused=True)
+        return Acknowledgement(self.run, account.upto, tuple(account.beyond))
+
+    def all_final(self, workers: Iterable[str]) -> bool:
+        """Whether these workers' last deltas are here, without a gap before them."""
+        accounts = (self.accounts.get(name) for name in workers)
+        return all(account.held == account.expected() for account in accounts if account is not None)
+
+    def completeness(self, alive: Container[str] = ()) -> float:
+        """The share of the workers' deltas that is here, 0 to 1; 1 when none is expected.
+
+        Args:
+            alive: the workers that still run; what they are counting now is not missing yet.
+        """
+        expected = sum(account.expected(alive=name in alive) for name, account in self.accounts.items())
+        return sum(account.held for account in self.accounts.values()) / expected if expected else 1.0
+
+    def gaps(self, alive: Container[str] = ()) -> Iterator[tuple[Account, Gap]]:
+        """What is missing, by worker."""
+        for name, account in self.accounts.items():
+            for gap in account.gaps(alive=name in alive):
+                yield account, gap

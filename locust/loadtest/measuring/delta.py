@@ -1,0 +1,92 @@
+"""A numbered delta: what one worker measured in one interval, and its form on the wire.
+
+The binary form, version 1, is ``b"LD"``, the version, the CRC-32 of the rest, and a MessagePack list whose last item
+is `loadtest.measuring.packed`'s. Only series that counted something travel.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgpack  # type: ignore[import-untyped]
+
+from loadtest.exceptions import RecordError
+from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAGIC: Final = b"LD"
+_VERSION: Final = 1
+_HEAD: Final = struct.Struct("<2sBI")
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one worker measured from ``start_s`` to ``end_s`` of its own monotonic clock."""
+
+    run: str
+    """The run that the samples belong to; empty for samples outside any run."""
+    sequence: int
+    """1, 2, 3 … within the worker and the run."""
+    start_s: float
+    end_s: float
+    final: bool
+    """Nothing follows: the worker stopped its users."""
+    users: Mapping[str, int]
+    """Running users by scenario."""
+    health: Health
+    packed: PackedMeasurements
+
+    def to_bytes(self) -> bytes:
+        """The binary form."""
+        body: bytes = msgpack.packb(
+            (
+                self.run,
+                self.sequence,
+                self.start_s,
+                self.end_s,
+                self.final,
+                dict(self.users),
+                tuple(self.health),
+                self.packed.to_wire(),
+            )
+        )
+        return _HEAD.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Delta:
+        """Read the binary form back.
+
+        Raises:
+            RecordError: when the data is damaged or of a newer version.
+        """
+        body = _checked(data)
+        try:
+            run, sequence, start_s, end_s, final, users, health, wire = msgpack.unpackb(body)
+            return cls(run, sequence, start_s, end_s, final, users, Health(*health), PackedMeasurements.from_wire(wire))
+        except (ValueError, TypeError, LookupError, AttributeError, msgpack.UnpackException) as error:
+            raise RecordError(_damaged(data, str(error))) from error
+
+
+def _checked(data: bytes) -> bytes:
+    if len(data) < _HEAD.size or data[:2] != _MAGIC:
+        raise RecordError(_damaged(data, f"it must start with {_MAGIC!r}"))
+    _, version, checksum = _HEAD.unpack_from(data)
+    if version > _VERSION:
+        raise RecordError(
+            f"a delta has version {version}, this program reads up to {_VERSION}; run the same release on the master "
+            "and on every worker"
+        )
+    body = data[_HEAD.size :]
+    if zlib.crc32(body) != checksum:
+        raise RecordError(_damaged(data, "its checksum does not match"))
+    return body
+
+
+def _damaged(data: bytes, why: str) -> str:
+    return f"a delta of {len(data)} bytes is damaged: {why}; it is not counted, the sender sends it again"

@@ -1,0 +1,79 @@
+"""Which row a series or a scenario has: one bounded numbering for a whole process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadtest.measuring.measurements import SeriesKey
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+
+MAX_SERIES: Final = 2_000
+"""Series (scenario, method, name) that are kept apart; further names count as ``other``."""
+MAX_OTHER_SERIES: Final = 200
+"""Combinations of scenario and method that get an ``other`` of their own."""
+MAX_SCENARIOS: Final = 100
+OTHER: Final = "other"
+
+_REMEMBERED: Final = 512  # sets of labels whose rows are remembered
+
+
+class Labels:
+    """Rows by labels. A row is never given up and never changes."""
+
+    def __init__(self) -> None:
+        """Make an empty numbering."""
+        self.keys: list[SeriesKey] = []
+        self.scenarios: list[str] = []
+        self._rows: dict[SeriesKey, int] = {}
+        self._scenario_rows: dict[str, int] = {}
+        # By identity, since hashing hundreds of labels costs more than merging their counts. The set itself is kept
+        # beside its rows, so that its identity is not given to another.
+        self._remembered: dict[int, tuple[tuple[SeriesKey, ...], Ints]] = {}
+
+    def bounded(self, key: SeriesKey) -> SeriesKey:
+        """The labels that this series counts under: its own, or ``other`` when there are too many."""
+        if key in self._rows or len(self.keys) < MAX_SERIES:
+            return key
+        other = key._replace(name=OTHER)
+        if other in self._rows or len(self.keys) < MAX_SERIES + MAX_OTHER_SERIES:
+            return other
+        return SeriesKey(OTHER, OTHER, OTHER)
+
+    def row(self, key: SeriesKey) -> int:
+        """The row of a series."""
+        key = self.bounded(key)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = len(self.keys)
+            self.keys.append(key)
+        return row
+
+    def rows(self, series: tuple[SeriesKey, ...]) -> Ints:
+        """The rows of several series; quick when the very same tuple comes again."""
+        remembered = self._remembered.get(id(series))
+        if remembered is not None:
+            return remembered[1]
+        rows = np.array([self.row(key) for key in series], np.int64)
+        if len(self._remembered) >= _REMEMBERED:
+            self._remembered.clear()
+        self._remembered[id(series)] = (series, rows)
+        return rows
+
+    def scenario_row(self, scenario: str) -> int:
+        """The row of a scenario."""
+        if scenario not in self._scenario_rows:
+            if len(self.scenarios) >= MAX_SCENARIOS and scenario != OTHER:
+                return self.scenario_row(OTHER)
+            self._scenario_rows[scenario] = len(self.scenarios)
+            self.scenarios.append(scenario)
+        return self._scenario_rows[scenario]
+
+    def scenario_rows(self, scenarios: tuple[str, ...]) -> Ints:
+        """The rows of several scenarios."""
+        return np.array([self.scenario_row(scenario) for scenario in scenarios], np.int64)

@@ -1,0 +1,120 @@
+"""Feeds Locust's own statistics from our counts, so that its web UI, CSV and HTML say what the RunRecord says.
+
+Requests, failures, bytes, minimum and maximum per name agree exactly with the RunRecord (Locust has no scenarios: the
+names of all of them are added up). Response times enter Locust's table under the middle of our bin, in milliseconds
+to three significant digits, so its percentiles are good to 1.3 %, below a millisecond too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from locust.stats import StatsError
+
+from loadtest.measuring.histogram import MIDDLES_NS
+from loadtest.measuring.tally import MAX, MIN, SUM
+
+if TYPE_CHECKING:
+    from locust.stats import RequestStats, StatsEntry
+
+    from loadtest.measuring.measurements import Measurements
+
+_NS_PER_MS: Final = 1e6
+
+
+def _rounded(milliseconds: float) -> float:
+    rounded = float(f"{milliseconds:.3g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+_KEYS_MS: Final = [_rounded(middle / _NS_PER_MS) for middle in MIDDLES_NS.tolist()]
+
+_OWN_LISTENERS: Final = (
+    "setup_distributed_stats_event_listeners.<locals>.on_report_to_master",
+    "setup_distributed_stats_event_listeners.<locals>.on_worker_report",
+)
+
+
+def is_locusts_own(listener: object) -> bool:
+    """Whether this listener of ``report_to_master`` or ``worker_report`` carries Locust's own statistics."""
+    return getattr(listener, "__qualname__", "") in _OWN_LISTENERS
+
+
+def feed(stats: RequestStats, measurements: Measurements, wall_s: float) -> None:
+    """Add what was measured around ``wall_s``, in seconds since the epoch.
+
+    It writes the fields that `RequestStats.log_request` and `RequestStats.log_error` write.
+    """
+    if measurements.series:
+        times = measurements.response_time
+        timed = times.counts_per_row().tolist()
+        ends = np.cumsum(times.lengths).tolist()
+        bins, filled = times.bins.tolist(), times.counts.tolist()
+        rows = zip(
+            measurements.series,
+            measurements.requests.tolist(),
+            measurements.failures.tolist(),
+            measurements.response_bytes.tolist(),
+            strict=True,
+        )
+        for row, (key, *counts) in enumerate(rows):
+            own = slice(ends[row - 1] if row else 0, ends[row])
+            moments = times.moments[:, row].tolist()
+            _add(stats.entries[key.name, key.method], (*counts, timed[row]), moments, bins[own], filled[own], wall_s)
+        _add_total(stats.total, measurements, wall_s)
+    _add_errors(stats, measurements, wall_s)
+
+
+def _add_total(total: StatsEntry, measurements: Measurements, wall_s: float) -> None:
+    times = measurements.response_time
+    by_bin = np.bincount(times.bins, weights=times.counts).astype(np.int64)
+    bins = np.flatnonzero(by_bin)
+    moments = times.moments.sum(axis=1).tolist()
+    moments[MIN], moments[MAX] = int(times.moments[MIN].min()), int(times.moments[MAX].max())
+    columns = (measurements.requests, measurements.failures, measurements.response_bytes, times.counts)
+    counts = tuple(int(column.sum()) for column in columns)
+    _add(total, counts, moments, bins.tolist(), by_bin[bins].tolist(), wall_s)
+
+
+def _add(  # noqa: PLR0917 - one row of counts
+    entry: StatsEntry,
+    counts: tuple[int, ...],
+    moments: list[int],
+    bins: list[int],
+    filled: list[int],
+    wall_s: float,
+) -> None:
+    requests, failures, response_bytes, timed = counts
+    entry.num_requests += requests
+    entry.num_none_requests += requests - timed
+    entry.num_failures += failures
+    entry.total_content_length += response_bytes
+    entry.num_reqs_per_sec[int(wall_s)] += requests
+    if failures:
+        entry.num_fail_per_sec[int(wall_s)] += failures
+    entry.last_request_timestamp = max(entry.last_request_timestamp or 0.0, wall_s)
+    if timed:
+        # Locust annotates whole milliseconds and computes with fractions as well.
+        low_ms: Any = moments[MIN] / _NS_PER_MS
+        sum_ms: Any = moments[SUM] / _NS_PER_MS
+        high_ms: Any = moments[MAX] / _NS_PER_MS
+        entry.total_response_time += sum_ms
+        entry.min_response_time = low_ms if entry.min_response_time is None else min(entry.min_response_time, low_ms)
+        entry.max_response_time = max(entry.max_response_time, high_ms)
+        response_times: dict[Any, int] = entry.response_times
+        for bin_, count in zip(bins, filled, strict=True):
+            response_times[_KEYS_MS[bin_]] += count
+    if entry.use_response_times_cache:
+        entry._cache_response_times(int(wall_s))
+
+
+def _add_errors(stats: RequestStats, measurements: Measurements, wall_s: float) -> None:
+    for series, _, message, occurrences in measurements.errors:
+        key = measurements.series[series]
+        name = StatsError.create_key(key.method, key.name, message)
+        error = stats.errors.get(name)
+        if error is None:
+            error = stats.errors[name] = StatsError(key.method, key.name, message, first_seen=wall_s)
+        error.occurrences += occurrences
+        error.last_seen = max(error.last_seen or wall_s, wall_s)

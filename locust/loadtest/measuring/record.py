@@ -1,0 +1,397 @@
+"""RunRecord: the account of a run, from which everything is drawn, printed and judged.
+
+It holds counts and histograms per series and per scenario, the errors, the time line, and how complete it is. Its
+memory is bounded: 16 KiB per series for response times and, once a request was sent late, as much for service times;
+at most `MAX_ERRORS` distinct errors; the time line is bounded by itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from loadtest.measuring.histogram import BINS, Histogram
+from loadtest.measuring.labels import Labels
+from loadtest.measuring.tally import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, SparseHistograms
+from loadtest.measuring.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+
+    from loadtest.measuring.measurements import Measurements
+    from loadtest.measuring.timeline import Window
+
+    Ints = npt.NDArray[np.int64]
+
+DICT_FORMAT: Final = 1
+"""The version of what `RunRecord.as_dict` returns."""
+MAX_ERRORS: Final = 1_000
+"""Distinct errors (by series, class and message) that are kept apart."""
+QUANTILES: Final = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999, "p9999_s": 0.9999}
+FURTHER_MESSAGES: Final = "(further messages)"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Deltas of one worker that the record does not hold."""
+
+    worker: int
+    """The worker's index."""
+    deltas: int
+    start_s: float
+    """Seconds since the run's first second."""
+    end_s: float | None
+    """None when the worker ended without saying so."""
+
+    def __str__(self) -> str:
+        """A sentence for people."""
+        until = f"{self.end_s:.0f} s" if self.end_s is not None else "its unannounced end"
+        return f"worker {self.worker}: {self.deltas} interval(s) missing, from {self.start_s:.0f} s to {until}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How much of what the workers measured the record holds."""
+
+    completeness: float = 1.0
+    """The share of the workers' numbered deltas, 0 to 1."""
+    missing: tuple[Missing, ...] = ()
+    refused: int = 0
+    """Deltas from unknown workers, of other runs, or damaged."""
+    repeated: int = 0
+    """Deltas that came more than once and were counted once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """One distinct error. Times are seconds since the epoch."""
+
+    scenario: str
+    method: str
+    name: str
+    error_class: str
+    message: str
+    occurrences: int
+    first_seen: float
+    last_seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesView:
+    """One series of a record, or all of them together. Reading the histograms copies them."""
+
+    scenario: str
+    method: str
+    name: str
+    requests: int
+    """Failed requests included."""
+    failures: int
+    response_bytes: int
+    errors: Mapping[str, int]
+    """Occurrences by error class."""
+    response_time: Histogram
+    service_time: Histogram
+
+
+class _Times:
+    """Dense histograms by row, grown on demand."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros((0, BINS), np.int64)
+        self.moments = SparseHistograms.empty(0).moments
+
+    def grow(self, rows: int) -> None:
+        have = len(self.counts)
+        if rows > have:
+            # Pages of zeros that nothing is written to take no memory.
+            room = np.zeros((max(rows, 2 * have, 16), BINS), np.int64)
+            room[:have] = self.counts
+            added = SparseHistograms.empty(len(room) - have).moments
+            self.counts, self.moments = room, np.concatenate((self.moments, added), axis=1)
+
+    def add(self, rows: Ints, histograms: SparseHistograms) -> None:
+        """Add histograms; rows are distinct."""
+        self.counts.reshape(-1)[np.repeat(rows * BINS, histograms.lengths) + histograms.bins] += histograms.counts
+        self.moments[:MIN, rows] += histograms.moments[:MIN]
+        self.moments[MIN, rows] = np.minimum(self.moments[MIN, rows], histograms.moments[MIN])
+        self.moments[MAX, rows] = np.maximum(self.moments[MAX, rows], histograms.moments[MAX])
+
+    def copy(self) -> _Times:
+        copied = _Times()
+        copied.counts, copied.moments = self.counts.copy(), self.moments.copy()
+        return copied
+
+    def histogram(self, row: int) -> Histogram:
+        return _histogram(self.counts[row].copy(), self.moments[:, row].tolist())
+
+    def merged(self) -> Histogram:
+        if not len(self.counts):
+            return Histogram()
+        moments = [*self.moments[:MIN].sum(axis=1).tolist(), int(self.moments[MIN].min()), int(self.moments[MAX].max())]
+        return _histogram(self.counts.sum(axis=0), moments)
+
+
+def _histogram(counts: Ints, moments: list[int]) -> Histogram:
+    return Histogram.from_parts(
+        counts, moments[SUM], moments[MIN], moments[MAX], moments[BELOW], moments[ABOVE], moments[REFUSED]
+    )
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """The account of one run, or of a process's whole life."""
+
+    run_id: str = ""
+    started_at: float = 0.0
+    """Seconds since the epoch. The time line's second 0 is the whole second that holds this moment."""
+    configuration: dict[str, Any] = field(default_factory=dict)
+    """What the run was asked to do; anything that JSON can hold."""
+    labels: Labels = field(default_factory=Labels)
+    load_s: float | None = None
+    """How long there was load; None while that is not known."""
+    ended: bool = False
+    """Whether the run came to its end; a record read after its master was killed says False."""
+    reset_at_s: int | None = None
+    """The second at which the statistics were last reset; what came before is not in the record."""
+    delivery: Delivery = field(default_factory=Delivery)
+    workers: tuple[dict[str, Any], ...] = ()
+    """What each worker, and the master, observed about itself: `loadtest.judging.trust.Watch.summary`."""
+    stream_error: str = ""
+    """Why the record on disk is not whole; empty while it is."""
+    timeline: Timeline = field(default_factory=Timeline)
+    schedule_lag: dict[str, Histogram] = field(default_factory=dict)
+    """By scenario: the lag of the requests that had an intended start of their own."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """By scenario: the iterations that were asked for and never begun."""
+    _totals: Ints = field(default_factory=lambda: np.zeros((3, 0), np.int64))
+    _response: _Times = field(default_factory=_Times)
+    _service: _Times | None = None  # None while every service time is the response time
+    _classes: dict[int, dict[str, int]] = field(default_factory=dict)
+    _errors: dict[tuple[int, str, str], list[float]] = field(default_factory=dict)
+    _later: dict[int, RunRecord] = field(default_factory=dict)
+
+    def since(self, second: int) -> RunRecord:
+        """A record, without a time line, of what is added from now on to this second and to later ones."""
+        if second not in self._later:
+            self._later[second] = RunRecord(self.run_id, self.started_at, labels=self.labels)
+        return self._later[second]
+
+    def forget(self, second: int) -> None:
+        """Add no more to the record that `since` made for this second."""
+        self._later.pop(second, None)
+
+    def add(self, measurements: Measurements, second: int | None = None) -> None:
+        """Add what was measured.
+
+        Args:
+            measurements: each of its series at most once, as `Accumulator.take` returns it.
+            second: where on the time line it belongs, in seconds since the run's first; None for no time line.
+        """
+        rows = self.labels.rows(measurements.series)
+        if len(rows):
+            self._grow(int(rows.max()) + 1)
+            self._totals[:, rows] += (measurements.requests, measurements.failures, measurements.response_bytes)
+            self._add_times(rows, measurements)
+            self._add_errors(rows, measurements, second)
+        for index, scenario in enumerate(measurements.scenarios):
+            self._add_scenario(index, scenario, measurements)
+        if second is not None:
+            self.timeline.add(
+                second,
+                int(measurements.requests.sum()),
+                int(measurements.failures.sum()),
+                measurements.response_time,
+                measurements.service_time,
+            )
+            for first, later in self._later.items():
+                if second >= first:
+                    later.add(measurements)
+
+    def _grow(self, rows: int) -> None:
+        have = self._totals.shape[1]
+        if rows > have:
+            room = np.zeros((3, max(rows, 2 * have, 16)), np.int64)
+            room[:, :have] = self._totals
+            self._totals = room
+        self._response.grow(rows)
+        if self._service is not None:
+            self._service.grow(rows)
+
+    def _add_times(self, rows: Ints, measurements: Measurements) -> None:
+        late = measurements.service_time is not measurements.response_time
+        if late and self._service is None:
+            self._service = self._response.copy()
+        self._response.add(rows, measurements.response_time)
+        if self._service is not None:
+            self._service.add(rows, measurements.service_time)
+
+    def _add_errors(self, rows: Ints, measurements: Measurements, second: int | None) -> None:
+        seen = math.floor(self.started_at) + (second or 0)
+        for series, error_class, message, occurrences in measurements.errors:
+            row = int(rows[series])
+            classes = self._classes.setdefault(row, {})
+            classes[error_class] = classes.get(error_class, 0) + occurrences
+            key = (row, error_class, message)
+            if key not in self._errors and len(self._errors) >= MAX_ERRORS:
+                key = (row, error_class, FURTHER_MESSAGES)
+            error = self._errors.setdefault(key, [0, seen, seen])
+            error[0] += occurrences
+            error[1] = min(error[1], seen)
+            error[2] = max(error[2], seen)
+
+    def _add_scenario(self, index: int, scenario: str, measurements: Measurements) -> None:
+        lag = measurements.schedule_lag
+        if scenario not in self.schedule_lag:
+            self.schedule_lag[scenario] = Histogram()
+            self.dropped[scenario] = 0
+        self.dropped[scenario] += int(measurements.dropped[index])
+        if lag.lengths[index] or lag.moments[REFUSED, index]:
+            start = int(lag.lengths[:index].sum())
+            counts = np.zeros(BINS, np.int64)
+            own = slice(start, start + int(lag.lengths[index]))
+            counts[lag.bins[own]] = lag.counts[own]
+            self.schedule_lag[scenario].merge(_histogram(counts, lag.moments[:, index].tolist()))
+
+    def reset(self, second: int) -> None:
+        """Forget all counts, as the reset of Locust's statistics does; the run goes on at this second."""
+        self.reset_at_s = second
+        self._totals[:] = 0
+        self._response, self._service = _Times(), None
+        self._response.grow(self._totals.shape[1])
+        self._classes, self._errors = {}, {}
+        self.timeline = Timeline()
+        self.schedule_lag, self.dropped = {}, {}
+        for later in self._later.values():
+            later.reset(second)
+
+    @property
+    def completeness(self) -> float:
+        """The share of the workers' numbered deltas that the record holds, 0 to 1."""
+        return self.delivery.completeness
+
+    @property
+    def duration_s(self) -> int:
+        """Whole seconds from the run's first second to the last one measured."""
+        return self.timeline.end
+
+    @property
+    def requests(self) -> int:
+        """All requests, failed ones included."""
+        return int(self._totals[0].sum())
+
+    @property
+    def failures(self) -> int:
+        """All failed requests."""
+        return int(self._totals[1].sum())
+
+    def series(self) -> Iterator[SeriesView]:
+        """Every series that counted a request."""
+        for row in np.flatnonzero(self._totals[0]).tolist():
+            key = self.labels.keys[row]
+            requests, failures, response_bytes = self._totals[:, row].tolist()
+            response = self._response.histogram(row)
+            service = response if self._service is None else self._service.histogram(row)
+            classes = dict(self._classes.get(row, {}))
+            yield SeriesView(*key, requests, failures, response_bytes, classes, response, service)
+
+    def total(self) -> SeriesView:
+        """All series together; its labels are empty."""
+        requests, failures, response_bytes = self._totals.sum(axis=1).tolist()
+        classes: dict[str, int] = {}
+        for by_class in self._classes.values():
+            for error_class, occurrences in by_class.items():
+                classes[error_class] = classes.get(error_class, 0) + occurrences
+        response = self._response.merged()
+        service = response if self._service is None else self._service.merged()
+        return SeriesView("", "", "", requests, failures, response_bytes, classes, response, service)
+
+    def errors(self) -> list[ErrorRow]:
+        """The distinct errors, the most frequent first."""
+        rows = [
+            ErrorRow(*self.labels.keys[row], error_class, message, int(occurrences), first_seen, last_seen)
+            for (row, error_class, message), (occurrences, first_seen, last_seen) in self._errors.items()
+        ]
+        return sorted(rows, key=lambda error: -error.occurrences)
+
+    def window(self, seconds: int, end: int | None = None) -> Window:
+        """The last seconds, or those before second ``end``, merged; see `Timeline.window`."""
+        return self.timeline.window(seconds, end)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON; docs/measuring.md describes each field. Numbers that do not exist are None."""
+        return {
+            "format": DICT_FORMAT,
+            "run_id": self.run_id,
+            "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="milliseconds"),
+            "duration_s": self.duration_s,
+            "load_s": self.load_s,
+            "ended": self.ended,
+            "reset_at_s": self.reset_at_s,
+            "stream_error": self.stream_error,
+            "configuration": self.configuration,
+            "delivery": asdict(self.delivery),
+            "workers": list(self.workers),
+            "total": _series_dict(self.total()),
+            "series": [_series_dict(view) for view in self.series()],
+            "scenarios": [
+                {"scenario": scenario, "dropped": self.dropped[scenario], "schedule_lag": histogram_dict(lag)}
+                for scenario, lag in self.schedule_lag.items()
+            ],
+            "errors": [asdict(error) for error in self.errors()],
+            "timeline": [
+                {
+                    "second": point.second,
+                    "width_s": point.width_s,
+                    "requests": point.requests,
+                    "failures": point.failures,
+                    "users": point.users,
+                    **_quantiles(point.response_time.merged()),
+                }
+                for point in self.timeline
+            ],
+        }
+
+
+def _series_dict(view: SeriesView) -> dict[str, Any]:
+    return {
+        "scenario": view.scenario,
+        "method": view.method,
+        "name": view.name,
+        "requests": view.requests,
+        "failures": view.failures,
+        "response_bytes": view.response_bytes,
+        "errors": dict(view.errors),
+        "response_time": histogram_dict(view.response_time),
+        "service_time": histogram_dict(view.service_time),
+    }
+
+
+def histogram_dict(histogram: Histogram) -> dict[str, Any]:
+    """A histogram's figures, and its binary form in base 64 (`Histogram.from_bytes` reads it back)."""
+    return {
+        "count": histogram.count,
+        "sum_s": histogram.sum_s,
+        "mean_s": _number(histogram.mean_s),
+        "min_s": _number(histogram.min_s),
+        "max_s": _number(histogram.max_s),
+        **_quantiles(histogram),
+        "below_range": histogram.below,
+        "above_range": histogram.above,
+        "refused": histogram.refused,
+        "histogram": base64.b64encode(histogram.to_bytes()).decode("ascii"),
+    }
+
+
+def _quantiles(histogram: Histogram) -> dict[str, float | None]:
+    return dict(zip(QUANTILES, map(_number, histogram.quantiles(tuple(QUANTILES.values()))), strict=True))
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,231 @@
+"""A run's record on disk: appended second by second, readable after its writer was killed.
+
+The file, version 1, is ``b"LTREC"``, the version as one byte, then frames. A frame is its kind (one byte), the length
+and the CRC-32 of its payload (little-endian, 32 bits each), and the payload, compressed with zlib:
+
+    ``H`` header: JSON with run_id, started_at, configuration          once, first
+    ``S`` second: a `Delta` whose ``start_s`` is the second            every second in which something was counted
+    ``W`` state: JSON with delivery and workers                        every 10 s, and at the end
+    ``R`` reset: JSON with the second                                  when the statistics are reset
+    ``E`` end                                                          once, last
+
+Every frame is one ``write``, so a killed writer leaves at most one torn frame at the end, which the reader leaves out.
+A frame that cannot be written (a full disk) is taken back, and the counts wait, merged, for the next attempt: the run
+goes on, and once there is room again nothing is missing but resolution in time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import struct
+import zlib
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from loadtest.exceptions import RecordError
+from loadtest.measuring.accumulator import Accumulator
+from loadtest.measuring.delta import Delta
+from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
+from loadtest.measuring.record import Delivery, Missing, RunRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadtest.measuring.measurements import Measurements
+
+_log = logging.getLogger(__name__)
+
+MAGIC: Final = b"LTREC"
+VERSION: Final = 1
+STATE_EVERY_S: Final = 10
+
+_PRELUDE: Final = MAGIC + bytes((VERSION,))
+_FRAME: Final = struct.Struct("<cII")
+_FASTEST: Final = 1  # zlib's level: a second's frame takes about 0.1 ms
+
+
+class RecordFile:
+    """Writes a record to disk while the run goes on."""
+
+    def __init__(self, path: Path, record: RunRecord) -> None:
+        """Open the file anew and write its header.
+
+        Raises:
+            RecordError: when the file cannot be made.
+        """
+        self._path = path
+        self._record = record
+        self._sequence = 0
+        self._users: dict[str, int] = {}
+        self._unwritten = Accumulator()
+        self._unwritten_second: int | None = None
+        self._state_due = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise RecordError(
+                f"the record cannot be written to {path}: {error.strerror}; give a folder that can be written to"
+            ) from error
+        self._good_bytes = 0
+        self._write_header()
+
+    def add(self, second: int, measurements: Measurements, users: dict[str, int]) -> None:
+        """Append what was measured in a second; a failure is said in the record's ``stream_error``."""
+        labels = self._record.labels
+        self._unwritten.add(
+            measurements, labels.rows(measurements.series), labels.scenario_rows(measurements.scenarios)
+        )
+        self._unwritten_second = second if self._unwritten_second is None else self._unwritten_second
+        self._users = users
+        self.flush(second)
+
+    def flush(self, second: int) -> None:
+        """Append what waits, and the state when it is due."""
+        has_header = self._good_bytes > 0 or self._write_header()
+        if has_header and self._unwritten_second is not None:
+            self._write_second(self._unwritten_second)
+        if second >= self._state_due and not self._record.stream_error:
+            self._state_due = second + STATE_EVERY_S
+            self._write(_frame(b"W", self._state()))
+
+    def _write_header(self) -> bool:
+        record = self._record
+        header = {"run_id": record.run_id, "started_at": record.started_at, "configuration": record.configuration}
+        return self._write(_PRELUDE + _frame(b"H", _json(header)))
+
+    def _write_second(self, second: int) -> None:
+        taken = self._unwritten.take(self._record.labels.keys, self._record.labels.scenarios)
+        self._sequence += 1
+        packed = PackedMeasurements.of(taken)
+        delta = Delta(
+            self._record.run_id, self._sequence, float(second), second + 1.0, False, self._users, Health(), packed
+        )
+        if self._write(_frame(b"S", delta.to_bytes())):
+            self._unwritten_second = None
+        else:
+            labels = self._record.labels
+            self._unwritten.add(taken, labels.rows(taken.series), labels.scenario_rows(taken.scenarios))
+
+    def reset(self, second: int) -> None:
+        """Append that the statistics were reset."""
+        self._write(_frame(b"R", _json({"second": second})))
+
+    def close(self) -> None:
+        """Append the last state and the end, bring everything to the disk, and close."""
+        self.flush(self._state_due)
+        if not self._record.stream_error:
+            self._write(_frame(b"W", self._state()) + _frame(b"E", b""))
+            try:
+                os.fsync(self._descriptor)
+            except OSError as error:
+                self._failed(error)
+        os.close(self._descriptor)
+
+    def _state(self) -> bytes:
+        return _json({"delivery": asdict(self._record.delivery), "workers": self._record.workers})
+
+    def _write(self, data: bytes) -> bool:
+        try:
+            written = 0
+            while written < len(data):  # a full disk takes a part first; the next write says why
+                written += os.write(self._descriptor, data[written:])
+        except OSError as error:
+            self._failed(error)
+            self._take_back()
+            return False
+        self._good_bytes += len(data)
+        if self._record.stream_error:
+            _log.warning("the record in %s can be written again", self._path)
+            self._record.stream_error = ""
+        return True
+
+    def _failed(self, error: OSError) -> None:
+        if not self._record.stream_error:
+            _log.error(
+                "the record cannot be written to %s: %s; the run goes on, and the record is kept in memory: make room "
+                "on the disk before the run ends",
+                self._path,
+                error.strerror,
+            )
+        self._record.stream_error = f"{self._path}: {error.strerror}"
+
+    def _take_back(self) -> None:
+        try:
+            os.ftruncate(self._descriptor, self._good_bytes)
+            os.lseek(self._descriptor, self._good_bytes, os.SEEK_SET)
+        except OSError:  # no regular file; the reader leaves a torn frame out
+            _log.debug("%s cannot be cut", self._path)
+
+
+def read(path: Path) -> RunRecord:
+    """Read a record back; a run that was cut off has ``ended`` False and holds every second that was written.
+
+    Raises:
+        RecordError: when the file cannot be read, is no record, is damaged, or is of a newer version.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"the record {path} cannot be read: {error.strerror}; give a run's record file") from error
+    if data[: len(MAGIC)] != MAGIC:
+        raise RecordError(f"{path} is no record: it must start with {MAGIC!r}; give a run's record file")
+    if len(data) > len(MAGIC) and data[len(MAGIC)] > VERSION:
+        raise RecordError(
+            f"{path} has version {data[len(MAGIC)]}, this program reads up to {VERSION}; update the program"
+        )
+    record: RunRecord | None = None
+    for kind, payload in _frames(path, data):
+        if kind == b"H":
+            header = json.loads(payload)
+            record = RunRecord(header["run_id"], header.get("started_at", 0.0), header.get("configuration", {}))
+        elif record is not None:
+            _apply(record, kind, payload)
+    if record is None:
+        raise RecordError(f"{path} ends within its header, after {len(data)} bytes; make the run again")
+    return record
+
+
+def _frames(path: Path, data: bytes) -> list[tuple[bytes, bytes]]:
+    frames, position = [], len(_PRELUDE)
+    while position + _FRAME.size <= len(data):
+        kind, length, checksum = _FRAME.unpack_from(data, position)
+        payload = data[position + _FRAME.size : position + _FRAME.size + length]
+        if len(payload) < length:
+            break
+        if zlib.crc32(payload) != checksum:
+            raise RecordError(
+                f"{path} is damaged at byte {position}: a checksum does not match; what precedes it can be read from "
+                f"a copy cut there (head -c {position})"
+            )
+        frames.append((kind, zlib.decompress(payload)))
+        position += _FRAME.size + length
+    return frames
+
+
+def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:
+    if kind == b"S":
+        delta = Delta.from_bytes(payload)
+        record.add(delta.packed.unpacked(), int(delta.start_s))
+        record.timeline.set_users(int(delta.start_s), sum(delta.users.values()))
+    elif kind == b"W":
+        state = json.loads(payload)
+        missing = tuple(Missing(**gap) for gap in state["delivery"].pop("missing"))
+        record.delivery = Delivery(missing=missing, **state["delivery"])
+        record.workers = tuple(state["workers"])
+    elif kind == b"R":
+        record.reset(json.loads(payload)["second"])
+    elif kind == b"E":
+        record.ended = True
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _frame(kind: bytes, payload: bytes) -> bytes:
+    compressed = zlib.compress(payload, _FASTEST)
+    return _FRAME.pack(kind, len(compressed), zlib.crc32(compressed)) + compressed

@@ -1,0 +1,359 @@
+"""From a finished request to a counted sample.
+
+The hot path appends one number to a buffer: no histogram, no dictionary, no event. A greenlet folds the buffers into
+sparse histograms with numpy, at most `FOLD_SLICE` samples between two turns of the event loop, so folding never
+stalls the users. Once a second the swarm takes the counts out as `Measurements`.
+
+Three times are kept apart: response time (end - intended start), service time (end - send), and schedule lag
+(send - intended start) for the requests that have an intended start of their own. A send before the intended start is
+not late: its lag is 0 and its response time is its service time.
+
+Memory is bounded: `labels.MAX_SERIES` names, beyond which a name counts as ``other``, and
+`accumulator.MAX_MESSAGES` distinct error messages between two takes.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import re
+import time
+from array import array
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import gevent
+import numpy as np
+from locust.event import EventHook
+
+from loadtest.measuring.accumulator import Accumulator
+from loadtest.measuring.labels import OTHER, Labels
+from loadtest.measuring.measurements import Measurements, SeriesKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+_log = logging.getLogger(__name__)
+
+FOLD_SLICE: Final = 8_192
+"""Samples that are folded at most between two turns of the event loop: about half a millisecond."""
+SERIES_SLICE: Final = 256
+"""Series that are folded at most between two turns: each costs about 2 µs beside its samples."""
+FOLD_PAYS: Final = 16
+"""Samples per series, on average, from which folding early pays; with fewer it waits for the end of the second."""
+MAX_MESSAGE_CHARS: Final = 300
+
+ERROR_CLASSES: Final = frozenset(
+    {
+        "timeout_connect", "timeout_read", "timeout_total", "connect", "reset", "closed", "protocol", "too_large",
+        "tls", "dns", "redirect", "status_4xx", "status_5xx", "status_other", "assertion", "exception", "redis_error",
+        "redis_oom", "redis_loading", "redis_moved", "redis_auth", "redis_noscript", "redis_wrongtype", OTHER,
+    }
+)  # fmt: skip
+"""The only values of the label ``class``; any other counts as ``other``."""
+
+_LOOKED_UP: Final = 8_192  # labels whose series is remembered at most; endless names that count as other are, too
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
+_ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its recorder
+
+
+class Series:
+    """The samples of one (scenario, method, name).
+
+    ``success(intended_s, sent_s, end_s, response_bytes)`` counts a request that succeeded. The three times are
+    `time.perf_counter` seconds; for a request without an intended start of its own pass the same object for
+    ``intended_s`` and ``sent_s``. It is a closure over the buffers: this is the hot path.
+    """
+
+    __slots__ = ("_counts", "_failures", "key", "late", "row", "scenario_row", "success", "take_bytes", "times")
+
+    success: Callable[[float, float, float, int], None]
+    take_bytes: Callable[[], int]
+    """Takes the number of bytes that came since it was last called."""
+
+    def __init__(self, key: SeriesKey, row: int, scenario_row: int, counts: Accumulator) -> None:
+        """Made by `Recorder.series` only."""
+        self.key = key
+        self.row = row
+        self.scenario_row = scenario_row
+        self._counts = counts
+        self._failures = 0
+        self.times = times = array("d")  # service times of requests sent at their intended start
+        self.late = late = array("d")  # lag and service time in turns
+        add_time, add_late = times.append, late.append
+        total_bytes = 0
+
+        def success(intended_s: float, sent_s: float, end_s: float, response_bytes: int) -> None:
+            nonlocal total_bytes
+            total_bytes += response_bytes
+            if intended_s is sent_s:
+                add_time(end_s - sent_s)
+            else:
+                add_late(sent_s - intended_s)
+                add_late(end_s - sent_s)
+
+        def take_bytes() -> int:
+            nonlocal total_bytes
+            taken, total_bytes = total_bytes, 0
+            return taken
+
+        self.success = success
+        self.take_bytes = take_bytes
+
+    def failure(  # noqa: PLR0917 - a failed sample has that many parts
+        self, intended_s: float, sent_s: float, end_s: float, response_bytes: int, error_class: str, message: str
+    ) -> None:
+        """Count a request that failed; its times count like any other's.
+
+        Args:
+            intended_s: as for ``success``.
+            sent_s: as for ``success``.
+            end_s: as for ``success``.
+            response_bytes: as for ``success``.
+            error_class: one of `ERROR_CLASSES`; any other counts as ``other``.
+            message: for people; cut at 300 characters, addresses of objects are left out.
+        """
+        self.success(intended_s, sent_s, end_s, response_bytes)
+        self._failures += 1
+        self._counts.add_error(
+            self.row,
+            error_class if error_class in ERROR_CLASSES else OTHER,
+            _ADDRESS.sub("0x…", message[:MAX_MESSAGE_CHARS]),
+        )
+
+    def take_failures(self) -> int:
+        """The number of failures since this was last called."""
+        taken, self._failures = self._failures, 0
+        return taken
+
+
+class _Buffers(NamedTuple):
+    """A slice of several series' buffers, joined."""
+
+    rows: list[int]
+    lengths: list[int]
+    parts: list[array[float]]
+
+    def values(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.frombuffer(b"".join(self.parts), np.float64)
+
+
+class Recorder:
+    """The samples of one process, until they are taken."""
+
+    def __init__(self) -> None:
+        """Make an empty recorder; use `Recorder.of` for the one of a Locust Environment."""
+        self.observers: list[Callable[..., None]] = []
+        """The listeners of Locust's ``events.request`` that are not this product's: a live list."""
+        self._looked_up = functools.cache(self._series_of)
+        self.series: Callable[[str, str, str], Series] = self._looked_up
+        """The series of (scenario, method, name): look it up once and keep it, or call this each time; both are quick.
+
+        Beyond `labels.MAX_SERIES` series a new name counts as ``other`` of its scenario and method.
+        """
+        self._by_key: dict[SeriesKey, Series] = {}
+        self._series: list[Series] = []
+        self._labels = Labels()
+        self._counts = Accumulator()
+
+    @classmethod
+    def of(cls, environment: Environment) -> Recorder:
+        """The recorder of this Locust Environment, made and put in the place of Locust's own listener on first use.
+
+        From then on Locust's statistics are not fed by ``events.request`` any more: the swarm feeds them.
+        """
+        recorder: Recorder | None = getattr(environment, _ATTRIBUTE, None)
+        if recorder is None:
+            recorder = cls()
+            setattr(environment, _ATTRIBUTE, recorder)
+            hook = _RequestHook(environment.events.request, recorder, environment)
+            environment.events.request = hook
+            recorder.observers = hook._handlers
+        return recorder
+
+    def _series_of(self, scenario: str, method: str, name: str) -> Series:
+        if self._looked_up.cache_info().currsize >= _LOOKED_UP:
+            self._looked_up.cache_clear()
+        bounded = self._labels.bounded(SeriesKey(scenario, method, name))
+        if bounded not in self._by_key:
+            row = self._labels.row(bounded)
+            series = Series(bounded, row, self._labels.scenario_row(bounded.scenario), self._counts)
+            self._counts.grow(row + 1)
+            self._series.append(series)
+            self._by_key[bounded] = series
+        return self._by_key[bounded]
+
+    def drop_iterations(self, scenario: str, count: int = 1) -> None:
+        """Count iterations that the load profile asked for and that were never begun."""
+        self._counts.add_dropped(self._labels.scenario_row(scenario), count)
+
+    def on_request(  # noqa: PLR0917 - Locust's arguments
+        self,
+        request_type: str,
+        name: str,
+        response_time: float | None,
+        response_length: int | None,
+        exception: BaseException | str | None = None,
+        user: Any = None,
+        **_: Any,
+    ) -> None:
+        """Count a request of a stock Locust user: what ``events.request`` is fired with.
+
+        Locust says the duration in milliseconds; the end is now. Without a duration (Locust allows None) the request
+        counts, and its duration counts as refused.
+        """
+        end_s = time.perf_counter()
+        sent_s = end_s - response_time / 1e3 if response_time is not None else math.nan
+        intended_s = sent_s
+        if user is not None and getattr(user, "intended_start_s", None) is not None:
+            intended_s, user.intended_start_s = user.intended_start_s, None
+        series = self.series(scenario_of(user), str(request_type), str(name))
+        if exception:
+            series.failure(intended_s, sent_s, end_s, response_length or 0, _class_of(exception), _text_of(exception))
+        else:
+            series.success(intended_s, sent_s, end_s, response_length or 0)
+
+    def waiting(self) -> int:
+        """How many numbers wait in the buffers to be folded."""
+        return sum(len(series.times) + len(series.late) for series in self._series)
+
+    def fold_slice(self) -> bool:
+        """Fold at most `FOLD_SLICE` samples of `SERIES_SLICE` series; True when there may be more."""
+        on_time, late, budget = _Buffers([], [], []), _Buffers([], [], []), FOLD_SLICE
+        scenario_rows: list[int] = []
+        touched = 0
+        for series in self._series:
+            if not (series.times or series.late):
+                continue
+            touched += 1
+            if touched > SERIES_SLICE or not budget:
+                budget = 0
+                break
+            if series.times:
+                budget -= _move(series.times, on_time, series.row, budget)
+            if budget and series.late:
+                budget -= _move(series.late, late, series.row, budget, width=2)
+                scenario_rows.append(series.scenario_row)
+        if on_time.rows:
+            self._counts.add_on_time(np.array(on_time.rows), np.array(on_time.lengths), on_time.values())
+        if late.rows:
+            values = late.values()
+            self._counts.add_late(
+                np.array(late.rows),
+                np.array(scenario_rows),
+                np.array(late.lengths),
+                lag_s=np.maximum(values[::2], 0.0),
+                service_s=values[1::2],
+            )
+        return not budget
+
+    def fold(self) -> None:
+        """Fold whatever waits, giving way to other greenlets between slices.
+
+        Ends although users keep recording: it folds what waited when it was called, and a little more.
+        """
+        slices = self.waiting() // FOLD_SLICE + len(self._series) // SERIES_SLICE
+        while self.fold_slice() and slices:
+            slices -= 1
+            gevent.sleep(0)
+
+    def fold_early(self) -> None:
+        """Fold, if so much waits that it pays; spreads the work over the second."""
+        if self.waiting() >= FOLD_PAYS * len(self._series):
+            self.fold()
+
+    def has_counts(self) -> bool:
+        """Whether anything was folded since the last take."""
+        return bool(self._counts)
+
+    def fold_all(self) -> None:
+        """Fold whatever waits, without giving way."""
+        while self.fold_slice():
+            pass
+
+    def take(self) -> Measurements:
+        """Fold what still waits and take out everything counted since the last time."""
+        self.fold_all()
+        self._counts.add_outcomes(
+            [series.take_failures() for series in self._series], [series.take_bytes() for series in self._series]
+        )
+        return self._counts.take(self._labels.keys, self._labels.scenarios)
+
+
+def _move(source: array[float], target: _Buffers, row: int, budget: int, width: int = 1) -> int:
+    """Move at most ``budget`` samples of ``width`` numbers; returns how many."""
+    samples = min(len(source) // width, budget)
+    moved = source[: samples * width]
+    del source[: samples * width]
+    target.parts.append(moved)
+    target.rows.append(row)
+    target.lengths.append(samples)
+    return samples
+
+
+def scenario_of(user: Any) -> str:
+    """The scenario that a User (instance or class) says, else its class's name; ``other`` for None."""
+    if user is None:
+        return OTHER
+    said: str | None = getattr(user, "scenario", None)
+    return said or (user if isinstance(user, type) else type(user)).__name__
+
+
+def _class_of(exception: BaseException | str) -> str:
+    """The class of an error that a stock Locust user reports."""
+    name = type(exception).__name__
+    if name == "CatchResponseError":
+        return "assertion"
+    status = getattr(getattr(exception, "response", None), "status_code", 0) or 0
+    if status:
+        return {4: "status_4xx", 5: "status_5xx"}.get(int(status) // 100, "status_other")
+    if isinstance(exception, TimeoutError) or "Timeout" in name:
+        return "timeout_connect" if "Connect" in name else "timeout_read"
+    if isinstance(exception, ConnectionResetError):
+        return "reset"
+    if isinstance(exception, ConnectionError) or "Connection" in name:
+        return "connect"
+    return "exception"
+
+
+def _text_of(exception: BaseException | str) -> str:
+    return exception if isinstance(exception, str) else repr(exception)
+
+
+def current_user() -> Any:
+    """The User whose greenlet runs now, or None: Locust starts ``run_user(user)`` in each user's greenlet."""
+    arguments = getattr(gevent.getcurrent(), "args", None)
+    return arguments[0] if arguments else None
+
+
+_LOCUSTS_OWN: Final = "Runner.__init__.<locals>.on_request"
+
+
+class _RequestHook(EventHook):
+    """Locust's ``events.request``, with our recorder in the place of Locust's own statistics."""
+
+    def __init__(self, replaced: EventHook, recorder: Recorder, environment: Environment) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._recorder = recorder
+        only = environment.user_classes
+        self._only_user = only[0] if len(only) == 1 else None
+        for listener in replaced._handlers:
+            self.add_listener(listener)
+
+    def add_listener(self, handler: Callable[..., None]) -> Callable[..., None]:
+        """Add a listener, unless it is Locust's own statistics, which would count everything twice."""
+        if getattr(handler, "__qualname__", "") != _LOCUSTS_OWN:
+            super().add_listener(handler)  # type: ignore[no-untyped-call]
+        return handler
+
+    def fire(self, *, reverse: bool = False, **kwargs: Any) -> None:
+        """Count the request, then tell the other listeners."""
+        user = current_user()
+        try:
+            self._recorder.on_request(**{**kwargs, "user": user if user is not None else self._only_user})
+        except Exception:
+            _log.exception("a request could not be recorded: %s", kwargs)
+        if self._handlers:
+            super().fire(reverse=reverse, **kwargs)  # type: ignore[no-untyped-call]

@@ -1,0 +1,174 @@
+"""Many histograms at once, one per row, kept sparse until somebody needs them dense.
+
+A worker counts a second's samples in a `Tally` and takes them out as `SparseHistograms` for the wire; the master adds
+the workers' sparse rows into a `Tally` of its own and takes the sum out once a second. So the work per sample and per
+report is a handful of numpy calls, however many names there are. Layout and exactness are those of
+`loadtest.measuring.histogram`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from loadtest.measuring.histogram import BINS, HIGHEST_NS, LOWEST_NS, Histogram, bins_of, to_nanoseconds
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+
+_KEY_SHIFT: Final = 11  # BINS = 2028 < 2**11, so row and bin share one integer
+_KEY_MASK: Final = (1 << _KEY_SHIFT) - 1
+_COMPACT_ABOVE: Final = 16_384
+"""Uncompacted samples that are kept at most: bounds the memory, and the time of one compaction to about 1 ms."""
+
+SUM, BELOW, ABOVE, REFUSED, MIN, MAX = range(6)
+"""The rows of ``moments``: sum of nanoseconds, counts out of range, minimum and maximum in nanoseconds."""
+_FIRST_MOMENTS: Final = np.array([[0], [0], [0], [0], [HIGHEST_NS], [0]], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class SparseHistograms:
+    """Some histograms: row *i* owns the next ``lengths[i]`` entries of ``bins`` and ``counts``."""
+
+    lengths: Ints
+    bins: Ints
+    counts: Ints
+    moments: Ints
+    """Six per row: sum, below, above, refused, minimum, maximum."""
+
+    @classmethod
+    def empty(cls, rows: int) -> SparseHistograms:
+        """Histograms that counted nothing."""
+        none = np.zeros(0, np.int64)
+        return cls(np.zeros(rows, np.int64), none, none, np.repeat(_FIRST_MOMENTS, rows, axis=1))
+
+    @property
+    def count(self) -> int:
+        """How many durations all rows counted together."""
+        return int(self.counts.sum())
+
+    def counts_per_row(self) -> Ints:
+        """How many durations each row counted."""
+        ends = np.cumsum(self.lengths)
+        cumulated = np.concatenate(([0], np.cumsum(self.counts)))
+        per_row: Ints = cumulated[ends] - cumulated[ends - self.lengths]
+        return per_row
+
+    def merged(self) -> Histogram:
+        """All rows as one dense histogram."""
+        counts = np.bincount(self.bins, weights=self.counts, minlength=BINS).astype(np.int64)
+        if not self.moments.shape[1]:
+            return Histogram(counts)
+        sums = self.moments[:MIN].sum(axis=1).tolist()
+        return Histogram.from_parts(
+            counts, sums[SUM], int(self.moments[MIN].min()), int(self.moments[MAX].max()), *sums[BELOW:]
+        )
+
+
+class Tally:
+    """Histograms that grow by samples or by sparse rows, and are taken out sparse."""
+
+    def __init__(self) -> None:
+        """Make an empty tally; rows come into being when they are first named."""
+        self._moments = np.repeat(_FIRST_MOMENTS, 16, axis=1)
+        self._single: list[Ints] = []  # keys that count once each
+        self._single_count = 0
+        self._keys: Ints = np.zeros(0, np.int64)  # sorted, unique, with ...
+        self._counts: Ints = np.zeros(0, np.int64)  # ... their counts
+        self._sparse: list[tuple[Ints, Ints]] = []  # keys with counts, not yet combined
+
+    def add_values(self, rows: Ints, lengths: Ints, durations_s: npt.NDArray[np.float64]) -> None:
+        """Count durations in seconds: the first ``lengths[0]`` of them for ``rows[0]``, and so on.
+
+        Every length is at least 1. A row may come twice.
+        """
+        nanoseconds, refused = to_nanoseconds(durations_s)
+        if refused is not None:
+            starts = np.cumsum(lengths) - lengths
+            bad = np.add.reduceat(refused, starts, dtype=np.int64)
+            self._grow(int(rows.max()))
+            np.add.at(self._moments[REFUSED], rows, bad)
+            nanoseconds, lengths = nanoseconds[~refused], lengths - bad
+            rows, lengths = rows[lengths > 0], lengths[lengths > 0]
+        if not len(nanoseconds):
+            return
+        starts = np.cumsum(lengths) - lengths
+        self._grow(int(rows.max()))
+        moments = self._moments
+        if int(nanoseconds.max()) > HIGHEST_NS:
+            np.add.at(moments[ABOVE], rows, np.add.reduceat(nanoseconds > HIGHEST_NS, starts, dtype=np.int64))
+            np.minimum(nanoseconds, HIGHEST_NS, out=nanoseconds)
+        if int(nanoseconds.min()) < LOWEST_NS:
+            np.add.at(moments[BELOW], rows, np.add.reduceat(nanoseconds < LOWEST_NS, starts, dtype=np.int64))
+        np.add.at(moments[SUM], rows, np.add.reduceat(nanoseconds, starts))
+        np.minimum.at(moments[MIN], rows, np.minimum.reduceat(nanoseconds, starts))
+        np.maximum.at(moments[MAX], rows, np.maximum.reduceat(nanoseconds, starts))
+        keys = bins_of(nanoseconds)
+        keys |= np.repeat(rows << _KEY_SHIFT, lengths)
+        self._single.append(keys)
+        self._single_count += len(keys)
+        if self._single_count > _COMPACT_ABOVE:
+            self._compact()
+
+    def add_sparse(self, rows: Ints, sparse: SparseHistograms) -> None:
+        """Add histograms: row *i* of ``sparse`` to row ``rows[i]`` of this tally. A row may come twice."""
+        if not len(rows):
+            return
+        self._grow(int(rows.max()))
+        moments = self._moments
+        for moment in range(MIN):
+            np.add.at(moments[moment], rows, sparse.moments[moment])
+        np.minimum.at(moments[MIN], rows, sparse.moments[MIN])
+        np.maximum.at(moments[MAX], rows, sparse.moments[MAX])
+        self._sparse.append((np.repeat(rows << _KEY_SHIFT, sparse.lengths) | sparse.bins, sparse.counts))
+
+    def take(self, rows: Ints) -> SparseHistograms:
+        """Take these rows out, in this ascending order, and start all rows afresh.
+
+        ``rows`` must name every row that was added to since the last time.
+        """
+        self._compact()
+        self._grow(int(rows.max()) if len(rows) else 0)
+        row_of_key = self._keys >> _KEY_SHIFT
+        lengths = np.searchsorted(row_of_key, rows, side="right") - np.searchsorted(row_of_key, rows)
+        taken = SparseHistograms(lengths, self._keys & _KEY_MASK, self._counts, self._moments[:, rows])
+        self._keys = self._counts = np.zeros(0, np.int64)
+        self._moments[:, rows] = _FIRST_MOMENTS
+        return taken
+
+    def _grow(self, row: int) -> None:
+        if row >= self._moments.shape[1]:
+            more = max(row + 1 - self._moments.shape[1], self._moments.shape[1])
+            self._moments = np.concatenate((self._moments, np.repeat(_FIRST_MOMENTS, more, axis=1)), axis=1)
+
+    def _compact(self) -> None:
+        """Sort what came in and add up equal keys."""
+        parts = self._sparse
+        if self._single:
+            keys = np.concatenate(self._single)
+            keys.sort()
+            firsts = np.flatnonzero(np.diff(keys, prepend=-1))
+            parts.append((keys[firsts], np.diff(firsts, append=len(keys))))
+            self._single, self._single_count = [], 0
+        if not parts:
+            return
+        if len(self._keys):
+            parts.append((self._keys, self._counts))
+        self._sparse = []
+        self._keys, self._counts = _added_up(parts)
+
+
+def _added_up(parts: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+    """One sorted, unique array of keys with the sum of the counts of each."""
+    keys: npt.NDArray[Any] = np.concatenate([keys for keys, _ in parts])
+    counts: npt.NDArray[Any] = np.concatenate([counts for _, counts in parts])
+    if len(parts) == 1 and bool((keys[1:] > keys[:-1]).all()):
+        return keys, counts
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    firsts = np.flatnonzero(np.diff(keys, prepend=-1))
+    return keys[firsts], (np.add.reduceat(counts[order], firsts) if len(firsts) else counts)

@@ -1,0 +1,213 @@
+"""A run second by second, coarser with age, so that a day's run fits into memory.
+
+The latest hour is kept in points of 1 s, the five hours before in points of 10 s, the day before in points of 1 min,
+and what is older in points of 10 min. A point of a coarser width is the exact merge of the finer ones: counts stay
+exact, and so do the percentiles' bounds.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.tally import REFUSED, SparseHistograms, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WIDTHS_S: Final = (1, 10, 60, 600)
+"""The widths of points, finest first; each divides the next."""
+POINTS: Final = (3_600, 1_800, 1_440)
+"""How many points of each width are kept before they are merged into the next; the coarsest are never merged. Each is
+above the ratio of the two widths, so that a merged point never reaches into the finer ones."""
+
+_ROW: Final = np.zeros(1, np.int64)
+_NOTHING: Final = SparseHistograms.empty(1)
+
+
+@dataclass(slots=True)
+class Point:
+    """What happened from ``second`` on, for ``width_s`` seconds."""
+
+    second: int
+    """Seconds since the run's first second."""
+    width_s: int
+    requests: int
+    failures: int
+    users: int
+    """Running users; the highest number within a coarse point."""
+    response_time: SparseHistograms
+    """One row: all series together."""
+    service_time: SparseHistograms
+
+    @property
+    def end(self) -> int:
+        """The first second after this point."""
+        return self.second + self.width_s
+
+    def percentile_s(self, q: float) -> float:
+        """The response time's quantile ``q`` in this point, in seconds; NaN without requests."""
+        return self.response_time.merged().quantile(q)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Some consecutive seconds, merged."""
+
+    seconds: int
+    requests: int
+    failures: int
+    users: int
+    """The highest number of running users."""
+    response_time: Histogram
+    service_time: Histogram
+
+    @property
+    def requests_per_s(self) -> float:
+        """The mean rate; 0 for an empty window."""
+        return self.requests / self.seconds if self.seconds else 0.0
+
+
+class Timeline:
+    """The points of a run in ascending order."""
+
+    def __init__(self) -> None:
+        """Make an empty time line."""
+        self._tiers: list[list[Point]] = [[] for _ in WIDTHS_S]
+
+    def __iter__(self) -> Iterator[Point]:
+        """All points, oldest first."""
+        for tier in reversed(self._tiers):
+            yield from tier
+
+    def __len__(self) -> int:
+        """How many points there are."""
+        return sum(map(len, self._tiers))
+
+    @property
+    def end(self) -> int:
+        """The first second after the last point."""
+        return max((tier[-1].end for tier in self._tiers if tier), default=0)
+
+    def add(
+        self,
+        second: int,
+        requests: int,
+        failures: int,
+        response_time: SparseHistograms,
+        service_time: SparseHistograms,
+    ) -> None:
+        """Add counts to a second; a second that is long past is added to the coarser point that holds it."""
+        point = self._at(max(second, 0))
+        point.requests += requests
+        point.failures += failures
+        same = service_time is response_time and point.service_time is point.response_time
+        point.response_time = _merged(point.response_time, response_time)
+        point.service_time = point.response_time if same else _merged(point.service_time, service_time)
+
+    def set_users(self, second: int, users: int) -> None:
+        """Say how many users run in this second."""
+        point = self._at(max(second, 0))
+        point.users = max(point.users, users)
+
+    def window(self, seconds: int, end: int | None = None) -> Window:
+        """The ``seconds`` seconds before second ``end`` (default: the end of the time line), merged.
+
+        Where points are coarser than a second, those that lie within the window by at least half are taken.
+        """
+        end = self.end if end is None else end
+        chosen = [point for point in self._since(end - seconds) if end - seconds <= _centre(point) < end]
+        response, service = Histogram(), Histogram()
+        for point in chosen:
+            response.merge(point.response_time.merged())
+            service.merge(point.service_time.merged())
+        return Window(
+            seconds=min(seconds, end),
+            requests=sum(point.requests for point in chosen),
+            failures=sum(point.failures for point in chosen),
+            users=max((point.users for point in chosen), default=0),
+            response_time=response,
+            service_time=service,
+        )
+
+    def _since(self, second: int) -> Iterator[Point]:
+        for tier in reversed(self._tiers):
+            first = bisect.bisect_left(tier, second, key=lambda point: point.end)
+            yield from tier[first:]
+
+    def _at(self, second: int) -> Point:
+        """The point that holds this second; made when there is none."""
+        point = self._find(second)
+        if point is None:
+            number = self._insert(second)
+            self._coarsen(number)
+            point = self._find(second)  # coarsening may have merged the new point at once
+        if point is None:
+            raise AssertionError(f"second {second} was inserted and is not there")
+        return point
+
+    def _find(self, second: int) -> Point | None:
+        for tier, width_s in zip(self._tiers, WIDTHS_S, strict=True):
+            start = second - second % width_s
+            place = bisect.bisect_left(tier, start, key=lambda point: point.second)
+            if place < len(tier) and tier[place].second == start:
+                return tier[place]
+        return None
+
+    def _insert(self, second: int) -> int:
+        """Make a point of the width that its age has; returns the number of that width."""
+        for number in range(len(WIDTHS_S) - 1):
+            coarser_end = max((tier[-1].end for tier in self._tiers[number + 1 :] if tier), default=0)
+            if second >= coarser_end:
+                break
+        else:
+            number = len(WIDTHS_S) - 1
+        point = _empty(second - second % WIDTHS_S[number], WIDTHS_S[number])
+        bisect.insort(self._tiers[number], point, key=lambda point: point.second)
+        return number
+
+    def _coarsen(self, number: int) -> None:
+        """Merge the oldest points of a width that has too many into one of the next width."""
+        if number >= len(POINTS) or len(self._tiers[number]) <= POINTS[number]:
+            return
+        tier, width_s = self._tiers[number], WIDTHS_S[number + 1]
+        start = tier[0].second - tier[0].second % width_s
+        count = bisect.bisect_left(tier, start + width_s, key=lambda point: point.second)
+        merged = _empty(start, width_s)
+        merged.requests = sum(point.requests for point in tier[:count])
+        merged.failures = sum(point.failures for point in tier[:count])
+        merged.users = max(point.users for point in tier[:count])
+        merged.response_time = merged.service_time = _sum([point.response_time for point in tier[:count]])
+        if any(point.service_time is not point.response_time for point in tier[:count]):
+            merged.service_time = _sum([point.service_time for point in tier[:count]])
+        del tier[:count]
+        bisect.insort(self._tiers[number + 1], merged, key=lambda point: point.second)
+        self._coarsen(number + 1)
+
+
+def _centre(point: Point) -> float:
+    return (point.second + point.end - 1) / 2
+
+
+def _empty(second: int, width_s: int) -> Point:
+    return Point(second, width_s, 0, 0, 0, _NOTHING, _NOTHING)
+
+
+def _merged(one: SparseHistograms, other: SparseHistograms) -> SparseHistograms:
+    """All rows of both in one row."""
+    if one is _NOTHING and len(other.lengths) == 1:
+        return other
+    if not other.lengths.any() and not other.moments[REFUSED].any():
+        return one
+    return _sum([one, other])
+
+
+def _sum(parts: list[SparseHistograms]) -> SparseHistograms:
+    tally = Tally()
+    for part in parts:
+        tally.add_sparse(np.zeros(len(part.lengths), np.int64), part)
+    return tally.take(_ROW)

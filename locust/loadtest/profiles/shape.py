@@ -1,0 +1,48 @@
+"""ProfileShape: a load profile of the closed model as a Locust LoadTestShape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gevent
+from locust.shape import LoadTestShape
+
+if TYPE_CHECKING:
+    from loadtest.profiles.profile import LoadProfile
+
+TICK_S = 1.0
+"""Locust asks so often; a ramp is a staircase of that width, laid through the middle of the curve."""
+
+
+class ProfileShape(LoadTestShape):
+    """Follows a profile's number of users and ends the test with it, at most `TICK_S` late where it ends in a ramp.
+
+    Args:
+        profile: one of the closed model.
+    """
+
+    def __init__(self, profile: LoadProfile) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.profile = profile
+        self._users = 0
+        self._spawn_rate_per_s = 1.0
+
+    def reset_time(self) -> None:
+        """Begin anew: Locust does so before the first tick, and when the data is loaded."""
+        super().reset_time()  # type: ignore[no-untyped-call]
+        self._users = 0
+
+    def tick(self) -> tuple[int, float] | None:
+        """Return the users to run now and how fast to get there; None at the end of the profile."""
+        t_s: float = self.get_run_time()  # type: ignore[no-untyped-call]
+        left_s = self.profile.run_time_s - t_s
+        if left_s <= 0:
+            return None
+        users = self.profile.users_at(t_s + min(TICK_S, left_s) / 2)
+        if left_s < TICK_S and users == self._users:  # nothing changes any more, and nobody would ask in time
+            gevent.sleep(left_s)
+            return None
+        if users != self._users:
+            self._spawn_rate_per_s = max(1.0, abs(users - self._users) / TICK_S)
+            self._users = users
+        return self._users, self._spawn_rate_per_s
