@@ -200,6 +200,15 @@ def test_port_in_use_names_the_setting(stack: Stack) -> None:
     assert f"EXPORTER_PORT={port} cannot be listened on" in output
 
 
+def test_missing_docker_engine_is_said(stack: Stack) -> None:
+    """`make up` without a Docker engine is one paragraph that names the way without Docker, before anything is made."""
+    environment = {**stack.environment(), "DOCKER_HOST": "tcp://127.0.0.1:1"}
+    done = subprocess.run(["make", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert 0 != done.returncode
+    assert "error: no Docker engine answers" in done.stderr
+    assert "make loadtest" in done.stderr
+
+
 def test_broken_locustfile_is_named(stack: Stack, tmp_path: Path) -> None:
     """A syntax error in the locustfile is reported with its place and the log, without a traceback."""
     (tmp_path / "locust").mkdir()
