@@ -7,23 +7,26 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
 
-from loadtest import __version__, scenarios
+from loadtest import __version__, archive, scenarios
 from loadtest.config import Config, allowed
+from loadtest.doctor import examine as health_of_machine
 from loadtest.exceptions import ExitCode, LoadtestError, StackError, UsageError, unknown_name
 from loadtest.judging import thresholds
 from loadtest.local.stack import LOCUSTFILE, LocalStack
 from loadtest.profiles import chart
 from loadtest.profiles.profile import LoadProfile, all_profiles
+from loadtest.progress import output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 EXIT_CODES = """\b
 Exit codes: 0 passed, 1 the run could not be made, 2 wrong usage,
@@ -53,7 +56,12 @@ class _Group(click.Group):
 @click.group(cls=_Group, epilog=EXIT_CODES)
 @click.version_option(__version__)
 def main() -> None:
-    """Find out how much load a service takes, on your own machine, with numbers to rely on."""
+    """Find out how much load a service takes, on your own machine, with numbers to rely on.
+
+    \b
+    Completion of commands and options in bash (zsh and fish alike):
+    eval "$(_LOADTEST_COMPLETE=bash_source loadtest)"
+    """
 
 
 def _setting_option(setting: str, metavar: str, **more: Any) -> Callable[[Any], Any]:
@@ -80,7 +88,8 @@ def _setting_option(setting: str, metavar: str, **more: Any) -> Callable[[Any], 
 @_setting_option("client", "NAME")
 @_setting_option("run_id", "NAME")
 @_setting_option("ui", "", is_flag=True, default=None)
-def run(**options: Any) -> int:
+@click.option("--json", "as_json", is_flag=True, help="For programs: the record on standard output, the rest on error.")
+def run(as_json: bool, **options: Any) -> int:
     """Run a load test with the whole stack as processes of this machine.
 
     \b
@@ -100,7 +109,7 @@ def run(**options: Any) -> int:
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
     run_id = config.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario}-{config.profile}"
     run_dir = make_run_dir(config.runs_dir, run_id)
-    return _supervise(config.model_copy(update={"run_id": run_id}), run_dir)
+    return _supervise(config.model_copy(update={"run_id": run_id}), run_dir, as_json=as_json)
 
 
 @main.command(epilog=EXIT_CODES)
@@ -151,10 +160,55 @@ def profiles(profiles_file: str | None, as_json: bool) -> None:
 
 
 @main.command(name="scenarios")
-def list_scenarios() -> None:
+@click.option("--json", "as_json", is_flag=True, help="For programs: each scenario with the requests it declares.")
+def list_scenarios(as_json: bool) -> None:
     """List the scenarios."""
+    if as_json:
+        declared = {name: [list(pair) for pair in declared_requests(name)] for name in scenarios.names()}
+        click.echo(json.dumps(declared, indent=1))
+        return
     for name in scenarios.names():
         click.echo(name)
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For programs: the whole record.")
+def report(run_folder: Path, as_json: bool) -> None:
+    """Show a run again, also one that was cut off: RUN is its folder, or its name in runs/.
+
+    \b
+    loadtest report runs/20261121T093657Z-documents-quick
+    loadtest report 20261121T093657Z-documents-quick --json
+    """
+    folder = run_folder if run_folder.exists() else Config.load().runs_dir / run_folder
+    if as_json:
+        click.echo(archive.as_json(folder))
+    else:
+        archive.show(folder, output())
+
+
+@main.command()
+@_setting_option("profile", "NAME")
+@_setting_option("workers", "N")
+@_setting_option("users", "N")
+@_setting_option("host", "URL")
+@_setting_option("redis_url", "URL")
+@click.option("--json", "as_json", is_flag=True, help="For programs: name, healthy and sentence of each check.")
+def doctor(as_json: bool, **options: Any) -> int:
+    """Check whether this machine is ready for a run, and say what to do about each check that fails.
+
+    Exit code 0 when all is well, 1 when a check failed.
+    """
+    findings = []
+    for finding in health_of_machine(Config.load(options)):
+        findings.append(finding)
+        if not as_json:
+            mark = click.style("ok   ", fg="green") if finding.healthy else click.style("wrong", fg="red")
+            click.echo(f"{mark} {finding.name:12} {finding.sentence}")
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
+    return int(ExitCode.PASSED if all(finding.healthy for finding in findings) else ExitCode.NOT_MADE)
 
 
 def check_names(config: Config) -> None:
@@ -229,18 +283,18 @@ def make_run_dir(runs_dir: Path, run_id: str) -> Path:
     return run_dir
 
 
-def _supervise(config: Config, run_dir: Path) -> int:
+def _supervise(config: Config, run_dir: Path, *, as_json: bool = False) -> int:
     """Run the stack to its end; Ctrl-C and SIGTERM let it report first, a second one ends it at once."""
     started = time.monotonic()
 
     def say(part: str, text: str) -> None:
-        click.echo(f"{part:12} {text}")
+        click.echo(f"{part:12} {text}", err=as_json)
         sys.stdout.flush()
 
     load = "a search for its capacity" if config.slo else f"profile {config.profile}"
     say("run", f"{config.scenario} with {load}, results in {run_dir}/")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with LocalStack(config, run_dir, say) as stack:
+    with LocalStack(config, run_dir, say, sys.stderr if as_json else sys.stdout) as stack:
         say("ready", f"after {time.monotonic() - started:.1f} s")
         try:
             code = stack.wait()
@@ -249,6 +303,8 @@ def _supervise(config: Config, run_dir: Path) -> int:
             code = _drain(stack, run_dir) if not config.ui else ExitCode.PASSED
         for notice in stack.notices:
             say("redis", notice)
+        if as_json:
+            click.echo(archive.as_json(run_dir))
         return code
 
 

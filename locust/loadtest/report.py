@@ -19,9 +19,10 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
+from loadtest import summary
+from loadtest.archive import DOCUMENT
 from loadtest.judging import junit
 from loadtest.judging.verdict import Outcome
-from loadtest.progress import clock, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,46 +33,15 @@ if TYPE_CHECKING:
 
     from loadtest.judging.judge import Result
     from loadtest.judging.verdict import Verdict
-    from loadtest.measuring.record import RunRecord, SeriesView
-
-STREAM = "record.stream"
-_QUANTILES = (0.5, 0.95, 0.99)
+    from loadtest.measuring.record import RunRecord
 
 
 def show(record: RunRecord, verdict: Verdict, console: Console) -> None:
     """Print the summary table, what became of each threshold, and the verdict with its reasons."""
-    table = Table(title=f"{clock(_load_s(record))} of load, response times in ms", title_justify="left", box=SIMPLE)
-    for heading in ("method", "name"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("requests", "failed", "per s", "p50", "p95", "p99", "max"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for series in sorted(record.series(), key=lambda series: (series.name, series.method)):
-        if series.requests:
-            table.add_row(series.method, series.name, *_figures(series, record), style=_style(series))
-    table.add_section()
-    total = record.total()
-    if total.requests:
-        table.add_row("", "all", *_figures(total, record), style=_style(total))
-    console.print(table)
+    console.print(summary.table(record))
     if verdict.results:
         console.print(_thresholds(verdict.results))
-    console.print(f"verdict      {verdict.outcome.value}", markup=False)
-    for reason in verdict.reasons:
-        console.print(f"             {reason}", markup=False)
-
-
-def _figures(series: SeriesView, record: RunRecord) -> list[str]:
-    rate = series.requests / _load_s(record) if _load_s(record) else 0.0
-    times = [*series.response_time.quantiles(_QUANTILES), series.response_time.max_s]
-    return [f"{series.requests:,}", f"{series.failures:,}", f"{rate:,.1f}", *map(milliseconds, times)]
-
-
-def _load_s(record: RunRecord) -> float:
-    return record.load_s or float(record.duration_s)
-
-
-def _style(series: SeriesView) -> str | None:
-    return "red" if series.failures else None
+    summary.show_verdict(verdict.outcome.value, verdict.reasons, console)
 
 
 def _thresholds(results: Sequence[Result]) -> Table:
@@ -96,7 +66,7 @@ def write(folder: Path, record: RunRecord, verdict: Verdict, environment: Enviro
     }
     statistics = StatsCSV(environment, PERCENTILES_TO_REPORT)
     files: dict[str, Callable[[], str]] = {
-        "record.json": lambda: json.dumps(document, indent=1, ensure_ascii=False),
+        DOCUMENT: lambda: json.dumps(document, indent=1, ensure_ascii=False),
         "junit.xml": lambda: junit.document(record, verdict),
         "locust.html": lambda: get_html_report(environment, show_download_link=False),  # type: ignore[no-untyped-call]
         "locust_stats.csv": lambda: _csv(statistics.requests_csv),

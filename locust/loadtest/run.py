@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import gevent
 from locust.exception import StopTest
 
-from loadtest import report
+from loadtest import archive, report
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.judging import thresholds
 from loadtest.judging.judge import Judge
@@ -178,7 +178,7 @@ class Run:
             self._abort(error)
         thresholds.announce(self._environment, self._rules)
         configuration = self._config.model_dump(mode="json", exclude={"redis_url"})
-        swarm.of(self._environment).stream_to(self._folder / report.STREAM, self._folder.name, configuration)
+        swarm.of(self._environment).stream_to(self._folder / archive.STREAM, self._folder.name, configuration)
 
     def begin(self, expected_s: float | None, end_after_s: float | None = None) -> None:
         """Show progress and judge from now on.
@@ -300,7 +300,7 @@ class Run:
 
 
 def _holds_a_run(folder: Path) -> bool:
-    return (folder / report.STREAM).exists() or (folder / "record.json").exists()
+    return (folder / archive.STREAM).exists() or (folder / archive.DOCUMENT).exists()
 
 
 def default_run_id(config: Config) -> str:

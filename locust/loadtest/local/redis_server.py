@@ -153,9 +153,14 @@ def _version() -> str | None:
     return match.group(1) if match else None
 
 
+def can_install() -> bool:
+    """Return whether a missing redis-server can be installed: as root, on Debian or Ubuntu."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
 def _install(say: Callable[[str], None]) -> None:
     """Install Debian's redis-server without starting its service, when we are root on Debian or Ubuntu."""
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+    if not can_install():
         return
     say("no redis-server on PATH; installing the system's package")
     policy = Path("/usr/sbin/policy-rc.d")  # Debian's own way to say: start no service

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -41,6 +41,7 @@ class LocalStack:
         config: the settings; `host` set means that no sample target is started.
         run_dir: the run's folder; logs go to `logs/` in it.
         say: told (part, what it is) as each part becomes ready.
+        screen: takes the master's progress and summary.
 
     Attributes:
         notices: what has to be said again when the run's figures are shown.
@@ -50,9 +51,12 @@ class LocalStack:
         UsageError: on entering, when a port is in use or the host does not answer.
     """
 
-    def __init__(self, config: Config, run_dir: Path, say: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, config: Config, run_dir: Path, say: Callable[[str, str], None], screen: IO[str] = sys.stdout
+    ) -> None:
         self._config = config
         self._say = say
+        self._screen = screen
         self._logs = run_dir / "logs"
         self._parts = contextlib.ExitStack()
         self._started: list[ManagedProcess] = []
@@ -174,7 +178,7 @@ class LocalStack:
             [*_locust(), "--master", *link, *waiting, *mode],
             self._logs / "master.log",
             environment,
-            stdout=sys.stdout,
+            stdout=self._screen,
         )
         self._master = master
         parts.callback(master.stop)

@@ -1,0 +1,45 @@
+"""`loadtest report` and `loadtest run --json`, on a real run that ended and on one that was cut off."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, Stack
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
+
+
+def report(stack: Stack, *arguments: str) -> str:
+    """Return what `loadtest report` prints of the one run."""
+    command = [Path(sys.executable).with_name("loadtest"), "report", str(stack.run_dir()), *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    return done.stdout
+
+
+def test_json_of_a_run_is_all_of_standard_output(stack: Stack) -> None:
+    """With --json a program reads the record from standard output; the report shows the same run again."""
+    arguments = ["--scenario", "health", "--profile", "smoke", "--run-time", "5s", "--json"]
+    command = [Path(sys.executable).with_name("loadtest"), "run", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False)
+    document = json.loads(done.stdout)
+    assert json.loads(report(stack, "--json")) == document
+    assert f"verdict      {document['verdict']['name']}" in report(stack)
+    assert "workers" in done.stderr
+    assert document["total"]["requests"] > 2
+
+
+def test_a_run_whose_master_was_killed_is_shown_as_interrupted(stack: Stack) -> None:
+    """After kill -9 of the master, the record until then is shown."""
+    stack.start("--run-time", "5m").read_until("requests/s")
+    os.kill(min(stack.pids("--master ")), signal.SIGKILL)
+    code, output = stack.end()
+    assert 1 == code, output
+    text = report(stack)
+    assert "verdict      interrupted" in text
+    assert json.loads(report(stack, "--json"))["total"]["requests"] > 50
