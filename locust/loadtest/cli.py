@@ -104,6 +104,8 @@ def run(as_json: bool, **options: Any) -> int:
     """
     options["threshold"] = ", ".join(options["threshold"]) or None
     config = Config.load(options)
+    if as_json and config.ui:
+        raise UsageError("--json and UI=1 exclude each other: the web UI runs many tests. Next: leave one of them out.")
     check_names(config)
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
