@@ -183,10 +183,10 @@ class LocalStack:
         self._master = master
         parts.callback(master.stop)
         self._started.append(master)
+        self._start_workers(parts, workers, link_port, environment)  # they wait for the master, and load meanwhile
         exporter = f"http://{_LISTENER}:{exporter_port}"
         took_s = master.wait_until(lambda: _status(f"{exporter}/healthz") == http.client.OK, _MASTER_TIMEOUT_S)
         self._say("master", f"metrics on {exporter}/metrics ({took_s:.1f} s)")
-        self._start_workers(parts, workers, link_port, environment)
         connected_s = master.wait_until(lambda: self._connected(exporter) >= workers, _WORKERS_TIMEOUT_S)
         self._say("workers", f"{workers} connected ({connected_s:.1f} s)")
         if self._config.ui:
