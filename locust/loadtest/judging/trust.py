@@ -9,7 +9,6 @@ intervals in which users ran are looked at: a master that loads data before a ru
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -89,6 +88,8 @@ PEAKS: Final = {
 """Rules that are broken by a single interval. The value said is the highest."""
 
 SCHEDULE_LAG_P99_S: Final = 0.100
+LATE_ITERATIONS: Final = 5
+"""So many iterations at least must be late, too: among a dozen, one late start would be the 99th percentile already."""
 DROPPED_RATIO: Final = 0.01
 COMPLETENESS: Final = 0.99
 REFUSED_RATIO: Final = 0.001
@@ -207,8 +208,10 @@ def findings(record: RunRecord, watch: Watch) -> list[Finding]:
 def _record_findings(record: RunRecord) -> Iterator[Finding]:
     yield from _completeness(record)
     for scenario, lag in record.schedule_lag.items():
-        p99_s = lag.quantile(0.99)
-        if not math.isnan(p99_s) and p99_s >= SCHEDULE_LAG_P99_S:
+        if lag.count < LATE_ITERATIONS:
+            continue
+        p99_s = lag.quantile(min(0.99, 1 - (LATE_ITERATIONS - 1) / lag.count))
+        if p99_s >= SCHEDULE_LAG_P99_S:
             yield Finding(
                 "schedule_lag",
                 f"scenario {scenario}",
