@@ -210,7 +210,7 @@ def _record_findings(record: RunRecord) -> Iterator[Finding]:
     for scenario, lag in record.schedule_lag.items():
         if lag.count < LATE_ITERATIONS:
             continue
-        p99_s = lag.quantile(min(0.99, 1 - (LATE_ITERATIONS - 1) / lag.count))
+        p99_s = lag.quantile(min(0.99, 1 - (LATE_ITERATIONS - 0.5) / lag.count))
         if p99_s >= SCHEDULE_LAG_P99_S:
             yield Finding(
                 "schedule_lag",
