@@ -17,7 +17,7 @@ from target_app import seed
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis with RedisJSON for this session, loaded with the documents that a run reads."""
+    """A Redis with RedisJSON for this test run, loaded with the documents that a run reads."""
     said: list[str] = []
     with redis_server.running(tmp_path_factory.mktemp("redis") / "redis.log", said.append) as url:
         assert redis_server.IMITATION_NOTICE not in said, "the tests need a real RedisJSON"
@@ -27,7 +27,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def target_url(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The target under Gunicorn for this session, over `redis_url`."""
+    """The target under Gunicorn for this test run, over `redis_url`."""
     with target(redis_url, tmp_path_factory.mktemp("target")) as url:
         yield url
 

@@ -46,7 +46,7 @@ def engine() -> None:
 
 @pytest.fixture(scope="session")
 def name() -> str:
-    """A name for this session's projects that no other session has."""
+    """A name for this test run's projects that no other has."""
     return f"loadtest-test-{uuid.uuid4().hex[:8]}"
 
 
