@@ -4,6 +4,7 @@ import os
 import resource
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,3 +59,15 @@ def test_too_few_descriptors_are_found() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     found = findings(users=1_000_000, spawn_rate=100_000, workers=1)["descriptors"]
     assert (hard == resource.RLIM_INFINITY or hard > 1_000_200) == found.healthy
+
+
+@pytest.mark.parametrize(("resolution_s", "monotonic"), [(0.015, True), (1e-9, False)])
+def test_a_clock_that_is_too_coarse_is_found(
+    monkeypatch: pytest.MonkeyPatch, resolution_s: float, *, monotonic: bool
+) -> None:
+    """A clock that ticks coarsely, or may go back, is said before it shows in histograms."""
+    clock = SimpleNamespace(monotonic=monotonic, resolution=resolution_s)
+    monkeypatch.setattr("loadtest.doctor.time.get_clock_info", lambda _name: clock)
+    found = findings()["clock"]
+    assert not found.healthy
+    assert f"{resolution_s:g} s" in found.sentence
