@@ -86,17 +86,20 @@ class TimerfdAlarm:
 
 
 class LoopAlarm:
-    """An alarm by the event loop's timer: up to 1 ms late."""
+    """An alarm by the event loop's timer: never early, up to 1 ms late."""
 
     def __init__(self, on_alarm: Callable[[], None]) -> None:
         self._on_alarm = on_alarm
+        self._at_s = 0.0
         self._timer: Any = None
 
     def set(self, at_s: float) -> None:
         """Wake at that time."""
         self.cancel()
+        self._at_s = at_s
         self._timer = get_hub().loop.timer(max(0.0, at_s - time.perf_counter()))
-        self._timer.start(self._on_alarm)
+        # The loop counts from its own idea of now, which is as old as the callback it is in.
+        self._timer.start(self._wake, update=True)
 
     def cancel(self) -> None:
         """Do not wake."""
@@ -108,3 +111,9 @@ class LoopAlarm:
     def close(self) -> None:
         """Give the timer up."""
         self.cancel()
+
+    def _wake(self) -> None:
+        if time.perf_counter() < self._at_s:  # the loop's clock is read once a turn, and may be ahead of the timer's
+            self.set(self._at_s)
+        else:
+            self._on_alarm()
