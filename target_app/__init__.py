@@ -4,7 +4,7 @@ import os
 
 from flask import Flask
 
-from target_app import documents, errors, health, home
+from target_app import documents, errors, health, home, openapi
 from target_app.metrics import Metrics
 from target_app.settings import Settings
 from target_app.store import Store
@@ -30,6 +30,7 @@ def create_app(config: Settings | None = None) -> Flask:
     for room in ROOMS:
         app.register_blueprint(room.blueprint)
     home.install(app)
+    openapi.install(app)
     metrics.install(app)
     errors.install(app, metrics)
     return app

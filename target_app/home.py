@@ -6,6 +6,7 @@ from flask import Flask, Response, render_template_string
 from werkzeug.routing import Rule
 
 from target_app.errors import PROBLEMS
+from target_app.openapi import described
 
 _EXAMPLES = {
     "document": "document:type-small",
@@ -54,6 +55,7 @@ plain strings, to compare. Links lead to the example data that a run of the <cod
 def install(app: Flask) -> None:
     """Serve the home page at `/`."""
 
+    @described(answer={"type": "string"}, media_type="text/html")
     def home() -> Response:
         """Show this page."""
         page = render_template_string(_PAGE, endpoints=_endpoints(app), problems=PROBLEMS.values())

@@ -15,6 +15,24 @@ _LONGEST_PATH = 512
 _LONGEST_ARRAY = 1_000
 _HIGHEST_CURSOR = 2**64 - 1
 
+_KEY_SCHEMA = {"type": "string", "pattern": f"^{_KEY.pattern}$", "examples": ["scratch:example"]}
+PATH_PARAMETERS = {
+    "document": _KEY_SCHEMA,
+    "hash_key": _KEY_SCHEMA,
+    "string_key": _KEY_SCHEMA,
+    "field": {"type": "string", "pattern": f"^{_FIELD.pattern}$", "examples": ["visits"]},
+}
+"""What each variable of a route may be, for the OpenAPI document."""
+PATH = {
+    "type": "string",
+    "pattern": "^[$]",
+    "maxLength": _LONGEST_PATH,
+    "description": "a JSONPath; $ is the whole document",
+    "examples": ["$.visits"],
+}
+PATTERN = {"type": "string", "pattern": f"^{_PATTERN.pattern}$", "default": "*", "description": "a glob pattern"}
+CURSOR = {"type": "string", "pattern": "^[0-9]{1,19}$", "default": "0", "description": "the previous answer's cursor"}
+
 
 def key(text: str) -> str:
     """Return a key if it is made of letters, digits and `: . _ -`, at most 128 of them."""

@@ -21,6 +21,8 @@ import psutil
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess, values
 
+from target_app.openapi import described
+
 _FOLDER_PREFIX = "target_app-metrics-"
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own; it reads nothing else
 _BUCKETS_S = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4, 8)
@@ -86,6 +88,7 @@ class Metrics:
         """Count an exception that became an error response."""
         self._exceptions.labels(_route(), kind).inc()
 
+    @described(answer={"type": "string"}, media_type="text/plain")
     def exposition(self) -> Response:
         """Serve the metrics of all workers."""
         self._look_at_process()

@@ -1,0 +1,195 @@
+"""The OpenAPI document of the target, at `/openapi.json`: each view's own description, and what its route says.
+
+A room describes a view where it defines it:
+
+    @blueprint.post("/documents/<document>/increment")
+    @described(body=Increment, answer=NUMBERS, problems=(404, 409))
+    def increment(document: str) -> Response:
+
+The path and its parameters come from the route, the summary from the docstring. The problems that follow from the
+description itself (a body that is no JSON, no token, Redis away, …) need not be listed.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import orjson
+from flask import Flask, Response
+from pydantic import BaseModel
+from werkzeug.routing import Rule
+
+from target_app import inputs
+
+Schema = Mapping[str, Any]
+View = TypeVar("View", bound=Callable[..., Response])
+
+_ATTRIBUTE = "openapi_description"
+_JSON = "application/json"
+_OF_PATH = (400,)
+_OF_BODY = (400, 413, 415, 422)
+_OF_BEARER = (401,)
+_OF_TARGET = (500, 503)
+_COMPONENTS = "#/components/schemas/"
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the document says of a view besides its route and its docstring.
+
+    Attributes:
+        answer: the schema of the answer's JSON; None for an answer without content.
+        status: the answer's status.
+        body: the request's body, a schema or a model; None for no body.
+        body_types: the media types that the body may have.
+        query: each parameter of the query with its schema; none has to be there.
+        problems: statuses of errors, besides those that follow from the rest.
+        signed_in: whether an access token is needed.
+        media_type: of the answer.
+    """
+
+    answer: Schema | None = None
+    status: int = 200
+    body: Schema | type[BaseModel] | None = None
+    body_types: tuple[str, ...] = (_JSON,)
+    query: Mapping[str, Schema] = field(default_factory=dict)
+    problems: tuple[int, ...] = ()
+    signed_in: bool = False
+    media_type: str = _JSON
+
+
+def described(**parts: Any) -> Callable[[View], View]:
+    """Describe a view; the arguments are the attributes of `Description`."""
+    description = Description(**parts)
+
+    def describe(view: View) -> View:
+        setattr(view, _ATTRIBUTE, description)
+        return view
+
+    return describe
+
+
+def json_object(**properties: Schema) -> Schema:
+    """Return the schema of an object that always has these members."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def array_of(items: Schema) -> Schema:
+    """Return the schema of an array."""
+    return {"type": "array", "items": items}
+
+
+def install(app: Flask) -> None:
+    """Serve the document at `/openapi.json`."""
+
+    @cache
+    def text() -> bytes:
+        return orjson.dumps(document(app))
+
+    @described(answer={"type": "object"})
+    def openapi() -> Response:
+        """Serve this API's OpenAPI document."""
+        return Response(text(), mimetype=_JSON)
+
+    app.add_url_rule("/openapi.json", "openapi", openapi)
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """Make the OpenAPI document of the application's routes, sorted by path.
+
+    Raises:
+        LookupError: a view is not described.
+    """
+    schemas: dict[str, Any] = {"Problem": _PROBLEM}
+    paths: dict[str, dict[str, Any]] = {}
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            path = re.sub(r"<(\w+)>", r"{\1}", rule.rule)
+            paths.setdefault(path, {})[method.lower()] = _operation(app, rule, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sample target",
+            "version": "1",
+            "description": "A small API over RedisJSON, there to be load-tested.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(app: Flask, rule: Rule, schemas: dict[str, Any]) -> dict[str, Any]:
+    view = app.view_functions[rule.endpoint]
+    description = getattr(view, _ATTRIBUTE, None)
+    if description is None:
+        raise LookupError(f"the view {rule.endpoint} is not described: decorate it with @described")
+    room, _, name = rule.endpoint.rpartition(".")
+    operation: dict[str, Any] = {
+        "operationId": f"{room}_{name}" if room else name,
+        "summary": (inspect.getdoc(view) or "").partition("\n")[0],
+        "tags": [room or "target"],
+        "responses": _responses(description, rule),
+    }
+    if parameters := _parameters(description, rule):
+        operation["parameters"] = parameters
+    if description.body is not None:
+        content = {media_type: {"schema": _schema(description.body, schemas)} for media_type in description.body_types}
+        operation["requestBody"] = {"required": True, "content": content}
+    if description.signed_in:
+        operation["security"] = [{"bearer": []}]
+    return operation
+
+
+def _parameters(description: Description, rule: Rule) -> list[dict[str, Any]]:
+    of_path = [
+        {"name": name, "in": "path", "required": True, "schema": inputs.PATH_PARAMETERS[name]}
+        for name in sorted(rule.arguments)
+    ]
+    of_query = [
+        {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in description.query.items()
+    ]
+    return of_path + of_query
+
+
+def _responses(description: Description, rule: Rule) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": HTTPStatus(description.status).phrase}
+    if description.answer is not None:
+        answer["content"] = {description.media_type: {"schema": description.answer}}
+    problems = set(description.problems)
+    problems |= set(_OF_PATH if rule.arguments or description.query else ())
+    problems |= set(_OF_BODY if description.body is not None else ())
+    problems |= set(_OF_BEARER if description.signed_in else ())
+    if rule.endpoint.rpartition(".")[0]:  # a room; the rest asks nothing of Redis
+        problems |= set(_OF_TARGET)
+    content = {"application/problem+json": {"schema": {"$ref": f"{_COMPONENTS}Problem"}}}
+    return {str(description.status): answer} | {
+        str(status): {"description": HTTPStatus(status).phrase, "content": content} for status in sorted(problems)
+    }
+
+
+def _schema(body: Schema | type[BaseModel], schemas: dict[str, Any]) -> Schema:
+    """Return the body's schema; a model's goes to the shared ones, and a reference to it is returned."""
+    if not isinstance(body, type):
+        return body
+    schema = body.model_json_schema(ref_template=f"{_COMPONENTS}{{model}}")
+    schemas.update(schema.pop("$defs", {}))
+    schemas[body.__name__] = schema
+    return {"$ref": f"{_COMPONENTS}{body.__name__}"}

@@ -1,0 +1,98 @@
+"""The OpenAPI document says what the target does: Schemathesis asks every operation, over HTTP."""
+
+import hypothesis
+import jsonschema
+import pytest
+import schemathesis
+from flask import Flask
+from schemathesis import APIOperation, Case, GenerationMode
+
+from target_app import create_app, openapi
+from target_app.openapi import document
+from target_app.settings import Settings
+
+EXAMPLES = 8
+"""Requests that are made up for each operation, besides those of its examples."""
+
+SCHEMA = schemathesis.openapi.from_dict(document(create_app(Settings())))
+# Valid JSON is refused where it is no JSONPath, no number that fits, or nested too deep: a schema cannot say these.
+SCHEMA.config.checks.positive_data_acceptance.enabled = False
+
+
+OPERATIONS = [found.ok() for found in SCHEMA.get_all_operations()]
+WITH_INPUT = [each for each in OPERATIONS if each.body or each.query or each.path_parameters]
+ASKED = [(each, GenerationMode.POSITIVE) for each in OPERATIONS] + [
+    (each, GenerationMode.NEGATIVE) for each in WITH_INPUT
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "mode"), ASKED, ids=[f"{operation.label} {mode.value}" for operation, mode in ASKED]
+)
+def test_every_operation_answers_as_the_document_says(
+    operation: APIOperation, mode: GenerationMode, target_url: str
+) -> None:
+    """Right and wrong requests get a documented status, media type and body, and never a 500."""
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(operation.as_strategy(generation_mode=mode))
+    def ask(case: Case) -> None:
+        case.call_and_validate(base_url=target_url)
+
+    ask()
+
+
+def test_the_document_has_every_route_and_no_other() -> None:
+    """Paths and methods of the document are those of the application."""
+    app = create_app(Settings())
+    served = {
+        (method.lower(), rule.rule.replace("<", "{").replace(">", "}"))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert served == {(method, path) for path, methods in document(app)["paths"].items() for method in methods}
+
+
+def test_the_document_is_served() -> None:
+    """`/openapi.json` is that document, and each operation has an identifier of its own."""
+    app = create_app(Settings())
+    served = app.test_client().get("/openapi.json")
+    assert (200, document(app)) == (served.status_code, served.json)
+    identifiers = [operation["operationId"] for path in served.json["paths"].values() for operation in path.values()]
+    assert sorted(set(identifiers)) == sorted(identifiers)
+
+
+def test_every_example_fits_its_schema() -> None:
+    """What the document gives as an example is allowed by the schema that it stands in."""
+    whole = document(create_app(Settings()))
+    found = list(_schemas_with_examples(whole))
+    assert len(found) > 20
+    for schema in found:
+        for example in schema["examples"]:
+            jsonschema.validate(example, {**schema, "components": whole["components"]})
+
+
+def test_a_view_without_a_description_is_named() -> None:
+    """Whoever adds a route is told to describe it."""
+    app = Flask("x", static_folder=None)
+    app.add_url_rule("/thing", "room.thing", lambda: "")
+    openapi.install(app)
+    with pytest.raises(LookupError, match=r"room\.thing is not described"):
+        document(app)
+
+
+def _schemas_with_examples(node: object):
+    if isinstance(node, dict):
+        if isinstance(node.get("examples"), list):
+            yield node
+        for child in node.values():
+            yield from _schemas_with_examples(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _schemas_with_examples(child)
