@@ -12,7 +12,7 @@ from locust.env import Environment
 from locust.stats import StatsCSV
 
 from loadtest.judging.verdict import Outcome
-from loadtest.measuring import record_file, swarm
+from loadtest.measuring import locust_statistics, record_file, swarm
 from loadtest.measuring.recorder import Recorder
 
 
@@ -199,7 +199,7 @@ def test_an_error_in_one_second_does_not_end_measuring(
 ) -> None:
     """When bringing a second everywhere fails, it is logged, and the seconds after it are measured."""
     own = swarm.of(environment)
-    feed = swarm.locust_statistics.feed
+    feed = locust_statistics.feed
     failed = []
 
     def fail_once(*arguments: object) -> None:
@@ -208,7 +208,7 @@ def test_an_error_in_one_second_does_not_end_measuring(
             raise RuntimeError("once")
         feed(*arguments)
 
-    monkeypatch.setattr(swarm.locust_statistics, "feed", fail_once)
+    monkeypatch.setattr(locust_statistics, "feed", fail_once)
     run(environment, 4.5)
     assert failed
     assert "measuring failed for a second, and goes on" in caplog.text

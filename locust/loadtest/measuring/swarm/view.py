@@ -1,0 +1,161 @@
+"""What every process of a run knows of the swarm, and what Locust's own statistics are replaced by."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+
+from loadtest.judging.verdict import Verdict
+from loadtest.measuring import locust_statistics
+from loadtest.measuring.health import HealthProbe
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder, scenario_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from locust.env import Environment
+    from locust.event import EventHook
+
+    from loadtest.judging import trust
+    from loadtest.judging.judge import Result
+    from loadtest.measuring.collector import Worker
+
+_log = logging.getLogger(__name__)
+
+SNAPSHOT_S: Final = 10
+"""The seconds that a snapshot's rate and percentile look back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at this moment, for a progress line."""
+
+    elapsed_s: float
+    users: int
+    requests_per_s: float
+    """Over the last 10 s."""
+    errors: int
+    """Since the run began (or was reset)."""
+    p95_s: float
+    """The response time's 95th percentile over the last 10 s; NaN without requests."""
+
+
+class Swarm:
+    """What this process knows of the swarm. On a worker only `recorder` is of use."""
+
+    def __init__(self, environment: Environment) -> None:
+        """Made by `of` only."""
+        self.environment = environment
+        self.recorder = Recorder.of(environment)
+        self._probe = HealthProbe()
+        self._probe.start()
+
+    @property
+    def record(self) -> RunRecord | None:
+        """The current run's record, or the last one's; None before the first run and on a worker."""
+        return None
+
+    @property
+    def totals(self) -> RunRecord:
+        """Everything since the process began, never reset; without a time line."""
+        return RunRecord()
+
+    @property
+    def workers(self) -> Mapping[int, Worker]:
+        """The workers by index: state, CPU, event-loop lag, users."""
+        return {}
+
+    @property
+    def users(self) -> Mapping[str, int]:
+        """The running users by scenario, as of the last second."""
+        return {}
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is open."""
+        return False
+
+    @property
+    def completeness(self) -> float:
+        """The current or last run's completeness, 0 to 1; 1 before the first."""
+        return self.record.completeness if self.record is not None else 1.0
+
+    def finish(self) -> RunRecord | None:
+        """End the run, if one is open, and return its complete record.
+
+        Call it when the process is about to end, before reading the record: a listener of ``quitting`` that was added
+        after this product's runs before it.
+        """
+        return self.record
+
+    def stream_to(self, path: Path, run_id: str = "", configuration: Mapping[str, Any] | None = None) -> None:
+        """On the master: write the next runs' records to this file while they run; elsewhere nothing happens.
+
+        Args:
+            path: the file; a second run in the same process writes beside it, with ``-2`` before the suffix, and so on.
+            run_id: the next run's name; one is made from the time when it is empty.
+            configuration: what the runs are asked to do; kept in the record, anything that JSON can hold.
+        """
+
+    def snapshot(self) -> Snapshot:
+        """The run at this moment."""
+        record = self.record
+        if record is None:
+            return Snapshot(0.0, 0, 0.0, 0, math.nan)
+        window = record.window(SNAPSHOT_S)
+        elapsed_s = time.time() - record.started_at if self.running else float(record.duration_s)
+        users = sum(self.users.values())
+        return Snapshot(elapsed_s, users, window.requests_per_s, record.failures, window.response_time.quantile(0.95))
+
+    def findings(self) -> list[trust.Finding]:
+        """The broken rules of the current or last run."""
+        return []
+
+    def verdict(self, results: Sequence[Result] = ()) -> Verdict:
+        """The verdict on the current or last run, with the results of its thresholds."""
+        return Verdict.of(self.record or RunRecord(), self.findings(), results)
+
+    def _spawn(self, loop: Callable[[], None]) -> None:
+        """Run a loop that goes on after an error: what one second could not do must not cost the rest of the run."""
+
+        def keep_going() -> None:
+            while True:
+                try:
+                    loop()
+                except Exception:
+                    _log.exception("measuring failed for a second, and goes on")
+                    gevent.sleep(1.0)
+
+        gevent.spawn(keep_going)
+
+    def _drop_locusts_statistics(self) -> None:
+        events = self.environment.events
+        for event in (events.report_to_master, events.worker_report):
+            for listener in list(event._handlers):
+                if locust_statistics.is_locusts_own(listener):
+                    event.remove_listener(listener)  # type: ignore[no-untyped-call]
+
+    def _own_users(self) -> dict[str, int]:
+        """The users that run in this process, by scenario."""
+        runner = self.environment.runner
+        if runner is None:
+            return {}
+        if len(runner.user_classes) == 1:  # Locust counts classes by walking over all users
+            return {scenario_of(runner.user_classes[0]): len(runner.user_greenlets)}
+        users: dict[str, int] = {}
+        for name, count in runner.user_classes_count.items():
+            scenario = scenario_of(runner.user_classes_by_name[name])
+            users[scenario] = users.get(scenario, 0) + count
+        return users
+
+
+def listen(event: EventHook, listener: Callable[..., None]) -> None:
+    """Add a listener to one of Locust's events."""
+    event.add_listener(listener)  # type: ignore[no-untyped-call]

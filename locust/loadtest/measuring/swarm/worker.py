@@ -1,0 +1,97 @@
+"""A worker's side: samples become numbered deltas, which go to the master until it has them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from locust.runners import STATE_RUNNING, STATE_SPAWNING
+
+from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Acknowledgement, Outbox
+from loadtest.measuring.reporter import Reporter
+from loadtest.measuring.swarm.messages import ACKNOWLEDGEMENT, DELTAS, DRAIN, DRAIN_S, FOLD_EVERY_S, RUN_OPTION
+from loadtest.measuring.swarm.view import Swarm, listen
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+    from locust.runners import WorkerRunner
+
+_log = logging.getLogger(__name__)
+
+RESEND_LAST_AFTER_S: Final = 0.5
+
+
+class WorkerSwarm(Swarm):
+    """A worker: its samples go to the master."""
+
+    def __init__(self, environment: Environment, runner: WorkerRunner) -> None:
+        """Made by `of` only."""
+        super().__init__(environment)
+        self._runner = runner
+        self._outbox = Outbox()
+        self._reporter = Reporter(self.recorder, self._outbox, self._own_users, self._probe.take)
+        self._drop_locusts_statistics()
+        runner.register_message(ACKNOWLEDGEMENT, self._on_acknowledgement)
+        runner.register_message(DRAIN, self._on_drain, concurrent=True)
+        events = environment.events
+        listen(events.test_start, self._on_test_start)
+        listen(events.test_stop, self._on_test_stop)
+        listen(events.quitting, self._on_quitting)
+        if runner.worker_state in (STATE_SPAWNING, STATE_RUNNING):
+            # The master sent the first spawn while Locust was still being set up.
+            self._on_test_start()
+        self._spawn(self._report_loop)
+
+    def _run(self) -> str:
+        return str(getattr(self.environment.parsed_options, RUN_OPTION, ""))
+
+    def _on_test_start(self, **_: Any) -> None:
+        self._send(self._reporter.begin(self._run(), time.perf_counter()))
+        self._probe.restart()  # reading the spawn message takes Locust long
+
+    def _on_test_stop(self, **_: Any) -> None:
+        self._send(self._reporter.finish(time.perf_counter()))
+
+    def _report_loop(self) -> None:
+        second = math.floor(time.time())
+        while True:
+            gevent.sleep(FOLD_EVERY_S - time.time() % FOLD_EVERY_S)
+            self.recorder.fold_early()
+            if math.floor(time.time()) != second:
+                second = math.floor(time.time())
+                self.recorder.fold()
+                self._send(self._reporter.cut(time.perf_counter()))
+            now_s = time.perf_counter()
+            self._send(self._outbox.due(now_s, RESEND_LAST_AFTER_S if self._reporter.finished else RESEND_AFTER_S))
+
+    def _send(self, deltas: list[bytes]) -> None:
+        for first in range(0, len(deltas), BATCH):
+            message = {"now": time.perf_counter(), "deltas": deltas[first : first + BATCH]}
+            try:
+                self._runner.send_message(DELTAS, message)
+            except Exception as error:  # whatever Locust's link raises, the outbox keeps the deltas
+                _log.warning("%d deltas could not be sent and will be sent again: %s", len(deltas), error)
+
+    def _on_acknowledgement(self, msg: Any, **_: Any) -> None:
+        run, upto, beyond, refused = msg.data
+        self._outbox.acknowledge(Acknowledgement(run, upto, tuple(beyond), refused))
+
+    def _on_drain(self, msg: Any, **_: Any) -> None:
+        """Stop the users and send the last delta of the run that the master wants to close."""
+        if self._reporter.run != msg.data:
+            self._send(self._reporter.begin(msg.data, time.perf_counter()))
+        self._runner.stop()
+        self._send(self._reporter.finish(time.perf_counter()))
+
+    def _on_quitting(self, **_: Any) -> None:
+        if not self._reporter.finished:
+            self._runner.stop()
+        self._send(self._reporter.finish(time.perf_counter()))
+        # After a "quit" of the master nobody receives acknowledgements any more; the drain came before it.
+        until_s = time.perf_counter() + DRAIN_S
+        while len(self._runner.greenlet) and len(self._outbox) and time.perf_counter() < until_s:
+            gevent.sleep(FOLD_EVERY_S / 4)
+        self._probe.stop()
