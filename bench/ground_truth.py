@@ -32,8 +32,8 @@ from pathlib import Path
 from locust import FastHttpUser, constant, events, task
 from locust.env import Environment
 
-from loadtest import exporter
 from loadtest.clients.http import HttpUser
+from loadtest.exporting import exporter
 from loadtest.measuring import swarm
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)

@@ -12,10 +12,11 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import exporter, run, scenarios
+from loadtest import run, scenarios
 from loadtest.capacity import capacity_run
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
+from loadtest.exporting import exporter
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
 from loadtest.patches import rebalancing, spawn_message
@@ -64,4 +65,5 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
             run.wire(environment, config, scenario, form)
     except LoadtestError as error:
         refuse(error)
-    exporter.start(environment, config.exporter_bind, config.exporter_port)
+    compatible = config.exporter_compatibility
+    exporter.start(environment, config.exporter_bind, config.exporter_port, compatible=compatible)

@@ -158,6 +158,9 @@ class Config(BaseModel):
     web_port: Port = _setting(8089, "port of Locust's web UI", _A_PORT, "8089")
     exporter_port: Port = _setting(9646, "port of the Prometheus exporter on the master", _A_PORT, "9646")
     exporter_bind: str = _setting("127.0.0.1", "address that the exporter listens on", "an IP address", "127.0.0.1")
+    exporter_compatibility: bool = _setting(
+        False, "also export the names that Grafana's dashboards 11985 and 12081 ask for", "1 or 0", "1"
+    )
     target_port: Port = _setting(5000, "port of the sample target", _A_PORT, "5000")
     runs_dir: Path = _setting(
         Path("runs"), "folder of the results, one folder a run", "a folder that can be written", "runs"

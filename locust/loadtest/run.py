@@ -11,6 +11,7 @@ import itertools
 import logging
 import signal
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +20,7 @@ from locust.exception import StopTest
 
 from loadtest import archive, report
 from loadtest.exceptions import ExitCode, LoadtestError
+from loadtest.exporting import course
 from loadtest.judging import thresholds
 from loadtest.judging.judge import Judge
 from loadtest.measuring import swarm
@@ -109,7 +111,7 @@ class Runs:
         if load.profile is not None and load.profile.model == "open":
             self._run.begin_open(load.profile)
         else:
-            self._run.begin(load.expected_s, load.end_after_s)
+            self._run.begin(load.expected_s, load.end_after_s, load.profile)
 
     def end(self, **_: object) -> None:
         """End the run, if there is one."""
@@ -158,6 +160,7 @@ class Run:
         self._rules = rules
         self._interrupt = interrupt
         self._judge: Judge | None = None
+        self._course: course.Course | None = None
         self._watch: gevent.Greenlet[..., None] | None = None
         self._console = output()
         self._progress: ProgressLine | None = None
@@ -177,25 +180,36 @@ class Run:
         except LoadtestError as error:
             self._abort(error)
         thresholds.announce(self._environment, self._rules)
+        course.announce(self._environment, None)
         configuration = self._config.model_dump(mode="json", exclude={"redis_url"})
         swarm.of(self._environment).stream_to(self._folder / archive.STREAM, self._folder.name, configuration)
 
-    def begin(self, expected_s: float | None, end_after_s: float | None = None) -> None:
+    def begin(
+        self, expected_s: float | None, end_after_s: float | None = None, profile: LoadProfile | None = None
+    ) -> None:
         """Show progress and judge from now on.
 
         Args:
             expected_s: the length of the test, for the progress line; None when it is not known.
             end_after_s: end the test then; None when somebody else does.
+            profile: what the users follow; None when something else decides.
         """
-        self._begin_to_judge()
+        self._begin_to_judge(profile)
         self._show(expected_s)
         if end_after_s:
             self._timer = gevent.spawn_later(end_after_s, self._end_test)
 
-    def _begin_to_judge(self, started_at: float | None = None, longest_s: float | None = None) -> None:
-        record = swarm.of(self._environment).record
-        if record is not None:
-            self._judge = Judge(self._rules, record, started_at, longest_s)
+    def _begin_to_judge(
+        self, profile: LoadProfile | None, started_at: float | None = None, longest_s: float | None = None
+    ) -> None:
+        measured = swarm.of(self._environment)
+        if measured.record is None:
+            return
+        judge = self._judge = Judge(self._rules, measured.record, started_at, longest_s)
+        self._course = course.Course(
+            lambda: measured.verdict(judge.results()), profile, time.time() if started_at is None else started_at
+        )
+        course.announce(self._environment, self._course)
 
     def _show(self, expected_s: float | None) -> None:
         self._progress = ProgressLine(swarm.of(self._environment).snapshot, expected_s, self._console)
@@ -213,14 +227,14 @@ class Run:
         except LoadtestError as error:
             self._abort(error)
         self._show(profile.run_time_s)
-        self._timer = gevent.spawn(self._await_arrivals, conductor, profile.run_time_s)
+        self._timer = gevent.spawn(self._await_arrivals, conductor, profile)
 
-    def _await_arrivals(self, conductor: open_model.Conductor, run_time_s: float) -> None:
+    def _await_arrivals(self, conductor: open_model.Conductor, profile: LoadProfile) -> None:
         """Judge from the first arrival on, which is known half a second before."""
         while (schedule := conductor.schedule) is None:
             gevent.sleep(_POLL_S)
         started_at = time.time() + schedule.origin_s - time.perf_counter()
-        self._begin_to_judge(started_at, run_time_s)
+        self._begin_to_judge(profile, started_at, profile.run_time_s)
 
     def end(self) -> None:
         """Show and write what came of it, and decide the exit code."""
@@ -237,6 +251,8 @@ class Run:
         record.load_s = judge.load_s
         verdict = swarm.of(self._environment).verdict(judge.results())
         self._environment.process_exit_code = int(verdict.exit_code)
+        if self._course is not None:
+            course.announce(self._environment, replace(self._course, verdict=lambda: verdict))
         report.show(record, verdict, self._console)
         for problem in report.write(self._folder, record, verdict, self._environment):
             self._console.print(f"error: {problem}", markup=False)

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.config import Config
-from loadtest.exposition import METRICS
+from loadtest.exporting.metrics import METRICS
 from loadtest.judging import thresholds
 from target_app import create_app
 

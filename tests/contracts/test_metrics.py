@@ -5,7 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from loadtest.exposition import BOUNDS_S, MAX_RULES, MAX_SERIES, METRICS, RUN_STATES, WORKER_STATES
+from loadtest.exporting.exposition import MAX_RULES, MAX_SERIES, MAX_WORKERS, RUN_STATES, WORKER_STATES
+from loadtest.exporting.metrics import METRICS
+from loadtest.exporting.series import BOUNDS_S
+from loadtest.judging.verdict import Outcome
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference" / "metrics.md"
@@ -32,7 +35,9 @@ def test_documented_numbers_are_the_codes() -> None:
     """The reference says how many buckets and series there are, and which states."""
     text = " ".join(REFERENCE.read_text().split())
     assert f"{len(BOUNDS_S)} buckets from {BOUNDS_S[0] * 1e6:.0f} µs to {BOUNDS_S[-1]:.1f} s" in text
-    assert f"At most {MAX_SERIES} combinations" in text
+    assert f"at most {MAX_SERIES:,} time series" in text
+    assert f"those below {MAX_WORKERS} get figures" in text
+    assert all(outcome.value in text for outcome in Outcome)
     assert f"At most {MAX_RULES} limits" in text
     assert f"{', '.join(RUN_STATES)}, and for workers missing" in text
     assert (*RUN_STATES, "missing") == WORKER_STATES

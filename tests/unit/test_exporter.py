@@ -14,13 +14,21 @@ from locust import User, task
 from locust.env import Environment
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest import exporter, exposition, scenarios
+from loadtest import scenarios
 from loadtest.exceptions import StackError
-from loadtest.exposition import BOUNDS_S, MAX_RULES, METRICS, RUN_STATES, Exposition
+from loadtest.exporting import compatibility, course, exporter
+from loadtest.exporting.course import Course
+from loadtest.exporting.exposition import MAX_RULES, MAX_SERIES, RUN_STATES, Exposition
+from loadtest.exporting.metrics import METRICS
+from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging import thresholds
 from loadtest.judging.threshold import parse
+from loadtest.judging.verdict import Outcome, Verdict
 from loadtest.measuring import swarm
+from loadtest.measuring.collector import Collector
 from loadtest.measuring.recorder import ERROR_CLASSES
+from loadtest.profiles.curve import Stage
+from loadtest.profiles.profile import LoadProfile
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, Labels], float]
@@ -189,31 +197,55 @@ def test_any_name_survives_the_text_format(environment: Environment) -> None:
         assert value(samples, "loadtest_response_time_seconds_count", **labels) == 1
 
 
-def test_series_are_bounded_and_sums_stay_exact(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names beyond the limit count as `other`, in every metric, and a name keeps its series from scrape to scrape."""
-    limit = 20  # the real one makes this test parse megabytes
-    assert limit < exposition.MAX_SERIES <= 500
-    monkeypatch.setattr(exposition, "MAX_SERIES", limit)
-    exposed = Exposition(environment)
-    for number in range(limit):
+@pytest.mark.parametrize("compatible", [False, True])
+def test_series_are_bounded_and_sums_stay_exact(environment: Environment, compatible: bool) -> None:
+    """Whatever arrives, there are at most 10,000 time series; what has none of its own counts as `other`."""
+    exposed = Exposition(environment, compatible=compatible)
+    few = 30
+    for number in range(few):
         record(environment, f"name {number}", [0.01])
     flush(environment)
     before = samples_of(exposed.text().decode())
-    for number in range(limit + 50):
+    recorder = swarm.of(environment).recorder
+    for number in range(1_000):
         record(environment, f"name {number}", [0.01, 0.02], errors=1)
+        series = recorder.series(f"scenario {number % 30}", f"METHOD{number % 7}", f"{number}")
+        series.failure(1.0, 1.5, 2.0, 10, sorted(ERROR_CLASSES)[number % len(ERROR_CLASSES)], "text")
     count(environment, "other", [0.5])
     after = samples_of(exposed.text().decode())
+    assert len(after) <= MAX_SERIES
     names = {dict(labels)["name"] for (metric, labels) in after if metric == "loadtest_requests_total"}
-    assert len(names) == limit + 1
-    assert total(before, "loadtest_requests_total") == limit
-    assert total(after, "loadtest_requests_total") == 3 * limit + 101
-    assert total(after, "loadtest_errors_total") == limit + 50
-    assert total(after, "loadtest_response_time_seconds_count") == 3 * limit + 101
-    assert total(after, "loadtest_requests_total", name="other") == 101
-    assert total(after, "loadtest_errors_total", name="other") == 50
+    assert {f"name {number}" for number in range(few)} < names
+    assert len(names) > 50
+    requests = few + 3_001
+    assert total(after, "loadtest_requests_total") == requests
+    assert total(after, "loadtest_response_time_seconds_count") == requests
+    assert total(after, "loadtest_errors_total") == 2_000
+    assert total(after, "loadtest_schedule_lag_seconds_count") == 1_000
     for key, number in before.items():
-        if key[0].endswith("_total"):
+        if key[0].endswith(("_total", "_count", "_bucket")):
             assert after[key] >= number
+
+
+def test_classes_of_error_without_room_count_as_other(environment: Environment) -> None:
+    """When nothing is left for a further class of error, its occurrences count as `other`, and stay there."""
+    exposed = Exposition(environment)
+    recorder = swarm.of(environment).recorder
+    for number in range(1_000):
+        recorder.series("mine", "GET", f"name {number}").success(1.0, 1.0, 2.0, 10)
+    flush(environment)
+    exposed.text()
+    for error_class in sorted(ERROR_CLASSES):
+        for number in range(40):
+            recorder.series("mine", "GET", f"name {number}").failure(1.0, 1.0, 2.0, 10, error_class, "text")
+    flush(environment)
+    first = samples_of(exposed.text().decode())
+    assert len(first) <= MAX_SERIES
+    assert total(first, "loadtest_errors_total") == 40 * len(ERROR_CLASSES)
+    folded = total(first, "loadtest_errors_total", **{"class": "other"})
+    assert folded > 40
+    flush(environment)
+    assert folded == total(samples_of(exposed.text().decode()), "loadtest_errors_total", **{"class": "other"})
 
 
 def test_locusts_aggregated_row_is_not_there(environment: Environment) -> None:
@@ -259,6 +291,8 @@ def test_a_real_run_is_followed_and_the_next_one_goes_on() -> None:
         assert record is not None
         assert value(stopped, "loadtest_run_info", run_id=record.run_id, scenario="", profile="") == 1
         assert value(stopped, "loadtest_run_start_time_seconds") == pytest.approx(time.time(), abs=60)
+        assert value(running, "loadtest_run_end_time_seconds") == 0
+        assert value(stopped, "loadtest_run_end_time_seconds") == pytest.approx(time.time(), abs=10)
         assert value(stopped, "loadtest_run_completeness_ratio") == 1
         assert value(stopped, "loadtest_users_target", scenario="mine") == 0
         seen.append((record.requests, total(stopped, "loadtest_requests_total")))
@@ -269,8 +303,11 @@ def test_a_real_run_is_followed_and_the_next_one_goes_on() -> None:
     assert set(RUN_STATES) == {dict(labels)["state"] for (name, labels) in stopped if name == "loadtest_run_state"}
 
 
-def _get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+SCRAPER = {"X-Prometheus-Scrape-Timeout-Seconds": "2"}
+
+
+def _get(port: int, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str, bytes]:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method, headers=headers or {})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read()
@@ -355,7 +392,7 @@ def test_slow_clients_are_let_go(environment: Environment, monkeypatch: pytest.M
 
 def test_a_large_scrape_shares_the_event_loop(environment: Environment) -> None:
     """With 200 names that all changed, the scrape takes under 100 ms, and holds the loop for under 5 ms at a time."""
-    exposed = Exposition(environment)
+    exposed = Exposition(environment, max_series=30_000)  # so that each of the 200 has series of its own
     times_s = [0.0001 * 1.2**step for step in range(70)]
     best = []
     for _ in range(5):
@@ -405,3 +442,104 @@ def test_limits_are_bounded(environment: Environment) -> None:
     thresholds.announce(environment, parse(", ".join(f"p99 < {n}ms" for n in range(1, MAX_RULES + 9)), "here"))
     limits = [key for key in scrape(environment) if key[0] == "loadtest_threshold_limit"]
     assert MAX_RULES == len(limits)
+
+
+def test_stage_and_verdict_of_the_run_are_told(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a run is open its stage and that stage's start are there; the verdict so far is, too, and stays."""
+    before = scrape(environment)
+    assert total(before, "loadtest_run_verdict") == 0
+    assert len([key for key in before if key[0] == "loadtest_run_verdict"]) == len(Outcome)
+    stages = (Stage(10, 5), Stage(20, 9), Stage(5, 0))
+    began_at = time.time() - 12
+    verdict = Verdict(Outcome.FAILED, ())
+    course.announce(environment, Course(lambda: verdict, LoadProfile("mine", "closed", stages), began_at))
+    between = scrape(environment)
+    assert (value(between, "loadtest_run_stage"), value(between, "loadtest_run_stage_start_time_seconds")) == (0, 0)
+    monkeypatch.setattr(type(swarm.of(environment)), "running", True)
+    during = scrape(environment)
+    assert value(during, "loadtest_run_stage") == 2
+    assert value(during, "loadtest_run_stage_start_time_seconds") == pytest.approx(began_at + 10)
+    assert value(during, "loadtest_run_verdict", verdict="failed") == 1
+    assert total(during, "loadtest_run_verdict") == 1
+    taken = course.announced(environment)
+    assert taken is not None
+    assert [0, 1, 1, 2, 2, 3, 0] == [taken.stage(began_at + s)[0] for s in (-1, 0, 9.9, 10, 29.9, 30, 35)]
+
+
+def test_a_lost_worker_is_counted_once(environment: Environment) -> None:
+    """A worker that stops answering counts once until it is back; one that leaves does not count."""
+    collector = Collector()
+    assert (0, 0.0) == (collector.lost.workers, collector.lost.noticed_at)
+    for state in ("ready", "running", "missing", "missing"):
+        collector.join("one", state, 1.0)
+    collector.join("two", "running", 1.0)
+    collector.leave(["one"], 2.0)
+    assert collector.lost.workers == 1
+    assert collector.lost.noticed_at == pytest.approx(time.time(), abs=10)
+    collector.join("one", "running", 3.0)
+    collector.join("one", "missing", 4.0)
+    assert collector.lost.workers == 2
+    assert value(scrape(environment), "loadtest_workers_lost_total") == 0
+
+
+def test_final_values_are_served_twice_before_the_end(environment: Environment) -> None:
+    """A master that is scraped stays for two scrapes more; one that nobody scrapes ends at once."""
+    running = exporter.start(environment, "127.0.0.1", 0)
+    _get(running.port, "/metrics")  # somebody looks
+    began_s = time.perf_counter()
+    environment.events.quitting.fire(environment=environment, reverse=True)
+    assert time.perf_counter() - began_s < 0.1
+    _get(running.port, "/metrics", headers=SCRAPER)
+    count(environment, "read", [0.01] * 7)
+    ending = gevent.spawn(environment.events.quitting.fire, environment=environment, reverse=True)
+    seen = []
+    for _ in range(2):
+        gevent.sleep(0.2)
+        assert not ending.dead
+        body = _get(running.port, "/metrics", headers=SCRAPER)[2].decode()
+        seen.append(total(samples_of(body), "loadtest_requests_total"))
+    ending.join(timeout=5)
+    assert ending.successful()
+    assert seen == [7, 7]
+    running.stop()
+
+
+def test_the_wait_for_final_scrapes_is_bounded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nobody comes again, the master ends all the same."""
+    monkeypatch.setattr(exporter, "LINGER_S", 0.3)
+    running = exporter.start(environment, "127.0.0.1", 0)
+    _get(running.port, "/metrics", headers=SCRAPER)
+    began_s = time.perf_counter()
+    running.linger()
+    assert 0.3 <= time.perf_counter() - began_s < 2
+    running.stop()
+
+
+def test_compatible_names_are_locusts_numbers(environment: Environment) -> None:
+    """With the setting, the names of dashboards 11985 and 12081 are there, in milliseconds, without a double total."""
+    stats = environment.stats
+    for name, took_ms, error in (("a", 10, None), ("a", 30, "boom"), ("b", 80, None)):
+        stats.log_request("GET", name, took_ms, 100)
+        if error:
+            stats.log_error("GET", name, error)
+    count(environment, "a", [0.01, 0.03], errors=1)
+    count(environment, "b", [0.08])
+    plain = scrape(environment)
+    assert not [name for name, _ in plain if name.startswith("locust_")]
+    seen = samples_of(Exposition(environment, compatible=True).text().decode())
+    for labels in ({"method": "GET", "name": "a"}, {"method": "GET", "path": "a"}):
+        prefix = "locust_stats" if "path" in labels else "locust_requests"
+        assert value(seen, f"{prefix}_num_requests", **labels) == 2
+        assert value(seen, f"{prefix}_num_failures", **labels) == 1
+        assert value(seen, f"{prefix}_avg_response_time", **labels) == 20
+        assert value(seen, f"{prefix}_min_response_time", **labels) == 10
+        assert value(seen, f"{prefix}_max_response_time", **labels) == 30
+        assert value(seen, f"{prefix}_avg_content_length", **labels) == 100
+    assert value(seen, "locust_requests_num_requests", method="", name="Aggregated") == 3
+    assert value(seen, "locust_requests_fail_ratio") == pytest.approx(1 / 3)
+    with_total = {name for name, labels in seen if ("name", "Aggregated") in labels}
+    assert {"locust_requests_num_requests", "locust_requests_num_failures"} == with_total
+    assert value(seen, "locust_stats_num_requests", method="Aggregated", path="Aggregated") == 3
+    assert (
+        len([key for key in seen if key not in plain]) <= compatibility.FIXED_LINES + 2 * compatibility.LINES_PER_NAME
+    )

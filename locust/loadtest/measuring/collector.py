@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 GONE: Final = "gone"
-_AWAY: Final = (GONE, "missing")
+MISSING: Final = "missing"
+_AWAY: Final = (GONE, MISSING)
 INDEX_KEPT_S: Final = 60.0
 """A worker's index is given to another only when the worker has been away for so long."""
 
@@ -45,6 +47,15 @@ class Worker:
     cpu_ratio: float = 0.0
     loop_lag_s: float = 0.0
     users: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Workers that stopped answering without having said goodbye, since the process began."""
+
+    workers: int = 0
+    noticed_at: float = 0.0
+    """When the last of them was noticed, in seconds since the epoch; 0 while there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,9 @@ class Collector:
         self.ledger.closed = True
         self.workers: dict[str, Worker] = {}
         """By Locust's identity of the worker."""
+        self.lost = Lost()
+        self.ended_at = 0.0
+        """When the last run ended, in seconds since the epoch; 0 before, and while one is open."""
         self.refused = 0
         """Deltas from unknown workers, or damaged, since the process began."""
         self._refused_before = 0
@@ -94,6 +108,8 @@ class Collector:
             known = self.workers[worker] = Worker(
                 next(i for i in range(len(taken) + 1) if i not in taken), state, now_s
             )
+        if state == MISSING and known.state not in _AWAY:
+            self.lost = Lost(self.lost.workers + 1, time.time())
         known.state, known.seen_s = state, now_s
         return known
 
@@ -114,6 +130,7 @@ class Collector:
         self.watch = Watch()
         self._refused_before = self.refused
         self._users_before = {}
+        self.ended_at = 0.0
         self._epoch_s = now_s - record.started_at % 1.0
         for name, worker in self.workers.items():
             worker.users = 0
@@ -245,6 +262,7 @@ class Collector:
         """Close the run: what comes later is refused. Returns the last seconds."""
         flushed = self.flush()
         self.ledger.closed = True
+        self.ended_at = time.time()
         if self.record is not None:
             self.record.delivery = self._delivery(alive=())
             self.record.ended = True

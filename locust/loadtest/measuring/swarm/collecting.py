@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
-    from loadtest.measuring.collector import Second, Worker
+    from loadtest.measuring.collector import Lost, Second, Worker
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +71,16 @@ class CollectingSwarm(Swarm):
     def running(self) -> bool:
         """See `Swarm.running`."""
         return self._collector.running
+
+    @property
+    def ended_at(self) -> float:
+        """See `Swarm.ended_at`."""
+        return self._collector.ended_at
+
+    @property
+    def lost(self) -> Lost:
+        """See `Swarm.lost`."""
+        return self._collector.lost
 
     def findings(self) -> list[trust.Finding]:
         """See `Swarm.findings`."""

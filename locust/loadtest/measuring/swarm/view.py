@@ -12,6 +12,7 @@ import gevent
 
 from loadtest.judging.verdict import Verdict
 from loadtest.measuring import locust_statistics
+from loadtest.measuring.collector import Lost
 from loadtest.measuring.health import HealthProbe
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder, scenario_of
@@ -81,6 +82,16 @@ class Swarm:
     def running(self) -> bool:
         """Whether a run is open."""
         return False
+
+    @property
+    def ended_at(self) -> float:
+        """When the last run ended, in seconds since the epoch; 0 before, and while one is open."""
+        return 0.0
+
+    @property
+    def lost(self) -> Lost:
+        """The workers that stopped answering, since the process began."""
+        return Lost()
 
     @property
     def completeness(self) -> float:

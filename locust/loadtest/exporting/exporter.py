@@ -2,20 +2,26 @@
 
 It serves whether or not Locust's web UI does. A client that reads or writes slowly occupies one of `MAX_CLIENTS`
 connections for at most `CLIENT_TIMEOUT_S`, and nothing else: the text is complete before the first byte is sent.
+
+A headless master ends with its run. One that is being scraped stays until the final numbers were fetched twice, at most
+`LINGER_S`: of a counter whose last value was seen only once, or never, `rate` and `increase` miss the end.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+import time
 from typing import TYPE_CHECKING, Any, Final
 
+import gevent
 from gevent.lock import Semaphore
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from loadtest.exceptions import StackError
-from loadtest.exposition import CONTENT_TYPE, Exposition
+from loadtest.exporting.exposition import CONTENT_TYPE, Exposition
+from loadtest.measuring import swarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +32,15 @@ if TYPE_CHECKING:
 MAX_CLIENTS: Final = 32
 CLIENT_TIMEOUT_S: Final = 10.0
 """For a request to arrive, for a response to be taken, and for a connection to stay idle."""
+
+LINGER_S: Final = 10.0
+"""How long a master that ends waits for the final numbers to be fetched."""
+FINAL_SCRAPES: Final = 2
+_SCRAPED_LATELY_S: Final = 15.0
+"""A scraper that fetched within this time is expected to come again."""
+_SCRAPER: Final = "HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS"
+"""The header that Prometheus sends, and agents that stand in for it; a person's look is no scrape."""
+_POLL_S: Final = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +60,8 @@ class Exporter:
         """
         self._exposition = exposition
         self._one_at_a_time = Semaphore()
+        self._scrapes = 0
+        self._scraped_s: float | None = None
         family = socket.AF_INET6 if ":" in bind else socket.AF_INET
         try:
             listener = socket.create_server((bind, port), family=family, backlog=MAX_CLIENTS)
@@ -63,6 +80,15 @@ class Exporter:
         """Close the port and all connections."""
         self._server.stop(timeout=0)
 
+    def linger(self) -> None:
+        """Wait until what is true now was fetched twice; return at once when no scraper came lately."""
+        now_s = time.monotonic()
+        if self._scraped_s is None or now_s - self._scraped_s > _SCRAPED_LATELY_S:
+            return
+        until_s, enough = now_s + LINGER_S, self._scrapes + FINAL_SCRAPES
+        while self._scrapes < enough and time.monotonic() < until_s:
+            gevent.sleep(_POLL_S)
+
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         status, body, kind = "404 Not Found", b"not here: see /metrics and /healthz\n", "text/plain"
@@ -71,6 +97,9 @@ class Exporter:
         elif path == "/metrics":
             with self._one_at_a_time:
                 status, body, kind = "200 OK", self._exposition.text(), CONTENT_TYPE
+                if _SCRAPER in environ:
+                    self._scrapes += 1
+                    self._scraped_s = time.monotonic()
         elif path == "/healthz":
             status, body = "200 OK", b"ok\n"
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
@@ -94,17 +123,27 @@ class _Handler(WSGIHandler):
             super().handle_error(kind, error, trace)
 
 
-def start(environment: Environment, bind: str, port: int) -> Exporter:
+def start(environment: Environment, bind: str, port: int, *, compatible: bool = False) -> Exporter:
     """Serve the measurements of a master's Environment, whose User classes are known already.
+
+    Call it after every other listener of ``quitting`` was added: Locust calls them in reverse order.
 
     Args:
         environment: of the master.
         bind: the IP address to listen on.
         port: 0 for any free one; the result's `port` says which.
+        compatible: add the names of `loadtest.exporting.compatibility`.
 
     Raises:
         StackError: when the address cannot be listened on.
     """
-    exporter = Exporter(Exposition(environment), bind, port)
+    exporter = Exporter(Exposition(environment, compatible=compatible), bind, port)
+
+    def quitting(**_: object) -> None:
+        swarm.of(environment).finish()
+        exporter.linger()
+
+    events: Any = environment.events
+    events.quitting.add_listener(quitting)
     logger.info("metrics for Prometheus on http://%s:%d/metrics", bind, exporter.port)
     return exporter
