@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 
 RUN := .venv/bin
-SETTINGS := SCENARIO PROFILE PROFILES_FILE WORKERS USERS SPAWN_RATE RATE RUN_TIME THRESHOLD THRESHOLDS_FILE HOST CLIENT UI WEB_PORT EXPORTER_PORT EXPORTER_COMPATIBILITY TARGET_PORT RUNS_DIR RUN_ID
+SETTINGS := SCENARIO PROFILE PROFILES_FILE WORKERS USERS SPAWN_RATE RATE RUN_TIME THRESHOLD THRESHOLDS_FILE HOST ALLOWED_HOSTS CLIENT UI WEB_PORT EXPORTER_PORT EXPORTER_COMPATIBILITY TARGET_PORT RUNS_DIR RUN_ID
 # HOST is taken from the command line only: some shells put the machine's own name into the environment's HOST.
 FROM_ENVIRONMENT := $(filter-out HOST,$(SETTINGS))
 define pass
@@ -42,7 +42,7 @@ lint: setup-dev ## style and types
 
 up: docker-ready ## start the Compose stack with generated passwords and logins
 	@local_conf/make_secrets.sh
-	@exec docker compose -f docker-compose.yml -f docker/docker-compose.secrets.yml up --build
+	@exec docker compose -f docker-compose.yml -f docker/secrets.yml up --build
 
 down: docker-ready ## stop the Compose stack
 	@exec docker compose down --remove-orphans

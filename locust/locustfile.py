@@ -12,7 +12,7 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import run, scenarios
+from loadtest import addresses, run, scenarios
 from loadtest.capacity import capacity_run
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
@@ -23,6 +23,8 @@ from loadtest.patches import rebalancing, spawn_message
 from loadtest.patches.worker_link import bound_connecting
 from loadtest.profiles import think_time
 from loadtest.profiles.start_form import StartForm
+from loadtest.targets import Targets
+from loadtest.web import guard
 
 
 def refuse(error: LoadtestError) -> NoReturn:
@@ -36,6 +38,7 @@ try:
     config = Config.load()
     scenario = scenarios.load(config.scenario)
     form = StartForm(config, scenario)
+    addresses.open_up(Targets(config.allowed_hosts).networks)
 except LoadtestError as error:
     refuse(error)
 
@@ -59,6 +62,8 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
     if isinstance(runner, MasterRunner):
         rebalancing.keep(runner)
     try:
+        if environment.web_ui:
+            guard.wire(environment, config)
         if config.slo:
             capacity_run.wire(environment, config, scenario)
         else:

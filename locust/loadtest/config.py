@@ -138,6 +138,13 @@ class Config(BaseModel):
         "http://host[:port] or https://host[:port]",
         "https://staging.example.com",
     )
+    allowed_hosts: str | None = _setting(
+        None,
+        "hosts that a start from the web UI may load, besides the configured service and this machine; link-local "
+        "addresses, where clouds keep their secrets, are reached only when one of these names their address or network",
+        "names, *.names, IP addresses or networks separated by commas, or * for any host",
+        "staging.example.com, 10.0.0.0/8",
+    )
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = _setting(
         None,
         "a Redis with RedisJSON to use instead of one started for the run; only keys under `loadtest:` are touched",
@@ -156,6 +163,35 @@ class Config(BaseModel):
     )
     ui: bool = _setting(False, "serve Locust's web UI until Ctrl-C instead of running headless", "1 or 0", "1")
     web_port: Port = _setting(8089, "port of Locust's web UI", _A_PORT, "8089")
+    web_hosts: str | None = _setting(
+        None,
+        "names under which a browser may open the web UI, besides this machine's own",
+        "host names or IP addresses separated by commas",
+        "loadtest.example.com",
+    )
+    web_password_file: Path | None = _setting(
+        None,
+        "file with the web UI's password; with one, the web UI wants a login",
+        "a readable file with 12 to 1024 characters in one line",
+        "secrets/web_password",
+    )
+    max_users: Users = _setting(
+        50_000, "the most users that a start from the web UI may ask for", "a whole number from 1 to 1000000", "1000"
+    )
+    link_key_file: Path | None = _setting(
+        None,
+        "file with the secret that master and workers share; with one, what they say to each other is encrypted, and "
+        "nobody without it can join",
+        "a readable file with 32 to 1024 characters in one line, the same for all",
+        "secrets/link_key",
+    )
+    private_network: bool = _setting(
+        False,
+        "whoever reaches this process is trusted, as in a container whose ports are published on 127.0.0.1 only: the "
+        "web UI may then go without a password, and the workers' link without a key, on any address",
+        "1 or 0",
+        "1",
+    )
     exporter_port: Port = _setting(9646, "port of the Prometheus exporter on the master", _A_PORT, "9646")
     exporter_bind: str = _setting("127.0.0.1", "address that the exporter listens on", "an IP address", "127.0.0.1")
     exporter_compatibility: bool = _setting(

@@ -17,8 +17,9 @@ import gevent
 from gevent.socket import getaddrinfo
 from greenlet import getcurrent, greenlet
 
+from loadtest.addresses import is_closed
 from loadtest.clients.deadlines import FOREVER_S, DeadlineExpired, DeadlineSweeper
-from loadtest.clients.http_errors import ConnectError, DnsError
+from loadtest.clients.http_errors import ClosedAddressError, ConnectError, DnsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,6 +242,7 @@ def connect(origin: "Origin", deadline_s: float) -> Connection:
 
     Raises:
         DnsError: The name does not resolve.
+        ClosedAddressError: It resolves to an address that no request may go to.
         ConnectError: No address accepted; the text is the last one's reason.
         DeadlineExpired: deadline_s has passed.
     """
@@ -264,6 +266,9 @@ def _addresses(origin: "Origin", deadline_s: float) -> list[tuple[int, Any]]:
             found = getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise DnsError(f"the host name {origin.host!r} does not resolve: {error}") from error
+    # Each address that a connection is made to, so neither a redirect nor a second answer of the resolver gets past.
+    if closed := [address[0] for _, _, _, _, address in found if is_closed(str(address[0]))]:
+        raise ClosedAddressError(f"{origin!r} leads to {closed[0]}, where machines keep their own credentials")
     return [(family, address) for family, _, _, _, address in found]
 
 

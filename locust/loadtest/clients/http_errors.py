@@ -4,6 +4,7 @@
     ├── InvalidRequestError      exception          the call itself is wrong; raised at the call, nothing is sent
     ├── DnsError                 dns
     ├── ConnectError             connect
+    │   └── ClosedAddressError   connect            see `loadtest.addresses`
     ├── TlsError                 tls
     ├── ConnectTimeoutError      timeout_connect
     ├── ReadTimeoutError         timeout_read
@@ -46,6 +47,10 @@ class ConnectError(HttpError):
     """No connection could be made."""
 
     error_class = "connect"
+
+
+class ClosedAddressError(ConnectError):
+    """The host is at an address that no request may go to."""
 
 
 class TlsError(HttpError):

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadtest import addresses
 from loadtest.config import CONF_DIR, Config, default_workers
 from loadtest.exceptions import ExitCode, StackError, UsageError
 from loadtest.local import redis_server
 from loadtest.local.process import ManagedProcess, free_port
+from loadtest.targets import Targets, check_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,6 +148,8 @@ class LocalStack:
 
     def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str:
         if self._config.host:
+            addresses.open_up(Targets(self._config.allowed_hosts).networks)
+            check_open(self._config.host)
             check_host_answers(self._config.host)
             self._say("target", self._config.host)
             return self._config.host

@@ -1,7 +1,7 @@
 """StartForm: load profile, arrival rate and thresholds as fields of the web UI's start form, for each start anew.
 
 They are options of Locust's command line too (`--load-profile`, `--arrival-rate`, `--thresholds`). What is wrong is
-said in the form before anything starts, in the way in which Locust says that a number of users is wrong.
+said in the form before anything starts, by a 4xx and a sentence.
 """
 
 from __future__ import annotations
@@ -44,7 +44,12 @@ _HELP: Final = {
 }
 _SWARM: Final = "locust.swarm"  # the endpoint of POST /swarm
 _OF_LOCUST: Final = ("user_count", "spawn_rate", "run_time")
+_BAD_REQUEST, _CONFLICT = 400, 409
 _BUSY: Final = (STATE_SPAWNING, STATE_RUNNING)
+
+
+class _NotNowError(UsageError):
+    """The same start can be right later."""
 
 
 class StartForm:
@@ -133,12 +138,13 @@ class StartForm:
                 if _is_under_way(environment):
                     self._check_unchanged(request.form)
                     return start()  # type: ignore[no-any-return]
-                _check_ready(environment)
                 load = self.load(request.form, environment)
+                _check_ready(environment)
             except UsageError as error:
                 logger.error("%s", error)
-                message = " ".join(str(error).splitlines())
-                return jsonify({"success": False, "message": message, "host": environment.host})
+                answer = jsonify({"success": False, "message": " ".join(str(error).splitlines())})
+                answer.status_code = _CONFLICT if isinstance(error, _NotNowError) else _BAD_REQUEST
+                return answer
             return self._start(environment, load, choose, start)
 
         web_ui.app.view_functions[_SWARM] = web_ui.auth_required_if_enabled(checked)
@@ -166,7 +172,7 @@ class StartForm:
 
     def _check_unchanged(self, values: Mapping[str, str]) -> None:
         if changed := [name for name, text in self._given(values).items() if text != self._texts[name]]:
-            raise UsageError(
+            raise _NotNowError(
                 f"{', '.join(changed).replace('_', ' ')} cannot change while a test is under way. Allowed: the number "
                 "of users and the ramp up. Next: stop the test, then start another."
             )
@@ -241,11 +247,11 @@ def _is_under_way(environment: Environment) -> bool:
 def _check_ready(environment: Environment) -> None:
     runner = environment.runner
     if runner is not None and runner.state in (STATE_STOPPING, STATE_CLEANUP):
-        raise UsageError(
+        raise _NotNowError(
             "the last test is stopping. Allowed: a start when it has stopped. Next: try again in a second."
         )
     if isinstance(runner, MasterRunner) and not runner.worker_count:
-        raise UsageError(
+        raise _NotNowError(
             "no worker is ready; after a test they need about 3 seconds. Allowed: a start with one or more. "
             "Next: try again, or start a worker."
         )

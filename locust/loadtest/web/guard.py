@@ -1,0 +1,127 @@
+"""The guard: puts all of this package before Locust's web UI, and starts none that is open to others."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import current_app, request, send_file
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from loadtest.addresses import is_loopback
+from loadtest.exceptions import UsageError
+from loadtest.targets import Targets
+from loadtest.web.headers import Headers
+from loadtest.web.inputs import MOST_BYTES, START, Inputs
+from loadtest.web.login import SHORTEST, Login, new_key, read_secret
+from loadtest.web.origin import Origins
+from loadtest.web.refusal import Refusal
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+    from locust.env import Environment
+
+    from loadtest.config import Config
+
+logger = logging.getLogger(__name__)
+
+_SCRIPT: Final = Path(__file__).with_name("page.js")
+_SCRIPT_ADDRESS: Final = "/loadtest.js"
+_NOT_SERVED: Final = 400
+_ANY: Final = ("", "*", "0.0.0.0", "::")  # noqa: S104 - to know them, not to listen there
+
+
+def wire(environment: Environment, config: Config) -> None:
+    """Guard the web UI of a master, before it begins to serve.
+
+    Raises:
+        UsageError: when others could reach it without a password, or the password cannot be read.
+    """
+    web_ui: Any = environment.web_ui
+    check_reach(web_ui.host, config)
+    options: Any = environment.parsed_options
+    app: Flask = web_ui.app
+    encrypted = bool(web_ui.tls_cert and web_ui.tls_key)
+    app.debug = False
+    app.secret_key = new_key()
+    app.config.update(
+        MAX_CONTENT_LENGTH=MOST_BYTES,
+        MAX_FORM_MEMORY_SIZE=MOST_BYTES,
+        MAX_FORM_PARTS=200,
+        SESSION_COOKIE_NAME="loadtest_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_COOKIE_SECURE=encrypted,
+    )
+    script = options.web_base_path + _SCRIPT_ADDRESS
+    app.add_url_rule(script, "loadtest_page_script", lambda: send_file(_SCRIPT, mimetype="text/javascript"))
+    Headers(script, encrypted=encrypted).install(app)
+    origins = Origins(config.web_hosts, "" if web_ui.host in _ANY else web_ui.host)
+    login = _login(config, web_logins=options.web_login)
+    if login:
+        login.install(web_ui)
+    inputs = Inputs(environment, config, Targets(config.allowed_hosts, config.host, environment.host))
+
+    def check() -> Any:
+        try:
+            origins.check(request)
+            answer = login.check() if login else None
+            if answer is None:
+                inputs.check(request)
+        except Refusal as refusal:
+            logger.warning("refused %s %s: %s", request.method, request.path[:200], refusal)
+            return refusal.response()
+        except RequestEntityTooLarge:
+            return Refusal(413, f"that is too long. Allowed: up to {MOST_BYTES} bytes. Next: send less.").response()
+        return answer
+
+    app.before_request(check)
+    app.after_request(_say_status)
+    app.register_error_handler(HTTPException, _plain)
+
+
+def check_reach(host: str, config: Config) -> None:
+    """Check that a web UI without a password is within reach of trusted people only.
+
+    Raises:
+        UsageError: when it is not.
+    """
+    if config.web_password_file or config.private_network or is_loopback(host):
+        return
+    raise UsageError(
+        f"the web UI would listen on {host or 'every address'} without a password, and whoever reaches it could load "
+        f"any service from here. Allowed: --web-host 127.0.0.1, or a password of {SHORTEST} characters or more in the "
+        "file that LOADTEST_WEB_PASSWORD_FILE names. Next: choose one of them."
+    )
+
+
+def _login(config: Config, *, web_logins: bool) -> Login | None:
+    """Return the login, where a password is configured.
+
+    Raises:
+        UsageError: when it cannot be read, or Locust is to have a login without one.
+    """
+    if config.web_password_file:
+        return Login(read_secret(config.web_password_file, "LOADTEST_WEB_PASSWORD_FILE", SHORTEST))
+    if web_logins:
+        raise UsageError(
+            "--web-login has no password to ask for. Allowed: with LOADTEST_WEB_PASSWORD_FILE, which turns it on by "
+            "itself. Next: set that, and leave --web-login out."
+        )
+    return None
+
+
+def _say_status(response: Response) -> Response:
+    """Answer what Locust refuses with a status that says so: its own is 200 whatever happened."""
+    if request.endpoint == START and response.status_code == 200 and response.is_json:  # noqa: PLR2004
+        answer = response.get_json(silent=True)
+        if isinstance(answer, dict) and answer.get("success") is False:
+            response.status_code = _NOT_SERVED
+    return response
+
+
+def _plain(error: HTTPException) -> Response:
+    """Answer what no page answers."""
+    sentence = f"{request.path[:200]!r}: {error.description}"
+    return Refusal(error.code or _NOT_SERVED, sentence).response() if error.code else current_app.make_response(error)

@@ -1,0 +1,85 @@
+"""Headers that every answer of the web UI has, and that Locust's pages are made to fit."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from flask import Flask, Response
+
+_FIXED: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # with none at all a form of our own would be sent with Origin: null
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_NOT_KEPT: Final = {"Cache-Control": "no-store"}
+_ASSETS: Final = "/assets/"  # Locust's own files, the same for all; browsers may keep them
+_EVERYWHERE: Final = "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+_NO_PAGE: Final = "default-src 'none'; form-action 'none'; " + _EVERYWHERE
+_PAGES: Final = ("locust.index", "locust.login", "loadtest_login")
+_PAGE: Final = (
+    "default-src 'none'; connect-src 'self'; font-src 'self' data:; form-action 'self'; img-src 'self' data:; "
+    "style-src 'self' 'unsafe-inline'; script-src 'self' 'nonce-{nonce}'; " + _EVERYWHERE
+)
+# Locust's report is one file with its program inside. It needs no server, so it may speak to none.
+_REPORT: Final = (
+    "default-src 'none'; font-src data:; form-action 'none'; img-src 'self' data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; " + _EVERYWHERE
+)
+_OPEN_TO_ALL: Final = "access-control-"
+_VALUES: Final = re.compile(r"<script>(?=\s*window\.(?:templateArgs|authArgs) = )")
+_HEAD: Final = "<head>"
+
+
+class Headers:
+    """Sets the headers of every answer.
+
+    Args:
+        script: address of our own script, which Locust's pages load first.
+        encrypted: whether the web UI speaks TLS.
+    """
+
+    def __init__(self, script: str, *, encrypted: bool) -> None:
+        self._script = script
+        self._fixed = _FIXED | ({"Strict-Transport-Security": "max-age=31536000"} if encrypted else {})
+
+    def install(self, app: Flask) -> None:
+        """Set the headers of all that this app answers, errors too."""
+        app.after_request(self._fit)
+        app.wsgi_app = self._around(app.wsgi_app)  # type: ignore[method-assign]
+
+    def _fit(self, response: Response) -> Response:
+        """Give the one inline script of a page of Locust the nonce that its policy asks for, and load our script."""
+        if request.endpoint == "locust.stats_report":
+            response.headers["Content-Security-Policy"] = _REPORT
+        if request.endpoint not in _PAGES or response.mimetype != "text/html":
+            return response
+        nonce = secrets.token_urlsafe(16)
+        page, pages = _VALUES.subn(f'<script nonce="{nonce}">', response.get_data(as_text=True), count=1)
+        if pages:
+            response.set_data(page.replace(_HEAD, f'{_HEAD}<script src="{self._script}"></script>', 1))
+            response.headers["Content-Security-Policy"] = _PAGE.format(nonce=nonce)
+        return response
+
+    def _around(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+        def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+                # Locust lets every site read every answer (Access-Control-Allow-Origin: *); nothing needs that.
+                ours = self._fixed if _ASSETS in environ["PATH_INFO"] else self._fixed | _NOT_KEPT
+                kept = [(n, v) for n, v in headers if not n.lower().startswith(_OPEN_TO_ALL) and n not in ours]
+                if not any(name == "Content-Security-Policy" for name, _ in kept):
+                    kept.append(("Content-Security-Policy", _NO_PAGE))
+                return start_response(status, [*kept, *ours.items()], exc_info)
+
+            return app(environ, start)
+
+        return guarded

@@ -1,0 +1,136 @@
+"""What a start from the web UI, or a change of a User class, may say.
+
+Locust takes the name of any of its command-line options as a field of its start form, among them files to write, and
+sets any attribute of a User class. Here only the form's own fields pass, within limits.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from locust.argument_parser import ui_extra_args_dict
+from pydantic import Field, TypeAdapter, ValidationError
+
+from loadtest.config import Config, Seconds, SpawnRate, allowed
+from loadtest.exceptions import UsageError
+from loadtest.web.refusal import Refusal
+
+if TYPE_CHECKING:
+    from flask import Request
+    from locust.env import Environment
+
+    from loadtest.targets import Targets
+
+MOST_BYTES: Final = 256 * 1024
+"""The longest body that the web UI takes."""
+LONGEST_TEXT: Final = 4096
+"""The longest value of a field, in characters."""
+START: Final = "locust.swarm"
+CHANGE: Final = "locust.update_user"
+_FORM: Final = frozenset({"user_count", "spawn_rate", "run_time", "host", "user_classes", "shape_class", "profile"})
+_USER_CLASS: Final = frozenset({"user_class_name", "host", "weight", "fixed_count", "tasks"})
+_LARGEST_WEIGHT: Final = 1_000_000
+
+
+class Inputs:
+    """The limits of what can be entered.
+
+    Args:
+        environment: of the master.
+        config: its `max_users` is the most users.
+        targets: the hosts that may be loaded.
+    """
+
+    def __init__(self, environment: Environment, config: Config, targets: Targets) -> None:
+        self._environment = environment
+        self._targets = targets
+        self._kinds: dict[str, tuple[TypeAdapter[Any], str]] = {
+            "user_count": (
+                TypeAdapter(Annotated[int, Field(ge=0, le=config.max_users)]),
+                f"a whole number from 0 to {config.max_users} (LOADTEST_MAX_USERS)",
+            ),
+            "spawn_rate": (TypeAdapter(SpawnRate), allowed("spawn_rate")),
+            "run_time": (TypeAdapter(Seconds), allowed("run_time")),
+        }
+
+    def check(self, request: Request) -> None:
+        """Check what a request would start or change.
+
+        Raises:
+            Refusal: 400 with a sentence for all that is wrong, 403 for a host that may not be loaded.
+        """
+        if request.endpoint == START:
+            self._check_start(request)
+        elif request.endpoint == CHANGE:
+            self._check_change(request)
+
+    def _check_start(self, request: Request) -> None:
+        fields = request.form
+        problems = _unknown(set(fields), _FORM | set(ui_extra_args_dict()))
+        problems += [_too_long(name) for name, value in fields.items(multi=True) if len(value) > LONGEST_TEXT]
+        for name, (kind, may_be) in self._kinds.items():
+            for value in filter(str.strip, fields.getlist(name)):
+                try:
+                    kind.validate_python(value.strip())
+                except ValidationError:
+                    problems.append(_not_allowed(name, value, may_be))
+        if classes := set(fields.getlist("user_classes")) - set(self._environment.available_user_classes or ()):
+            problems.append(_not_allowed("user_classes", ", ".join(sorted(classes)), "those of the form"))
+        shapes = {"Default", *(self._environment.available_shape_classes or ())}
+        problems += [
+            _not_allowed("shape_class", value, "those of the form")
+            for value in fields.getlist("shape_class")
+            if value not in shapes
+        ]
+        if problems:
+            raise Refusal(400, " ".join(problems))
+        for host in filter(None, fields.getlist("host")):
+            self._check_host(host)
+
+    def _check_change(self, request: Request) -> None:
+        try:
+            wanted = json.loads(request.get_data())
+        except ValueError:
+            wanted = None
+        known = self._environment.available_user_classes or {}
+        if not isinstance(wanted, dict) or wanted.get("user_class_name") not in known:
+            raise Refusal(
+                400,
+                "that names no User class that can be changed. Allowed: those of Locust's class picker, when it is on. "
+                "Next: start Locust with --class-picker.",
+            )
+        problems = _unknown(set(wanted), _USER_CLASS)
+        problems += [
+            _not_allowed(name, str(wanted[name]), f"a whole number from 0 to {_LARGEST_WEIGHT}")
+            for name in ("weight", "fixed_count")
+            if name in wanted and (type(wanted[name]) is not int or not 0 <= wanted[name] <= _LARGEST_WEIGHT)
+        ]
+        tasks = wanted.get("tasks", [])
+        if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+            problems.append(_not_allowed("tasks", str(tasks), "a list of names"))
+        if problems:
+            raise Refusal(400, " ".join(problems))
+        if host := wanted.get("host"):
+            self._check_host(str(host))
+
+    def _check_host(self, host: str) -> None:
+        try:
+            self._targets.check(host)
+        except UsageError as error:
+            raise Refusal(403, str(error)) from error
+
+
+def _unknown(given: set[str], known: frozenset[str] | set[str]) -> list[str]:
+    return [
+        f"{name[:100]!r} is no field of this form. Allowed: {', '.join(sorted(known))}. Next: leave it out."
+        for name in sorted(given - known)
+    ][:3]
+
+
+def _too_long(name: str) -> str:
+    return f"{name} is too long. Allowed: up to {LONGEST_TEXT} characters. Next: shorten it."
+
+
+def _not_allowed(name: str, value: str, may_be: str) -> str:
+    return f"{name.replace('_', ' ')} {value[:100]!r} is not allowed. Allowed: {may_be}. Next: correct it."

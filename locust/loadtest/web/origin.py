@@ -1,0 +1,70 @@
+"""Where a request may come from: addressed to a name of ours, and not sent by somebody else's page.
+
+The first keeps a foreign domain that resolves to 127.0.0.1 (DNS rebinding) from being this UI, the second a foreign
+page from starting a test with the visitor's cookie or with his place on the loopback interface.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from loadtest.addresses import is_loopback
+from loadtest.web.refusal import Refusal
+
+if TYPE_CHECKING:
+    from flask import Request
+
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
+_OWN_PAGE: Final = ("same-origin", "none")
+
+
+class Origins:
+    """The names under which the web UI may be addressed.
+
+    Args:
+        hosts: LOADTEST_WEB_HOSTS.
+        listener: the address that the web UI listens on, if it is one.
+    """
+
+    def __init__(self, hosts: str | None, listener: str) -> None:
+        named = (item.strip().strip("[]").lower() for item in (hosts or "").split(","))
+        self._names = {name for name in (*named, listener.lower()) if name}
+
+    def check(self, request: Request) -> None:
+        """Check Host, and for a request that changes something Origin.
+
+        Raises:
+            Refusal: 421 for a Host, 403 for an Origin that is not this web UI's own.
+        """
+        host = request.headers.get("Host", "")
+        if not self._is_ours(host):
+            raise Refusal(
+                421,
+                f"the web UI is not served under the name {host[:200]!r}. Allowed: this machine's own names, and those "
+                "in LOADTEST_WEB_HOSTS. Next: open it under one of them, or start the stack with that name in "
+                "LOADTEST_WEB_HOSTS.",
+            )
+        if request.method not in _SAFE and not _is_own_page(request, host):
+            raise Refusal(
+                403,
+                f"a page of {request.headers.get('Origin', 'another site')[:200]!r} may not do this. Allowed: the web "
+                "UI's own page, or a program that sends no Origin. Next: use the web UI itself.",
+            )
+
+    def _is_ours(self, host: str) -> bool:
+        match = _HOST.fullmatch(host)
+        if match is None:
+            return False
+        name = match[1].strip("[]").lower().rstrip(".")
+        return is_loopback(name) or name in self._names
+
+
+def _is_own_page(request: Request, host: str) -> bool:
+    """A browser sends Origin with whatever changes something; a program that is no browser sends neither header."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site", "none") in _OWN_PAGE
+    return urlsplit(origin).scheme == request.scheme and urlsplit(origin).netloc.lower() == host.lower()

@@ -1,0 +1,284 @@
+"""The guard of Locust's web UI, attacked on a real master."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.exceptions import StackError
+from loadtest.local.process import ManagedProcess, free_port
+
+from .conftest import ROOT
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
+
+PASSWORD = "correct horse battery staple"  # noqa: S105
+FORGED = "loadtest_session=eyJfdXNlcl9pZCI6Im93bmVyIn0.aaaaaa.bbbbbb"
+FORM = {"user_count": "1", "spawn_rate": "1"}
+PAGES = ("/", "/stats/requests", "/stats/report", "/exceptions", "/logs", "/tasks", "/worker-count")
+
+
+@dataclass
+class Answer:
+    """An answer of the web UI."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    text: str
+
+    @property
+    def sentence(self) -> str:
+        """What a refusal says."""
+        said: str = json.loads(self.text)["message"]
+        return said
+
+
+@dataclass
+class WebUi:
+    """A master's web UI, and the session of who asks."""
+
+    port: int
+    link_port: int
+    cookie: str = ""
+
+    def ask(self, method: str, path: str, body: str | bytes | None = None, **headers: str) -> Answer:
+        """Send one request as it is said here; a header's name has _ for -."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        if method == "POST" and isinstance(body, str):
+            given.setdefault("Content-Type", "application/x-www-form-urlencoded")
+        if self.cookie:
+            given.setdefault("Cookie", self.cookie)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body, given)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read().decode())
+        finally:
+            connection.close()
+
+    def start(self, **fields: str) -> Answer:
+        """Send the start form."""
+        return self.ask("POST", "/swarm", urllib.parse.urlencode({**FORM, **fields}))
+
+    def log_in(self, password: str, **headers: str) -> Answer:
+        """Send the login form."""
+        return self.ask("POST", "/login", urllib.parse.urlencode({"password": password}), **headers)
+
+
+def _locust(folder: Path, *words: str, **settings: str) -> ManagedProcess:
+    kept = {name: "" for name in os.environ if name.startswith(("LOADTEST_", "LOCUST_"))}
+    variables = {
+        "LOADTEST_SCENARIO": "health",
+        "LOADTEST_HOST": "http://target.example:5000",
+        "LOADTEST_EXPORTER_PORT": "0",
+        "LOADTEST_RUNS_DIR": str(folder / "runs"),
+    }
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locust" / "locustfile.py"), *words]
+    return ManagedProcess("locust", command, folder / f"{words[0]}.log", {**kept, **variables, **settings})
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUi]:
+    """A web UI with a password, and nobody logged in."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "password").write_text(f"{PASSWORD}\n")
+    ui = WebUi(free_port(), free_port())
+    settings = {"LOADTEST_WEB_PASSWORD_FILE": str(folder / "password"), "LOADTEST_ALLOWED_HOSTS": "*.friends.example"}
+    web = ["--web-host", "127.0.0.1", "--web-port", str(ui.port), "--class-picker"]
+    link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(ui.link_port)]
+    master = _locust(folder, "--master", *link, *web, **settings)
+    try:
+        master.wait_until(lambda: _answers(ui), 30)
+        yield ui
+    finally:
+        master.stop()
+
+
+@pytest.fixture(scope="module")
+def owner(guarded: WebUi) -> WebUi:
+    """The same web UI, logged in."""
+    answer = guarded.log_in(PASSWORD)
+    assert answer.status == 302
+    return WebUi(guarded.port, guarded.link_port, str(answer.headers["Set-Cookie"]).split(";")[0])
+
+
+def _answers(ui: WebUi) -> bool:
+    try:
+        return ui.ask("GET", "/login").status == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_is_shown_without_a_session(guarded: WebUi, path: str) -> None:
+    """A program gets 401 and a sentence, a browser is sent to the login page, and neither sees anything."""
+    answer = guarded.ask("GET", path)
+    assert (401, True) == (answer.status, "nobody is logged in" in answer.sentence)
+    answer = guarded.ask("GET", path, Accept="text/html")
+    assert (302, "/login") == (answer.status, answer.headers["Location"])
+
+
+@pytest.mark.parametrize("path", ["/swarm", "/stop", "/stats/reset", "/user", "/anything"])
+def test_nothing_is_done_without_a_session(guarded: WebUi, path: str) -> None:
+    """What changes something is refused without a session, with a forged cookie too."""
+    assert guarded.ask("POST", path, "").status == 401
+    assert guarded.ask("POST", path, "", Cookie=FORGED).status == 401
+
+
+def test_the_session_cookie_is_kept_from_scripts_and_other_sites(guarded: WebUi, owner: WebUi) -> None:
+    """The cookie is HttpOnly and SameSite=Strict, and opens every page."""
+    cookie = guarded.log_in(PASSWORD).headers["Set-Cookie"]
+    assert cookie.startswith("loadtest_session=")
+    assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
+    assert [200] * len(PAGES) == [owner.ask("GET", path).status for path in PAGES]
+
+
+SITES = {
+    "a foreign page": ({"Origin": "https://evil.example"}, 403),
+    "a sandboxed page": ({"Origin": "null"}, 403),
+    "this host at another port": ({"Origin": "http://127.0.0.1:1"}, 403),
+    "this host by another scheme": ({"Origin": "https://127.0.0.1:{port}"}, 403),
+    "a foreign page without Origin": ({"Sec_Fetch_Site": "cross-site"}, 403),
+    "a sister domain's page": ({"Sec_Fetch_Site": "same-site"}, 403),
+    "a rebound name": ({"Host": "evil.example:{port}"}, 421),
+    "a rebound name with its Origin": ({"Host": "evil.example", "Origin": "http://evil.example"}, 421),
+    "a name that begins like ours": ({"Host": "localhost.evil.example"}, 421),
+    "a Host with credentials": ({"Host": "127.0.0.1@evil.example"}, 421),
+    "its own page": ({"Origin": "http://127.0.0.1:{port}", "Sec_Fetch_Site": "same-origin"}, 409),
+    "its own page by name": ({"Host": "localhost:{port}", "Origin": "http://localhost:{port}"}, 409),
+    "a program": ({}, 409),
+}
+
+
+@pytest.mark.parametrize("case", SITES)
+def test_a_start_comes_from_the_own_page_only(owner: WebUi, case: str) -> None:
+    """A start with the owner's cookie is refused when another site sends it; 409 says that only a worker is missing."""
+    headers, status = SITES[case]
+    answer = owner.ask(
+        "POST", "/swarm", urllib.parse.urlencode(FORM), **{k: v.format(port=owner.port) for k, v in headers.items()}
+    )
+    assert status == answer.status, answer.text
+    assert all(part in answer.sentence for part in ("Allowed: ", "Next: "))
+
+
+WRONG = {
+    "too many users": ({"user_count": "5000000"}, 400, "from 0 to 50000"),
+    "no number of users": ({"user_count": "NaN"}, 400, "user count 'NaN'"),
+    "negative users": ({"user_count": "-1"}, 400, "user count '-1'"),
+    "endless spawn rate": ({"spawn_rate": "inf"}, 400, "spawn rate 'inf'"),
+    "spawn rate of nothing": ({"spawn_rate": "0"}, 400, "spawn rate '0'"),
+    "too long": ({"run_time": "9999h"}, 400, "run time '9999h'"),
+    "a file": ({"host": "file:///etc/passwd"}, 403, "no base URL"),
+    "a foreign host": ({"host": "https://bank.example"}, 403, "LOADTEST_ALLOWED_HOSTS"),
+    "a foreign host behind credentials": ({"host": "http://127.0.0.1@bank.example"}, 403, "no base URL"),
+    "a foreign host behind a backslash": ({"host": "http://bank.example\\@127.0.0.1/"}, 403, "no base URL"),
+    "the clouds' metadata": ({"host": "http://169.254.169.254/latest"}, 403, "may load"),
+    "an option of Locust": ({"html_file": "/tmp/owned"}, 400, "'html_file' is no field"),  # noqa: S108
+    "another option of Locust": ({"web_login": "false"}, 400, "'web_login' is no field"),
+    "an unknown User class": ({"user_classes": "Nobody"}, 400, "user classes 'Nobody'"),
+    "an unknown shape": ({"shape_class": "Nothing"}, 400, "shape class 'Nothing'"),
+    "a very long text": ({"thresholds": "p99 < 1s," * 1000}, 400, "thresholds is too long"),
+    "a flood": ({"thresholds": "x" * 300_000}, 413, "up to 262144 bytes"),
+    "an unknown profile": ({"load_profile": "nightmare"}, 400, "nightmare"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_start_is_refused_with_a_sentence(owner: WebUi, case: str) -> None:
+    """What is wrong is answered by a 4xx that says what is allowed, and the configured host stays."""
+    fields, status, words = WRONG[case]
+    answer = owner.start(**fields)
+    assert (status, True) == (answer.status, words in answer.sentence), answer.text
+    assert "target.example" in owner.ask("GET", "/").text
+
+
+@pytest.mark.parametrize("host", ["http://target.example:8000", "http://localhost:8000", "https://api.friends.example"])
+def test_an_allowed_host_is_taken(owner: WebUi, host: str) -> None:
+    """The configured service, this machine and what LOADTEST_ALLOWED_HOSTS names pass; only a worker is missing."""
+    assert owner.start(host=host).status == 409
+
+
+CHANGES = {
+    "an attribute of the class": {"user_class_name": "HealthUser", "__init__": "x"},
+    "a foreign host": {"user_class_name": "HealthUser", "host": "http://bank.example"},
+    "a weight that is no number": {"user_class_name": "HealthUser", "weight": "many"},
+    "an unknown class": {"user_class_name": "Nobody"},
+    "no object": [],
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_wrong_change_of_a_user_class_is_refused(owner: WebUi, case: str) -> None:
+    """Only the class picker's own fields change a User class, within limits."""
+    answer = owner.ask("POST", "/user", json.dumps(CHANGES[case]))
+    assert answer.status == (403 if case == "a foreign host" else 400), answer.text
+    assert owner.ask("POST", "/user", '{"user_class_name": "HealthUser", "weight": 2}').status == 201
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/assets/nothing.js", "/nothing", "/stats/requests"])
+def test_every_answer_has_security_headers(owner: WebUi, path: str) -> None:
+    """Pages, data and errors alike forbid framing, sniffing and foreign readers, and have a policy for scripts."""
+    answer = owner.ask("GET", path, Origin="https://evil.example")
+    policy = answer.headers["Content-Security-Policy"]
+    assert ("nosniff", "DENY") == (answer.headers["X-Content-Type-Options"], answer.headers["X-Frame-Options"])
+    assert "frame-ancestors 'none'" in policy
+    assert "script-src 'self' 'unsafe-inline'" not in policy
+    assert answer.headers["Access-Control-Allow-Origin"] is None
+    assert re.findall(r"(?i)werkzeug|traceback", answer.text) == []
+
+
+@pytest.fixture
+def with_worker(owner: WebUi, tmp_path: Path) -> Iterator[WebUi]:
+    """The web UI while a worker is there: without one Locust's page lets nobody press Start."""
+    worker = _locust(tmp_path, "--worker", "--master-host", "127.0.0.1", "--master-port", str(owner.link_port))
+    try:
+        worker.wait_until(lambda: json.loads(owner.ask("GET", "/worker-count").text)["worker_count"] == 1, 30)
+        yield owner
+    finally:
+        worker.stop()
+
+
+def test_a_page_for_people(with_worker: WebUi) -> None:
+    """In a browser the login works, a refused start shows its sentence, and no script breaks on the policy."""
+    command = [sys.executable, str(Path(__file__).with_name("web_ui_browser.py"))]
+    visit = [*command, f"http://127.0.0.1:{with_worker.port}", PASSWORD]
+    done = subprocess.run(visit, capture_output=True, text=True, check=False, timeout=90)
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+    assert seen["asked_at"].endswith("/login")
+    assert seen["wrong"] == "Wrong password."
+    assert "user count '5000000' is not allowed" in seen["refused"]
+    assert "Locust Test Report" in seen["report"]
+    expected = ["401", "400"]  # what the browser notes of every refused request
+    assert len(expected) == len(seen["complaints"]), seen["complaints"]
+    assert all(status in complaint for status, complaint in zip(expected, seen["complaints"], strict=True))
+
+
+def test_passwords_cannot_be_tried_for_long(guarded: WebUi) -> None:
+    """After five wrong passwords in a minute even the right one has to wait; who is logged in goes on working."""
+    statuses = [guarded.log_in(f"guess number {number}").status for number in range(6)]
+    assert statuses[-1] == 429
+    answer = guarded.log_in(PASSWORD)
+    assert (429, True) == (answer.status, 0 < int(answer.headers["Retry-After"]) <= 61)
+
+
+def test_no_start_beyond_this_machine_without_a_password(tmp_path: Path) -> None:
+    """A web UI that others could use is not started: exit code 2 and a sentence."""
+    link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(free_port())]
+    master = _locust(tmp_path, "--master", *link, "--web-port", str(free_port()))
+    with contextlib.suppress(StackError):  # it ends before it is ready, which is what is wanted
+        master.wait_until(lambda: False, 30)
+    assert master.exit_code == 2
+    said = master.log.read_text()
+    assert "the web UI would listen on every address without a password" in said
+    assert all(part in said for part in ("Allowed: --web-host 127.0.0.1", "Next: "))

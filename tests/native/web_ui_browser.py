@@ -1,0 +1,44 @@
+"""What a person sees in a browser: logs in to a web UI, is refused a start, opens the report. Prints JSON.
+
+Run as `python web_ui_browser.py URL PASSWORD`. A program of its own, because the tests' process has its sockets
+replaced by gevent's.
+"""
+
+import json
+import sys
+
+from playwright.sync_api import sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+def visit(url: str, password: str) -> dict[str, object]:
+    """Return the sentences that were shown, and what the browser complained of."""
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        asked_at = page.url
+        page.get_by_label("Password").fill("wrong, for sure")
+        page.get_by_role("button", name="Log in").click()
+        wrong = page.get_by_role("alert").inner_text()
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_label("Number of users").fill("5000000")
+        page.get_by_role("button", name="Start").click()
+        refused = page.get_by_role("alert").inner_text()
+        page.goto(f"{url}/stats/report")
+        report = page.locator("body").inner_text()
+        browser.close()
+    return {"asked_at": asked_at, "wrong": wrong, "refused": refused, "report": report, "complaints": complaints}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(visit(*sys.argv[1:])))
