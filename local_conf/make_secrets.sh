@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 umask 077
 mkdir -p secrets
 chmod 700 secrets
-for name in grafana_admin_password grafana_secret_key; do
+for name in web_password link_key grafana_admin_password grafana_secret_key; do
   file=secrets/$name
   if [ -s "$file" ]; then continue; fi
   # 32 letters and digits of 62 are 190 bits.
@@ -16,4 +16,5 @@ for name in grafana_admin_password grafana_secret_key; do
   mv -f "$file.new" "$file"
   echo "made $file"
 done
+echo "Locust:  http://127.0.0.1:${WEB_PORT:-8089}  password in secrets/web_password"
 echo "Grafana: http://127.0.0.1:${GRAFANA_PORT:-3000}  user admin, password in secrets/grafana_admin_password"

@@ -17,6 +17,7 @@ from loadtest.capacity import capacity_run
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
 from loadtest.exporting import exporter
+from loadtest.link import sockets
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
 from loadtest.patches import rebalancing, spawn_message
@@ -39,6 +40,7 @@ try:
     scenario = scenarios.load(config.scenario)
     form = StartForm(config, scenario)
     addresses.open_up(Targets(config.allowed_hosts).networks)
+    sockets.install(config)
 except LoadtestError as error:
     refuse(error)
 

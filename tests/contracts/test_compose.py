@@ -22,6 +22,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 OVERRIDABLE_IMAGES = {"PYTHON_IMAGE", "REDIS_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE", "REDIS_EXPORTER_IMAGE"}
 RUNS_AS_ITS_IMAGE_SAYS = {"prometheus"}
 """Its volume belongs to the image's own user (65534); another one could not write there."""
+SECRETS = {"web_password", "link_key", "grafana_admin_password", "grafana_secret_key"}
 WITHOUT_A_SHELL = {"redis_exporter"}
 
 
@@ -96,6 +97,14 @@ def test_services_wait_for_healthy_ones() -> None:
     assert WITHOUT_A_SHELL == {name for name, service in SERVICES.items() if "healthcheck" not in service}
 
 
+def test_what_is_private_is_not_published() -> None:
+    """Master and workers may do without password and key, because nothing but 127.0.0.1 leads to them."""
+    for name in ("locust_master", "locust_worker"):
+        assert SERVICES[name]["environment"]["LOADTEST_PRIVATE_NETWORK"] == "1"
+        assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+    assert all(not port.endswith(":5557") for service in SERVICES.values() for port in service.get("ports", []))
+
+
 def test_redis_is_reachable_inside_only() -> None:
     """Redis and its exporter live on the internal network alone; what publishes a port is on another one, too."""
     assert COMPOSE["networks"]["data"] == {"internal": True}
@@ -134,7 +143,10 @@ def test_make_up_turns_logins_on() -> None:
     assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "false"
     assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "false"
     files = {secret["file"] for secret in added["secrets"].values()}
-    assert files == {"./secrets/grafana_admin_password", "./secrets/grafana_secret_key"}
+    assert files == {f"./secrets/{name}" for name in SECRETS}
+    for name in ("locust_master", "locust_worker"):
+        given = {key: value for key, value in added["services"][name]["environment"].items() if key.endswith("_FILE")}
+        assert [f"/run/secrets/{secret}" for secret in added["services"][name]["secrets"]] == list(given.values())
 
 
 def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
@@ -147,9 +159,9 @@ def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
         subprocess.run(["sh", str(script)], check=True, capture_output=True)
         read.append({file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()})
     assert read[0] == read[1]
-    assert {"grafana_admin_password", "grafana_secret_key"} == set(read[0])
+    assert SECRETS == set(read[0])
     assert {32} == {len(secret) for secret in read[0].values()}
-    assert len(set(read[0].values())) == 2
+    assert len(set(read[0].values())) == len(SECRETS)
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
 
 

@@ -33,6 +33,7 @@ from loadtest.exporting.metrics import (
     ARRIVAL_RATE_TARGET,
     COMPLETENESS,
     DROPPED,
+    LINK_REFUSED,
     RUN_END,
     RUN_INFO,
     RUN_STAGE,
@@ -66,6 +67,7 @@ from loadtest.exporting.series import (
 )
 from loadtest.judging import thresholds
 from loadtest.judging.verdict import Outcome
+from loadtest.link import refusals
 from loadtest.measuring import swarm
 from loadtest.measuring.collector import GONE
 from loadtest.measuring.histogram import Histogram
@@ -222,6 +224,7 @@ class Exposition:
         yield WORKERS_EXPECTED, [sample(WORKERS_EXPECTED, (), getattr(options, "expect_workers", None) or 1)]
         yield WORKERS_LOST, [sample(WORKERS_LOST, (), self._swarm.lost.workers)]
         yield WORKER_LOST_TIME, [sample(WORKER_LOST_TIME, (), self._swarm.lost.noticed_at)]
+        yield LINK_REFUSED, [sample(LINK_REFUSED, (reason,), count) for reason, count in refusals.counts.items()]
         # Workers report while a run is open; what they said last is not how they are now.
         observed = {str(index): present[index] for index in sorted(present)[:MAX_WORKERS] if self._swarm.running}
         yield WORKER_CPU, samples(WORKER_CPU, {index: worker.cpu_ratio for index, worker in observed.items()})

@@ -66,6 +66,12 @@ WORKER_LOST_TIME = Metric(
     (),
     "Unix time at which the master noticed the last of them; 0 while there was none.",
 )
+LINK_REFUSED = Metric(
+    "loadtest_link_refused_total",
+    "counter",
+    ("reason",),
+    "What the workers' link refused: a handshake without the key, a forged sender, a malformed message.",
+)
 WORKER_CPU = Metric(
     "loadtest_worker_cpu_ratio", "gauge", ("worker",), "CPU of a worker's process; 1 is one core. Workers are numbered."
 )
@@ -130,6 +136,7 @@ METRICS: Final = (
     WORKERS_EXPECTED,
     WORKERS_LOST,
     WORKER_LOST_TIME,
+    LINK_REFUSED,
     WORKER_CPU,
     WORKER_LAG,
     WORKER_USERS,

@@ -11,10 +11,11 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from loadtest.addresses import is_loopback
 from loadtest.exceptions import UsageError
+from loadtest.secret_file import read_secret
 from loadtest.targets import Targets
 from loadtest.web.headers import Headers
 from loadtest.web.inputs import MOST_BYTES, START, Inputs
-from loadtest.web.login import SHORTEST, Login, new_key, read_secret
+from loadtest.web.login import SHORTEST, Login, new_key
 from loadtest.web.origin import Origins
 from loadtest.web.refusal import Refusal
 

@@ -11,48 +11,22 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import current_app, make_response, redirect, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user  # type: ignore[import-untyped]
 
-from loadtest.exceptions import UsageError
+from loadtest.secret_file import LONGEST
 from loadtest.web.attempts import Attempts
 from loadtest.web.refusal import Refusal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from flask import Flask, Response
     from werkzeug.wrappers import Response as AnyResponse
 
 logger = logging.getLogger(__name__)
 
-SHORTEST, LONGEST = 12, 1024
+SHORTEST: Final = 12
 SESSION: Final = timedelta(hours=12)
 _FORM: Final = "locust.login"
 _SUBMIT: Final = "loadtest_login"
 _OPEN: Final = frozenset({_FORM, _SUBMIT, "locust.send_assets", "loadtest_page_script"})
 _WHO: Final = "owner"
-
-
-def read_secret(file: Path, name: str, shortest: int, longest: int = LONGEST) -> str:
-    """Return the one line of a file.
-
-    Args:
-        file: its path.
-        name: the setting that names it, for the error.
-        shortest: the fewest characters.
-        longest: the most.
-
-    Raises:
-        UsageError: when it cannot be read, is too short or too long, or has several lines. The text is not shown.
-    """
-    allowed = f"Allowed: a readable file with {shortest} to {longest} characters in one line."
-    try:
-        with file.open(encoding="utf-8") as opened:
-            text = opened.read(8 * longest).strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"{name}={file} cannot be read ({reason}). {allowed} Next: make one.") from error
-    if not shortest <= len(text) <= longest or not text.isprintable():
-        raise UsageError(f"{name}={file} holds {len(text)} characters. {allowed} Next: put a longer secret into it.")
-    return text
 
 
 class Owner(UserMixin):  # type: ignore[misc]

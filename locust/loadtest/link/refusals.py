@@ -1,0 +1,29 @@
+"""What the master's end of the link has refused since the process began, by reason."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+logger = logging.getLogger(__name__)
+
+HANDSHAKE: Final = "handshake"
+"""Somebody without the key."""
+FORGED: Final = "forged"
+"""A message in the name of another worker."""
+MALFORMED: Final = "malformed"
+"""A message that is no message, or lacks what its kind has."""
+_LOG_EVERY_S: Final = 10.0
+
+counts: Final = dict.fromkeys((HANDSHAKE, FORGED, MALFORMED), 0)
+_logged_at_s: Final[dict[str, float]] = {}
+
+
+def refuse(reason: str, why: str) -> None:
+    """Count a refusal, and log it unless one of its kind was logged in the last 10 s."""
+    counts[reason] += 1
+    now_s = time.monotonic()
+    if now_s - _logged_at_s.get(reason, -_LOG_EVERY_S) >= _LOG_EVERY_S:
+        _logged_at_s[reason] = now_s
+        logger.warning("link: refused %d so far (%s), the last one because %s", counts[reason], reason, why)

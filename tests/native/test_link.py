@@ -1,0 +1,221 @@
+"""The workers' link of a real master with a key: who may join, and what strangers and forgers achieve. Nothing."""
+
+import contextlib
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
+import pytest
+import zmq.green as zmq
+from prometheus_client.parser import text_string_to_metric_families
+
+from loadtest.exceptions import StackError
+from loadtest.link.keys import Keys
+from loadtest.local.process import ManagedProcess, free_port
+
+from .conftest import ROOT
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
+
+SECRET = "a secret of more than thirty-two characters"  # noqa: S105
+SETTLED_S = 20
+
+
+@dataclass
+class Master:
+    """A running master, seen through its exporter, and the processes of its test."""
+
+    folder: Path
+    link_port: int
+    exporter_port: int
+    process: ManagedProcess | None = None
+
+    def locust(self, name: str, *words: str, secret: str | None = SECRET) -> ManagedProcess:
+        """Start a Locust process with this key, or without one."""
+        kept = {name: "" for name in os.environ if name.startswith(("LOADTEST_", "LOCUST_"))}
+        settings = {
+            "LOADTEST_SCENARIO": "health",
+            "LOADTEST_HOST": "http://127.0.0.1:9",
+            "LOADTEST_EXPORTER_PORT": str(self.exporter_port),
+            "LOADTEST_RUNS_DIR": str(self.folder / "runs"),
+            "LOADTEST_MASTER_WAIT": "30s" if name == "worker" else "2s",
+        }
+        if secret is not None:
+            (self.folder / name).write_text(secret)
+            settings["LOADTEST_LINK_KEY_FILE"] = str(self.folder / name)
+        command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locust" / "locustfile.py"), *words]
+        return ManagedProcess(name, command, self.folder / f"{name}.log", {**kept, **settings})
+
+    def worker(self, name: str, secret: str | None = SECRET) -> ManagedProcess:
+        """Start a worker."""
+        port = str(self.link_port)
+        return self.locust(name, "--worker", "--master-host", "127.0.0.1", "--master-port", port, secret=secret)
+
+    def sample(self, family: str, **labels: str) -> float:
+        """Return the sum of a family's samples with these labels; -1 while the exporter does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.exporter_port}/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return -1
+        samples = [one for group in text_string_to_metric_families(text) for one in group.samples]
+        return sum(one.value for one in samples if one.name == family and labels.items() <= one.labels.items())
+
+    def refused(self, reason: str) -> float:
+        """Return how often the link has refused something for a reason."""
+        return self.sample("loadtest_link_refused_total", reason=reason)
+
+    def joined(self) -> float:
+        """Return the number of workers that are there."""
+        return sum(self.sample("loadtest_workers", state=state) for state in ("ready", "spawning", "running"))
+
+
+@pytest.fixture(scope="module")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    """A master with a key and one worker that has it."""
+    found = Master(tmp_path_factory.mktemp("link"), free_port(), free_port())
+    link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(found.link_port)]
+    web = ["--web-host", "127.0.0.1", "--web-port", str(free_port())]
+    with contextlib.ExitStack() as processes:
+        found.process = found.locust("master", "--master", *link, *web)
+        processes.callback(found.process.stop)
+        worker = found.worker("worker")
+        processes.callback(worker.stop)
+        worker.wait_until(lambda: found.joined() == 1, 30)
+        yield found
+
+
+@contextlib.contextmanager
+def peer(master: Master, identity: str, keys: Keys | None = None, own: tuple[bytes, bytes] | None = None) -> Iterator:
+    """Connect as something that speaks the protocol: with these keys, with an own pair, or in the clear."""
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.IDENTITY, identity.encode())
+    socket.setsockopt(zmq.LINGER, 0)
+    if keys:
+        socket.curve_serverkey = keys.master.public
+        socket.curve_publickey, socket.curve_secretkey = own or (keys.worker.public, keys.worker.secret)
+    socket.connect(f"tcp://127.0.0.1:{master.link_port}")
+    try:
+        yield socket
+    finally:
+        socket.close()
+        context.term()
+
+
+def message(kind: object, data: object, sender: object) -> bytes:
+    """Return a message as workers send it."""
+    packed: bytes = msgpack.packb((kind, data, sender))
+    return packed
+
+
+def eventually(condition, within_s: float = SETTLED_S) -> bool:
+    """Return whether a condition comes true in time."""
+    until_s = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_a_worker_without_the_key_cannot_join(master: Master) -> None:
+    """A worker with another key, and one with none, give up with a sentence; the handshakes are counted."""
+    before = master.refused("handshake")
+    strangers = [master.worker("other key", SECRET.upper()), master.worker("no key", None)]
+    for stranger in strangers:
+        with contextlib.suppress(StackError):  # it ends before it is ready, which is what is wanted
+            stranger.wait_until(lambda: False, 60)
+        assert stranger.exit_code not in (0, None)
+        assert "no master answered at 127.0.0.1" in stranger.log.read_text()
+    assert (1, True) == (master.joined(), master.refused("handshake") > before)
+
+
+def test_the_key_of_the_master_alone_opens_nothing(master: Master) -> None:
+    """Who knows the master's public key, as a worker does, but has a key pair of his own is turned away."""
+    before = master.refused("handshake")
+    with peer(master, "stranger", Keys.of(SECRET), zmq.curve_keypair()) as stranger:
+        stranger.send(message("client_ready", "2.47.0", "stranger"))
+        assert eventually(lambda: master.refused("handshake") > before)
+        assert not stranger.poll(500)
+    assert master.joined() == 1
+
+
+FORGED = {
+    "heartbeat": {"state": "missing", "current_cpu_usage": 0, "current_memory_usage": 0},
+    "stats": {"user_classes_count": {"HealthUser": 1000}, "user_count": 1000},
+    "loadtest_deltas": {"now": 0.0, "deltas": [b"x"]},
+    "quit": None,
+    "client_stopped": None,
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_nobody_speaks_for_another_worker(master: Master, kind: str) -> None:
+    """A message in another worker's name is refused and counted, even from somebody with the key."""
+    before = master.refused("forged")
+    name = next(words[0] for line in master.process.log.read_text().splitlines() if (words := _ready(line)) is not None)
+    with peer(master, "forger", Keys.of(SECRET)) as forger:
+        forger.send(message(kind, FORGED[kind], name))
+        assert eventually(lambda: master.refused("forged") == before + 1)
+    assert (1, 0) == (master.joined(), master.sample("loadtest_users"))
+
+
+def _ready(line: str) -> list[str] | None:
+    before, found, _ = line.partition(" (index 0) reported as ready")
+    return [before.rsplit(" ", 1)[1]] if found else None
+
+
+NONSENSE = {
+    "nothing": b"",
+    "no MessagePack": b"\xc1",
+    "a number": msgpack.packb(7),
+    "too few parts": msgpack.packb(("stats", None)),
+    "a kind that is a map": message({}, None, "odd"),
+    "a bottomless nest": b"\x91" * 100_000,
+    "an array of four thousand million": b"\xdd\xff\xff\xff\xff",
+    "a time that is none": message("heartbeat", {"__datetime__": True, "as_str": "never"}, "odd"),
+    "no UTF-8": b"\x93\xa2\xff\xfe\xc0\xa3odd",
+    "a heartbeat without state": message("heartbeat", {}, "odd"),
+    "a heartbeat of nothing": message("heartbeat", None, "odd"),
+    "a state of one's own": message(
+        "heartbeat", {"state": "x" * 9999, "current_cpu_usage": 1, "current_memory_usage": 1}, "odd"
+    ),
+    "users by the text": message("stats", {"user_classes_count": "many", "user_count": 1}, "odd"),
+    "fewer than no users": message("stats", {"user_classes_count": {"HealthUser": -5}, "user_count": -5}, "odd"),
+    "a version of no kind": message("client_ready", ["2.47.0"], "odd"),
+    "an exception without words": message("exception", {"msg": 1}, "odd"),
+}
+
+
+def test_nonsense_is_counted_and_the_master_goes_on_listening(master: Master) -> None:
+    """Messages that are none, from somebody with the key, are refused one by one; the next worker joins as ever."""
+    before = master.refused("malformed")
+    with peer(master, "odd", Keys.of(SECRET)) as odd:
+        for number, nonsense in enumerate(NONSENSE.values(), 1):
+            odd.send(nonsense)
+            assert eventually(lambda number=number: master.refused("malformed") == before + number), list(NONSENSE)[
+                number - 1
+            ]
+        odd.send(message("client_ready", "2.47.0", "odd"))
+        assert eventually(lambda: master.joined() == 2)
+        odd.send(message("quit", None, "odd"))
+        assert eventually(lambda: master.joined() == 1)
+
+
+def test_the_clear_link_stays_on_this_machine(tmp_path: Path) -> None:
+    """Without a key a master that would listen for other machines ends with exit code 2 and says what to do."""
+    lonely = Master(tmp_path, free_port(), 0)
+    web = ["--web-host", "127.0.0.1", "--web-port", str(free_port())]
+    master = lonely.locust("open", "--master", "--master-bind-port", str(lonely.link_port), *web, secret=None)
+    with contextlib.suppress(StackError):
+        master.wait_until(lambda: False, 30)
+    said = master.log.read_text()
+    assert master.exit_code == 2, said
+    assert "--master-bind-host * would take the workers' link beyond this machine" in said
+    assert "LOADTEST_LINK_KEY_FILE" in said
