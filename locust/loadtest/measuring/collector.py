@@ -108,15 +108,26 @@ class Collector:
             known = self.workers[worker] = Worker(
                 next(i for i in range(len(taken) + 1) if i not in taken), state, now_s
             )
+            self._note(now_s, f"worker {known.index} joined")
+        elif state in _AWAY and known.state not in _AWAY:
+            self._note(now_s, f"worker {known.index} lost")
+        elif known.state in _AWAY and state not in _AWAY:
+            self._note(now_s, f"worker {known.index} is back")
         if state == MISSING and known.state not in _AWAY:
             self.lost = Lost(self.lost.workers + 1, time.time())
         known.state, known.seen_s = state, now_s
         return known
 
+    def _note(self, now_s: float, text: str) -> None:
+        if self.record is not None and self.running:
+            self.record.note(max(0.0, now_s - self._epoch_s), "worker", text)
+
     def leave(self, present: Iterable[str], now_s: float) -> None:
         """Only these workers are there."""
         for name in set(self.workers).difference(present):
             worker = self.workers[name]
+            if worker.state not in _AWAY:
+                self._note(now_s, f"worker {worker.index} lost")
             worker.state, worker.users = GONE, 0
             if now_s - worker.seen_s > INDEX_KEPT_S:
                 del self.workers[name]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.histogram import BINS, Histogram
 from loadtest.measuring.labels import Labels
 from loadtest.measuring.tally import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, SparseHistograms
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-DICT_FORMAT: Final = 1
+DICT_FORMAT: Final = 2
 """The version of what `RunRecord.as_dict` returns."""
 MAX_ERRORS: Final = 1_000
 """Distinct errors (by series, class and message) that are kept apart."""
 QUANTILES: Final = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999, "p9999_s": 0.9999}
 FURTHER_MESSAGES: Final = "(further messages)"
+MAX_EVENTS: Final = 500
+"""Events that are kept at most; later ones are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,17 @@ class Delivery:
     """Deltas from unknown workers, of other runs, or damaged."""
     repeated: int = 0
     """Deltas that came more than once and were counted once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to the run, such as a lost worker."""
+
+    second: float
+    """Seconds since the run's first second."""
+    kind: str
+    """A single word: start, stage, worker, redis."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +167,8 @@ class RunRecord:
     """Seconds since the epoch. The time line's second 0 is the whole second that holds this moment."""
     configuration: dict[str, Any] = field(default_factory=dict)
     """What the run was asked to do; anything that JSON can hold."""
+    context: dict[str, Any] = field(default_factory=dict)
+    """What the run was made with: its plan, versions, host and source; anything that JSON can hold."""
     labels: Labels = field(default_factory=Labels)
     load_s: float | None = None
     """How long there was load; None while that is not known."""
@@ -165,7 +181,9 @@ class RunRecord:
     """What each worker, and the master, observed about itself: `loadtest.judging.trust.Watch.summary`."""
     stream_error: str = ""
     """Why the record on disk is not whole; empty while it is."""
+    events: tuple[Event, ...] = ()
     timeline: Timeline = field(default_factory=Timeline)
+    blocks: Blocks = field(default_factory=Blocks)
     schedule_lag: dict[str, Histogram] = field(default_factory=dict)
     """By scenario: the lag of the requests that had an intended start of their own."""
     dropped: dict[str, int] = field(default_factory=dict)
@@ -203,6 +221,7 @@ class RunRecord:
         for index, scenario in enumerate(measurements.scenarios):
             self._add_scenario(index, scenario, measurements)
         if second is not None:
+            self.blocks.add(second, rows, measurements)
             self.timeline.add(
                 second,
                 int(measurements.requests.sum()),
@@ -213,6 +232,11 @@ class RunRecord:
             for first, later in self._later.items():
                 if second >= first:
                     later.add(measurements)
+
+    def note(self, second: float, kind: str, text: str) -> None:
+        """Add an event; those beyond `MAX_EVENTS` are left out."""
+        if len(self.events) < MAX_EVENTS:
+            self.events = (*self.events, Event(round(second, 3), kind, text))
 
     def _grow(self, rows: int) -> None:
         have = self._totals.shape[1]
@@ -266,7 +290,7 @@ class RunRecord:
         self._response, self._service = _Times(), None
         self._response.grow(self._totals.shape[1])
         self._classes, self._errors = {}, {}
-        self.timeline = Timeline()
+        self.timeline, self.blocks = Timeline(), Blocks()
         self.schedule_lag, self.dropped = {}, {}
         for later in self._later.values():
             later.reset(second)
@@ -325,7 +349,7 @@ class RunRecord:
         return self.timeline.window(seconds, end)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON; docs/measuring.md describes each field. Numbers that do not exist are None."""
+        """Everything, ready for JSON; docs/reference/record.md describes it. Numbers that do not exist are None."""
         return {
             "format": DICT_FORMAT,
             "run_id": self.run_id,
@@ -336,6 +360,7 @@ class RunRecord:
             "reset_at_s": self.reset_at_s,
             "stream_error": self.stream_error,
             "configuration": self.configuration,
+            "context": self.context,
             "delivery": asdict(self.delivery),
             "workers": list(self.workers),
             "total": _series_dict(self.total()),
@@ -345,6 +370,7 @@ class RunRecord:
                 for scenario, lag in self.schedule_lag.items()
             ],
             "errors": [asdict(error) for error in self.errors()],
+            "events": [asdict(event) for event in sorted(self.events, key=lambda event: event.second)],
             "timeline": [
                 {
                     "second": point.second,
@@ -356,6 +382,7 @@ class RunRecord:
                 }
                 for point in self.timeline
             ],
+            "blocks": self.blocks.as_dict(np.flatnonzero(self._totals[0]).tolist()),
         }
 
 

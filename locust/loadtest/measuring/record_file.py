@@ -3,9 +3,9 @@
 The file, version 1, is ``b"LTREC"``, the version as one byte, then frames. A frame is its kind (one byte), the length
 and the CRC-32 of its payload (little-endian, 32 bits each), and the payload, compressed with zlib:
 
-    ``H`` header: JSON with run_id, started_at, configuration          once, first
+    ``H`` header: JSON with run_id, started_at, configuration, context once, first
     ``S`` second: a `Delta` whose ``start_s`` is the second            every second in which something was counted
-    ``W`` state: JSON with delivery and workers                        every 10 s, and at the end
+    ``W`` state: JSON with delivery, workers and events                every 10 s, and at the end
     ``R`` reset: JSON with the second                                  when the statistics are reset
     ``E`` end                                                          once, last
 
@@ -29,7 +29,7 @@ from loadtest.measuring.accumulator import Accumulator
 from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
 from loadtest.measuring.packed import PackedMeasurements
-from loadtest.measuring.record import Delivery, Missing, RunRecord
+from loadtest.measuring.record import Delivery, Event, Missing, RunRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,12 @@ class RecordFile:
 
     def _write_header(self) -> bool:
         record = self._record
-        header = {"run_id": record.run_id, "started_at": record.started_at, "configuration": record.configuration}
+        header = {
+            "run_id": record.run_id,
+            "started_at": record.started_at,
+            "configuration": record.configuration,
+            "context": record.context,
+        }
         return self._write(_PRELUDE + _frame(b"H", _json(header)))
 
     def _write_second(self, second: int) -> None:
@@ -126,7 +131,9 @@ class RecordFile:
         os.close(self._descriptor)
 
     def _state(self) -> bytes:
-        return _json({"delivery": asdict(self._record.delivery), "workers": self._record.workers})
+        record = self._record
+        events = [asdict(event) for event in record.events]
+        return _json({"delivery": asdict(record.delivery), "workers": record.workers, "events": events})
 
     def _write(self, data: bytes) -> bool:
         try:
@@ -181,7 +188,12 @@ def read(path: Path) -> RunRecord:
     for kind, payload in _frames(path, data):
         if kind == b"H":
             header = json.loads(payload)
-            record = RunRecord(header["run_id"], header.get("started_at", 0.0), header.get("configuration", {}))
+            record = RunRecord(
+                header["run_id"],
+                header.get("started_at", 0.0),
+                header.get("configuration", {}),
+                header.get("context", {}),
+            )
         elif record is not None:
             _apply(record, kind, payload)
     if record is None:
@@ -216,6 +228,7 @@ def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:
         missing = tuple(Missing(**gap) for gap in state["delivery"].pop("missing"))
         record.delivery = Delivery(missing=missing, **state["delivery"])
         record.workers = tuple(state["workers"])
+        record.events = tuple(Event(**event) for event in state.get("events", ()))
     elif kind == b"R":
         record.reset(json.loads(payload)["second"])
     elif kind == b"E":

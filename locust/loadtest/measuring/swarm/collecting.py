@@ -38,6 +38,7 @@ class CollectingSwarm(Swarm):
         self._path: Path | None = None
         self._run_id = ""
         self._configuration: dict[str, Any] = {}
+        self._context: dict[str, Any] = {}
         self._runs = 0
         self._file: RecordFile | None = None
         self._observed_s = time.perf_counter()
@@ -86,16 +87,23 @@ class CollectingSwarm(Swarm):
         """See `Swarm.findings`."""
         return trust.findings(self.record, self._collector.watch) if self.record is not None else []
 
-    def stream_to(self, path: Path, run_id: str = "", configuration: Mapping[str, Any] | None = None) -> None:
+    def stream_to(
+        self,
+        path: Path,
+        run_id: str = "",
+        configuration: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> None:
         """See `Swarm.stream_to`."""
-        self._path, self._run_id, self._configuration, self._runs = path, run_id, dict(configuration or {}), 0
+        self._path, self._run_id, self._runs = path, run_id, 0
+        self._configuration, self._context = dict(configuration or {}), dict(context or {})
 
     def _on_test_start(self, **_: Any) -> None:
         self._close()
         self._runs += 1
         started_at = time.time()
         run_id, self._run_id = self._run_id or _run_id(started_at), ""
-        record = RunRecord(run_id, started_at, dict(self._configuration))
+        record = RunRecord(run_id, started_at, dict(self._configuration), dict(self._context))
         self._look_around()
         self._collector.begin(record, time.perf_counter())
         if self._path is not None:

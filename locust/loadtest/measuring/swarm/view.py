@@ -106,13 +106,20 @@ class Swarm:
         """
         return self.record
 
-    def stream_to(self, path: Path, run_id: str = "", configuration: Mapping[str, Any] | None = None) -> None:
+    def stream_to(
+        self,
+        path: Path,
+        run_id: str = "",
+        configuration: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> None:
         """On the master: write the next runs' records to this file while they run; elsewhere nothing happens.
 
         Args:
             path: the file; a second run in the same process writes beside it, with ``-2`` before the suffix, and so on.
             run_id: the next run's name; one is made from the time when it is empty.
             configuration: what the runs are asked to do; kept in the record, anything that JSON can hold.
+            context: what they are made with, kept likewise.
         """
 
     def snapshot(self) -> Snapshot:

@@ -1,0 +1,154 @@
+"""A run in blocks of equal width, each series apart: what two runs are compared by.
+
+The width begins at 1 s and doubles, by merging pairs of blocks, whenever there would be more than `MAX_BLOCKS` blocks
+or more than `MAX_ENTRIES` filled bins. So memory is bounded (8 bytes an entry, 8 MiB), a run of 10 minutes keeps its
+seconds, and one of a day keeps blocks of about 4 minutes. Counts are exact at each width.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+
+from loadtest.exceptions import RecordError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from loadtest.measuring.measurements import Measurements
+
+    Ints = npt.NDArray[np.int64]
+    Small = npt.NDArray[np.uint32]
+
+MAX_BLOCKS: Final = 600
+MAX_ENTRIES: Final = 1_000_000
+
+_BIN_BITS: Final = 11  # BINS = 2028 < 2**11, so row and bin share one integer
+_BIN_MASK: Final = (1 << _BIN_BITS) - 1
+_COLUMNS: Final = ("block", "series", "requests", "failures")
+_HISTOGRAM_COLUMNS: Final = ("block", "series", "bin", "count")
+
+
+@dataclass(slots=True)
+class _Block:
+    """Sorted, unique keys with their counts, by series and by series and bin."""
+
+    rows: Small
+    requests: Small
+    failures: Small
+    keys: Small
+    counts: Small
+
+    @classmethod
+    def of(cls, rows: Ints, measurements: Measurements) -> Self:
+        times = measurements.response_time
+        keys = np.repeat(rows << _BIN_BITS, times.lengths) | times.bins
+        return cls(
+            *(
+                array.astype(np.uint32)
+                for array in (rows, measurements.requests, measurements.failures, keys, times.counts)
+            )
+        )
+
+    @classmethod
+    def merged(cls, one: Self, other: Self) -> Self:
+        rows, place = np.unique(np.concatenate((one.rows, other.rows)), return_inverse=True)
+        keys, bin_place = np.unique(np.concatenate((one.keys, other.keys)), return_inverse=True)
+        return cls(
+            rows,
+            _summed(place, one.requests, other.requests),
+            _summed(place, one.failures, other.failures),
+            keys,
+            _summed(bin_place, one.counts, other.counts),
+        )
+
+
+def _summed(place: Any, one: Small, other: Small) -> Small:
+    return np.bincount(place, weights=np.concatenate((one, other))).astype(np.uint32)
+
+
+class Blocks:
+    """The blocks of a run; a row is a series' place in the record's labels."""
+
+    def __init__(self) -> None:
+        """Make it empty."""
+        self.width_s = 1
+        self._blocks: dict[int, _Block] = {}
+        self._entries = 0
+
+    def add(self, second: int, rows: Ints, measurements: Measurements) -> None:
+        """Add what was measured in a second of the time line; each row comes once."""
+        if not len(rows):
+            return
+        self._put(second // self.width_s, _Block.of(rows, measurements))
+        while len(self._blocks) > MAX_BLOCKS or (self._entries > MAX_ENTRIES and len(self._blocks) > 1):
+            self._widen()
+
+    def _put(self, number: int, block: _Block) -> None:
+        have = self._blocks.get(number)
+        if have is not None:
+            self._entries -= len(have.keys)
+            block = _Block.merged(have, block)
+        self._blocks[number] = block
+        self._entries += len(block.keys)
+
+    def _widen(self) -> None:
+        self.width_s *= 2
+        blocks, self._blocks, self._entries = self._blocks, {}, 0
+        for number, block in blocks.items():
+            self._put(number // 2, block)
+
+    def as_dict(self, rows: list[int]) -> dict[str, Any]:
+        """Everything, ready for JSON; entry *i* of the document's series is row ``rows[i]`` here."""
+        series = np.zeros(max(rows, default=0) + 1, np.uint32)
+        series[rows] = np.arange(len(rows))
+        totals, bins = [np.zeros((len(_COLUMNS), 0), np.uint32)], [np.zeros((len(_HISTOGRAM_COLUMNS), 0), np.uint32)]
+        for number, block in sorted(self._blocks.items()):
+            at = np.full(len(block.rows), number, np.uint32)
+            totals.append(np.stack((at, series[block.rows], block.requests, block.failures)))
+            at = np.full(len(block.keys), number, np.uint32)
+            bins.append(np.stack((at, series[block.keys >> _BIN_BITS], block.keys & _BIN_MASK, block.counts)))
+        return {
+            "width_s": self.width_s,
+            "counts": _packed(np.concatenate(totals, axis=1)),
+            "response_time": _packed(np.concatenate(bins, axis=1)),
+        }
+
+
+def _packed(columns: Small) -> str:
+    return base64.b64encode(zlib.compress(columns.astype("<u4").tobytes(), 6)).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTable:
+    """Blocks as read back: columns of equal length."""
+
+    width_s: int
+    counts: Small
+    """Rows: block, series, requests, failures."""
+    response_time: Small
+    """Rows: block, series, bin of the histogram, count."""
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Self:
+        """Read what `Blocks.as_dict` made.
+
+        Raises:
+            RecordError: when it is damaged.
+        """
+        try:
+            return cls(int(document["width_s"]), _unpacked(document["counts"]), _unpacked(document["response_time"]))
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
+            raise RecordError(
+                f"the record's blocks are damaged ({error!r}). Allowed: what a run wrote. Next: read the original "
+                "file, or make the run again."
+            ) from error
+
+
+def _unpacked(text: str) -> Small:
+    columns: Small = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<u4")
+    return columns.reshape(len(_COLUMNS), -1)
