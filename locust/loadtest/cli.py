@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from loadtest import __version__, archive, scenarios
+from loadtest import __version__, scenarios
 from loadtest.config import Config, allowed
 from loadtest.doctor import examine as health_of_machine
-from loadtest.exceptions import ExitCode, LoadtestError, StackError, UsageError, unknown_name
+from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
 from loadtest.judging import thresholds
 from loadtest.local.stack import LOCUSTFILE, LocalStack
 from loadtest.profiles import chart
 from loadtest.profiles.profile import LoadProfile, all_profiles
 from loadtest.progress import output
+from loadtest.reporting import document as run_document
+from loadtest.reporting import files, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,19 +177,34 @@ def list_scenarios(as_json: bool) -> None:
 
 @main.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="For programs: the whole record.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: the whole document, and no file is made.")
 def report(run_folder: Path, as_json: bool) -> None:
-    """Show a run again, also one that was cut off: RUN is its folder, or its name in runs/.
+    """Show a run again, also one that was cut off, and make its reports anew from what was recorded.
 
     \b
     loadtest report runs/20261121T093657Z-documents-quick
     loadtest report 20261121T093657Z-documents-quick --json
+
+    RUN is its folder, or its name in runs/. Made anew: report.html, summary.md, junit.xml, stats.csv, timeline.csv;
+    and record.json, when the run was cut off before it could write that.
     """
-    folder = run_folder if run_folder.exists() else Config.load().runs_dir / run_folder
+    folder = run_folder_of(run_folder)
+    document = run_document.read(folder)
     if as_json:
-        click.echo(archive.as_json(folder))
-    else:
-        archive.show(folder, output())
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    summary.show(document, output())
+    texts = files.of(document)
+    if (folder / run_document.FILE).exists():
+        del texts[run_document.FILE]
+    if problems := files.write(folder, texts):
+        raise RecordError("\n".join(problems))
+    click.echo(f"report       {folder / 'report.html'}")
+
+
+def run_folder_of(run: Path) -> Path:
+    """Return the folder of a run that is named by it, or by its name in the runs folder."""
+    return run if run.exists() else Config.load().runs_dir / run
 
 
 @main.command()
@@ -306,7 +323,7 @@ def _supervise(config: Config, run_dir: Path, *, as_json: bool = False) -> int:
         for notice in stack.notices:
             say("redis", notice)
         if as_json:
-            click.echo(archive.as_json(run_dir))
+            click.echo(json.dumps(run_document.read(run_dir), indent=1, ensure_ascii=False))
         return code
 
 

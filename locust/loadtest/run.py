@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import signal
 import time
 from dataclasses import replace
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import gevent
 from locust.exception import StopTest
 
-from loadtest import archive, report
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.exporting import course
 from loadtest.judging import thresholds
@@ -26,8 +26,11 @@ from loadtest.judging.judge import Judge
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
 from loadtest.profiles import think_time
-from loadtest.profiles.load import automatic, release
+from loadtest.profiles.load import automatic, has_own_shape, release
+from loadtest.profiles.profile import LoadProfile
 from loadtest.progress import PLAIN_INTERVAL_S, ProgressLine, output
+from loadtest.redis_watch import RedisWatch
+from loadtest.reporting import document, files, locust_files, provenance, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
     from loadtest.config import Config
     from loadtest.judging.threshold import Threshold
     from loadtest.profiles.load import Load
-    from loadtest.profiles.profile import LoadProfile
     from loadtest.profiles.start_form import StartForm
     from loadtest.scenarios import Scenario
 
@@ -166,6 +168,8 @@ class Run:
         self._progress: ProgressLine | None = None
         self._timer: gevent.Greenlet[..., object] | None = None
         self._folder = config.runs_dir
+        self._redis_watch: RedisWatch | None = None
+        self._timers: list[gevent.Greenlet[..., None]] = []
 
     def prepare(self) -> None:
         """Load the data, and name the file that the record is streamed to.
@@ -181,8 +185,14 @@ class Run:
             self._abort(error)
         thresholds.announce(self._environment, self._rules)
         course.announce(self._environment, None)
-        configuration = self._config.model_dump(mode="json", exclude={"redis_url"})
-        swarm.of(self._environment).stream_to(self._folder / archive.STREAM, self._folder.name, configuration)
+        configuration = provenance.masked(self._config.model_dump(mode="json"))
+        context = provenance.of(self._config.scenario, self._plan(), self._config.redis_url)
+        path = self._folder / document.STREAM
+        swarm.of(self._environment).stream_to(path, self._folder.name, configuration, context)
+
+    def _plan(self) -> LoadProfile | None:
+        """Return the profile that the load follows; None when a shape of somebody's own, or a search, decides."""
+        return None if self._config.slo or has_own_shape(self._environment) else LoadProfile.of(self._config)
 
     def begin(
         self, expected_s: float | None, end_after_s: float | None = None, profile: LoadProfile | None = None
@@ -206,10 +216,23 @@ class Run:
         if measured.record is None:
             return
         judge = self._judge = Judge(self._rules, measured.record, started_at, longest_s)
-        self._course = course.Course(
-            lambda: measured.verdict(judge.results()), profile, time.time() if started_at is None else started_at
-        )
+        begins_at = time.time() if started_at is None else started_at
+        self._course = course.Course(lambda: measured.verdict(judge.results()), profile, begins_at)
         course.announce(self._environment, self._course)
+        self._note("start", "load begins", begins_at)
+        if profile is not None:
+            self._timers = [
+                gevent.spawn_later(max(0.0, at - time.time()), self._note, "stage", f"stage {number} begins", at)
+                for number, at in self._course.later_stages()
+            ]
+        if self._config.redis_url:
+            self._redis_watch = RedisWatch(self._config.redis_url, lambda text: self._note("redis", text))
+
+    def _note(self, kind: str, text: str, at: float | None = None) -> None:
+        """Note an event in the record; by default it happens now."""
+        record = swarm.of(self._environment).record
+        if record is not None:
+            record.note((time.time() if at is None else at) - math.floor(record.started_at), kind, text)
 
     def _show(self, expected_s: float | None) -> None:
         self._progress = ProgressLine(swarm.of(self._environment).snapshot, expected_s, self._console)
@@ -240,7 +263,9 @@ class Run:
         """Show and write what came of it, and decide the exit code."""
         if self._progress:
             self._progress.stop()
-        for greenlet in (self._timer, self._watch):
+        if self._redis_watch:
+            self._redis_watch.stop()
+        for greenlet in (self._timer, self._watch, *self._timers):
             if greenlet is not None and greenlet is not gevent.getcurrent():
                 greenlet.kill(block=False)
         record = swarm.of(self._environment).finish()
@@ -253,8 +278,9 @@ class Run:
         self._environment.process_exit_code = int(verdict.exit_code)
         if self._course is not None:
             course.announce(self._environment, replace(self._course, verdict=lambda: verdict))
-        report.show(record, verdict, self._console)
-        for problem in report.write(self._folder, record, verdict, self._environment):
+        made = document.of(record, verdict)
+        summary.show(made, self._console)
+        for problem in files.write(self._folder, {**files.of(made), **locust_files.of(self._environment)}):
             self._console.print(f"error: {problem}", markup=False)
         self._console.print(f"report       {self._folder}/", markup=False)
 
@@ -316,7 +342,7 @@ class Run:
 
 
 def _holds_a_run(folder: Path) -> bool:
-    return (folder / archive.STREAM).exists() or (folder / archive.DOCUMENT).exists()
+    return (folder / document.STREAM).exists() or (folder / document.FILE).exists()
 
 
 def default_run_id(config: Config) -> str:

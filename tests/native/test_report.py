@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from .conftest import ROOT, Stack
@@ -32,6 +33,17 @@ def test_json_of_a_run_is_all_of_standard_output(stack: Stack) -> None:
     assert f"verdict      {document['verdict']['name']}" in report(stack)
     assert "workers" in done.stderr
     assert document["total"]["requests"] > 2
+    jsonschema.validate(document, json.loads((ROOT / "docs/reference/record.schema.json").read_text()))
+    assert "load begins" == document["events"][0]["text"]
+    assert {"redis-server", "ReJSON", "python"} <= set(document["context"]["versions"])
+    assert "locust/loadtest/scenarios/health.py" == document["context"]["source"]["file"]
+    files = {
+        path.name: path.read_text() for path in stack.run_dir().iterdir() if path.suffix in {".md", ".csv", ".xml"}
+    }
+    for name in ("summary.md", "stats.csv", "timeline.csv", "junit.xml"):
+        (stack.run_dir() / name).unlink()
+    report(stack)
+    assert files == {name: (stack.run_dir() / name).read_text() for name in files}
 
 
 def test_a_run_whose_master_was_killed_is_shown_as_interrupted(stack: Stack) -> None:
@@ -42,4 +54,7 @@ def test_a_run_whose_master_was_killed_is_shown_as_interrupted(stack: Stack) -> 
     assert 1 == code, output
     text = report(stack)
     assert "verdict      interrupted" in text
-    assert json.loads(report(stack, "--json"))["total"]["requests"] > 50
+    document = json.loads(report(stack, "--json"))
+    assert document["total"]["requests"] > 50
+    assert document == json.loads((stack.run_dir() / "record.json").read_text())
+    assert "Interrupted" in (stack.run_dir() / "report.html").read_text()

@@ -201,7 +201,9 @@ def test_results_say_rule_value_and_limit() -> None:
         "comparison": "<",
         "limit": 0.05,
         "value": pytest.approx(0.0612),
+        "worded": "61.2ms",
         "outcome": "failed",
+        "sentence": first.sentence,
     }
     assert expected == first.as_dict()
 

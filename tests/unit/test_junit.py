@@ -2,20 +2,22 @@
 
 import xml.etree.ElementTree as ET
 
-from loadtest.judging import junit
 from loadtest.judging.judge import Result, judged
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Finding
 from loadtest.judging.verdict import Verdict
 from loadtest.measuring.record import RunRecord
+from loadtest.reporting import document as run_document
+from loadtest.reporting import junit
+from tests import reports
 
 FINDING = Finding("cpu", "worker 1", 0.99, 0.9, "worker 1 was at 99% CPU\x00")
 
 
-def document(results: list[Result], findings: list[Finding]) -> str:
+def document(results: list[Result], findings: list[Finding], record: RunRecord | None = None) -> str:
     """Return the XML of a run."""
-    record = RunRecord("night-42", configuration={"scenario": "documents"})
-    return junit.document(record, Verdict.of(record, findings, results))
+    record = record or reports.record(2)
+    return junit.document(run_document.of(record, Verdict.of(record, findings, results)))
 
 
 def cases(text: str) -> tuple[dict[str, str], dict[str, ET.Element]]:
@@ -30,16 +32,16 @@ def test_each_threshold_is_a_test_case() -> None:
     results = [judged(rule, value) for rule, value in zip(rules, (0.02, 0.0612, None), strict=True)]
     attributes, found = cases(document(results, []))
     counts = {name: attributes[name] for name in ("name", "tests", "failures", "errors")}
-    assert {"name": "loadtest night-42", "tests": "4", "failures": "1", "errors": "1"} == counts
+    assert {"name": "loadtest run-1", "tests": "5", "failures": "1", "errors": "1"} == counts
     assert {"loadtest.documents"} == {case.attrib["classname"] for case in found.values()}
-    passed, failed, without, trust = (list(case) for case in found.values())
+    passed, failed, without, trust, made = (list(case) for case in found.values())
     assert "p99(response_time) < 50ms: passed with 20ms" == passed[0].text
     assert ("failure", 'max(response_time){name="a<b&c"} < 50ms: failed with 61.2ms') == (
         failed[0].tag,
         failed[0].attrib["message"],
     )
     assert ("error", "no data") == (without[0].tag, without[0].attrib["type"])
-    assert [] == trust
+    assert [[], []] == [trust, made]
 
 
 def test_an_unfit_generator_is_an_error() -> None:
@@ -48,3 +50,11 @@ def test_an_unfit_generator_is_an_error() -> None:
     (error,) = found["the load generator was fit to measure"]
     assert ("1", "worker 1 was at 99% CPU\N{REPLACEMENT CHARACTER}") == (attributes["errors"], error.attrib["message"])
     assert 2 == error.text.count("worker 1")
+
+
+def test_a_run_without_requests_is_an_error() -> None:
+    """Nothing was found out about the system, and no rule says so: the case of the run itself does."""
+    attributes, found = cases(document([], [], RunRecord("none", 0.0)))
+    (error,) = found["the run was made, with requests, to its end"]
+    assert ("1", "no data") == (attributes["errors"], error.attrib["type"])
+    assert error.attrib["message"].startswith("the run measured no request")

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
-from loadtest import report
 from loadtest.capacity import chart
 from loadtest.capacity.search import Capacity, End, Plan, StepResult, find_capacity
 from loadtest.capacity.usl import fit_usl
@@ -38,6 +37,8 @@ from loadtest.pacing import open_model
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import LoadProfile
 from loadtest.progress import milliseconds
+from loadtest.reporting import document, locust_files
+from loadtest.reporting import files as run_files
 from loadtest.run import Run
 
 if TYPE_CHECKING:
@@ -159,18 +160,14 @@ class CapacityRun(Run):
             if text:
                 self._console.print(text, markup=False, soft_wrap=True)
         title = f"Capacity of {self._config.scenario} for {self._config.slo}"
+        found_document = _document(shown, self._config, sentence, fit, complete=found is not None)
         files = {
-            "capacity.json": json.dumps(
-                _document(shown, self._config, sentence, fit, complete=found is not None), indent=1
-            ),
-            "capacity.html": chart.html_page(shown, title, sentence, fit),
+            **run_files.of(document.of(record, verdict)),
+            **locust_files.of(self._environment),
+            "capacity.json": lambda: json.dumps(found_document, indent=1),
+            "capacity.html": lambda: chart.html_page(shown, title, sentence, fit),
         }
-        problems = report.write(self._folder, record, verdict, self._environment)
-        for name, text in files.items():
-            try:
-                (self._folder / name).write_text(text, encoding="utf-8")
-            except OSError as error:
-                problems.append(f"{self._folder / name} could not be written ({error.strerror}). Next: make room.")
+        problems = run_files.write(self._folder, files)
         for problem in problems:
             self._console.print(f"error: {problem}", markup=False)
         self._console.print(f"report       {self._folder}/", markup=False)

@@ -51,6 +51,13 @@ class Course:
             begins_s = ends_s
         return 0, 0.0
 
+    def later_stages(self) -> list[tuple[int, float]]:
+        """Return number and begin, in seconds since the epoch, of each stage after the first."""
+        if self.profile is None:
+            return []
+        ends_s = accumulate(stage.duration_s for stage in self.profile.stages[:-1])
+        return [(number, self.started_at + end_s) for number, end_s in enumerate(ends_s, 2)]
+
 
 def announce(environment: Environment, course: Course | None) -> None:
     """Say, on the master, which course the present run takes; None while that is not known."""

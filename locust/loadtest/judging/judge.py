@@ -54,7 +54,9 @@ class Result:
             "comparison": rule.comparison,
             "limit": rule.limit,
             "value": self.value,
+            "worded": "-" if self.value is None else rule.worded(self.value),
             "outcome": self.outcome.value,
+            "sentence": self.sentence,
         }
 
 

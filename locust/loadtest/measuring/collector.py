@@ -127,7 +127,7 @@ class Collector:
         for name in set(self.workers).difference(present):
             worker = self.workers[name]
             if worker.state not in _AWAY:
-                self._note(now_s, f"worker {worker.index} lost")
+                self._note(now_s, f"worker {worker.index} left")
             worker.state, worker.users = GONE, 0
             if now_s - worker.seen_s > INDEX_KEPT_S:
                 del self.workers[name]

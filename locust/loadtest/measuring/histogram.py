@@ -300,7 +300,7 @@ class Histogram:
         if len(pairs) != 2 * filled:
             raise RecordError(f"a histogram states {filled} bins and holds {len(pairs) / 2}; {_RERUN}")
         counts = np.zeros(BINS, np.int64)
-        counts[np.cumsum(pairs[::2])] = pairs[1::2]
+        counts[np.cumsum(pairs[::2], dtype=np.int64)] = pairs[1::2]
         return cls.from_parts(counts, sum_ns, min_ns, max_ns, below, above, refused)
 
 

@@ -1,0 +1,71 @@
+"""JUnit XML: the verdict as test cases, for what shows the results of a build.
+
+One suite for the run: a test case for each threshold, one that says whether the generator was fit to measure, and one
+that says whether there was a run at all. A rule that failed is a failure; a rule without data, or an untrustworthy
+generator, is an error, since nothing was found out about the system under test. The dialect is the one that Jenkins,
+GitLab and GitHub's actions read (https://github.com/testmoapp/junitxml).
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET  # written, never read
+from typing import TYPE_CHECKING
+
+from loadtest.judging.verdict import Outcome
+from loadtest.reporting.document import INTERRUPTED
+
+if TYPE_CHECKING:
+    from loadtest.reporting.document import Document
+
+_FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, section 2.2."""
+_TRUST = "the load generator was fit to measure"
+_MADE = "the run was made, with requests, to its end"
+
+
+def document(run: Document) -> str:
+    """Return the XML; the test cases' class is the scenario that the run's configuration names."""
+    results, findings = run["thresholds"], run["findings"]
+    outcomes = [result["outcome"] for result in results]
+    suite = ET.Element(
+        "testsuite",
+        name=_clean(f"loadtest {run['run_id']}"),
+        tests=str(len(results) + 2),
+        failures=str(outcomes.count(Outcome.FAILED.value)),
+        errors=str(outcomes.count(Outcome.NO_DATA.value) + bool(findings) + bool(_missing(run))),
+        skipped="0",
+        time=f"{run['duration_s']:.3f}",
+    )
+    classname = _clean(f"loadtest.{run['configuration'].get('scenario', '')}".rstrip("."))
+    for result in results:
+        case = ET.SubElement(suite, "testcase", name=_clean(result["rule"]), classname=classname, time="0")
+        sentence = _clean(result["sentence"])
+        if result["outcome"] == Outcome.FAILED.value:
+            ET.SubElement(case, "failure", message=sentence, type="threshold")
+        elif result["outcome"] == Outcome.NO_DATA.value:
+            ET.SubElement(case, "error", message=sentence, type="no data")
+        else:
+            ET.SubElement(case, "system-out").text = sentence
+    trust = ET.SubElement(suite, "testcase", name=_TRUST, classname=classname, time="0")
+    if findings:
+        error = ET.SubElement(trust, "error", message=_clean(findings[0]["sentence"]), type="not trustworthy")
+        error.text = _clean("\n".join(finding["sentence"] for finding in findings))
+    made = ET.SubElement(suite, "testcase", name=_MADE, classname=classname, time="0")
+    if reason := _missing(run):
+        ET.SubElement(made, "error", message=_clean(reason), type=_clean(run["verdict"]["name"]))
+    suites = ET.Element("testsuites")
+    suites.append(suite)
+    ET.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
+
+
+def _missing(run: Document) -> str:
+    """Return why nothing can be said of the system under test; empty when something can."""
+    if run["verdict"]["name"] == INTERRUPTED or not run["total"]["requests"]:
+        return next(iter(run["verdict"]["reasons"]), "no request was measured")
+    return ""
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,79 @@
+"""Page: one self-contained HTML file, which needs no network and lets nothing in.
+
+Its Content-Security-Policy allows the page's own scripts, by their hash, and nothing else. Names and messages come from
+systems under test; all of them pass through `text` or `json_for_script`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from importlib import resources
+from typing import Any, Final
+
+from loadtest import __version__
+
+ASSETS: Final = resources.files("loadtest") / "assets"
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_ESCAPED: Final = str.maketrans(
+    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+)
+
+
+def text(value: object) -> str:
+    """Return text for the inside of an element or of a quoted attribute."""
+    return html.escape(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(value)))
+
+
+def json_for_script(value: Any) -> str:
+    """Return JSON that no script element can be left from."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_ESCAPED)
+
+
+def asset(name: str) -> str:
+    """Return the text of a file in assets/."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def whole(title: str, body: str, data: Any = None) -> str:
+    """Return the page.
+
+    Args:
+        title: plain text.
+        body: HTML.
+        data: what its charts draw; None for a page without charts.
+    """
+    scripts = [] if data is None else [asset("uPlot.iife.min.js"), asset("report.js")]
+    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts) or "'none'"
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {hashes}; base-uri 'none'"
+    tail = ""
+    if data is not None:
+        tail = f'<script type="application/json" id="data">{json_for_script(data)}</script>\n'
+        tail += "\n".join(f"<script>{script}</script>" for script in scripts)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="loadtest {__version__}">
+<title>{text(title)}</title>
+<link rel="icon" href="data:,">
+<style>{asset("uPlot.min.css") if data is not None else ""}
+{asset("report.css")}</style>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the content</a>
+{body}
+{tail}
+</body>
+</html>
+"""
+
+
+def _sha256(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,156 @@
+"""Provenance: what a run was made with, so that its figures can be understood later: plan, versions, host, source.
+
+No host name and no user name: they say nothing about a figure, and reports are passed on.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import platform
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import psutil
+import redis
+
+from loadtest import __version__
+from loadtest.profiles import chart
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadtest.profiles.profile import LoadProfile
+
+_log = logging.getLogger(__name__)
+
+DISTRIBUTION: Final = "loadtest-stack"
+ROOMS: Final = "loadtest.scenarios"
+MASK: Final = "***"
+MAX_LEVELS: Final = 240
+_GIT_TIMEOUT_S: Final = 5.0
+_REDIS_TIMEOUT_S: Final = 2.0
+_SECRET: Final = re.compile(r"passw|secret|token|credential|api_?key|authorization", re.IGNORECASE)
+_USER_INFO: Final = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+def of(scenario: str, profile: LoadProfile | None, redis_url: str | None) -> dict[str, Any]:
+    """Return what a run is made with, ready for JSON; what cannot be found out is left out or None."""
+    return {
+        "plan": plan(profile) if profile else None,
+        "versions": {**versions(), **_redis_versions(redis_url)},
+        "host": host(),
+        "source": source(scenario),
+    }
+
+
+def masked(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without secrets: values of secret names, and user names and passwords in addresses."""
+    return {
+        name: MASK
+        if value and _SECRET.search(name)
+        else _USER_INFO.sub(f"{MASK}@", value)
+        if isinstance(value, str)
+        else value
+        for name, value in configuration.items()
+    }
+
+
+def plan(profile: LoadProfile) -> dict[str, Any]:
+    """Return the profile, and its level at regular times: (seconds, users or arrivals per second)."""
+    count = max(2, min(MAX_LEVELS, round(profile.run_time_s)))
+    times_s = [profile.run_time_s * index / count for index in range(count)]
+    levels = [[round(t_s, 3), round(profile.curve.level_at(t_s), 3)] for t_s in times_s]
+    return {**chart.as_dict(profile), "levels": levels}
+
+
+def versions() -> dict[str, str]:
+    """Return the version of Python, of this product and of everything that it stands on."""
+    found = {"loadtest": __version__, "python": platform.python_version()}
+    try:
+        required = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        required = []
+    for requirement in required:
+        name = re.split(r"[\s\[<>=!~;]", requirement, maxsplit=1)[0]
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # an extra that is not installed
+    return found
+
+
+def _redis_versions(redis_url: str | None) -> dict[str, str]:
+    if redis_url is None:
+        return {}
+    try:
+        with redis.Redis.from_url(
+            redis_url, socket_connect_timeout=_REDIS_TIMEOUT_S, socket_timeout=_REDIS_TIMEOUT_S, protocol=2
+        ) as client:
+            found = {"redis-server": str(client.info("server")["redis_version"])}
+            for module in client.module_list():
+                fields = {_text(key): _text(value) for key, value in dict(module).items()}
+                found[fields["name"]] = fields["ver"]
+    except (redis.RedisError, KeyError) as error:
+        _log.info("the versions of Redis are not known: %s", error)
+        return {}
+    return found
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def host() -> dict[str, Any]:
+    """Return the machine's facts."""
+    return {
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    found = re.search(r"^(?:model name|Hardware|Model)\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1] if found else platform.processor()
+
+
+def source(scenario: str) -> dict[str, Any] | None:
+    """Return the scenario's file with the git commit that it is of; None when it is in no repository."""
+    try:
+        found = importlib.util.find_spec(f"{ROOMS}.{scenario}")
+    except (ImportError, ValueError):
+        return None
+    if found is None or found.origin is None:
+        return None
+    file = Path(found.origin)
+    tracked = _git(file.parent, "ls-files", "--full-name", "--", file.name)
+    commit = _git(file.parent, "rev-parse", "HEAD")
+    if not tracked or not commit:
+        return None
+    modified = bool(_git(file.parent, "status", "--porcelain", "--untracked-files=no"))
+    return {"file": tracked, "commit": commit, "modified": modified}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Return what git says; empty when there is no git, no repository, or no answer."""
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            command, capture_output=True, text=True, check=False, timeout=_GIT_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,282 @@
+"""RunPage: report.html. Verdict first, what happened over time, the figures, and what they were made with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from loadtest.judging.trust import PEAKS, SUSTAINED
+from loadtest.progress import clock, milliseconds
+from loadtest.reporting import chart_data, page
+from loadtest.reporting.page import text
+from loadtest.reporting.summary import by_name, load_s, rate_per_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from loadtest.reporting.document import Document
+
+MAX_ROWS: Final = 400
+"""Names that the table shows at most; stats.csv has them all."""
+MAX_ERRORS: Final = 100
+"""Rows of the table of errors, by class and name, each with its commonest message."""
+TONES: Final = {
+    "passed": "good",
+    "failed": "bad",
+    "no data": "doubt",
+    "not trustworthy": "doubt",
+    "interrupted": "doubt",
+}
+_WORDS: Final = {
+    "passed": "Passed: every rule was kept, and the generator was fit to measure.",
+    "failed": "Failed: a rule was broken.",
+    "no data": "No data: there was nothing to judge.",
+    "not trustworthy": "Not trustworthy: the generator was not fit to measure, so these figures say little.",
+    "interrupted": "Interrupted: the record ends before the run did, and nothing was judged.",
+}
+_HEALTH: Final = {**SUSTAINED, **PEAKS}
+_TIMES: Final = {
+    "p50_s": "p50 ms",
+    "p90_s": "p90 ms",
+    "p95_s": "p95 ms",
+    "p99_s": "p99 ms",
+    "p999_s": "p99.9 ms",
+    "max_s": "max ms",
+}
+_JUMPS: Final = (
+    ("thresholds", "Thresholds"), ("over-time", "Over time"), ("distribution", "Distribution"), ("names", "By name"),
+    ("errors", "Errors"), ("generator", "Generator"), ("made-with", "Made with"),
+)  # fmt: skip
+
+
+def html(document: Document) -> str:
+    """Return the page."""
+    title = f"{_subject(document)} · {document['run_id']}"
+    sections = (_thresholds, _over_time, _distribution, _names, _errors, _generator, _made_with)
+    main = "\n".join(section(document) for section in sections)
+    body = f"{_head(document)}\n<main id='main' class='wrap'>\n{_verdict(document)}\n{main}\n</main>\n{_foot()}"
+    return page.whole(title, body, chart_data.of(document))
+
+
+def _head(document: Document) -> str:
+    configuration = document["configuration"]
+    started = datetime.fromisoformat(document["started_at"])
+    jumps = "".join(f"<li><a href='#{key}'>{word}</a></li>" for key, word in _JUMPS)
+    return f"""<header class="top"><div class="wrap">
+<h1>Load test: {text(_subject(document))}</h1>
+<button type="button" id="theme" class="theme" hidden>Light or dark</button>
+<p class="when"><time datetime="{text(document["started_at"])}">{started:%d %B %Y, %H:%M:%S} UTC</time>
+ · run {text(document["run_id"])} · against {text(configuration.get("host") or "the sample target")}</p>
+</div></header>
+<nav class="jump wrap" aria-label="Sections"><ul>{jumps}</ul></nav>"""
+
+
+def _subject(document: Document) -> str:
+    configuration = document["configuration"]
+    return f"{configuration.get('scenario', 'unnamed')} with {configuration.get('profile', 'no profile')}"
+
+
+def _foot() -> str:
+    return """<footer><div class="wrap">Percentiles are within 0.79 % of the true value; counts are exact.
+Response time counts from the intended start, service time from the send. Everything here is made from record.json;
+the charts are drawn by uPlot (MIT).</div></footer>"""
+
+
+def _verdict(document: Document) -> str:
+    name = document["verdict"]["name"]
+    reasons = "".join(f"<li>{text(reason)}</li>" for reason in document["verdict"]["reasons"])
+    total, times = document["total"], document["total"]["response_time"]
+    share = f"{total['failures'] / total['requests']:.2%}" if total["requests"] else "-"
+    users = max((point["users"] for point in document["timeline"]), default=0)
+    tiles = (
+        ("Requests", f"{total['requests']:,}"),
+        ("Throughput", f"{rate_per_s(total, document):,.1f} <small>/s</small>"),
+        ("Failed", f"{total['failures']:,} <small>{share}</small>"),
+        *((key, _tile_ms(times[f"{key}_s"])) for key in ("p50", "p95", "p99")),
+        ("Users at most", f"{users:,}"),
+        ("Load for", clock(load_s(document))),
+    )
+    tiles_html = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in tiles)
+    return f"""<section class="verdict {TONES.get(name, "doubt")}" aria-label="Verdict">
+<p>{text(_WORDS.get(name, name))}</p>{f"<ul>{reasons}</ul>" if reasons else ""}</section>
+<dl class="tiles">{tiles_html}</dl>"""
+
+
+def _tile_ms(value_s: float | None) -> str:
+    return "-" if value_s is None else f"{milliseconds(value_s)} <small>ms</small>"
+
+
+def _figure(place: str, caption: str, hint: str, kind: str = "time") -> str:
+    said = f"<p class='quiet' id='{place}-said' aria-live='polite'></p>" if kind == "distribution" else ""
+    return (
+        f"<figure><figcaption>{caption} <small>{hint}</small></figcaption>"
+        f"<div class='plot' id='{place}' data-kind='{kind}' tabindex='0' role='application' "
+        f"aria-label='Chart: {caption}. Arrow keys move along it; the table beside the report has its figures.'></div>"
+        f"{said}</figure>"
+    )
+
+
+def _over_time(document: Document) -> str:
+    if not document["timeline"]:
+        return _section("over-time", "Over time", "<p class='quiet'>Nothing was measured.</p>")
+    marks = "".join(
+        f"<li><b>{index}</b> {text(event['text'])} at <b>{clock(event['second'])}</b></li>"
+        for index, event in enumerate(document["events"], 1)
+    )
+    events = f"<ol class='events' aria-label='Events'>{marks}</ol>" if marks else ""
+    is_open = (document["context"].get("plan") or {}).get("model") == "open"
+    load = "Users" if is_open else "Users, as they were and as planned"
+    charts = (
+        _figure("chart-throughput", "Throughput", "requests per second")
+        + _figure("chart-load", load, "running at once")
+        + _figure("chart-errors", "Errors", "failed requests per second")
+        + _figure("chart-times", "Response time", "milliseconds, percentiles of each moment")
+    )
+    return _section("over-time", "Over time", charts + events, "drag to zoom, double-click to see all; timeline.csv")
+
+
+def _distribution(document: Document) -> str:
+    if not document["total"]["requests"]:
+        return ""
+    hint = "milliseconds by percentile; both scales are logarithmic, so the tail has room"
+    body = (
+        "<div class='toggles' id='names-shown' role='group' aria-label='Names that are drawn'></div><div class='pair'>"
+        + _figure("chart-response", "Response time", "from the intended start", "distribution")
+        + _figure("chart-service", "Service time", "from the send", "distribution")
+        + "</div>"
+    )
+    return _section("distribution", "Distribution", body, hint)
+
+
+def _names(document: Document) -> str:
+    heads = [
+        "name",
+        "requests",
+        "failed",
+        "per s",
+        *_TIMES.values(),
+        "service p99 ms",
+    ]
+    series = by_name(document)
+    rows = [_name_row(one, document) for one in series[:MAX_ROWS]]
+    foot = _name_row({**document["total"], "name": "all", "method": ""}, document, "all") if series else ""
+    more = (
+        f"<p class='quiet'>{len(series) - MAX_ROWS:,} more names are in stats.csv.</p>"
+        if len(series) > MAX_ROWS
+        else ""
+    )
+    table = _table("Figures by request name", heads, rows, foot, sortable=True)
+    return _section("names", "By name", table + more, "response times in milliseconds; stats.csv")
+
+
+def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str:
+    times = [series["response_time"][time] for time in _TIMES] + [series["service_time"]["p99_s"]]
+    numbers = [(series["requests"], f"{series['requests']:,}"), (series["failures"], f"{series['failures']:,}")]
+    rate = rate_per_s(series, document)
+    numbers.append((rate, f"{rate:,.1f}"))
+    numbers += [(0, "-") if time is None else (time, milliseconds(time)) for time in times]
+    cells = "".join(f"<td class='n' data-v='{value}'>{shown}</td>" for value, shown in numbers)
+    return f"<tr class='{kind}'><th scope='row'>{text(series['method'])} {text(series['name'])}</th>{cells}</tr>"
+
+
+def _errors(document: Document) -> str:
+    if not document["total"]["failures"]:
+        return _section("errors", "Errors", "<p class='quiet'>No request failed.</p>")
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for error in document["errors"]:
+        groups.setdefault((error["error_class"], f"{error['method']} {error['name']}"), []).append(error)
+    ordered = sorted(groups.items(), key=lambda group: -sum(error["occurrences"] for error in group[1]))
+    rows = [
+        f"<tr><th scope='row'>{text(name)}</th><td>{text(error_class)}</td>"
+        f"<td class='n'>{sum(error['occurrences'] for error in errors):,}</td>"
+        f"<td class='message'>{text(max(errors, key=lambda error: error['occurrences'])['message'])}</td></tr>"
+        for (error_class, name), errors in ordered[:MAX_ERRORS]
+    ]
+    hint = f"the {MAX_ERRORS} commonest" if len(ordered) > MAX_ERRORS else "with a sample message each"
+    return _section("errors", "Errors", _table("Errors by class", ("name", "class", "count", "message"), rows), hint)
+
+
+def _thresholds(document: Document) -> str:
+    rows = [
+        f"<tr><th scope='row'><code>{text(one['rule'])}</code></th><td class='n'>{text(one['worded'])}</td>"
+        f"<td><span class='tag {TONES.get(one['outcome'], 'doubt')}'>{text(one['outcome'])}</span></td></tr>"
+        for one in document["thresholds"]
+    ]
+    if not rows:
+        return _section("thresholds", "Thresholds", "<p class='quiet'>This run had no rules to keep.</p>")
+    return _section("thresholds", "Thresholds", _table("Thresholds", ("rule", "value", "outcome"), rows))
+
+
+def _generator(document: Document) -> str:
+    heads = [
+        "process",
+        *(f"{rule.name.replace('_', ' ')} {text(_share(key, rule.limit))}" for key, rule in _HEALTH.items()),
+    ]
+    rows = [
+        f"<tr><th scope='row'>{text(one['subject'])}</th>"
+        + "".join(_health_cell(key, rule.limit, one["highest"].get(key, 0.0)) for key, rule in _HEALTH.items())
+        + "</tr>"
+        for one in document["workers"]
+    ]
+    delivery = document["delivery"]
+    sentences = [f"The record holds {delivery['completeness']:.2%} of what the workers measured."]
+    for one in document["scenarios"]:
+        lag = one["schedule_lag"]["p99_s"]
+        if lag is not None or one["dropped"]:
+            late = "-" if lag is None else f"{milliseconds(lag)} ms"
+            sentences.append(
+                f"Scenario {one['scenario']}: schedule lag {late} (p99), {one['dropped']:,} iterations never begun."
+            )
+    notes = "".join(f"<p class='quiet'>{text(sentence)}</p>" for sentence in sentences)
+    hint = "the highest of each second, and the limit from which a run is not trustworthy"
+    return _section("generator", "Generator", _table("Generator health", heads, rows) + notes, hint)
+
+
+def _health_cell(key: str, limit: float, value: float) -> str:
+    shown = text(_share(key, value))
+    inner = f"<span class='tag doubt'>{shown}</span>" if value >= limit else shown
+    return f"<td class='n'>{inner}</td>"
+
+
+def _share(key: str, value: float) -> str:
+    return f"{value:.0%}" if key.endswith("_ratio") else f"{value * 1e3:.0f} ms"
+
+
+def _made_with(document: Document) -> str:
+    context = document["context"]
+    host = dict(context.get("host") or {})
+    if host.get("memory_bytes"):
+        host["memory"] = f"{host.pop('memory_bytes') / 2**30:.1f} GiB"
+    source = context.get("source") or {"commit": "not in a git repository"}
+    configuration = {name: value for name, value in document["configuration"].items() if value not in {None, ""}}
+    groups = (
+        ("Host", host),
+        ("Scenario", source),
+        ("Configuration", configuration),
+        ("Versions", context.get("versions") or {}),
+    )
+    blocks = "".join(
+        f"<div><h3>{title}</h3><dl>"
+        + "".join(f"<dt>{text(name.replace('_', ' '))}</dt><dd>{text(value)}</dd>" for name, value in facts.items())
+        + "</dl></div>"
+        for title, facts in groups
+    )
+    return _section("made-with", "Made with", f"<div class='facts'>{blocks}</div>")
+
+
+def _section(key: str, title: str, body: str, hint: str = "") -> str:
+    small = f" <small>{hint}</small>" if hint else ""
+    return f"<section id='{key}' aria-labelledby='{key}-title'><h2 id='{key}-title'>{title}{small}</h2>{body}</section>"
+
+
+def _table(label: str, heads: Sequence[str], rows: Iterable[str], foot: str = "", *, sortable: bool = False) -> str:
+    def head(index: int, word: str) -> str:
+        inner = f"<button type='button'>{word}</button>" if sortable else word
+        return f"<th scope='col'{' class=n' if index and sortable else ''}>{inner}</th>"
+
+    kind = " class='sortable'" if sortable else ""
+    return (
+        f"<div class='scroll' tabindex='0' role='region' aria-label='{label}'><table{kind}><thead><tr>"
+        f"{''.join(head(index, word) for index, word in enumerate(heads))}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody>{f'<tfoot>{foot}</tfoot>' if foot else ''}</table></div>"
+    )

@@ -1,0 +1,61 @@
+"""Tables: a run as CSV, by request name and over time. Times are seconds; a figure that does not exist is empty."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any, Final
+
+from loadtest.reporting.summary import by_name, rate_per_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from loadtest.reporting.document import Document
+
+_QUANTILES: Final = ("p50_s", "p90_s", "p95_s", "p99_s", "p999_s", "p9999_s")
+_FIGURES: Final = ("mean_s", "min_s", "max_s", *_QUANTILES)
+STATS: Final = (
+    *("scenario", "method", "name", "requests", "failures", "error_ratio", "requests_per_s", "response_bytes"),
+    *(f"{kind}_{figure}" for kind in ("response_time", "service_time") for figure in _FIGURES),
+)
+TIMELINE: Final = ("second", "width_s", "requests", "failures", "requests_per_s", "users", *_QUANTILES)
+
+
+def stats(document: Document) -> str:
+    """Return a row for each request name, and one without a name for all together."""
+    return _csv(STATS, (_row(series, document) for series in [*by_name(document), document["total"]]))
+
+
+def timeline(document: Document) -> str:
+    """Return a row for each point of the time line."""
+    rows = ({**point, "requests_per_s": point["requests"] / point["width_s"]} for point in document["timeline"])
+    return _csv(TIMELINE, rows)
+
+
+def _row(series: dict[str, Any], document: Document) -> dict[str, Any]:
+    times = {
+        f"{kind}_{figure}": value
+        for kind in ("response_time", "service_time")
+        for figure, value in series[kind].items()
+    }
+    requests = series["requests"]
+    return {
+        **series,
+        **times,
+        "error_ratio": series["failures"] / requests if requests else None,
+        "requests_per_s": rate_per_s(series, document),
+    }
+
+
+def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({column: _cell(row[column]) for column in columns} for row in rows)
+    return file.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Return a value that a spreadsheet will not take for a formula: request names are other people's text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

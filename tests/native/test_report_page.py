@@ -1,0 +1,154 @@
+"""report.html in a real browser: every chart drawn, nothing to complain of, readable on a phone and without a mouse."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from loadtest.reporting import run_page
+from tests import reports
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CHARTS = ["chart-throughput", "chart-load", "chart-errors", "chart-times", "chart-response", "chart-service"]
+NON_BLANK = """id => {
+  const canvas = document.querySelector(`#${id} canvas`);
+  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const seen = new Set();
+  for (let at = 0; at < pixels.length; at += 4) if (pixels[at + 3] > 200) seen.add(pixels.slice(at, at + 3).join());
+  return seen.size;
+}"""
+CONTRAST = """() => {
+  const channel = c => { c /= 255; return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const numbers = text => text.match(/[\\d.]+/g).map(Number);
+  const behind = node => {
+    for (let at = node; at; at = at.parentElement) {
+      const [r, g, b, a = 1] = numbers(getComputedStyle(at).backgroundColor);
+      if (a) return [r, g, b];
+    }
+  };
+  const poor = [];
+  const texts = 'h1,h2,h2 small,p,li,dt,dd,dd small,th,td,button,a:not(.skip),span.tag';
+  for (const node of document.querySelectorAll(texts)) {
+    if (!node.textContent.trim()) continue;
+    const [one, two] = [light(numbers(getComputedStyle(node).color)), light(behind(node))];
+    const ratio = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+    if (ratio < 4.5) poor.push(`${node.tagName} ${node.textContent.slice(0, 30)} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+ARTEFACTS = Path(os.environ.get("LOADTEST_TEST_ARTEFACTS", Path(tempfile.gettempdir()) / "loadtest-artefacts"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, as it is installed on this machine."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with hostile names, errors and events."""
+    run = reports.record(60, names=("shop/read", "shop/write", reports.HOSTILE), failing=reports.HOSTILE)
+    run.note(20.5, "worker", "worker 1 lost")
+    run.note(40.0, "redis", "Redis was restarted")
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(run_page.html(reports.run_document(run)))
+    return path
+
+
+def opened(browser: Browser, file: Path, scheme: str, width: int) -> tuple[Page, list[str]]:
+    """Open the report offline; return its page, and what the browser complains of."""
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url) if request.url != file.as_uri() else None)
+    page.context.set_offline(True)
+    page.goto(file.as_uri())
+    return page, [one for one in complaints if not one.startswith("data:")]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_every_chart_is_drawn(browser: Browser, file: Path, scheme: str, width: int) -> None:
+    """Light, dark and on a phone: six charts with lines, no complaint, no sideways scrolling, enough contrast."""
+    page, complaints = opened(browser, file, scheme, width)
+    colours = {chart: page.evaluate(NON_BLANK, chart) for chart in CHARTS}
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=ARTEFACTS / f"report-{scheme}-{width}.png", full_page=True)
+    assert [] == complaints
+    assert [] == [chart for chart, seen in colours.items() if seen < 3]
+    assert width == page.evaluate("document.documentElement.scrollWidth")
+    assert [] == page.evaluate(CONTRAST)
+    page.close()
+
+
+def test_the_keyboard_reaches_everything(browser: Browser, file: Path) -> None:
+    """Arrow keys read a chart, a name is switched by the keyboard, a table is sorted, the theme changes."""
+    page, complaints = opened(browser, file, "light", 1280)
+    page.keyboard.press("Tab")
+    assert "Skip to the content" == page.evaluate("document.activeElement.textContent")
+    page.focus("#chart-times")
+    page.keyboard.press("ArrowRight")
+    assert "0:00" in page.inner_text("#chart-times .u-legend")
+    page.focus("#chart-response")
+    page.keyboard.press("End")
+    assert "99." in page.inner_text("#chart-response-said")
+    page.focus("#names-shown button:first-child")
+    page.keyboard.press("Enter")
+    assert "false" == page.get_attribute("#names-shown button:first-child", "aria-pressed")
+    page.focus("table.sortable th:nth-child(2) button")
+    page.keyboard.press("Enter")
+    assert "descending" == page.get_attribute("table.sortable th:nth-child(2)", "aria-sort")
+    page.focus("#theme")
+    page.keyboard.press("Enter")
+    assert "rgb(20, 23, 27)" == page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert [] == complaints
+    page.close()
+
+
+def test_the_time_charts_share_their_axis(browser: Browser, file: Path) -> None:
+    """Pointing at one shows the same moment in all; zooming one zooms all."""
+    page, _ = opened(browser, file, "light", 1280)
+    times = (
+        "[...document.querySelectorAll('[data-kind=time] .u-legend tr:first-child .u-value')].map(n => n.textContent)"
+    )
+    page.hover("#chart-errors .u-over", position={"x": 500, "y": 50})
+    page.wait_for_timeout(100)
+    shown = page.evaluate(times)
+    assert (4, 1) == (len(shown), len(set(shown)))
+    before = page.evaluate("document.querySelector('#chart-times canvas').toDataURL()")
+    page.evaluate("document.documentElement.style.scrollBehavior = 'auto'; scrollTo(0, 0)")
+    box = page.locator("#chart-throughput .u-over").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + 50)
+    page.mouse.up()
+    page.wait_for_timeout(100)
+    assert before != page.evaluate("document.querySelector('#chart-times canvas').toDataURL()")
+    page.close()
+
+
+def test_the_page_prints_in_light_colours(browser: Browser, file: Path) -> None:
+    """A dark page is printed on white paper, with its charts."""
+    page, complaints = opened(browser, file, "dark", 1280)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert "rgb(255, 255, 255)" == page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert page.pdf().startswith(b"%PDF")
+    assert [] == complaints
+    page.close()

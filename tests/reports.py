@@ -1,0 +1,57 @@
+"""Runs to report on, made by the recorder and the record that real runs use."""
+
+from loadtest.judging.judge import judged
+from loadtest.judging.threshold import parse
+from loadtest.judging.trust import Finding
+from loadtest.judging.verdict import Verdict
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
+from loadtest.profiles.profile import read_profiles
+from loadtest.reporting import document, provenance
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\n|`\u2028=1+1"
+
+
+def record(
+    seconds: int = 20, names: tuple[str, ...] = ("a", "b"), per_s: int = 20, slower: float = 1.0, failing: str = ""
+) -> RunRecord:
+    """A run in which every name has so many requests a second, some of them sent late."""
+    made = RunRecord(
+        "run-1",
+        1_700_000_000.25,
+        {"scenario": "documents", "profile": "quick", "host": None},
+        {
+            "plan": provenance.plan(read_profiles()["quick"]),
+            "versions": provenance.versions(),
+            "host": provenance.host(),
+            "source": None,
+        },
+    )
+    recorder = Recorder()
+    made.note(0.25, "start", "load begins")
+    for second in range(seconds):
+        for number, name in enumerate(names):
+            series = recorder.series("documents", "GET", name)
+            for request in range(per_s):
+                took_s = slower * 0.010 * (1 + number) * (1 + ((request * 7 + second * 3) % 20) / 20)
+                if name == failing and request % 5 == 0:
+                    series.failure(0.0, 0.001, took_s, 0, "status_5xx", f"503 from {HOSTILE}")
+                else:
+                    series.success(0.0, 0.001, took_s, 100)
+        made.add(recorder.take(), second)
+        made.timeline.set_users(second, 10)
+    made.load_s = float(seconds)
+    made.ended = True
+    made.workers = (
+        {"subject": "worker 0", "seconds": 1.0, "mean": {"cpu_ratio": 0.2}, "highest": {"cpu_ratio": 0.95}},
+    )
+    return made
+
+
+def run_document(run: RunRecord | None = None, findings: tuple[Finding, ...] = ()) -> document.Document:
+    """The document of a run that kept one rule and broke another."""
+    run = run or record()
+    rules = parse("p99 < 1s, p50 < 1us", "here")
+    total = run.total().response_time
+    results = [judged(rule, value) for rule, value in zip(rules, total.quantiles((0.99, 0.5)), strict=True)]
+    return document.of(run, Verdict.of(run, findings, results))

@@ -1,0 +1,39 @@
+"""summary.md: what a pull request's comment shows."""
+
+from loadtest.measuring.record import RunRecord
+from loadtest.reporting import markdown
+from tests import reports
+
+
+def test_verdict_thresholds_and_names_are_there() -> None:
+    """The verdict is the heading, then its reasons, the rules and a row for each name."""
+    text = markdown.summary(reports.run_document(reports.record(10)))
+    assert text.startswith(
+        "### ❌ Load test failed: documents with quick\n\n400 requests in 0:10, 0 failed · run run-1\n"
+    )
+    assert "| ❌ | p50(response\\_time) \\< 1us |" in text
+    assert "\n| GET a | 200 | 0 | 20.0 |" in text
+    assert "\n| all | 400 | 0 | 40.0 |" in text
+
+
+def test_names_cannot_break_out() -> None:
+    """Neither HTML, nor a table's bar, nor a line break of a name has an effect, and nobody is notified."""
+    text = markdown.summary(reports.run_document(reports.record(1, names=(reports.HOSTILE, "@team"))))
+    (row,) = [line for line in text.splitlines() if "script" in line]
+    assert row.startswith("| GET \\</script\\>\\<img src=x onerror=alert(1)\\>\"'& \\|\\`")
+    assert "@team" not in text
+
+
+def test_many_names_are_cut() -> None:
+    """A comment has a limit: names beyond it are counted."""
+    names = tuple(f"n{number}" for number in range(markdown.MAX_NAMES + 3))
+    text = markdown.summary(reports.run_document(reports.record(1, names=names, per_s=1)))
+    assert "3 more names are in the report." in text
+    assert len(text) < 65_536
+
+
+def test_an_empty_run_has_a_summary() -> None:
+    """Without requests the verdict says so, and the table has no row."""
+    text = markdown.summary(reports.run_document(RunRecord("none", 0.0)))
+    assert "### ⚪ Load test no data" in text
+    assert text.endswith("|---|---:|---:|---:|---:|---:|---:|\n")
