@@ -18,6 +18,7 @@ def test_secrets_are_masked() -> None:
         "mongo_url": "mongodb://user:hunter2@db/x",
         "api_token": "hunter2",
         "web_password": "",
+        "web_password_file": "secrets/web_password",
         "host": "https://staging.example.com/a@b",
         "users": 10,
     }
@@ -26,6 +27,7 @@ def test_secrets_are_masked() -> None:
         "mongo_url": "mongodb://***@db/x",
         "api_token": "***",
         "web_password": "",
+        "web_password_file": "secrets/web_password",
         "host": "https://staging.example.com/a@b",
         "users": 10,
     }

@@ -50,14 +50,13 @@ def of(scenario: str, profile: LoadProfile | None, redis_url: str | None) -> dic
 
 def masked(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings without secrets: values of secret names, and user names and passwords in addresses."""
-    return {
-        name: MASK
-        if value and _SECRET.search(name)
-        else _USER_INFO.sub(f"{MASK}@", value)
-        if isinstance(value, str)
-        else value
-        for name, value in configuration.items()
-    }
+    return {name: _masked(name, value) for name, value in configuration.items()}
+
+
+def _masked(name: str, value: Any) -> Any:
+    if value and _SECRET.search(name) and not name.endswith("_file"):
+        return MASK
+    return _USER_INFO.sub(f"{MASK}@", value) if isinstance(value, str) else value
 
 
 def plan(profile: LoadProfile) -> dict[str, Any]:
