@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
+# A run starts several Python processes; without bytecode each would compile a thousand modules anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin
 SETTINGS := SCENARIO PROFILE PROFILES_FILE WORKERS USERS SPAWN_RATE RATE RUN_TIME THRESHOLD THRESHOLDS_FILE HOST ALLOWED_HOSTS CLIENT UI WEB_PORT EXPORTER_PORT EXPORTER_COMPATIBILITY TARGET_PORT RUNS_DIR RUN_ID
