@@ -3,11 +3,12 @@
     python -m bench.master
 
 A real MasterRunner runs in a process of its own. This process plays the workers: each has a socket of its own and
-sends what a real one sends, a heartbeat a second, and Locust's report every 3 s or our delta every second beside
-Locust's (then almost empty) report. Messages are made before they are sent. The master's CPU time is read at the
+sends what a real one sends, when a real one does. Locust's send a heartbeat a second and a report every 3 s, each at
+moments of its own. Ours send one report a second, every other one with a heartbeat, at the whole second of their
+clocks; the bench spreads them over 50 ms. Messages are made before they are sent. The master's CPU time is read at the
 beginning and at the end of a window; a window with heartbeats alone is subtracted to get the cost of a report. The two
-sides take turns; medians of the rounds. The master does everything it does in a run: it merges, acknowledges, feeds
-Locust's statistics, keeps the time line and streams the record to disk.
+sides take turns; medians of the rounds. The master does all it does in a run: it merges, acknowledges, feeds Locust's
+statistics, keeps the time line and streams the record to disk.
 """
 
 import platform
@@ -34,13 +35,17 @@ from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
 from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.swarm.messages import REPORT, Report
+from loadtest.measuring.swarm.worker import HEARTBEAT_EVERY
 
 WINDOW_S = 6
 ROUNDS = 3
-WORKERS = {50: 60, 100: 60, 2000: 12}
+WORKERS = {50: 200, 100: 200, 2000: 40}
 REQUESTS_PER_S = {50: 1_000, 100: 1_000, 2000: 2_000}
 """What one worker does; with 2,000 names each is called once a second."""
 LOCUSTS_INTERVAL_S = 3
+SPREAD_S = {"locust": 1.0, "ours": 0.05}
+"""Over how much of each second the workers' messages are spread."""
 VERSION = "2.47.0"
 HEARTBEAT = {"state": "running", "current_cpu_usage": 20.0, "current_memory_usage": 50_000_000}
 USERS = {"user_classes_count": {"User": 10}, "user_count": 10}
@@ -125,11 +130,13 @@ class Master:
         for second in messages:
             begin_s = time.monotonic()
             for number, (socket, own) in enumerate(zip(self.sockets, second, strict=True)):
-                delay_s = begin_s + number / len(second) - time.monotonic()
+                delay_s = begin_s + SPREAD_S[self.side] * number / len(second) - time.monotonic()
                 if delay_s > 0:
                     time.sleep(delay_s)
                 for message in own:
                     socket.send(message)
+            time.sleep(max(0.0, begin_s + 1.0 - time.monotonic()))
+            for socket in self.sockets:
                 while socket.poll(0):
                     socket.recv()
         time.sleep(2.0)  # the last second is merged, too
@@ -154,9 +161,13 @@ def durations(names: int, seconds: int) -> list[tuple[str, float]]:
     return [(f"documents/operation-{n % names}", d) for n, d in enumerate(source.lognormal(-6, 0.5, count).tolist())]
 
 
-def heartbeats(workers: int) -> list[list[bytes]]:
-    """A second of heartbeats alone."""
-    return [[msgpack.packb(("heartbeat", HEARTBEAT, f"worker-{number}"))] for number in range(workers)]
+def heartbeats(side: str, workers: int) -> list[list[list[bytes]]]:
+    """A window of heartbeats alone."""
+    kind, data, every = "heartbeat", HEARTBEAT, 1
+    if side == "ours":
+        kind, data, every = REPORT, Report(0.0, [], HEARTBEAT, None), HEARTBEAT_EVERY
+    sent = [[msgpack.packb((kind, data, f"worker-{number}"))] for number in range(workers)]
+    return [[[] if (second + number) % every else one for number, one in enumerate(sent)] for second in range(WINDOW_S)]
 
 
 def locust_report(names: int) -> dict:
@@ -182,20 +193,23 @@ def messages_of(side: str, names: int, workers: int) -> tuple[list[list[list[byt
     seconds = []
     size = 0
     for second in range(WINDOW_S):
-        sent = heartbeats(workers)
-        for number, own in enumerate(sent):
+        sent = []
+        for number in range(workers):
             name = f"worker-{number}"
             turn = (second + number) % LOCUSTS_INTERVAL_S == 0
             if side == "ours":
                 begin_s = time.perf_counter()
                 delta = Delta("bench", second + 1, begin_s - 1, begin_s, False, {"d": 10}, Health(0.2), packed)
-                own.append(msgpack.packb(("loadtest_deltas", {"now": begin_s, "deltas": [delta.to_bytes()]}, name)))
+                heartbeat = None if (second + number) % HEARTBEAT_EVERY else HEARTBEAT
+                full = Report(begin_s, [delta.to_bytes()], heartbeat, USERS if turn else None)
+                own = [msgpack.packb((REPORT, full, name))]
                 size = len(own[-1])
+            else:
+                own = [msgpack.packb(("heartbeat", HEARTBEAT, name))]
                 if turn:
-                    own.append(msgpack.packb(("stats", USERS, name)))
-            elif turn:
-                own.append(msgpack.packb(("stats", report, name)))
-                size = len(own[-1])
+                    own.append(msgpack.packb(("stats", report, name)))
+                    size = len(own[-1])
+            sent.append(own)
         seconds.append(sent)
     return seconds, size
 
@@ -217,7 +231,7 @@ def measure(side: str, names: int) -> Cost:
     requests = REQUESTS_PER_S[names] * (1 if side == "ours" else LOCUSTS_INTERVAL_S) * reports
     master = Master(side, workers)
     try:
-        idle = master.window([heartbeats(workers)] * WINDOW_S, 0)
+        idle = master.window(heartbeats(side, workers), 0)
         busy = master.window(messages, requests)
     finally:
         master.close()

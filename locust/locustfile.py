@@ -20,8 +20,7 @@ from loadtest.exporting import exporter
 from loadtest.link import sockets
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
-from loadtest.patches import rebalancing, spawn_message
-from loadtest.patches.worker_link import bound_connecting
+from loadtest.patches import rebalancing, spawn_message, worker_link
 from loadtest.profiles import think_time
 from loadtest.profiles.start_form import StartForm
 from loadtest.targets import Targets
@@ -44,7 +43,7 @@ try:
 except LoadtestError as error:
     refuse(error)
 
-bound_connecting(config.master_wait)
+worker_link.keep(config.master_wait)
 spawn_message.remember_options()
 logging.getLogger("locust.stats_logger").disabled = True  # the report takes the place of Locust's tables
 if not config.slo:

@@ -95,6 +95,9 @@ COMPLETENESS: Final = 0.99
 REFUSED_RATIO: Final = 0.001
 
 
+_SUSTAINED_LIMITS: Final = [(name, Health._fields.index(name), rule.limit) for name, rule in SUSTAINED.items()]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One broken rule."""
@@ -126,20 +129,22 @@ class _Subject:
     seconds: float = 0.0
     sums: list[float] = field(default_factory=lambda: [0.0] * len(Health._fields))
     highest: list[float] = field(default_factory=lambda: [0.0] * len(Health._fields))
-    streaks: dict[str, _Streak] = field(default_factory=lambda: {name: _Streak() for name in SUSTAINED})
+    streaks: dict[str, _Streak] = field(default_factory=dict)
     longest: dict[str, _Streak] = field(default_factory=lambda: {name: _Streak() for name in SUSTAINED})
 
     def add(self, health: Health, seconds: float) -> None:
         self.seconds += seconds
+        highest = self.highest
         for index, value in enumerate(health):
-            self.sums[index] += value * seconds
-            self.highest[index] = max(self.highest[index], value)
-        for name, rule in SUSTAINED.items():
-            value = getattr(health, name)
-            streak = self.streaks[name]
-            if value < rule.limit:
-                self.streaks[name] = _Streak()
+            if value:  # most are 0 in most seconds, and the master adds every worker's
+                self.sums[index] += value * seconds
+                highest[index] = max(highest[index], value)
+        for name, index, limit in _SUSTAINED_LIMITS:
+            value = health[index]
+            if value < limit:
+                self.streaks.pop(name, None)
                 continue
+            streak = self.streaks.setdefault(name, _Streak())
             streak.seconds += seconds
             streak.weighted += value * seconds
             if streak.seconds >= self.longest[name].seconds:

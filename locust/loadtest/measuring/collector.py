@@ -33,6 +33,8 @@ MISSING: Final = "missing"
 _AWAY: Final = (GONE, MISSING)
 INDEX_KEPT_S: Final = 60.0
 """A worker's index is given to another only when the worker has been away for so long."""
+DESCRIBE_EVERY: Final = 5
+"""Flushes, hence seconds, between two summaries of what the workers observed about themselves."""
 
 
 @dataclass(slots=True)
@@ -94,6 +96,7 @@ class Collector:
         self._accumulator = Accumulator()
         self._epoch_s = 0.0
         self._users_before: dict[str, int] = {}
+        self._described = 0  # flushes until the workers are described anew
 
     @property
     def running(self) -> bool:
@@ -142,6 +145,7 @@ class Collector:
         self._refused_before = self.refused
         self._users_before = {}
         self.ended_at = 0.0
+        self._described = 0
         self._epoch_s = now_s - record.started_at % 1.0
         for name, worker in self.workers.items():
             worker.users = 0
@@ -248,8 +252,15 @@ class Collector:
         if self.record is not None and self.running:
             alive = {name for name, worker in self.workers.items() if worker.state not in _AWAY}
             self.record.delivery = self._delivery(alive)
-            self.record.workers = self.watch.summary()
+            self._describe_workers()
         return flushed
+
+    def _describe_workers(self) -> None:
+        """The record's summary of the workers is for whoever reads the file: bring it up to date now and then."""
+        if self.record is not None and self._described <= 0:
+            self.record.workers = self.watch.summary()
+            self._described = DESCRIBE_EVERY
+        self._described -= 1
 
     def _merged(self, packed: list[PackedMeasurements]) -> Measurements:
         """All workers' measurements of a second, each series once."""
@@ -276,6 +287,7 @@ class Collector:
         self.ended_at = time.time()
         if self.record is not None:
             self.record.delivery = self._delivery(alive=())
+            self.record.workers = self.watch.summary()
             self.record.ended = True
         return flushed
 

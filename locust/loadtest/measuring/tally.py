@@ -25,6 +25,9 @@ _KEY_MASK: Final = (1 << _KEY_SHIFT) - 1
 _COMPACT_ABOVE: Final = 16_384
 """Uncompacted samples that are kept at most: bounds the memory, and the time of one compaction to about 1 ms."""
 
+_DENSE_BELOW: Final = 16
+"""Keys are counted in an array as long as their span when that is shorter than so many times their number."""
+
 SUM, BELOW, ABOVE, REFUSED, MIN, MAX = range(6)
 """The rows of ``moments``: sum of nanoseconds, counts out of range, minimum and maximum in nanoseconds."""
 _FIRST_MOMENTS: Final = np.array([[0], [0], [0], [0], [HIGHEST_NS], [0]], np.int64)
@@ -168,6 +171,11 @@ def _added_up(parts: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
     counts: npt.NDArray[Any] = np.concatenate([counts for _, counts in parts])
     if len(parts) == 1 and bool((keys[1:] > keys[:-1]).all()):
         return keys, counts
+    lowest = int(keys.min())
+    if int(keys.max()) - lowest < _DENSE_BELOW * len(keys):  # counting costs by the span, sorting by the number
+        sums = np.bincount(keys - lowest, weights=counts)  # doubles: exact below 2**53
+        filled = np.flatnonzero(sums)
+        return filled + lowest, sums[filled].astype(np.int64)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     firsts = np.flatnonzero(np.diff(keys, prepend=-1))

@@ -1,19 +1,38 @@
-"""How a worker finds its master: for a bounded time, and with a sentence when it does not."""
+"""How a worker keeps in touch with its master: it looks for it a bounded time, and never loads without one.
+
+Three greenlets of Locust's worker are replaced. Its heartbeat and its report of users ride in the report that
+`loadtest.measuring.swarm` sends each second anyway: a message costs the master more than what is in it. And its watch
+over the master, which ends the process after 60 s of silence by a clock that may step, becomes `_watch_master`.
+"""
 
 from __future__ import annotations
 
+import logging
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import gevent
 from locust import __version__, runners
 from locust.rpc import Message
 
+if TYPE_CHECKING:
+    from locust.runners import WorkerRunner
 
-def bound_connecting(wait_s: float) -> None:
-    """Make workers of this process give up after `wait_s` seconds without a master.
+SILENCE_S: Final = 4.0
+"""Without a word from the master for so long a worker stops its users. The master answers each second, and takes a
+worker for lost after as long."""
+_LOOK_EVERY_S: Final = 0.25
+
+_log = logging.getLogger(__name__)
+
+
+def keep(wait_s: float) -> None:
+    """Make workers of this process give up after `wait_s` seconds without a master, and stop users that have none.
 
     Locust tries for five minutes and then names no reason. Its start-up turns the ConnectionError into a log line
     and exit code 255.
     """
 
-    def connect_to_master(runner: runners.WorkerRunner) -> None:
+    def connect_to_master(runner: WorkerRunner) -> None:
         tries = max(1, round(wait_s / runners.CONNECT_TIMEOUT))
         for _ in range(tries):
             runner.client.send(Message("client_ready", __version__, runner.client_id))  # type: ignore[no-untyped-call]
@@ -26,3 +45,43 @@ def bound_connecting(wait_s: float) -> None:
         )
 
     runners.WorkerRunner.connect_to_master = connect_to_master  # type: ignore[method-assign]
+    runners.WorkerRunner.heartbeat_timeout_checker = _watch_master  # type: ignore[assignment,method-assign]
+    runners.WorkerRunner.heartbeat = _leave_to_report  # type: ignore[assignment,method-assign]
+    runners.WorkerRunner.stats_reporter = _leave_to_report  # type: ignore[assignment,method-assign]
+
+
+def _leave_to_report(runner: WorkerRunner) -> None:
+    """Nothing: see the module's text."""
+
+
+def _watch_master(runner: WorkerRunner) -> NoReturn:
+    # Silence is counted in looks, not by a clock: neither a stepped clock nor a worker that was itself held up is
+    # taken for a lost master.
+    heard, silent_s = runner.last_heartbeat_timestamp, 0.0
+    while True:
+        gevent.sleep(_LOOK_EVERY_S)
+        if runner.last_heartbeat_timestamp != heard:
+            heard, silent_s = runner.last_heartbeat_timestamp, 0.0
+            continue
+        silent_s += _LOOK_EVERY_S
+        if silent_s >= SILENCE_S:
+            _find_master_again(runner)
+            silent_s = 0.0
+
+
+def _find_master_again(runner: WorkerRunner) -> None:
+    _log.warning(
+        "no word from the master for %g s: stopping %d users, then looking for it", SILENCE_S, runner.user_count
+    )
+    runner.environment.stop_timeout = 0.0  # the next spawn message brings it anew
+    runner.stop()
+    runner.worker_state = runners.STATE_INIT
+    runner.last_received_spawn_timestamp = 0  # another master's clock may be behind
+    runner.connection_event.clear()
+    try:
+        runner.connect_to_master()  # type: ignore[no-untyped-call]
+    except ConnectionError as error:
+        _log.error("%s", error)
+        runner.environment.process_exit_code = 1
+        runner.quit()
+    _log.info("the master is there again")

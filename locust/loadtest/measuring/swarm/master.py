@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent.event import Event
 from locust.argument_parser import get_empty_argument_parser, setup_parser_arguments
-from locust.runners import STATE_INIT
+from locust.rpc import Message
+from locust.runners import HEARTBEAT_LIVENESS, STATE_INIT
 
 from loadtest.measuring.swarm.collecting import CollectingSwarm
-from loadtest.measuring.swarm.messages import ACKNOWLEDGEMENT, DELTAS, DRAIN, DRAIN_S, FOLD_EVERY_S, RUN_OPTION
+from loadtest.measuring.swarm.messages import ACKNOWLEDGEMENT, DRAIN, DRAIN_S, FOLD_EVERY_S, REPORT, RUN_OPTION, Report
 from loadtest.measuring.swarm.view import listen
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class MasterSwarm(CollectingSwarm):
             setup_parser_arguments(parser)  # type: ignore[no-untyped-call]
             environment.parsed_options = parser.parse(args=[])
         self._drop_locusts_statistics()
-        runner.register_message(DELTAS, self._on_deltas)
+        runner.register_message(REPORT, self._on_report)
         events = environment.events
         listen(events.test_stopping, self._on_test_stopping)
         listen(events.worker_connect, self._on_worker_connect)
@@ -68,14 +69,26 @@ class MasterSwarm(CollectingSwarm):
         if self.record is not None:
             setattr(self.environment.parsed_options, RUN_OPTION, self.record.run_id)
 
-    def _on_deltas(self, msg: Any, **_: Any) -> None:
+    def _on_report(self, msg: Any, **_: Any) -> None:
         self._listener = gevent.getcurrent()
-        worker = msg.node_id
+        worker, report = msg.node_id, Report(*msg.data)
+        if worker in self._runner.clients:
+            self._runner.clients[worker].heartbeat = HEARTBEAT_LIVENESS  # any report is a sign of life
+        if report.heartbeat is not None:  # Locust's own handler knows what follows from it, and answers
+            heartbeat = Message("heartbeat", report.heartbeat, worker)  # type: ignore[no-untyped-call]
+            self._runner.handle_message(worker, heartbeat)
+        if report.users is not None:
+            worker_report = self.environment.events.worker_report
+            worker_report.fire(client_id=worker, data=report.users)  # type: ignore[no-untyped-call]
+        if report.deltas:
+            self._take(worker, report)
+
+    def _take(self, worker: str, report: Report) -> None:
         # The smallest difference seen comes nearest to that of the clocks: it holds the shortest way of a message.
-        offset_s = min(time.perf_counter() - msg.data["now"], self._offsets_s.get(worker, math.inf))
+        offset_s = min(time.perf_counter() - report.now_s, self._offsets_s.get(worker, math.inf))
         self._offsets_s[worker] = offset_s
         acknowledgement = None
-        for data in msg.data["deltas"]:
+        for data in report.deltas:
             acknowledgement = self._collector.take(worker, data, offset_s) or acknowledgement
         if acknowledgement is not None and worker in self._runner.clients:
             self._runner.send_message(ACKNOWLEDGEMENT, tuple(acknowledgement), worker)  # type: ignore[arg-type]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-DELTAS: Final = "loadtest_deltas"
+REPORT: Final = "loadtest_report"
 ACKNOWLEDGEMENT: Final = "loadtest_acknowledgement"
 DRAIN: Final = "loadtest_drain"
 RUN_OPTION: Final = "loadtest_run"
@@ -13,3 +13,15 @@ RUN_OPTION: Final = "loadtest_run"
 FOLD_EVERY_S: Final = 0.1
 DRAIN_S: Final = 10.0
 """How long the end of a run waits for last deltas and acknowledgements, beyond Locust's stop timeout."""
+
+
+class Report(NamedTuple):
+    """What a worker sends each second, and whenever a delta cannot wait."""
+
+    now_s: float
+    """The worker's monotonic clock when it was sent."""
+    deltas: list[bytes]
+    heartbeat: dict[str, Any] | None
+    """Locust's heartbeat, now and then."""
+    users: dict[str, Any] | None
+    """What Locust's own report says besides statistics, now and then."""

@@ -8,11 +8,12 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
+from locust import runners
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
 from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Acknowledgement, Outbox
 from loadtest.measuring.reporter import Reporter
-from loadtest.measuring.swarm.messages import ACKNOWLEDGEMENT, DELTAS, DRAIN, DRAIN_S, FOLD_EVERY_S, RUN_OPTION
+from loadtest.measuring.swarm.messages import ACKNOWLEDGEMENT, DRAIN, DRAIN_S, FOLD_EVERY_S, REPORT, RUN_OPTION, Report
 from loadtest.measuring.swarm.view import Swarm, listen
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 RESEND_LAST_AFTER_S: Final = 0.5
+HEARTBEAT_EVERY: Final = 2
+"""Seconds from one heartbeat to the next. The master needs one in 4 s, and so does the worker the answer."""
 
 
 class WorkerSwarm(Swarm):
@@ -63,15 +66,42 @@ class WorkerSwarm(Swarm):
             if math.floor(time.time()) != second:
                 second = math.floor(time.time())
                 self.recorder.fold()
-                self._send(self._reporter.cut(time.perf_counter()))
+                self._send(self._reporter.cut(time.perf_counter()), self._heartbeat(second), self._users_report(second))
             now_s = time.perf_counter()
             self._send(self._outbox.due(now_s, RESEND_LAST_AFTER_S if self._reporter.finished else RESEND_AFTER_S))
 
-    def _send(self, deltas: list[bytes]) -> None:
-        for first in range(0, len(deltas), BATCH):
-            message = {"now": time.perf_counter(), "deltas": deltas[first : first + BATCH]}
+    def _heartbeat(self, second: int) -> dict[str, Any] | None:
+        """Locust's heartbeat, which the master answers."""
+        if second % HEARTBEAT_EVERY:
+            return None
+        runner = self._runner
+        return {
+            "state": runner.worker_state,
+            "current_cpu_usage": runner.current_cpu_usage,
+            "current_memory_usage": runner.current_memory_usage,
+        }
+
+    def _users_report(self, second: int) -> dict[str, Any] | None:
+        """What Locust and listeners of its ``report_to_master`` tell the master, as often as Locust does."""
+        if second % round(runners.WORKER_REPORT_INTERVAL):
+            return None
+        report: dict[str, Any] = {}
+        self.environment.events.report_to_master.fire(  # type: ignore[no-untyped-call]
+            client_id=self._runner.client_id, data=report
+        )
+        return report
+
+    def _send(
+        self, deltas: list[bytes], heartbeat: dict[str, Any] | None = None, users: dict[str, Any] | None = None
+    ) -> None:
+        batches = [deltas[first : first + BATCH] for first in range(0, len(deltas), BATCH)]
+        if not batches and (heartbeat or users):
+            batches = [[]]
+        for batch in batches:
+            report = Report(time.perf_counter(), batch, heartbeat, users)
+            heartbeat = users = None
             try:
-                self._runner.send_message(DELTAS, message)
+                self._runner.send_message(REPORT, tuple(report))  # type: ignore[arg-type]
             except Exception as error:  # whatever Locust's link raises, the outbox keeps the deltas
                 _log.warning("%d deltas could not be sent and will be sent again: %s", len(deltas), error)
 
