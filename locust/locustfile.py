@@ -17,6 +17,7 @@ from loadtest.capacity import capacity_run
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
 from loadtest.exporting import exporter
+from loadtest.feeding import swarm as feeding
 from loadtest.link import sockets
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
@@ -57,6 +58,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
     environment.host = environment.host or config.host
     open_model.wire(environment)
     think_time.wire(environment)
+    feeding.wire(environment)
     if isinstance(runner, WorkerRunner):
         swarm.of(environment)
         return

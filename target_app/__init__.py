@@ -4,12 +4,12 @@ import os
 
 from flask import Flask
 
-from target_app import documents, errors, health, home, openapi
+from target_app import coin_queue, documents, errors, health, home, openapi
 from target_app.metrics import Metrics
 from target_app.settings import Settings
 from target_app.store import Store
 
-ROOMS = (documents, health)
+ROOMS = (coin_queue, documents, health)
 """The modules whose blueprints make the API; each has its twin in `loadtest.scenarios`."""
 
 

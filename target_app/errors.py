@@ -12,7 +12,7 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from target_app import store
+from target_app import coin_queue, store
 from target_app.metrics import Metrics
 
 _RETRY_AFTER_S = 1
@@ -34,6 +34,9 @@ PROBLEMS: dict[type[store.StoreError], Problem] = {
     store.UnknownPathError: Problem("unknown-path", HTTPStatus.NOT_FOUND, "Nothing at this path"),
     store.BadPathError: Problem("bad-path", HTTPStatus.BAD_REQUEST, "Not a JSONPath"),
     store.WrongTypeError: Problem("wrong-type", HTTPStatus.CONFLICT, "A value of another type"),
+    coin_queue.UnknownUserError: Problem("unknown-user", HTTPStatus.NOT_FOUND, "No such user"),
+    coin_queue.QueueClosedError: Problem("queue-closed", HTTPStatus.CONFLICT, "The queue is closed"),
+    coin_queue.QueueFullError: Problem("queue-full", HTTPStatus.CONFLICT, "The queue is full"),
     store.BadValueError: Problem("bad-value", HTTPStatus.UNPROCESSABLE_ENTITY, "A value that Redis refuses"),
     store.UnavailableError: Problem("unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not serve"),
     store.StoreError: Problem("unforeseen", HTTPStatus.INTERNAL_SERVER_ERROR, "The target failed"),

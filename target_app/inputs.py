@@ -30,6 +30,7 @@ PATH = {
     "description": "a JSONPath; $ is the whole document",
     "examples": ["$.visits"],
 }
+USER_ID = {"type": ["string", "integer"], "pattern": f"^{_KEY.pattern}$", "examples": ["7"]}
 PATTERN = {"type": "string", "pattern": f"^{_PATTERN.pattern}$", "default": "*", "description": "a glob pattern"}
 CURSOR = {"type": "string", "pattern": "^[0-9]{1,19}$", "default": "0", "description": "the previous answer's cursor"}
 
@@ -46,6 +47,15 @@ def field(text: str) -> str:
     if not _FIELD.fullmatch(text):
         abort(400, f"The field {text[:80]!r} is not allowed: 1 to 64 letters, digits, _ and - make a field.")
     return text
+
+
+def user_id(value: object) -> str:
+    """Return a user's id: a whole number, or a text that could be a key."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
+        abort(422, f'"user_id" is {_shown(value)} but must be 1 to 128 letters, digits and : . _ -')
+    return value
 
 
 def path(text: object) -> str:

@@ -11,6 +11,7 @@
 A command is sent once and never again: increments and appends would otherwise count twice after a timeout.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -78,6 +79,18 @@ _MEANINGS: tuple[tuple[re.Pattern[str], type[StoreError]], ...] = tuple(
 )
 
 
+class Script:
+    """A Lua script that Redis runs as one step, and the digest that Redis knows it by.
+
+    Attributes:
+        text: the script; whatever can stop it halfway leaves what it has written until then.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 class Store:
     """RedisJSON documents, hashes and plain strings under `KEY_PREFIX`.
 
@@ -102,6 +115,15 @@ class Store:
     def check(self) -> None:
         """Require that Redis answers and knows RedisJSON."""
         self._run("JSON.GET", "")
+
+    def evaluate(self, script: Script, keys: Sequence[str], *arguments: str | bytes) -> Any:
+        """Run a script and return its reply; the script's text is sent only to a Redis that does not know it."""
+        more = (len(keys), *(KEY_PREFIX + key for key in keys), *arguments)
+        with _translated(keys[0]):
+            try:
+                return self._pool.run("EVALSHA", script.digest, *more)
+            except redis.exceptions.NoScriptError:
+                return self._pool.run("EVAL", script.text, *more)
 
     # documents
 

@@ -26,6 +26,7 @@ from loadtest.profiles.profile import LoadProfile, all_profiles
 from loadtest.progress import output
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
+from loadtest.seeding.command import seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,9 @@ def main() -> None:
     """
 
 
+main.add_command(seed)
+
+
 def _setting_option(setting: str, metavar: str, **more: Any) -> Callable[[Any], Any]:
     field = Config.model_fields[setting]
     text = f"{field.description}. Allowed: {allowed(setting)}."
@@ -87,6 +91,8 @@ def _setting_option(setting: str, metavar: str, **more: Any) -> Callable[[Any], 
 @_setting_option("thresholds_file", "FILE")
 @_setting_option("host", "URL")
 @_setting_option("redis_url", "URL")
+@_setting_option("feed", "FILE|URL")
+@_setting_option("feed_policy", "POLICY")
 @_setting_option("client", "NAME")
 @_setting_option("run_id", "NAME")
 @_setting_option("ui", "", is_flag=True, default=None)

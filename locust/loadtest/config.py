@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from loadtest.exceptions import UsageError
+from loadtest.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,6 +152,24 @@ class Config(BaseModel):
         "redis://host:port/db, rediss://… or unix://path",
         "redis://127.0.0.1:6379/0",
     )
+    feed: str | None = _setting(
+        None,
+        "where the scenario's test data comes from, in place of what it declares; read by the master",
+        "a file .json, .jsonl or .csv, redis://host:port/db or mongodb://host:port/database",
+        "user_ids.json",
+    )
+    feed_policy: str | None = _setting(
+        None,
+        "the order in which the test data is dealt, in place of what the scenario declares",
+        "round_robin, random, unique_then_stop, zipf(s) with s from 0.1 to 10",
+        "unique_then_stop",
+    )
+    store: str | None = _setting(
+        None,
+        "where `loadtest seed` writes; by default the Redis of REDIS_URL, or one on 127.0.0.1",
+        "redis://host:port/db, rediss://…, unix://path or mongodb://host:port/database",
+        "mongodb://127.0.0.1:27017/loadtest",
+    )
     client: Literal["lean", "locust"] = _setting(
         "lean",
         "HTTP client of the scenarios: this product's, or Locust's FastHttpUser to compare",
@@ -283,6 +302,7 @@ def _extra(setting: str) -> dict[str, str]:
 
 def _explain(setting: str, given: Mapping[str, tuple[object, str]]) -> str:
     value, source = given[setting]
+    value = without_credentials(str(value))
     name = variable(setting).removeprefix(PREFIX)
     return (
         f"{name}={value} (from {source}) is not allowed. Allowed: {allowed(setting)}. "

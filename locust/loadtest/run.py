@@ -21,6 +21,7 @@ from locust.exception import StopTest
 
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.exporting import course
+from loadtest.feeding import swarm as feeds
 from loadtest.judging import thresholds
 from loadtest.judging.judge import Judge
 from loadtest.measuring import swarm
@@ -180,6 +181,7 @@ class Run:
         """
         try:
             self._load_data()
+            self._feed()
             self._folder = self._make_folder()
         except LoadtestError as error:
             self._abort(error)
@@ -280,6 +282,8 @@ class Run:
             course.announce(self._environment, replace(self._course, verdict=lambda: verdict))
         made = document.of(record, verdict)
         summary.show(made, self._console)
+        for sentence in feeds.of(self._environment).account():
+            self._console.print(f"feed         {sentence}", markup=False)
         for problem in files.write(self._folder, {**files.of(made), **locust_files.of(self._environment)}):
             self._console.print(f"error: {problem}", markup=False)
         self._console.print(f"report       {self._folder}/", markup=False)
@@ -306,6 +310,18 @@ class Run:
                 self._console.print(f"data         {done:,} of {total:,} keys are there")
 
         load_data(redis_url, progress)
+
+    def _feed(self) -> None:
+        """Read the test data, and deal the first items to the workers."""
+        feeding = feeds.of(self._environment)
+        for sentence in feeding.begin(self._config.feed, self._config.feed_policy, self._end_for):
+            self._console.print(f"feed         {sentence}", markup=False)
+
+    def _end_for(self, reason: str) -> None:
+        """End the test, and say why."""
+        self._note("feed", reason)
+        self._console.print(f"ended        {reason}", markup=False)
+        self._end_test()
 
     def _make_folder(self) -> Path:
         """Make the run's folder; a later run of the same name gets a number."""

@@ -30,6 +30,7 @@ import redis
 from loadtest.config import CONF_DIR
 from loadtest.exceptions import StackError
 from loadtest.local.process import ManagedProcess, free_port
+from loadtest.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,13 +71,13 @@ def check_given(url: str) -> None:
             client.execute_command("JSON.GET", "loadtest:probe")
     except redis.ResponseError as error:
         raise StackError(
-            f"REDIS_URL={_without_password(url)} has no RedisJSON for us ({error}). Allowed: Redis Stack, Redis 8 or "
+            f"REDIS_URL={without_credentials(url)} has no RedisJSON for us ({error}). Allowed: Redis Stack, Redis 8 or "
             "later, or any Redis with the module. Next: start one of them, or leave REDIS_URL out."
         ) from error
     except redis.RedisError as error:
         raise StackError(
-            f"REDIS_URL={_without_password(url)} cannot be reached ({error}). Allowed: a running Redis with RedisJSON. "
-            "Next: start it, correct the address, or leave REDIS_URL out."
+            f"REDIS_URL={without_credentials(url)} cannot be reached ({error}). Allowed: a running Redis with "
+            "RedisJSON. Next: start it, correct the address, or leave REDIS_URL out."
         ) from error
 
 
@@ -207,7 +208,3 @@ def _module(say: Callable[[str], None]) -> Path | None:
     partial.chmod(0o755)
     partial.replace(module)
     return module.resolve()
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"(?<=:)[^:@/]+(?=@)", "***", url)

@@ -36,7 +36,7 @@ class Disconnections:
 
     def gone(self, workers: Iterable[str]) -> list[str]:
         """Return those of these workers that have no connection."""
-        return [worker for worker in workers if not self._is_connected(worker)]
+        return [worker for worker in workers if not is_connected(self._runner, worker)]
 
     def close(self) -> None:
         """Listen no more."""
@@ -49,13 +49,15 @@ class Disconnections:
             self._events.recv_multipart()
             self._on_closed()
 
-    def _is_connected(self, worker: str) -> bool:
-        socket = self._runner.server.socket
-        try:
-            socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-            socket.send_multipart([worker.encode(), Message(PROBE, None, worker).serialize()], zmq.NOBLOCK)  # type: ignore[no-untyped-call]
-        except zmq.ZMQError as error:
-            return bool(error.errno == zmq.EAGAIN)  # connected, but its queue is full
-        finally:
-            socket.setsockopt(zmq.ROUTER_MANDATORY, 0)  # Locust counts on sends that fail silently
-        return True
+
+def is_connected(runner: MasterRunner, worker: str) -> bool:
+    """Say whether a worker's connection to the master stands."""
+    socket: Any = runner.server.socket
+    try:
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.send_multipart([worker.encode(), Message(PROBE, None, worker).serialize()], zmq.NOBLOCK)  # type: ignore[no-untyped-call]
+    except zmq.ZMQError as error:
+        return bool(error.errno == zmq.EAGAIN)  # connected, but its queue is full
+    finally:
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 0)  # Locust counts on sends that fail silently
+    return True

@@ -1,0 +1,88 @@
+"""Policies: the order in which items are dealt.
+
+    round_robin        every item once, then all of them again in the same order, and so on
+    unique_then_stop   every item once; then the run ends
+    random             each time any item, all alike
+    zipf(s)            each time any item, the k-th of n in proportion to 1 / k^s: few are asked for often
+
+The first two deal without repeats in a round. The others draw with repeats, from a fixed seed: two runs deal the same.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from loadtest.exceptions import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ALLOWED: Final = "round_robin, random, unique_then_stop, zipf(s) with s from 0.1 to 10, such as zipf(1.1)"
+_ZIPF: Final = re.compile(r"zipf\(\s*(\d+(?:\.\d+)?)\s*\)")
+_EXPONENTS: Final = (0.1, 10.0)
+_SEED: Final = 42
+
+
+class Order:
+    """The items of a source in the order of a policy.
+
+    Args:
+        items: at least one.
+        policy: one of those in `ALLOWED`.
+
+    Raises:
+        UsageError: for an unknown policy.
+    """
+
+    def __init__(self, items: Sequence[Any], policy: str = "round_robin") -> None:
+        exponent = check(policy)
+        self._items = items
+        self._turn = 0
+        self._random = np.random.default_rng(_SEED)
+        self._draws = policy not in ("round_robin", "unique_then_stop")
+        self._shares = None if exponent is None else _zipf(len(items), exponent)
+        self.left: float = len(items) if policy == "unique_then_stop" else math.inf
+        """How many items are still to come; infinite but for `unique_then_stop`."""
+
+    def take(self, count: int) -> list[Any]:
+        """Return the next so many items, or as many as are left."""
+        count = int(min(count, self.left))
+        self.left -= count
+        return [self._items[place] for place in self._places(count)]
+
+    def _places(self, count: int) -> list[int]:
+        size = len(self._items)
+        if not self._draws:
+            start, self._turn = self._turn, (self._turn + count) % size
+            return [place % size for place in range(start, start + count)]
+        if self._shares is None:
+            return self._random.integers(0, size, count).tolist()  # type: ignore[no-any-return]
+        return np.searchsorted(self._shares, self._random.random(count), side="right").tolist()  # type: ignore[no-any-return]
+
+
+def check(policy: str) -> float | None:
+    """Check a policy's name, and return the exponent of a zipf.
+
+    Raises:
+        UsageError: there is no such policy.
+    """
+    if policy in ("round_robin", "random", "unique_then_stop"):
+        return None
+    match = _ZIPF.fullmatch(policy)
+    if match is None or not _EXPONENTS[0] <= float(match.group(1)) <= _EXPONENTS[1]:
+        raise UsageError(
+            f"FEED_POLICY={policy} is not known. Allowed: {ALLOWED}. Next: set one of them, or leave it out."
+        )
+    return float(match.group(1))
+
+
+def _zipf(size: int, exponent: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the cumulated shares of the items, the last of them 1."""
+    weights = np.arange(1, size + 1, dtype=np.float64) ** -exponent
+    shares: np.ndarray[Any, np.dtype[np.float64]] = np.cumsum(weights)
+    shares /= shares[-1]
+    return shares

@@ -1,0 +1,65 @@
+"""The coin queue: users take their places in it, each user once in a round over the whole swarm.
+
+Against the sample target the master makes up the users and opens a new queue before each run. For a service of your own
+LOADTEST_FEED names the file, or the store, of the ids of its users.
+"""
+
+from collections.abc import Callable
+
+from locust import between, task
+
+from loadtest.feeding.feeder import Feed
+from loadtest.scenarios import Scenario
+from loadtest.scenarios._users import HttpUser
+from loadtest.seeding.redis_store import RedisStore
+from loadtest.seeding.users import Users
+
+NAME = "coin_queue"
+USERS = 10_000
+"""How many users the sample target gets; a second request for the same one is answered with the same place."""
+
+_PATH = "/api/quickie/user/coin-queue/pre-purchase"
+_USERS = Users(seed=42)
+
+
+def sample_ids() -> list[str]:
+    """Return the ids of the sample target's users."""
+    return _USERS.ids(USERS)
+
+
+class CoinQueueUser(HttpUser):
+    """Buys its way into the queue for one user after the other."""
+
+    scenario = NAME
+    host = "http://127.0.0.1:5000"
+    wait_time = between(0.1, 0.5)
+    feeder = Feed(sample_ids)
+
+    @task
+    def pre_purchase(self) -> None:
+        """Take a place in the queue for the next user."""
+        user_id = self.feeder.next()
+        self.client.post(_PATH, json={"user_id": user_id}, name="coin_queue/pre_purchase")
+
+
+def load_data(redis_url: str, progress: Callable[[int, int], None]) -> None:
+    """Write the users who are not there yet, and open a new queue.
+
+    Raises:
+        StackError: Redis is away, or has no RedisJSON.
+    """
+    done = 0
+    with RedisStore(redis_url) as store:
+        for batch in _USERS.batches(USERS):
+            store.write(batch)
+            done += len(batch)
+            progress(done, USERS)
+        store.open_queue()
+
+
+scenario = Scenario(
+    name=NAME,
+    user_classes=(CoinQueueUser,),
+    requests=(("POST", "coin_queue/pre_purchase"),),
+    load_data=load_data,
+)
