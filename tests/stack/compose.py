@@ -38,6 +38,7 @@ class Project:
         self._compose = [*compose, "-p", name]
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOADTEST_", "LOCUST_"))}
         self._environment = {**kept, **ANY_PORT, **settings}
+        self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open
 
     def run(self, *words: str, timeout_s: float = 120) -> str:
         """Run a Compose command in the repository's folder and return what it printed.
@@ -82,8 +83,13 @@ class Project:
     def get(self, service: str, inside: int, path: str, form: dict[str, str] | None = None) -> Any:
         """Ask a published port and return the JSON that it answers; a form makes it a POST."""
         data = None if form is None else urllib.parse.urlencode(form).encode()
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port(service, inside)}{path}", data, 30) as answer:
+        with self._open(f"http://127.0.0.1:{self.port(service, inside)}{path}", data, 30) as answer:
             return json.load(answer)
+
+    def log_in(self, password: str) -> None:
+        """Log in to the web UI; `get` has the session from then on."""
+        data = urllib.parse.urlencode({"password": password}).encode()
+        self._open(f"http://127.0.0.1:{self.port('locust_master', 8089)}/login", data, 30).close()
 
     def query(self, expression: str, at_s: float | None = None) -> list[dict[str, Any]]:
         """Return Prometheus' answer to a query, now or at a moment of the past."""

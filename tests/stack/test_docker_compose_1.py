@@ -1,13 +1,17 @@
-"""The same file under docker-compose 1.29.2, which many machines still have, and a test that starts by itself."""
+"""The same file under docker-compose 1.29.2, which many machines still have, with the passwords and keys of `make up`.
+
+A test starts by itself.
+"""
 
 import os
 import shutil
 import subprocess
+import urllib.error
 from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.compose import Project, docker, eventually
+from tests.stack.compose import ROOT, Project, docker, eventually
 from tests.stack.conftest import needed
 
 RUN_TIME_S = 6
@@ -29,7 +33,9 @@ def old_compose(engine: None) -> str:  # noqa: ARG001 - the engine has to be the
 def project(old_compose: str, built: Project) -> Iterator[Project]:
     """A project of its own, with the images that Compose v2 built under the names that this one gives them."""
     settings = {"LOADTEST_AUTOSTART": "1", "LOADTEST_RUN_TIME": f"{RUN_TIME_S}s", "LOADTEST_USERS": "4"}
-    made = Project(f"{built.name}-old", [old_compose], **settings, LOCUST_EXPECT_WORKERS=str(WORKERS))
+    subprocess.run([ROOT / "local_conf" / "make_secrets.sh"], check=True, capture_output=True)
+    command = [old_compose, "-f", "docker-compose.yml", "-f", "docker/secrets.yml"]
+    made = Project(f"{built.name}-old", command, **settings, LOCUST_EXPECT_WORKERS=str(WORKERS))
     names = [f"{made.name}{made.separator}{service}" for service in ("target_app", "locust_master", "locust_worker")]
     for name in names:
         docker("tag", name.replace(f"{made.name}{made.separator}", f"{built.name}-"), name)
@@ -50,11 +56,15 @@ def test_up_runs_a_test_by_itself(project: Project) -> None:
     with project.told():
         eventually("state of the run", lambda: project.value('loadtest_run_state{state="stopped"}'), 1)
     eventually("workers", lambda: project.value('sum(loadtest_workers{state=~"ready|running"})'), WORKERS)
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        project.get("locust_master", 8089, "/stats/requests")
+    project.log_in((ROOT / "secrets" / "web_password").read_text())
     requests = project.get("locust_master", 8089, "/stats/requests")
     counted = next(row["num_requests"] for row in requests["stats"] if row["name"] == "Aggregated")
     assert counted > 0
     eventually("requests in Prometheus", lambda: project.value("sum(loadtest_requests_total)"), counted, 20)
     assert project.value('sum(loadtest_requests_total{result="failure"})') == 0
+    assert project.value("sum(loadtest_link_refused_total)") == 0
     for container in project.containers():
         assert container["HostConfig"]["ReadonlyRootfs"] is True
         assert container["HostConfig"]["Memory"] > 0

@@ -4,6 +4,7 @@ One run is made, with 3 workers, then 5, then 1. What was seen meanwhile is the 
 """
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from loadtest import scenarios
-from tests.stack.compose import ROOT, Project, eventually
+from tests.stack.compose import ROOT, SERVICES, Project, docker, eventually
 
 USERS = 20
 WINDOW = "10s"
@@ -167,7 +168,10 @@ def test_every_target_is_scraped(evidence: Evidence) -> None:
 
 def test_containers_are_hardened(evidence: Evidence) -> None:
     """The engine confirms: no root, no capability, no new privilege, read-only root, and limits."""
-    assert len(evidence.containers) == 8
+    assert {container["Config"]["Labels"]["com.docker.compose.service"] for container in evidence.containers} == set(
+        SERVICES
+    )
+    assert len(evidence.containers) == len(SERVICES) + 2
     for container in evidence.containers:
         host, config = container["HostConfig"], container["Config"]
         assert host["ReadonlyRootfs"] is True
@@ -178,8 +182,26 @@ def test_containers_are_hardened(evidence: Evidence) -> None:
         assert host["PidsLimit"] == 512
         assert 0 < host["Memory"] <= 2 * 1024**3
         assert host["Privileged"] is False
+        assert (host["PidMode"], host["UsernsMode"], host["UTSMode"]) == ("", "", "")
+        assert host["NetworkMode"] not in ("host", "none")
+        assert {mount["Source"] for mount in container["Mounts"] if mount["RW"] and mount["Type"] == "bind"} == set()
+        assert not any("docker.sock" in mount["Source"] for mount in container["Mounts"])
         assert config["User"].partition(":")[0] not in ("", "0", "root")
         assert host["LogConfig"]["Config"]["max-size"] == "10m"
+
+
+def test_a_container_can_do_nothing_more_than_its_work(evidence: Evidence) -> None:
+    """From inside: its user is nobody special, has no capability, cannot gain one, and cannot write to its image."""
+    for container in evidence.project.containers():
+        if container["Config"]["Labels"]["com.docker.compose.service"] in ("locust_master", "target_app"):
+            status = docker("exec", container["Id"], "cat", "/proc/self/status")
+            facts = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+            assert {facts[f"Cap{kind}"].strip("\t0") for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {""}
+            assert (facts["NoNewPrivs"].strip(), facts["Uid"].split()[0]) == ("1", "10001")
+            write = "import pathlib; pathlib.Path('/app/owned').touch()"
+            command = ["docker", "exec", container["Id"], "python", "-c", write]
+            tried = subprocess.run(command, check=False, capture_output=True)
+            assert b"Read-only file system" in tried.stderr
 
 
 def test_only_the_loopback_interface_is_published(evidence: Evidence) -> None:

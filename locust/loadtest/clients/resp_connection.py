@@ -365,10 +365,11 @@ class RespConnection:
 def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
     """The commands with which a connection begins."""
     commands: list[tuple[Any, ...]] = []
+    known = bool(settings.username or settings.password)  # a user of Redis may need no password
     if settings.protocol == RESP3:
-        identity = ("AUTH", settings.username or "default", settings.password) if settings.password else ()
+        identity = ("AUTH", settings.username or "default", settings.password) if known else ()
         commands.append(("HELLO", RESP3, *identity))
-    elif settings.password:
+    elif known:
         commands.append(("AUTH", *filter(None, (settings.username,)), settings.password))
     if settings.client_name:
         commands.append(("CLIENT", "SETNAME", settings.client_name))
