@@ -21,7 +21,7 @@ from loadtest.feeding import swarm as feeding
 from loadtest.link import sockets
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
-from loadtest.patches import rebalancing, spawn_message, worker_link
+from loadtest.patches import fewer_workers, rebalancing, spawn_message, worker_link
 from loadtest.profiles import think_time
 from loadtest.profiles.start_form import StartForm
 from loadtest.targets import Targets
@@ -46,6 +46,7 @@ except LoadtestError as error:
 
 worker_link.keep(config.master_wait)
 spawn_message.remember_options()
+spawn_message.outlive_clock_steps()
 logging.getLogger("locust.stats_logger").disabled = True  # the report takes the place of Locust's tables
 if not config.slo:
     events.init_command_line_parser.add_listener(form.declare)
@@ -64,6 +65,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
         return
     if isinstance(runner, MasterRunner):
         rebalancing.keep(runner)
+        fewer_workers.watch(environment, runner, go_on=config.fewer_workers)
     try:
         if environment.web_ui:
             guard.wire(environment, config)

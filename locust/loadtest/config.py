@@ -177,6 +177,7 @@ class Config(BaseModel):
         "lean",
     )
     autostart: bool = _setting(False, "start the test as soon as the workers are there", "1 or 0", "1")
+    fewer_workers: bool = _setting(False, "go on with the workers that came when not all did in time", "1 or 0", "1")
     master_wait: Seconds = _setting(
         60.0, "how long a worker looks for its master before it gives up", _A_DURATION, "60s"
     )

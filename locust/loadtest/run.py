@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import gevent
 from locust.exception import StopTest
 
+from loadtest import steady_clock
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.exporting import course
 from loadtest.feeding import swarm as feeds
@@ -218,13 +219,13 @@ class Run:
         if measured.record is None:
             return
         judge = self._judge = Judge(self._rules, measured.record, started_at, longest_s)
-        begins_at = time.time() if started_at is None else started_at
+        begins_at = steady_clock.now() if started_at is None else started_at
         self._course = course.Course(lambda: measured.verdict(judge.results()), profile, begins_at)
         course.announce(self._environment, self._course)
         self._note("start", "load begins", begins_at)
         if profile is not None:
             self._timers = [
-                gevent.spawn_later(max(0.0, at - time.time()), self._note, "stage", f"stage {number} begins", at)
+                gevent.spawn_later(max(0.0, at - steady_clock.now()), self._note, "stage", f"stage {number} begins", at)
                 for number, at in self._course.later_stages()
             ]
         if self._config.redis_url:
@@ -234,7 +235,7 @@ class Run:
         """Note an event in the record; by default it happens now."""
         record = swarm.of(self._environment).record
         if record is not None:
-            record.note((time.time() if at is None else at) - math.floor(record.started_at), kind, text)
+            record.note((steady_clock.now() if at is None else at) - math.floor(record.started_at), kind, text)
 
     def _show(self, expected_s: float | None) -> None:
         self._progress = ProgressLine(swarm.of(self._environment).snapshot, expected_s, self._console)
@@ -258,7 +259,7 @@ class Run:
         """Judge from the first arrival on, which is known half a second before."""
         while (schedule := conductor.schedule) is None:
             gevent.sleep(_POLL_S)
-        started_at = time.time() + schedule.origin_s - time.perf_counter()
+        started_at = steady_clock.now() + schedule.origin_s - time.perf_counter()
         self._begin_to_judge(profile, started_at, profile.run_time_s)
 
     def end(self) -> None:

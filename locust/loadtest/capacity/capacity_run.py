@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
+from loadtest import steady_clock
 from loadtest.capacity import chart
 from loadtest.capacity.search import Capacity, End, Plan, StepResult, find_capacity
 from loadtest.capacity.usl import fit_usl
@@ -209,7 +210,7 @@ class _Step:
     """The measuring part of a step, on a record of its own."""
 
     def __init__(self, environment: Environment, record: RunRecord, rules: Any, rate_per_s: float) -> None:
-        now = time.time()
+        now = steady_clock.now()
         self._second = math.ceil(now) - math.floor(record.started_at)
         self._cut = record.since(self._second)
         self._record = record

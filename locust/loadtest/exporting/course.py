@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
+
+from loadtest import steady_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ class Course:
         Returns:
             Zeros before the first, after the last and without a profile.
         """
-        elapsed_s = (time.time() if now is None else now) - self.started_at
+        elapsed_s = (steady_clock.now() if now is None else now) - self.started_at
         if self.profile is None or elapsed_s < 0:
             return 0, 0.0
         begins_s = 0.0

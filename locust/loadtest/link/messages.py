@@ -14,6 +14,9 @@ from locust.rpc import Message
 from locust.rpc.protocol import decode
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from loadtest.measuring.delivery import BATCH
+from loadtest.measuring.swarm.messages import REPORT
+
 LONGEST_BYTES: Final = 64 * 1024 * 1024
 """The longest message; a worker's largest, with thousands of names and a minute to catch up on, is a tenth of it."""
 _PARTS: Final = 3
@@ -54,6 +57,13 @@ class Logs(BaseModel):
     logs: Annotated[list[_Text], Field(max_length=10_000)]
 
 
+_Report = tuple[
+    Annotated[float, Field(strict=True, allow_inf_nan=False)],
+    Annotated[list[Annotated[bytes, Field(strict=True)]], Field(max_length=BATCH)],
+    Heartbeat | None,
+    Users | None,
+]
+
 _SHAPES: Final[dict[str, TypeAdapter[Any]]] = {
     "client_ready": TypeAdapter(_Name | Literal[-1]),
     "heartbeat": TypeAdapter(Heartbeat),
@@ -61,6 +71,7 @@ _SHAPES: Final[dict[str, TypeAdapter[Any]]] = {
     "spawning_complete": TypeAdapter(Users),
     "exception": TypeAdapter(Fault),
     "logs": TypeAdapter(Logs),
+    REPORT: TypeAdapter(_Report),
 }
 
 

@@ -191,8 +191,8 @@ class LocalStack:
         exporter = f"http://{_LISTENER}:{exporter_port}"
         took_s = master.wait_until(lambda: _status(f"{exporter}/healthz") == http.client.OK, _MASTER_TIMEOUT_S)
         self._say("master", f"metrics on {exporter}/metrics ({took_s:.1f} s)")
-        connected_s = master.wait_until(lambda: self._connected(exporter) >= workers, _WORKERS_TIMEOUT_S)
-        self._say("workers", f"{workers} connected ({connected_s:.1f} s)")
+        took_s = master.wait_until(lambda: self._complete(exporter), _WORKERS_TIMEOUT_S)
+        self._say("workers", f"{connected_workers(exporter)[0]} of {workers} connected ({took_s:.1f} s)")
         if self._config.ui:
             self._say("web UI", f"http://{_LISTENER}:{web_port} until Ctrl-C")
 
@@ -208,24 +208,26 @@ class LocalStack:
             self._started.append(worker)
             self._watched.append(worker)
 
-    def _connected(self, exporter: str) -> int:
-        """Return how many workers the master counts, failing at once when one has ended."""
+    def _complete(self, exporter: str) -> bool:
+        """Return whether every worker that the master waits for is there, failing at once when one has ended."""
         for part in self._watched:
-            if part.exit_code is not None:
+            if part.exit_code is not None and not self._config.fewer_workers:
                 part.wait_until(lambda: False, 0)
-        return connected_workers(exporter)
+        connected, expected = connected_workers(exporter)
+        return connected >= expected > 0
 
 
-def connected_workers(exporter: str) -> int:
-    """Return how many workers are connected to the master with that exporter."""
+def connected_workers(exporter: str) -> tuple[int, int]:
+    """Return how many workers are connected to the master with that exporter, and for how many it waits."""
     try:
         with urllib.request.urlopen(f"{exporter}/metrics", timeout=5) as answer:  # noqa: S310 - http, ours
             text = answer.read().decode()
     except OSError:
-        return 0
+        return 0, 0
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    states = families["loadtest_workers"].samples if "loadtest_workers" in families else []
-    return int(sum(sample.value for sample in states if sample.labels["state"] != "missing"))
+    states = families["loadtest_workers"].samples
+    (expected,) = families["loadtest_workers_expected"].samples
+    return int(sum(sample.value for sample in states if sample.labels["state"] != "missing")), int(expected.value)
 
 
 def check_ports_free(config: Config) -> None:

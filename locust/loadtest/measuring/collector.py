@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from loadtest import steady_clock
 from loadtest.exceptions import RecordError
 from loadtest.judging.trust import MASTER, Watch
 from loadtest.measuring.accumulator import Accumulator
@@ -117,7 +117,7 @@ class Collector:
         elif known.state in _AWAY and state not in _AWAY:
             self._note(now_s, f"worker {known.index} is back")
         if state == MISSING and known.state not in _AWAY:
-            self.lost = Lost(self.lost.workers + 1, time.time())
+            self.lost = Lost(self.lost.workers + 1, steady_clock.now())
         known.state, known.seen_s = state, now_s
         return known
 
@@ -284,7 +284,7 @@ class Collector:
         """Close the run: what comes later is refused. Returns the last seconds."""
         flushed = self.flush()
         self.ledger.closed = True
-        self.ended_at = time.time()
+        self.ended_at = steady_clock.now()
         if self.record is not None:
             self.record.delivery = self._delivery(alive=())
             self.record.workers = self.watch.summary()

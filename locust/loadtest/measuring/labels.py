@@ -18,9 +18,19 @@ MAX_SERIES: Final = 2_000
 MAX_OTHER_SERIES: Final = 200
 """Combinations of scenario and method that get an ``other`` of their own."""
 MAX_SCENARIOS: Final = 100
+MAX_LABEL_CHARS: Final = 200
+"""Characters of a label that are kept; what follows is cut off, so names with the same beginning count together."""
 OTHER: Final = "other"
 
 _REMEMBERED: Final = 512  # sets of labels whose rows are remembered
+
+
+def readable(label: str) -> str:
+    """A label that every reader takes: cut to `MAX_LABEL_CHARS`, with ``?`` for what is no character, as half a
+    surrogate pair from undecoded bytes.
+    """
+    cut = label[:MAX_LABEL_CHARS]
+    return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
 
 
 class Labels:

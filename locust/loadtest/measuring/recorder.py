@@ -27,7 +27,7 @@ import numpy as np
 from locust.event import EventHook
 
 from loadtest.measuring.accumulator import Accumulator
-from loadtest.measuring.labels import OTHER, Labels
+from loadtest.measuring.labels import OTHER, Labels, readable
 from loadtest.measuring.measurements import Measurements, SeriesKey
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Series:
         self._counts.add_error(
             self.row,
             error_class if error_class in ERROR_CLASSES else OTHER,
-            _ADDRESS.sub("0x…", message[:MAX_MESSAGE_CHARS]),
+            _ADDRESS.sub("0x…", message[:MAX_MESSAGE_CHARS]).encode("utf-8", "replace").decode(),
         )
 
     def take_failures(self) -> int:
@@ -151,7 +151,8 @@ class Recorder:
         self.series: Callable[[str, str, str], Series] = self._looked_up
         """The series of (scenario, method, name): look it up once and keep it, or call this each time; both are quick.
 
-        Beyond `labels.MAX_SERIES` series a new name counts as ``other`` of its scenario and method.
+        Beyond `labels.MAX_SERIES` series a new name counts as ``other`` of its scenario and method. Labels are made
+        readable: see `labels.readable`.
         """
         self._by_key: dict[SeriesKey, Series] = {}
         self._series: list[Series] = []
@@ -176,7 +177,7 @@ class Recorder:
     def _series_of(self, scenario: str, method: str, name: str) -> Series:
         if self._looked_up.cache_info().currsize >= _LOOKED_UP:
             self._looked_up.cache_clear()
-        bounded = self._labels.bounded(SeriesKey(scenario, method, name))
+        bounded = self._labels.bounded(SeriesKey(readable(scenario), readable(method), readable(name)))
         if bounded not in self._by_key:
             row = self._labels.row(bounded)
             series = Series(bounded, row, self._labels.scenario_row(bounded.scenario), self._counts)

@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from loadtest import steady_clock
 from loadtest.exceptions import RecordError
 from loadtest.judging import trust
 from loadtest.measuring import locust_statistics
@@ -101,7 +102,7 @@ class CollectingSwarm(Swarm):
     def _on_test_start(self, **_: Any) -> None:
         self._close()
         self._runs += 1
-        started_at = time.time()
+        started_at = steady_clock.now()
         run_id, self._run_id = self._run_id or _run_id(started_at), ""
         record = RunRecord(run_id, started_at, dict(self._configuration), dict(self._context))
         self._look_around()

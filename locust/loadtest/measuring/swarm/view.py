@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
+from loadtest import steady_clock
 from loadtest.judging.verdict import Verdict
 from loadtest.measuring import locust_statistics
 from loadtest.measuring.collector import Lost
@@ -128,7 +128,7 @@ class Swarm:
         if record is None:
             return Snapshot(0.0, 0, 0.0, 0, math.nan)
         window = record.window(SNAPSHOT_S)
-        elapsed_s = time.time() - record.started_at if self.running else float(record.duration_s)
+        elapsed_s = steady_clock.now() - record.started_at if self.running else float(record.duration_s)
         users = sum(self.users.values())
         return Snapshot(elapsed_s, users, window.requests_per_s, record.failures, window.response_time.quantile(0.95))
 

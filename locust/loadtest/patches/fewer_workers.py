@@ -1,0 +1,52 @@
+"""What happens when not all workers come: a sentence that says how many did, or a run with those.
+
+Locust waits for ``--expect-workers`` at most ``--expect-workers-max-wait`` seconds, says that it gave up, and ends with
+exit code 1.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+    from locust.runners import MasterRunner
+
+_BEFORE_S = 1.0  # Locust looks once a second: decide before it does
+
+logger = logging.getLogger(__name__)
+
+
+def watch(environment: Environment, runner: MasterRunner, *, go_on: bool) -> None:
+    """Decide, shortly before Locust gives up waiting.
+
+    Args:
+        environment: of the master, with Locust's parsed options.
+        runner: the master's runner.
+        go_on: lower the number that is waited for to those that came, if any.
+    """
+    longest_s = getattr(environment.parsed_options, "expect_workers_max_wait", 0)
+    if longest_s:
+        gevent.spawn_later(max(0.0, longest_s - _BEFORE_S), _decide, environment.parsed_options, runner, go_on)
+
+
+def _decide(options: Any, runner: MasterRunner, go_on: bool) -> None:
+    came, expected = len(runner.clients), options.expect_workers
+    if came >= expected:
+        return
+    if go_on and came:
+        logger.warning("%d of %d workers came within %d s: going on with these", came, expected, _waited_s(options))
+        options.expect_workers = came
+        return
+    logger.error(
+        "%d of %d workers came within %d s. Allowed: as many as are expected. Next: look into the logs of those that "
+        "are missing, expect fewer, or set LOADTEST_FEWER_WORKERS=1 to go on with those that come.",
+        came, expected, _waited_s(options),
+    )  # fmt: skip
+
+
+def _waited_s(options: Any) -> int:
+    return int(options.expect_workers_max_wait)
