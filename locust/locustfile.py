@@ -12,7 +12,7 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import addresses, run, scenarios
+from loadtest import addresses, credentials, run, scenarios
 from loadtest.capacity import capacity_run
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
@@ -37,6 +37,7 @@ def refuse(error: LoadtestError) -> NoReturn:
 
 try:
     config = Config.load()
+    credentials.check(config)
     scenario = scenarios.load(config.scenario)
     form = StartForm(config, scenario)
     addresses.open_up(Targets(config.allowed_hosts).networks)

@@ -1,15 +1,18 @@
 """The sample system under test: a Flask application over RedisJSON."""
 
 import os
+import secrets
 
 from flask import Flask
 
-from target_app import coin_queue, documents, errors, health, home, openapi
+from target_app import client_accounts, coin_queue, documents, education, errors, health, home, openapi
 from target_app.metrics import Metrics
+from target_app.passwords import Passwords
 from target_app.settings import Settings
 from target_app.store import Store
+from target_app.tokens import Tokens
 
-ROOMS = (coin_queue, documents, health)
+ROOMS = (client_accounts, coin_queue, documents, education, health)
 """The modules whose blueprints make the API; each has its twin in `loadtest.scenarios`."""
 
 
@@ -26,6 +29,12 @@ def create_app(config: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["store"] = Store(settings.redis_url, settings.threads, settings.redis_timeout_s)
+    app.extensions["passwords"] = Passwords(settings.password_cost)
+    app.extensions["tokens"] = Tokens(
+        settings.signing_key() or secrets.token_bytes(),
+        settings.access_token_lifetime_s,
+        settings.refresh_token_lifetime_s,
+    )
     metrics = Metrics()
     for room in ROOMS:
         app.register_blueprint(room.blueprint)

@@ -7,6 +7,7 @@ for each other's turn in the interpreter: more workers serve more.
 """
 
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,11 @@ _folder: Path | None = None
 
 
 def on_starting(server: Any) -> None:
-    """Make the folder of the metrics before the first worker is forked."""
+    """Make what all workers share, before the first is forked: the metrics' folder, and a key where none is given."""
     global _folder  # noqa: PLW0603 - Gunicorn's hooks are functions of one module; the master lives in one process
     _folder = metrics.open_folder(_SETTINGS.tmp_dir)
+    if _SETTINGS.signing_key() is None:
+        os.environ["TARGET_APP_SECRET_KEY"] = secrets.token_urlsafe(32)  # the workers inherit it; it ends with us
     server.log.info("metrics of the workers are in %s", _folder)
 
 

@@ -6,7 +6,7 @@ from flask import Flask, Response, render_template_string
 from werkzeug.routing import Rule
 
 from target_app.errors import PROBLEMS
-from target_app.openapi import described
+from target_app.openapi import described, description_of
 
 _EXAMPLES = {
     "document": "document:type-small",
@@ -30,7 +30,8 @@ _PAGE = """\
 </style>
 <h1>Sample target</h1>
 <p>A small API over RedisJSON documents, there to be load-tested. The same reads and writes exist on hashes and on
-plain strings, to compare. Links lead to the example data that a run of the <code>documents</code> scenario loads.</p>
+plain strings, to compare. Links lead to the example data that a run of the
+<code>documents</code> scenario loads; what has no link changes something, or needs an access token.</p>
 <h2>Endpoints</h2>
 <table>
 <tr><th>Method<th>Path<th>What it does
@@ -67,15 +68,18 @@ def install(app: Flask) -> None:
 
 
 def _endpoints(app: Flask) -> list[tuple[str, str, str | None, str]]:
-    """List method, route, link (only where following it changes nothing) and summary, sorted by route."""
+    """List method, route, link (only where anybody can follow it and changes nothing) and summary, by route."""
     return [
-        (method, rule.rule, _link(rule) if method == "GET" else None, _summary(app, rule))
+        (method, rule.rule, _link(app, rule) if method == "GET" else None, _summary(app, rule))
         for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
     ]
 
 
-def _link(rule: Rule) -> str:
+def _link(app: Flask, rule: Rule) -> str | None:
+    description = description_of(app.view_functions[rule.endpoint])
+    if description is not None and description.signed_in:
+        return None
     link = rule.rule
     for variable in rule.arguments:
         link = link.replace(f"<{variable}>", _EXAMPLES[variable])

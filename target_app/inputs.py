@@ -2,10 +2,13 @@
 
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import orjson
 from flask import abort, request
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _KEY = re.compile(r"[A-Za-z0-9:._-]{1,128}")
 _PATTERN = re.compile(r"[A-Za-z0-9:._*?\[\]^-]{1,128}")
@@ -33,6 +36,19 @@ PATH = {
 USER_ID = {"type": ["string", "integer"], "pattern": f"^{_KEY.pattern}$", "examples": ["7"]}
 PATTERN = {"type": "string", "pattern": f"^{_PATTERN.pattern}$", "default": "*", "description": "a glob pattern"}
 CURSOR = {"type": "string", "pattern": "^[0-9]{1,19}$", "default": "0", "description": "the previous answer's cursor"}
+
+EMAIL_PATTERN = r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}$"
+
+_FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+
+
+_NO_OBJECT = "The body must be a JSON object"
+
+
+class Strict(BaseModel):
+    """The base of models of bodies and queries: no unknown field, no conversion that loses something."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def key(text: str) -> str:
@@ -107,6 +123,21 @@ def json_object() -> dict[str, Any]:
     return value
 
 
+def body(model: type[Model]) -> Model:
+    """Return the JSON body as a model; a field that is wrong is a 422 that names it."""
+    return _validated(model, _parsed())
+
+
+def form_or_json(model: type[Model]) -> Model:
+    """Return the body, a form's or JSON, as a model; a field that is wrong is a 422 that names it."""
+    return _validated(model, request.form.to_dict() if request.mimetype in _FORMS else _parsed())
+
+
+def query(model: type[Model]) -> Model:
+    """Return the query as a model; a parameter that is wrong is a 422 that names it."""
+    return _validated(model, request.args.to_dict())
+
+
 def number(value: object) -> float:
     """Return a member that must be a finite number; `true` is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -126,6 +157,27 @@ def array(value: object) -> list[Any]:
     if not isinstance(value, list) or not 1 <= len(value) <= _LONGEST_ARRAY:
         abort(422, f'"values" is {_shown(value)} but must be an array of 1 to {_LONGEST_ARRAY} values.')
     return value
+
+
+def _validated(model: type[Model], given: object) -> Model:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        abort(422, "; ".join(_mistake(model, dict(item)) for item in error.errors(include_url=False)) + ".")
+
+
+def _mistake(model: type[BaseModel], item: dict[str, Any]) -> str:
+    """Name a field and what is wrong with it, with its value unless that is a secret."""
+    if not item["loc"]:
+        return str(item["msg"]).removeprefix("Value error, ") if item["type"] == "value_error" else _NO_OBJECT
+    name = ".".join(map(str, item["loc"]))
+    if item["type"] == "missing":
+        return f'"{name}" is missing'
+    if item["type"] == "extra_forbidden":
+        return f'"{name}" is not known; allowed: {", ".join(model.model_fields)}'
+    field = model.model_fields.get(str(item["loc"][0]))
+    secret = field is not None and field.annotation is SecretStr
+    return f'"{name}" is {"not allowed" if secret else _shown(item["input"])}: {item["msg"]}'
 
 
 def _parsed() -> Any:

@@ -32,6 +32,7 @@ _ATTRIBUTE = "openapi_description"
 _JSON = "application/json"
 _OF_PATH = (400,)
 _OF_BODY = (400, 413, 415, 422)
+_OF_FIELDS = (422,)
 _OF_BEARER = (401,)
 _OF_TARGET = (500, 503)
 _COMPONENTS = "#/components/schemas/"
@@ -57,7 +58,7 @@ class Description:
         status: the answer's status.
         body: the request's body, a schema or a model; None for no body.
         body_types: the media types that the body may have.
-        query: each parameter of the query with its schema; none has to be there.
+        query: each parameter of the query with its schema, or the model of them all.
         problems: statuses of errors, besides those that follow from the rest.
         signed_in: whether an access token is needed.
         media_type: of the answer.
@@ -67,7 +68,7 @@ class Description:
     status: int = 200
     body: Schema | type[BaseModel] | None = None
     body_types: tuple[str, ...] = (_JSON,)
-    query: Mapping[str, Schema] = field(default_factory=dict)
+    query: Mapping[str, Schema] | type[BaseModel] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     signed_in: bool = False
     media_type: str = _JSON
@@ -82,6 +83,12 @@ def described(**parts: Any) -> Callable[[View], View]:
         return view
 
     return describe
+
+
+def description_of(view: Callable[..., Any]) -> Description | None:
+    """Return what describes a view."""
+    description: Description | None = getattr(view, _ATTRIBUTE, None)
+    return description
 
 
 def json_object(**properties: Schema) -> Schema:
@@ -138,7 +145,7 @@ def document(app: Flask) -> dict[str, Any]:
 
 def _operation(app: Flask, rule: Rule, schemas: dict[str, Any]) -> dict[str, Any]:
     view = app.view_functions[rule.endpoint]
-    description = getattr(view, _ATTRIBUTE, None)
+    description = description_of(view)
     if description is None:
         raise LookupError(f"the view {rule.endpoint} is not described: decorate it with @described")
     room, _, name = rule.endpoint.rpartition(".")
@@ -163,8 +170,14 @@ def _parameters(description: Description, rule: Rule) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": inputs.PATH_PARAMETERS[name]}
         for name in sorted(rule.arguments)
     ]
+    query: Mapping[str, Schema]
+    if isinstance(description.query, type):
+        model = description.query.model_json_schema()
+        query, required = model["properties"], model.get("required", [])
+    else:
+        query, required = description.query, []
     of_query = [
-        {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in description.query.items()
+        {"name": name, "in": "query", "required": name in required, "schema": schema} for name, schema in query.items()
     ]
     return of_path + of_query
 
@@ -174,7 +187,9 @@ def _responses(description: Description, rule: Rule) -> dict[str, Any]:
     if description.answer is not None:
         answer["content"] = {description.media_type: {"schema": description.answer}}
     problems = set(description.problems)
-    problems |= set(_OF_PATH if rule.arguments or description.query else ())
+    of_model = isinstance(description.query, type)
+    problems |= set(_OF_PATH if rule.arguments or (description.query and not of_model) else ())
+    problems |= set(_OF_FIELDS if of_model else ())
     problems |= set(_OF_BODY if description.body is not None else ())
     problems |= set(_OF_BEARER if description.signed_in else ())
     if rule.endpoint.rpartition(".")[0]:  # a room; the rest asks nothing of Redis

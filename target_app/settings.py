@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import redis
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 _VARIABLES = {"redis_url": "REDIS_URL"}
 _PREFIX = "TARGET_APP_"
 _HIGHEST_PORT = 65_535
+_SHORTEST_KEY = 16
+_HIDDEN = {"secret_key"}
 
 
 class SettingsError(Exception):
@@ -42,6 +44,22 @@ def _folder(path: Path) -> Path:
     return path
 
 
+def _key(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < _SHORTEST_KEY:
+        raise ValueError(f"must have at least {_SHORTEST_KEY} characters")
+    return key
+
+
+def _key_file(path: Path) -> Path:
+    try:
+        long_enough = len(path.read_bytes().strip()) >= _SHORTEST_KEY
+    except OSError as error:
+        raise ValueError(f"must be a file that can be read ({error.strerror})") from error
+    if not long_enough:
+        raise ValueError(f"must hold a key of at least {_SHORTEST_KEY} characters")
+    return path
+
+
 class Settings(BaseModel):
     """What the target can be told, with its limits.
 
@@ -58,6 +76,11 @@ class Settings(BaseModel):
     threads: int = Field(default=4, ge=1, le=128)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     tmp_dir: Annotated[Path, AfterValidator(_folder)] = Field(default_factory=lambda: Path(tempfile.gettempdir()))
+    secret_key: Annotated[SecretStr, AfterValidator(_key)] | None = None
+    secret_key_file: Annotated[Path, AfterValidator(_key_file)] | None = None
+    access_token_lifetime_s: int = Field(default=300, ge=1, le=86_400)
+    refresh_token_lifetime_s: int = Field(default=86_400, ge=1, le=2_592_000)
+    password_cost: int = Field(default=15, ge=10, le=20)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -79,6 +102,16 @@ class Settings(BaseModel):
             )
         return settings
 
+    def signing_key(self) -> bytes | None:
+        """Return the key that signs tokens, from the file or the environment; None when neither is given.
+
+        Raises:
+            OSError: the file has gone since the settings were read.
+        """
+        if self.secret_key_file:
+            return self.secret_key_file.read_bytes().strip()
+        return self.secret_key.get_secret_value().encode() if self.secret_key else None
+
 
 def _variable(field: str) -> str:
     return _VARIABLES.get(field, _PREFIX + field.upper())
@@ -95,4 +128,5 @@ def _unknown(name: str, settings: type[BaseModel]) -> str:
 
 def _mistake(location: tuple[int | str, ...], value: object, message: str) -> str:
     allowed = message.removeprefix("Value error, ").removeprefix("Input ")
-    return f"{_variable(str(location[0]))} is {str(value)!r} but {allowed}"
+    shown = "wrong" if location[0] in _HIDDEN else repr(str(value))
+    return f"{_variable(str(location[0]))} is {shown} but {allowed}"

@@ -25,6 +25,9 @@ from target_app.redis_pool import RedisPool, exchange
 KEY_PREFIX = "loadtest:"
 """Every key of this product begins so; no other key is ever touched."""
 
+PRIVATE = "~"
+"""Keys that begin so, after the prefix, hold accounts; the documents' API neither lists them nor takes such a name."""
+
 _SCAN_OPTIONS = ("COUNT", 500, "TYPE", "ReJSON-RL")
 _SCAN_BATCHES = 20
 """One listing looks at no more than about 10,000 keys of the whole Redis, however few of them match."""
@@ -195,11 +198,38 @@ class Store:
         for _ in range(_SCAN_BATCHES):
             with _translated(pattern):
                 next_cursor, keys = self._pool.run("SCAN", cursor, "MATCH", KEY_PREFIX + pattern, *_SCAN_OPTIONS)
-            found += [key.decode(errors="replace")[len(KEY_PREFIX) :] for key in keys]
+            names = (key.decode(errors="replace")[len(KEY_PREFIX) :] for key in keys)
+            found += [name for name in names if not name.startswith(PRIVATE)]
             cursor = int(next_cursor)
             if not cursor:
                 break
         return found, cursor
+
+    def create(self, key: str, value: bytes, kept_s: int) -> bool:
+        """Write a whole document that is forgotten after a time; return False where there is one already."""
+        created, _ = self.together(("JSON.SET", key, "$", value, "NX"), ("EXPIRE", key, kept_s))
+        return created is not None
+
+    def append_latest(self, key: str, path: str, values: Sequence[object], most: int) -> None:
+        """Append to the arrays that the path matches, and drop the first values beyond a number, in one step."""
+        texts = [orjson.dumps(value) for value in values]
+        self.together(("JSON.ARRAPPEND", key, path, *texts), ("JSON.ARRTRIM", key, path, -most, -1))
+
+    def read_many(self, keys: Sequence[str]) -> list[bytes]:
+        """Return the whole documents that there are of these, in their order."""
+        with _translated(keys[0]):
+            found = self._pool.run("JSON.MGET", *(KEY_PREFIX + key for key in keys), "$")
+        return [text[1:-1] for text in found if text and text != b"[]"]
+
+    def together(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Run several commands, each (name, key, arguments…), as one step, and return their replies."""
+        with _translated(commands[0][1]), self._pool.connection() as connection:
+            named = [(name, KEY_PREFIX + key, *arguments) for name, key, *arguments in commands]
+            *_, replies = exchange(connection, ("MULTI",), *named, ("EXEC",))
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+        return list(replies)
 
     # hashes: each field holds the JSON text of one member of the document
 

@@ -1,11 +1,12 @@
-"""Runs each task of a User class once, and says what was requested."""
+"""Runs each task of a User class once, and of each of its task sets, and says what was requested."""
 
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from locust import FastHttpUser, User
+from locust import FastHttpUser, TaskSet, User
 from locust.env import Environment
+from locust.exception import InterruptTaskSet
 
 from loadtest.clients.http import HttpUser
 
@@ -32,10 +33,23 @@ def run_each_task_once(user_class: type[User], host: str) -> list[Request]:
     user: Any = type(user_class.__name__, (user_class,), {"host": host})(environment)
     user.on_start()
     for task in dict.fromkeys(user.tasks):
-        task(user)
+        _run(task, user)
     user.on_stop()
     if isinstance(user, FastHttpUser):
         user.client.client.clientpool.close()
     else:
         (user if isinstance(user, HttpUser) else user.client).close()
     return requests
+
+
+def _run(task: Any, owner: Any) -> None:
+    """Run a task, or each task of a task set."""
+    if not (isinstance(task, type) and issubclass(task, TaskSet)):
+        task(owner)
+        return
+    task_set = task(owner)
+    for each in dict.fromkeys(task_set.tasks):
+        try:
+            _run(each, task_set)
+        except InterruptTaskSet:
+            continue

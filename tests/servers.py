@@ -40,6 +40,7 @@ def target(redis_url: str, folder: Path) -> Iterator[str]:
         "REDIS_URL": redis_url,
         "TARGET_APP_BIND": f"127.0.0.1:{port}",
         "TARGET_APP_WORKERS": "1",
+        "TARGET_APP_PASSWORD_COST": "10",
         "TARGET_APP_TMP_DIR": str(folder),
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf", "target_app:create_app()"]

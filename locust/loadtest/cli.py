@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from loadtest import __version__, scenarios
+from loadtest import __version__, credentials, scenarios
 from loadtest.config import Config, allowed
 from loadtest.doctor import examine as health_of_machine
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
@@ -93,6 +93,8 @@ def _setting_option(setting: str, metavar: str, **more: Any) -> Callable[[Any], 
 @_setting_option("redis_url", "URL")
 @_setting_option("feed", "FILE|URL")
 @_setting_option("feed_policy", "POLICY")
+@_setting_option("accounts_file", "FILE")
+@_setting_option("token_file", "FILE")
 @_setting_option("client", "NAME")
 @_setting_option("run_id", "NAME")
 @_setting_option("ui", "", is_flag=True, default=None)
@@ -131,6 +133,8 @@ def run(as_json: bool, **options: Any) -> int:
 @_setting_option("run_time", "DURATION")
 @_setting_option("host", "URL")
 @_setting_option("redis_url", "URL")
+@_setting_option("accounts_file", "FILE")
+@_setting_option("token_file", "FILE")
 @_setting_option("client", "NAME")
 @_setting_option("run_id", "NAME")
 def capacity(**options: Any) -> int:
@@ -237,15 +241,15 @@ def doctor(as_json: bool, **options: Any) -> int:
 
 
 def check_names(config: Config) -> None:
-    """Check scenario, profile and thresholds.
+    """Check scenario, profile, thresholds and credentials.
 
     Raises:
-        UsageError: with every unknown name and the nearest one to it, and every wrong profile and rule.
+        UsageError: with every unknown name and the nearest one to it, and every wrong profile, rule and file.
     """
     problems = []
     if config.scenario not in scenarios.names():
         problems.append(unknown_name("SCENARIO", config.scenario, scenarios.names()))
-    for check in (LoadProfile.of, _check_thresholds):
+    for check in (LoadProfile.of, _check_thresholds, credentials.check):
         try:
             check(config)
         except UsageError as error:

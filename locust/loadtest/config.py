@@ -170,6 +170,18 @@ class Config(BaseModel):
         "redis://host:port/db, rediss://…, unix://path or mongodb://host:port/database",
         "mongodb://127.0.0.1:27017/loadtest",
     )
+    accounts_file: Path | None = _setting(
+        None,
+        "accounts of the service under test, for scenarios that sign in; by default they sign up as somebody new",
+        "a CSV file with the head login,password",
+        "local_conf/accounts.csv",
+    )
+    token_file: Path | None = _setting(
+        None,
+        "the access token that scenarios made by `loadtest init --openapi` send",
+        "a file that holds a token and nothing else",
+        "local_conf/token",
+    )
     client: Literal["lean", "locust"] = _setting(
         "lean",
         "HTTP client of the scenarios: this product's, or Locust's FastHttpUser to compare",

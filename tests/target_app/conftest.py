@@ -12,8 +12,8 @@ from target_app.settings import Settings
 
 @pytest.fixture
 def app(redis_url: str) -> Iterator[Flask]:
-    """The application over a real RedisJSON that holds the seeded data."""
-    app = create_app(Settings(redis_url=redis_url))
+    """The application over a real RedisJSON that holds the seeded data; passwords cost little."""
+    app = create_app(Settings(redis_url=redis_url, password_cost=10))
     yield app
     app.extensions["store"].close()
 

@@ -42,6 +42,10 @@ def test_settings_cannot_be_changed() -> None:
         ("TARGET_APP_MAX_BODY_BYTES", "10", "greater than or equal to 1024"),
         ("TARGET_APP_LOG_LEVEL", "loud", "'debug', 'info'"),
         ("TARGET_APP_TMP_DIR", "/nowhere", "existing folder"),
+        ("TARGET_APP_SECRET_KEY_FILE", "/nowhere", "file that can be read"),
+        ("TARGET_APP_SECRET_KEY_FILE", "/dev/null", "at least 16 characters"),
+        ("TARGET_APP_ACCESS_TOKEN_LIFETIME_S", "0", "greater than or equal to 1"),
+        ("TARGET_APP_PASSWORD_COST", "9", "greater than or equal to 10"),
     ],
 )
 def test_a_wrong_setting_names_variable_value_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:
@@ -50,6 +54,20 @@ def test_a_wrong_setting_names_variable_value_and_what_is_allowed(variable: str,
         Settings.from_environment({variable: value})
     message = str(raised.value)
     assert [] == [part for part in (variable, repr(value), allowed) if part not in message]
+
+
+def test_a_key_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_path: Path) -> None:
+    """The file wins; neither a message nor the settings' own text repeats a key."""
+    (tmp_path / "key").write_text("the key of a file\n", encoding="utf-8")
+    environment = {"TARGET_APP_SECRET_KEY": "the key of the environment"}
+    settings = Settings.from_environment(environment)
+    both = Settings.from_environment(environment | {"TARGET_APP_SECRET_KEY_FILE": str(tmp_path / "key")})
+    keys = [each.signing_key() for each in (Settings(), settings, both)]
+    assert [None, b"the key of the environment", b"the key of a file"] == keys
+    assert "the environment" not in repr(settings)
+    with pytest.raises(SettingsError, match="TARGET_APP_SECRET_KEY is wrong but must have at least 16") as raised:
+        Settings.from_environment({"TARGET_APP_SECRET_KEY": "too short"})
+    assert "too short" not in str(raised.value)
 
 
 def test_a_misspelt_setting_is_not_ignored() -> None:
@@ -81,4 +99,9 @@ def test_every_setting_is_in_the_reference_with_its_default() -> None:
         "REDIS_URL" if field == "redis_url" else f"TARGET_APP_{field.upper()}": f"`{getattr(defaults, field)}`"
         for field in Settings.model_fields
     }
-    assert expected | {"TARGET_APP_TMP_DIR": "the system's"} == documented
+    own_words = {
+        "TARGET_APP_TMP_DIR": "the system's",
+        "TARGET_APP_SECRET_KEY": "made at each start",
+        "TARGET_APP_SECRET_KEY_FILE": "",
+    }
+    assert expected | own_words == documented

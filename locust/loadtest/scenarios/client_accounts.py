@@ -1,0 +1,60 @@
+"""Clients who register, and clients who log in.
+
+Each costs the service a password hash, which is made to cost CPU time. `LOCUST_TAGS=login` runs logins only,
+`LOCUST_TAGS=registration` registrations only; the profiles normal, heavy and spike, baseline, login-stress and
+breaking-point are made for them.
+"""
+
+import secrets
+
+from locust import between, tag, task
+
+from loadtest.credentials import Account, accounts
+from loadtest.scenarios import Scenario
+from loadtest.scenarios._users import HttpUser
+
+NAME = "client_accounts"
+
+
+class ClientUser(HttpUser):
+    """A client; logs in as somebody of ACCOUNTS_FILE, or as the one that it registered first."""
+
+    scenario = NAME
+    host = "http://127.0.0.1:5000"
+    wait_time = between(1, 3)
+    _account: Account | None = None
+
+    @tag("registration")
+    @task(1)
+    def register(self) -> None:
+        """Register somebody new."""
+        self._registered()
+
+    @tag("login")
+    @task(3)
+    def log_in(self) -> None:
+        """Log in; at the first time register before, unless there are accounts."""
+        if self._account is None:
+            self._account = secrets.choice(accounts()) if accounts() else self._registered()
+        form = {"email": self._account.login, "password": self._account.password}
+        self.client.post("/client_login", data=form, name="client_accounts/login")
+
+    def _registered(self) -> Account:
+        name = f"client-{secrets.token_hex(8)}"
+        account = Account(f"{name}@clients.example", secrets.token_urlsafe(16))
+        form = {
+            "fullName": "A Client",
+            "userName": name,
+            "email": account.login,
+            "password": account.password,
+            "phone": "+00 000 0000000",
+        }
+        self.client.post("/client_registeration", data=form, name="client_accounts/register")
+        return account
+
+
+scenario = Scenario(
+    name=NAME,
+    user_classes=(ClientUser,),
+    requests=(("POST", "client_accounts/register"), ("POST", "client_accounts/login")),
+)

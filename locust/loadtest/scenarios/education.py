@@ -1,0 +1,260 @@
+"""An education service: students with a session each, who go from one part of it to the next.
+
+Five task sets, weighted 1:3:2:2:1. Each is a visit: a few steps in order, and then the user is handed over to the next
+(`interrupt`); without that it would stay in the first for ever. Between two steps a student thinks for 1 to 3 s. The
+access token is renewed when it expires.
+"""
+
+import random
+import secrets
+import time
+from http import HTTPStatus
+from typing import Any, cast
+
+from locust import SequentialTaskSet, between, task
+from locust.exception import RescheduleTask
+
+from loadtest.credentials import Account, accounts
+from loadtest.scenarios import Scenario
+from loadtest.scenarios._users import HttpUser
+
+NAME = "education"
+
+_SUBJECTS = ("algebra", "biology", "chemistry", "geometry", "grammar", "history", "physics")
+_WORDS = ("quiz", "lesson", "video", "project", "worksheet")
+_PAGES = 2
+_RENEW_AFTER = 0.9
+"""The part of an access token's lifetime after which it is renewed, so that it does not expire on its way."""
+
+
+class Session:
+    """A student's tokens.
+
+    Attributes:
+        account: who the student is.
+    """
+
+    def __init__(self, client: Any, account: Account) -> None:
+        self.account = account
+        self._client = client
+        self._access: str | None = None
+        self._refresh = ""
+        self._renew_at_s = 0.0
+
+    def sign_up(self) -> None:
+        """Make the account."""
+        body = {"email": self.account.login, "password": self.account.password, "name": "A Student"}
+        self._client.post("/api/accounts/sign-up/", json=body, name="education/sign_up")
+
+    def sign_in(self) -> None:
+        """Begin anew, with the password."""
+        body = {"email": self.account.login, "password": self.account.password}
+        self._take(self._client.post("/api/accounts/sign-in/", json=body, name="education/sign_in"))
+
+    def refresh(self) -> None:
+        """Exchange the refresh token for new tokens; begin anew when it is refused."""
+        body = {"refresh": self._refresh}
+        self._take(self._client.post("/api/accounts/token/refresh/", json=body, name="education/refresh"))
+        if self._access is None:
+            self.sign_in()
+
+    def headers(self) -> dict[str, str]:
+        """Return the header with a valid access token.
+
+        Raises:
+            RescheduleTask: there is none to be had; that it failed has been counted.
+        """
+        if self._access is None:
+            self.sign_in()
+        elif time.monotonic() > self._renew_at_s:
+            self.refresh()
+        if self._access is None:
+            raise RescheduleTask
+        return {"Authorization": f"Bearer {self._access}"}
+
+    def _take(self, response: Any) -> None:
+        self._access = None
+        if response.status_code == HTTPStatus.OK:
+            tokens = response.json()
+            self._access, self._refresh = tokens["access"], tokens["refresh"]
+            self._renew_at_s = time.monotonic() + tokens["expires_in_s"] * _RENEW_AFTER
+
+
+class _Visit(SequentialTaskSet):
+    """What the visits share: requests as the signed-in student."""
+
+    @property
+    def session(self) -> Session:
+        """The student's session, the same in all visits."""
+        return cast("StudentUser", self.user).session
+
+    def get(self, path: str, name: str) -> Any:
+        """Read as the student."""
+        headers = self.session.headers()
+        return self.client.get(f"/api/{path}", headers=headers, name=f"education/{name}")
+
+    def post(self, path: str, name: str, body: dict[str, Any]) -> Any:
+        """Write as the student."""
+        headers = self.session.headers()
+        return self.client.post(f"/api/{path}", headers=headers, json=body, name=f"education/{name}")
+
+    def hand_over(self) -> None:
+        """End this visit; after a pause the student chooses the next.
+
+        Raises:
+            InterruptTaskSet: always.
+        """
+        self.interrupt(reschedule=False)  # type: ignore[no-untyped-call]
+
+
+class AccountVisit(_Visit):
+    """Sign in again, and renew the session."""
+
+    @task
+    def sign_in(self) -> None:
+        """Sign in as on another day."""
+        self.session.sign_in()
+
+    @task
+    def renew(self) -> None:
+        """Renew the session before it is needed."""
+        self.session.refresh()
+        self.hand_over()
+
+
+class DashboardVisit(_Visit):
+    """Look at the dashboard, and search from there."""
+
+    @task
+    def dashboard(self) -> None:
+        """Open the dashboard."""
+        self.get("dashboard/", "dashboard")
+
+    @task
+    def search(self) -> None:
+        """Search for two words."""
+        self.get(f"dashboard/v2/search/?q={random.choice(_SUBJECTS)}+{random.choice(_WORDS)}", "search")  # noqa: S311
+
+    @task
+    def search_again(self) -> None:
+        """Search for one word, and hand over."""
+        page = random.randint(1, _PAGES)  # noqa: S311
+        self.get(f"dashboard/v2/search/?q={random.choice(_SUBJECTS)}&page={page}", "search")  # noqa: S311
+        self.hand_over()
+
+
+class AssistantVisit(_Visit):
+    """Talk to the assistant."""
+
+    @task
+    def tools(self) -> None:
+        """See what it can do."""
+        self.get("ai-assistant/tools-and-template/", "tools_and_template")
+
+    @task
+    def mystery_box(self) -> None:
+        """Be surprised."""
+        self.get("ai-assistant/random-mystery-box/", "random_mystery_box")
+
+    @task
+    def chat(self) -> None:
+        """Begin a thread, and go on with it."""
+        path, name = "ai-assistant/chat/thread/", "chat"
+        begun = self.post(path, name, {"message": f"What is {random.choice(_SUBJECTS)}?"})  # noqa: S311
+        if begun.status_code == HTTPStatus.CREATED:
+            self.post(path, name, {"message": "And more of it?", "thread": begun.json()["thread"]})
+
+    @task
+    def threads(self) -> None:
+        """Look at the latest threads, and hand over."""
+        self.get("ai-assistant/chat/thread/", "threads")
+        self.hand_over()
+
+
+class LibraryVisit(_Visit):
+    """Collect what the library has."""
+
+    @task
+    def library(self) -> None:
+        """Open a subject's page, and collect what is on it."""
+        page = random.randint(1, _PAGES)  # noqa: S311
+        path = f"ai-assistant/library/?subject={random.choice(_SUBJECTS)}&page={page}"  # noqa: S311
+        shown = self.get(path, "library")
+        if shown.status_code == HTTPStatus.OK:
+            body = {"title": "For the exam", "items": [item["id"] for item in shown.json()["items"]]}
+            self.post("ai-assistant/create-collection/", "create_collection", body)
+
+    @task
+    def collections(self) -> None:
+        """Look at the collections, and hand over."""
+        self.get("ai-assistant/my-collection/", "my_collection")
+        self.hand_over()
+
+
+class HelpVisit(_Visit):
+    """Look for help."""
+
+    @task
+    def articles(self) -> None:
+        """Search the articles."""
+        self.client.get("/api/help-center/help-articles/?q=password", name="education/help_articles")
+
+    @task
+    def contact(self) -> None:
+        """Write a letter, and hand over."""
+        letter = {
+            "name": "A Student",
+            "email": self.session.account.login,
+            "subject": "Where is it?",
+            "message": "I cannot find the geometry quiz.",
+        }
+        self.client.post("/api/help-center/contact-us/", json=letter, name="education/contact_us")
+        self.hand_over()
+
+
+class StudentUser(HttpUser):
+    """A student; signs up as somebody new, or takes an account of ACCOUNTS_FILE."""
+
+    scenario = NAME
+    host = "http://127.0.0.1:5000"
+    wait_time = between(1, 3)
+    tasks = {  # type: ignore[assignment]  # noqa: RUF012 - Locust makes a list of it
+        AccountVisit: 1,
+        DashboardVisit: 3,
+        AssistantVisit: 2,
+        LibraryVisit: 2,
+        HelpVisit: 1,
+    }
+    session: Session
+
+    def on_start(self) -> None:
+        """Become somebody, and sign in."""
+        if accounts():
+            self.session = Session(self.client, secrets.choice(accounts()))
+        else:
+            account = Account(f"{secrets.token_hex(8)}@students.example", secrets.token_urlsafe(16))
+            self.session = Session(self.client, account)
+            self.session.sign_up()
+        self.session.sign_in()
+
+
+_POSTS = ("sign_up", "sign_in", "refresh", "chat", "create_collection", "contact_us")
+_GETS = (
+    "dashboard",
+    "search",
+    "tools_and_template",
+    "random_mystery_box",
+    "threads",
+    "library",
+    "my_collection",
+    "help_articles",
+)
+
+scenario = Scenario(
+    name=NAME,
+    user_classes=(StudentUser,),
+    requests=(
+        *(("POST", f"education/{name}") for name in _POSTS),
+        *(("GET", f"education/{name}") for name in _GETS),
+    ),
+)

@@ -1,0 +1,101 @@
+"""Registration and login of clients, with forms or JSON. The paths are spelt as the service's users spell them."""
+
+from typing import Annotated
+
+import orjson
+from flask import Blueprint, Response, abort, current_app
+from pydantic import BaseModel, Field, SecretStr, model_validator
+
+from target_app import accounts, inputs, sessions
+from target_app.openapi import described, json_object
+from target_app.store import PRIVATE, Store, UnknownKeyError
+
+blueprint = Blueprint("client_accounts", __name__)
+
+_ROOM = "client"
+_BODIES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+
+Email = Annotated[str, Field(pattern=inputs.EMAIL_PATTERN, examples=["ada@example.com"])]
+UserName = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{3,64}$", examples=["ada"])]
+Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
+
+
+class Registration(BaseModel):
+    """A new client."""
+
+    fullName: str = Field(min_length=1, max_length=120, examples=["Ada Lovelace"])  # noqa: N815 - as on the wire
+    userName: UserName  # noqa: N815
+    email: Email
+    password: Password
+    phone: str = Field(pattern=r"^[+]?[0-9 ()-]{7,24}$", examples=["+44 20 7946 0000"])
+
+
+class Login(BaseModel):
+    """A client who comes back, known by e-mail address, user name or both."""
+
+    userName: UserName | None = None  # noqa: N815
+    email: Email | None = None
+    password: Password
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> "Login":
+        if not (self.userName or self.email):
+            raise ValueError('one of "userName" and "email" must be there')
+        return self
+
+
+@blueprint.post("/client_registeration")
+@described(body=Registration, body_types=_BODIES, answer=json_object(msg={"type": "string"}), problems=(409,))
+def register() -> Response:
+    """Register a client; its user name and its e-mail address must be new."""
+    client = inputs.form_or_json(Registration)
+    name_key = _name_key(client.userName)
+    store = _store()
+    if not store.create(name_key, orjson.dumps(accounts.identity(client.email)), accounts.KEPT_S):
+        abort(409, f'"userName" {client.userName!r} is taken: choose another.')
+    more = {"userName": client.userName, "fullName": client.fullName, "phone": client.phone}
+    if accounts.create(_ROOM, client.email, client.password.get_secret_value(), more) is None:
+        store.delete(name_key)
+        abort(409, f'"email" {client.email!r} is registered already: log in.')
+    return _answer({"msg": "User Registered"})
+
+
+@blueprint.post("/client_login")
+@described(
+    body=Login,
+    body_types=_BODIES,
+    answer=json_object(msg={"type": "string"}, **sessions.ACCESS),
+    problems=(401,),
+)
+def log_in() -> Response:
+    """Log a client in, by e-mail address or user name and password."""
+    login = inputs.form_or_json(Login)
+    account = _account_of(login)
+    if not accounts.check(account, login.password.get_secret_value()):
+        sessions.refuse("E-mail address, user name or password is wrong.")
+    return _answer({"msg": "Login successful", **sessions.access(account)})
+
+
+def _account_of(login: Login) -> str:
+    """Return the key of the account that a login names; one that is nobody's when its two names do not go together."""
+    known_as = accounts.identity(login.email) if login.email else None
+    if login.userName:
+        try:
+            (named,) = orjson.loads(_store().read_path(_name_key(login.userName), "$"))
+        except UnknownKeyError:
+            named = ""
+        known_as = named if known_as in {None, named} else ""
+    return accounts.key(_ROOM, known_as or "")
+
+
+def _name_key(user_name: str) -> str:
+    return f"{PRIVATE}{_ROOM}:name:{accounts.identity(user_name)}"
+
+
+def _answer(content: dict[str, object]) -> Response:
+    return Response(orjson.dumps(content), mimetype="application/json")
+
+
+def _store() -> Store:
+    store: Store = current_app.extensions["store"]
+    return store

@@ -1,0 +1,363 @@
+"""An education service: accounts, a dashboard, an assistant, a library with collections, and a help centre.
+
+A student's account, collections and list of threads are one RedisJSON document, each thread another. What all students
+share is `target_app.education_data`; it is written when it is first asked for and missing.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import orjson
+from flask import Blueprint, Response, abort, current_app
+from pydantic import Field, SecretStr
+
+from target_app import accounts, education_data, inputs, sessions
+from target_app.openapi import array_of, described, json_object
+from target_app.store import PRIVATE, Store, UnknownKeyError, UnknownPathError
+
+blueprint = Blueprint("education", __name__, url_prefix="/api")
+
+_ROOM = "education"
+_PAGE = 10
+_MOST_COLLECTIONS = 50
+_MOST_THREADS = 20
+_MOST_MESSAGES = 50
+"""Of these a student keeps the latest; an older one goes when a new one comes."""
+
+Email = Annotated[str, Field(pattern=inputs.EMAIL_PATTERN, examples=["ada@example.com"])]
+Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
+Page = Annotated[int, Field(ge=1, le=1_000)]
+Words = Annotated[str, Field(min_length=1, max_length=100, examples=["algebra quiz"])]
+Title = Annotated[str, Field(min_length=1, max_length=100, examples=["For the exam"])]
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer"}
+_ITEM = json_object(id=_COUNT, title=_TEXT, subject=_TEXT, kind=_TEXT, level=_TEXT, minutes=_COUNT, summary=_TEXT)
+_ITEMS = json_object(total=_COUNT, page=_COUNT, items=array_of(_ITEM))
+_COLLECTION = json_object(id=_TEXT, title=_TEXT, items=array_of(_COUNT))
+_THREAD = json_object(id=_TEXT, title=_TEXT)
+_MESSAGE = {"from": _TEXT, "text": _TEXT}
+
+_T = TypeVar("_T")
+
+
+class SignUp(inputs.Strict):
+    """A new student."""
+
+    email: Email
+    password: Password
+    name: str = Field(min_length=1, max_length=80, examples=["Ada Lovelace"])
+
+
+class SignIn(inputs.Strict):
+    """A student who comes back."""
+
+    email: Email
+    password: Password
+
+
+class Refresh(inputs.Strict):
+    """A session that goes on."""
+
+    refresh: str = Field(min_length=1, max_length=1_000)
+
+
+class Search(inputs.Strict):
+    """What is looked for in the library."""
+
+    q: Words
+    page: Page = 1
+
+
+class LibraryPage(inputs.Strict):
+    """A page of the library, or of one of its subjects."""
+
+    subject: str | None = Field(default=None, pattern=f"^({'|'.join(education_data.SUBJECTS)})$")
+    page: Page = 1
+
+
+class NewCollection(inputs.Strict):
+    """Items of the library under a title."""
+
+    title: Title
+    items: list[Annotated[int, Field(ge=0, lt=education_data.ITEMS)]] = Field(
+        min_length=1, max_length=20, examples=[[1, 2, 3]]
+    )
+
+
+class Message(inputs.Strict):
+    """What a student says to the assistant, in a new thread or in one that there is."""
+
+    message: str = Field(min_length=1, max_length=2_000, examples=["What is a prime number?"])
+    thread: str | None = Field(default=None, pattern="^[0-9a-f]{16}$")
+
+
+class HelpSearch(inputs.Strict):
+    """What is looked for among the help articles; nothing for all of them."""
+
+    q: Words | None = None
+
+
+class Contact(inputs.Strict):
+    """A letter to the service's people."""
+
+    name: str = Field(min_length=1, max_length=80, examples=["Ada Lovelace"])
+    email: Email
+    subject: Title
+    message: str = Field(min_length=1, max_length=5_000, examples=["I cannot find the geometry quiz."])
+
+
+# accounts
+
+
+@blueprint.post("/accounts/sign-up/")
+@described(body=SignUp, status=201, answer=json_object(email=_TEXT, name=_TEXT), problems=(409,))
+def sign_up() -> Response:
+    """Make an account; the e-mail address must be new."""
+    student = inputs.body(SignUp)
+    more = {"name": student.name, "collections": [], "threads": []}
+    if accounts.create(_ROOM, student.email, student.password.get_secret_value(), more) is None:
+        abort(409, f'"email" {student.email!r} has an account already: sign in.')
+    return _answer({"email": student.email, "name": student.name}, 201)
+
+
+@blueprint.post("/accounts/sign-in/")
+@described(body=SignIn, answer=sessions.PAIR, problems=(401,))
+def sign_in() -> Response:
+    """Begin a session with e-mail address and password."""
+    student = inputs.body(SignIn)
+    account = accounts.key(_ROOM, accounts.identity(student.email))
+    if not accounts.check(account, student.password.get_secret_value()):
+        sessions.refuse("E-mail address or password is wrong.")
+    return _answer(sessions.begin(account))
+
+
+@blueprint.post("/accounts/token/refresh/")
+@described(body=Refresh, answer=sessions.PAIR, problems=(401,))
+def refresh() -> Response:
+    """Exchange a refresh token, which is used up by that, for new tokens."""
+    return _answer(sessions.refresh(inputs.body(Refresh).refresh))
+
+
+# dashboard
+
+
+@blueprint.get("/dashboard/")
+@described(signed_in=True, answer=json_object(name=_TEXT, collections=_COUNT, threads=_COUNT, suggested=_ITEM))
+def dashboard() -> Response:
+    """Show how much a student has, and suggest an item."""
+    account = sessions.account(_ROOM)
+    name, collections, threads = _of_student(
+        ("JSON.GET", account, "$.name"),
+        ("JSON.ARRLEN", account, "$.collections"),
+        ("JSON.ARRLEN", account, "$.threads"),
+    )
+    return _answer(
+        {
+            "name": orjson.loads(name)[0],
+            "collections": collections[0],
+            "threads": threads[0],
+            "suggested": orjson.Fragment(_any_item()),
+        }
+    )
+
+
+@blueprint.get("/dashboard/v2/search/")
+@described(signed_in=True, query=Search, answer=_ITEMS)
+def search() -> Response:
+    """Find the library's items that have all the words of `q`, a page at a time."""
+    sessions.account(_ROOM)
+    wanted = inputs.query(Search)
+    lists = [_numbers(f"$.words.{word}") for word in education_data.words(wanted.q)]
+    found = [number for number in lists[0] if all(number in other for other in lists)] if lists else []
+    return _page(found, wanted.page)
+
+
+# assistant
+
+
+@blueprint.get("/ai-assistant/tools-and-template/")
+@described(signed_in=True, answer=array_of(json_object(id=_COUNT, name=_TEXT, template=_TEXT)))
+def tools_and_template() -> Response:
+    """List the assistant's tools with their templates."""
+    sessions.account(_ROOM)
+    return _json(_shared(lambda: _store().read(education_data.TOOLS_KEY)))
+
+
+@blueprint.get("/ai-assistant/random-mystery-box/")
+@described(signed_in=True, answer=_ITEM)
+def random_mystery_box() -> Response:
+    """Show any item of the library."""
+    sessions.account(_ROOM)
+    return _json(_any_item())
+
+
+@blueprint.get("/ai-assistant/chat/thread/")
+@described(signed_in=True, answer=array_of(_THREAD))
+def list_threads() -> Response:
+    """List a student's latest threads."""
+    account = sessions.account(_ROOM)
+    return _json(_of_student(("JSON.GET", account, "$.threads"))[0][1:-1])
+
+
+@blueprint.post("/ai-assistant/chat/thread/")
+@described(
+    signed_in=True,
+    body=Message,
+    status=201,
+    answer=json_object(thread=_TEXT, reply=json_object(**_MESSAGE)),
+    problems=(404,),
+)
+def chat() -> Response:
+    """Say something to the assistant, in a new thread or in one of the latest."""
+    account = sessions.account(_ROOM)
+    said = inputs.body(Message)
+    thread = said.thread or secrets.token_hex(8)
+    key = f"{PRIVATE}{_ROOM}:thread:{accounts.identity(account)}:{thread}"
+    reply = {"from": "assistant", "text": f"Let us look at it together: {said.message[:200]}"}
+    messages = [{"from": "student", "text": said.message}, reply]
+    if said.thread:
+        try:
+            _store().append_latest(key, "$.messages", messages, _MOST_MESSAGES)
+        except UnknownKeyError:
+            abort(404, f'"thread" {thread!r} is none of yours: leave it out to begin one.')
+    else:
+        title = {"id": thread, "title": said.message[:80]}
+        _of_student_latest(account, "$.threads", title, _MOST_THREADS)
+        _store().create(key, orjson.dumps({"messages": messages}), accounts.KEPT_S)
+    return _answer({"thread": thread, "reply": reply}, 201)
+
+
+# library and collections
+
+
+@blueprint.get("/ai-assistant/library/")
+@described(signed_in=True, query=LibraryPage, answer=_ITEMS)
+def library() -> Response:
+    """Show the library, or one subject of it, a page at a time."""
+    sessions.account(_ROOM)
+    wanted = inputs.query(LibraryPage)
+    if wanted.subject is None:
+        return _page(range(education_data.ITEMS), wanted.page)
+    return _page(_numbers(f"$.subjects.{wanted.subject}"), wanted.page)
+
+
+@blueprint.get("/ai-assistant/my-collection/")
+@described(signed_in=True, answer=array_of(_COLLECTION))
+def my_collection() -> Response:
+    """List a student's latest collections."""
+    account = sessions.account(_ROOM)
+    return _json(_of_student(("JSON.GET", account, "$.collections"))[0][1:-1])
+
+
+@blueprint.post("/ai-assistant/create-collection/")
+@described(signed_in=True, body=NewCollection, status=201, answer=_COLLECTION)
+def create_collection() -> Response:
+    """Collect items of the library under a title."""
+    account = sessions.account(_ROOM)
+    wanted = inputs.body(NewCollection)
+    collection = {"id": secrets.token_hex(8), "title": wanted.title, "items": wanted.items}
+    _of_student_latest(account, "$.collections", collection, _MOST_COLLECTIONS)
+    return _answer(collection, 201)
+
+
+# help centre
+
+
+@blueprint.get("/help-center/help-articles/")
+@described(query=HelpSearch, answer=array_of(json_object(id=_COUNT, title=_TEXT, text=_TEXT)))
+def help_articles() -> Response:
+    """List the help articles, or those that have all the words of `q`."""
+    wanted = set(education_data.words(inputs.query(HelpSearch).q or ""))
+    articles = _shared(lambda: _store().read(education_data.ARTICLES_KEY))
+    if not wanted:
+        return _json(articles)
+    found = [
+        article
+        for article in orjson.loads(articles)
+        if wanted <= set(education_data.words(f"{article['title']} {article['text']}"))
+    ]
+    return _answer(found)
+
+
+@blueprint.post("/help-center/contact-us/")
+@described(body=Contact, status=201, answer=json_object(id=_TEXT))
+def contact_us() -> Response:
+    """Send a letter to the service's people."""
+    letter = inputs.body(Contact)
+    number = secrets.token_hex(8)
+    _store().create(f"{PRIVATE}{_ROOM}:letter:{number}", orjson.dumps(letter.model_dump()), accounts.KEPT_S)
+    return _answer({"id": number}, 201)
+
+
+def _page(numbers: "range | list[int]", page: int) -> Response:
+    chosen = numbers[(page - 1) * _PAGE : page * _PAGE]
+    keys = [education_data.item_key(number) for number in chosen]
+    items = _shared(lambda: _existing(_store().read_many(keys))) if keys else []
+    return _answer({"total": len(numbers), "page": page, "items": [orjson.Fragment(item) for item in items]})
+
+
+def _existing(items: list[bytes]) -> list[bytes]:
+    if not items:
+        raise UnknownKeyError("The library is not there yet.")
+    return items
+
+
+def _numbers(path: str) -> list[int]:
+    """Return the numbers of the items that the library has under a path."""
+    try:
+        (numbers,) = orjson.loads(_shared(lambda: _store().read_path(education_data.LIBRARY_KEY, path)))
+    except UnknownPathError:
+        return []
+    return [int(number) for number in numbers]
+
+
+def _any_item() -> bytes:
+    key = education_data.item_key(secrets.randbelow(education_data.ITEMS))
+    return _shared(lambda: _store().read(key))
+
+
+def _shared(read: Callable[[], _T]) -> _T:
+    """Read what all students share; write it first where it is missing."""
+    try:
+        return read()
+    except UnknownKeyError:
+        _store().together(*education_data.writes())
+        return read()
+
+
+def _of_student(*commands: tuple[str, ...]) -> list[Any]:
+    """Read parts of a student's document in one step; 401 when the account is gone."""
+    try:
+        replies = _store().together(*commands)
+    except UnknownKeyError:
+        _gone()
+    if replies[0] is None:
+        _gone()
+    return replies
+
+
+def _of_student_latest(account: str, path: str, value: object, most: int) -> None:
+    """Append to a list of a student's document, and keep the latest; 401 when the account is gone."""
+    try:
+        _store().append_latest(account, path, [value], most)
+    except UnknownKeyError:
+        _gone()
+
+
+def _gone() -> NoReturn:
+    sessions.refuse("The account is no longer there: sign up again.")
+
+
+def _answer(content: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, mimetype="application/json")
+
+
+def _json(text: bytes) -> Response:
+    return Response(text, mimetype="application/json")
+
+
+def _store() -> Store:
+    store: Store = current_app.extensions["store"]
+    return store

@@ -1,0 +1,36 @@
+"""Passwords: only their scrypt hashes are kept."""
+
+import secrets
+
+from werkzeug.security import check_password_hash, generate_password_hash
+
+_BLOCK_SIZE = 8
+_PARALLEL = 1
+
+
+class Passwords:
+    """Hashes and checks passwords at one cost, with scrypt (RFC 7914), a salt for each."""
+
+    def __init__(self, cost: int) -> None:
+        """Choose the cost; a hash takes about 128 * 8 * 2**cost bytes of memory, and time in proportion.
+
+        Args:
+            cost: scrypt's N is 2**cost.
+        """
+        self._method = f"scrypt:{2**cost}:{_BLOCK_SIZE}:{_PARALLEL}"
+        self._nobody: str | None = None
+
+    def hash(self, password: str) -> str:
+        """Return a hash, which names its own method and salt."""
+        return generate_password_hash(password, self._method)
+
+    def check(self, password: str, kept: str | None) -> bool:
+        """Return whether a password is the one of a kept hash.
+
+        Args:
+            password: what somebody says.
+            kept: the hash; None for an account that there is not. That takes as long, so that the time does not tell.
+        """
+        if kept is None:
+            self._nobody = self._nobody or self.hash(secrets.token_hex())
+        return check_password_hash(kept or self._nobody or "", password) and kept is not None

@@ -1,0 +1,107 @@
+"""Sessions: from a sign-in on, access tokens that expire and refresh tokens that can be used once.
+
+Each sign-in begins a family of refresh tokens, a document that counts their generations. A refresh counts one up and
+hands out the next token. Whoever comes with a token that was used already is refused, and its whole family is revoked:
+one of the two who hold it has stolen it (RFC 9700, section 4.14.2).
+"""
+
+import secrets
+from typing import Any, NoReturn
+
+import orjson
+from flask import current_app, request
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
+
+from target_app import accounts
+from target_app.openapi import json_object
+from target_app.store import PRIVATE, Store, UnknownKeyError
+from target_app.tokens import RefreshToken, TokenError, Tokens
+
+PAIR = json_object(access={"type": "string"}, refresh={"type": "string"}, expires_in_s={"type": "integer"})
+"""The schema of what `begin` and `refresh` return."""
+ACCESS = {"access": {"type": "string"}, "expires_in_s": {"type": "integer"}}
+"""The schemas of what `access` returns."""
+
+
+def access(account: str) -> dict[str, Any]:
+    """Return an access token for an account, known by its key, and how long it is valid."""
+    return {"access": _tokens().access(account), "expires_in_s": _tokens().access_lifetime_s}
+
+
+def begin(account: str) -> dict[str, Any]:
+    """Begin a session: return an access token, how long it is valid, and a refresh token."""
+    family = secrets.token_hex(12)
+    state = orjson.dumps({"generation": 0, "revoked": False})
+    _store().create(_family_key(family), state, _tokens().refresh_lifetime_s + 1)
+    return _pair(RefreshToken(account, family, 0))
+
+
+def refresh(token: str) -> dict[str, Any]:
+    """Return new tokens for a refresh token, which is used up by that.
+
+    Raises:
+        Unauthorized: it is expired, used already, revoked, or none of ours.
+    """
+    try:
+        old = _tokens().read_refresh(token)
+        key = _family_key(old.family)
+        counted, revoked = _store().together(
+            ("JSON.NUMINCRBY", key, "$.generation", "1"), ("JSON.GET", key, "$.revoked")
+        )
+    except TokenError as error:
+        refuse(str(error))
+    except UnknownKeyError:
+        refuse("The session is over: sign in again.")
+    if orjson.loads(revoked) == [True]:
+        refuse("The session was revoked: sign in again.")
+    generation = int(float(orjson.loads(counted[0] if isinstance(counted, list) else counted.strip(b"[]"))))
+    if generation != old.generation + 1:
+        _store().update(key, "$.revoked", b"true")
+        refuse("The refresh token was used before, so its session is revoked: sign in again.")
+    return _pair(RefreshToken(old.account, old.family, generation))
+
+
+def account(room: str) -> str:
+    """Return the key of the account that the request's access token is of.
+
+    Raises:
+        Unauthorized: there is no token, or it is expired, of another room, or none of ours.
+    """
+    header = request.authorization
+    if header is None or header.type != "bearer" or not header.token:
+        refuse("An access token is missing: send Authorization: Bearer <token>.")
+    try:
+        found = _tokens().account(header.token)
+    except TokenError as error:
+        refuse(str(error))
+    if not found.startswith(accounts.key(room, "")):
+        refuse("The token is for another part of this service.")
+    return found
+
+
+def refuse(reason: str) -> NoReturn:
+    """Answer 401, with the reason.
+
+    Raises:
+        Unauthorized: always.
+    """
+    raise Unauthorized(reason, www_authenticate=WWWAuthenticate("bearer", {"error": "invalid_token"}))
+
+
+def _pair(statement: RefreshToken) -> dict[str, Any]:
+    return {**access(statement.account), "refresh": _tokens().refresh(statement)}
+
+
+def _family_key(family: str) -> str:
+    return f"{PRIVATE}session:{family}"
+
+
+def _store() -> Store:
+    store: Store = current_app.extensions["store"]
+    return store
+
+
+def _tokens() -> Tokens:
+    tokens: Tokens = current_app.extensions["tokens"]
+    return tokens

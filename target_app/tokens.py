@@ -1,0 +1,86 @@
+"""Tokens: signed statements that expire, and that nobody but the target can make.
+
+TokenError          not a token of this target: changed, cut off, or of another kind
+└── ExpiredTokenError    its lifetime is over
+"""
+
+import hashlib
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
+
+
+class TokenError(Exception):
+    """Not a token of this target."""
+
+
+class ExpiredTokenError(TokenError):
+    """The token's lifetime is over."""
+
+
+@dataclass(frozen=True)
+class RefreshToken:
+    """What a refresh token says.
+
+    Attributes:
+        account: whose it is.
+        family: the sign-in that it comes from.
+        generation: how many refreshes lie between.
+    """
+
+    account: str
+    family: str
+    generation: int
+
+
+class Tokens:
+    """Makes and reads tokens, signed with HMAC-SHA256."""
+
+    def __init__(self, key: bytes, access_lifetime_s: int, refresh_lifetime_s: int) -> None:
+        """Take the key and the lifetimes, in whole seconds."""
+        self.access_lifetime_s = access_lifetime_s
+        self.refresh_lifetime_s = refresh_lifetime_s
+        self._access = _serializer(key, "access")
+        self._refresh = _serializer(key, "refresh")
+
+    def access(self, account: str) -> str:
+        """Return an access token of an account."""
+        return _text(self._access.dumps(account))
+
+    def account(self, token: str) -> str:
+        """Return the account that an access token is of.
+
+        Raises:
+            TokenError, ExpiredTokenError: it is not valid.
+        """
+        return str(_loaded(self._access, token, self.access_lifetime_s))
+
+    def refresh(self, statement: RefreshToken) -> str:
+        """Return a refresh token."""
+        return _text(self._refresh.dumps(astuple(statement)))
+
+    def read_refresh(self, token: str) -> RefreshToken:
+        """Return what a refresh token says.
+
+        Raises:
+            TokenError, ExpiredTokenError: it is not valid.
+        """
+        return RefreshToken(*_loaded(self._refresh, token, self.refresh_lifetime_s))
+
+
+def _serializer(key: bytes, kind: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(key, salt=f"target_app {kind}", signer_kwargs={"digest_method": hashlib.sha256})
+
+
+def _text(token: str | bytes) -> str:
+    return token if isinstance(token, str) else token.decode()
+
+
+def _loaded(serializer: URLSafeTimedSerializer, token: str, lifetime_s: int) -> Any:
+    try:
+        return serializer.loads(token, max_age=lifetime_s)
+    except SignatureExpired as error:
+        raise ExpiredTokenError(f"The token is expired: it is valid for {lifetime_s} s.") from error
+    except BadSignature as error:
+        raise TokenError("The token is not one of this service.") from error

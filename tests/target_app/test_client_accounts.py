@@ -1,0 +1,102 @@
+"""Registration and login of clients."""
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+
+def new_client() -> dict[str, str]:
+    """Return the registration of somebody new."""
+    name = f"user-{secrets.token_hex(6)}"
+    more = {"fullName": "Ada Lovelace", "phone": "+44 20 7946 0000", "password": secrets.token_urlsafe()}
+    return {"userName": name, "email": f"{name}@example.com", **more}
+
+
+@pytest.mark.parametrize("kind", ["json", "data"])
+def test_clients_register_and_log_in_with_json_or_a_form(client: FlaskClient, kind: str) -> None:
+    """Both are a 200; a login says how long its token is valid."""
+    registration = new_client()
+    registered = client.post("/client_registeration", **{kind: registration})
+    assert (200, {"msg": "User Registered"}) == (registered.status_code, registered.json)
+    for names in (["email"], ["userName"], ["userName", "email"]):
+        login = {name: registration[name] for name in [*names, "password"]}
+        answer = client.post("/client_login", **{kind: login})
+        assert (200, "Login successful", 300) == (answer.status_code, answer.json["msg"], answer.json["expires_in_s"])
+
+
+def test_a_wrong_login_is_401(client: FlaskClient) -> None:
+    """A wrong password, somebody unknown, and names of two clients are answered alike."""
+    one, other = new_client(), new_client()
+    for registration in (one, other):
+        client.post("/client_registeration", json=registration)
+    wrong = [
+        {"email": one["email"], "password": other["password"]},
+        {"userName": "nobody-at-all", "password": one["password"]},
+        {"userName": other["userName"], "email": one["email"], "password": one["password"]},
+    ]
+    answers = [client.post("/client_login", json=login) for login in wrong]
+    assert [401] * 3 == [answer.status_code for answer in answers]
+    assert 1 == len({answer.json["detail"] for answer in answers})
+
+
+@pytest.mark.parametrize("field", ["userName", "email"])
+def test_a_duplicate_is_409_and_names_the_field(client: FlaskClient, field: str) -> None:
+    """User name and address are each somebody's alone, whatever the case; the other one stays free."""
+    first, second = new_client(), new_client()
+    client.post("/client_registeration", json=first)
+    answer = client.post("/client_registeration", json=second | {field: first[field].upper()})
+    assert 409 == answer.status_code
+    assert f'"{field}"' in answer.json["detail"]
+    assert 200 == client.post("/client_registeration", json=second).status_code
+
+
+def test_of_many_registrations_at_once_one_succeeds(app: Flask) -> None:
+    """No two clients share a user name, however they race."""
+    registration = new_client()
+
+    def register(number: int) -> int:
+        body = registration | {"email": f"{number}{registration['email']}"}
+        return app.test_client().post("/client_registeration", json=body).status_code
+
+    with ThreadPoolExecutor(4) as threads:
+        assert [200] + [409] * 11 == sorted(threads.map(register, range(12)))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"email": "ada"}, "\"email\" is 'ada'"),
+        ({"userName": ""}, '"userName"'),
+        ({"phone": "call me"}, '"phone"'),
+        ({"fullName": None}, '"fullName"'),
+        ({"password": "tiny"}, '"password" is not allowed'),
+    ],
+)
+def test_a_bad_registration_is_422_and_names_the_field(
+    client: FlaskClient, change: dict[str, object], word: str
+) -> None:
+    """The field and what is wrong with it are said; a password is not repeated."""
+    answer = client.post("/client_registeration", json=new_client() | change)
+    assert 422 == answer.status_code
+    assert word in answer.json["detail"]
+    assert "tiny" not in answer.text
+
+
+def test_a_login_of_nobody_is_422(client: FlaskClient) -> None:
+    """User name or address must be there, and the password."""
+    answers = [client.post("/client_login", json=body) for body in ({"password": "long enough"}, {"userName": "ada"})]
+    assert [422, 422] == [answer.status_code for answer in answers]
+    assert '"userName"' in answers[0].json["detail"]
+    assert '"password" is missing' in answers[1].json["detail"]
+
+
+def test_a_clients_token_opens_nothing_of_another_room(client: FlaskClient) -> None:
+    """An access token is for the room that it comes from."""
+    registration = new_client()
+    client.post("/client_registeration", json=registration)
+    token = client.post("/client_login", json=registration).json["access"]
+    answer = client.get("/api/dashboard/", headers={"Authorization": f"Bearer {token}"})
+    assert (401, "The token is for another part of this service.") == (answer.status_code, answer.json["detail"])

@@ -1,0 +1,47 @@
+"""Tokens are signed, expire, and are each of one kind."""
+
+import time
+
+import pytest
+
+from target_app.tokens import ExpiredTokenError, RefreshToken, TokenError, Tokens
+
+KEY = b"a key of this test"
+
+
+def test_an_access_token_names_its_account() -> None:
+    """What is signed comes back."""
+    tokens = Tokens(KEY, 60, 60)
+    assert "ada" == tokens.account(tokens.access("ada"))
+
+
+def test_a_refresh_token_names_account_family_and_generation() -> None:
+    """What is signed comes back."""
+    statement = RefreshToken("ada", "f", 3)
+    tokens = Tokens(KEY, 60, 60)
+    assert statement == tokens.read_refresh(tokens.refresh(statement))
+
+
+def test_a_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its lifetime it is refused, with the lifetime."""
+    tokens = Tokens(KEY, 5, 60)
+    token = tokens.access("ada")
+    now_s = time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s + 7)
+    with pytest.raises(ExpiredTokenError, match="valid for 5 s"):
+        tokens.account(token)
+
+
+def test_what_is_not_signed_here_is_no_token() -> None:
+    """Changed, cut off, of another key or of the other kind: none of these is a token."""
+    tokens, others = Tokens(KEY, 60, 60), Tokens(b"another key", 60, 60)
+    token = tokens.access("ada")
+    kind = tokens.refresh(RefreshToken("ada", "f", 0))
+    for wrong in (token[:-1], "x" + token, token[3:], "", "a.b.c", "é", others.access("ada"), kind):
+        with pytest.raises(TokenError):
+            tokens.account(wrong)
+
+
+def test_a_token_does_not_hold_the_key() -> None:
+    """Nothing of the key is in what is handed out."""
+    assert KEY.decode() not in Tokens(KEY, 60, 60).access("ada")
