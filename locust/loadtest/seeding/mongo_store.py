@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 COLLECTION: Final = "users"
 DATABASE: Final = "loadtest"
 """Where a URL names none."""
-_TIMEOUT_MS: Final = 5_000
+_LIMITS_MS: Final = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 5_000, "socketTimeoutMS": 20_000}
+"""Where a URL says nothing else."""
 _DUPLICATE_KEY: Final = 11000
 
 
@@ -43,12 +44,9 @@ class MongoStore:
         self.name = without_credentials(url)
         self._errors = pymongo.errors
         try:
-            self._client: Any = pymongo.MongoClient(
-                url,
-                serverSelectionTimeoutMS=_TIMEOUT_MS,
-                connectTimeoutMS=_TIMEOUT_MS,
-                socketTimeoutMS=4 * _TIMEOUT_MS,
-            )
+            limits_ms = {name: value for name, value in _LIMITS_MS.items() if name.lower() not in url.lower()}
+            client: Any = pymongo.MongoClient
+            self._client: Any = client(url, **limits_ms)
             self._users: Any = self._client.get_default_database(DATABASE)[COLLECTION]
         except (pymongo.errors.PyMongoError, ValueError) as error:
             raise UsageError(
