@@ -37,8 +37,9 @@ def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATI
 class Processes:
     """A master and its workers, and what they wrote."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, locustfile: Path = LOCUSTFILE, **variables: str) -> None:
         """Nothing runs yet; ``variables`` go to every process."""
+        self.locustfile = locustfile
         self.folder = folder
         self.port = free_port()
         self.web_port = free_port()
@@ -50,7 +51,7 @@ class Processes:
         log = self.folder / f"log-{len(self.running)}"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [Path(sys.executable).with_name("locust"), "-f", LOCUSTFILE, *arguments],
+                [Path(sys.executable).with_name("locust"), "-f", self.locustfile, *arguments],
                 env={**self.environment, **variables},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

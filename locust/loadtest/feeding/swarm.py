@@ -25,7 +25,7 @@ from loadtest.feeding import policies, sources
 from loadtest.feeding.dealer import Ask, Deal, Dealer
 from loadtest.feeding.feeder import KEEP_ALIVE_S, Feed, Feeder, Waits, feeds_of
 from loadtest.feeding.policies import Order
-from loadtest.pacing.disconnections import is_connected
+from loadtest.pacing.disconnections import PROBE, is_connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +104,8 @@ class WorkerFeeding:
         self._keeper: gevent.Greenlet[..., None] | None = None
         runner.register_message("feeding_open", lambda **_: self._open())
         runner.register_message("feeding_deal", self._on_deal)
+        if PROBE not in runner.custom_messages:
+            runner.register_message(PROBE, lambda **_: None)
         if not self._feeders:
             return
         events: Any = environment.events

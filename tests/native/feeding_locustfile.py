@@ -1,0 +1,47 @@
+"""The locustfile of the feeding tests: users that write down each item before they use it.
+
+A worker appends the item to ``used-<pid>`` with one write, which survives whatever end. The master writes how the run
+ended to ``ended``.
+"""
+
+import os
+from pathlib import Path
+
+import gevent
+from locust import User, constant, events, task
+from locust.env import Environment
+from locust.runners import MasterRunner
+
+from loadtest.feeding import swarm
+from loadtest.feeding.feeder import Feed
+
+FOLDER = Path(os.environ["MEASURING_FOLDER"])
+ITEMS = int(os.environ.get("FEEDING_ITEMS", "1000"))
+POLICY = os.environ.get("FEEDING_POLICY", "unique_then_stop")
+
+
+class Reader(User):
+    """Uses an item about every 20 ms."""
+
+    wait_time = constant(0.02)
+    feeder = Feed(range(ITEMS), POLICY)
+    file = os.open(FOLDER / f"used-{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    @task
+    def use(self) -> None:
+        """Write the next item down."""
+        os.write(self.file, b"%d\n" % self.feeder.next())
+
+
+@events.init.add_listener
+def on_init(environment: Environment, **_: object) -> None:
+    """Wire the feeding, as a composition root does."""
+    feeding = swarm.of(environment)
+    if not isinstance(environment.runner, MasterRunner):
+        return
+
+    def end(reason: str) -> None:
+        (FOLDER / "ended").write_text("\n".join([reason, *feeding.account()]))
+        gevent.spawn(environment.runner.quit)
+
+    environment.events.test_start.add_listener(lambda **_: feeding.begin(None, None, end))
