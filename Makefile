@@ -17,10 +17,10 @@ endif
 endef
 $(foreach setting,$(SETTINGS),$(eval $(call pass,$(setting))))
 
-.PHONY: help setup setup-dev loadtest test test-stack up down lint bench dashboards clean
+.PHONY: help setup setup-dev loadtest test test-stack up down lint bench dashboards dashboards-preview clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 setup: ## make the environment (.venv) from the lock file
 	@local_conf/setup.sh
@@ -50,10 +50,13 @@ down: docker-ready ## stop the Compose stack
 	@exec docker compose down --remove-orphans
 
 bench: setup-dev ## measure speed against peers, side by side
-	@for bench in recorder master engine; do $(RUN)/python -m bench.$$bench || exit; done
+	@for bench in recorder master exporter engine; do $(RUN)/python -m bench.$$bench || exit; done
 
 dashboards: setup-dev ## write grafana/dashboards/*.json from their Python source
 	@exec $(RUN)/python grafana/generate.py
+
+dashboards-preview: setup-dev ## draw the dashboards from recorded answers into one HTML page, without Grafana
+	@cd grafana && exec ../$(RUN)/python -m preview.page ../.cache/dashboards_preview.html
 
 clean: ## remove environment, caches and builds; results in runs/ stay
 	@rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

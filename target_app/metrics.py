@@ -56,9 +56,9 @@ class Metrics:
         )
         self._in_flight = Gauge(
             "target_app_requests_in_flight",
-            "Requests being served now, by all workers.",
+            "Requests being served now, by each worker that lives.",
             registry=self._registry,
-            multiprocess_mode="livesum",
+            multiprocess_mode="liveall",  # which adds a label `pid`: the worker's slot
         )
         self._resident = Gauge(
             "target_app_resident_memory_bytes",
@@ -82,6 +82,7 @@ class Metrics:
         for rule in app.url_map.iter_rules():
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
                 self._requests.labels(rule.rule, method, "2xx")  # at 0 before the first request
+            self._exceptions.labels(rule.rule, "unhandled")
         self._look_at_process()
 
     def count_exception(self, kind: str) -> None:

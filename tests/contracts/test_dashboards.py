@@ -1,6 +1,6 @@
 """The dashboards are what their generator says, in plain core panels, over metrics that exist."""
 
-import importlib.util
+import importlib
 import json
 import re
 from pathlib import Path
@@ -49,14 +49,11 @@ SCHEMA = {
 }
 
 
-def generator() -> ModuleType:
-    """Load grafana/generate.py, which is a program and no package."""
-    spec = importlib.util.spec_from_file_location("grafana_generate", ROOT / "grafana" / "generate.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def generator(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """grafana/generate.py, which is a program: its folder is where it imports from."""
+    monkeypatch.syspath_prepend(str(ROOT / "grafana"))
+    return importlib.import_module("generate")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -71,7 +68,7 @@ def panels() -> list[Any]:
         pytest.param(panel, id=f"{path.stem}: {panel['title']}")
         for path in DASHBOARDS
         for panel in read(path)["panels"]
-        if panel["type"] != "row"
+        if panel["type"] not in {"row", "text"}
     ]
 
 
@@ -85,13 +82,12 @@ def expressions() -> list[str]:
     return found
 
 
-# Grafana 11 and 12 read the classic schema; the SDK would rather have people use the next one.
+# Grafana 11, 12 and 13 read the classic schema; the SDK would rather have people use the next one.
 @pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")
-def test_committed_dashboards_are_the_generated_ones() -> None:
+def test_committed_dashboards_are_the_generated_ones(generator: ModuleType) -> None:
     """`make dashboards` would change nothing."""
-    module = generator()
     assert {path.name: path.read_text() for path in DASHBOARDS} == {
-        name: module.render(name) for name in module.DASHBOARDS
+        name: generator.render(name) for name in generator.DASHBOARDS
     }
 
 
@@ -127,19 +123,23 @@ def test_every_panel_explains_itself(panel: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("expression", sorted(set(expressions())))
 def test_rates_are_taken_before_they_are_summed(expression: str) -> None:
-    """A rate is over `$__rate_interval`, of one metric and never of a sum; a counter is never read raw."""
+    """A rate is of one metric, never of a sum, over `$__rate_interval` (or the whole range); no counter is read raw."""
     for argument in re.findall(r"\b(?:rate|increase)\(([^()]*(?:\([^()]*\))?[^()]*)\)", expression):
-        assert re.fullmatch(r"\w+(\{[^}]*\})?\[\$__rate_interval\]", argument)
+        assert re.fullmatch(r"\w+(\{[^}]*\})?\[\$__(rate_interval|range)\]", argument)
     if "label_values" not in expression:
-        counters = re.findall(r"\w+(?:_total|_bucket|_sum|_count)\b", expression)
-        assert len(counters) == len(re.findall(r"\[\$__rate_interval\]", expression))
+        gauges = {"redis_keys_count"}
+        counters = [
+            name for name in re.findall(r"\w+(?:_total|_bucket|_sum|_count)\b", expression) if name not in gauges
+        ]
+        assert len(counters) == len(re.findall(r"\[\$__(?:rate_interval|range)\]", expression))
 
 
 def test_every_metric_is_exported() -> None:
     """Our own metrics in the queries, and their labels, are those of the exporter and of the target."""
     names = {name for expression in expressions() for name in re.findall(r"\b(?:loadtest|target_app)_\w+", expression)}
     assert names <= _loadtest_names() | _target_names()
-    labels = {label for metric in METRICS for label in metric.labels} | {"le", "route", "status", "cmd"}
+    labels = {label for metric in METRICS for label in metric.labels}
+    labels |= {"le", "route", "status", "kind", "cmd", "key", "job"}
     used = {
         label.strip()
         for expression in expressions()
@@ -150,12 +150,57 @@ def test_every_metric_is_exported() -> None:
 
 
 def test_runs_are_marked() -> None:
-    """Each dashboard marks the start of runs, at the time that the metric says."""
+    """Each dashboard marks start, end, stages and lost workers, each at the time that its metric says."""
+    times = {
+        "Run starts": "loadtest_run_start_time_seconds",
+        "Run ends": "loadtest_run_end_time_seconds",
+        "Stages": "loadtest_run_stage_start_time_seconds",
+        "Workers lost": "loadtest_worker_lost_time_seconds",
+    }
     for board in map(read, DASHBOARDS):
-        (annotation,) = board["annotations"]["list"]
-        assert "loadtest_run_start_time_seconds" in annotation["expr"]
-        assert annotation["useValueForTime"] is True
-        assert annotation["enable"] is True
+        marks = board["annotations"]["list"]
+        assert list(times) == [mark["name"] for mark in marks]
+        for mark in marks:
+            assert times[mark["name"]] in mark["expr"]
+            assert mark["useValueForTime"] is True
+            assert mark["enable"] is True
+
+
+def test_there_are_four_dashboards_and_a_home() -> None:
+    """Their uids are their files' names, and what the links lead to."""
+    boards = {path.stem: read(path) for path in DASHBOARDS}
+    assert {"home", "load_run", "generator", "target", "redis"} == set(boards)
+    assert {stem: board["uid"] for stem, board in boards.items()} == {stem: stem for stem in boards}
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_links_keep_time_range_and_variables(path: Path) -> None:
+    """Each dashboard leads to all others with the time range and the variables, which all of them have."""
+    board = read(path)
+    assert [link["url"] for link in board["links"]] == [
+        f"/d/{uid}" for uid in ("home", "load_run", "generator", "target", "redis") if uid != path.stem
+    ]
+    assert all(link["keepTime"] and link["includeVars"] and link["type"] == "link" for link in board["links"])
+    variables = {one["name"]: one for one in board["templating"]["list"]}
+    assert ["run", "scenario", "name"] == list(variables)
+    text = json.dumps(board["panels"])
+    for name, one in variables.items():
+        used = f"${name}" in text
+        assert used or one["hide"] == 2, f"{name} is shown and does nothing"
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_choice_of_runs_holds_for_every_panel(path: Path) -> None:
+    """Where a run can be chosen, every query about the load asks for the chosen run's time."""
+    board = read(path)
+    (run,) = [one for one in board["templating"]["list"] if one["name"] == "run"]
+    if run["hide"] == 2:
+        return
+    about_load = re.compile(r"loadtest_(requests|response|service|errors|users|run_|schedule|iterations)")
+    for panel in board["panels"]:
+        for target in panel.get("targets", []):
+            if about_load.search(target["expr"]):
+                assert target["expr"].endswith('and on () loadtest_run_info{run_id=~"$run"}')
 
 
 def test_thresholds_are_drawn() -> None:

@@ -110,16 +110,22 @@ def test_the_datasource_is_the_stacks_prometheus() -> None:
 
 
 def test_prometheus_scrapes_the_stack() -> None:
-    """Prometheus looks at master, target, Redis' exporter and itself, every 2 s, at the ports they listen on."""
+    """Prometheus looks at master, target, Redis' exporter and itself, every 2 s, at the ports they listen on.
+
+    Only the counting of keys, which walks over all of them, is done more seldom.
+    """
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in PROMETHEUS["scrape_configs"]}
     expected = {
         "locust_master": ["locust_master:9646"],
         "target_app": ["target_app:5000"],
         "redis": ["redis_exporter:9121"],
+        "redis_keys": ["redis_exporter:9121"],
         "prometheus": ["127.0.0.1:9090"],
     }
     assert expected == targets
     assert PROMETHEUS["global"]["scrape_interval"] == "2s"
+    slower = {job["job_name"] for job in PROMETHEUS["scrape_configs"] if "scrape_interval" in job}
+    assert slower == {"redis_keys"}
     for target in (target for (target,) in targets.values()):
         service, _, port = target.partition(":")
         published = {line.rpartition(":")[2] for line in SERVICES.get(service, {}).get("ports", [])}
@@ -144,3 +150,12 @@ def test_every_alert_is_tested_and_explains_itself() -> None:
     tests = yaml.safe_load((ROOT / "prometheus" / "rules" / "tests" / "loadtest.yml").read_text())["tests"]
     raised = {case["alertname"] for test in tests for case in test.get("alert_rule_test", []) if case["exp_alerts"]}
     assert set(alerts) == raised
+
+
+def test_a_run_is_readable_a_week_later() -> None:
+    """Time series are kept for 30 days, and at most 5 GB of them, in a volume that outlives the containers."""
+    command = SERVICES["prometheus"]["command"]
+    kept = dict(word.removeprefix("--storage.tsdb.").split("=") for word in command if word.startswith("--storage"))
+    assert (kept["retention.time"], kept["retention.size"]) == ("30d", "5GB")
+    assert kept["path"] == "/prometheus"
+    assert "prometheus_data:/prometheus" in SERVICES["prometheus"]["volumes"]

@@ -20,6 +20,8 @@ SERVICES = ("redis", "target_app", "locust_master", "locust_worker", "prometheus
 """All but Grafana, whose image is not to be had everywhere; its files are checked by the contract tests."""
 ANY_PORT = dict.fromkeys(("TARGET_PORT", "WEB_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"), "0")
 SETTLED_S = 120.0
+WINDOW = "10s"
+"""Stands for Grafana's $__rate_interval, which is at least four scrapes of 2 s."""
 
 
 class Project:
@@ -103,6 +105,15 @@ class Project:
         """Return the only value of a query's answer; None when there is none."""
         result = self.query(expression)
         return float(result[0]["value"][1]) if len(result) == 1 else None
+
+
+def filled(expression: str, window: str = WINDOW) -> str:
+    """Return a dashboard's query as Grafana would ask it when everything is chosen."""
+    stand_ins = {"$__rate_interval": window, "$__range": "10m", "$run": ".*", "$scenario": ".*", "$name": ".*"}
+    for variable, value in stand_ins.items():
+        expression = expression.replace(variable, value)
+    assert "$" not in expression
+    return expression
 
 
 def docker(*words: str) -> str:

@@ -53,7 +53,7 @@ def name() -> str:
 @pytest.fixture(scope="session")
 def built(engine: None, name: str) -> Iterator[Project]:  # noqa: ARG001 - the engine has to be there
     """A project whose images are built, and nothing else; they are removed at the end."""
-    project = Project(name)
+    project = Project(name, LOADTEST_EXPORTER_COMPATIBILITY="1")
     project.run("build", timeout_s=300)
     yield project
     docker(

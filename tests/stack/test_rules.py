@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.stack.compose import ROOT
+from tests.stack.compose import ROOT, filled
 from tests.stack.conftest import answers, needed
 
 IMAGE = "prom/prometheus:v3.13.0"
 DASHBOARDS = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
-STAND_INS = {"$__rate_interval": "10s", "$scenario": ".*", "$name": ".*"}
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +48,7 @@ def test_every_dashboard_query_parses(promtool: list[str], tmp_path: Path) -> No
     boards = [json.loads(path.read_text()) for path in DASHBOARDS]
     queries = [target["expr"] for board in boards for panel in board["panels"] for target in panel.get("targets", [])]
     queries += [annotation["expr"] for board in boards for annotation in board["annotations"]["list"]]
-    for stand_in, value in STAND_INS.items():
-        queries = [query.replace(stand_in, value) for query in queries]
+    queries = [filled(query) for query in queries]
     rules = [{"record": f"dashboard:query:{number}", "expr": query} for number, query in enumerate(queries)]
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]}))

@@ -1,6 +1,7 @@
 """The Compose stack, started as people start it: a run through Locust's web API while the workers scale.
 
-One run is made, with 3 workers, then 5, then 1. What was seen meanwhile is the evidence that the tests judge.
+One run is made, with 3 workers, then 5, then 1; then a second one with 2, of which one is killed. What was seen
+meanwhile is the evidence that the tests judge.
 """
 
 import json
@@ -14,11 +15,10 @@ from typing import Any
 import pytest
 
 from loadtest import scenarios
-from tests.stack.compose import ROOT, SERVICES, Project, docker, eventually
+from tests.stack.compose import ROOT, SERVICES, Project, docker, eventually, filled
+from tests.stack.published_dashboards import DASHBOARD_11985, DASHBOARD_12081, ERRORS_OF_11985
 
 USERS = 20
-WINDOW = "10s"
-"""Stands for Grafana's $__rate_interval, which is at least four scrapes of 2 s."""
 DASHBOARDS = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
 CONNECTED = 'sum(loadtest_workers{state=~"ready|spawning|running"})'
 
@@ -35,7 +35,13 @@ class Evidence:
     """A moment of the run at which everything had run for a while."""
     requests: dict[str, Any]
     """Locust's own statistics at the end."""
+    end_s: float
+    """A moment after the first run's end and before the second's start."""
+    killed_s: float
+    """A moment of the second run at which the killed worker was missed."""
     record: dict[str, Any]
+    second: dict[str, Any]
+    """The second run's record."""
     results: Path
 
 
@@ -71,9 +77,31 @@ def _make_run(project: Project, results: Path) -> Evidence:
     requests = project.get("locust_master", 8089, "/stats/requests")
     counted = _aggregated(requests)["num_requests"]
     eventually("requests in Prometheus", lambda: project.value("sum(loadtest_requests_total)"), counted, 20)
+    end_s = time.time()
+    killed_s = _kill_a_worker(project)
     project.run("cp", "locust_master:/app/runs/.", str(results))
-    (file,) = results.glob("*/record.json")
-    return Evidence(project, containers, at_zero, middle_s, requests, json.loads(file.read_text()), results)
+    files = sorted(results.glob("*/record.json"), key=lambda file: file.stat().st_mtime)
+    record, second = (json.loads(file.read_text()) for file in files)
+    return Evidence(project, containers, at_zero, middle_s, requests, end_s, killed_s, record, second, results)
+
+
+def _kill_a_worker(project: Project) -> float:
+    """Make a second run, of a profile with stages; kill one of its two workers, and go on until it is missed."""
+    before = project.value("sum(loadtest_requests_total)")
+    project.up(2, "--no-recreate")
+    eventually("workers before the second run", lambda: project.value(CONNECTED), 2)
+    form = {"load_profile": "ramping-arrival-rate", "arrival_rate": "40", "run_time": "60s"}
+    started = project.get("locust_master", 8089, "/swarm", {"user_count": "1", "spawn_rate": "1", **form})
+    assert started["success"], started
+    eventually("second run", lambda: (project.value("sum(loadtest_requests_total)") or 0) > (before or 0) + 50, True)
+    docker("kill", "--signal", "KILL", f"{project.name}-locust_worker-2")
+    eventually("lost workers", lambda: project.value("loadtest_workers_lost_total"), 1)
+    killed_s = time.time()
+    time.sleep(4)
+    project.get("locust_master", 8089, "/stop", {})
+    eventually("state", lambda: project.value('loadtest_run_state{state="stopped"}'), 1)
+    eventually("the end in Prometheus", lambda: bool(project.value("loadtest_run_end_time_seconds")), True)
+    return killed_s
 
 
 def _health(project: Project) -> set[str]:
@@ -90,14 +118,15 @@ def test_prometheus_counts_what_the_record_counts(evidence: Evidence) -> None:
     """Requests in Prometheus, in the run's record and in Locust's statistics are the same number."""
     in_record = evidence.record["total"]["requests"]
     assert in_record > 100
-    assert evidence.project.value("sum(loadtest_requests_total)") == in_record
+    for metric in ("loadtest_requests_total", "loadtest_response_time_seconds_count"):
+        (row,) = evidence.project.query(f"sum({metric})", evidence.end_s)
+        assert float(row["value"][1]) == in_record
     assert _aggregated(evidence.requests)["num_requests"] == in_record
-    assert evidence.project.value("sum(loadtest_response_time_seconds_count)") == in_record
 
 
 def test_every_name_agrees(evidence: Evidence) -> None:
     """Also name by name."""
-    rows = evidence.project.query("sum by (method, name) (loadtest_requests_total) > 0")
+    rows = evidence.project.query("sum by (method, name) (loadtest_requests_total) > 0", evidence.end_s)
     in_prometheus = {(row["metric"]["method"], row["metric"]["name"]): float(row["value"][1]) for row in rows}
     in_record = {(series["method"], series["name"]): series["requests"] for series in evidence.record["series"]}
     assert in_record == in_prometheus
@@ -115,7 +144,20 @@ def test_the_record_is_complete(evidence: Evidence) -> None:
     """Workers that were scaled away handed over everything first."""
     assert evidence.record["delivery"]["completeness"] == 1
     assert evidence.record["delivery"]["missing"] == []
-    assert evidence.project.value("loadtest_run_completeness_ratio") == 1
+    (row,) = evidence.project.query("loadtest_run_completeness_ratio", evidence.end_s)
+    assert row["value"][1] == "1"
+
+
+def test_a_killed_worker_makes_no_dip_and_no_double_count(evidence: Evidence) -> None:
+    """Counters of both runs add up to both records, never fell, and no rate that is drawn was below zero."""
+    requests = evidence.record["total"]["requests"] + evidence.second["total"]["requests"]
+    assert evidence.project.value("sum(loadtest_requests_total)") == requests
+    assert evidence.project.value("sum(resets(loadtest_requests_total[10m]))") == 0
+    lowest = f"min_over_time(({filled(_panel_query('load_run', 'Requests by result'))})[5m:2s])"
+    assert min(float(row["value"][1]) for row in evidence.project.query(f"min({lowest})")) >= 0
+    assert evidence.second["delivery"]["missing"]
+    (row,) = evidence.project.query("sum(rate(loadtest_requests_total[10s]))", evidence.killed_s)
+    assert float(row["value"][1]) > 0
 
 
 def test_declared_requests_were_at_zero_before_the_run(evidence: Evidence) -> None:
@@ -124,44 +166,92 @@ def test_declared_requests_were_at_zero_before_the_run(evidence: Evidence) -> No
     assert {(row["metric"]["method"], row["metric"]["name"]) for row in evidence.at_zero} == declared
     assert {row["value"][1] for row in evidence.at_zero} == {"0"}
     requests = evidence.record["total"]["requests"]
-    assert evidence.project.value("sum(max_over_time(loadtest_requests_total[10m]))") == requests
+    rows = evidence.project.query("sum(max_over_time(loadtest_requests_total[10m]))", evidence.end_s)
+    assert [float(row["value"][1]) for row in rows] == [requests]
 
 
 def _queries() -> list[Any]:
+    """Every query of a panel, with a name for its test."""
     boards = [json.loads(path.read_text()) for path in DASHBOARDS]
-    queries = [
-        (f"{p['title']} {t['refId']}", t["expr"]) for b in boards for p in b["panels"] for t in p.get("targets", [])
+    return [
+        pytest.param(target["expr"], id=f"{board['uid']}: {panel['title']} {target['refId']}")
+        for board in boards
+        for panel in board["panels"]
+        for target in panel.get("targets", [])
     ]
-    queries += [(f"annotation {one['name']}", one["expr"]) for board in boards for one in board["annotations"]["list"]]
-    return [pytest.param(expression, id=title) for title, expression in queries]
+
+
+def _panel_query(uid: str, title: str) -> str:
+    board = json.loads((ROOT / "grafana" / "dashboards" / f"{uid}.json").read_text())
+    (panel,) = [panel for panel in board["panels"] if panel["title"] == title]
+    expression: str = panel["targets"][0]["expr"]
+    return expression
 
 
 @pytest.mark.parametrize("expression", _queries())
 def test_every_dashboard_query_answers(evidence: Evidence, expression: str) -> None:
     """During the run each query of each panel had an answer with a number in it."""
-    for variable, value in {"$__rate_interval": WINDOW, "$scenario": ".*", "$name": ".*"}.items():
-        expression = expression.replace(variable, value)
-    assert "$" not in expression
-    rows = evidence.project.query(expression, evidence.middle_s)
+    rows = evidence.project.query(filled(expression), evidence.middle_s)
     assert rows
     assert any(row["value"][1] != "NaN" for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        ("Run starts", {"middle", "killed", "end"}),
+        ("Run ends", {"end"}),
+        ("Stages", {"killed"}),
+        ("Workers lost", {"killed"}),
+    ],
+)
+def test_runs_are_marked(evidence: Evidence, mark: str, expected: set[str]) -> None:
+    """Start, end, stages and lost workers are marked while they are so, each at the time at which it happened."""
+    (expression,) = {
+        one["expr"]
+        for path in DASHBOARDS
+        for one in json.loads(path.read_text())["annotations"]["list"]
+        if one["name"] == mark
+    }
+    moments = {"middle": evidence.middle_s, "end": evidence.end_s, "killed": evidence.killed_s}
+    answers = {name: evidence.project.query(filled(expression), at_s) for name, at_s in moments.items()}
+    assert expected <= {name for name, rows in answers.items() if rows}
+    for name in expected:
+        (row,) = answers[name]
+        assert 0 < moments[name] - float(row["value"][1]) / 1000 < 300
+
+
+@pytest.mark.parametrize("expression", [*DASHBOARD_11985, *DASHBOARD_12081])
+def test_published_dashboards_are_answered(evidence: Evidence, expression: str) -> None:
+    """During the run the queries of dashboards 11985 and 12081 had answers with numbers."""
+    rows = evidence.project.query(expression, evidence.middle_s)
+    assert rows
+    assert all(row["value"][1] != "NaN" for row in rows)
+
+
+def test_published_dashboards_count_nothing_twice(evidence: Evidence) -> None:
+    """Dashboard 11985's total, its sum over the names, and the record are the same number."""
+    total, by_name = 'locust_requests_num_requests{method=~""}', 'sum(locust_requests_num_requests{method=~".+"})'
+    counted = {float(row["value"][1]) for q in (total, by_name) for row in evidence.project.query(q, evidence.end_s)}
+    assert counted == {evidence.record["total"]["requests"]}
+    assert evidence.project.query(ERRORS_OF_11985, evidence.end_s) == []
+
+
 def test_the_quantile_agrees_with_the_record(evidence: Evidence) -> None:
-    """Prometheus' p95 lies in the bucket of the record's p95: within the ratio of two bounds, about 1.5."""
-    by_prometheus = evidence.project.value(
-        "histogram_quantile(0.95, sum by (le) (loadtest_response_time_seconds_bucket))"
-    )
+    """The dashboard's p95 over the run lies in the bucket of the record's p95: within the ratio of two bounds."""
+    expression = filled(_panel_query("load_run", "Response time"), window="5m")
+    (row,) = evidence.project.query(expression, evidence.end_s)
     by_record = evidence.record["total"]["response_time"]["p95_s"]
-    assert by_prometheus is not None
-    assert 1 / 1.5 < by_prometheus / by_record < 1.5
+    assert 1 / 1.5 < float(row["value"][1]) / by_record < 1.5
 
 
 def test_every_target_is_scraped(evidence: Evidence) -> None:
     """Master, target, Redis' exporter and Prometheus itself are up, and no alert speaks of lost data."""
     up = {row["metric"]["job"]: row["value"][1] for row in evidence.project.query("up")}
-    assert up == dict.fromkeys(("locust_master", "target_app", "redis", "prometheus"), "1")
-    firing = evidence.project.query('count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[10m]))')
+    assert up == dict.fromkeys(("locust_master", "target_app", "redis", "redis_keys", "prometheus"), "1")
+    firing = evidence.project.query(
+        'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[10m]))', evidence.end_s
+    )
     load_dependent = {"WorkerCpuSaturated", "EventLoopLagHigh", "ScheduleLagHigh"}
     assert {row["metric"]["alertname"] for row in firing} <= load_dependent
 
@@ -217,14 +307,16 @@ def test_only_the_loopback_interface_is_published(evidence: Evidence) -> None:
 
 def test_results_come_to_the_host(evidence: Evidence) -> None:
     """`docker compose cp` brings record and reports out of the volume, readable by whoever asked."""
-    (run,) = evidence.results.iterdir()
+    assert len(list(evidence.results.iterdir())) == 2
+    run = evidence.results / evidence.record["run_id"]
     assert {"record.json", "record.stream", "locust.html", "locust_stats.csv"} <= {file.name for file in run.iterdir()}
     assert all(file.stat().st_uid == evidence.results.stat().st_uid for file in run.iterdir())
-    assert run.name == evidence.record["run_id"]
 
 
 def test_workers_do_not_restart(evidence: Evidence) -> None:
-    """Nothing crashed on the way: every container that is left runs, and was started once."""
+    """Nothing crashed on the way: every container that is left runs, but the killed one, and was started once."""
     left = evidence.project.containers()
-    assert {container["State"]["Status"] for container in left} == {"running"}
+    assert [c["Name"] for c in left if c["State"]["Status"] != "running"] == [
+        f"/{evidence.project.name}-locust_worker-2"
+    ]
     assert {container["RestartCount"] for container in left} == {0}

@@ -25,7 +25,7 @@ ROUTE = {"route": "/api/v1/documents/<document>", "method": "GET", "status": "2x
 class Server:
     """The target under Gunicorn, with its own port and folder."""
 
-    def __init__(self, folder: Path, redis_url: str, workers: int) -> None:
+    def __init__(self, folder: Path, redis_url: str, workers: int, *options: str) -> None:
         """Start it; `wait` for it to be ready."""
         self.folder = folder
         port = free_port()
@@ -37,7 +37,8 @@ class Server:
             "TARGET_APP_REDIS_TIMEOUT_S": "0.5",
             "TARGET_APP_TMP_DIR": str(folder),
         }
-        command = [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf", "target_app:create_app()"]
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf", *options]
+        command.append("target_app:create_app()")
         self.process = ManagedProcess("target", command, folder / "target.log", environment)
 
     def wait(self, path: str = "/healthz/live") -> None:
@@ -61,6 +62,12 @@ class Server:
                     return sample.value
         return 0.0
 
+    def in_flight(self) -> dict[str, float]:
+        """Scrape, and return the requests in flight by the slot of the worker that serves them."""
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        samples = [sample for family in families for sample in family.samples]
+        return {s.labels["pid"]: s.value for s in samples if s.name == "target_app_requests_in_flight"}
+
     def workers(self) -> list[psutil.Process]:
         """Return the worker processes."""
         return psutil.Process(self.process.pid).children()
@@ -75,8 +82,8 @@ def start(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Server]]:
     """Starts servers, and ends them after the test."""
     servers: list[Server] = []
 
-    def started(workers: int, url: str = redis_url) -> Server:
-        servers.append(Server(tmp_path, url, workers))
+    def started(workers: int, url: str = redis_url, *options: str) -> Server:
+        servers.append(Server(tmp_path, url, workers, *options))
         servers[-1].wait()
         return servers[-1]
 
@@ -115,14 +122,17 @@ def test_metrics_add_up_over_all_workers(start: Callable[..., Server]) -> None:
             "exceptions": server.metric(
                 "target_app_exceptions_total", {"route": ROUTE["route"], "kind": "unknown-key"}
             ),
-            "in flight": server.metric("target_app_requests_in_flight"),
+            "in flight": server.in_flight(),
         }
         for _ in range(4)
     ]
     expected = {
-        "read": 60, "timed": 60, "within": 60, "unknown": 1, "unmatched": 1, "exceptions": 1, "in flight": 1
+        "read": 60, "timed": 60, "within": 60, "unknown": 1, "unmatched": 1, "exceptions": 1
     }  # fmt: skip
+    in_flight = [one.pop("in flight") for one in counted]
     assert [expected] * 4 == counted
+    # The scrape itself is the only request that is served, by one worker of the two.
+    assert all(set(one) == {"0", "1"} and sorted(one.values()) == [0, 1] for one in in_flight)
 
 
 def test_metrics_tell_memory_and_cpu_of_the_workers(start: Callable[..., Server]) -> None:
@@ -145,6 +155,7 @@ def test_unread_endpoints_are_counted_as_zero(start: Callable[..., Server]) -> N
     """Every endpoint's counter is there before its first request, so that its first increase is seen."""
     body = start(1).get("/metrics")[1]
     assert 'target_app_requests_total{method="GET",route="/api/v1/hashes/<hash_key>",status="2xx"} 0.0' in body
+    assert 'target_app_exceptions_total{kind="unhandled",route="/api/v1/hashes/<hash_key>"} 0.0' in body
 
 
 def test_counters_survive_the_death_and_the_restart_of_workers(start: Callable[..., Server]) -> None:
@@ -165,8 +176,23 @@ def test_counters_survive_the_death_and_the_restart_of_workers(start: Callable[.
         for _ in range(20):
             server.get(DOCUMENT)
         assert 20 * (round_number + 1) == server.metric("target_app_requests_total", ROUTE)
-        assert 1 == server.metric("target_app_requests_in_flight")
+        assert [0, 1] == sorted(server.in_flight().values())
     assert {"0.db", "1.db"} == {name.rpartition("_")[2] for name in server.metric_files()}
+
+
+def test_counters_never_go_down_while_workers_retire(start: Callable[..., Server], redis_url: str) -> None:
+    """Workers that retire after some requests (`--max-requests`) hand on their slot: no count falls, no file stays."""
+    server = start(2, redis_url, "--max-requests", "12", "--max-requests-jitter", "4")
+    assert until(lambda: len(server.workers()) == 2)
+    pids, seen = set(), []
+    for number in range(80):
+        assert server.get(DOCUMENT)[0] == 200
+        if number % 5 == 4:
+            pids |= {worker.pid for worker in server.workers()}
+            seen.append(server.metric("target_app_requests_total", ROUTE))
+    assert len(pids) > 4
+    assert [5.0 * (index + 1) for index in range(16)] == seen
+    assert {"0.db", "1.db", "2.db"} >= {name.rpartition("_")[2] for name in server.metric_files()}
 
 
 def test_a_graceful_reload_keeps_counting(start: Callable[..., Server]) -> None:

@@ -69,7 +69,7 @@ from loadtest.judging import thresholds
 from loadtest.judging.verdict import Outcome
 from loadtest.link import refusals
 from loadtest.measuring import swarm
-from loadtest.measuring.collector import GONE
+from loadtest.measuring.collector import GONE, MISSING
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import OTHER
 from loadtest.measuring.measurements import SeriesKey
@@ -138,16 +138,16 @@ class Exposition:
         self._read(self._swarm.totals)
         gevent.sleep(0)
         series = list(self._series.values())
-        parts: list[str] = []
+        parts: list[bytes] = []
         for metric in OF_SERIES:
-            parts.append(head(metric))
-            parts.extend(text.texts[metric] for text in series)
-        for metric, lines in (*self._of_scenarios(), *self._of_workers(), *self._of_run()):
-            parts.append(head(metric))
-            parts.extend(lines)
+            parts.append("".join((head(metric), *(text.texts[metric] for text in series))).encode())
+            gevent.sleep(0)
+        for families in (self._of_scenarios(), self._of_workers(), self._of_run()):
+            parts.append("".join(head(metric) + "".join(lines) for metric, lines in families).encode())
+            gevent.sleep(0)
         if self._compatible:
-            parts.extend(compatibility.lines(self._environment, self._shown_name))
-        return "".join(parts).encode()
+            parts.append("".join(compatibility.lines(self._environment, self._shown_name)).encode())
+        return b"".join(parts)
 
     def _lines(self, error_classes: frozenset[str] | list[str]) -> int:
         return SeriesText.lines(error_classes) + (compatibility.LINES_PER_NAME if self._compatible else 0)
@@ -195,8 +195,9 @@ class Exposition:
         totals, users, runner = self._swarm.totals, self._swarm.users, self._environment.runner
         names = list(dict.fromkeys((*self._weights, *users, *totals.schedule_lag)))
         shown = {name: name if index < MAX_SCENARIOS else OTHER for index, name in enumerate(names)}
-        wanted = runner.target_user_count if runner and runner.state in _WITH_USERS else 0
         rate_per_s = open_model.intended_rate_per_s(self._environment)
+        # Locust's target in an open profile is the size that the pool may grow to, which nobody wants.
+        wanted = runner.target_user_count if runner and runner.state in _WITH_USERS and not rate_per_s else 0
         weight = sum(self._weights.values()) or 1
         gauges: dict[Metric, dict[str, float]] = {
             metric: dict.fromkeys(shown.values(), 0) for metric in (USERS, USERS_TARGET, ARRIVAL_RATE_TARGET, DROPPED)
@@ -226,7 +227,8 @@ class Exposition:
         yield WORKER_LOST_TIME, [sample(WORKER_LOST_TIME, (), self._swarm.lost.noticed_at)]
         yield LINK_REFUSED, [sample(LINK_REFUSED, (reason,), count) for reason, count in refusals.counts.items()]
         # Workers report while a run is open; what they said last is not how they are now.
-        observed = {str(index): present[index] for index in sorted(present)[:MAX_WORKERS] if self._swarm.running}
+        reporting = sorted(index for index, worker in present.items() if worker.state != MISSING)
+        observed = {str(index): present[index] for index in reporting[:MAX_WORKERS] if self._swarm.running}
         yield WORKER_CPU, samples(WORKER_CPU, {index: worker.cpu_ratio for index, worker in observed.items()})
         yield WORKER_LAG, samples(WORKER_LAG, {index: worker.loop_lag_s for index, worker in observed.items()})
         yield WORKER_USERS, samples(WORKER_USERS, {index: worker.users for index, worker in observed.items()})

@@ -31,7 +31,9 @@ SERVICE_TIME = Metric(
 RESPONSE_BYTES = Metric("loadtest_response_bytes_total", "counter", SERIES_LABELS, "Bytes of response bodies.")
 ERRORS = Metric("loadtest_errors_total", "counter", (*SERIES_LABELS, "class"), "Failed requests by class of error.")
 USERS = Metric("loadtest_users", "gauge", ("scenario",), "Users that run.")
-USERS_TARGET = Metric("loadtest_users_target", "gauge", ("scenario",), "Users that the load profile wants now.")
+USERS_TARGET = Metric(
+    "loadtest_users_target", "gauge", ("scenario",), "Users that a closed load profile wants now; 0 in an open one."
+)
 ARRIVAL_RATE_TARGET = Metric(
     "loadtest_arrival_rate_target_per_second",
     "gauge",

@@ -165,7 +165,7 @@ class _View:
         self._record = record
         self._seconds = until_s - max(cut.start_s, record.reset_at_s or 0)
         self._series: list[SeriesView] = (
-            [view for view in record.series() if rule.selects(**_labels(view))] if rule.selector else [record.total()]
+            list(record.series(lambda key: rule.selects(**key._asdict()))) if rule.selector else [record.total()]
         )
 
     def value(self, rule: Threshold) -> float | None:
@@ -190,10 +190,6 @@ class _View:
         dropped = sum(count for name, count in self._record.dropped.items() if rule.selects(scenario=name))
         intended = dropped + sum(lag.count for lag in lags)
         return dropped / intended if intended else None
-
-
-def _labels(view: SeriesView) -> dict[str, str]:
-    return {"scenario": view.scenario, "method": view.method, "name": view.name}
 
 
 def _aggregated(rule: Threshold, histograms: Sequence[Histogram]) -> float:

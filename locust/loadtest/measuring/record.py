@@ -22,11 +22,11 @@ from loadtest.measuring.tally import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, Spars
 from loadtest.measuring.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy.typing as npt
 
-    from loadtest.measuring.measurements import Measurements
+    from loadtest.measuring.measurements import Measurements, SeriesKey
     from loadtest.measuring.timeline import Window
 
     Ints = npt.NDArray[np.int64]
@@ -315,10 +315,12 @@ class RunRecord:
         """All failed requests."""
         return int(self._totals[1].sum())
 
-    def series(self) -> Iterator[SeriesView]:
-        """Every series that counted a request."""
+    def series(self, wanted: Callable[[SeriesKey], bool] | None = None) -> Iterator[SeriesView]:
+        """Every series that counted a request; only those that are wanted, when that is said."""
         for row in np.flatnonzero(self._totals[0]).tolist():
             key = self.labels.keys[row]
+            if wanted is not None and not wanted(key):
+                continue
             requests, failures, response_bytes = self._totals[:, row].tolist()
             response = self._response.histogram(row)
             service = response if self._service is None else self._service.histogram(row)

@@ -1,0 +1,1 @@
+"""The dashboards, one module each; `panels`, `queries` and `frame` hold what they share."""

@@ -1,0 +1,143 @@
+"""What is around the panels: variables, links from one dashboard to the other, marks on the time axis, rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.models import dashboard as d
+
+from boards.queries import DATASOURCE, RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TITLES = {"home": "Home", "load_run": "Load run", "generator": "Generator", "target": "Target", "redis": "Redis"}
+"""The dashboards by uid, in the order of the links."""
+
+
+def board(
+    uid: str, description: str, rows: Mapping[str, Sequence[Any]], *, chosen: Sequence[str], since: str = "now-15m"
+) -> dashboard.Dashboard:
+    """Return a dashboard.
+
+    Args:
+        uid: one of `TITLES`.
+        description: one sentence for the list of dashboards.
+        rows: panels by the title of their row; an empty title makes no row.
+        chosen: the variables that its panels ask for. The others are there too, hidden, so that links keep them.
+        since: the beginning of the time range.
+    """
+    made = (
+        dashboard.Dashboard(TITLES[uid])
+        .uid(uid)
+        .description(description)
+        .tags(["loadtest"])
+        .readonly()
+        .time(since, "now")
+        .refresh("5s")
+        .timezone("browser")
+        .tooltip(d.DashboardCursorSync.CROSSHAIR)
+        .variables([_variable(name, hidden=name not in chosen) for name in _VARIABLES])
+        .annotations(_marks())
+        .links([_link(other) for other in TITLES if other != uid])
+    )
+    number = 0
+    for title, panels in rows.items():
+        if title:
+            made.with_row(dashboard.Row(title).id(number := number + 1))
+        for panel in panels:
+            made.with_panel(panel.id(number := number + 1))
+    return made
+
+
+_VARIABLES = {
+    "run": ("Run", 'loadtest_run_info{run_id!=""}, run_id', d.VariableSort.ALPHABETICAL_DESC),
+    "scenario": ("Scenario", "loadtest_requests_total, scenario", d.VariableSort.ALPHABETICAL_ASC),
+    "name": ("Name", 'loadtest_requests_total{scenario=~"$scenario"}, name', d.VariableSort.ALPHABETICAL_ASC),
+}
+
+
+def _variable(name: str, *, hidden: bool) -> dashboard.QueryVariable:
+    """Return a choice of one, several or all values of a label."""
+    label, labels_of, order = _VARIABLES[name]
+    return (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(DATASOURCE)
+        .query({"query": f"label_values({labels_of})", "refId": name})
+        .refresh(d.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(order)
+        .hide(d.VariableHide.HIDE_VARIABLE if hidden else d.VariableHide.DONT_HIDE)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(d.VariableOption(selected=True, text="All", value="$__all"))
+    )
+
+
+def _link(uid: str) -> dashboard.DashboardLink:
+    """Return a link to another dashboard, which opens with the same time range and variables."""
+    return (
+        dashboard.DashboardLink(TITLES[uid])
+        .type(d.DashboardLinkType.LINK)
+        .url(f"/d/{uid}")
+        .icon("dashboard")
+        .keep_time(True)
+        .include_vars(True)
+    )
+
+
+def _marks() -> list[dashboard.AnnotationQuery]:
+    """Mark the start and the end of each run, each stage of its profile, and each worker that was lost.
+
+    The value of each query is the moment of the mark, so that it is where it happened, whatever the step is.
+    """
+    info = 'max by (run_id, scenario, profile) (loadtest_run_info{run_id=~"$run", run_id!=""})'
+    stage = 'count_values("stage", max(loadtest_run_stage > 0))'
+    times = {
+        "start": "max(loadtest_run_start_time_seconds > 0) * 1000",
+        "end": "max(loadtest_run_end_time_seconds > 0) * 1000",
+        "stage": "max(loadtest_run_stage_start_time_seconds > 0) * 1000",
+        "lost": "max(loadtest_worker_lost_time_seconds > 0) * 1000",
+    }
+    return [
+        _mark(
+            "Run starts",
+            "blue",
+            f"{info} * on () group_left () ({times['start']})",
+            "Run {{run_id}} starts",
+            "scenario {{scenario}}, profile {{profile}}",
+        ),
+        _mark("Run ends", "purple", f"{info} * on () group_left () ({times['end']})", "Run {{run_id}} ends", ""),
+        _mark(
+            "Stages",
+            "yellow",
+            f"{stage} * on () group_left () ({times['stage']}) and on () {RUN}",
+            "Stage {{stage}}",
+            "of the load profile",
+        ),
+        _mark(
+            "Workers lost",
+            "red",
+            f"{times['lost']} and on () {RUN}",
+            "Worker lost",
+            "It stopped answering the master; the report says what is missing.",
+        ),
+    ]
+
+
+def _mark(name: str, color: str, expr: str, title: str, text: str) -> dashboard.AnnotationQuery:
+    return (
+        dashboard.AnnotationQuery()
+        .name(name)
+        .datasource(DATASOURCE)
+        .enable(True)
+        .hide(False)
+        .icon_color(color)
+        .expr(expr)
+        .step("2s")
+        .title_format(title)
+        .text_format(text)
+        .use_value_for_time(True)
+    )

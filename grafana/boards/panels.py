@@ -1,0 +1,194 @@
+"""The kinds of panel: a present figure, curves over time, a heatmap, a table, a text. All are of Grafana's core."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from grafana_foundation_sdk.builders import common, dashboard, heatmap, stat, table, text, timeseries
+from grafana_foundation_sdk.models import common as c
+from grafana_foundation_sdk.models import dashboard as d
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+
+from boards.queries import DATASOURCE, curve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from grafana_foundation_sdk.builders import prometheus
+
+STAT_HEIGHT = 4
+PANEL_HEIGHT = 8
+GOOD, BAD, DOUBTFUL, QUIET = "green", "red", "orange", "text"
+
+
+def figure(title: str, description: str, unit: str, *queries: prometheus.Dataquery, span: int = 3) -> stat.Panel:
+    """Return a panel of one present figure, or a few."""
+    panel = (
+        stat.Panel()
+        .height(STAT_HEIGHT)
+        .color_mode(c.BigValueColorMode.VALUE)
+        .graph_mode(c.BigValueGraphMode.NONE)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .thresholds(limits(None))
+    )
+    return _described(panel, title, description, unit=unit, span=span, queries=queries)
+
+
+def word(title: str, description: str, query: prometheus.Dataquery, colors: Mapping[str, str], span: int) -> stat.Panel:
+    """Return a panel that shows the name of the series that is there, in its colour."""
+    panel = figure(title, description, "none", query, span=span).text_mode(c.BigValueTextMode.NAME).no_value("none yet")
+    for name, color in colors.items():
+        panel.override_by_name(name, [_property("color", {"mode": "fixed", "fixedColor": color})])
+    return panel
+
+
+def curves(
+    title: str,
+    description: str,
+    unit: str,
+    *queries: prometheus.Dataquery,
+    span: int = 8,
+    stacked: bool = False,
+    logarithmic: bool = False,
+) -> timeseries.Panel:
+    """Return a panel of curves over time, from 0 on or on a logarithmic scale."""
+    panel = (
+        timeseries.Panel()
+        .height(PANEL_HEIGHT)
+        .line_width(1)
+        .fill_opacity(25 if stacked else 5)
+        .show_points(c.VisibilityMode.NEVER)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(c.LegendDisplayMode.LIST)
+            .placement(c.LegendPlacement.BOTTOM)
+            .show_legend(True)
+        )
+        .tooltip(common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING))
+    )
+    if logarithmic:
+        panel.scale_distribution(common.ScaleDistributionConfig().type(c.ScaleDistribution.LOG).log(10))
+    else:
+        panel.min(0)
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL).group("A"))
+    return _described(panel, title, description, unit=unit, span=span, queries=queries)
+
+
+def with_line(panel: timeseries.Panel, limit: float) -> timeseries.Panel:
+    """Draw a fixed limit as a dashed red line."""
+    style = common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED)
+    return panel.thresholds(limits(limit)).thresholds_style(style)
+
+
+def with_limits(panel: timeseries.Panel, metrics: str, legend: str, letter: str) -> timeseries.Panel:
+    """Add the run's thresholds on some metrics as dashed red lines; the letter is the query's, the next one free.
+
+    A threshold on one name is drawn where that name is chosen, one on everything always.
+    """
+    selector = f'metric=~"{metrics}", scenario=~"$scenario|", name=~"$name|"'
+    asked = curve(f"loadtest_threshold_limit{{{selector}}}", legend).ref_id(letter)
+    looks = {
+        "custom.lineStyle": {"fill": "dash", "dash": [8, 8]},
+        "custom.fillOpacity": 0,
+        "color": {"mode": "fixed", "fixedColor": BAD},
+    }
+    return panel.with_target(asked).override_by_query(letter, [_property(*look) for look in looks.items()])
+
+
+def colored(panel: timeseries.Panel, colors: Mapping[str, str]) -> timeseries.Panel:
+    """Give the curves of these names fixed colours."""
+    for name, color in colors.items():
+        panel.override_by_name(name, [_property("color", {"mode": "fixed", "fixedColor": color})])
+    return panel
+
+
+def distribution(title: str, description: str, query: prometheus.Dataquery, span: int = 12) -> heatmap.Panel:
+    """Return a heatmap: a column is a moment, a cell's colour the number of requests in it."""
+    panel = (
+        heatmap.Panel()
+        .height(PANEL_HEIGHT)
+        .calculate(False)
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(HeatmapColorMode.SCHEME)
+            .scheme("Turbo")
+            .exponent(0.5)
+            .steps(64)
+            .fill("dark-blue")
+            .reverse(False)
+        )
+        .y_axis(heatmap.YAxisConfig().unit("s").axis_placement(c.AxisPlacement.LEFT))
+    )
+    return _described(panel, title, description, unit="short", span=span, queries=(query,))
+
+
+class Column:
+    """A column of a table: its title, its query and its unit."""
+
+    def __init__(self, title: str, unit: str, query: prometheus.Dataquery) -> None:
+        self.title, self.unit, self.query = title, unit, query
+
+
+def rows(title: str, description: str, labels: Mapping[str, str], *columns: Column, span: int = 24) -> table.Panel:
+    """Return a table with a row for each set of labels; the first column sorts it, the largest value first.
+
+    Args:
+        title: the panel's.
+        description: the panel's.
+        labels: the labels that are shown, with their titles.
+        columns: the figures.
+        span: the panel's width.
+    """
+    letters = "ABCDEFGH"[: len(columns)]
+    names = {f"Value #{letter}": one.title for letter, one in zip(letters, columns, strict=True)}
+    if len(columns) == 1:
+        names = {"Value": columns[0].title}
+    order = {name: number for number, name in enumerate((*labels, *names))}
+    panel = (
+        table.Panel()
+        .height(PANEL_HEIGHT)
+        .sort_by([common.TableSortByFieldState().display_name(columns[0].title).desc(True)])
+        .with_transformation(d.DataTransformerConfig(id_val="merge", options={}))
+        .with_transformation(
+            d.DataTransformerConfig(
+                id_val="organize",
+                options={
+                    "excludeByName": {"Time": True},
+                    "indexByName": order,
+                    "renameByName": {**labels, **names},
+                },
+            )
+        )
+    )
+    for one in columns:
+        panel.override_by_name(one.title, [_property("unit", one.unit)])
+    return _described(panel, title, description, unit="none", span=span, queries=tuple(one.query for one in columns))
+
+
+def words(title: str, description: str, content: str, span: int, height: int) -> text.Panel:
+    """Return a panel of Markdown."""
+    return (
+        text.Panel().title(title).description(description).content(content).mode("markdown").height(height).span(span)
+    )
+
+
+def limits(red: float | None, *, below: bool = False) -> dashboard.ThresholdsConfig:
+    """Return green up to a limit and red from it on (or the other way round); without a limit, always green."""
+    low, high = (BAD, GOOD) if below else (GOOD, BAD)
+    steps = [d.Threshold(value=None, color=low if red is not None else GOOD)]
+    if red is not None:
+        steps.append(d.Threshold(value=red, color=high))
+    return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _property(name: str, value: object) -> d.DynamicConfigValue:
+    return d.DynamicConfigValue(id_val=name, value=value)
+
+
+def _described(panel: Any, title: str, description: str, *, unit: str, span: int, queries: Any) -> Any:
+    """Fill in what every panel has; the queries get the reference letters A, B, C …"""
+    panel.title(title).description(description).unit(unit).datasource(DATASOURCE).span(span)
+    for letter, built in zip("ABCDEFGH", queries, strict=False):
+        panel.with_target(built.ref_id(letter))
+    return panel

@@ -1,0 +1,157 @@
+"""Target: the sample target, as it sees itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from boards.frame import board
+from boards.panels import colored, curves, distribution, figure, limits
+from boards.queries import WINDOW, cells, curve, mean, now, quantile, rate
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders import dashboard
+
+DURATION = "target_app_request_duration_seconds"
+IN_FLIGHT = "target_app_requests_in_flight"
+BUSY = f"sum({IN_FLIGHT} > bool 0)"
+TOTAL = f"count({IN_FLIGHT})"
+
+
+def now_row() -> list[Any]:
+    """How the target is now."""
+    return [
+        figure(
+            "Answers Prometheus",
+            "1 when the target answered Prometheus' last look, 0 when not.",
+            "none",
+            now('max(up{job="target_app"})', "up"),
+        ).thresholds(limits(1, below=True)),
+        figure(
+            "Gunicorn workers",
+            "Worker processes that serve a request now, the one that answers Prometheus included, and all of them.",
+            "none",
+            now(BUSY, "busy"),
+            now(TOTAL, "total"),
+            span=5,
+        ),
+        figure("In flight", "Requests that are being served now.", "none", now(f"sum({IN_FLIGHT})", "requests")),
+        figure(
+            "Requests", "Requests answered per second.", "reqps", now(rate("target_app_requests_total"), "requests")
+        ),
+        figure(
+            "p95", "95 % of the requests were answered within this time.", "s", now(quantile(0.95, DURATION, ""), "p95")
+        ),
+        figure(
+            "Exceptions",
+            "Requests per second that ended in an exception, such as an unknown key.",
+            "reqps",
+            now(rate("target_app_exceptions_total"), "exceptions"),
+        ).thresholds(limits(0.01)),
+        figure(
+            "Memory",
+            "Resident memory of all workers.",
+            "bytes",
+            now("sum(target_app_resident_memory_bytes)", "rss"),
+            span=4,
+        ),
+    ]
+
+
+def requests_row() -> list[Any]:
+    """What the target answered, and how long it took."""
+    return [
+        colored(
+            curves(
+                "Requests by status",
+                "Requests answered per second, by class of status.",
+                "reqps",
+                curve(rate("target_app_requests_total", by="status"), "{{status}}"),
+                stacked=True,
+            ),
+            {"2xx": "green", "4xx": "orange", "5xx": "red"},
+        ),
+        curves(
+            "Requests by route",
+            "Requests answered per second, by route.",
+            "reqps",
+            curve(rate("target_app_requests_total", by="method, route"), "{{method}} {{route}}"),
+            span=16,
+            stacked=True,
+        ),
+        curves(
+            "p95 by route",
+            "95 % of the requests of a route were answered within this time, without the server's queue.",
+            "s",
+            curve(
+                quantile(0.95, DURATION, "", "method, route"),
+                "{{method}} {{route}}",
+            ),
+        ),
+        curves(
+            "Mean by route",
+            "Time from dispatch to response over the number of requests: exact, and blind to the tail.",
+            "s",
+            curve(mean(DURATION, "", "method, route"), "{{method}} {{route}}"),
+        ),
+        distribution(
+            "Request duration, distribution",
+            "Requests by duration: a column is a moment, a cell's colour the number of requests in it.",
+            cells(f"sum by (le) (increase({DURATION}_bucket{WINDOW}))"),
+            span=8,
+        ),
+    ]
+
+
+def resources_row() -> list[Any]:
+    """What the target needs for it."""
+    return [
+        curves(
+            "Gunicorn workers",
+            "Worker processes that serve a request when Prometheus looks, which is itself one, and all of them.",
+            "short",
+            curve(BUSY, "busy"),
+            curve(TOTAL, "total"),
+            span=6,
+        ),
+        curves(
+            "In flight",
+            "Requests that are being served at once: at the moment of each look, and on average (by Little's law, the "
+            "rate of their durations).",
+            "short",
+            curve(f"sum({IN_FLIGHT})", "at the look"),
+            curve(rate(f"{DURATION}_sum"), "on average"),
+            span=6,
+        ),
+        curves(
+            "Exceptions",
+            "Requests per second that ended in an exception, by the kind of problem.",
+            "reqps",
+            curve(rate("target_app_exceptions_total", by="kind"), "{{kind}}"),
+            span=4,
+            stacked=True,
+        ),
+        curves(
+            "CPU",
+            "CPU of all workers; 100 % is one core.",
+            "percentunit",
+            curve(rate("target_app_cpu_seconds_total"), "all workers"),
+            span=4,
+        ),
+        curves(
+            "Memory",
+            "Resident memory of all workers.",
+            "bytes",
+            curve("sum(target_app_resident_memory_bytes)", "rss"),
+            span=4,
+        ),
+    ]
+
+
+def build() -> dashboard.Dashboard:
+    """Return the dashboard."""
+    return board(
+        "target",
+        "The sample target: its workers, requests by route, exceptions, memory.",
+        {"Now": now_row(), "Requests": requests_row(), "Workers and resources": resources_row()},
+        chosen=(),
+    )

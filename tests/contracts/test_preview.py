@@ -1,0 +1,60 @@
+"""The preview of the dashboards: a real Chromium draws every panel from the recorded answers, without a complaint."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GRAFANA = ROOT / "grafana"
+DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
+PNG = b"\x89PNG\r\n"
+
+
+def preview(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of the preview in a process of its own, since this one's sockets are gevent's."""
+    command = [sys.executable, "-m", f"preview.{module}", *words]
+    return subprocess.run(command, cwd=GRAFANA, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_chromium_draws_every_panel(tmp_path: Path) -> None:
+    """Each panel of each dashboard is drawn with content, nothing is complained about, and pictures come of it."""
+    done = preview("pictures", str(tmp_path))
+    panels = [panel for path in DASHBOARDS for panel in json.loads(path.read_text())["panels"]]
+    shown = sum(panel["type"] != "row" for panel in panels)
+    assert (0, f"{shown} panels, {shown} drawn\n", "") == (done.returncode, done.stdout, done.stderr)
+    pictures = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert {f"preview_{path.stem}.png" for path in DASHBOARDS} == set(pictures)
+    assert all(picture.startswith(PNG) for picture in pictures.values())
+
+
+def test_every_query_has_a_recorded_answer() -> None:
+    """No query was added without its answers: `python -m preview.answers URL SECONDS` records them."""
+    answers = json.loads((GRAFANA / "preview" / "answers.json").read_text())
+    for board in (json.loads(path.read_text()) for path in DASHBOARDS):
+        asked = [target for panel in board["panels"] for target in panel.get("targets", [])]
+        for one in (*asked, *board["annotations"]["list"]):
+            assert one["expr"] in answers["instant" if one.get("instant") else "range"]
+
+
+def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
+    """`make dashboards-preview` writes one file that loads nothing from anywhere, and says that it is a preview."""
+    file = tmp_path / "preview.html"
+    done = preview("page", str(file))
+    assert (0, f"preview      {file}\n") == (done.returncode, done.stdout)
+    text = file.read_text()
+    assert "Preview" in text
+    for word in ("<script src", '<link rel="stylesheet"', "@import", "fetch(", "XMLHttpRequest"):
+        assert word not in text
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_the_documentation_shows_each_dashboard(path: Path) -> None:
+    """docs/dashboards.md shows a picture of each, small, and calls it a preview."""
+    name = f"preview_{path.stem}.png"
+    picture = ROOT / "docs" / "pictures" / name
+    assert picture.read_bytes().startswith(PNG)
+    assert picture.stat().st_size <= 150_000
+    assert f"(pictures/{name})" in (ROOT / "docs" / "dashboards.md").read_text()
