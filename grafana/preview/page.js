@@ -105,10 +105,11 @@ const drawMarks = (plot, marks) => {
 // --- Panels ---------------------------------------------------------------------------------------------------------
 
 const AXIS = { stroke: "#8e8e99", grid: { stroke: "#25282d", width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-const clock = (_, splits) => splits.map((at) => new Date(at * 1000).toISOString().slice(11, 19));
+const clock = (_, splits) => splits.map((at) => new Date(at * 1000).toISOString().slice(...(at % 60 ? [16, 19] : [11, 16])));
+const TIME_AXIS = { ...AXIS, size: 26, space: 44, incrs: [30, 60, 120, 300, 600, 1800, 3600], values: clock };
 const plotInto = (body, options, data, legendHeight) => {
   const size = { width: body.clientWidth - 16, height: body.clientHeight - legendHeight };
-  return new uPlot({ ...size, legend: { show: false }, cursor: { show: false }, ...options }, data, body);
+  return new uPlot({ ...size, padding: [10, 24, 0, 0], legend: { show: false }, cursor: { show: false }, ...options }, data, body);
 };
 const stack = (rows) => {
   const sums = new Array(TIMES.length).fill(0);
@@ -149,7 +150,7 @@ const drawCurves = (panel, body, marks) => {
   plotInto(body, {
     scales: { y: log ? { distr: 3 } : { range: (_, low, high) =>
       [0, (Math.max(high ?? 0, highest) || (unit === "percentunit" ? 0.01 : 1)) * 1.08] } },
-    axes: [{ ...AXIS, size: 26, values: clock }, { ...AXIS, size: 74, values: (_, splits) => splits.map((value) =>
+    axes: [TIME_AXIS, { ...AXIS, size: 74, values: (_, splits) => splits.map((value) =>
       (value === null || (log && !/^[1-9]0*$/.test(value.toExponential().split("e")[0].replace(".", ""))) ? "" : worded(unit, value))) }],
     series: [{}, ...order.map((index) => series[index])],
     hooks: { draw: [(plot) => { drawLines(plot); drawMarks(plot, marks); }] },
@@ -175,7 +176,7 @@ const drawHeatmap = (panel, body, marks) => {
   const most = Math.max(...shown.flat());
   plotInto(body, {
     scales: { y: { range: () => [0, shown.length] } },
-    axes: [{ ...AXIS, size: 26, values: clock }, { ...AXIS, size: 74, splits: () => shown.map((_, row) => row).filter((row) => row % 3 === 0),
+    axes: [TIME_AXIS, { ...AXIS, size: 74, splits: () => shown.map((_, row) => row).filter((row) => row % 3 === 0),
       values: (_, splits) => splits.map((row) => (row && sorted[first + row - 1] ? seconds(Number(sorted[first + row - 1].metric.le)) : "")) }],
     series: [{}, { stroke: "transparent", points: { show: false } }],
     hooks: { draw: [(plot) => {
@@ -269,7 +270,7 @@ header.append(", drawn by a page of this repository from the recorded answers of
 for (const board of boards) {
   const section = element("section", document.body);
   section.id = board.uid;
-  element("h1", section, "", board.title);
+  element("small", element("h1", section, "", board.title), "", " preview");
   const marks = marksOf(board);
   const bar = element("div", section, "variables");
   board.templating.list.filter((one) => !one.hide).forEach((one) => element("span", bar, "", `${one.label}: All`));

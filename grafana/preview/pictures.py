@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
 
-from preview import page
+from preview import page, png
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,8 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with drawn() as (view, complaints):
         for section in view.locator("section").all():
-            section.screenshot(path=folder / f"preview_{section.get_attribute('id')}.png")
+            picture = png.small(view, section.screenshot())
+            (folder / f"preview_{section.get_attribute('id')}.png").write_bytes(picture)
         panels = view.locator(".panel").all()
         empty = [panel.locator("h2").inner_text() for panel in panels if panel.get_attribute("data-state") != "drawn"]
         if view.locator("body[data-done]").count() == 0:
