@@ -252,7 +252,13 @@ def test_every_target_is_scraped(evidence: Evidence) -> None:
     firing = evidence.project.query(
         'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[10m]))', evidence.end_s
     )
-    load_dependent = {"WorkerCpuSaturated", "EventLoopLagHigh", "ScheduleLagHigh"}
+    load_dependent = {
+        "WorkerCpuSaturated",
+        "EventLoopLagHigh",
+        "ScheduleLagHigh",
+        "LatencyThresholdBurning",
+        "ScrapeSlow",
+    }
     assert {row["metric"]["alertname"] for row in firing} <= load_dependent
 
 
