@@ -21,7 +21,7 @@ from loadtest.feeding import swarm as feeding
 from loadtest.link import sockets
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
-from loadtest.patches import fewer_workers, rebalancing, spawn_message, worker_link
+from loadtest.patches import fewer_workers, lost_workers, rebalancing, spawn_message, worker_link
 from loadtest.profiles import think_time
 from loadtest.profiles.start_form import StartForm
 from loadtest.targets import Targets
@@ -66,6 +66,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
         return
     if isinstance(runner, MasterRunner):
         rebalancing.keep(runner)
+        lost_workers.watch(runner)
         fewer_workers.watch(environment, runner, go_on=config.fewer_workers)
     try:
         if environment.web_ui:

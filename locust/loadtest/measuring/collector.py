@@ -118,6 +118,7 @@ class Collector:
             self._note(now_s, f"worker {known.index} is back")
         if state == MISSING and known.state not in _AWAY:
             self.lost = Lost(self.lost.workers + 1, steady_clock.now())
+            known.users = 0
         known.state, known.seen_s = state, now_s
         return known
 

@@ -7,12 +7,12 @@ probed: a ROUTER socket with ROUTER_MANDATORY refuses to send to a peer that has
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
-import gevent
 import zmq.green as zmq
 from locust.rpc import Message
+
+from loadtest.link.monitor import CLOSED, Monitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,15 +24,12 @@ PROBE = "pacing_probe"
 
 
 class Disconnections:
-    """Calls `on_closed` whenever a connection of the master's socket closed."""
+    """Calls `on_closed`, which must not block, whenever a connection of the master's socket closed."""
 
     def __init__(self, runner: MasterRunner, on_closed: Callable[[], None]) -> None:
         """Begin to listen."""
         self._runner = runner
-        self._socket: Any = runner.server.socket
-        self._events: Any = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._on_closed = on_closed
-        self._listener = gevent.spawn(self._listen)
+        self._end = Monitor.of(runner.server.socket).listen(CLOSED, on_closed)
 
     def gone(self, workers: Iterable[str]) -> list[str]:
         """Return those of these workers that have no connection."""
@@ -40,14 +37,7 @@ class Disconnections:
 
     def close(self) -> None:
         """Listen no more."""
-        self._listener.kill()
-        with contextlib.suppress(zmq.ZMQError):  # Locust may have replaced and closed its socket
-            self._socket.disable_monitor()
-
-    def _listen(self) -> None:
-        while True:
-            self._events.recv_multipart()
-            self._on_closed()
+        self._end()
 
 
 def is_connected(runner: MasterRunner, worker: str) -> bool:

@@ -1,0 +1,58 @@
+"""Monitor: what ZeroMQ tells about the connections of the master's socket, to all who want to know.
+
+ZeroMQ has one monitor for a socket, and whoever reads an event has taken it from the others. So one greenlet reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+from weakref import WeakKeyDictionary
+
+import gevent
+import zmq.green as zmq
+from zmq.utils.monitor import parse_monitor_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CLOSED: Final = int(zmq.EVENT_DISCONNECTED)
+FAILED: Final = int(
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+_monitors: WeakKeyDictionary[Any, Monitor] = WeakKeyDictionary()
+
+
+class Monitor:
+    """Calls listeners when a connection closed or could not be made. Use `of`."""
+
+    def __init__(self, socket: Any) -> None:
+        """Made by `of` only."""
+        self._events = socket.get_monitor_socket(CLOSED | FAILED)
+        self._listeners: list[tuple[int, Callable[[], None]]] = []
+        self._greenlet = gevent.spawn(self._read)
+
+    @classmethod
+    def of(cls, socket: Any) -> Monitor:
+        """Return the monitor of this socket, made on first use."""
+        monitor = _monitors.get(socket)
+        if monitor is None:
+            monitor = _monitors[socket] = cls(socket)
+        return monitor
+
+    def listen(self, kind: int, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call the listener at each event of this kind, `CLOSED` or `FAILED`; it must not block.
+
+        Returns:
+            What ends that.
+        """
+        entry = (kind, listener)
+        self._listeners.append(entry)
+        return lambda: self._listeners.remove(entry)
+
+    def _read(self) -> NoReturn:
+        while True:
+            event = parse_monitor_message(self._events.recv_multipart())["event"]
+            for kind, listener in list(self._listeners):
+                if event & kind:
+                    listener()

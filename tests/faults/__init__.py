@@ -1,0 +1,1 @@
+"""What happens when something breaks: on real processes, from outside."""
