@@ -28,7 +28,7 @@ SCHEMA = {
         "title": {"type": "string", "minLength": 1},
         "editable": {"const": False},
         "refresh": {"type": "string", "pattern": "^[0-9]+s$"},
-        "schemaVersion": {"type": "integer", "minimum": 36},
+        "schemaVersion": {"const": 39},
         "panels": {
             "type": "array",
             "items": {

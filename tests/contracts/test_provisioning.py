@@ -141,12 +141,15 @@ def test_prometheus_loads_every_rule_file_and_no_test() -> None:
 
 
 def test_every_alert_is_tested_and_explains_itself() -> None:
-    """Each alert has a severity, a summary, a description, and a case that raises it in the rules' tests."""
+    """Each alert has a severity, a summary, a description, a row in the documentation, and a case that raises it."""
     groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
     alerts = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
     for rule in alerts.values():
         assert rule["labels"]["severity"] in {"verdict", "trust"}
         assert {"summary", "description"} == set(rule["annotations"])
+    rows = [line.split("|") for line in (ROOT / "docs" / "dashboards.md").read_text().splitlines()]
+    documented = {row[1].strip(): row[2].strip() for row in rows if len(row) > 3}
+    assert {name: rule["labels"]["severity"] for name, rule in alerts.items()}.items() <= documented.items()
     tests = yaml.safe_load((ROOT / "prometheus" / "rules" / "tests" / "loadtest.yml").read_text())["tests"]
     raised = {case["alertname"] for test in tests for case in test.get("alert_rule_test", []) if case["exp_alerts"]}
     assert set(alerts) == raised
