@@ -1,5 +1,7 @@
 """Runs to report on, made by the recorder and the record that real runs use."""
 
+from random import Random
+
 from loadtest.judging.judge import judged
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Finding
@@ -13,7 +15,13 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\n|`\u2028=1+1"
 
 
 def record(
-    seconds: int = 20, names: tuple[str, ...] = ("a", "b"), per_s: int = 20, slower: float = 1.0, failing: str = ""
+    seconds: int = 20,
+    names: tuple[str, ...] = ("a", "b"),
+    per_s: int = 20,
+    *,
+    slower: float = 1.0,
+    failing: str = "",
+    seed: int = 1,
 ) -> RunRecord:
     """A run in which every name has so many requests a second, some of them sent late."""
     made = RunRecord(
@@ -27,13 +35,13 @@ def record(
             "source": None,
         },
     )
-    recorder = Recorder()
+    recorder, random = Recorder(), Random(seed)
     made.note(0.25, "start", "load begins")
     for second in range(seconds):
         for number, name in enumerate(names):
             series = recorder.series("documents", "GET", name)
             for request in range(per_s):
-                took_s = slower * 0.010 * (1 + number) * (1 + ((request * 7 + second * 3) % 20) / 20)
+                took_s = slower * 0.010 * (1 + number) * (1 + random.random())
                 if name == failing and request % 5 == 0:
                     series.failure(0.0, 0.001, took_s, 0, "status_5xx", f"503 from {HOSTILE}")
                 else:

@@ -9,13 +9,13 @@ import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
 
 from loadtest import __version__, credentials, scenarios
+from loadtest.comparing import commands
 from loadtest.config import Config, allowed
 from loadtest.doctor import examine as health_of_machine
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
@@ -30,6 +30,7 @@ from loadtest.seeding.command import seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 EXIT_CODES = """\b
 Exit codes: 0 passed, 1 the run could not be made, 2 wrong usage,
@@ -97,6 +98,7 @@ def _setting_option(setting: str, metavar: str, **more: Any) -> Callable[[Any], 
 @_setting_option("token_file", "FILE")
 @_setting_option("client", "NAME")
 @_setting_option("run_id", "NAME")
+@_setting_option("baseline", "RUN")
 @_setting_option("ui", "", is_flag=True, default=None)
 @click.option("--json", "as_json", is_flag=True, help="For programs: the record on standard output, the rest on error.")
 def run(as_json: bool, **options: Any) -> int:
@@ -108,6 +110,7 @@ def run(as_json: bool, **options: Any) -> int:
     loadtest run --host https://staging.example.com your own service
     loadtest run --ui                               Locust's web UI instead of a headless run
     loadtest run --threshold 'p99 < 50ms'           exit code 3 when the 99th percentile is 50 ms or more
+    loadtest run --baseline night-41                exit code 3 when a request got worse since that run
 
     Settings also come from local_conf/loadtest.env and the environment (LOADTEST_PROFILE=stress); the command
     line wins. Results go to runs/<id>/.
@@ -119,9 +122,11 @@ def run(as_json: bool, **options: Any) -> int:
     check_names(config)
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
+    base = commands.baseline_of(config) if config.baseline and not config.ui else None
     run_id = config.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario}-{config.profile}"
     run_dir = make_run_dir(config.runs_dir, run_id)
-    return _supervise(config.model_copy(update={"run_id": run_id}), run_dir, as_json=as_json)
+    code = _supervise(config.model_copy(update={"run_id": run_id}), run_dir, as_json=as_json)
+    return code if base is None else commands.end_with_comparison(base, run_dir, code, error=as_json)
 
 
 @main.command(epilog=EXIT_CODES)
@@ -186,9 +191,9 @@ def list_scenarios(as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="For programs: the whole document, and no file is made.")
-def report(run_folder: Path, as_json: bool) -> None:
+def report(run: str, as_json: bool) -> None:
     """Show a run again, also one that was cut off, and make its reports anew from what was recorded.
 
     \b
@@ -198,7 +203,7 @@ def report(run_folder: Path, as_json: bool) -> None:
     RUN is its folder, or its name in runs/. Made anew: report.html, summary.md, junit.xml, stats.csv, timeline.csv;
     and record.json, when the run was cut off before it could write that.
     """
-    folder = run_folder_of(run_folder)
+    folder = commands.run_folder(run, Config.load().runs_dir)
     document = run_document.read(folder)
     if as_json:
         click.echo(json.dumps(document, indent=1, ensure_ascii=False))
@@ -210,11 +215,6 @@ def report(run_folder: Path, as_json: bool) -> None:
     if problems := files.write(folder, texts):
         raise RecordError("\n".join(problems))
     click.echo(f"report       {folder / 'report.html'}")
-
-
-def run_folder_of(run: Path) -> Path:
-    """Return the folder of a run that is named by it, or by its name in the runs folder."""
-    return run if run.exists() else Config.load().runs_dir / run
 
 
 @main.command()
@@ -238,6 +238,11 @@ def doctor(as_json: bool, **options: Any) -> int:
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
     return int(ExitCode.PASSED if all(finding.healthy for finding in findings) else ExitCode.NOT_MADE)
+
+
+main.add_command(commands.compare)
+main.add_command(commands.show_history)
+main.add_command(commands.baseline)
 
 
 def check_names(config: Config) -> None:

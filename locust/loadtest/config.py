@@ -239,6 +239,13 @@ class Config(BaseModel):
         "up to 100 letters, digits, . _ -",
         "night-42",
     )
+    baseline: str | None = _setting(
+        None,
+        "a run to compare with at the end: worse, and the exit code is 3; the word baseline means the one that "
+        "`loadtest baseline set` named",
+        "a run's folder, its name in the runs folder, or baseline",
+        "baseline",
+    )
 
     @classmethod
     def load(

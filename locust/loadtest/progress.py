@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import IO, TYPE_CHECKING, Self
 
 import gevent
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.progress import TaskID
 
     from loadtest.measuring.swarm import Snapshot
 
@@ -21,12 +25,12 @@ PLAIN_INTERVAL_S = 5.0
 PLAIN_WIDTH = 120
 
 
-def output() -> Console:
-    """Return standard output as a console, wide enough for tables where it is no terminal."""
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    return (
-        console if console.is_terminal else Console(file=sys.stdout, highlight=False, soft_wrap=True, width=PLAIN_WIDTH)
-    )
+def output(file: IO[str] | None = None) -> Console:
+    """Return standard output, or another file, as a console, wide enough for tables where it is no terminal."""
+    console = Console(file=file or sys.stdout, highlight=False, soft_wrap=True)
+    if console.is_terminal:
+        return console
+    return Console(file=file or sys.stdout, highlight=False, soft_wrap=True, width=PLAIN_WIDTH)
 
 
 class ProgressLine:
@@ -85,3 +89,40 @@ def milliseconds(seconds: float) -> str:
     value = seconds * 1000
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3  # noqa: PLR2004 - powers of ten
     return f"{value:.{digits}f}"
+
+
+class Steps:
+    """The progress of countable work: a bar on a terminal, a plain line every 5 s elsewhere, on standard error.
+
+    Args:
+        what: the work, in a word or two.
+        file: where to show it; by default standard error, so that standard output stays the result.
+    """
+
+    def __init__(self, what: str, file: IO[str] | None = None) -> None:
+        self._what = what
+        self._console = Console(file=file or sys.stderr, highlight=False, soft_wrap=True)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._shown_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int, total: int) -> None:
+        """Say how far the work is."""
+        if self._bar is not None:
+            if self._task is None:
+                self._task = self._bar.add_task(self._what, total=total)
+            self._bar.update(self._task, completed=done, total=total)
+        elif time.monotonic() - self._shown_s >= PLAIN_INTERVAL_S:
+            self._shown_s = time.monotonic()
+            self._console.print(f"{self._what:12} {done:,} of {total:,}", markup=False)

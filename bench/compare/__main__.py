@@ -1,0 +1,194 @@
+"""How often `loadtest compare` cries wolf, and how often it misses a true slow-down.
+
+    python -m bench.compare simulated [PAIRS]          200 pairs by default, a minute or two
+    python -m bench.compare real [PAIRS] [SECONDS]     20 pairs of 60 s runs by default, 25 minutes
+
+**Simulated**: pairs of runs of the same known distribution, with seconds that are independent, that remember, and
+that come in bursts. A false alarm is a comparison in which any name is worse. With a margin of nothing, every such
+alarm is the interval's own error; the default margin is what people use.
+
+**Real**: the sample target under Gunicorn, whose answers wait as if for a database (bench/compare/target.py), 160
+requests a second. Two stacks run side by side, over and over: one as it is, one with one of two endpoints 10 % slower.
+A run is held against the *previous* round's, so that no two runs of a pair share a moment: as it is against as it was
+(must raise no alarm), and slowed against as it was (must be found). Runs that are not trustworthy are left out, and
+counted.
+"""
+
+import itertools
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+
+from bench.compare.simulation import System, run
+from loadtest.comparing.blocked_run import BlockedRun
+from loadtest.comparing.comparison import MARGIN, Comparison, Finding, compare
+from loadtest.local import redis_server
+from loadtest.local.process import free_port
+
+ROOT = Path(__file__).parents[2]
+RATE_PER_S = 80
+SLOWED = "health/ready"
+SYSTEMS = {
+    "independent seconds": System(weather=0.0, memory=0.0),
+    "seconds that remember": System(weather=0.05, memory=0.7),
+    "bad weather": System(weather=0.15, memory=0.9),
+    "5 minutes": System(seconds=300, weather=0.10, memory=0.9, requests_per_s=10),
+    "30 names": System(names=30, weather=0.05, memory=0.5),
+}
+
+
+def worse(comparison: Comparison) -> list[str]:
+    """Return what was called worse."""
+    return [
+        f"{name.name.name} {one.metric} {one.change:+.1%} ({one.low:+.1%} to {one.high:+.1%})"
+        for name in comparison.names
+        for one in name.differences
+        if one.finding is Finding.WORSE
+    ]
+
+
+def simulated(pairs: int) -> None:
+    """Print a row for each system."""
+    random = np.random.default_rng(20)
+    print(f"{pairs} pairs of each system\n")
+    print(f"| system | false alarms, margin 0 | false alarms, margin {MARGIN:.0%} | 10 % slow-down of one name found |")
+    print("|---|---|---|---|")
+    for name, system in SYSTEMS.items():
+        bare = alarms = found = 0
+        for number in range(pairs):
+            base, new, slowed = run(system, random), run(system, random), run(system, random, {1: 1.1})
+            bare += bool(worse(compare(base, new, 1e-9)))
+            alarms += bool(worse(compare(base, new)))
+            found += any(text.startswith("name 1 ") for text in worse(compare(base, slowed)))
+            if sys.stderr.isatty():
+                print(f"\r{name} {number + 1}/{pairs}", end="", file=sys.stderr, flush=True)
+        print(
+            f"| {name} | {bare} ({bare / pairs:.1%}) | {alarms} ({alarms / pairs:.1%}) | {found / pairs:.0%} |",
+            flush=True,
+        )
+
+
+class Target:
+    """The sample target in a process of its own."""
+
+    def __init__(self, redis_url: str, slower: float, folder: Path) -> None:
+        """Start it, and wait until it answers."""
+        self.port = free_port()
+        variables = {
+            "TARGET_APP_BIND": f"127.0.0.1:{self.port}",
+            "TARGET_APP_THREADS": "32",
+            "REDIS_URL": redis_url,
+            "COMPARE_SLOWER": str(slower),
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'locust'}",
+        }
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf"]
+        self._log = (folder / f"target-{self.port}.log").open("w")
+        self._process = subprocess.Popen(
+            [*command, "bench.compare.target:create_app()"],
+            cwd=ROOT,
+            env={**os.environ, **variables},
+            stdout=self._log,
+            stderr=self._log,
+        )
+        until_s = time.monotonic() + 30
+        while time.monotonic() < until_s:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz/ready", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        self.end()
+        raise RuntimeError(f"the target did not answer; its log: {self._log.name}")
+
+    def end(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(20)
+        self._log.close()
+
+
+def start_run(target: Target, folder: Path, name: str, seconds: int) -> subprocess.Popen:
+    """Start a run against the target."""
+    ports = {f"LOADTEST_{part}_PORT": "0" for part in ("WEB", "EXPORTER", "TARGET")}
+    command = [
+        str(Path(sys.executable).with_name("loadtest")),
+        "run",
+        "--scenario",
+        "health",
+        "--workers",
+        "1",
+        "--users",
+        "100",
+    ]
+    command += ["--profile", "constant-arrival-rate", "--rate", str(RATE_PER_S), "--run-time", f"{seconds}s"]
+    command += ["--host", f"http://127.0.0.1:{target.port}", "--run-id", name]
+    variables = {**os.environ, **ports, "LOADTEST_RUNS_DIR": str(folder), "PYTHONPATH": f"{ROOT}:{ROOT / 'locust'}"}
+    with (folder / f"{name}.txt").open("w") as log:
+        return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=log)
+
+
+def rounds(redis_url: str, count: int, seconds: int, folder: Path) -> list[dict[str, BlockedRun | None]]:
+    """Make the runs, two at a time; None for one that is not trustworthy."""
+    made: list[dict[str, BlockedRun | None]] = []
+    for number in range(count):
+        targets = {"as it is": Target(redis_url, 0.0, folder), "slowed": Target(redis_url, 0.1, folder)}
+        try:
+            names = {kind: f"{number}-{kind.replace(' ', '-')}" for kind in targets}
+            running = {kind: start_run(target, folder, names[kind], seconds) for kind, target in targets.items()}
+            codes = {kind: process.wait(seconds + 120) for kind, process in running.items()}
+        finally:
+            for target in targets.values():
+                target.end()
+        made.append({kind: _read(folder / names[kind]) if not codes[kind] else None for kind in targets})
+        load = os.getloadavg()[0]
+        print(f"round {number + 1}/{count}: exit codes {sorted(codes.values())}, load average {load:.1f}", flush=True)
+    return made
+
+
+def _read(folder: Path) -> BlockedRun:
+    return BlockedRun.of(json.loads((folder / "record.json").read_text()))
+
+
+def real(pairs: int, seconds: int) -> None:
+    """Make the runs, and print what became of each pair."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-compare-"))
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; runs in {folder}")
+    print(f"load average {os.getloadavg()[0]:.1f} at the start; {pairs} pairs of {seconds} s runs\n")
+    with redis_server.running(folder / "redis.log", print) as redis_url:
+        made = rounds(redis_url, pairs + 1, seconds, folder)
+    counts = {kind: [0, 0] for kind in ("as it is", "slowed")}
+    for number, (before, after) in enumerate(itertools.pairwise(made), 1):
+        for kind, count in counts.items():
+            base, new = before["as it is"], after[kind]
+            if base is None or new is None:
+                print(f"pair {number}, {kind}: left out, a run was not trustworthy")
+                continue
+            found = worse(compare(base, new))
+            count[0] += 1
+            count[1] += any(text.startswith(SLOWED) for text in found) if kind == "slowed" else bool(found)
+            print(f"pair {number}, {kind}: {'; '.join(found) or 'nothing is worse'}")
+    (all_alike, alarms), (all_slowed, hits) = counts.values()
+    print(f"\nfalse alarms: {alarms} of {all_alike} A/A pairs; the 10 % slow-down found in {hits} of {all_slowed}")
+
+
+def main() -> None:
+    """Run what the command line says."""
+    kind, *numbers = sys.argv[1:] or ["simulated"]
+    chosen = [int(text) for text in numbers]
+    if kind == "real":
+        defaults = (20, 60)
+        real(*(chosen + [*defaults][len(chosen) :]))
+    else:
+        simulated(chosen[0] if chosen else 200)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The sample target with a back end that takes its time: every answer waits as if for a database.
+
+    gunicorn 'bench.compare.target:create_app()'
+
+The wait is log-normal, median 100 ms. `COMPARE_SLOWER=0.1` makes /healthz/ready take 10 % longer, the target's own part
+of it included; the other endpoint stays as it is.
+"""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from target_app import create_app as create_target
+
+MEDIAN_S = 0.100
+SPREAD = 0.3
+SLOWED = "/healthz/ready"
+
+
+def create_app() -> Callable[..., Iterable[bytes]]:
+    """Return the application."""
+    target = create_target()
+    slower = float(os.environ.get("COMPARE_SLOWER", "0"))
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        began_s = time.perf_counter()
+        answer = target(environ, start_response)
+        time.sleep(random.lognormvariate(0, SPREAD) * MEDIAN_S)
+        if slower and environ["PATH_INFO"] == SLOWED:
+            time.sleep(slower * (time.perf_counter() - began_s))
+        return answer
+
+    return application

@@ -1,0 +1,79 @@
+"""Baselines: the run that later runs of the same scenario and profile are held against, kept in the runs folder."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from loadtest.exceptions import RecordError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadtest.reporting.document import Document
+
+FILE: Final = "baselines.json"
+KEYWORD: Final = "baseline"
+"""What stands for the baseline where a run is wanted."""
+
+
+def key_of(document: Document) -> str:
+    """Return what a baseline is for."""
+    configuration = document["configuration"]
+    return f"{configuration.get('scenario', '')}/{configuration.get('profile', '')}"
+
+
+def read(runs_dir: Path) -> dict[str, str]:
+    """Return the baselines: names of runs by scenario and profile.
+
+    Raises:
+        RecordError: when the file is damaged.
+    """
+    path = runs_dir / FILE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"{path} cannot be read ({error}). Allowed: what `loadtest baseline set` writes. Next: remove it, and set "
+            "the baselines again."
+        ) from error
+    return {str(key): str(run) for key, run in dict(found).items()}
+
+
+def save(runs_dir: Path, document: Document, run: str) -> str:
+    """Make a run the baseline; returns what it is for.
+
+    Raises:
+        RecordError: when the runs folder cannot be written, or the file is damaged.
+    """
+    baselines = {**read(runs_dir), key_of(document): run}
+    path = runs_dir / FILE
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(baselines, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise RecordError(
+            f"{path} cannot be written ({error.strerror}). Allowed: a runs folder that can be written. Next: make room "
+            "or change its owner, or set RUNS_DIR."
+        ) from error
+    return key_of(document)
+
+
+def find(runs_dir: Path, key: str) -> str:
+    """Return the baseline for a scenario and a profile.
+
+    Raises:
+        RecordError: when the file is damaged.
+        UsageError: when there is none.
+    """
+    baselines = read(runs_dir)
+    if key not in baselines:
+        known = ", ".join(sorted(baselines)) or "none yet"
+        raise UsageError(
+            f"there is no baseline for {key} in {runs_dir}. Allowed: one of {known}. "
+            "Next: `loadtest baseline set RUN` names one."
+        )
+    return baselines[key]

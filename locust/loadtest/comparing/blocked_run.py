@@ -1,0 +1,101 @@
+"""BlockedRun: a run's document as arrays, one row for each block of time.
+
+The first and the last block in which anything was counted are left out: load fills them only in part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+import numpy as np
+
+from loadtest.measuring.blocks import BlockTable
+from loadtest.measuring.histogram import EDGES_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+_EDGE_BLOCKS = 2
+_NS_PER_S = 1e9
+
+
+class Name(NamedTuple):
+    """What is compared: one request name."""
+
+    scenario: str
+    method: str
+    name: str
+
+
+ALL: Final = Name("", "", "all requests")
+"""All names together."""
+
+
+@dataclass(frozen=True)
+class BlockedSeries:
+    """One request name's blocks."""
+
+    requests: Floats
+    """Per block."""
+    failures: Floats
+    times: Floats
+    """Counts: a row for each block, a column for each bin of the histogram that is filled at all."""
+    lower_s: Floats
+    """Each column's lower and upper edge, in seconds."""
+    upper_s: Floats
+
+
+@dataclass(frozen=True)
+class BlockedRun:
+    """All names of a run, on the same blocks."""
+
+    run_id: str
+    width_s: int
+    blocks: int
+    series: Mapping[Name, BlockedSeries]
+
+    @property
+    def seconds(self) -> int:
+        """The time that is looked at."""
+        return self.blocks * self.width_s
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Self:
+        """Read a run's document, as `loadtest.reporting.document` gives it.
+
+        Raises:
+            RecordError: when its blocks are damaged.
+        """
+        table = BlockTable.of(document["blocks"])
+        names = [Name(one["scenario"], one["method"], one["name"]) for one in document["series"]]
+        number, row, requests, failures = table.counts.astype(np.int64)
+        if not len(number) or number.max() - number.min() < _EDGE_BLOCKS:
+            return cls(document["run_id"], table.width_s, 0, {})
+        first, count = int(number.min()) + 1, int(number.max() - number.min()) - 1
+        within = (number >= first) & (number < first + count)
+        totals = np.zeros((2, len(names), count))
+        for total, column in zip(totals, (requests, failures), strict=True):
+            np.add.at(total, (row[within], number[within] - first), column[within])
+        series = {
+            name: BlockedSeries(totals[0, index], totals[1, index], *_times(table, index, first, count))
+            for index, name in enumerate(names)
+        }
+        series[ALL] = BlockedSeries(totals[0].sum(axis=0), totals[1].sum(axis=0), *_times(table, None, first, count))
+        return cls(document["run_id"], table.width_s, count, series)
+
+
+def _times(table: BlockTable, index: int | None, first: int, count: int) -> tuple[Floats, Floats, Floats]:
+    """Return counts, lower and upper edges; ``index`` None takes all names together."""
+    number, row, bin_, counted = table.response_time.astype(np.int64)
+    own = (number >= first) & (number < first + count)
+    if index is not None:
+        own &= row == index
+    bins, column = np.unique(bin_[own], return_inverse=True)
+    times = np.zeros((count, len(bins)))
+    np.add.at(times, (number[own] - first, column), counted[own])
+    return times, EDGES_NS[bins] / _NS_PER_S, EDGES_NS[bins + 1] / _NS_PER_S

@@ -1,0 +1,186 @@
+"""The commands that hold runs against each other: `loadtest compare`, `loadtest history`, `loadtest baseline`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from loadtest.comparing import baselines, comparability, history, page, table
+from loadtest.comparing.blocked_run import BlockedRun
+from loadtest.comparing.comparison import MARGIN, Comparison, Finding
+from loadtest.comparing.comparison import compare as compare_runs
+from loadtest.config import Config
+from loadtest.exceptions import ExitCode, LoadtestError, RecordError
+from loadtest.progress import Steps, output
+from loadtest.reporting import document as run_document
+from loadtest.reporting import files
+
+if TYPE_CHECKING:
+    from loadtest.reporting.document import Document
+
+REPORT = "comparison.html"
+DATA = "comparison.json"
+
+
+def run_folder(run: str, runs_dir: Path) -> Path:
+    """Return the folder of a run that is named by it, or by its name in the runs folder."""
+    return Path(run) if Path(run).exists() else runs_dir / run
+
+
+def base_of(base: str, key: str, runs_dir: Path) -> Document:
+    """Return the document of the run to compare with; the word `baseline` means the one that is set for the key.
+
+    Raises:
+        RecordError: when it cannot be read.
+        UsageError: when no baseline is set.
+    """
+    name = baselines.find(runs_dir, key) if base == baselines.KEYWORD else base
+    return run_document.read(run_folder(name, runs_dir))
+
+
+def baseline_of(config: Config) -> Document:
+    """Return the run that a run of these settings will be held against, before anything is started.
+
+    Raises:
+        RecordError: when it cannot be read.
+        UsageError: when no baseline is set, or it is of another load.
+    """
+    base = base_of(str(config.baseline), f"{config.scenario}/{config.profile}", config.runs_dir)
+    comparability.check_settings(base, config.model_dump(mode="json"))
+    return base
+
+
+def end_with_comparison(base: Document, run_dir: Path, code: int, *, error: bool = False) -> int:
+    """Hold a run that has just ended against its baseline: on the screen, and as two files in its folder.
+
+    Args:
+        base: the baseline.
+        run_dir: of the run.
+        code: the run's own exit code.
+        error: show it on standard error.
+
+    Returns:
+        The run's own exit code when it is not 0, else what a gate says.
+    """
+    console = output(sys.stderr if error else sys.stdout)
+    try:
+        new = run_document.read(run_dir)
+        found = held_against(base, new)
+    except LoadtestError as problem:
+        console.print(f"comparison   not made: {problem}", markup=False)
+        return code or int(problem.exit_code)
+    table.show(found, console)
+    texts = {
+        DATA: lambda: json.dumps(found.as_dict(), indent=1, ensure_ascii=False),
+        REPORT: lambda: page.html(found, base, new),
+    }
+    for sentence in files.write(run_dir, texts):
+        console.print(f"error: {sentence}", markup=False)
+    return code or exit_code(found)
+
+
+def held_against(base: Document, new: Document, margin: float = MARGIN, *, force: bool = False) -> Comparison:
+    """Compare two runs, with progress on standard error.
+
+    Raises:
+        UsageError: when they are not comparable and `force` is not set.
+        RecordError: when a record's blocks are damaged.
+    """
+    notes = comparability.check(base, new, force=force)
+    with Steps("comparing") as steps:
+        return compare_runs(BlockedRun.of(base), BlockedRun.of(new), margin, notes, steps.show)
+
+
+@click.command()
+@click.argument("base", metavar="BASE")
+@click.argument("new", metavar="NEW")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=MARGIN * 100,
+    metavar="PERCENT",
+    show_default=True,
+    help="Differences of times and throughput within it do not count; of error ratios, a tenth of it in points.",
+)
+@click.option(
+    "--fail-on-regression", is_flag=True, help="Exit code 3 when anything is worse, 4 when nothing at all can be told."
+)
+@click.option(
+    "--html", "html_file", type=click.Path(path_type=Path), help="Write the comparison side by side as a page."
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs: every difference with its interval.")
+@click.option("--force", is_flag=True, help="Compare runs that are not comparable; what is in the way becomes a note.")
+def compare(
+    *, base: str, new: str, margin: float, fail_on_regression: bool, html_file: Path | None, as_json: bool, force: bool
+) -> int:
+    """Say of each request whether NEW is better, the same, or worse than BASE, or that nobody can tell.
+
+    \b
+    loadtest compare 20261121T093657Z-documents-quick 20261121T101500Z-documents-quick
+    loadtest compare baseline runs/night-42 --fail-on-regression --html comparison.html
+
+    BASE and NEW are runs' folders, or their names in runs/; BASE may be the word baseline, for the run that
+    `loadtest baseline set` named. docs/comparing.md explains the method and how often it is wrong.
+    """
+    runs_dir = Config.load().runs_dir
+    new_document = run_document.read(run_folder(new, runs_dir))
+    base_document = base_of(base, baselines.key_of(new_document), runs_dir)
+    found = held_against(base_document, new_document, margin / 100, force=force)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+    else:
+        table.show(found, output())
+    if html_file is not None:
+        text = page.html(found, base_document, new_document)
+        if problems := files.write(html_file.parent, {html_file.name: lambda: text}):
+            raise RecordError(problems[0])
+    return exit_code(found) if fail_on_regression else int(ExitCode.PASSED)
+
+
+def exit_code(comparison: Comparison) -> int:
+    """Return what a gate says: 3 when anything is worse, 4 when nothing at all can be told, else 0."""
+    if comparison.finding is Finding.WORSE:
+        return int(ExitCode.THRESHOLD_FAILED)
+    return int(ExitCode.NO_DATA if comparison.says_nothing else ExitCode.PASSED)
+
+
+@click.command(name="history")
+@click.option("--json", "as_json", is_flag=True, help="For programs: the figures of each run.")
+def show_history(as_json: bool) -> None:
+    """List the runs of the runs folder by scenario and profile, with sparklines of their figures."""
+    runs_dir = Config.load().runs_dir
+    found, problems = history.entries(runs_dir)
+    if as_json:
+        click.echo(json.dumps([entry.as_dict() for entry in found], indent=1))
+    else:
+        history.show(found, output())
+        if not found:
+            click.echo(f"no runs in {runs_dir}")
+    for problem in problems:
+        click.secho(f"left out: {problem}", err=True)
+
+
+@click.group()
+def baseline() -> None:
+    """Name the run that later runs of the same scenario and profile are held against."""
+
+
+@baseline.command(name="set")
+@click.argument("run", metavar="RUN")
+def set_baseline(run: str) -> None:
+    """Make RUN, a folder in runs/, the baseline of its scenario and profile."""
+    runs_dir = Config.load().runs_dir
+    folder = run_folder(run, runs_dir)
+    key = baselines.save(runs_dir, run_document.read(folder), folder.name if folder.parent == runs_dir else str(folder))
+    click.echo(f"baseline     {key}: {folder.name}")
+
+
+@baseline.command(name="list")
+def list_baselines() -> None:
+    """List the baselines."""
+    for key, run in sorted(baselines.read(Config.load().runs_dir).items()):
+        click.echo(f"{key}: {run}")

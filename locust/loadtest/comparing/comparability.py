@@ -1,0 +1,108 @@
+"""Comparability: may two runs be compared at all? Only the system under test should differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from loadtest.exceptions import UsageError
+from loadtest.judging.verdict import Outcome
+from loadtest.reporting.summary import load_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadtest.reporting.document import Document
+
+SETTINGS: Final = ("scenario", "profile", "users", "spawn_rate", "rate", "run_time", "client")
+"""What must be the same in both runs' configurations."""
+_MEASURED: Final = (Outcome.PASSED.value, Outcome.FAILED.value)
+_LENGTH_RATIO: Final = 1.1
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
+
+def check(base: Document, new: Document, *, force: bool = False) -> list[str]:
+    """Return what a person should know of the two runs beside their figures.
+
+    Args:
+        base: the older run.
+        new: the newer.
+        force: say what is in the way instead of refusing.
+
+    Raises:
+        UsageError: when they cannot be compared and `force` is not set.
+    """
+    problems = _problems(base, new)
+    if problems and not force:
+        reasons = "; ".join(problems)
+        raise UsageError(
+            f"{base['run_id']} and {new['run_id']} cannot be compared: {reasons}. Allowed: two trustworthy runs of the "
+            "same scenario under the same load. Next: make the runs alike, or use --force."
+        )
+    return [f"not comparable: {problem}" for problem in problems] + _notes(base, new)
+
+
+def check_settings(base: Document, configuration: Mapping[str, Any]) -> None:
+    """Check, before a run, that its settings are those of the run that it will be compared with.
+
+    Args:
+        base: the older run.
+        configuration: the settings of the run to come.
+
+    Raises:
+        UsageError: when they are not.
+    """
+    if problems := _settings(base["configuration"], configuration):
+        raise UsageError(
+            f"a run of these settings cannot be compared with {base['run_id']}: {'; '.join(problems)}. Allowed: a "
+            "baseline of the same scenario under the same load. Next: name another one, or set the same values."
+        )
+
+
+def _settings(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    def shown(value: Any) -> Any:
+        return "not set" if value is None else value
+
+    return [
+        f"{name} is {shown(base.get(name))} in one and {shown(new.get(name))} in the other"
+        for name in SETTINGS
+        if base.get(name) != new.get(name)
+    ]
+
+
+def _problems(base: Document, new: Document) -> list[str]:
+    found = _settings(base["configuration"], new["configuration"])
+    plans = [_load_of(document) for document in (base, new)]
+    if not found and None not in plans and plans[0] != plans[1]:
+        found.append("the load profile has other stages in one than in the other")
+    verdicts = ((document["run_id"], document["verdict"]["name"]) for document in (base, new))
+    found += [f"{run} is {verdict}" for run, verdict in verdicts if verdict not in _MEASURED]
+    lengths = [load_s(document) for document in (base, new)]
+    if min(lengths) * _LENGTH_RATIO < max(lengths):
+        found.append(f"one has {lengths[0]:.0f} s of load, the other {lengths[1]:.0f} s")
+    return found
+
+
+def _load_of(document: Document) -> dict[str, Any] | None:
+    plan = document["context"].get("plan")
+    return {name: value for name, value in plan.items() if name not in {"levels", "description"}} if plan else None
+
+
+def _notes(base: Document, new: Document) -> list[str]:
+    notes = []
+    hosts = [document["context"].get("host") or {} for document in (base, new)]
+    for name, what in (("cpu", "processors"), ("usable_cores", "numbers of cores"), ("kernel", "kernels")):
+        values = [host.get(name) for host in hosts]
+        if values[0] != values[1]:
+            notes.append(f"the runs were made with different {what}: {values[0]} and {values[1]}")
+    targets = [document["configuration"].get("host") for document in (base, new)]
+    if targets[0] != targets[1] and not all(map(_is_local, targets)):
+        notes.append(f"the runs were made against different hosts: {targets[0]} and {targets[1]}")
+    workers = [document["configuration"].get("workers") for document in (base, new)]
+    if workers[0] != workers[1]:
+        notes.append(f"the runs were made with different numbers of workers: {workers[0]} and {workers[1]}")
+    return notes
+
+
+def _is_local(host: str | None) -> bool:
+    return host is None or urlsplit(host).hostname in _LOOPBACK

@@ -1,0 +1,303 @@
+"""Comparison: is the new run better, the same, worse, or can nobody tell?
+
+Each request name is compared by throughput, error ratio, p50, p95 and p99. A difference has an interval; all intervals
+of a comparison together are right with probability `CONFIDENCE` (Bonferroni), so that many names raise no more false
+alarms than one. Its verdict says where the whole interval lies:
+
+    worse          beyond the margin, on the bad side
+    better         beyond the margin, on the good side
+    same           within the margin
+    cannot tell    anywhere else: more requests, or longer runs, would tell
+
+**Times and throughput** are compared as ratios: d = ln(new) - ln(base), with the resampled standard errors of both
+runs and Student's t, its degrees of freedom by Welch and Satterthwaite; the interval is widened to the resampled
+differences' own percentiles where these reach further, so that one burst in one run, which many resamples do not hold,
+decides nothing. **Error ratios** are compared as a difference in percentage points, by Newcombe's method of Wilson
+intervals (*Statistics in Medicine* 17, 1998), whose numbers of requests are divided by the design effect that
+resampling finds: failures come in bursts.
+
+The margin is what counts as no difference. It has a second office: two runs of the very same system differ by more than
+either knows of itself (placement in memory, neighbours, heat), and one run on each side cannot show by how much.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from enum import Enum
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from loadtest.comparing.blocked_run import ALL
+from loadtest.comparing.resampling import MIN_STRETCHES, QUANTILES, Estimate, Resampling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from loadtest.comparing.blocked_run import BlockedRun, Name
+
+CONFIDENCE: Final = 0.95
+MARGIN: Final = 0.05
+"""By default: so much more or less of a time or of a throughput is no difference."""
+ERROR_MARGIN_SHARE: Final = 0.1
+"""The margin of error ratios, in parts of the margin: 5 % become 0.5 percentage points."""
+MIN_REQUESTS: Final = 20
+"""For throughput, error ratio and median."""
+MIN_BEYOND: Final = 10
+"""So many requests must lie beyond a higher quantile: p95 needs 200 requests, p99 1,000."""
+METRICS: Final = ("throughput", "error_ratio", *QUANTILES)
+_NORMAL: Final = NormalDist()
+_SEED: Final = 1
+_MIN_DEGREES: Final = MIN_STRETCHES - 1
+
+
+class Finding(Enum):
+    """What became of a difference; the value is what people and files read."""
+
+    BETTER = "better"
+    SAME = "same"
+    WORSE = "worse"
+    CANNOT_TELL = "cannot tell"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of one request name in both runs.
+
+    Attributes:
+        metric: one of `METRICS`.
+        base: in seconds, requests per second, or as a share of one; None when the run has none.
+        new: likewise.
+        change: relative (0.1 is 10 % more); of an error ratio the difference itself. None when it cannot be said.
+        low: of the interval.
+        high: likewise.
+        finding: the verdict.
+        reason: why nobody can tell, else empty.
+    """
+
+    metric: str
+    base: float | None
+    new: float | None
+    change: float | None
+    low: float | None
+    high: float | None
+    finding: Finding
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class NameComparison:
+    """All differences of one request name."""
+
+    name: Name
+    differences: tuple[Difference, ...]
+
+    @property
+    def finding(self) -> Finding:
+        """Worse when anything is; better when something is and nothing is worse; same when everything is the same."""
+        return _together(difference.finding for difference in self.differences)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs.
+
+    Attributes:
+        base: the older run's name.
+        new: the newer run's.
+        margin: relative.
+        names: in both or in one of them.
+        stretch_s: the longest of the resampled stretches of each run.
+        tests: how many intervals are right at once.
+        notes: what a person should know beside it.
+    """
+
+    base: str
+    new: str
+    margin: float
+    names: tuple[NameComparison, ...]
+    stretch_s: tuple[int, int]
+    tests: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def finding(self) -> Finding:
+        """The verdict on all names together."""
+        return _together(name.finding for name in self.names)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nobody can tell of a single difference."""
+        return all(one.finding is Finding.CANNOT_TELL for name in self.names for one in name.differences)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {
+            "format": 1,
+            "base": self.base,
+            "new": self.new,
+            "verdict": self.finding.value,
+            "margin": self.margin,
+            "error_ratio_margin": self.margin * ERROR_MARGIN_SHARE,
+            "confidence": CONFIDENCE,
+            "tests": self.tests,
+            "stretch_s": list(self.stretch_s),
+            "notes": list(self.notes),
+            "names": [
+                {
+                    **name.name._asdict(),
+                    "verdict": name.finding.value,
+                    "differences": [
+                        {**asdict(difference), "finding": difference.finding.value} for difference in name.differences
+                    ],
+                }
+                for name in self.names
+            ],
+        }
+
+
+def _together(findings: Iterable[Finding]) -> Finding:
+    found = set(findings)
+    for finding in (Finding.WORSE, Finding.BETTER):
+        if finding in found:
+            return finding
+    return Finding.SAME if found == {Finding.SAME} else Finding.CANNOT_TELL
+
+
+def compare(
+    base: BlockedRun,
+    new: BlockedRun,
+    margin: float = MARGIN,
+    notes: Iterable[str] = (),
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Comparison:
+    """Compare two runs.
+
+    Args:
+        base: the older.
+        new: the newer.
+        margin: above 0, up to 1.
+        notes: for people.
+        progress: told how many names are done, and of how many.
+    """
+    resampled = Resampling(base, _SEED), Resampling(new, _SEED + 1)
+    names = sorted({*base.series, *new.series}, key=lambda name: (name != ALL, name.name, name.method, name.scenario))
+    pairs: list[tuple[Name, dict[str, tuple[Estimate | None, Estimate | None]]]] = []
+    for done, name in enumerate(names):
+        progress(done, len(names))
+        found = [
+            resampling.estimates(run.series[name]) if name in run.series else {}
+            for run, resampling in zip((base, new), resampled, strict=True)
+        ]
+        pairs.append((name, {metric: (found[0].get(metric), found[1].get(metric)) for metric in METRICS}))
+    progress(len(names), len(names))
+    tests = sum(not _lacking(metric, *both) for _, by_metric in pairs for metric, both in by_metric.items())
+    level = 1 - (1 - CONFIDENCE) / (2 * max(tests, 1))
+    return Comparison(
+        base.run_id,
+        new.run_id,
+        margin,
+        tuple(
+            NameComparison(name, tuple(_difference(metric, *both, level, margin) for metric, both in found.items()))
+            for name, found in pairs
+        ),
+        (_longest(resampled[0], base), _longest(resampled[1], new)),
+        tests,
+        tuple(notes),
+    )
+
+
+def _longest(resampling: Resampling, run: BlockedRun) -> int:
+    return max(resampling.stretches.values()) * run.width_s
+
+
+def _lacking(metric: str, base: Estimate | None, new: Estimate | None) -> str:
+    """Return why the two cannot be compared; empty when they can."""
+    needed = MIN_REQUESTS
+    if (q := QUANTILES.get(metric)) is not None:
+        needed = max(MIN_REQUESTS, math.ceil(round(MIN_BEYOND / (1 - q), 6)))
+    for run, estimate in (("base", base), ("new", new)):
+        if estimate is None:
+            return f"the {run} run does not have it"
+        if estimate.requests < needed:
+            return f"needs {needed:,} requests in each run, the {run} run has {estimate.requests:,}"
+        if estimate.degrees < _MIN_DEGREES:
+            return f"the {run} run is too short for its own slow changes: needs {MIN_STRETCHES} stretches"
+    return ""
+
+
+def _difference(metric: str, base: Estimate | None, new: Estimate | None, level: float, margin: float) -> Difference:
+    reason = _lacking(metric, base, new)
+    if reason or base is None or new is None:
+        return Difference(metric, _value(base), _value(new), None, None, None, Finding.CANNOT_TELL, reason)
+    if metric == "error_ratio":
+        low, high = _newcombe(base, new, _NORMAL.inv_cdf(level))
+        change, lowest, highest = new.value - base.value, -margin * ERROR_MARGIN_SHARE, margin * ERROR_MARGIN_SHARE
+    else:
+        error = math.hypot(base.error, new.error)
+        half = student_t(level, _degrees(base, new)) * error
+        ratio = math.log(new.value / base.value)
+        drawn = np.sort(new.drawn - base.drawn)
+        edge = int(len(drawn) * (1 - level))
+        low, high = math.expm1(min(ratio - half, drawn[edge])), math.expm1(max(ratio + half, drawn[-1 - edge]))
+        change = math.expm1(ratio)
+        lowest, highest = 1 / (1 + margin) - 1, margin
+    finding = _placed(low, high, lowest, highest, more_is_better=metric == "throughput")
+    why = "" if finding is not Finding.CANNOT_TELL else "the interval reaches across the margin"
+    return Difference(metric, base.value, new.value, change, low, high, finding, why)
+
+
+def _value(estimate: Estimate | None) -> float | None:
+    return None if estimate is None or math.isnan(estimate.value) else estimate.value
+
+
+def _placed(low: float, high: float, lowest: float, highest: float, *, more_is_better: bool) -> Finding:
+    if low > highest:
+        return Finding.BETTER if more_is_better else Finding.WORSE
+    if high < lowest:
+        return Finding.WORSE if more_is_better else Finding.BETTER
+    return Finding.SAME if lowest <= low and high <= highest else Finding.CANNOT_TELL
+
+
+def _degrees(base: Estimate, new: Estimate) -> float:
+    """Welch and Satterthwaite's degrees of freedom."""
+    variances = base.error**2, new.error**2
+    bottom = variances[0] ** 2 / base.degrees + variances[1] ** 2 / new.degrees
+    return sum(variances) ** 2 / bottom if bottom else float(min(base.degrees, new.degrees))
+
+
+def student_t(level: float, degrees: float) -> float:
+    """Return Student's t at a level above one half, by the expansion 26.7.5 of Abramowitz and Stegun (1964).
+
+    Within 1 % of the exact value for 5 degrees of freedom or more and levels up to 0.9999.
+    """
+    z = _NORMAL.inv_cdf(level)
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return sum(term / degrees**power for power, term in enumerate(terms))
+
+
+def _newcombe(base: Estimate, new: Estimate, z: float) -> tuple[float, float]:
+    (low_base, high_base), (low_new, high_new) = _wilson(base, z), _wilson(new, z)
+    change = new.value - base.value
+    return (
+        change - math.hypot(new.value - low_new, high_base - base.value),
+        change + math.hypot(high_new - new.value, base.value - low_base),
+    )
+
+
+def _wilson(estimate: Estimate, z: float) -> tuple[float, float]:
+    """Return Wilson's interval of a ratio, with as many requests as are independent."""
+    p, binomial = estimate.value, estimate.value * (1 - estimate.value) / estimate.requests
+    design_effect = max(1.0, estimate.error**2 / binomial) if binomial else 1.0
+    n = estimate.requests / design_effect
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)

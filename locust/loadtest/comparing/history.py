@@ -1,0 +1,137 @@
+"""History: the runs of the runs folder, by scenario and profile, with a sparkline of each figure over the runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.box import SIMPLE
+from rich.table import Table
+from rich.text import Text
+
+from loadtest.comparing import baselines
+from loadtest.exceptions import RecordError
+from loadtest.progress import milliseconds
+from loadtest.reporting import document as run_document
+from loadtest.reporting.summary import rate_per_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+SPARKS: Final = "▁▂▃▄▅▆▇█"
+SPARK_RUNS: Final = 30
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run. Times are seconds; a figure that does not exist is None."""
+
+    run_id: str
+    started_at: str
+    key: str
+    """Scenario and profile."""
+    verdict: str
+    requests: int
+    requests_per_s: float
+    error_ratio: float | None
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    commit: str | None
+    is_baseline: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return asdict(self)
+
+
+def entries(runs_dir: Path) -> tuple[list[Entry], list[str]]:
+    """Return the runs, oldest first, and a sentence for each folder whose record cannot be read.
+
+    Raises:
+        RecordError: when the runs folder cannot be read.
+    """
+    known = set(baselines.read(runs_dir).items())
+    found, problems = [], []
+    try:
+        folders = sorted(folder for folder in runs_dir.iterdir() if folder.is_dir())
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise RecordError(
+            f"the runs folder {runs_dir} cannot be read ({error.strerror}). Next: change its owner, or set RUNS_DIR."
+        ) from error
+    for folder in folders:
+        if not ((folder / run_document.FILE).exists() or (folder / run_document.STREAM).exists()):
+            continue
+        try:
+            found.append(_entry(folder, known))
+        except RecordError as error:
+            problems.append(str(error))
+    return sorted(found, key=lambda entry: entry.started_at), problems
+
+
+def _entry(folder: Path, known: set[tuple[str, str]]) -> Entry:
+    document = run_document.read(folder)
+    total, times = document["total"], document["total"]["response_time"]
+    key = baselines.key_of(document)
+    return Entry(
+        folder.name,
+        document["started_at"],
+        key,
+        document["verdict"]["name"],
+        total["requests"],
+        rate_per_s(total, document),
+        total["failures"] / total["requests"] if total["requests"] else None,
+        times["p50_s"],
+        times["p95_s"],
+        times["p99_s"],
+        (document["context"].get("source") or {}).get("commit"),
+        (key, folder.name) in known,
+    )
+
+
+def sparkline(values: Iterable[float | None]) -> str:
+    """Return a character for each value, from the lowest to the highest; a blank where there is none."""
+    shown = list(values)[-SPARK_RUNS:]
+    present = [value for value in shown if value is not None]
+    if not present:
+        return ""
+    low, reach = min(present), max(present) - min(present)
+    return "".join(
+        " " if value is None else SPARKS[round((value - low) / reach * (len(SPARKS) - 1)) if reach else 0]
+        for value in shown
+    )
+
+
+def show(found: Sequence[Entry], console: Console) -> None:
+    """Print a table for each scenario and profile, newest last, with sparklines below."""
+    for key in sorted({entry.key for entry in found}):
+        own = [entry for entry in found if entry.key == key]
+        table = Table(title=key, title_justify="left", box=SIMPLE)
+        for head in ("run", "started", "verdict"):
+            table.add_column(head, no_wrap=True)
+        for head in ("requests", "per s", "failed", "p50 ms", "p95 ms", "p99 ms"):
+            table.add_column(head, justify="right", no_wrap=True)
+        for entry in own:
+            table.add_row(*_cells(entry), style="bold" if entry.is_baseline else None)
+        console.print(table)
+        for name, values in (
+            ("throughput", [entry.requests_per_s for entry in own]),
+            ("p50", [entry.p50_s for entry in own]),
+            ("p99", [entry.p99_s for entry in own]),
+        ):
+            console.print(f"  {name:11} {sparkline(values)}", markup=False)
+
+
+def _cells(entry: Entry) -> list[str | Text]:
+    mark = " (baseline)" if entry.is_baseline else ""
+    ratio = "-" if entry.error_ratio is None else f"{entry.error_ratio:.2%}"
+    times = ("-" if time is None else milliseconds(time) for time in (entry.p50_s, entry.p95_s, entry.p99_s))
+    started = f"{datetime.fromisoformat(entry.started_at):%Y-%m-%d %H:%M}"
+    figures = [f"{entry.requests:,}", f"{entry.requests_per_s:,.1f}", ratio, *times]
+    return [Text(f"{entry.run_id}{mark}"), started, entry.verdict, *figures]

@@ -1,0 +1,128 @@
+"""Page: a comparison side by side, as one HTML file without scripts. Each interval is drawn beside its numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from loadtest.comparing import wording
+from loadtest.comparing.comparison import ERROR_MARGIN_SHARE, Comparison, Difference, Finding
+from loadtest.reporting import page
+from loadtest.reporting.page import text
+
+if TYPE_CHECKING:
+    from loadtest.reporting.document import Document
+
+TONES: Final = {
+    Finding.WORSE: "bad",
+    Finding.BETTER: "good",
+    Finding.SAME: "",
+    Finding.CANNOT_TELL: "doubt",
+}
+_WIDTH: Final = 150
+_HEIGHT: Final = 18
+_REACH: Final = 4.0  # margins from the middle to the edge of a drawing
+
+
+def html(comparison: Comparison, base: Document, new: Document) -> str:
+    """Return the page.
+
+    Args:
+        comparison: of the two runs.
+        base: the older run's document.
+        new: the newer's.
+    """
+    title = f"{comparison.base} and {comparison.new}"
+    decided = "".join(
+        f"<li>{text(wording.sentence(name, difference))}</li>"
+        for name, difference in wording.decided(comparison, Finding.WORSE, Finding.BETTER)
+    )
+    notes = "".join(f"<li>{text(note)}</li>" for note in comparison.notes)
+    tone = TONES[comparison.finding] or "good"
+    body = f"""<header class="top"><div class="wrap"><h1>Comparison of two runs</h1>
+<p class="when">{text(comparison.base)} → {text(comparison.new)}</p></div></header>
+<main id="main" class="wrap">
+<section class="verdict {tone}" aria-label="Verdict"><p>{text(wording.SENTENCES[comparison.finding])}</p>
+{f"<ul>{decided}</ul>" if decided else ""}</section>
+{f"<section aria-label='Notes'><ul>{notes}</ul></section>" if notes else ""}
+<section aria-labelledby="names-title"><h2 id="names-title">By request name
+<small>{text(wording.method(comparison))}</small></h2>{_names(comparison)}</section>
+<section aria-labelledby="runs-title"><h2 id="runs-title">The two runs</h2>
+<div class="facts">{_facts("Base", base)}{_facts("New", new)}</div></section>
+</main>
+<footer><div class="wrap">The band in each drawing is the margin, the bar the interval, the dot the difference itself.
+Method: moving stretches of each run are resampled, so that autocorrelation is respected; all intervals hold at once.
+</div></footer>"""
+    return page.whole(title, body)
+
+
+def _names(comparison: Comparison) -> str:
+    rows = []
+    for name in comparison.names:
+        for index, difference in enumerate(name.differences):
+            head = ""
+            if not index:
+                finding = name.finding
+                tag = f"<br><span class='tag {TONES[finding]}'>{finding.value}</span>"
+                head = (
+                    f"<th scope='rowgroup' rowspan='{len(name.differences)}'>{text(wording.label(name.name))}{tag}</th>"
+                )
+            rows.append(_row(head, difference, comparison.margin))
+    heads = ("request", "figure", "base", "new", "change", "interval", "", "verdict", "")
+    head_html = "".join(f"<th scope='col'>{head}</th>" for head in heads)
+    return (
+        "<div class='scroll' tabindex='0' role='region' aria-label='Differences'><table><thead><tr>"
+        f"{head_html}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _row(head: str, difference: Difference, margin: float) -> str:
+    cells = (
+        wording.HEADS[difference.metric],
+        wording.value(difference, difference.base),
+        wording.value(difference, difference.new),
+        wording.change(difference, difference.change),
+        wording.interval(difference),
+    )
+    cells_html = "".join(f"<td{' class=n' if index else ''}>{text(cell)}</td>" for index, cell in enumerate(cells))
+    finding = difference.finding
+    verdict = f"<span class='tag {TONES[finding]}'>{finding.value}</span>"
+    reason = f"<span class='quiet'>{text(difference.reason)}</span>"
+    return f"<tr>{head}{cells_html}<td>{_drawing(difference, margin)}</td><td>{verdict}</td><td>{reason}</td></tr>"
+
+
+def _drawing(difference: Difference, margin: float) -> str:
+    if difference.low is None or difference.high is None or difference.change is None:
+        return ""
+    if difference.metric == "error_ratio":
+        margin *= ERROR_MARGIN_SHARE
+    low, middle, high = (_place(one, margin) for one in (difference.low, difference.change, difference.high))
+    left, right, centre = _place(-margin, margin), _place(margin, margin), _HEIGHT / 2
+    colour = {"bad": "var(--bad)", "good": "var(--good)"}.get(TONES[difference.finding], "var(--seven)")
+    return (
+        f"<svg width='{_WIDTH}' height='{_HEIGHT}' role='img' aria-label='{text(wording.interval(difference))}'>"
+        f"<rect x='{left:.1f}' y='1' width='{right - left:.1f}' height='{_HEIGHT - 2}' fill='var(--grid)'/>"
+        f"<line x1='{_WIDTH / 2}' x2='{_WIDTH / 2}' y1='0' y2='{_HEIGHT}' stroke='var(--line)'/>"
+        f"<line x1='{low:.1f}' x2='{high:.1f}' y1='{centre}' y2='{centre}' stroke='{colour}' stroke-width='3'/>"
+        f"<circle cx='{middle:.1f}' cy='{centre}' r='4.5' fill='{colour}'/></svg>"
+    )
+
+
+def _place(change: float, margin: float) -> float:
+    share = max(-1.0, min(1.0, change / (margin * _REACH)))
+    return _WIDTH / 2 * (1 + share * 0.96)
+
+
+def _facts(title: str, document: Document) -> str:
+    context: dict[str, Any] = document["context"]
+    source = context.get("source") or {}
+    facts = {
+        "run": document["run_id"],
+        "started": document["started_at"],
+        "requests": f"{document['total']['requests']:,}",
+        "verdict": document["verdict"]["name"],
+        "commit": source.get("commit", "-"),
+        "host": document["configuration"].get("host") or "the sample target",
+        "processor": (context.get("host") or {}).get("cpu", "-"),
+    }
+    rows = "".join(f"<dt>{name}</dt><dd>{text(value)}</dd>" for name, value in facts.items())
+    return f"<div><h3>{title}</h3><dl>{rows}</dl></div>"

@@ -1,0 +1,183 @@
+"""Resampling: how far a run's figures would move if the run were made again under the same conditions.
+
+Requests of one moment share their fate: a slow second slows all of them, and often the next second, too. To treat them
+as independent would make every interval too narrow. So whole stretches of neighbouring blocks are drawn, with
+replacement, until the run's length is reached, and each figure is computed anew from what was drawn: the circular block
+bootstrap (Künsch, *Annals of Statistics* 17, 1989; Politis and Romano, in *Exploring the Limits of Bootstrap*, 1992).
+
+The stretches are as long as the run's own autocorrelation asks for, by the rule of Politis and White (*Econometric
+Reviews* 23, 2004, with the correction of Patton, Politis and White, 28, 2009), for each figure apart: a tail may have
+bursts that the median knows nothing of. A quantile's autocorrelation is that of the share of requests above it. All
+names of a run use the same draws. A bootstrap of few stretches understates the variance by the share of a stretch in
+the run, which is divided out again.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from loadtest.comparing.blocked_run import BlockedRun, BlockedSeries
+
+    Floats = npt.NDArray[np.float64]
+
+DRAWS: Final = 1_000
+"""So many resamples: the standard error of a standard error is then about 2 %."""
+QUANTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+MIN_STRETCHES: Final = 6
+"""With fewer independent stretches than this, a run says nothing about its own noise."""
+_TOO_LONG: Final = 1 / 4
+"""A run that asks for stretches of more than this part of it has too few of them to judge by."""
+_TINY: Final = 1e-9
+_BANDS: Final = 2.0  # Politis and White's c
+_MIN_LAGS: Final = 5  # their K_N
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One figure of one request name in one run."""
+
+    value: float
+    error: float
+    """Standard error: of the logarithm for a time or a throughput, of the ratio itself for the error ratio."""
+    requests: int
+    degrees: int
+    """Degrees of freedom of the error."""
+    drawn: Floats
+    """The value of each draw: the logarithm of a time or a throughput, the ratio itself for the error ratio."""
+
+
+def stretch_lengths(run: BlockedRun) -> dict[str, int]:
+    """Return how many blocks a stretch has, by figure."""
+    least = math.ceil(run.blocks ** (1 / 3))
+    asked = {figure: max(1, least, math.ceil(_politis_white(series))) for figure, series in _indicators(run).items()}
+    most = max(1, run.blocks // MIN_STRETCHES)
+    return {
+        figure: length if length > run.blocks * _TOO_LONG else min(length, most) for figure, length in asked.items()
+    }
+
+
+def _indicators(run: BlockedRun) -> dict[str, Floats]:
+    """Per block: all requests, all failures, and the share of requests slower than their own name's quantile."""
+    requests = sum((series.requests for series in run.series.values()), np.zeros(run.blocks))
+    failures = sum((series.failures for series in run.series.values()), np.zeros(run.blocks))
+    indicators = {"throughput": requests, "error_ratio": failures / np.maximum(requests, 1)}
+    for figure, q in QUANTILES.items():
+        slower = np.zeros(run.blocks)
+        for series in run.series.values():
+            cumulated = np.cumsum(series.times.sum(axis=0))
+            if len(cumulated):
+                slower += series.times[:, np.searchsorted(cumulated, q * cumulated[-1]) + 1 :].sum(axis=1)
+        indicators[figure] = slower / np.maximum(requests, 1)
+    return indicators
+
+
+def _politis_white(values: Floats) -> float:
+    """Return the best stretch length for the mean of a stationary series; 1 for a constant one."""
+    count = len(values)
+    if not count:
+        return 1.0
+    centred = values - values.mean()
+    lags = min(count - 1, math.ceil(math.sqrt(count)) + _MIN_LAGS)
+    covariance = np.array([centred[: count - lag] @ centred[lag:] for lag in range(lags + 1)]) / count
+    if covariance[0] <= 0:
+        return 1.0
+    small = np.abs(covariance[1:] / covariance[0]) < _BANDS * math.sqrt(math.log10(count) / count)
+    last = next((lag for lag in range(lags - _MIN_LAGS + 1) if small[lag : lag + _MIN_LAGS].all()), lags)
+    window = min(2 * max(last, 1), lags)
+    lag = np.arange(-window, window + 1)
+    weight = np.minimum(1.0, 2 * (1 - np.abs(lag) / window))  # the flat-top window
+    weighted = weight * covariance[np.abs(lag)]
+    spectrum, curvature = weighted.sum(), (np.abs(lag) * weighted).sum()
+    if spectrum <= 0:
+        return 1.0
+    return float(max(1.0, (2 * curvature**2 / (4 / 3 * spectrum**2)) ** (1 / 3) * count ** (1 / 3)))
+
+
+class Resampling:
+    """The draws of one run, and the estimates that they give."""
+
+    def __init__(self, run: BlockedRun, seed: int, draws: int = DRAWS) -> None:
+        """Draw.
+
+        Args:
+            run: one with too few stretches gives too few degrees of freedom, which its estimates say.
+            seed: the same seed gives the same draws.
+            draws: how many.
+        """
+        self._run = run
+        self.stretches = stretch_lengths(run)
+        random = np.random.default_rng(seed)
+        lengths = sorted(set(self.stretches.values()))
+        self._weights = {length: _weights(run.blocks, length, draws, random) for length in lengths}
+
+    def estimates(self, series: BlockedSeries) -> dict[str, Estimate]:
+        """Return throughput, error ratio and quantiles of one request name.
+
+        Throughput is per second, a quantile in seconds, interpolated within its bin of the histogram.
+        """
+        if not self._run.blocks:
+            return {}
+        requests, failures = float(series.requests.sum()), float(series.failures.sum())
+        drawn = self._drawn("throughput", series.requests)
+        found = {"throughput": self._estimate("throughput", requests / self._run.seconds, _log(drawn), requests)}
+        failed, made = (self._drawn("error_ratio", counts) for counts in (series.failures, series.requests))
+        ratio = failures / requests if requests else 0.0
+        found["error_ratio"] = self._estimate("error_ratio", ratio, failed / np.maximum(made, _TINY), requests)
+        pooled = series.times.sum(axis=0, keepdims=True)
+        for figure, q in QUANTILES.items():
+            value = float(_quantiles(pooled, series, q)[0])
+            drawn = _quantiles(self._drawn(figure, series.times), series, q)
+            found[figure] = self._estimate(figure, value, _log(drawn), float(pooled.sum()))
+        return found
+
+    def _drawn(self, figure: str, counts: Floats) -> Floats:
+        """Return the sums over what each draw holds."""
+        sums: Floats = (self._weights[self.stretches[figure]] @ counts.astype(np.float32)).astype(np.float64)
+        return sums
+
+    def _estimate(self, figure: str, value: float, drawn: Floats, requests: float) -> Estimate:
+        stretch = self.stretches[figure]
+        error = float(drawn.std()) / math.sqrt(max(1 - stretch / self._run.blocks, _TINY))
+        return Estimate(value, error, int(requests), self._run.blocks // stretch - 1, drawn)
+
+
+def _log(values: Floats) -> Floats:
+    logarithms: Floats = np.log(np.maximum(values, _TINY))
+    return logarithms
+
+
+def _weights(blocks: int, stretch: int, draws: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return how often each block is drawn: a row for each draw. Each row sums to the number of blocks."""
+    if not blocks:
+        return np.zeros((draws, 0), np.float32)
+    drawn = math.ceil(blocks / stretch)
+    starts = random.integers(0, blocks, (draws, drawn))
+    steps = np.zeros((draws, blocks + stretch + 1))
+    row = np.repeat(np.arange(draws), drawn)
+    np.add.at(steps, (row, starts.ravel()), 1)
+    np.add.at(steps, (row, starts.ravel() + stretch), -1)
+    times = np.cumsum(steps, axis=1)[:, : blocks + stretch]
+    times[:, :stretch] += times[:, blocks:]  # a stretch that reaches beyond the end goes on at the beginning
+    return (times[:, :blocks] * (blocks / (drawn * stretch))).astype(np.float32)
+
+
+def _quantiles(counts: Floats, series: BlockedSeries, q: float) -> Floats:
+    """Return the quantile of each row of counts, in seconds; NaN for a name that counted no time."""
+    if not counts.shape[1]:
+        return np.full(len(counts), math.nan)
+    cumulated = np.cumsum(counts, axis=1)
+    rank = q * cumulated[:, -1:]
+    column = np.minimum((cumulated < rank).sum(axis=1), counts.shape[1] - 1)
+    row = np.arange(len(counts))
+    inside = counts[row, column]
+    before = cumulated[row, column] - inside
+    share = np.clip((rank[:, 0] - before) / np.maximum(inside, 1e-9), 0, 1)
+    value: Floats = series.lower_s[column] + share * (series.upper_s[column] - series.lower_s[column])
+    return value
