@@ -10,6 +10,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from loadtest.exceptions import ExitCode
+from loadtest.reporting import files
+from tests import reports
+
 from .conftest import ROOT, Stack
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
@@ -23,12 +27,29 @@ def report(stack: Stack, *arguments: str) -> str:
     return done.stdout
 
 
-def test_json_of_a_run_is_all_of_standard_output(stack: Stack) -> None:
-    """With --json a program reads the record from standard output; the report shows the same run again."""
-    arguments = ["--scenario", "health", "--profile", "smoke", "--run-time", "5s", "--json"]
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A run to compare with, of the same scenario and load."""
+    record = reports.record(5)
+    record.configuration = {"scenario": "health", "profile": "smoke", "run_time": 5.0, "client": "lean"}
+    record.context = {}
+    (tmp_path / "old").mkdir()
+    assert [] == files.write(tmp_path / "old", files.of(reports.run_document(record)))
+    return tmp_path / "old"
+
+
+def test_json_of_a_run_is_all_of_standard_output(stack: Stack, old: Path) -> None:
+    """With --json a program reads the record from standard output; the report shows the same run again.
+
+    The run ends with the comparison, on standard error: nothing can be told of five seconds, and the exit code says so.
+    """
+    arguments = ["--scenario", "health", "--profile", "smoke", "--run-time", "5s", "--json", "--baseline", str(old)]
     command = [Path(sys.executable).with_name("loadtest"), "run", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False)
     document = json.loads(done.stdout)
+    assert ExitCode.NO_DATA == done.returncode, done.stderr
+    assert "comparison   cannot tell" in done.stderr
+    assert {"comparison.html", "comparison.json"} <= {path.name for path in stack.run_dir().iterdir()}
     assert json.loads(report(stack, "--json")) == document
     assert f"verdict      {document['verdict']['name']}" in report(stack)
     assert "workers" in done.stderr
