@@ -17,7 +17,7 @@ endif
 endef
 $(foreach setting,$(SETTINGS),$(eval $(call pass,$(setting))))
 
-.PHONY: help setup setup-dev loadtest test test-stack up down lint bench dashboards dashboards-preview clean
+.PHONY: help setup setup-dev loadtest test test-stack up down lint fuzz audit sbom rebuild bench dashboards dashboards-preview clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -37,10 +37,23 @@ test: lint ## lint, types, and all tests; the stack test too where a Docker engi
 test-stack: setup-dev ## only the tests of the Compose stack
 	@exec $(RUN)/python -m pytest tests/stack
 
-lint: setup-dev ## style and types
+lint: setup-dev ## style and types, of the Dockerfiles too
 	@$(RUN)/ruff check
 	@$(RUN)/ruff format --check
 	@$(RUN)/mypy
+	@$(RUN)/hadolint docker/*.Dockerfile
+
+fuzz: setup-dev ## 100,000 made-up inputs; CASES=500 for another number
+	@FUZZ_CASES=$(or $(CASES),100000) exec $(RUN)/python -m pytest tests/fuzz
+
+audit: setup-dev ## look up known weaknesses of the locked packages
+	@local_conf/audit.sh
+
+sbom: setup-dev ## write dist/sbom.cdx.json: what the images are made of
+	@exec $(RUN)/python local_conf/sbom.py
+
+rebuild: docker-ready ## build each image twice and compare their files
+	@local_conf/rebuild.sh
 
 up: docker-ready ## start the Compose stack with generated passwords and logins
 	@local_conf/make_secrets.sh

@@ -204,12 +204,14 @@ def report(run: str, as_json: bool) -> None:
     and record.json, when the run was cut off before it could write that.
     """
     folder = commands.run_folder(run, Config.load().runs_dir)
-    document = run_document.read(folder)
+    with run_document.understood(folder):
+        document = run_document.read(folder)
     if as_json:
         click.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    summary.show(document, output())
-    texts = files.of(document)
+    with run_document.understood(folder):
+        summary.show(document, output())
+        texts = files.of(document)
     if (folder / run_document.FILE).exists():
         del texts[run_document.FILE]
     if problems := files.write(folder, texts):

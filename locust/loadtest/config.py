@@ -345,6 +345,11 @@ def _read_file(file: Path) -> dict[str, str]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise UsageError(
+            f"{file} cannot be read ({reason}). Allowed: a text file of NAME=value. Next: correct it, or remove it."
+        ) from error
     values = {}
     for number, line in enumerate(lines, 1):
         text = line.strip()

@@ -149,7 +149,7 @@ def test_the_key_of_the_master_alone_opens_nothing(master: Master) -> None:
 FORGED = {
     "heartbeat": {"state": "missing", "current_cpu_usage": 0, "current_memory_usage": 0},
     "stats": {"user_classes_count": {"HealthUser": 1000}, "user_count": 1000},
-    "loadtest_deltas": {"now": 0.0, "deltas": [b"x"]},
+    "loadtest_report": (0.0, [b"x"], None, None),
     "quit": None,
     "client_stopped": None,
 }
@@ -189,6 +189,8 @@ NONSENSE = {
     "users by the text": message("stats", {"user_classes_count": "many", "user_count": 1}, "odd"),
     "fewer than no users": message("stats", {"user_classes_count": {"HealthUser": -5}, "user_count": -5}, "odd"),
     "a version of no kind": message("client_ready", ["2.47.0"], "odd"),
+    "a report that is none": message("loadtest_report", "x", "odd"),
+    "a report with a heartbeat of one's own": message("loadtest_report", (0.0, [], {"state": []}, None), "odd"),
     "an exception without words": message("exception", {"msg": 1}, "odd"),
 }
 

@@ -6,10 +6,11 @@ is `loadtest.measuring.packed`'s. Only series that counted something travel.
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgpack  # type: ignore[import-untyped]
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _MAGIC: Final = b"LD"
 _VERSION: Final = 1
+_HIGHEST: Final = 2**53
+_LONGEST_NAME: Final = 1000
+_LONGEST_S: Final = 1e7
+_FARTHEST_S: Final = 1e10
 _HEAD: Final = struct.Struct("<2sBI")
 
 
@@ -68,9 +73,31 @@ class Delta:
         body = _checked(data)
         try:
             run, sequence, start_s, end_s, final, users, health, wire = msgpack.unpackb(body)
+            _check_head(run, sequence, start_s, end_s, final)
+            _check_figures(users, health)
             return cls(run, sequence, start_s, end_s, final, users, Health(*health), PackedMeasurements.from_wire(wire))
         except (ValueError, TypeError, LookupError, AttributeError, msgpack.UnpackException) as error:
             raise RecordError(_damaged(data, str(error))) from error
+
+
+def _check_head(run: object, sequence: object, start_s: Any, end_s: Any, final: object) -> None:
+    if not (isinstance(run, str) and len(run) <= _LONGEST_NAME and isinstance(final, bool)):
+        raise ValueError("its run or its end has another type")
+    if type(sequence) is not int or not 1 <= sequence <= _HIGHEST:
+        raise ValueError("its number is none")
+    if not all(type(moment_s) is float and abs(moment_s) < _FARTHEST_S for moment_s in (start_s, end_s)):
+        raise ValueError("its times are none")
+    if not 0 <= end_s - start_s < _LONGEST_S:
+        raise ValueError(f"it lasted {end_s - start_s} s")
+
+
+def _check_figures(users: Any, health: Any) -> None:
+    if not all(isinstance(name, str) for name in users):
+        raise TypeError("its users are of no scenario")
+    if not all(type(count) is int and 0 <= count <= _HIGHEST for count in users.values()):
+        raise ValueError("its users are no counts")
+    if not all(type(figure) in (float, int) and math.isfinite(figure) for figure in health):
+        raise ValueError("its health is no figures")
 
 
 def _checked(data: bytes) -> bytes:

@@ -44,6 +44,9 @@ STATE_EVERY_S: Final = 10
 
 _PRELUDE: Final = MAGIC + bytes((VERSION,))
 _FRAME: Final = struct.Struct("<cII")
+_LONGEST_BYTES: Final = 256 * 1024 * 1024  # of one frame, inflated
+_LATEST_S: Final = 1e11  # Unix time that dates still reach
+_NO_FRAME: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, zlib.error)
 _FASTEST: Final = 1  # zlib's level: a second's frame takes about 0.1 ms
 
 
@@ -185,23 +188,41 @@ def read(path: Path) -> RunRecord:
             f"{path} has version {data[len(MAGIC)]}, this program reads up to {VERSION}; update the program"
         )
     record: RunRecord | None = None
-    for kind, payload in _frames(path, data):
-        if kind == b"H":
-            header = json.loads(payload)
-            record = RunRecord(
-                header["run_id"],
-                header.get("started_at", 0.0),
-                header.get("configuration", {}),
-                header.get("context", {}),
-            )
-        elif record is not None:
-            _apply(record, kind, payload)
+    for position, kind, payload in _frames(path, data):
+        try:
+            if kind == b"H":
+                record = _begun(json.loads(_inflated(payload)))
+            elif record is not None:
+                _apply(record, kind, _inflated(payload))
+        except _NO_FRAME as error:
+            raise RecordError(
+                f"{path} is damaged at byte {position}: its frame {kind!r} cannot be read ({error}); what precedes it "
+                f"can be read from a copy cut there (head -c {position})"
+            ) from error
     if record is None:
         raise RecordError(f"{path} ends within its header, after {len(data)} bytes; make the run again")
     return record
 
 
-def _frames(path: Path, data: bytes) -> list[tuple[bytes, bytes]]:
+def _begun(header: dict[str, Any]) -> RunRecord:
+    run_id, started_at = header["run_id"], header.get("started_at", 0.0)
+    configuration, context = header.get("configuration", {}), header.get("context", {})
+    if not (isinstance(run_id, str) and isinstance(configuration, dict) and isinstance(context, dict)):
+        raise TypeError("its header has other types")
+    if not 0 <= float(started_at) < _LATEST_S:
+        raise ValueError(f"it began at {started_at}")
+    return RunRecord(run_id, float(started_at), configuration, context)
+
+
+def _inflated(payload: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    data = inflater.decompress(payload, _LONGEST_BYTES)
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise ValueError(f"it is cut, or longer than {_LONGEST_BYTES} bytes")
+    return data
+
+
+def _frames(path: Path, data: bytes) -> list[tuple[int, bytes, bytes]]:
     frames, position = [], len(_PRELUDE)
     while position + _FRAME.size <= len(data):
         kind, length, checksum = _FRAME.unpack_from(data, position)
@@ -213,7 +234,7 @@ def _frames(path: Path, data: bytes) -> list[tuple[bytes, bytes]]:
                 f"{path} is damaged at byte {position}: a checksum does not match; what precedes it can be read from "
                 f"a copy cut there (head -c {position})"
             )
-        frames.append((kind, zlib.decompress(payload)))
+        frames.append((position, kind, payload))
         position += _FRAME.size + length
     return frames
 
@@ -230,7 +251,7 @@ def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:
         record.workers = tuple(state["workers"])
         record.events = tuple(Event(**event) for event in state.get("events", ()))
     elif kind == b"R":
-        record.reset(json.loads(payload)["second"])
+        record.reset(int(json.loads(payload)["second"]))
     elif kind == b"E":
         record.ended = True
 

@@ -6,6 +6,7 @@ docs/reference/record.md describes it, docs/reference/record.schema.json defines
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from loadtest.measuring import record_file
 from loadtest.measuring.record import DICT_FORMAT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from loadtest.judging.verdict import Verdict
@@ -68,6 +70,19 @@ def read(folder: Path) -> Document:
     if lacking:
         raise RecordError(_unreadable(path, f"it lacks {', '.join(lacking)}"))
     return dict(document)
+
+
+@contextmanager
+def understood(folder: Path) -> Iterator[None]:
+    """Say of a document that holds something else than this version writes that it cannot be read.
+
+    Raises:
+        RecordError: when what is made of it within this context fails.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise RecordError(_unreadable(folder / FILE, f"it holds what no run writes ({error})")) from error
 
 
 def _cut_off(folder: Path) -> Document:

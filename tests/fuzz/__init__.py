@@ -1,0 +1,1 @@
+"""Input made up at random, at every edge: understood, or refused cleanly."""
