@@ -11,6 +11,7 @@ import itertools
 import logging
 import math
 import signal
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ from loadtest.pacing import open_model
 from loadtest.profiles import think_time
 from loadtest.profiles.load import automatic, has_own_shape, release
 from loadtest.profiles.profile import LoadProfile
-from loadtest.progress import PLAIN_INTERVAL_S, ProgressLine, output
+from loadtest.progress import ProgressLine, Steps, output
 from loadtest.redis_watch import RedisWatch
 from loadtest.reporting import document, files, locust_files, provenance, summary
 
@@ -302,15 +303,16 @@ class Run:
         load_data, redis_url = self._scenario.load_data, self._config.redis_url
         if load_data is None or redis_url is None:
             return
-        shown_s = time.monotonic()
+        there = 0
 
         def progress(done: int, total: int) -> None:
-            nonlocal shown_s
-            if done == total or time.monotonic() - shown_s > PLAIN_INTERVAL_S:
-                shown_s = time.monotonic()
-                self._console.print(f"data         {done:,} of {total:,} keys are there")
+            nonlocal there
+            there = done
+            steps.show(done, total)
 
-        load_data(redis_url, progress)
+        with Steps("data", sys.stdout) as steps:
+            load_data(redis_url, progress)
+        self._console.print(f"data         {there:,} keys are there")
 
     def _feed(self) -> None:
         """Read the test data, and deal the first items to the workers."""

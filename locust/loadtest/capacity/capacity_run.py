@@ -193,7 +193,7 @@ class CapacityRun(Run):
         step.watch()
         result = step.result()
         self._steps.append(result)
-        self._console.print(_line(len(self._steps), result), markup=False, soft_wrap=True)
+        self._console.print(_line(self._steps), markup=False, soft_wrap=True)
         if result.outcome is not Outcome.PASSED:
             self._drain()
         return result
@@ -299,10 +299,16 @@ class _Step:
         return found
 
 
-def _line(number: int, step: StepResult) -> str:
+def _line(steps: list[StepResult]) -> str:
+    """Return the last step as a line: what came of it, and the bracket that the limit lies in by now."""
+    number, step = len(steps), steps[-1]
     p99 = "-" if math.isnan(step.p99_s) else milliseconds(step.p99_s)
     reasons = "; ".join(step.reasons)
-    return f"step {number:<2}      {step.rate_per_s:>8g}/s  {step.outcome.value:<15}  p99 {p99} ms  {reasons}"
+    kept = max((one.rate_per_s for one in steps if one.outcome is Outcome.PASSED), default=0.0)
+    broken = [one.rate_per_s for one in steps if one.outcome is Outcome.FAILED and one.rate_per_s > kept]
+    bracket = f"limit {kept:g} to {min(broken):g}/s" if broken else f"limit above {kept:g}/s"
+    outcome = step.outcome.value
+    return f"step {number:<2}      {step.rate_per_s:>8g}/s  {outcome:<15}  p99 {p99} ms  {bracket}  {reasons}".rstrip()
 
 
 def _loads(steps: list[StepResult]) -> tuple[list[float], list[float]]:

@@ -21,6 +21,7 @@ from loadtest.config import CONF_DIR, Config, default_workers
 from loadtest.exceptions import ExitCode, StackError, UsageError
 from loadtest.local import redis_server
 from loadtest.local.process import ManagedProcess, free_port
+from loadtest.progress import Steps
 from loadtest.targets import Targets, check_open
 
 if TYPE_CHECKING:
@@ -191,7 +192,8 @@ class LocalStack:
         exporter = f"http://{_LISTENER}:{exporter_port}"
         took_s = master.wait_until(lambda: _status(f"{exporter}/healthz") == http.client.OK, _MASTER_TIMEOUT_S)
         self._say("master", f"metrics on {exporter}/metrics ({took_s:.1f} s)")
-        took_s = master.wait_until(lambda: self._complete(exporter), _WORKERS_TIMEOUT_S)
+        with Steps("workers", self._screen) as steps:
+            took_s = master.wait_until(lambda: self._complete(exporter, steps), _WORKERS_TIMEOUT_S)
         self._say("workers", f"{connected_workers(exporter)[0]} of {workers} connected ({took_s:.1f} s)")
         if self._config.ui:
             self._say("web UI", f"http://{_LISTENER}:{web_port} until Ctrl-C")
@@ -208,12 +210,14 @@ class LocalStack:
             self._started.append(worker)
             self._watched.append(worker)
 
-    def _complete(self, exporter: str) -> bool:
+    def _complete(self, exporter: str, steps: Steps) -> bool:
         """Return whether every worker that the master waits for is there, failing at once when one has ended."""
         for part in self._watched:
             if part.exit_code is not None and not self._config.fewer_workers:
                 part.wait_until(lambda: False, 0)
         connected, expected = connected_workers(exporter)
+        if expected:
+            steps.show(connected, expected)
         return connected >= expected > 0
 
 

@@ -79,7 +79,7 @@ class Event:
     second: float
     """Seconds since the run's first second."""
     kind: str
-    """A single word: start, stage, worker, redis."""
+    """A single word: start, stage, worker, redis, feed."""
     text: str
 
 
