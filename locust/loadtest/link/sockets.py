@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PING_EVERY_MS = 2_000
-"""A worker's connection that nothing answers on for twice as long is made anew. TCP alone would wait longer after each
-try, so that after a cut of half a minute the worker came back half a minute late."""
+"""A worker's connection that nothing comes over for twice as long is given up by both ends, and made anew. TCP alone
+would wait longer after each try, so that after a cut of half a minute the worker came back half a minute late."""
 
 
 def install(config: Config) -> None:
@@ -86,6 +86,7 @@ class MasterEnd(zmqrpc.Server):
     def __init__(self, host: str, port: int, keys: Keys | None) -> None:
         zmqrpc.BaseSocket.__init__(self, zmq.ROUTER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
         self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
+        self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a worker's new connection takes the place of its dead one
         self._door = None
         if keys:
             self.socket.curve_server = True
@@ -143,6 +144,7 @@ class WorkerEnd(zmqrpc.Client):
         self.socket.setsockopt(zmq.IDENTITY, identity.encode())
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, PING_EVERY_MS)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * PING_EVERY_MS)
+        self.socket.setsockopt(zmq.HEARTBEAT_TTL, 2 * PING_EVERY_MS)
         if keys:
             self.socket.curve_serverkey = keys.master.public
             self.socket.curve_publickey, self.socket.curve_secretkey = keys.worker.public, keys.worker.secret

@@ -1,0 +1,38 @@
+"""Workers that do not come."""
+
+from pathlib import Path
+
+import pytest
+
+from .swarm import FaultySwarm, Witness, end
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(90)]
+
+WAIT = ("--expect-workers-max-wait", "5")
+
+
+@pytest.fixture
+def swarm(tmp_path: Path):
+    """A swarm of which nothing runs yet."""
+    witness = Witness()
+    with FaultySwarm(tmp_path, witness.url) as swarm:
+        yield swarm
+    witness.close()
+
+
+def test_missing_workers_end_the_run_with_a_sentence(swarm: FaultySwarm) -> None:
+    """When fewer workers come than expected, the master says how many did, and exits with 1 after the time it waits."""
+    master = swarm.master(*WAIT, workers=2)
+    swarm.worker()
+    assert 1 == master.wait()
+    assert "1 of 2 workers came within 5 s. Allowed: as many as are expected. Next: " in swarm.logs()
+
+
+def test_a_run_goes_on_with_fewer_workers_when_told(swarm: FaultySwarm) -> None:
+    """With LOADTEST_FEWER_WORKERS the run goes on with those that came, and says so."""
+    master = swarm.master(*WAIT, workers=3, LOADTEST_FEWER_WORKERS="1")
+    swarm.worker()
+    swarm.wait_for_load(workers=1)
+    end(master)
+    assert "1 of 3 workers came within 5 s: going on with these" in swarm.logs()
+    assert sum(series["requests"] for series in swarm.record()["series"]) > 0
