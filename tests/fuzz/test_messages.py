@@ -5,7 +5,7 @@ import zlib
 from typing import Any
 
 import msgpack
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadtest.exceptions import RecordError
@@ -89,6 +89,11 @@ def _changed(value: Any, path: tuple[int, ...], new: Any) -> Any:
 
 @fuzz
 @given(st.lists(st.tuples(st.sampled_from(PLACES), ANYTHING), max_size=3), st.floats(-1e6, 1e6))
+@example(changes=[((7, 4, 0, 0), 0.0)], offset_s=0.0)
+@example(changes=[((7, 1), b"\x00" * 4 + b"\xff" * 12)], offset_s=0.0)
+@example(changes=[((7, 1), "as long as it was" * 9)], offset_s=0.0)
+@example(changes=[((7, 2, 0), b"\xff" * 60)], offset_s=0.0)
+@example(changes=[((2,), 1e300), ((3,), 1e300)], offset_s=0.0)
 def test_deltas(changes: list[tuple[tuple[int, ...], Any]], offset_s: float) -> None:
     """A delta with a right checksum and anything inside is merged or refused, and the totals stay sums of counts."""
     body: Any = VALID

@@ -47,6 +47,10 @@ _BIN: Final = np.dtype("<u2")
 _DROPPED: Final = np.dtype("<u8")
 
 
+_SAFE_WIDTH: Final = 4  # counts of so few bytes are never too high
+_HIGHEST: Final = 2**62  # a moment of what was never measured is at most that
+
+
 @dataclass(frozen=True, slots=True)
 class PackedHistograms:
     """Sparse histograms as bytes: a row each, then the bins of all rows, then their counts."""
@@ -75,12 +79,20 @@ class PackedHistograms:
         Raises:
             ValueError: when not.
         """
-        lengths = self.read_rows()["length"]
+        _check_bytes(self.rows, self.bins, self.counts)
+        if self.width not in _UNSIGNED:
+            raise ValueError(f"its counts have {self.width} bytes each")
+        read = self.read_rows()
+        lengths = read["length"]
         cells = len(self.bins) // _BIN.itemsize
         if len(lengths) != rows or int(lengths.sum()) != cells or len(self.counts) != cells * self.width:
             raise ValueError("its histograms contradict themselves")
         if cells and int(self.read_bins().max()) >= BINS:
             raise ValueError(f"a bin is beyond the {BINS} that there are")
+        highest = [int(read[name].max(initial=0)) for name in ("sum", "min", "max")]
+        widest = int(self.read_counts().max(initial=0)) if self.width > _SAFE_WIDTH else 0
+        if max(*highest, widest) > _HIGHEST:
+            raise ValueError("a number is too high to be counted on")
 
     def read_rows(self) -> npt.NDArray[Any]:
         """The rows, structured."""
@@ -164,18 +176,27 @@ class PackedMeasurements:
         return packed
 
     def _check(self) -> None:
+        _check_bytes(self.keys, self.counts, self.dropped)
         rows = len(self.series)
         if len(self.counts) != rows * _COUNTS.itemsize or len(self.dropped) != len(self.scenarios) * _DROPPED.itemsize:
             raise ValueError("it holds more or fewer numbers than labels")
+        counted = np.frombuffer(self.counts, _COUNTS)
+        dropped = np.frombuffer(self.dropped, _DROPPED)
+        if bool((counted["failures"] > counted["requests"]).any()):
+            raise ValueError("more requests failed than were made")
+        if max(int(counted["bytes"].max(initial=0)), int(dropped.max(initial=0))) > _HIGHEST:
+            raise ValueError("a number is too high to be counted on")
         self.response_time.check(rows)
         if self.service_time is not None:
             self.service_time.check(rows)
         if self.schedule_lag is not None:
             self.schedule_lag.check(len(self.scenarios))
         for series, error_class, message, occurrences in self.errors:
-            if not (0 <= series < rows and isinstance(error_class, str) and isinstance(message, str)):
+            if not (type(series) is int and isinstance(error_class, str) and isinstance(message, str)):
+                raise TypeError("an error has other parts")
+            if not 0 <= series < rows:
                 raise ValueError(f"an error belongs to series {series} of {rows}")
-            if occurrences < 0:
+            if type(occurrences) is not int or not 0 <= occurrences <= _HIGHEST:
                 raise ValueError(f"an error occurred {occurrences} times")
 
     @property
@@ -227,6 +248,11 @@ def _together(
         schedule_lag=_unpacked_lag(packed),
         dropped=np.frombuffer(b"".join([one.dropped for one in packed]), _DROPPED).astype(np.int64),
     )
+
+
+def _check_bytes(*parts: object) -> None:
+    if any(type(part) is not bytes for part in parts):
+        raise TypeError("a part of it is no bytes")
 
 
 def _unpacked_lag(packed: Sequence[PackedMeasurements]) -> SparseHistograms:
