@@ -34,7 +34,7 @@ class Login(BaseModel):
     """A client who comes back, known by e-mail address, user name or both."""
 
     userName: UserName | None = None  # noqa: N815
-    email: Email | None = None
+    email: Email | None = Field(default=None, examples=["ada@example.com"])
     password: Password
 
     @model_validator(mode="after")

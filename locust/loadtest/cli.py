@@ -15,8 +15,9 @@ import click
 from rich.console import Console
 
 from loadtest import __version__, credentials, scenarios
+from loadtest.authoring.commands import init
 from loadtest.comparing import commands
-from loadtest.config import Config, allowed
+from loadtest.config import SCENARIO_ENDING, Config, allowed
 from loadtest.doctor import examine as health_of_machine
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
 from loadtest.judging import thresholds
@@ -123,7 +124,7 @@ def run(as_json: bool, **options: Any) -> int:
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
-    run_id = config.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario}-{config.profile}"
+    run_id = config.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario_name}-{config.profile}"
     run_dir = make_run_dir(config.runs_dir, run_id)
     code = _supervise(config.model_copy(update={"run_id": run_id}), run_dir, as_json=as_json)
     return code if base is None else commands.end_with_comparison(base, run_dir, code, error=as_json)
@@ -161,7 +162,7 @@ def capacity(**options: Any) -> int:
         thresholds.objective(config, declared_requests(config.scenario))
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
-    run_id = config.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario}-capacity"
+    run_id = config.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario_name}-capacity"
     run_dir = make_run_dir(config.runs_dir, run_id)
     return _supervise(config.model_copy(update={"run_id": run_id}), run_dir)
 
@@ -245,6 +246,7 @@ def doctor(as_json: bool, **options: Any) -> int:
 main.add_command(commands.compare)
 main.add_command(commands.show_history)
 main.add_command(commands.baseline)
+main.add_command(init)
 
 
 def check_names(config: Config) -> None:
@@ -254,7 +256,7 @@ def check_names(config: Config) -> None:
         UsageError: with every unknown name and the nearest one to it, and every wrong profile, rule and file.
     """
     problems = []
-    if config.scenario not in scenarios.names():
+    if not _is_known(config):
         problems.append(unknown_name("SCENARIO", config.scenario, scenarios.names()))
     for check in (LoadProfile.of, _check_thresholds, credentials.check):
         try:
@@ -272,14 +274,19 @@ def _check_thresholds(config: Config) -> None:
         UsageError: with every wrong rule.
     """
     try:
-        own = ("scenario", config.scenario)
+        own = ("scenario", config.scenario_name)
         has_names = any(pair != own for rule in thresholds.of(config) for pair in rule.selector)
     except UsageError:
         has_names = True
-        if config.scenario not in scenarios.names():
+        if not _is_known(config):
             raise
-    if has_names and config.scenario in scenarios.names():
+    is_file = config.scenario.endswith(SCENARIO_ENDING)
+    if is_file or (has_names and _is_known(config)):  # a file is imported in any case: it may be wrong itself
         thresholds.of(config, declared_requests(config.scenario))
+
+
+def _is_known(config: Config) -> bool:
+    return config.scenario.endswith(SCENARIO_ENDING) or config.scenario in scenarios.names()
 
 
 def declared_requests(scenario: str) -> list[tuple[str, str]]:
@@ -289,11 +296,13 @@ def declared_requests(scenario: str) -> list[tuple[str, str]]:
     sockets and processes by gevent's, and the stack's supervisor is to keep the real ones.
 
     Raises:
-        UsageError: when the scenario's module cannot be imported.
+        UsageError: when the scenario's module or file cannot be imported, or holds no scenario.
     """
     child = subprocess.run(  # noqa: S603 - our own module
         [sys.executable, "-m", "loadtest.scenarios", scenario], capture_output=True, text=True, check=False
     )
+    if child.returncode == ExitCode.USAGE:
+        raise UsageError(child.stderr.strip())
     if child.returncode:
         reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(f"SCENARIO={scenario} cannot be imported ({reason}). Next: correct its module.")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PREFIX = "LOADTEST_"
 CONF_DIR = Path("local_conf")
 SETTINGS_FILE = CONF_DIR / "loadtest.env"
+SCENARIO_ENDING = ".py"
+"""A scenario that ends so is a file, not a name."""
 PLAIN_NAMES = {"redis_url": "REDIS_URL"}
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -85,7 +87,12 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
-    scenario: str = _setting("documents", "the user journey to run", "a name from `loadtest scenarios`", "documents")
+    scenario: str = _setting(
+        "documents",
+        "the user journey to run",
+        "a name from `loadtest scenarios`, or the path of a Python file with one",
+        "documents",
+    )
     profile: str = _setting("quick", "the load profile", "a name from `loadtest profiles`", "quick")
     profiles_file: Path | None = _setting(
         None,
@@ -290,6 +297,11 @@ class Config(BaseModel):
         if problems:
             raise UsageError("\n".join(dict.fromkeys(problems)))
         return config
+
+    @property
+    def scenario_name(self) -> str:
+        """The name of the scenario: of one in a file, the file's without its ending."""
+        return Path(self.scenario).stem if self.scenario.endswith(SCENARIO_ENDING) else self.scenario
 
     def environment(self) -> dict[str, str]:
         """Return the variables that give a child process this same Config."""

@@ -366,4 +366,4 @@ def _holds_a_run(folder: Path) -> bool:
 
 def default_run_id(config: Config) -> str:
     """Return a run's name: the present time in UTC, the scenario and the profile."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario}-{config.profile}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario_name}-{config.profile}"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from locust import User
@@ -49,3 +50,54 @@ def test_the_environment_chooses_the_http_client(client: str, base: str) -> None
     command = [sys.executable, "-c", code]
     answer = subprocess.run(command, env={"LOADTEST_CLIENT": client}, capture_output=True, text=True, check=True)
     assert f"{{'{base}'}}" == answer.stdout.strip()
+
+
+def file_of(folder: Path, text: str, name: str = "mine.py") -> str:
+    """Write a file and return its path."""
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+def test_a_file_outside_is_a_scenario_too(tmp_path: Path) -> None:
+    """A path names a scenario wherever it is; its requests are known by its name, and its neighbours are imported."""
+    file_of(tmp_path, "LABEL = 'home'\n", "neighbour_of_mine.py")
+    path = file_of(
+        tmp_path,
+        "from neighbour_of_mine import LABEL\n"
+        "from loadtest.clients.http import HttpUser\n"
+        "from loadtest.scenarios import Scenario\n"
+        "class Mine(HttpUser):\n    scenario = 'mine'\n"
+        "scenario = Scenario('mine', (Mine,), (('GET', f'mine/{LABEL}'),))\n",
+    )
+    scenario = scenarios.load(path)
+    assert ("mine", (("GET", "mine/home"),)) == (scenario.name, scenario.requests)
+    assert scenario.requests == scenarios.requests_of("mine")
+    assert str(tmp_path) not in sys.path
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "there is no such file"),
+        ("x = 1\n", "it has no scenario"),
+        ("x = 1\ny = (\n", "line 2: SyntaxError"),
+        ("\nimport no_such_module\n", "line 2: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def f():\n    return 1 / 0\n\n\nf()\n", "line 2: ZeroDivisionError"),
+        (
+            "from loadtest.scenarios import Scenario\nscenario = Scenario('another', (), ())\n",
+            "its scenario is named 'another'",
+        ),
+    ],
+)
+def test_a_file_that_is_no_scenario_says_why(tmp_path: Path, text: str | None, words: str) -> None:
+    """The file, the line, the reason and the next step are named."""
+    path = str(tmp_path / "mine.py") if text is None else file_of(tmp_path, text)
+    with pytest.raises(UsageError) as raised:
+        scenarios.load(path)
+    message = str(raised.value)
+    assert [] == [part for part in (f"SCENARIO={path}", words, "Allowed: ", "Next: ") if part not in message]
+
+
+def test_requests_of_nobodys_scenario_are_none() -> None:
+    """A User class of somebody's own declares nothing."""
+    assert () == scenarios.requests_of("somebodys own")

@@ -160,7 +160,7 @@ class CapacityRun(Run):
         for text in (drawn, chart.usl_sentence(fit) if fit else "", f"capacity     {sentence}"):
             if text:
                 self._console.print(text, markup=False, soft_wrap=True)
-        title = f"Capacity of {self._config.scenario} for {self._config.slo}"
+        title = f"Capacity of {self._config.scenario_name} for {self._config.slo}"
         found_document = _document(shown, self._config, sentence, fit, complete=found is not None)
         files = {
             **run_files.of(document.of(record, verdict)),
@@ -345,7 +345,7 @@ def _document(found: Capacity, config: Config, sentence: str, fit: UslFit | None
     bend = chart.knee(found.steps)
     return {
         "format": 1,
-        "scenario": config.scenario,
+        "scenario": config.scenario_name,
         "slo": config.slo,
         "complete": complete,
         "sentence": sentence,

@@ -130,7 +130,7 @@ class Exposition:
         self._room = Room(max_series - fixed - (compatibility.FIXED_LINES if compatible else 0))
         self._series: dict[SeriesKey, SeriesText] = {}
         for scenario in self._weights:
-            for method, name in _declared(scenario):
+            for method, name in scenarios.requests_of(scenario):
                 self._admit(SeriesKey(scenario, method, name), sorted(ERROR_CLASSES))
 
     def text(self) -> bytes:
@@ -257,8 +257,3 @@ class Exposition:
             chosen = dict(line.labels)
             labels = (str(number), line.metric, line.aggregate, *(chosen.get(label, "") for label in SERIES_LABELS))
             yield sample(THRESHOLD_LIMIT, labels, line.limit)
-
-
-def _declared(scenario: str) -> tuple[tuple[str, str], ...]:
-    """The requests (method, name) that a scenario declares; none when the User classes are somebody's own."""
-    return scenarios.load(scenario).requests if scenario in scenarios.names() else ()

@@ -46,13 +46,17 @@ def of(config: Config, requests: Requests | None = None) -> tuple[Threshold, ...
     rules: list[Threshold] = []
     for text, where in _texts(config, problems):
         try:
-            found = [rule for rule in parse(text, where) if where == _SETTING or rule.selects(scenario=config.scenario)]
+            found = [
+                rule for rule in parse(text, where) if where == _SETTING or rule.selects(scenario=config.scenario_name)
+            ]
         except UsageError as error:
             problems.append(str(error))
             continue
         rules += found
         if requests is not None:
-            problems += [problem for rule in found for problem in _undeclared(rule, config.scenario, requests, where)]
+            problems += [
+                problem for rule in found for problem in _undeclared(rule, config.scenario_name, requests, where)
+            ]
     if problems:
         raise UsageError("\n".join(problems))
     return tuple(dict.fromkeys(rules))
@@ -65,7 +69,9 @@ def objective(config: Config, requests: Requests | None = None) -> tuple[Thresho
         UsageError: as `of`.
     """
     rules = parse(config.slo, _OBJECTIVE) if config.slo else []
-    problems = [problem for rule in rules for problem in _undeclared(rule, config.scenario, requests or (), _OBJECTIVE)]
+    problems = [
+        problem for rule in rules for problem in _undeclared(rule, config.scenario_name, requests or (), _OBJECTIVE)
+    ]
     if problems and requests is not None:
         raise UsageError("\n".join(problems))
     return tuple(dict.fromkeys(rules))

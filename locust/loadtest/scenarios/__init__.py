@@ -1,17 +1,22 @@
 """One module for each system under test, and the registry that finds them by name.
 
 A room's module has the name of its scenario and holds `scenario`, a `Scenario`. Modules that begin with `_` are
-what rooms share.
+what rooms share. A file of one's own, wherever it is, is named by its path and holds the same.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
+import sys
+import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
+from loadtest.config import SCENARIO_ENDING
 from loadtest.exceptions import UsageError
 
 if TYPE_CHECKING:
@@ -44,14 +49,66 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Scenario:
-    """Return the scenario of that name.
+    """Return the scenario of that name, or the one in the file of that path.
 
     Raises:
-        UsageError: when there is none; names what exists and the nearest name.
+        UsageError: when there is none, naming what exists and the nearest name; when a file cannot be imported, or
+            does not hold a scenario of its name.
     """
+    if name.endswith(SCENARIO_ENDING):
+        found = _of_file(Path(name))
+        _of_files[found.name] = found
+        return found
     if name not in names():
         nearest = difflib.get_close_matches(name, names(), 1)
         advice = f"Did you mean {nearest[0]}?" if nearest else "Set LOADTEST_SCENARIO to one of them."
         raise UsageError(f"There is no scenario {name!r}. Allowed: {', '.join(names())}. {advice}")
     scenario: Scenario = importlib.import_module(f"{__name__}.{name}").scenario
     return scenario
+
+
+def requests_of(name: str) -> tuple[tuple[str, str], ...]:
+    """Return what the scenario of a name declares, be it a room's or of a file that was loaded; nothing if neither."""
+    if name in _of_files:
+        return _of_files[name].requests
+    return load(name).requests if name in names() else ()
+
+
+_of_files: dict[str, Scenario] = {}
+
+
+def _of_file(path: Path) -> Scenario:
+    if not path.is_file():
+        _refuse(path, "there is no such file", "correct the path, or write one: loadtest init NAME")
+    specification = importlib.util.spec_from_file_location(f"loadtest_scenario_{path.stem}", path)
+    if specification is None or specification.loader is None:
+        _refuse(path, "it cannot be loaded", "rename it")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    sys.path.insert(0, str(path.parent.resolve()))  # so that it can import what lies beside it
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
+        _refuse(path, f"line {line}: {type(error).__name__}: {error}", "correct it")
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    scenario = getattr(module, "scenario", None)
+    if not isinstance(scenario, Scenario):
+        _refuse(path, "it has no scenario", "end it with scenario = Scenario(…), as `loadtest init NAME` writes it")
+    if scenario.name != path.stem:
+        _refuse(path, f"its scenario is named {scenario.name!r}", f"name it {path.stem!r}, or rename the file")
+    return scenario
+
+
+def _line_in(path: Path, error: BaseException) -> int | None:
+    """Return the last line of the file that led to the error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if Path(frame.filename) == path), None)
+
+
+def _refuse(path: Path, reason: str, advice: str) -> NoReturn:
+    raise UsageError(
+        f"SCENARIO={path} cannot be run: {reason}. Allowed: a Python file that holds a scenario of its own name. "
+        f"Next: {advice}."
+    )

@@ -1,4 +1,4 @@
-"""`python -m loadtest.scenarios NAME`: the requests that a scenario declares, as JSON for other processes."""
+"""`python -m loadtest.scenarios NAME_OR_FILE`: the requests that a scenario declares, as JSON for other processes."""
 
 import gevent.monkey
 
@@ -8,6 +8,11 @@ import json  # noqa: E402 - gevent comes before whatever it patches
 import sys  # noqa: E402
 
 from loadtest import scenarios  # noqa: E402
+from loadtest.exceptions import UsageError  # noqa: E402
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(scenarios.load(sys.argv[1]).requests))
+    try:
+        sys.stdout.write(json.dumps(scenarios.load(sys.argv[1]).requests))
+    except UsageError as error:
+        sys.stderr.write(str(error))
+        sys.exit(error.exit_code)

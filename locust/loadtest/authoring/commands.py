@@ -1,0 +1,41 @@
+"""The command `loadtest init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from loadtest.authoring import openapi_scenario, scenario_file
+from loadtest.authoring.openapi_document import OpenApiDocument
+from loadtest.exceptions import UsageError
+from loadtest.local.stack import LOCUSTFILE
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--openapi", metavar="URL_OR_FILE", help="Make a task for each operation of this OpenAPI document.")
+def init(name: str | None, openapi: str | None) -> None:
+    """Write a scenario of your own, NAME.py, into this folder.
+
+    \b
+    loadtest init my-scenario                                   runs at once, against the sample target
+    loadtest init --openapi http://127.0.0.1:8000/openapi.json  a task for each operation of a service
+    """
+    if name is None and openapi is None:
+        raise UsageError("NAME is missing. Allowed: a name, --openapi URL_OR_FILE, or both. Next: add one of them.")
+    host = None
+    if openapi is None:
+        name = scenario_file.checked_name(str(name))
+        text = scenario_file.draft(name)
+    else:
+        document = OpenApiDocument.read(openapi)
+        name = scenario_file.checked_name(name or scenario_file.name_from(document.title))
+        text, host = openapi_scenario.source(document, name), openapi_scenario.host_of(document)
+    path = scenario_file.write(name, text, Path())
+    tasks = text.count("    @task")
+    click.echo(f"written      {path}, {tasks} task{'s' * (tasks > 1)}")
+    path = path if LOCUSTFILE.exists() else path.resolve()
+    click.echo(
+        f"next         in the project's folder: loadtest run --scenario {path}{f' --host {host}' if host else ''}"
+    )

@@ -1,0 +1,169 @@
+"""OpenApiDocument: an OpenAPI 3.0 or 3.1 document, from a file or a URL, whose references all lead somewhere."""
+
+from __future__ import annotations
+
+import importlib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from loadtest.exceptions import UsageError
+
+_TIMEOUT_S = 15.0
+_LARGEST_BYTES = 32 * 1024 * 1024
+_MOST_STEPS = 32
+"""References may lead to references, so many in a row."""
+
+Node = Mapping[str, Any]
+
+
+class OpenApiDocument:
+    """A document that has been read and checked.
+
+    Attributes:
+        root: the whole of it.
+    """
+
+    def __init__(self, root: Node, source: str) -> None:
+        """Check a document.
+
+        Raises:
+            UsageError: it is of another version, has no paths, or references what it does not have; all are named.
+        """
+        self.root = root
+        self._source = source
+        version = str(root.get("openapi", ""))
+        if not version.startswith(("3.0", "3.1")):
+            raise _refusal(source, f"its openapi is {version or 'missing'}", "convert it to OpenAPI 3.0 or 3.1")
+        if not isinstance(root.get("paths"), dict) or not root["paths"]:
+            raise _refusal(source, "it has no paths", "take the document of a service with operations")
+        broken = [
+            f"{where} refers to {reference!r}" for where, reference in _references(root) if not self._has(reference)
+        ]
+        if broken:
+            raise _refusal(
+                source, f"{'; '.join(broken)}, which is not in it", "add what is missing, or bundle it first"
+            )
+
+    @classmethod
+    def read(cls, source: str) -> OpenApiDocument:
+        """Read a document.
+
+        Args:
+            source: a URL that begins with http:// or https://, or a file's path.
+
+        Raises:
+            UsageError: it cannot be had, is neither JSON nor YAML, or is not as it must be.
+        """
+        text = _fetched(source) if source.startswith(("http://", "https://")) else _of_file(source)
+        root = _parsed(text, source)
+        if not isinstance(root, dict):
+            raise _refusal(source, "it is no object", "take an OpenAPI document")
+        return cls(root, source)
+
+    @property
+    def title(self) -> str:
+        """What the document calls the service; may be empty."""
+        information = self.root.get("info")
+        return str(information.get("title", "")) if isinstance(information, dict) else ""
+
+    def resolved(self, node: Node) -> Node:
+        """Return what a node stands for: itself, or what its reference leads to.
+
+        Raises:
+            UsageError: references lead in a circle.
+        """
+        for _ in range(_MOST_STEPS):
+            reference = node.get("$ref")
+            if not isinstance(reference, str):
+                return node
+            node = self._at(reference)
+        raise _refusal(self._source, f"{reference!r} leads in a circle", "let it end")
+
+    def _has(self, reference: str) -> bool:
+        try:
+            self._at(reference)
+        except (LookupError, ValueError, TypeError):
+            return False
+        return True
+
+    def _at(self, reference: str) -> Node:
+        """Return what a JSON pointer (RFC 6901) in a fragment leads to; other documents are not followed."""
+        if reference != "#" and not reference.startswith("#/"):
+            raise LookupError(reference)
+        node: Any = self.root
+        for part in reference[1:].split("/")[1:]:
+            name = unquote(part).replace("~1", "/").replace("~0", "~")
+            node = node[int(name)] if isinstance(node, list) else node[name]
+        if not isinstance(node, dict):
+            raise TypeError(reference)
+        return node
+
+
+def _references(node: object, where: str = "#") -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each reference; examples are data, whatever they look like."""
+    if isinstance(node, dict):
+        for name, child in node.items():
+            if name == "$ref" and isinstance(child, str):
+                yield where, child
+            elif name not in {"example", "examples", "default", "enum", "const"}:
+                yield from _references(child, f"{where}/{name}")
+    elif isinstance(node, list):
+        for number, child in enumerate(node):
+            yield from _references(child, f"{where}/{number}")
+
+
+def _fetched(url: str) -> bytes:
+    headers = {"Accept": "application/json, application/yaml, */*"}
+    try:
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - http or https, as given
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+            text: bytes = answer.read(_LARGEST_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _refusal(url, f"its server answers {error.code}", "correct the address") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise _refusal(url, f"it cannot be reached ({reason})", "start the service, or correct the address") from error
+    if len(text) > _LARGEST_BYTES:
+        raise _refusal(url, f"it is larger than {_LARGEST_BYTES:,} bytes", "take a smaller part of it")
+    return text
+
+
+def _of_file(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _refusal(path, f"it cannot be read ({error.strerror})", "correct the path") from error
+
+
+def _parsed(text: bytes, source: str) -> object:
+    """Parse JSON; otherwise YAML, where its parser is installed."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if text.lstrip()[:1] in {b"{", b"["}:
+            raise _refusal(source, f"it is not JSON: {error}", "correct it there") from error
+    try:
+        yaml = importlib.import_module("yaml")
+    except ImportError:
+        raise _refusal(
+            source, "it is not JSON, and no parser of YAML is installed", "pip install pyyaml, or convert it to JSON"
+        ) from None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise _refusal(source, f"it is neither JSON nor YAML: {reason}", "correct it there") from error
+
+
+def _refusal(source: str, reason: str, advice: str) -> UsageError:
+    return UsageError(
+        f"--openapi {source} cannot be used: {reason}. Allowed: the URL or the file of an OpenAPI document, 3.0 or "
+        f"3.1, complete in itself. Next: {advice}. Nothing was written."
+    )

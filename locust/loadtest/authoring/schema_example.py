@@ -1,0 +1,129 @@
+"""One value that a schema of an OpenAPI document allows: its own example, or else the simplest that fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loadtest.authoring.openapi_document import Node, OpenApiDocument
+
+_DEEPEST = 8
+"""Beyond it members that need not be there are left out, so that a schema that contains itself ends."""
+_DEEPEST_OF_ALL = 24
+_LONGEST_LIST = 20
+_TEXTS = {
+    "date-time": "2026-01-31T12:00:00Z",
+    "date": "2026-01-31",
+    "time": "12:00:00Z",
+    "duration": "P1D",
+    "email": "ada@example.com",
+    "hostname": "www.example.com",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://www.example.com/",
+    "uri-reference": "/example",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+    "byte": "ZXhhbXBsZQ==",
+}
+_WORD = "example"
+
+
+def example(schema: Node | bool, document: OpenApiDocument, depth: int = 0) -> Any:
+    """Return a value for a schema.
+
+    Patterns are not read: a text with a pattern and without an example is likely not to match it.
+    """
+    if isinstance(schema, bool) or depth > _DEEPEST_OF_ALL:
+        return None
+    schema = document.resolved(schema)
+    found, value = given(schema)
+    if found:
+        return value
+    if "allOf" in schema:
+        return _merged(schema, document, depth)
+    for choice in ("oneOf", "anyOf"):
+        if schema.get(choice):
+            return example({**_without(schema, choice), **document.resolved(schema[choice][0])}, document, depth + 1)
+    return _of_type(schema, document, depth)
+
+
+def given(holder: Node) -> tuple[bool, Any]:
+    """Return whether a schema, parameter or media type says a value itself, and the value."""
+    for name in ("example", "const"):
+        if name in holder:
+            return True, holder[name]
+    for name in ("examples", "enum"):
+        listed = holder.get(name)
+        if isinstance(listed, list) and listed:
+            return True, listed[0]
+        if isinstance(listed, Mapping) and listed:  # of a parameter or a media type: by name
+            first = next(iter(listed.values()))
+            if isinstance(first, Mapping) and "value" in first:
+                return True, first["value"]
+    return "default" in holder, holder.get("default")
+
+
+def _of_type(schema: Node, document: OpenApiDocument, depth: int) -> Any:
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = next((each for each in kind if each != "null"), "null")
+    if kind == "object" or (kind is None and "properties" in schema):
+        return _object(schema, document, depth)
+    if kind == "array":
+        count = min(max(schema.get("minItems", 1), 1), _LONGEST_LIST)
+        return [example(schema.get("items", {}), document, depth + 1) for _ in range(count)]
+    if kind in {"integer", "number"}:
+        return _number(schema, whole=kind == "integer")
+    if kind == "boolean":
+        return True
+    return None if kind == "null" else _text(schema)
+
+
+def _object(schema: Node, document: OpenApiDocument, depth: int) -> dict[str, Any]:
+    required = schema.get("required", [])
+    properties = schema.get("properties", {})
+    members = {}
+    for name, part in properties.items():
+        resolved = {} if isinstance(part, bool) else document.resolved(part)
+        if not resolved.get("readOnly") and (name in required or depth < _DEEPEST):
+            members[name] = example(resolved, document, depth + 1)
+    return members | {name: _WORD for name in required if name not in properties}
+
+
+def _merged(schema: Node, document: OpenApiDocument, depth: int) -> Any:
+    """Return the value of a schema that must fit several: their members together, or the first that is no object."""
+    parts = [_without(schema, "allOf"), *(document.resolved(part) for part in schema["allOf"])]
+    values = [example(part, document, depth + 1) for part in parts if part]
+    objects = [value for value in values if isinstance(value, dict)]
+    if not objects:
+        return next((value for value in values if value is not None), None)
+    return {name: value for each in objects for name, value in each.items()}
+
+
+def _without(schema: Node, name: str) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key != name}
+
+
+def _number(schema: Node, *, whole: bool) -> float:
+    """Return the lowest number that fits, or the highest where there is no lowest; 1 without limits."""
+    step = schema.get("multipleOf", 1 if whole else None)
+    low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
+    above, below = schema.get("exclusiveMinimum", False), schema.get("exclusiveMaximum", False)
+    margin = step or 0.5
+    # OpenAPI 3.0 says true beside the limit, 3.1 says the limit itself.
+    low = max(low, above + margin) if above is not True and above is not False else low + margin * bool(above)
+    high = min(high, below - margin) if below is not True and below is not False else high - margin * bool(below)
+    value = 1 if low <= 1 <= high else low if math.isfinite(low) else high
+    if step:
+        value = math.ceil(value / step) * step
+    return int(value) if whole else value
+
+
+def _text(schema: Node) -> str:
+    text = _TEXTS.get(schema.get("format", ""), _WORD)
+    shortest, longest = schema.get("minLength", 0), schema.get("maxLength", len(text))
+    while len(text) < shortest:
+        text += f"-{_WORD}"
+    return text[: max(shortest, longest)]
