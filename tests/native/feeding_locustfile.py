@@ -21,9 +21,9 @@ POLICY = os.environ.get("FEEDING_POLICY", "unique_then_stop")
 
 
 class Reader(User):
-    """Uses an item about every 20 ms."""
+    """Uses an item about every 50 ms."""
 
-    wait_time = constant(0.02)
+    wait_time = constant(0.05)
     feeder = Feed(range(ITEMS), POLICY)
     file = os.open(FOLDER / f"used-{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 

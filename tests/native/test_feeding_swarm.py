@@ -35,9 +35,9 @@ def test_each_item_is_used_once_whoever_comes_and_goes(processes: Processes) -> 
     """One worker is killed, one scaled away, one stopped for a while, one joins: no item comes twice."""
     master = processes.master("--enable-rebalancing", workers=4, users=12)
     killed, leaving, halted, staying = (processes.worker() for _ in range(4))
-    wait_until(lambda: len(used(processes, killed)) > 100, "the first worker uses items")
-    killed.send_signal(signal.SIGKILL)
+    wait_until(lambda: len(used(processes, killed)) > 50, "the first worker uses items")
     joining = processes.worker()
+    killed.send_signal(signal.SIGKILL)
     halted.send_signal(signal.SIGSTOP)
     leaving.send_signal(signal.SIGTERM)
     wait_until(lambda: len(used(processes, joining)) > 50, "the new worker uses items")

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from loadtest.feeding.policies import Order
 
 LEASE_S: Final = 3.0
-FIRST: Final = 64
-"""Items that a worker is dealt before it has asked."""
+RESERVE: Final = 512
+"""Items that a worker holds, whatever it needs; fewer where the swarm would hold more than half of a source's."""
 MOST: Final = 20_000
 """Items in one message at most."""
 
@@ -52,7 +52,7 @@ class Ask(NamedTuple):
     used: int = 0
     claimed: int = 0
     have: int = 0
-    want: int = FIRST
+    want: int = 0
     seen: int = 0
     """The last hand of which something arrived."""
     leaving: bool = False
@@ -129,6 +129,14 @@ class Dealer:
     def _left(self) -> float:
         return self._order.left + len(self._returned)
 
+    @property
+    def _reserve(self) -> int:
+        return min(RESERVE, self._share(self._order.size))
+
+    def _share(self, items: float) -> int:
+        """Return a worker's part of a half."""
+        return math.ceil(items / (2 * max(self.workers, len(self._hands))))
+
     def answer(self, worker: str, ask: Ask, now_s: float) -> Deal:
         """Take note of what a worker says, and answer it; one whose hand is not known gets a new one."""
         hand = self._hands.get(worker)
@@ -142,9 +150,9 @@ class Dealer:
             hand = self._hands[worker] = _Hand(self.last_hand)
         hand.answered_s, hand.is_silent = now_s, False
         if ask.hand != hand.number:
-            return self._deal(hand, 0, FIRST)
+            return self._deal(hand, 0, self._reserve)
         hand.report(ask.used, ask.claimed)
-        return self._deal(hand, ask.have, ask.want)
+        return self._deal(hand, ask.have, max(ask.want, ask.used + self._reserve))
 
     def reap(self, now_s: float, is_connected: Callable[[str], bool]) -> list[str]:
         """Look for the hands whose lease has ended, and return whose they are; call it when all that came was heard.
@@ -180,7 +188,7 @@ class Dealer:
         if count <= 0:
             return []
         if self._left < math.inf:
-            count = min(count, math.ceil(self._left / (2 * max(self.workers, len(self._hands)))))
+            count = min(count, self._share(self._left))
         returned = [self._returned.popleft() for _ in range(min(count, len(self._returned)))]
         return returned + self._order.take(count - len(returned))
 

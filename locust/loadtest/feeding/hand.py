@@ -11,10 +11,11 @@ import math
 from collections import deque
 from typing import Any, Final
 
-from loadtest.feeding.dealer import FIRST, LEASE_S, MOST, Ask, Deal
+from loadtest.feeding.dealer import LEASE_S, MOST, Ask, Deal
 
 HOLD_S: Final = 1.0
 CLAIM_S: Final = 0.05
+_LEAST: Final = 4  # users who wake together find a claim, and send none themselves
 _RATE_EVERY_S: Final = 0.05
 
 
@@ -36,7 +37,7 @@ class Hand:
         self._number = self._seen = 0
         self._have = 0
         self._claimed = 0
-        self._margin = 1
+        self._margin = _LEAST
         self._rate_per_s = 0.0
         self._rated = (0, -math.inf)  # items used, and when
 
@@ -58,7 +59,7 @@ class Hand:
         margin = self._margin = self._margin_at(now_s)
         self._claimed = max(self._claimed, min(self._have, self.used + 2 * margin))
         self._set_alert()
-        hold = min(MOST, max(FIRST, math.ceil(self._rate_per_s * HOLD_S), 4 * margin))
+        hold = min(MOST, max(math.ceil(self._rate_per_s * HOLD_S), 4 * margin))
         return Ask(self._number, self.used, self._claimed, self._have, self.used + hold, self._seen)
 
     def leave(self) -> Ask:
@@ -93,10 +94,10 @@ class Hand:
         self.alert = self._have - self._claimed + self._margin
 
     def _margin_at(self, now_s: float) -> int:
-        """Return how many items users need in `CLAIM_S`, at least one."""
+        """Return how many items users need in `CLAIM_S`, at least `_LEAST`."""
         used, rated_s = self._rated
         if now_s - rated_s >= _RATE_EVERY_S:
             rate_per_s = (self.used - used) / (now_s - rated_s)
             self._rate_per_s = max(rate_per_s, 0.7 * self._rate_per_s)
             self._rated = (self.used, now_s)
-        return max(1, math.ceil(self._rate_per_s * CLAIM_S))
+        return max(_LEAST, math.ceil(self._rate_per_s * CLAIM_S))

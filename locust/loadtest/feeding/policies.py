@@ -41,6 +41,8 @@ class Order:
     def __init__(self, items: Sequence[Any], policy: str = "round_robin") -> None:
         exponent = check(policy)
         self._items = items
+        self.size = len(items)
+        """How many items there are."""
         self._turn = 0
         self._random = np.random.default_rng(_SEED)
         self._draws = policy not in ("round_robin", "unique_then_stop")
@@ -55,7 +57,7 @@ class Order:
         return [self._items[place] for place in self._places(count)]
 
     def _places(self, count: int) -> list[int]:
-        size = len(self._items)
+        size = self.size
         if not self._draws:
             start, self._turn = self._turn, (self._turn + count) % size
             return [place % size for place in range(start, start + count)]

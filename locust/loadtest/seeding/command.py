@@ -70,7 +70,7 @@ def users(count: str, seed_number: int, store: str | None, out: Path) -> None:
         opened.finish()
         write_ids(out, made.ids(number))
         there = f", {number - written:,} were there" if number > written else ""
-        click.echo(f"users        {written:,} written to {opened.name} in {took_s:.1f} s{there}")
+        click.echo(f"users        {written:,} written to {opened.name} in {took_s:.2f} s{there}")
         click.echo(f"ids          {number:,} in {out}")
 
 
