@@ -19,7 +19,14 @@ COMPOSE_FILE = ROOT / "docker-compose.yml"
 TEXT = COMPOSE_FILE.read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OVERRIDABLE_IMAGES = {"PYTHON_IMAGE", "REDIS_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE", "REDIS_EXPORTER_IMAGE"}
+OVERRIDABLE_IMAGES = {
+    "PYTHON_IMAGE",
+    "REDIS_IMAGE",
+    "PROMETHEUS_IMAGE",
+    "GRAFANA_IMAGE",
+    "REDIS_EXPORTER_IMAGE",
+    "MONGO_IMAGE",
+}
 RUNS_AS_ITS_IMAGE_SAYS = {"prometheus"}
 """Its volume belongs to the image's own user (65534); another one could not write there."""
 SECRETS = {"web_password", "link_key", "grafana_admin_password", "grafana_secret_key"}
@@ -27,9 +34,12 @@ WITHOUT_A_SHELL = {"redis_exporter"}
 
 
 def test_the_services_are_the_documented_ones() -> None:
-    """The stack is these seven services."""
+    """The stack is these seven services, and MongoDB for who asks for it."""
     expected = {"redis", "target_app", "locust_master", "locust_worker", "prometheus", "grafana", "redis_exporter"}
-    assert expected == set(SERVICES)
+    assert expected == {name for name, service in SERVICES.items() if "profiles" not in service}
+    assert {"mongo": ["mongo"]} == {
+        name: service["profiles"] for name, service in SERVICES.items() if name not in expected
+    }
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -106,9 +116,14 @@ def test_what_is_private_is_not_published() -> None:
 
 
 def test_redis_is_reachable_inside_only() -> None:
-    """Redis and its exporter live on the internal network alone; what publishes a port is on another one, too."""
+    """Stores and the exporter of Redis are on the internal network alone; what publishes a port is on another, too."""
     assert COMPOSE["networks"]["data"] == {"internal": True}
-    assert SERVICES["redis"]["networks"] == SERVICES["redis_exporter"]["networks"] == ["data"]
+    assert (
+        SERVICES["redis"]["networks"]
+        == SERVICES["redis_exporter"]["networks"]
+        == SERVICES["mongo"]["networks"]
+        == ["data"]
+    )
     for service in SERVICES.values():
         if service.get("ports"):
             assert "edge" in service["networks"]
