@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import time
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadtest import credentials
 from loadtest.config import default_workers
 from loadtest.exceptions import LoadtestError, UsageError
 from loadtest.local import redis_server, stack
@@ -23,6 +27,10 @@ SPARE_DESCRIPTORS = 200
 """What a worker opens besides a connection for each user: libraries, logs, the link, timers."""
 CLOCK_RESOLUTION_S = 1e-6
 """The histograms begin at 1 µs; a coarser clock would show in them."""
+CLOCKS_APART_S = 5.0
+"""A Date header counts whole seconds, and the answer took its time."""
+_TIMEOUT_S = 5.0
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -53,13 +61,12 @@ def _host(config: Config) -> str:
 def _redis(config: Config) -> str:
     if config.redis_url:
         redis_server.check_given(config.redis_url)
-        return "the Redis that REDIS_URL names answers, and has RedisJSON"
-    for program in ("redis-stack-server", "redis-server"):
-        if path := shutil.which(program):
-            return f"a run will start its own from {path}"
-    if redis_server.can_install():
-        return "a run will install the system's redis-server, and start its own"
-    raise UsageError(redis_server.IMITATION_NOTICE)
+        found = ", ".join(redis_server.modules(config.redis_url)) or "not to be listed"
+        return f"the Redis that REDIS_URL names answers, and has RedisJSON (modules: {found})"
+    prospect = redis_server.prospect()
+    if prospect is None:
+        raise UsageError(redis_server.IMITATION_NOTICE)
+    return f"a run will start {prospect}"
 
 
 def _ports(config: Config) -> str:
@@ -68,13 +75,23 @@ def _ports(config: Config) -> str:
 
 
 def _cores(config: Config) -> str:
-    cores, workers = os.cpu_count() or 1, config.workers or default_workers()
+    cores, workers = usable_cores(), config.workers or default_workers()
     if workers > cores:
         raise UsageError(
-            f"WORKERS={workers} on {cores} cores: they would wait for each other, and measure that. Allowed: up to "
-            f"{cores}. Next: set WORKERS={default_workers()}, which leaves a core for the rest."
+            f"{workers} workers on {cores:g} cores: they would wait for each other, and measure that. Allowed: up to "
+            f"{cores:g}. Next: set WORKERS={max(1, int(cores) - 1)}, which leaves a core for the rest."
         )
-    return f"{workers} workers on {cores} cores"
+    return f"{workers} worker{'s' * (workers > 1)} on {cores:g} core{'s' * (cores > 1)}"
+
+
+def usable_cores(quota_file: Path = _CPU_QUOTA) -> float:
+    """Return how many cores this process may use: those of the machine, its affinity, and its container's quota."""
+    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    try:
+        quota, period = quota_file.read_text(encoding="ascii").split()
+        return min(cores, int(quota) / int(period))
+    except (OSError, ValueError):  # no cgroup of version 2, or no quota: "max 100000"
+        return cores
 
 
 def _descriptors(config: Config) -> str:
@@ -89,14 +106,48 @@ def _descriptors(config: Config) -> str:
     return f"{users} users fit: a worker needs {needed} descriptors"
 
 
-def _clock(_config: Config) -> str:
+def _clock(config: Config) -> str:
     clock = time.get_clock_info("perf_counter")
     if not clock.monotonic or clock.resolution > CLOCK_RESOLUTION_S:
         raise UsageError(
             f"this machine's clock counts in steps of {clock.resolution:g} s. Allowed: {CLOCK_RESOLUTION_S:g} s at "
             "most, never backwards. Next: measure on a machine with a better clock."
         )
-    return f"monotonic, in steps of {clock.resolution:g} s"
+    said = f"monotonic, in steps of {clock.resolution:g} s"
+    apart_s = _apart_s(config.host) if config.host else None
+    if apart_s is None:
+        return said
+    if apart_s > CLOCKS_APART_S:
+        raise UsageError(
+            f"this machine's time of day is {apart_s:.0f} s from that of HOST={config.host}, so a run's times would "
+            f"not be found in its logs. Allowed: {CLOCKS_APART_S:g} s. Next: let both keep time by NTP."
+        )
+    return f"{said}; the time of day is the service's"
+
+
+def _apart_s(host: str) -> float | None:
+    """Return how far apart this machine's time of day and a service's are; None where it does not say its own."""
+    request = urllib.request.Request(host, method="HEAD")  # noqa: S310 - http or https, checked by Config
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+            date = answer.headers.get("Date")
+    except urllib.error.HTTPError as error:
+        with error:
+            date = error.headers.get("Date")
+    except OSError:
+        return None
+    try:
+        return abs(time.time() - parsedate_to_datetime(date).timestamp()) if date else None
+    except ValueError:
+        return None
+
+
+def _credentials(config: Config) -> str:
+    credentials.check(config)
+    given = [name for name in ("accounts_file", "token_file") if getattr(config, name)]
+    return (
+        f"{' and '.join(given).upper()} can be read" if given else "none are given: scenarios make their own accounts"
+    )
 
 
 def _runs_dir(config: Config) -> str:
@@ -118,5 +169,6 @@ _CHECKS: dict[str, Callable[[Config], str]] = {
     "cores": _cores,
     "descriptors": _descriptors,
     "clock": _clock,
+    "credentials": _credentials,
     "results": _runs_dir,
 }

@@ -1,15 +1,18 @@
 """Doctor: what is fine, and what is not, with what to do."""
 
+import http.server
 import os
 import resource
 import socket
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from loadtest.config import Config
-from loadtest.doctor import Finding, examine
+from loadtest.doctor import Finding, examine, usable_cores
+from loadtest.local import redis_server
 
 FREE = {"web_port": 0, "exporter_port": 0, "target_port": 0}
 
@@ -24,7 +27,9 @@ def test_a_machine_that_runs_the_tests_is_healthy(redis_url: str, target_url: st
     """With its servers there, every check is fine."""
     found = findings(redis_url=redis_url, host=target_url)
     assert [] == [finding for finding in found.values() if not finding.healthy]
-    assert {"host", "redis", "ports", "cores", "descriptors", "clock", "results"} == set(found)
+    assert {"host", "redis", "ports", "cores", "descriptors", "clock", "credentials", "results"} == set(found)
+    assert "ReJSON" in found["redis"].sentence
+    assert "the service's" in found["clock"].sentence
 
 
 def test_a_port_in_use_is_found() -> None:
@@ -41,7 +46,8 @@ def test_a_port_in_use_is_found() -> None:
     [
         ({"host": "http://127.0.0.1:1"}, "host", "does not accept connections"),
         ({"redis_url": "redis://127.0.0.1:1/0"}, "redis", "cannot be reached"),
-        ({"workers": 512}, "cores", f"on {os.cpu_count()} cores"),
+        ({"workers": 512}, "cores", f"on {usable_cores():g} cores"),
+        ({"token_file": "/nowhere"}, "credentials", "TOKEN_FILE=/nowhere cannot be read"),
         ({"runs_dir": "/proc/version/runs"}, "results", "RUNS_DIR=/proc/version/runs"),
     ],
 )
@@ -71,3 +77,43 @@ def test_a_clock_that_is_too_coarse_is_found(
     found = findings()["clock"]
     assert not found.healthy
     assert f"{resolution_s:g} s" in found.sentence
+
+
+def test_a_containers_quota_counts(tmp_path: Path) -> None:
+    """Half a core is half a core, however many the machine has; without a quota all that may be used count."""
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "none").write_text("max 100000\n")
+    found = [usable_cores(tmp_path / name) for name in ("cpu.max", "none", "not there")]
+    assert [0.5] + [float(len(os.sched_getaffinity(0)))] * 2 == found
+
+
+def test_a_service_with_another_time_of_day_is_found() -> None:
+    """More than a few seconds apart is said; an answer without a Date, or a strange one, is not judged."""
+    dates = ["Sat, 01 Jan 2000 00:00:00 GMT", "yesterday", None]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response_only(404)
+            if date := dates.pop(0):
+                self.send_header("Date", date)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    found = [findings(host=f"http://127.0.0.1:{server.server_port}")["clock"] for _ in range(3)]
+    server.shutdown()
+    server.server_close()
+    assert [False, True, True] == [finding.healthy for finding in found]
+    assert "NTP" in found[0].sentence
+
+
+def test_a_machine_without_redis_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where only the imitation is left, that is a red line with the next step."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(redis_server, "can_install", lambda: False)
+    found = findings()["redis"]
+    assert not found.healthy
+    assert "Next: install redis-server 7.0" in found.sentence

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 
@@ -79,6 +79,35 @@ def check_given(url: str) -> None:
             f"REDIS_URL={without_credentials(url)} cannot be reached ({error}). Allowed: a running Redis with "
             "RedisJSON. Next: start it, correct the address, or leave REDIS_URL out."
         ) from error
+
+
+def modules(url: str) -> list[str]:
+    """Return the name and the version number of each module of a Redis; none where it may not be asked."""
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3, protocol=2) as client:
+            listed: Any = client.module_list()
+    except redis.RedisError:
+        return []
+    return sorted(f"{each[b'name'].decode()} {each[b'ver']}" for each in listed)
+
+
+def prospect() -> str | None:
+    """Return which Redis a run would take on this machine, looking only; None when it would be the imitation."""
+    version = _version()
+    major = int(version.split(".")[0]) if version else 0
+    if major >= _JSON_BUILT_IN:
+        return f"redis-server {version}, which has RedisJSON"
+    if path := shutil.which("redis-stack-server"):
+        return path
+    if (MODULE_CACHE / "rejson.so").exists():
+        module = "the module in .cache"
+    elif (platform.system(), platform.machine()) == ("Linux", "x86_64"):
+        module = "a module to be downloaded, about 55 MB"
+    else:
+        return None
+    if major >= _OLDEST_FOR_MODULE:
+        return f"redis-server {version} with {module}"
+    return f"the system's redis-server, to be installed, with {module}" if not version and can_install() else None
 
 
 @contextlib.contextmanager
