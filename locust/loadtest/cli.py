@@ -20,6 +20,7 @@ from loadtest.comparing import commands
 from loadtest.config import SCENARIO_ENDING, Config, allowed
 from loadtest.doctor import examine as health_of_machine
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
+from loadtest.feeding import policies, sources
 from loadtest.judging import thresholds
 from loadtest.local.stack import LOCUSTFILE, LocalStack
 from loadtest.profiles import chart
@@ -250,7 +251,7 @@ main.add_command(init)
 
 
 def check_names(config: Config) -> None:
-    """Check scenario, profile, thresholds and credentials.
+    """Check scenario, profile, thresholds, test data and credentials.
 
     Raises:
         UsageError: with every unknown name and the nearest one to it, and every wrong profile, rule and file.
@@ -258,7 +259,7 @@ def check_names(config: Config) -> None:
     problems = []
     if not _is_known(config):
         problems.append(unknown_name("SCENARIO", config.scenario, scenarios.names()))
-    for check in (LoadProfile.of, _check_thresholds, credentials.check):
+    for check in (LoadProfile.of, _check_thresholds, _check_feed, credentials.check):
         try:
             check(config)
         except UsageError as error:
@@ -283,6 +284,19 @@ def _check_thresholds(config: Config) -> None:
     is_file = config.scenario.endswith(SCENARIO_ENDING)
     if is_file or (has_names and _is_known(config)):  # a file is imported in any case: it may be wrong itself
         thresholds.of(config, declared_requests(config.scenario))
+
+
+def _check_feed(config: Config) -> None:
+    """Check the test data that the settings name; the master reads it once more.
+
+    Raises:
+        UsageError: for an unknown order, or a source that is not there or damaged.
+        StackError: for a store that does not serve.
+    """
+    if config.feed_policy is not None:
+        policies.check(config.feed_policy)
+    if config.feed is not None:
+        sources.read(config.feed)
 
 
 def _is_known(config: Config) -> bool:

@@ -59,3 +59,19 @@ def test_everything_wrong_is_said_before_anything_starts() -> None:
 def test_declared_requests_are_those_of_the_scenario() -> None:
     """A process of its own reads them, so that this one keeps the standard library's sockets."""
     assert {("GET", "health/live"), ("GET", "health/ready")} == set(cli.declared_requests("health"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--feed", "none.json", "none.json cannot be read"),
+        ("--feed", "redis://:hidden@127.0.0.1:1/0", "the Redis at redis://***@127.0.0.1:1/0 does not serve"),
+        ("--feed-policy", "robin", "FEED_POLICY=robin is not known"),
+    ],
+)
+def test_wrong_test_data_is_said_before_anything_starts(option: str, value: str, words: str) -> None:
+    """A file, a store or an order that cannot be used is named, and no password with it."""
+    result = invoke("run", "--scenario", "coin_queue", option, value)
+    assert result.exit_code in {1, 2}
+    assert words in result.stderr
+    assert "hidden" not in result.stderr
