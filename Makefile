@@ -17,7 +17,9 @@ endif
 endef
 $(foreach setting,$(SETTINGS),$(eval $(call pass,$(setting))))
 
-.PHONY: help setup setup-dev loadtest test test-stack up down lint fuzz audit sbom rebuild bench dashboards dashboards-preview clean
+MINUTES ?= 3
+
+.PHONY: help setup setup-dev loadtest test test-stack up down lint fuzz audit sbom rebuild bench soak dashboards dashboards-preview clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -64,6 +66,9 @@ down: docker-ready ## stop the Compose stack
 
 bench: setup-dev ## measure speed against peers, side by side
 	@for bench in recorder master exporter engine; do $(RUN)/python -m bench.$$bench || exit; done
+
+soak: setup-dev ## watch memory and open files over a run of 3 minutes; MINUTES=30 for a night
+	@exec $(RUN)/python -m bench.soak $(MINUTES)
 
 dashboards: setup-dev ## write grafana/dashboards/*.json from their Python source
 	@exec $(RUN)/python grafana/generate.py

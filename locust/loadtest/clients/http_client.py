@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 1 << 30
-"""A body may not be larger than this, nor decode to more, unless it is read as a stream: 1 GiB."""
+MAX_BODY_BYTES = 1 << 26
+"""A body may not be larger than this, nor decode to more, unless it is read as a stream: 64 MiB. What a hostile
+target can make a worker hold is this, for each response that is read at the same moment."""
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from loadtest.clients.transport import Endpoint
 
 BACKOFF_FIRST_S: Final = 0.05
-BACKOFF_MOST_S: Final = 2.0
+BACKOFF_MOST_S: Final = 1.5
 
 _INCOMPLETE: Final = object()
 
