@@ -282,9 +282,12 @@ class Run:
         self._environment.process_exit_code = int(verdict.exit_code)
         if self._course is not None:
             course.announce(self._environment, replace(self._course, verdict=lambda: verdict))
+        account = feeds.of(self._environment).account()
+        for sentence in account:
+            self._note("feed", sentence)
         made = document.of(record, verdict)
         summary.show(made, self._console)
-        for sentence in feeds.of(self._environment).account():
+        for sentence in account:
             self._console.print(f"feed         {sentence}", markup=False)
         for problem in files.write(self._folder, {**files.of(made), **locust_files.of(self._environment)}):
             self._console.print(f"error: {problem}", markup=False)

@@ -1,13 +1,17 @@
 """The feeder between real Locust processes: each item once, whoever comes and goes."""
 
+import http.server
+import json
 import signal
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.native.conftest import Stack
 from tests.native.measuring_processes import PATIENCE_S, Processes, wait_until
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(180)]
@@ -52,3 +56,36 @@ def test_each_item_is_used_once_whoever_comes_and_goes(processes: Processes) -> 
     assert len(missing) <= in_doubt <= 40, ended
     assert ended.startswith("every item of Reader.feeder was used: "), ended
     assert len(used(processes, staying)) > 100
+
+
+def test_ids_of_a_file_come_once_to_a_service_of_ones_own(stack: Stack, tmp_path: Path) -> None:
+    """With HOST and FEED, two workers send each id of the file once, and the run ends and says why."""
+    ids = [f"customer-{number}" for number in range(40)]
+    (tmp_path / "ids.jsonl").write_text("\n".join(json.dumps({"id": each}) for each in [*ids, ids[0]]))
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["user_id"])
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    feed = ["--feed", str(tmp_path / "ids.jsonl"), "--feed-policy", "unique_then_stop"]
+    host = f"http://127.0.0.1:{server.server_port}"
+    code, output = stack.start("--scenario", "coin_queue", "--workers", "2", "--host", host, *feed).end()
+    server.shutdown()
+    server.server_close()
+    assert sorted(ids) == sorted(asked), output
+    assert (0, True) == (code, "40 items from" in output and "(1 duplicates left out)" in output), output
+    assert "ended        every item of CoinQueueUser.feeder was used: 40\n" in output
+    document = json.loads((stack.run_dir() / "record.json").read_text())
+    assert "every item of CoinQueueUser.feeder was used: 40" in [event["text"] for event in document["events"]]
