@@ -97,6 +97,9 @@
   const drawn = data.names.flatMap((one) => [...one.response, ...one.service]).filter((value) => value > 0);
   const reach = [drawn.reduce((a, b) => Math.min(a, b), Infinity) * 0.9, drawn.reduce((a, b) => Math.max(a, b), 0) * 1.15];
 
+  const decades = [...Array(10).keys()].flatMap((decade) => [1, 2, 5].map((one) => Number(`${one}e${decade - 4}`)));
+  const roundSteps = decades.filter((one) => one >= reach[0] && one <= reach[1]);
+
   function distribution(place, kind) {
     const holder = document.getElementById(place);
     if (!holder || !data.names.length) return;
@@ -112,8 +115,8 @@
           focus: { alpha: 0.35 },
           scales: { x: { distr: 3, time: false }, y: { distr: 3, range: () => reach } },
           axes: [
-            axis({ size: 30, space: 46, values: (u, ticks) => ticks.map((tick) => (tick == null ? "" : percentile(tick))), splits: (u) => [1, 2, 10, 100, 1000, 10000, 100000, 1000000].filter((one) => one <= u.scales.x.max * 1.001) }),
-            axis({ size: 62, values: (u, ticks) => ticks.map((tick) => (tick == null ? "" : three(tick))) }),
+            axis({ size: 30, space: 20, filter: (u, splits) => splits, values: (u, ticks) => ticks.map((tick) => (tick == null ? "" : percentile(tick))), splits: (u) => [1, 2, 10, 100, 1000, 10000, 100000, 1000000].filter((one) => one <= u.scales.x.max * 1.001) }),
+            axis({ size: 62, space: 16, splits: () => roundSteps, filter: (u, splits) => splits, values: (u, ticks) => ticks.map(three) }),
           ],
           series: [
             {},

@@ -198,7 +198,7 @@ def _errors(document: Document) -> str:
 
 def _thresholds(document: Document) -> str:
     rows = [
-        f"<tr><th scope='row'><code>{text(one['rule'])}</code></th><td class='n'>{text(one['worded'])}</td>"
+        f"<tr><th scope='row'><code>{text(one['rule'])}</code></th><td>{text(one['worded'])}</td>"
         f"<td><span class='tag {TONES.get(one['outcome'], 'doubt')}'>{text(one['outcome'])}</span></td></tr>"
         for one in document["thresholds"]
     ]
