@@ -65,7 +65,7 @@ def beyond_nothing(name: NameComparison) -> bool:
 def simulated(pairs: int) -> None:
     """Print a row for each system."""
     random = np.random.default_rng(20)
-    print(f"{pairs} pairs of each system\n")
+    print(f"{pairs} A/A pairs of each system, {max(1, pairs // 4)} pairs with one name 10 % slower\n")
     print(
         f"| system | false alarms, margin 0 | false alarms, margin {MARGIN:.0%} | 10 % slow-down of one name found (a quarter as many pairs) |"
     )
