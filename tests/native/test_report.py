@@ -79,3 +79,20 @@ def test_a_run_whose_master_was_killed_is_shown_as_interrupted(stack: Stack) -> 
     assert document["total"]["requests"] > 50
     assert document == json.loads((stack.run_dir() / "record.json").read_text())
     assert "Interrupted" in (stack.run_dir() / "report.html").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system of one's own takes root")
+def test_a_full_disk_at_the_end_costs_neither_verdict_nor_exit_code(stack: Stack) -> None:
+    """On a disk too small for the reports, verdict and exit code are right, and what is missing is named."""
+    stack.runs_dir.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192k", "tmpfs", stack.runs_dir], check=True)
+    try:
+        code, output = stack.start("--scenario", "health", "--profile", "smoke", "--run-time", "4s").end()
+        written = {path.name for path in stack.run_dir().iterdir()}
+    finally:
+        subprocess.run(["umount", "--lazy", stack.runs_dir], check=True)
+    verdict = output.split("verdict      ")[1].split("\n")[0]
+    assert {"passed": 0, "not trustworthy": 5}[verdict] == code, output
+    assert "locust.html could not be written (No space left on device)" in output
+    assert {"record.stream", "record.json"} <= written
+    assert [] == [name for name in written if name.endswith(".part")]

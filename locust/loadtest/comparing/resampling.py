@@ -59,7 +59,8 @@ def stretch_lengths(run: BlockedRun) -> dict[str, int]:
     asked = {figure: max(1, least, math.ceil(_politis_white(series))) for figure, series in _indicators(run).items()}
     most = max(1, run.blocks // MIN_STRETCHES)
     return {
-        figure: length if length > run.blocks * _TOO_LONG else min(length, most) for figure, length in asked.items()
+        figure: min(length, max(1, run.blocks)) if length > run.blocks * _TOO_LONG else min(length, most)
+        for figure, length in asked.items()
     }
 
 
