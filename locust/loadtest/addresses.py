@@ -7,6 +7,7 @@ follows a redirect, or a name that suddenly resolves to one of them, would carry
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from typing import TYPE_CHECKING, Final
 
@@ -36,8 +37,10 @@ _opened: set[Network] = set()
 def open_up(networks: Iterable[Network]) -> None:
     """Let this process's requests reach these networks after all: a person named them."""
     _opened.update(networks)
+    is_closed.cache_clear()
 
 
+@functools.lru_cache(maxsize=4096)  # asked for each connection
 def is_closed(address: str) -> bool:
     """Return whether no request may go to an IP address, in whatever IPv6 notation an IPv4 one hides."""
     parsed = parse(address)

@@ -35,6 +35,7 @@ def opened() -> Iterator[None]:
     addresses.open_up([ipaddress.ip_network("169.254.170.0/24")])
     yield
     addresses._opened.clear()
+    addresses.is_closed.cache_clear()
 
 
 @pytest.mark.parametrize("case", CLOSED)
