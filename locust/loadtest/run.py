@@ -31,6 +31,7 @@ from loadtest.pacing import open_model
 from loadtest.profiles import think_time
 from loadtest.profiles.load import automatic, has_own_shape, release
 from loadtest.profiles.profile import LoadProfile
+from loadtest.profiles.start_form import AS_ENTERED
 from loadtest.progress import ProgressLine, Steps, output
 from loadtest.redis_watch import RedisWatch
 from loadtest.reporting import document, files, locust_files, provenance, summary
@@ -195,8 +196,9 @@ class Run:
         swarm.of(self._environment).stream_to(path, self._folder.name, configuration, context)
 
     def _plan(self) -> LoadProfile | None:
-        """Return the profile that the load follows; None when a shape of somebody's own, or a search, decides."""
-        return None if self._config.slo or has_own_shape(self._environment) else LoadProfile.of(self._config)
+        """Return the profile that the load follows; None when a person, a shape of his own, or a search decides."""
+        without = self._config.slo or self._config.profile == AS_ENTERED or has_own_shape(self._environment)
+        return None if without else LoadProfile.of(self._config)
 
     def begin(
         self, expected_s: float | None, end_after_s: float | None = None, profile: LoadProfile | None = None

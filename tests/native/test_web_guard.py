@@ -242,7 +242,7 @@ def with_worker(owner: WebUi, tmp_path: Path) -> Iterator[WebUi]:
     """The web UI while a worker is there: without one Locust's page lets nobody press Start."""
     worker = _locust(tmp_path, "--worker", "--master-host", "127.0.0.1", "--master-port", str(owner.link_port))
     try:
-        worker.wait_until(lambda: json.loads(owner.ask("GET", "/worker-count").text)["worker_count"] == 1, 30)
+        worker.wait_until(lambda: json.loads(owner.ask("GET", "/worker-count").text)["worker_count"] == 1, 90)
         yield owner
     finally:
         worker.stop()

@@ -23,6 +23,7 @@ from loadtest.profiles.profile import LoadProfile, all_profiles
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import gevent
     from flask import Response
     from locust.argument_parser import LocustArgumentParser
     from locust.env import Environment
@@ -69,6 +70,7 @@ class StartForm:
         self._requests = scenario.requests
         self._known = [AS_ENTERED, *all_profiles(config.profiles_file)]
         self._think_time = profile.think_time
+        self._starting: gevent.Greenlet[..., object] | None = None
         self._texts = {
             "load_profile": AS_ENTERED if profile.is_flat else profile.name,
             "arrival_rate": repr(config.rate).removesuffix(".0") if config.rate else "",
@@ -135,7 +137,7 @@ class StartForm:
 
         def checked() -> Response:
             try:
-                if _is_under_way(environment):
+                if self._is_under_way(environment):
                     self._check_unchanged(request.form)
                     return start()  # type: ignore[no-any-return]
                 load = self.load(request.form, environment)
@@ -165,7 +167,19 @@ class StartForm:
             options.num_users, options.spawn_rate = before
         if response.get_json()["success"]:
             self._texts = texts
+            web_ui: Any = environment.web_ui
+            self._starting = web_ui._swarm_greenlet
         return response
+
+    def _is_under_way(self, environment: Environment) -> bool:
+        runner: Any = environment.runner
+        if runner.state in _BUSY:
+            self._starting = None
+            return True
+        if self._starting is not None and not self._starting.dead:  # Locust starts it in the background
+            return True
+        follows_shape = runner.shape_greenlet is not None and not runner.shape_greenlet.dead
+        return follows_shape and runner.state not in (STATE_STOPPING, STATE_CLEANUP)
 
     def _given(self, values: Mapping[str, str]) -> dict[str, str]:
         return {name: values.get(name, text) for name, text in self._texts.items()}
@@ -236,12 +250,6 @@ def _for_locust(values: ImmutableMultiDict[str, str], profile: LoadProfile) -> I
     others = [(name, value) for name, value in values.items(multi=True) if name not in _OF_LOCUST]
     users = str(profile.peak_users)
     return ImmutableMultiDict([*others, ("user_count", users), ("spawn_rate", users)])
-
-
-def _is_under_way(environment: Environment) -> bool:
-    runner: Any = environment.runner
-    follows_shape = runner.shape_greenlet is not None and not runner.shape_greenlet.dead
-    return runner.state in _BUSY or (follows_shape and runner.state not in (STATE_STOPPING, STATE_CLEANUP))
 
 
 def _check_ready(environment: Environment) -> None:
