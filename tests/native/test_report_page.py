@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from loadtest.comparing import page as comparing_page
+from loadtest.comparing.blocked_run import BlockedRun
+from loadtest.comparing.comparison import compare
 from loadtest.reporting import run_page
 from tests import reports
 
@@ -94,6 +97,22 @@ def test_every_chart_is_drawn(browser: Browser, file: Path, scheme: str, width: 
     assert [] == [chart for chart, seen in colours.items() if seen < 3]
     assert width == page.evaluate("document.documentElement.scrollWidth")
     assert [] == page.evaluate(CONTRAST)
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_comparison_reads_well(browser: Browser, tmp_path: Path, scheme: str) -> None:
+    """The comparison's page: no complaint, no sideways scrolling on a phone, enough contrast, every interval drawn."""
+    documents = [reports.run_document(reports.record(40, per_s=60, slower=factor)) for factor in (1.0, 1.3)]
+    comparison = compare(*map(BlockedRun.of, documents), notes=(f"a note about {reports.HOSTILE}",))
+    path = tmp_path / "comparison.html"
+    path.write_text(comparing_page.html(comparison, *documents))
+    page, complaints = opened(browser, path, scheme, 390)
+    page.screenshot(path=ARTEFACTS / f"comparison-{scheme}.png", full_page=True)
+    assert [] == complaints
+    assert 390 == page.evaluate("document.documentElement.scrollWidth")
+    assert [] == page.evaluate(CONTRAST)
+    assert 15 == page.locator("svg").count()
     page.close()
 
 
