@@ -81,7 +81,7 @@ def _account_of(login: Login) -> str:
     known_as = accounts.identity(login.email) if login.email else None
     if login.userName:
         try:
-            (named,) = orjson.loads(_store().read_path(_name_key(login.userName), "$"))
+            named = orjson.loads(_store().read(_name_key(login.userName)))
         except UnknownKeyError:
             named = ""
         known_as = named if known_as in {None, named} else ""

@@ -198,7 +198,7 @@ def random_mystery_box() -> Response:
 def list_threads() -> Response:
     """List a student's latest threads."""
     account = sessions.account(_ROOM)
-    return _json(_of_student(("JSON.GET", account, "$.threads"))[0][1:-1])
+    return _json(_of_student(("JSON.GET", account, "$.threads[*]"))[0])
 
 
 @blueprint.post("/ai-assistant/chat/thread/")
@@ -248,7 +248,7 @@ def library() -> Response:
 def my_collection() -> Response:
     """List a student's latest collections."""
     account = sessions.account(_ROOM)
-    return _json(_of_student(("JSON.GET", account, "$.collections"))[0][1:-1])
+    return _json(_of_student(("JSON.GET", account, "$.collections[*]"))[0])
 
 
 @blueprint.post("/ai-assistant/create-collection/")
@@ -307,7 +307,7 @@ def _existing(items: list[bytes]) -> list[bytes]:
 def _numbers(path: str) -> list[int]:
     """Return the numbers of the items that the library has under a path."""
     try:
-        (numbers,) = orjson.loads(_shared(lambda: _store().read_path(education_data.LIBRARY_KEY, path)))
+        numbers = orjson.loads(_shared(lambda: _store().read_path(education_data.LIBRARY_KEY, f"{path}[*]")))
     except UnknownPathError:
         return []
     return [int(number) for number in numbers]

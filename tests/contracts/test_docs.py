@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from loadtest import scenarios
 from loadtest.config import Config, variable
 from loadtest.exceptions import ExitCode
 
@@ -29,6 +30,12 @@ def test_every_exit_code_is_documented() -> None:
     """The table of exit codes lists each code once, by number and name."""
     rows = [row[:2] for row in table("docs/reference/exit_codes.md", "Exit codes")]
     assert [[str(int(code)), code.name.lower().replace("_", " ")] for code in ExitCode] == rows
+
+
+def test_every_scenario_is_documented() -> None:
+    """docs/scenarios.md lists the scenarios that come along."""
+    rows = [row[0].strip("`") for row in table("docs/scenarios.md", "What comes along")]
+    assert scenarios.names() == sorted(rows)
 
 
 def test_help_lists_every_exit_code() -> None:
