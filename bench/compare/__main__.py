@@ -44,6 +44,7 @@ SYSTEMS = {
     "bad weather": System(weather=0.15, memory=0.9),
     "5 minutes": System(seconds=300, weather=0.10, memory=0.9, requests_per_s=10),
     "30 names": System(names=30, weather=0.05, memory=0.5),
+    "many requests": System(names=4, requests_per_s=80, spread=0.3, weather=0.01, memory=0.5),
 }
 
 

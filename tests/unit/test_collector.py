@@ -182,3 +182,19 @@ def test_runs_do_not_mix() -> None:
     collector.take("a", delta(1, run="second", requests=7), 110.0)
     collector.flush()
     assert ("second", 7, 17) == (collector.record.run_id, collector.record.requests, collector.totals.requests)
+
+
+def test_workers_that_come_and_go_are_events_of_the_run() -> None:
+    """Lost, back, joined and left, each once and at its second; what happens before and after the run is none."""
+    collector = started("a", "b")
+    collector.join("b", "missing", 103.0)
+    collector.join("b", "missing", 104.0)
+    collector.join("b", "running", 105.5)
+    collector.join("c", "ready", 106.0)
+    collector.leave(["b", "c"], 107.0)
+    record = collector.record
+    collector.end()
+    collector.leave([], 109.0)
+    expected = [(3.0, "worker 1 lost"), (5.5, "worker 1 is back"), (6.0, "worker 2 joined"), (7.0, "worker 0 left")]
+    assert expected == [(event.second, event.text) for event in record.events]
+    assert {"worker"} == {event.kind for event in record.events}
