@@ -28,6 +28,8 @@ RUN_ELSEWHERE = {
     "docker compose up -d --no-recreate --scale locust_worker=5": "tests/stack",
     "docker compose down": "tests/stack",
     "make loadtest HOST=https://staging.example.com SCENARIO=health": "test_own_host_is_tested_without_the_target",
+    ".venv/bin/loadtest baseline set 20261121T093657Z-documents-quick": "test_a_baseline_stands_for_its_run",
+    "make loadtest BASELINE=baseline": "test_json_of_a_run_is_all_of_standard_output",
     "make test": "whoever runs this test",
 }
 
