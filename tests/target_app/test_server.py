@@ -1,6 +1,8 @@
 """The target under Gunicorn: metrics of several workers, restarts, and a Redis that goes away."""
 
+import json
 import os
+import secrets
 import signal
 import sys
 import time
@@ -100,6 +102,26 @@ def until(happened: Callable[[], bool], timeout_s: float = 15) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def test_all_workers_know_a_token(start: Callable[..., Server]) -> None:
+    """Without a key in the settings one is made at the start, and what one worker signs the others accept."""
+    server = start(2)
+    assert until(lambda: len(server.workers()) == 2)
+    who = {"email": f"{secrets.token_hex(8)}@example.com", "password": secrets.token_urlsafe()}
+
+    def post(path: str, body: dict[str, str]) -> dict[str, str]:
+        data, kind = json.dumps(body).encode(), {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(server.url + path, data, kind), timeout=10) as answer:
+            return json.load(answer)
+
+    post("/api/accounts/sign-up/", who | {"name": "Ada"})
+    token = post("/api/accounts/sign-in/", who)["access"]
+    request = urllib.request.Request(f"{server.url}/api/dashboard/", headers={"Authorization": f"Bearer {token}"})
+    for _ in range(30):
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert 200 == answer.status
+    assert "TARGET_APP_SECRET_KEY" not in (server.folder / "target.log").read_text(encoding="utf-8")
 
 
 def test_metrics_add_up_over_all_workers(start: Callable[..., Server]) -> None:
