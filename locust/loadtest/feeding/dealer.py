@@ -179,6 +179,7 @@ class Dealer:
         return Deal(ask.hand, ask.have, [], exhausted=True)
 
     def _deal(self, hand: _Hand, have: int, want: int) -> Deal:
+        have = min(max(have, hand.used), hand.dealt)  # whatever it says
         hand.items.extend(self._take(min(want, have + MOST) - hand.dealt))
         items = list(islice(hand.items, have - hand.used, None))
         return Deal(hand.number, have, items, exhausted=not items and not self._left)
