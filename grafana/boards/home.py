@@ -42,14 +42,14 @@ def welcome_row() -> list[Any]:
 def present_row() -> list[Any]:
     """The test that runs, or the last one; a click leads to it."""
     panels = [panel.links([_to_load_run()]) for panel in overview(span=3)]
-    worker = figure(
+    alerts = figure(
         "Alerts",
         "Alerts that fire now; Prometheus lists them on http://127.0.0.1:9090/alerts.",
         "none",
         now('count(ALERTS{alertstate="firing"}) or vector(0)', "firing"),
         span=4,
     ).thresholds(limits(1))
-    return [*panels, worker]
+    return [*panels, alerts]
 
 
 def history_row() -> list[Any]:

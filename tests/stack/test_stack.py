@@ -79,10 +79,15 @@ def _make_run(project: Project, results: Path) -> Evidence:
     eventually("requests in Prometheus", lambda: project.value("sum(loadtest_requests_total)"), counted, 20)
     end_s = time.time()
     killed_s = _kill_a_worker(project)
-    project.run("cp", "locust_master:/app/runs/.", str(results))
-    files = sorted(results.glob("*/record.json"), key=lambda file: file.stat().st_mtime)
-    record, second = (json.loads(file.read_text()) for file in files)
+    eventually("records", lambda: len(_copied(project, results)), 2)  # they are written after the run's end
+    record, second = (json.loads(file.read_text()) for file in _copied(project, results))
     return Evidence(project, containers, at_zero, middle_s, requests, end_s, killed_s, record, second, results)
+
+
+def _copied(project: Project, results: Path) -> list[Path]:
+    """Copy the runs' folders here, and return their records, the oldest first."""
+    project.run("cp", "locust_master:/app/runs/.", str(results))
+    return sorted(results.glob("*/record.json"), key=lambda file: file.stat().st_mtime)
 
 
 def _kill_a_worker(project: Project) -> float:
