@@ -11,7 +11,7 @@ from target_app import create_app, openapi
 from target_app.openapi import document
 from target_app.settings import Settings
 
-EXAMPLES = 8
+EXAMPLES = 6
 """Requests that are made up for each operation, besides those of its examples."""
 
 SCHEMA = schemathesis.openapi.from_dict(document(create_app(Settings())))

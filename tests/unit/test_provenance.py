@@ -68,4 +68,6 @@ def test_a_scenario_in_a_repository_has_its_commit(monkeypatch: pytest.MonkeyPat
     assert {"file": "shop.py", "commit": commit, "modified": False} == provenance.source("shop")
     room.write_text("two")
     assert {"file": "shop.py", "commit": commit, "modified": True} == provenance.source("shop")
+    assert provenance.source("shop") == provenance.source(str(room))
     assert provenance.source("nowhere") is None
+    assert provenance.source("nowhere.py") is None

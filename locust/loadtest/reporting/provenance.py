@@ -19,6 +19,7 @@ import psutil
 import redis
 
 from loadtest import __version__
+from loadtest.config import SCENARIO_ENDING
 from loadtest.profiles import chart
 
 if TYPE_CHECKING:
@@ -128,19 +129,23 @@ def _cpu() -> str:
 
 def source(scenario: str) -> dict[str, Any] | None:
     """Return the scenario's file with the git commit that it is of; None when it is in no repository."""
-    try:
-        found = importlib.util.find_spec(f"{ROOMS}.{scenario}")
-    except (ImportError, ValueError):
+    file = Path(scenario).resolve() if scenario.endswith(SCENARIO_ENDING) else _file_of_room(scenario)
+    if file is None:
         return None
-    if found is None or found.origin is None:
-        return None
-    file = Path(found.origin)
     tracked = _git(file.parent, "ls-files", "--full-name", "--", file.name)
     commit = _git(file.parent, "rev-parse", "HEAD")
     if not tracked or not commit:
         return None
     modified = bool(_git(file.parent, "status", "--porcelain", "--untracked-files=no"))
     return {"file": tracked, "commit": commit, "modified": modified}
+
+
+def _file_of_room(scenario: str) -> Path | None:
+    try:
+        found = importlib.util.find_spec(f"{ROOMS}.{scenario}")
+    except (ImportError, ValueError):
+        return None
+    return None if found is None or found.origin is None else Path(found.origin)
 
 
 def _git(folder: Path, *arguments: str) -> str:
