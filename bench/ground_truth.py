@@ -5,8 +5,9 @@
 The target sleeps for times drawn from a known distribution, half of them below a millisecond, with a tail whose 99.9th
 percentile is far from its 99th, and stamps how long each answer really took. A master and a worker with our client,
 then the same with stock Locust and its FastHttpUser, call it one after the other; the user's task stamps each call,
-too, with a clock of its own. The table has both stamps, the record, the exporter's buckets as Prometheus'
-``histogram_quantile`` reads them, and Locust's statistics.
+too, with a clock of its own. The table has both stamps, the record, what a real Prometheus answers that scraped the
+exporter every 2 s, and Locust's statistics. Prometheus runs in the container that docker-compose.yml names; without a
+Docker engine its row is missing, and the bench says so.
 
 Between the target's stamps and the caller's lie the loopback and, on a busy machine, the scheduler: no client can see
 less. So the reported service times are judged by the caller's stamps. The last row of ours is the response time,
@@ -15,7 +16,7 @@ which begins when the user meant to call: what the generator's timers were late 
 
 import argparse
 import asyncio
-import bisect
+import contextlib
 import json
 import math
 import os
@@ -26,7 +27,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from locust import FastHttpUser, constant, events, task
@@ -42,6 +45,9 @@ RUN_S = int(os.environ.get("BENCH_RUN_S", "40"))
 LOCUSTFILE = Path(__file__)
 WAY = os.environ.get("BENCH_WAY", "")
 FOLDER = Path(os.environ.get("BENCH_FOLDER", "."))
+EXPORTER_PORT = int(os.environ.get("BENCH_EXPORTER_PORT", "0"))
+SCRAPE_EVERY_S = 2
+COUNT = 'sum(last_over_time(loadtest_requests_total{name="page"}[1m]))'
 
 
 def drawn_s(source: random.Random) -> float:
@@ -123,41 +129,68 @@ if WAY:
             stamped = FOLDER / "stamped.json"
             environment.events.quitting.add_listener(lambda **_: stamped.write_text(json.dumps(sorted(stamps_s))))
             return
-        port = exporter.start(environment, "127.0.0.1", 0).port if WAY == "ours" else 0
-        environment.events.quitting.add_listener(lambda **_: write(environment, port))
+        if WAY == "ours":
+            exporter.start(environment, "127.0.0.1", EXPORTER_PORT)
+        environment.events.quitting.add_listener(lambda **_: write(environment))
 
 
-def write(environment: Environment, exporter_port: int) -> None:
-    """What the record, the exporter and Locust say."""
+def write(environment: Environment) -> None:
+    """What the record and Locust say; Prometheus then has time to fetch the end."""
     entry = environment.stats.total
     said = {"locust": [entry.get_response_time_percentile(q) / 1000 for q in QUANTILES], "count": entry.num_requests}
-    if exporter_port:
+    if WAY == "ours":
         record = swarm.of(environment).finish()
-        scraped = urllib.request.urlopen(f"http://127.0.0.1:{exporter_port}/metrics").read().decode()
         said |= {
             "record": record.total().service_time.quantiles(QUANTILES),
             "response": record.total().response_time.quantiles(QUANTILES),
-            "exporter": [histogram_quantile(q, buckets_of(scraped)) for q in QUANTILES],
             "count": record.requests,
             "completeness": record.completeness,
         }
+        time.sleep(3 * SCRAPE_EVERY_S)
     FOLDER.joinpath("said.json").write_text(json.dumps(said), encoding="utf-8")
 
 
-def buckets_of(page: str) -> list[tuple[float, float]]:
-    """The cumulative buckets of the service time."""
-    found = re.findall(r'loadtest_service_time_seconds_bucket\{[^}]*name="page"[^}]*le="([^"]+)"[^}]*\} (\S+)', page)
-    return [(float(bound.replace("+Inf", "inf")), float(count)) for bound, count in found]
+class Prometheus:
+    """A real one, which scrapes the exporter; None of its answers before the run has ended."""
+
+    def __init__(self, port: int) -> None:
+        """Know where it listens."""
+        self._url = f"http://127.0.0.1:{port}/api/v1/query?query="
+
+    def __call__(self, query: str) -> float:
+        """Answer a query that has one value."""
+        with urllib.request.urlopen(self._url + urllib.parse.quote(query)) as answer:  # noqa: S310 - loopback
+            (sample,) = json.load(answer)["data"]["result"]
+        return float(sample["value"][1])
+
+    def quantiles(self) -> list[float]:
+        """The service time's, over the whole run."""
+        buckets = 'sum by (le) (last_over_time(loadtest_service_time_seconds_bucket{name="page"}[1m]))'
+        return [self(f"histogram_quantile({q}, {buckets})") for q in QUANTILES]
 
 
-def histogram_quantile(q: float, buckets: list[tuple[float, float]]) -> float:
-    """What Prometheus computes: linear within the bucket that holds the rank."""
-    rank = q * buckets[-1][1]
-    at = bisect.bisect_left([count for _, count in buckets], rank)
-    if math.isinf(buckets[at][0]):
-        return buckets[at - 1][0]
-    low, below = buckets[at - 1] if at else (0.0, 0.0)
-    return low + (buckets[at][0] - low) * (rank - below) / (buckets[at][1] - below)
+@contextlib.contextmanager
+def prometheus(exporter_port: int, folder: Path) -> Iterator[Prometheus | None]:
+    """Run one beside the run; None without a Docker engine."""
+    compose = (Path(__file__).parents[1] / "docker-compose.yml").read_text()
+    image = os.environ.get("PROMETHEUS_IMAGE") or re.search(r"PROMETHEUS_IMAGE:-([^}]+)\}", compose)[1]
+    config = folder / "prometheus.yml"
+    scrape = {"job_name": "bench", "static_configs": [{"targets": [f"127.0.0.1:{exporter_port}"]}]}
+    config.write_text(json.dumps({"global": {"scrape_interval": f"{SCRAPE_EVERY_S}s"}, "scrape_configs": [scrape]}))
+    folder.chmod(0o755)
+    port = free_port()
+    options = ["--network", "host", "--volume", f"{config}:/etc/prometheus/prometheus.yml:ro", image]
+    own = ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/tmp/prometheus"]
+    command = ["docker", "run", "--detach", "--rm", *options, *own, f"--web.listen-address=127.0.0.1:{port}"]
+    started = subprocess.run(command, capture_output=True, text=True, check=False)
+    if started.returncode:
+        print(f"no Prometheus in this table: {started.stderr.strip()}", file=sys.stderr)
+        yield None
+        return
+    try:
+        yield Prometheus(port)
+    finally:
+        subprocess.run(["docker", "kill", started.stdout.strip()], capture_output=True, check=False)
 
 
 def free_port() -> int:
@@ -169,21 +202,27 @@ def free_port() -> int:
 
 def run(way: str, folder: Path) -> tuple[dict, list[float], list[float]]:
     """One run: what was said, and the stamps of target and caller."""
-    port, link = free_port(), free_port()
+    port, link, exporter_port = free_port(), free_port(), free_port()
     target = subprocess.Popen([sys.executable, "-m", "bench.ground_truth", "--serve", str(port)])
-    environment = {**os.environ, "BENCH_WAY": way, "BENCH_FOLDER": str(folder), "PYTHONPATH": str(Path.cwd())}
+    environment = {
+        **os.environ, "BENCH_WAY": way, "BENCH_FOLDER": str(folder), "PYTHONPATH": str(Path.cwd()),
+        "BENCH_EXPORTER_PORT": str(exporter_port),
+    }  # fmt: skip
     common = [Path(sys.executable).with_name("locust"), "-f", LOCUSTFILE, "--host", f"http://127.0.0.1:{port}"]
     started = [target]
+    beside = prometheus(exporter_port, folder) if way == "ours" else contextlib.nullcontext()
     try:
         time.sleep(1.5)
         load = ["--headless", "--only-summary", "-u", str(USERS), "-r", "100", "--run-time", f"{RUN_S}s"]
         master = [*common, "--master", "--expect-workers", "1", "--master-bind-port", str(link), *load]
         worker = [*common, "--worker", "--master-port", str(link)]
-        for command in (master, worker):
-            log = (folder / f"log-{len(started)}").open("wb")
-            started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
-        started[1].wait(RUN_S + 60)
-        started[2].wait(RUN_S + 60)
+        with beside as scraper:
+            for command in (master, worker):
+                log = (folder / f"log-{len(started)}").open("wb")
+                started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
+            started[1].wait(RUN_S + 60)
+            started[2].wait(RUN_S + 60)
+            seen = [scraper.quantiles(), scraper(COUNT)] if scraper else None
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/stamps") as answer:
             stamps = json.load(answer)
     finally:
@@ -193,7 +232,11 @@ def run(way: str, folder: Path) -> tuple[dict, list[float], list[float]]:
     said = folder / "said.json"
     if not said.exists():
         raise RuntimeError("\n".join(log.read_text() for log in folder.glob("log-*")))
-    return json.loads(said.read_text()), stamps, json.loads((folder / "stamped.json").read_text())
+    return (
+        json.loads(said.read_text()) | {"prometheus": seen},
+        stamps,
+        json.loads((folder / "stamped.json").read_text()),
+    )
 
 
 def main() -> None:
@@ -206,7 +249,10 @@ def main() -> None:
         true = quantiles(at_caller)
         show(f"target's stamps ({way})", len(at_target), quantiles(at_target))
         show(f"caller's stamps ({way})", len(at_caller), true)
-        ours = {"record": "record", "exporter": "exporter's buckets", "response": "record, from the intended start"}
+        if said["prometheus"]:
+            values, count = said["prometheus"]
+            show("Prometheus, by `histogram_quantile`", int(count), values, true)
+        ours = {"record": "record", "response": "record, from the intended start"}
         names = ours if way == "ours" else {"locust": "stock Locust"}
         for key, name in names.items():
             show(name, said["count"], said[key], true)
