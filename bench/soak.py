@@ -75,6 +75,10 @@ def main(minutes: float) -> int:
             f"| {name.split()[0]} | {first_bytes / 1e6:.1f} MB | {last_bytes / 1e6:.1f} MB | {grown:+.1%} "
             f"| {first_files:.0f} → {last_files:.0f} |"
         )
+    print("\nMemory by tenths of the run, in MB:\n")
+    for name, taken in sorted(samples.items()):
+        tenths = [memory for memory, _ in taken][:: max(1, len(taken) // 10)]
+        print(f"{name.split()[0]:8}" + " ".join(f"{memory / 1e6:6.1f}" for memory in tenths))
     return 0 if flat else 1
 
 

@@ -41,7 +41,7 @@ FOLD_SLICE: Final = 8_192
 """Samples that are folded at most between two turns of the event loop: about half a millisecond."""
 SERIES_SLICE: Final = 256
 """Series that are folded at most between two turns: each costs about 2 µs beside its samples."""
-FOLD_PAYS: Final = 16
+FOLD_PAYS: Final = 64
 """Samples per series, on average, from which folding early pays; with fewer it waits for the end of the second."""
 MAX_MESSAGE_CHARS: Final = 300
 

@@ -24,8 +24,12 @@ _KEY_SHIFT: Final = 11  # BINS = 2028 < 2**11, so row and bin share one integer
 _KEY_MASK: Final = (1 << _KEY_SHIFT) - 1
 _COMPACT_ABOVE: Final = 16_384
 """Uncompacted samples that are kept at most: bounds the memory, and the time of one compaction to about 1 ms."""
+_PARTS: Final = 8
+"""Compacted parts that are kept apart at most; adding them up costs by their number of keys."""
 
-_DENSE_BELOW: Final = 16
+_COUNT_BITS: Final = 31  # beside a key of at most 32 bits
+_COUNT_MASK: Final = (1 << _COUNT_BITS) - 1
+_DENSE_BELOW: Final = 2
 """Keys are counted in an array as long as their span when that is shorter than so many times their number."""
 
 SUM, BELOW, ABOVE, REFUSED, MIN, MAX = range(6)
@@ -80,8 +84,6 @@ class Tally:
         self._moments = np.repeat(_FIRST_MOMENTS, 16, axis=1)
         self._single: list[Ints] = []  # keys that count once each
         self._single_count = 0
-        self._keys: Ints = np.zeros(0, np.int64)  # sorted, unique, with ...
-        self._counts: Ints = np.zeros(0, np.int64)  # ... their counts
         self._sparse: list[tuple[Ints, Ints]] = []  # keys with counts, not yet combined
 
     def add_values(self, rows: Ints, lengths: Ints, durations_s: npt.NDArray[np.float64]) -> None:
@@ -116,6 +118,8 @@ class Tally:
         self._single_count += len(keys)
         if self._single_count > _COMPACT_ABOVE:
             self._compact()
+            if len(self._sparse) > _PARTS:
+                self._sparse = [self._added_up()]
 
     def add_sparse(self, rows: Ints, sparse: SparseHistograms) -> None:
         """Add histograms: row *i* of ``sparse`` to row ``rows[i]`` of this tally. A row may come twice."""
@@ -136,10 +140,10 @@ class Tally:
         """
         self._compact()
         self._grow(int(rows.max()) if len(rows) else 0)
-        row_of_key = self._keys >> _KEY_SHIFT
+        keys, counts = self._added_up()
+        row_of_key = keys >> _KEY_SHIFT
         lengths = np.searchsorted(row_of_key, rows, side="right") - np.searchsorted(row_of_key, rows)
-        taken = SparseHistograms(lengths, self._keys & _KEY_MASK, self._counts, self._moments[:, rows])
-        self._keys = self._counts = np.zeros(0, np.int64)
+        taken = SparseHistograms(lengths, keys & _KEY_MASK, counts, self._moments[:, rows])
         self._moments[:, rows] = _FIRST_MOMENTS
         return taken
 
@@ -149,34 +153,48 @@ class Tally:
             self._moments = np.concatenate((self._moments, np.repeat(_FIRST_MOMENTS, more, axis=1)), axis=1)
 
     def _compact(self) -> None:
-        """Sort what came in and add up equal keys."""
-        parts = self._sparse
+        """Sort the keys that came in singly, and count equal ones."""
         if self._single:
             keys = np.concatenate(self._single)
             keys.sort()
-            firsts = np.flatnonzero(np.diff(keys, prepend=-1))
-            parts.append((keys[firsts], np.diff(firsts, append=len(keys))))
+            firsts = _firsts(keys)
+            self._sparse.append((keys[firsts], np.diff(firsts, append=len(keys))))
             self._single, self._single_count = [], 0
+
+    def _added_up(self) -> tuple[Ints, Ints]:
+        """Sorted, unique keys with their counts, of everything since the last time."""
+        parts, self._sparse = self._sparse, []
         if not parts:
-            return
-        if len(self._keys):
-            parts.append((self._keys, self._counts))
-        self._sparse = []
-        self._keys, self._counts = _added_up(parts)
+            none = np.zeros(0, np.int64)
+            return none, none
+        return _added_up(parts)
+
+
+def _firsts(keys: npt.NDArray[Any]) -> Ints:
+    """Where each distinct key begins, in sorted keys."""
+    changes = np.empty(len(keys), np.bool_)
+    changes[:1] = True
+    np.not_equal(keys[1:], keys[:-1], out=changes[1:])
+    return np.flatnonzero(changes)
 
 
 def _added_up(parts: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
     """One sorted, unique array of keys with the sum of the counts of each."""
     keys: npt.NDArray[Any] = np.concatenate([keys for keys, _ in parts])
     counts: npt.NDArray[Any] = np.concatenate([counts for _, counts in parts])
-    if len(parts) == 1 and bool((keys[1:] > keys[:-1]).all()):
+    if not len(keys) or (len(parts) == 1 and bool((keys[1:] > keys[:-1]).all())):
         return keys, counts
-    lowest = int(keys.min())
-    if int(keys.max()) - lowest < _DENSE_BELOW * len(keys):  # counting costs by the span, sorting by the number
+    lowest, highest = int(keys.min()), int(keys.max())
+    if highest - lowest < _DENSE_BELOW * len(keys):  # counting costs by the span, sorting by the number
         sums = np.bincount(keys - lowest, weights=counts)  # doubles: exact below 2**53
         filled = np.flatnonzero(sums)
         return filled + lowest, sums[filled].astype(np.int64)
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    firsts = np.flatnonzero(np.diff(keys, prepend=-1))
-    return keys[firsts], (np.add.reduceat(counts[order], firsts) if len(firsts) else counts)
+    if int(counts.max()) <= _COUNT_MASK:  # one array sorts several times quicker than an order of two
+        both = keys << _COUNT_BITS | counts
+        both.sort()
+        keys, counts = both >> _COUNT_BITS, both & _COUNT_MASK
+    else:
+        order = np.argsort(keys, kind="stable")
+        keys, counts = keys[order], counts[order]
+    firsts = _firsts(keys)
+    return keys[firsts], np.add.reduceat(counts, firsts)
