@@ -4,10 +4,9 @@ import hashlib
 from typing import Any
 
 import orjson
-from flask import current_app
 
-from target_app.passwords import Passwords
-from target_app.store import PRIVATE, Store, UnknownKeyError
+from target_app import extensions
+from target_app.store import PRIVATE, UnknownKeyError
 
 KEPT_S = 24 * 3600
 """How long accounts, and all that belongs to them, are kept."""
@@ -26,24 +25,14 @@ def key(room: str, account: str) -> str:
 def create(room: str, email: str, password: str, more: dict[str, Any]) -> str | None:
     """Make an account and return its key; None when the e-mail address has one already."""
     account = key(room, identity(email))
-    document = {"email": email, "password": _passwords().hash(password), **more}
-    return account if _store().create(account, orjson.dumps(document), KEPT_S) else None
+    document = {"email": email, "password": extensions.passwords().hash(password), **more}
+    return account if extensions.store().create(account, orjson.dumps(document), KEPT_S) else None
 
 
 def check(account: str, password: str) -> bool:
     """Return whether there is an account with this key, and the password is its own."""
     try:
-        (kept,) = orjson.loads(_store().read_path(account, "$.password"))
+        (kept,) = orjson.loads(extensions.store().read_path(account, "$.password"))
     except UnknownKeyError:
         kept = None
-    return _passwords().check(password, kept)
-
-
-def _store() -> Store:
-    store: Store = current_app.extensions["store"]
-    return store
-
-
-def _passwords() -> Passwords:
-    passwords: Passwords = current_app.extensions["passwords"]
-    return passwords
+    return extensions.passwords().check(password, kept)

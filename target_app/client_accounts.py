@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import orjson
-from flask import Blueprint, Response, abort, current_app
+from flask import Blueprint, Response, abort
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
-from target_app import accounts, inputs, sessions
+from target_app import accounts, extensions, inputs, sessions
 from target_app.openapi import described, json_object
-from target_app.store import PRIVATE, Store, UnknownKeyError
+from target_app.store import PRIVATE, UnknownKeyError
 
 blueprint = Blueprint("client_accounts", __name__)
 
@@ -50,7 +50,7 @@ def register() -> Response:
     """Register a client; its user name and its e-mail address must be new."""
     client = inputs.form_or_json(Registration)
     name_key = _name_key(client.userName)
-    store = _store()
+    store = extensions.store()
     if not store.create(name_key, orjson.dumps(accounts.identity(client.email)), accounts.KEPT_S):
         abort(409, f'"userName" {client.userName!r} is taken: choose another.')
     more = {"userName": client.userName, "fullName": client.fullName, "phone": client.phone}
@@ -81,7 +81,7 @@ def _account_of(login: Login) -> str:
     known_as = accounts.identity(login.email) if login.email else None
     if login.userName:
         try:
-            named = orjson.loads(_store().read(_name_key(login.userName)))
+            named = orjson.loads(extensions.store().read(_name_key(login.userName)))
         except UnknownKeyError:
             named = ""
         known_as = named if known_as in {None, named} else ""
@@ -94,8 +94,3 @@ def _name_key(user_name: str) -> str:
 
 def _answer(content: dict[str, object]) -> Response:
     return Response(orjson.dumps(content), mimetype="application/json")
-
-
-def _store() -> Store:
-    store: Store = current_app.extensions["store"]
-    return store

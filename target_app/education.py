@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import orjson
-from flask import Blueprint, Response, abort, current_app
+from flask import Blueprint, Response, abort
 from pydantic import Field, SecretStr
 
-from target_app import accounts, education_data, inputs, sessions
+from target_app import accounts, education_data, extensions, inputs, sessions
 from target_app.openapi import array_of, described, json_object
-from target_app.store import PRIVATE, Store, UnknownKeyError, UnknownPathError
+from target_app.store import PRIVATE, UnknownKeyError, UnknownPathError
 
 blueprint = Blueprint("education", __name__, url_prefix="/api")
 
@@ -182,7 +182,7 @@ def search() -> Response:
 def tools_and_template() -> Response:
     """List the assistant's tools with their templates."""
     sessions.account(_ROOM)
-    return _json(_shared(lambda: _store().read(education_data.TOOLS_KEY)))
+    return _json(_shared(lambda: extensions.store().read(education_data.TOOLS_KEY)))
 
 
 @blueprint.get("/ai-assistant/random-mystery-box/")
@@ -219,13 +219,13 @@ def chat() -> Response:
     messages = [{"from": "student", "text": said.message}, reply]
     if said.thread:
         try:
-            _store().append_latest(key, "$.messages", messages, _MOST_MESSAGES)
+            extensions.store().append_latest(key, "$.messages", messages, _MOST_MESSAGES)
         except UnknownKeyError:
             abort(404, f'"thread" {thread!r} is none of yours: leave it out to begin one.')
     else:
         title = {"id": thread, "title": said.message[:80]}
         _of_student_latest(account, "$.threads", title, _MOST_THREADS)
-        _store().create(key, orjson.dumps({"messages": messages}), accounts.KEPT_S)
+        extensions.store().create(key, orjson.dumps({"messages": messages}), accounts.KEPT_S)
     return _answer({"thread": thread, "reply": reply}, 201)
 
 
@@ -270,7 +270,7 @@ def create_collection() -> Response:
 def help_articles() -> Response:
     """List the help articles, or those that have all the words of `q`."""
     wanted = set(education_data.words(inputs.query(HelpSearch).q or ""))
-    articles = _shared(lambda: _store().read(education_data.ARTICLES_KEY))
+    articles = _shared(lambda: extensions.store().read(education_data.ARTICLES_KEY))
     if not wanted:
         return _json(articles)
     found = [
@@ -287,14 +287,14 @@ def contact_us() -> Response:
     """Send a letter to the service's people."""
     letter = inputs.body(Contact)
     number = secrets.token_hex(8)
-    _store().create(f"{PRIVATE}{_ROOM}:letter:{number}", orjson.dumps(letter.model_dump()), accounts.KEPT_S)
+    extensions.store().create(f"{PRIVATE}{_ROOM}:letter:{number}", orjson.dumps(letter.model_dump()), accounts.KEPT_S)
     return _answer({"id": number}, 201)
 
 
 def _page(numbers: "range | list[int]", page: int) -> Response:
     chosen = numbers[(page - 1) * _PAGE : page * _PAGE]
     keys = [education_data.item_key(number) for number in chosen]
-    items = _shared(lambda: _existing(_store().read_many(keys))) if keys else []
+    items = _shared(lambda: _existing(extensions.store().read_many(keys))) if keys else []
     return _answer({"total": len(numbers), "page": page, "items": [orjson.Fragment(item) for item in items]})
 
 
@@ -307,7 +307,7 @@ def _existing(items: list[bytes]) -> list[bytes]:
 def _numbers(path: str) -> list[int]:
     """Return the numbers of the items that the library has under a path."""
     try:
-        numbers = orjson.loads(_shared(lambda: _store().read_path(education_data.LIBRARY_KEY, f"{path}[*]")))
+        numbers = orjson.loads(_shared(lambda: extensions.store().read_path(education_data.LIBRARY_KEY, f"{path}[*]")))
     except UnknownPathError:
         return []
     return [int(number) for number in numbers]
@@ -315,7 +315,7 @@ def _numbers(path: str) -> list[int]:
 
 def _any_item() -> bytes:
     key = education_data.item_key(secrets.randbelow(education_data.ITEMS))
-    return _shared(lambda: _store().read(key))
+    return _shared(lambda: extensions.store().read(key))
 
 
 def _shared(read: Callable[[], _T]) -> _T:
@@ -323,14 +323,14 @@ def _shared(read: Callable[[], _T]) -> _T:
     try:
         return read()
     except UnknownKeyError:
-        _store().together(*education_data.writes())
+        extensions.store().together(*education_data.writes())
         return read()
 
 
 def _of_student(*commands: tuple[str, ...]) -> list[Any]:
     """Read parts of a student's document in one step; 401 when the account is gone."""
     try:
-        replies = _store().together(*commands)
+        replies = extensions.store().together(*commands)
     except UnknownKeyError:
         _gone()
     if replies[0] is None:
@@ -341,7 +341,7 @@ def _of_student(*commands: tuple[str, ...]) -> list[Any]:
 def _of_student_latest(account: str, path: str, value: object, most: int) -> None:
     """Append to a list of a student's document, and keep the latest; 401 when the account is gone."""
     try:
-        _store().append_latest(account, path, [value], most)
+        extensions.store().append_latest(account, path, [value], most)
     except UnknownKeyError:
         _gone()
 
@@ -356,8 +356,3 @@ def _answer(content: object, status: int = 200) -> Response:
 
 def _json(text: bytes) -> Response:
     return Response(text, mimetype="application/json")
-
-
-def _store() -> Store:
-    store: Store = current_app.extensions["store"]
-    return store

@@ -9,14 +9,14 @@ import secrets
 from typing import Any, NoReturn
 
 import orjson
-from flask import current_app, request
+from flask import request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
-from target_app import accounts
+from target_app import accounts, extensions
 from target_app.openapi import json_object
-from target_app.store import PRIVATE, Store, UnknownKeyError
-from target_app.tokens import RefreshToken, TokenError, Tokens
+from target_app.store import PRIVATE, UnknownKeyError
+from target_app.tokens import RefreshToken, TokenError
 
 PAIR = json_object(access={"type": "string"}, refresh={"type": "string"}, expires_in_s={"type": "integer"})
 """The schema of what `begin` and `refresh` return."""
@@ -26,14 +26,14 @@ ACCESS = {"access": {"type": "string"}, "expires_in_s": {"type": "integer"}}
 
 def access(account: str) -> dict[str, Any]:
     """Return an access token for an account, known by its key, and how long it is valid."""
-    return {"access": _tokens().access(account), "expires_in_s": _tokens().access_lifetime_s}
+    return {"access": extensions.tokens().access(account), "expires_in_s": extensions.tokens().access_lifetime_s}
 
 
 def begin(account: str) -> dict[str, Any]:
     """Begin a session: return an access token, how long it is valid, and a refresh token."""
     family = secrets.token_hex(12)
     state = orjson.dumps({"generation": 0, "revoked": False})
-    _store().create(_family_key(family), state, _tokens().refresh_lifetime_s + 1)
+    extensions.store().create(_family_key(family), state, extensions.tokens().refresh_lifetime_s + 1)
     return _pair(RefreshToken(account, family, 0))
 
 
@@ -44,9 +44,9 @@ def refresh(token: str) -> dict[str, Any]:
         Unauthorized: it is expired, used already, revoked, or none of ours.
     """
     try:
-        old = _tokens().read_refresh(token)
+        old = extensions.tokens().read_refresh(token)
         key = _family_key(old.family)
-        counted, revoked = _store().together(
+        counted, revoked = extensions.store().together(
             ("JSON.NUMINCRBY", key, "$.generation", "1"), ("JSON.GET", key, "$.revoked")
         )
     except TokenError as error:
@@ -57,7 +57,7 @@ def refresh(token: str) -> dict[str, Any]:
         refuse("The session was revoked: sign in again.")
     generation = int(float(orjson.loads(counted[0] if isinstance(counted, list) else counted.strip(b"[]"))))
     if generation != old.generation + 1:
-        _store().update(key, "$.revoked", b"true")
+        extensions.store().update(key, "$.revoked", b"true")
         refuse("The refresh token was used before, so its session is revoked: sign in again.")
     return _pair(RefreshToken(old.account, old.family, generation))
 
@@ -72,7 +72,7 @@ def account(room: str) -> str:
     if header is None or header.type != "bearer" or not header.token:
         refuse("An access token is missing: send Authorization: Bearer <token>.")
     try:
-        found = _tokens().account(header.token)
+        found = extensions.tokens().account(header.token)
     except TokenError as error:
         refuse(str(error))
     if not found.startswith(accounts.key(room, "")):
@@ -90,18 +90,8 @@ def refuse(reason: str) -> NoReturn:
 
 
 def _pair(statement: RefreshToken) -> dict[str, Any]:
-    return {**access(statement.account), "refresh": _tokens().refresh(statement)}
+    return {**access(statement.account), "refresh": extensions.tokens().refresh(statement)}
 
 
 def _family_key(family: str) -> str:
     return f"{PRIVATE}session:{family}"
-
-
-def _store() -> Store:
-    store: Store = current_app.extensions["store"]
-    return store
-
-
-def _tokens() -> Tokens:
-    tokens: Tokens = current_app.extensions["tokens"]
-    return tokens
