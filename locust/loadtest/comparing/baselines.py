@@ -71,9 +71,9 @@ def find(runs_dir: Path, key: str) -> str:
     """
     baselines = read(runs_dir)
     if key not in baselines:
-        known = ", ".join(sorted(baselines)) or "none yet"
+        known = ", ".join(sorted(baselines)) or "none; no baseline is set yet"
         raise UsageError(
-            f"there is no baseline for {key} in {runs_dir}. Allowed: one of {known}. "
+            f"there is no baseline for {key} in {runs_dir}. Allowed: {known}. "
             "Next: `loadtest baseline set RUN` names one."
         )
     return baselines[key]
