@@ -32,7 +32,7 @@ def measure(rate_per_s: int, users: int) -> str:
             master = processes.master("--run-time", f"{RUN_S}s", workers=WORKERS, users=WORKERS * users)
             workers = [processes.worker() for _ in range(WORKERS)]
             for process in (master, *workers):
-                process.wait(PATIENCE_S + RUN_S)
+                process.wait(2 * PATIENCE_S + RUN_S)
             written = Path(folder)
             wait_until(lambda: len(list(written.glob("took-*"))) == WORKERS, "the workers' times", 5)
             took_us = np.concatenate([np.frombuffer(file.read_bytes()) for file in written.glob("took-*")]) * 1e6

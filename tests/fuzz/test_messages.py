@@ -33,7 +33,7 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=12,
 )
-TYPES = ("client_ready", "heartbeat", "stats", "spawning_complete", "logs", "quit", "exception", REPORT)
+TYPES = ("client_ready", "heartbeat", "stats", "spawning_complete", "logs", "quit", "exception", "feeding_ask", REPORT)
 
 
 @fuzz

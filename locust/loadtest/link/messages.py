@@ -22,6 +22,7 @@ LONGEST_BYTES: Final = 64 * 1024 * 1024
 _PARTS: Final = 3
 _TEXT: Final = 1024 * 1024
 _Count = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
+_Whole = Annotated[int, Field(strict=True, ge=0, le=10**15)]
 _Text = Annotated[str, Field(strict=True, max_length=_TEXT)]
 _Name = Annotated[str, Field(strict=True, max_length=1024)]
 _Finite = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
@@ -57,6 +58,15 @@ class Logs(BaseModel):
     logs: Annotated[list[_Text], Field(max_length=10_000)]
 
 
+class FeedingAsk(BaseModel):
+    """What a worker says of the items that it holds."""
+
+    feed: _Name
+    ask: tuple[_Whole, _Whole, _Whole, _Whole, _Whole, _Whole, bool]
+    now_s: _Finite
+    waits: tuple[_Whole, _Finite, _Finite]
+
+
 _Report = tuple[
     Annotated[float, Field(strict=True, allow_inf_nan=False)],
     Annotated[list[Annotated[bytes, Field(strict=True)]], Field(max_length=BATCH)],
@@ -72,6 +82,7 @@ _SHAPES: Final[dict[str, TypeAdapter[Any]]] = {
     "exception": TypeAdapter(Fault),
     "logs": TypeAdapter(Logs),
     REPORT: TypeAdapter(_Report),
+    "feeding_ask": TypeAdapter(FeedingAsk),
 }
 
 
