@@ -227,6 +227,8 @@ def report(run: str, as_json: bool) -> None:
 @_setting_option("users", "N")
 @_setting_option("host", "URL")
 @_setting_option("redis_url", "URL")
+@_setting_option("accounts_file", "FILE")
+@_setting_option("token_file", "FILE")
 @click.option("--json", "as_json", is_flag=True, help="For programs: name, healthy and sentence of each check.")
 def doctor(as_json: bool, **options: Any) -> int:
     """Check whether this machine is ready for a run, and say what to do about each check that fails.
