@@ -30,6 +30,8 @@ def _rounded(milliseconds: float) -> float:
 
 _KEYS_MS: Final = [_rounded(middle / _NS_PER_MS) for middle in MIDDLES_NS.tolist()]
 
+SECONDS_KEPT: Final = 60
+"""Counts by second that an entry keeps. Locust looks back 12 s, and would keep every second of a day's run."""
 _OWN_LISTENERS: Final = (
     "setup_distributed_stats_event_listeners.<locals>.on_report_to_master",
     "setup_distributed_stats_event_listeners.<locals>.on_worker_report",
@@ -93,6 +95,9 @@ def _add(  # noqa: PLR0917 - one row of counts
     entry.num_reqs_per_sec[int(wall_s)] += requests
     if failures:
         entry.num_fail_per_sec[int(wall_s)] += failures
+    for per_second in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
+        if len(per_second) > SECONDS_KEPT:
+            del per_second[next(iter(per_second))]
     entry.last_request_timestamp = max(entry.last_request_timestamp or 0.0, wall_s)
     if timed:
         # Locust annotates whole milliseconds and computes with fractions as well.
