@@ -3,8 +3,9 @@
     python -m bench.soak [minutes]
 
 A real `loadtest run` of the documents scenario, 3 minutes when not told otherwise; nightly 30. The first third is
-warm-up: for ten minutes the record keeps each second of each name, and merges them from then on. Of the rest, the mean of the last quarter is compared with that of the first. More than 5 % of memory, or more
-open files, ends with exit code 1.
+warm-up: for ten minutes the record keeps each second of each name, and merges them from then on. Of the rest, the mean
+of the last quarter is compared with that of the first. More than 5 % of memory, or more open files, ends with exit
+code 1.
 """
 
 import os
