@@ -5,6 +5,7 @@ Clean is an error of the product's own tree, whose text has a next step. Anythin
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,7 @@ def test_record_files(
     (folder / run_document.STREAM).write_bytes(data if cut > len(data) else data[:-cut] if cut % 2 and cut else data)
     with contextlib.suppress(FileNotFoundError):
         (folder / run_document.FILE).unlink()
-    _show(folder)
+    _show(folder, _summary)
 
 
 @fuzz
@@ -261,17 +262,21 @@ def test_record_documents(folder: Path, valid: bytes, changes: dict[str, Any], o
     (folder / run_document.STREAM).write_bytes(valid)
     whole = {**VERDICT, **record_file.read(folder / run_document.STREAM).as_dict(), **changes}
     (folder / run_document.FILE).write_bytes(json.dumps(whole).encode() if other is None else other)
-    _show(folder)
+    _show(folder, lambda document: (_summary(document), files.of(document)))
 
 
 VERDICT = {"verdict": {"name": "passed", "reasons": []}, "findings": [], "thresholds": []}
 
 
-def _show(folder: Path) -> None:
+def _summary(document: run_document.Document) -> None:
+    summary.show(document, Console(quiet=True))
+
+
+def _show(folder: Path, make: Callable[[run_document.Document], object]) -> None:
+    """Read a run and make something of it: the summary is quick, the report's files take most of a case's time."""
     try:
         with run_document.understood(folder):
             document = run_document.read(folder)
-            summary.show(document, Console(quiet=True))
-            files.of(document)
+            make(document)
     except RecordError as error:
         one_of_ours(error)
