@@ -34,7 +34,7 @@ loadtest: setup ## run a load test on this machine, without Docker
 	@exec $(RUN)/loadtest run
 
 test: lint ## lint, types, and all tests; the stack test too where a Docker engine answers
-	@exec $(RUN)/python -m pytest
+	@exec $(RUN)/python -m tests
 
 test-stack: setup-dev ## only the tests of the Compose stack
 	@exec $(RUN)/python -m pytest tests/stack

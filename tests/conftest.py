@@ -4,9 +4,14 @@ import gevent.monkey
 
 gevent.monkey.patch_all()
 
+import signal  # noqa: E402 - nothing may be imported before the patch
+
 from hypothesis import settings  # noqa: E402 - nothing may be imported before the patch
 
 from tests.servers import redis_url, target_url  # noqa: E402 - nothing may be imported before the patch
+
+# In the background of a shell Ctrl-C is ignored, and so it would be in the processes that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is slow, not wrong.
 settings.register_profile("unhurried", deadline=None)

@@ -17,7 +17,7 @@ from .swarm import USERS, FaultySwarm, Witness, end
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
 
-LONG_CUT_S = float(os.environ.get("FAULTS_LONG_CUT_S", "9"))
+LONG_CUT_S = float(os.environ.get("FAULTS_LONG_CUT_S", "11"))
 WORKER_WAITS_S = int(LONG_CUT_S) + 1
 
 
@@ -109,7 +109,7 @@ def run(swarm: FaultySwarm, cables: Cables, witness: Witness) -> History:
     cables.cut()
     dealt_after_s = swarm.wait_for_load(workers=1).at_s - began_s
     gevent.sleep(max(0.0, began_s + LONG_CUT_S - time.monotonic()))
-    after_stop = witness.between(began_s + 6.0, began_s + LONG_CUT_S, cables.guest)
+    after_stop = witness.between(began_s + 8.5, began_s + LONG_CUT_S, cables.guest)
     cables.mend()
     back_after_s = swarm.wait_for_load().at_s - began_s - LONG_CUT_S
     gevent.sleep(2.0)
@@ -137,7 +137,7 @@ def test_three_seconds_cost_nothing(history: History) -> None:
 def test_a_long_cut_moves_the_users(history: History) -> None:
     """After a longer cut the worker has stopped its users and the others run them, until it comes back by itself."""
     assert 0 == history.after_stop, history.logs
-    assert history.dealt_after_s < 8
+    assert history.dealt_after_s < 10
     assert history.back_after_s < 10
 
 
@@ -148,5 +148,5 @@ def test_a_worker_that_is_cut_off_for_good_gives_up(history: History) -> None:
     (gap,) = history.record["delivery"]["missing"]
     assert gap["end_s"] is None
     requests = sum(series["requests"] for series in history.record["series"])
-    # What the worker measured after the last cut, for at most 5 s, and what was under way.
-    assert 0 <= history.witnessed - requests <= 5 * 2 * USERS
+    # What the worker measured after the last cut, for at most 8 s, and what was under way.
+    assert 0 <= history.witnessed - requests <= 8 * 2 * USERS

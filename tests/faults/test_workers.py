@@ -120,7 +120,7 @@ def test_a_scraper_that_reads_a_byte_a_second_holds_nothing_up(history: History)
     assert history.drip_bytes > 3
     assert len(history.sights) > history.drip_bytes
     (master,) = [one for one in history.record["workers"] if one["subject"] == "master"]
-    assert master["mean"]["loop_lag_s"] < 0.1
+    assert master["mean"]["loop_lag_s"] < 0.5  # it would be a second for each byte
 
 
 def test_the_run_goes_on_to_its_report(history: History) -> None:

@@ -11,15 +11,20 @@ import logging
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import gevent
+from gevent.event import Event as Flag
 from locust import __version__, runners
 from locust.rpc import Message
+
+from loadtest.link.monitor import CLOSED, Monitor
 
 if TYPE_CHECKING:
     from locust.runners import WorkerRunner
 
-SILENCE_S: Final = 4.0
-"""Without a word from the master for so long a worker stops its users. The master answers each second, and takes a
-worker for lost after as long."""
+CLOSED_S: Final = 4.0
+"""A worker whose connection to the master closed, as when the master died, stops its users when it has heard nothing
+for so long. The master answers every other second."""
+SILENCE_S: Final = 7.0
+"""The same while the connection stands: a cut of three seconds, and what TCP needs after it, is no loss."""
 _LOOK_EVERY_S: Final = 0.25
 
 _log = logging.getLogger(__name__)
@@ -57,21 +62,24 @@ def _leave_to_report(runner: WorkerRunner) -> None:
 def _watch_master(runner: WorkerRunner) -> NoReturn:
     # Silence is counted in looks, not by a clock: neither a stepped clock nor a worker that was itself held up is
     # taken for a lost master.
+    closed = Flag()
+    Monitor.of(runner.client.socket).listen(CLOSED, closed.set)
     heard, silent_s = runner.last_heartbeat_timestamp, 0.0
     while True:
         gevent.sleep(_LOOK_EVERY_S)
         if runner.last_heartbeat_timestamp != heard:
             heard, silent_s = runner.last_heartbeat_timestamp, 0.0
+            closed.clear()
             continue
         silent_s += _LOOK_EVERY_S
-        if silent_s >= SILENCE_S:
-            _find_master_again(runner)
+        if silent_s >= (CLOSED_S if closed.is_set() else SILENCE_S):
+            _find_master_again(runner, silent_s)
             silent_s = 0.0
 
 
-def _find_master_again(runner: WorkerRunner) -> None:
+def _find_master_again(runner: WorkerRunner, silent_s: float) -> None:
     _log.warning(
-        "no word from the master for %g s: stopping %d users, then looking for it", SILENCE_S, runner.user_count
+        "no word from the master for %g s: stopping %d users, then looking for it", silent_s, runner.user_count
     )
     runner.environment.stop_timeout = 0.0  # the next spawn message brings it anew
     runner.stop()
