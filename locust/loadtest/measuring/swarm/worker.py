@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 RESEND_LAST_AFTER_S: Final = 0.5
 HEARTBEAT_EVERY: Final = 2
-"""Seconds from one heartbeat to the next. The master takes four seconds without one for a loss, see `patches.worker_link` too."""
+"""Seconds from one heartbeat to the next, and to its answer, which `patches.worker_link` waits for."""
 
 
 class WorkerSwarm(Swarm):
