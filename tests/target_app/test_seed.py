@@ -63,8 +63,9 @@ def test_loading_twice_changes_nothing_and_reports_progress(redis_url: str) -> N
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
 
         def dump() -> dict[bytes, object]:
-            keys = sorted(direct.scan_iter(f"{KEY_PREFIX}*:user-*", 1_000))
-            return {key: direct.dump(key) for key in keys}
+            kinds = ("document", "hash", "string")
+            scans = (direct.scan_iter(f"{KEY_PREFIX}{seed.key(kind, 'user-*')}", 1_000) for kind in kinds)
+            return {key: direct.dump(key) for scan in scans for key in scan}
 
         before = dump()
         seed.load(redis_url, lambda done, total: seen.append((done, total)))

@@ -192,9 +192,12 @@ class Ledger:
         return Acknowledgement(self.run, account.upto, tuple(account.beyond))
 
     def all_final(self, workers: Iterable[str]) -> bool:
-        """Whether these workers' last deltas are here, without a gap before them."""
+        """Whether these workers' last deltas are here, without a gap before them.
+
+        Of a worker that joined a moment ago nothing may be here yet.
+        """
         accounts = (self.accounts.get(name) for name in workers)
-        return all(account.held == account.expected() for account in accounts if account is not None)
+        return all(account is not None and account.held == account.expected() for account in accounts)
 
     def completeness(self, alive: Container[str] = ()) -> float:
         """The share of the workers' deltas that is here, 0 to 1; 1 when none is expected.
