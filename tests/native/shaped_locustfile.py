@@ -10,7 +10,6 @@ from locust.shape import LoadTestShape
 from loadtest import run
 from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
-from loadtest.measuring import swarm
 from loadtest.profiles import think_time
 from loadtest.scenarios import Scenario
 from loadtest.user import LoadUser
@@ -46,7 +45,6 @@ if os.environ.get("SHAPE"):
 def wire(environment: object, **_: object) -> None:
     """Do what the product's own locustfile does."""
     think_time.wire(environment)
-    swarm.of(environment)
     try:
         run.wire(environment, config, Scenario("sleep", (Sleeper,), (("GET", "sleep/count"),)))
     except LoadtestError as error:

@@ -126,7 +126,8 @@ def test_sigterm_ends_a_shape_with_a_report(sleepers: Sleepers) -> None:
     """A profile that ramps is reported on when SIGTERM ends it early."""
     process = sleepers.start("long")
     deadline = time.monotonic() + 60
-    while not (sleepers.folder / "run" / "record.stream").exists() and time.monotonic() < deadline:
+    while not (sleepers.folder / "run" / "record.stream").exists():
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(2)
     process.send_signal(signal.SIGTERM)
