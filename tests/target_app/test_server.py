@@ -94,7 +94,7 @@ def start(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Server]]:
         server.process.stop()
 
 
-def until(happened: Callable[[], bool], timeout_s: float = 15) -> bool:
+def until(happened: Callable[[], bool], timeout_s: float = 60) -> bool:
     """Wait for something to happen; return whether it did."""
     end_s = time.monotonic() + timeout_s
     while not happened():
@@ -165,7 +165,8 @@ def test_metrics_tell_memory_and_cpu_of_the_workers(start: Callable[..., Server]
         resident_bytes = sum(worker.memory_info().rss for worker in server.workers())
         return server.metric("target_app_resident_memory_bytes") == pytest.approx(resident_bytes, rel=0.1)
 
-    assert until(lambda: len(server.metric_files("gauge")) == 2)  # both workers have loaded the application
+    # both workers have loaded the application
+    assert until(lambda: len(server.metric_files("gauge")) == 2), server.metric_files()
     assert until(agree)
     before_s = server.metric("target_app_cpu_seconds_total")
     for _ in range(100):
