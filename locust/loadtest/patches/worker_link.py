@@ -11,7 +11,6 @@ import logging
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import gevent
-from gevent.event import Event as Flag
 from locust import __version__, runners
 from locust.rpc import Message
 
@@ -62,17 +61,21 @@ def _leave_to_report(runner: WorkerRunner) -> None:
 def _watch_master(runner: WorkerRunner) -> NoReturn:
     # Silence is counted in looks, not by a clock: neither a stepped clock nor a worker that was itself held up is
     # taken for a lost master.
-    closed = Flag()
-    Monitor.of(runner.client.socket).listen(CLOSED, closed.set)
+    closed_after: float | None = -1.0  # the last word before the connection closed
+
+    def note() -> None:
+        nonlocal closed_after
+        closed_after = runner.last_heartbeat_timestamp
+
+    Monitor.of(runner.client.socket).listen(CLOSED, note)
     heard, silent_s = runner.last_heartbeat_timestamp, 0.0
     while True:
         gevent.sleep(_LOOK_EVERY_S)
         if runner.last_heartbeat_timestamp != heard:
             heard, silent_s = runner.last_heartbeat_timestamp, 0.0
-            closed.clear()
             continue
         silent_s += _LOOK_EVERY_S
-        if silent_s >= (CLOSED_S if closed.is_set() else SILENCE_S):
+        if silent_s >= (CLOSED_S if closed_after == heard else SILENCE_S):
             _find_master_again(runner, silent_s)
             silent_s = 0.0
 
