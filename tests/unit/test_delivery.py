@@ -344,3 +344,12 @@ def test_acknowledgements_are_few() -> None:
     assert [None] * (ACKNOWLEDGE_EVERY - 1) + [Acknowledgement("run", ACKNOWLEDGE_EVERY)] == answers
     assert Acknowledgement("run", 5) == collector.take("w", delta(2).to_bytes(), 0.0)
     assert Acknowledgement("run", 6) == collector.take("w", delta(6, final=True).to_bytes(), 0.0)
+
+
+def test_a_worker_of_which_nothing_came_yet_is_waited_for() -> None:
+    """The last deltas are not all here while a worker that has just joined has sent none."""
+    ledger = Ledger("run")
+    ledger.expect("early", 0, 0.0)
+    assert ledger.take("early", delta(1, final=True), 0.0)
+    assert ledger.all_final(["early"])
+    assert not ledger.all_final(["early", "late"])
