@@ -1,21 +1,18 @@
 """How often `loadtest compare` cries wolf, and how often it misses a true slow-down.
 
     python -m bench.compare simulated [PAIRS]          200 pairs by default, some 10 minutes
-    python -m bench.compare real [ROUNDS] [SECONDS]    12 rounds of 60 s runs by default, some 20 minutes
+    python -m bench.compare real [PAIRS] [SECONDS]     20 pairs of each kind, runs of 60 s by default, some 50 minutes
 
 **Simulated**: pairs of runs of the same known distribution, with seconds that are independent, that remember, and
 that come in bursts. A false alarm is a comparison in which any name is worse. With a margin of nothing, every such
 alarm is the interval's own error; the default margin is what people use.
 
 **Real**: the sample target under Gunicorn, whose answers wait as if for a database (bench/compare/target.py), 160
-requests a second. Two stacks run side by side, round after round: one as it is, one with one of two endpoints 10 %
-slower. Runs of *different* rounds are held against each other, so that the two of a pair share no moment: as it is
-against as it is, one and two rounds later (must raise no alarm), and slowed against as it is, one round before and
-after (must be found). Pairs share runs, so they are not independent. Runs that are not trustworthy are left out, and
-counted.
+requests a second. Two stacks at a time, first two as they are, then one as it is and one with one of two endpoints 10 %
+slower: a pair of each kind, A/A (must raise no alarm) and slowed (must be found). No run is in two pairs, and the two
+runs of a pair share no moment. Runs that are not trustworthy are left out with their pair, and counted.
 """
 
-import itertools
 import json
 import os
 import platform
@@ -36,8 +33,9 @@ from loadtest.local.process import free_port
 
 ROOT = Path(__file__).parents[2]
 RATE_PER_S = 80
-LAGS = 2
 SLOWED = "health/ready"
+HALVES = ({"alike": 0.0, "slowed": 0.0}, {"alike": 0.0, "slowed": 0.1})
+"""How much slower the endpoint is in the first and in the second run of each kind of pair."""
 SYSTEMS = {
     "independent seconds": System(weather=0.0, memory=0.0),
     "seconds that remember": System(weather=0.05, memory=0.7),
@@ -149,21 +147,19 @@ def start_run(target: Target, folder: Path, name: str, seconds: int) -> subproce
         return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=log)
 
 
-def rounds(redis_url: str, count: int, seconds: int, folder: Path) -> list[dict[str, BlockedRun | None]]:
-    """Make the runs, two at a time; None for one that is not trustworthy."""
+def one_of_each(redis_url: str, number: int, seconds: int, folder: Path) -> list[dict[str, BlockedRun | None]]:
+    """Make the runs of a pair of each kind: the first half, then the second; None for one that is not trustworthy."""
     made: list[dict[str, BlockedRun | None]] = []
-    for number in range(count):
-        targets = {"as it is": Target(redis_url, 0.0, folder), "slowed": Target(redis_url, 0.1, folder)}
+    for half, slower in enumerate(HALVES):
+        targets = {kind: Target(redis_url, slower[kind], folder) for kind in slower}
         try:
-            names = {kind: f"{number}-{kind.replace(' ', '-')}" for kind in targets}
+            names = {kind: f"{number}-{kind}-{half}" for kind in targets}
             running = {kind: start_run(target, folder, names[kind], seconds) for kind, target in targets.items()}
             codes = {kind: process.wait(seconds + 120) for kind, process in running.items()}
         finally:
             for target in targets.values():
                 target.end()
         made.append({kind: _read(folder / names[kind]) if not codes[kind] else None for kind in targets})
-        load = os.getloadavg()[0]
-        print(f"round {number + 1}/{count}: exit codes {sorted(codes.values())}, load average {load:.1f}", flush=True)
     return made
 
 
@@ -171,28 +167,29 @@ def _read(folder: Path) -> BlockedRun:
     return BlockedRun.of(json.loads((folder / "record.json").read_text()))
 
 
-def real(count: int, seconds: int) -> None:
+def real(pairs: int, seconds: int) -> None:
     """Make the runs, and print what became of each pair."""
     folder = Path(tempfile.mkdtemp(prefix="bench-compare-"))
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; runs in {folder}")
-    print(f"load average {os.getloadavg()[0]:.1f} at the start; {count} rounds of {seconds} s runs\n", flush=True)
+    print(f"load average {os.getloadavg()[0]:.1f} at the start; {pairs} pairs of each kind, runs of {seconds} s\n")
+    counts = {"alike": [0, 0], "slowed": [0, 0]}
+    left_out = 0
     with redis_server.running(folder / "redis.log", print) as redis_url:
-        made = rounds(redis_url, count, seconds, folder)
-    left_out = sum(run is None for one in made for run in one.values())
-    numbers = range(count)
-    alike = [(i, j, "as it is") for i, j in itertools.product(numbers, numbers) if 0 < j - i <= LAGS]
-    slowed = [(i, j, "slowed") for i, j in itertools.product(numbers, numbers) if abs(i - j) == 1]
-    counts = {kind: [0, 0] for kind in ("as it is", "slowed")}
-    for i, j, kind in alike + slowed:
-        base, new = made[i]["as it is"], made[j][kind]
-        if base is None or new is None:
-            continue
-        found = worse(compare(base, new))
-        counts[kind][0] += 1
-        counts[kind][1] += any(text.startswith(SLOWED) for text in found) if kind == "slowed" else bool(found)
-        print(f"rounds {i + 1} and {j + 1}, {kind}: {'; '.join(found) or 'nothing is worse'}")
+        for number in range(pairs):
+            first, second = one_of_each(redis_url, number, seconds, folder)
+            for kind, count in counts.items():
+                base, new = first[kind], second[kind]
+                if base is None or new is None:
+                    left_out += 1
+                    print(f"pair {number + 1}, {kind}: left out, a run was not trustworthy")
+                    continue
+                found = worse(compare(base, new))
+                count[0] += 1
+                count[1] += any(text.startswith(SLOWED) for text in found) if kind == "slowed" else bool(found)
+                print(f"pair {number + 1}, {kind}: {'; '.join(found) or 'nothing is worse'}")
+            print(f"pair {number + 1} of {pairs}: load average {os.getloadavg()[0]:.1f}", flush=True)
     (all_alike, alarms), (all_slowed, hits) = counts.values()
-    print(f"\n{left_out} of {2 * count} runs were not trustworthy, and left out")
+    print(f"\n{left_out} pairs were left out, as a run was not trustworthy")
     print(f"false alarms: {alarms} of {all_alike} A/A pairs; the 10 % slow-down found in {hits} of {all_slowed}")
 
 
@@ -201,7 +198,7 @@ def main() -> None:
     kind, *numbers = sys.argv[1:] or ["simulated"]
     chosen = [int(text) for text in numbers]
     if kind == "real":
-        defaults = (12, 60)
+        defaults = (20, 60)
         real(*(chosen + [*defaults][len(chosen) :]))
     else:
         simulated(chosen[0] if chosen else 200)
