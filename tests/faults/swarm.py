@@ -139,10 +139,11 @@ class FaultySwarm:
             "--worker", "--master-host", self.host, "--master-port", str(self.port), before=before, **variables
         )
 
-    def look(self) -> Sight | None:
+    def look(self, headers: dict[str, str] | None = None) -> Sight | None:
         """Return what the exporter says now; None when it does not answer."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.exporter}/metrics", headers=headers or {})
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.exporter}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 text = answer.read().decode()
         except OSError:
             return None

@@ -1,0 +1,162 @@
+"""Prometheus vanishes in the middle of its looks and comes back, and another one does not: neither is missed."""
+
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from loadtest.exceptions import ExitCode
+from loadtest.exporting.exporter import FINAL_SCRAPES, LINGER_S
+
+from .swarm import FaultySwarm, Sight, Witness, end
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
+
+PROMETHEUS = {"X-Prometheus-Scrape-Timeout-Seconds": "2"}
+LOOKS_EVERY_S = 0.5
+STRETCH_S = 2.0
+PROFILE = '[steady]\nusers = 8\nspawn_rate_per_s = 8\nthink_time = "1s"\nrun_time = "1m"\n'
+COUNTERS = ("loadtest_requests_total", "loadtest_response_time_seconds_count", "loadtest_response_bytes_total")
+ABANDONED = 8
+"""Connections of each kind that the vanished scraper leaves behind."""
+
+
+@dataclass
+class History:
+    """What happened, as seen from outside."""
+
+    before: list[Sight] = field(default_factory=list)
+    after: list[Sight] = field(default_factory=list)
+    stretches: list[int] = field(default_factory=list)
+    witnessed: int = 0
+    exit_code: int = -1
+    ended_after_s: float = 0.0
+    record: dict[str, Any] = field(default_factory=dict)
+    logs: str = ""
+    left_exit_code: int = -1
+    left_ended_after_s: float = 0.0
+
+
+def scrape(swarm: FaultySwarm, sights: list[Sight]) -> None:
+    """Look again and again, as Prometheus does, until the greenlet is killed."""
+    while True:
+        if (sight := swarm.look(PROMETHEUS)) is not None:
+            sights.append(sight)
+        gevent.sleep(LOOKS_EVERY_S)
+
+
+def vanish(port: int, left: contextlib.ExitStack) -> None:
+    """Break off answers that have begun, as a killed process does, and leave connections that nobody closes."""
+    reset, asking, waiting = ([socket.create_connection(("127.0.0.1", port)) for _ in range(ABANDONED)] for _ in "123")
+    for connection in (*reset, *waiting):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: prometheus\r\n\r\n")
+    for connection in reset:
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with a reset
+        connection.close()
+    for connection in asking:
+        connection.sendall(b"GET /metrics HT")
+    for connection in (*asking, *waiting):
+        left.enter_context(connection)
+
+
+def steady(folder: Path, witness: Witness) -> FaultySwarm:
+    """Return a swarm whose load is even enough to compare one stretch with the next."""
+    profiles = folder / "profiles.toml"
+    profiles.write_text(PROFILE)
+    return FaultySwarm(
+        folder, witness.url, variables={"LOADTEST_PROFILES_FILE": str(profiles), "LOADTEST_PROFILE": "steady"}
+    )
+
+
+def run(swarm: FaultySwarm, witness: Witness, history: History, left: contextlib.ExitStack) -> None:
+    """Load for three stretches: before, without, and after."""
+    master = swarm.master()
+    workers = [swarm.worker(), swarm.worker()]
+    swarm.wait_for_load()
+    scraping = gevent.spawn(scrape, swarm, history.before)
+    began_s = time.monotonic()
+    gevent.sleep(STRETCH_S)
+    scraping.kill()
+    vanish(swarm.exporter, left)
+    gevent.sleep(STRETCH_S)
+    scraping = gevent.spawn(scrape, swarm, history.after)
+    gevent.sleep(STRETCH_S)
+    history.stretches = [
+        witness.between(began_s + number * STRETCH_S, began_s + (number + 1) * STRETCH_S) for number in range(3)
+    ]
+    history.exit_code = end(master)
+    history.ended_after_s = time.monotonic() - witness.requests[-1][0]
+    scraping.kill()
+    for worker in workers:
+        worker.wait()
+    history.witnessed, history.record, history.logs = len(witness.requests), swarm.record(), swarm.logs()
+
+
+def run_unseen(swarm: FaultySwarm, witness: Witness, history: History) -> None:
+    """Load in one process, which is looked at while every user runs, and then never again."""
+    process = swarm.start("--headless")
+    swarm.wait_for(lambda sight: sum(sight.users.values()) == swarm.users, "every user runs")
+    assert swarm.look(PROMETHEUS) is not None
+    history.left_exit_code = end(process)
+    history.left_ended_after_s = time.monotonic() - witness.requests[-1][0]
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    """Run both, side by side."""
+    history = History()
+    with contextlib.ExitStack() as stack:
+        swarms = []
+        for name in ("back", "away"):
+            witness = Witness()
+            stack.callback(witness.close)
+            swarms.append((stack.enter_context(steady(tmp_path_factory.mktemp(name), witness)), witness))
+        unseen = gevent.spawn(run_unseen, *swarms[1], history)
+        run(*swarms[0], history, stack)
+        unseen.get()
+        yield history
+
+
+def test_the_load_goes_on_without_prometheus(history: History) -> None:
+    """As many requests come while it is away as before and after; every one is recorded, and the run passes."""
+    before, away, after = history.stretches
+    assert 0.75 < away / before < 1.25, history.stretches
+    assert 0.75 < after / before < 1.25, history.stretches
+    assert ExitCode.PASSED == history.exit_code, history.logs
+    assert (1.0, []) == (history.record["delivery"]["completeness"], history.record["delivery"]["missing"])
+    assert history.witnessed == sum(series["requests"] for series in history.record["series"])
+
+
+@pytest.mark.parametrize("name", COUNTERS)
+def test_counters_went_on_meanwhile(history: History, name: str) -> None:
+    """When it is back, every counter is where it had been or beyond, by what was requested meanwhile."""
+    last, first = history.before[-1], history.after[0]
+    series = [labels for (one, labels) in last.samples if one == name]
+    assert series
+    for labels in series:
+        assert first.samples[name, labels] >= last.samples[name, labels]
+    assert first.value("loadtest_requests_total") - last.value("loadtest_requests_total") > history.stretches[1] / 2
+
+
+def test_final_values_are_fetched_after_it_is_back(history: History) -> None:
+    """The last looks see what the record says at the end, and the process ends soon after the second of them."""
+    final = {series["name"]: series["requests"] for series in history.record["series"]}
+    for sight in history.after[-FINAL_SCRAPES:]:
+        for name, requests in final.items():
+            assert requests == sight.value("loadtest_requests_total", f'name="{name}"')
+    assert history.ended_after_s < LINGER_S / 2
+
+
+def test_a_prometheus_that_stays_away_delays_the_end_by_seconds_only(history: History) -> None:
+    """A run whose scraper does not come back waits the time that is promised, and ends as if it had."""
+    assert ExitCode.PASSED == history.left_exit_code
+    assert LINGER_S <= history.left_ended_after_s < LINGER_S + 5
