@@ -504,6 +504,31 @@ def test_final_values_are_served_twice_before_the_end(environment: Environment) 
     running.stop()
 
 
+def test_a_slow_scraper_gets_the_final_values_whole(environment: Environment) -> None:
+    """A final scrape counts when its answer was taken, not when it was asked for: until then the master stays."""
+    for number in range(100):
+        record(environment, f"name {number}", [0.01])
+    flush(environment)
+    running = exporter.start(environment, "127.0.0.1", 0)
+    running._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # as of a network that is slow, too
+    _get(running.port, "/metrics", headers=SCRAPER)
+    ending = gevent.spawn(running.linger)
+    gevent.sleep(0)
+    _get(running.port, "/metrics", headers=SCRAPER)
+    request = f"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{next(iter(SCRAPER))}: 2\r\n\r\n"
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", running.port))
+        slow.sendall(request.encode())
+        gevent.sleep(0.3)
+        assert not ending.dead
+        while slow.recv(1 << 16):
+            pass
+    ending.join(timeout=1)
+    assert ending.successful()
+    running.stop()
+
+
 def test_the_wait_for_final_scrapes_is_bounded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     """When nobody comes again, the master ends all the same."""
     monkeypatch.setattr(exporter, "LINGER_S", 0.3)

@@ -60,8 +60,9 @@ class Exporter:
         """
         self._exposition = exposition
         self._one_at_a_time = Semaphore()
-        self._scrapes = 0
         self._scraped_s: float | None = None
+        self._ending = False
+        self._final_scrapes = 0
         family = socket.AF_INET6 if ":" in bind else socket.AF_INET
         try:
             listener = socket.create_server((bind, port), family=family, backlog=MAX_CLIENTS)
@@ -85,25 +86,31 @@ class Exporter:
         now_s = time.monotonic()
         if self._scraped_s is None or now_s - self._scraped_s > _SCRAPED_LATELY_S:
             return
-        until_s, enough = now_s + LINGER_S, self._scrapes + FINAL_SCRAPES
-        while self._scrapes < enough and time.monotonic() < until_s:
+        self._ending, until_s = True, now_s + LINGER_S
+        while self._final_scrapes < FINAL_SCRAPES and time.monotonic() < until_s:
             gevent.sleep(_POLL_S)
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         status, body, kind = "404 Not Found", b"not here: see /metrics and /healthz\n", "text/plain"
+        is_final = False
         if method not in ("GET", "HEAD"):
             status, body = "405 Method Not Allowed", b"only GET and HEAD\n"
         elif path == "/metrics":
             with self._one_at_a_time:
+                is_final = self._ending and _SCRAPER in environ
                 status, body, kind = "200 OK", self._exposition.text(), CONTENT_TYPE
                 if _SCRAPER in environ:
-                    self._scrapes += 1
                     self._scraped_s = time.monotonic()
         elif path == "/healthz":
             status, body = "200 OK", b"ok\n"
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
-        return [body if method != "HEAD" else b""]
+        return self._sent(body if method != "HEAD" else b"", is_final)
+
+    def _sent(self, body: bytes, is_final: bool) -> Iterable[bytes]:
+        """Give the body, and count a scrape of the final numbers when all of it was taken: it may be by a slow one."""
+        yield body
+        self._final_scrapes += is_final
 
 
 class _Handler(WSGIHandler):
