@@ -60,6 +60,27 @@ def test_a_second_without_requests_is_a_point_too() -> None:
     assert [(0, 0, 3)] == [(point.second, point.requests, point.users) for point in collector.record.timeline]
 
 
+def test_users_of_a_second_are_those_of_its_deltas() -> None:
+    """Deltas that come together, as after a master that was held up, give each second the users that it had."""
+    collector = started("a", "b")
+    for sequence, users in ((1, 2), (2, 5), (3, 1), (4, 0)):
+        collector.take("a", delta(sequence, users=users, final=sequence == 4), 100.0)
+    collector.take("b", delta(1, users=1), 100.0)
+    seconds = collector.end()
+    # What stopped within a second ran in it; of b nothing came later, so it is taken to run on.
+    assert [3, 6, 6, 2] == [point.users for point in collector.record.timeline]
+    assert [3, 6, 6, 2] == [one.users["shop"] for one in seconds]
+
+
+def test_users_of_a_moment_make_no_second() -> None:
+    """A last delta of a few milliseconds without a sample adds no second to the time line."""
+    collector = started("a")
+    collector.take("a", delta(1), 100.0)
+    collector.take("a", delta(2, requests=0, final=True, span_s=0.01), 99.01)
+    collector.end()
+    assert [(0, 10, 3)] == [(point.second, point.requests, point.users) for point in collector.record.timeline]
+
+
 @pytest.mark.parametrize(
     ("worker", "data"),
     [("stranger", delta(1)), ("a", delta(1, run="another")), ("stranger", delta(1, run=""))],

@@ -20,7 +20,7 @@ from loadtest.measuring.packed import together
 from loadtest.measuring.record import Delivery, Missing, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from loadtest.measuring.health import Health
     from loadtest.measuring.measurements import Measurements
@@ -95,7 +95,7 @@ class Collector:
         self._pending: dict[int | None, list[PackedMeasurements]] = {}  # by second of the time line
         self._accumulator = Accumulator()
         self._epoch_s = 0.0
-        self._users_before: dict[str, int] = {}
+        self._users_in: dict[int, dict[str, Mapping[str, int]]] = {}  # second, worker, scenario
         self._described = 0  # flushes until the workers are described anew
 
     @property
@@ -144,7 +144,7 @@ class Collector:
         self.ledger = Ledger(record.run_id)
         self.watch = Watch()
         self._refused_before = self.refused
-        self._users_before = {}
+        self._users_in = {}
         self.ended_at = 0.0
         self._described = 0
         self._epoch_s = now_s - record.started_at % 1.0
@@ -178,9 +178,14 @@ class Collector:
             self._refuse(worker, f"run {delta.run!r} is not open, or the worker is not known")
             return Acknowledgement(delta.run, 0, refused=True)
         account = ledger.accounts[worker]
-        repeated = account.repeated
+        repeated, users_before = account.repeated, account.users
         if ledger.take(worker, delta, offset_s):
-            self._count(worker, delta, offset_s)
+            second = self.second_of((delta.start_s + delta.end_s) / 2 + offset_s) if delta.run else None
+            if delta.packed:
+                self._pending.setdefault(second, []).append(delta.packed)
+            if second is not None:
+                self._observe(worker, delta)
+                self._note_users(second, worker, users_before, delta.users)
         at_once = delta.final or account.repeated > repeated or delta.sequence % ACKNOWLEDGE_EVERY == 0
         return ledger.acknowledgement(worker) if at_once else None
 
@@ -201,13 +206,10 @@ class Collector:
             ledger.expect(worker, known.index, delta.start_s + offset_s)
         return ledger
 
-    def _count(self, worker: str, delta: Delta, offset_s: float) -> None:
-        second = None
-        if delta.run:
-            second = self.second_of((delta.start_s + delta.end_s) / 2 + offset_s)
-            self._observe(worker, delta)
-        if delta.packed:
-            self._pending.setdefault(second, []).append(delta.packed)
+    def _note_users(self, second: int, worker: str, before: Mapping[str, int], now: Mapping[str, int]) -> None:
+        """A worker's users of a second are the most it had: those that stopped in it ran in it."""
+        known = self._users_in.setdefault(second, {})
+        known[worker] = max(known.get(worker, {}), before, now, key=lambda users: sum(users.values()))
 
     def _observe(self, name: str, delta: Delta) -> None:
         users = sum(delta.users.values())
@@ -224,12 +226,16 @@ class Collector:
 
     def users(self) -> dict[str, int]:
         """The running users by scenario, as the workers last said."""
+        return self._users_of({})
+
+    def _users_of(self, said: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+        """All workers' users by scenario: what each said of this second, or said last when it still lives."""
         users: dict[str, int] = {}
         for name, account in self.ledger.accounts.items():
             worker = self.workers.get(name)
-            if worker is not None and worker.state not in _AWAY:
-                for scenario, count in account.users.items():
-                    users[scenario] = users.get(scenario, 0) + count
+            lives = worker is not None and worker.state not in _AWAY
+            for scenario, count in said.get(name, account.users if lives else {}).items():
+                users[scenario] = users.get(scenario, 0) + count
         return users
 
     def flush(self, complete_s: float | None = None) -> list[Second]:
@@ -241,15 +247,17 @@ class Collector:
         if complete_s is not None and self.running:
             self._pending.setdefault(self.second_of(complete_s), [])
         pending, self._pending = self._pending, {}
-        users = self._users_of_flush()
-        flushed = []
+        flushed: list[Second] = []
         for second, packed in sorted(pending.items(), key=lambda item: item[0] or 0):
             measured = self._merged(packed)
             self.totals.add(measured)
             if second is not None and self.record is not None:
+                users = self._users_of(self._users_in.pop(second, {}))
                 self.record.add(measured, second)
                 self.record.timeline.set_users(second, sum(users.values()))
                 flushed.append(Second(second, measured, users))
+        if flushed:  # what a late delta without samples says of an earlier second is of no more use
+            self._users_in = {second: users for second, users in self._users_in.items() if second > flushed[-1].second}
         if self.record is not None and self.running:
             alive = {name for name, worker in self.workers.items() if worker.state not in _AWAY}
             self.record.delivery = self._delivery(alive)
@@ -270,11 +278,6 @@ class Collector:
             measured = together(packed)
             self._accumulator.add(measured, rows, self.labels.scenario_rows(measured.scenarios))
         return self._accumulator.take(self.labels.keys, self.labels.scenarios)
-
-    def _users_of_flush(self) -> dict[str, int]:
-        """The users now or before, whichever are more: those of a second that ends with their stop ran in it."""
-        before, self._users_before = self._users_before, self.users()
-        return max(before, self._users_before, key=lambda users: sum(users.values()))
 
     def reset(self, now_s: float) -> None:
         """Begin to count the current run afresh; the totals go on."""
