@@ -58,24 +58,45 @@ def _leave_to_report(runner: WorkerRunner) -> None:
     """Nothing: see the module's text."""
 
 
+class _Hearing:
+    """What a worker hears of its master: every message is a word."""
+
+    def __init__(self, runner: WorkerRunner) -> None:
+        self.words = 0
+        self.busy = False
+        """Whether a message is being handled. At a test's end Locust takes the stop timeout for that, and its master
+        does not know the worker meanwhile, hence does not answer it."""
+        self.closed_after = -1
+        """The number of words before the connection closed."""
+        handle = runner.handle_message
+
+        def hear(message: Message) -> None:
+            self.words += 1
+            self.busy = True
+            try:
+                handle(message)
+            finally:
+                self.busy = False
+
+        def close() -> None:
+            self.closed_after = self.words
+
+        runner.handle_message = hear  # type: ignore[assignment,method-assign]
+        Monitor.of(runner.client.socket).listen(CLOSED, close)
+
+
 def _watch_master(runner: WorkerRunner) -> NoReturn:
     # Silence is counted in looks, not by a clock: neither a stepped clock nor a worker that was itself held up is
     # taken for a lost master.
-    closed_after: float | None = -1.0  # the last word before the connection closed
-
-    def note() -> None:
-        nonlocal closed_after
-        closed_after = runner.last_heartbeat_timestamp
-
-    Monitor.of(runner.client.socket).listen(CLOSED, note)
-    heard, silent_s = runner.last_heartbeat_timestamp, 0.0
+    hearing = _Hearing(runner)
+    words, silent_s = hearing.words, 0.0
     while True:
         gevent.sleep(_LOOK_EVERY_S)
-        if runner.last_heartbeat_timestamp != heard:
-            heard, silent_s = runner.last_heartbeat_timestamp, 0.0
+        if hearing.words != words or hearing.busy:
+            words, silent_s = hearing.words, 0.0
             continue
         silent_s += _LOOK_EVERY_S
-        if silent_s >= (CLOSED_S if closed_after == heard else SILENCE_S):
+        if silent_s >= (CLOSED_S if hearing.closed_after == words else SILENCE_S):
             _find_master_again(runner, silent_s)
             silent_s = 0.0
 
