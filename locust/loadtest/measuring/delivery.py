@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from loadtest.measuring.delta import Delta
 
@@ -191,13 +191,22 @@ class Ledger:
             return Acknowledgement(self.run, 0, refused=True)
         return Acknowledgement(self.run, account.upto, tuple(account.beyond))
 
-    def all_final(self, workers: Iterable[str]) -> bool:
+    def highest(self) -> dict[str, int]:
+        """The highest number that came of each worker."""
+        return {name: account.highest for name, account in self.accounts.items()}
+
+    def all_final(self, workers: Iterable[str], asked: Mapping[str, int]) -> bool:
         """Whether these workers' last deltas are here, without a gap before them.
 
-        Of a worker that joined a moment ago nothing may be here yet.
+        Args:
+            workers: of one that joined a moment ago nothing may be here yet.
+            asked: what was the highest number of each when it was asked for its last delta. One that stopped and went
+                on by itself has a last delta from before; whatever came after that is on its way.
         """
-        accounts = (self.accounts.get(name) for name in workers)
-        return all(account is not None and account.held == account.expected() for account in accounts)
+        return all(
+            account is not None and account.held == account.expected() and account.highest > asked.get(name, 0)
+            for name, account in ((name, self.accounts.get(name)) for name in workers)
+        )
 
     def completeness(self, alive: Container[str] = ()) -> float:
         """The share of the workers' deltas that is here, 0 to 1; 1 when none is expected.

@@ -61,8 +61,10 @@ class Reporter:
 
     def finish(self, now_s: float) -> list[bytes]:
         """The run's last delta, to be sent; the window does not hold it back."""
-        if self.finished:
-            return self._cut(now_s, final=True)
+        return self._cut(now_s, final=True) if self.finished else self.answer(now_s)
+
+    def answer(self, now_s: float) -> list[bytes]:
+        """A last delta even if there was one before: the answer to a drain, by which the master knows them all."""
         self.finished = True
         return [self._delta(now_s, final=True)]
 

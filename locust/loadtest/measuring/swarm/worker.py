@@ -114,7 +114,7 @@ class WorkerSwarm(Swarm):
         if self._reporter.run != msg.data:
             self._send(self._reporter.begin(msg.data, time.perf_counter()))
         self._runner.stop()
-        self._send(self._reporter.finish(time.perf_counter()))
+        self._send(self._reporter.answer(time.perf_counter()))
 
     def _on_quitting(self, **_: Any) -> None:
         if not self._reporter.finished:
