@@ -21,7 +21,7 @@ from loadtest.feeding import swarm as feeding
 from loadtest.link import sockets
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
-from loadtest.patches import fewer_workers, lost_workers, rebalancing, spawn_message, worker_link
+from loadtest.patches import attentive_master, fewer_workers, lost_workers, rebalancing, spawn_message, worker_link
 from loadtest.profiles import think_time
 from loadtest.profiles.start_form import StartForm
 from loadtest.targets import Targets
@@ -65,6 +65,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
         swarm.of(environment)
         return
     if isinstance(runner, MasterRunner):
+        attentive_master.keep(runner)
         rebalancing.keep(runner)
         lost_workers.watch(runner)
         fewer_workers.watch(environment, runner, go_on=config.fewer_workers)

@@ -153,3 +153,6 @@ def test_each_start_chooses_anew(form: Form) -> None:
     assert 3 == max(point["users"] for point in record["timeline"])
     assert ["error_ratio < 1%"] == [rule["rule"] for rule in record["thresholds"]]
     assert ("as-entered", 3) == (record["configuration"]["profile"], record["configuration"]["users"])
+    # The last test's end does not reach into the next one.
+    logs = "".join(log.read_text() for log in (form.runs_dir / "ui" / "logs").glob("worker_*.log"))
+    assert "no word from the master" not in logs

@@ -6,24 +6,14 @@ from dataclasses import dataclass
 
 import gevent
 import pytest
-from locust import User, constant, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.patches import worker_link
+from tests.locust_runners import Idle, end
 
 LOST = "no word from the master"
 STOP_TIMEOUT_S = 1.5
-
-
-class Idle(User):
-    """Does nothing, slowly."""
-
-    wait_time = constant(0.1)
-
-    @task
-    def wait(self) -> None:
-        """Do nothing."""
 
 
 @dataclass
@@ -66,10 +56,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     assert 1 == worker.user_count
     yield made
     starting.kill()
-    worker.quit()
-    master.greenlet.kill()
-    for socket in (worker.client.socket, master.server.socket):
-        socket.close(linger=0)
+    end(master, worker)
 
 
 def test_a_silent_master_is_lost_and_found_again(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:

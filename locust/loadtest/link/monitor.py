@@ -5,7 +5,7 @@ ZeroMQ has one monitor for a socket, and whoever reads an event has taken it fro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import gevent
@@ -50,9 +50,12 @@ class Monitor:
         self._listeners.append(entry)
         return lambda: self._listeners.remove(entry)
 
-    def _read(self) -> NoReturn:
+    def _read(self) -> None:
         while True:
-            event = parse_monitor_message(self._events.recv_multipart())["event"]
+            try:
+                event = parse_monitor_message(self._events.recv_multipart())["event"]
+            except zmq.ZMQError:  # the socket was closed, and this one with it
+                return
             for kind, listener in list(self._listeners):
                 if event & kind:
                     listener()
