@@ -180,7 +180,9 @@ class World:
             for worker in self.workers:
                 self.send(worker, worker.outbox.due(1e9, resend_after_s=0.0))
         assert not any(len(worker.outbox) for worker in self.workers)
-        assert self.collector.ledger.all_final([worker.name for worker in self.workers], {})
+        assert self.collector.ledger.all_final(
+            [worker.name for worker in self.workers], {worker.name: 0 for worker in self.workers}
+        )
         self.collector.end()
         assert self.collector.record is not None
         return self.collector.record
@@ -290,7 +292,7 @@ def test_a_missing_delta_is_named_with_its_interval() -> None:
     account, gap = next(iter(ledger.gaps()))
     assert (3, 2, 12.0, 14.0) == (account.index, gap.deltas, gap.start_s, gap.end_s)
     assert 3 / 5 == ledger.completeness()
-    assert not ledger.all_final(["w"], {})
+    assert not ledger.all_final(["w"], {"w": 0})
 
 
 def test_a_worker_that_dies_misses_one_interval() -> None:
@@ -351,8 +353,9 @@ def test_a_worker_of_which_nothing_came_yet_is_waited_for() -> None:
     ledger = Ledger("run")
     ledger.expect("early", 0, 0.0)
     assert ledger.take("early", delta(1, final=True), 0.0)
-    assert ledger.all_final(["early"], {})
-    assert not ledger.all_final(["early", "late"], {})
+    asked = {"early": 0, "late": ledger.highest("late")}
+    assert ledger.all_final(["early"], asked)
+    assert not ledger.all_final(["early", "late"], asked)
 
 
 def test_a_last_delta_from_before_is_no_answer() -> None:
@@ -361,7 +364,7 @@ def test_a_last_delta_from_before_is_no_answer() -> None:
     ledger.expect("w", 0, 0.0)
     ledger.take("w", delta(1), 0.0)
     ledger.take("w", delta(2, final=True), 0.0)
-    asked = ledger.highest()
+    asked = {"w": ledger.highest("w")}
     assert not ledger.all_final(["w"], asked)
     ledger.take("w", delta(4, final=True), 0.0)
     assert not ledger.all_final(["w"], asked)

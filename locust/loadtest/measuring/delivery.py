@@ -191,9 +191,10 @@ class Ledger:
             return Acknowledgement(self.run, 0, refused=True)
         return Acknowledgement(self.run, account.upto, tuple(account.beyond))
 
-    def highest(self) -> dict[str, int]:
-        """The highest number that came of each worker."""
-        return {name: account.highest for name, account in self.accounts.items()}
+    def highest(self, worker: str) -> int:
+        """The highest number that came of a worker; 0 when none did."""
+        account = self.accounts.get(worker)
+        return account.highest if account is not None else 0
 
     def all_final(self, workers: Iterable[str], asked: Mapping[str, int]) -> bool:
         """Whether these workers' last deltas are here, without a gap before them.
@@ -203,9 +204,10 @@ class Ledger:
             asked: what was the highest number of each when it was asked for its last delta. One that stopped and went
                 on by itself has a last delta from before; whatever came after that is on its way.
         """
+        accounts = ((self.accounts.get(name), asked[name]) for name in workers)
         return all(
-            account is not None and account.held == account.expected() and account.highest > asked.get(name, 0)
-            for name, account in ((name, self.accounts.get(name)) for name in workers)
+            account is not None and account.held == account.expected() and account.highest > before
+            for account, before in accounts
         )
 
     def completeness(self, alive: Container[str] = ()) -> float:

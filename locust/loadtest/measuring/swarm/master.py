@@ -115,13 +115,18 @@ class MasterSwarm(CollectingSwarm):
         return [client.id for client in clients.ready + clients.spawning + clients.running]
 
     def _drain(self) -> None:
-        run, asked = self._collector.ledger.run, self._collector.ledger.highest()
-        for worker in self._living():
-            self._runner.send_message(DRAIN, run, worker)  # type: ignore[arg-type]
-        if gevent.getcurrent() is self._listener:
-            return  # Locust stops the run from within the greenlet that receives: the last worker left
+        ledger, asked = self._collector.ledger, dict[str, int]()
         until_s = time.perf_counter() + self.environment.stop_timeout + DRAIN_S
-        while not self._collector.ledger.all_final(self._living(), asked):
+        while True:
+            living = self._living()
+            for worker in living:
+                if worker not in asked:  # also one that joins now
+                    asked[worker] = ledger.highest(worker)
+                    self._runner.send_message(DRAIN, ledger.run, worker)  # type: ignore[arg-type]
+            if gevent.getcurrent() is self._listener:
+                return  # Locust stops the run from within the greenlet that receives: the last worker left
+            if ledger.all_final(living, asked):
+                return
             if time.perf_counter() > until_s:
                 _log.error("the workers' last deltas did not all arrive; the record says which are missing")
                 return
