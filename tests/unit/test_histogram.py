@@ -200,6 +200,12 @@ def test_every_edge_belongs_to_the_bin_below() -> None:
     assert (bins_of(whole) + 1 == bins_of(whole + 1)).all()
 
 
+def test_what_lies_outside_the_range_is_in_the_outermost_bins() -> None:
+    """Whole numbers of any size have a bin: the lowest below the range, the highest above it."""
+    outside = np.array([-(2**62), -1, 0, 1, 2, LOWEST_NS, LOWEST_NS + 1, HIGHEST_NS, HIGHEST_NS + 1, 2**62])
+    assert [0] * 7 + [BINS - 1] * 3 == bins_of(outside).tolist()
+
+
 def damaged(data: bytes, at: int) -> bytes:
     """The data with one byte changed."""
     return data[:at] + bytes((data[at] ^ 0x55,)) + data[at + 1 :]

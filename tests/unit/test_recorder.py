@@ -133,6 +133,43 @@ def test_a_fold_is_bounded_by_series() -> None:
     assert 3 * SERIES_SLICE == counts.take().requests.sum()
 
 
+def test_one_series_is_folded_in_pieces() -> None:
+    """A series with more than a slice of both kinds of samples is folded piece by piece, none beyond the bound."""
+    counts = Recorder()
+    series = counts.series("s", "GET", "n")
+    for _ in range(FOLD_SLICE + 10):
+        series.success(1.0, 1.0, 1.5, 1)
+        series.success(1.0, 1.25, 1.5, 1)
+    waiting = [counts.waiting()]
+    while counts.fold_slice():
+        waiting.append(counts.waiting())
+    assert [3 * (FOLD_SLICE + 10), 2 * FOLD_SLICE + 30, 40] == waiting
+    taken = counts.take()
+    assert 2 * (FOLD_SLICE + 10) == taken.response_time.count == taken.service_time.count
+    assert FOLD_SLICE + 10 == taken.schedule_lag.count
+
+
+def test_a_fold_folds_all_that_waited() -> None:
+    """However badly the series fill the slices, one fold leaves nothing behind."""
+    counts = Recorder()
+    for number in range(6):
+        series = counts.series("s", "GET", str(number))
+        for _ in range(FOLD_SLICE // 2 + 1):  # no two fit into a slice
+            series.success(1.0, 1.0, 1.5, 1)
+    counts.fold()
+    assert 0 == counts.waiting()
+
+
+def test_taking_amid_a_fold_takes_everything() -> None:
+    """Samples of series that a fold under way has behind it are taken too."""
+    counts = Recorder()
+    for number in range(2 * SERIES_SLICE):
+        counts.series("s", "GET", str(number)).success(1.0, 1.0, 1.5, 1)
+    assert counts.fold_slice()
+    counts.series("s", "GET", "0").success(1.0, 1.0, 1.5, 1)
+    assert 2 * SERIES_SLICE + 1 == counts.take().requests.sum()
+
+
 def test_folding_early_waits_until_it_pays() -> None:
     """A few samples of many names wait for the end of the second; many samples are folded at once."""
     counts = Recorder()

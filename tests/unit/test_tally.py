@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.tally import _COMPACT_ABOVE, SparseHistograms, Tally
+from loadtest.measuring.tally import _COMPACT_ABOVE, Binned, SparseHistograms, Tally
 
 durations = st.one_of(st.floats(-1.0, 5000.0), st.just(math.nan))
 slices = st.lists(st.tuples(st.integers(0, 20), st.lists(durations, min_size=1, max_size=20)), max_size=12)
@@ -43,6 +43,20 @@ def test_rows_hold_the_histograms_of_their_samples(parts: list[list[tuple[int, l
     taken = tally.take(np.arange(21))
     assert expected == [row_of(taken, row) for row in range(21)]
     assert [one.count for one in expected] == taken.counts_per_row().tolist()
+
+
+@given(st.lists(st.tuples(*[st.lists(durations, min_size=1, max_size=5)] * 2), min_size=1, max_size=5))
+def test_kinds_binned_at_once_are_told_apart(columns: list[tuple[list[float], list[float]]]) -> None:
+    """Several kinds of durations that are binned in one pass come out as if each had been binned by itself."""
+    kinds = list(zip(*columns, strict=True))
+    parts = [np.array(part) for kind in kinds for part in kind]
+    binned = Binned.of(np.concatenate(parts), np.array([len(part) for part in parts]))
+    rows = np.arange(len(columns))
+    for kind, own in zip(kinds, binned.split(len(rows)), strict=True):
+        tally = Tally()
+        tally.add_binned(rows, own)
+        taken = tally.take(rows)
+        assert [Histogram.of(part) for part in kind] == [row_of(taken, row) for row in range(len(rows))]
 
 
 @given(slices, slices, st.permutations(range(21)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadtest.measuring.measurements import ErrorCount, Measurements
-from loadtest.measuring.tally import SparseHistograms, Tally
+from loadtest.measuring.tally import Binned, SparseHistograms, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,9 +64,12 @@ class Accumulator:
     ) -> None:
         """Count requests that have an intended start of their own; arguments as for `Tally.add_values`."""
         self._totals[0, rows] += lengths
-        self._response.add_values(rows, lengths, lag_s + service_s)
-        self._service.add_values(rows, lengths, service_s)
-        self._lag.add_values(scenario_rows, lengths, lag_s)
+        # One pass over all three times: numpy costs by the call more than by the number.
+        binned = Binned.of(np.concatenate((lag_s + service_s, service_s, lag_s)), np.tile(lengths, 3))
+        response, service, lag = binned.split(len(lengths))
+        self._response.add_binned(rows, response)
+        self._service.add_binned(rows, service)
+        self._lag.add_binned(scenario_rows, lag)
         self._any_late = True
 
     def add_outcomes(self, failures: list[int], response_bytes: list[int]) -> None:

@@ -58,7 +58,22 @@ _NS_PER_S: Final = 1e9
 _TOO_LONG_S: Final = 3601.0  # stands for everything that will be clamped, so that no product overflows
 
 
-def bins_of(nanoseconds: npt.NDArray[Any]) -> Ints:
+def _raw_bins(nanoseconds: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """As `bins_of`, with bins below and above the range for what lies outside."""
+    scaled = nanoseconds - 1.0
+    scaled /= LOWEST_NS
+    bits = scaled.view(np.int64)
+    bits >>= _MANTISSA_BITS - _SUB_BITS
+    bins = bits.astype(np.int32)
+    bins -= _EXPONENT_BIAS << _SUB_BITS
+    return bins
+
+
+BINS: Final = int(_raw_bins(np.array([HIGHEST_NS]))[0]) + 1
+"""The number of bins: 2028."""
+
+
+def bins_of(nanoseconds: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     """The bin of each duration.
 
     A double's exponent and its six highest mantissa bits *are* a log-linear index, so no logarithm is taken: shift the
@@ -68,15 +83,8 @@ def bins_of(nanoseconds: npt.NDArray[Any]) -> Ints:
     Args:
         nanoseconds: whole numbers; what lies outside the range gets the lowest or the highest bin.
     """
-    scaled = (np.clip(nanoseconds, LOWEST_NS + 1, HIGHEST_NS) - 1) / LOWEST_NS
-    bits: Ints = scaled.view(np.int64)
-    bits >>= _MANTISSA_BITS - _SUB_BITS
-    bits -= _EXPONENT_BIAS << _SUB_BITS
-    return bits
-
-
-BINS: Final = int(bins_of(np.array([HIGHEST_NS]))[0]) + 1
-"""The number of bins: 2028."""
+    bins = _raw_bins(nanoseconds)
+    return np.clip(bins, 0, BINS - 1, out=bins)
 
 
 def _edges_ns() -> npt.NDArray[np.float64]:
@@ -114,18 +122,23 @@ def snapped_bounds_s(count: int = 36, lowest_s: float = 100e-6, highest_s: float
     return tuple(float(ns) / _NS_PER_S for ns in EDGES_NS[np.where(below_is_nearer, above - 1, above)])
 
 
-def to_nanoseconds(durations_s: npt.NDArray[np.float64]) -> tuple[Ints, npt.NDArray[np.bool_] | None]:
-    """Seconds to whole nanoseconds.
+def to_nanoseconds(
+    durations_s: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_] | None]:
+    """Seconds to whole nanoseconds, which doubles hold exactly up to 104 days.
 
     Returns:
         The nanoseconds, with something above `HIGHEST_NS` for whatever is above it, and a mask of the durations that
         are not to be counted (negative or NaN), or None when there is none. Masked entries have the value 0.
     """
-    refused = ~(durations_s >= 0)
-    if not refused.any():
-        return np.rint(np.minimum(durations_s, _TOO_LONG_S) * _NS_PER_S).astype(np.int64), None
-    cleaned = np.where(refused, 0.0, np.minimum(durations_s, _TOO_LONG_S))
-    return np.rint(cleaned * _NS_PER_S).astype(np.int64), refused
+    nanoseconds = np.minimum(durations_s, _TOO_LONG_S)
+    refused = None
+    if not nanoseconds.min(initial=0.0) >= 0:  # nor is NaN
+        refused = ~(nanoseconds >= 0)
+        nanoseconds[refused] = 0.0
+    nanoseconds *= _NS_PER_S
+    np.rint(nanoseconds, out=nanoseconds)
+    return nanoseconds, refused
 
 
 class Histogram:
@@ -205,7 +218,7 @@ class Histogram:
         np.minimum(nanoseconds, HIGHEST_NS, out=nanoseconds)
         self.below += int((nanoseconds < LOWEST_NS).sum())
         self.counts += np.bincount(bins_of(nanoseconds), minlength=BINS)
-        self.sum_ns += int(nanoseconds.sum())
+        self.sum_ns += int(nanoseconds.astype(np.int64).sum())
         self._min_ns = min(self._min_ns, int(nanoseconds.min()))
         self._max_ns = max(self._max_ns, int(nanoseconds.max()))
 

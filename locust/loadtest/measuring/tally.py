@@ -9,20 +9,23 @@ report is a handful of numpy calls, however many names there are. Layout and exa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
 from loadtest.measuring.histogram import BINS, HIGHEST_NS, LOWEST_NS, Histogram, bins_of, to_nanoseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     Ints = npt.NDArray[np.int64]
+    Keys = npt.NDArray[np.uint32]
 
 _KEY_SHIFT: Final = 11  # BINS = 2028 < 2**11, so row and bin share one integer
 _KEY_MASK: Final = (1 << _KEY_SHIFT) - 1
-_COMPACT_ABOVE: Final = 16_384
+_COMPACT_ABOVE: Final = 65_536
 """Uncompacted samples that are kept at most: bounds the memory, and the time of one compaction to about 1 ms."""
 _PARTS: Final = 8
 """Compacted parts that are kept apart at most; adding them up costs by their number of keys."""
@@ -76,13 +79,60 @@ class SparseHistograms:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Binned:
+    """Durations in parts, each duration by its bin: part *i* owns the next ``lengths[i]`` entries of ``bins``."""
+
+    lengths: Ints
+    bins: Keys
+    moments: Ints
+    """Six per part, as `SparseHistograms` has them per row."""
+
+    @classmethod
+    def of(cls, durations_s: npt.NDArray[np.float64], lengths: Ints) -> Self:
+        """Bin durations in seconds; part *i* is the next ``lengths[i]`` of them, at least 1."""
+        moments = np.repeat(_FIRST_MOMENTS, len(lengths), axis=1)
+        nanoseconds, refused = to_nanoseconds(durations_s)
+        filled: Any = slice(None)
+        if refused is not None:
+            moments[REFUSED] = np.add.reduceat(refused, _starts(lengths), dtype=np.int64)
+            nanoseconds, lengths = nanoseconds[~refused], lengths - moments[REFUSED]
+            filled = np.flatnonzero(lengths)
+        if len(nanoseconds):
+            starts = _starts(lengths[filled])
+            shortest, longest = np.minimum.reduceat(nanoseconds, starts), np.maximum.reduceat(nanoseconds, starts)
+            if longest.max() > HIGHEST_NS:
+                moments[ABOVE, filled] = np.add.reduceat(nanoseconds > HIGHEST_NS, starts, dtype=np.int64)
+                for clamped in (nanoseconds, shortest, longest):
+                    np.minimum(clamped, HIGHEST_NS, out=clamped)
+            if shortest.min() < LOWEST_NS:
+                moments[BELOW, filled] = np.add.reduceat(nanoseconds < LOWEST_NS, starts, dtype=np.int64)
+            moments[SUM, filled] = np.add.reduceat(nanoseconds.astype(np.int64), starts)
+            moments[MIN, filled], moments[MAX, filled] = shortest, longest
+        return cls(lengths, bins_of(nanoseconds).view(np.uint32), moments)
+
+    def split(self, parts: int) -> Iterator[Self]:
+        """As several of ``parts`` parts each."""
+        ends = np.cumsum(self.lengths)[parts - 1 :: parts].tolist()
+        start = 0
+        for number, end in enumerate(ends):
+            own = slice(number * parts, (number + 1) * parts)
+            yield type(self)(self.lengths[own], self.bins[start:end], self.moments[:, own])
+            start = end
+
+
+def _starts(lengths: Ints) -> Ints:
+    starts: Ints = np.cumsum(lengths) - lengths
+    return starts
+
+
 class Tally:
     """Histograms that grow by samples or by sparse rows, and are taken out sparse."""
 
     def __init__(self) -> None:
         """Make an empty tally; rows come into being when they are first named."""
         self._moments = np.repeat(_FIRST_MOMENTS, 16, axis=1)
-        self._single: list[Ints] = []  # keys that count once each
+        self._single: list[Keys] = []  # keys that count once each
         self._single_count = 0
         self._sparse: list[tuple[Ints, Ints]] = []  # keys with counts, not yet combined
 
@@ -91,29 +141,13 @@ class Tally:
 
         Every length is at least 1. A row may come twice.
         """
-        nanoseconds, refused = to_nanoseconds(durations_s)
-        if refused is not None:
-            starts = np.cumsum(lengths) - lengths
-            bad = np.add.reduceat(refused, starts, dtype=np.int64)
-            self._grow(int(rows.max()))
-            np.add.at(self._moments[REFUSED], rows, bad)
-            nanoseconds, lengths = nanoseconds[~refused], lengths - bad
-            rows, lengths = rows[lengths > 0], lengths[lengths > 0]
-        if not len(nanoseconds):
-            return
-        starts = np.cumsum(lengths) - lengths
-        self._grow(int(rows.max()))
-        moments = self._moments
-        if int(nanoseconds.max()) > HIGHEST_NS:
-            np.add.at(moments[ABOVE], rows, np.add.reduceat(nanoseconds > HIGHEST_NS, starts, dtype=np.int64))
-            np.minimum(nanoseconds, HIGHEST_NS, out=nanoseconds)
-        if int(nanoseconds.min()) < LOWEST_NS:
-            np.add.at(moments[BELOW], rows, np.add.reduceat(nanoseconds < LOWEST_NS, starts, dtype=np.int64))
-        np.add.at(moments[SUM], rows, np.add.reduceat(nanoseconds, starts))
-        np.minimum.at(moments[MIN], rows, np.minimum.reduceat(nanoseconds, starts))
-        np.maximum.at(moments[MAX], rows, np.maximum.reduceat(nanoseconds, starts))
-        keys = bins_of(nanoseconds)
-        keys |= np.repeat(rows << _KEY_SHIFT, lengths)
+        self.add_binned(rows, Binned.of(durations_s, lengths))
+
+    def add_binned(self, rows: Ints, binned: Binned) -> None:
+        """Count durations: part *i* of ``binned`` for row ``rows[i]``. A row may come twice."""
+        self._add_moments(rows, binned.moments)
+        keys = np.repeat((rows << _KEY_SHIFT).astype(np.uint32), binned.lengths)
+        keys |= binned.bins
         self._single.append(keys)
         self._single_count += len(keys)
         if self._single_count > _COMPACT_ABOVE:
@@ -125,12 +159,9 @@ class Tally:
         """Add histograms: row *i* of ``sparse`` to row ``rows[i]`` of this tally. A row may come twice."""
         if not len(rows):
             return
-        self._grow(int(rows.max()))
-        moments = self._moments
-        for moment in range(MIN):
-            np.add.at(moments[moment], rows, sparse.moments[moment])
-        np.minimum.at(moments[MIN], rows, sparse.moments[MIN])
-        np.maximum.at(moments[MAX], rows, sparse.moments[MAX])
+        self._add_moments(rows, sparse.moments)
+        if not len(sparse.bins):
+            return
         self._sparse.append((np.repeat(rows << _KEY_SHIFT, sparse.lengths) | sparse.bins, sparse.counts))
 
     def take(self, rows: Ints) -> SparseHistograms:
@@ -147,6 +178,14 @@ class Tally:
         self._moments[:, rows] = _FIRST_MOMENTS
         return taken
 
+    def _add_moments(self, rows: Ints, added: Ints) -> None:
+        self._grow(int(rows.max()))
+        moments = self._moments
+        for moment in range(MIN):
+            np.add.at(moments[moment], rows, added[moment])
+        np.minimum.at(moments[MIN], rows, added[MIN])
+        np.maximum.at(moments[MAX], rows, added[MAX])
+
     def _grow(self, row: int) -> None:
         if row >= self._moments.shape[1]:
             more = max(row + 1 - self._moments.shape[1], self._moments.shape[1])
@@ -158,7 +197,7 @@ class Tally:
             keys = np.concatenate(self._single)
             keys.sort()
             firsts = _firsts(keys)
-            self._sparse.append((keys[firsts], np.diff(firsts, append=len(keys))))
+            self._sparse.append((keys[firsts].astype(np.int64), np.diff(firsts, append=len(keys))))
             self._single, self._single_count = [], 0
 
     def _added_up(self) -> tuple[Ints, Ints]:
