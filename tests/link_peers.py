@@ -7,24 +7,15 @@ from typing import Any, Self
 
 import gevent
 import zmq.green as zmq
-from locust import User, __version__, constant, task
+from locust import __version__
 from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import MasterRunner
 
 from loadtest.link.monitor import Monitor
+from tests.locust_runners import Idle
 
 PATIENCE_S = 5.0
-
-
-class Idle(User):
-    """Does nothing, slowly."""
-
-    wait_time = constant(0.1)
-
-    @task
-    def wait(self) -> None:
-        """Do nothing."""
 
 
 @contextmanager
