@@ -9,12 +9,28 @@ from boards.panels import BAD, colored, curves, figure, limits, with_line
 from boards.queries import SCENARIO, curve, now, of_run, quantile, rate
 
 if TYPE_CHECKING:
-    from grafana_foundation_sdk.builders import dashboard
+    from grafana_foundation_sdk.builders import dashboard, prometheus, stat
 
 CONNECTED = 'sum(loadtest_workers{state!="missing"})'
 MISSING = 'sum(loadtest_workers{state="missing"})'
 LAG = "loadtest_schedule_lag_seconds"
 SCRAPE = 'job="locust_master"'
+
+
+def completeness(span: int = 3) -> stat.Panel:
+    """How much of what was measured is there; a load run shows it, too."""
+    return figure(
+        "Completeness",
+        "Share of the workers' measurements that the record holds. Below 100 % the figures are only a part.",
+        "percentunit",
+        now(of_run("loadtest_run_completeness_ratio"), "complete"),
+        span=span,
+    ).thresholds(limits(1, below=True))
+
+
+def by_worker(metric: str) -> prometheus.Dataquery:
+    """Return the curves of a gauge, one for each worker."""
+    return curve(of_run(f"max by (worker) ({metric})"), "worker {{worker}}")
 
 
 def trust_row() -> list[Any]:
@@ -58,12 +74,7 @@ def trust_row() -> list[Any]:
         )
         .thresholds(limits(0.1))
         .no_value("none"),
-        figure(
-            "Completeness",
-            "Share of the workers' measurements that the record holds. Below 100 % the figures are only a part.",
-            "percentunit",
-            now(of_run("loadtest_run_completeness_ratio"), "complete"),
-        ).thresholds(limits(1, below=True)),
+        completeness(),
         figure(
             "Scrape",
             "How long Prometheus' last look at the master took.",
@@ -91,7 +102,7 @@ def workers_row() -> list[Any]:
             "Users by worker",
             "Users that each worker runs.",
             "short",
-            curve(of_run("max by (worker) (loadtest_worker_users)"), "worker {{worker}}"),
+            by_worker("loadtest_worker_users"),
             span=12,
             stacked=True,
         ),
@@ -101,7 +112,7 @@ def workers_row() -> list[Any]:
                 "CPU of each worker's process; 100 % is one core. Above 90 %, the dashed line, its latencies include "
                 "its own queue.",
                 "percentunit",
-                curve(of_run("max by (worker) (loadtest_worker_cpu_ratio)"), "worker {{worker}}"),
+                by_worker("loadtest_worker_cpu_ratio"),
                 span=12,
             ),
             0.9,
@@ -112,7 +123,7 @@ def workers_row() -> list[Any]:
                 "How late each worker's event loop woke up, p99 of the last second. Above 100 ms, the dashed line, its "
                 "latencies include that lag.",
                 "s",
-                curve(of_run("max by (worker) (loadtest_worker_event_loop_lag_seconds)"), "worker {{worker}}"),
+                by_worker("loadtest_worker_event_loop_lag_seconds"),
                 span=12,
             ),
             0.1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from boards.frame import board
+from boards.generator import completeness
 from boards.panels import (
     BAD,
     DOUBTFUL,
@@ -99,16 +100,7 @@ def overview(span: int = 3) -> list[stat.Panel]:
 
 def run_row() -> list[Any]:
     """Where the run stands now."""
-    return [
-        *overview(),
-        figure(
-            "Completeness",
-            "Share of the workers' measurements that the record holds. Below 100 % the figures are only a part.",
-            "percentunit",
-            now(of_run("loadtest_run_completeness_ratio"), "complete"),
-            span=4,
-        ).thresholds(limits(1, below=True)),
-    ]
+    return [*overview(), completeness(span=4)]
 
 
 def load_row() -> list[Any]:
