@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import gevent
 from locust.runners import STATE_STOPPED
 
 from loadtest.measuring.delivery import Outbox
 from loadtest.measuring.reporter import Reporter
 from loadtest.measuring.swarm.collecting import CollectingSwarm
-from loadtest.measuring.swarm.messages import FOLD_EVERY_S
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -55,13 +52,8 @@ class LocalSwarm(CollectingSwarm):
         self._close()
 
     def _report_loop(self) -> None:
-        second = math.floor(time.time())
-        while True:
-            gevent.sleep(FOLD_EVERY_S - time.time() % FOLD_EVERY_S)
-            self.recorder.fold_early()
-            if math.floor(time.time()) != second:
-                second = math.floor(time.time())
-                self.recorder.fold()
+        for second in self._turns():
+            if second is not None:
                 self._deliver(self._reporter.cut(time.perf_counter()))
                 self._tick()
 

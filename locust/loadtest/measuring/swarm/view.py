@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,9 +17,10 @@ from loadtest.measuring.collector import Lost
 from loadtest.measuring.health import HealthProbe
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder, scenario_of
+from loadtest.measuring.swarm.messages import FOLD_EVERY_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from locust.env import Environment
@@ -152,6 +154,23 @@ class Swarm:
                     gevent.sleep(1.0)
 
         gevent.spawn(keep_going)
+
+    def _turns(self) -> Iterator[int | None]:
+        """Fold what was recorded a few times a second, at even times; the caller does the rest of each turn.
+
+        Yields:
+            The second that began, with all before it folded; None within a second.
+        """
+        second = math.floor(time.time())
+        while True:
+            gevent.sleep(FOLD_EVERY_S - time.time() % FOLD_EVERY_S)
+            self.recorder.fold_early()
+            begun, second = second, math.floor(time.time())
+            if second == begun:
+                yield None
+            else:
+                self.recorder.fold()
+                yield second
 
     def _drop_locusts_statistics(self) -> None:
         events = self.environment.events

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,13 +58,8 @@ class WorkerSwarm(Swarm):
         self._send(self._reporter.finish(time.perf_counter()))
 
     def _report_loop(self) -> None:
-        second = math.floor(time.time())
-        while True:
-            gevent.sleep(FOLD_EVERY_S - time.time() % FOLD_EVERY_S)
-            self.recorder.fold_early()
-            if math.floor(time.time()) != second:
-                second = math.floor(time.time())
-                self.recorder.fold()
+        for second in self._turns():
+            if second is not None:
                 self._send(self._reporter.cut(time.perf_counter()), self._heartbeat(second), self._users_report(second))
             now_s = time.perf_counter()
             self._send(self._outbox.due(now_s, RESEND_LAST_AFTER_S if self._reporter.finished else RESEND_AFTER_S))
