@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.measuring.collector import INDEX_KEPT_S, Collector
+from loadtest.measuring.collector import INDEX_KEPT_S, Arrival, Collector
 from loadtest.measuring.delivery import Acknowledgement
 from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
@@ -106,6 +106,35 @@ def test_a_corrupt_delta_is_refused_and_asked_for_again(caplog: pytest.LogCaptur
         collector.record.delivery.refused,
         collector.record.completeness,
     )
+
+
+def spoilt(name: str, value: bytes) -> bytes:
+    """A delta with a right checksum whose bins, say, are others."""
+    whole = Delta.from_bytes(delta(1))
+    histograms = whole.packed.response_time._replace(**{name: value})
+    return whole._replace(packed=whole.packed._replace(response_time=histograms)).to_bytes()
+
+
+@pytest.mark.parametrize(
+    "spoilt_one",
+    [
+        spoilt("bins", b"\xff\xff"),
+        spoilt("bins", b"\x01\x00\x02\x00"),
+        spoilt("rows", b"\xff" * 38),
+        spoilt("rows", bytes(38)),
+        spoilt("counts", b""),
+        delta(1)[:-1] + b"?",
+    ],
+)
+def test_a_corrupt_delta_is_refused_alone(spoilt_one: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Among many that came together, what is wrong with one is its worker's, and said so; the others count."""
+    collector = started("a", "b", "c")
+    arrived = [Arrival("a", delta(1), 100.0), Arrival("b", spoilt_one, 100.0), Arrival("c", delta(1), 100.0)]
+    assert [] == list(collector.take_all(arrived))
+    assert ["refused a delta of worker 1"] == [text.partition(":")[0] for text in caplog.messages]
+    collector.flush()
+    assert (20, 1) == (collector.record.requests, collector.record.delivery.refused)
+    assert [1, 0, 1] == [collector.acknowledgement(worker).upto for worker in "abc"]
 
 
 def test_samples_outside_any_run_are_in_the_totals_only() -> None:

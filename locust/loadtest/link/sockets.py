@@ -13,9 +13,10 @@ from locust.rpc import zmqrpc
 
 from loadtest.addresses import is_loopback
 from loadtest.exceptions import UsageError
-from loadtest.link import messages, refusals
+from loadtest.link import burst, messages, refusals
 from loadtest.link.door import Door
 from loadtest.link.keys import SHORTEST, Keys
+from loadtest.measuring.swarm.messages import REPORT
 from loadtest.secret_file import read_secret
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class MasterEnd(zmqrpc.Server):
         """
         while True:
             try:
-                address, *rest = self.socket.recv_multipart()
+                address, *rest = burst.receive(self.socket)
             except zmq.ZMQError as error:
                 raise RPCError("ZMQ network broken") from error
             try:
@@ -171,7 +172,11 @@ def _listen_on() -> None:
 
     def handle_message(self: runners.MasterRunner, client_id: str, msg: Message) -> None:
         try:
-            handle(self, client_id, msg)
+            if msg.type == REPORT and REPORT in self.custom_messages:
+                # The short way for what comes each second from each worker: Locust would look at all workers' states.
+                self.custom_messages[REPORT][0](environment=self.environment, msg=msg)
+            else:
+                handle(self, client_id, msg)
         except Exception as error:
             logger.exception("a %s message broke its handling; the master goes on listening", msg.type)
             refusals.refuse(refusals.MALFORMED, f"of a {msg.type} message: {type(error).__name__}: {error}")

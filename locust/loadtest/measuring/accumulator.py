@@ -10,7 +10,7 @@ from loadtest.measuring.measurements import ErrorCount, Measurements
 from loadtest.measuring.tally import Binned, SparseHistograms, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -26,14 +26,14 @@ FURTHER_MESSAGES: Final = "(further messages)"
 class Accumulator:
     """Counts by row of series and by row of scenario; who uses it knows which labels a row has."""
 
-    def __init__(self) -> None:
-        """Make an empty accumulator."""
+    def __init__(self, tally: Callable[[], Tally] = Tally) -> None:
+        """Make an empty accumulator that counts times in tallies of this kind."""
         self._totals = np.zeros((3, 16), np.int64)  # requests, failures, bytes
-        self.on_time = Tally()
+        self.on_time = tally()
         """Times of requests whose response time is their service time."""
-        self._response = Tally()
-        self._service = Tally()
-        self._lag = Tally()
+        self._response = tally()
+        self._service = tally()
+        self._lag = tally()
         self._any_late = False
         self._errors: dict[tuple[int, str, str], int] = {}
         self._dropped: dict[int, int] = {}

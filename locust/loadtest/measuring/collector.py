@@ -5,22 +5,20 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest import steady_clock
 from loadtest.exceptions import RecordError
 from loadtest.judging.trust import MASTER, Watch
-from loadtest.measuring.accumulator import Accumulator
-from loadtest.measuring.delivery import ACKNOWLEDGE_EVERY, Acknowledgement, Ledger
+from loadtest.measuring.delivery import Acknowledgement, Ledger
 from loadtest.measuring.delta import Delta
 from loadtest.measuring.labels import Labels
-from loadtest.measuring.packed import together
+from loadtest.measuring.merging import Merger
+from loadtest.measuring.packed import check
 from loadtest.measuring.record import Delivery, Missing, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from loadtest.measuring.health import Health
     from loadtest.measuring.measurements import Measurements
@@ -60,6 +58,17 @@ class Lost:
     """When the last of them was noticed, in seconds since the epoch; 0 while there was none."""
 
 
+class Arrival(NamedTuple):
+    """A delta as it came."""
+
+    worker: str
+    """Locust's identity of the sender."""
+    data: bytes
+    """The delta's binary form."""
+    offset_s: float
+    """What to add to the worker's clock to get the master's, in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Second:
     """What all workers together measured in one second of the time line."""
@@ -93,7 +102,7 @@ class Collector:
         self._refused_before = 0
         self._outside = Ledger("")  # samples outside any run go to the totals only
         self._pending: dict[int | None, list[PackedMeasurements]] = {}  # by second of the time line
-        self._accumulator = Accumulator()
+        self._merger = Merger(self.labels)
         self._epoch_s = 0.0
         self._users_in: dict[int, dict[str, Mapping[str, int]]] = {}  # second, worker, scenario
         self._described = 0  # flushes until the workers are described anew
@@ -158,21 +167,49 @@ class Collector:
         return max(0, math.floor(moment_s - self._epoch_s))
 
     def take(self, worker: str, data: bytes, offset_s: float) -> Acknowledgement | None:
-        """Take a delta from a worker.
-
-        Args:
-            worker: Locust's identity of the sender.
-            data: the delta's binary form.
-            offset_s: what to add to the worker's clock to get this one, in seconds.
+        """Take a delta from a worker: see `take_all`, and `Arrival` for the arguments.
 
         Returns:
             The acknowledgement to send, or None when it can wait.
         """
+        return dict(self.take_all([Arrival(worker, data, offset_s)])).get(worker)
+
+    def take_all(self, arrived: Sequence[Arrival]) -> Iterator[tuple[str, Acknowledgement]]:
+        """Take deltas from workers. They are checked together, since that costs little more than checking one.
+
+        Returns:
+            The acknowledgements that cannot wait, each with its worker; a later one tells all that an earlier one does.
+        """
+        for arrival, delta in self._read(arrived):
+            acknowledgement = self._take(arrival.worker, delta, arrival.offset_s)
+            if acknowledgement is not None:
+                yield arrival.worker, acknowledgement
+
+    def _read(self, arrived: Sequence[Arrival]) -> list[tuple[Arrival, Delta]]:
+        """What is whole of it; the rest is refused."""
+        decoded = [(arrival, delta) for arrival in arrived if (delta := self._decoded(arrival)) is not None]
         try:
-            delta = Delta.from_bytes(data)
+            check([delta.packed for _, delta in decoded])
+        except ValueError:  # somebody's is wrong
+            return [(arrival, delta) for arrival, delta in decoded if self._is_sound(arrival, delta)]
+        return decoded
+
+    def _decoded(self, arrival: Arrival) -> Delta | None:
+        try:
+            return Delta.decoded(arrival.data)
         except RecordError as error:
-            self._refuse(worker, str(error))
+            self._refuse(arrival.worker, str(error))
             return None
+
+    def _is_sound(self, arrival: Arrival, delta: Delta) -> bool:
+        try:
+            delta.check()
+        except RecordError as error:
+            self._refuse(arrival.worker, str(error))
+            return False
+        return True
+
+    def _take(self, worker: str, delta: Delta, offset_s: float) -> Acknowledgement | None:
         ledger = self._ledger_of(worker, delta, offset_s)
         if ledger is None:
             self._refuse(worker, f"run {delta.run!r} is not open, or the worker is not known")
@@ -186,8 +223,12 @@ class Collector:
             if second is not None:
                 self._observe(worker, delta)
                 self._note_users(second, worker, users_before, delta.users)
-        at_once = delta.final or account.repeated > repeated or delta.sequence % ACKNOWLEDGE_EVERY == 0
+        at_once = delta.final or account.repeated > repeated
         return ledger.acknowledgement(worker) if at_once else None
+
+    def acknowledgement(self, worker: str) -> Acknowledgement | None:
+        """What the master holds of a worker's part of the open run; None when it has none."""
+        return self.ledger.acknowledgement(worker) if self.running and worker in self.ledger.accounts else None
 
     def _refuse(self, worker: str, why: str) -> None:
         self.refused += 1
@@ -249,7 +290,7 @@ class Collector:
         pending, self._pending = self._pending, {}
         flushed: list[Second] = []
         for second, packed in sorted(pending.items(), key=lambda item: item[0] or 0):
-            measured = self._merged(packed)
+            measured = self._merger.merge(packed)
             self.totals.add(measured)
             if second is not None and self.record is not None:
                 users = self._users_of(self._users_in.pop(second, {}))
@@ -270,14 +311,6 @@ class Collector:
             self.record.workers = self.watch.summary()
             self._described = DESCRIBE_EVERY
         self._described -= 1
-
-    def _merged(self, packed: list[PackedMeasurements]) -> Measurements:
-        """All workers' measurements of a second, each series once."""
-        if packed:
-            rows = np.concatenate([self.labels.rows(one.series) for one in packed])
-            measured = together(packed)
-            self._accumulator.add(measured, rows, self.labels.scenario_rows(measured.scenarios))
-        return self._accumulator.take(self.labels.keys, self.labels.scenarios)
 
     def reset(self, now_s: float) -> None:
         """Begin to count the current run afresh; the totals go on."""

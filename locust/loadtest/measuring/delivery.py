@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 WINDOW: Final = 120
 """Unacknowledged deltas that a worker keeps. Beyond, it goes on counting into the next delta, which then spans more
 than a second: an outage of the master costs resolution in time, not samples, and memory stays bounded."""
-ACKNOWLEDGE_EVERY: Final = 5
-"""The master acknowledges every so many deltas, and each final or repeated one at once."""
 RESEND_AFTER_S: Final = 8.0
-"""A worker sends a delta again when so long no acknowledgement came; above `ACKNOWLEDGE_EVERY` seconds."""
+"""A worker sends a delta again when so long no acknowledgement came. The master acknowledges with its answer to a
+heartbeat, every other second, and final and repeated deltas at once."""
 BATCH: Final = 30
 """Deltas in one message at most."""
 

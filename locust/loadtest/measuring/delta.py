@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]
 
 from loadtest.exceptions import RecordError
 from loadtest.measuring.health import Health
-from loadtest.measuring.packed import PackedMeasurements
+from loadtest.measuring.packed import PackedMeasurements, check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,11 +26,11 @@ _HIGHEST: Final = 2**53
 _LONGEST_NAME: Final = 1000
 _LONGEST_S: Final = 1e7
 _FARTHEST_S: Final = 1e10
+_FIGURES: Final = frozenset((float, int))
 _HEAD: Final = struct.Struct("<2sBI")
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(NamedTuple):
     """What one worker measured from ``start_s`` to ``end_s`` of its own monotonic clock."""
 
     run: str
@@ -58,7 +57,7 @@ class Delta:
                 self.final,
                 dict(self.users),
                 tuple(self.health),
-                self.packed.to_wire(),
+                self.packed,
             )
         )
         return _HEAD.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body
@@ -70,6 +69,17 @@ class Delta:
         Raises:
             RecordError: when the data is damaged or of a newer version.
         """
+        delta = cls.decoded(data)
+        delta.check()
+        return delta
+
+    @classmethod
+    def decoded(cls, data: bytes) -> Delta:
+        """Read the binary form back; what it counted is yet to be checked, by `check` or with many others'.
+
+        Raises:
+            RecordError: when the data is damaged or of a newer version.
+        """
         body = _checked(data)
         try:
             run, sequence, start_s, end_s, final, users, health, wire = msgpack.unpackb(body)
@@ -77,7 +87,18 @@ class Delta:
             _check_figures(users, health)
             return cls(run, sequence, start_s, end_s, final, users, Health(*health), PackedMeasurements.from_wire(wire))
         except (ValueError, TypeError, LookupError, AttributeError, msgpack.UnpackException) as error:
-            raise RecordError(_damaged(data, str(error))) from error
+            raise RecordError(_damaged(f"a delta of {len(data)} bytes", str(error))) from error
+
+    def check(self) -> None:
+        """Whether the numbers that it counted can be counted on.
+
+        Raises:
+            RecordError: when not.
+        """
+        try:
+            check([self.packed])
+        except ValueError as error:
+            raise RecordError(_damaged(f"delta {self.sequence}", str(error))) from error
 
 
 def _check_head(run: object, sequence: object, start_s: Any, end_s: Any, final: object) -> None:
@@ -85,24 +106,25 @@ def _check_head(run: object, sequence: object, start_s: Any, end_s: Any, final: 
         raise ValueError("its run or its end has another type")
     if type(sequence) is not int or not 1 <= sequence <= _HIGHEST:
         raise ValueError("its number is none")
-    if not all(type(moment_s) is float and abs(moment_s) < _FARTHEST_S for moment_s in (start_s, end_s)):
+    if not type(start_s) is type(end_s) is float or not (abs(start_s) < _FARTHEST_S and abs(end_s) < _FARTHEST_S):
         raise ValueError("its times are none")
     if not 0 <= end_s - start_s < _LONGEST_S:
         raise ValueError(f"it lasted {end_s - start_s} s")
 
 
 def _check_figures(users: Any, health: Any) -> None:
-    if not all(isinstance(name, str) for name in users):
-        raise TypeError("its users are of no scenario")
-    if not all(type(count) is int and 0 <= count <= _HIGHEST for count in users.values()):
-        raise ValueError("its users are no counts")
-    if not all(type(figure) in (float, int) and math.isfinite(figure) for figure in health):
+    for name, count in users.items():
+        if not isinstance(name, str):
+            raise TypeError("its users are of no scenario")
+        if type(count) is not int or not 0 <= count <= _HIGHEST:
+            raise ValueError("its users are no counts")
+    if not _FIGURES.issuperset(map(type, health)) or not all(map(math.isfinite, health)):
         raise ValueError("its health is no figures")
 
 
 def _checked(data: bytes) -> bytes:
     if len(data) < _HEAD.size or data[:2] != _MAGIC:
-        raise RecordError(_damaged(data, f"it must start with {_MAGIC!r}"))
+        raise RecordError(_damaged(f"a delta of {len(data)} bytes", f"it must start with {_MAGIC!r}"))
     _, version, checksum = _HEAD.unpack_from(data)
     if version > _VERSION:
         raise RecordError(
@@ -111,9 +133,9 @@ def _checked(data: bytes) -> bytes:
         )
     body = data[_HEAD.size :]
     if zlib.crc32(body) != checksum:
-        raise RecordError(_damaged(data, "its checksum does not match"))
+        raise RecordError(_damaged(f"a delta of {len(data)} bytes", "its checksum does not match"))
     return body
 
 
-def _damaged(data: bytes, why: str) -> str:
-    return f"a delta of {len(data)} bytes is damaged: {why}; it is not counted, the sender sends it again"
+def _damaged(what: str, why: str) -> str:
+    return f"{what} is damaged: {why}; it is not counted, the sender sends it again"

@@ -7,8 +7,7 @@ arrives, and a whole second of it is unpacked together: `together`.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]
 import numpy as np
@@ -51,8 +50,7 @@ _SAFE_WIDTH: Final = 4  # counts of so few bytes are never too high
 _HIGHEST: Final = 2**62  # a moment of what was never measured is at most that
 
 
-@dataclass(frozen=True, slots=True)
-class PackedHistograms:
+class PackedHistograms(NamedTuple):
     """Sparse histograms as bytes: a row each, then the bins of all rows, then their counts."""
 
     rows: bytes
@@ -73,34 +71,24 @@ class PackedHistograms:
         counts = histograms.counts.astype(_UNSIGNED[width])
         return cls(rows.tobytes(), histograms.bins.astype(_BIN).tobytes(), width, counts.tobytes())
 
-    def check(self, rows: int) -> None:
-        """Whether everything fits together.
+    def check_sizes(self, rows: int) -> None:
+        """Whether there is as much of everything as there must be.
 
         Raises:
-            ValueError: when not.
+            ValueError, TypeError: when not.
         """
-        _check_bytes(self.rows, self.bins, self.counts)
+        if not type(self.rows) is type(self.bins) is type(self.counts) is bytes:
+            raise TypeError("a part of it is no bytes")
         if self.width not in _UNSIGNED:
             raise ValueError(f"its counts have {self.width} bytes each")
-        read = self.read_rows()
-        lengths = read["length"]
-        cells = len(self.bins) // _BIN.itemsize
-        if len(lengths) != rows or int(lengths.sum()) != cells or len(self.counts) != cells * self.width:
+        sizes = (rows * _ROW.itemsize, self.cells * _BIN.itemsize, self.cells * self.width)
+        if (len(self.rows), len(self.bins), len(self.counts)) != sizes:
             raise ValueError("its histograms contradict themselves")
-        if cells and int(self.read_bins().max()) >= BINS:
-            raise ValueError(f"a bin is beyond the {BINS} that there are")
-        highest = [int(read[name].max(initial=0)) for name in ("sum", "min", "max")]
-        widest = int(self.read_counts().max(initial=0)) if self.width > _SAFE_WIDTH else 0
-        if max(*highest, widest) > _HIGHEST:
-            raise ValueError("a number is too high to be counted on")
 
-    def read_rows(self) -> npt.NDArray[Any]:
-        """The rows, structured."""
-        return np.frombuffer(self.rows, _ROW)
-
-    def read_bins(self) -> npt.NDArray[Any]:
-        """The bins of all rows."""
-        return np.frombuffer(self.bins, _BIN)
+    @property
+    def cells(self) -> int:
+        """How many bins are filled."""
+        return len(self.bins) // _BIN.itemsize
 
     def read_counts(self) -> npt.NDArray[Any]:
         """The counts of all rows."""
@@ -108,8 +96,7 @@ class PackedHistograms:
         return counts
 
 
-@dataclass(frozen=True, slots=True)
-class PackedMeasurements:
+class PackedMeasurements(NamedTuple):
     """`Measurements` as they travel."""
 
     keys: bytes
@@ -141,25 +128,12 @@ class PackedMeasurements:
             measured.dropped.astype(_DROPPED).tobytes(),
         )
 
-    def to_wire(self) -> tuple[Any, ...]:
-        """What MessagePack can hold."""
-        return (
-            self.keys,
-            self.counts,
-            _histograms_to_wire(self.response_time),
-            _histograms_to_wire(self.service_time),
-            self.errors,
-            self.scenarios,
-            _histograms_to_wire(self.schedule_lag),
-            self.dropped,
-        )
-
     @classmethod
     def from_wire(cls, wire: Any) -> PackedMeasurements:
-        """Read it back and check it.
+        """Read back what MessagePack made of it. Its numbers are yet to be checked: see `check`.
 
         Raises:
-            ValueError, TypeError, LookupError, AttributeError: when it does not fit together.
+            ValueError, TypeError, LookupError, AttributeError: when its parts do not fit together.
         """
         keys, counts, response, service, errors, scenarios, lag, dropped = wire
         packed = cls(
@@ -167,30 +141,25 @@ class PackedMeasurements:
             counts,
             PackedHistograms(*response),
             None if service is None else PackedHistograms(*service),
-            tuple(ErrorCount(*error) for error in errors),
+            tuple(ErrorCount(*error) for error in errors) if errors else (),
             tuple(map(str, scenarios)),
             None if lag is None else PackedHistograms(*lag),
             dropped,
         )
-        packed._check()
+        packed._check_sizes()
         return packed
 
-    def _check(self) -> None:
-        _check_bytes(self.keys, self.counts, self.dropped)
+    def _check_sizes(self) -> None:
+        if not type(self.keys) is type(self.counts) is type(self.dropped) is bytes:
+            raise TypeError("a part of it is no bytes")
         rows = len(self.series)
         if len(self.counts) != rows * _COUNTS.itemsize or len(self.dropped) != len(self.scenarios) * _DROPPED.itemsize:
             raise ValueError("it holds more or fewer numbers than labels")
-        counted = np.frombuffer(self.counts, _COUNTS)
-        dropped = np.frombuffer(self.dropped, _DROPPED)
-        if bool((counted["failures"] > counted["requests"]).any()):
-            raise ValueError("more requests failed than were made")
-        if max(int(counted["bytes"].max(initial=0)), int(dropped.max(initial=0))) > _HIGHEST:
-            raise ValueError("a number is too high to be counted on")
-        self.response_time.check(rows)
+        self.response_time.check_sizes(rows)
         if self.service_time is not None:
-            self.service_time.check(rows)
+            self.service_time.check_sizes(rows)
         if self.schedule_lag is not None:
-            self.schedule_lag.check(len(self.scenarios))
+            self.schedule_lag.check_sizes(len(self.scenarios))
         for series, error_class, message, occurrences in self.errors:
             if not (type(series) is int and isinstance(error_class, str) and isinstance(message, str)):
                 raise TypeError("an error has other parts")
@@ -250,9 +219,38 @@ def _together(
     )
 
 
-def _check_bytes(*parts: object) -> None:
-    if any(type(part) is not bytes for part in parts):
-        raise TypeError("a part of it is no bytes")
+def check(packed: Sequence[PackedMeasurements]) -> None:
+    """Whether the numbers of all of them can be counted on. Many cost little more than one.
+
+    Raises:
+        ValueError: when not, without saying whose.
+    """
+    counted = np.frombuffer(b"".join([one.counts for one in packed]), _COUNTS)
+    if bool((counted["failures"] > counted["requests"]).any()):
+        raise ValueError("more requests failed than were made")
+    dropped = np.frombuffer(b"".join([one.dropped for one in packed]), _DROPPED)
+    if max(int(counted["bytes"].max(initial=0)), int(dropped.max(initial=0))) > _HIGHEST:
+        raise ValueError("a number is too high to be counted on")
+    _check_histograms([one.response_time for one in packed])
+    for late in ([one.service_time for one in packed], [one.schedule_lag for one in packed]):
+        _check_histograms([histograms for histograms in late if histograms is not None])
+
+
+def _check_histograms(packed: Sequence[PackedHistograms]) -> None:
+    if not packed:
+        return
+    rows = np.frombuffer(b"".join([one.rows for one in packed]), _ROW)
+    ends = np.cumsum([len(one.rows) // _ROW.itemsize for one in packed])
+    cells = np.concatenate(([0], np.cumsum(rows["length"], dtype=np.int64)))[ends]
+    if (cells != np.cumsum([one.cells for one in packed])).any():
+        raise ValueError("its histograms contradict themselves")
+    bins = np.frombuffer(b"".join([one.bins for one in packed]), _BIN)
+    if int(bins.max(initial=0)) >= BINS:
+        raise ValueError(f"a bin is beyond the {BINS} that there are")
+    highest = [int(rows[name].max(initial=0)) for name in ("sum", "min", "max")]
+    widest = [int(one.read_counts().max(initial=0)) for one in packed if one.width > _SAFE_WIDTH]
+    if max(*highest, *widest) > _HIGHEST:
+        raise ValueError("a number is too high to be counted on")
 
 
 def _unpacked_lag(packed: Sequence[PackedMeasurements]) -> SparseHistograms:
@@ -278,10 +276,6 @@ def _unpacked_histograms(packed: Sequence[PackedHistograms]) -> SparseHistograms
     counts = np.concatenate([one.read_counts() for one in packed])
     bins = np.frombuffer(b"".join([one.bins for one in packed]), _BIN)
     return SparseHistograms(rows["length"].astype(np.int64), bins.astype(np.int64), counts.astype(np.int64), moments)
-
-
-def _histograms_to_wire(packed: PackedHistograms | None) -> tuple[Any, ...] | None:
-    return None if packed is None else (packed.rows, packed.bins, packed.width, packed.counts)
 
 
 # A worker names the same series second after second, so both directions remember the last few sets of labels.

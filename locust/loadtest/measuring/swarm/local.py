@@ -59,7 +59,7 @@ class LocalSwarm(CollectingSwarm):
 
     def _deliver(self, deltas: list[bytes]) -> None:
         for delta in deltas:
-            acknowledgement = self._collector.take(LOCAL, delta, 0.0)
+            acknowledgement = self._collector.take(LOCAL, delta, 0.0) or self._collector.acknowledgement(LOCAL)
             if acknowledgement is not None:
                 self._outbox.acknowledge(acknowledgement)
 

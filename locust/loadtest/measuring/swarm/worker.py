@@ -100,8 +100,14 @@ class WorkerSwarm(Swarm):
                 _log.warning("%d deltas could not be sent and will be sent again: %s", len(deltas), error)
 
     def _on_acknowledgement(self, msg: Any, **_: Any) -> None:
-        run, upto, beyond, refused = msg.data
-        self._outbox.acknowledge(Acknowledgement(run, upto, tuple(beyond), refused))
+        runner = self._runner
+        runner.last_heartbeat_timestamp = time.time()
+        self.environment.events.heartbeat_received.fire(  # type: ignore[no-untyped-call]
+            client_id=runner.client_id, timestamp=runner.last_heartbeat_timestamp
+        )
+        if msg.data is not None:
+            run, upto, beyond, refused = msg.data
+            self._outbox.acknowledge(Acknowledgement(run, upto, tuple(beyond), refused))
 
     def _on_drain(self, msg: Any, **_: Any) -> None:
         """Stop the users and send the last delta of the run that the master wants to close."""
