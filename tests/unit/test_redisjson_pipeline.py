@@ -1,5 +1,7 @@
 """Pipelines and transactions: redis-py's values and errors, one request each, no watch lost in silence."""
 
+import gc
+import weakref
 from typing import Any
 
 import gevent
@@ -221,3 +223,33 @@ def test_a_pipeline_that_was_cut_off_leaves_no_reply_behind(redis_url):
         gevent.sleep(0.05)
         blocked.kill()
         assert ours.get("after") == b"right"
+
+
+def test_a_pipeline_is_freed_without_the_garbage_collector(redis_url):
+    """Nothing of a pipeline stays behind that only the collector could find, whose search stalls all users."""
+    with client_of(redis_url) as ours:
+        ours.json().set("d", "$", {"a": 1})
+        gc.collect()
+        gc.disable()
+        try:
+            pipe = ours.pipeline(transaction=False)
+            assert pipe.json().get("d").execute() == [{"a": 1}]
+            gone = weakref.ref(pipe)
+            del pipe
+            assert gone() is None
+        finally:
+            gc.enable()
+
+
+def test_a_json_view_outlives_the_execution_of_its_pipeline(redis_url):
+    """What ``json()`` gave can queue again after ``execute``, beside a view that is asked for anew."""
+    with client_of(redis_url) as ours:
+        pipe = ours.pipeline(transaction=False)
+        view = pipe.json()
+        view.set("d", "$", {"a": 1})
+        view.get("d", "$.a")
+        assert pipe.execute() == [True, [1]]
+        view.get("d")
+        pipe.json().type("d")
+        view.get("nothing")
+        assert pipe.execute() == [{"a": 1}, b"object", None]
