@@ -411,6 +411,38 @@ def test_an_early_error_ends_a_long_send():
         assert _failure(user, lambda c: c.set("k", b"x" * 30_000_000))[1] in {"redis_error", "reset", "closed"}
 
 
+@pytest.mark.parametrize(("said", "expected"), [(b"?", "protocol"), (b"+OK\r\n+OK\r\n", "protocol"), (b"", "closed")])
+def test_what_ends_a_connection_ends_a_long_send(said, expected):
+    """No reply, too many of them and the end of the stream each end a command that the server has stopped to read."""
+
+    def script(sock):
+        sock.recv(1000)
+        if said:
+            sock.sendall(said)
+        else:
+            sock.shutdown(socket.SHUT_WR)
+        gevent.sleep(2)
+
+    with scripted_server(script) as url, running_user(f"{url}?socket_timeout=1.5") as user:
+        started_s = time.monotonic()
+        assert _failure(user, lambda c: c.set("k", b"x" * 30_000_000))[1] == expected
+        assert time.monotonic() - started_s < 1
+
+
+def test_a_reply_in_pieces_arrives_whole():
+    """The pieces of a reply may come with pauses between them, wherever it is cut."""
+
+    def script(sock):
+        sock.recv(1000)
+        for piece in (b"$1", b"1\r\nhello", b" ", b"world", b"\r", b"\n"):
+            sock.sendall(piece)
+            gevent.sleep(0.02)
+        sock.recv(1000)
+
+    with scripted_server(script) as url, client_of(url) as client:
+        assert client.get("k") == b"hello world"
+
+
 def test_push_messages_do_not_count_as_replies(redis_url):
     """With RESP3 and CLIENT TRACKING, invalidations arrive between and within requests and change no value."""
     with client_of(f"{redis_url}?protocol=3") as tracking, client_of(redis_url) as other:

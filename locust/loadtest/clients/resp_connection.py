@@ -1,9 +1,9 @@
 """One connection to a Redis: handshake, one exchange at a time, timeouts.
 
-The hot path is ``exchange``: one ``send``, one switch away; ``_read`` is called once per arrival and switches back as
-soon as the reply is whole. The connection is polled for all its life, so an idle one notices at once
-that the server has closed it, and the next request opens a new one before anything is sent. Nothing is ever sent
-twice: a request whose fate is unknown is an error, not a retry.
+The hot path is ``exchange``: one ``send``, one switch away, one ``recv_into`` per arrival until the reply is whole. The
+connection is polled for all its life, so an idle one notices at once that the server has closed it, and the next
+request opens a new one before anything is sent. Nothing is ever sent twice: a request whose fate is unknown is an
+error, not a retry.
 
 A pipeline of n commands is read as one reply, an array of n: the array's header is fed to the parser before the
 replies come, and the parser, written in C, does the rest. RESP3 may interleave push messages, which would be
@@ -12,7 +12,7 @@ counted as elements, so there the replies are collected one by one. Push message
 
 import random
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import hiredis
@@ -21,50 +21,56 @@ from greenlet import getcurrent
 from loadtest.clients.deadlines import FOREVER_S, DeadlineExpired, DeadlineSweeper
 from loadtest.clients.redis_errors import ConnectionBroken, RequestTimeout, connect_error, reply_error
 from loadtest.clients.redis_settings import RESP3
-from loadtest.clients.transport import NOTHING, Poller, TransportError, Wire, open_wire
+from loadtest.clients.transport import Poller, TransportError, Waiter, Wire, open_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadtest.clients.redis_settings import RedisSettings
-    from loadtest.clients.transport import Endpoint
 
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_MOST_S: Final = 1.5
 
 _INCOMPLETE: Final = object()
+_ENDS: Final = (OSError, hiredis.HiredisError, ConnectionBroken)  # what ends a connection
 
 # What has just arrived, for all connections of the process: it is parsed before anything else can run. It holds more
 # than a TLS record (16 kB), so that the TLS layer keeps nothing back that polling could not see.
 _ARRIVAL: Final = bytearray(256 * 1024)
 
 
-class _Waiter(Protocol):
-    """Who gets the reply: a greenlet, or somebody who keeps it for one."""
+class _EarlyReader:
+    """Reads in the place of a greenlet that still waits for room to send the rest of its command.
 
-    def switch(self, reply: Any, /) -> object: ...
+    Attributes:
+        outcome: The reply, or what ended the connection, if it has come.
+    """
 
-    def throw(self, error: BaseException, /) -> object: ...
-
-
-class _EarlyReply:
-    """Keeps a reply that arrives while its greenlet still waits for room to send the rest of the command."""
-
-    def __init__(self, greenlet: _Waiter) -> None:
-        self.reply: Any = _INCOMPLETE
+    def __init__(self, take_in: "Callable[[], Any]", greenlet: Waiter) -> None:
+        self.outcome: Any = _INCOMPLETE
         self.throw = greenlet.throw
-        self.is_awaited = True
+        self._take_in = take_in
+        self._is_needed = True
 
-    def switch(self, reply: Any, /) -> object:
-        """Keep the reply; if it is the end of the connection, end the wait for room, in the hub's own time."""
-        self.reply = reply
-        if isinstance(reply, ConnectionBroken):
+    def switch(self) -> None:
+        """Take in what has arrived; the end of the connection ends the wait for room, in the hub's own time."""
+        try:
+            reply = self._take_in()
+        except _ENDS as error:
+            self.outcome = error
             gevent.get_hub().loop.run_callback(self._interrupt)
-        return NOTHING
+        else:
+            if reply is not _INCOMPLETE:
+                self.outcome = reply
+
+    def retire(self) -> None:
+        """Leave the greenlet alone from now on."""
+        self._is_needed = False
 
     def _interrupt(self) -> None:
-        if self.is_awaited:
-            self.throw(self.reply)
+        if self._is_needed:
+            self._is_needed = False
+            self.throw(self.outcome)
 
 
 class RespConnection:
@@ -109,7 +115,7 @@ class RespConnection:
         self._collected: list[Any] = []
         self._wanted = 0
         self._wire: Wire | None = None
-        self.waiter: _Waiter | None = None
+        self.waiter: Waiter | None = None
         self._opening = False
         self._reserved = False
         self._failures = 0
@@ -119,7 +125,7 @@ class RespConnection:
         self._feed: Callable[[Any, int, int], None]
         self._gets: Callable[[], Any]
         self._has_data: Callable[[], bool]
-        self._wait: Callable[[], Any]
+        self._wait: Callable[[], None]
         self.ready = False
         self.received_bytes = 0
         self.deadline_s = FOREVER_S
@@ -163,23 +169,26 @@ class RespConnection:
         self.ready = False
         self.received_bytes = 0
         self.deadline_s = sent_s + self._patience_s
+        send, wait, reply = self._send, self._wait, _INCOMPLETE
         try:
             self.waiter = getcurrent()
             try:
-                sent_bytes = self._send(data)
+                sent_bytes = send(data)
             except BlockingIOError:
                 sent_bytes = 0
-            reply = self._wait() if sent_bytes == len(data) else self._exchange_long(data, sent_bytes)
+            if sent_bytes != len(data):
+                reply = self._send_rest(data, sent_bytes)
+            while reply is _INCOMPLETE:
+                wait()
+                reply = self._take_in()
         except BaseException as error:
             self.waiter = None
             self.close()
             if isinstance(error, DeadlineExpired):
                 raise self._overdue() from None
-            if isinstance(error, OSError):
+            if isinstance(error, (OSError, hiredis.HiredisError)):
                 raise _broken(error) from error
             raise
-        if self._wire is None:
-            raise reply  # what ended the connection
         self.waiter = None
         self.ready = not self._reserved
         return reply
@@ -232,20 +241,24 @@ class RespConnection:
         gevent.sleep(pause_s)
         return True
 
-    def _exchange_long(self, data: bytes, sent_bytes: int) -> Any:
-        """Send the rest of a command that the kernel did not take whole, and wait for the reply."""
+    def _send_rest(self, data: bytes, sent_bytes: int) -> Any:
+        """Send the rest of a command that the kernel did not take whole.
+
+        Returns:
+            The reply, if it has come already.
+        """
         greenlet = getcurrent()
-        early = self.waiter = _EarlyReply(greenlet)
+        early = self.waiter = _EarlyReader(self._take_in, greenlet)
         patience_s = None if self._patience_s == FOREVER_S else self._patience_s
         assert self._wire is not None  # noqa: S101 -- for the type checker: an exchange has a wire
         try:
             self._wire.send_all(data, sent_bytes, patience_s)
         finally:
-            early.is_awaited = False
-        if early.reply is not _INCOMPLETE:
-            return early.reply
+            early.retire()
+        if isinstance(early.outcome, _ENDS):
+            raise early.outcome
         self.waiter = greenlet
-        return self._wait()
+        return early.outcome
 
     def _overdue(self) -> RequestTimeout:
         """The exception for a reply that did not come in time."""
@@ -284,7 +297,7 @@ class RespConnection:
         self._send, self._recv_into = wire.send, wire.recv_into
         self._feed, self._gets, self._has_data = reader.feed, reader.gets, reader.has_data
         poller = Poller.current()
-        poller.add(wire.fileno, self._read)
+        poller.add(wire.fileno, self)
         self._wait = poller.wait
         sweeper = DeadlineSweeper.current()
         sweeper.heed(min(self._patience_s, self._settings.connect_timeout_s or FOREVER_S))
@@ -315,27 +328,41 @@ class RespConnection:
             if isinstance(reply, Exception):
                 raise reply
 
-    def _read(self) -> object:
-        """Take in what has arrived; switch to the waiter when that completes the reply. The poller's callback."""
+    def read_unasked(self) -> None:
+        """Take in what has arrived while nobody waits: mostly the end of the connection. Called by the poller."""
         try:
-            arrived_bytes = self._recv_into(_ARRIVAL)
-            self._feed(_ARRIVAL, 0, arrived_bytes)
-            reply = self._gets()
-            if self._collects:
-                reply = self._collect(reply)
+            reply = self._take_in()
+        except _ENDS:
+            self.close()
+        else:
+            if reply is not _INCOMPLETE:
+                self.close()  # or the next request would get what was not meant for it
+
+    def _take_in(self) -> Any:
+        """Take in what has arrived.
+
+        Returns:
+            The reply, if it is whole now.
+
+        Raises:
+            ConnectionBroken: The stream has ended, or holds more than was asked for.
+            OSError, hiredis.HiredisError: The connection broke, or what came is no RESP.
+        """
+        recv_into, feed, gets, has_data = self._recv_into, self._feed, self._gets, self._has_data
+        try:
+            arrived_bytes = recv_into(_ARRIVAL)
         except BlockingIOError:
-            return NOTHING
-        except (OSError, hiredis.HiredisError) as error:
-            return self._fail(_broken(error))
+            return _INCOMPLETE
+        if not arrived_bytes:
+            raise ConnectionBroken("closed", f"{self._settings.endpoint} closed the connection")
         self.received_bytes += arrived_bytes
-        if reply is _INCOMPLETE:
-            return NOTHING if arrived_bytes else self._fail(_closed_by(self._settings.endpoint))
-        waiter = self.waiter
-        if waiter is None or (self._has_data() and not self._collects):
-            return self._fail(
-                ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than it was asked for")
-            )
-        return waiter.switch(reply)
+        feed(_ARRIVAL, 0, arrived_bytes)
+        reply = gets()
+        if self._collects:
+            return self._collect(reply)
+        if reply is not _INCOMPLETE and has_data():
+            raise ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than it was asked for")
+        return reply
 
     def _collect(self, reply: Any) -> Any:
         """Leave out push messages and gather a pipeline's replies; tell when they are complete."""
@@ -349,17 +376,11 @@ class RespConnection:
             reply = self._gets()
         return reply
 
-    def _wake(self, waiter: _Waiter, error: Exception) -> None:
+    def _wake(self, waiter: Waiter, error: Exception) -> None:
         """Tell a greenlet, if it still waits."""
         if self.waiter is waiter:
             self.waiter = None
-            waiter.switch(error)
-
-    def _fail(self, error: Exception) -> object:
-        """Close the connection, and switch to whoever waits on it with the reason."""
-        waiter, self.waiter = self.waiter, None
-        self.close()
-        return NOTHING if waiter is None else waiter.switch(error)
+            waiter.throw(error)
 
 
 def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
@@ -376,11 +397,6 @@ def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
     if settings.db:
         commands.append(("SELECT", settings.db))
     return commands
-
-
-def _closed_by(endpoint: "Endpoint") -> ConnectionBroken:
-    """The exception for the end of the stream."""
-    return ConnectionBroken("closed", f"{endpoint} closed the connection")
 
 
 def _broken(error: OSError | hiredis.HiredisError) -> ConnectionBroken | RequestTimeout:

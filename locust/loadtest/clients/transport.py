@@ -2,13 +2,12 @@
 
 A ``Wire`` is a connected, non-blocking stream: TCP, TLS or a Unix socket. Its ``send`` and ``recv_into`` are the
 methods of the C object underneath, so that one request costs two system calls and no Python in between. Whoever
-owns a wire has it polled for as long as it is open, and switches to the waiting greenlet itself when an answer is
-complete.
+owns a wire has it polled for as long as it is open.
 
 A ``Poller`` holds all wires of one hub in one epoll set and lets libev watch only that set: an arrival then costs a
 dictionary look-up instead of a callback from libev, 7 % of a whole request's CPU. And a greenlet that begins to wait
-does not go back to the hub as long as there are arrivals: it handles the next one itself and switches to whom that
-concerns, one switch of greenlets where the way by the hub takes two, another 5 %. Linux only, as the rest is tuned for.
+does not go back to the hub as long as there are arrivals: it switches to whom the next one concerns, one switch of
+greenlets where the way by the hub takes two, another 5 %. Linux only, as the rest is tuned for.
 """
 
 import _socket
@@ -16,7 +15,7 @@ import contextlib
 import os
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 import gevent.monkey
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 _READABLE = 1  # the bit of libev and of epoll alike
 _epoll = gevent.monkey.get_original("select", "epoll")  # gevent hides what can block; a poll of 0 s cannot
 _BATCH = 256  # arrivals that are handled before libev gets a turn
-
-NOTHING: Final = object()
-"""What a callback of the poller returns if it switched to nobody."""
 
 # The plain switch of greenlets. What gevent's adds to it, a look for a hook that nothing here has, costs 4 % of a
 # request.
@@ -76,12 +72,35 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class Waiter(Protocol):
+    """Who waits for an arrival: a greenlet, or somebody who acts for one."""
+
+    def switch(self) -> object:
+        """Read what has arrived."""
+
+    def throw(self, error: BaseException, /) -> object:
+        """Wait no longer."""
+
+
+class Polled(Protocol):
+    """Whoever owns a wire that is polled.
+
+    Attributes:
+        waiter: Who is switched to when there is something to read, and then reads it; None if nobody waits.
+    """
+
+    waiter: Any  # a Waiter or None
+
+    def read_unasked(self) -> None:
+        """Read what has arrived while nobody waits. It runs in the hub or in any greenlet, and must not switch."""
+
+
 class Poller:
     """Tells which wires of a hub can be read."""
 
     def __init__(self, hub: Any) -> None:
         """Make the poller of one hub; use ``current()`` to share it."""
-        self._callbacks: dict[int, Callable[[], Any]] = {}
+        self._polled: dict[int, Polled] = {}
         self._arrivals: Iterator[tuple[int, int]] = iter(())
         self._switch_to_hub = _switch.__get__(hub)
         self._epoll = _epoll()
@@ -100,45 +119,49 @@ class Poller:
 
     def __len__(self) -> int:
         """How many wires are polled."""
-        return len(self._callbacks)
+        return len(self._polled)
 
-    def add(self, fileno: int, callback: "Callable[[], Any]") -> None:
-        """Call back whenever there is something to read, until ``discard``.
-
-        The callback runs in the hub or in a greenlet that waits. It must not block. It may switch to one greenlet, and
-        returns what that switch returned, or ``NOTHING``.
-        """
-        if not self._callbacks:
+    def add(self, fileno: int, polled: Polled) -> None:
+        """Switch to the waiter whenever there is something to read, until ``discard``."""
+        if not self._polled:
             self._watcher.start(self._dispatch)
-        self._callbacks[fileno] = callback
+        self._polled[fileno] = polled
         self._epoll.register(fileno, _READABLE)
 
     def discard(self, fileno: int) -> None:
-        """Call back no longer; to be done before the descriptor is closed."""
-        if self._callbacks.pop(fileno, None) is not None:
+        """Watch a wire no longer; to be done before the descriptor is closed."""
+        if self._polled.pop(fileno, None) is not None:
             self._epoll.unregister(fileno)
-            if not self._callbacks:
+            if not self._polled:
                 self._watcher.stop()  # or an event loop with nothing else to wait for would never end
 
-    def wait(self) -> Any:
-        """Wait until somebody switches to this greenlet, and return what it is given."""
-        callbacks = self._callbacks
+    def wait(self) -> None:
+        """Wait until somebody switches to this greenlet. It may be in vain: the caller looks what has arrived."""
+        polled = self._polled
         for fileno, _ in self._arrivals:
-            callback = callbacks.get(fileno)
-            if callback is not None:
-                given = callback()
-                if given is not NOTHING:
-                    return given
-        return self._switch_to_hub()
+            owner = polled.get(fileno)
+            if owner is None:  # the wire was closed since
+                continue
+            waiter = owner.waiter
+            if waiter is not None:
+                waiter.switch()
+                return
+            owner.read_unasked()
+        self._switch_to_hub()
 
     def _dispatch(self) -> None:
         """Handle what has arrived; greenlets that begin to wait meanwhile take their part of it."""
-        callbacks = self._callbacks
+        polled = self._polled
         self._arrivals = arrivals = iter(self._poll(0, _BATCH))
         for fileno, _ in arrivals:
-            callback = callbacks.get(fileno)
-            if callback is not None:  # an earlier callback of this batch may have closed the wire
-                callback()
+            owner = polled.get(fileno)
+            if owner is None:
+                continue
+            waiter = owner.waiter
+            if waiter is not None:
+                waiter.switch()
+            else:
+                owner.read_unasked()
 
 
 class Wire:
