@@ -30,6 +30,8 @@ class Door:
 
     def __init__(self, server: Any, admitted: KeyPair) -> None:
         self._admitted = z85.decode(admitted.public)
+        server.zap_domain = b"loadtest"
+        server.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise everybody comes in when nobody answers
         self._asked = server.context.socket(zmq.REP)
         self._asked.bind(_ZAP)
         self._stop_counting = Monitor.of(server).listen(FAILED, self._count)
