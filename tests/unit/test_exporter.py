@@ -540,6 +540,20 @@ def test_the_wait_for_final_scrapes_is_bounded(environment: Environment, monkeyp
     running.stop()
 
 
+def test_a_scraper_that_left_long_ago_is_not_waited_for(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has not come for a while is not expected, and the master ends at once."""
+    monkeypatch.setattr(exporter, "_SCRAPED_LATELY_S", 0.1)
+    running = exporter.start(environment, "127.0.0.1", 0)
+    _get(running.port, "/metrics", headers=SCRAPER)
+    gevent.sleep(0.2)
+    began_s = time.perf_counter()
+    running.linger()
+    assert time.perf_counter() - began_s < 0.1
+    running.stop()
+
+
 def test_compatible_names_are_locusts_numbers(environment: Environment) -> None:
     """With the setting, the names of dashboards 11985 and 12081 are there, in milliseconds, without a double total."""
     stats = environment.stats
