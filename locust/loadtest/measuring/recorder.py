@@ -1,8 +1,8 @@
 """From a finished request to a counted sample.
 
 The hot path appends one number to a buffer, or two when the request was late: no histogram, no dictionary, no event. A
-greenlet folds the buffers into sparse histograms with numpy, at most `FOLD_SLICE` samples between two turns of the event
-loop, so folding never stalls the users. Once a second the swarm takes the counts out as `Measurements`.
+greenlet folds the buffers into sparse histograms with numpy, at most `FOLD_SLICE` samples between two turns of the
+event loop, so folding never stalls the users. Once a second the swarm takes the counts out as `Measurements`.
 
 Three times are kept apart: response time (end - intended start), service time (end - send), and schedule lag
 (send - intended start) for the requests that have an intended start of their own. A send before the intended start is
