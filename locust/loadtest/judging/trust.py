@@ -182,7 +182,10 @@ class Watch:
             users: the users that ran; an interval without users is left out.
         """
         if users > 0 and seconds > 0:
-            self._subjects.setdefault(subject, _Subject(subject)).add(health, seconds)
+            known = self._subjects.get(subject)
+            if known is None:
+                known = self._subjects[subject] = _Subject(subject)
+            known.add(health, seconds)
 
     def findings(self) -> list[Finding]:
         """The broken rules about processes."""

@@ -10,19 +10,21 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import zmq
+from zmq.backend import Socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_receive = zmq.Socket.recv
-_send = zmq.Socket.send
+_receive: Any = Socket.recv
+_send: Any = Socket.send
+_get: Any = Socket.get
 
 
 def receive(socket: Any) -> list[bytes]:
     """Receive the next message's parts; other greenlets run only when none waits."""
     with contextlib.suppress(zmq.Again):
         parts = [_receive(socket, zmq.NOBLOCK)]
-        while socket.getsockopt(zmq.RCVMORE):
+        while _get(socket, zmq.RCVMORE):
             parts.append(_receive(socket, zmq.NOBLOCK))
         return parts
     received: list[bytes] = socket.recv_multipart()

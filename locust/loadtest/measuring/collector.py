@@ -31,7 +31,7 @@ MISSING: Final = "missing"
 _AWAY: Final = (GONE, MISSING)
 INDEX_KEPT_S: Final = 60.0
 """A worker's index is given to another only when the worker has been away for so long."""
-DESCRIBE_EVERY: Final = 5
+DESCRIBE_EVERY: Final = 10
 """Flushes, hence seconds, between two summaries of what the workers observed about themselves."""
 
 
@@ -250,6 +250,9 @@ class Collector:
     def _note_users(self, second: int, worker: str, before: Mapping[str, int], now: Mapping[str, int]) -> None:
         """A worker's users of a second are the most it had: those that stopped in it ran in it."""
         known = self._users_in.setdefault(second, {})
+        if before == now and worker not in known:  # as in most seconds, and this is done for each worker in each
+            known[worker] = now
+            return
         known[worker] = max(known.get(worker, {}), before, now, key=lambda users: sum(users.values()))
 
     def _observe(self, name: str, delta: Delta) -> None:

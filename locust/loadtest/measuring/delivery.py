@@ -119,7 +119,7 @@ class Account:
     @property
     def highest(self) -> int:
         """The highest number that came."""
-        return max(self.beyond, default=self.upto)
+        return max(self.beyond) if self.beyond else self.upto
 
     def expected(self, *, alive: bool = False) -> int:
         """How many deltas the worker made, as far as one can know.
@@ -146,6 +146,8 @@ class Account:
 
     def gaps(self, *, alive: bool = False) -> Iterator[Gap]:
         """What is missing, in order."""
+        if self.held == self.expected(alive=alive):
+            return
         sequence, end_s = self.upto, self.upto_end_s or self.start_s
         for known in sorted(self.beyond):
             start_of_known_s, end_of_known_s = self.beyond[known]

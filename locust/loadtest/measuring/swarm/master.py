@@ -97,6 +97,8 @@ class MasterSwarm(CollectingSwarm):
 
     def _gather(self) -> None:
         """Take in what came."""
+        if not self._arrived:
+            return
         arrived, self._arrived = self._arrived, []
         deltas = [
             Arrival(worker, data, self._offset_s(worker, arrived_s - report.now_s))
