@@ -411,6 +411,25 @@ def test_an_early_error_ends_a_long_send():
         assert _failure(user, lambda c: c.set("k", b"x" * 30_000_000))[1] in {"redis_error", "reset", "closed"}
 
 
+def test_a_deferred_command_that_the_kernel_does_not_take_whole_arrives_whole(redis_url, monkeypatch):
+    """Deferring may meet a full buffer; the greenlet then sends the rest itself, as of any long command."""
+    monkeypatch.setattr(resp_connection, "_SHORT_BYTES", 100_000_000)
+    blob = b"x" * 30_000_000
+    with client_of(redis_url) as client:
+        for turn in range(3):
+            assert client.set("blob", blob) is True
+            assert client.strlen("blob") == len(blob), turn
+
+
+def test_a_deferred_command_that_cannot_be_sent_is_an_error(redis_url):
+    """A command that waits to be sent together with others fails as any other if its connection broke."""
+    with running_user(redis_url) as user:
+        assert user.client.ping() is True
+        user.client._session.connection._wire._socket.shutdown(socket.SHUT_WR)
+        assert _failure(user, lambda c: c.ping())[1] == "reset"
+        assert user.client.ping() is True
+
+
 @pytest.mark.parametrize(("said", "expected"), [(b"?", "protocol"), (b"+OK\r\n+OK\r\n", "protocol"), (b"", "closed")])
 def test_what_ends_a_connection_ends_a_long_send(said, expected):
     """No reply, too many of them and the end of the stream each end a command that the server has stopped to read."""

@@ -1,6 +1,7 @@
 """How the client reaches a server: TCP, TLS and Unix sockets, names and databases."""
 
 import os
+import socket
 import ssl
 import sys
 
@@ -134,6 +135,48 @@ def test_a_forked_process_gets_a_poller_of_its_own():
     _, status = gevent.os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert Poller.current() is parent
+
+
+class _Party:
+    """A greenlet that reads and then has something to send, and the log of both."""
+
+    def __init__(self, log):
+        self.log = log
+        self.ours, theirs = socket.socketpair()
+        self.theirs = theirs
+        self.waiter = gevent.spawn(self._run)
+
+    def _run(self):
+        poller = Poller.current()
+        poller.add(self.ours.fileno(), self)
+        poller.wait()
+        self.ours.recv(1)
+        self.log.append("read")
+        assert poller.defer(self)
+        poller.wait()
+
+    def transmit(self):
+        self.log.append("sent")
+
+    def close(self):
+        self.waiter.kill()
+        Poller.current().discard(self.ours.fileno())
+        self.ours.close()
+        self.theirs.close()
+
+
+def test_what_a_batch_of_arrivals_has_to_send_goes_out_together():
+    """Sixteen messages at a time, and the rest at the end of the batch; without a batch nothing is deferred."""
+    log = []
+    parties = [_Party(log) for _ in range(20)]
+    gevent.sleep(0)
+    for party in parties:
+        party.theirs.send(b"x")
+    gevent.sleep(0.05)
+    assert log == ["read"] * 16 + ["sent"] * 16 + ["read"] * 4 + ["sent"] * 4
+    assert not Poller.current().defer(parties[0])
+    for party in parties:
+        party.close()
 
 
 def test_an_event_loop_with_closed_connections_only_can_end(redis_url):

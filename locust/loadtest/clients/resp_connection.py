@@ -1,9 +1,9 @@
 """One connection to a Redis: handshake, one exchange at a time, timeouts.
 
-The hot path is ``exchange``: one ``send``, one switch away, one ``recv_into`` per arrival until the reply is whole. The
-connection is polled for all its life, so an idle one notices at once that the server has closed it, and the next
-request opens a new one before anything is sent. Nothing is ever sent twice: a request whose fate is unknown is an
-error, not a retry.
+The hot path is ``exchange``: one ``send``, by itself or together with those of other greenlets whose replies came at
+the same time, one switch away, one ``recv_into`` per arrival until the reply is whole. The connection is polled for all
+its life, so an idle one notices at once that the server has closed it, and the next request opens a new one before
+anything is sent. Nothing is ever sent twice: a request whose fate is unknown is an error, not a retry.
 
 A pipeline of n commands is read as one reply, an array of n: the array's header is fed to the parser before the
 replies come, and the parser, written in C, does the rest. RESP3 may interleave push messages, which would be
@@ -31,12 +31,22 @@ if TYPE_CHECKING:
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_MOST_S: Final = 1.5
 
+# A command up to this size may wait to be sent together with others'. The kernel takes it whole.
+_SHORT_BYTES: Final = 2048
+
 _INCOMPLETE: Final = object()
 _ENDS: Final = (OSError, hiredis.HiredisError, ConnectionBroken)  # what ends a connection
 
 # What has just arrived, for all connections of the process: it is parsed before anything else can run. It holds more
 # than a TLS record (16 kB), so that the TLS layer keeps nothing back that polling could not see.
 _ARRIVAL: Final = bytearray(256 * 1024)
+
+
+class _Unsent(Exception):  # noqa: N818 -- a signal, thrown into the greenlet that waits for the reply
+    """The kernel did not take a deferred command whole."""
+
+    def __init__(self, sent_bytes: int) -> None:
+        self.sent_bytes = sent_bytes
 
 
 class _EarlyReader:
@@ -87,6 +97,8 @@ class RespConnection:
         "__weakref__",
         "_collected",
         "_collects",
+        "_defer",
+        "_deferred",
         "_failures",
         "_feed",
         "_gets",
@@ -126,6 +138,8 @@ class RespConnection:
         self._gets: Callable[[], Any]
         self._has_data: Callable[[], bool]
         self._wait: Callable[[], None]
+        self._defer: Callable[[RespConnection], bool]
+        self._deferred: bytes | None = None
         self.ready = False
         self.received_bytes = 0
         self.deadline_s = FOREVER_S
@@ -169,18 +183,22 @@ class RespConnection:
         self.ready = False
         self.received_bytes = 0
         self.deadline_s = sent_s + self._patience_s
-        send, wait, reply = self._send, self._wait, _INCOMPLETE
+        defer, wait, reply = self._defer, self._wait, _INCOMPLETE
         try:
             self.waiter = getcurrent()
-            try:
-                sent_bytes = send(data)
-            except BlockingIOError:
-                sent_bytes = 0
-            if sent_bytes != len(data):
-                reply = self._send_rest(data, sent_bytes)
+            if len(data) <= _SHORT_BYTES and defer(self):
+                self._deferred = data
+            else:
+                sent_bytes = self._send_now(data)
+                if sent_bytes != len(data):
+                    reply = self._send_rest(data, sent_bytes)
             while reply is _INCOMPLETE:
-                wait()
-                reply = self._take_in()
+                try:
+                    wait()
+                except _Unsent as unsent:
+                    reply = self._send_rest(data, unsent.sent_bytes)
+                else:
+                    reply = self._take_in()
         except BaseException as error:
             self.waiter = None
             self.close()
@@ -218,6 +236,7 @@ class RespConnection:
         wire, self._wire = self._wire, None
         self.ready = False
         self._wanted = 0
+        self._deferred = None
         if wire is not None:
             Poller.current().discard(wire.fileno)
             DeadlineSweeper.current().discard(self)
@@ -240,6 +259,29 @@ class RespConnection:
             return False
         gevent.sleep(pause_s)
         return True
+
+    def transmit(self) -> None:
+        """Send the command that was deferred, unless it was given up since. Called by the poller."""
+        data, self._deferred = self._deferred, None
+        if data is None:
+            return
+        signal: Exception
+        try:
+            sent_bytes = self._send_now(data)
+        except OSError as error:
+            signal = error
+        else:
+            if sent_bytes == len(data):
+                return
+            signal = _Unsent(sent_bytes)
+        gevent.get_hub().loop.run_callback(self._wake, self.waiter, signal)
+
+    def _send_now(self, data: bytes) -> int:
+        """Send as much as the kernel takes, and tell how much that is."""
+        try:
+            return self._send(data)
+        except BlockingIOError:
+            return 0
 
     def _send_rest(self, data: bytes, sent_bytes: int) -> Any:
         """Send the rest of a command that the kernel did not take whole.
@@ -298,7 +340,7 @@ class RespConnection:
         self._feed, self._gets, self._has_data = reader.feed, reader.gets, reader.has_data
         poller = Poller.current()
         poller.add(wire.fileno, self)
-        self._wait = poller.wait
+        self._wait, self._defer = poller.wait, poller.defer
         sweeper = DeadlineSweeper.current()
         sweeper.heed(min(self._patience_s, self._settings.connect_timeout_s or FOREVER_S))
         sweeper.add(self)
@@ -376,9 +418,9 @@ class RespConnection:
             reply = self._gets()
         return reply
 
-    def _wake(self, waiter: Waiter, error: Exception) -> None:
+    def _wake(self, waiter: Waiter | None, error: Exception) -> None:
         """Tell a greenlet, if it still waits."""
-        if self.waiter is waiter:
+        if waiter is not None and self.waiter is waiter:
             self.waiter = None
             waiter.throw(error)
 

@@ -8,6 +8,10 @@ A ``Poller`` holds all wires of one hub in one epoll set and lets libev watch on
 dictionary look-up instead of a callback from libev, 7 % of a whole request's CPU. And a greenlet that begins to wait
 does not go back to the hub as long as there are arrivals: it switches to whom the next one concerns, one switch of
 greenlets where the way by the hub takes two, another 5 %. Linux only, as the rest is tuned for.
+
+What the greenlets of one batch of arrivals have to send goes out together, ``_TOGETHER`` messages at a time: the server
+is woken once and not for each, and the kernel's path stays in the caches, 5 to 10 % of a small request's CPU. A message
+waits for the turns of at most so many users, some 10 µs each; without other arrivals it does not wait.
 """
 
 import _socket
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 _READABLE = 1  # the bit of libev and of epoll alike
 _epoll = gevent.monkey.get_original("select", "epoll")  # gevent hides what can block; a poll of 0 s cannot
 _BATCH = 256  # arrivals that are handled before libev gets a turn
+_TOGETHER = 16
 
 # The plain switch of greenlets. What gevent's adds to it, a look for a hook that nothing here has, costs 4 % of a
 # request.
@@ -94,6 +99,9 @@ class Polled(Protocol):
     def read_unasked(self) -> None:
         """Read what has arrived while nobody waits. It runs in the hub or in any greenlet, and must not switch."""
 
+    def transmit(self) -> None:
+        """Send what was deferred. It runs in the hub or in any greenlet, and must not switch."""
+
 
 class Poller:
     """Tells which wires of a hub can be read."""
@@ -102,6 +110,8 @@ class Poller:
         """Make the poller of one hub; use ``current()`` to share it."""
         self._polled: dict[int, Polled] = {}
         self._arrivals: Iterator[tuple[int, int]] = iter(())
+        self._is_dispatching = False
+        self._deferred: list[Polled] = []
         self._switch_to_hub = _switch.__get__(hub)
         self._epoll = _epoll()
         self._poll = self._epoll.poll
@@ -135,8 +145,22 @@ class Poller:
             if not self._polled:
                 self._watcher.stop()  # or an event loop with nothing else to wait for would never end
 
+    def defer(self, polled: Polled) -> bool:
+        """Have ``transmit`` called together with others', if a batch of arrivals is being handled.
+
+        The greenlet must ``wait`` next.
+
+        Returns:
+            Whether it will be called; otherwise the greenlet sends by itself.
+        """
+        if self._is_dispatching:
+            self._deferred.append(polled)
+        return self._is_dispatching
+
     def wait(self) -> None:
         """Wait until somebody switches to this greenlet. It may be in vain: the caller looks what has arrived."""
+        if len(self._deferred) >= _TOGETHER:
+            self._transmit()
         polled = self._polled
         for fileno, _ in self._arrivals:
             owner = polled.get(fileno)
@@ -153,15 +177,26 @@ class Poller:
         """Handle what has arrived; greenlets that begin to wait meanwhile take their part of it."""
         polled = self._polled
         self._arrivals = arrivals = iter(self._poll(0, _BATCH))
-        for fileno, _ in arrivals:
-            owner = polled.get(fileno)
-            if owner is None:
-                continue
-            waiter = owner.waiter
-            if waiter is not None:
-                waiter.switch()
-            else:
-                owner.read_unasked()
+        self._is_dispatching = True
+        try:
+            for fileno, _ in arrivals:
+                owner = polled.get(fileno)
+                if owner is None:
+                    continue
+                waiter = owner.waiter
+                if waiter is not None:
+                    waiter.switch()
+                else:
+                    owner.read_unasked()
+        finally:
+            self._is_dispatching = False
+            self._transmit()
+
+    def _transmit(self) -> None:
+        """Send what was deferred."""
+        deferred, self._deferred = self._deferred, []
+        for owner in deferred:
+            owner.transmit()
 
 
 class Wire:
