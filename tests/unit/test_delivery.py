@@ -347,6 +347,8 @@ def test_acknowledgements_are_few() -> None:
     assert Acknowledgement("run", 5) == collector.acknowledgement("w")
     assert Acknowledgement("run", 5) == collector.take("w", delta(2).to_bytes(), 0.0)
     assert Acknowledgement("run", 6) == collector.take("w", delta(6, final=True).to_bytes(), 0.0)
+    collector.end()
+    assert collector.acknowledgement("w") is None
 
 
 def test_a_worker_of_which_nothing_came_yet_is_waited_for() -> None:
