@@ -46,7 +46,7 @@ lint: setup-dev ## style and types, of the Dockerfiles too
 	@$(RUN)/hadolint docker/*.Dockerfile
 
 fuzz: setup-dev ## 100,000 made-up inputs; CASES=500 for another number
-	@FUZZ_CASES=$(or $(CASES),100000) exec $(RUN)/python -m pytest tests/fuzz
+	@FUZZ_CASES=$(or $(CASES),100000) exec $(RUN)/python -m pytest --timeout=0 tests/fuzz
 
 audit: setup-dev ## look up known weaknesses of the locked packages
 	@local_conf/audit.sh

@@ -12,8 +12,7 @@ from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import MasterRunner
 
-from loadtest.link.monitor import Monitor
-from tests.locust_runners import Idle
+from tests.locust_runners import Idle, close
 
 PATIENCE_S = 5.0
 
@@ -29,13 +28,7 @@ def master(**options: Any) -> Iterator[MasterRunner]:
         yield runner
     finally:
         runner.greenlet.kill()
-        close(runner.server.socket)
-
-
-def close(socket: Any) -> None:
-    """Close a monitored socket, its monitor and their context."""
-    Monitor.of(socket)._greenlet.kill()
-    socket.context.destroy(linger=0)
+        close(runner.server.socket.context)
 
 
 class Peer:

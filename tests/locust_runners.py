@@ -1,7 +1,11 @@
 """Real masters and workers of Locust in one process."""
 
+from typing import Any, Final
+
 from locust import User, constant, task
 from locust.runners import MasterRunner, WorkerRunner
+
+_KEPT: Final[list[Any]] = []
 
 
 class Idle(User):
@@ -20,4 +24,11 @@ def end(master: MasterRunner, *workers: WorkerRunner) -> None:
         worker.quit()
     master.greenlet.kill()
     for link in (*(worker.client for worker in workers), master.server):
-        link.socket.context.destroy(linger=0)
+        close(link.socket.context)
+
+
+def close(context: Any) -> None:
+    """Close a ZeroMQ context's sockets. To terminate it could wait for ever, so it is kept to the process's end."""
+    for socket in list(context._sockets):
+        socket.close(linger=0)
+    _KEPT.append(context)

@@ -166,7 +166,7 @@ def test_metrics_tell_memory_and_cpu_of_the_workers(start: Callable[..., Server]
         return server.metric("target_app_resident_memory_bytes") == pytest.approx(resident_bytes, rel=0.1)
 
     # both workers have loaded the application
-    assert until(lambda: len(server.metric_files("gauge")) == 2), server.metric_files()
+    assert until(lambda: len(server.metric_files("gauge_livesum")) == 2), server.metric_files()
     assert until(agree)
     before_s = server.metric("target_app_cpu_seconds_total")
     for _ in range(100):

@@ -10,7 +10,8 @@ import zmq.green as zmq
 from loadtest.link import refusals
 from loadtest.link.door import Door
 from loadtest.link.keys import KeyPair, Keys
-from tests.link_peers import close, eventually
+from tests.link_peers import eventually
+from tests.locust_runners import close
 
 KEYS = Keys.of("a secret of more than thirty-two characters")
 OTHERS = Keys.of("another secret of more than thirty-two characters")
@@ -53,7 +54,7 @@ def house() -> Iterator[House]:
     yield house
     if not house.closed:
         house.close()
-    close(socket)
+    close(socket.context)
 
 
 def test_who_has_the_key_comes_in(house: House) -> None:

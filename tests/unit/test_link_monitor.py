@@ -11,7 +11,8 @@ import pytest
 import zmq.green as zmq
 
 from loadtest.link.monitor import CLOSED, FAILED, Monitor
-from tests.link_peers import close, eventually
+from tests.link_peers import eventually
+from tests.locust_runners import close
 
 
 @dataclass
@@ -50,7 +51,7 @@ def server() -> Iterator[Server]:
     socket = zmq.Context().socket(zmq.ROUTER)
     socket.curve_server, socket.curve_secretkey = True, secret
     yield Server(socket, key, socket.bind_to_random_port("tcp://127.0.0.1"))
-    close(socket)
+    close(socket.context)
 
 
 @pytest.fixture
@@ -98,4 +99,4 @@ def test_a_socket_has_one_monitor(server: Server) -> None:
     another = zmq.Context().socket(zmq.ROUTER)
     assert Monitor.of(server.socket) is Monitor.of(server.socket)
     assert Monitor.of(server.socket) is not Monitor.of(another)
-    close(another)
+    close(another.context)
