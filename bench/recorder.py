@@ -66,10 +66,10 @@ class Side:
 
     def looked_up(self) -> None:
         """Our worker, from the lookup to the encoded delta."""
-        lookup = self.recorder.series
+        by_labels = self.recorder.by_labels
         for start in range(0, SAMPLES, FOLD_EVERY):
             for name, intended, sent, end, size in self.given[start : start + FOLD_EVERY]:
-                lookup("documents", "GET", name).success(intended, sent, end, size)
+                by_labels["documents", "GET", name].success(intended, sent, end, size)
             self.recorder.fold_early()
         self.cut()
 
