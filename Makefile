@@ -65,7 +65,7 @@ down: docker-ready ## stop the Compose stack
 	@exec docker compose down --remove-orphans
 
 bench: setup-dev ## measure speed against peers, side by side
-	@for bench in recorder master exporter engine; do $(RUN)/python -m bench.$$bench || exit; done
+	@for bench in recorder master exporter engine target; do $(RUN)/python -m bench.$$bench || exit; done
 
 soak: setup-dev ## watch memory and open files over a run of 3 minutes; MINUTES=30 for a night
 	@exec $(RUN)/python -m bench.soak $(MINUTES)
