@@ -13,7 +13,7 @@ from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
 from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.swarm.messages import ACKNOWLEDGEMENT, REPORT
+from loadtest.measuring.swarm.messages import ACKNOWLEDGEMENT, DRAIN, REPORT
 from tests.link_peers import Peer, eventually, master
 
 
@@ -29,6 +29,10 @@ class Hearing(Peer):
     def report(self, *deltas: bytes, heartbeat: dict[str, Any] | None = None, users: Any = None) -> None:
         """Send a report."""
         self.say(REPORT, (0.0, deltas, heartbeat, users))
+
+    def was_asked(self) -> bool:
+        """Whether it was told to stop and to send its last delta."""
+        return DRAIN in [kind for kind, _ in self.heard]
 
     def answers(self) -> list[Any]:
         """What it was told of its deltas."""
@@ -102,3 +106,23 @@ def test_users_of_locusts_own_report_reach_its_listeners(runner: MasterRunner) -
     with Hearing(runner, "w") as worker:
         worker.report(users={"user_classes_count": {"Idle": 3}, "user_count": 3})
         eventually(lambda: runner.clients["w"].user_classes_count == {"Idle": 3})
+
+
+def test_a_worker_that_joins_while_a_run_drains_is_asked_too(runner: MasterRunner) -> None:
+    """The run's end waits for the answer of each worker to the drain, of one that came in the middle of it too."""
+    runner.environment.stop_timeout = 1
+    environment = runner.environment
+    with Hearing(runner, "early") as early:
+        environment.events.test_start.fire(environment=environment)
+        run = swarm.of(environment).record.run_id
+        draining = gevent.spawn(environment.events.test_stopping.fire, environment=environment)
+        eventually(early.was_asked)
+        with Hearing(runner, "late") as late:
+            eventually(late.was_asked)
+            early.report(delta(run, 1, final=True))
+            gevent.sleep(0.3)
+            assert not draining.dead
+            late.report(delta(run, 1, final=True))
+            draining.join(timeout=5)
+            assert draining.dead
+    assert (2, 1.0) == (swarm.of(environment).record.requests, swarm.of(environment).record.completeness)
