@@ -21,7 +21,15 @@ from loadtest.feeding import swarm as feeding
 from loadtest.link import sockets
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
-from loadtest.patches import attentive_master, fewer_workers, lost_workers, rebalancing, spawn_message, worker_link
+from loadtest.patches import (
+    attentive_master,
+    fewer_workers,
+    keyboard_interrupt,
+    lost_workers,
+    rebalancing,
+    spawn_message,
+    worker_link,
+)
 from loadtest.profiles import think_time
 from loadtest.profiles.start_form import StartForm
 from loadtest.targets import Targets
@@ -57,6 +65,7 @@ globals().update({user_class.__name__: user_class for user_class in scenario.use
 @events.init.add_listener
 def wire(environment: Environment, runner: object, **_: object) -> None:
     """Connect measuring, the exporter and the run's conduct to this process's runner."""
+    keyboard_interrupt.await_turn()
     environment.host = environment.host or config.host
     open_model.wire(environment)
     think_time.wire(environment)

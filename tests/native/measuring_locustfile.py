@@ -4,24 +4,31 @@ Each worker writes its number of requests and failures after every request to ``
 place, so that it can be read after whatever end. The master writes what it came to into ``result-<n>.json``.
 """
 
+import itertools
 import json
 import os
 import random
+import signal
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gevent
 from locust import User, constant, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.measuring import swarm
+from loadtest.measuring import locust_statistics, swarm
 from loadtest.measuring.recorder import Recorder
+from loadtest.patches import keyboard_interrupt
 
 FOLDER = Path(os.environ["MEASURING_FOLDER"])
 BUSY_S = float(os.environ.get("MEASURING_BUSY_S", "0"))
+INTERRUPT_IN = os.environ.get("MEASURING_INTERRUPT_IN", "")  # "request" or "feed"
 BREAK_LINK_AFTER_S = float(os.environ.get("MEASURING_BREAK_LINK_AFTER_S", "0"))
+INTERRUPTED_REQUEST = 150
 
 
 class Truth:
@@ -65,18 +72,35 @@ class Steady(User):
             series.failure(sent_s, sent_s, end_s, 10, "status_5xx", "HTTP 503")
         else:
             series.success(sent_s, sent_s, end_s, 10)
+        if INTERRUPT_IN == "request" and self.truth.counts[0] == INTERRUPTED_REQUEST:
+            signal.raise_signal(signal.SIGINT)
         self.truth.count(failed=failed)
+
+
+def interrupted(feed: Callable[..., None]) -> Callable[..., None]:
+    """Let Ctrl-C come just before Locust's statistics are fed for the third time, when the record has it already."""
+    calls = itertools.count(1)
+
+    def interrupt_and_feed(*arguments: Any) -> None:
+        if next(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        feed(*arguments)
+
+    return interrupt_and_feed
 
 
 @events.init.add_listener
 def on_init(environment: Environment, **_: object) -> None:
     """Wire the measuring core, as a composition root does."""
+    keyboard_interrupt.await_turn()
     own = swarm.of(environment)
     Steady.truth = Truth()
     if isinstance(environment.runner, WorkerRunner):
         return
     own.stream_to(FOLDER / "record.stream", configuration={"profile": "test"})
-    results = []
+    results: list[dict[str, Any]] = []
+    if INTERRUPT_IN == "feed":
+        locust_statistics.feed = interrupted(locust_statistics.feed)
 
     def write_result() -> None:
         record = own.record

@@ -61,11 +61,12 @@ class Processes:
         self.running.append(process)
         return process
 
-    def master(self, *arguments: str, workers: int = 2, users: int = 6) -> subprocess.Popen[bytes]:
+    def master(self, *arguments: str, workers: int = 2, users: int = 6, **variables: str) -> subprocess.Popen[bytes]:
         """Start a headless master."""
         return self.locust(
             "--master", "--headless", "--only-summary", "--expect-workers", str(workers), "--users", str(users),
             "--spawn-rate", "100", "--master-bind-port", str(self.port), "--csv", str(self.folder / "csv"), *arguments,
+            **variables,
         )  # fmt: skip
 
     def worker(self, **variables: str) -> subprocess.Popen[bytes]:

@@ -31,11 +31,11 @@ def end(master: subprocess.Popen[bytes]) -> None:
     master.wait(PATIENCE_S)
 
 
-def agrees_with_locust(result: dict[str, Any]) -> bool:
-    """Whether Locust's statistics say what the record says: in total, per name, and in the errors' table."""
+def assert_agrees_with_locust(result: dict[str, Any]) -> None:
+    """Locust's statistics say what the record says: in total, per name, and in the errors' table."""
     names = {view["name"]: [view["requests"], view["failures"]] for view in result["series"]}
     total = [result["total"]["requests"], result["total"]["failures"]]
-    return result["locust"] == {"total": total, "names": names, "errors": result["total"]["failures"]}
+    assert {"total": total, "names": names, "errors": result["total"]["failures"]} == result["locust"]
 
 
 def measured(result: dict[str, Any]) -> tuple[int, int]:
@@ -52,7 +52,7 @@ def test_a_headless_run_is_counted_to_the_last_request(processes: Processes) -> 
     result = processes.result()
     assert processes.truth() == measured(result)
     assert measured(result)[0] > 100
-    assert agrees_with_locust(result)
+    assert_agrees_with_locust(result)
     assert 1.0 == result["delivery"]["completeness"], result["delivery"]
     assert "passed" == result["verdict"], result["reasons"]
     with processes.folder.joinpath("csv_stats.csv").open(newline="") as file:
@@ -79,7 +79,7 @@ def test_a_killed_worker_loses_at_most_one_interval(processes: Processes) -> Non
     lost = processes.truth()[0] - measured(result)[0]
     rate_per_s = 50 * 3
     assert 0 <= lost <= 1.3 * rate_per_s
-    assert agrees_with_locust(result)
+    assert_agrees_with_locust(result)
     [missing] = result["delivery"]["missing"]
     assert (1, None) == (missing["deltas"], missing["end_s"])
     assert missing["worker"] in (0, 1)
@@ -102,7 +102,7 @@ def test_a_worker_that_is_scaled_away_takes_nothing_with_it(processes: Processes
     assert left_with == processes.truth(leaving)
     assert processes.truth() == measured(result)
     assert 1.0 == result["delivery"]["completeness"], result["delivery"]
-    assert agrees_with_locust(result)
+    assert_agrees_with_locust(result)
 
 
 def test_a_worker_that_joins_during_the_run_is_counted(processes: Processes) -> None:
@@ -117,7 +117,7 @@ def test_a_worker_that_joins_during_the_run_is_counted(processes: Processes) -> 
     assert processes.truth() == measured(result)
     assert 1.0 == result["delivery"]["completeness"], result["delivery"]
     assert [0, 1] == result["workers_seen"]
-    assert agrees_with_locust(result)
+    assert_agrees_with_locust(result)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
@@ -133,8 +133,34 @@ def test_a_run_that_is_broken_off_is_counted_to_the_last_request(processes: Proc
     result = processes.result()
     assert processes.truth() == measured(result)
     assert 1.0 == result["delivery"]["completeness"], result["delivery"]
-    assert agrees_with_locust(result)
+    assert_agrees_with_locust(result)
     assert record_file.read(processes.folder / "record.stream").ended
+
+
+def test_ctrl_c_in_the_middle_of_a_second_that_is_being_counted(processes: Processes) -> None:
+    """The master's Ctrl-C waits until record and Locust's statistics both have a second's requests."""
+    master = processes.master(MEASURING_INTERRUPT_IN="feed")
+    workers = [processes.worker(), processes.worker()]
+    for process in (master, *workers):
+        process.wait(PATIENCE_S)
+    result = processes.result()
+    assert processes.truth() == measured(result)
+    assert_agrees_with_locust(result)
+
+
+def test_ctrl_c_in_the_middle_of_a_request(processes: Processes) -> None:
+    """A worker's Ctrl-C waits until the user that is running has done what it is at."""
+    master = processes.master()
+    leaving, staying = processes.worker(MEASURING_INTERRUPT_IN="request"), processes.worker()
+    leaving.wait(PATIENCE_S)
+    left_with = processes.truth(leaving)
+    processes.wait_for_load(staying, requests=processes.truth(staying)[0] + 100)
+    end(master)
+    result = processes.result()
+    assert left_with == processes.truth(leaving)
+    assert processes.truth() == measured(result)
+    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+    assert_agrees_with_locust(result)
 
 
 def test_a_killed_master_leaves_a_readable_record(processes: Processes) -> None:
@@ -163,7 +189,7 @@ def test_a_broken_link_is_repaired_without_loss(processes: Processes) -> None:
     assert "Resetting RPC server" in processes.logs()
     assert processes.truth() == measured(result)
     assert 1.0 == result["delivery"]["completeness"], result["delivery"]
-    assert agrees_with_locust(result)
+    assert_agrees_with_locust(result)
 
 
 def test_runs_follow_each_other_in_the_web_ui(processes: Processes) -> None:
@@ -183,7 +209,7 @@ def test_runs_follow_each_other_in_the_web_ui(processes: Processes) -> None:
         own = truths[-1][0] - (truths[-2][0] if number == 2 else 0)
         assert own == measured(result)[0]
         assert 1.0 == result["delivery"]["completeness"], result["delivery"]
-        assert agrees_with_locust(result)
+        assert_agrees_with_locust(result)
         assert truths[-1][0] == result["totals"]
     ids = {processes.result(number)["run_id"] for number in (1, 2)}
     files = [record_file.read(processes.folder / name) for name in ("record.stream", "record-2.stream")]
@@ -204,7 +230,7 @@ def test_the_reset_button_resets_record_and_locust_alike(processes: Processes) -
     processes.request("/stop", "")
     result = processes.result()
     assert 100 < measured(result)[0] < processes.truth()[0] - 100
-    assert agrees_with_locust(result)
+    assert_agrees_with_locust(result)
     assert processes.truth()[0] == result["totals"]
     assert result["reset_at_s"] >= 1
     read = record_file.read(processes.folder / "record.stream")
@@ -219,7 +245,7 @@ def test_reset_after_spawning_resets_record_and_locust_alike(processes: Processe
     master.wait(PATIENCE_S)
     result = processes.result()
     assert 0 < measured(result)[0] < processes.truth()[0] == result["totals"]
-    assert agrees_with_locust(result)
+    assert_agrees_with_locust(result)
 
 
 def test_a_run_in_one_process_is_counted_to_the_last_request(processes: Processes) -> None:
@@ -228,7 +254,7 @@ def test_a_run_in_one_process_is_counted_to_the_last_request(processes: Processe
     single.wait(PATIENCE_S)
     result = processes.result()
     assert processes.truth() == measured(result)
-    assert agrees_with_locust(result)
+    assert_agrees_with_locust(result)
     assert 1.0 == result["delivery"]["completeness"]
     assert record_file.read(processes.folder / "record.stream").ended
 
