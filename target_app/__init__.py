@@ -3,9 +3,8 @@
 import os
 import secrets
 
-from flask import Flask
-
 from target_app import client_accounts, coin_queue, documents, education, errors, health, home, openapi
+from target_app.application import Application
 from target_app.metrics import Metrics
 from target_app.passwords import Passwords
 from target_app.settings import Settings
@@ -16,7 +15,7 @@ ROOMS = (client_accounts, coin_queue, documents, education, health)
 """The modules whose blueprints make the API; each has its twin in `loadtest.scenarios`."""
 
 
-def create_app(config: Settings | None = None) -> Flask:
+def create_app(config: Settings | None = None) -> Application:
     """Make the application; Redis is not asked before the first request.
 
     Args:
@@ -26,7 +25,7 @@ def create_app(config: Settings | None = None) -> Flask:
         SettingsError: the environment holds a wrong setting.
     """
     settings = config or Settings.from_environment(os.environ)
-    app = Flask(__name__, static_folder=None, template_folder=None)
+    app = Application(__name__, static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["store"] = Store(settings.redis_url, settings.threads, settings.redis_timeout_s)
     app.extensions["passwords"] = Passwords(settings.password_cost)

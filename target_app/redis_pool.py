@@ -68,13 +68,8 @@ class RedisPool:
         Raises:
             redis.ConnectionError: none was given back in time.
         """
+        connection = self._take()
         try:
-            connection = self._idle.get(timeout=self._timeout_s)
-        except Empty:
-            raise redis.ConnectionError(f"all {self._size} connections are in use") from None
-        try:
-            if connection.is_connected and _has_ended(connection):
-                connection.disconnect()  # the next command connects; it must not go into the void
             yield connection
         finally:
             self._idle.put(connection)
@@ -85,9 +80,21 @@ class RedisPool:
         Raises:
             redis.RedisError: Redis is away, too slow, or answered with an error (ResponseError).
         """
-        with self.connection() as connection:
+        connection = self._take()
+        try:
             connection.send_packed_command([hiredis.pack_command(command)], check_health=False)
             return connection.read_response(disable_decoding=True)
+        finally:
+            self._idle.put(connection)
+
+    def _take(self) -> Connection:
+        try:
+            connection = self._idle.get(timeout=self._timeout_s)
+        except Empty:
+            raise redis.ConnectionError(f"all {self._size} connections are in use") from None
+        if connection.is_connected and _has_ended(connection):
+            connection.disconnect()  # the next command connects; it must not go into the void
+        return connection
 
     def close(self) -> None:
         """Close every idle connection."""

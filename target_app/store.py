@@ -312,8 +312,10 @@ class Store:
         self._run("DEL", key)
 
     def _run(self, command: str, key: str, *arguments: str | bytes) -> Any:
-        with _translated(key):
+        try:  # nearly every request comes by here, and `_translated` takes its time
             return self._pool.run(command, KEY_PREFIX + key, *arguments)
+        except redis.RedisError as error:
+            raise _translation(error, key) from error
 
     def _missing(self, key: str, path: str) -> StoreError:
         return _unknown_path(key, path) if self._run("EXISTS", key) else _unknown_key(key)
@@ -323,10 +325,14 @@ class Store:
 def _translated(key: str) -> Iterator[None]:
     try:
         yield
-    except redis.ResponseError as error:
-        raise _meaning(error)(f"Redis refused the command on {key!r}: {error}") from error
     except redis.RedisError as error:
-        raise UnavailableError(f"Redis does not answer: {error}") from error
+        raise _translation(error, key) from error
+
+
+def _translation(error: redis.RedisError, key: str) -> StoreError:
+    if isinstance(error, redis.ResponseError):
+        return _meaning(error)(f"Redis refused the command on {key!r}: {error}")
+    return UnavailableError(f"Redis does not answer: {error}")
 
 
 def _meaning(error: redis.ResponseError) -> type[StoreError]:

@@ -4,7 +4,8 @@
 
 All servers run with one process, pinned to one core; wrk and Redis have the others. They take turns; requests are wrk's
 count, CPU time is that of the server's processes. Ratios are to Gunicorn's default worker with redis-py and stdlib
-json; that one waits for Redis and for new connections, so it serves less than its CPU would allow.
+json; that one waits for Redis and for new connections, so it serves less than its CPU would allow. At the end the
+obvious application and the sample target's are called without a server.
 """
 
 import json
@@ -121,6 +122,10 @@ def main() -> None:
             for name, (url, process) in running.items():
                 found[name].append(window(url, process))
                 print(f"round {number + 1}/{rounds}  {name}: {found[name][-1][0]:,.0f} per CPU second", flush=True)
+        alone = subprocess.run(
+            [sys.executable, "-m", "bench.target.alone", str(rounds)],
+            cwd=ROOT, env={**os.environ, "REDIS_URL": redis_url}, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
     naive, naive_per_s = (statistics.median(column) for column in zip(*found[NAIVE], strict=True))
     print(f"\nPython {platform.python_version()}, load average {os.getloadavg()[0]:.1f} at the end\n")
     print("| server, one process | requests per CPU second | least | greatest | ratio | requests per second | ratio |")
@@ -132,6 +137,7 @@ def main() -> None:
             f"| {name} | {middle:,.0f} | {min(costs):,.0f} | {max(costs):,.0f} | {middle / naive:.2f} "
             f"| {rate:,.0f} | {rate / naive_per_s:.2f} |"
         )
+    print(f"\n{alone}")
 
 
 if __name__ == "__main__":

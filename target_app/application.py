@@ -1,0 +1,31 @@
+"""Flask without what no room here uses, and every request would pay for."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from flask import Flask, Request
+from flask.sessions import NullSession, SessionInterface
+
+_NOTHING: Final = NullSession()
+
+
+class _NoSessions(SessionInterface):
+    """No cookie is read or set: the rooms that know their users do so by tokens."""
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask passes them
+        """Return the session that holds nothing and refuses to."""
+        return _NOTHING
+
+    def is_null_session(self, obj: object) -> bool:  # noqa: ARG002
+        """Say that there is nothing to save."""
+        return True
+
+
+class Application(Flask):
+    """An application whose views are plain functions, without sessions in cookies."""
+
+    session_interface = _NoSessions()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function: none here is async, which Flask looks up for each call of each."""
+        return func
