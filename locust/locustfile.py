@@ -23,6 +23,7 @@ from loadtest.measuring import swarm
 from loadtest.pacing import open_model
 from loadtest.patches import (
     attentive_master,
+    ended_run,
     fewer_workers,
     keyboard_interrupt,
     lost_workers,
@@ -75,6 +76,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
         return
     if isinstance(runner, MasterRunner):
         attentive_master.keep(runner)
+        ended_run.keep(runner)
         rebalancing.keep(runner)
         lost_workers.watch(runner)
         fewer_workers.watch(environment, runner, go_on=config.fewer_workers)

@@ -197,7 +197,7 @@ class CollectingSwarm(Swarm):
 
     def _on_quitting(self, **_: Any) -> None:
         self.finish()
-        self._probe.stop()
+        self._end()
 
 
 def _run_id(started_at: float) -> str:

@@ -16,7 +16,16 @@ from locust.runners import HEARTBEAT_LIVENESS, STATE_INIT, STATE_MISSING
 from loadtest.link import burst
 from loadtest.measuring.collector import Arrival
 from loadtest.measuring.swarm.collecting import CollectingSwarm
-from loadtest.measuring.swarm.messages import ACKNOWLEDGEMENT, DRAIN, DRAIN_S, FOLD_EVERY_S, REPORT, RUN_OPTION, Report
+from loadtest.measuring.swarm.messages import (
+    ACKNOWLEDGEMENT,
+    DRAIN,
+    DRAIN_S,
+    FOLD_EVERY_S,
+    NO_RUN,
+    REPORT,
+    RUN_OPTION,
+    Report,
+)
 from loadtest.measuring.swarm.view import listen
 
 if TYPE_CHECKING:
@@ -78,7 +87,10 @@ class MasterSwarm(CollectingSwarm):
         super()._on_test_start()
         self._drained = None
         if self.record is not None:
-            setattr(self.environment.parsed_options, RUN_OPTION, self.record.run_id)
+            self._name_run(self.record.run_id)
+
+    def _name_run(self, run: str) -> None:
+        setattr(self.environment.parsed_options, RUN_OPTION, run)
 
     def _on_report(self, msg: Any, **_: Any) -> None:
         """Keep a report until all that came with it is taken in together, which costs less."""
@@ -155,6 +167,7 @@ class MasterSwarm(CollectingSwarm):
             self._drained.wait(self.environment.stop_timeout + DRAIN_S)
             return
         self._drained = Event()
+        self._name_run(NO_RUN)  # Locust goes on dealing users, when it is asked to end while it starts them
         try:
             if self._collector.running:
                 self._drain()

@@ -9,6 +9,8 @@ ACKNOWLEDGEMENT: Final = "loadtest_acknowledgement"
 DRAIN: Final = "loadtest_drain"
 RUN_OPTION: Final = "loadtest_run"
 """The run's name rides to the workers under this name, among the parsed options of each spawn message."""
+NO_RUN: Final = ""
+"""Its value from the moment on at which a run is asked to end: whoever is then told of users starts none."""
 
 FOLD_EVERY_S: Final = 0.1
 DRAIN_S: Final = 10.0

@@ -59,6 +59,7 @@ class Swarm:
         self.recorder = Recorder.of(environment)
         self._probe = HealthProbe()
         self._probe.start()
+        self._loops: list[gevent.Greenlet[..., None]] = []
 
     @property
     def record(self) -> RunRecord | None:
@@ -153,7 +154,12 @@ class Swarm:
                     _log.exception("measuring failed for a second, and goes on")
                     gevent.sleep(1.0)
 
-        gevent.spawn(keep_going)
+        self._loops.append(gevent.spawn(keep_going))
+
+    def _end(self) -> None:
+        """Do nothing more: Locust quits."""
+        self._probe.stop()
+        gevent.killall(self._loops, block=False)
 
     def _turns(self) -> Iterator[int | None]:
         """Fold what was recorded a few times a second, at even times; the caller does the rest of each turn.

@@ -12,7 +12,16 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
 from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Acknowledgement, Outbox
 from loadtest.measuring.reporter import Reporter
-from loadtest.measuring.swarm.messages import ACKNOWLEDGEMENT, DRAIN, DRAIN_S, FOLD_EVERY_S, REPORT, RUN_OPTION, Report
+from loadtest.measuring.swarm.messages import (
+    ACKNOWLEDGEMENT,
+    DRAIN,
+    DRAIN_S,
+    FOLD_EVERY_S,
+    NO_RUN,
+    REPORT,
+    RUN_OPTION,
+    Report,
+)
 from loadtest.measuring.swarm.view import Swarm, listen
 
 if TYPE_CHECKING:
@@ -36,6 +45,7 @@ class WorkerSwarm(Swarm):
         self._outbox = Outbox()
         self._reporter = Reporter(self.recorder, self._outbox, self._own_users, self._probe.take)
         self._drop_locusts_statistics()
+        self._start_users_in_runs_only()
         runner.register_message(ACKNOWLEDGEMENT, self._on_acknowledgement)
         runner.register_message(DRAIN, self._on_drain, concurrent=True)
         events = environment.events
@@ -46,6 +56,19 @@ class WorkerSwarm(Swarm):
             # The master sent the first spawn while Locust was still being set up.
             self._on_test_start()
         self._spawn(self._report_loop)
+
+    def _start_users_in_runs_only(self) -> None:
+        """Leave out what Locust's master still says of users after it began to drain their run."""
+        runner = self._runner
+        handle = runner.handle_message
+
+        def handle_message(message: Any) -> None:
+            if message.type == "spawn" and (message.data.get("parsed_options") or {}).get(RUN_OPTION) == NO_RUN:
+                _log.info("no users are started any more: their run is at its end")
+                return
+            handle(message)
+
+        runner.handle_message = handle_message  # type: ignore[assignment,method-assign]
 
     def _run(self) -> str:
         return str(getattr(self.environment.parsed_options, RUN_OPTION, ""))
@@ -124,4 +147,4 @@ class WorkerSwarm(Swarm):
         until_s = time.perf_counter() + DRAIN_S
         while len(self._runner.greenlet) and len(self._outbox) and time.perf_counter() < until_s:
             gevent.sleep(FOLD_EVERY_S / 4)
-        self._probe.stop()
+        self._end()
