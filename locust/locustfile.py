@@ -26,6 +26,7 @@ from loadtest.patches import (
     ended_run,
     fewer_workers,
     keyboard_interrupt,
+    last_worker,
     lost_workers,
     rebalancing,
     spawn_message,
@@ -80,6 +81,8 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
         rebalancing.keep(runner)
         lost_workers.watch(runner)
         fewer_workers.watch(environment, runner, go_on=config.fewer_workers)
+        if environment.web_ui is None:
+            last_worker.end_with(runner)
     try:
         if environment.web_ui:
             guard.wire(environment, config)

@@ -1,0 +1,41 @@
+"""The only worker is killed, and nobody else is there."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtest.exceptions import ExitCode
+
+from .swarm import FaultySwarm, Witness
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(90)]
+
+
+def test_a_headless_run_ends_with_its_last_worker(tmp_path: Path) -> None:
+    """The master reports what was measured until then, says that it is not to be trusted, and ends."""
+    witness = Witness()
+    with FaultySwarm(tmp_path, witness.url) as swarm:
+        master = swarm.master(workers=1)
+        worker = swarm.worker()
+        swarm.wait_for(lambda s: s.value("loadtest_requests_total"), "requests are counted")
+        worker.kill()
+        assert ExitCode.NOT_TRUSTWORTHY == master.wait(), swarm.logs()
+        record = swarm.record()
+    witness.close()
+    assert 0 < sum(series["requests"] for series in record["series"]) <= len(witness.requests)
+    assert "completeness" in [finding["rule"] for finding in record["findings"]]
+
+
+def test_a_worker_that_is_lost_before_the_test_ends_nothing(tmp_path: Path) -> None:
+    """A master that still waits for workers goes on waiting when the only one it had is lost."""
+    witness = Witness()
+    with FaultySwarm(tmp_path, witness.url) as swarm:
+        swarm.master(workers=2)
+        first = swarm.worker()
+        swarm.wait_for(lambda s: s.workers == 1, "the first worker is there")
+        first.kill()
+        swarm.wait_for(lambda s: s.value("loadtest_workers", 'state="missing"'), "its loss is seen")
+        swarm.worker()
+        swarm.worker()
+        swarm.wait_for_load()
+    witness.close()
