@@ -324,6 +324,14 @@ def test_results_come_to_the_host(evidence: Evidence) -> None:
     assert all(file.stat().st_uid == evidence.results.stat().st_uid for file in run.iterdir())
 
 
+def test_users_are_seeded_from_inside(evidence: Evidence) -> None:
+    """The master's container may write users into the stack's Redis, which nobody else reaches, and their ids."""
+    master, ids = ("exec", "-T", "locust_master"), "/app/runs/user_ids.json"
+    told = evidence.project.run(*master, "python", "-m", "loadtest", "seed", "users", "--count", "50", "--out", ids)
+    assert "50 written" in told
+    assert 50 == len(set(json.loads(evidence.project.run(*master, "cat", ids))))
+
+
 def test_workers_do_not_restart(evidence: Evidence) -> None:
     """Nothing crashed on the way: every container that is left runs, but the killed one, and was started once."""
     left = evidence.project.containers()
