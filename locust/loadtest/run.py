@@ -81,6 +81,7 @@ def wire(environment: Environment, config: Config, scenario: Scenario, form: Sta
     swarm.of(environment)
     events.test_start.add_listener(runs.begin)
     events.test_stop.add_listener(runs.end)
+    events.quitting.add_listener(runs.end)  # Locust may quit while it waits for the workers of a test that it stops
     if form and environment.web_ui:
         form.wire(environment, runs.choose)
 

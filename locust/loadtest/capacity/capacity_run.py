@@ -101,7 +101,13 @@ def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
     events.test_start.add_listener(prepare)
     swarm.of(environment)
     events.test_start.add_listener(lambda **_: runs[-1].begin_open(profile))
-    events.test_stop.add_listener(lambda **_: runs.pop().end() if runs else None)
+
+    def end(**_: object) -> None:
+        if runs:
+            runs.pop().end()
+
+    events.test_stop.add_listener(end)
+    events.quitting.add_listener(end)  # Locust may quit while it waits for the workers of a test that it stops
 
 
 def _profile(config: Config) -> LoadProfile:
