@@ -18,11 +18,12 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(150)]
 
 
 @pytest.fixture
-def queue() -> Iterator[str]:
+def queue(request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield the base URL of a queue with 4 servers of 20 ms, which carries 100 iterations of two requests a second."""
+    service_s = getattr(request, "param", "0.02")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, ROOT / "bench/capacity/target.py", str(port), "4", "0.02"])
+    process = subprocess.Popen([sys.executable, ROOT / "bench/capacity/target.py", str(port), "4", service_s])
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
@@ -56,8 +57,10 @@ def test_a_search_between_bounds(stack: Stack, queue: str) -> None:
     assert (ExitCode.PASSED, []) == (code, stack.wait_until_nothing_is_left()), output
     found = json.loads((stack.run_dir() / "capacity.json").read_text())
     assert (True, 20.0, None) == (found["complete"], found["rate_per_s"], found["high_per_s"])
-    assert [10.0, 20.0] == [step["rate_per_s"] for step in found["steps"]]
-    for step in found["steps"]:
+    # A step in which a busy machine held the generator up is not trustworthy, and made again.
+    steps = [step for step in found["steps"] if step["outcome"] != "not trustworthy"]
+    assert [10.0, 20.0] == [step["rate_per_s"] for step in steps]
+    for step in steps:
         assert step["requests_per_s"] == pytest.approx(2 * step["rate_per_s"], rel=0.25)
         assert step["p50_s"] == pytest.approx(0.02, abs=0.02)
         assert step["reasons"][0].startswith("p99(response_time) < 5s: passed with ")
@@ -65,6 +68,8 @@ def test_a_search_between_bounds(stack: Stack, queue: str) -> None:
     assert "<svg" in (stack.run_dir() / "capacity.html").read_text()
 
 
+# So slow that no delay of the generator, on a busy machine, might be the reason instead.
+@pytest.mark.parametrize("queue", ["0.5"], indirect=True)
 def test_an_objective_that_nothing_keeps(stack: Stack, queue: str) -> None:
     """When not even the lowest rate keeps the objective, the search says so, and exits as a failed threshold does."""
     bounds = ["--rate", "1", "--scenario", "health", "--host", queue]
