@@ -239,10 +239,13 @@ def test_the_reset_button_resets_record_and_locust_alike(processes: Processes) -
 
 def test_reset_after_spawning_resets_record_and_locust_alike(processes: Processes) -> None:
     """With --reset-stats record and Locust's statistics both leave the ramp-up out."""
-    master = processes.master("--run-time", "5s", "--reset-stats", "--spawn-rate", "3")
+    master = processes.master("--reset-stats", "--spawn-rate", "3")
     processes.worker()
     processes.worker()
-    master.wait(PATIENCE_S)
+    wait_until(lambda: "Resetting stats" in processes.logs(), "the users run")
+    floor = processes.truth()[0]
+    wait_until(lambda: processes.truth()[0] > floor + 100, "requests are made")
+    end(master)
     result = processes.result()
     assert 0 < measured(result)[0] < processes.truth()[0] == result["totals"]
     assert_agrees_with_locust(result)
