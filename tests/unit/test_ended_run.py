@@ -8,6 +8,8 @@ from locust.runners import STATE_RUNNING
 from loadtest.patches import ended_run
 from tests.link_peers import Peer, eventually, master
 
+PATIENCE_S = 30.0
+
 
 class Obedient(Peer):
     """A worker that starts users until it is stopped, and none of that run after."""
@@ -34,10 +36,10 @@ def test_a_ramp_up_that_outlives_its_run_starts_no_other() -> None:
         states: list[str] = []
         runner.environment.events.spawning_complete.add_listener(lambda **_: states.append(runner.state))
         gevent.spawn(runner.start, 2, 1.0)
-        eventually(lambda: worker.spawned)
+        eventually(lambda: worker.spawned, PATIENCE_S)
         runner.stop()
-        eventually(lambda: states)
+        eventually(lambda: states, PATIENCE_S)
         worker.obeys = True
         gevent.spawn(runner.start, 2, 100.0)
-        eventually(lambda: len(states) == 2)
+        eventually(lambda: len(states) == 2, PATIENCE_S)
         assert [False, True] == [state == STATE_RUNNING for state in states]

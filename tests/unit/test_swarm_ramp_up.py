@@ -17,6 +17,7 @@ from tests.locust_runners import end
 
 DISPATCH_EVERY_S = 1.0
 """Locust tells the workers of more users so often, at one user a second."""
+PATIENCE_S = 30.0
 
 
 class Leisurely(User):
@@ -58,7 +59,7 @@ def pair() -> Iterator[Pair]:
     swarm.of(master.environment)
     worker = Environment(user_classes=[Leisurely]).create_worker_runner("127.0.0.1", master.server.port)
     swarm.of(worker.environment)
-    eventually(lambda: master.clients.ready)
+    eventually(lambda: master.clients.ready, PATIENCE_S)
     yield Pair(master, worker)
     for runner in (worker, master):
         runner.environment.events.quitting.fire(environment=runner.environment, reverse=True)
@@ -68,15 +69,15 @@ def pair() -> Iterator[Pair]:
 def test_a_run_that_ends_during_its_ramp_up_is_counted_to_the_last_request(pair: Pair) -> None:
     """However long the dealing goes on, no user starts once its run was asked to end; the next run has users again."""
     ramping = pair.start(30, 1.0)
-    eventually(lambda: Leisurely.made > 50)
+    eventually(lambda: Leisurely.made > 50, PATIENCE_S)
     pair.master.stop()
     assert Leisurely.made == swarm.of(pair.master.environment).record.requests
     gevent.sleep(1.2 * DISPATCH_EVERY_S)
     assert (0, Leisurely.made) == (pair.worker.user_count, swarm.of(pair.master.environment).record.requests)
     ramping.kill()
-    eventually(lambda: pair.master.clients.ready)
+    eventually(lambda: pair.master.clients.ready, PATIENCE_S)
     before, next_one = Leisurely.made, pair.start(2, 10.0)
-    eventually(lambda: Leisurely.made > before + 50)
+    eventually(lambda: Leisurely.made > before + 50, PATIENCE_S)
     next_one.join()
     pair.master.stop()
     assert Leisurely.made - before == swarm.of(pair.master.environment).record.requests
