@@ -488,7 +488,7 @@ def test_final_values_are_served_twice_before_the_end(environment: Environment) 
     _get(running.port, "/metrics")  # somebody looks
     began_s = time.perf_counter()
     environment.events.quitting.fire(environment=environment, reverse=True)
-    assert time.perf_counter() - began_s < 0.1
+    assert time.perf_counter() - began_s < exporter.LINGER_S / 5
     _get(running.port, "/metrics", headers=SCRAPER)
     count(environment, "read", [0.01] * 7)
     ending = gevent.spawn(environment.events.quitting.fire, environment=environment, reverse=True)
@@ -550,7 +550,7 @@ def test_a_scraper_that_left_long_ago_is_not_waited_for(
     gevent.sleep(0.2)
     began_s = time.perf_counter()
     running.linger()
-    assert time.perf_counter() - began_s < 0.1
+    assert time.perf_counter() - began_s < exporter.LINGER_S / 5
     running.stop()
 
 

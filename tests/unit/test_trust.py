@@ -171,9 +171,11 @@ def test_a_blocked_event_loop_is_noticed() -> None:
         while time.thread_time() < until_s:
             pass
 
+    began_s, cpu_s = time.perf_counter(), time.process_time()
     health = probed(block)
+    mean = (time.process_time() - cpu_s) / (time.perf_counter() - began_s)  # little on a busy machine
     assert health.loop_lag_s >= 0.3
-    assert health.cpu_ratio >= 0.15
+    assert health.cpu_ratio >= 0.8 * mean > 0
 
 
 def test_a_restart_forgets_a_delay_that_began_before_it() -> None:
