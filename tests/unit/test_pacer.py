@@ -27,7 +27,7 @@ def test_an_alarm_wakes_at_its_time(kind: type) -> None:
     rung: list[float] = []
     alarm = kind(lambda: rung.append(time.perf_counter()))
     late_s = []
-    for _ in range(20):
+    while len(late_s) < 20 or (min(late_s) >= 2e-3 and len(late_s) < 500):  # a busy machine may be late long
         at_s = time.perf_counter() + 0.003
         alarm.set(at_s)
         eventually(lambda: rung)
@@ -36,7 +36,7 @@ def test_an_alarm_wakes_at_its_time(kind: type) -> None:
         assert [] == rung
     alarm.close()
     assert min(late_s) > -1e-6
-    assert min(late_s) < 2e-3  # on a busy machine some are late, but not all
+    assert min(late_s) < 2e-3
 
 
 @pytest.mark.parametrize("kind", [TimerfdAlarm, LoopAlarm])
@@ -61,17 +61,17 @@ def test_an_alarm_can_be_moved_and_taken_back(kind: type) -> None:
 
 
 def test_starts_are_made_at_their_times() -> None:
-    """A pacer makes every start of its deal, in order, none early, and at once where the machine lets it."""
+    """A pacer makes its deal's starts in order, leaves none out, none is early, and each at once that can be."""
     began: list[tuple[float, float]] = []
     pacer = Pacer(lambda intended_s: began.append((intended_s, time.perf_counter())), lambda: 0.0)
     from_s = time.perf_counter() + 0.05
-    pacer.take(deal_of(500, 0.5, from_s))
-    eventually(lambda: pacer.is_idle)
+    pacer.take(deal_of(500, 60, from_s))
+    eventually(lambda: sum(at_s - intended_s < 0.0005 for intended_s, at_s in began) >= 25, within_s=50)
+    pacer.stop()
     pacer.close()
-    lags = sorted(at_s - intended_s for intended_s, at_s in began)
-    assert [from_s + (number + 0.5) / 500 for number in range(250)] == pytest.approx([start for start, _ in began])
-    assert lags[0] >= 0
-    assert lags[25] < 0.0005  # a busy machine may hold the process up for most of the half second
+    starts = [intended_s for intended_s, _ in began]
+    assert [from_s + (number + 0.5) / 500 for number in range(len(began))] == pytest.approx(starts, rel=0, abs=1e-6)
+    assert min(at_s - intended_s for intended_s, at_s in began) >= 0
     assert pacer.is_idle
 
 
