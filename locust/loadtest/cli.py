@@ -361,7 +361,7 @@ def _supervise(config: Config, run_dir: Path, *, as_json: bool = False) -> int:
             code = stack.wait()
         except KeyboardInterrupt:
             say("stopping", "once more ends at once, without a report")
-            code = _drain(stack, run_dir) if not config.ui else ExitCode.PASSED
+            code = _drain(stack, run_dir, say) if not config.ui else ExitCode.PASSED
         for notice in stack.notices:
             say("redis", notice)
         if as_json:
@@ -369,11 +369,14 @@ def _supervise(config: Config, run_dir: Path, *, as_json: bool = False) -> int:
         return code
 
 
-def _drain(stack: LocalStack, run_dir: Path) -> int:
+def _drain(stack: LocalStack, run_dir: Path, say: Callable[[str, str], None]) -> int:
     try:
         code = stack.drain()
     except KeyboardInterrupt:
         stack.kill()
+        return ExitCode.INTERRUPTED
+    if code == -signal.SIGTERM:  # Locust listens to it once it starts the test
+        say("stopped", "before the test began: there is no report")
         return ExitCode.INTERRUPTED
     if code not in tuple(ExitCode):
         raise StackError(

@@ -116,6 +116,14 @@ def test_signal_during_start_leaves_nothing(stack: Stack) -> None:
     assert (ExitCode.INTERRUPTED, []) == (code, stack.wait_until_nothing_is_left()), output
 
 
+def test_a_signal_before_the_test_begins_is_no_error(stack: Stack) -> None:
+    """Ctrl-C when everything is ready, and Locust is still looking whether its workers are: exit code 130."""
+    stack.start("--scenario", "health", "--run-time", "5m").read_until("ready        after")
+    stack.process.send_signal(signal.SIGINT)
+    code, output = stack.end()
+    assert (ExitCode.INTERRUPTED, []) == (code, stack.wait_until_nothing_is_left()), output
+
+
 def test_killed_supervisor_leaves_nothing(stack: Stack) -> None:
     """Even kill -9 of the supervisor ends every part, by the kernel's parent-death signal."""
     stack.start("--run-time", "5m").read_until("ready")
