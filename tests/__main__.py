@@ -14,6 +14,8 @@ from pathlib import Path
 
 WAITING = ("native", "faults")
 QUIET = ("native/test_open_model.py",)
+UNHURRIED = ("native/test_readme.py",)
+"""Whole runs that a busy machine does not fail. They are with those that compute, so that both end together."""
 GIVE_WAY = ("nice", "-n", "5")
 FOLDER = Path(__file__).parent
 PYTEST = (sys.executable, "-m", "pytest")
@@ -23,12 +25,15 @@ def main() -> int:
     """Run both, and return the exit code."""
     waiting = [str(FOLDER / name) for name in WAITING]
     quiet = [str(FOLDER / name) for name in QUIET]
-    left_out = [f"--ignore={path}" for path in quiet]
+    unhurried = [str(FOLDER / name) for name in UNHURRIED]
+    left_out = [f"--ignore={path}" for path in (*quiet, *unhurried)]
     rest = sorted(str(path.parent) for path in FOLDER.glob("*/test_*.py") if path.parent.name not in WAITING)
     computing = list(dict.fromkeys(rest))
     with tempfile.TemporaryFile("w+") as output:
         beside = subprocess.Popen(
-            [*GIVE_WAY, *PYTEST, "-p", "no:cacheprovider", *computing], stdout=output, stderr=subprocess.STDOUT
+            [*GIVE_WAY, *PYTEST, "-p", "no:cacheprovider", *computing, *unhurried],
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         try:
             first = subprocess.run([*PYTEST, *waiting, *left_out], check=False).returncode
