@@ -30,8 +30,6 @@ from locust.env import Environment
 from locust.runners import STATE_RUNNING
 from locust.stats import RequestStats
 
-from loadtest.config import Config
-from loadtest.link import sockets
 from loadtest.measuring import swarm
 from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
@@ -39,6 +37,8 @@ from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.swarm.messages import REPORT, Report
 from loadtest.measuring.swarm.worker import HEARTBEAT_EVERY
+from loadtest.settings.config import Config
+from loadtest.swarm import sockets
 
 WINDOW_S = 6
 ROUNDS = 3

@@ -12,16 +12,19 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import addresses, credentials, run, scenarios
+from loadtest import run, scenarios
 from loadtest.capacity import capacity_run
-from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
 from loadtest.exporting import exporter
 from loadtest.feeding import swarm as feeding
-from loadtest.link import sockets
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
-from loadtest.patches import (
+from loadtest.profiles import think_time
+from loadtest.settings import addresses, credentials
+from loadtest.settings.allowed_hosts import Targets
+from loadtest.settings.config import Config
+from loadtest.swarm import sockets
+from loadtest.swarm.replacements import (
     attentive_master,
     ended_run,
     fewer_workers,
@@ -32,10 +35,8 @@ from loadtest.patches import (
     spawn_message,
     worker_link,
 )
-from loadtest.profiles import think_time
-from loadtest.profiles.start_form import StartForm
-from loadtest.targets import Targets
 from loadtest.web import guard
+from loadtest.web.start_form import StartForm
 
 
 def refuse(error: LoadtestError) -> NoReturn:

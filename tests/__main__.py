@@ -27,8 +27,9 @@ def main() -> int:
     quiet = [str(FOLDER / name) for name in QUIET]
     unhurried = [str(FOLDER / name) for name in UNHURRIED]
     left_out = [f"--ignore={path}" for path in (*quiet, *unhurried)]
-    rest = sorted(str(path.parent) for path in FOLDER.glob("*/test_*.py") if path.parent.name not in WAITING)
-    computing = list(dict.fromkeys(rest))
+    computing = sorted(
+        str(path) for path in FOLDER.iterdir() if path.name not in WAITING and next(path.rglob("test_*.py"), None)
+    )
     with tempfile.TemporaryFile("w+") as output:
         beside = subprocess.Popen(
             [*GIVE_WAY, *PYTEST, "-p", "no:cacheprovider", *computing, *unhurried],

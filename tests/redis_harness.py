@@ -11,7 +11,7 @@ import redis
 from gevent.server import StreamServer
 from locust.env import Environment
 
-from loadtest.clients.redisjson import RedisJsonClient, RedisJsonUser
+from loadtest.clients.redis import RedisJsonClient, RedisJsonUser
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.measuring.recorder import Recorder
 

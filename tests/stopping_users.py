@@ -5,7 +5,7 @@ from gevent.pool import Group
 from locust.env import Environment
 from locust.exception import StopUser
 
-from loadtest.user import LoadUser
+from loadtest.users.base import LoadUser
 
 
 def started(user_class: type[LoadUser], **environment) -> tuple[LoadUser, gevent.Greenlet]:

@@ -14,8 +14,8 @@ from time import perf_counter  # noqa: E402
 
 from greenlet import getcurrent  # noqa: E402
 
-from loadtest.clients.http_connection import connect  # noqa: E402
-from loadtest.clients.http_url import parse  # noqa: E402
+from loadtest.clients.http.connection import connect  # noqa: E402
+from loadtest.clients.http.url import parse  # noqa: E402
 
 _CONNECTIONS = 64
 _CONNECT_S = 10.0

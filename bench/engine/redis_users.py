@@ -12,7 +12,7 @@ import redis
 from locust import User, events, task
 
 from bench.engine.redis_documents import LARGE, PIPELINE_LENGTH, SMALL
-from loadtest.clients.redisjson import RAW, RedisJsonUser
+from loadtest.clients.redis import RAW, RedisJsonUser
 from loadtest.measuring import swarm
 
 

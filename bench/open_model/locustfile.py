@@ -17,7 +17,7 @@ from loadtest.measuring import swarm
 from loadtest.pacing import open_model
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import LoadProfile
-from loadtest.user import LoadUser
+from loadtest.users.base import LoadUser
 
 KIND, RESULT = os.environ["BENCH_KIND"], Path(os.environ["BENCH_RESULT"])
 RATE_PER_S, RUN_S = float(os.environ["BENCH_RATE"]), float(os.environ["BENCH_RUN_S"])

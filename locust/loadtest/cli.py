@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from loadtest import __version__, credentials, scenarios
+from loadtest import __version__, scenarios
 from loadtest.authoring.commands import init
 from loadtest.comparing import commands
-from loadtest.config import SCENARIO_ENDING, Config, allowed
 from loadtest.doctor import examine as health_of_machine
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
 from loadtest.feeding import policies, sources
@@ -29,6 +28,8 @@ from loadtest.progress import output
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
 from loadtest.seeding.command import seed
+from loadtest.settings import credentials
+from loadtest.settings.config import SCENARIO_ENDING, Config, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

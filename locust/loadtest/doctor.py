@@ -12,16 +12,16 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtest import credentials
-from loadtest.config import default_workers
 from loadtest.exceptions import LoadtestError, UsageError
 from loadtest.local import redis_server, stack
 from loadtest.profiles.profile import LoadProfile
+from loadtest.settings import credentials
+from loadtest.settings.config import default_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from loadtest.config import Config
+    from loadtest.settings.config import Config
 
 SPARE_DESCRIPTORS = 200
 """What a worker opens besides a connection for each user: libraries, logs, the link, timers."""

@@ -20,21 +20,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import gevent
 from locust.exception import StopTest
 
-from loadtest import steady_clock
+from loadtest.clients.redis.restarts import RedisWatch
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.exporting import course
 from loadtest.feeding import swarm as feeds
 from loadtest.judging import thresholds
 from loadtest.judging.judge import Judge
-from loadtest.measuring import swarm
+from loadtest.measuring import steady_clock, swarm
 from loadtest.pacing import open_model
 from loadtest.profiles import think_time
 from loadtest.profiles.load import automatic, has_own_shape, release
 from loadtest.profiles.profile import LoadProfile
-from loadtest.profiles.start_form import AS_ENTERED
 from loadtest.progress import ProgressLine, Steps, output
-from loadtest.redis_watch import RedisWatch
 from loadtest.reporting import document, files, locust_files, provenance, summary
+from loadtest.web.start_form import AS_ENTERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,11 +41,11 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
-    from loadtest.config import Config
     from loadtest.judging.threshold import Threshold
     from loadtest.profiles.load import Load
-    from loadtest.profiles.start_form import StartForm
     from loadtest.scenarios import Scenario
+    from loadtest.settings.config import Config
+    from loadtest.web.start_form import StartForm
 
 logger = logging.getLogger(__name__)
 

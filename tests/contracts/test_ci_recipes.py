@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
-from loadtest.config import Config, setting_of
 from loadtest.reporting import files
+from loadtest.settings.config import Config, setting_of
 from tests import reports
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def test_recipes_follow_the_providers_schema(provider: str) -> None:
     schema = json.loads((ROOT / "tests" / "schemas" / SCHEMAS[provider]).read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     found = recipe(provider)
-    assert [] == [error.message for error in validator.iter_errors(found)]
+    assert [error.message for error in validator.iter_errors(found)] == []
     job = next(iter(found["jobs"].values())) if provider == "github" else found["load_test"]
     job["timeout_minutes" if provider == "github" else "scripts"] = 20
     assert not validator.is_valid(found)
@@ -69,7 +69,7 @@ def test_scripts_are_shell_and_commands_exist(provider: str) -> None:
     assert ".venv/bin/loadtest run" in said
     assert {"setup"} == {shlex.split(line)[1] for line in said if line.startswith("make ")} <= targets
     variables = set(re.findall(r"LOADTEST_[A-Z_]+", text)) - {"LOADTEST_COMMENT_TOKEN"}
-    assert set() == {name for name in variables if setting_of(name) not in Config.model_fields}
+    assert {name for name in variables if setting_of(name) not in Config.model_fields} == set()
 
 
 @pytest.mark.parametrize("provider", SCHEMAS)

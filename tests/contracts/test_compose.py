@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from loadtest.config import Config, variable
+from loadtest.settings.config import Config, variable
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -36,9 +36,9 @@ WITHOUT_A_SHELL = {"redis_exporter"}
 def test_the_services_are_the_documented_ones() -> None:
     """The stack is these seven services, and MongoDB for who asks for it."""
     expected = {"redis", "target_app", "locust_master", "locust_worker", "prometheus", "grafana", "redis_exporter"}
-    assert expected == {name for name, service in SERVICES.items() if "profiles" not in service}
-    assert {"mongo": ["mongo"]} == {
-        name: service["profiles"] for name, service in SERVICES.items() if name not in expected
+    assert {name for name, service in SERVICES.items() if "profiles" not in service} == expected
+    assert {name: service["profiles"] for name, service in SERVICES.items() if name not in expected} == {
+        "mongo": ["mongo"]
     }
 
 
@@ -48,12 +48,12 @@ def test_every_service_is_hardened(name: str) -> None:
     service = SERVICES[name]
     hardening = {key: service.get(key) for key in ("init", "read_only", "cap_drop", "security_opt")}
     expected = {"init": True, "read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
-    assert expected == hardening
+    assert hardening == expected
     assert {"pids_limit", "mem_limit", "stop_grace_period", "logging"} <= set(service)
-    assert {"max-size", "max-file"} == set(service["logging"]["options"])
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
     if name not in RUNS_AS_ITS_IMAGE_SAYS:
         assert int(service["user"].partition(":")[0]) > 0
-    assert set() == {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"} & set(service)
+    assert {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"} & set(service) == set()
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -74,16 +74,16 @@ def test_every_image_can_be_replaced() -> None:
     images = [service["image"] for service in SERVICES.values() if "image" in service]
     images += [service["build"]["args"]["PYTHON_IMAGE"] for service in SERVICES.values() if "build" in service]
     matches = [re.fullmatch(r"\$\{([A-Z_]+_IMAGE):-[^$]+:[^$]+\}", image) for image in images]
-    assert OVERRIDABLE_IMAGES == {match.group(1) for match in matches if match}
-    assert len(images) == len([match for match in matches if match])
+    assert {match.group(1) for match in matches if match} == OVERRIDABLE_IMAGES
+    assert len([match for match in matches if match]) == len(images)
 
 
 def test_nothing_breaks_or_misleads_docker_compose_1_29() -> None:
     """The file keeps to what Compose v2 and docker-compose 1.29.2 read alike."""
-    assert {"services", "networks", "volumes"} == {key for key in COMPOSE if not key.startswith("x-")}
+    assert {key for key in COMPOSE if not key.startswith("x-")} == {"services", "networks", "volumes"}
     assert re.findall(r"\$\{[^}]*\$", TEXT) == []  # nested substitution is silently wrong in 1.29.2
     for service in SERVICES.values():
-        assert set() == {"configs", "develop", "deploy", "pull_policy", "extends"} & set(service)
+        assert {"configs", "develop", "deploy", "pull_policy", "extends"} & set(service) == set()
         assert all(isinstance(file, str) for file in service.get("env_file", []))
         assert "start_interval" not in service.get("healthcheck", {})
 
@@ -99,12 +99,12 @@ def test_services_wait_for_healthy_ones() -> None:
         "locust_worker": ["locust_master", "prometheus"],
         "grafana": ["prometheus"],
     }
-    assert expected == order
+    assert order == expected
     for service in SERVICES.values():
         for dependency, condition in service.get("depends_on", {}).items():
             assert condition == {"condition": "service_healthy"}
             assert "healthcheck" in SERVICES[dependency]
-    assert WITHOUT_A_SHELL == {name for name, service in SERVICES.items() if "healthcheck" not in service}
+    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == WITHOUT_A_SHELL
 
 
 def test_what_is_private_is_not_published() -> None:
@@ -159,10 +159,10 @@ def test_make_up_turns_logins_on() -> None:
     assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "false"
     assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "false"
     files = {secret["file"] for secret in added["secrets"].values()}
-    assert files == {f"./secrets/{name}" for name in SECRETS}
+    assert {f"./secrets/{name}" for name in SECRETS} == files
     for name in ("locust_master", "locust_worker"):
         given = {key: value for key, value in added["services"][name]["environment"].items() if key.endswith("_FILE")}
-        assert [f"/run/secrets/{secret}" for secret in added["services"][name]["secrets"]] == list(given.values())
+        assert list(given.values()) == [f"/run/secrets/{secret}" for secret in added["services"][name]["secrets"]]
 
 
 def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
@@ -174,10 +174,10 @@ def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
     for _ in range(2):
         subprocess.run(["sh", str(script)], check=True, capture_output=True)
         read.append({file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()})
-    assert read[0] == read[1]
-    assert SECRETS == set(read[0])
-    assert {32} == {len(secret) for secret in read[0].values()}
-    assert len(set(read[0].values())) == len(SECRETS)
+    assert read[1] == read[0]
+    assert set(read[0]) == SECRETS
+    assert {len(secret) for secret in read[0].values()} == {32}
+    assert len(SECRETS) == len(set(read[0].values()))
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
 
 
@@ -195,7 +195,7 @@ def test_master_and_workers_get_settings_that_exist() -> None:
         assert given <= known
     inside = {port.rpartition(":")[2] for port in SERVICES["locust_master"]["ports"]}
     defaults = Config.model_fields["web_port"].default, Config.model_fields["exporter_port"].default
-    assert {str(port) for port in defaults} == inside
+    assert inside == {str(port) for port in defaults}
 
 
 def test_every_setting_reaches_the_containers() -> None:
@@ -227,7 +227,7 @@ def test_images_share_their_dependencies() -> None:
         ]
         for name in ("locust", "target_app")
     ]
-    assert shared[0] == shared[1]
+    assert shared[1] == shared[0]
     assert any("--require-hashes" in line for line in shared[0])
 
 
@@ -239,7 +239,7 @@ def test_the_engine_gets_what_the_images_copy_and_no_more() -> None:
         for source in re.findall(r"(?m)^COPY (\S+) ", (ROOT / "docker" / f"{name}.Dockerfile").read_text())
     }
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
-    assert copied == {line.removeprefix("!") for line in ignore if line.startswith("!")}
+    assert {line.removeprefix("!") for line in ignore if line.startswith("!")} == copied
     assert "*" in ignore
 
 
@@ -258,7 +258,7 @@ def test_health_check_tells_healthy_from_not() -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = server.server_port
-    assert [0, 1] == [_health(port, "/healthz"), _health(port, "/other")]
+    assert [_health(port, "/healthz"), _health(port, "/other")] == [0, 1]
     server.shutdown()
     server.server_close()
     assert _health(port, "/healthz") == 1
@@ -285,7 +285,7 @@ def test_redis_loads_redisjson_in_either_image(tmp_path: Path, layout: str) -> N
     script = re.sub(r"(for module in )(\S+) (\S+);", rf"\g<1>{tmp_path}\2 {tmp_path}\3;", script)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDIS_ARGS": "--maxmemory 2gb"}
     ended = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env=environment)
-    assert ended.stdout.strip() == f"/etc/redis/redis.conf --loadmodule {module} --maxmemory 2gb"
+    assert f"/etc/redis/redis.conf --loadmodule {module} --maxmemory 2gb" == ended.stdout.strip()
 
 
 def _health(port: int, path: str) -> int:
@@ -297,4 +297,4 @@ def test_every_variable_is_documented() -> None:
     """The reference lists each variable of the file with its default, and no other."""
     rows = [line.strip("| ").split("|") for line in (ROOT / "docs/reference/compose.md").read_text().splitlines()]
     documented = {row[0].strip(" `"): row[1].strip() for row in rows if re.fullmatch(r"`[A-Z_]+` ", row[0])}
-    assert dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", TEXT)) == documented
+    assert documented == dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", TEXT))

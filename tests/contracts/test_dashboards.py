@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest.config import Config
 from loadtest.exporting.metrics import METRICS
 from loadtest.judging import thresholds
+from loadtest.settings.config import Config
 from target_app import create_app
 
 ROOT = Path(__file__).parents[2]
@@ -86,8 +86,8 @@ def expressions() -> list[str]:
 @pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")
 def test_committed_dashboards_are_the_generated_ones(generator: ModuleType) -> None:
     """`make dashboards` would change nothing."""
-    assert {path.name: path.read_text() for path in DASHBOARDS} == {
-        name: generator.render(name) for name in generator.DASHBOARDS
+    assert {name: generator.render(name) for name in generator.DASHBOARDS} == {
+        path.name: path.read_text() for path in DASHBOARDS
     }
 
 
@@ -97,14 +97,14 @@ def test_dashboards_follow_the_schema(path: Path) -> None:
     board = read(path)
     jsonschema.validate(board, SCHEMA)
     ids = [panel["id"] for panel in board["panels"]]
-    assert len(set(ids)) == len(ids)
+    assert len(ids) == len(set(ids))
     cells = [
         (x, y)
         for position in (panel["gridPos"] for panel in board["panels"])
         for x in range(position["x"], position["x"] + position["w"])
         for y in range(position["y"], position["y"] + position["h"])
     ]
-    assert len(set(cells)) == len(cells)
+    assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) == 23
 
 
@@ -118,7 +118,7 @@ def test_every_panel_explains_itself(panel: dict[str, Any]) -> None:
     for asked in (panel, *panel["targets"]):
         assert asked["datasource"] == {"type": "prometheus", "uid": "prometheus"}
     letters = [target["refId"] for target in panel["targets"]]
-    assert len(set(letters)) == len(letters)
+    assert len(letters) == len(set(letters))
 
 
 @pytest.mark.parametrize("expression", sorted(set(expressions())))
@@ -131,7 +131,7 @@ def test_rates_are_taken_before_they_are_summed(expression: str) -> None:
         counters = [
             name for name in re.findall(r"\w+(?:_total|_bucket|_sum|_count)\b", expression) if name not in gauges
         ]
-        assert len(counters) == len(re.findall(r"\[\$__(?:rate_interval|range)\]", expression))
+        assert len(re.findall(r"\[\$__(?:rate_interval|range)\]", expression)) == len(counters)
 
 
 def test_every_metric_is_exported() -> None:
@@ -159,7 +159,7 @@ def test_runs_are_marked() -> None:
     }
     for board in map(read, DASHBOARDS):
         marks = board["annotations"]["list"]
-        assert list(times) == [mark["name"] for mark in marks]
+        assert [mark["name"] for mark in marks] == list(times)
         for mark in marks:
             assert times[mark["name"]] in mark["expr"]
             assert mark["useValueForTime"] is True
@@ -169,20 +169,20 @@ def test_runs_are_marked() -> None:
 def test_there_are_four_dashboards_and_a_home() -> None:
     """Their uids are their files' names, and what the links lead to."""
     boards = {path.stem: read(path) for path in DASHBOARDS}
-    assert {"home", "load_run", "generator", "target", "redis"} == set(boards)
-    assert {stem: board["uid"] for stem, board in boards.items()} == {stem: stem for stem in boards}
+    assert set(boards) == {"home", "load_run", "generator", "target", "redis"}
+    assert {stem: stem for stem in boards} == {stem: board["uid"] for stem, board in boards.items()}
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_links_keep_time_range_and_variables(path: Path) -> None:
     """Each dashboard leads to all others with the time range and the variables, which all of them have."""
     board = read(path)
-    assert [link["url"] for link in board["links"]] == [
-        f"/d/{uid}" for uid in ("home", "load_run", "generator", "target", "redis") if uid != path.stem
+    assert [f"/d/{uid}" for uid in ("home", "load_run", "generator", "target", "redis") if uid != path.stem] == [
+        link["url"] for link in board["links"]
     ]
     assert all(link["keepTime"] and link["includeVars"] and link["type"] == "link" for link in board["links"])
     variables = {one["name"]: one for one in board["templating"]["list"]}
-    assert ["run", "scenario", "name"] == list(variables)
+    assert list(variables) == ["run", "scenario", "name"]
     text = json.dumps(board["panels"])
     for name, one in variables.items():
         used = f"${name}" in text
@@ -210,11 +210,11 @@ def test_thresholds_are_drawn() -> None:
         for target in panel.get("targets", []):
             if "loadtest_threshold_limit" in target["expr"]:
                 (dashed,) = panel["fieldConfig"]["overrides"]
-                assert {"id": "byFrameRefID", "options": target["refId"]} == dashed["matcher"]
+                assert dashed["matcher"] == {"id": "byFrameRefID", "options": target["refId"]}
                 assert "custom.lineStyle" in {one["id"] for one in dashed["properties"]}
                 drawn[panel["title"]] = re.findall(r'metric=~"(.*?)"', target["expr"])
     expected = {"Response time beside service time": ["response_time|service_time"], "Error ratio": ["error_ratio"]}
-    assert expected == drawn
+    assert drawn == expected
 
 
 def test_default_thresholds_can_be_drawn() -> None:

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from loadtest import scenarios
-from loadtest.config import Config, variable
 from loadtest.exceptions import ExitCode
+from loadtest.settings.config import Config, variable
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,26 +23,26 @@ def test_every_setting_is_documented() -> None:
         [f"`{variable(name)}`", _default(field.default), _extra(field, "allowed"), field.description]
         for name, field in Config.model_fields.items()
     ]
-    assert expected == table("docs/reference/settings.md", "Settings")
+    assert table("docs/reference/settings.md", "Settings") == expected
 
 
 def test_every_exit_code_is_documented() -> None:
     """The table of exit codes lists each code once, by number and name."""
     rows = [row[:2] for row in table("docs/reference/exit_codes.md", "Exit codes")]
-    assert [[str(int(code)), code.name.lower().replace("_", " ")] for code in ExitCode] == rows
+    assert rows == [[str(int(code)), code.name.lower().replace("_", " ")] for code in ExitCode]
 
 
 def test_every_scenario_is_documented() -> None:
     """docs/scenarios.md lists the scenarios that come along."""
     rows = [row[0].strip("`") for row in table("docs/scenarios.md", "What comes along")]
-    assert scenarios.names() == sorted(rows)
+    assert sorted(rows) == scenarios.names()
 
 
 def test_help_lists_every_exit_code() -> None:
     """`loadtest --help` names the same codes."""
     text = (ROOT / "locust" / "loadtest" / "cli.py").read_text()
     numbers = re.findall(r"\b(\d+) ", text.split('EXIT_CODES = """', 1)[1].split('"""', 1)[0])
-    assert [str(int(code)) for code in ExitCode] == numbers
+    assert numbers == [str(int(code)) for code in ExitCode]
 
 
 def _default(value: object) -> str:

@@ -4,10 +4,10 @@ import inspect
 import re
 from pathlib import Path
 
-from loadtest.clients import http_errors
 from loadtest.clients.http import HttpUser
-from loadtest.clients.http_client import HttpClient
-from loadtest.clients.http_response import Response
+from loadtest.clients.http import errors as http_errors
+from loadtest.clients.http.client import HttpClient
+from loadtest.clients.http.response import Response
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "http_client.md").read_text()
 
@@ -32,7 +32,7 @@ def test_settings_have_their_documented_defaults():
 def test_every_argument_of_a_call_is_documented():
     """The table of arguments is request()'s, without method and URL."""
     documented = {row[0].strip("`") for row in rows("Calls")}
-    assert documented == set(inspect.signature(HttpClient.request).parameters) - {"self", "method", "url"}
+    assert set(inspect.signature(HttpClient.request).parameters) - {"self", "method", "url"} == documented
 
 
 def test_every_class_of_error_is_documented():
@@ -40,7 +40,7 @@ def test_every_class_of_error_is_documented():
     documented = {word for row in rows("Classes of errors") for word in re.findall(r"`(\w+)`", row[0])}
     kinds = [kind for kind in vars(http_errors).values() if isinstance(kind, type)]
     declared = {kind.error_class for kind in kinds if isinstance(getattr(kind, "error_class", None), str)}
-    assert documented == (declared - {"other"}) | {"status_4xx", "status_5xx", "status_other"}
+    assert (declared - {"other"}) | {"status_4xx", "status_5xx", "status_other"} == documented
 
 
 def test_every_documented_part_of_a_response_exists():

@@ -5,16 +5,16 @@ import tomllib
 
 import pytest
 from locust.argument_parser import get_empty_argument_parser
-from test_docs import ROOT, table
+from tests.contracts.test_docs import ROOT, table
 
 from loadtest import scenarios
-from loadtest.config import Config
 from loadtest.judging.threshold import METRICS, OPTIONS, UNITS, parse
 from loadtest.profiles import chart as profile_chart
 from loadtest.profiles import profile
 from loadtest.profiles.profile import read_profiles
-from loadtest.profiles.start_form import StartForm
 from loadtest.progress import clock
+from loadtest.settings.config import Config
+from loadtest.web.start_form import StartForm
 
 PROFILES = "docs/reference/profiles.md"
 THRESHOLDS = "docs/reference/thresholds.md"
@@ -26,7 +26,7 @@ def test_every_shipped_profile_is_documented() -> None:
     for name, shipped in read_profiles().items():
         load = profile_chart.summary(shipped).removesuffix(f", {clock(shipped.run_time_s)}")
         expected.append([f"`{name}`", shipped.model, load, clock(shipped.run_time_s)])
-    assert expected == table(PROFILES, "Shipped profiles")
+    assert table(PROFILES, "Shipped profiles") == expected
 
 
 def test_every_key_of_a_profile_is_documented() -> None:
@@ -36,9 +36,9 @@ def test_every_key_of_a_profile_is_documented() -> None:
     documented = dict(re.findall(r"^\| `(\w+)` \| (?:both|closed|open) \| (.*?) \|", of_profiles, re.MULTILINE))
     schemas = (profile._ClosedFlat, profile._ClosedStages, profile._OpenFlat, profile._OpenStages)
     keys = {key for schema in schemas for key in schema.model_fields}
-    assert {key: profile._ALLOWED[key] for key in keys} == documented
+    assert documented == {key: profile._ALLOWED[key] for key in keys}
     stage_keys = {key for schema in (profile._UserStage, profile._RateStage) for key in schema.model_fields}
-    assert stage_keys == set(re.findall(r"^\| `(\w+)` \|", of_stages, re.MULTILINE))
+    assert set(re.findall(r"^\| `(\w+)` \|", of_stages, re.MULTILINE)) == stage_keys
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -47,7 +47,7 @@ def test_examples_of_profiles_are_valid(tmp_path, number: int) -> None:
     example = re.findall(r"```toml\n(.*?)```", (ROOT / PROFILES).read_text(), re.DOTALL)[number]
     file = tmp_path / "profiles.toml"
     file.write_text(example)
-    assert set(tomllib.loads(example)) == set(read_profiles(file))
+    assert set(read_profiles(file)) == set(tomllib.loads(example))
 
 
 def test_every_field_of_the_start_form_is_documented() -> None:
@@ -56,7 +56,7 @@ def test_every_field_of_the_start_form_is_documented() -> None:
     before = len(parser._actions)
     StartForm(Config.load({}, environ={}, file=ROOT / "none"), scenarios.load("documents")).declare(parser)
     declared = [f"`{action.dest}`" for action in parser._actions[before:]]
-    assert declared == [row[0] for row in table(PROFILES, "In the web UI")]
+    assert [row[0] for row in table(PROFILES, "In the web UI")] == declared
 
 
 def test_every_metric_is_documented() -> None:
@@ -64,13 +64,13 @@ def test_every_metric_is_documented() -> None:
     expected = [
         [f"`{name}`", metric.kind, ", ".join(metric.labels), metric.meaning] for name, metric in METRICS.items()
     ]
-    assert expected == table(THRESHOLDS, "Metrics")
+    assert table(THRESHOLDS, "Metrics") == expected
 
 
 def test_every_unit_and_option_is_documented() -> None:
     """The tables of units and options have them all."""
-    assert [[kind, ", ".join(units)] for kind, units in UNITS.items()] == table(THRESHOLDS, "Units")
-    assert set(OPTIONS) == {row[0].strip("`") for row in table(THRESHOLDS, "Options")}
+    assert table(THRESHOLDS, "Units") == [[kind, ", ".join(units)] for kind, units in UNITS.items()]
+    assert {row[0].strip("`") for row in table(THRESHOLDS, "Options")} == set(OPTIONS)
 
 
 def test_examples_of_rules_are_valid() -> None:
@@ -81,5 +81,5 @@ def test_examples_of_rules_are_valid() -> None:
         *re.findall(r"(?:THRESHOLD=|--threshold )'(.*?)'", text),
         *re.findall(r"^    (p99.*)$", text, re.MULTILINE),
     ]
-    assert 6 == len(shown)
-    assert [] == [rule for rule in shown if not parse(rule, "here")]
+    assert len(shown) == 6
+    assert [rule for rule in shown if not parse(rule, "here")] == []

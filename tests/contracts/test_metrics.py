@@ -28,7 +28,7 @@ def test_every_metric_is_documented() -> None:
     """The table lists each metric with its type, labels and meaning, in the order of the exposition."""
     rows = [line.strip("| ").split("|") for line in REFERENCE.read_text().splitlines() if line.startswith("| `")]
     expected = [[f"`{metric.name}`", metric.kind, ", ".join(metric.labels), metric.meaning] for metric in METRICS]
-    assert expected == [[cell.strip() for cell in row] for row in rows]
+    assert [[cell.strip() for cell in row] for row in rows] == expected
 
 
 def test_documented_numbers_are_the_codes() -> None:

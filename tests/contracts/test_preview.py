@@ -24,9 +24,9 @@ def test_chromium_draws_every_panel(tmp_path: Path) -> None:
     done = preview("pictures", str(tmp_path))
     panels = [panel for path in DASHBOARDS for panel in json.loads(path.read_text())["panels"]]
     shown = sum(panel["type"] != "row" for panel in panels)
-    assert (0, f"{shown} panels, {shown} drawn\n", "") == (done.returncode, done.stdout, done.stderr)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{shown} panels, {shown} drawn\n", "")
     pictures = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert {f"preview_{path.stem}.png" for path in DASHBOARDS} == set(pictures)
+    assert set(pictures) == {f"preview_{path.stem}.png" for path in DASHBOARDS}
     assert all(picture.startswith(PNG) for picture in pictures.values())
 
 
@@ -43,7 +43,7 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     """`make dashboards-preview` writes one file that loads nothing from anywhere, and says that it is a preview."""
     file = tmp_path / "preview.html"
     done = preview("page", str(file))
-    assert (0, f"preview      {file}\n") == (done.returncode, done.stdout)
+    assert (done.returncode, done.stdout) == (0, f"preview      {file}\n")
     text = file.read_text()
     assert "Preview" in text
     for word in ("<script src", '<link rel="stylesheet"', "@import", "fetch(", "XMLHttpRequest"):

@@ -99,14 +99,14 @@ def test_grafana_gets_the_folders_that_its_files_name() -> None:
     folder = mounts[provider["options"]["path"]]
     home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (ROOT / folder / Path(home).name).is_file()
-    assert str(Path(home).parent) == provider["options"]["path"]
+    assert provider["options"]["path"] == str(Path(home).parent)
 
 
 def test_the_datasource_is_the_stacks_prometheus() -> None:
     """Grafana asks the service prometheus, under the fixed uid, with Prometheus' own scrape interval."""
     datasource = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"][0]
     assert (datasource["uid"], datasource["url"]) == ("prometheus", "http://prometheus:9090")
-    assert datasource["jsonData"]["timeInterval"] == PROMETHEUS["global"]["scrape_interval"]
+    assert PROMETHEUS["global"]["scrape_interval"] == datasource["jsonData"]["timeInterval"]
 
 
 def test_prometheus_scrapes_the_stack() -> None:
@@ -122,7 +122,7 @@ def test_prometheus_scrapes_the_stack() -> None:
         "redis_keys": ["redis_exporter:9121"],
         "prometheus": ["127.0.0.1:9090"],
     }
-    assert expected == targets
+    assert targets == expected
     assert PROMETHEUS["global"]["scrape_interval"] == "2s"
     slower = {job["job_name"] for job in PROMETHEUS["scrape_configs"] if "scrape_interval" in job}
     assert slower == {"redis_keys"}
@@ -137,7 +137,7 @@ def test_prometheus_loads_every_rule_file_and_no_test() -> None:
     found = [path for pattern in PROMETHEUS["rule_files"] for path in (ROOT / "prometheus").glob(pattern)]
     assert sorted(found) == RULES
     tests = yaml.safe_load((ROOT / "prometheus" / "rules" / "tests" / "loadtest.yml").read_text())
-    assert {f"../{path.name}" for path in RULES} == set(tests["rule_files"])
+    assert set(tests["rule_files"]) == {f"../{path.name}" for path in RULES}
 
 
 def test_every_alert_is_tested_and_explains_itself() -> None:
@@ -146,13 +146,13 @@ def test_every_alert_is_tested_and_explains_itself() -> None:
     alerts = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
     for rule in alerts.values():
         assert rule["labels"]["severity"] in {"verdict", "trust"}
-        assert {"summary", "description"} == set(rule["annotations"])
+        assert set(rule["annotations"]) == {"summary", "description"}
     rows = [line.split("|") for line in (ROOT / "docs" / "dashboards.md").read_text().splitlines()]
     documented = {row[1].strip(): row[2].strip() for row in rows if len(row) > 3}
     assert {name: rule["labels"]["severity"] for name, rule in alerts.items()}.items() <= documented.items()
     tests = yaml.safe_load((ROOT / "prometheus" / "rules" / "tests" / "loadtest.yml").read_text())["tests"]
     raised = {case["alertname"] for test in tests for case in test.get("alert_rule_test", []) if case["exp_alerts"]}
-    assert set(alerts) == raised
+    assert raised == set(alerts)
 
 
 def test_a_run_is_readable_a_week_later() -> None:

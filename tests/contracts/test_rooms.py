@@ -29,12 +29,12 @@ def rooms_of_the_target() -> set[str]:
 
 def test_target_and_scenarios_have_the_same_rooms() -> None:
     """Each room of the target has its scenario, and each scenario its room."""
-    assert rooms_of_the_target() == set(scenarios.names())
+    assert set(scenarios.names()) == rooms_of_the_target()
 
 
 def test_every_room_is_served(app: Flask) -> None:
     """A blueprint that exists is registered under its module's name."""
-    assert rooms_of_the_target() == set(app.blueprints)
+    assert set(app.blueprints) == rooms_of_the_target()
 
 
 @pytest.mark.parametrize("name", scenarios.names())
@@ -64,7 +64,7 @@ def test_every_endpoint_of_a_room_is_used_by_its_scenario(
         if request.path.startswith("/")
     }
     served = {rule.endpoint for rule in app.url_map.iter_rules() if "." in rule.endpoint}
-    assert {"documents.list_documents", "documents.delete_value"} == served - requested
+    assert served - requested == {"documents.list_documents", "documents.delete_value"}
 
 
 def test_locust_is_a_source_root_and_no_package() -> None:

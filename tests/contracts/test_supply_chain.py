@@ -23,9 +23,9 @@ def test_the_bill_of_materials_lists_every_locked_package(tmp_path: Path) -> Non
         made.append((tmp_path / "dist" / "sbom.cdx.json").read_text())
     document = json.loads(made[0])
     locked = dict(re.findall(r"(?m)^([a-z0-9.-]+)(?:\[.*\])?==([^ ]+)", (ROOT / "requirements.lock").read_text()))
-    assert made[0] == made[1]
+    assert made[1] == made[0]
     assert document["bomFormat"] == "CycloneDX"
-    assert locked == {one["name"]: one["version"] for one in document["components"]}
+    assert {one["name"]: one["version"] for one in document["components"]} == locked
     assert all(one["hashes"] and one["purl"].startswith("pkg:pypi/") for one in document["components"])
 
 
@@ -34,7 +34,7 @@ def test_an_audit_that_cannot_be_made_says_so() -> None:
     environment = {**os.environ, **dict.fromkeys(("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"), NOWHERE)}
     command = [str(ROOT / "local_conf" / "audit.sh")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, True) == (0, "NOT AUDITED" in done.stderr), done.stderr
+    assert (0, "NOT AUDITED" in done.stderr) == (done.returncode, True), done.stderr
 
 
 @pytest.mark.parametrize("name", ["locust", "target_app"])
@@ -49,5 +49,5 @@ def test_dockerfiles_are_linted(name: str) -> None:
     """hadolint has nothing to say, and `make lint` asks it."""
     linter = Path(sys.executable).with_name("hadolint")
     done = subprocess.run([linter, ROOT / "docker" / f"{name}.Dockerfile"], capture_output=True, text=True, check=False)
-    assert (0, "") == (done.returncode, done.stdout)
+    assert (done.returncode, done.stdout) == (0, "")
     assert "hadolint docker/*.Dockerfile" in (ROOT / "Makefile").read_text()

@@ -66,7 +66,7 @@ def test_the_run_keeps_its_length(history: History) -> None:
 
 def test_the_record_keeps_its_durations(history: History) -> None:
     """Every request is in the record, which lasts as long as the run and holds no time but its own."""
-    assert history.witnessed == sum(series["requests"] for series in history.record["series"])
+    assert sum(series["requests"] for series in history.record["series"]) == history.witnessed
     assert abs(history.record["duration_s"] - RUN_TIME_S) <= 2
     assert max(series["response_time"]["max_s"] for series in history.record["series"]) < RUN_TIME_S
     assert abs(datetime.fromisoformat(history.record["started_at"]).timestamp() - time.time()) < 300
@@ -74,5 +74,5 @@ def test_the_record_keeps_its_durations(history: History) -> None:
 
 def test_the_run_is_not_trustworthy(history: History) -> None:
     """The steps are a finding: whoever compares with other clocks must know."""
-    assert ExitCode.NOT_TRUSTWORTHY == history.exit_code, history.logs
+    assert history.exit_code == ExitCode.NOT_TRUSTWORTHY, history.logs
     assert "clock_step" in json.dumps(history.record)

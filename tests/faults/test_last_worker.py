@@ -19,7 +19,7 @@ def test_a_headless_run_ends_with_its_last_worker(tmp_path: Path) -> None:
         worker = swarm.worker()
         swarm.wait_for(lambda s: s.value("loadtest_requests_total"), "requests are counted")
         worker.kill()
-        assert ExitCode.NOT_TRUSTWORTHY == master.wait(), swarm.logs()
+        assert master.wait() == ExitCode.NOT_TRUSTWORTHY, swarm.logs()
         record = swarm.record()
     witness.close()
     assert 0 < sum(series["requests"] for series in record["series"]) <= len(witness.requests)

@@ -62,7 +62,7 @@ def test_workers_come_back_to_a_new_master(history: History) -> None:
     """The same workers join the next master by themselves, run all users, and end well with it: nothing is missing."""
     assert history.back_after_s < 30
     assert ended_well(history.exit_codes[0], history.logs), history.logs
-    assert [0, 0] == history.exit_codes[1:], history.logs
+    assert history.exit_codes[1:] == [0, 0], history.logs
 
 
 def test_the_interrupted_run_is_on_disk(history: History) -> None:

@@ -56,8 +56,8 @@ def test_odd_names_are_counted_and_shown(measured: Swarm) -> None:
     for name in ODD:
         count(measured, name)
     record = measured.finish()
-    assert set(ODD.values()) == {series.name for series in record.series()}
-    assert dict.fromkeys(ODD.values(), 1.0) == exported(measured)
+    assert {series.name for series in record.series()} == set(ODD.values())
+    assert exported(measured) == dict.fromkeys(ODD.values(), 1.0)
 
 
 def test_ten_thousand_names_are_bounded_and_none_is_lost(measured: Swarm) -> None:
@@ -67,5 +67,5 @@ def test_ten_thousand_names_are_bounded_and_none_is_lost(measured: Swarm) -> Non
     record = measured.finish()
     names = exported(measured)
     assert COUNT == record.requests == sum(names.values())
-    assert MAX_SERIES + 1 == len(list(record.series()))
-    assert COUNT - MAX_SERIES <= names["other"]
+    assert len(list(record.series())) == MAX_SERIES + 1
+    assert names["other"] >= COUNT - MAX_SERIES

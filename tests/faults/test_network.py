@@ -131,19 +131,19 @@ def test_three_seconds_cost_nothing(history: History) -> None:
     """A worker that is cut off for 3 s goes on, and what it measured arrives when the network is back."""
     assert history.during_short_cut >= USERS // 2
     gaps = history.record["delivery"]["missing"]
-    assert [] == [gap for gap in gaps if gap["end_s"] is not None], history.logs
+    assert [gap for gap in gaps if gap["end_s"] is not None] == [], history.logs
 
 
 def test_a_long_cut_moves_the_users(history: History) -> None:
     """After a longer cut the worker has stopped its users and the others run them, until it comes back by itself."""
-    assert 0 == history.after_stop, history.logs
+    assert history.after_stop == 0, history.logs
     assert history.dealt_after_s < 10
     assert history.back_after_s < 10
 
 
 def test_a_worker_that_is_cut_off_for_good_gives_up(history: History) -> None:
     """The worker ends with exit code 1 after the time that it looks for its master, and the run names what is lost."""
-    assert 1 == history.left_exit_code, history.logs
+    assert history.left_exit_code == 1, history.logs
     assert WORKER_WAITS_S <= history.gave_up_after_s < WORKER_WAITS_S + 15
     (gap,) = history.record["delivery"]["missing"]
     assert gap["end_s"] is None

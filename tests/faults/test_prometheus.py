@@ -134,8 +134,8 @@ def test_the_load_goes_on_without_prometheus(history: History) -> None:
     assert 0.75 < away / before < 1.25, history.stretches
     assert 0.75 < after / before < 1.25, history.stretches
     assert ended_well(history.exit_code, history.logs), history.logs
-    assert (1.0, []) == (history.record["delivery"]["completeness"], history.record["delivery"]["missing"])
-    assert history.witnessed == sum(series["requests"] for series in history.record["series"])
+    assert (history.record["delivery"]["completeness"], history.record["delivery"]["missing"]) == (1.0, [])
+    assert sum(series["requests"] for series in history.record["series"]) == history.witnessed
 
 
 @pytest.mark.parametrize("name", COUNTERS)
@@ -154,7 +154,7 @@ def test_final_values_are_fetched_after_it_is_back(history: History) -> None:
     final = {series["name"]: series["requests"] for series in history.record["series"]}
     for sight in history.after[-FINAL_SCRAPES:]:
         for name, requests in final.items():
-            assert requests == sight.value("loadtest_requests_total", f'name="{name}"')
+            assert sight.value("loadtest_requests_total", f'name="{name}"') == requests
     assert history.ended_after_s < LINGER_S / 2
 
 

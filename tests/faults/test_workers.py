@@ -93,7 +93,7 @@ def test_a_killed_worker_is_seen_and_its_users_go_to_the_others(history: History
 def test_a_killed_worker_loses_at_most_its_current_interval(history: History) -> None:
     """The record names one missing interval, and what the target saw beyond the record fits into it."""
     (missing,) = history.record["delivery"]["missing"]
-    assert 1 == missing["deltas"]
+    assert missing["deltas"] == 1
     requests = sum(series["requests"] for series in history.record["series"])
     # One interval of half the users, of two requests a second each, and what they had under way.
     assert 0 <= history.witnessed - requests <= 2 * USERS, history.logs
@@ -101,7 +101,7 @@ def test_a_killed_worker_loses_at_most_its_current_interval(history: History) ->
 
 def test_a_worker_that_joins_gets_its_share(history: History) -> None:
     """A worker that joins during the run has half of the users within 6 s."""
-    assert USERS // 2 == history.users_of_joined
+    assert history.users_of_joined == USERS // 2
     assert history.joined_after_s < 6
 
 
@@ -127,6 +127,6 @@ def test_a_scraper_that_reads_a_byte_a_second_holds_nothing_up(history: History)
 
 def test_the_run_goes_on_to_its_report(history: History) -> None:
     """After the loss, SIGTERM to the master still ends the run with a report, which says what is missing."""
-    assert ExitCode.NOT_TRUSTWORTHY == history.exit_code, history.logs
+    assert history.exit_code == ExitCode.NOT_TRUSTWORTHY, history.logs
     assert "completeness" in [finding["rule"] for finding in history.record["findings"]]
-    assert 0 == sum(series["failures"] for series in history.record["series"])
+    assert sum(series["failures"] for series in history.record["series"]) == 0

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from loadtest.config import Config, variable
 from loadtest.exceptions import RecordError, UsageError
 from loadtest.judging import threshold, thresholds
 from loadtest.measuring import record_file
@@ -24,7 +23,8 @@ from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.profile import read_profiles
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
-from loadtest.targets import Targets
+from loadtest.settings.allowed_hosts import Targets
+from loadtest.settings.config import Config, variable
 from tests.fuzz.cases import fuzz
 
 VARIABLES = [variable(setting) for setting in Config.model_fields]
@@ -59,7 +59,7 @@ def test_settings(environ: dict[str, str]) -> None:
     except UsageError as error:
         one_of_ours(error)
         return
-    assert config == Config.load(environ=config.environment(), file=Path("/nonexistent"))
+    assert Config.load(environ=config.environment(), file=Path("/nonexistent")) == config
 
 
 LINES = st.one_of(st.builds("{}={}".format, st.sampled_from(VARIABLES), VALUES), TEXTS, st.just("# a comment"))

@@ -9,7 +9,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadtest.exceptions import RecordError
-from loadtest.link import messages
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.delta import _HEAD, _MAGIC, _VERSION, Delta
 from loadtest.measuring.health import Health
@@ -17,6 +16,7 @@ from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.swarm.messages import REPORT
+from loadtest.swarm import messages
 from tests.fuzz.cases import fuzz
 
 LEAVES = st.one_of(

@@ -22,7 +22,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.measuring import locust_statistics, swarm
 from loadtest.measuring.recorder import Recorder
-from loadtest.patches import keyboard_interrupt
+from loadtest.swarm.replacements import keyboard_interrupt
 
 FOLDER = Path(os.environ["MEASURING_FOLDER"])
 BUSY_S = float(os.environ.get("MEASURING_BUSY_S", "0"))

@@ -16,7 +16,7 @@ from locust.runners import MasterRunner
 from loadtest.pacing import open_model
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import LoadProfile
-from loadtest.user import LoadUser
+from loadtest.users.base import LoadUser
 
 STARTS_DIR = Path(os.environ["STARTS_DIR"])
 RATE_PER_S, RUN_S = float(os.environ["RATE_PER_S"]), float(os.environ["RUN_S"])

@@ -9,7 +9,7 @@ import gevent
 from locust import events, task
 from locust.env import Environment
 
-from loadtest.clients.redisjson import RedisJsonUser
+from loadtest.clients.redis import RedisJsonUser
 from loadtest.measuring import swarm
 
 ENOUGH = 1_500  # tasks after which the run ends, however slow the machine is

@@ -8,11 +8,11 @@ from locust import constant, events, task
 from locust.shape import LoadTestShape
 
 from loadtest import run
-from loadtest.config import Config
 from loadtest.exceptions import LoadtestError
 from loadtest.profiles import think_time
 from loadtest.scenarios import Scenario
-from loadtest.user import LoadUser
+from loadtest.settings.config import Config
+from loadtest.users.base import LoadUser
 
 config = Config.load()
 

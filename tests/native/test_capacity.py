@@ -54,12 +54,12 @@ def test_a_search_between_bounds(stack: Stack, queue: str) -> None:
     """A search that may not go beyond what the queue carries finds a lower bound, and leaves its chart and steps."""
     bounds = ["--rate", "20", "--users", "50", "--scenario", "health", "--host", queue]
     code, output = capacity(stack, "--slo", "p99(response_time) < 5s, error_ratio < 1%", *bounds)
-    assert (ExitCode.PASSED, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.PASSED, []), output
     found = json.loads((stack.run_dir() / "capacity.json").read_text())
-    assert (True, 20.0, None) == (found["complete"], found["rate_per_s"], found["high_per_s"])
+    assert (found["complete"], found["rate_per_s"], found["high_per_s"]) == (True, 20.0, None)
     # A step in which a busy machine held the generator up is not trustworthy, and made again.
     steps = [step for step in found["steps"] if step["outcome"] != "not trustworthy"]
-    assert [10.0, 20.0] == [step["rate_per_s"] for step in steps]
+    assert [step["rate_per_s"] for step in steps] == [10.0, 20.0]
     for step in steps:
         assert step["requests_per_s"] == pytest.approx(2 * step["rate_per_s"], rel=0.25)
         assert step["p50_s"] == pytest.approx(0.02, abs=0.02)
@@ -74,7 +74,7 @@ def test_an_objective_that_nothing_keeps(stack: Stack, queue: str) -> None:
     """When not even the lowest rate keeps the objective, the search says so, and exits as a failed threshold does."""
     bounds = ["--rate", "1", "--scenario", "health", "--host", queue]
     code, output = capacity(stack, "--slo", "p50(response_time) < 1ms", *bounds)
-    assert ExitCode.THRESHOLD_FAILED == code, output
+    assert code == ExitCode.THRESHOLD_FAILED, output
     assert "capacity     none: not even 0.5 arrivals/s kept the objective" in output
 
 
@@ -91,7 +91,7 @@ def test_bad_input_is_refused_before_anything_starts(stack: Stack, case: str) ->
     """A wrong objective or bound ends at once with exit code 2, naming what is wrong."""
     arguments, words = BAD_INPUT[case]
     code, output = capacity(stack, *arguments)
-    assert ExitCode.USAGE == code, output
+    assert code == ExitCode.USAGE, output
     assert words in output
     assert "Traceback" not in output
     assert not stack.runs_dir.exists()

@@ -51,7 +51,7 @@ def test_each_item_is_used_once_whoever_comes_and_goes(processes: Processes) -> 
     master.wait(PATIENCE_S)
     ended = (processes.folder / "ended").read_text()
     counts = Counter(used(processes))
-    assert [] == [item for item, count in counts.items() if count > 1], ended
+    assert [item for item, count in counts.items() if count > 1] == [], ended
     missing = set(range(ITEMS)) - set(counts)
     in_doubt = int(ended.split(" in doubt")[0].split()[-1]) if " in doubt" in ended else 0
     assert len(missing) <= in_doubt <= 40, ended
@@ -85,7 +85,7 @@ def test_ids_of_a_file_come_once_to_a_service_of_ones_own(stack: Stack, tmp_path
     code, output = stack.start("--scenario", "coin_queue", "--workers", "2", "--host", host, *feed).end()
     server.shutdown()
     server.server_close()
-    assert sorted(ids) == sorted(asked), output
+    assert sorted(asked) == sorted(ids), output
     assert ended_well(code, output), output
     assert "40 items from" in output and "(1 duplicates left out)" in output, output
     assert "ended        every item of CoinQueueUser.feeder was used: 40\n" in output

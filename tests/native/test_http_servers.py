@@ -158,13 +158,13 @@ def test_nginx_serves_every_kind_of_response(nginx):
         assert get("/small").headers["content-encoding"] == "gzip"
         assert get("/small", headers={"Accept-Encoding": "identity"}).text == SMALL
         assert get("/204").content == b""
-        assert get("/file").content == file
-        assert get("/file", headers={"Range": "bytes=0-9"}).content == file[:10]
-        assert b"".join(get("/file", stream=True).iter_content(5000, decode_content=False)) == file
-        assert user.client.head("/file").headers["content-length"] == str(len(file))
+        assert file == get("/file").content
+        assert file[:10] == get("/file", headers={"Range": "bytes=0-9"}).content
+        assert file == b"".join(get("/file", stream=True).iter_content(5000, decode_content=False))
+        assert str(len(file)) == user.client.head("/file").headers["content-length"]
         redirected = get("/301")
         assert (redirected.text, redirected.history[0].status_code) == (SMALL, 301)
-        assert get("/secret", auth=("ada", "lovelace")).content == file
+        assert file == get("/secret", auth=("ada", "lovelace")).content
         assert get("/cookie").text == ""
         assert get("/cookie").text == "a=b"
         etag = get("/file").headers["etag"]
@@ -227,7 +227,7 @@ def test_counts_agree_with_nginx_exactly(nginx):
     recorded += int(sum(taken.requests))
     served = nginx.requests() - before - 1
     assert served > 200
-    assert (recorded, calls, failures) == (served, served, 0)
+    assert (served, served, 0) == (recorded, calls, failures)
 
 
 def test_listeners_hear_exactly_what_nginx_served(nginx):
@@ -280,13 +280,13 @@ def test_gunicorn_echoes_uploads_and_streams_chunks(gunicorn):
     """Bodies of every kind arrive whole at Gunicorn, chunked answers come back whole."""
     large = os.urandom(3_000_000)
     with running_user(gunicorn) as user:
-        assert user.client.post("/", data=large).content == large
+        assert large == user.client.post("/", data=large).content
         assert user.client.post("/", data=(large[at : at + 50_000] for at in range(0, len(large), 50_000))).ok
         assert user.client.put("/", json={"a": 1}).json() == {"a": 1}
         assert user.client.post("/").content == b""
         lines = list(user.client.iter_lines("/chunks"))
         assert (len(lines), lines[-1]) == (100, "chunk 99")
-        assert user.client.get("/chunks").text.splitlines() == lines
+        assert lines == user.client.get("/chunks").text.splitlines()
         assert user.client.get("/slow", timeout=0.1).error.error_class == "timeout_read"
         assert counts(user)[1] == 1
 

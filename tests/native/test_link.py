@@ -15,8 +15,8 @@ import zmq.green as zmq
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.exceptions import StackError
-from loadtest.link.keys import Keys
 from loadtest.local.process import ManagedProcess, free_port
+from loadtest.swarm.keys import Keys
 
 from .conftest import ROOT
 
@@ -133,7 +133,7 @@ def test_a_worker_without_the_key_cannot_join(master: Master) -> None:
             stranger.wait_until(lambda: False, 60)
         assert stranger.exit_code not in (0, None)
         assert "no master answered at 127.0.0.1" in stranger.log.read_text()
-    assert (1, True) == (master.joined(), master.refused("handshake") > before)
+    assert (master.joined(), master.refused("handshake") > before) == (1, True)
 
 
 def test_the_key_of_the_master_alone_opens_nothing(master: Master) -> None:
@@ -163,7 +163,7 @@ def test_nobody_speaks_for_another_worker(master: Master, kind: str) -> None:
     with peer(master, "forger", Keys.of(SECRET)) as forger:
         forger.send(message(kind, FORGED[kind], name))
         assert eventually(lambda: master.refused("forged") == before + 1)
-    assert (1, 0) == (master.joined(), master.sample("loadtest_users"))
+    assert (master.joined(), master.sample("loadtest_users")) == (1, 0)
 
 
 def _ready(line: str) -> list[str] | None:

@@ -42,7 +42,7 @@ def test_make_loadtest_runs_to_its_end(finished_run: tuple[Stack, int, str]) -> 
     """`make loadtest` ends well after showing each part, progress lines and the summary."""
     _, code, output = finished_run
     assert ended_well(code, output), output
-    assert [] == [part for part in PARTS if part not in output], output
+    assert [part for part in PARTS if part not in output] == [], output
 
 
 PARTS = [
@@ -61,7 +61,7 @@ PARTS = [
 
 def test_finished_run_leaves_no_process(finished_run: tuple[Stack, int, str]) -> None:
     """A run that ended well leaves nothing running."""
-    assert [] == finished_run[0].wait_until_nothing_is_left()
+    assert finished_run[0].wait_until_nothing_is_left() == []
 
 
 def test_run_folder_holds_the_reports(finished_run: tuple[Stack, int, str]) -> None:
@@ -70,7 +70,7 @@ def test_run_folder_holds_the_reports(finished_run: tuple[Stack, int, str]) -> N
     expected = {"record.json", "locust.html", "locust_stats.csv", "locust_failures.csv", "locust_exceptions.csv"}
     expected |= {"report.html", "summary.md", "junit.xml", "stats.csv", "timeline.csv"}
     expected |= {f"logs/{name}.log" for name in ("master", "worker_1", "worker_2", "target_app", "redis")}
-    assert set() == expected - files
+    assert expected - files == set()
 
 
 def test_locust_statistics_agree_with_the_record(finished_run: tuple[Stack, int, str]) -> None:
@@ -81,9 +81,9 @@ def test_locust_statistics_agree_with_the_record(finished_run: tuple[Stack, int,
     with (run_dir / "locust_stats.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["Name"] != "Aggregated"]
     theirs = {(r["Type"], r["Name"]): (int(r["Request Count"]), int(r["Failure Count"])) for r in rows}
-    assert ours == theirs
+    assert theirs == ours
     assert sum(requests for requests, _ in ours.values()) > 100
-    assert 0 == sum(failures for _, failures in ours.values())
+    assert sum(failures for _, failures in ours.values()) == 0
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
@@ -92,7 +92,7 @@ def test_signal_ends_a_run_with_its_report(stack: Stack, end: signal.Signals) ->
     stack.start("--run-time", "5m").read_until("requests/s")
     stack.process.send_signal(end)
     code, output = stack.end()
-    assert (ExitCode.INTERRUPTED, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.INTERRUPTED, []), output
     assert json.loads((stack.run_dir() / "record.json").read_text())["series"]
 
 
@@ -104,7 +104,7 @@ def test_second_signal_ends_at_once(stack: Stack) -> None:
     stack.process.send_signal(signal.SIGINT)
     started = time.monotonic()
     code, output = stack.end()
-    assert (ExitCode.INTERRUPTED, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.INTERRUPTED, []), output
     assert time.monotonic() - started < 10
 
 
@@ -113,7 +113,7 @@ def test_signal_during_start_leaves_nothing(stack: Stack) -> None:
     stack.start().read_until("redis")
     stack.process.send_signal(signal.SIGINT)
     code, output = stack.end()
-    assert (ExitCode.INTERRUPTED, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.INTERRUPTED, []), output
 
 
 def test_a_signal_before_the_test_begins_is_no_error(stack: Stack) -> None:
@@ -121,7 +121,7 @@ def test_a_signal_before_the_test_begins_is_no_error(stack: Stack) -> None:
     stack.start("--scenario", "health", "--run-time", "5m").read_until("ready        after")
     stack.process.send_signal(signal.SIGINT)
     code, output = stack.end()
-    assert (ExitCode.INTERRUPTED, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.INTERRUPTED, []), output
 
 
 def test_killed_supervisor_leaves_nothing(stack: Stack) -> None:
@@ -129,7 +129,7 @@ def test_killed_supervisor_leaves_nothing(stack: Stack) -> None:
     stack.start("--run-time", "5m").read_until("ready")
     stack.process.kill()
     stack.end()
-    assert [] == stack.wait_until_nothing_is_left()
+    assert stack.wait_until_nothing_is_left() == []
 
 
 def test_lost_target_fails_the_run(stack: Stack) -> None:
@@ -137,7 +137,7 @@ def test_lost_target_fails_the_run(stack: Stack) -> None:
     stack.start("--run-time", "5m").read_until("requests/s")
     os.kill(min(stack.pids("gunicorn")), signal.SIGKILL)
     code, output = stack.end()
-    assert (ExitCode.NOT_MADE, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.NOT_MADE, []), output
     assert "error: target_app ended during the run with exit code -9" in output
     assert "target_app.log" in output
 
@@ -150,7 +150,7 @@ def test_web_ui_serves_until_ctrl_c(stack: Stack) -> None:
         assert "Locust" in page.read().decode()
     stack.process.send_signal(signal.SIGINT)
     code, output = stack.end()
-    assert (0, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert (code, stack.wait_until_nothing_is_left()) == (0, []), output
 
 
 def test_own_host_is_tested_without_the_target(stack: Stack) -> None:
@@ -175,7 +175,7 @@ def test_own_host_is_tested_without_the_target(stack: Stack) -> None:
     server.shutdown()
     server.server_close()
     assert ended_well(code, output), output
-    assert {"/healthz/live", "/healthz/ready"} == set(paths), output
+    assert set(paths) == {"/healthz/live", "/healthz/ready"}, output
     assert not (stack.run_dir() / "logs" / "target_app.log").exists()
 
 
@@ -197,7 +197,7 @@ def test_bad_input_is_one_paragraph(stack: Stack, case: str) -> None:
     """Each bad input ends with its exit code and one paragraph: value, allowed, next step; nothing left running."""
     arguments, variables, expected, words = BAD_INPUT[case]
     code, output = stack.start(*arguments, **variables).end()
-    assert (expected, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert (code, stack.wait_until_nothing_is_left()) == (expected, []), output
     assert words in output
     assert "Traceback" not in output
     assert case == "unknown option" or ("Next: " in output and "Allowed: " in output)
@@ -208,7 +208,7 @@ def test_port_in_use_names_the_setting(stack: Stack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         code, output = stack.start(LOADTEST_EXPORTER_PORT=str(port)).end()
-    assert (ExitCode.USAGE, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.USAGE, []), output
     assert f"EXPORTER_PORT={port} cannot be listened on" in output
 
 
@@ -216,7 +216,7 @@ def test_missing_docker_engine_is_said(stack: Stack) -> None:
     """`make up` without a Docker engine is one paragraph that names the way without Docker, before anything is made."""
     environment = {**stack.environment(), "DOCKER_HOST": "tcp://127.0.0.1:1"}
     done = subprocess.run(["make", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert 0 != done.returncode
+    assert done.returncode != 0
     assert "error: no Docker engine answers" in done.stderr
     assert "make loadtest" in done.stderr
 
@@ -228,7 +228,7 @@ def test_broken_locustfile_is_named(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "local_conf").symlink_to(ROOT / "local_conf")
     (tmp_path / ".cache").symlink_to(ROOT / ".cache")
     code, output = stack.start(cwd=tmp_path).end()
-    assert (ExitCode.NOT_MADE, []) == (code, stack.wait_until_nothing_is_left()), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.NOT_MADE, []), output
     assert "error: master ended with exit code 1 before it was ready: “SyntaxError" in output
     assert 'locustfile.py", line 1' in output
     assert "master.log" in output
@@ -248,7 +248,7 @@ def test_worker_without_master_gives_up(stack: Stack) -> None:
         timeout=60,
         check=False,
     )
-    assert 0 != done.returncode
+    assert done.returncode != 0
     assert "no master answered at 127.0.0.1:1 within 3 s" in done.stderr
     assert "Next: " in done.stderr
     assert "Traceback" not in done.stderr

@@ -35,7 +35,7 @@ def assert_agrees_with_locust(result: dict[str, Any]) -> None:
     """Locust's statistics say what the record says: in total, per name, and in the errors' table."""
     names = {view["name"]: [view["requests"], view["failures"]] for view in result["series"]}
     total = [result["total"]["requests"], result["total"]["failures"]]
-    assert {"total": total, "names": names, "errors": result["total"]["failures"]} == result["locust"]
+    assert result["locust"] == {"total": total, "names": names, "errors": result["total"]["failures"]}
 
 
 def measured(result: dict[str, Any]) -> tuple[int, int]:
@@ -50,19 +50,19 @@ def test_a_headless_run_is_counted_to_the_last_request(processes: Processes) -> 
     processes.worker()
     master.wait(PATIENCE_S)
     result = processes.result()
-    assert processes.truth() == measured(result)
+    assert measured(result) == processes.truth()
     assert measured(result)[0] > 100
     assert_agrees_with_locust(result)
-    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
-    assert "passed" == result["verdict"], result["reasons"]
+    assert result["delivery"]["completeness"] == 1.0, result["delivery"]
+    assert result["verdict"] == "passed", result["reasons"]
     with processes.folder.joinpath("csv_stats.csv").open(newline="") as file:
         last = list(csv.DictReader(file))[-1]
-    assert measured(result) == (int(last["Request Count"]), int(last["Failure Count"]))
+    assert (int(last["Request Count"]), int(last["Failure Count"])) == measured(result)
     read = record_file.read(processes.folder / "record.stream")
     assert read.ended
-    assert result["series"] == read.as_dict()["series"]
-    assert result["timeline"] == read.as_dict()["timeline"]
-    assert measured(result)[0] == sum(point["requests"] for point in result["timeline"])
+    assert read.as_dict()["series"] == result["series"]
+    assert read.as_dict()["timeline"] == result["timeline"]
+    assert sum(point["requests"] for point in result["timeline"]) == measured(result)[0]
     assert result["total"]["response_time"]["p50_s"] == pytest.approx(0.005, rel=0.3)
 
 
@@ -81,10 +81,10 @@ def test_a_killed_worker_loses_at_most_one_interval(processes: Processes) -> Non
     assert 0 <= lost <= 1.3 * rate_per_s
     assert_agrees_with_locust(result)
     [missing] = result["delivery"]["missing"]
-    assert (1, None) == (missing["deltas"], missing["end_s"])
+    assert (missing["deltas"], missing["end_s"]) == (1, None)
     assert missing["worker"] in (0, 1)
     assert 1.0 > result["delivery"]["completeness"] > 0.8
-    assert "not trustworthy" == result["verdict"]
+    assert result["verdict"] == "not trustworthy"
     assert any(f"worker {missing['worker']}: 1 interval(s) missing" in reason for reason in result["reasons"])
 
 
@@ -94,14 +94,14 @@ def test_a_worker_that_is_scaled_away_takes_nothing_with_it(processes: Processes
     leaving, staying = processes.worker(), processes.worker()
     processes.wait_for_load(leaving, staying, requests=200)
     leaving.send_signal(signal.SIGTERM)
-    assert 0 == leaving.wait(PATIENCE_S)
+    assert leaving.wait(PATIENCE_S) == 0
     left_with = processes.truth(leaving)
     processes.wait_for_load(staying, requests=processes.truth(staying)[0] + 100)
     end(master)
     result = processes.result()
-    assert left_with == processes.truth(leaving)
-    assert processes.truth() == measured(result)
-    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+    assert processes.truth(leaving) == left_with
+    assert measured(result) == processes.truth()
+    assert result["delivery"]["completeness"] == 1.0, result["delivery"]
     assert_agrees_with_locust(result)
 
 
@@ -114,9 +114,9 @@ def test_a_worker_that_joins_during_the_run_is_counted(processes: Processes) -> 
     processes.wait_for_load(late, requests=50)
     end(master)
     result = processes.result()
-    assert processes.truth() == measured(result)
-    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
-    assert [0, 1] == result["workers_seen"]
+    assert measured(result) == processes.truth()
+    assert result["delivery"]["completeness"] == 1.0, result["delivery"]
+    assert result["workers_seen"] == [0, 1]
     assert_agrees_with_locust(result)
 
 
@@ -131,8 +131,8 @@ def test_a_run_that_is_broken_off_is_counted_to_the_last_request(processes: Proc
     for worker in workers:
         worker.wait(PATIENCE_S)
     result = processes.result()
-    assert processes.truth() == measured(result)
-    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+    assert measured(result) == processes.truth()
+    assert result["delivery"]["completeness"] == 1.0, result["delivery"]
     assert_agrees_with_locust(result)
     assert record_file.read(processes.folder / "record.stream").ended
 
@@ -144,7 +144,7 @@ def test_ctrl_c_in_the_middle_of_a_second_that_is_being_counted(processes: Proce
     for process in (master, *workers):
         process.wait(PATIENCE_S)
     result = processes.result()
-    assert processes.truth() == measured(result)
+    assert measured(result) == processes.truth()
     assert_agrees_with_locust(result)
 
 
@@ -157,9 +157,9 @@ def test_ctrl_c_in_the_middle_of_a_request(processes: Processes) -> None:
     processes.wait_for_load(staying, requests=processes.truth(staying)[0] + 100)
     end(master)
     result = processes.result()
-    assert left_with == processes.truth(leaving)
-    assert processes.truth() == measured(result)
-    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+    assert processes.truth(leaving) == left_with
+    assert measured(result) == processes.truth()
+    assert result["delivery"]["completeness"] == 1.0, result["delivery"]
     assert_agrees_with_locust(result)
 
 
@@ -175,7 +175,7 @@ def test_a_killed_master_leaves_a_readable_record(processes: Processes) -> None:
     read = record_file.read(processes.folder / "record.stream")
     assert not read.ended
     assert before <= read.requests <= processes.truth()[0]
-    assert read.total().response_time.count == read.requests
+    assert read.requests == read.total().response_time.count
 
 
 def test_a_broken_link_is_repaired_without_loss(processes: Processes) -> None:
@@ -187,8 +187,8 @@ def test_a_broken_link_is_repaired_without_loss(processes: Processes) -> None:
     master.wait(PATIENCE_S)
     result = processes.result()
     assert "Resetting RPC server" in processes.logs()
-    assert processes.truth() == measured(result)
-    assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+    assert measured(result) == processes.truth()
+    assert result["delivery"]["completeness"] == 1.0, result["delivery"]
     assert_agrees_with_locust(result)
 
 
@@ -207,14 +207,14 @@ def test_runs_follow_each_other_in_the_web_ui(processes: Processes) -> None:
         truths.append(processes.truth())
         wait_until(lambda: json.loads(processes.request("/stats/requests"))["state"] == "stopped", "the run is stopped")
         own = truths[-1][0] - (truths[-2][0] if number == 2 else 0)
-        assert own == measured(result)[0]
-        assert 1.0 == result["delivery"]["completeness"], result["delivery"]
+        assert measured(result)[0] == own
+        assert result["delivery"]["completeness"] == 1.0, result["delivery"]
         assert_agrees_with_locust(result)
-        assert truths[-1][0] == result["totals"]
+        assert result["totals"] == truths[-1][0]
     ids = {processes.result(number)["run_id"] for number in (1, 2)}
     files = [record_file.read(processes.folder / name) for name in ("record.stream", "record-2.stream")]
-    assert ids == {read.run_id for read in files}
-    assert [measured(processes.result(number))[0] for number in (1, 2)] == [read.requests for read in files]
+    assert {read.run_id for read in files} == ids
+    assert [read.requests for read in files] == [measured(processes.result(number))[0] for number in (1, 2)]
 
 
 def test_the_reset_button_resets_record_and_locust_alike(processes: Processes) -> None:
@@ -231,10 +231,10 @@ def test_the_reset_button_resets_record_and_locust_alike(processes: Processes) -
     result = processes.result()
     assert 100 < measured(result)[0] < processes.truth()[0] - 100
     assert_agrees_with_locust(result)
-    assert processes.truth()[0] == result["totals"]
+    assert result["totals"] == processes.truth()[0]
     assert result["reset_at_s"] >= 1
     read = record_file.read(processes.folder / "record.stream")
-    assert result["series"] == read.as_dict()["series"]
+    assert read.as_dict()["series"] == result["series"]
 
 
 def test_reset_after_spawning_resets_record_and_locust_alike(processes: Processes) -> None:
@@ -256,9 +256,9 @@ def test_a_run_in_one_process_is_counted_to_the_last_request(processes: Processe
     single = processes.locust("--headless", "--only-summary", "-u", "6", "-r", "100", "--run-time", "4s")
     single.wait(PATIENCE_S)
     result = processes.result()
-    assert processes.truth() == measured(result)
+    assert measured(result) == processes.truth()
     assert_agrees_with_locust(result)
-    assert 1.0 == result["delivery"]["completeness"]
+    assert result["delivery"]["completeness"] == 1.0
     assert record_file.read(processes.folder / "record.stream").ended
 
 
@@ -268,7 +268,7 @@ def test_an_overloaded_worker_makes_the_run_not_trustworthy(processes: Processes
     processes.worker(MEASURING_BUSY_S="0.05")
     master.wait(PATIENCE_S)
     result = processes.result()
-    assert "not trustworthy" == result["verdict"], result["workers"]
+    assert result["verdict"] == "not trustworthy", result["workers"]
     # On a machine that is busy elsewhere the worker does not get the CPU that it asks for; its lag tells all the same.
     reasons = [reason for reason in result["reasons"] if reason.startswith("worker 0 ")]
     assert any(

@@ -32,11 +32,11 @@ def test_loadtest_run_keeps_the_arrival_rate(stack: Stack) -> None:
     record = json.loads((stack.run_dir() / "record.json").read_text())
     requests = {series["name"]: series["requests"] for series in record["series"]}
     (scenario,) = record["scenarios"]
-    assert (320, 320) == (requests["health/live"], requests["health/ready"]), output
-    assert (0, 320) == (scenario["dropped"], scenario["schedule_lag"]["count"])
+    assert (requests["health/live"], requests["health/ready"]) == (320, 320), output
+    assert (scenario["dropped"], scenario["schedule_lag"]["count"]) == (0, 320)
     # The generator may have fared badly on a busy machine: then the run says so, and every arrival is there still.
     assert code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output
-    assert [] == stack.wait_until_nothing_is_left()
+    assert stack.wait_until_nothing_is_left() == []
 
 
 @dataclass
@@ -114,11 +114,11 @@ def test_the_rate_holds_when_workers_join_and_die(swarm: Swarm) -> None:
     swarm.wait_for_starts(3)
     time.sleep(2)
     leaving.send_signal(signal.SIGTERM)
-    assert 0 == swarm.processes[0].wait(timeout=60), swarm.logs()
+    assert swarm.processes[0].wait(timeout=60) == 0, swarm.logs()
     intended = [intended_s for intended_s, _ in swarm.starts()]
     counts = windows(intended)
     expected = RATE_PER_S * WINDOW_S
-    assert len(intended) == len({round(start_s, 6) for start_s in intended})
+    assert len({round(start_s, 6) for start_s in intended}) == len(intended)
     assert len(intended) == pytest.approx(RATE_PER_S * RUN_S, abs=RATE_PER_S * 0.05)
     assert (expected * 0.99 <= min(counts), max(counts) <= expected * 1.01) == (True, True), swarm.logs()
     lags = sorted(real_s - intended_s for intended_s, real_s in swarm.starts())

@@ -64,8 +64,8 @@ def own_run(tmp_path_factory: pytest.TempPathFactory, redis_url: str, target_url
 def test_every_operation_of_the_document_is_called(own_run: OwnRun) -> None:
     """The record has requests of each, and none that the target calls malformed or fails at."""
     record = json.loads((own_run.folder / "record.json").read_text())
-    assert own_run.operations == {series["name"] for series in record["series"] if series["requests"]}
-    assert {"own"} == {series["scenario"] for series in record["series"]}
+    assert {series["name"] for series in record["series"] if series["requests"]} == own_run.operations
+    assert {series["scenario"] for series in record["series"]} == {"own"}
     refused = set(re.findall(r"status \d+", json.dumps(record)))
     assert refused <= {"status 401", "status 404", "status 409"}
 
@@ -78,6 +78,6 @@ def test_no_secret_is_in_what_a_run_writes(own_run: OwnRun) -> None:
     found = [
         (path.name, secret) for path, text in written.items() for secret in own_run.secrets if secret.encode() in text
     ]
-    assert [] == found
-    assert [] == [path.name for path, text in written.items() if ISSUED.search(text)]
+    assert found == []
+    assert [path.name for path, text in written.items() if ISSUED.search(text)] == []
     assert ISSUED.search(own_run.secrets[2].encode())

@@ -38,7 +38,7 @@ RUN_ELSEWHERE = {
 
 def test_every_command_is_run_somewhere() -> None:
     """A command that comes into the README comes into a test."""
-    assert sorted([*RUN_HERE, *RUN_ELSEWHERE]) == sorted(COMMANDS)
+    assert sorted(COMMANDS) == sorted([*RUN_HERE, *RUN_ELSEWHERE])
 
 
 @pytest.mark.parametrize("command", sorted(RUN_HERE))
@@ -48,7 +48,7 @@ def test_command_ends_well(stack: Stack, command: str) -> None:
         shlex.split(command), cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False
     )
     assert ended_well(done.returncode, done.stdout), done.stdout + done.stderr
-    assert [] == stack.wait_until_nothing_is_left()
+    assert stack.wait_until_nothing_is_left() == []
 
 
 def test_own_scenario_runs_at_once(stack: Stack, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_own_scenario_runs_at_once(stack: Stack, tmp_path: Path) -> None:
     assert ended_well(code, output), output
     (total,) = [line.split() for line in output.splitlines() if re.match(r" +all ", line)]
     assert int(total[1]) > 10
-    assert "0" == total[2]
+    assert total[2] == "0"
 
 
 class _Shop(http.server.BaseHTTPRequestHandler):

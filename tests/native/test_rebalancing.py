@@ -19,7 +19,7 @@ LOCUSTFILE = """
 from locust import User, constant, events, task
 from locust.runners import MasterRunner
 
-from loadtest.patches import rebalancing
+from loadtest.swarm.replacements import rebalancing
 
 
 @events.init.add_listener

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from loadtest.redis_watch import RedisWatch
+from loadtest.clients.redis.restarts import RedisWatch
 from tests.redis_harness import PrivateRedis
 
 
@@ -12,7 +12,7 @@ def test_a_restart_is_noted_once(tmp_path: Path) -> None:
     said: list[str] = []
     watch = RedisWatch(server.url, said.append)
     watch.look()
-    assert [] == said
+    assert said == []
     server.process.kill()
     server.process.stop()
     watch.look()
@@ -22,4 +22,4 @@ def test_a_restart_is_noted_once(tmp_path: Path) -> None:
     watch.look()
     watch.stop()
     server.close()
-    assert ["Redis does not answer", "Redis was restarted"] == said
+    assert said == ["Redis does not answer", "Redis was restarted"]

@@ -31,15 +31,15 @@ def test_the_record_and_redis_agree_to_the_last_command(redis_url, tmp_path):
     calls = {name.removeprefix("cmdstat_"): int(row["calls"]) for name, row in stats.items()}
     requests = {name: row[0] for name, row in rows.items()}
     transactions, pipelines = requests["MULTI mixture/transaction"], requests["PIPELINE mixture/pipeline"]
-    assert calls["json.get"] == requests["JSON.GET mixture/documents"] + 10 * pipelines
-    assert calls["json.numincrby"] == requests["JSON.NUMINCRBY mixture/documents"]
+    assert requests["JSON.GET mixture/documents"] + 10 * pipelines == calls["json.get"]
+    assert requests["JSON.NUMINCRBY mixture/documents"] == calls["json.numincrby"]
     assert calls["json.set"] == requests["JSON.SET mixture/documents"] == 30
-    assert calls["incrby"] == 2 * transactions
+    assert 2 * transactions == calls["incrby"]
     assert calls["multi"] == calls["exec"] == transactions
     failing = requests["LLEN mixture/failing"]
     assert calls["llen"] == failing == int(stats["cmdstat_llen"]["failed_calls"])
-    assert rows["LLEN mixture/failing"][1:] == [failing, {"redis_wrongtype": failing}]
-    assert sum(row[1] for row in rows.values()) == failing
+    assert [failing, {"redis_wrongtype": failing}] == rows["LLEN mixture/failing"][1:]
+    assert failing == sum(row[1] for row in rows.values())
     assert min(requests.values()) > 0
     assert connections <= 30 + 10, "one connection per user, beside the test's own"
     assert done.returncode == 1, "Locust's own code for a run with failed requests"

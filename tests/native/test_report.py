@@ -23,7 +23,7 @@ def report(stack: Stack, *arguments: str) -> str:
     """Return what `loadtest report` prints of the one run."""
     command = [Path(sys.executable).with_name("loadtest"), "report", str(stack.run_dir()), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stderr
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
@@ -34,7 +34,7 @@ def old(tmp_path: Path) -> Path:
     record.configuration = {"scenario": "health", "profile": "smoke", "run_time": 5.0, "client": "lean"}
     record.context = {}
     (tmp_path / "old").mkdir()
-    assert [] == files.write(tmp_path / "old", files.of(reports.run_document(record)))
+    assert files.write(tmp_path / "old", files.of(reports.run_document(record))) == []
     return tmp_path / "old"
 
 
@@ -47,24 +47,24 @@ def test_json_of_a_run_is_all_of_standard_output(stack: Stack, old: Path) -> Non
     command = [Path(sys.executable).with_name("loadtest"), "run", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False)
     document = json.loads(done.stdout)
-    assert ExitCode.NO_DATA == done.returncode, done.stderr
+    assert done.returncode == ExitCode.NO_DATA, done.stderr
     assert "comparison   cannot tell" in done.stderr
     assert {"comparison.html", "comparison.json"} <= {path.name for path in stack.run_dir().iterdir()}
-    assert json.loads(report(stack, "--json")) == document
+    assert document == json.loads(report(stack, "--json"))
     assert f"verdict      {document['verdict']['name']}" in report(stack)
     assert "workers" in done.stderr
     assert document["total"]["requests"] > 2
     jsonschema.validate(document, json.loads((ROOT / "docs/reference/record.schema.json").read_text()))
-    assert "load begins" == document["events"][0]["text"]
+    assert document["events"][0]["text"] == "load begins"
     assert {"redis-server", "ReJSON", "python"} <= set(document["context"]["versions"])
-    assert "locust/loadtest/scenarios/health.py" == document["context"]["source"]["file"]
+    assert document["context"]["source"]["file"] == "locust/loadtest/scenarios/health.py"
     files = {
         path.name: path.read_text() for path in stack.run_dir().iterdir() if path.suffix in {".md", ".csv", ".xml"}
     }
     for name in ("summary.md", "stats.csv", "timeline.csv", "junit.xml"):
         (stack.run_dir() / name).unlink()
     report(stack)
-    assert files == {name: (stack.run_dir() / name).read_text() for name in files}
+    assert {name: (stack.run_dir() / name).read_text() for name in files} == files
 
 
 def test_a_run_whose_master_was_killed_is_shown_as_interrupted(stack: Stack) -> None:
@@ -72,12 +72,12 @@ def test_a_run_whose_master_was_killed_is_shown_as_interrupted(stack: Stack) -> 
     stack.start("--run-time", "5m").read_until("requests/s")
     os.kill(min(stack.pids("--master ")), signal.SIGKILL)
     code, output = stack.end()
-    assert 1 == code, output
+    assert code == 1, output
     text = report(stack)
     assert "verdict      interrupted" in text
     document = json.loads(report(stack, "--json"))
     assert document["total"]["requests"] > 50
-    assert document == json.loads((stack.run_dir() / "record.json").read_text())
+    assert json.loads((stack.run_dir() / "record.json").read_text()) == document
     assert "Interrupted" in (stack.run_dir() / "report.html").read_text()
 
 
@@ -92,7 +92,7 @@ def test_a_full_disk_at_the_end_costs_neither_verdict_nor_exit_code(stack: Stack
     finally:
         subprocess.run(["umount", "--lazy", stack.runs_dir], check=True)
     verdict = output.split("verdict      ")[1].split("\n")[0]
-    assert {"passed": 0, "not trustworthy": 5}[verdict] == code, output
+    assert code == {"passed": 0, "not trustworthy": 5}[verdict], output
     assert "locust.html could not be written (No space left on device)" in output
     assert {"record.stream", "record.json"} <= written
-    assert [] == [name for name in written if name.endswith(".part")]
+    assert [name for name in written if name.endswith(".part")] == []

@@ -93,10 +93,10 @@ def test_every_chart_is_drawn(browser: Browser, file: Path, scheme: str, width: 
     colours = {chart: page.evaluate(NON_BLANK, chart) for chart in CHARTS}
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=ARTEFACTS / f"report-{scheme}-{width}.png", full_page=True)
-    assert [] == complaints
-    assert [] == [chart for chart, seen in colours.items() if seen < 3]
-    assert width == page.evaluate("document.documentElement.scrollWidth")
-    assert [] == page.evaluate(CONTRAST)
+    assert complaints == []
+    assert [chart for chart, seen in colours.items() if seen < 3] == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(CONTRAST) == []
     page.close()
 
 
@@ -109,10 +109,10 @@ def test_a_comparison_reads_well(browser: Browser, tmp_path: Path, scheme: str) 
     path.write_text(comparing_page.html(comparison, *documents))
     page, complaints = opened(browser, path, scheme, 390)
     page.screenshot(path=ARTEFACTS / f"comparison-{scheme}.png", full_page=True)
-    assert [] == complaints
-    assert 390 == page.evaluate("document.documentElement.scrollWidth")
-    assert [] == page.evaluate(CONTRAST)
-    assert 15 == page.locator("svg").count()
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate(CONTRAST) == []
+    assert page.locator("svg").count() == 15
     page.close()
 
 
@@ -120,7 +120,7 @@ def test_the_keyboard_reaches_everything(browser: Browser, file: Path) -> None:
     """Arrow keys read a chart, a name is switched by the keyboard, a table is sorted, the theme changes."""
     page, complaints = opened(browser, file, "light", 1280)
     page.keyboard.press("Tab")
-    assert "Skip to the content" == page.evaluate("document.activeElement.textContent")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
     page.focus("#chart-times")
     page.keyboard.press("ArrowRight")
     assert "0:00" in page.inner_text("#chart-times .u-legend")
@@ -129,14 +129,14 @@ def test_the_keyboard_reaches_everything(browser: Browser, file: Path) -> None:
     assert "99." in page.inner_text("#chart-response-said")
     page.focus("#names-shown button:first-child")
     page.keyboard.press("Enter")
-    assert "false" == page.get_attribute("#names-shown button:first-child", "aria-pressed")
+    assert page.get_attribute("#names-shown button:first-child", "aria-pressed") == "false"
     page.focus("table.sortable th:nth-child(2) button")
     page.keyboard.press("Enter")
-    assert "descending" == page.get_attribute("table.sortable th:nth-child(2)", "aria-sort")
+    assert page.get_attribute("table.sortable th:nth-child(2)", "aria-sort") == "descending"
     page.focus("#theme")
     page.keyboard.press("Enter")
-    assert "rgb(20, 23, 27)" == page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert [] == complaints
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
+    assert complaints == []
     page.close()
 
 
@@ -149,7 +149,7 @@ def test_the_time_charts_share_their_axis(browser: Browser, file: Path) -> None:
     page.hover("#chart-errors .u-over", position={"x": 500, "y": 50})
     page.wait_for_timeout(100)
     shown = page.evaluate(times)
-    assert (4, 1) == (len(shown), len(set(shown)))
+    assert (len(shown), len(set(shown))) == (4, 1)
     before = page.evaluate("document.querySelector('#chart-times canvas').toDataURL()")
     page.evaluate("document.documentElement.style.scrollBehavior = 'auto'; scrollTo(0, 0)")
     box = page.locator("#chart-throughput .u-over").bounding_box()
@@ -158,7 +158,7 @@ def test_the_time_charts_share_their_axis(browser: Browser, file: Path) -> None:
     page.mouse.move(box["x"] + 400, box["y"] + 50)
     page.mouse.up()
     page.wait_for_timeout(100)
-    assert before != page.evaluate("document.querySelector('#chart-times canvas').toDataURL()")
+    assert page.evaluate("document.querySelector('#chart-times canvas').toDataURL()") != before
     page.close()
 
 
@@ -167,7 +167,7 @@ def test_the_page_prints_in_light_colours(browser: Browser, file: Path) -> None:
     page, complaints = opened(browser, file, "dark", 1280)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
-    assert "rgb(255, 255, 255)" == page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.pdf().startswith(b"%PDF")
-    assert [] == complaints
+    assert complaints == []
     page.close()

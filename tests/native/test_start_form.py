@@ -87,15 +87,15 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Form]:
     finally:
         stack.process.terminate()
         stack.end()
-    assert [] == stack.wait_until_nothing_is_left()
+    assert stack.wait_until_nothing_is_left() == []
 
 
 def test_the_form_has_the_fields(form: Form) -> None:
     """The start page offers every profile, among them one's own, an arrival rate and thresholds, each explained."""
     fields = form.read()
     choices = fields["load_profile"]["choices"]
-    assert {"load_profile", "arrival_rate", "thresholds"} == set(fields)
-    assert ("as-entered", "as-entered") == (choices[0], fields["load_profile"]["default_value"])
+    assert set(fields) == {"load_profile", "arrival_rate", "thresholds"}
+    assert (choices[0], fields["load_profile"]["default_value"]) == ("as-entered", "as-entered")
     assert {"quick", "constant-arrival-rate", "climb"} <= set(choices)
     assert all(one["help_text"] for one in fields.values())
 
@@ -118,8 +118,8 @@ def test_what_is_wrong_is_said_and_nothing_starts(form: Form, case: str) -> None
     values, words = WRONG[case]
     before = json.loads(form.get("/stats/requests"))["state"]
     answer = form.post(**values)
-    assert (False, 400, True) == (answer["success"], answer["status"], words in answer["message"]), answer
-    assert before == json.loads(form.get("/stats/requests"))["state"]
+    assert (answer["success"], answer["status"], words in answer["message"]) == (False, 400, True), answer
+    assert json.loads(form.get("/stats/requests"))["state"] == before
 
 
 def test_each_start_chooses_anew(form: Form) -> None:
@@ -131,28 +131,30 @@ def test_each_start_chooses_anew(form: Form) -> None:
     record = form.wait_for_record("ui")
     requests = {series["name"]: series["requests"] for series in record["series"]}
     rules = {rule["rule"]: rule["outcome"] for rule in record["thresholds"]}
-    assert {"health/live": 100, "health/ready": 100} == requests
+    assert requests == {"health/live": 100, "health/ready": 100}
     expected = {"error_ratio < 1%": "passed", "p99(response_time) < 10s": "passed", "requests > 1000": "failed"}
-    assert expected == rules
-    assert ("constant-arrival-rate", 20, 5) == tuple(
-        record["configuration"][k] for k in ("profile", "rate", "run_time")
+    assert rules == expected
+    assert tuple(record["configuration"][k] for k in ("profile", "rate", "run_time")) == (
+        "constant-arrival-rate",
+        20,
+        5,
     )
-    assert "constant-arrival-rate" == form.read()["load_profile"]["default_value"]
+    assert form.read()["load_profile"]["default_value"] == "constant-arrival-rate"
 
     answer = form.post(load_profile="climb", arrival_rate="", thresholds="requests > 0", user_count="50")
     assert answer["success"], answer
     record = form.wait_for_record("ui-2")
     users = [point["users"] for point in record["timeline"]]
-    assert (4, True) == (max(users), min(users) < 4), users
-    assert {"error_ratio < 1%", "requests > 0"} == {rule["rule"] for rule in record["thresholds"]}
-    assert ("climb", None) == (record["configuration"]["profile"], record["configuration"]["rate"])
+    assert (max(users), min(users) < 4) == (4, True), users
+    assert {rule["rule"] for rule in record["thresholds"]} == {"error_ratio < 1%", "requests > 0"}
+    assert (record["configuration"]["profile"], record["configuration"]["rate"]) == ("climb", None)
 
     answer = form.post(load_profile="as-entered", thresholds="", user_count="3", spawn_rate="3", run_time="3s")
     assert answer["success"], answer
     record = form.wait_for_record("ui-3")
-    assert 3 == max(point["users"] for point in record["timeline"])
-    assert ["error_ratio < 1%"] == [rule["rule"] for rule in record["thresholds"]]
-    assert ("as-entered", 3) == (record["configuration"]["profile"], record["configuration"]["users"])
+    assert max(point["users"] for point in record["timeline"]) == 3
+    assert [rule["rule"] for rule in record["thresholds"]] == ["error_ratio < 1%"]
+    assert (record["configuration"]["profile"], record["configuration"]["users"]) == ("as-entered", 3)
     # The last test's end does not reach into the next one.
     logs = "".join(log.read_text() for log in (form.runs_dir / "ui" / "logs").glob("worker_*.log"))
     assert "no word from the master" not in logs

@@ -123,9 +123,9 @@ def _answers(ui: WebUi) -> bool:
 def test_nothing_is_shown_without_a_session(guarded: WebUi, path: str) -> None:
     """A program gets 401 and a sentence, a browser is sent to the login page, and neither sees anything."""
     answer = guarded.ask("GET", path)
-    assert (401, True) == (answer.status, "nobody is logged in" in answer.sentence)
+    assert (answer.status, "nobody is logged in" in answer.sentence) == (401, True)
     answer = guarded.ask("GET", path, Accept="text/html")
-    assert (302, "/login") == (answer.status, answer.headers["Location"])
+    assert (answer.status, answer.headers["Location"]) == (302, "/login")
 
 
 @pytest.mark.parametrize("path", ["/swarm", "/stop", "/stats/reset", "/user", "/anything"])
@@ -140,7 +140,7 @@ def test_the_session_cookie_is_kept_from_scripts_and_other_sites(guarded: WebUi,
     cookie = guarded.log_in(PASSWORD).headers["Set-Cookie"]
     assert cookie.startswith("loadtest_session=")
     assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
-    assert [200] * len(PAGES) == [owner.ask("GET", path).status for path in PAGES]
+    assert [owner.ask("GET", path).status for path in PAGES] == [200] * len(PAGES)
 
 
 SITES = {
@@ -167,7 +167,7 @@ def test_a_start_comes_from_the_own_page_only(owner: WebUi, case: str) -> None:
     answer = owner.ask(
         "POST", "/swarm", urllib.parse.urlencode(FORM), **{k: v.format(port=owner.port) for k, v in headers.items()}
     )
-    assert status == answer.status, answer.text
+    assert answer.status == status, answer.text
     assert all(part in answer.sentence for part in ("Allowed: ", "Next: "))
 
 
@@ -198,7 +198,7 @@ def test_a_wrong_start_is_refused_with_a_sentence(owner: WebUi, case: str) -> No
     """What is wrong is answered by a 4xx that says what is allowed, and the configured host stays."""
     fields, status, words = WRONG[case]
     answer = owner.start(**fields)
-    assert (status, True) == (answer.status, words in answer.sentence), answer.text
+    assert (answer.status, words in answer.sentence) == (status, True), answer.text
     assert "target.example" in owner.ask("GET", "/").text
 
 
@@ -230,7 +230,7 @@ def test_every_answer_has_security_headers(owner: WebUi, path: str) -> None:
     """Pages, data and errors alike forbid framing, sniffing and foreign readers, and have a policy for scripts."""
     answer = owner.ask("GET", path, Origin="https://evil.example")
     policy = answer.headers["Content-Security-Policy"]
-    assert ("nosniff", "DENY") == (answer.headers["X-Content-Type-Options"], answer.headers["X-Frame-Options"])
+    assert (answer.headers["X-Content-Type-Options"], answer.headers["X-Frame-Options"]) == ("nosniff", "DENY")
     assert "frame-ancestors 'none'" in policy
     assert "script-src 'self' 'unsafe-inline'" not in policy
     assert answer.headers["Access-Control-Allow-Origin"] is None
@@ -260,7 +260,7 @@ def test_a_page_for_people(with_worker: WebUi) -> None:
     assert "user count '5000000' is not allowed" in seen["refused"]
     assert "Locust Test Report" in seen["report"]
     expected = ["401", "400"]  # what the browser notes of every refused request
-    assert len(expected) == len(seen["complaints"]), seen["complaints"]
+    assert len(seen["complaints"]) == len(expected), seen["complaints"]
     assert all(status in complaint for status, complaint in zip(expected, seen["complaints"], strict=True))
 
 
@@ -269,7 +269,7 @@ def test_passwords_cannot_be_tried_for_long(guarded: WebUi) -> None:
     statuses = [guarded.log_in(f"guess number {number}").status for number in range(6)]
     assert statuses[-1] == 429
     answer = guarded.log_in(PASSWORD)
-    assert (429, True) == (answer.status, 0 < int(answer.headers["Retry-After"]) <= 61)
+    assert (answer.status, 0 < int(answer.headers["Retry-After"]) <= 61) == (429, True)
 
 
 def test_no_start_beyond_this_machine_without_a_password(tmp_path: Path) -> None:

@@ -125,8 +125,8 @@ def test_prometheus_counts_what_the_record_counts(evidence: Evidence) -> None:
     assert in_record > 100
     for metric in ("loadtest_requests_total", "loadtest_response_time_seconds_count"):
         (row,) = evidence.project.query(f"sum({metric})", evidence.end_s)
-        assert float(row["value"][1]) == in_record
-    assert _aggregated(evidence.requests)["num_requests"] == in_record
+        assert in_record == float(row["value"][1])
+    assert in_record == _aggregated(evidence.requests)["num_requests"]
 
 
 def test_every_name_agrees(evidence: Evidence) -> None:
@@ -134,7 +134,7 @@ def test_every_name_agrees(evidence: Evidence) -> None:
     rows = evidence.project.query("sum by (method, name) (loadtest_requests_total) > 0", evidence.end_s)
     in_prometheus = {(row["metric"]["method"], row["metric"]["name"]): float(row["value"][1]) for row in rows}
     in_record = {(series["method"], series["name"]): series["requests"] for series in evidence.record["series"]}
-    assert in_record == in_prometheus
+    assert in_prometheus == in_record
 
 
 def test_nothing_failed(evidence: Evidence) -> None:
@@ -156,7 +156,7 @@ def test_the_record_is_complete(evidence: Evidence) -> None:
 def test_a_killed_worker_makes_no_dip_and_no_double_count(evidence: Evidence) -> None:
     """Counters of both runs add up to both records, never fell, and no rate that is drawn was below zero."""
     requests = evidence.record["total"]["requests"] + evidence.second["total"]["requests"]
-    assert evidence.project.value("sum(loadtest_requests_total)") == requests
+    assert requests == evidence.project.value("sum(loadtest_requests_total)")
     assert evidence.project.value("sum(resets(loadtest_requests_total[10m]))") == 0
     lowest = f"min_over_time(({filled(_panel_query('load_run', 'Requests by result'))})[5m:2s])"
     assert min(float(row["value"][1]) for row in evidence.project.query(f"min({lowest})")) >= 0
@@ -168,11 +168,11 @@ def test_a_killed_worker_makes_no_dip_and_no_double_count(evidence: Evidence) ->
 def test_declared_requests_were_at_zero_before_the_run(evidence: Evidence) -> None:
     """Prometheus saw each request that the scenario declares at 0, so that it misses no increase."""
     declared = {(method, name) for method, name in scenarios.load("documents").requests}
-    assert {(row["metric"]["method"], row["metric"]["name"]) for row in evidence.at_zero} == declared
+    assert declared == {(row["metric"]["method"], row["metric"]["name"]) for row in evidence.at_zero}
     assert {row["value"][1] for row in evidence.at_zero} == {"0"}
     requests = evidence.record["total"]["requests"]
     rows = evidence.project.query("sum(max_over_time(loadtest_requests_total[10m]))", evidence.end_s)
-    assert [float(row["value"][1]) for row in rows] == [requests]
+    assert [requests] == [float(row["value"][1]) for row in rows]
 
 
 def _queries() -> list[Any]:
@@ -238,7 +238,7 @@ def test_published_dashboards_count_nothing_twice(evidence: Evidence) -> None:
     """Dashboard 11985's total, its sum over the names, and the record are the same number."""
     total, by_name = 'locust_requests_num_requests{method=~""}', 'sum(locust_requests_num_requests{method=~".+"})'
     counted = {float(row["value"][1]) for q in (total, by_name) for row in evidence.project.query(q, evidence.end_s)}
-    assert counted == {evidence.record["total"]["requests"]}
+    assert {evidence.record["total"]["requests"]} == counted
     assert evidence.project.query(ERRORS_OF_11985, evidence.end_s) == []
 
 
@@ -253,7 +253,7 @@ def test_the_quantile_agrees_with_the_record(evidence: Evidence) -> None:
 def test_every_target_is_scraped(evidence: Evidence) -> None:
     """Master, target, Redis' exporter and Prometheus itself are up, and no alert speaks of lost data."""
     up = {row["metric"]["job"]: row["value"][1] for row in evidence.project.query("up")}
-    assert up == dict.fromkeys(("locust_master", "target_app", "redis", "redis_keys", "prometheus"), "1")
+    assert dict.fromkeys(("locust_master", "target_app", "redis", "redis_keys", "prometheus"), "1") == up
     firing = evidence.project.query(
         'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[10m]))', evidence.end_s
     )
@@ -269,10 +269,10 @@ def test_every_target_is_scraped(evidence: Evidence) -> None:
 
 def test_containers_are_hardened(evidence: Evidence) -> None:
     """The engine confirms: no root, no capability, no new privilege, read-only root, and limits."""
-    assert {container["Config"]["Labels"]["com.docker.compose.service"] for container in evidence.containers} == set(
-        SERVICES
-    )
-    assert len(evidence.containers) == len(SERVICES) + 2
+    assert set(SERVICES) == {
+        container["Config"]["Labels"]["com.docker.compose.service"] for container in evidence.containers
+    }
+    assert len(SERVICES) + 2 == len(evidence.containers)
     for container in evidence.containers:
         host, config = container["HostConfig"], container["Config"]
         assert host["ReadonlyRootfs"] is True
@@ -285,7 +285,7 @@ def test_containers_are_hardened(evidence: Evidence) -> None:
         assert host["Privileged"] is False
         assert (host["PidMode"], host["UsernsMode"], host["UTSMode"]) == ("", "", "")
         assert host["NetworkMode"] not in ("host", "none")
-        assert {mount["Source"] for mount in container["Mounts"] if mount["RW"] and mount["Type"] == "bind"} == set()
+        assert set() == {mount["Source"] for mount in container["Mounts"] if mount["RW"] and mount["Type"] == "bind"}
         assert not any("docker.sock" in mount["Source"] for mount in container["Mounts"])
         assert config["User"].partition(":")[0] not in ("", "0", "root")
         assert host["LogConfig"]["Config"]["max-size"] == "10m"
@@ -329,13 +329,13 @@ def test_users_are_seeded_from_inside(evidence: Evidence) -> None:
     master, ids = ("exec", "-T", "locust_master"), "/app/runs/user_ids.json"
     told = evidence.project.run(*master, "python", "-m", "loadtest", "seed", "users", "--count", "50", "--out", ids)
     assert "50 written" in told
-    assert 50 == len(set(json.loads(evidence.project.run(*master, "cat", ids))))
+    assert len(set(json.loads(evidence.project.run(*master, "cat", ids)))) == 50
 
 
 def test_workers_do_not_restart(evidence: Evidence) -> None:
     """Nothing crashed on the way: every container that is left runs, but the killed one, and was started once."""
     left = evidence.project.containers()
-    assert [c["Name"] for c in left if c["State"]["Status"] != "running"] == [
-        f"/{evidence.project.name}-locust_worker-2"
+    assert [f"/{evidence.project.name}-locust_worker-2"] == [
+        c["Name"] for c in left if c["State"]["Status"] != "running"
     ]
     assert {container["RestartCount"] for container in left} == {0}

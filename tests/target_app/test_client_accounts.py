@@ -20,11 +20,11 @@ def test_clients_register_and_log_in_with_json_or_a_form(client: FlaskClient, ki
     """Both are a 200; a login says how long its token is valid."""
     registration = new_client()
     registered = client.post("/client_registeration", **{kind: registration})
-    assert (200, {"msg": "User Registered"}) == (registered.status_code, registered.json)
+    assert (registered.status_code, registered.json) == (200, {"msg": "User Registered"})
     for names in (["email"], ["userName"], ["userName", "email"]):
         login = {name: registration[name] for name in [*names, "password"]}
         answer = client.post("/client_login", **{kind: login})
-        assert (200, "Login successful", 300) == (answer.status_code, answer.json["msg"], answer.json["expires_in_s"])
+        assert (answer.status_code, answer.json["msg"], answer.json["expires_in_s"]) == (200, "Login successful", 300)
 
 
 def test_a_wrong_login_is_401(client: FlaskClient) -> None:
@@ -38,8 +38,8 @@ def test_a_wrong_login_is_401(client: FlaskClient) -> None:
         {"userName": other["userName"], "email": one["email"], "password": one["password"]},
     ]
     answers = [client.post("/client_login", json=login) for login in wrong]
-    assert [401] * 3 == [answer.status_code for answer in answers]
-    assert 1 == len({answer.json["detail"] for answer in answers})
+    assert [answer.status_code for answer in answers] == [401] * 3
+    assert len({answer.json["detail"] for answer in answers}) == 1
 
 
 @pytest.mark.parametrize("field", ["userName", "email"])
@@ -48,9 +48,9 @@ def test_a_duplicate_is_409_and_names_the_field(client: FlaskClient, field: str)
     first, second = new_client(), new_client()
     client.post("/client_registeration", json=first)
     answer = client.post("/client_registeration", json=second | {field: first[field].upper()})
-    assert 409 == answer.status_code
+    assert answer.status_code == 409
     assert f'"{field}"' in answer.json["detail"]
-    assert 200 == client.post("/client_registeration", json=second).status_code
+    assert client.post("/client_registeration", json=second).status_code == 200
 
 
 def test_of_many_registrations_at_once_one_succeeds(app: Flask) -> None:
@@ -62,7 +62,7 @@ def test_of_many_registrations_at_once_one_succeeds(app: Flask) -> None:
         return app.test_client().post("/client_registeration", json=body).status_code
 
     with ThreadPoolExecutor(4) as threads:
-        assert [200] + [409] * 11 == sorted(threads.map(register, range(12)))
+        assert sorted(threads.map(register, range(12))) == [200] + [409] * 11
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_bad_registration_is_422_and_names_the_field(
 ) -> None:
     """The field and what is wrong with it are said; a password is not repeated."""
     answer = client.post("/client_registeration", json=new_client() | change)
-    assert 422 == answer.status_code
+    assert answer.status_code == 422
     assert word in answer.json["detail"]
     assert "tiny" not in answer.text
 
@@ -88,7 +88,7 @@ def test_a_bad_registration_is_422_and_names_the_field(
 def test_a_login_of_nobody_is_422(client: FlaskClient) -> None:
     """User name or address must be there, and the password."""
     answers = [client.post("/client_login", json=body) for body in ({"password": "long enough"}, {"userName": "ada"})]
-    assert [422, 422] == [answer.status_code for answer in answers]
+    assert [answer.status_code for answer in answers] == [422, 422]
     assert '"userName"' in answers[0].json["detail"]
     assert '"password" is missing' in answers[1].json["detail"]
 
@@ -99,4 +99,4 @@ def test_a_clients_token_opens_nothing_of_another_room(client: FlaskClient) -> N
     client.post("/client_registeration", json=registration)
     token = client.post("/client_login", json=registration).json["access"]
     answer = client.get("/api/dashboard/", headers={"Authorization": f"Bearer {token}"})
-    assert (401, "The token is for another part of this service.") == (answer.status_code, answer.json["detail"])
+    assert (answer.status_code, answer.json["detail"]) == (401, "The token is for another part of this service.")

@@ -80,9 +80,9 @@ def ask(client: FlaskClient, user: object) -> TestResponse:
 def test_a_first_pre_purchase_gives_the_next_place(client: FlaskClient) -> None:
     """Users get 1, 2, 3, … in the order in which they ask."""
     answered = [ask(client, user) for user in USERS[:3]]
-    assert [200] * 3 == [answer.status_code for answer in answered]
-    assert [{"user_id": user, "place": place} for place, user in enumerate(USERS[:3], 1)] == [
-        answer.get_json() for answer in answered
+    assert [answer.status_code for answer in answered] == [200] * 3
+    assert [answer.get_json() for answer in answered] == [
+        {"user_id": user, "place": place} for place, user in enumerate(USERS[:3], 1)
     ]
 
 
@@ -92,9 +92,9 @@ def test_the_same_user_keeps_its_place(client: FlaskClient, queue: Store) -> Non
     again = ask(client, USERS[0])
     queue.update(coin_queue.QUEUE_KEY, "$.open", b"false")
     closed = ask(client, USERS[0])
-    assert (200,) * 4 == tuple(each.status_code for each in (first, other, again, closed))
+    assert tuple(each.status_code for each in (first, other, again, closed)) == (200,) * 4
     assert first.get_json() == again.get_json() == closed.get_json()
-    assert USERS[:2] == json.loads(queue.read_path(coin_queue.QUEUE_KEY, "$.users[*]"))
+    assert json.loads(queue.read_path(coin_queue.QUEUE_KEY, "$.users[*]")) == USERS[:2]
 
 
 def test_places_are_of_one_queue(client: FlaskClient, queue: Store) -> None:
@@ -102,13 +102,13 @@ def test_places_are_of_one_queue(client: FlaskClient, queue: Store) -> None:
     ask(client, USERS[0])
     open_queue(queue)
     answers = [ask(client, user) for user in (USERS[1], USERS[0])]
-    assert [(200, 1), (200, 2)] == [(answer.status_code, answer.get_json()["place"]) for answer in answers]
+    assert [(answer.status_code, answer.get_json()["place"]) for answer in answers] == [(200, 1), (200, 2)]
 
 
 def test_an_unknown_user_is_404(client: FlaskClient) -> None:
     """Who is not in the store gets no place."""
     answer = ask(client, "nobody")
-    assert (404, "/#unknown-user") == (answer.status_code, answer.get_json(force=True)["type"])
+    assert (answer.status_code, answer.get_json(force=True)["type"]) == (404, "/#unknown-user")
 
 
 @pytest.mark.parametrize(("changes", "kind"), [({"open": False}, "closed"), ({"capacity": 2}, "full")])
@@ -116,27 +116,27 @@ def test_a_closed_or_full_queue_is_409(client: FlaskClient, queue: Store, change
     """The problem's type says which of the two it is."""
     open_queue(queue, users=["earlier", "users"], **changes)
     answer = ask(client, USERS[0])
-    assert (409, f"/#queue-{kind}") == (answer.status_code, answer.get_json(force=True)["type"])
+    assert (answer.status_code, answer.get_json(force=True)["type"]) == (409, f"/#queue-{kind}")
 
 
 def test_without_a_queue_it_is_closed(client: FlaskClient, queue: Store) -> None:
     """Nobody has opened one yet."""
     queue.delete(coin_queue.QUEUE_KEY)
-    assert 409 == ask(client, USERS[0]).status_code
+    assert ask(client, USERS[0]).status_code == 409
 
 
 @pytest.mark.parametrize("user", [None, True, 1.5, "", "a b", "*", "x" * 129, ["user-1"], {"id": 1}])
 def test_what_is_no_user_id_is_422(client: FlaskClient, user: object) -> None:
     """The answer names the member and what it must be."""
     answer = client.post(URL, json={"user_id": user, "other": 1})
-    assert 422 == answer.status_code
+    assert answer.status_code == 422
     assert '"user_id"' in answer.get_json(force=True)["detail"]
 
 
 def test_a_number_is_a_user_id(client: FlaskClient, queue: Store) -> None:
     """Ids that are whole numbers work as their digits do."""
     queue.write(coin_queue.user_key("7"), b'{"id": 7}')
-    assert (200, "7") == (ask(client, 7).status_code, ask(client, 7).get_json()["user_id"])
+    assert (ask(client, 7).status_code, ask(client, 7).get_json()["user_id"]) == (200, "7")
 
 
 def test_no_place_is_given_twice_under_concurrency(redis_url: str, tmp_path: Path) -> None:
@@ -174,6 +174,6 @@ def test_no_place_is_given_twice_under_concurrency(redis_url: str, tmp_path: Pat
             given = list(pool.map(purchase, asked))
     finally:
         server.stop()
-    assert {200} == {status for status, _, _ in given}
-    assert len(USERS) == len({(user, place) for _, user, place in given})
-    assert list(range(1, 401)) == sorted({place for _, _, place in given})
+    assert {status for status, _, _ in given} == {200}
+    assert len({(user, place) for _, user, place in given}) == len(USERS)
+    assert sorted({place for _, _, place in given}) == list(range(1, 401))

@@ -29,15 +29,15 @@ def test_a_whole_document_passes_through_as_the_bytes_that_redis_holds(client: F
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
         held = direct.execute_command("JSON.GET", f"{KEY_PREFIX}document:type-large")
     response = client.get("/api/v1/documents/document:type-large")
-    assert (200, "application/json", held) == (response.status_code, response.mimetype, response.data)
+    assert (response.status_code, response.mimetype, response.data) == (200, "application/json", held)
 
 
 def test_whole_document_reads_do_not_parse(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read works although no JSON parser is to be had."""
     monkeypatch.setattr(orjson, "loads", None)
-    assert 200 == client.get("/api/v1/documents/document:type-small").status_code
-    assert 200 == client.get("/api/v1/strings/string:type-small").status_code
-    assert 200 == client.get("/api/v1/hashes/hash:type-small").status_code
+    assert client.get("/api/v1/documents/document:type-small").status_code == 200
+    assert client.get("/api/v1/strings/string:type-small").status_code == 200
+    assert client.get("/api/v1/hashes/hash:type-small").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["type-small", "type-large", "user-basic-0", "user-advanced-99"])
@@ -47,64 +47,64 @@ def test_document_hash_and_string_answer_alike(client: FlaskClient, name: str) -
         client.get(f"/api/v1/{collection}/{kind}:{name}").json
         for collection, kind in (("documents", "document"), ("hashes", "hash"), ("strings", "string"))
     ]
-    assert [dict(seed.documents())[name]] * 3 == answers
+    assert answers == [dict(seed.documents())[name]] * 3
 
 
 def test_a_path_reads_the_array_of_its_matches(client: FlaskClient) -> None:
     """A JSONPath answers with all values that it matches, nested ones too."""
-    assert ["Kalum"] == client.get(f"{URL}/value?path=$.address.city").json
-    assert [3, 1.5] == client.get(f"{URL}/value?path=$['visits','score']").json
-    assert [DOCUMENT] == client.get(f"{URL}/value").json
+    assert client.get(f"{URL}/value?path=$.address.city").json == ["Kalum"]
+    assert client.get(f"{URL}/value?path=$['visits','score']").json == [3, 1.5]
+    assert client.get(f"{URL}/value").json == [DOCUMENT]
 
 
 def test_a_paths_null_is_a_value(client: FlaskClient) -> None:
     """A member that is null is found; only a missing one is a 404."""
-    assert [None] == client.get(f"{URL}/value?path=$.address.zip").json
+    assert client.get(f"{URL}/value?path=$.address.zip").json == [None]
 
 
 def test_object_keys_are_listed_per_match(client: FlaskClient) -> None:
     """Each object that the path matches gives its member names."""
-    assert [sorted(DOCUMENT)] == [sorted(names) for names in client.get(f"{URL}/keys").json]
-    assert [["city", "zip"]] == client.get(f"{URL}/keys?path=$.address").json
+    assert [sorted(names) for names in client.get(f"{URL}/keys").json] == [sorted(DOCUMENT)]
+    assert client.get(f"{URL}/keys?path=$.address").json == [["city", "zip"]]
 
 
 def test_an_update_replaces_only_what_is_there(client: FlaskClient) -> None:
     """A field is replaced by any JSON value; a field that is not there is a 404 and is not made."""
-    assert 204 == client.put(f"{URL}/value?path=$.name", json={"first": "Ka"}).status_code
-    assert 404 == client.put(f"{URL}/value?path=$.nothing", json=1).status_code
-    assert DOCUMENT | {"name": {"first": "Ka"}} == client.get(URL).json
+    assert client.put(f"{URL}/value?path=$.name", json={"first": "Ka"}).status_code == 204
+    assert client.put(f"{URL}/value?path=$.nothing", json=1).status_code == 404
+    assert client.get(URL).json == DOCUMENT | {"name": {"first": "Ka"}}
 
 
 def test_numbers_are_incremented_and_multiplied(client: FlaskClient) -> None:
     """Both answer with the array of results."""
-    assert [5] == client.post(f"{URL}/increment", json={"path": "$.visits", "by": 2}).json
-    assert [-3.0] == client.post(f"{URL}/multiply", json={"path": "$.score", "by": -2}).json
+    assert client.post(f"{URL}/increment", json={"path": "$.visits", "by": 2}).json == [5]
+    assert client.post(f"{URL}/multiply", json={"path": "$.score", "by": -2}).json == [-3.0]
 
 
 def test_arrays_and_strings_grow(client: FlaskClient) -> None:
     """Both answer with the array of new lengths, and the values are kept as they were sent."""
     values = ["é", {"n": [1]}, None]
-    assert [4] == client.post(f"{URL}/append-to-array", json={"path": "$.tags", "values": values}).json
-    assert [5] == client.post(f"{URL}/append-to-string", json={"path": "$.name", "text": '"\\n'}).json
+    assert client.post(f"{URL}/append-to-array", json={"path": "$.tags", "values": values}).json == [4]
+    assert client.post(f"{URL}/append-to-string", json={"path": "$.name", "text": '"\\n'}).json == [5]
     changed = client.get(URL).json
-    assert (["a", *values], 'mo"\\n') == (changed["tags"], changed["name"])
+    assert (changed["tags"], changed["name"]) == (["a", *values], 'mo"\\n')
 
 
 def test_values_and_documents_are_deleted_once(client: FlaskClient) -> None:
     """The first deletion works, the second is a 404."""
-    assert {"deleted": 1} == client.delete(f"{URL}/value?path=$.tags").json
-    assert 404 == client.delete(f"{URL}/value?path=$.tags").status_code
-    assert [204, 404, 404] == [
+    assert client.delete(f"{URL}/value?path=$.tags").json == {"deleted": 1}
+    assert client.delete(f"{URL}/value?path=$.tags").status_code == 404
+    assert [
         client.delete(URL).status_code,
         client.delete(URL).status_code,
         client.get(URL).status_code,
-    ]
+    ] == [204, 404, 404]
 
 
 def test_answers_without_content_name_no_content_type(client: FlaskClient) -> None:
     """A 204 has no body, so it has no type."""
     response = client.put(URL, json=DOCUMENT)
-    assert (204, b"", None) == (response.status_code, response.data, response.headers.get("Content-Type"))
+    assert (response.status_code, response.data, response.headers.get("Content-Type")) == (204, b"", None)
 
 
 def test_keys_are_listed_by_pattern_without_the_prefix(client: FlaskClient) -> None:
@@ -118,7 +118,7 @@ def test_keys_are_listed_by_pattern_without_the_prefix(client: FlaskClient) -> N
         if cursor == "0":
             break
     expected = [f"document:user-{kind}-{n}" for kind in ("basic", "advanced") for n in range(seed.USERS)]
-    assert sorted(expected) == sorted(found)
+    assert sorted(found) == sorted(expected)
 
 
 def test_listing_is_bounded(client: FlaskClient, redis_url: str) -> None:
@@ -130,38 +130,38 @@ def test_listing_is_bounded(client: FlaskClient, redis_url: str) -> None:
             answer = client.get("/api/v1/documents?match=nothing*").json
         finally:
             direct.delete(*others)
-    assert [] == answer["keys"]
+    assert answer["keys"] == []
     assert answer["cursor"] != "0"
 
 
 def test_hashes_are_written_read_updated_and_deleted(client: FlaskClient) -> None:
     """A hash keeps each member's JSON text in a field of its own, and a rewrite leaves no old field."""
     url = "/api/v1/hashes/test:hash"
-    assert 204 == client.put(url, json=DOCUMENT | {"old": 1}).status_code
-    assert 204 == client.put(url, json=DOCUMENT).status_code
-    assert DOCUMENT == client.get(url).json
-    assert 204 == client.put(f"{url}/fields/tags", json=["b"]).status_code
-    assert ["b"] == client.get(f"{url}/fields/tags").json
-    assert [204, 404, 404] == [
+    assert client.put(url, json=DOCUMENT | {"old": 1}).status_code == 204
+    assert client.put(url, json=DOCUMENT).status_code == 204
+    assert client.get(url).json == DOCUMENT
+    assert client.put(f"{url}/fields/tags", json=["b"]).status_code == 204
+    assert client.get(f"{url}/fields/tags").json == ["b"]
+    assert [
         client.delete(url).status_code,
         client.delete(url).status_code,
         client.get(url).status_code,
-    ]
+    ] == [204, 404, 404]
 
 
 def test_strings_are_written_read_updated_and_deleted(client: FlaskClient) -> None:
     """A plain string keeps the whole text; one member is read and changed through all of it."""
     url = "/api/v1/strings/test:string"
-    assert 204 == client.put(url, data=b'{"a": 1, "b":[2]}', content_type="application/json").status_code
-    assert b'{"a": 1, "b":[2]}' == client.get(url).data
-    assert 204 == client.put(f"{url}/fields/a", json={"c": 3}).status_code
-    assert {"c": 3} == client.get(f"{url}/fields/a").json
-    assert {"a": {"c": 3}, "b": [2]} == client.get(url).json
-    assert [204, 404, 404] == [
+    assert client.put(url, data=b'{"a": 1, "b":[2]}', content_type="application/json").status_code == 204
+    assert client.get(url).data == b'{"a": 1, "b":[2]}'
+    assert client.put(f"{url}/fields/a", json={"c": 3}).status_code == 204
+    assert client.get(f"{url}/fields/a").json == {"c": 3}
+    assert client.get(url).json == {"a": {"c": 3}, "b": [2]}
+    assert [
         client.delete(url).status_code,
         client.delete(url).status_code,
         client.get(url).status_code,
-    ]
+    ] == [204, 404, 404]
 
 
 def test_no_update_of_a_string_is_lost(app: Flask, client: FlaskClient) -> None:
@@ -177,7 +177,7 @@ def test_no_update_of_a_string_is_lost(app: Flask, client: FlaskClient) -> None:
     assert {status for _, status in answers} <= {204, 503}
     kept = {field for field, status in answers if status == 204}
     assert kept
-    assert {"start", *kept} == set(client.get(url).json)
+    assert set(client.get(url).json) == {"start", *kept}
 
 
 def test_every_endpoint_is_in_the_reference(app: Flask) -> None:
@@ -189,4 +189,4 @@ def test_every_endpoint_is_in_the_reference(app: Flask) -> None:
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert routes == documented
+    assert documented == routes

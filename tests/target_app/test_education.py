@@ -56,7 +56,7 @@ def sign_up(client: FlaskClient) -> Callable[[], Student]:
     def made() -> Student:
         email, password = f"{secrets.token_hex(6)}@example.com", secrets.token_urlsafe()
         answer = client.post("/api/accounts/sign-up/", json={"email": email, "password": password, "name": "Ada"})
-        assert 201 == answer.status_code, answer.text
+        assert answer.status_code == 201, answer.text
         session = client.post("/api/accounts/sign-in/", json={"email": email, "password": password}).json
         return Student(client, email, password, session["access"], session["refresh"])
 
@@ -78,9 +78,9 @@ def test_an_account_is_made_once(student: Student) -> None:
     """A second sign-up with the same address, in whatever case, is a 409 that names the field."""
     body = {"email": student.email.upper(), "password": "another one", "name": "Eve"}
     answer = student.client.post("/api/accounts/sign-up/", json=body)
-    assert 409 == answer.status_code
+    assert answer.status_code == 409
     assert '"email"' in answer.json["detail"]
-    assert 200 == student.client.post("/api/accounts/sign-in/", json=_signing_in(student)).status_code
+    assert student.client.post("/api/accounts/sign-in/", json=_signing_in(student)).status_code == 200
 
 
 def test_no_password_is_kept_and_no_account_is_public(student: Student, redis_url: str) -> None:
@@ -93,16 +93,16 @@ def test_no_password_is_kept_and_no_account_is_public(student: Student, redis_ur
         assert student.password not in held
         assert all(0 < direct.ttl(key) <= 24 * 3600 for key in keys)
     name = keys[0].removeprefix(KEY_PREFIX)
-    assert 400 == student.client.get(f"/api/v1/documents/{name}").status_code
-    assert [] == student.client.get("/api/v1/documents?match=*account*").json["keys"]
+    assert student.client.get(f"/api/v1/documents/{name}").status_code == 400
+    assert student.client.get("/api/v1/documents?match=*account*").json["keys"] == []
 
 
 def test_signing_in_needs_the_right_password(student: Student) -> None:
     """A wrong password and an unknown address get the same 401."""
     wrong = [_signing_in(student) | {"password": "not this"}, _signing_in(student) | {"email": "no@body.example"}]
     answers = [student.client.post("/api/accounts/sign-in/", json=body) for body in wrong]
-    assert [401, 401] == [answer.status_code for answer in answers]
-    assert answers[0].json["detail"] == answers[1].json["detail"]
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert answers[1].json["detail"] == answers[0].json["detail"]
     assert student.password not in answers[0].text
 
 
@@ -111,7 +111,7 @@ def test_no_access_without_a_valid_token(student: Student, method: str, path: st
     """No token, another scheme, a changed token and a refresh token are each a 401 that says how to do it."""
     wrong = [{}, {"Authorization": "Basic eDp5"}, bearer(student.access[:-2]), bearer(student.refresh), bearer("")]
     answers = [student.client.open(path, method=method, headers=headers, json={}) for headers in wrong]
-    assert [401] * 5 == [answer.status_code for answer in answers]
+    assert [answer.status_code for answer in answers] == [401] * 5
     assert all("Bearer" in answer.headers["WWW-Authenticate"] for answer in answers)
 
 
@@ -120,21 +120,21 @@ def test_an_expired_token_is_refused_and_renewed(student: Student, monkeypatch: 
     now_s = time.time()
     monkeypatch.setattr(time, "time", lambda: now_s + 400)
     answer = student.open("GET", "dashboard/")
-    assert (401, "The token is expired: it is valid for 300 s.") == (answer.status_code, answer.json["detail"])
+    assert (answer.status_code, answer.json["detail"]) == (401, "The token is expired: it is valid for 300 s.")
     student.access = refreshed(student, student.refresh).json["access"]
-    assert 200 == student.open("GET", "dashboard/").status_code
+    assert student.open("GET", "dashboard/").status_code == 200
 
 
 def test_a_refresh_token_works_once_and_its_reuse_ends_the_session(student: Student) -> None:
     """Each refresh hands out a new token; a used one is refused, and then the newest is too."""
     second = refreshed(student, student.refresh).json["refresh"]
     third = refreshed(student, second)
-    assert 200 == third.status_code
+    assert third.status_code == 200
     reused = refreshed(student, second)
-    assert 401 == reused.status_code
+    assert reused.status_code == 401
     assert "used before" in reused.json["detail"]
     revoked = refreshed(student, third.json["refresh"])
-    assert (401, "The session was revoked: sign in again.") == (revoked.status_code, revoked.json["detail"])
+    assert (revoked.status_code, revoked.json["detail"]) == (401, "The session was revoked: sign in again.")
 
 
 def test_another_session_of_the_same_student_goes_on(student: Student) -> None:
@@ -142,7 +142,7 @@ def test_another_session_of_the_same_student_goes_on(student: Student) -> None:
     other = student.client.post("/api/accounts/sign-in/", json=_signing_in(student)).json["refresh"]
     for _ in range(2):
         refreshed(student, student.refresh)
-    assert 200 == refreshed(student, other).status_code
+    assert refreshed(student, other).status_code == 200
 
 
 def test_of_many_refreshes_at_once_one_is_answered(app: Flask, student: Student) -> None:
@@ -160,7 +160,7 @@ def test_of_many_refreshes_at_once_one_is_answered(app: Flask, student: Student)
 
 def test_a_refresh_token_lives_as_long_as_is_said(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refresh token that is expired, cut off or an access token is a 401."""
-    assert [401, 401] == [refreshed(student, token).status_code for token in (student.refresh[:-3], student.access)]
+    assert [refreshed(student, token).status_code for token in (student.refresh[:-3], student.access)] == [401, 401]
     now_s = time.time()
     monkeypatch.setattr(time, "time", lambda: now_s + 86_402)
     assert "expired" in refreshed(student, student.refresh).json["detail"]
@@ -173,28 +173,28 @@ def test_the_dashboard_counts_what_a_student_has(sign_up: Callable[[], Student])
         student.open("POST", "ai-assistant/create-collection/", json={"title": "x", "items": [1]})
     student.open("POST", "ai-assistant/chat/thread/", json={"message": "hello"})
     shown = [one.open("GET", "dashboard/").json for one in (student, other)]
-    assert [("Ada", 2, 1), ("Ada", 0, 0)] == [(each["name"], each["collections"], each["threads"]) for each in shown]
+    assert [(each["name"], each["collections"], each["threads"]) for each in shown] == [("Ada", 2, 1), ("Ada", 0, 0)]
 
 
 def test_search_finds_the_items_that_have_all_words(student: Student) -> None:
     """Words are found whatever their case and order; a word that no item has finds nothing."""
     found = student.open("GET", "dashboard/v2/search/?q=QUIZ+algebra").json
-    assert (4, {("algebra", "quiz")}) == (found["total"], {(item["subject"], item["kind"]) for item in found["items"]})
+    assert (found["total"], {(item["subject"], item["kind"]) for item in found["items"]}) == (4, {("algebra", "quiz")})
     for query in ("quiz+nonsense", "%21%21", "algebra+geometry"):
-        assert [] == student.open("GET", f"dashboard/v2/search/?q={query}").json["items"]
+        assert student.open("GET", f"dashboard/v2/search/?q={query}").json["items"] == []
 
 
 def test_search_and_library_are_read_in_pages(student: Student) -> None:
     """The pages together are everything, once; a page beyond the last is empty."""
     pages = [student.open("GET", f"ai-assistant/library/?page={page}").json["items"] for page in range(1, 22)]
-    assert list(range(education_data.ITEMS)) == [item["id"] for page in pages for item in page]
-    assert [] == pages[-1]
+    assert [item["id"] for page in pages for item in page] == list(range(education_data.ITEMS))
+    assert pages[-1] == []
     physics = student.open("GET", "ai-assistant/library/?subject=physics&page=2").json
-    assert (20, 10, {"physics"}) == (
+    assert (
         physics["total"],
         len(physics["items"]),
         {item["subject"] for item in physics["items"]},
-    )
+    ) == (20, 10, {"physics"})
 
 
 def test_what_all_students_share_is_written_when_it_is_missing(student: Student, redis_url: str) -> None:
@@ -204,26 +204,27 @@ def test_what_all_students_share_is_written_when_it_is_missing(student: Student,
         with redis.Redis.from_url(redis_url, protocol=2) as direct:
             direct.delete(*(KEY_PREFIX + key for key, _ in education_data.documents()))
         answer = student.open("GET", path)
-        assert 200 == answer.status_code, path
+        assert answer.status_code == 200, path
         assert answer.json, path
 
 
 def test_the_mystery_box_shows_different_items(student: Student) -> None:
     """Twenty boxes do not all hold the same."""
-    assert 1 < len({student.open("GET", "ai-assistant/random-mystery-box/").json["id"] for _ in range(20)})
+    assert len({student.open("GET", "ai-assistant/random-mystery-box/").json["id"] for _ in range(20)}) > 1
 
 
 def test_threads_begin_go_on_and_are_ones_own(sign_up: Callable[[], Student]) -> None:
     """A thread is listed, can be continued by its student, and is a 404 for another."""
     student, other = sign_up(), sign_up()
     begun = student.open("POST", "ai-assistant/chat/thread/", json={"message": "What is a prime?"})
-    assert (201, "Let us look at it together: What is a prime?") == (begun.status_code, begun.json["reply"]["text"])
+    assert (begun.status_code, begun.json["reply"]["text"]) == (201, "Let us look at it together: What is a prime?")
     more = {"message": "And 1?", "thread": begun.json["thread"]}
-    assert [201, 404] == [
-        one.open("POST", "ai-assistant/chat/thread/", json=more).status_code for one in (student, other)
+    assert [one.open("POST", "ai-assistant/chat/thread/", json=more).status_code for one in (student, other)] == [
+        201,
+        404,
     ]
     listed = student.open("GET", "ai-assistant/chat/thread/").json
-    assert [{"id": begun.json["thread"], "title": "What is a prime?"}] == listed
+    assert listed == [{"id": begun.json["thread"], "title": "What is a prime?"}]
 
 
 def test_collections_are_kept_in_order_and_bounded(student: Student) -> None:
@@ -231,24 +232,24 @@ def test_collections_are_kept_in_order_and_bounded(student: Student) -> None:
     for number in range(52):
         body = {"title": f"number {number}", "items": [number]}
         made = student.open("POST", "ai-assistant/create-collection/", json=body)
-    assert (201, [51]) == (made.status_code, made.json["items"])
+    assert (made.status_code, made.json["items"]) == (201, [51])
     kept = student.open("GET", "ai-assistant/my-collection/").json
-    assert [f"number {number}" for number in range(2, 52)] == [collection["title"] for collection in kept]
+    assert [collection["title"] for collection in kept] == [f"number {number}" for number in range(2, 52)]
 
 
 def test_help_articles_are_searched_by_anybody(client: FlaskClient) -> None:
     """All articles without a query; with one, those with all its words."""
-    assert 18 == len(client.get("/api/help-center/help-articles/").json)
+    assert len(client.get("/api/help-center/help-articles/").json) == 18
     found = client.get("/api/help-center/help-articles/?q=password+begin").json
-    assert ["How do I begin with my password?"] == [article["title"] for article in found]
+    assert [article["title"] for article in found] == ["How do I begin with my password?"]
 
 
 def test_a_letter_gets_a_number(client: FlaskClient) -> None:
     """Each letter is kept under a number of its own."""
     letter = {"name": "Ada", "email": "ada@example.com", "subject": "Hello", "message": "Where is the quiz?"}
     answers = [client.post("/api/help-center/contact-us/", json=letter) for _ in range(2)]
-    assert [201, 201] == [answer.status_code for answer in answers]
-    assert answers[0].json["id"] != answers[1].json["id"]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[1].json["id"] != answers[0].json["id"]
 
 
 @pytest.mark.parametrize(
@@ -266,8 +267,8 @@ def test_a_letter_gets_a_number(client: FlaskClient) -> None:
 def test_bad_input_is_422_and_names_each_field(client: FlaskClient, path: str, body: object, words: list[str]) -> None:
     """Every field that is wrong is named, and a password's value is not repeated."""
     answer = client.post(f"/api/{path}", json=body)
-    assert 422 == answer.status_code
-    assert [] == [word for word in words if word not in answer.json["detail"]]
+    assert answer.status_code == 422
+    assert [word for word in words if word not in answer.json["detail"]] == []
     assert "short" not in answer.json["detail"]
 
 
@@ -284,7 +285,7 @@ def test_bad_input_is_422_and_names_each_field(client: FlaskClient, path: str, b
 def test_a_bad_query_is_422_and_names_the_parameter(student: Student, path: str, words: str) -> None:
     """A parameter that is wrong is named, with its value."""
     answer = student.open("GET", path)
-    assert 422 == answer.status_code
+    assert answer.status_code == 422
     assert words in answer.json["detail"]
 
 
@@ -297,7 +298,7 @@ def test_an_account_that_is_gone_is_401(student: Student, redis_url: str) -> Non
         student.open("GET", "ai-assistant/my-collection/"),
         student.open("POST", "ai-assistant/create-collection/", json={"title": "x", "items": [1]}),
     ]
-    assert [401, 401, 401] == [answer.status_code for answer in answers]
+    assert [answer.status_code for answer in answers] == [401, 401, 401]
 
 
 def _signing_in(student: Student) -> dict[str, str]:

@@ -20,12 +20,12 @@ def test_home_lists_every_endpoint(app: Flask, client: FlaskClient) -> None:
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert ("text/html", routes) == (page.mimetype, rows)
+    assert (page.mimetype, rows) == ("text/html", routes)
 
 
 def test_every_endpoint_has_a_summary(client: FlaskClient) -> None:
     """No row's last cell is empty."""
-    assert [] == re.findall(r"<td>\s*(?=<tr>|</table>)", client.get("/").text)
+    assert re.findall(r"<td>\s*(?=<tr>|</table>)", client.get("/").text) == []
 
 
 def test_every_link_works_on_seeded_data(app: Flask, client: FlaskClient) -> None:
@@ -33,11 +33,11 @@ def test_every_link_works_on_seeded_data(app: Flask, client: FlaskClient) -> Non
     links = re.findall(r'<a href="([^"]*)">', client.get("/").text)
     views = [app.view_functions[rule.endpoint] for rule in app.url_map.iter_rules() if "GET" in (rule.methods or set())]
     readable = [view for view in views if not description_of(view).signed_in]
-    assert len(readable) == len(links)
-    assert dict.fromkeys(links, 200) == {link: client.get(link).status_code for link in links}
+    assert len(links) == len(readable)
+    assert {link: client.get(link).status_code for link in links} == dict.fromkeys(links, 200)
 
 
 def test_every_problem_type_leads_to_its_row(client: FlaskClient) -> None:
     """The reference in a problem's `type` is an anchor of the page."""
     page = client.get("/").text
-    assert [] == [problem.kind for problem in PROBLEMS.values() if f'<tr id="{problem.kind}">' not in page]
+    assert [problem.kind for problem in PROBLEMS.values() if f'<tr id="{problem.kind}">' not in page] == []

@@ -66,4 +66,4 @@ def journey(client: FlaskClient, email: str) -> list[Any]:
 def test_the_imitation_answers_as_redis(client: FlaskClient, imitated: FlaskClient) -> None:
     """The same journey brings the same answers."""
     email = f"{secrets.token_hex(8)}@example.com"
-    assert journey(client, email) == journey(imitated, email)
+    assert journey(imitated, email) == journey(client, email)

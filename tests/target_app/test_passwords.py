@@ -11,14 +11,14 @@ def test_only_the_right_password_fits() -> None:
     """A hash is of one password, and of nobody's when there is no account."""
     kept = PASSWORDS.hash("right one")
     checked = [PASSWORDS.check("right one", kept), PASSWORDS.check("wrong", kept), PASSWORDS.check("right one", None)]
-    assert [True, False, False] == checked
+    assert checked == [True, False, False]
 
 
 def test_a_hash_is_scrypts_with_a_salt_and_without_the_password() -> None:
     """Two hashes of a password differ, and name the cost."""
     kept = [PASSWORDS.hash("right one") for _ in range(2)]
-    assert kept[0] != kept[1]
-    assert [True, True] == [text.startswith("scrypt:1024:8:1$") for text in kept]
+    assert kept[1] != kept[0]
+    assert [text.startswith("scrypt:1024:8:1$") for text in kept] == [True, True]
     assert "right one" not in kept[0]
 
 

@@ -20,12 +20,12 @@ def test_the_pool_is_bounded_and_says_so(pool: RedisPool) -> None:
     """A caller beyond the bound waits for the timeout and gets an error; afterwards the connection is there again."""
     with pool.connection(), pytest.raises(redis.ConnectionError, match="all 1 connections are in use"):
         pool.run("PING")
-    assert b"PONG" == pool.run("PING")
+    assert pool.run("PING") == b"PONG"
 
 
 def test_connections_are_used_again(pool: RedisPool) -> None:
     """Commands after one another share a connection."""
-    assert 1 == len({pool.run("CLIENT", "ID") for _ in range(5)})
+    assert len({pool.run("CLIENT", "ID") for _ in range(5)}) == 1
 
 
 def test_an_error_reply_leaves_the_connection_usable(pool: RedisPool) -> None:
@@ -33,18 +33,18 @@ def test_an_error_reply_leaves_the_connection_usable(pool: RedisPool) -> None:
     client = pool.run("CLIENT", "ID")
     with pytest.raises(redis.ResponseError, match="unknown command"):
         pool.run("NONSENSE")
-    assert client == pool.run("CLIENT", "ID")
+    assert pool.run("CLIENT", "ID") == client
 
 
 def test_a_failed_exchange_does_not_answer_the_next_command(pool: RedisPool) -> None:
     """Replies that nobody read any more are thrown away with their connection."""
     with pytest.raises(redis.ResponseError), pool.connection() as connection:
         exchange(connection, ("ECHO", "first"), ("NONSENSE",), ("ECHO", "unread"))
-    assert b"mine" == pool.run("ECHO", "mine")
+    assert pool.run("ECHO", "mine") == b"mine"
 
 
 def test_a_slow_reply_does_not_answer_the_next_command(pool: RedisPool) -> None:
     """After a timeout the late reply is thrown away with its connection."""
     with pytest.raises(redis.TimeoutError):
         pool.run("BLPOP", "loadtest:test:nothing", 1)
-    assert b"mine" == pool.run("ECHO", "mine")
+    assert pool.run("ECHO", "mine") == b"mine"

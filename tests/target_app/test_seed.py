@@ -23,7 +23,7 @@ def test_the_generator_is_deterministic() -> None:
     code += "print(hashlib.sha256(orjson.dumps(dict(seed.documents()))).hexdigest())"
     command = [sys.executable, "-c", code]
     other = subprocess.run(command, env={"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True)
-    assert fingerprint() == other.stdout.strip()
+    assert other.stdout.strip() == fingerprint()
 
 
 @pytest.mark.parametrize(("name", "size_bytes"), [("type-small", 15_000), ("type-large", 55_000)])
@@ -36,24 +36,24 @@ def test_large_documents_have_their_size(name: str, size_bytes: int) -> None:
 def test_large_documents_have_a_types_shape(name: str) -> None:
     """Damage relations, generation, moves, localised names and a list of pokémon with slots are there."""
     document = seed.type_document(name)
-    assert {
+    assert set(document) == {
         "id", "name", "damage_relations", "game_indices", "generation", "move_damage_class", "names", "moves", "pokemon"
-    } == set(document)  # fmt: skip
-    assert 6 == len(document["damage_relations"])
+    }  # fmt: skip
+    assert len(document["damage_relations"]) == 6
     assert {"name", "url"} == set(document["generation"]) == set(document["moves"][0])
-    assert {"name", "language"} == set(document["names"][0])
-    assert {1, 2} == {pokemon["slot"] for pokemon in document["pokemon"]}
+    assert set(document["names"][0]) == {"name", "language"}
+    assert {pokemon["slot"] for pokemon in document["pokemon"]} == {1, 2}
 
 
 def test_the_two_large_documents_differ() -> None:
     """The large one is not the small one made longer."""
     small, large = (seed.type_document(name) for name in ("type-small", "type-large"))
-    assert small["names"] != large["names"]
+    assert large["names"] != small["names"]
 
 
 def test_basic_users_are_flat_and_advanced_ones_nested() -> None:
     """A basic user holds plain values only; an advanced one holds objects in arrays in objects."""
-    assert [] == [value for value in seed.basic_user(3).values() if isinstance(value, dict | list)]
+    assert [value for value in seed.basic_user(3).values() if isinstance(value, dict | list)] == []
     assert isinstance(seed.advanced_user(3)["orders"][0]["items"][0]["price"], float)
 
 
@@ -69,11 +69,11 @@ def test_loading_twice_changes_nothing_and_reports_progress(redis_url: str) -> N
 
         before = dump()
         seed.load(redis_url, lambda done, total: seen.append((done, total)))
-        assert before == dump()
+        assert dump() == before
     total = 2 + 2 * seed.USERS
-    assert 3 * 2 * seed.USERS == len(before)
-    assert ((0, total), (total, total)) == (seen[0], seen[-1])
-    assert sorted(seen) == seen
+    assert len(before) == 3 * 2 * seed.USERS
+    assert (seen[0], seen[-1]) == ((0, total), (total, total))
+    assert seen == sorted(seen)
 
 
 def test_loading_repairs_what_a_run_has_changed(redis_url: str) -> None:
@@ -86,5 +86,5 @@ def test_loading_repairs_what_a_run_has_changed(redis_url: str) -> None:
         direct.execute_command("DEL", names[2])
         direct.hset(names[2], "no", "string")
         seed.load(redis_url, lambda _done, _total: None)
-        assert [b"ReJSON-RL", b"hash", b"string"] == [direct.type(name) for name in names]
-        assert seed.basic_user(0) == orjson.loads(direct.execute_command("JSON.GET", names[0]))
+        assert [direct.type(name) for name in names] == [b"ReJSON-RL", b"hash", b"string"]
+        assert orjson.loads(direct.execute_command("JSON.GET", names[0])) == seed.basic_user(0)

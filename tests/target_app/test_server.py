@@ -120,7 +120,7 @@ def test_all_workers_know_a_token(start: Callable[..., Server]) -> None:
     request = urllib.request.Request(f"{server.url}/api/dashboard/", headers={"Authorization": f"Bearer {token}"})
     for _ in range(30):
         with urllib.request.urlopen(request, timeout=10) as answer:
-            assert 200 == answer.status
+            assert answer.status == 200
     assert "TARGET_APP_SECRET_KEY" not in (server.folder / "target.log").read_text(encoding="utf-8")
 
 
@@ -152,7 +152,7 @@ def test_metrics_add_up_over_all_workers(start: Callable[..., Server]) -> None:
         "read": 60, "timed": 60, "within": 60, "unknown": 1, "unmatched": 1, "exceptions": 1
     }  # fmt: skip
     in_flight = [one.pop("in flight") for one in counted]
-    assert [expected] * 4 == counted
+    assert counted == [expected] * 4
     # The scrape itself is the only request that is served, by one worker of the two.
     assert all(set(one) == {"0", "1"} and sorted(one.values()) == [0, 1] for one in in_flight)
 
@@ -195,12 +195,12 @@ def test_counters_survive_the_death_and_the_restart_of_workers(start: Callable[.
             lambda dead=dead: len(server.workers()) == 2 and not dead & {worker.pid for worker in server.workers()}
         )
         server.wait()
-        assert 20 * round_number == server.metric("target_app_requests_total", ROUTE)
+        assert server.metric("target_app_requests_total", ROUTE) == 20 * round_number
         for _ in range(20):
             server.get(DOCUMENT)
-        assert 20 * (round_number + 1) == server.metric("target_app_requests_total", ROUTE)
-        assert [0, 1] == sorted(server.in_flight().values())
-    assert {"0.db", "1.db"} == {name.rpartition("_")[2] for name in server.metric_files()}
+        assert server.metric("target_app_requests_total", ROUTE) == 20 * (round_number + 1)
+        assert sorted(server.in_flight().values()) == [0, 1]
+    assert {name.rpartition("_")[2] for name in server.metric_files()} == {"0.db", "1.db"}
 
 
 def test_counters_never_go_down_while_workers_retire(start: Callable[..., Server], redis_url: str) -> None:
@@ -214,7 +214,7 @@ def test_counters_never_go_down_while_workers_retire(start: Callable[..., Server
             pids |= {worker.pid for worker in server.workers()}
             seen.append(server.metric("target_app_requests_total", ROUTE))
     assert len(pids) > 4
-    assert [5.0 * (index + 1) for index in range(16)] == seen
+    assert seen == [5.0 * (index + 1) for index in range(16)]
     assert {"0.db", "1.db", "2.db"} >= {name.rpartition("_")[2] for name in server.metric_files()}
 
 
@@ -227,7 +227,7 @@ def test_a_graceful_reload_keeps_counting(start: Callable[..., Server]) -> None:
     assert until(lambda: [old] != [worker.pid for worker in server.workers()] and len(server.workers()) == 1)
     server.wait()
     server.get(DOCUMENT)
-    assert 2 == server.metric("target_app_requests_total", ROUTE)
+    assert server.metric("target_app_requests_total", ROUTE) == 2
 
 
 def test_the_metrics_folder_goes_with_the_server(start: Callable[..., Server], tmp_path: Path) -> None:
@@ -236,11 +236,11 @@ def test_the_metrics_folder_goes_with_the_server(start: Callable[..., Server], t
     assert killed.metric_files()
     killed.process.kill()
     left = list(tmp_path.glob("target_app-metrics-*"))
-    assert 1 == len(left)
+    assert len(left) == 1
     server = start(1)
     assert left[0] not in list(tmp_path.glob("target_app-metrics-*"))
     server.process.stop()
-    assert [] == list(tmp_path.glob("target_app-metrics-*"))
+    assert list(tmp_path.glob("target_app-metrics-*")) == []
 
 
 def test_redis_away_is_503_and_comes_back(start: Callable[..., Server], tmp_path: Path) -> None:
@@ -248,15 +248,15 @@ def test_redis_away_is_503_and_comes_back(start: Callable[..., Server], tmp_path
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     server = start(1, url)
-    assert [200, 503, 503] == [server.get(path)[0] for path in ("/healthz/live", "/healthz/ready", DOCUMENT)]
+    assert [server.get(path)[0] for path in ("/healthz/live", "/healthz/ready", DOCUMENT)] == [200, 503, 503]
     for _ in range(2):
         redis = start_redis(port, tmp_path)
         try:
             seed.load(url, lambda _done, _total: None)
-            assert [200] * 12 == [server.get(path)[0] for path in ("/healthz/ready", DOCUMENT) for _ in range(6)]
+            assert [server.get(path)[0] for path in ("/healthz/ready", DOCUMENT) for _ in range(6)] == [200] * 12
         finally:
             redis.kill()
-        assert [200, 503, 503] == [server.get(path)[0] for path in ("/healthz/live", "/healthz/ready", DOCUMENT)]
+        assert [server.get(path)[0] for path in ("/healthz/live", "/healthz/ready", DOCUMENT)] == [200, 503, 503]
 
 
 def test_a_redis_that_was_restarted_unnoticed_is_served_at_once(start: Callable[..., Server], tmp_path: Path) -> None:
@@ -265,11 +265,11 @@ def test_a_redis_that_was_restarted_unnoticed_is_served_at_once(start: Callable[
     url = f"redis://127.0.0.1:{port}/0"
     first = start_redis(port, tmp_path)
     server = start(1, url)
-    assert 200 == server.get("/healthz/ready")[0]
+    assert server.get("/healthz/ready")[0] == 200
     first.kill()
     second = start_redis(port, tmp_path)
     try:
-        assert 200 == server.get("/healthz/ready")[0]
+        assert server.get("/healthz/ready")[0] == 200
     finally:
         second.kill()
 
@@ -293,9 +293,9 @@ def test_a_redis_that_hangs_is_503_in_time(start: Callable[..., Server], tmp_pat
     os.kill(redis.pid, signal.SIGSTOP)
     try:
         began_s = time.monotonic()
-        assert 503 == server.get("/healthz/ready")[0]
+        assert server.get("/healthz/ready")[0] == 503
         assert time.monotonic() - began_s < 3
-        assert 200 == server.get("/healthz/live")[0]
+        assert server.get("/healthz/live")[0] == 200
     finally:
         os.kill(redis.pid, signal.SIGCONT)
         redis.kill()
@@ -315,4 +315,4 @@ def test_a_chunked_body_beyond_the_limit_is_413(start: Callable[..., Server]) ->
     except urllib.error.HTTPError as error:
         with error:
             status = error.code
-    assert 413 == status
+    assert status == 413

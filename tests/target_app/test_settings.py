@@ -13,14 +13,14 @@ from target_app.settings import Settings, SettingsError
 
 def test_defaults_listen_on_this_machine_only() -> None:
     """Without any variable the target binds to the loopback address."""
-    assert "127.0.0.1:5000" == Settings.from_environment({}).bind
+    assert Settings.from_environment({}).bind == "127.0.0.1:5000"
 
 
 def test_settings_come_from_the_environment() -> None:
     """Redis has its usual name, everything else the target's prefix; empty counts as unset."""
     environment = {"REDIS_URL": "redis://cache:7000/2", "TARGET_APP_THREADS": "3", "TARGET_APP_WORKERS": ""}
     settings = Settings.from_environment(environment)
-    assert ("redis://cache:7000/2", 3, 2) == (settings.redis_url, settings.threads, settings.workers)
+    assert (settings.redis_url, settings.threads, settings.workers) == ("redis://cache:7000/2", 3, 2)
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -53,7 +53,7 @@ def test_a_wrong_setting_names_variable_value_and_what_is_allowed(variable: str,
     with pytest.raises(SettingsError) as raised:
         Settings.from_environment({variable: value})
     message = str(raised.value)
-    assert [] == [part for part in (variable, repr(value), allowed) if part not in message]
+    assert [part for part in (variable, repr(value), allowed) if part not in message] == []
 
 
 def test_a_key_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_key_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_path:
     settings = Settings.from_environment(environment)
     both = Settings.from_environment(environment | {"TARGET_APP_SECRET_KEY_FILE": str(tmp_path / "key")})
     keys = [each.signing_key() for each in (Settings(), settings, both)]
-    assert [None, b"the key of the environment", b"the key of a file"] == keys
+    assert keys == [None, b"the key of the environment", b"the key of a file"]
     assert "the environment" not in repr(settings)
     with pytest.raises(SettingsError, match="TARGET_APP_SECRET_KEY is wrong but must have at least 16") as raised:
         Settings.from_environment({"TARGET_APP_SECRET_KEY": "too short"})
@@ -83,9 +83,9 @@ def test_a_server_with_wrong_settings_says_all_in_one_paragraph_and_exits(tmp_pa
     ended = subprocess.run(
         command, check=False, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=30
     )
-    assert 1 == ended.returncode
+    assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
-    assert 1 == len(ended.stderr.strip().splitlines())
+    assert len(ended.stderr.strip().splitlines()) == 1
     assert "TARGET_APP_WORKERS is '-1'" in ended.stderr
     assert "TARGET_APP_BIND is 'nonsense'" in ended.stderr
 
@@ -104,4 +104,4 @@ def test_every_setting_is_in_the_reference_with_its_default() -> None:
         "TARGET_APP_SECRET_KEY": "made at each start",
         "TARGET_APP_SECRET_KEY_FILE": "",
     }
-    assert expected | own_words == documented
+    assert documented == expected | own_words

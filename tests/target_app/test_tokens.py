@@ -12,14 +12,14 @@ KEY = b"a key of this test"
 def test_an_access_token_names_its_account() -> None:
     """What is signed comes back."""
     tokens = Tokens(KEY, 60, 60)
-    assert "ada" == tokens.account(tokens.access("ada"))
+    assert tokens.account(tokens.access("ada")) == "ada"
 
 
 def test_a_refresh_token_names_account_family_and_generation() -> None:
     """What is signed comes back."""
     statement = RefreshToken("ada", "f", 3)
     tokens = Tokens(KEY, 60, 60)
-    assert statement == tokens.read_refresh(tokens.refresh(statement))
+    assert tokens.read_refresh(tokens.refresh(statement)) == statement
 
 
 def test_a_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:

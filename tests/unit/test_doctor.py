@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from loadtest.config import Config
 from loadtest.doctor import Finding, examine, usable_cores
 from loadtest.local import redis_server
+from loadtest.settings.config import Config
 
 FREE = {"web_port": 0, "exporter_port": 0, "target_port": 0}
 
@@ -26,8 +26,8 @@ def findings(**options: object) -> dict[str, Finding]:
 def test_a_machine_that_runs_the_tests_is_healthy(redis_url: str, target_url: str) -> None:
     """With its servers there, every check is fine."""
     found = findings(redis_url=redis_url, host=target_url)
-    assert [] == [finding for finding in found.values() if not finding.healthy]
-    assert {"host", "redis", "ports", "cores", "descriptors", "clock", "credentials", "results"} == set(found)
+    assert [finding for finding in found.values() if not finding.healthy] == []
+    assert set(found) == {"host", "redis", "ports", "cores", "descriptors", "clock", "credentials", "results"}
     assert "ReJSON" in found["redis"].sentence
     assert "the service's" in found["clock"].sentence
 
@@ -84,7 +84,7 @@ def test_a_containers_quota_counts(tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "none").write_text("max 100000\n")
     found = [usable_cores(tmp_path / name) for name in ("cpu.max", "none", "not there")]
-    assert [0.5] + [float(len(os.sched_getaffinity(0)))] * 2 == found
+    assert found == [0.5] + [float(len(os.sched_getaffinity(0)))] * 2
 
 
 def test_a_service_with_another_time_of_day_is_found() -> None:
@@ -106,7 +106,7 @@ def test_a_service_with_another_time_of_day_is_found() -> None:
     found = [findings(host=f"http://127.0.0.1:{server.server_port}")["clock"] for _ in range(3)]
     server.shutdown()
     server.server_close()
-    assert [False, True, True] == [finding.healthy for finding in found]
+    assert [finding.healthy for finding in found] == [False, True, True]
     assert "NTP" in found[0].sentence
 
 

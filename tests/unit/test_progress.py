@@ -20,7 +20,7 @@ def test_elsewhere_steps_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> Non
         now_s += progress.PLAIN_INTERVAL_S
         steps.show(1_200, 4_000)
         steps.show(1_300, 4_000)
-    assert "comparing    1,200 of 4,000\n" == file.getvalue()
+    assert file.getvalue() == "comparing    1,200 of 4,000\n"
 
 
 def test_on_a_terminal_steps_are_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

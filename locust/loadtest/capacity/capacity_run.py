@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
-from loadtest import steady_clock
 from loadtest.capacity import chart
 from loadtest.capacity.search import Capacity, End, Plan, StepResult, find_capacity
 from loadtest.capacity.usl import fit_usl
@@ -33,7 +32,7 @@ from loadtest.judging import thresholds
 from loadtest.judging.judge import Judge
 from loadtest.judging.trust import SUSTAINED
 from loadtest.judging.verdict import Outcome, Verdict
-from loadtest.measuring import swarm
+from loadtest.measuring import steady_clock, swarm
 from loadtest.pacing import open_model
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import LoadProfile
@@ -48,10 +47,10 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.capacity.usl import UslFit
-    from loadtest.config import Config
     from loadtest.judging.judge import Result
     from loadtest.measuring.record import RunRecord
     from loadtest.scenarios import Scenario
+    from loadtest.settings.config import Config
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from loadtest.comparing import baselines, comparability, history, page, table
 from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import MARGIN, Comparison, Finding
 from loadtest.comparing.comparison import compare as compare_runs
-from loadtest.config import Config
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError
 from loadtest.progress import Steps, output
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files
+from loadtest.settings.config import Config
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from loadtest import steady_clock
+from loadtest.measuring import steady_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -67,7 +67,6 @@ from loadtest.exporting.series import (
 )
 from loadtest.judging import thresholds
 from loadtest.judging.verdict import Outcome
-from loadtest.link import refusals
 from loadtest.measuring import swarm
 from loadtest.measuring.collector import GONE, MISSING
 from loadtest.measuring.histogram import Histogram
@@ -75,6 +74,7 @@ from loadtest.measuring.labels import OTHER
 from loadtest.measuring.measurements import SeriesKey
 from loadtest.measuring.recorder import ERROR_CLASSES, scenario_of
 from loadtest.pacing import open_model
+from loadtest.swarm import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from loadtest.exceptions import UsageError
 from loadtest.seeding import stores
-from loadtest.urls import without_credentials
+from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -25,7 +25,7 @@ from loadtest.feeding import policies, sources
 from loadtest.feeding.dealer import Ask, Deal, Dealer
 from loadtest.feeding.feeder import KEEP_ALIVE_S, Feed, Feeder, Waits, feeds_of
 from loadtest.feeding.policies import Order
-from loadtest.link.disconnections import PROBE, is_connected
+from loadtest.swarm.disconnections import PROBE, is_connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.config import duration_s
 from loadtest.exceptions import UsageError, nearest_name
+from loadtest.settings.config import duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.judging.threshold import Threshold, parse, split
-from loadtest.toml_file import TomlFile
+from loadtest.settings.toml_file import TomlFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from locust.env import Environment
 
-    from loadtest.config import Config
+    from loadtest.settings.config import Config
 
 _KEY = "thresholds"
 _SETTING = "THRESHOLD"

@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from loadtest.config import CONF_DIR
 from loadtest.exceptions import StackError
 from loadtest.local.process import ManagedProcess, free_port
-from loadtest.urls import without_credentials
+from loadtest.settings.config import CONF_DIR
+from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest import addresses
-from loadtest.config import CONF_DIR, Config, default_workers
 from loadtest.exceptions import ExitCode, StackError, UsageError
 from loadtest.local import redis_server
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.progress import Steps
-from loadtest.targets import Targets, check_open
+from loadtest.settings import addresses
+from loadtest.settings.allowed_hosts import Targets, check_open
+from loadtest.settings.config import CONF_DIR, Config, default_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadtest import steady_clock
 from loadtest.exceptions import RecordError
 from loadtest.judging.trust import MASTER, Watch
+from loadtest.measuring import steady_clock
 from loadtest.measuring.delivery import Acknowledgement, Ledger
 from loadtest.measuring.delta import Delta
 from loadtest.measuring.labels import Labels

@@ -29,13 +29,13 @@ import gevent
 from locust.runners import STATE_MISSING, STATE_RUNNING, MasterRunner, WorkerRunner
 
 from loadtest.exceptions import UsageError
-from loadtest.link.disconnections import PROBE, Disconnections
 from loadtest.pacing.arrivals import Arrivals
 from loadtest.pacing.deal import LEAD_S, Deal, Dealer, Schedule
 from loadtest.pacing.master_clock import MasterClock, clock_identity
 from loadtest.pacing.pacer import Pacer
-from loadtest.pacing.user_pool import UserPool, check_user_class
 from loadtest.profiles.curve import LoadCurve, Stage
+from loadtest.swarm.disconnections import PROBE, Disconnections
+from loadtest.users.pool import UserPool, check_user_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Load: what one test asks for, and how Locust is made to give it.
 
 A test that starts by itself takes the one of the settings (`automatic`). Each start from the web UI's form makes its
-own (`loadtest.profiles.start_form`), so that one process can run a closed profile, then an open one, then a closed
+own (`loadtest.web.start_form`), so that one process can run a closed profile, then an open one, then a closed
 one again.
 """
 
@@ -18,10 +18,10 @@ from loadtest.profiles.shape import ProfileShape
 if TYPE_CHECKING:
     from locust.env import Environment
 
-    from loadtest.config import Config
     from loadtest.judging.threshold import Threshold
     from loadtest.judging.thresholds import Requests
     from loadtest.profiles.think_time import ThinkTime
+    from loadtest.settings.config import Config
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from loadtest.config import CONF_DIR, Config, Rate, Seconds, SpawnRate, Users, allowed, duration_s
 from loadtest.exceptions import UsageError, unknown_name
 from loadtest.profiles.curve import RAMPS, LoadCurve, Ramp, Stage
 from loadtest.profiles.think_time import ThinkTime
-from loadtest.toml_file import TomlFile
+from loadtest.settings.config import CONF_DIR, Config, Rate, Seconds, SpawnRate, Users, allowed, duration_s
+from loadtest.settings.toml_file import TomlFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -19,8 +19,8 @@ import psutil
 import redis
 
 from loadtest import __version__
-from loadtest.config import SCENARIO_ENDING
 from loadtest.profiles import chart
+from loadtest.settings.config import SCENARIO_ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from loadtest.config import SCENARIO_ENDING
 from loadtest.exceptions import UsageError
+from loadtest.settings.config import SCENARIO_ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

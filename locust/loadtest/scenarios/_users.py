@@ -6,7 +6,7 @@
 import os
 from typing import TYPE_CHECKING
 
-from loadtest.clients.redisjson import RedisJsonUser
+from loadtest.clients.redis import RedisJsonUser
 
 if TYPE_CHECKING or os.environ.get("LOADTEST_CLIENT") != "locust":
     from loadtest.clients.http import HttpUser

@@ -9,9 +9,9 @@ import secrets
 
 from locust import between, tag, task
 
-from loadtest.credentials import Account, accounts
 from loadtest.scenarios import Scenario
 from loadtest.scenarios._users import HttpUser
+from loadtest.settings.credentials import Account, accounts
 
 NAME = "client_accounts"
 

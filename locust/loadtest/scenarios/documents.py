@@ -15,8 +15,8 @@ import orjson
 import redis
 from locust import between, tag, task
 
-from loadtest.clients.redis_commands import JsonCommands
-from loadtest.clients.redisjson import RAW, RedisJsonClient
+from loadtest.clients.redis import RAW, RedisJsonClient
+from loadtest.clients.redis.commands import JsonCommands
 from loadtest.exceptions import StackError
 from loadtest.scenarios import Scenario
 from loadtest.scenarios._scratch import Scratch

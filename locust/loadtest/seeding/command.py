@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from loadtest.config import Config
 from loadtest.exceptions import UsageError
 from loadtest.progress import PLAIN_INTERVAL_S, output
 from loadtest.seeding.id_file import check_writable, write_ids
 from loadtest.seeding.stores import Store, open_store
 from loadtest.seeding.users import Users
-from loadtest.urls import has_credentials
+from loadtest.settings.config import Config
+from loadtest.settings.urls import has_credentials
 
 MOST_USERS = 10_000_000
 _LOCAL_REDIS = "redis://127.0.0.1:6379/0"

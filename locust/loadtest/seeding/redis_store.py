@@ -8,7 +8,7 @@ import orjson
 import redis
 
 from loadtest.exceptions import StackError
-from loadtest.urls import without_credentials
+from loadtest.settings.urls import without_credentials
 from target_app.coin_queue import QUEUE_KEY, new_queue, user_key
 from target_app.redis_pool import exchange
 from target_app.store import KEY_PREFIX

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from loadtest.exceptions import UsageError
 from loadtest.seeding.mongo_store import MongoStore
 from loadtest.seeding.redis_store import RedisStore
-from loadtest.urls import without_credentials
+from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import current_app, request, send_file
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from loadtest.addresses import is_loopback
 from loadtest.exceptions import UsageError
-from loadtest.secret_file import read_secret
-from loadtest.targets import Targets
+from loadtest.settings.addresses import is_loopback
+from loadtest.settings.allowed_hosts import Targets
+from loadtest.settings.secret_file import read_secret
 from loadtest.web.headers import Headers
 from loadtest.web.inputs import MOST_BYTES, START, Inputs
 from loadtest.web.login import SHORTEST, Login, new_key
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flask import Flask, Response
     from locust.env import Environment
 
-    from loadtest.config import Config
+    from loadtest.settings.config import Config
 
 logger = logging.getLogger(__name__)
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from locust.argument_parser import ui_extra_args_dict
 from pydantic import Field, TypeAdapter, ValidationError
 
-from loadtest.config import Config, Seconds, SpawnRate, allowed
 from loadtest.exceptions import UsageError
+from loadtest.settings.config import Config, Seconds, SpawnRate, allowed
 from loadtest.web.refusal import Refusal
 
 if TYPE_CHECKING:
     from flask import Request
     from locust.env import Environment
 
-    from loadtest.targets import Targets
+    from loadtest.settings.allowed_hosts import Targets
 
 MOST_BYTES: Final = 256 * 1024
 """The longest body that the web UI takes."""

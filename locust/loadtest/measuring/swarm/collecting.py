@@ -9,10 +9,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from loadtest import steady_clock
 from loadtest.exceptions import RecordError
 from loadtest.judging import trust
-from loadtest.measuring import locust_statistics
+from loadtest.measuring import locust_statistics, steady_clock
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile

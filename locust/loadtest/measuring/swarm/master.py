@@ -13,7 +13,6 @@ from locust.argument_parser import get_empty_argument_parser, setup_parser_argum
 from locust.rpc import Message
 from locust.runners import HEARTBEAT_LIVENESS, STATE_INIT, STATE_MISSING
 
-from loadtest.link import burst
 from loadtest.measuring.collector import Arrival
 from loadtest.measuring.swarm.collecting import CollectingSwarm
 from loadtest.measuring.swarm.messages import (
@@ -27,6 +26,7 @@ from loadtest.measuring.swarm.messages import (
     Report,
 )
 from loadtest.measuring.swarm.view import listen
+from loadtest.swarm import burst
 
 if TYPE_CHECKING:
     from locust.env import Environment

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
-from loadtest import steady_clock
 from loadtest.judging.verdict import Verdict
-from loadtest.measuring import locust_statistics
+from loadtest.measuring import locust_statistics, steady_clock
 from loadtest.measuring.collector import Lost
 from loadtest.measuring.health import HealthProbe
 from loadtest.measuring.record import RunRecord

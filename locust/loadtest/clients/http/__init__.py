@@ -1,0 +1,5 @@
+"""The HTTP client."""
+
+from loadtest.clients.http.user import HttpUser
+
+__all__ = ["HttpUser"]

@@ -1,0 +1,202 @@
+"""The bodies of responses: by length, in chunks, or until the connection closes.
+
+Each reader hands out pieces as they arrive and knows at the end whether the connection may serve another request.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import httptools
+
+from loadtest.clients.http.errors import ClosedError, ProtocolError, TooLargeError
+from loadtest.clients.http.head import ResponseHead
+
+_CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+Receive = Callable[[], bytes]
+
+
+class Body(Protocol):
+    """A body that is being read.
+
+    Attributes:
+        reusable: After the end, whether the connection may serve another request.
+    """
+
+    reusable: bool
+
+    def read(self) -> bytes:
+        """The next piece, b"" at the end."""
+
+
+class EmptyBody:
+    """No body: the answer to HEAD, 204, 304.
+
+    Args:
+        head: The response's head.
+        rest: What came behind the head; nothing should.
+    """
+
+    def __init__(self, head: ResponseHead, rest: bytes) -> None:
+        """Judge the connection at once."""
+        self.reusable = head.keep_alive and not rest
+
+    def read(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+class LengthBody:
+    """A body of declared length.
+
+    Args:
+        head: The response's head.
+        rest: What came behind the head already.
+        receive: Receives the next bytes.
+    """
+
+    def __init__(self, head: ResponseHead, rest: bytes, receive: Receive) -> None:
+        """Start behind the head."""
+        self._left = head.content_length or 0
+        self._declared = self._left
+        self._rest = rest
+        self._receive = receive
+        self.reusable = head.keep_alive
+
+    def read(self) -> bytes:
+        """The next piece, b"" at the end.
+
+        Raises:
+            ClosedError: The connection closed before the declared length.
+        """
+        piece, self._rest = self._rest, b""
+        if self._left and not piece:
+            piece = self._receive()
+            if not piece:
+                missing = f"{self._left} of {self._declared} bytes are missing"
+                raise ClosedError(f"the connection closed within the response's body: {missing}")
+        if len(piece) > self._left:
+            self.reusable = False  # bytes nobody asked for: they must not pass for the next response
+            piece = piece[: self._left]
+        self._left -= len(piece)
+        return piece
+
+
+class ChunkedBody:
+    """A body in chunks; llhttp checks sizes, extensions and trailers.
+
+    Args:
+        head: The response's head.
+        rest: What came behind the head already.
+        receive: Receives the next bytes.
+
+    Attributes:
+        trailers: The fields behind the last chunk.
+    """
+
+    def __init__(self, head: ResponseHead, rest: bytes, receive: Receive) -> None:
+        """Bring the parser behind a head; the real one has been judged already."""
+        self._receive = receive
+        self._pieces: list[bytes] = []
+        self._complete = False
+        self._excess = False
+        self._keep_alive = head.keep_alive
+        self._in_head = True
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self.reusable = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.feed_data(_CHUNKED_HEAD)
+        self._in_head = False
+        self._rest = rest
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser for head and trailer fields alike."""
+        if not self._in_head:
+            self.trailers.append((name, value))
+
+    def on_message_begin(self) -> None:
+        """Called by the parser; a second message is one that nobody asked for."""
+        if self._complete:
+            self._excess = True
+
+    def on_body(self, piece: bytes) -> None:
+        """Called by the parser with a part of a chunk."""
+        if not self._excess:
+            self._pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser behind the trailers."""
+        self._complete = True
+
+    def read(self) -> bytes:
+        """The next piece, b"" at the end.
+
+        Raises:
+            ClosedError: The connection closed before the last chunk.
+            ProtocolError: The chunks are malformed.
+        """
+        while not self._pieces and not self._complete:
+            received, self._rest = self._rest or self._receive(), b""
+            if not received:
+                raise ClosedError("the connection closed within the response's chunked body")
+            self._feed(received)
+        pieces, self._pieces = self._pieces, []
+        if self._complete:
+            self.reusable = self._keep_alive and not self._excess
+        return b"".join(pieces)
+
+    def _feed(self, received: bytes) -> None:
+        try:
+            self._parser.feed_data(received)
+        except httptools.HttpParserError as error:
+            if not self._complete:
+                raise ProtocolError(f"the response's chunks are malformed: {error}") from error
+            self._excess = True
+
+
+class ClosingBody:
+    """A body that ends with the connection.
+
+    Args:
+        rest: What came behind the head already.
+        receive: Receives the next bytes.
+    """
+
+    def __init__(self, rest: bytes, receive: Receive) -> None:
+        """Start behind the head."""
+        self._rest = rest
+        self._receive = receive
+        self.reusable = False
+
+    def read(self) -> bytes:
+        """The next piece, b"" at the end."""
+        piece, self._rest = self._rest, b""
+        return piece or self._receive()
+
+
+def body_of(head: ResponseHead, method: str, rest: bytes, receive: Receive) -> Body:
+    """The reader that fits the head (RFC 9112, section 6.3)."""
+    if head.bodiless or method == "HEAD":
+        return EmptyBody(head, rest)
+    if head.chunked:
+        return ChunkedBody(head, rest, receive)
+    if head.content_length is not None:
+        return LengthBody(head, rest, receive)
+    return ClosingBody(rest, receive)
+
+
+def read_all(body: Body, limit_bytes: float) -> bytes:
+    """The whole body.
+
+    Raises:
+        TooLargeError: It exceeds the limit.
+        ClosedError, ProtocolError: As the readers raise them.
+    """
+    pieces = []
+    size = 0
+    while piece := body.read():
+        size += len(piece)
+        if size > limit_bytes:
+            raise TooLargeError(f"the response's body exceeds {limit_bytes} bytes")
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,464 @@
+"""The HTTP side of one user: the calls, the fast path, and the general path."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from greenlet import getcurrent
+
+from loadtest.clients.deadlines import FOREVER_S, DeadlineSweeper
+from loadtest.clients.http.body import Body, read_all
+from loadtest.clients.http.coding import Decoder, decode
+from loadtest.clients.http.cookies import CookieJar
+from loadtest.clients.http.errors import HttpError, InvalidRequestError, RedirectError, StatusError, error_class_of
+from loadtest.clients.http.exchange import Exchange, Timeouts
+from loadtest.clients.http.head import UNKNOWN_HEAD, ResponseHead, is_failure
+from loadtest.clients.http.headers import HeaderValue
+from loadtest.clients.http.redirects import location_of, redirected
+from loadtest.clients.http.request import NO_KIND, Outgoing, Route, basic_auth, encode_body, host_line
+from loadtest.clients.http.response import CaughtResponse, Response, new_response
+from loadtest.clients.http.routes import RouteBook
+from loadtest.clients.http.stream import BodyStream
+from loadtest.clients.http.transport import LOOK_AFTER_S, Transport
+from loadtest.clients.http.url import with_params
+from loadtest.measuring.recorder import scenario_of
+from loadtest.users.base import LoadUser
+
+if TYPE_CHECKING:
+    import ssl
+
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 1 << 26
+"""A body may not be larger than this, nor decode to more, unless it is read as a stream: 64 MiB. What a hostile
+target can make a worker hold is this, for each response that is read at the same moment."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of request(), as the scenario wants it."""
+
+    route: Route
+    request: Outgoing
+    timeouts: Timeouts
+    allow_redirects: bool = True
+    stream: bool = False
+    caught: bool = False
+    context: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class _Trail:
+    """How far a call has come: its last request, the response to it and those before."""
+
+    request: Outgoing
+    head: ResponseHead | None = None
+    history: list[Response] = field(default_factory=list)
+    stream: BodyStream | None = None
+    wire_bytes: int = 0
+    end_s: float = 0.0
+
+
+class HttpClient:
+    """The HTTP side of one user: connections, cookies, and the calls.
+
+    It may be used by several greenlets of the user at once; each takes a connection of its own.
+
+    Attributes:
+        base_url: What relative URLs are relative to.
+        request_name: Name for all requests that give none, within rename_request().
+    """
+
+    def __init__(  # noqa: PLR0917 -- made in one place
+        self,
+        user: LoadUser,
+        base_url: str,
+        headers: Mapping[str, HeaderValue],
+        timeouts: Timeouts,
+        max_redirects: int,
+        tls_context: "Callable[[], ssl.SSLContext]",
+    ) -> None:
+        """Connect nothing yet.
+
+        Args:
+            user: Whose client it is.
+            base_url: What relative URLs are relative to; may carry credentials.
+            headers: Sent by default.
+            timeouts: Of every request that gives none.
+            max_redirects: Redirects that are followed for one call.
+            tls_context: Gives the TLS context when the first TLS connection needs it.
+        """
+        self._transport = Transport(tls_context)
+        self._idle = self._transport.idle
+        self.base_url = base_url
+        self.request_name: str | None = None
+        self._user = user
+        self._book = RouteBook.of(user.environment, base_url, headers, user.recorder, scenario_of(user))
+        self._routes = self._book.routes
+        self._gets = self._book.gets
+        self._timeouts = timeouts
+        self._max_redirects = max_redirects
+        self._patience_s = min(timeouts.read_s, timeouts.total_s)
+        self._observers = user.recorder.observers
+        self._cookies: CookieJar | None = None
+        sweeper = DeadlineSweeper.current()
+        for timeout_s in timeouts:
+            sweeper.heed(timeout_s)
+
+    @property
+    def cookies(self) -> CookieJar:
+        """The user's cookies; a mapping of name and value."""
+        if self._cookies is None:
+            self._cookies = CookieJar()
+        return self._cookies
+
+    cookiejar = cookies
+
+    def get(self, url: str, name: str | None = None, catch_response: bool = False, **options: Any) -> Response:
+        """Send a GET request; the options are those of request()."""
+        if not options and self.request_name is None:
+            route = self._gets.get(url if name is None else (url, name))
+            if route is not None:
+                cookies = self._cookies
+                wire = route.wire if cookies is None else route.with_cookies(cookies.line_for(route.url))
+                return self._send(route, wire, None, catch_response)
+        return self.request("GET", url, name, catch_response=catch_response, **options)
+
+    def head(self, url: str, **options: Any) -> Response:
+        """Send a HEAD request; the options are those of request()."""
+        return self.request("HEAD", url, **options)
+
+    def options(self, url: str, **options: Any) -> Response:
+        """Send an OPTIONS request; the options are those of request()."""
+        return self.request("OPTIONS", url, **options)
+
+    def delete(self, url: str, **options: Any) -> Response:
+        """Send a DELETE request; the options are those of request()."""
+        return self.request("DELETE", url, **options)
+
+    def post(self, url: str, data: Any = None, json: Any = None, **options: Any) -> Response:
+        """Send a POST request; the options are those of request()."""
+        return self.request("POST", url, data=data, json=json, **options)
+
+    def put(self, url: str, data: Any = None, **options: Any) -> Response:
+        """Send a PUT request; the options are those of request()."""
+        return self.request("PUT", url, data=data, **options)
+
+    def patch(self, url: str, data: Any = None, **options: Any) -> Response:
+        """Send a PATCH request; the options are those of request()."""
+        return self.request("PATCH", url, data=data, **options)
+
+    def iter_lines(self, url: str, method: str = "GET", **options: Any) -> Iterator[str]:
+        """Send a request and hand out the lines of its response as they arrive.
+
+        Raises:
+            HttpError: The request failed.
+        """
+        response = self.request(method, url, stream=True, **options)
+        response.raise_for_status()
+        yield from response.iter_lines()
+
+    @contextmanager
+    def rename_request(self, name: str) -> Iterator[None]:
+        """Record the requests of a with-block under one name."""
+        self.request_name = name
+        try:
+            yield
+        finally:
+            self.request_name = None
+
+    def request(  # noqa: PLR0917 -- Locust's arguments in Locust's order
+        self,
+        method: str,
+        url: str,
+        name: str | None = None,
+        data: Any = None,
+        catch_response: bool = False,
+        stream: bool = False,
+        headers: Mapping[str, HeaderValue] | None = None,
+        auth: tuple[str | bytes, str | bytes] | None = None,
+        json: Any = None,
+        allow_redirects: bool = True,
+        context: Mapping[str, Any] | None = None,
+        params: Any = None,
+        files: Any = None,
+        timeout: Any = None,
+    ) -> Response:
+        """Send a request, follow its redirects, count it, return its response.
+
+        A request that fails is counted and returned with ``error`` set; raise_for_status() raises that error.
+
+        Args:
+            method: GET, POST and so on.
+            url: Absolute, or relative to the user's host.
+            name: Under which name it is recorded; the URL as given here by default.
+            data: The body: bytes, str, a mapping or pairs for a form, a binary file, an iterable of bytes.
+            catch_response: Return a context manager; the request is counted at the end of its with-block, and
+                response.success() and response.failure() decide how.
+            stream: Return when the head has come; the body is read by iter_content(), iter_lines() or content.
+                The time recorded is that of the head.
+            headers: Headers of this request; None as a value leaves a default header out.
+            auth: Name and password for basic authentication.
+            json: A value to send as JSON, if there is no data.
+            allow_redirects: Follow redirects.
+            context: Handed to listeners of Locust's events.request.
+            params: The query: a mapping, pairs, or a string.
+            files: Files for a multipart form: a mapping of field to file, bytes or (file name, content[, type]).
+            timeout: Seconds for connect and for read, or a tuple (connect, read[, total]); None in it for no limit.
+
+        Raises:
+            InvalidRequestError: The request cannot be built. It is counted as a failure too.
+        """
+        name, method = name or self.request_name, method.upper()
+        try:
+            timeouts = self._timeouts_of(timeout)
+            full_url = with_params(url, params) if params else url
+            route = self._routes.get((method, full_url, name)) or self._book.make(method, full_url, name, name or url)
+            body, kind = (None, NO_KIND) if data is json is files is None else encode_body(data, json, files)
+            if auth:
+                headers = {**(headers or {}), "Authorization": basic_auth(*auth)}
+            request = Outgoing(method, route.url, headers, kind, body)
+            cookies = b"" if self._cookies is None else self._cookies.line_for(route.url)
+            wire = request.encode(route.lines, cookies) if headers else route.encode(kind, body, cookies)
+        except InvalidRequestError as error:
+            self._count_invalid(method, name or url, error)
+            raise
+        call = _Call(route, request, timeouts, allow_redirects, stream, catch_response, context)
+        if timeout is None and not stream and method != "HEAD" and request.upload is None:
+            return self._send(route, wire, call, catch_response)
+        return self._send_generally(call, wire, *self._start())
+
+    def _timeouts_of(self, timeout: Any) -> Timeouts:
+        if timeout is None:
+            return self._timeouts
+        timeouts = Timeouts.of(timeout, self._timeouts)
+        for timeout_s in timeouts:
+            DeadlineSweeper.current().heed(timeout_s)
+        return timeouts
+
+    def _start(self) -> tuple[float, float]:
+        """When this request was meant to be sent, and when it is sent: now."""
+        sent_s = perf_counter()
+        intended_s = self._user.intended_start_s
+        if intended_s is None:
+            return sent_s, sent_s
+        self._user.intended_start_s = None
+        return intended_s, sent_s
+
+    def _send(self, route: Route, wire: bytes, call: _Call | None, caught: bool) -> Response:  # noqa: C901
+        """The fast path: an idle connection, one send, one wait, one receive, a whole and plain response.
+
+        Whatever differs continues on the general path from where it stands. The code is long and flat on purpose:
+        every call and attribute counts here.
+        """
+        user = self._user
+        sent_s = perf_counter()
+        intended_s = user.intended_start_s
+        if intended_s is None:
+            intended_s = sent_s
+        else:
+            user.intended_start_s = None
+        idle = self._idle.get(route.origin)
+        if not idle:
+            return self._send_generally(call or self._plain_call(route, caught), wire, intended_s, sent_s)
+        connection = idle.pop()
+        if not connection.armed or not (route.idempotent or sent_s - connection.idle_since_s < LOOK_AFTER_S):
+            idle.append(connection)  # the general path looks closer
+            return self._send_generally(call or self._plain_call(route, caught), wire, intended_s, sent_s)
+        connection.deadline_s = sent_s + self._patience_s
+        sent = 0
+        received = b""
+        failure = None
+        head = UNKNOWN_HEAD
+        try:
+            sent = connection.send(wire)
+            if sent == len(wire):
+                connection.waiter = getcurrent()
+                connection.switch_out()
+                received = connection.receive_now(route.receive_bytes)
+                last = route.head
+                head = last if received.startswith(last.raw) else route.find_head(received)
+        except BlockingIOError:
+            pass
+        except Exception as error:
+            failure = error
+        except BaseException:  # the user was stopped while it waited
+            connection.close()
+            raise
+        if head.plain_length != len(received):
+            call = call or self._plain_call(route, caught)
+            begun = Exchange(connection, wire[sent:], None, call.timeouts, sent_s + call.timeouts.total_s, reused=True)
+            begun.failure = failure
+            begun.take(received)
+            return self._send_generally(call, wire, intended_s, sent_s, begun)
+        connection.idle_since_s = end_s = perf_counter()
+        idle.append(connection)
+        request = route if call is None else call.request
+        if caught:
+            response = new_response(CaughtResponse, head, received, head.raw_length, request, intended_s, sent_s, end_s)
+            response.begin(self.report, route, call.context if call is not None else None)
+            return response
+        route.success(intended_s, sent_s, end_s, head.body_length)
+        plain = new_response(Response, head, received, head.raw_length, request, intended_s, sent_s, end_s)
+        if self._observers:
+            self._tell_of(route, plain, call.context if call is not None else None)
+        return plain
+
+    def _plain_call(self, route: Route, caught: bool) -> _Call:
+        """The call of a request without options."""
+        request = Outgoing(route.method, route.url, None, NO_KIND, None)
+        return _Call(route, request, self._timeouts, caught=caught)
+
+    def _send_generally(
+        self, call: _Call, wire: bytes, intended_s: float, sent_s: float, begun: Exchange | None = None
+    ) -> Response:
+        """The general path: any connection, any response, redirects, errors."""
+        trail = _Trail(call.request)
+        content = None
+        failure: Exception | None = None
+        try:
+            content = self._fetch(call, wire, sent_s + call.timeouts.total_s, begun, trail)
+        except HttpError as error:
+            failure = error
+        head = trail.head
+        if failure is None and head is not None and is_failure(head.status):
+            failure = StatusError(head.status, trail.request.url.text)
+        kind = CaughtResponse if call.caught else Response
+        end_s = trail.end_s or perf_counter()
+        response = new_response(kind, head, content, 0, trail.request, intended_s, sent_s, end_s)
+        response.wire_bytes = trail.wire_bytes
+        if failure is not None:
+            response.error = failure
+        if trail.history:
+            response.history = trail.history
+        if trail.stream is not None:
+            response.attach(trail.stream)
+        if isinstance(response, CaughtResponse):
+            response.begin(self.report, call.route, call.context)
+        else:
+            self.report(call.route, response, call.context)
+        return response
+
+    def _fetch(self, call: _Call, wire: bytes, ends_s: float, begun: Exchange | None, trail: _Trail) -> bytes | None:
+        """Exchange requests for responses until one does not redirect; its decoded body, None for a stream.
+
+        Raises:
+            HttpError: The call failed.
+        """
+        while True:
+            request = trail.request
+            exchange, head = self._transport.exchange(request, wire, call.timeouts, ends_s, begun)
+            begun = None
+            trail.head = head
+            if "set-cookie" in head.headers:
+                self.cookies.store(request.url, head.headers.get_all("set-cookie"))
+            location = location_of(head)
+            if location is None or not call.allow_redirects:
+                return self._read_body(call, exchange, head, trail)
+            passed = _Call(call.route, request, call.timeouts)  # a redirect's own body is never streamed
+            content = self._read_body(passed, exchange, head, trail)
+            trail.history.append(new_response(Response, head, content, 0, request, 0.0, 0.0, 0.0))
+            if len(trail.history) > self._max_redirects:
+                raise RedirectError(f"more than {self._max_redirects} redirects")
+            trail.request = redirected(call.request, request, head.status, location)
+            wire = self._encode_redirected(call.route, trail.request)
+
+    def _encode_redirected(self, route: Route, request: Outgoing) -> bytes:
+        """The bytes of a request to which a redirect led; another host does not get the credentials of the first."""
+        lines = route.lines
+        if request.url.origin is not route.origin:
+            lines = {"host": host_line(request.url), **self._book.common}
+        return request.encode(lines, b"" if self._cookies is None else self._cookies.line_for(request.url))
+
+    def _read_body(self, call: _Call, exchange: Exchange, head: ResponseHead, trail: _Trail) -> bytes | None:
+        """The decoded body; None for a stream, whose reader is then in the trail."""
+        body = exchange.body(head, trail.request.method)
+        release = self._releaser(exchange, trail.request)
+        if call.stream:
+            exchange.ends_s = FOREVER_S
+            trail.stream = BodyStream(body, Decoder(head.encoding, FOREVER_S), exchange.classed, release)
+            trail.wire_bytes = head.content_length or 0
+            trail.end_s = perf_counter()
+            return None
+        raw = self._read_whole(exchange, body)
+        trail.end_s = perf_counter()
+        trail.wire_bytes = len(raw)
+        release(body.reusable)
+        return decode(head.encoding, raw, MAX_BODY_BYTES) if head.encoding and raw else raw
+
+    def _read_whole(self, exchange: Exchange, body: Body) -> bytes:
+        try:
+            return read_all(body, MAX_BODY_BYTES)
+        except Exception as error:
+            exchange.connection.close()
+            raise exchange.classed(error) from error
+        except BaseException:
+            exchange.connection.close()
+            raise
+
+    def _releaser(self, exchange: Exchange, request: Outgoing) -> Callable[[bool], None]:
+        """What gives the connection back."""
+        transport, origin = self._transport, request.url.origin
+        return lambda reusable: transport.release(origin, exchange.connection, reusable and exchange.keeps)
+
+    def report(self, route: Route, response: Response, context: Mapping[str, Any] | None = None) -> None:
+        """Count a request and tell Locust's listeners, if there are any."""
+        error = response.error
+        times = (response.intended_s, response.sent_s, response.end_s)
+        if error is None:
+            route.success(*times, response.wire_bytes)
+        else:
+            route.series.failure(*times, response.wire_bytes, error_class_of(error), str(error))
+        if self._observers:
+            self._tell_of(route, response, context)
+
+    def _tell_of(self, route: Route, response: Response, context: Mapping[str, Any] | None = None) -> None:
+        """Tell Locust's listeners of a request, with Locust's arguments."""
+        self._tell(
+            request_type=route.method,
+            name=route.series.key.name,
+            response_time=(response.end_s - response.sent_s) * 1000,
+            response_length=response.wire_bytes,
+            response=response,
+            context={**self._user.context(), **(context or {})},
+            exception=response.error,
+            start_time=time.time() - (perf_counter() - response.sent_s),
+            url=route.url.text,
+        )
+
+    def _count_invalid(self, method: str, label: str, error: InvalidRequestError) -> None:
+        """Count a call that could not be built."""
+        now_s = perf_counter()
+        self._book.series(method, label).failure(now_s, now_s, now_s, 0, error.error_class, str(error))
+        if self._observers:
+            self._tell(
+                request_type=method,
+                name=label,
+                response_time=0.0,
+                response_length=0,
+                response=None,
+                context=self._user.context(),
+                exception=error,
+                start_time=time.time(),
+                url=label,
+            )
+
+    def _tell(self, **request: Any) -> None:
+        for listener in tuple(self._observers):
+            try:
+                listener(**request)
+            except Exception:
+                logger.exception("a listener of events.request failed")
+
+    def close(self) -> None:
+        """Close the user's connections."""
+        self._transport.close()
+
+    def __del__(self) -> None:
+        """Connections are watched by the event loop and would outlive the user."""
+        self.close()

@@ -1,0 +1,113 @@
+"""Content codings of response bodies: gzip, deflate and Brotli, whole or piece by piece, bounded."""
+
+import zlib
+from collections.abc import Callable
+
+import brotli  # type: ignore[import-untyped]  # comes with Locust's own HTTP client
+
+from loadtest.clients.http.errors import ProtocolError, TooLargeError
+
+ACCEPTED = "gzip, deflate, br"
+_GZIP_WBITS = 16 + zlib.MAX_WBITS
+
+
+class _Inflater:
+    """gzip and deflate; deflate may come with or without zlib's wrapper, as servers disagree on it."""
+
+    def __init__(self, wbits: int) -> None:
+        self._wbits = wbits
+        self._engine = zlib.decompressobj(wbits)
+        self._started = False
+
+    def feed(self, piece: bytes) -> bytes:
+        try:
+            decoded = self._engine.decompress(piece)
+        except zlib.error:
+            if self._started or self._wbits != zlib.MAX_WBITS:
+                raise
+            self._engine = zlib.decompressobj(-zlib.MAX_WBITS)
+            decoded = self._engine.decompress(piece)
+        self._started = True
+        while self._engine.eof and self._engine.unused_data and self._wbits == _GZIP_WBITS:  # a further gzip member
+            rest = self._engine.unused_data
+            self._engine = zlib.decompressobj(self._wbits)
+            decoded += self._engine.decompress(rest)
+        return decoded
+
+    def finished(self) -> bool:
+        return self._engine.eof or not self._started
+
+
+class _BrotliDecoder:
+    def __init__(self) -> None:
+        self._engine = brotli.Decompressor()
+        self._started = False
+
+    def feed(self, piece: bytes) -> bytes:
+        self._started = True
+        decoded: bytes = self._engine.process(piece)
+        return decoded
+
+    def finished(self) -> bool:
+        return not self._started or bool(self._engine.is_finished())
+
+
+_DECODERS: dict[str, Callable[[], _Inflater | _BrotliDecoder]] = {
+    "gzip": lambda: _Inflater(_GZIP_WBITS),
+    "x-gzip": lambda: _Inflater(_GZIP_WBITS),
+    "deflate": lambda: _Inflater(zlib.MAX_WBITS),
+    "br": _BrotliDecoder,
+}
+
+
+class Decoder:
+    """Undoes the codings of one body.
+
+    Args:
+        encoding: The Content-Encoding field in lower case. A coding that is not known leaves the body as it is.
+        limit_bytes: The most that the body may decode to.
+    """
+
+    def __init__(self, encoding: str, limit_bytes: float) -> None:
+        """Prepare one decoder per coding, the one applied last first."""
+        names = [name.strip() for name in encoding.split(",") if name.strip()]
+        known = all(name in _DECODERS for name in names)
+        self._stages = [_DECODERS[name]() for name in reversed(names)] if known else []
+        self._limit_bytes = limit_bytes
+        self._decoded_bytes = 0
+
+    def feed(self, piece: bytes) -> bytes:
+        """Decode the next piece.
+
+        Raises:
+            ProtocolError: The bytes are not what the coding says.
+            TooLargeError: The body decodes to more than the limit.
+        """
+        try:
+            for stage in self._stages:
+                if piece:
+                    piece = stage.feed(piece)
+        except (zlib.error, brotli.error) as error:
+            raise ProtocolError(f"the response's body does not decode: {error}") from error
+        self._decoded_bytes += len(piece)
+        if self._decoded_bytes > self._limit_bytes:
+            raise TooLargeError(f"the response's body decodes to more than {self._limit_bytes} bytes")
+        return piece
+
+    def finish(self) -> None:
+        """Say that no piece follows.
+
+        Raises:
+            ProtocolError: The coded body was cut.
+        """
+        if not all(stage.finished() for stage in self._stages):
+            raise ProtocolError("the response's body does not decode: it ends too early")
+
+
+def decode(encoding: str, body: bytes, limit_bytes: float) -> bytes:
+    """Decode a whole body; raises as Decoder does."""
+    decoder = Decoder(encoding, limit_bytes)
+    step = 65536  # a small piece can decode to a thousandfold; the limit is looked at after each
+    decoded = b"".join(decoder.feed(body[at : at + step]) for at in range(0, len(body), step))
+    decoder.finish()
+    return decoded

@@ -1,0 +1,200 @@
+"""A cookie jar after RFC 6265, for one user.
+
+It holds what matters under load: domain, path, Secure, expiry. It knows no list of public suffixes, so it accepts
+a cookie for a whole top-level domain if a server of that domain sets one; a load test meets no such stranger.
+"""
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from time import time
+
+from loadtest.clients.http.url import Url
+
+_MAX_COOKIES = 300
+_MAX_COOKIE_BYTES = 8192
+
+
+@dataclass(slots=True)
+class Cookie:
+    """One cookie.
+
+    Attributes:
+        name: Its name.
+        value: Its value, as received.
+        domain: The host that set it, or the domain it is for; "" for every host.
+        host_only: Whether only the host itself gets it, not the hosts below.
+        path: The path prefix it is for.
+        secure: Whether it travels over TLS only.
+        expires_s: When it ends, in seconds since the epoch, or None for the end of the session.
+    """
+
+    name: str
+    value: str
+    domain: str
+    host_only: bool
+    path: str
+    secure: bool
+    expires_s: float | None
+
+    def matches(self, url: Url) -> bool:
+        """Tell whether a request to the URL carries this cookie."""
+        if self.secure and url.origin.scheme != "https":
+            return False
+        if self.domain and not _domain_matches(url.origin.host.lower(), self.domain, self.host_only):
+            return False
+        path = url.path
+        return path == self.path or (
+            path.startswith(self.path) and (self.path.endswith("/") or path[len(self.path)] == "/")
+        )
+
+
+class CookieJar(MutableMapping[str, str]):
+    """The cookies of one user; as a mapping, of name and value for every host."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._cookies: dict[tuple[str, str, str], Cookie] = {}
+        self._lines: dict[str, bytes] = {}
+        self._expires_s = float("inf")
+
+    def store(self, url: Url, lines: list[str]) -> None:
+        """Take the Set-Cookie fields of a response to a URL."""
+        for line in lines:
+            cookie = _parse(url, line)
+            if cookie is not None:
+                self._put(cookie)
+
+    def line_for(self, url: Url) -> bytes:
+        """The Cookie header line for a request, b"" if no cookie matches."""
+        if self._expires_s <= time():
+            self._expire()
+        line = self._lines.get(url.text)
+        if line is None:
+            if len(self._lines) >= _MAX_COOKIES:
+                self._lines.clear()
+            line = self._lines[url.text] = self._encode(url)
+        return line
+
+    def _encode(self, url: Url) -> bytes:
+        matching = [cookie for cookie in self._cookies.values() if cookie.matches(url)]
+        if not matching:
+            return b""
+        matching.sort(key=lambda cookie: -len(cookie.path))  # RFC 6265, 5.4: longer paths first
+        pairs = "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in matching)
+        return b"Cookie: " + pairs.encode("utf-8") + b"\r\n"
+
+    def _put(self, cookie: Cookie) -> None:
+        key = (cookie.domain, cookie.path, cookie.name)
+        if cookie.expires_s is not None and cookie.expires_s <= time():
+            self._cookies.pop(key, None)
+        else:
+            if len(self._cookies) >= _MAX_COOKIES and key not in self._cookies:
+                self._cookies.pop(next(iter(self._cookies)))
+            self._cookies[key] = cookie
+            self._expires_s = min(self._expires_s, cookie.expires_s or float("inf"))
+        self._lines.clear()
+
+    def _expire(self) -> None:
+        now_s = time()
+        self._cookies = {
+            key: cookie for key, cookie in self._cookies.items() if cookie.expires_s is None or cookie.expires_s > now_s
+        }
+        self._expires_s = min(
+            (cookie.expires_s or float("inf") for cookie in self._cookies.values()), default=float("inf")
+        )
+        self._lines.clear()
+
+    def __getitem__(self, name: str) -> str:
+        """The value of the cookie of that name set last."""
+        for cookie in reversed(self._cookies.values()):
+            if cookie.name == name:
+                return cookie.value
+        raise KeyError(name)
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Send a cookie to every host."""
+        if any(char in "\r\n;\0" for char in name + value):
+            raise ValueError(f"the cookie {name!r}={value!r} holds a line break or a semicolon")
+        self._put(Cookie(name, value, "", host_only=False, path="/", secure=False, expires_s=None))
+
+    def __delitem__(self, name: str) -> None:
+        """Forget every cookie of that name."""
+        keys = [key for key, cookie in self._cookies.items() if cookie.name == name]
+        if not keys:
+            raise KeyError(name)
+        for key in keys:
+            del self._cookies[key]
+        self._lines.clear()
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(dict.fromkeys(cookie.name for cookie in self._cookies.values()))
+
+    def __len__(self) -> int:
+        """The number of different names."""
+        return len({cookie.name for cookie in self._cookies.values()})
+
+
+def _parse(url: Url, line: str) -> Cookie | None:
+    """One Set-Cookie field (RFC 6265, 5.2 and 5.3), or None if it is to be ignored."""
+    if len(line) > _MAX_COOKIE_BYTES:
+        return None
+    pair, *attributes = line.split(";")
+    name, equals, value = pair.partition("=")
+    if not equals or not (name.strip() or value.strip()):
+        return None
+    host = url.origin.host.lower()
+    path = url.path.rpartition("/")[0] or "/"
+    cookie = Cookie(name.strip(), value.strip(), host, host_only=True, path=path, secure=False, expires_s=None)
+    settings = [attribute.strip().partition("=") for attribute in attributes]
+    max_age_s: float | None = None
+    for key, _, setting in settings:
+        if key.strip().lower() == "max-age":
+            max_age_s = _seconds(setting.strip())
+        else:
+            _apply(cookie, key.strip().lower(), setting.strip())
+    if max_age_s is not None:
+        cookie.expires_s = time() + max_age_s
+    return cookie if _domain_matches(host, cookie.domain, cookie.host_only) else None
+
+
+def _apply(cookie: Cookie, key: str, setting: str) -> None:
+    """One attribute of a Set-Cookie field; unknown ones change nothing."""
+    if key == "domain" and setting:
+        cookie.domain, cookie.host_only = setting.removeprefix(".").lower(), False
+    elif key == "path" and setting.startswith("/"):
+        cookie.path = setting
+    elif key == "secure":
+        cookie.secure = True
+    elif key == "expires":
+        cookie.expires_s = _epoch_s(setting)
+
+
+def _domain_matches(host: str, domain: str, host_only: bool) -> bool:
+    if host == domain:
+        return True
+    return not host_only and host.endswith("." + domain) and not _is_address(host)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(int(text))
+    except ValueError:
+        return None
+
+
+def _epoch_s(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text.replace("-", " ")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

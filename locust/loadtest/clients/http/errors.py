@@ -1,0 +1,143 @@
+"""What can go wrong with an HTTP request, each with the error class under which it is counted.
+
+    HttpError                    other
+    ├── InvalidRequestError      exception          the call itself is wrong; raised at the call, nothing is sent
+    ├── DnsError                 dns
+    ├── ConnectError             connect
+    │   └── ClosedAddressError   connect            see `loadtest.settings.addresses`
+    ├── TlsError                 tls
+    ├── ConnectTimeoutError      timeout_connect
+    ├── ReadTimeoutError         timeout_read
+    ├── TotalTimeoutError        timeout_total
+    ├── ResetError               reset
+    ├── ClosedError              closed
+    ├── ProtocolError            protocol
+    ├── TooLargeError            too_large
+    ├── RedirectError            redirect
+    ├── StatusError              status_4xx, status_5xx, status_other
+    ├── AssertionFailedError     assertion          response.failure("...") in a with-block
+    └── UserCodeError            exception          the with-block raised
+
+Except for InvalidRequestError a call does not raise them: it returns a response whose ``error`` is set, and
+``response.raise_for_status()`` raises that error.
+"""
+
+from typing import ClassVar
+
+
+class HttpError(Exception):
+    """A request failed."""
+
+    error_class: ClassVar[str] = "other"
+
+
+class InvalidRequestError(HttpError, ValueError):
+    """The request cannot be built: a bad URL, header, method, timeout or body."""
+
+    error_class = "exception"
+
+
+class DnsError(HttpError):
+    """The host's name did not resolve."""
+
+    error_class = "dns"
+
+
+class ConnectError(HttpError):
+    """No connection could be made."""
+
+    error_class = "connect"
+
+
+class ClosedAddressError(ConnectError):
+    """The host is at an address that no request may go to."""
+
+
+class TlsError(HttpError):
+    """The TLS handshake failed or its records are broken; a certificate that fails verification, for example."""
+
+    error_class = "tls"
+
+
+class ConnectTimeoutError(HttpError):
+    """Name resolution, TCP connect and TLS handshake together took longer than allowed."""
+
+    error_class = "timeout_connect"
+
+
+class ReadTimeoutError(HttpError):
+    """The server let more than the allowed time pass without sending the next piece."""
+
+    error_class = "timeout_read"
+
+
+class TotalTimeoutError(HttpError):
+    """The whole request took longer than allowed."""
+
+    error_class = "timeout_total"
+
+
+class ResetError(HttpError):
+    """The peer reset the connection."""
+
+    error_class = "reset"
+
+
+class ClosedError(HttpError):
+    """The peer closed the connection before its response was complete."""
+
+    error_class = "closed"
+
+
+class ProtocolError(HttpError):
+    """The response is not HTTP/1.1 as RFC 9112 has it, or its body does not decode."""
+
+    error_class = "protocol"
+
+
+class TooLargeError(HttpError):
+    """The response's head or body exceeds its limit."""
+
+    error_class = "too_large"
+
+
+class RedirectError(HttpError):
+    """Too many redirects, or one that cannot be followed."""
+
+    error_class = "redirect"
+
+
+class StatusError(HttpError):
+    """The response's status is not one of success.
+
+    Attributes:
+        status_code: The status.
+    """
+
+    def __init__(self, status_code: int, url: str) -> None:
+        """Remember the status; the text does not name the URL, so that equal errors count together."""
+        super().__init__(f"status {status_code}")
+        self.status_code = status_code
+        self.url = url
+
+    @property
+    def error_class(self) -> str:  # type: ignore[override]
+        """The class by the status's first digit."""
+        return {4: "status_4xx", 5: "status_5xx"}.get(self.status_code // 100, "status_other")
+
+
+class AssertionFailedError(HttpError):
+    """The scenario called response.failure()."""
+
+    error_class = "assertion"
+
+
+class UserCodeError(HttpError):
+    """The scenario's with-block raised."""
+
+    error_class = "exception"
+
+
+def error_class_of(error: BaseException) -> str:
+    """The class under which an error is counted; a foreign exception counts as the scenario's own assertion."""
+    return error.error_class if isinstance(error, HttpError) else "assertion"

@@ -1,0 +1,267 @@
+"""One request and its response on one connection."""
+
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from loadtest.clients.deadlines import FOREVER_S, DeadlineExpired
+from loadtest.clients.http.body import Body, body_of
+from loadtest.clients.http.connection import RECEIVE_BYTES, Connection
+from loadtest.clients.http.errors import (
+    ClosedError,
+    HttpError,
+    InvalidRequestError,
+    ProtocolError,
+    ReadTimeoutError,
+    ResetError,
+    TotalTimeoutError,
+)
+from loadtest.clients.http.head import HeadCache, ResponseHead
+
+_OK = 200
+_MAX_INTERIM = 32
+_TIMEOUT_PARTS = (2, 3)
+
+
+class Timeouts(NamedTuple):
+    """How long a request may take, in seconds; infinity for no limit.
+
+    Attributes:
+        connect_s: Name resolution, TCP connect and TLS handshake together.
+        read_s: From the last byte sent to the complete head, and between two pieces of the body.
+        total_s: The whole request, redirects included. With stream=True, until the head has come.
+    """
+
+    connect_s: float
+    read_s: float
+    total_s: float
+
+    @classmethod
+    def of(cls, timeout: object, default: "Timeouts") -> "Timeouts":
+        """From the argument ``timeout=``: a number for connect and read, or a tuple (connect, read[, total]).
+
+        Raises:
+            InvalidRequestError: Not a positive number, nor such a tuple.
+        """
+        if timeout is None:
+            return default
+        parts = tuple(timeout) if isinstance(timeout, tuple | list) else (timeout, timeout)
+        if len(parts) not in _TIMEOUT_PARTS:
+            raise InvalidRequestError(f"timeout={timeout!r}; allowed is a number or (connect, read[, total])")
+        parts += default[len(parts) :]
+        return cls(*(_seconds(part, timeout) for part in parts))
+
+
+def _seconds(part: object, timeout: object) -> float:
+    if part is None:
+        return FOREVER_S
+    if isinstance(part, bool) or not isinstance(part, int | float) or not part > 0:
+        raise InvalidRequestError(f"timeout={timeout!r}; allowed are positive seconds, or None for no limit")
+    return float(part)
+
+
+class Upload:
+    """A request body that is sent in pieces: a file, or an iterable of bytes.
+
+    Args:
+        source: A binary file or an iterable of bytes.
+        length: Its size in bytes where it is known; otherwise it is sent in chunks.
+    """
+
+    _PIECE_BYTES = 65536
+
+    def __init__(self, source: Any, length: int | None) -> None:
+        """Remember the source; nothing is read yet."""
+        self._source = source
+        self.length = length
+        self._used = False
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body's pieces, framed as chunks if the length is not known.
+
+        Raises:
+            InvalidRequestError: A piece is no bytes, or the source does not hold what it promised.
+        """
+        self._used = True
+        sent = 0
+        for piece in self._raw_pieces():
+            if not isinstance(piece, bytes | bytearray | memoryview):
+                raise InvalidRequestError(f"the body yields {type(piece).__name__}; allowed are bytes")
+            size = len(piece)
+            sent += size
+            if self.length is None and size:
+                yield b"%x\r\n%b\r\n" % (size, piece)
+            elif size:
+                yield bytes(piece)
+        if self.length is None:
+            yield b"0\r\n\r\n"
+        elif sent != self.length:
+            raise InvalidRequestError(f"the body holds {sent} bytes, {self.length} were announced")
+
+    def _raw_pieces(self) -> Iterator[bytes]:
+        read: Callable[[int], bytes] | None = getattr(self._source, "read", None)
+        if read is None:
+            yield from self._source
+            return
+        left = self.length if self.length is not None else FOREVER_S
+        while left > 0 and (piece := read(int(min(left, self._PIECE_BYTES)))):
+            left -= len(piece)
+            yield piece
+
+    def rewind(self) -> bool:
+        """Make the body ready to be sent once more; False if it cannot be."""
+        if not self._used:
+            return True
+        seek = getattr(self._source, "seek", None)
+        if seek is None:
+            return isinstance(self._source, list | tuple)
+        try:
+            seek(0)
+        except (OSError, ValueError):
+            return False
+        return True
+
+
+class Exchange:
+    """A request that is under way on one connection.
+
+    Args:
+        connection: Where it goes.
+        unsent: The bytes that are still to be sent, without an upload's.
+        upload: The body if it is sent in pieces.
+        timeouts: How long it may take.
+        ends_s: When the whole request must be over.
+        reused: Whether the connection has served before, so that the server may have closed it meanwhile.
+
+    Attributes:
+        received: Bytes that have come and are not read yet.
+        any_received: Whether a single byte has come; after that nothing is sent again.
+        keeps: Whether the connection may serve another request as far as this side is concerned.
+        failure: An error that has happened already; send() raises it.
+    """
+
+    def __init__(  # noqa: PLR0917 -- made in two places only
+        self,
+        connection: Connection,
+        unsent: bytes,
+        upload: Upload | None,
+        timeouts: Timeouts,
+        ends_s: float,
+        reused: bool,
+    ) -> None:
+        """Start with nothing received."""
+        self.connection = connection
+        self.ends_s = ends_s
+        self.reused = reused
+        self.received = b""
+        self.any_received = False
+        self.keeps = True
+        self.failure: Exception | None = None
+        self._unsent = unsent
+        self._upload = upload
+        self._read_s = timeouts.read_s
+
+    def _renew_deadline(self) -> None:
+        self.connection.deadline_s = min(perf_counter() + self._read_s, self.ends_s)
+
+    def send(self) -> None:
+        """Send the request, or as much of it as the server wants before it answers.
+
+        Raises:
+            DeadlineExpired: The server takes no more bytes.
+            OSError: The connection broke.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if not self._unsent and self._upload is None:
+            return
+        self._renew_deadline()
+        complete = not self._unsent or self.connection.send_all(self._unsent)
+        if complete and self._upload is not None:
+            complete = self._send_pieces(self._upload)
+        self.keeps = complete
+        self.take(self.connection.take_early())
+
+    def _send_pieces(self, upload: Upload) -> bool:
+        for piece in upload.pieces():
+            self._renew_deadline()
+            try:
+                if not self.connection.send_all(piece):
+                    return False
+            except (BrokenPipeError, ConnectionResetError):
+                self._take_last_words()
+                return False
+        return True
+
+    def _take_last_words(self) -> None:
+        """Receive what the server said before it closed: 413, for example, which counts more than the reset."""
+        words = self.connection.take_early()
+        try:
+            while piece := self.connection.receive_now(RECEIVE_BYTES):
+                words += piece
+        except OSError:
+            pass
+        if not words:
+            raise ConnectionResetError("the server closed the connection while the request was being sent")
+        self.connection.early = words
+
+    def take(self, received: bytes) -> None:
+        """Put bytes that have come before those still to come."""
+        self.received += received
+        self.any_received = self.any_received or bool(received)
+
+    def receive(self) -> bytes:
+        """The next bytes, b"" at the end of the stream."""
+        self._renew_deadline()
+        received = self.connection.receive()
+        if not received and self.connection.ragged:
+            raise ClosedError("the TLS connection broke off: its end mark is missing")
+        return received
+
+    def read_head(self, heads: HeadCache) -> ResponseHead:
+        """The response's head; interim responses before it are passed over.
+
+        The read timeout bounds the whole head here, so that a server which drips it cannot hold the user.
+
+        Raises:
+            ClosedError: The connection closed before the head was complete.
+            ProtocolError, TooLargeError: The head is not acceptable.
+        """
+        self._renew_deadline()
+        for _ in range(_MAX_INTERIM):
+            head = heads.find(self.received) if self.received else None
+            while head is None:
+                piece = self.connection.receive()
+                if not piece:
+                    raise ClosedError("the connection closed before the response" + self._how_far())
+                self.take(piece)
+                head = heads.find(self.received)
+            self.received = self.received[head.raw_length :]
+            if head.status >= _OK:
+                return head
+        raise ProtocolError(f"more than {_MAX_INTERIM} interim responses came before the response")
+
+    def _how_far(self) -> str:
+        return "'s head was complete" if self.any_received else " began"
+
+    def body(self, head: ResponseHead, method: str) -> Body:
+        """The reader of the response's body."""
+        rest, self.received = self.received, b""
+        return body_of(head, method, rest, self.receive)
+
+    def classed(self, error: Exception) -> HttpError:
+        """The HttpError for what sending or receiving raised."""
+        if isinstance(error, HttpError):
+            return error
+        if isinstance(error, DeadlineExpired):
+            return timeout_error(self.ends_s, ReadTimeoutError)
+        return ResetError(f"the connection broke: {error}")
+
+
+def timeout_error(ends_s: float, kind: type[HttpError]) -> HttpError:
+    """A timeout of the given kind, unless the whole request's time is over."""
+    if perf_counter() >= ends_s:
+        return TotalTimeoutError("the request took longer than its total timeout")
+    if kind is ReadTimeoutError:
+        return ReadTimeoutError("the server sent nothing within the read timeout")
+    return kind("no connection within the connect timeout")

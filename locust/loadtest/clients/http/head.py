@@ -1,0 +1,227 @@
+"""The head of a response: status, header fields, and what they say about the body.
+
+llhttp does the parsing, through httptools. A server under load answers with the same head bytes over and over,
+within one second of its Date field at least; a head is therefore parsed once and found again by its bytes.
+"""
+
+import re
+
+import httptools
+
+from loadtest.clients.http.errors import ProtocolError, TooLargeError
+from loadtest.clients.http.headers import Headers
+
+MAX_HEAD_BYTES = 65536
+_BARE_END = re.compile(rb"\n\r?\n")
+_INTERESTING = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding", b"set-cookie"})
+_FOLD = re.compile(rb"\r\n[ \t]+(?!\r\n)")  # RFC 9112, 5.2: a user agent reads a folded value as one line
+_STATUS_LINE_START = b"HTTP/1."
+_CACHED_HEADS = 512
+_BODILESS = (204, 304)
+_OK, _REDIRECT, _FAILURE = 200, 300, 400
+
+
+class ResponseHead:
+    """A parsed head, shared by all responses that have these bytes.
+
+    Attributes:
+        raw: The bytes, blank line included.
+        raw_length: Their number.
+        status: Status code.
+        reason: Reason phrase, possibly empty.
+        version: "1.0" or "1.1".
+        headers: The fields.
+        content_length: Declared length of the body, or None.
+        chunked: Whether the body comes in chunks.
+        bodiless: Whether the status forbids a body.
+        keep_alive: Whether the connection may serve another request.
+        encoding: The content coding in lower case, "" for none.
+        body_length: The declared length where a body is allowed; 0 otherwise.
+        plain_length: Bytes of head and body together, if nothing is left to do for such a response but to count it:
+            status 2xx, known length, no coding, no cookie, connection kept. -1 otherwise.
+    """
+
+    __slots__ = (
+        "bodiless",
+        "body_length",
+        "chunked",
+        "content_length",
+        "encoding",
+        "headers",
+        "keep_alive",
+        "plain_length",
+        "raw",
+        "raw_length",
+        "reason",
+        "status",
+        "version",
+    )
+
+    def __init__(self, raw: bytes, status: int, reason: str, version: str, fields: list[tuple[bytes, bytes]]) -> None:
+        """Derive the framing from the fields (RFC 9112, section 6.3).
+
+        Raises:
+            ProtocolError: The fields contradict each other.
+        """
+        self.raw = raw
+        self.raw_length = len(raw)
+        self.status = status
+        self.reason = reason
+        self.version = version
+        self.headers = Headers(fields)
+        self.bodiless = status < _OK or status in _BODILESS
+        found = _of_interest(fields)
+        self.content_length = _content_length(found)
+        self.chunked = _is_chunked(found)
+        if self.chunked and self.content_length is not None:
+            raise ProtocolError("the response has both Content-Length and Transfer-Encoding")
+        connection = b",".join(found.get(b"connection", ())).lower()
+        may_be_kept = version == "1.1" or (b"keep-alive" in connection and not self.chunked)
+        self.keep_alive = may_be_kept and b"close" not in connection
+        encoding = b",".join(found.get(b"content-encoding", ())).decode("latin-1").lower()
+        self.encoding = "" if encoding == "identity" else encoding
+        self.body_length = 0 if self.bodiless or self.content_length is None else self.content_length
+        self.plain_length = -1
+        if (
+            _OK <= status < _REDIRECT
+            and not self.bodiless
+            and self.content_length is not None
+            and self.keep_alive
+            and not self.encoding
+            and b"set-cookie" not in found
+        ):
+            self.plain_length = self.raw_length + self.content_length
+
+
+def _of_interest(fields: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
+    """The values that framing depends on, by name in lower case."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        key = name.lower()
+        if key in _INTERESTING:
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def _content_length(found: dict[bytes, list[bytes]]) -> int | None:
+    values = found.get(b"content-length")
+    if values is None:
+        return None
+    if len(values) > 1 or not values[0].isdigit():
+        raise ProtocolError(f"the response has the Content-Length {b', '.join(values).decode('latin-1')!r}")
+    return int(values[0])
+
+
+def _is_chunked(found: dict[bytes, list[bytes]]) -> bool:
+    codings = found.get(b"transfer-encoding")
+    if codings is None:
+        return False
+    coding = b", ".join(codings)
+    if coding.lower() != b"chunked":
+        raise ProtocolError(
+            f"the response has the Transfer-Encoding {coding.decode('latin-1')!r}; only chunked is understood"
+        )
+    return True
+
+
+UNKNOWN_HEAD = ResponseHead(b"HTTP/1.1 200 \r\n\r\n", _OK, "", "1.1", [])
+"""Stands for a head that has not come yet; no response is as short as its plain_length."""
+
+
+class _Fields:
+    """Collects what llhttp finds in one head."""
+
+    __slots__ = ("complete", "fields", "reason")
+
+    # The parser asks for these as well; finding None is quicker than finding nothing.
+    on_message_begin = on_url = on_body = on_message_complete = on_chunk_header = on_chunk_complete = None
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.reason = b""
+        self.complete = False
+
+    def on_status(self, status: bytes) -> None:
+        self.reason += status
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def parse_head(raw: bytes) -> ResponseHead:
+    """Parse one head that ends with its blank line.
+
+    Raises:
+        ProtocolError: It is not a head of an HTTP/1.0 or 1.1 response.
+    """
+    found = _Fields()
+    parser = httptools.HttpResponseParser(found)
+    try:
+        parser.feed_data(_unfolded(raw) if b"\r\n " in raw or b"\r\n\t" in raw else raw)
+    except httptools.HttpParserUpgrade as error:
+        raise ProtocolError("the response switches to another protocol, which nobody asked for") from error
+    except httptools.HttpParserError as error:
+        raise ProtocolError(f"the response's head is malformed: {error}") from error
+    version = parser.get_http_version()
+    if not found.complete or version not in {"1.0", "1.1"}:
+        raise ProtocolError(f"the response's head is malformed: {raw[:80]!r}")
+    return ResponseHead(raw, parser.get_status_code(), found.reason.decode("latin-1"), version, found.fields)
+
+
+def _unfolded(raw: bytes) -> bytes:
+    """A head whose folded values are one line each; what is folded onto the status line stays, and is refused."""
+    start = raw.find(b"\r\n") + 1
+    return raw[:start] + _FOLD.sub(b" ", raw[start:])
+
+
+class HeadCache:
+    """Heads seen lately, by their bytes."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._heads: dict[bytes, ResponseHead] = {}
+
+    def find(self, received: bytes) -> ResponseHead | None:
+        """The head with which the bytes begin, or None while it is incomplete.
+
+        Raises:
+            ProtocolError: The bytes do not begin like an HTTP response, or the head is malformed.
+            TooLargeError: The head exceeds MAX_HEAD_BYTES.
+        """
+        end = received.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) + 4
+        raw = received[:end] if end > 3 else _odd_head(received)  # noqa: PLR2004
+        if raw is None:
+            return None
+        head = self._heads.get(raw)
+        if head is None:
+            head = parse_head(raw)
+            if len(self._heads) >= _CACHED_HEADS:
+                self._heads.clear()
+            self._heads[raw] = head
+        return head
+
+
+def _odd_head(received: bytes) -> bytes | None:
+    """What there is while no proper end of a head has come: None if it may still come.
+
+    A head that ends by bare line feeds is handed to the parser, which refuses it; waiting for more would hold the user
+    until its timeout.
+    """
+    if not received.startswith(_STATUS_LINE_START[: len(received)]):
+        raise ProtocolError(f"the response does not begin like HTTP: {received[:40]!r}")
+    if len(received) >= MAX_HEAD_BYTES:
+        raise TooLargeError(f"the response's head exceeds {MAX_HEAD_BYTES} bytes")
+    match = _BARE_END.search(received)
+    return received[: match.end()] if match else None
+
+
+HEADS = HeadCache()
+"""The process's cache."""
+
+
+def is_failure(status: int) -> bool:
+    """Tell whether a status counts as a failure: 4xx, 5xx and what HTTP does not define."""
+    return status >= _FAILURE

@@ -1,0 +1,118 @@
+"""Header fields: a case-insensitive view of a response's, and the encoding of a request's."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from loadtest.clients.http.errors import InvalidRequestError
+
+HeaderValue = str | bytes | int | float | None
+
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+_CACHED_NAMES = 1024
+_names: dict[str, tuple[str, bytes]] = {}
+
+Lines = dict[str, bytes]
+"""Encoded header lines by name in lower case."""
+
+
+class Headers(Mapping[str, str]):
+    """A response's header fields; names compare without case, repeated fields are joined by a comma.
+
+    Args:
+        fields: Pairs of name and value as received, in order.
+    """
+
+    __slots__ = ("_by_name", "fields")
+
+    def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """Keep the fields; nothing is decoded before someone looks."""
+        self.fields = fields
+        self._by_name: dict[str, list[str]] | None = None
+
+    def _index(self) -> dict[str, list[str]]:
+        if self._by_name is None:
+            self._by_name = {}
+            for name, value in self.fields:
+                key = name.decode("latin-1").lower()
+                self._by_name.setdefault(key, []).append(value.decode("latin-1"))
+        return self._by_name
+
+    def __getitem__(self, name: str) -> str:
+        """The field's value, repeated ones joined by ", "."""
+        return ", ".join(self._index()[name.lower()])
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in lower case, in order of first appearance."""
+        return iter(self._index())
+
+    def __len__(self) -> int:
+        """The number of different names."""
+        return len(self._index())
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of a repeated field, such as Set-Cookie, in order."""
+        return list(self._index().get(name.lower(), ()))
+
+    def __repr__(self) -> str:
+        """All fields."""
+        return f"Headers({dict(self)!r})"
+
+
+def merged(lines: Lines, headers: Mapping[str, HeaderValue]) -> Lines:
+    """Header lines, with further ones in the place of those of the same name.
+
+    Args:
+        lines: Encoded lines by name in lower case.
+        headers: What to add; None as a value leaves a line out. The fields that say how long the body is are passed
+            over, because the client alone knows it.
+
+    Raises:
+        InvalidRequestError: A name is no token, or a value holds a line break or another control character.
+    """
+    together = dict(lines)
+    for name, value in headers.items():
+        key, prefix = _names.get(name) or _learn(name)
+        if value is None:
+            together.pop(key, None)
+        elif key not in _FRAMING:
+            together[key] = prefix + _encode_value(name, value) + b"\r\n"
+    return together
+
+
+def _learn(name: str) -> tuple[str, bytes]:
+    """A name in lower case, and the beginning of its line; remembered."""
+    raw = name.encode("utf-8", "replace") if isinstance(name, str) else b""
+    if not _TOKEN.fullmatch(raw):
+        raise InvalidRequestError(f"the header name {name!r} is not allowed; use letters, digits and -")
+    if len(_names) >= _CACHED_NAMES:
+        _names.clear()
+    known = _names[name] = (name.lower(), raw + b": ")
+    return known
+
+
+def _encode_value(name: str, value: str | bytes | float) -> bytes:
+    if type(value) is str and value.isascii() and value.isprintable():
+        return value.encode("ascii")
+    try:
+        raw = value if isinstance(value, bytes) else str(value).encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            f"the header {name!r} has the value {value!r}; allowed are Latin-1 text, numbers and bytes"
+        ) from error
+    if not _VALUE.fullmatch(raw):
+        raise InvalidRequestError(
+            f"the header {name!r} has the value {value!r}; line breaks and control characters are not allowed"
+        )
+    return raw
+
+
+def check_method(method: str) -> None:
+    """Make sure that a method can stand on a request line.
+
+    Raises:
+        InvalidRequestError: It is no token.
+    """
+    if not _TOKEN.fullmatch(method.encode("utf-8", "replace")):
+        raise InvalidRequestError(f"the method {method!r} is not allowed; use letters, as in GET")

@@ -1,0 +1,336 @@
+"""What a call returns: the response, with everything computed when someone looks."""
+
+import json as stdlib_json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import gevent
+import orjson
+from locust.exception import (
+    InterruptTaskSet,
+    LocustError,
+    RescheduleTask,
+    RescheduleTaskImmediately,
+    ResponseError,
+    StopTest,
+    StopUser,
+)
+
+from loadtest.clients.http.errors import AssertionFailedError, HttpError, UserCodeError
+from loadtest.clients.http.head import ResponseHead, is_failure
+from loadtest.clients.http.headers import Headers
+
+if TYPE_CHECKING:
+    from loadtest.clients.http.request import Outgoing, Route
+    from loadtest.clients.http.stream import BodyStream
+
+_CONTROL_FLOW = (
+    gevent.GreenletExit,
+    InterruptTaskSet,
+    RescheduleTask,
+    RescheduleTaskImmediately,
+    StopTest,
+    StopUser,
+)
+_new = object.__new__
+_NOT_CAUGHT = "to decide whether a request succeeded, pass catch_response=True and use the response in a with-block"
+
+
+class Response:
+    """The answer to a request, or the reason why there is none.
+
+    Attributes:
+        request: What was sent: ``method``, ``url``, ``body``. After a redirect, the last request.
+        error: Why the request failed, or None: an HttpError.
+        encoding: The text's character encoding; set it before reading ``text`` to choose another one.
+        history: The responses that redirected to this one, oldest first.
+        js: What ``rest()`` parsed.
+        intended_s, sent_s, end_s: When the request was meant to be sent, was sent and was answered, in seconds of
+            ``time.perf_counter``.
+    """
+
+    __slots__ = ("__dict__", "_content", "_head", "_offset", "end_s", "intended_s", "request", "sent_s")
+
+    # Most responses never set these, so they cost nothing: the instance's dictionary is made when one is set.
+    error: Exception | None = None
+    history: "Sequence[Response]" = ()
+    js: Any = None
+    _stream: "BodyStream | None" = None
+    _encoding: str | None = None
+    _wire_bytes: int | None = None
+
+    _head: ResponseHead | None
+    _content: bytes | None
+    _offset: int
+    request: "Route | Outgoing"
+    intended_s: float
+    sent_s: float
+    end_s: float
+
+    @property
+    def wire_bytes(self) -> int:
+        """The body's size as received, before decoding."""
+        if self._wire_bytes is None:
+            return self._head.body_length if self._head is not None else 0
+        return self._wire_bytes
+
+    @wire_bytes.setter
+    def wire_bytes(self, wire_bytes: int) -> None:
+        self._wire_bytes = wire_bytes
+
+    @property
+    def status_code(self) -> int:
+        """The status; 0 if no response came."""
+        return self._head.status if self._head is not None else 0
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase, often empty."""
+        return self._head.reason if self._head is not None else ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether a response came and its status is below 400."""
+        return self._head is not None and not is_failure(self._head.status) and self.error is None
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields; empty if no response came."""
+        return self._head.headers if self._head is not None else Headers([])
+
+    @property
+    def url(self) -> str:
+        """The URL that was asked for; after a redirect, the last one."""
+        return self.request.url.text
+
+    @property
+    def elapsed(self) -> timedelta:
+        """From sending the request to the complete response."""
+        return timedelta(seconds=self.end_s - self.sent_s)
+
+    @property
+    def content(self) -> bytes | None:
+        """The decoded body; None if no response came. With stream=True, reads it to its end."""
+        if self._stream is not None:
+            self._content = b"".join(self._stream)
+            self._stream = None
+        if self._offset:
+            self._content = (self._content or b"")[self._offset :]
+            self._offset = 0
+        return self._content
+
+    @property
+    def encoding(self) -> str | None:
+        """The character encoding that ``text`` uses: the declared one, else UTF-8."""
+        if self._encoding is None:
+            self._encoding = _declared_charset(self.headers.get("content-type", "")) or "utf-8"
+        return self._encoding
+
+    @encoding.setter
+    def encoding(self, encoding: str | None) -> None:
+        self._encoding = encoding
+
+    @property
+    def text(self) -> str | None:
+        """The body as text; what does not decode is replaced. None if no response came."""
+        content = self.content
+        if content is None:
+            return None
+        try:
+            return content.decode(self.encoding or "utf-8", errors="replace")
+        except LookupError:  # the server declared an encoding that does not exist
+            return content.decode("utf-8", errors="replace")
+
+    def json(self) -> Any:
+        """The body parsed as JSON.
+
+        Raises:
+            json.JSONDecodeError: It is none.
+        """
+        content = self.content or b""
+        try:
+            return orjson.loads(content)
+        except orjson.JSONDecodeError:
+            return stdlib_json.loads(self.text or "")  # other encodings than UTF-8, NaN; raises the usual error
+
+    def raise_for_status(self) -> None:
+        """Raise the request's error if it failed: an HttpError."""
+        if self.error is not None:
+            raise self.error
+
+    def iter_content(self, chunk_size: int = 1024, decode_content: bool = True) -> Iterator[bytes | str]:
+        """The body piece by piece, as it arrives with stream=True.
+
+        Args:
+            chunk_size: The largest piece, in bytes.
+            decode_content: Turn a piece into text if it is UTF-8.
+        """
+        for piece in self._pieces():
+            for at in range(0, len(piece), chunk_size):
+                part = piece[at : at + chunk_size]
+                if decode_content:
+                    try:
+                        yield part.decode("utf-8")
+                    except UnicodeDecodeError:
+                        yield part
+                else:
+                    yield part
+
+    def iter_lines(self) -> Iterator[str]:
+        """The body line by line, as it arrives with stream=True; line ends are left out."""
+        buffer = b""
+        for piece in self._pieces():
+            buffer += piece
+            *lines, buffer = buffer.split(b"\n")
+            for line in lines:
+                yield line.removesuffix(b"\r").decode(self.encoding or "utf-8", errors="replace")
+        if buffer:
+            yield buffer.decode(self.encoding or "utf-8", errors="replace")
+
+    def _pieces(self) -> Iterator[bytes]:
+        if self._stream is not None:
+            yield from self._stream
+        elif self.content:
+            yield self.content
+
+    def close(self) -> None:
+        """Give up a stream that is not read to its end; its connection is closed."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def attach(self, stream: "BodyStream") -> None:
+        """Make this a response whose body is still to come."""
+        self._stream = stream
+
+    def success(self) -> None:
+        """Only with catch_response=True."""
+        raise LocustError(_NOT_CAUGHT)
+
+    def failure(self, reason: Exception | str) -> None:  # noqa: ARG002 -- CaughtResponse uses it
+        """Only with catch_response=True."""
+        raise LocustError(_NOT_CAUGHT)
+
+    def __enter__(self) -> Self:
+        """Only with catch_response=True, or for a stream, which is closed at the end."""
+        if self._stream is None:
+            raise LocustError(_NOT_CAUGHT)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Close the stream."""
+        self.close()
+        return None
+
+    def __repr__(self) -> str:
+        """Status or error."""
+        return f"<Response {self.status_code or self.error!r}>"
+
+
+AnyResponse = TypeVar("AnyResponse", bound=Response)
+Report = Callable[["Route", Response, Mapping[str, Any] | None], None]
+
+
+class CaughtResponse(Response):
+    """A response whose request is counted when its with-block ends, as the block decided.
+
+    Without a decision the status decides. An exception of the block's own code counts as a failure of the class
+    ``exception`` and goes on; those by which Locust steers users (StopUser, interrupt() and the like) go on without
+    changing the outcome.
+    """
+
+    __slots__ = ("_context", "_report", "_route")
+
+    _entered = False
+    _decided = False
+
+    def begin(self, report: "Report", route: "Route", context: Mapping[str, Any] | None) -> None:
+        """Say who counts it, and how."""
+        self._report = report
+        self._route = route
+        self._context = context
+
+    def success(self) -> None:
+        """Count the request as successful, whatever its status."""
+        self._decide(None)
+
+    def failure(self, reason: Exception | str) -> None:
+        """Count the request as failed.
+
+        Args:
+            reason: An exception, or the text of the failure.
+        """
+        self._decide(reason if isinstance(reason, Exception) else AssertionFailedError(str(reason)))
+
+    def _decide(self, error: Exception | None) -> None:
+        if not self._entered:
+            raise LocustError(_NOT_CAUGHT)
+        self._decided = True
+        self.error = error
+
+    def __enter__(self) -> Self:
+        """Begin to decide."""
+        self._entered = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Count the request."""
+        swallowed = error is None
+        if error is not None and not self._decided:
+            if isinstance(error, ResponseError):  # Locust's way to fail a request from within the block
+                self.error = AssertionFailedError(str(error))
+                swallowed = True
+            elif isinstance(error, HttpError):  # raise_for_status()
+                self.error = error
+            elif isinstance(error, Exception) and not isinstance(error, _CONTROL_FLOW):
+                self.error = UserCodeError(f"{type(error).__name__}: {error}")
+        if self._stream is not None:
+            self.close()
+        self._report(self._route, self, self._context)
+        return swallowed
+
+
+def new_response(  # noqa: PLR0917 -- the hot path passes them by position
+    kind: type[AnyResponse],
+    head: ResponseHead | None,
+    content: bytes | None,
+    offset: int,
+    request: "Route | Outgoing",
+    intended_s: float,
+    sent_s: float,
+    end_s: float,
+) -> AnyResponse:
+    """A response. Python calls this function at a third of the cost of a class with an ``__init__``.
+
+    Args:
+        kind: Response or CaughtResponse.
+        head: The head, or None if none came.
+        content: The body behind ``offset`` other bytes; None if none came.
+        offset: Where the body begins in ``content``.
+        request: What was sent.
+        intended_s: When it was meant to be sent.
+        sent_s: When it was sent.
+        end_s: When the response was complete.
+    """
+    response = _new(kind)
+    response._head = head
+    response._content = content
+    response._offset = offset
+    response.request = request
+    response.intended_s = intended_s
+    response.sent_s = sent_s
+    response.end_s = end_s
+    return response
+
+
+def _declared_charset(content_type: str) -> str:
+    for parameter in content_type.split(";")[1:]:
+        key, _, value = parameter.partition("=")
+        if key.strip().lower() == "charset":
+            return value.strip().strip("\"'")
+    return ""

@@ -1,0 +1,135 @@
+"""One user's connections: open, keep, replace, and carry one request over them."""
+
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from time import perf_counter
+
+from loadtest.clients import tls as http_tls
+from loadtest.clients.deadlines import DeadlineExpired
+from loadtest.clients.http.connection import Connection, connect
+from loadtest.clients.http.errors import ClosedError, ConnectError, ConnectTimeoutError, HttpError
+from loadtest.clients.http.exchange import Exchange, Timeouts, timeout_error
+from loadtest.clients.http.head import HEADS, ResponseHead
+from loadtest.clients.http.request import IDEMPOTENT, Outgoing
+from loadtest.clients.http.url import Origin
+
+IDLE_PER_ORIGIN = 10
+LOOK_AFTER_S = 0.005
+"""An idle time in seconds after which a connection is looked at before a request that must not be sent twice: the event
+loop may not have come round yet to notice that the server closed it."""
+
+
+class Transport:
+    """The connections of one user.
+
+    Args:
+        context: Makes the TLS context when the first TLS connection needs it.
+
+    Attributes:
+        idle: Connections that wait for a request, by origin, the one used last at the end.
+    """
+
+    def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
+        """Start without a connection."""
+        self.idle: dict[Origin, list[Connection]] = {}
+        self._context = context
+        self._sessions: dict[Origin, ssl.SSLSession] = {}
+
+    def exchange(
+        self, request: Outgoing, wire: bytes, timeouts: Timeouts, ends_s: float, begun: Exchange | None = None
+    ) -> tuple[Exchange, ResponseHead]:
+        """Send a request and read the head of its response.
+
+        A connection that has served before may be closed by the server at any time. If that happens before a single
+        byte of the response has come, and sending twice does no harm, the request goes over the next connection.
+
+        Args:
+            request: What is sent.
+            wire: Its bytes, without an upload's.
+            timeouts: How long it may take.
+            ends_s: When it must be over.
+            begun: An attempt that is under way already.
+
+        Raises:
+            HttpError: It failed; the connection is closed.
+        """
+        while True:
+            exchange = begun or self._begin(request, wire, timeouts, ends_s)
+            begun = None
+            try:
+                exchange.send()
+                return exchange, exchange.read_head(HEADS)
+            except (ClosedError, ConnectionError) as error:
+                exchange.connection.close()
+                if exchange.any_received or not exchange.reused or not _may_repeat(request):
+                    raise exchange.classed(error) from error
+            except Exception as error:
+                exchange.connection.close()
+                raise exchange.classed(error) from error
+            except BaseException:
+                exchange.connection.close()
+                raise
+
+    def _begin(self, request: Outgoing, wire: bytes, timeouts: Timeouts, ends_s: float) -> Exchange:
+        origin = request.url.origin
+        connection = self._take(origin, request.method in IDEMPOTENT)
+        reused = connection is not None
+        if connection is None:
+            connection = self._open(origin, timeouts, ends_s)
+        return Exchange(connection, wire, request.upload, timeouts, ends_s, reused)
+
+    def _take(self, origin: Origin, idempotent: bool) -> Connection | None:
+        """An idle connection that is not known to be closed."""
+        idle = self.idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if not connection.is_stale(look=not idempotent):
+                return connection
+            self._discard(origin, connection)
+        return None
+
+    def _open(self, origin: Origin, timeouts: Timeouts, ends_s: float) -> Connection:
+        """A new connection, with TLS where the scheme says so."""
+        deadline_s = min(perf_counter() + timeouts.connect_s, ends_s)
+        try:
+            connection = connect(origin, deadline_s)
+            if origin.scheme != "https":
+                return connection
+            return http_tls.secure(connection, origin, self._context(), self._sessions.get(origin))
+        except HttpError:
+            raise
+        except DeadlineExpired as error:
+            raise timeout_error(ends_s, ConnectTimeoutError) from error
+        except OSError as error:
+            raise ConnectError(f"cannot connect to {origin!r}: {error}") from error
+
+    def release(self, origin: Origin, connection: Connection, reusable: bool) -> None:
+        """Take back a connection whose response is complete."""
+        idle = self.idle.setdefault(origin, [])
+        if not reusable or len(idle) >= IDLE_PER_ORIGIN:
+            self._discard(origin, connection)
+            return
+        connection.idle_since_s = perf_counter()
+        connection.arm()
+        idle.append(connection)
+
+    def _discard(self, origin: Origin, connection: Connection) -> None:
+        """Close a connection that did its work; its TLS session can be resumed."""
+        if isinstance(connection, http_tls.TlsConnection):
+            with suppress(ValueError, ssl.SSLError):
+                session = connection.session
+                if session is not None:
+                    self._sessions[origin] = session
+        connection.close()
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        for origin, idle in self.idle.items():
+            while idle:
+                self._discard(origin, idle.pop())
+
+
+def _may_repeat(request: Outgoing) -> bool:
+    """Tell whether sending a request twice does no harm and is possible."""
+    return request.method in IDEMPOTENT and (request.upload is None or request.upload.rewind())

@@ -1,0 +1,173 @@
+"""URLs as a client needs them: where to connect, what to put on the request line.
+
+Schemes: ``http``, ``https``, and ``http+unix`` for a Unix socket, whose percent-encoded path stands in the
+host's place: ``http+unix://%2Frun%2Fapp.sock/path``.
+"""
+
+import re
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
+
+from loadtest.clients.http.errors import InvalidRequestError
+
+DEFAULT_PORTS = {"http": 80, "https": 443, "http+unix": 0}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNSAFE = re.compile(r"[^!#$%&'()*+,/:;=?@\[\]~\w.-]", re.ASCII)
+_SAFE = "!#$%&'()*+,/:;=?@[]~"
+_MAX_PORT = 65535
+
+_origins: dict[tuple[str, str, int], "Origin"] = {}
+_MAX_ORIGINS = 4096
+
+
+class Origin:
+    """Where a connection leads. There is one object per scheme, host and port, so identity is equality.
+
+    Attributes:
+        scheme: http, https or http+unix.
+        host: Name or address without brackets; the socket's path for http+unix.
+        port: TCP port; 0 for http+unix.
+        authority: What goes into the Host field.
+    """
+
+    __slots__ = ("authority", "host", "port", "scheme")
+
+    def __init__(self, scheme: str, host: str, port: int) -> None:
+        """Use Origin.of(); it returns the one object for these values."""
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        name = "localhost" if scheme == "http+unix" else f"[{host}]" if ":" in host else host
+        self.authority = name if port == DEFAULT_PORTS[scheme] else f"{name}:{port}"
+
+    @classmethod
+    def of(cls, scheme: str, host: str, port: int) -> "Origin":
+        """The one Origin of these values."""
+        key = (scheme, host, port)
+        origin = _origins.get(key)
+        if origin is None:
+            if len(_origins) >= _MAX_ORIGINS:
+                raise InvalidRequestError(f"more than {_MAX_ORIGINS} different hosts; the last one was {host!r}")
+            origin = _origins[key] = cls(scheme, host, port)
+        return origin
+
+    def __repr__(self) -> str:
+        """Scheme and authority."""
+        return f"{self.scheme}://{self.host if self.scheme == 'http+unix' else self.authority}"
+
+
+class Url(NamedTuple):
+    """A parsed absolute URL.
+
+    Attributes:
+        text: The URL without credentials and fragment.
+        origin: Where to connect.
+        target: Path and query, percent-encoded, as on the request line.
+        credentials: Name and password from the URL, or None.
+    """
+
+    text: str
+    origin: Origin
+    target: str
+    credentials: tuple[str, str] | None
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+
+def parse(text: str) -> Url:
+    """Parse an absolute URL.
+
+    Raises:
+        InvalidRequestError: Unknown scheme, no host, a bad port, control characters.
+    """
+    if _CONTROL.search(text):
+        raise InvalidRequestError(f"the URL {text!r} holds a control character; percent-encode it")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidRequestError(f"the URL {text!r} is not valid: {error}") from error
+    scheme = parts.scheme.lower()
+    if scheme not in DEFAULT_PORTS:
+        raise InvalidRequestError(
+            f"the URL {text!r} has the scheme {parts.scheme!r}; allowed are http, https and http+unix, "
+            "as in http://localhost:5000"
+        )
+    host = _host(parts.hostname, parts.netloc, scheme, text)
+    port = DEFAULT_PORTS[scheme] if port is None or scheme == "http+unix" else port
+    if scheme != "http+unix" and not 0 < port <= _MAX_PORT:
+        raise InvalidRequestError(f"the URL {text!r} has the port {port}; allowed are 1 to {_MAX_PORT}")
+    credentials = None
+    if parts.username is not None and parts.password is not None:
+        credentials = (unquote(parts.username), unquote(parts.password))
+    origin = Origin.of(scheme, host, port)
+    target = encode_target(parts.path, parts.query)
+    shown = parts.netloc.rpartition("@")[2]
+    return Url(f"{scheme}://{shown}{target if parts.path or parts.query else ''}", origin, target, credentials)
+
+
+def _host(hostname: str | None, netloc: str, scheme: str, text: str) -> str:
+    """The name or address to connect to."""
+    if scheme == "http+unix":
+        path = unquote(netloc.rpartition("@")[2])
+        if not path.startswith("/"):
+            raise InvalidRequestError(
+                f"the URL {text!r} names no Unix socket; write its percent-encoded path, "
+                "as in http+unix://%2Frun%2Fapp.sock"
+            )
+        return path
+    if not hostname:
+        raise InvalidRequestError(f"the URL {text!r} names no host; write one, as in http://localhost:5000")
+    if hostname.isascii():
+        return hostname
+    try:
+        return hostname.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise InvalidRequestError(f"the host {hostname!r} is not a valid name: {error}") from error
+
+
+def encode_target(path: str, query: str) -> str:
+    """Path and query as they go on the request line; what is percent-encoded already stays."""
+    target = f"{path or '/'}?{query}" if query else path or "/"
+    if _UNSAFE.search(target):
+        target = quote(target, safe=_SAFE)
+    return target if target.startswith("/") else f"/{target}"
+
+
+def with_params(url: str, params: object) -> str:
+    """The URL with a query appended: a mapping or pairs, values may be lists; a string is taken as it is.
+
+    Raises:
+        InvalidRequestError: The parameters cannot be encoded.
+    """
+    if not params:
+        return url
+    try:
+        query = params if isinstance(params, str) else urlencode(_without_none(params), doseq=True)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(f"params={params!r} cannot be encoded: {error}") from error
+    bare, _, fragment = url.partition("#")
+    joined = f"{bare}{'&' if '?' in bare else '?'}{query}"
+    return f"{joined}#{fragment}" if fragment else joined
+
+
+def _without_none(params: Any) -> list[tuple[str, Any]]:
+    pairs = list(params.items()) if hasattr(params, "items") else list(params)
+    return [(key, value) for key, value in pairs if value is not None]
+
+
+def join(base: Url, location: str) -> Url:
+    """The URL to which a redirect leads.
+
+    Raises:
+        InvalidRequestError: The location is not a URL this client can follow.
+    """
+    if location.startswith("/") and not location.startswith("//"):
+        path, _, query = location.partition("#")[0].partition("?")
+        text = f"{base.text.split('://', 1)[0]}://{base.text.split('://', 1)[1].partition('/')[0].partition('?')[0]}"
+        target = encode_target(path, query)
+        return Url(text + target, base.origin, target, None)
+    return parse(urljoin(base.text, location))

@@ -1,0 +1,88 @@
+"""HttpUser: a lean HTTP/1.1 client under the API of Locust's FastHttpUser.
+
+A scenario written for FastHttpUser runs on it by changing the base class. What differs is listed in
+docs/decisions/0030-own-http-client.md.
+
+How a request runs: the parts that do not vary (request line, Host, default headers, the recorder's series) are made
+once per method, URL and name and found again in a dictionary (`Route`). If an idle connection is there, the fast path
+sends, waits and receives; if the answer is whole and says nothing but "200, this many bytes", it is counted and
+returned. Everything else (a first connection, bodies in pieces, redirects, cookies, errors) takes the general path
+in `HttpClient.request`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from locust.exception import StopTest
+from locust.user.users import RestMixin
+
+import loadtest
+from loadtest.clients import tls as http_tls
+from loadtest.clients.deadlines import FOREVER_S
+from loadtest.clients.http.client import HttpClient
+from loadtest.clients.http.coding import ACCEPTED
+from loadtest.clients.http.exchange import Timeouts
+from loadtest.clients.http.headers import HeaderValue
+from loadtest.clients.http.response import Response
+from loadtest.users.base import LoadUser
+
+if TYPE_CHECKING:
+    import ssl
+
+    from locust.env import Environment
+
+
+class HttpUser(LoadUser, RestMixin[Response]):
+    """A user with an HTTP client; the counterpart of Locust's FastHttpUser.
+
+    Attributes:
+        client: The client.
+        connection_timeout: Seconds for name resolution, TCP connect and TLS handshake together.
+        network_timeout: Seconds from the request to the response's complete head, and between two pieces of its body.
+        total_timeout: Seconds for the whole request, redirects included; None for no limit.
+        max_redirects: Redirects that are followed for one call.
+        insecure: Do not verify the server's certificate.
+        default_headers: Headers sent with every request.
+        ssl_context_factory: Makes the TLS context; called once. It overrides ``insecure``.
+    """
+
+    abstract = True
+    connection_timeout: float = 60.0
+    network_timeout: float = 60.0
+    total_timeout: float | None = 300.0
+    max_redirects: int = 30
+    insecure: bool = False
+    default_headers: Mapping[str, HeaderValue] | None = None
+    ssl_context_factory: "Callable[[], ssl.SSLContext] | None" = None
+
+    def __init__(self, environment: "Environment") -> None:
+        """Create the user and its client; nothing is connected yet.
+
+        Raises:
+            StopTest: No host was given.
+        """
+        super().__init__(environment)
+        if self.host is None:
+            raise StopTest(
+                "no host to load: give one by --host, as in --host http://localhost:5000, "
+                "or as the attribute host of the User class"
+            )
+        headers = {
+            "User-Agent": f"loadtest/{loadtest.__version__}",
+            "Accept-Encoding": ACCEPTED,
+            **(self.default_headers or {}),
+        }
+        timeouts = Timeouts(self.connection_timeout, self.network_timeout, self.total_timeout or FOREVER_S)
+        self.client = HttpClient(self, self.host, headers, timeouts, self.max_redirects, self.tls_context)
+
+    @classmethod
+    def tls_context(cls) -> "ssl.SSLContext":
+        """The TLS context that all users of this class share."""
+        factory = cls.ssl_context_factory
+        if factory is None:
+            return http_tls.default_context(not cls.insecure)
+        return http_tls.context_from(getattr(factory, "__func__", factory))
+
+    def close(self) -> None:
+        """Close the connections; called when the user has stopped."""
+        self.client.close()

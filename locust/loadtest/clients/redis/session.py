@@ -1,0 +1,152 @@
+"""One user's connections to Redis, and the record of what it sends."""
+
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any, Final
+
+from locust.event import EventHook
+from redis.exceptions import MaxConnectionsError
+
+from loadtest.clients.redis.connection import RespConnection
+from loadtest.clients.redis.errors import error_class_of
+
+if TYPE_CHECKING:
+    from loadtest.clients.redis.lanes import Lane
+    from loadtest.clients.redis.settings import RedisSettings
+    from loadtest.users.base import LoadUser
+
+MAX_CONNECTIONS: Final = 64
+"""Connections of one user. It has one, unless several greenlets use its client at once or a transaction holds one."""
+
+# The types of replies that are no errors.
+_GOOD_REPLIES: Final = frozenset({bytes, int, list, type(None), str, dict, bool, float, set, tuple})
+
+
+class RedisSession:
+    """What the client, its labelled views and its pipelines share."""
+
+    __slots__ = ("_spares", "connection", "observers", "settings", "user")
+
+    def __init__(self, user: "LoadUser", settings: "RedisSettings") -> None:
+        """Prepare a session; the first request connects."""
+        self.user = user
+        self.settings = settings
+        self.observers = user.recorder.observers
+        self.connection = RespConnection(settings)
+        self._spares: list[RespConnection] = []
+
+    def request_many(
+        self, lane: "Lane", data: bytes, count: int, connection: RespConnection | None = None
+    ) -> tuple[list[Any], Exception | None]:
+        """Send several commands at once and record them as one request, failed if any of them failed.
+
+        Args:
+            lane: Under which names it is recorded.
+            data: The encoded commands.
+            count: How many they are.
+            connection: The connection that a transaction holds; by default one that is free.
+
+        Returns:
+            The replies as hiredis parses them, error replies being exception objects, and the first of these, which
+            may also stand in the last reply, if that is the outcome of EXEC.
+
+        Raises:
+            redis.exceptions.RedisError: There are no replies.
+        """
+        if connection is None:
+            connection = self.connection
+            if not connection.ready:
+                connection = self.free_connection()
+        user = self.user
+        sent_s = perf_counter()
+        intended_s = user.intended_start_s
+        if intended_s is None:
+            intended_s = sent_s
+        else:
+            user.intended_start_s = None
+        try:
+            replies = connection.exchange_many(data, count, sent_s)
+        except Exception as error:
+            self.record_failure(lane, intended_s, sent_s, 0, error)
+            raise
+        end_s = perf_counter()
+        failure = _first_error(replies)
+        if failure is None and lane.method == "MULTI" and replies[-1]:
+            failure = _first_error(replies[-1])
+        if failure is not None:
+            self.record_failure(lane, intended_s, sent_s, connection.received_bytes, failure)
+            return replies, failure
+        lane.success(intended_s, sent_s, end_s, connection.received_bytes)
+        if self.observers:
+            self.tell(lane, end_s - sent_s, connection.received_bytes, replies, None)
+        return replies, None
+
+    def reserve(self) -> RespConnection:
+        """Hold a connection for a transaction, from WATCH on; ``release`` gives it back."""
+        connection = self.connection
+        if not connection.ready:
+            connection = self.free_connection()
+        connection.reserve()
+        return connection
+
+    def close(self) -> None:
+        """Close all connections; the next request opens one again."""
+        self.connection.close()
+        while self._spares:
+            self._spares.pop().close()
+
+    def free_connection(self) -> RespConnection:
+        """A connection that nobody uses, open or not, after the pause that a failure to connect imposes.
+
+        Raises:
+            MaxConnectionsError: The user's client is in use by too many greenlets at once.
+        """
+        while True:
+            for connection in (self.connection, *self._spares):
+                if not connection.busy:
+                    break
+            else:
+                if len(self._spares) + 1 >= MAX_CONNECTIONS:
+                    raise MaxConnectionsError(
+                        f"one user has more than {MAX_CONNECTIONS} requests under way at once; "
+                        "give each greenlet its turn, or spawn more users"
+                    )
+                connection = RespConnection(self.settings)
+                self._spares.append(connection)
+            if not connection.await_turn():
+                return connection
+
+    def record_failure(
+        self, lane: "Lane", intended_s: float, sent_s: float, received_bytes: int, error: Exception
+    ) -> None:
+        """Record a request that failed."""
+        end_s = perf_counter()
+        lane.series.failure(intended_s, sent_s, end_s, received_bytes, error_class_of(error), str(error))
+        if self.observers:
+            self.tell(lane, end_s - sent_s, received_bytes, None, error)
+
+    def tell(
+        self, lane: "Lane", service_time_s: float, received_bytes: int, reply: Any, error: Exception | None
+    ) -> None:
+        """Tell the listeners of Locust's ``events.request``, in Locust's words and units.
+
+        The event's own ``fire`` would record the request a second time; its base class only calls the listeners.
+        """
+        EventHook.fire(  # type: ignore[no-untyped-call]
+            self.user.environment.events.request,
+            request_type=lane.method,
+            name=lane.name,
+            response_time=service_time_s * 1e3,
+            response_length=received_bytes,
+            response=reply,
+            context=self.user.context(),
+            exception=error,
+            start_time=time() - service_time_s,
+            url=str(self.settings.endpoint),
+        )
+
+
+def _first_error(replies: list[Any]) -> Exception | None:
+    """The first error reply."""
+    if _GOOD_REPLIES.issuperset(map(type, replies)):
+        return None
+    return next((reply for reply in replies if isinstance(reply, Exception)), None)

@@ -1,0 +1,166 @@
+"""RedisJsonUser: a Locust user that talks to Redis and RedisJSON in redis-py's words.
+
+::
+
+    class Reader(RedisJsonUser):
+        def on_start(self):
+            self.read_whole = self.client.labelled("documents/read_whole").json()
+
+        @task
+        def read(self):
+            document = self.read_whole.get("pokemon:1")
+
+The calls are redis-py's. A label is bound once, to a view of the client that otherwise is the client: what a task
+calls stays what it would call on ``redis.Redis``.
+"""
+
+import contextlib
+import os
+from functools import lru_cache
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import WatchError
+
+from loadtest.clients.json_codec import LAZY, RAW, LazyJson
+from loadtest.clients.redis.commands import RedisCommands
+from loadtest.clients.redis.lanes import Lanes
+from loadtest.clients.redis.pipeline import RedisPipeline
+from loadtest.clients.redis.replies import plain_callbacks
+from loadtest.clients.redis.session import RedisSession
+from loadtest.clients.redis.settings import SCHEMES, RedisSettings
+from loadtest.exceptions import UsageError
+from loadtest.measuring.recorder import scenario_of
+from loadtest.users.base import LoadUser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+    from loadtest.clients.redis.replies import Callback
+
+_PREFIXES = tuple(f"{scheme}://" for scheme in SCHEMES)
+
+__all__ = ["LAZY", "RAW", "LazyJson", "RedisJsonClient", "RedisJsonUser"]
+
+
+@lru_cache(maxsize=64)
+def _settings(url: str) -> RedisSettings:
+    """The settings of a URL, read once for all users, who share its TLS context."""
+    return RedisSettings.from_url(url)
+
+
+class RedisJsonClient(RedisCommands):
+    """redis-py's client, or a view of it whose requests bear a label."""
+
+    def __init__(self, session: RedisSession, label: str | None = None) -> None:
+        """Use ``RedisJsonUser.client``, or ``labelled`` for a view."""
+        user = session.user
+        self.settings = session.settings
+        self.callbacks = plain_callbacks(session.settings.protocol)
+        self.label = label
+        self._session = session
+        self._lanes = Lanes.of(user.environment, scenario_of(user), label)
+
+    def labelled(self, label: str) -> "RedisJsonClient":
+        """A view of this client whose requests are recorded under a label, on the same connection.
+
+        Args:
+            label: The name in statistics, in the style ``room/operation``; one of a few, never a key.
+        """
+        return RedisJsonClient(self._session, label)
+
+    def submit(self, command: str, data: bytes, callback: "Callback | None", options: dict[str, Any] | None) -> Any:
+        """Send a command, record it and return its value.
+
+        This is the hot path of nearly every request, hence in one piece.
+        """
+        lane, session = self._lanes[command], self._session
+        connection, user = session.connection, session.user
+        if not connection.ready:
+            connection = session.free_connection()
+        sent_s = perf_counter()
+        intended_s = user.intended_start_s
+        if intended_s is None:
+            intended_s = sent_s
+        else:
+            user.intended_start_s = None
+        try:
+            reply = connection.exchange(data, sent_s)
+        except Exception as error:
+            session.record_failure(lane, intended_s, sent_s, 0, error)
+            raise
+        if reply.__class__ is bytes or not isinstance(reply, Exception):
+            lane.success(intended_s, sent_s, perf_counter(), connection.received_bytes)
+        else:
+            session.record_failure(lane, intended_s, sent_s, connection.received_bytes, reply)
+            raise reply
+        if session.observers:
+            session.tell(lane, perf_counter() - sent_s, connection.received_bytes, reply, None)
+        if callback is None:
+            return reply
+        if options is None:
+            return None if reply is None else callback(reply)
+        return callback(reply, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> RedisPipeline:  # noqa: ARG002 -- redis-py's
+        """Commands that are sent together; ``transaction`` puts MULTI and EXEC around them."""
+        return RedisPipeline(self._session, self._lanes, self.callbacks, transaction)
+
+    def transaction(
+        self, func: "Callable[[RedisPipeline], Any]", *watches: Any, value_from_callable: bool = False
+    ) -> Any:
+        """Watch keys, call ``func`` with a pipeline and execute it, again and again until no watched key has changed.
+
+        Returns:
+            What ``execute()`` returns, or what ``func`` returned if ``value_from_callable``.
+        """
+        with self.pipeline() as pipeline:
+            while True:
+                with contextlib.suppress(WatchError):
+                    if watches:
+                        pipeline.watch(*watches)
+                    value = func(pipeline)
+                    values = pipeline.execute()
+                    return value if value_from_callable else values
+
+    def close(self) -> None:
+        """Close the connections; the next request opens one again."""
+        self._session.close()
+
+
+class RedisJsonUser(LoadUser):
+    """A Locust user with a Redis client.
+
+    Attributes:
+        redis_url: Where Redis is; by default the ``host``, if that is a Redis URL, else REDIS_URL.
+        client: The client, with one connection of its own.
+    """
+
+    abstract = True
+    redis_url: str | None = None
+
+    def __init__(self, environment: "Environment") -> None:
+        """Create the user; it connects with its first request.
+
+        Raises:
+            UsageError: There is no Redis URL, or a wrong one.
+        """
+        super().__init__(environment)
+        self.client = RedisJsonClient(RedisSession(self, _settings(self._find_url())))
+
+    def _find_url(self) -> str:
+        """The URL of the Redis that this user talks to."""
+        host = self.host or ""
+        url = self.redis_url or (host if host.startswith(_PREFIXES) else os.environ.get("REDIS_URL"))
+        if not url:
+            raise UsageError(
+                f"{type(self).__name__} does not know its Redis: set REDIS_URL, or the class's redis_url, to a URL "
+                "such as redis://127.0.0.1:6379/0."
+            )
+        return url
+
+    def close(self) -> None:
+        """Close the user's connections."""
+        self.client.close()

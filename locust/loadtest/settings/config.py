@@ -1,0 +1,381 @@
+"""Every setting of the product, as one frozen Config.
+
+A value comes from, in rising precedence: the default, `local_conf/loadtest.env`, the environment, the command
+line. A setting `run_time` is LOADTEST_RUN_TIME in the file and in the environment, and `--run-time` on the
+command line; `redis_url` is plain REDIS_URL, the name that other tools know too. Locust's own LOCUST_*
+variables keep their meaning and are not settings of this product.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from loadtest.exceptions import UsageError
+from loadtest.settings.urls import without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "LOADTEST_"
+CONF_DIR = Path("local_conf")
+SETTINGS_FILE = CONF_DIR / "loadtest.env"
+SCENARIO_ENDING = ".py"
+"""A scenario that ends so is a file, not a name."""
+PLAIN_NAMES = {"redis_url": "REDIS_URL"}
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+def duration_s(text: object) -> float:
+    """Return the seconds that a duration such as `90`, `20s`, `1m30s` or `2h` means.
+
+    Raises:
+        ValueError: when the text is no duration.
+    """
+    match = _DURATION.fullmatch(str(text).strip())
+    if match is None or not any(match.groups()):
+        raise ValueError("not a duration")
+    hours, minutes, seconds = (float(group or 0) for group in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def default_workers() -> int:
+    """Return the number of workers for this machine: its cores but one, and at least one."""
+    return max(1, (os.cpu_count() or 1) - 1)
+
+
+def _http_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
+        raise ValueError("not a base URL")
+    _ = url.port  # raises ValueError when it is no port number
+    return value.rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in ("redis", "rediss", "unix") or not (url.hostname or url.path):
+        raise ValueError("not a Redis URL")
+    if url.scheme != "unix":
+        _ = url.port
+    return value
+
+
+Users = Annotated[int, Field(ge=1, le=1_000_000)]
+SpawnRate = Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False, strict=False)]
+Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False, strict=False)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, BeforeValidator(duration_s), Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
+
+
+def _setting(default: Any, description: str, allowed: str, example: str) -> Any:
+    return Field(default=default, description=description, json_schema_extra={"allowed": allowed, "example": example})
+
+
+_A_DURATION = "a duration above 0, up to 7 days, such as 20s or 1m30s"
+_A_PORT = "a port number from 1 to 65535, or 0 for any free one"
+
+
+class Config(BaseModel):
+    """All settings of one process, checked; see the module for where they come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    scenario: str = _setting(
+        "documents",
+        "the user journey to run",
+        "a name from `loadtest scenarios`, or the path of a Python file with one",
+        "documents",
+    )
+    profile: str = _setting("quick", "the load profile", "a name from `loadtest profiles`", "quick")
+    profiles_file: Path | None = _setting(
+        None,
+        "your own profiles, besides those of local_conf/profiles.toml",
+        "a TOML file of profiles",
+        "my_profiles.toml",
+    )
+    workers: Annotated[int, Field(ge=1, le=512)] | None = _setting(
+        None, "worker processes; by default the cores but one", "a whole number from 1 to 512", "2"
+    )
+    users: Users | None = _setting(
+        None, "users at the peak, in place of the profile's", "a whole number from 1 to 1000000", "10"
+    )
+    spawn_rate: SpawnRate | None = _setting(
+        None, "users started per second, in place of the profile's", "a number above 0, up to 100000", "10"
+    )
+    rate: Rate | None = _setting(
+        None,
+        "arrivals per second at the peak, in place of the profile's; open model only",
+        "a number above 0, up to 1000000",
+        "50",
+    )
+    run_time: Seconds | None = _setting(
+        None,
+        "length of the run, in place of the profile's; every stage in proportion",
+        _A_DURATION,
+        "20s",
+    )
+    threshold: str | None = _setting(
+        None,
+        "rules that the run must keep, besides those of the file, separated by commas",
+        "rules such as p99(response_time) < 50ms",
+        "error_ratio < 1%",
+    )
+    thresholds_file: Path = _setting(
+        CONF_DIR / "thresholds.toml",
+        "the file of the rules that every run must keep",
+        "a TOML file of rules",
+        "my_thresholds.toml",
+    )
+    slo: str | None = _setting(
+        None,
+        "the service-level objective of `loadtest capacity`, which searches the highest rate that keeps these rules; "
+        "RATE is then the highest rate that it may try, USERS the pool's maximum, RUN_TIME the longest search",
+        "rules such as p99(response_time) < 100ms, error_ratio < 0.1%",
+        "p99(response_time) < 100ms",
+    )
+    host: Annotated[str, AfterValidator(_http_url)] | None = _setting(
+        None,
+        "base URL of the service under test; by default the sample target, started for the run",
+        "http://host[:port] or https://host[:port]",
+        "https://staging.example.com",
+    )
+    allowed_hosts: str | None = _setting(
+        None,
+        "hosts that a start from the web UI may load, besides the configured service and this machine; link-local "
+        "addresses, where clouds keep their secrets, are reached only when one of these names their address or network",
+        "names, *.names, IP addresses or networks separated by commas, or * for any host",
+        "staging.example.com, 10.0.0.0/8",
+    )
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = _setting(
+        None,
+        "a Redis with RedisJSON to use instead of one started for the run; only keys under `loadtest:` are touched",
+        "redis://host:port/db, rediss://… or unix://path",
+        "redis://127.0.0.1:6379/0",
+    )
+    feed: str | None = _setting(
+        None,
+        "where the scenario's test data comes from, in place of what it declares; read by the master",
+        "a file .json, .jsonl or .csv, redis://host:port/db or mongodb://host:port/database",
+        "user_ids.json",
+    )
+    feed_policy: str | None = _setting(
+        None,
+        "the order in which the test data is dealt, in place of what the scenario declares",
+        "round_robin, random, unique_then_stop, zipf(s) with s from 0.1 to 10",
+        "unique_then_stop",
+    )
+    store: str | None = _setting(
+        None,
+        "where `loadtest seed` writes; by default the Redis of REDIS_URL, or one on 127.0.0.1",
+        "redis://host:port/db, rediss://…, unix://path or mongodb://host:port/database",
+        "mongodb://127.0.0.1:27017/loadtest",
+    )
+    accounts_file: Path | None = _setting(
+        None,
+        "accounts of the service under test, for scenarios that sign in; by default they sign up as somebody new",
+        "a CSV file with the head login,password",
+        "local_conf/accounts.csv",
+    )
+    token_file: Path | None = _setting(
+        None,
+        "the access token that scenarios made by `loadtest init --openapi` send",
+        "a file that holds a token and nothing else",
+        "local_conf/token",
+    )
+    client: Literal["lean", "locust"] = _setting(
+        "lean",
+        "HTTP client of the scenarios: this product's, or Locust's FastHttpUser to compare",
+        "lean or locust",
+        "lean",
+    )
+    autostart: bool = _setting(False, "start the test as soon as the workers are there", "1 or 0", "1")
+    fewer_workers: bool = _setting(False, "go on with the workers that came when not all did in time", "1 or 0", "1")
+    master_wait: Seconds = _setting(
+        60.0, "how long a worker looks for its master before it gives up", _A_DURATION, "60s"
+    )
+    ui: bool = _setting(False, "serve Locust's web UI until Ctrl-C instead of running headless", "1 or 0", "1")
+    web_port: Port = _setting(8089, "port of Locust's web UI", _A_PORT, "8089")
+    web_hosts: str | None = _setting(
+        None,
+        "names under which a browser may open the web UI, besides this machine's own",
+        "host names or IP addresses separated by commas",
+        "loadtest.example.com",
+    )
+    web_password_file: Path | None = _setting(
+        None,
+        "file with the web UI's password; with one, the web UI wants a login",
+        "a readable file with 12 to 1024 characters in one line",
+        "secrets/web_password",
+    )
+    max_users: Users = _setting(
+        50_000, "the most users that a start from the web UI may ask for", "a whole number from 1 to 1000000", "1000"
+    )
+    link_key_file: Path | None = _setting(
+        None,
+        "file with the secret that master and workers share; with one, what they say to each other is encrypted, and "
+        "nobody without it can join",
+        "a readable file with 32 to 1024 characters in one line, the same for all",
+        "secrets/link_key",
+    )
+    private_network: bool = _setting(
+        False,
+        "whoever reaches this process is trusted, as in a container whose ports are published on 127.0.0.1 only: the "
+        "web UI may then go without a password, and the workers' link without a key, on any address",
+        "1 or 0",
+        "1",
+    )
+    exporter_port: Port = _setting(9646, "port of the Prometheus exporter on the master", _A_PORT, "9646")
+    exporter_bind: str = _setting("127.0.0.1", "address that the exporter listens on", "an IP address", "127.0.0.1")
+    exporter_compatibility: bool = _setting(
+        False, "also export the names that Grafana's dashboards 11985 and 12081 ask for", "1 or 0", "1"
+    )
+    target_port: Port = _setting(5000, "port of the sample target", _A_PORT, "5000")
+    runs_dir: Path = _setting(
+        Path("runs"), "folder of the results, one folder a run", "a folder that can be written", "runs"
+    )
+    run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = _setting(
+        None,
+        "name of the run's folder; by default time, scenario and profile",
+        "up to 100 letters, digits, . _ -",
+        "night-42",
+    )
+    baseline: str | None = _setting(
+        None,
+        "a run to compare with at the end: worse, and the exit code is 3; the word baseline means the one that "
+        "`loadtest baseline set` named",
+        "a run's folder, its name in the runs folder, or baseline",
+        "baseline",
+    )
+
+    @classmethod
+    def load(
+        cls,
+        options: Mapping[str, object] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        file: Path | None = None,
+    ) -> Config:
+        """Merge file, environment and command-line options over the defaults.
+
+        Args:
+            options: command-line values by setting name; None values count as not given.
+            environ: the environment; by default this process's.
+            file: lines of `NAME=value`; by default local_conf/loadtest.env when it exists.
+
+        Raises:
+            UsageError: naming every wrong setting at once.
+        """
+        file = SETTINGS_FILE if file is None else file
+        given: dict[str, tuple[object, str]] = {}
+        problems: list[str] = []
+        for source, values in (
+            (str(file), _read_file(file)),
+            ("the environment", os.environ if environ is None else environ),
+        ):
+            for name, value in values.items():
+                setting = setting_of(name)
+                if setting is None:
+                    continue
+                if setting not in cls.model_fields:
+                    problems.append(_unknown(name, source))
+                elif value != "":
+                    given[setting] = (value, f"{name} in {source}")
+        for setting, option in (options or {}).items():
+            if option is not None:
+                given[setting] = (option, f"--{setting.replace('_', '-')} on the command line")
+        try:
+            config = cls.model_validate({setting: value for setting, (value, _) in given.items()})
+        except ValidationError as error:
+            problems += [_explain(str(part["loc"][0]), given) for part in error.errors()]
+        if problems:
+            raise UsageError("\n".join(dict.fromkeys(problems)))
+        return config
+
+    @property
+    def scenario_name(self) -> str:
+        """The name of the scenario: of one in a file, the file's without its ending."""
+        return Path(self.scenario).stem if self.scenario.endswith(SCENARIO_ENDING) else self.scenario
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that give a child process this same Config."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        return {variable(setting): _as_text(value) for setting, value in values.items()}
+
+
+def variable(setting: str) -> str:
+    """Return the environment variable of a setting."""
+    return PLAIN_NAMES.get(setting, PREFIX + setting.upper())
+
+
+def setting_of(name: str) -> str | None:
+    """Return the setting that an environment variable belongs to, or None when it is not the product's."""
+    for setting, plain in PLAIN_NAMES.items():
+        if name == plain:
+            return setting
+    return name.removeprefix(PREFIX).lower() if name.startswith(PREFIX) else None
+
+
+def allowed(setting: str) -> str:
+    """Return the sentence that says what a setting may be."""
+    return _extra(setting)["allowed"]
+
+
+def _extra(setting: str) -> dict[str, str]:
+    extra = Config.model_fields[setting].json_schema_extra
+    return {key: str(value) for key, value in extra.items()} if isinstance(extra, dict) else {}
+
+
+def _explain(setting: str, given: Mapping[str, tuple[object, str]]) -> str:
+    value, source = given[setting]
+    value = without_credentials(str(value))
+    name = variable(setting).removeprefix(PREFIX)
+    return (
+        f"{name}={value} (from {source}) is not allowed. Allowed: {allowed(setting)}. "
+        f"Next: set {name}={_extra(setting)['example']}, or leave it out."
+    )
+
+
+def _unknown(name: str, source: str) -> str:
+    known = ", ".join(sorted(variable(setting) for setting in Config.model_fields))
+    return f"{name} (in {source}) is not a setting. Allowed: {known}. Next: correct its name, or remove it."
+
+
+def _read_file(file: Path) -> dict[str, str]:
+    """Read lines of NAME=value; # begins a comment line.
+
+    Raises:
+        UsageError: for a line of another form.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise UsageError(
+            f"{file} cannot be read ({reason}). Allowed: a text file of NAME=value. Next: correct it, or remove it."
+        ) from error
+    values = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        name, separator, value = text.partition("=")
+        if not separator or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise UsageError(
+                f"{file}, line {number}: {text!r} is not a setting. Allowed: NAME=value, or a comment after #. "
+                "Next: correct the line, or remove it."
+            )
+        values[name] = value
+    return values
+
+
+def _as_text(value: object) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)

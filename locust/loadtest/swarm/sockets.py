@@ -1,0 +1,184 @@
+"""The two ends of the link, in place of Locust's."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import gevent
+import zmq.green as zmq
+from locust import runners
+from locust.exception import RPCError, RPCReceiveError
+from locust.rpc import zmqrpc
+
+from loadtest.exceptions import UsageError
+from loadtest.measuring.swarm.messages import REPORT
+from loadtest.settings.addresses import is_loopback
+from loadtest.settings.secret_file import read_secret
+from loadtest.swarm import burst, messages, refusals
+from loadtest.swarm.authenticator import Door
+from loadtest.swarm.keys import SHORTEST, Keys
+
+if TYPE_CHECKING:
+    from locust.rpc import Message
+
+    from loadtest.settings.config import Config
+
+logger = logging.getLogger(__name__)
+
+PING_EVERY_MS = 2_000
+"""A worker's connection that nothing comes over for twice as long is given up by both ends, and made anew. TCP alone
+would wait longer after each try, so that after a cut of half a minute the worker came back half a minute late."""
+
+
+def install(config: Config) -> None:
+    """Make master and workers of this process speak over these ends.
+
+    Raises:
+        UsageError: when the key cannot be read.
+    """
+    file = config.link_key_file
+    keys = Keys.of(read_secret(file, "LOADTEST_LINK_KEY_FILE", SHORTEST)) if file else None
+    trusted = keys is not None or config.private_network
+
+    class Server(MasterEnd):
+        def __init__(self, host: str, port: int) -> None:
+            check_reach(host, "--master-bind-host", trusted=trusted)
+            super().__init__(host, port, keys)
+
+    class Client(WorkerEnd):
+        def __init__(self, host: str, port: int, identity: str) -> None:
+            check_reach(host, "--master-host", trusted=trusted)
+            super().__init__(host, port, identity, keys)
+
+    zmqrpc.Server, zmqrpc.Client = Server, Client  # type: ignore[misc]
+    _listen_on()
+
+
+def check_reach(host: str, option: str, *, trusted: bool) -> None:
+    """End the process when the link would leave this machine in the clear.
+
+    Raises:
+        SystemExit: with the exit code of a wrong usage; Locust makes the ends and knows no other way.
+    """
+    if trusted or is_loopback(host):
+        return
+    error = UsageError(
+        f"{option} {host} would take the workers' link beyond this machine, where anybody could join it or read it. "
+        f"Allowed: {option} 127.0.0.1, or on every machine the same secret in the file that LOADTEST_LINK_KEY_FILE "
+        "names. Next: choose one of them."
+    )
+    logger.error("%s", error)
+    raise SystemExit(int(error.exit_code))
+
+
+class MasterEnd(zmqrpc.Server):
+    """Where workers join.
+
+    Args:
+        host: the address to listen on, * for every one.
+        port: its port; 0 for any free one.
+        keys: with them only workers that have the same are let in, and everything is encrypted.
+
+    Raises:
+        RPCError: when the port cannot be listened on.
+    """
+
+    def __init__(self, host: str, port: int, keys: Keys | None) -> None:
+        zmqrpc.BaseSocket.__init__(self, zmq.ROUTER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
+        self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
+        self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a worker's new connection takes the place of its dead one
+        self._door = None
+        if keys:
+            self.socket.curve_server = True
+            self.socket.curve_secretkey = keys.master.secret
+            self._door = Door(self.socket, keys.worker)
+        try:
+            self.port = self.socket.bind_to_random_port(f"tcp://{host}") if port == 0 else port
+            if port:
+                self.socket.bind(f"tcp://{host}:{port}")
+        except zmq.ZMQError as error:
+            raise RPCError(f"Socket bind failure: {error}") from error
+
+    def recv_from_client(self) -> tuple[str, Message]:
+        """Receive the next message that is one; the others are refused and counted.
+
+        Raises:
+            RPCError: the network broke.
+        """
+        while True:
+            try:
+                address, *rest = burst.receive(self.socket)
+            except zmq.ZMQError as error:
+                raise RPCError("ZMQ network broken") from error
+            try:
+                sender, message = address.decode(), messages.read(b"".join(rest))
+                messages.check(message)
+            except ValueError as error:
+                refusals.refuse(refusals.MALFORMED, str(error))
+            else:
+                if message.node_id == sender:
+                    return sender, message
+                refusals.refuse(refusals.FORGED, f"{sender!r} sent it in the name of {message.node_id!r}")
+            gevent.sleep(0)  # a flood of them leaves time for others
+
+    def close(self, linger: int | None = None) -> None:
+        """Close the socket and the door."""
+        if self._door:
+            self._door.close()
+        super().close(linger)  # type: ignore[no-untyped-call]
+
+
+class WorkerEnd(zmqrpc.Client):
+    """Where a worker hears its master.
+
+    Args:
+        host: of the master.
+        port: of the master.
+        identity: the worker's name.
+        keys: with them it speaks to a master that has the same, and to no other.
+    """
+
+    def __init__(self, host: str, port: int, identity: str, keys: Keys | None) -> None:
+        zmqrpc.BaseSocket.__init__(self, zmq.DEALER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
+        self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
+        self.socket.setsockopt(zmq.IDENTITY, identity.encode())
+        self.socket.setsockopt(zmq.HEARTBEAT_IVL, PING_EVERY_MS)
+        self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * PING_EVERY_MS)
+        self.socket.setsockopt(zmq.HEARTBEAT_TTL, 2 * PING_EVERY_MS)
+        if keys:
+            self.socket.curve_serverkey = keys.master.public
+            self.socket.curve_publickey, self.socket.curve_secretkey = keys.worker.public, keys.worker.secret
+        self.socket.connect(f"tcp://{host}:{port}")
+
+    def recv(self) -> Message:
+        """Receive a message.
+
+        Raises:
+            RPCReceiveError: it was none.
+            RPCError: the network broke.
+        """
+        try:
+            return messages.read(self.socket.recv())
+        except zmq.ZMQError as error:
+            raise RPCError("ZMQ network broken") from error
+        except ValueError as error:
+            raise RPCReceiveError(f"a message of the master was not read: {error}") from error
+
+
+def _listen_on() -> None:
+    """Keep the master listening when a message that looks right breaks what handles it."""
+    handle = runners.MasterRunner.handle_message
+
+    def handle_message(self: runners.MasterRunner, client_id: str, msg: Message) -> None:
+        try:
+            if msg.type == REPORT and REPORT in self.custom_messages:
+                # The short way for what comes each second from each worker: Locust would look at all workers' states.
+                self.custom_messages[REPORT][0](environment=self.environment, msg=msg)
+            else:
+                handle(self, client_id, msg)
+        except Exception as error:
+            logger.exception("a %s message broke its handling; the master goes on listening", msg.type)
+            refusals.refuse(refusals.MALFORMED, f"of a {msg.type} message: {type(error).__name__}: {error}")
+
+    runners.MasterRunner.handle_message = handle_message  # type: ignore[method-assign]

@@ -1,0 +1,267 @@
+"""UserPool: the users of an open-model worker, idle until an arrival takes one.
+
+A pool has a limit for each User class, the number that Locust's dispatcher gives this worker. It begins with few users
+and grows: an arrival that finds none idle waits for the next that comes idle, and when none did for `GROW_AFTER_S`, a
+user is made. At the limit an arrival is dropped at once and counted. The user that came idle last is taken first, so
+that a pool uses no more users, and no more connections, than the load needs.
+
+Making a user and its connection costs several times what an iteration does. Without that little patience a hiccup of
+some milliseconds would end in a storm of new users and connections, and that in a longer hiccup. For the same reason
+users are made only when the event loop has nothing else to do: a process without time left is not helped by more users.
+
+A user goes through Locust's life: ``on_start`` when it is made, one task per arrival (see loadtest.users.journey),
+``on_stop`` when Locust stops it. Idle, its state is Locust's "waiting": a stop ends it at once; a stop during an
+iteration respects ``stop_timeout``.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import traceback
+from bisect import bisect_right
+from collections import deque
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from gevent.event import Event
+from locust import User
+from locust.exception import StopTest, StopUser
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
+
+from loadtest.exceptions import UsageError
+from loadtest.measuring.recorder import Recorder, scenario_of
+from loadtest.users.base import LoadUser
+from loadtest.users.journey import Journey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from locust.runners import Runner
+
+logger = logging.getLogger(__name__)
+
+GROW_AFTER_S: Final = 0.002
+"""How long an arrival waits for another user to come idle before one is made for it."""
+
+_NOBODY_WAITS: Final = 0.0
+
+
+class _ClassPool:
+    """The users of one User class."""
+
+    def __init__(self, user_class: type[User]) -> None:
+        self.user_class = user_class
+        self.scenario = scenario_of(user_class)
+        self.limit = 0
+        self.alive = 0
+        """Users that exist or are being made."""
+        self.idle: list[Callable[[float | None], Any]] = []
+        """Each resumes an idle user with an intended start; the last came idle last."""
+        self.waiting: deque[tuple[float, float]] = deque()
+        """Intended starts of arrivals that take the next idle user, each with the time since when it waits."""
+        self.said_broken = False
+
+
+class UserPool:
+    """Idle and busy users of every class."""
+
+    def __init__(self, runner: Runner) -> None:
+        """Make an empty pool.
+
+        Raises:
+            UsageError: when a User class brings a loop of its own, which cannot be started arrival by arrival.
+        """
+        for user_class in runner.user_classes:
+            check_user_class(user_class)
+        self._runner = runner
+        self._recorder = Recorder.of(runner.environment)
+        self._pools = {user_class.__name__: _ClassPool(user_class) for user_class in runner.user_classes}
+        self._choices: list[_ClassPool] = []
+        self._cumulated: list[int] = []
+        self._orders: deque[tuple[_ClassPool, float]] = deque()  # and since when an arrival waits for it
+        self._wanted = Event()
+        self._maker = gevent.spawn(self._make_users)
+        self._busy = 0  # users in an iteration
+
+    def set_limits(self, limits: Mapping[str, int]) -> None:
+        """Set how many users of each class there may be. Surplus users end, a busy one after its iteration."""
+        for name, pool in self._pools.items():
+            pool.limit = limits.get(name, 0)
+            for resume in pool.idle[: max(0, pool.alive - pool.limit)]:
+                pool.idle.remove(resume)
+                gevent.get_hub().loop.run_callback(resume, None)
+        self._choices = [pool for pool in self._pools.values() if pool.limit]
+        self._cumulated = list(accumulate(pool.limit for pool in self._choices))
+
+    @property
+    def limit(self) -> int:
+        """How many users there may be."""
+        return self._cumulated[-1] if self._cumulated else 0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no iteration is under way or waits for its user."""
+        return not self._busy and not any(pool.waiting for pool in self._pools.values())
+
+    def grow_to(self, users: int) -> None:
+        """Make users before they are needed, up to that many, each class in proportion to its limit."""
+        for pool in self._choices:
+            for _ in range(min(pool.limit, -(-users * pool.limit // self.limit)) - pool.alive):
+                self._order(pool, _NOBODY_WAITS)
+
+    def start(self, intended_s: float) -> None:
+        """Begin an iteration: with an idle user now, else with the next one made; at the limit it is dropped.
+
+        Must be called from the event loop's own greenlet, since it switches to the user.
+        """
+        choices = self._choices
+        if len(choices) == 1:
+            pool = choices[0]
+        elif choices:
+            pool = choices[bisect_right(self._cumulated, int(random.random() * self._cumulated[-1]))]  # noqa: S311
+        else:
+            self.drop(1)
+            return
+        if pool.idle:
+            pool.idle.pop()(intended_s)
+        elif pool.alive < pool.limit:
+            now_s = time.perf_counter()
+            pool.waiting.append((intended_s, now_s))
+            self._order(pool, now_s)
+        else:
+            self._recorder.drop_iterations(pool.scenario, 1)
+
+    def drop(self, count: int) -> None:
+        """Count arrivals that were never begun, for each class in proportion to its limit."""
+        if not count:
+            return
+        pools = self._choices or list(self._pools.values())
+        weights = [max(1, pool.limit) for pool in pools]
+        ends = [count * part // sum(weights) for part in accumulate(weights)]
+        for pool, begin, end in zip(pools, [0, *ends], ends, strict=False):
+            if end > begin:
+                self._recorder.drop_iterations(pool.scenario, end - begin)
+
+    def close(self) -> None:
+        """Begin nothing more; arrivals that wait for a user are dropped. Locust ends the users."""
+        self._maker.kill(block=False)
+        for pool in self._pools.values():
+            pool.limit = 0
+            pool.idle.clear()
+            if pool.waiting:
+                self._recorder.drop_iterations(pool.scenario, len(pool.waiting))
+                pool.waiting.clear()
+        self._choices, self._cumulated = [], []
+
+    def _order(self, pool: _ClassPool, since_s: float) -> None:
+        pool.alive += 1
+        self._orders.append((pool, since_s))
+        self._wanted.set()
+
+    def _make_users(self) -> None:
+        while True:
+            self._wanted.wait()
+            patience_s = self._orders[0][1] + GROW_AFTER_S - time.perf_counter()
+            if patience_s > 0:
+                gevent.sleep(patience_s)
+            gevent.idle()
+            pool, since_s = self._orders.popleft()
+            if since_s == _NOBODY_WAITS or (pool.waiting and pool.waiting[0][1] <= since_s):
+                self._make_user(pool)
+            else:
+                pool.alive -= 1
+            if not self._orders:
+                self._wanted.clear()
+
+    def _make_user(self, pool: _ClassPool) -> None:
+        try:
+            user = pool.user_class(self._runner.environment)
+        except Exception as error:
+            if not pool.said_broken:
+                pool.said_broken = True
+                logger.error("no %s can be made: %s\n%s", pool.user_class.__name__, error, traceback.format_exc())
+            self._lose(pool)
+            return
+        # Locust finds the users of a runner by the first argument of each greenlet in this group.
+        user._group = self._runner.user_greenlets
+        user._greenlet = self._runner.user_greenlets.spawn(self._live, user, pool)
+
+    def _live(self, user: Any, pool: _ClassPool) -> None:
+        """A user's life, in its own greenlet."""
+        user._state = LOCUST_STATE_RUNNING
+        journey = Journey(user)
+        try:
+            self._begin(user)
+            self._serve(user, pool, journey)
+        except (gevent.GreenletExit, StopUser, StopTest):
+            journey.end()
+            user.on_stop()
+        finally:
+            if isinstance(user, LoadUser):
+                user.close()
+            self._lose(pool)
+
+    @staticmethod
+    def _begin(user: Any) -> None:
+        try:
+            user.on_start()
+        except (StopUser, StopTest):
+            raise
+        except Exception as error:
+            logger.error("%s\n%s", error, traceback.format_exc())
+            user.environment.events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
+            raise
+
+    def _serve(self, user: Any, pool: _ClassPool, journey: Journey) -> None:
+        """Execute one task for each arrival until the user is stopped or surplus."""
+        hub, step, idle, waiting = gevent.get_hub(), journey.step, pool.idle, pool.waiting
+        resume = gevent.getcurrent().switch
+        while pool.alive <= pool.limit:
+            if waiting:
+                intended_s, _ = waiting.popleft()
+            else:
+                user._state = LOCUST_STATE_WAITING
+                idle.append(resume)
+                try:
+                    intended_s = hub.switch()
+                except BaseException:
+                    if resume in idle:
+                        idle.remove(resume)
+                    raise
+                if intended_s is None:
+                    raise StopUser
+            user._state = LOCUST_STATE_RUNNING
+            user.intended_start_s = intended_s
+            self._busy += 1
+            try:
+                step()
+            finally:
+                self._busy -= 1
+                user.intended_start_s = None
+            if user._state is LOCUST_STATE_STOPPING:
+                raise StopUser
+        raise StopUser
+
+    def _lose(self, pool: _ClassPool) -> None:
+        """Note that a user ended; an arrival that nobody will take any more is dropped."""
+        pool.alive -= 1
+        if len(pool.waiting) > pool.alive:
+            pool.waiting.popleft()
+            self._recorder.drop_iterations(pool.scenario, 1)
+
+
+def check_user_class(user_class: type[User]) -> None:
+    """Check that a User class can be started arrival by arrival.
+
+    Raises:
+        UsageError: when it overrides ``run``, the loop that the open model replaces.
+    """
+    if user_class.run not in (User.run, LoadUser.run):
+        raise UsageError(
+            f"the User class {user_class.__name__} overrides run(), so an arrival-rate profile cannot begin its "
+            "iterations. Allowed: classes that say what they do by tasks. Next: move the work into @task methods, "
+            "or take a profile of the closed model."
+        )

@@ -1,0 +1,113 @@
+"""OpenAPI documents: read from files and URLs, in JSON and YAML, and refused with what is wrong."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from loadtest.authoring.openapi_document import OpenApiDocument
+from loadtest.cli import main
+from loadtest.exceptions import ExitCode, UsageError
+
+MINIMAL = {"openapi": "3.1.0", "info": {"title": "A thing"}, "paths": {"/a": {"get": {}}}}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    """Serve the test's folder over HTTP, and yield its URL."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=str(tmp_path))
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_json_and_yaml_are_read_from_files_and_urls(tmp_path: Path, site: str) -> None:
+    """All four ways give the same document."""
+    (tmp_path / "a.json").write_text(json.dumps(MINIMAL))
+    (tmp_path / "a.yaml").write_text("openapi: 3.1.0\ninfo: {title: A thing}\npaths: {/a: {get: {}}}\n")
+    sources = [str(tmp_path / "a.json"), str(tmp_path / "a.yaml"), f"{site}/a.json", f"{site}/a.yaml"]
+    assert [OpenApiDocument.read(source).root for source in sources] == [MINIMAL] * 4
+
+
+def test_references_are_followed() -> None:
+    """A pointer with escapes, through another reference, ends at what it means."""
+    root = MINIMAL | {"components": {"a/b": {"$ref": "#/components/c d"}, "c d": {"type": "string"}}}
+    document = OpenApiDocument(root, "x")
+    assert document.resolved({"$ref": "#/components/a~1b"}) == {"type": "string"}
+    assert document.resolved({"$ref": "#/components/c%20d"}) == {"type": "string"}
+
+
+BAD = {
+    "missing reference": (MINIMAL | {"x": {"$ref": "#/no/such"}}, "#/x refers to '#/no/such', which is not in it"),
+    "another document": (MINIMAL | {"x": [{"$ref": "b.json#/a"}]}, "#/x/0 refers to 'b.json#/a'"),
+    "old version": ({"swagger": "2.0"}, "its openapi is missing"),
+    "future version": (MINIMAL | {"openapi": "4.0"}, "its openapi is 4.0"),
+    "no paths": (MINIMAL | {"paths": {}}, "it has no paths"),
+    "no object": ([], "it is no object"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_document_that_cannot_be_used_says_why(tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong, what is allowed and the next step are said, and nothing is written."""
+    content, words = BAD[case]
+    (tmp_path / "bad.json").write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["init", "mine", "--openapi", "bad.json"])
+    assert done.exit_code == ExitCode.USAGE
+    assert [part for part in (words, "Allowed: ", "Next: ", "Nothing was written") if part not in done.output] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.json"]
+
+
+def test_several_missing_references_are_all_named() -> None:
+    """A person corrects them at once."""
+    with pytest.raises(UsageError, match=r"#/x refers to '#/a'; #/y refers to '#/b'"):
+        OpenApiDocument(MINIMAL | {"x": {"$ref": "#/a"}, "y": {"$ref": "#/b"}}, "x")
+
+
+def test_a_circle_of_references_is_named() -> None:
+    """References that lead to each other end with a message."""
+    document = OpenApiDocument(MINIMAL | {"a": {"$ref": "#/b"}, "b": {"$ref": "#/a"}}, "x")
+    with pytest.raises(UsageError, match="leads in a circle"):
+        document.resolved({"$ref": "#/a"})
+
+
+def test_what_an_example_refers_to_is_data() -> None:
+    """Something that looks like a reference in an example is none."""
+    OpenApiDocument(MINIMAL | {"x": {"example": {"$ref": "#/nowhere"}}}, "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(b'{"a": ', "it is not JSON"), (b"a: [1", "neither JSON nor YAML"), (b"\xff\xfe\x00", "neither JSON nor YAML")],
+)
+def test_text_that_is_neither_is_refused(tmp_path: Path, text: bytes, words: str) -> None:
+    """The parser's reason is passed on."""
+    (tmp_path / "a").write_bytes(text)
+    with pytest.raises(UsageError, match=words):
+        OpenApiDocument.read(str(tmp_path / "a"))
+
+
+def test_what_cannot_be_had_is_refused(site: str) -> None:
+    """A missing file, a missing page and a server that is not there are each named."""
+    for source, words in (
+        ("/no/such/file.json", "No such file"),
+        (f"{site}/none.json", "its server answers 404"),
+        ("http://127.0.0.1:1/openapi.json", "cannot be reached"),
+        ("http://[/", "cannot be reached"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            OpenApiDocument.read(source)

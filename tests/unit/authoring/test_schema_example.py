@@ -1,0 +1,65 @@
+"""Examples of schemas: their own where there is one, and otherwise a value that fits."""
+
+import jsonschema
+import pytest
+
+from loadtest.authoring.openapi_document import OpenApiDocument
+from loadtest.authoring.schema_example import example
+
+TREE = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string"},
+        "children": {"type": "array", "items": {"$ref": "#/components/schemas/Tree"}},
+    },
+}
+DOCUMENT = OpenApiDocument(
+    {"openapi": "3.1.0", "paths": {"/": {}}, "components": {"schemas": {"Tree": TREE, "Id": {"type": "integer"}}}}, "x"
+)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string", "example": "own"}, "own"),
+        ({"type": "string", "examples": ["first", "second"]}, "first"),
+        ({"enum": ["red", "blue"]}, "red"),
+        ({"type": "integer", "default": 7}, 7),
+        ({"const": None}, None),
+        ({"$ref": "#/components/schemas/Id"}, 1),
+        ({"allOf": [{"properties": {"a": {"const": 1}}}, {"properties": {"b": {"const": 2}}}]}, {"a": 1, "b": 2}),
+        ({"properties": {"a": {"type": "string", "readOnly": True}, "b": {"type": "boolean"}}}, {"b": True}),
+        ({"type": ["null", "string"]}, "example"),
+        (True, None),
+    ],
+)
+def test_what_a_schema_says_itself_is_taken(schema: object, value: object) -> None:
+    """Its own example comes first, then what leaves no choice."""
+    assert example(schema, DOCUMENT) == value
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": 30},
+        {"type": "string", "maxLength": 3},
+        {"type": "string", "format": "uuid"},
+        {"type": "integer", "minimum": 5, "multipleOf": 4},
+        {"type": "integer", "maximum": -3},
+        {"type": "number", "exclusiveMinimum": 1, "exclusiveMaximum": 2},
+        {"type": "integer", "exclusiveMinimum": 1},
+        {"type": "array", "minItems": 3, "items": {"type": "integer"}},
+        {"oneOf": [{"type": "integer", "minimum": 9}, {"type": "string"}]},
+        {"type": "object", "required": ["x"], "properties": {"y": {"type": "number"}}},
+        TREE | {"components": {"schemas": {"Tree": TREE}}},
+    ],
+)
+def test_a_made_up_value_fits_its_schema(schema: dict[str, object]) -> None:
+    """Limits and required members are kept; a schema that contains itself comes to an end."""
+    jsonschema.validate(example(schema, DOCUMENT), schema)
+
+
+def test_the_limits_of_openapi_3_0_are_understood() -> None:
+    """There a limit is exclusive by a word beside it."""
+    assert example({"type": "integer", "minimum": 1, "exclusiveMinimum": True}, DOCUMENT) == 2

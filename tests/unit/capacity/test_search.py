@@ -1,0 +1,156 @@
+"""The capacity search, on simulated systems: pure, without swarm and clock."""
+
+import math
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadtest.capacity.search import GROWTH, Belief, End, Plan, StepResult, find_capacity
+from loadtest.judging.verdict import Outcome
+
+Measure = Callable[[float], StepResult]
+
+
+def system(limit_per_s: float, width: float = 0.0005, disturbed: float = 0.0, seed: int = 0) -> Measure:
+    """Return a system that keeps its objective up to a limit.
+
+    Args:
+        limit_per_s: at this rate it keeps the objective every second time.
+        width: of the region in which the answer is not certain, as a part of the rate.
+        disturbed: the share of answers that are tossed, whatever the rate.
+        seed: of the chance.
+    """
+    chance = random.Random(seed)
+
+    def measure(rate_per_s: float) -> StepResult:
+        steepness = max(-50.0, min(50.0, math.log(rate_per_s / limit_per_s) / width))
+        kept = disturbed / 2 + (1 - disturbed) / (1 + math.exp(steepness))
+        return StepResult(rate_per_s, Outcome.PASSED if chance.random() < kept else Outcome.FAILED)
+
+    return measure
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(1, 50_000), st.integers(0, 2**32))
+def test_a_sharp_limit_is_found(limit_per_s: float, seed: int) -> None:
+    """Any limit is found within 5 %, inside the interval, in at most 35 steps."""
+    found = find_capacity(system(limit_per_s, seed=seed))
+    assert found.end is End.PRECISE
+    assert abs(found.rate_per_s / limit_per_s - 1) < 0.05
+    assert found.low_per_s <= limit_per_s <= found.high_per_s
+    assert len(found.steps) <= 35
+
+
+@pytest.mark.parametrize(("width", "disturbed"), [(0.01, 0.0), (0.01, 0.05), (0.03, 0.05)])
+def test_an_uncertain_limit_is_found_almost_always(width: float, disturbed: float) -> None:
+    """With an uncertain region and disturbed steps, 95 of 100 searches are within 5 % all the same."""
+    near = 0
+    for seed in range(100):
+        limit_per_s = random.Random(seed).uniform(5, 2000)
+        found = find_capacity(system(limit_per_s, width, disturbed, seed))
+        near += abs(found.rate_per_s / limit_per_s - 1) < 0.05
+    assert near >= 95
+
+
+def test_the_interval_holds_the_limit_as_often_as_it_says() -> None:
+    """Of 200 searches at least 95 % have the limit in their interval."""
+    held = 0
+    for seed in range(200):
+        limit_per_s = random.Random(seed).uniform(5, 2000)
+        found = find_capacity(system(limit_per_s, 0.01, 0.03, seed))
+        held += found.low_per_s <= limit_per_s <= found.high_per_s
+    assert held >= 190
+
+
+def test_the_climb_doubles_and_asks_a_broken_rate_again() -> None:
+    """The rate doubles from the first on; the rate that breaks the objective is asked twice before the bisection."""
+    found = find_capacity(system(100.0))
+    assert [step.rate_per_s for step in found.steps[:6]] == [10, 20, 40, 80, 160, 160]
+
+
+def test_one_disturbed_step_does_not_stop_the_climb() -> None:
+    """A rate that breaks the objective once, by accident, and then keeps it, is climbed over."""
+    sharp, answers = system(500.0), [0]
+
+    def measure(rate_per_s: float) -> StepResult:
+        answers[0] += 1
+        return StepResult(rate_per_s, Outcome.FAILED) if answers[0] == 2 else sharp(rate_per_s)
+
+    found = find_capacity(measure)
+    assert [step.rate_per_s for step in found.steps[:4]] == [10, 20, 20, 40]
+    assert abs(found.rate_per_s / 500 - 1) < 0.05
+
+
+def test_a_first_rate_above_the_limit_is_halved() -> None:
+    """When the first rate is too high, the search goes down until one keeps the objective."""
+    found = find_capacity(system(1.7))
+    assert (found.end, pytest.approx(found.rate_per_s, rel=0.05)) == (End.PRECISE, 1.7)
+
+
+def test_no_rate_that_keeps_the_objective() -> None:
+    """A system that never keeps its objective has no capacity, and the search says so at the lowest rate."""
+    found = find_capacity(lambda rate: StepResult(rate, Outcome.FAILED))
+    assert (found.end, found.rate_per_s, found.steps[-1].rate_per_s) == (End.NOTHING, 0.0, 0.5)
+
+
+def test_the_highest_rate_is_a_lower_bound() -> None:
+    """A system that keeps its objective up to the highest allowed rate may carry more."""
+    found = find_capacity(system(1e9), Plan(highest_rate_per_s=300))
+    assert (found.end, found.rate_per_s, found.is_lower_bound) == (End.HIGHEST, 300, True)
+    assert max(step.rate_per_s for step in found.steps) == 300
+
+
+def test_an_unfit_generator_is_refused_and_ends_the_search() -> None:
+    """Steps of an unfit generator say nothing; after four at one rate the result is a lower bound."""
+
+    def measure(rate_per_s: float) -> StepResult:
+        return StepResult(rate_per_s, Outcome.PASSED if rate_per_s < 50 else Outcome.NOT_TRUSTWORTHY)
+
+    found = find_capacity(measure)
+    assert (found.end, found.rate_per_s, found.is_lower_bound) == (End.GENERATOR, 40, True)
+    assert [step.rate_per_s for step in found.steps[-5:]] == [40, 80, 80, 80, 80]
+
+
+def test_a_generator_that_is_unfit_once_is_asked_again() -> None:
+    """A step that is refused once is repeated, and the search goes on to its end."""
+    sharp, refused = system(100.0), set()
+
+    def measure(rate_per_s: float) -> StepResult:
+        if rate_per_s not in refused:
+            refused.add(rate_per_s)
+            return StepResult(rate_per_s, Outcome.NOT_TRUSTWORTHY)
+        return sharp(rate_per_s)
+
+    found = find_capacity(measure, Plan(steps=80))
+    assert (found.end, pytest.approx(found.rate_per_s, rel=0.05)) == (End.PRECISE, 100)
+
+
+def test_the_steps_are_bounded() -> None:
+    """A search makes no more steps than it may, and gives what it knows by then."""
+    found = find_capacity(system(100.0), Plan(steps=8))
+    assert (found.end, len(found.steps)) == (End.STEPS, 8)
+    assert found.low_per_s < 100 < found.high_per_s
+
+
+def test_no_rate_is_asked_that_is_far_above_what_was_kept() -> None:
+    """The search never asks for more than twice the highest rate that kept the objective, or the first rate."""
+    for seed in range(30):
+        kept = 5.0
+        for step in find_capacity(system(700, 0.02, 0.1, seed)).steps:
+            assert step.rate_per_s <= GROWTH * kept * 1.001
+            if step.outcome is Outcome.PASSED:
+                kept = max(kept, step.rate_per_s)
+
+
+@given(st.lists(st.tuples(st.floats(1, 1000), st.booleans()), max_size=30))
+@settings(deadline=None, max_examples=50)
+def test_a_belief_stays_a_probability(answers: list[tuple[float, bool]]) -> None:
+    """Whatever it hears, even contradictions, a belief has ascending quantiles inside its range."""
+    belief = Belief(1, 1000)
+    for rate_per_s, kept in answers:
+        belief.learn(rate_per_s, kept=kept)
+    low, middle, high = belief.quantiles(0.025, 0.5, 0.975)
+    assert 0.5 <= low <= middle <= high <= 2000

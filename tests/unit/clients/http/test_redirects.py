@@ -1,0 +1,177 @@
+"""Redirects: where they lead, with which method, body and credentials."""
+
+import pytest
+
+from tests.http_harness import Peer, ScriptedServer, always, counts, error_classes, ok, running_user
+
+
+def redirect(status: int, location: str, *fields: str) -> bytes:
+    """A redirect with a small body."""
+    return ok(b"moved", f"Location: {location}", *fields, status=f"{status} Moved")
+
+
+class Recording:
+    """A script that redirects the path /start and answers everything else, remembering what came."""
+
+    def __init__(self, status: int = 302, location: str = "/end", *fields: str) -> None:
+        self.response = redirect(status, location, *fields)
+        self.seen: list[tuple[str, str, bytes, dict[str, str]]] = []
+
+    def __call__(self, peer: Peer) -> None:
+        """Serve one connection."""
+        while (request := peer.read_request())[0]:
+            first, *lines = request[0].decode().split("\r\n")
+            method, target, _ = first.split(" ")
+            fields = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+            self.seen.append((method, target, request[1], fields))
+            peer.send(self.response if target == "/start" else ok(b"end"))
+
+    @property
+    def requests(self) -> list[tuple[str, str, bytes]]:
+        """Method, target and body of each request."""
+        return [entry[:3] for entry in self.seen]
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "expected"),
+    [
+        (301, "GET", "GET"),
+        (302, "GET", "GET"),
+        (303, "GET", "GET"),
+        (307, "GET", "GET"),
+        (308, "GET", "GET"),
+        (301, "POST", "GET"),
+        (302, "POST", "GET"),
+        (303, "POST", "GET"),
+        (307, "POST", "POST"),
+        (308, "POST", "POST"),
+        (301, "PUT", "PUT"),
+        (302, "PATCH", "PATCH"),
+        (303, "PUT", "GET"),
+        (303, "DELETE", "GET"),
+        (307, "PUT", "PUT"),
+        (301, "HEAD", "HEAD"),
+        (303, "HEAD", "HEAD"),
+    ],
+)
+def test_method_and_body_follow_the_status(status, method, expected):
+    """POST becomes GET after 301 and 302, all but HEAD after 303; otherwise method and body are repeated."""
+    script = Recording(status)
+    body = b"" if method in {"GET", "HEAD"} else b"body"
+    if method == "HEAD":
+        script.response = script.response.removesuffix(b"moved")
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        response = user.client.request(method, "/start", data=body, headers={"Content-Type": "x/y"})
+        repeated = body if expected == method else b""
+        if method == "HEAD":
+            assert script.requests[1][:2] == ("HEAD", "/end")
+            return
+        assert [(method, "/start", body), (expected, "/end", repeated)] == script.requests
+        assert ("content-type" in script.seen[1][3]) == (expected == method)
+        assert response.content == b"end"
+        assert f"{server.url}/end" == response.url
+        assert [status] == [passed.status_code for passed in response.history]
+        assert response.request.method == expected
+        assert counts(user) == (1, 0)
+
+
+def test_call_counts_once_under_its_first_url():
+    """A chain of redirects is one request of the scenario."""
+    with ScriptedServer(Recording()) as server, running_user(server.url) as user:
+        user.client.get("/start")
+        assert [key.name for key in user.recorder.take().series] == ["/start"]
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("end", "/end"),
+        ("?q=1", "/start?q=1"),
+        ("/a b/ü#x", "/a%20b/%C3%BC"),
+        ("//{authority}/end", "/end"),
+        ("http://{authority}/end?x", "/end?x"),
+        ("../up", "/up"),
+    ],
+)
+def test_locations_are_resolved(location, target):
+    """Relative, absolute, protocol-relative and unencoded locations lead where a browser would go."""
+    script = Recording()
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        text = location.format(authority=server.url[7:])
+        script.response = redirect(302, text.encode().decode("latin-1")).decode("utf-8").encode("latin-1")
+        if not text.isascii():
+            script.response = redirect(302, text)
+        user.client.get("/start")
+        expected = "/a%20b/%C3%83%C2%BC" if not text.isascii() else target
+        assert script.requests[1][1] == expected
+
+
+def test_credentials_stay_with_their_host():
+    """Across hosts Authorization, Cookie and Host headers are left behind; on the same host they go along."""
+    other = Recording()
+    with ScriptedServer(other) as foreign:
+        here = Recording(302, f"http://localhost:{foreign.port}/end")
+        headers = {"Cookie": "a=b", "Host": "h.example", "X-Kept": "1"}
+        with ScriptedServer(here) as server, running_user(server.url.replace("//", "//u:p@")) as user:
+            user.client.get("/start", headers=headers, auth=("n", "p"))
+            user.client.get("/start")
+            here.response = redirect(302, "/end")
+            user.client.get("/start", headers=headers)
+    for fields in (other.seen[0][3], other.seen[1][3]):
+        assert "authorization" not in fields
+        assert "cookie" not in fields
+        assert f"localhost:{foreign.port}" == fields["host"]
+    assert other.seen[0][3]["x-kept"] == "1"
+    same_host = here.seen[-1]
+    assert same_host[:2] == ("GET", "/end")
+    assert same_host[3]["cookie"] == "a=b"
+    assert same_host[3]["authorization"] == "Basic dTpw"
+
+
+def test_endless_redirects_end():
+    """A loop is an error after max_redirects."""
+    script = Recording(302, "/start")
+    with ScriptedServer(script) as server, running_user(server.url, max_redirects=3) as user:
+        response = user.client.get("/start")
+        assert error_classes(user) == {"redirect": 1}
+        assert (len(script.seen), len(response.history)) == (4, 4)
+
+
+@pytest.mark.parametrize("location", ["ftp://h/x", "http://", "http://h:99999/", "javascript:alert(1)"])
+def test_redirect_to_nowhere_is_an_error(location):
+    """A location this client cannot follow is a classed error, not an exception."""
+    with ScriptedServer(Recording(302, location)) as server, running_user(server.url) as user:
+        user.client.get("/start")
+        assert error_classes(user) == {"redirect": 1}
+
+
+def test_redirects_can_be_left_alone():
+    """allow_redirects=False returns the redirect itself, which is no failure; so does one without a location."""
+    with ScriptedServer(Recording()) as server, running_user(server.url) as user:
+        response = user.client.get("/start", allow_redirects=False)
+        assert (response.status_code, response.headers["location"], response.ok) == (302, "/end", True)
+    with ScriptedServer(always(ok(status="302 F"))) as server, running_user(server.url) as user:
+        assert user.client.get("/").status_code == 302
+        assert counts(user) == (1, 0)
+
+
+def test_upload_is_repeated_only_if_it_can_be_read_again(tmp_path):
+    """307 sends a file once more from its start; a generator cannot be, which is a classed error."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    script = Recording(307)
+    with ScriptedServer(script) as server, running_user(server.url) as user, path.open("rb") as file:
+        assert user.client.put("/start", data=file).content == b"end"
+        assert [body for _, _, body in script.requests] == [b"content", b"content"]
+        user.recorder.take()
+        user.client.put("/start", data=(piece for piece in [b"x"]))
+        assert error_classes(user) == {"redirect": 1}
+
+
+def test_cookies_set_by_a_redirect_go_along():
+    """A cookie that the redirect sets is sent with the next request of the chain."""
+    script = Recording(302, "/end", "Set-Cookie: session=1; Path=/")
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        user.client.get("/start")
+        assert script.seen[1][3]["cookie"] == "session=1"
+        assert dict(user.client.cookies) == {"session": "1"}

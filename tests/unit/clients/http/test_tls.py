@@ -1,0 +1,193 @@
+"""TLS: verification by default, classed failures, session reuse, and the streams around it."""
+
+import socket
+import ssl
+
+import gevent
+import pytest
+import trustme
+
+from loadtest.clients.tls import TlsConnection
+from tests.http_harness import Peer, ScriptedServer, always, answering, counts, error_classes, ok, running_user
+
+AUTHORITY = trustme.CA()
+CERTIFICATE = AUTHORITY.issue_cert("localhost", "127.0.0.1")
+OTHER_NAME = AUTHORITY.issue_cert("other.example")
+STRANGER = trustme.CA().issue_cert("localhost")
+
+
+def server_context(certificate=CERTIFICATE, version=None) -> ssl.SSLContext:
+    """A server's context."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    if version is not None:
+        context.maximum_version = version
+    return context
+
+
+def trusting() -> ssl.SSLContext:
+    """A client's context that trusts the test's authority."""
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    return context
+
+
+def serving(script, certificate=CERTIFICATE, version=None) -> ScriptedServer:
+    """A TLS server."""
+    return ScriptedServer(script, ssl_context=server_context(certificate, version))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_requests_over_tls_are_kept_and_whole(version):
+    """Small, large and chunked bodies travel over one verified TLS connection."""
+    large = bytes(range(256)) * 4000
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    script = answering(ok(b"a"), ok(large), chunked, ok(b"b"), ok(b"c"))
+    with (
+        serving(script, version=version) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        assert [b"a", large, b"ok", b"b"] == [user.client.get("/").content for _ in range(4)]
+        assert user.client.post("/", data=large).content == b"c"
+        assert counts(user) == (5, 0)
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(("certificate", "reason"), [(STRANGER, "self-signed|issuer"), (OTHER_NAME, "mismatch")])
+def test_certificate_that_fails_is_a_classed_error(certificate, reason):
+    """An unknown authority and a wrong name are refused with the reason, and nothing is sent."""
+    with (
+        serving(always(ok()), certificate) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        response = user.client.get("/")
+        with pytest.raises(Exception, match=reason):
+            response.raise_for_status()
+        assert error_classes(user) == {"tls": 1}
+
+
+def test_system_authorities_are_the_default_and_insecure_turns_verification_off():
+    """Without settings a private authority is refused; insecure=True accepts it."""
+    with serving(always(ok(b"a"))) as server:
+        with running_user(f"https://localhost:{server.port}") as user:
+            assert user.client.get("/").error.error_class == "tls"
+        with running_user(f"https://localhost:{server.port}", insecure=True) as user:
+            assert user.client.get("/").content == b"a"
+
+
+def test_peer_without_tls_is_a_tls_error():
+    """A plain HTTP server behind an https URL is an error of the class tls."""
+    with (
+        ScriptedServer(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server,
+        running_user(f"https://localhost:{server.port}", insecure=True, connection_timeout=5) as user,
+    ):
+        user.client.get("/")
+        assert error_classes(user) == {"tls": 1}
+
+
+def test_silent_handshake_ends_with_the_connect_timeout():
+    """A server that accepts and says nothing is a connect timeout."""
+    with (
+        ScriptedServer(lambda _peer: gevent.sleep(2)) as server,
+        running_user(f"https://localhost:{server.port}", insecure=True, connection_timeout=0.2) as user,
+    ):
+        user.client.get("/")
+        assert error_classes(user) == {"timeout_connect": 1}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_session_is_resumed_on_reconnect(version):
+    """A second connection of the same user resumes the first one's TLS session."""
+    with (
+        serving(always(ok(b"a", "Connection: close")), version=version) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        resumed = []
+        release = user.client._transport.release
+
+        def remember(origin, connection, reusable):
+            assert isinstance(connection, TlsConnection)
+            resumed.append(connection.session_reused)
+            release(origin, connection, reusable)
+
+        user.client._transport.release = remember
+        for _ in range(3):
+            assert user.client.get("/").ok
+        assert resumed == [False, True, True]
+        assert server.connections == 3
+
+
+def test_cut_stream_is_not_taken_for_the_end():
+    """A body that ends with the connection must end with TLS's end mark; a mere close may be an attack."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        raw = socket.socket(fileno=peer.sock.detach())
+        raw.close()
+
+    with (
+        serving(script) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        user.client.get("/")
+        assert error_classes(user) == {"closed": 1}
+
+
+def test_stream_that_ends_properly_is_whole():
+    """With TLS's end mark the same body is complete."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\nwhole")
+        peer.sock.unwrap()
+
+    with (
+        serving(script) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        assert user.client.get("/").content == b"whole"
+
+
+def test_idle_tls_connection_closed_by_the_server_is_replaced():
+    """A kept TLS connection that the server closed is replaced without an error, for POST too."""
+    with (
+        serving(answering(ok())) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        for _ in range(3):
+            assert user.client.post("/").ok
+            gevent.sleep(0.05)
+        assert counts(user) == (3, 0)
+        assert server.connections == 3
+
+
+def test_garbage_after_the_handshake_is_a_tls_error():
+    """Bytes that are no TLS records fail the request as tls."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        raw = socket.socket(fileno=peer.sock.detach())
+        raw.send(b"\x99" * 200)
+        raw.close()
+
+    with (
+        serving(script) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        user.client.get("/")
+        assert error_classes(user) == {"tls": 1}
+
+
+def test_response_smuggled_in_a_record_of_its_own_never_answers_the_next_request():
+    """A second response that came together with the first, but in another TLS record, is thrown away."""
+
+    def script(peer: Peer) -> None:
+        while peer.read_request()[0]:
+            peer.send(ok(b"first"), ok(b"smuggled")) if peer.number == 1 else peer.send(ok(b"second"))
+
+    with (
+        serving(script) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        assert [user.client.get("/").content for _ in range(3)] == [b"first", b"second", b"second"]

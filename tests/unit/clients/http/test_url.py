@@ -1,0 +1,83 @@
+"""URLs: what is understood and where it leads."""
+
+import socket
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+import gevent.socket
+import pytest
+from gevent.server import StreamServer
+
+from loadtest.clients.http.url import Origin, parse
+from tests.http_harness import ok, running_user
+
+
+@pytest.mark.parametrize(
+    ("text", "origin", "authority", "target"),
+    [
+        ("http://h", ("http", "h", 80), "h", "/"),
+        ("HTTP://H:80/", ("http", "h", 80), "h", "/"),
+        ("https://h:443?q", ("https", "h", 443), "h", "/?q"),
+        ("https://h:8443/a;b?c=d#e", ("https", "h", 8443), "h:8443", "/a;b?c=d"),
+        ("http://[::1]:8080/x", ("http", "::1", 8080), "[::1]:8080", "/x"),
+        ("http://[::1]/x", ("http", "::1", 80), "[::1]", "/x"),
+        ("http://bücher.example/ä?ö", ("http", "xn--bcher-kva.example", 80), "xn--bcher-kva.example", "/%C3%A4?%C3%B6"),
+        ("http://h/100%25 a|b", ("http", "h", 80), "h", "/100%25%20a%7Cb"),
+        ("http+unix://%2Frun%2Fa.sock/x?y", ("http+unix", "/run/a.sock", 0), "localhost", "/x?y"),
+    ],
+)
+def test_url_is_parsed(text, origin, authority, target):
+    """Scheme, host, port, Host field and target of common and odd URLs."""
+    url = parse(text)
+    assert Origin.of(*origin) is url.origin
+    assert (authority, target) == (url.origin.authority, url.target)
+
+
+def test_credentials_leave_the_url():
+    """Name and password are taken out, decoded, and do not show in the URL's text."""
+    url = parse("http://n%40me:p%3Ass@h:81/x")
+    assert (url.credentials, url.text) == (("n@me", "p:ss"), "http://h:81/x")
+
+
+def serve(listener) -> StreamServer:
+    """A server on any kind of listening socket."""
+
+    def handle(sock, _address):
+        with sock:
+            while sock.recv(65536):
+                sock.sendall(ok(b"reached"))
+
+    server = StreamServer(listener, handle)
+    server.start()
+    return server
+
+
+def test_ipv6_is_reached():
+    """A host given as an IPv6 address works, brackets included."""
+    listener = gevent.socket.socket(socket.AF_INET6)
+    listener.bind(("::1", 0))
+    listener.listen()
+    server = serve(listener)
+    try:
+        with running_user(f"http://[::1]:{listener.getsockname()[1]}") as user:
+            assert [user.client.get("/").text for _ in range(2)] == ["reached"] * 2
+    finally:
+        server.stop(timeout=0)
+
+
+def test_unix_socket_is_reached():
+    """A percent-encoded socket path as the host works, also for kept connections; a missing one is a connect error."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = str(Path(directory) / "s")
+        listener = gevent.socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen()
+        server = serve(listener)
+        try:
+            with running_user(f"http+unix://{quote(path, safe='')}") as user:
+                assert [user.client.get("/a").text for _ in range(2)] == ["reached"] * 2
+        finally:
+            server.stop(timeout=0)
+        with running_user(f"http+unix://{quote(path + 'x', safe='')}") as user:
+            assert user.client.get("/a").error.error_class == "connect"

@@ -1,0 +1,115 @@
+"""The bytes on the wire, requests and responses, beside those of FastHttpUser and its geventhttpclient.
+
+Method, target, headers and body must be the same. What differs on purpose: the User-Agent names this product; JSON is
+compact and keeps its UTF-8, which means the same; a multipart boundary is random; a repeated response header is joined
+by a comma, as RFC 9110 has it, where geventhttpclient hands out a list.
+"""
+
+import json
+import re
+
+import pytest
+from locust import FastHttpUser
+
+from loadtest.clients.http import HttpUser
+from tests.http_harness import Peer, ScriptedServer, ok, running_user
+
+CALLS = {
+    "get": ("GET", "/small", {}),
+    "query": ("GET", "/a?x=1&y=2", {}),
+    "params": ("GET", "/a", {"params": {"x": "1", "y": "a b"}}),
+    "params and query": ("GET", "/a?z=0", {"params": {"x": "1"}}),
+    "space": ("GET", "/a b", {}),
+    "umlaut": ("GET", "/ä", {}),
+    "escapes": ("GET", "/a%20b%2Fc", {}),
+    "fragment": ("GET", "/a#b", {}),
+    "headers": ("GET", "/", {"headers": {"X-One": "1", "Accept": "text/html"}}),
+    "replaced headers": ("GET", "/", {"headers": {"accept-encoding": "gzip"}}),
+    "auth": ("GET", "/", {"auth": ("u", "p")}),
+    "head": ("HEAD", "/", {}),
+    "options": ("OPTIONS", "/", {}),
+    "delete": ("DELETE", "/", {}),
+    "delete with body": ("DELETE", "/", {"data": "x"}),
+    "post nothing": ("POST", "/", {}),
+    "post text": ("POST", "/", {"data": "text"}),
+    "post umlauts": ("POST", "/", {"data": "ü"}),
+    "post bytes": ("POST", "/", {"data": b"\x00\x01"}),
+    "post form": ("POST", "/", {"data": {"a": "1", "b": "x y"}}),
+    "post json": ("POST", "/", {"json": {"a": [1, None, "ü"]}}),
+    "post json of another type": ("POST", "/", {"json": 1, "headers": {"Content-Type": "application/x"}}),
+    "put json": ("PUT", "/", {"json": {"a": 1}}),
+    "put nothing": ("PUT", "/", {}),
+    "patch": ("PATCH", "/", {"data": "x", "headers": {"Content-Type": "t/p"}}),
+    "files": ("POST", "/", {"files": {"f": ("n.txt", b"content", "text/plain")}}),
+}
+
+
+def sent_by(base: type, method: str, path: str, arguments: dict) -> tuple[str, str, dict[str, str], bytes]:
+    """What a user of this class sends, taken apart: method, target, headers, body."""
+    requests = []
+
+    def script(peer: Peer) -> None:
+        requests.append(peer.read_request())
+        peer.send(ok(b"" if method == "HEAD" else b"x"))
+
+    with ScriptedServer(script) as server, running_user(server.url, base) as user:
+        user.client.request(method, path, **arguments)
+        authority = server.url.removeprefix("http://")
+    head, body = requests[0]
+    first, *lines = head.decode("latin-1").split("\r\n")
+    fields = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    assert len(lines) == len(fields)
+    assert authority == fields.pop("host")
+    fields.pop("user-agent")
+    boundary = re.search("boundary=(.*)", fields.get("content-type", ""))
+    if boundary:
+        fields["content-type"] = "multipart/form-data"
+        fields["content-length"] = str(len(body) - 3 * len(boundary[1]))
+        body = body.replace(boundary[1].encode(), b"")
+    if "json" in arguments:
+        fields.pop("content-length")
+        body = json.loads(body)
+    method, target, version = first.split(" ")
+    assert version == "HTTP/1.1"
+    return method, target, fields, body
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_request_is_what_fast_http_user_sends(call):
+    """Method, target, headers and body are those of FastHttpUser."""
+    assert sent_by(FastHttpUser, *CALLS[call]) == sent_by(HttpUser, *CALLS[call])
+
+
+RESPONSES = {
+    "length": ok(b"hello", "X-A: 1"),
+    "empty": ok(b""),
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n",
+    "trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    "until close": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello",
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nhello",
+    "204": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "404": ok(b"no", status="404 Not Found"),
+    "500": ok(b"no", status="500 Internal Server Error"),
+    "Latin-1": ok("grün".encode("latin-1"), "Content-Type: text/html; charset=iso-8859-1"),
+    "UTF-8": ok("grün".encode(), "Content-Type: text/html; charset=utf-8"),
+    "JSON": ok('{"ü": [1, 2]}'.encode(), "Content-Type: application/json"),
+}
+
+
+def read_by(base: type, response: bytes) -> tuple[object, ...]:
+    """What a user of this class makes of a response."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(response)
+
+    with ScriptedServer(script) as server, running_user(server.url, base) as user:
+        got = user.client.get("/")
+        fields = {name.lower(): got.headers[name] for name in got.headers}
+        return got.status_code, got.ok, got.content, got.text, fields, got.url.replace(server.url, "")
+
+
+@pytest.mark.parametrize("response", RESPONSES)
+def test_response_is_what_fast_http_user_reads(response):
+    """Status, body, text and headers are those of FastHttpUser."""
+    assert read_by(FastHttpUser, RESPONSES[response]) == read_by(HttpUser, RESPONSES[response])

@@ -1,0 +1,212 @@
+"""What a request leaves behind: one sample under the right names, the right class, the right bytes."""
+
+import gevent
+import pytest
+import redis
+from gevent.pool import Group
+from locust import task
+from locust.env import Environment
+from locust.exception import RescheduleTask, StopUser
+
+from loadtest.clients.redis import LAZY, RAW, LazyJson, RedisJsonUser
+from loadtest.clients.redis import lanes as redis_lanes
+from tests.redis_harness import Recorded, private_redis, running_user
+
+
+def test_the_name_is_the_command_where_no_label_is_given(redis_url):
+    """Method and name are the command in upper case, whatever its spelling was."""
+    with running_user(redis_url) as user:
+        user.client.json().get("nothing")
+        user.client.execute_command("hget", "nothing", "f")
+        user.client.client_getname()
+        recorded = Recorded(user)
+    assert recorded.requests == {
+        ("JSON.GET", "JSON.GET"): 1,
+        ("HGET", "HGET"): 1,
+        ("CLIENT GETNAME", "CLIENT GETNAME"): 1,
+    }
+    assert recorded.scenarios == {"probe"}
+
+
+def test_a_label_names_every_command_of_its_view(redis_url):
+    """A labelled view is recorded under its label, the client itself is not, and both use one connection."""
+    with running_user(redis_url) as user:
+        view = user.client.labelled("documents/read")
+        assert user.client.client_id() == view.client_id()
+        view.json().get("nothing")
+        view.get("nothing")
+        recorded = Recorded(user)
+    assert recorded.requests == {
+        ("CLIENT ID", "documents/read"): 1,
+        ("CLIENT ID", "CLIENT ID"): 1,
+        ("JSON.GET", "documents/read"): 1,
+        ("GET", "documents/read"): 1,
+    }
+
+
+def test_labels_without_end_fold_into_one(redis_url, monkeypatch):
+    """Beyond the bound a new label is recorded as other, and no request is lost."""
+    monkeypatch.setattr(redis_lanes, "MAX_LABELS", 3)
+    with running_user(redis_url) as user:
+        for number in range(10):
+            user.client.labelled(f"key:{number}").get("nothing")
+        recorded = Recorded(user)
+    assert sum(recorded.requests.values()) == 10
+    assert recorded.requests["GET", "other"] == 8
+    assert len(recorded.requests) == 3
+
+
+def test_requests_counted_are_the_commands_that_redis_counted(redis_url, tmp_path):
+    """After 20 greenlets have sent a mixture, each command's count is Redis's own, pipelines' parts included."""
+    with private_redis(redis_url, tmp_path) as server, running_user(server.url) as user:
+        json = user.client.json()
+
+        def work(number):
+            for turn in range(25):
+                key = f"d:{number}:{turn}"
+                json.set(key, "$", {"n": turn})
+                json.get(key)
+                json.numincrby(key, "$.n", 1)
+                user.client.set(f"s:{number}", turn)
+                user.client.pipeline(transaction=False).get(f"s:{number}").get(f"s:{number}").execute()
+
+        server.admin.config_resetstat()
+        gevent.joinall([gevent.spawn(work, number) for number in range(20)], raise_error=True)
+        stats = server.admin.info("commandstats")
+        recorded = Recorded(user)
+    counted = {name: int(stats[f"cmdstat_{name.lower()}"]["calls"]) for name in ("JSON.SET", "JSON.GET", "SET", "GET")}
+    assert counted == {"JSON.SET": 500, "JSON.GET": 500, "SET": 500, "GET": 1000}
+    assert recorded.requests == {
+        ("JSON.SET", "JSON.SET"): 500,
+        ("JSON.GET", "JSON.GET"): 500,
+        ("JSON.NUMINCRBY", "JSON.NUMINCRBY"): 500,
+        ("SET", "SET"): 500,
+        ("PIPELINE", "PIPELINE"): 500,
+    }
+    assert recorded.errors == {}
+
+
+def test_response_bytes_are_those_on_the_wire(redis_url):
+    """A reply's size counts with its framing, a pipeline's with all its replies."""
+    with running_user(redis_url) as user:
+        user.client.set("bytes", "12345")
+        Recorded(user)
+        user.client.get("bytes")
+        user.client.pipeline(transaction=False).get("bytes").get("bytes").execute()
+        recorded = Recorded(user)
+    assert recorded.response_bytes == {("GET", "GET"): 11, ("PIPELINE", "PIPELINE"): 22}
+
+
+def test_the_first_request_of_an_iteration_takes_the_intended_start(redis_url):
+    """Response time counts from the intended start for one request, and from the send for the next."""
+    with running_user(redis_url) as user:
+        user.client.ping()
+        series = user.recorder.series("probe", "PING", "PING")
+        user.intended_start_s = 1.0
+        user.client.ping()
+        assert user.intended_start_s is None
+        assert len(series.late) == 2
+        assert series.late[0] > 0
+        user.client.ping()
+        assert len(series.times) == 2
+        user.intended_start_s = 1.0
+        user.client.pipeline().ping().execute()
+        assert user.intended_start_s is None
+
+
+def test_listeners_of_locust_hear_of_every_request(redis_url):
+    """A listener of events.request gets Locust's arguments for a good request, a bad one and a pipeline."""
+    heard = []
+    with running_user(redis_url) as user:
+        user.environment.events.request.add_listener(lambda **event: heard.append(event))
+        user.context = lambda: {"who": "me"}
+        user.client.set("heard", "abc")
+        user.client.labelled("label").get("heard")
+        with pytest.raises(redis.ResponseError):
+            user.client.lpush("heard", 1)
+        user.client.pipeline(transaction=False).get("heard").lpush("heard", 1).execute(raise_on_error=False)
+        recorded = Recorded(user)
+    assert [(each["request_type"], each["name"]) for each in heard] == [
+        ("SET", "SET"),
+        ("GET", "label"),
+        ("LPUSH", "LPUSH"),
+        ("PIPELINE", "PIPELINE"),
+    ]
+    good, bad = heard[1], heard[2]
+    assert (good["response"], good["exception"], good["response_length"]) == (b"abc", None, 9)
+    assert good["context"] == {"who": "me"}
+    assert 0 < good["response_time"] < 5000
+    assert good["url"] in redis_url
+    assert isinstance(bad["exception"], redis.ResponseError)
+    assert isinstance(heard[3]["exception"], redis.ResponseError)
+    assert sum(recorded.requests.values()) == 4, "a listener must not make requests count twice"
+
+
+def test_a_failed_request_ends_its_task_and_is_counted_once(redis_url):
+    """An error that the task does not catch is no exception of the task: no event, no traceback, the next task runs."""
+    turns = []
+    events = []
+
+    class Failing(RedisJsonUser):
+        redis_url = ""
+
+        @task
+        def fail(self):
+            turns.append("begun")
+            if len(turns) > 20:
+                raise StopUser
+            self.client.evalsha("0" * 40, 0)
+            turns.append("never")
+
+    Failing.redis_url = redis_url
+    environment = Environment(user_classes=[Failing])
+    environment.events.user_error.add_listener(lambda **event: events.append(event))
+    user = Failing(environment)
+    user.start(Group()).join()
+    recorded = Recorded(user)
+    assert turns == ["begun"] * 21
+    assert events == []
+    assert recorded.errors == {"redis_noscript": 20}
+
+
+def test_a_mistake_in_the_call_is_an_exception_of_the_task(redis_url):
+    """What was never sent is raised as redis-py raises it, and counts as no request."""
+    with running_user(redis_url) as user:
+        with pytest.raises(redis.DataError) as caught:
+            user.client.set("k", {"a": 1})
+        assert not isinstance(caught.value, RescheduleTask)
+        assert Recorded(user).requests == {}
+
+
+def test_a_document_can_be_left_unparsed(redis_url):
+    """RAW gives the bytes; LAZY gives the bytes and, when asked, the value; both with redis-py too."""
+    with running_user(redis_url) as user, redis.Redis.from_url(redis_url, protocol=2) as theirs:
+        user.client.json().set("unparsed", "$", {"a": [1, None]})
+        for client in (user.client, theirs):
+            assert client.json(decoder=RAW).get("unparsed") == b'{"a":[1,null]}'
+            assert client.json(decoder=RAW).get("missing") is None
+            lazy = client.json(decoder=LAZY).get("unparsed")
+            assert isinstance(lazy, LazyJson)
+            assert (lazy.raw, lazy.value) == (b'{"a":[1,null]}', {"a": [1, None]})
+            assert lazy.value is lazy.value
+            assert client.json(decoder=LAZY).get("missing") is None
+            assert client.json(decoder=RAW).arrlen("unparsed", "$.a") == [2]
+        user.client.delete("unparsed")
+
+
+def test_custom_coders_are_used(redis_url):
+    """redis-py's encoder and decoder arguments do what they do there, for one view and no other."""
+
+    class Shouting:
+        def encode(self, _value):
+            return '"SHOUT"'
+
+        def decode(self, text):
+            return text.decode().lower() if isinstance(text, bytes) else text
+
+    with running_user(redis_url) as user:
+        shouting = user.client.json(encoder=Shouting(), decoder=Shouting())
+        assert shouting.set("shout", "$", "whisper") is True
+        assert shouting.get("shout") == '"shout"'
+        assert user.client.json().get("shout") == "SHOUT"
+        user.client.delete("shout")

@@ -1,0 +1,56 @@
+"""Documents on their way in and out: what the standard library can encode can be encoded, into the same value."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtest.clients.json_codec import LAZY, LazyJson, OrjsonDecoder, encode_json
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text() | st.integers(), inner, max_size=4)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=15,
+)
+
+
+@given(VALUES)
+def test_an_encoded_value_is_the_standard_librarys(value):
+    """Parsing our encoding gives what parsing json.dumps gives, for any JSON value."""
+    assert json.loads(json.dumps(value)) == json.loads(encode_json(value))
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**64, -(2**63) - 1, {1: 2}, {"k": {2.5: None}}, 10**30])
+def test_what_orjson_refuses_is_left_to_the_standard_library(value):
+    """Lone surrogates, long integers and keys that are no strings are encoded all the same."""
+    assert json.loads(json.dumps(value)) == json.loads(encode_json(value))
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), b"bytes", 1j])
+def test_what_json_has_not_is_refused(value):
+    """A value that json.dumps refuses is refused with its error."""
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        encode_json(value)
+
+
+def test_nan_becomes_null():
+    """The one known difference, as documented."""
+    assert encode_json([math.nan, math.inf]) == b"[null,null]"
+
+
+def test_lazy_parses_once_and_only_when_asked():
+    """A broken document is no error until its value is asked for."""
+    lazy = LAZY.decode(b"[1,")
+    assert isinstance(lazy, LazyJson)
+    assert repr(lazy) == "LazyJson(b'[1,')"
+    with pytest.raises(json.JSONDecodeError):
+        _ = lazy.value
+    assert LAZY.decode(3) == 3
+    assert OrjsonDecoder().decode(b"[1]") == [1]

@@ -1,0 +1,135 @@
+"""`loadtest compare`, `history` and `baseline` on folders of runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from loadtest.cli import main
+from loadtest.comparing import history
+from loadtest.exceptions import ExitCode
+from loadtest.measuring.record import RunRecord
+from loadtest.reporting import document, files
+from tests import reports
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four runs: two alike, one slower, one empty; and two folders that hold none."""
+    folder = tmp_path_factory.mktemp("runs")
+    made = {
+        "monday": reports.record(60, per_s=60),
+        "tuesday": reports.record(60, per_s=60, seed=2),
+        "slow": reports.record(60, per_s=60, slower=1.3),
+        "empty": RunRecord("empty", 1_600_000_000.0, {"scenario": "documents", "profile": "quick"}),
+    }
+    for number, (name, record) in enumerate(made.items()):
+        record.run_id, record.started_at = name, record.started_at + number
+        (folder / name).mkdir()
+        assert files.write(folder / name, files.of(reports.run_document(record))) == []
+    (folder / "torn").mkdir()
+    (folder / "torn" / document.FILE).write_text('{"format": 2')
+    (folder / "notes").mkdir()
+    return folder
+
+
+def loadtest(runs_dir: Path, *arguments: str) -> Result:
+    """Run the command line in this process."""
+    return CliRunner(env={"LOADTEST_RUNS_DIR": str(runs_dir)}).invoke(main, arguments)
+
+
+def test_a_regression_has_an_exit_code(runs_dir: Path) -> None:
+    """30 % slower is worse, in the table and, when asked for, in the exit code."""
+    plain = loadtest(runs_dir, "compare", "monday", "slow")
+    gate = loadtest(runs_dir, "compare", "monday", "slow", "--fail-on-regression")
+    assert (plain.exit_code, gate.exit_code) == (0, ExitCode.THRESHOLD_FAILED), gate.output
+    assert "GET a: p50 worse, " in plain.output
+    assert "comparison   worse" in plain.output
+
+
+def test_equal_runs_pass_the_gate(runs_dir: Path) -> None:
+    """The same system passes, and so does one that became quicker."""
+    for base, new, verdict in (("monday", "tuesday", "same"), ("slow", "monday", "better")):
+        done = loadtest(runs_dir, "compare", base, new, "--fail-on-regression")
+        assert (done.exit_code, f"comparison   {verdict}" in done.output) == (0, True), done.output
+
+
+def test_a_gate_that_knows_nothing_says_so(runs_dir: Path) -> None:
+    """Forced to compare empty runs, the gate ends with no data instead of passing."""
+    done = loadtest(runs_dir, "compare", "empty", "empty", "--force", "--fail-on-regression")
+    assert done.exit_code == ExitCode.NO_DATA, done.output
+    assert "note         not comparable: empty is no data" in done.output
+
+
+def test_runs_that_are_not_comparable_are_refused(runs_dir: Path) -> None:
+    """Without --force the exit code is that of wrong usage, with the reason and the next step."""
+    done = loadtest(runs_dir, "compare", "monday", "empty")
+    assert done.exit_code == ExitCode.USAGE
+    assert "empty is no data" in done.stderr
+    assert "Next: " in done.stderr
+
+
+def test_a_run_that_cannot_be_read_is_named(runs_dir: Path) -> None:
+    """A torn record and a name that is no run's have the exit code of a run that cannot be read."""
+    for name, words in (("torn", "truncated or damaged"), ("nowhere", "there is no run in")):
+        done = loadtest(runs_dir, "compare", "monday", name)
+        assert (done.exit_code, words in done.stderr) == (ExitCode.NOT_MADE, True), done.output
+
+
+def test_the_page_and_the_json_say_the_same(runs_dir: Path, tmp_path: Path) -> None:
+    """--html writes a page without scripts, --json every difference."""
+    page = tmp_path / "comparison.html"
+    done = loadtest(runs_dir, "compare", "monday", "slow", "--json", "--html", str(page), "--margin", "2")
+    found = json.loads(done.stdout)
+    assert (found["verdict"], found["margin"]) == ("worse", 0.02)
+    text = page.read_text()
+    assert "Worse: at least one request got worse" in text
+    assert "<script" not in text
+    assert sum(one["low"] is not None for name in found["names"] for one in name["differences"]) == text.count("<svg")
+
+
+def test_a_page_that_cannot_be_written_is_named(runs_dir: Path) -> None:
+    """A folder that is not there is said, after the comparison was shown."""
+    done = loadtest(runs_dir, "compare", "monday", "slow", "--html", "/proc/none/page.html")
+    assert done.exit_code == ExitCode.NOT_MADE
+    assert "comparison   worse" in done.stdout
+    assert "/proc/none/page.html could not be written" in done.stderr
+
+
+def test_a_baseline_stands_for_its_run(runs_dir: Path) -> None:
+    """Set once, the word baseline means the run of the same scenario and profile; history marks it."""
+    missing = loadtest(runs_dir, "compare", "baseline", "slow")
+    assert (missing.exit_code, "loadtest baseline set RUN" in missing.stderr) == (ExitCode.USAGE, True)
+    assert loadtest(runs_dir, "baseline", "set", "monday").exit_code == 0
+    assert loadtest(runs_dir, "baseline", "list").output == "documents/quick: monday\n"
+    assert "monday → slow" in loadtest(runs_dir, "compare", "baseline", "slow").output
+    assert "monday (baseline)" in loadtest(runs_dir, "history").output
+
+
+def test_history_lists_the_runs_in_order(runs_dir: Path) -> None:
+    """Oldest first, with sparklines; a folder that holds no run is passed over, a torn one is named."""
+    done = loadtest(runs_dir, "history", "--json")
+    assert [entry["run_id"] for entry in json.loads(done.stdout)] == ["empty", "monday", "tuesday", "slow"]
+    assert "left out: " in done.stderr
+    text = loadtest(runs_dir, "history").stdout
+    assert "documents/quick" in text
+    assert "  p50          ▁▁█" in text
+
+
+def test_history_of_nothing_says_so(tmp_path: Path) -> None:
+    """No folder, no runs."""
+    assert loadtest(tmp_path / "none", "history").output == f"no runs in {tmp_path / 'none'}\n"
+
+
+def test_a_sparkline_goes_from_lowest_to_highest() -> None:
+    """Blanks where there is no value, and a flat line for equal ones."""
+    assert history.sparkline([0.0, 0.5, 1.0, None, 0.0]) == "▁▅█ ▁"
+    assert history.sparkline([3.0, 3.0]) == "▁▁"
+    assert history.sparkline([None]) == ""
+
+
+def test_a_baseline_that_cannot_be_kept_is_said(runs_dir: Path) -> None:
+    """A runs folder that cannot be written is named."""
+    done = loadtest(Path("/proc"), "baseline", "set", str(runs_dir / "monday"))
+    assert (done.exit_code, "/proc/baselines.json cannot be written" in done.stderr) == (ExitCode.NOT_MADE, True)

@@ -1,0 +1,70 @@
+"""Comparability: only runs that differ in nothing but the system under test are compared."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from loadtest.comparing import comparability
+from loadtest.exceptions import UsageError
+from tests import reports
+
+
+@pytest.fixture
+def base() -> dict[str, Any]:
+    """A run's document."""
+    made = reports.run_document(reports.record(20))
+    return {**made, "run_id": "old"}
+
+
+def changed(base: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """The same run with other settings."""
+    other = copy.deepcopy(base)
+    other["run_id"] = "new"
+    other["configuration"].update(settings)
+    return other
+
+
+def test_alike_runs_are_compared_without_a_note(base: dict[str, Any]) -> None:
+    """Two runs of the same kind need no word."""
+    assert comparability.check(base, changed(base, host="http://127.0.0.1:4711")) == []
+
+
+@pytest.mark.parametrize(("setting", "value"), [("scenario", "health"), ("profile", "stress"), ("users", 20)])
+def test_other_load_is_refused(base: dict[str, Any], setting: str, value: object) -> None:
+    """Another scenario, profile or number of users is named with both values; --force makes it a note."""
+    other = changed(base, **{setting: value})
+    with pytest.raises(UsageError, match=rf"{setting} is .* in one and {value} in the other.*--force"):
+        comparability.check(base, other)
+    (note,) = comparability.check(base, other, force=True)
+    assert note.startswith(f"not comparable: {setting} is ")
+
+
+def test_runs_that_mean_nothing_are_refused(base: dict[str, Any]) -> None:
+    """Untrustworthy, interrupted and empty runs are not compared."""
+    for verdict in ("not trustworthy", "interrupted", "no data"):
+        other = {**changed(base), "verdict": {"name": verdict, "reasons": []}}
+        with pytest.raises(UsageError, match=f"new is {verdict}"):
+            comparability.check(base, other)
+
+
+def test_a_profile_that_was_edited_is_refused(base: dict[str, Any]) -> None:
+    """The same name with other stages is another load."""
+    other = changed(base)
+    other["context"]["plan"]["stages"] = []
+    with pytest.raises(UsageError, match="other stages"):
+        comparability.check(base, other)
+
+
+def test_a_run_that_ended_early_is_refused(base: dict[str, Any]) -> None:
+    """Half the load is not the same load."""
+    with pytest.raises(UsageError, match="one has 20 s of load, the other 10 s"):
+        comparability.check(base, {**changed(base), "load_s": 10.0})
+
+
+def test_other_machines_are_noted(base: dict[str, Any]) -> None:
+    """Another processor or another service is no hindrance, and is said."""
+    other = changed(base, host="https://staging.example.com")
+    other["context"]["host"]["cpu"] = "another"
+    notes = comparability.check(base, other)
+    assert [note.split("different ")[1].split(":")[0] for note in notes] == ["processors", "hosts"]

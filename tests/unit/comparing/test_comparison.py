@@ -1,0 +1,111 @@
+"""Comparison: better, same, worse, or cannot tell, and each of them only when it is so."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from bench.compare.simulation import System, run
+from loadtest.comparing.blocked_run import ALL, BlockedRun, Name
+from loadtest.comparing.comparison import Finding, compare, student_t
+from loadtest.measuring.record import RunRecord
+from tests import reports
+
+BUSY = System(names=2, requests_per_s=150, weather=0.02, memory=0.3, spread=0.3)
+
+
+def findings(base: BlockedRun, new: BlockedRun, name: str = "name 1") -> dict[str, Finding]:
+    """Return what became of one name."""
+    (found,) = [one for one in compare(base, new).names if one.name.name == name]
+    return {one.metric: one.finding for one in found.differences}
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.15, Finding.WORSE), (0.85, Finding.BETTER), (1.0, Finding.SAME)])
+def test_a_true_change_is_found(factor: float, expected: Finding) -> None:
+    """A name that became 15 % slower is worse, quicker is better, and one that stayed is the same."""
+    random = np.random.default_rng(1)
+    base, new = run(BUSY, random), run(BUSY, random, {1: factor})
+    assert findings(base, new)["p50"] is expected
+    assert findings(base, new, "name 0")["p50"] is Finding.SAME
+    assert (expected if factor != 1 else Finding.CANNOT_TELL) in {compare(base, new).finding, Finding.CANNOT_TELL}
+
+
+def test_equal_runs_raise_no_alarm() -> None:
+    """Over 8 pairs of runs of the same system, nothing is worse or better."""
+    random = np.random.default_rng(2)
+    system = System(names=4, weather=0.05, memory=0.6)
+    called = [compare(run(system, random), run(system, random)).finding for _ in range(8)]
+    assert {Finding.WORSE, Finding.BETTER} & set(called) == set()
+
+
+def test_more_errors_are_worse() -> None:
+    """A share of failures that rose from 1 % to 5 % is worse, though every time is the same."""
+    random = np.random.default_rng(3)
+    base = run(BUSY, random)
+    new = run(dataclasses.replace(BUSY, failing=0.05), random)
+    found = findings(base, new)
+    assert (found["error_ratio"], found["p50"]) == (Finding.WORSE, Finding.SAME)
+
+
+def test_no_errors_in_few_requests_say_little() -> None:
+    """No failure among 120 requests does not show that the ratios are within half a point of each other."""
+    random = np.random.default_rng(4)
+    system = System(names=2, requests_per_s=2, failing=0.0)
+    found = compare(run(system, random), run(system, random))
+    one = next(one for one in found.names[0].differences if one.metric == "error_ratio")
+    assert (one.finding, one.high > 0.005) == (Finding.CANNOT_TELL, True)
+
+
+def test_too_few_requests_for_a_percentile_are_said() -> None:
+    """p99 needs 1,000 requests in each run."""
+    random = np.random.default_rng(5)
+    found = compare(*(run(System(requests_per_s=5), random) for _ in range(2)))
+    p99 = found.names[0].differences[-1]
+    assert p99.finding is Finding.CANNOT_TELL
+    assert p99.reason.startswith("needs 1,000 requests in each run, the base run has ")
+
+
+def test_a_name_of_one_run_only_cannot_be_told() -> None:
+    """A request that the other run does not have is listed, with the reason."""
+    random = np.random.default_rng(6)
+    base, new = run(BUSY, random), run(BUSY, random)
+    gone = BlockedRun("new", 1, new.blocks, {name: one for name, one in new.series.items() if name.name != "name 1"})
+    found = compare(base, gone)
+    (missing,) = [one for one in found.names if one.name.name == "name 1"]
+    assert {one.reason for one in missing.differences} == {"the new run does not have it"}
+    assert missing.finding is Finding.CANNOT_TELL
+
+
+def test_an_empty_run_says_nothing() -> None:
+    """Without requests nobody can tell of anything."""
+    empty = BlockedRun.of(reports.run_document(RunRecord("none", 0.0)))
+    found = compare(empty, empty)
+    assert (found.finding, found.says_nothing, found.tests) == (Finding.CANNOT_TELL, True, 0)
+
+
+def test_documents_become_blocks_without_their_edges() -> None:
+    """A document's seconds are there by name and all together, but the first and the last."""
+    blocked = BlockedRun.of(reports.run_document(reports.record(20, names=("a", "b"), failing="b")))
+    name = Name("documents", "GET", "b")
+    assert (
+        blocked.blocks,
+        blocked.width_s,
+        blocked.series[name].requests.sum(),
+        blocked.series[name].failures.sum(),
+    ) == (18, 1, 18 * 20.0, 18 * 4.0)
+    assert 2 * 18 * 20.0 == blocked.series[ALL].times.sum() == blocked.series[ALL].requests.sum()
+
+
+def test_a_document_compared_with_itself_is_the_same() -> None:
+    """From record.json to the verdict, and as JSON."""
+    blocked = BlockedRun.of(reports.run_document(reports.record(60, per_s=60)))
+    document = json.loads(json.dumps(compare(blocked, blocked).as_dict(), allow_nan=False))
+    assert document["verdict"] == "same"
+    assert [one["change"] for one in document["names"][0]["differences"]] == [0.0] * 5
+
+
+@pytest.mark.parametrize(("level", "degrees", "exact"), [(0.975, 10, 2.228), (0.999, 5, 5.893), (0.9995, 30, 3.646)])
+def test_students_t_is_that_of_the_tables(level: float, degrees: int, exact: float) -> None:
+    """Within 1 % of the tabulated values."""
+    assert student_t(level, degrees) == pytest.approx(exact, rel=0.01)

@@ -1,0 +1,256 @@
+"""The feeder's protocol: whatever happens to messages and workers, no item is used twice and none gets lost."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadtest.feeding.dealer import LEASE_S, MOST, Ask, Dealer
+from loadtest.feeding.hand import Hand
+from loadtest.feeding.policies import Order
+
+KEEP_ALIVE_S = 0.5
+
+
+@dataclass
+class Worker:
+    """A worker with its link to the master: messages arrive in order, unless the link is cut and they are lost."""
+
+    name: str
+    hand: Hand = field(default_factory=Hand)
+    to_master: deque = field(default_factory=deque)
+    to_worker: deque = field(default_factory=deque)
+    cut: bool = False
+    dead: bool = False
+    stopped: bool = False
+
+
+class World:
+    """A master, workers, and their clock."""
+
+    def __init__(self, items: int, policy: str) -> None:
+        """Nobody is there yet."""
+        self.dealer = Dealer(Order(range(items), policy))
+        self.workers: list[Worker] = []
+        self.now_s = 100.0
+        self.used: list[int] = []
+
+    def join(self) -> None:
+        """A worker comes."""
+        self.workers.append(Worker(f"worker-{len(self.workers)}"))
+        self.dealer.workers = len(self.workers)
+        self.say(self.workers[-1])
+
+    def say(self, worker: Worker, ask: Ask | None = None) -> None:
+        """A worker sends what it has to say."""
+        ask = ask or worker.hand.ask(self.now_s)
+        if not worker.cut:
+            worker.to_master.append((ask, self.now_s))
+
+    def use(self, worker: Worker, count: int) -> None:
+        """Users of a living worker take items, as Feeder does: they claim before they use."""
+        for _ in range(count):
+            if worker.dead or worker.stopped or not worker.hand.has(self.now_s):
+                return
+            if len(worker.hand.items) <= worker.hand.alert:
+                self.say(worker)
+            assert worker.hand.may_use(self.now_s)
+            self.used.append(worker.hand.items.popleft())
+
+    def deliver(self, worker: Worker) -> None:
+        """Messages on their way arrive; a killed worker's arrive too, as the kernel sends what it has taken."""
+        while worker.to_master:
+            ask, sent_s = worker.to_master.popleft()
+            deal = self.dealer.answer(worker.name, ask, self.now_s)
+            if not worker.cut and not worker.dead and not ask.leaving:
+                worker.to_worker.append((deal, sent_s))
+        if not worker.stopped:
+            while worker.to_worker:
+                worker.hand.take(*worker.to_worker.popleft())
+
+    def cut(self, worker: Worker) -> None:
+        """The link loses what is under way and all that follows."""
+        worker.cut = True
+        worker.to_master.clear()
+        worker.to_worker.clear()
+
+    def pass_time(self, seconds: float) -> None:
+        """The clock goes on; workers keep in touch, and the master looks for lost ones."""
+        self.now_s += seconds
+        for worker in self.workers:
+            if worker.dead:
+                self.deliver(worker)
+            elif not worker.stopped:
+                self.say(worker)
+        self.dealer.reap(self.now_s, lambda name: not next(w for w in self.workers if w.name == name).dead)
+
+    def leave(self, worker: Worker) -> None:
+        """A worker ends in order: the master hears what it used."""
+        if worker.dead or worker.cut or worker.stopped:
+            return
+        self.say(worker, worker.hand.leave())
+        self.deliver(worker)
+        worker.dead = True
+
+    def afflict(self, worker: Worker, action: str) -> None:
+        """Something happens to a worker."""
+        if action == "kill" and not worker.cut:
+            worker.dead = True
+        elif action == "cut" and not worker.dead:
+            self.cut(worker)
+        elif action == "mend" and worker.cut:
+            worker.cut = False
+            if not worker.stopped:
+                self.say(worker)  # what nobody heard is said again before anything else may happen
+        elif action in ("stop", "go"):
+            worker.stopped = action == "stop"
+        elif action == "leave":
+            self.leave(worker)
+
+    def heal(self) -> None:
+        """Links and stopped workers come back, and the living use up what there is."""
+        for worker in self.workers:
+            worker.cut = worker.stopped = False
+        if all(worker.dead for worker in self.workers):
+            self.join()
+        for _ in range(400):
+            for worker in self.workers:
+                self.deliver(worker)
+                self.use(worker, 50)
+            self.pass_time(KEEP_ALIVE_S)
+            for worker in self.workers:
+                self.deliver(worker)
+            if self.dealer.is_used_up:
+                return
+        raise AssertionError("it never ended")
+
+
+ACTIONS = (
+    "join",
+    "use",
+    "use",
+    "use",
+    "deliver",
+    "deliver",
+    "pass",
+    "wait",
+    "kill",
+    "cut",
+    "mend",
+    "stop",
+    "go",
+    "leave",
+)
+STEPS = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 5), st.integers(1, 40)), max_size=60)
+
+
+def play(world: World, steps: list[tuple[str, int, int]]) -> None:
+    """Let things happen."""
+    world.join()
+    for action, chosen, amount in steps:
+        worker = world.workers[chosen % len(world.workers)]
+        if action == "join" and len(world.workers) < 6:
+            world.join()
+        elif action == "use":
+            world.use(worker, amount)
+        elif action == "deliver":
+            world.deliver(worker)
+        elif action == "pass":
+            world.pass_time(amount / 100)
+        elif action == "wait":
+            world.pass_time(amount / 10)
+        else:
+            world.afflict(worker, action)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.integers(1, 400), STEPS)
+def test_no_item_is_used_twice_and_none_is_lost(items: int, steps: list[tuple[str, int, int]]) -> None:
+    """Over deaths, cuts, stops, joins and leaves each item is used once, or counted as in doubt."""
+    world = World(items, "unique_then_stop")
+    play(world, steps)
+    world.heal()
+    assert not [item for item, count in Counter(world.used).items() if count > 1]
+    unused = set(range(items)) - set(world.used)
+    assert len(unused) <= world.dealer.in_doubt
+    assert world.dealer.used + world.dealer.in_doubt == items
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(st.integers(1, 300), STEPS)
+def test_nothing_is_in_doubt_without_a_loss(items: int, steps: list[tuple[str, int, int]]) -> None:
+    """As long as nobody dies or is cut off for good, every item is used exactly once."""
+    world = World(items, "unique_then_stop")
+    play(world, [step for step in steps if step[0] not in ("kill", "cut")])
+    world.heal()
+    assert list(range(items)) == sorted(world.used)
+    assert world.dealer.in_doubt == 0
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(st.integers(1, 100), st.integers(1, 5), STEPS)
+def test_round_robin_uses_each_item_once_a_round(items: int, workers: int, steps: list[tuple[str, int, int]]) -> None:
+    """Over any number of workers that join, leave and stall, no item is used once more before each was used."""
+    world = World(items, "round_robin")
+    for _ in range(workers):
+        world.join()
+    play(world, [step for step in steps if step[0] not in ("kill", "cut")])
+    world.dealer._order.left = 0  # the master deals no more; what was dealt is used up
+    world.heal()
+    counts = Counter(world.used)
+    assert max(counts.values(), default=0) - min(counts[item] for item in range(items)) <= 1
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, 60), st.integers(0, 30))
+def test_a_killed_workers_rest_is_dealt_again(told: int, untold: int) -> None:
+    """Of what a killed worker held all but what it had claimed is used by the others."""
+    world = World(500, "unique_then_stop")
+    world.join()
+    killed = world.workers[0]
+    world.deliver(killed)
+    world.use(killed, told)
+    world.pass_time(0.1)
+    world.deliver(killed)
+    world.use(killed, untold)
+    claimed = killed.hand._claimed
+    killed.dead = True
+    world.deliver(killed)
+    world.join()
+    world.pass_time(LEASE_S + 0.1)
+    assert claimed - killed.hand.used <= world.dealer.in_doubt <= claimed
+    world.heal()
+    assert set(range(500)) - set(range(claimed)) <= set(world.used)
+    assert len(set(world.used)) == len(world.used)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.builds(Ask, *[st.sampled_from([-1, 0, 1, 2, 50, 10**12])] * 6, st.booleans()), max_size=12))
+def test_whatever_a_worker_says_it_is_dealt_no_more_than_a_message_holds(asks: list[Ask]) -> None:
+    """Numbers that cannot be cost neither memory nor the other workers' items."""
+    dealer = Dealer(Order(range(1_000), "unique_then_stop"))
+    dealt = [dealer.answer("liar", ask, 1.0) for ask in asks]
+    assert all(len(deal.items) <= MOST for deal in dealt)
+    honest = World(0, "unique_then_stop")
+    honest.dealer = dealer
+    honest.join()
+    honest.deliver(honest.workers[0])
+    assert honest.workers[0].hand.items or dealer.used + dealer.in_doubt + len(dealer._hands["liar"].items) == 1_000
+
+
+def test_a_stopped_worker_uses_nothing_after_its_lease() -> None:
+    """What a worker held when it was stopped is kept back, and dealt again when it says what it had used."""
+    world = World(100, "unique_then_stop")
+    world.join()
+    world.deliver(world.workers[0])
+    world.use(world.workers[0], 5)
+    world.workers[0].stopped = True
+    world.join()
+    world.pass_time(LEASE_S + 0.1)
+    assert world.dealer.in_doubt > 0
+    world.workers[0].stopped = False
+    world.use(world.workers[0], 5)
+    assert len(world.used) == 5
+    world.heal()
+    assert (sorted(world.used), world.dealer.in_doubt) == (list(range(100)), 0)

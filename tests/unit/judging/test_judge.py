@@ -1,0 +1,249 @@
+"""Judge: rules judged on merged measurements, during a run and at its end."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from loadtest.judging.judge import Judge, Result
+from loadtest.judging.threshold import parse
+from loadtest.judging.trust import Finding
+from loadtest.judging.verdict import Outcome, Verdict
+from loadtest.measuring.accumulator import Accumulator
+from loadtest.measuring.histogram import RELATIVE_ERROR
+from loadtest.measuring.measurements import Measurements, SeriesKey
+from loadtest.measuring.record import RunRecord
+
+GET = SeriesKey("documents", "GET", "documents/get")
+PUT = SeriesKey("documents", "PUT", "documents/put")
+STARTED_AT = 1000.25
+
+
+def measured(
+    key: SeriesKey, times_s: list[float], failures: int = 0, lag_s: float = 0.0, dropped: int = 0
+) -> Measurements:
+    """Return requests of one series that took so long; each is late by the lag, which counts into response time."""
+    counts = Accumulator()
+    counts.grow(1)
+    rows, lengths = np.array([0]), np.array([len(times_s)])
+    if times_s:
+        lags = np.full(len(times_s), lag_s)
+        counts.add_late(rows, rows, lengths, lag_s=lags, service_s=np.array(times_s))
+        counts.add_outcomes([failures], [0])
+    if dropped:
+        counts.add_dropped(0, dropped)
+    return counts.take([key], [key.scenario])
+
+
+@dataclass
+class Run:
+    """A record that grows by hand, and the clock of its judge."""
+
+    rules: str
+    now: float = STARTED_AT
+    longest_s: float | None = None
+    record: RunRecord = field(default_factory=lambda: RunRecord("r", STARTED_AT))
+
+    def __post_init__(self) -> None:
+        """Make the judge at the beginning of the load."""
+        self.judge = Judge(parse(self.rules, "here"), self.record, longest_s=self.longest_s, now=lambda: self.now)
+
+    def add(self, second: int, *several: Measurements) -> "Run":
+        """Add what was measured in a second."""
+        for one in several:
+            self.record.add(one, second)
+        return self
+
+    def results(self) -> list[tuple[float | None, str]]:
+        """Return value and outcome of each rule."""
+        return [(result.value, result.outcome.value) for result in self.judge.results()]
+
+
+def test_percentiles_mean_and_extremes_are_of_all_series_together() -> None:
+    """Without a selector every request counts, and all failed and successful ones do."""
+    run = Run("p50 < 20.2ms, p100 < 30ms, mean < 21ms, min >= 10ms, max < 30ms")
+    run.add(0, measured(GET, [0.010, 0.020])).add(1, measured(PUT, [0.030], failures=1))
+    values, outcomes = zip(*run.results(), strict=True)
+    assert pytest.approx(values, rel=RELATIVE_ERROR) == (0.020, 0.030, 0.020, 0.010, 0.030)
+    assert outcomes == ("passed", "failed", "passed", "passed", "failed")
+
+
+def test_selectors_choose_by_name_method_and_scenario() -> None:
+    """A rule about a name, a method or a scenario leaves the others out."""
+    run = Run(
+        'max{name="documents/get"} < 1s, max{method="PUT"} < 1s, max{scenario="documents"} < 1s, '
+        'requests{scenario="other"} > 0, error_ratio{method="PUT", name="documents/put"} < 50%'
+    )
+    run.add(0, measured(GET, [0.1]), measured(PUT, [0.2, 0.2], failures=1))
+    run.add(0, measured(SeriesKey("other", "GET", "x"), [0.4, 0.4, 0.4]))
+    expected = [(0.1, "passed"), (0.2, "passed"), (0.2, "passed"), (3, "passed"), (0.5, "failed")]
+    assert run.results() == expected
+
+
+def test_response_time_counts_the_lag_and_service_time_does_not() -> None:
+    """A request sent 50 ms late has its lag in the response time, and in the schedule lag of its scenario."""
+    run = Run('max < 1s, max(service_time) < 1s, max(schedule_lag) < 1s, max(schedule_lag){scenario="x"} < 1s')
+    run.add(0, measured(GET, [0.010], lag_s=0.050))
+    values = [value for value, _ in run.results()]
+    assert values == [pytest.approx(0.060), pytest.approx(0.010), pytest.approx(0.050), None]
+
+
+def test_dropped_ratio_is_of_all_intended_iterations() -> None:
+    """One dropped of four intended is a quarter."""
+    run = Run("dropped_ratio <= 25%, dropped_ratio < 25%").add(0, measured(GET, [0.01] * 3, dropped=1))
+    assert run.results() == [(0.25, "passed"), (0.25, "failed")]
+
+
+def test_everything_dropped_is_data() -> None:
+    """When no iteration began at all the dropped ratio is the whole, not nothing."""
+    run = Run("dropped_ratio < 1%").add(0, measured(GET, [], dropped=5))
+    assert run.results() == [(1.0, "failed")]
+
+
+def test_rates_are_per_second_of_load() -> None:
+    """The rate's time goes from the judge's beginning to the load's end; draining and reporting take none."""
+    run = Run("requests_per_s >= 10/s").add(0, measured(GET, [0.01] * 50)).add(4, measured(GET, [0.01] * 50))
+    run.now += 10
+    run.judge.end()
+    run.now += 30
+    run.judge.end()
+    assert run.results() == [(pytest.approx(10.0), "passed")]
+
+
+def test_rates_end_with_the_schedule_and_not_with_its_last_answers() -> None:
+    """A load of known length ends by itself, whenever its end is said."""
+    run = Run("requests_per_s >= 10/s", longest_s=5.0).add(0, measured(GET, [0.01] * 50))
+    run.now += 9
+    assert (run.judge.load_s, run.results()) == (5.0, [(pytest.approx(10.0), "passed")])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "p99 < 1s",
+        "mean < 1s",
+        "error_ratio < 1%",
+        "dropped_ratio < 1%",
+        "requests < 5",
+        "requests_per_s < 5/s",
+        "max > 1s",
+    ],
+)
+def test_without_samples_there_is_no_data(rule: str) -> None:
+    """Nothing measured is neither passed nor failed, whichever way the rule points."""
+    assert Run(rule).results() == [(None, "no data")]
+
+
+def test_warm_up_leaves_the_first_seconds_out_of_everything() -> None:
+    """Counts, percentiles, extremes, errors and rates are those after the warm-up, cut at the next whole second."""
+    rules = [
+        "max < 1s",
+        "min < 1s",
+        "requests < 9",
+        "error_ratio < 9%",
+        "requests_per_s < 9/s",
+        "max(schedule_lag) < 1s",
+    ]
+    run = Run(", ".join(f"{rule} warm_up=2s" for rule in rules))
+    for second in (0, 1, 2):  # the warm-up ends at 1002.25, within second 2
+        run.add(second, measured(GET, [0.001, 9.0], failures=2, lag_s=5.0))
+    run.add(3, measured(GET, [0.2, 0.3, 0.4], failures=0, lag_s=0.1))
+    run.now = 1006.0
+    values = [value for value, _ in run.results()]
+    assert pytest.approx(values) == [0.5, 0.3, 3, 0.0, 1.0, 0.1]
+
+
+def test_a_reset_of_the_statistics_restarts_the_rules() -> None:
+    """What came before a reset counts in no rule, with warm-up or without; rates begin at the reset."""
+    run = Run("requests < 9, requests < 9 warm_up=1s, requests_per_s < 9/s").add(3, measured(GET, [0.1] * 5))
+    run.record.reset(4)
+    run.add(5, measured(GET, [0.1] * 2))
+    run.now = 1006.0
+    assert [value for value, _ in run.results()] == [2, 2, 1.0]
+
+
+def test_a_rule_aborts_only_if_it_says_so_and_has_failed_without_a_break() -> None:
+    """abort_on_fail waits for its delay, and a kept second in between starts it anew."""
+    run = Run("max < 1us, error_ratio < 50% delay=2s abort_on_fail")
+    aborted = []
+    for second, (requests, failures) in enumerate([(1, 1), (2, 0), (4, 4), (1, 0), (1, 0)]):
+        run.add(second, measured(GET, [0.1] * requests, failures=failures))
+        run.now = STARTED_AT + second
+        aborted.append(run.judge.tick())
+    # failed of all: 1/1, 1/3, 5/7, 5/8, 5/9; the last is 2 s after it failed again
+    assert aborted[:4] == [None, None, None, None]
+    assert (
+        str(aborted[4].threshold),
+        aborted[4].value,
+    ) == ("error_ratio < 50% delay=2s abort_on_fail", pytest.approx(5 / 9))
+
+
+def test_without_a_delay_a_rule_aborts_at_once() -> None:
+    """The first tick that sees a failed rule says so; a rule without data does not."""
+    run = Run("p99 < 50ms abort_on_fail")
+    assert run.judge.tick() is None
+    assert run.add(0, measured(GET, [0.1])).judge.tick().outcome is Outcome.FAILED
+
+
+def test_results_say_rule_value_and_limit() -> None:
+    """The sentence for people holds all three; the JSON form has them in base units."""
+    run = Run('p100{name="documents/get"} < 50ms warm_up=1s, min > 50ms').add(3, measured(GET, [0.0612]))
+    first, second = run.judge.results()
+    assert (
+        first.sentence == 'p100(response_time){name="documents/get"} < 50ms: failed with 61.2ms (after 1 s of warm-up)'
+    )
+    assert second.sentence == "min(response_time) > 50ms: passed with 61.2ms"
+    expected = {
+        "rule": 'p100(response_time){name="documents/get"} < 50ms warm_up=1s',
+        "metric": "response_time",
+        "aggregate": "p100",
+        "selector": {"name": "documents/get"},
+        "comparison": "<",
+        "limit": 0.05,
+        "value": pytest.approx(0.0612),
+        "worded": "61.2ms",
+        "outcome": "failed",
+        "sentence": first.sentence,
+    }
+    assert first.as_dict() == expected
+
+
+def test_no_data_says_so() -> None:
+    """A rule without data has a sentence of its own."""
+    (result,) = Run("p99 < 50ms").judge.results()
+    assert result.sentence == "p99(response_time) < 50ms: no data; nothing that it is about was measured"
+
+
+FINDING = Finding("cpu", "worker 1", 0.99, 0.9, "worker 1 was busy")
+
+
+def results_of(*texts: str) -> list[Result]:
+    """Return the results of rules for one request of 100 ms named documents/get."""
+    return Run(", ".join(texts)).add(0, measured(GET, [0.1])).judge.results()
+
+
+@pytest.mark.parametrize(
+    ("rules", "findings", "expected"),
+    [
+        ((), [], (Outcome.PASSED, 0, 0)),
+        (("max < 1s",), [], (Outcome.PASSED, 0, 0)),
+        (("max < 1s", "min > 1s"), [], (Outcome.FAILED, 3, 1)),
+        (("max < 1s", 'max{name="documents/put"} < 1s'), [], (Outcome.NO_DATA, 4, 1)),
+        (("min > 1s", 'max{name="documents/put"} < 1s'), [], (Outcome.FAILED, 3, 2)),
+        (("min > 1s",), [FINDING], (Outcome.NOT_TRUSTWORTHY, 5, 2)),
+    ],
+)
+def test_verdict_weighs_findings_failures_and_missing_data(
+    rules: tuple[str, ...], findings: list[Finding], expected: tuple[Outcome, int, int]
+) -> None:
+    """Not trustworthy outweighs failed, failed outweighs no data, and each has its exit code and its reasons."""
+    record = RunRecord()
+    record.add(measured(GET, [0.1]))
+    verdict = Verdict.of(record, findings, results_of(*rules) if rules else [])
+    assert (verdict.outcome, int(verdict.exit_code), len(verdict.reasons)) == expected
+
+
+def test_a_run_without_requests_has_no_data_whatever_its_rules() -> None:
+    """Nothing measured is exit code 4, also with findings."""
+    verdict = Verdict.of(RunRecord(), [FINDING], [])
+    assert (verdict.outcome, int(verdict.exit_code)) == (Outcome.NO_DATA, 4)

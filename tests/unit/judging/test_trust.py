@@ -1,0 +1,263 @@
+"""The rules about the generator, and the verdict."""
+
+import gc
+import time
+from pathlib import Path
+
+import gevent
+import pytest
+
+from loadtest.exceptions import ExitCode
+from loadtest.judging import trust
+from loadtest.judging.trust import MASTER, PEAKS, SUSTAINED, Watch
+from loadtest.judging.verdict import Outcome, Verdict
+from loadtest.measuring import health as health_module
+from loadtest.measuring.health import Health, HealthProbe
+from loadtest.measuring.record import Delivery, Missing, RunRecord
+from loadtest.measuring.recorder import Recorder
+
+
+def observed(seconds: int, users: int = 5, subject: str = "worker 3", **values: float) -> Watch:
+    """A process that is the same for some seconds."""
+    watch = Watch()
+    for _ in range(seconds):
+        watch.add(subject, Health(**values), 1.0, users)
+    return watch
+
+
+@pytest.mark.parametrize("name", SUSTAINED)
+def test_a_sustained_limit_must_be_reached_for_five_seconds(name: str) -> None:
+    """At the limit for five seconds a rule is broken; for four, or just below it for any time, it is not."""
+    rule = SUSTAINED[name]
+    assert observed(4, **{name: rule.limit}).findings() == []
+    assert observed(60, **{name: rule.limit * 0.999}).findings() == []
+    [finding] = observed(5, **{name: rule.limit}).findings()
+    assert (finding.rule, finding.subject, finding.limit) == (rule.name, "worker 3", rule.limit)
+    assert finding.sentence.endswith(rule.advice)
+
+
+def test_the_seconds_must_follow_each_other() -> None:
+    """One good second begins the count anew, and the longest stretch is the one that is told."""
+    watch = Watch()
+    for cpu in (0.95, 0.95, 0.95, 0.95, 0.2, 0.97, 0.97, 0.97, 0.97, 0.97, 0.97, 0.1, 0.92):
+        watch.add("worker 3", Health(cpu_ratio=cpu), 1.0, 5)
+    assert [finding.sentence for finding in watch.findings()] == [
+        "worker 3 was at 97% CPU for 6 s: add a worker or lower the rate"
+    ]
+
+
+@pytest.mark.parametrize("name", PEAKS)
+def test_a_peak_breaks_its_rule_at_once(name: str) -> None:
+    """A single interval at the limit breaks the rule; just below does not."""
+    rule = PEAKS[name]
+    assert observed(9, **{name: rule.limit * 0.999}).findings() == []
+    [finding] = observed(1, subject=MASTER, **{name: rule.limit * 1.5}).findings()
+    assert (finding.rule, finding.subject) == (rule.name, MASTER)
+    assert rule.limit * 1.5 == pytest.approx(finding.value)
+
+
+def test_time_without_users_does_not_count() -> None:
+    """Loading data before the run, or idling after it, makes nobody suspicious."""
+    assert observed(60, users=0, cpu_ratio=1.0, loop_lag_s=1.0).findings() == []
+
+
+def record_with(
+    requests: int = 1000, lag_s: float | None = None, dropped: int = 0, duration_s: float = 0.5
+) -> RunRecord:
+    """A record of one scenario."""
+    recorder = Recorder()
+    series = recorder.series("shop", "GET", "buy")
+    for _ in range(requests):
+        intended = 100.0
+        sent = intended if lag_s is None else intended + lag_s
+        series.success(intended, sent, sent + duration_s, 1)
+    if dropped:
+        recorder.drop_iterations("shop", dropped)
+    record = RunRecord()
+    record.add(recorder.take())
+    return record
+
+
+def rules(record: RunRecord) -> list[str]:
+    """The names of the rules that a record breaks."""
+    return [finding.rule for finding in trust.findings(record, Watch())]
+
+
+def test_a_calm_record_breaks_no_rule() -> None:
+    """Requests on time, nothing dropped, nothing missing: nothing is found."""
+    assert rules(record_with(lag_s=0.01)) == []
+
+
+@pytest.mark.parametrize(("late", "expected"), [(0, []), (4, []), (5, ["schedule_lag"]), (12, ["schedule_lag"])])
+def test_one_late_start_of_a_short_run_is_no_saturation(late: int, expected: list[str]) -> None:
+    """Of a dozen iterations a single one is the 99th percentile; the rule wants five that were late."""
+    recorder = Recorder()
+    series = recorder.series("shop", "GET", "buy")
+    for number in range(12):
+        series.success(100.0, 100.0 + (0.25 if number < late else 0.001), 101.0, 1)
+    record = RunRecord()
+    record.add(recorder.take())
+    assert rules(record) == expected
+
+
+def test_late_sends_break_the_lag_rule() -> None:
+    """When the 99th percentile of the schedule lag reaches its limit, the finding names the scenario."""
+    [finding] = trust.findings(record_with(lag_s=0.25), Watch())
+    assert (finding.rule, finding.subject) == ("schedule_lag", "scenario shop")
+    assert "0.250 s after their intended start (p99)" in finding.sentence
+
+
+def test_dropped_iterations_break_their_rule_from_one_in_a_hundred() -> None:
+    """Below 1 % of iterations dropped is tolerated, from 1 % on it is named."""
+    assert rules(record_with(1000, dropped=9)) == []
+    assert rules(record_with(1000, dropped=11)) == ["dropped_iterations"]
+
+
+def test_what_is_missing_breaks_the_rule_below_99_percent() -> None:
+    """A lost interval in a long run is tolerated, in a short one it is named with worker and time."""
+    record = record_with()
+    record.delivery = Delivery(0.99, (Missing(2, 1, 17.0, None),))
+    assert rules(record) == []
+    record.delivery = Delivery(0.95, (Missing(2, 1, 17.0, None),))
+    [finding] = trust.findings(record, Watch())
+    assert "95.0%" in finding.sentence
+    assert "worker 2: 1 interval(s) missing, from 17 s" in finding.sentence
+
+
+@pytest.mark.parametrize(("duration_s", "words"), [(-1.0, "1000 durations were negative"), (5000.0, "1000 were above")])
+def test_impossible_durations_break_their_rule(duration_s: float, words: str) -> None:
+    """Durations that were refused or clamped are said."""
+    [finding] = trust.findings(record_with(duration_s=duration_s), Watch())
+    assert finding.rule == "durations"
+    assert words in finding.sentence
+
+
+def test_a_finding_makes_the_run_not_trustworthy() -> None:
+    """A broken rule decides the verdict and its exit code, and its sentence is the reason."""
+    [finding] = observed(41, cpu_ratio=0.97).findings()
+    assert finding.sentence == "worker 3 was at 97% CPU for 41 s: add a worker or lower the rate"
+    verdict = Verdict.of(record_with(1), [finding])
+    assert (verdict.outcome, verdict.exit_code) == (Outcome.NOT_TRUSTWORTHY, ExitCode.NOT_TRUSTWORTHY)
+    assert verdict.reasons == (finding.sentence,)
+
+
+def test_a_calm_run_passes_and_an_empty_one_has_no_data() -> None:
+    """Without findings a run passes; without requests there is nothing to judge, whatever was found."""
+    passed, empty = Verdict.of(record_with(1), []), Verdict.of(RunRecord(), observed(9, cpu_ratio=1.0).findings())
+    assert (passed.outcome, passed.exit_code, passed.reasons) == (Outcome.PASSED, ExitCode.PASSED, ())
+    assert (empty.outcome, empty.exit_code, len(empty.reasons)) == (Outcome.NO_DATA, ExitCode.NO_DATA, 2)
+
+
+def probed(busy: object, seconds: float = 1.0) -> Health:
+    """What a probe says of a second in which something runs beside it."""
+    probe = HealthProbe()
+    probe.start()
+    try:
+        gevent.sleep(0.1)
+        probe.take()
+        running = gevent.spawn(busy)
+        gevent.sleep(seconds)
+        running.join()
+        return probe.take()
+    finally:
+        probe.stop()
+
+
+def test_a_blocked_event_loop_is_noticed() -> None:
+    """A call that blocks for 0.4 s shows as event-loop lag and as CPU time."""
+
+    def block() -> None:
+        until_s = time.thread_time() + 0.4
+        while time.thread_time() < until_s:
+            pass
+
+    began_s, cpu_s = time.perf_counter(), time.process_time()
+    health = probed(block)
+    mean = (time.process_time() - cpu_s) / (time.perf_counter() - began_s)  # little on a busy machine
+    assert health.loop_lag_s >= 0.3
+    assert health.cpu_ratio >= 0.8 * mean > 0
+
+
+def test_a_restart_forgets_a_delay_that_began_before_it() -> None:
+    """What blocked the event loop before a run began is not held against the run."""
+    probe = HealthProbe()
+    probe.start()
+    gevent.sleep(0.06)
+    until_s = time.perf_counter() + 0.4
+    while time.perf_counter() < until_s:
+        pass
+    probe.restart()
+    gevent.sleep(0.01)
+    lag_s = probe.take().loop_lag_s
+    probe.stop()
+    assert lag_s < 0.3
+
+
+def test_an_idle_process_is_calm() -> None:
+    """A process that does nothing uses little CPU, few descriptors and few ports, and sees no clock step."""
+    health = probed(lambda: None)
+    assert health.cpu_ratio < 0.5
+    assert 0 < health.descriptors_ratio < 0.5
+    assert 0 <= health.ports_ratio < 0.9
+    assert health.clock_step_s < 0.5
+    assert health.throttled_ratio <= 1.0
+
+
+def test_garbage_collections_are_timed() -> None:
+    """A collection shows with its duration; after the probe stopped none does."""
+    before = list(gc.callbacks)
+    keep = [[number] for number in range(200_000)]
+    health = probed(gc.collect)
+    assert 0 < health.gc_pause_s <= 1.0
+    assert health.gc_ratio > 0
+    assert len(keep) == 200_000
+    assert gc.callbacks == before
+
+
+def test_a_step_of_the_wall_clock_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the wall clock moves against the monotonic one, the difference is told."""
+    probe = HealthProbe()
+    real = time.time
+    monkeypatch.setattr(health_module.time, "time", lambda: real() - 7.0)
+    assert pytest.approx(probe.take().clock_step_s, abs=0.5) == 7.0
+
+
+def test_throttling_is_read_from_the_cgroup(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The throttled time of cgroup v2, or else of v1, is a share of the interval."""
+    v2, v1 = tmp_path / "cpu.stat", tmp_path / "v1"
+    monkeypatch.setattr(health_module, "_CPU_STAT_V2", v2)
+    monkeypatch.setattr(health_module, "_CPU_STAT_V1", v1)
+    v1.write_text("nr_periods 5\nthrottled_time 0\n")
+    probe = HealthProbe()
+    time.sleep(0.05)
+    v1.write_text("nr_periods 5\nthrottled_time 25000000\n")
+    assert 0.1 < probe.take().throttled_ratio <= 0.5
+    v2.write_text("usage_usec 9\nnr_throttled 2\nthrottled_usec 999000000\n")
+    assert probe.take().throttled_ratio == 1.0
+
+
+def test_the_documentation_states_every_limit() -> None:
+    """The table of rules in docs/measuring.md has each rule with its limit and its advice, and no other."""
+    text = Path(__file__).parents[3].joinpath("docs", "measuring.md").read_text(encoding="utf-8")
+    section = text.split("## Trust\n", 1)[1].split("\n## ", 1)[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `")
+    ]
+
+    def limit(name: str, value: float) -> str:
+        return f"≥ {value * 1000:.0f} ms" if name.endswith("_s") else f"≥ {value:.0%}"
+
+    rules_of_health = [
+        [f"`{rule.name}`", f"{limit(name, rule.limit)} {suffix}", rule.advice]
+        for group, suffix in ((SUSTAINED, f"for {trust.SUSTAINED_S:.0f} s"), (PEAKS, "once"))
+        for name, rule in group.items()
+    ]
+    late = f"≥ {trust.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
+    rules_of_records = [
+        ["`schedule_lag`", f"{late} (p99 of a scenario, and for {trust.LATE_ITERATIONS} iterations at least)"],
+        ["`dropped_iterations`", f"≥ {trust.DROPPED_RATIO:.0%} of a scenario's iterations"],
+        ["`completeness`", f"< {trust.COMPLETENESS:.0%}"],
+        ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],
+    ]
+    assert rows[: len(rules_of_health)] == rules_of_health
+    assert [row[:2] for row in rows[len(rules_of_health) :]] == rules_of_records

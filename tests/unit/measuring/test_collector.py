@@ -1,0 +1,252 @@
+"""The master's side: indexes, refusals, the time line, users, and what it says while a run goes on."""
+
+import pytest
+
+from loadtest.measuring.collector import INDEX_KEPT_S, Arrival, Collector
+from loadtest.measuring.delivery import Acknowledgement
+from loadtest.measuring.delta import Delta
+from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
+
+
+def delta(  # noqa: PLR0917 - a delta has that many parts
+    sequence: int,
+    requests: int = 10,
+    run: str = "run",
+    users: int = 3,
+    final: bool = False,
+    span_s: float = 1.0,
+) -> bytes:
+    """A delta of the ``sequence``-th second, on a clock that begins at 0."""
+    recorder = Recorder()
+    for _ in range(requests):
+        recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.5, 10)
+    packed = PackedMeasurements.of(recorder.take())
+    end_s = float(sequence)
+    return Delta(run, sequence, end_s - span_s, end_s, final, {"shop": users}, Health(0.5, 0.02), packed).to_bytes()
+
+
+def started(*workers: str) -> Collector:
+    """A collector with these workers and an open run that began at second 100."""
+    collector = Collector()
+    for worker in workers:
+        collector.join(worker, "running", 100.0)
+    collector.begin(RunRecord("run", 1_000.0), 100.0)
+    return collector
+
+
+def test_each_second_of_the_workers_becomes_a_second_of_the_run() -> None:
+    """Deltas of several workers for the same second are one point, whatever their clocks say."""
+    collector = started("a", "b")
+    for sequence in (1, 2, 3):
+        collector.take("a", delta(sequence), 100.0)
+        collector.take("b", delta(sequence, requests=5), 100.1)
+    seconds = collector.flush()
+    assert [(one.second, int(one.measurements.requests.sum())) for one in seconds] == [(0, 15), (1, 15), (2, 15)]
+    assert [(point.second, point.requests, point.users) for point in collector.record.timeline] == [
+        (0, 15, 6),
+        (1, 15, 6),
+        (2, 15, 6),
+    ]
+    assert collector.totals.requests == 45
+    assert len(collector.totals.timeline) == 0
+
+
+def test_a_second_without_requests_is_a_point_too() -> None:
+    """A second in which users ran and nothing finished is on the time line, with its users."""
+    collector = started("a")
+    collector.take("a", delta(1, requests=0), 100.0)
+    collector.flush(complete_s=100.5)
+    assert [(point.second, point.requests, point.users) for point in collector.record.timeline] == [(0, 0, 3)]
+
+
+def test_users_of_a_second_are_those_of_its_deltas() -> None:
+    """Deltas that come together, as after a master that was held up, give each second the users that it had."""
+    collector = started("a", "b")
+    for sequence, users in ((1, 2), (2, 5), (3, 1), (4, 0)):
+        collector.take("a", delta(sequence, users=users, final=sequence == 4), 100.0)
+    collector.take("b", delta(1, users=1), 100.0)
+    seconds = collector.end()
+    # What stopped within a second ran in it; of b nothing came later, so it is taken to run on.
+    assert [point.users for point in collector.record.timeline] == [3, 6, 6, 2]
+    assert [one.users["shop"] for one in seconds] == [3, 6, 6, 2]
+
+
+def test_users_of_a_moment_make_no_second() -> None:
+    """A last delta of a few milliseconds without a sample adds no second to the time line."""
+    collector = started("a")
+    collector.take("a", delta(1), 100.0)
+    collector.take("a", delta(2, requests=0, final=True, span_s=0.01), 99.01)
+    collector.end()
+    assert [(point.second, point.requests, point.users) for point in collector.record.timeline] == [(0, 10, 3)]
+
+
+@pytest.mark.parametrize(
+    ("worker", "data"),
+    [("stranger", delta(1)), ("a", delta(1, run="another")), ("stranger", delta(1, run=""))],
+)
+def test_what_is_not_of_this_run_is_refused_and_counted(worker: str, data: bytes) -> None:
+    """Unknown workers and other runs are told that they are refused; nothing of them is counted."""
+    collector = started("a")
+    run = Delta.from_bytes(data).run
+    assert collector.take(worker, data, 0.0) == Acknowledgement(run, 0, refused=True)
+    collector.flush()
+    assert (collector.record.requests, collector.totals.requests, collector.record.delivery.refused) == (0, 0, 1)
+
+
+def test_a_corrupt_delta_is_refused_and_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Damage is said, counted and not acknowledged, so the worker sends the delta again."""
+    collector = started("a")
+    assert collector.take("a", delta(1)[:-1] + b"?", 0.0) is None
+    assert "refused a delta of worker 0" in caplog.text
+    collector.take("a", delta(1), 100.0)
+    collector.flush()
+    assert (
+        collector.record.requests,
+        collector.record.delivery.refused,
+        collector.record.completeness,
+    ) == (10, 1, 1.0)
+
+
+def spoilt(name: str, value: bytes) -> bytes:
+    """A delta with a right checksum whose bins, say, are others."""
+    whole = Delta.from_bytes(delta(1))
+    histograms = whole.packed.response_time._replace(**{name: value})
+    return whole._replace(packed=whole.packed._replace(response_time=histograms)).to_bytes()
+
+
+@pytest.mark.parametrize(
+    "spoilt_one",
+    [
+        spoilt("bins", b"\xff\xff"),
+        spoilt("bins", b"\x01\x00\x02\x00"),
+        spoilt("rows", b"\xff" * 38),
+        spoilt("rows", bytes(38)),
+        spoilt("counts", b""),
+        delta(1)[:-1] + b"?",
+    ],
+)
+def test_a_corrupt_delta_is_refused_alone(spoilt_one: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Among many that came together, what is wrong with one is its worker's, and said so; the others count."""
+    collector = started("a", "b", "c")
+    arrived = [Arrival("a", delta(1), 100.0), Arrival("b", spoilt_one, 100.0), Arrival("c", delta(1), 100.0)]
+    assert list(collector.take_all(arrived)) == []
+    assert [text.partition(":")[0] for text in caplog.messages] == ["refused a delta of worker 1"]
+    collector.flush()
+    assert (collector.record.requests, collector.record.delivery.refused) == (20, 1)
+    assert [collector.acknowledgement(worker).upto for worker in "abc"] == [1, 0, 1]
+
+
+def test_samples_outside_any_run_are_in_the_totals_only() -> None:
+    """What a worker measured before a run is not part of the run's record."""
+    collector = started("a")
+    collector.take("a", delta(1, run=""), 0.0)
+    collector.take("a", delta(1, run=""), 0.0)
+    collector.flush()
+    assert (collector.record.requests, collector.totals.requests) == (0, 10)
+
+
+def test_after_the_end_nothing_changes_the_record() -> None:
+    """A delta that comes after the end is refused, however it got late."""
+    collector = started("a")
+    collector.take("a", delta(1, final=True), 100.0)
+    collector.end()
+    assert collector.take("a", delta(2), 100.0).refused
+    collector.flush()
+    assert (collector.record.requests, collector.record.completeness, collector.record.ended) == (10, 1.0, True)
+
+
+def test_while_a_run_goes_on_only_dead_workers_make_it_incomplete() -> None:
+    """A living worker's current second is not missing; a dead one's is, from its last delta on."""
+    collector = started("a", "b")
+    for worker in ("a", "b"):
+        collector.take(worker, delta(1), 100.0)
+    collector.flush()
+    assert collector.record.completeness == 1.0
+    collector.leave(["a"], 105.0)
+    collector.flush()
+    [missing] = collector.record.delivery.missing
+    assert (missing.worker, missing.deltas, missing.start_s, missing.end_s) == (1, 1, 1.0, None)
+    assert pytest.approx(collector.record.completeness) == 2 / 3
+
+
+def test_an_index_is_given_again_only_after_a_while() -> None:
+    """Indexes stay small however often workers come and go, and a worker that is back soon keeps its own."""
+    collector = Collector()
+    assert [collector.join(name, "ready", 0.0).index for name in ("a", "b")] == [0, 1]
+    collector.leave(["b"], 10.0)
+    assert collector.join("c", "ready", 10.0).index == 2
+    assert collector.join("a", "ready", 20.0).index == 0
+    collector.leave(["b", "c"], 30.0)
+    collector.leave(["b", "c"], 20.0 + INDEX_KEPT_S + 1.0)
+    assert collector.join("d", "ready", 90.0).index == 0
+
+
+def test_users_are_those_of_present_workers() -> None:
+    """Users by scenario are the sum over the workers that are there, and 0 after their stop."""
+    collector = started("a", "b")
+    collector.take("a", delta(1, users=3), 100.0)
+    collector.take("b", delta(1, users=4), 100.0)
+    assert collector.users() == {"shop": 7}
+    collector.leave(["a"], 101.0)
+    assert collector.users() == {"shop": 3}
+    collector.take("a", delta(2, users=0, final=True), 100.0)
+    assert collector.users() == {"shop": 0}
+
+
+def test_workers_say_how_they_fare() -> None:
+    """CPU, event-loop lag and users of each worker are known by its index."""
+    collector = started("a")
+    collector.take("a", delta(1), 100.0)
+    worker = collector.workers["a"]
+    assert (
+        worker.index,
+        worker.state,
+        worker.cpu_ratio,
+        worker.loop_lag_s,
+        worker.users,
+    ) == (0, "running", 0.5, 0.02, 3)
+    collector.flush()
+    assert collector.record.workers[0]["subject"] == "worker 0"
+
+
+def test_a_reset_starts_the_record_and_not_the_totals_afresh() -> None:
+    """After a reset the record counts from there on; the totals never go back."""
+    collector = started("a")
+    collector.take("a", delta(1), 100.0)
+    collector.flush()
+    collector.reset(101.5)
+    collector.take("a", delta(2), 100.0)
+    collector.flush()
+    assert (collector.record.requests, collector.totals.requests, collector.record.reset_at_s) == (10, 20, 1)
+
+
+def test_runs_do_not_mix() -> None:
+    """A new run has a new record and new numbers; the totals go on."""
+    collector = started("a")
+    collector.take("a", delta(1, final=True), 100.0)
+    collector.end()
+    collector.begin(RunRecord("second", 1_010.0), 110.0)
+    assert collector.running
+    assert collector.take("a", delta(2, run="run"), 100.0).refused
+    collector.take("a", delta(1, run="second", requests=7), 110.0)
+    collector.flush()
+    assert (collector.record.run_id, collector.record.requests, collector.totals.requests) == ("second", 7, 17)
+
+
+def test_workers_that_come_and_go_are_events_of_the_run() -> None:
+    """Lost, back, joined and left, each once and at its second; what happens before and after the run is none."""
+    collector = started("a", "b")
+    collector.join("b", "missing", 103.0)
+    collector.join("b", "missing", 104.0)
+    collector.join("b", "running", 105.5)
+    collector.join("c", "ready", 106.0)
+    collector.leave(["b", "c"], 107.0)
+    record = collector.record
+    collector.end()
+    collector.leave([], 109.0)
+    expected = [(3.0, "worker 1 lost"), (5.5, "worker 1 is back"), (6.0, "worker 2 joined"), (7.0, "worker 0 left")]
+    assert [(event.second, event.text) for event in record.events] == expected
+    assert {event.kind for event in record.events} == {"worker"}

@@ -1,0 +1,179 @@
+"""The wire form of a delta."""
+
+import struct
+import zlib
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtest.exceptions import RecordError
+from loadtest.measuring.accumulator import Accumulator
+from loadtest.measuring.delta import Delta
+from loadtest.measuring.health import Health
+from loadtest.measuring.measurements import Measurements
+from loadtest.measuring.packed import PackedMeasurements, together
+from loadtest.measuring.record import RunRecord, SeriesView
+from loadtest.measuring.recorder import Recorder
+
+requests = st.lists(
+    st.tuples(
+        st.text(max_size=8),
+        st.one_of(st.none(), st.floats(0.0, 5000.0)),
+        st.floats(-1.0, 5000.0),
+        st.integers(0, 1 << 50),
+        st.booleans(),
+    ),
+    max_size=30,
+)
+
+
+def measured(samples: list, dropped: int = 0) -> Measurements:
+    """What a recorder counts of these requests."""
+    recorder = Recorder()
+    for name, late, duration, size, failed in samples:
+        series = recorder.series("scenario", "GET", name)
+        intended = 5000.0
+        sent = intended if late is None else intended + late
+        if failed:
+            series.failure(intended, sent, sent + duration, size, "reset", f"connection {name}")
+        else:
+            series.success(intended, sent, sent + duration, size)
+    if dropped:
+        recorder.drop_iterations("scenario", dropped)
+    return recorder.take()
+
+
+def delta_of(measurements: Measurements) -> Delta:
+    """A delta with this content."""
+    return Delta(
+        "run-1", 7, 12.5, 13.5, False, {"scenario": 3}, Health(cpu_ratio=0.5), PackedMeasurements.of(measurements)
+    )
+
+
+def asdict_of(view: SeriesView) -> tuple:
+    """What a view holds, comparable."""
+    return (
+        view.name,
+        view.requests,
+        view.failures,
+        view.response_bytes,
+        dict(view.errors),
+        view.response_time,
+        view.service_time,
+    )
+
+
+def same_arrays(one: Measurements, other: Measurements) -> bool:
+    """Whether every array of two measurements is the same."""
+
+    def flat(measurements: Measurements) -> list:
+        times = (measurements.response_time, measurements.service_time, measurements.schedule_lag)
+        arrays = [array for each in times for array in (each.lengths, each.bins, each.counts, each.moments)]
+        return [
+            *arrays,
+            measurements.requests,
+            measurements.failures,
+            measurements.response_bytes,
+            measurements.dropped,
+        ]
+
+    return all(map(np.array_equal, flat(one), flat(other)))
+
+
+@given(requests, st.integers(0, 1 << 33))
+def test_a_delta_is_read_back_equal(samples: list, dropped: int) -> None:
+    """Whatever was measured arrives unchanged."""
+    content = measured(samples, dropped)
+    sent = delta_of(content)
+    read = Delta.from_bytes(sent.to_bytes())
+    unpacked = read.packed.unpacked()
+    assert (read.run, read.sequence, read.start_s, read.end_s) == (sent.run, sent.sequence, sent.start_s, sent.end_s)
+    assert (read.final, read.users, read.health) == (sent.final, sent.users, sent.health)
+    assert (unpacked.series, unpacked.errors, unpacked.scenarios) == (content.series, content.errors, content.scenarios)
+    assert same_arrays(content, unpacked)
+    assert (content.service_time is content.response_time) == (unpacked.service_time is unpacked.response_time)
+    assert bool(read.packed) == bool(content)
+
+
+@given(st.lists(requests, max_size=4))
+def test_many_are_unpacked_together(parts: list[list]) -> None:
+    """Unpacked at once, several measurements add up to what they are one by one."""
+    contents = [measured(part) for part in parts]
+    one_by_one, at_once = RunRecord(), RunRecord()
+    accumulator, labels = Accumulator(), at_once.labels
+    for content in contents:
+        one_by_one.add(content)
+    if contents:
+        merged = together([Delta.from_bytes(delta_of(content).to_bytes()).packed for content in contents])
+        accumulator.add(merged, labels.rows(merged.series), labels.scenario_rows(merged.scenarios))
+    at_once.add(accumulator.take(labels.keys, labels.scenarios))
+    assert [asdict_of(view) for view in at_once.series()] == [asdict_of(view) for view in one_by_one.series()]
+    assert at_once.schedule_lag == one_by_one.schedule_lag
+
+
+def test_the_same_labels_are_the_same_object() -> None:
+    """A worker that names the same series again costs the master no second look at them."""
+    data = delta_of(measured([("a", None, 1.0, 1, False)])).to_bytes()
+    assert Delta.from_bytes(data).packed.series is Delta.from_bytes(data).packed.series
+
+
+def test_a_delta_without_samples_is_small() -> None:
+    """An idle worker sends well under 200 bytes a second."""
+    assert len(delta_of(Measurements.none()).to_bytes()) < 200
+
+
+def test_damage_anywhere_is_an_error() -> None:
+    """Whichever bit is turned, and wherever the delta is cut, it is refused instead of counted wrongly."""
+    data = delta_of(measured([("a", None, 1.0, 1, True), ("b", 0.25, 1.0, 1, False)])).to_bytes()
+    for at in range(len(data)):
+        with pytest.raises(RecordError):
+            Delta.from_bytes(data[:at] + bytes((data[at] ^ 0x10,)) + data[at + 1 :])
+        with pytest.raises(RecordError):
+            Delta.from_bytes(data[:at])
+
+
+def test_a_newer_delta_is_an_error_with_both_versions() -> None:
+    """Workers and master of different releases are told so."""
+    data = bytearray(delta_of(Measurements.none()).to_bytes())
+    data[2] = 2
+    with pytest.raises(RecordError, match="version 2, this program reads up to 1; run the same release"):
+        Delta.from_bytes(bytes(data))
+
+
+def forged(change: object) -> bytes:
+    """A delta with a right checksum and a changed body."""
+    data = delta_of(measured([("a", None, 1.0, 1, True)])).to_bytes()
+    body = msgpack.unpackb(data[7:])
+    change(body)
+    packed = msgpack.packb(body)
+    return struct.pack("<2sBI", b"LD", 1, zlib.crc32(packed)) + packed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body.pop(),
+        lambda body: body[7].pop(),
+        lambda body: body[7].__setitem__(1, body[7][1] + b"x"),
+        lambda body: body[7].__setitem__(7, b""),
+        lambda body: body[7][2].__setitem__(1, bytes((0xFF, 0xFF))),
+        lambda body: body[7][2].__setitem__(0, body[7][2][0] * 2),
+        lambda body: body[7][2].__setitem__(0, b"xyz"),
+        lambda body: body[7][2].__setitem__(2, 3),
+        lambda body: body[7][2].__setitem__(3, b""),
+        lambda body: body[7][2].pop(),
+        lambda body: body[7].__setitem__(4, [[9, "reset", "x", 1]]),
+        lambda body: body[7].__setitem__(4, [[0, "reset", "x", -1]]),
+        lambda body: body[7].__setitem__(4, [[0, "reset"]]),
+        lambda body: body[7].__setitem__(0, msgpack.packb([["a", "b"]])),
+        lambda body: body[7].__setitem__(0, b""),
+        lambda body: body.__setitem__(6, [1.0] * 20),
+    ],
+)
+def test_a_delta_that_contradicts_itself_is_an_error(change: object) -> None:
+    """Even with a right checksum, content that does not fit together is refused."""
+    with pytest.raises(RecordError, match="is damaged"):
+        Delta.from_bytes(forged(change))

@@ -1,0 +1,150 @@
+"""The RunRecord: counts, figures, and what it says about its own completeness."""
+
+import base64
+import json
+import math
+
+import pytest
+
+from loadtest.measuring import record as record_module
+from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.measurements import Measurements
+from loadtest.measuring.record import Delivery, Missing, RunRecord
+from loadtest.measuring.recorder import Recorder
+
+
+def measure(*requests: tuple[str, float, float | None, str | None]) -> Measurements:
+    """Measure requests: name, service time, lag or None, error class or None; 10 bytes each."""
+    recorder = Recorder()
+    for name, service, lag, error in requests:
+        series = recorder.series("shop", "GET", name)
+        intended = 100.0
+        sent = intended if lag is None else intended + lag
+        if error:
+            series.failure(intended, sent, sent + service, 10, error, f"{error} happened")
+        else:
+            series.success(intended, sent, sent + service, 10)
+    return recorder.take()
+
+
+def sample_record() -> RunRecord:
+    """A record of two seconds."""
+    record = RunRecord("r1", 1_700_000_000.25, {"profile": "quick"})
+    record.add(measure(("a", 0.5, None, None), ("a", 0.25, None, "reset"), ("b", 1.0, None, None)), 0)
+    record.add(measure(("a", 0.125, 0.5, "reset"), ("a", 0.125, None, "timeout_read")), 1)
+    return record
+
+
+def test_series_hold_counts_errors_and_both_times() -> None:
+    """Each series has requests, failures, bytes, errors by class, response and service times."""
+    by_name = {view.name: view for view in sample_record().series()}
+    a = by_name["a"]
+    assert (a.scenario, a.method, a.requests, a.failures, a.response_bytes) == ("shop", "GET", 4, 3, 40)
+    assert a.errors == {"reset": 2, "timeout_read": 1}
+    assert a.response_time == Histogram.of([0.5, 0.25, 0.625, 0.125])
+    assert a.service_time == Histogram.of([0.5, 0.25, 0.125, 0.125])
+    assert Histogram.of([1.0]) == by_name["b"].response_time == by_name["b"].service_time
+    assert sample_record().schedule_lag["shop"] == Histogram.of([0.5])
+
+
+def test_the_total_is_the_sum_of_the_series() -> None:
+    """All series together have the sums of counts, errors and histograms."""
+    record = sample_record()
+    total = record.total()
+    merged = Histogram()
+    for view in record.series():
+        merged.merge(view.response_time)
+    assert (
+        (5, 3, 50) == (total.requests, total.failures, total.response_bytes) == (record.requests, record.failures, 50)
+    )
+    assert total.errors == {"reset": 2, "timeout_read": 1}
+    assert total.response_time == merged
+    assert total.service_time.count == 5
+
+
+def test_a_view_does_not_change_with_the_record() -> None:
+    """What was read stays as it was when more comes."""
+    record = sample_record()
+    before = next(record.series()).response_time
+    count = before.count
+    record.add(measure(("a", 0.5, None, None)), 2)
+    assert before.count == count
+
+
+def test_errors_are_listed_with_their_times() -> None:
+    """Each distinct error has its message, its number, and when it was seen first and last."""
+    first = sample_record().errors()[0]
+    assert (first.name, first.error_class, first.message, first.occurrences) == ("a", "reset", "reset happened", 2)
+    assert (first.first_seen, first.last_seen) == (1_700_000_000, 1_700_000_001)
+
+
+def test_distinct_errors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the cap messages fall together; no occurrence is lost, and the classes stay exact."""
+    monkeypatch.setattr(record_module, "MAX_ERRORS", 3)
+    record = RunRecord()
+    for number in range(10):
+        record.add(measure((f"name-{number % 2}", 0.1, None, "reset"), (f"n{number}", 0.1, None, "timeout_read")))
+    assert len(record.errors()) <= 3 + 12
+    assert sum(error.occurrences for error in record.errors()) == 20
+    assert record.total().errors == {"reset": 10, "timeout_read": 10}
+
+
+def test_without_a_second_there_is_no_time_line() -> None:
+    """The totals of a process's life have no time line that could grow."""
+    record = RunRecord()
+    record.add(measure(("a", 0.1, None, None)))
+    assert (len(record.timeline), record.requests) == (0, 1)
+
+
+def test_a_reset_forgets_counts_and_keeps_the_run() -> None:
+    """After a reset only what comes later is counted, and the record says from which second."""
+    record = sample_record()
+    record.reset(2)
+    assert (record.requests, record.failures, list(record.series()), record.schedule_lag) == (0, 0, [], {})
+    record.add(measure(("a", 0.25, None, None)), 2)
+    assert Histogram.of([0.25]) == record.total().response_time == record.total().service_time
+    assert (record.run_id, record.reset_at_s, [point.second for point in record.timeline]) == ("r1", 2, [2])
+
+
+def test_many_series_fit() -> None:
+    """Rows grow with the names; each keeps its own counts."""
+    record = RunRecord()
+    for start in (0, 300):
+        record.add(measure(*((str(number), 0.001 * (1 + number), None, None) for number in range(start, start + 300))))
+    record.add(measure(("450", 2.0, 1.0, None)))
+    views = {view.name: view for view in record.series()}
+    assert len(views) == 600
+    assert all(0.001 * (1 + int(name)) == pytest.approx(view.response_time.min_s) for name, view in views.items())
+    assert views["450"].service_time.count == Histogram.of([0.451, 2.0]).count
+    assert views["450"].response_time.max_s == 3.0
+
+
+def test_the_dictionary_is_json_and_whole() -> None:
+    """Everything is in the dictionary, it survives JSON, and its histograms can be read back."""
+    record = sample_record()
+    record.delivery = Delivery(0.5, (Missing(3, 2, 1.0, None),), 4, 5)
+    read = json.loads(json.dumps(record.as_dict(), allow_nan=False))
+    assert (read["run_id"], read["started_at"], read["duration_s"]) == ("r1", "2023-11-14T22:13:20.250+00:00", 2)
+    assert read["configuration"] == {"profile": "quick"}
+    assert read["delivery"]["missing"][0] == {"worker": 3, "deltas": 2, "start_s": 1.0, "end_s": None}
+    a = next(view for view in read["series"] if view["name"] == "a")
+    assert 4 == a["requests"] == a["response_time"]["count"]
+    again = Histogram.from_bytes(base64.b64decode(a["response_time"]["histogram"]))
+    assert again == next(view for view in record.series() if view.name == "a").response_time
+    assert [point["requests"] for point in read["timeline"]] == [3, 2]
+    assert read["scenarios"][0]["schedule_lag"]["max_s"] == 0.5
+
+
+def test_an_empty_record_is_a_record() -> None:
+    """Without requests every figure is there, as 0 or as none, and no reading fails."""
+    record = RunRecord()
+    total = record.total()
+    assert (total.requests, record.duration_s, record.completeness) == (0, 0, 1.0)
+    assert math.isnan(total.response_time.quantile(0.5))
+    assert json.loads(json.dumps(record.as_dict(), allow_nan=False))["total"]["response_time"]["p50_s"] is None
+
+
+def test_what_is_missing_reads_as_a_sentence() -> None:
+    """A gap names worker and interval; an unannounced end is called that."""
+    assert str(Missing(2, 3, 10.0, 13.0)) == "worker 2: 3 interval(s) missing, from 10 s to 13 s"
+    assert str(Missing(0, 1, 4.2, None)) == "worker 0: 1 interval(s) missing, from 4 s to its unannounced end"

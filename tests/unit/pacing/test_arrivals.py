@@ -1,0 +1,136 @@
+"""The arrivals of a swarm: even and Poisson, over any curve, shared without gap or overlap."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadtest.pacing.arrivals import CELL, EVERYTHING, Arrivals, Share
+from loadtest.profiles.curve import LoadCurve, Stage
+
+PATIENT = settings(deadline=None, max_examples=40)
+CURVES = st.lists(
+    st.builds(
+        Stage,
+        st.floats(0.1, 20),
+        st.floats(0, 300).map(lambda rate: round(rate, 3)),
+        st.sampled_from(["step", "linear", "smooth"]),
+    ),
+    min_size=1,
+    max_size=4,
+).map(LoadCurve.of)
+SPACINGS = st.sampled_from(["even", "poisson"])
+
+
+def all_times(arrivals: Arrivals, from_s: float = 0.0, until_s: float = math.inf, share: Share = EVERYTHING):
+    """Return the intended starts as one array."""
+    return np.concatenate([np.zeros(0), *arrivals.between(from_s, until_s, share)])
+
+
+@PATIENT
+@given(CURVES)
+def test_even_arrivals_follow_the_integral(curve: LoadCurve) -> None:
+    """Arrival k lies where the rate's integral reaches k + 1/2, so no count is off by more than a half."""
+    times = all_times(Arrivals(curve))
+    assert abs(len(times) - curve.total) <= 0.5 + 1e-6
+    reached = np.array([curve.integral_to(time) for time in times])
+    assert np.allclose(reached, np.arange(len(times)) + 0.5, rtol=1e-9, atol=1e-6)
+
+
+@PATIENT
+@given(CURVES)
+def test_arrivals_are_where_the_curve_says(curve: LoadCurve) -> None:
+    """The inverse for many values at once agrees with the curve's own inverse."""
+    times = all_times(Arrivals(curve))
+    expected = np.array([curve.time_of(number + 0.5) for number in range(len(times))])
+    assert np.allclose(expected, times, rtol=0, atol=1e-6)
+
+
+@PATIENT
+@given(CURVES, SPACINGS, st.integers(1, 9))
+def test_shares_are_disjoint_and_complete(curve: LoadCurve, spacing: str, workers: int) -> None:
+    """The shares of n workers together are the whole, each arrival once."""
+    arrivals = Arrivals(curve, spacing, 7)
+    dealt = np.concatenate([all_times(arrivals, share=Share(rest, workers)) for rest in range(workers)])
+    assert np.array_equal(all_times(arrivals), np.sort(dealt))
+
+
+@PATIENT
+@given(SPACINGS, st.integers(1, 5), st.integers(1, 5))
+def test_a_split_share_is_the_share(spacing: str, workers: int, heirs: int) -> None:
+    """The parts of a split share are together what the share was."""
+    arrivals = Arrivals(LoadCurve.of([Stage(20, 300, "step")]), spacing, 3)
+    share = Share(workers - 1, workers)
+    parts = np.concatenate([all_times(arrivals, share=share.split(part, heirs)) for part in range(heirs)])
+    assert np.array_equal(all_times(arrivals, share=share), np.sort(parts))
+
+
+@PATIENT
+@given(CURVES, SPACINGS, st.floats(0, 100), st.floats(0, 100))
+def test_a_window_is_a_part_of_the_whole(curve: LoadCurve, spacing: str, one_s: float, other_s: float) -> None:
+    """What lies between two instants can be had without what came before, and is the same."""
+    from_s, until_s = sorted((one_s, other_s))
+    arrivals = Arrivals(curve, spacing, 11)
+    whole = all_times(arrivals)
+    assert np.array_equal(whole[(whole >= from_s) & (whole < until_s)], all_times(arrivals, from_s, until_s))
+
+
+@PATIENT
+@given(CURVES, SPACINGS)
+def test_arrivals_ascend_and_stay_inside(curve: LoadCurve, spacing: str) -> None:
+    """Intended starts ascend, from 0 to the curve's end."""
+    times = all_times(Arrivals(curve, spacing, 5))
+    assert np.all(np.diff(times) >= 0)
+    assert np.all((times >= 0) & (times <= curve.duration_s + 1e-9))
+
+
+def test_poisson_gaps_are_exponential() -> None:
+    """At a constant rate the gaps have the exponential distribution's mean, deviation and quantiles."""
+    gaps = np.diff(all_times(Arrivals(LoadCurve.of([Stage(500, 400, "step")]), "poisson", 1)))
+    assert len(gaps) == pytest.approx(200_000, rel=0.01)
+    assert gaps.mean() == pytest.approx(1 / 400, rel=0.01)
+    assert gaps.std() == pytest.approx(1 / 400, rel=0.02)
+    for quantile in (0.1, 0.5, 0.9, 0.99):
+        assert np.quantile(gaps, quantile) == pytest.approx(-math.log(1 - quantile) / 400, rel=0.03)
+
+
+def test_poisson_counts_vary_as_they_should() -> None:
+    """Counts per second have the same mean and variance, across the borders of cells too, and are independent."""
+    counts = np.bincount(all_times(Arrivals(LoadCurve.of([Stage(2000, 100, "step")]), "poisson", 2)).astype(int))
+    assert counts.sum() > CELL
+    assert counts.mean() == pytest.approx(100, rel=0.02)
+    assert counts.var() == pytest.approx(100, rel=0.12)
+    assert abs(np.corrcoef(counts[1:], counts[:-1])[0, 1]) < 0.08
+
+
+def test_poisson_counts_of_a_cell_vary_as_they_should() -> None:
+    """The number of arrivals in a whole cell has the Poisson distribution's variance over the seeds."""
+    curve = LoadCurve.of([Stage(1, CELL, "step")])
+    counts = np.array([len(all_times(Arrivals(curve, "poisson", seed))) for seed in range(300)])
+    assert counts.mean() == pytest.approx(CELL, rel=0.005)
+    assert counts.var() == pytest.approx(CELL, rel=0.25)
+
+
+def test_poisson_follows_a_ramp() -> None:
+    """On a ramp from 0, the share of arrivals until t grows with the square of t."""
+    times = all_times(Arrivals(LoadCurve.of([Stage(100, 2000, "linear")]), "poisson", 4))
+    assert len(times) == pytest.approx(100_000, rel=0.02)
+    for part in (0.25, 0.5, 0.75):
+        assert np.mean(times < 100 * part) == pytest.approx(part**2, abs=0.01)
+
+
+def test_the_seed_decides() -> None:
+    """The same seed gives the same arrivals, another seed others."""
+    curve = LoadCurve.of([Stage(10, 50, "step")])
+    assert np.array_equal(all_times(Arrivals(curve, "poisson", 1)), all_times(Arrivals(curve, "poisson", 1)))
+    assert not np.array_equal(all_times(Arrivals(curve, "poisson", 1)), all_times(Arrivals(curve, "poisson", 2)))
+
+
+@PATIENT
+@given(CURVES, SPACINGS)
+def test_arrivals_survive_the_wire(curve: LoadCurve, spacing: str) -> None:
+    """What a message carries is the same arrivals."""
+    arrivals = Arrivals(curve, spacing, 9)
+    assert Arrivals.from_wire(arrivals.to_wire()) == arrivals

@@ -1,0 +1,154 @@
+"""Starting iterations at their intended times: alarm, pacer, clock."""
+
+import os
+import time
+
+import gevent
+import pytest
+
+from loadtest.pacing.alarm import LoopAlarm, TimerfdAlarm
+from loadtest.pacing.arrivals import Arrivals, Share
+from loadtest.pacing.deal import Deal, Schedule, Stretch
+from loadtest.pacing.master_clock import KEPT, MasterClock, clock_identity
+from loadtest.pacing.pacer import STOP_S, Pacer
+from loadtest.profiles.curve import LoadCurve, Stage
+from tests.link_peers import eventually
+
+
+def deal_of(rate_per_s: float, duration_s: float, from_s: float) -> Deal:
+    """Return a deal of a whole constant rate."""
+    schedule = Schedule(Arrivals(LoadCurve.of([Stage(duration_s, rate_per_s, "step")])), from_s)
+    return Deal(1, from_s, Stretch(schedule, Share(0, 1), from_s))
+
+
+@pytest.mark.parametrize("kind", [TimerfdAlarm, LoopAlarm])
+def test_an_alarm_wakes_at_its_time(kind: type) -> None:
+    """An alarm rings once, at its time and not before, and soon after it even on a busy machine."""
+    rung: list[float] = []
+    alarm = kind(lambda: rung.append(time.perf_counter()))
+    late_s = []
+    while len(late_s) < 20 or (min(late_s) >= 2e-3 and len(late_s) < 500):  # a busy machine may be late long
+        at_s = time.perf_counter() + 0.003
+        alarm.set(at_s)
+        eventually(lambda: rung)
+        late_s.append(rung.pop() - at_s)
+        gevent.sleep(0.01)
+        assert rung == []
+    alarm.close()
+    assert min(late_s) > -1e-6
+    assert min(late_s) < 2e-3
+
+
+@pytest.mark.parametrize("kind", [TimerfdAlarm, LoopAlarm])
+def test_an_alarm_can_be_moved_and_taken_back(kind: type) -> None:
+    """Only the last time that was set counts; a cancelled alarm is silent; a past time rings at once."""
+    rung: list[float] = []
+    alarm = kind(lambda: rung.append(time.perf_counter()))
+    began_s = time.perf_counter()
+    alarm.set(began_s + 0.01)
+    alarm.set(began_s + 0.06)
+    eventually(lambda: rung)
+    assert rung.pop() >= began_s + 0.06
+    alarm.set(time.perf_counter() + 0.01)
+    alarm.cancel()
+    gevent.sleep(0.06)
+    assert rung == []
+    alarm.set(0.0)
+    eventually(lambda: rung)
+    gevent.sleep(0.02)
+    alarm.close()
+    assert len(rung) == 1
+
+
+def test_starts_are_made_at_their_times() -> None:
+    """A pacer makes its deal's starts in order, leaves none out, none is early, and each at once that can be."""
+    began: list[tuple[float, float]] = []
+    pacer = Pacer(lambda intended_s: began.append((intended_s, time.perf_counter())), lambda: 0.0)
+    from_s = time.perf_counter() + 0.05
+    pacer.take(deal_of(500, 60, from_s))
+    eventually(lambda: sum(at_s - intended_s < 0.0005 for intended_s, at_s in began) >= 25, within_s=50)
+    pacer.stop()
+    pacer.close()
+    starts = [intended_s for intended_s, _ in began]
+    assert [from_s + (number + 0.5) / 500 for number in range(len(began))] == pytest.approx(starts, rel=0, abs=1e-6)
+    assert min(at_s - intended_s for intended_s, at_s in began) >= 0
+    assert pacer.is_idle
+
+
+def test_a_late_pacer_makes_every_start() -> None:
+    """What became due while the process was busy is started late, none of it left out."""
+    began: list[float] = []
+    pacer = Pacer(began.append, lambda: 0.0)
+    pacer.take(deal_of(10_000, 0.2, time.perf_counter()))
+    time_s = time.perf_counter() + 0.1
+    while time.perf_counter() < time_s:
+        pass
+    eventually(lambda: pacer.is_idle)
+    pacer.close()
+    assert len(began) == 2000
+
+
+def test_the_network_is_served_between_late_starts() -> None:
+    """A pacer that has much to catch up with gives way to the event loop again and again."""
+    turns = [0]
+    pacer = Pacer(lambda _: None, lambda: 0.0)
+
+    def count() -> None:
+        turns[0] += 1
+
+    watcher = gevent.get_hub().loop.check()
+    watcher.start(count)
+    pacer.take(deal_of(100_000, 1, time.perf_counter() - 1))
+    while not pacer.is_idle:
+        gevent.sleep(0.001)
+    watcher.stop()
+    watcher.close()
+    pacer.close()
+    assert turns[0] > 1000
+
+
+def test_a_stopped_pacer_says_what_was_due() -> None:
+    """Stopping tells how many starts were due, before the stop, and not made; nothing is started afterwards."""
+    began: list[float] = []
+    pacer = Pacer(began.append, lambda: 0.0)
+    from_s = time.perf_counter() - 2
+    pacer.take(deal_of(1000, 10, from_s))
+    least = int((time.perf_counter() - STOP_S - from_s) * 1000)
+    due = pacer.stop()
+    most = int((time.perf_counter() - STOP_S - from_s) * 1000)
+    gevent.sleep(0.02)
+    pacer.close()
+    assert began == []
+    assert 1500 <= least <= due <= most + 1
+
+
+def test_a_start_may_stop_the_pacer() -> None:
+    """An iteration that ends the run is started, and is not among what was due and not made."""
+    due: list[int] = []
+    pacer = Pacer(lambda _: due.append(pacer.stop()), lambda: 0.0)
+    pacer.take(deal_of(1000, 0.01, time.perf_counter() - 2))
+    eventually(lambda: due)
+    gevent.sleep(0.02)
+    pacer.close()
+    assert due == [9]
+
+
+def test_a_master_elsewhere_is_followed_by_the_best_exchange() -> None:
+    """The offset is that of the shortest round trip, and its error is at most half of it."""
+    clock = MasterClock()
+    true_offset_s = 123.4
+    for number in range(KEPT):
+        assert not clock.is_known
+        there_s, back_s = 0.001 + abs(number - 3) * 0.003, 0.002
+        sent_s = float(number)
+        clock.learn(sent_s, sent_s + there_s + true_offset_s, sent_s + there_s + back_s, "another machine")
+    assert clock.is_known
+    assert abs(clock.offset_s - true_offset_s) <= clock.error_s == pytest.approx(0.0015)
+
+
+def test_a_master_on_this_machine_has_the_same_clock() -> None:
+    """Processes of one machine share the monotonic clock: the offset is exactly 0 after one exchange."""
+    clock = MasterClock()
+    clock.learn(1.0, 99.0, 2.0, clock_identity())
+    assert (clock.is_known, clock.offset_s, clock.error_s) == (True, 0.0, 0.0)
+    assert clock_identity() or not os.path.exists("/proc/sys/kernel/random/boot_id")  # noqa: PTH110

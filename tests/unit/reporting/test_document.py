@@ -1,0 +1,88 @@
+"""Document: a run's folder read back, however the run ended."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from loadtest.exceptions import RecordError
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_file import RecordFile
+from loadtest.reporting import document
+from tests import reports
+
+ROOT = Path(__file__).parents[3]
+SCHEMA = json.loads((ROOT / "docs" / "reference" / "record.schema.json").read_text())
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path) -> Path:
+    """The folder of a run whose master was killed."""
+    RecordFile(tmp_path / document.STREAM, RunRecord("cut", 1_700_000_000.0, {"scenario": "documents"})).close()
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> None:
+    """Write a record.json."""
+    (folder / document.FILE).write_text(text)
+
+
+def test_a_run_that_was_cut_off_is_interrupted(cut_off: Path) -> None:
+    """Without record.json there is no verdict, and the record shows until where it goes."""
+    read = document.read(cut_off)
+    assert (read["run_id"], read["verdict"]["name"]) == ("cut", "interrupted")
+
+
+def test_a_document_is_read_back_as_it_was(tmp_path: Path) -> None:
+    """What was written is what is read."""
+    made = reports.run_document()
+    write(tmp_path, json.dumps(made))
+    assert document.read(tmp_path) == json.loads(json.dumps(made))
+
+
+WRONG = {
+    "truncated": ('{"format": 2, "run_', r"it is truncated or damaged"),
+    "older": ('{"format": 1}', r"its format is 1. Allowed: a whole document of format 2"),
+    "newer": ('{"format": 3}', r"its format is 3"),
+    "no document": ("[1]", r"its format is None"),
+    "not whole": ('{"format": 2, "run_id": "x"}', r"it lacks started_at, .*thresholds\. Allowed"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_document_says_which_version_is_read(cut_off: Path, case: str) -> None:
+    """A truncated, older, newer or foreign record.json is named, with what can be read and the way out."""
+    text, words = WRONG[case]
+    write(cut_off, text)
+    with pytest.raises(RecordError, match=words) as raised:
+        document.read(cut_off)
+    assert "format 2, the one that this version reads" in str(raised.value)
+    assert "move it away, and the run is read from" in str(raised.value)
+
+
+def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:
+    """A folder that is no run's says so, and so does one that is not there."""
+    with pytest.raises(RecordError, match=r"record\.stream cannot be read"):
+        document.read(tmp_path)
+    with pytest.raises(RecordError, match=r"there is no run in .*nowhere.*loadtest history"):
+        document.read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["whole", "empty", "cut off"])
+def test_documents_follow_the_schema(cut_off: Path, kind: str) -> None:
+    """A run with everything, an empty one and one that was cut off are what the schema says."""
+    made = {
+        "whole": lambda: reports.run_document(reports.record(failing="a")),
+        "empty": lambda: reports.run_document(RunRecord("none", 0.0)),
+        "cut off": lambda: document.read(cut_off),
+    }[kind]()
+    jsonschema.validate(json.loads(json.dumps(made)), SCHEMA, jsonschema.Draft202012Validator)
+
+
+def test_the_schema_is_strict() -> None:
+    """The schema is valid itself, knows the version that is written, and refuses what it does not know."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    made = json.loads(json.dumps(reports.run_document()))
+    for change in ({"format": 1}, {"surprise": 1}, {"duration_s": "20"}):
+        assert not jsonschema.Draft202012Validator(SCHEMA).is_valid({**made, **change})

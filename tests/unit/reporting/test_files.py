@@ -1,0 +1,66 @@
+"""The files of a run: each made from its document, each whole or not at all, whatever the disk does."""
+
+import io
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from loadtest.reporting import document, files, summary
+from tests import reports
+
+NAMES = {"record.json", "report.html", "summary.md", "junit.xml", "stats.csv", "timeline.csv"}
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB of its own, with 24 KiB left; it takes root to make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
+    (folder / "ballast").write_bytes(bytes(40 * 1024))
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_everything_is_made_again_from_the_record(tmp_path: Path) -> None:
+    """From record.json alone come the same files as at the run's end."""
+    made = reports.run_document(reports.record(failing="b"))
+    assert files.write(tmp_path, files.of(made)) == []
+    assert {path.name for path in tmp_path.iterdir()} == NAMES
+    again = {name: text() for name, text in files.of(document.read(tmp_path)).items()}
+    assert again == {name: (tmp_path / name).read_text() for name in NAMES}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system of one's own takes root")
+def test_a_full_disk_is_named_and_leaves_no_torn_file(full_disk: Path) -> None:
+    """What does not fit is named, what fits is written, nothing is left half, and the verdict is still shown."""
+    made = reports.run_document()
+    problems = files.write(full_disk, files.of(made))
+    written = {path.name for path in full_disk.iterdir()} - {"ballast"}
+    named = {Path(one.split(" could not")[0]).name for one in problems}
+    assert (named | written, named & written) == (NAMES, set())
+    assert "report.html" in named
+    assert "summary.md" in written
+    assert all("No space left on device" in one and "Next: make room" in one for one in problems)
+    console = Console(file=io.StringIO(), width=120)
+    summary.show(made, console)
+    assert "verdict      failed" in console.file.getvalue()
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    """Without the folder every file is named."""
+    problems = files.write(tmp_path / "gone", files.of(reports.run_document()))
+    assert (len(problems), all("No such file" in one for one in problems)) == (len(NAMES), True)
+
+
+def test_hostile_names_survive_in_the_document(tmp_path: Path) -> None:
+    """A request's name may be anything that a string can be, a lone surrogate too."""
+    made = reports.run_document(reports.record(3, names=(reports.HOSTILE, "\udc00")))
+    assert files.write(tmp_path, files.of(made)) == []
+    names = {one["name"] for one in json.loads((tmp_path / "record.json").read_text())["series"]}
+    assert names == {reports.HOSTILE, "?"}

@@ -1,0 +1,60 @@
+"""JUnit: the verdict as test cases."""
+
+import xml.etree.ElementTree as ET
+
+from loadtest.judging.judge import Result, judged
+from loadtest.judging.threshold import parse
+from loadtest.judging.trust import Finding
+from loadtest.judging.verdict import Verdict
+from loadtest.measuring.record import RunRecord
+from loadtest.reporting import document as run_document
+from loadtest.reporting import junit
+from tests import reports
+
+FINDING = Finding("cpu", "worker 1", 0.99, 0.9, "worker 1 was at 99% CPU\x00")
+
+
+def document(results: list[Result], findings: list[Finding], record: RunRecord | None = None) -> str:
+    """Return the XML of a run."""
+    record = record or reports.record(2)
+    return junit.document(run_document.of(record, Verdict.of(record, findings, results)))
+
+
+def cases(text: str) -> tuple[dict[str, str], dict[str, ET.Element]]:
+    """Return the suite's attributes, and its test cases by name."""
+    (suite,) = ET.fromstring(text)  # noqa: S314 - our own
+    return suite.attrib, {case.attrib["name"]: case for case in suite}
+
+
+def test_each_threshold_is_a_test_case() -> None:
+    """Passed, failed and no data are a plain case, a failure and an error, and the suite counts them."""
+    rules = parse('p99 < 50ms, max{name="a<b&c"} < 50ms, min < 1s', "here")
+    results = [judged(rule, value) for rule, value in zip(rules, (0.02, 0.0612, None), strict=True)]
+    attributes, found = cases(document(results, []))
+    counts = {name: attributes[name] for name in ("name", "tests", "failures", "errors")}
+    assert counts == {"name": "loadtest run-1", "tests": "5", "failures": "1", "errors": "1"}
+    assert {case.attrib["classname"] for case in found.values()} == {"loadtest.documents"}
+    passed, failed, without, trust, made = (list(case) for case in found.values())
+    assert passed[0].text == "p99(response_time) < 50ms: passed with 20ms"
+    assert (
+        failed[0].tag,
+        failed[0].attrib["message"],
+    ) == ("failure", 'max(response_time){name="a<b&c"} < 50ms: failed with 61.2ms')
+    assert (without[0].tag, without[0].attrib["type"]) == ("error", "no data")
+    assert [trust, made] == [[], []]
+
+
+def test_an_unfit_generator_is_an_error() -> None:
+    """The trust case holds every finding, without the characters that XML forbids."""
+    attributes, found = cases(document([], [FINDING, FINDING]))
+    (error,) = found["the load generator was fit to measure"]
+    assert (attributes["errors"], error.attrib["message"]) == ("1", "worker 1 was at 99% CPU\N{REPLACEMENT CHARACTER}")
+    assert error.text.count("worker 1") == 2
+
+
+def test_a_run_without_requests_is_an_error() -> None:
+    """Nothing was found out about the system, and no rule says so: the case of the run itself does."""
+    attributes, found = cases(document([], [], RunRecord("none", 0.0)))
+    (error,) = found["the run was made, with requests, to its end"]
+    assert (attributes["errors"], error.attrib["type"]) == ("1", "no data")
+    assert error.attrib["message"].startswith("the run measured no request")

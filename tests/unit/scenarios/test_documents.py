@@ -1,0 +1,174 @@
+"""The documents scenario: every task against the real target and the real Redis."""
+
+import ast
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import redis
+from locust import User
+from locust.env import Environment
+
+from loadtest import scenarios
+from loadtest.exceptions import StackError
+from loadtest.local import redis_server
+from loadtest.local.process import ManagedProcess, free_port
+from loadtest.scenarios import documents
+from loadtest.scenarios._scratch import Scratch
+from target_app.store import KEY_PREFIX
+from tests.journeys import run_each_task_once
+from tests.servers import target
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    """Let the RESP users find their Redis."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+
+
+@pytest.mark.parametrize("user_class", scenarios.load("documents").user_classes)
+def test_no_task_fails(user_class: type[User], target_url: str) -> None:
+    """Each task, run once, makes requests that all succeed."""
+    requests = run_each_task_once(user_class, target_url)
+    assert [request for request in requests if request.error] == []
+
+
+def test_no_task_fails_on_locusts_own_client(target_url: str, redis_url: str) -> None:
+    """LOADTEST_CLIENT=locust makes the same requests through FastHttpUser."""
+    code = (
+        "import gevent.monkey; gevent.monkey.patch_all(); import sys; sys.path.insert(0, '.'); "
+        "from tests.journeys import run_each_task_once; from loadtest.scenarios import load; "
+        f"requests = run_each_task_once(load('documents').user_classes[0], '{target_url}'); "
+        "print(sorted({(request.method, request.name, request.error) for request in requests}))"
+    )
+    environment = {"LOADTEST_CLIENT": "locust", "REDIS_URL": redis_url}
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(
+        command, cwd=Path(__file__).parents[3], env=environment, capture_output=True, text=True, check=True
+    )
+    declared = [(*request, None) for request in scenarios.load("documents").requests if "/resp/" not in request[1]]
+    assert ast.literal_eval(answer.stdout) == sorted(declared)
+
+
+def test_what_is_declared_is_what_is_requested(target_url: str) -> None:
+    """The declared names are exactly those that the users record."""
+    scenario = scenarios.load("documents")
+    requests = [request for users in scenario.user_classes for request in run_each_task_once(users, target_url)]
+    assert {(request.method, request.name) for request in requests} == set(scenario.requests)
+
+
+def test_both_users_do_the_same_operations_with_the_same_weights() -> None:
+    """The API's and RESP's figures describe the same mix, under names that go together."""
+    names = {name for _, name in scenarios.load("documents").requests}
+    over_resp = {name for name in names if name.startswith("documents/resp/")}
+    assert {name.replace("/resp/", "/") for name in over_resp} == names - over_resp
+    mixes = [
+        Counter(task.__name__ for task in user_class.tasks) for user_class in scenarios.load("documents").user_classes
+    ]
+    assert mixes[1] == mixes[0]
+
+
+def test_every_task_is_tagged() -> None:
+    """Each task says whether it reads or writes, and what."""
+    tags = [task.locust_tag_set for user_class in scenarios.load("documents").user_classes for task in user_class.tasks]
+    assert [tag for tag in tags if len(tag & {"read", "write"}) != 1] == []
+    assert [tag for tag in tags if len(tag & {"document", "hash", "string"}) != 1] == []
+
+
+def test_users_leave_seeded_data_alone(target_url: str, redis_url: str) -> None:
+    """Only scratch keys change, and what is deleted is gone."""
+    with redis.Redis.from_url(redis_url, protocol=2) as direct:
+
+        def seeded() -> dict[bytes, object]:
+            keys = [key for key in direct.scan_iter(f"{KEY_PREFIX}*", 1_000) if b":scratch:" not in key]
+            return {key: direct.dump(key) for key in keys}
+
+        before = seeded()
+        for user_class in scenarios.load("documents").user_classes:
+            run_each_task_once(user_class, target_url)
+        assert seeded() == before
+        scratch = set(direct.scan_iter(f"{KEY_PREFIX}scratch:*", 1_000))
+    uses = {key.decode().rpartition(":")[2] for key in scratch}
+    assert uses == {"simple", "complex", "hash", "string"}
+
+
+@pytest.mark.parametrize("user_class", scenarios.load("documents").user_classes)
+def test_growing_documents_are_written_anew(user_class: type[User], target_url: str, redis_url: str) -> None:
+    """However often a user appends, its array and its string stay bounded."""
+    environment = Environment(user_classes=[user_class])
+    user = type(user_class.__name__, (user_class,), {"host": target_url})(environment)
+    user.on_start()
+    for _ in range(120):
+        user.append_to_array()
+        user.append_to_string()
+    name = user._turns.scratch.name
+    user.on_stop()
+    user.client.close()
+    with redis.Redis.from_url(redis_url, protocol=2) as direct:
+        tags = direct.execute_command("JSON.ARRLEN", f"{KEY_PREFIX}{name}:complex", "$.tags")[0]
+        text = direct.execute_command("JSON.STRLEN", f"{KEY_PREFIX}{name}:simple", "$.bio")[0]
+    assert tags <= 5 + 50
+    assert text <= 200 + 50 * len(" and more")
+
+
+def test_users_of_one_process_never_share_a_scratch_key() -> None:
+    """Living users have different keys; a slot that is given back is taken again, so keys stay few."""
+    environment = Environment()
+    first, second = Scratch(environment), Scratch(environment)
+    assert second.key("simple") != first.key("simple")
+    first.release()
+    first.release()
+    third, fourth = Scratch(environment), Scratch(environment)
+    assert third.name == first.name
+    assert len({second.name, third.name, fourth.name}) == 3
+    for scratch in (second, third, fourth):
+        scratch.release()
+
+
+def test_a_user_chooses_the_same_in_every_run() -> None:
+    """Random choices are seeded by the user's slot."""
+    first, second = (documents._Turns(Scratch(Environment())) for _ in range(2))
+    again = documents._Turns(first.scratch)
+    assert [again.number() for _ in range(20)] == [first.number() for _ in range(20)]
+    first.scratch.release()
+    second.scratch.release()
+
+
+def test_data_that_cannot_be_loaded_is_a_clear_error() -> None:
+    """Without Redis the loader says what it needs and what to do."""
+    with pytest.raises(StackError, match=r"cannot be loaded.*REDIS_URL"):
+        documents.load_data(f"redis://127.0.0.1:{free_port()}/0", lambda _done, _total: None)
+
+
+def test_a_resp_user_refuses_to_read_nothing(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missing data would answer nil quickly and look like success, so the user does not begin."""
+    monkeypatch.setenv("REDIS_URL", redis_url.replace("/0", "/1"))
+    user = documents.DocumentsRespUser(Environment())
+    with pytest.raises(StackError, match="document:type-small"):
+        user.on_start()
+    user.client.close()
+
+
+@pytest.mark.parametrize("user_class", scenarios.load("documents").user_classes)
+def test_no_task_fails_on_the_imitation_of_redis(
+    user_class: type[User], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no Redis can be had, a run on fakeredis has no failures either."""
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    command = [
+        sys.executable,
+        "-c",
+        f"import fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', {port})).serve_forever()",
+    ]
+    imitation = ManagedProcess("fakeredis", command, tmp_path / "fakeredis.log")
+    try:
+        imitation.wait_until(lambda: redis_server.answers_json(url), 30)
+        documents.load_data(url, lambda _done, _total: None)
+        monkeypatch.setenv("REDIS_URL", url)
+        with target(url, tmp_path) as host:
+            assert [request for request in run_each_task_once(user_class, host) if request.error] == []
+    finally:
+        imitation.stop()

@@ -1,0 +1,103 @@
+"""The registry of scenarios."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from locust import User
+
+from loadtest import scenarios
+from loadtest.exceptions import UsageError
+
+
+def test_rooms_are_found_by_name() -> None:
+    """Every module is a scenario, except those that rooms share."""
+    assert {"documents", "health"} <= set(scenarios.names())
+    assert [name for name in scenarios.names() if name.startswith("_")] == []
+
+
+@pytest.mark.parametrize("name", scenarios.names())
+def test_every_scenario_says_its_name_users_and_requests(name: str) -> None:
+    """A scenario's name is its module's, its users record under it, and its requests are named after it."""
+    scenario = scenarios.load(name)
+    assert scenario.name == name
+    assert {user_class.scenario for user_class in scenario.user_classes} == {name}
+    assert [user_class for user_class in scenario.user_classes if not issubclass(user_class, User)] == []
+    assert {label.partition("/")[0] for _, label in scenario.requests} == {name}
+    assert len(scenario.requests) == len(set(scenario.requests))
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("document", "Did you mean documents?"), ("zzz", "LOADTEST_SCENARIO"), ("_users", "Allowed")]
+)
+def test_an_unknown_scenario_is_a_usage_error_that_helps(name: str, advice: str) -> None:
+    """The message names the value, what exists and the nearest name."""
+    with pytest.raises(UsageError) as raised:
+        scenarios.load(name)
+    message = str(raised.value)
+    assert [part for part in (repr(name), "documents, ", "health", advice) if part not in message] == []
+
+
+@pytest.mark.parametrize(("client", "base"), [("", "loadtest.clients.http.user"), ("locust", "locust.contrib.fasthttp")])
+def test_the_environment_chooses_the_http_client(client: str, base: str) -> None:
+    """LOADTEST_CLIENT=locust puts every HTTP user on FastHttpUser; otherwise it is the lean client."""
+    code = (
+        "import gevent.monkey; gevent.monkey.patch_all(); from loadtest import scenarios; "
+        "print({user.__mro__[1].__module__ for name in scenarios.names() for user in scenarios.load(name).user_classes"
+        " if 'Resp' not in user.__name__})"
+    )
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, env={"LOADTEST_CLIENT": client}, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == f"{{'{base}'}}"
+
+
+def file_of(folder: Path, text: str, name: str = "mine.py") -> str:
+    """Write a file and return its path."""
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+def test_a_file_outside_is_a_scenario_too(tmp_path: Path) -> None:
+    """A path names a scenario wherever it is; its requests are known by its name, and its neighbours are imported."""
+    file_of(tmp_path, "LABEL = 'home'\n", "neighbour_of_mine.py")
+    path = file_of(
+        tmp_path,
+        "from neighbour_of_mine import LABEL\n"
+        "from loadtest.clients.http import HttpUser\n"
+        "from loadtest.scenarios import Scenario\n"
+        "class Mine(HttpUser):\n    scenario = 'mine'\n"
+        "scenario = Scenario('mine', (Mine,), (('GET', f'mine/{LABEL}'),))\n",
+    )
+    scenario = scenarios.load(path)
+    assert (scenario.name, scenario.requests) == ("mine", (("GET", "mine/home"),))
+    assert scenarios.requests_of("mine") == scenario.requests
+    assert str(tmp_path) not in sys.path
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "there is no such file"),
+        ("x = 1\n", "it has no scenario"),
+        ("x = 1\ny = (\n", "line 2: SyntaxError"),
+        ("\nimport no_such_module\n", "line 2: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def f():\n    return 1 / 0\n\n\nf()\n", "line 2: ZeroDivisionError"),
+        (
+            "from loadtest.scenarios import Scenario\nscenario = Scenario('another', (), ())\n",
+            "its scenario is named 'another'",
+        ),
+    ],
+)
+def test_a_file_that_is_no_scenario_says_why(tmp_path: Path, text: str | None, words: str) -> None:
+    """The file, the line, the reason and the next step are named."""
+    path = str(tmp_path / "mine.py") if text is None else file_of(tmp_path, text)
+    with pytest.raises(UsageError) as raised:
+        scenarios.load(path)
+    message = str(raised.value)
+    assert [part for part in (f"SCENARIO={path}", words, "Allowed: ", "Next: ") if part not in message] == []
+
+
+def test_requests_of_nobodys_scenario_are_none() -> None:
+    """A User class of somebody's own declares nothing."""
+    assert scenarios.requests_of("somebodys own") == ()

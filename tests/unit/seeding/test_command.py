@@ -1,0 +1,208 @@
+"""Made-up users, in Redis and in MongoDB, and the file of their ids."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from loadtest.cli import main
+from loadtest.exceptions import LoadtestError, UsageError
+from loadtest.feeding import sources
+from loadtest.local.process import ManagedProcess, free_port
+from loadtest.seeding import id_file
+from loadtest.seeding.mongo_store import MongoStore
+from loadtest.seeding.stores import open_store
+from loadtest.seeding.users import BLOCK, Users
+from tests.redis_harness import PrivateRedis, private_redis
+
+
+@pytest.fixture(scope="module")
+def private(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """A Redis without anybody else's users."""
+    with private_redis(redis_url, tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of MongoDB's wire protocol."""
+    folder = tmp_path_factory.mktemp("mongo")
+    port = free_port()
+    files = ["--log-file", str(folder / "server.log"), "--pid-file", str(folder / "server.pid")]
+    command = [sys.executable, "-m", "nx_27017.nx_27017", "--db", "memory", "--port", str(port), *files]
+    server = ManagedProcess("nx-27017", command, folder / "log")
+    url = f"mongodb://127.0.0.1:{port}/loadtest_tests"
+    try:
+        server.wait_until(lambda: _answers(url), 30)
+        yield url
+    finally:
+        server.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with MongoStore(url + "?serverSelectionTimeoutMS=300") as store:
+            return store.ids() == []
+    except LoadtestError:
+        return False
+
+
+@pytest.fixture(params=["redis", "mongodb"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Each kind of store."""
+    return request.getfixturevalue("private").url if request.param == "redis" else request.getfixturevalue("mongo_url")
+
+
+def seed(*arguments: str) -> tuple[int, str]:
+    """Run `loadtest seed users`; return its exit code and what it said."""
+    result = click.testing.CliRunner().invoke(main, ["seed", "users", *arguments])
+    return result.exit_code, result.output
+
+
+def test_the_same_seed_gives_the_same_users() -> None:
+    """Users do not depend on how many are made; another seed makes others."""
+    few = [user for batch in Users(42).batches(10) for user in batch]
+    many = [user for batch in Users(42).batches(2 * BLOCK + 5) for user in batch]
+    assert many[:10] == few
+    assert 2 * BLOCK + 5 == len(many) == len({user["id"] for user in many}) == len({user["email"] for user in many})
+    assert Users(42).ids(len(many)) == [user["id"] for user in many]
+    assert not {user["id"] for user in many} & set(Users(43).ids(100))
+
+
+def test_users_look_real() -> None:
+    """A user has a name, an address at a domain that belongs to nobody, and a place to live."""
+    user = next(Users(42).batches(1))[0]
+    assert set(user) == {
+        "id",
+        "name",
+        "email",
+        "phone",
+        "born",
+        "address",
+        "company",
+        "signed_up",
+        "coins",
+        "coin_queue",
+    }
+    assert user["email"].startswith(user["name"].lower().replace(" ", "."))
+    assert user["email"].endswith(".example")
+
+
+def test_seeding_writes_users_and_the_file_of_their_ids(store_url: str, tmp_path: Path) -> None:
+    """The file is a JSON array of the ids in the store, which a feed can read back from either."""
+    out = tmp_path / "user_ids.json"
+    code, said = seed("--count", "1200", "--seed", "7", "--store", store_url, "--out", str(out))
+    assert (code, "1,200 written" in said) == (0, True), said
+    ids = json.loads(out.read_text())
+    assert Users(7).ids(1200) == ids == sources.read(str(out)).items
+    with open_store(store_url) as store:
+        assert set(ids) <= set(store.ids())
+    assert set(ids) <= set(sources.read(store_url).items)
+
+
+def test_seeding_again_completes_without_duplicates(store_url: str, tmp_path: Path) -> None:
+    """After an interruption the same command writes what is missing and leaves the rest as it is."""
+    out = tmp_path / "ids.json"
+    with open_store(store_url) as store:
+        before = len(store.ids())
+        first = next(Users(8).batches(700))
+        assert store.write(first) == 700
+        assert store.write(first) == 0
+    code, said = seed("--count", "1500", "--seed", "8", "--store", store_url, "--out", str(out))
+    assert (code, "800 written" in said, "700 were there" in said) == (0, True, True), said
+    with open_store(store_url) as store:
+        assert len(store.ids()) == before + 1500
+
+
+def test_a_killed_seeding_leaves_no_half_file(private: PrivateRedis, tmp_path: Path) -> None:
+    """Interrupted halfway there is no file; the next seeding goes on where it was."""
+    out = tmp_path / "ids.json"
+    command = [Path(sys.executable).with_name("loadtest"), "seed", "users", "--count", "400000", "--seed", "9"]
+    child = subprocess.Popen(
+        [*command, "--store", private.url, "--out", out], env={**os.environ, "COLUMNS": "80"}, stdout=subprocess.DEVNULL
+    )
+    until_s = time.monotonic() + 30
+    while private.admin.dbsize() < 5_000 and time.monotonic() < until_s:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert list(tmp_path.iterdir()) == []
+    code, said = seed("--count", "3000", "--seed", "9", "--store", private.url, "--out", str(out))
+    assert (code, "were there" in said) == (0, True), said
+    assert len(json.loads(out.read_text())) == 3000
+
+
+def test_a_queue_is_opened_once(private: PrivateRedis, tmp_path: Path) -> None:
+    """Seeding opens a queue where none is, and leaves one that is open."""
+    queues = []
+    for _ in range(2):
+        seed("--count", "1", "--store", private.url, "--out", str(tmp_path / "ids.json"))
+        queues.append(private.admin.execute_command("JSON.GET", "loadtest:coin-queue"))
+    assert queues[1] == queues[0]
+    assert json.loads(queues[0])["open"]
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", "many", "", "10000001"])
+def test_a_wrong_count_is_refused(count: str, tmp_path: Path) -> None:
+    """The error says the value and what is allowed; nothing is written."""
+    code, said = seed(f"--count={count}", "--out", str(tmp_path / "ids.json"))
+    assert code == 2
+    assert f"--count={count} is not allowed. Allowed: a whole number from 1 to" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("store", "code", "words"),
+    [
+        ("mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=200", 1, "the MongoDB at mongodb://127.0.0.1:1/x"),
+        ("redis://127.0.0.1:1/0", 1, "the Redis at redis://127.0.0.1:1/0 does not serve"),
+        ("mongodb://", 2, "is not a MongoDB URL"),
+        ("postgres://127.0.0.1/x", 2, "is not a store"),
+        ("redis://127.0.0.1:x/0", 2, "is not a store"),
+        ("redis://:hidden@127.0.0.1:1/0", 2, "everybody on this machine can read"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_named(tmp_path: Path, store: str, code: int, words: str) -> None:
+    """The exit code tells wrong usage from a store that is away; no file is written, and no password shown."""
+    ended, said = seed("--count", "10", "--store", store, "--out", str(tmp_path / "ids.json"))
+    assert (ended, words in said) == (code, True), said
+    assert "hidden" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_password_in_the_environment_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The setting may hold one; errors do not."""
+    for url in ("redis://me:hidden@127.0.0.1:1/0", "mongodb://me:hidden@127.0.0.1:1/x?serverSelectionTimeoutMS=200"):
+        monkeypatch.setenv("LOADTEST_STORE", url)
+        ended, said = seed("--count", "10", "--out", str(tmp_path / "ids.json"))
+        assert (ended, "***@127.0.0.1:1" in said, "hidden" in said) == (1, True, False), said
+
+
+def test_without_pymongo_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MongoDB's client is optional; who needs it is told how to get it."""
+    monkeypatch.setitem(sys.modules, "pymongo", None)
+    with pytest.raises(UsageError, match=r"pip install 'loadtest-stack\[mongo\]'"):
+        MongoStore("mongodb://127.0.0.1/x")
+
+
+def test_a_file_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
+    """Before anything is seeded the place of the result is checked."""
+    for out in (tmp_path, tmp_path / "none" / "ids.json"):
+        ended, said = seed("--count", "10", "--store", "redis://127.0.0.1:1/0", "--out", str(out))
+        assert (ended, f"OUT={out} cannot be written" in said) == (2, True), said
+
+
+def test_a_failing_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """A file is replaced when the new one is complete, and not before."""
+    out = tmp_path / "ids.json"
+    id_file.write_ids(out, ["a"])
+    with pytest.raises(TypeError):
+        id_file.write_ids(out, ["b", object()])
+    assert ["".join(out.read_text().split()), [file.name for file in tmp_path.iterdir()]] == ['["a"]', ["ids.json"]]

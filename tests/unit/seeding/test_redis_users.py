@@ -1,0 +1,123 @@
+"""The users of the Compose stack's Redis: each service has its commands under its prefix, and no more."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from loadtest.local import redis_server
+from target_app import seed
+from tests.redis_harness import PrivateRedis, client_of
+
+CONF = Path(__file__).parents[3] / "docker" / "redis" / "redis.conf"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """A Redis with the users of the stack's configuration."""
+    folder = tmp_path_factory.mktemp("redis")
+    users = folder / "users.conf"
+    users.write_text("".join(line for line in CONF.read_text().splitlines(True) if line.startswith("user ")))
+    module = redis_server._module(lambda _text: None)
+    server = PrivateRedis(str(module), folder, ("--include", str(users)))
+    yield server
+    server.close()
+
+
+def as_user(server: PrivateRedis, user: str) -> redis.Redis:
+    """Return a client that is this user."""
+    return redis.Redis.from_url(f"redis://{user}@127.0.0.1:{server.port}/0", protocol=2)
+
+
+ALLOWED = {
+    "target_app": (
+        "JSON.SET loadtest:a $ {}",
+        "JSON.GET loadtest:",
+        "HSET loadtest:h a 1",
+        "SCAN 0 COUNT 500 TYPE ReJSON-RL",
+        "EVAL return(redis.call('SET',KEYS[1],1)) 1 loadtest:s",
+        "MULTI",
+    ),
+    "locust": (
+        "JSON.SET loadtest:b $ {}",
+        "JSON.MGET loadtest:a loadtest:b $",
+        "SET loadtest:c 1 EX 10",
+        "DEL loadtest:c",
+    ),
+    "redis_exporter": ("INFO ALL", "CONFIG GET *", "SLOWLOG LEN", "LATENCY LATEST"),
+    "health": ("JSON.TYPE healthcheck",),
+}
+ADMINISTRATION = (
+    "FLUSHALL",
+    "FLUSHDB",
+    "CONFIG SET maxmemory 1",
+    "CONFIG REWRITE",
+    "SHUTDOWN NOSAVE",
+    "DEBUG SLEEP 0",
+    "MODULE LIST",
+    "ACL LIST",
+    "ACL SETUSER me on nopass +@all",
+    "REPLICAOF 127.0.0.1 1",
+    "MONITOR",
+    "SAVE",
+    "CLIENT KILL ID 1",
+    "SCRIPT FLUSH",
+    "FUNCTION FLUSH",
+    "KEYS *",
+    "SWAPDB 0 1",
+    "MIGRATE 127.0.0.1 1 loadtest:a 0 1",
+)
+OTHERS_KEYS = (
+    "GET other",
+    "SET other 1",
+    "JSON.SET other $ {}",
+    "JSON.GET other",
+    "RENAME loadtest:a other",
+    "COPY loadtest:a other",
+)
+REFUSED = {
+    "target_app": (
+        "EVAL return(redis.call('GET',KEYS[1])) 1 other",
+        "EVAL return(redis.call('FLUSHALL')) 0",
+        "EVAL return(redis.call('GET','other')) 0",
+    ),
+    "locust": ("EVAL return(1) 0",),
+    "redis_exporter": ("GET loadtest:a",),
+    "health": ("JSON.GET healthcheck", "INFO"),
+}
+NO = re.compile(r"no permissions|NOPERM|can't run|can't access|not allowed from script")
+
+
+@pytest.mark.parametrize("user", ALLOWED)
+def test_a_service_may_do_its_work(server: PrivateRedis, user: str) -> None:
+    """What a service sends is answered."""
+    with as_user(server, user) as connection:
+        for command in ALLOWED[user]:
+            connection.execute_command(*command.split(" "))
+
+
+@pytest.mark.parametrize("user", REFUSED)
+def test_a_service_may_do_nothing_else(server: PrivateRedis, user: str) -> None:
+    """Administration, scripts that reach further and other keys are refused by Redis."""
+    with as_user(server, user) as connection:
+        for command in (*ADMINISTRATION, *OTHERS_KEYS, *REFUSED[user]):
+            with pytest.raises(redis.ResponseError, match=NO):
+                connection.execute_command(*command.split(" "))
+
+
+@pytest.mark.parametrize("user", ["", "default@"])
+def test_nobody_without_a_name_may_do_anything(server: PrivateRedis, user: str) -> None:
+    """The user that needs no name is off."""
+    connection = redis.Redis.from_url(f"redis://{user}127.0.0.1:{server.port}/0", protocol=2)
+    with connection, pytest.raises(redis.AuthenticationError, match=r"required|invalid username"):
+        connection.get("loadtest:a")
+
+
+def test_the_load_and_its_data_need_no_more(server: PrivateRedis) -> None:
+    """The data of a run is written, and read by this product's client, by a user that has no password."""
+    url = f"redis://locust@127.0.0.1:{server.port}/0"
+    seed.load(url, lambda _done, _total: None)
+    with client_of(url) as client:
+        assert client.json().get("loadtest:document:type-small", "$.id")

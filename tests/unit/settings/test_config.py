@@ -1,0 +1,122 @@
+"""Config: where a setting comes from, and what is said about a wrong one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from loadtest.exceptions import ExitCode, UsageError
+from loadtest.settings.config import Config, default_workers, duration_s, setting_of, variable
+
+NO_FILE = Path("/nonexistent/loadtest.env")
+
+
+def load(options: dict[str, object] | None = None, *, environ: dict[str, str] | None = None, file: Path = NO_FILE):
+    """Load a Config from nothing but what a test gives."""
+    return Config.load(options, environ=environ or {}, file=file)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90.0), ("20s", 20.0), ("1m30s", 90.0), ("2h", 7200.0), ("1h1m1.5s", 3661.5), (" 5m ", 300.0)],
+)
+def test_duration_is_read(text: str, expected: float) -> None:
+    """A duration may be written in the units people use."""
+    assert duration_s(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "abc", "-5s", "5x", "1s1m", "nan", "s"])
+def test_duration_is_refused(text: str) -> None:
+    """What is no duration is no number either."""
+    with pytest.raises(ValueError, match="not a duration"):
+        duration_s(text)
+
+
+def test_command_line_wins_over_environment_over_file(tmp_path: Path) -> None:
+    """Precedence is defaults < file < environment < command line."""
+    file = tmp_path / "loadtest.env"
+    file.write_text("# comment\n\nLOADTEST_USERS=1\nLOADTEST_PROFILE=medium\nLOADTEST_WORKERS=3\n")
+    config = load(
+        {"users": "3", "host": None}, environ={"LOADTEST_USERS": "2", "LOADTEST_PROFILE": "stress"}, file=file
+    )
+    assert (config.users, config.profile, config.workers, config.scenario) == (3, "stress", 3, "documents")
+
+
+def test_empty_variable_counts_as_not_given() -> None:
+    """`LOADTEST_USERS=` in an env file or in Compose means the default."""
+    assert load(environ={"LOADTEST_USERS": "", "REDIS_URL": ""}).users is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("users", "-1"),
+        ("users", "0"),
+        ("users", "5000000"),
+        ("users", "ten"),
+        ("spawn_rate", "nan"),
+        ("spawn_rate", "0"),
+        ("run_time", "abc"),
+        ("run_time", "0s"),
+        ("run_time", "8000h"),
+        ("workers", "0"),
+        ("host", "localhost:5000"),
+        ("host", "file:///etc/passwd"),
+        ("host", "http://"),
+        ("host", "http://a:99999"),
+        ("redis_url", "http://a"),
+        ("redis_url", "redis://a:port"),
+        ("client", "curl"),
+        ("web_port", "70000"),
+        ("run_id", "../../etc"),
+    ],
+)
+def test_wrong_value_is_explained(name: str, value: str) -> None:
+    """A wrong value's error says what, the value, where from, what is allowed and the next step."""
+    with pytest.raises(UsageError) as caught:
+        load({name: value})
+    text = str(caught.value)
+    expected = (
+        f"{variable(name).removeprefix('LOADTEST_')}={value} (from --{name.replace('_', '-')} on the command line)"
+    )
+    assert text.startswith(expected)
+    assert "Allowed: " in text
+    assert "Next: " in text
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_all_errors_are_reported_together() -> None:
+    """Whoever made three mistakes corrects them in one go."""
+    with pytest.raises(UsageError) as caught:
+        load({"users": "-1"}, environ={"LOADTEST_RUN_TIME": "abc", "LOADTEST_USRES": "1"})
+    first_words = sorted(line.split("=")[0].split(" ")[0] for line in str(caught.value).splitlines())
+    assert first_words == ["LOADTEST_USRES", "RUN_TIME", "USERS"]
+
+
+def test_malformed_file_names_its_line(tmp_path: Path) -> None:
+    """A line of another form is refused with file and line number."""
+    file = tmp_path / "loadtest.env"
+    file.write_text("LOADTEST_USERS=1\nexport LOADTEST_WORKERS 2\n")
+    with pytest.raises(UsageError, match=rf"{file}, line 2"):
+        load(file=file)
+
+
+def test_environment_carries_the_config_to_a_child() -> None:
+    """A child process that reads the variables has the same Config."""
+    config = load({"users": 7, "run_time": "90s", "redis_url": "redis://127.0.0.1:1/0", "ui": True, "host": "http://a"})
+    assert load(environ=config.environment()) == config
+
+
+def test_variables_and_settings_are_inverse() -> None:
+    """Every setting has one variable, and the variable leads back to it."""
+    assert [setting_of(variable(name)) for name in Config.model_fields] == list(Config.model_fields)
+
+
+def test_foreign_variables_are_left_alone() -> None:
+    """LOCUST_* and the rest of the environment are not settings of ours."""
+    assert load(environ={"LOCUST_USERS": "9", "HOST": "laptop", "PATH": os.environ["PATH"]}) == load()
+
+
+def test_default_workers_leave_a_core_for_the_rest() -> None:
+    """One core is left for the master, the target and Redis where there is more than one."""
+    assert default_workers() == max(1, (os.cpu_count() or 1) - 1)

@@ -1,0 +1,44 @@
+"""Every refusal of the link is counted, and the log is not flooded with them."""
+
+import time
+
+import pytest
+
+from loadtest.swarm import refusals
+
+
+@pytest.fixture(autouse=True)
+def quiet_until_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin as a process does."""
+    monkeypatch.setattr(refusals, "counts", dict.fromkeys(refusals.counts, 0))
+    monkeypatch.setattr(refusals, "_logged_at_s", {})
+
+
+def test_every_refusal_is_counted_by_its_reason() -> None:
+    """Each reason has a count of its own, 0 while there was none."""
+    for reason in (refusals.FORGED, refusals.FORGED, refusals.MALFORMED):
+        refusals.refuse(reason, "of this test")
+    assert refusals.counts == {"handshake": 0, "forged": 2, "malformed": 1}
+
+
+def test_a_flood_is_one_line_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a thousand refusals the first of each reason is logged, with why."""
+    for number in range(1_000):
+        refusals.refuse(refusals.MALFORMED, f"it was number {number}")
+    refusals.refuse(refusals.FORGED, "it was another's")
+    assert caplog.messages == [
+        "link: refused 1 so far (malformed), the last one because it was number 0",
+        "link: refused 1 so far (forged), the last one because it was another's",
+    ]
+
+
+def test_after_a_while_the_number_is_said_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next line comes when the last one is some seconds old, and tells how many there were by then."""
+    monkeypatch.setattr(refusals, "_LOG_EVERY_S", 0.05)
+    for number in range(5):
+        refusals.refuse(refusals.HANDSHAKE, f"it was number {number}")
+        time.sleep(0.06 if number == 3 else 0)
+    assert caplog.messages[-1] == "link: refused 5 so far (handshake), the last one because it was number 4"
+    assert len(caplog.messages) == 2

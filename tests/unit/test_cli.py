@@ -1,0 +1,77 @@
+"""The command line's part in profiles and thresholds: listing, and refusing before anything starts."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from loadtest import cli
+from loadtest.profiles.profile import read_profiles
+
+
+def invoke(*arguments: str) -> Result:
+    """Run `loadtest` with these arguments and no settings in the environment."""
+    return CliRunner(env={"LOADTEST_EXPORTER_PORT": "0"}).invoke(cli.main, arguments)
+
+
+def test_profiles_are_listed_as_plain_lines() -> None:
+    """Without a terminal there is one line for each profile."""
+    lines = invoke("profiles").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(read_profiles())
+
+
+def test_profiles_of_ones_own_file_are_listed_too(tmp_path: Path) -> None:
+    """--profiles-file adds profiles, and --json gives every number."""
+    file = tmp_path / "mine.toml"
+    file.write_text('[mine]\nrate_per_s = 7\nmax_users = 3\nrun_time = "5s"\n')
+    *_, mine = json.loads(invoke("profiles", "--profiles-file", str(file), "--json").stdout)
+    assert (
+        mine["name"],
+        mine["model"],
+        mine["run_time_s"],
+        mine["stages"][0]["level"],
+    ) == ("mine", "open", 5.0, 7.0)
+
+
+@pytest.mark.parametrize("command", ["profiles", "run"])
+def test_a_wrong_file_of_profiles_is_wrong_usage(command: str, tmp_path: Path) -> None:
+    """Exit code 2 and the line of the mistake."""
+    file = tmp_path / "mine.toml"
+    file.write_text('[mine]\nrate_per_s = 0\nmax_users = 3\nrun_time = "5s"\n')
+    result = invoke(command, "--profiles-file", str(file))
+    assert (result.exit_code, "mine.toml, line 2: [mine] rate_per_s = 0 is not allowed." in result.stderr) == (2, True)
+
+
+def test_everything_wrong_is_said_before_anything_starts() -> None:
+    """Scenario's names, profile and both rules are lines of one error."""
+    result = invoke(
+        *("run", "--profile", "quik"),
+        *("--threshold", "p99 < 50", "--threshold", 'error_ratio{name="health/liv"} < 1%', "--scenario", "health"),
+    )
+    lines = [line.removeprefix("error: ") for line in result.stderr.splitlines()]
+    assert result.exit_code == 2
+    starts = ("PROFILE=quik is not known.", "THRESHOLD: 'p99 < 50': 50 has no unit.", "THRESHOLD: 'error_ratio{name=")
+    assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 3, lines
+    assert lines[2].endswith("did you mean health/live?")
+
+
+def test_declared_requests_are_those_of_the_scenario() -> None:
+    """A process of its own reads them, so that this one keeps the standard library's sockets."""
+    assert set(cli.declared_requests("health")) == {("GET", "health/live"), ("GET", "health/ready")}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--feed", "none.json", "none.json cannot be read"),
+        ("--feed", "redis://:hidden@127.0.0.1:1/0", "the Redis at redis://***@127.0.0.1:1/0 does not serve"),
+        ("--feed-policy", "robin", "FEED_POLICY=robin is not known"),
+    ],
+)
+def test_wrong_test_data_is_said_before_anything_starts(option: str, value: str, words: str) -> None:
+    """A file, a store or an order that cannot be used is named, and no password with it."""
+    result = invoke("run", "--scenario", "coin_queue", option, value)
+    assert result.exit_code in {1, 2}
+    assert words in result.stderr
+    assert "hidden" not in result.stderr

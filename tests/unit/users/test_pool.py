@@ -1,0 +1,435 @@
+"""The pool of an open-model worker: growth, limits, drops, and Locust's life of a user."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import gevent
+import pytest
+from locust import SequentialTaskSet, TaskSet, User, tag, task
+from locust.env import Environment
+from locust.exception import StopUser
+
+from loadtest.exceptions import UsageError
+from loadtest.measuring.recorder import Recorder
+from loadtest.users.base import LoadUser
+from loadtest.users.pool import UserPool, check_user_class
+
+said: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    """Forget what earlier users said."""
+    said.clear()
+
+
+class Worker:
+    """A runner with a pool, and a way to start arrivals as the pacer does: from the event loop's greenlet."""
+
+    def __init__(self, *user_classes: type[User], **options: Any) -> None:
+        self.environment = Environment(user_classes=list(user_classes), **options)
+        self.runner = self.environment.create_local_runner()
+        self.pool = UserPool(self.runner)
+
+    def arrive(self, count: int = 1, intended_s: float = 1.0) -> None:
+        """Start that many arrivals and let their users run."""
+        left = [count]
+
+        def start() -> None:
+            left[0] -= 1
+            self.pool.start(intended_s)
+
+        for _ in range(count):
+            gevent.get_hub().loop.run_callback(start)
+        while left[0]:
+            gevent.sleep(0.001)
+        gevent.sleep(0.03)
+
+    def dropped(self) -> int:
+        """Return how many iterations were dropped since last asked."""
+        return int(Recorder.of(self.environment).take().dropped.sum())
+
+    def end(self) -> None:
+        """Stop as Locust does."""
+        self.pool.close()
+        self.runner.stop_users(self.runner.user_classes_count)
+        self.runner.quit()
+
+
+@pytest.fixture
+def worker_of() -> Iterator[Any]:
+    """Yield a way to make workers, which are ended afterwards."""
+    workers: list[Worker] = []
+
+    def make(*user_classes: type[User], **options: Any) -> Worker:
+        workers.append(Worker(*user_classes, **options))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.end()
+
+
+class Quick(LoadUser):
+    """Says what it does, at once."""
+
+    def on_start(self) -> None:
+        """Say so."""
+        said.append("start")
+
+    def on_stop(self) -> None:
+        """Say so."""
+        said.append("stop")
+
+    @task
+    def work(self) -> None:
+        """Say when it was meant to begin."""
+        said.append(f"work {self.intended_start_s}")
+
+
+class Slow(LoadUser):
+    """Is busy for a while."""
+
+    @task
+    def work(self) -> None:
+        """Take a tenth of a second."""
+        gevent.sleep(0.1)
+        said.append("done")
+
+
+def test_a_user_executes_one_task_per_arrival(worker_of: Any) -> None:
+    """An arrival is one task, begun with its intended start; the wait time plays no part; one user is enough."""
+    worker = worker_of(Quick)
+    worker.pool.set_limits({"Quick": 10})
+    worker.arrive(intended_s=1.5)
+    worker.arrive(intended_s=2.5)
+    assert said == ["start", "work 1.5", "work 2.5"]
+    assert (worker.runner.user_count, worker.dropped()) == (1, 0)
+
+
+def test_the_pool_grows_and_then_drops(worker_of: Any) -> None:
+    """Busy users make the pool grow up to its limit; beyond it, arrivals are dropped and counted."""
+    worker = worker_of(Slow)
+    worker.pool.set_limits({"Slow": 3})
+    worker.arrive(5)
+    assert (worker.runner.user_count, worker.dropped()) == (3, 2)
+    gevent.sleep(0.15)
+    worker.arrive(1)
+    gevent.sleep(0.15)
+    assert (worker.runner.user_count, worker.dropped(), said) == (3, 0, ["done"] * 4)
+    assert worker.pool.is_quiet
+
+
+def test_an_arrival_prefers_a_user_that_comes_idle(worker_of: Any) -> None:
+    """When a user comes idle within the patience, it takes the waiting arrivals, and no other is made."""
+
+    class Brief(LoadUser):
+        @task
+        def work(self) -> None:
+            gevent.sleep(0)
+            said.append("done")
+
+    worker = worker_of(Brief)
+    worker.pool.set_limits({"Brief": 10})
+    worker.arrive(1)
+    worker.arrive(5)
+    assert (worker.runner.user_count, len(said), worker.dropped()) == (1, 6, 0)
+
+
+def test_users_can_be_there_before_they_are_needed(worker_of: Any) -> None:
+    """Users made beforehand have run on_start and wait."""
+    worker = worker_of(Quick)
+    worker.pool.set_limits({"Quick": 4})
+    worker.pool.grow_to(3)
+    gevent.sleep(0.05)
+    assert (worker.runner.user_count, said) == (3, ["start"] * 3)
+
+
+def test_no_limit_means_no_start(worker_of: Any) -> None:
+    """Without any user allowed, every arrival is dropped, and so is what the pacer could not start."""
+    worker = worker_of(Quick)
+    worker.arrive(4)
+    worker.pool.drop(3)
+    assert worker.dropped() == 7
+
+
+def test_a_lower_limit_ends_users(worker_of: Any) -> None:
+    """Surplus users end: idle ones at once, busy ones after their iteration."""
+    worker = worker_of(Slow)
+    worker.pool.set_limits({"Slow": 5})
+    worker.pool.grow_to(5)
+    gevent.sleep(0.05)
+    worker.arrive(4)
+    worker.pool.set_limits({"Slow": 2})
+    gevent.sleep(0.05)
+    assert worker.runner.user_count == 4
+    gevent.sleep(0.15)
+    assert (worker.runner.user_count, said) == (2, ["done"] * 4)
+
+
+def test_stopping_ends_each_user_with_on_stop(worker_of: Any) -> None:
+    """Locust's stop calls on_stop of every user; waiting arrivals are counted as dropped."""
+    worker = worker_of(Quick)
+    worker.pool.set_limits({"Quick": 2})
+    worker.pool.grow_to(2)
+    gevent.sleep(0.05)
+    worker.pool.close()
+    worker.runner.stop_users(worker.runner.user_classes_count)
+    assert (said, worker.runner.user_count) == (["start", "start", "stop", "stop"], 0)
+
+
+def test_stop_timeout_lets_an_iteration_finish(worker_of: Any) -> None:
+    """A busy user finishes its iteration within stop_timeout."""
+    worker = worker_of(Slow, stop_timeout=2)
+    worker.pool.set_limits({"Slow": 1})
+    worker.arrive(1)
+    worker.pool.close()
+    worker.runner.stop_users(worker.runner.user_classes_count)
+    assert (said, worker.runner.user_count) == (["done"], 0)
+
+
+def test_classes_are_chosen_by_their_limits(worker_of: Any) -> None:
+    """Two classes share the arrivals as Locust's dispatcher shared the users."""
+
+    class Often(LoadUser):
+        @task
+        def work(self) -> None:
+            said.append("often")
+
+    class Seldom(LoadUser):
+        @task
+        def work(self) -> None:
+            said.append("seldom")
+
+    worker = worker_of(Often, Seldom)
+    worker.pool.set_limits({"Often": 30, "Seldom": 10})
+    worker.pool.grow_to(10)
+    gevent.sleep(0.3)
+    worker.arrive(2000)
+    assert len(said) == 2000
+    assert said.count("often") / len(said) == pytest.approx(0.75, abs=0.05)
+
+
+def test_tasks_are_chosen_by_weight(worker_of: Any) -> None:
+    """The weights of tasks hold under arrivals too, and so do tags."""
+
+    class Weighted(LoadUser):
+        @task(4)
+        def often(self) -> None:
+            said.append("often")
+
+        @task(1)
+        def seldom(self) -> None:
+            said.append("seldom")
+
+        @tag("left out")
+        @task(100)
+        def never(self) -> None:
+            said.append("never")
+
+    worker = worker_of(Weighted, exclude_tags=["left out"])
+    worker.environment._filter_tasks_by_tags()
+    worker.pool.set_limits({"Weighted": 10})
+    worker.pool.grow_to(10)
+    gevent.sleep(0.3)
+    worker.arrive(2000)
+    assert said.count("never") == 0
+    assert said.count("often") / len(said) == pytest.approx(0.8, abs=0.05)
+
+
+class Stage(SequentialTaskSet):
+    """Three steps, then out."""
+
+    def on_start(self) -> None:
+        """Say so."""
+        said.append("enter")
+
+    def on_stop(self) -> None:
+        """Say so."""
+        said.append("leave")
+
+    @task
+    def first(self) -> None:
+        """Say so."""
+        said.append("first")
+
+    @task
+    def second(self) -> None:
+        """Say so."""
+        said.append("second")
+
+    @task
+    def third(self) -> None:
+        """Leave."""
+        self.interrupt(reschedule=False)
+
+
+class Staged(LoadUser):
+    """Is in the stage from its first arrival on."""
+
+    tasks: ClassVar = [Stage]
+
+
+def test_a_task_set_goes_on_from_arrival_to_arrival(worker_of: Any) -> None:
+    """An arrival executes one step of the TaskSet that the user is in; interrupting it leads back to the parent."""
+    worker = worker_of(Staged)
+    worker.pool.set_limits({"Staged": 1})
+    worker.arrive()
+    assert said == ["enter", "first"]
+    for _ in range(3):
+        worker.arrive()
+    assert said == ["enter", "first", "second", "leave", "enter", "first"]
+
+
+def test_leaving_task_sets_when_stopped(worker_of: Any) -> None:
+    """A user that is stopped inside nested TaskSets leaves them, the innermost first, before its own on_stop."""
+
+    class Outer(TaskSet):
+        def on_stop(self) -> None:
+            said.append("leave outer")
+
+        @task
+        class Inner(TaskSet):
+            def on_stop(self) -> None:
+                said.append("leave inner")
+
+            @task
+            def work(self) -> None:
+                said.append("work")
+
+    class Nested(LoadUser):
+        tasks: ClassVar = [Outer]
+
+        def on_stop(self) -> None:
+            said.append("stop")
+
+    worker = worker_of(Nested)
+    worker.pool.set_limits({"Nested": 1})
+    worker.arrive()
+    worker.arrive()
+    worker.pool.close()
+    worker.runner.stop_users(worker.runner.user_classes_count)
+    assert said == ["work", "work", "leave inner", "leave outer", "stop"]
+
+
+def test_an_interruption_without_a_request_takes_the_next_task(worker_of: Any) -> None:
+    """A TaskSet that only interrupts costs no arrival, as long as no request was sent; an endless one ends."""
+
+    class Left(TaskSet):
+        @task
+        def leave(self) -> None:
+            said.append("leave")
+            self.interrupt()
+
+    class Leaving(LoadUser):
+        tasks: ClassVar = [Left]
+
+    worker = worker_of(Leaving)
+    worker.pool.set_limits({"Leaving": 1})
+    worker.arrive()
+    assert said == ["leave"] * 10
+
+    class Requested(TaskSet):
+        @task
+        def leave(self) -> None:
+            said.append("request")
+            self.user.intended_start_s = None  # as a client does when it sends
+            self.interrupt()
+
+    class Requesting(LoadUser):
+        tasks: ClassVar = [Requested]
+
+    said.clear()
+    worker = worker_of(Requesting)
+    worker.pool.set_limits({"Requesting": 1})
+    worker.arrive()
+    assert said == ["request"]
+
+
+def test_an_error_in_a_task_is_reported_and_the_user_goes_on(worker_of: Any) -> None:
+    """An exception fires Locust's user_error event; the user takes the next arrival."""
+
+    class Failing(LoadUser):
+        @task
+        def work(self) -> None:
+            raise ValueError("broken task")
+
+    worker = worker_of(Failing)
+    errors: list[str] = []
+    worker.environment.events.user_error.add_listener(lambda exception, **_: errors.append(str(exception)))
+    worker.pool.set_limits({"Failing": 1})
+    worker.arrive()
+    worker.arrive()
+    assert (errors, worker.runner.user_count) == (["broken task"] * 2, 1)
+
+
+def test_a_user_that_stops_itself_is_replaced(worker_of: Any) -> None:
+    """StopUser ends a user; the next arrival has another made."""
+
+    class Once(LoadUser):
+        @task
+        def work(self) -> None:
+            said.append("work")
+            raise StopUser
+
+    worker = worker_of(Once)
+    worker.pool.set_limits({"Once": 1})
+    worker.arrive()
+    assert worker.runner.user_count == 0
+    worker.arrive()
+    assert (said, worker.dropped()) == (["work", "work"], 0)
+
+
+@pytest.mark.parametrize("where", ["__init__", "on_start"])
+def test_arrivals_are_dropped_when_no_user_can_be_made(worker_of: Any, where: str) -> None:
+    """An error in the constructor or in on_start costs the arrivals that wait, and they are counted."""
+
+    class Broken(LoadUser):
+        def __init__(self, environment: Environment) -> None:
+            super().__init__(environment)
+            if where == "__init__":
+                raise ValueError("no such file")
+
+        def on_start(self) -> None:
+            raise ValueError("no login")
+
+        @task
+        def work(self) -> None:
+            said.append("work")
+
+    worker = worker_of(Broken)
+    # The greenlet of a user that fails in on_start ends with its error, as in Locust; its print is not for the tests.
+    gevent.get_hub().handle_error = lambda *_: None
+    worker.pool.set_limits({"Broken": 2})
+    worker.arrive(5)
+    del gevent.get_hub().handle_error
+    assert (said, worker.dropped(), worker.runner.user_count) == ([], 5, 0)
+
+
+def test_stock_locust_users_take_arrivals(worker_of: Any) -> None:
+    """A User class of Locust's own runs unchanged, and its first request counts from the intended start."""
+
+    class Stock(User):
+        @task
+        def work(self) -> None:
+            for _ in range(2):
+                self.environment.events.request.fire(
+                    request_type="GET", name="x", response_time=1.0, response_length=1, exception=None, context={}
+                )
+
+    worker = worker_of(Stock)
+    worker.pool.set_limits({"Stock": 1})
+    worker.arrive(intended_s=0.0)
+    taken = Recorder.of(worker.environment).take()
+    assert (taken.requests.sum(), taken.schedule_lag.count) == (2, 1)
+
+
+def test_a_class_with_its_own_loop_is_refused() -> None:
+    """A User class that overrides run() is refused, with its name and the next step."""
+
+    class Looping(User):
+        def run(self) -> None:
+            """Loop."""
+
+    with pytest.raises(UsageError, match=r"Looping overrides run\(\).*Next: "):
+        check_user_class(Looping)

@@ -1,0 +1,186 @@
+"""The task loop does what Locust's does: it chooses by weight, waits, reschedules, and knows the intended start."""
+
+import random
+from collections import Counter
+from time import perf_counter
+
+import gevent
+import pytest
+from locust import between, constant, constant_pacing, constant_throughput, task
+from locust.exception import RescheduleTask, RescheduleTaskImmediately, StopUser
+
+from loadtest.users.base import LoadUser
+from tests.stopping_users import Stopping, run_until_stopped, started
+
+
+def test_weights_decide_how_often_a_task_runs():
+    """@task(3) runs three times as often as @task; so do dict and list of tasks."""
+
+    class Decorated(Stopping):
+        limit = 4000
+
+        @task
+        def rare(self):
+            self.note("rare")
+
+        @task(3)
+        def often(self):
+            self.note("often")
+
+    def rare(user):
+        user.note("rare")
+
+    def often(user):
+        user.note("often")
+
+    class Mapped(Stopping):
+        limit = 4000
+        tasks = {rare: 1, often: 3}  # noqa: RUF012 -- Locust's form
+
+    class Listed(Stopping):
+        limit = 4000
+        tasks = [(rare, 1), (often, 3)]  # noqa: RUF012
+
+    random.seed(1)
+    for user_class in (Decorated, Mapped, Listed):
+        found = Counter(run_until_stopped(user_class).log)
+        assert found["rare"] == pytest.approx(1000, abs=120)
+
+
+def test_task_that_waits_for_nothing_does_not_hold_the_process():
+    """With a wait time of 0 and a task that never yields, other users still get their turn."""
+
+    class Selfish(LoadUser):
+        @task
+        def work(self):
+            pass
+
+    _, greenlet = started(Selfish)
+    begun = perf_counter()
+    gevent.sleep(0.05)
+    assert perf_counter() - begun < 2
+    greenlet.kill()
+
+
+@pytest.mark.parametrize("raised", [RescheduleTask, RescheduleTaskImmediately])
+def test_task_may_reschedule(raised):
+    """RescheduleTask ends a task early, as return does, with or without the wait."""
+
+    class Returning(Stopping):
+        limit = 3
+
+        def wait_time(self):
+            self.log.append("wait")
+            return 0
+
+        @task
+        def work(self):
+            self.note("work")
+            raise raised
+
+    expected = ["work", "wait", "work"] if raised is RescheduleTask else ["work"] * 3
+    assert run_until_stopped(Returning).log == expected
+
+
+@pytest.mark.parametrize(
+    ("wait_time", "duration_s", "expected_s"),
+    [
+        (constant(0.2), 0.1, 0.3),
+        (between(0.19, 0.21), 0.1, 0.3),
+        (constant_pacing(0.3), 0.1, 0.3),
+        (constant_pacing(0.1), 0.3, 0.3),
+        (constant_throughput(1 / 0.3), 0.1, 0.3),
+    ],
+)
+def test_wait_times_space_the_iterations(wait_time, duration_s, expected_s):
+    """constant, between, constant_pacing and constant_throughput keep the distance they promise."""
+
+    class Paced(Stopping):
+        limit = 4
+
+        @task
+        def work(self):
+            self.note(perf_counter())
+            gevent.sleep(duration_s)
+
+    Paced.wait_time = wait_time
+    averages_s = []
+    for _ in range(3):  # a busy machine stretches a run; one that it left alone is enough
+        times = run_until_stopped(Paced).log
+        averages_s.append((times[-1] - times[0]) / 3)
+        if averages_s[-1] == pytest.approx(expected_s, abs=0.05):
+            break
+    assert averages_s[-1] == pytest.approx(expected_s, abs=0.05)
+
+
+def test_wait_in_a_task_waits():
+    """self.wait() inside a task sleeps for the wait time."""
+
+    class Resting(Stopping):
+        wait_time = constant(0.05)
+
+        @task
+        def work(self):
+            begun = perf_counter()
+            self.wait()
+            self.log.append(perf_counter() - begun)
+            raise StopUser
+
+    assert run_until_stopped(Resting).log[0] >= 0.05
+
+
+def test_intended_start_is_the_end_of_the_wait():
+    """After a wait the iteration's intended start is when the wait was to end; without one there is none."""
+
+    class Watching(Stopping):
+        limit = 3
+        wait_time = constant(0.03)
+
+        @task
+        def work(self):
+            self.note((self.intended_start_s, perf_counter()))
+
+    log = run_until_stopped(Watching).log
+    assert log[0][0] is None
+    lags_s = [begun_s - intended_s for intended_s, begun_s in log[1:]]
+    assert 0 <= min(lags_s) < 0.05  # a busy machine may be late once
+    assert log[1][0] - log[0][1] == pytest.approx(0.03, abs=0.005)
+
+    class Eager(Watching):
+        wait_time = constant(0)
+
+    assert [intended for intended, _ in run_until_stopped(Eager).log] == [None] * 3
+
+
+def test_wait_time_may_set_the_intended_start_itself():
+    """A pacing that knows the schedule sets the intended start, also in the past; it is left as it is."""
+
+    class Scheduled(Stopping):
+        limit = 2
+
+        def wait_time(self):
+            self.intended_start_s = 123.0
+            return 0.001
+
+        @task
+        def work(self):
+            self.note(self.intended_start_s)
+
+    assert run_until_stopped(Scheduled).log == [None, 123.0]
+
+
+def test_tasks_may_be_replaced_while_the_user_runs():
+    """The list of tasks is read at each choice."""
+
+    class Changing(Stopping):
+        limit = 3
+
+        @task
+        def old(self):
+            self.tasks = [Changing.new]
+            self.note("old")
+
+        def new(self):
+            self.note("new")
+
+    assert run_until_stopped(Changing).log == ["old", "new", "new"]
