@@ -56,7 +56,7 @@ def begin_open(environment: Environment) -> None:
     begun.append(conductor)
 
 
-begun: list[open_model.Conductor] = []
+begun: list[open_model.ArrivalCoordinator] = []
 origin_s: list[float] = []
 
 

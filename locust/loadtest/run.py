@@ -258,7 +258,7 @@ class Run:
         self._show(profile.run_time_s)
         self._timer = gevent.spawn(self._await_arrivals, conductor, profile)
 
-    def _await_arrivals(self, conductor: open_model.Conductor, profile: LoadProfile) -> None:
+    def _await_arrivals(self, conductor: open_model.ArrivalCoordinator, profile: LoadProfile) -> None:
         """Judge from the first arrival on, which is known half a second before."""
         while (schedule := conductor.schedule) is None:
             gevent.sleep(_POLL_S)

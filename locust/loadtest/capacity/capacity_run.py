@@ -130,7 +130,7 @@ def _plan(config: Config) -> Plan:
 class CapacityRun(Run):
     """One search, conducted on the master."""
 
-    _conductor: open_model.Conductor
+    _conductor: open_model.ArrivalCoordinator
     _searching: gevent.Greenlet[..., None] | None = None
 
     def begin_open(self, profile: LoadProfile) -> None:

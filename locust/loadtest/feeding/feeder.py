@@ -21,14 +21,14 @@ from gevent.event import Event
 from locust.exception import StopUser
 
 from loadtest.feeding import policies
-from loadtest.feeding.hand import Hand
+from loadtest.feeding.held_batches import HeldBatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from locust import User
 
-    from loadtest.feeding.dealer import Ask, Deal
+    from loadtest.feeding.allocator import Batch, BatchRequest
 
     Source = str | Sequence[Any] | Callable[[], Sequence[Any]]
 
@@ -56,21 +56,21 @@ class Feeder:
 
     Args:
         send: sends an ask that was made at an instant of the clock.
-        ring: has `tell` called soon, by somebody else.
+        request_soon: has `request` called soon, by somebody else.
         clock: monotonic seconds.
     """
 
     def __init__(
         self,
-        send: Callable[[Ask, float], None],
-        ring: Callable[[], None] | None = None,
+        send: Callable[[BatchRequest, float], None],
+        request_soon: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._send = send
-        self._ring = ring or self.tell
+        self._request_soon = request_soon or self.request
         self._clock = clock
-        self._hand = Hand()
-        self._items = self._hand.items
+        self._held = HeldBatches()
+        self._items = self._held.items
         self._changed = Event()
         self._closed = True
         self.waits = Waits()
@@ -81,34 +81,34 @@ class Feeder:
         Raises:
             StopUser: the test ends while the user waits for an item.
         """
-        if len(self._items) <= self._hand.alert or self._clock() > self._hand.leased_until_s:
+        if len(self._items) <= self._held.alert or self._clock() > self._held.leased_until_s:
             self._attend()
         return self._items.popleft()
 
     def open(self) -> None:
         """Begin a run: hold nothing, and ask."""
-        self._hand.drop()
+        self._held.drop()
         self._closed = False
         self.waits = Waits()
-        self.tell()
+        self.request()
 
     def close(self) -> None:
         """End a run: give back what is held; users who wait are stopped."""
         if not self._closed:
             self._closed = True
-            self._send(self._hand.leave(), self._clock())
+            self._send(self._held.leave(), self._clock())
             self._wake()
 
-    def tell(self) -> None:
+    def request(self) -> None:
         """Say what was used, claim, and ask for more."""
         if not self._closed:
             now_s = self._clock()
-            self._send(self._hand.ask(now_s), now_s)
+            self._send(self._held.request(now_s), now_s)
 
-    def take(self, deal: Deal, asked_s: float) -> None:
+    def receive(self, batch: Batch, requested_s: float) -> None:
         """Take what the master dealt."""
         if not self._closed:
-            self._hand.take(deal, asked_s)
+            self._held.receive(batch, requested_s)
             self._wake()
 
     def _wake(self) -> None:
@@ -118,19 +118,19 @@ class Feeder:
     def _attend(self) -> None:
         """Have the master told, and return when the next item may be used."""
         if not self._closed:
-            self._ring()
-        while not self._hand.may_use(now_s := self._clock()):
-            if self._hand.has(now_s):
-                self.tell()  # whoever is rung has not come to it yet
+            self._request_soon()
+        while not self._held.may_use(now_s := self._clock()):
+            if self._held.has(now_s):
+                self.request()  # whoever is rung has not come to it yet
             else:
                 self._wait()
 
     def _wait(self) -> None:
-        began_s, exhausted = self._clock(), self._hand.exhausted
-        while not self._hand.has(self._clock()):
+        began_s, exhausted = self._clock(), self._held.exhausted
+        while not self._held.has(self._clock()):
             if self._closed:
                 raise StopUser
-            exhausted = exhausted or self._hand.exhausted
+            exhausted = exhausted or self._held.exhausted
             self._changed.wait(KEEP_ALIVE_S)
         if not exhausted:
             self.waits.add(self._clock() - began_s)

@@ -3,8 +3,8 @@
 Between them go custom messages over Locust's worker link:
 
     feeding_open   master → worker   a run begins: ask
-    feeding_ask    worker → master   an Ask for each feed, at least every `KEEP_ALIVE_S`, and how long users waited
-    feeding_deal   master → worker   the Deal that answers it
+    feeding_ask    worker → master   a BatchRequest for each feed every `KEEP_ALIVE_S`, and how long users waited
+    feeding_deal   master → worker   the Batch that answers it
 
 The master opens a run before Locust tells the workers to start users, and gives them `OPENING_S` to ask: what they are
 dealt then arrives before the first user is started. A worker that joins later asks when it is told to start users.
@@ -22,7 +22,7 @@ from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterR
 
 from loadtest.exceptions import UsageError
 from loadtest.feeding import policies, sources
-from loadtest.feeding.dealer import Ask, Deal, Dealer
+from loadtest.feeding.allocator import Batch, BatchAllocator, BatchRequest
 from loadtest.feeding.feeder import KEEP_ALIVE_S, Feed, Feeder, Waits, feeds_of
 from loadtest.feeding.policies import Order
 from loadtest.swarm.disconnections import PROBE, is_connected
@@ -47,7 +47,7 @@ class LocalFeeding:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._feeders: dict[str, Feeder] = {}
-        self._dealers: dict[str, Dealer] = {}
+        self._allocators: dict[str, BatchAllocator] = {}
         self._source: str | None = None
         self._policy: str | None = None
         self._on_used_up: Callable[[str], None] = logger.warning
@@ -60,7 +60,7 @@ class LocalFeeding:
         _check(feeds, source)
         self._source, self._policy, self._on_used_up = source, policy, on_used_up
         self._feeders.clear()
-        self._dealers.clear()
+        self._allocators.clear()
         return [self._made(feed) for feed in feeds]
 
     def feeder(self, feed: Feed) -> Feeder:
@@ -71,7 +71,7 @@ class LocalFeeding:
 
     def account(self) -> list[str]:
         """See `MasterFeeding.account`."""
-        return [_account(name, dealer, [self._feeders[name].waits]) for name, dealer in self._dealers.items()]
+        return [_account(name, allocator, [self._feeders[name].waits]) for name, allocator in self._allocators.items()]
 
     def _close(self) -> None:
         for feeder in self._feeders.values():
@@ -80,14 +80,14 @@ class LocalFeeding:
     def _made(self, feed: Feed) -> str:
         data = sources.read(self._source or feed.source)
         policy = self._policy or feed.policy
-        dealer = self._dealers[feed.name] = Dealer(Order(data.items, policy))
+        allocator = self._allocators[feed.name] = BatchAllocator(Order(data.items, policy))
 
-        def send(ask: Ask, now_s: float) -> None:
-            deal = dealer.answer("alone", ask, now_s)
+        def send(ask: BatchRequest, now_s: float) -> None:
+            deal = allocator.allocate("alone", ask, now_s)
             if not ask.leaving:
-                feeder.take(deal, now_s)
-            if dealer.is_used_up and not ask.leaving:
-                gevent.spawn(self._on_used_up, _used_up(feed.name, dealer))
+                feeder.receive(deal, now_s)
+            if allocator.is_used_up and not ask.leaving:
+                gevent.spawn(self._on_used_up, _used_up(feed.name, allocator))
 
         feeder = self._feeders[feed.name] = Feeder(send)
         feeder.open()
@@ -120,7 +120,7 @@ class WorkerFeeding:
         return self._feeders[feed.name]
 
     def _made(self, name: str) -> Feeder:
-        def send(ask: Ask, now_s: float) -> None:
+        def send(ask: BatchRequest, now_s: float) -> None:
             waits = feeder.waits
             message = {"feed": name, "ask": tuple(ask), "now_s": now_s, "waits": list(vars(waits).values())}
             try:
@@ -154,10 +154,10 @@ class WorkerFeeding:
             self._bell.wait(KEEP_ALIVE_S)
             self._bell.clear()
             for feeder in self._feeders.values():
-                feeder.tell()
+                feeder.request()
 
     def _on_deal(self, msg: Any, **_: Any) -> None:
-        self._feeders[msg.data["feed"]].take(Deal(*msg.data["deal"]), msg.data["now_s"])
+        self._feeders[msg.data["feed"]].receive(Batch(*msg.data["deal"]), msg.data["now_s"])
 
 
 class MasterFeeding:
@@ -166,10 +166,10 @@ class MasterFeeding:
     def __init__(self, environment: Environment, runner: MasterRunner) -> None:
         self._environment = environment
         self._runner = runner
-        self._dealers: dict[str, Dealer] = {}
+        self._allocators: dict[str, BatchAllocator] = {}
         self._waits: dict[tuple[str, str], Waits] = {}
         self._asked: set[str] = set()
-        self._last_hand = time.time_ns() // 1_000_000  # also above those of a master that ran before
+        self._last_lease = time.time_ns() // 1_000_000  # also above those of a master that ran before
         self._watcher: gevent.Greenlet[..., None] | None = None
         runner.register_message("feeding_ask", self._on_ask)
         events: Any = environment.events
@@ -191,8 +191,8 @@ class MasterFeeding:
             StackError: for a store that does not serve.
         """
         self.stop()
-        self._last_hand = max((self._last_hand, *(dealer.last_hand for dealer in self._dealers.values())))
-        self._dealers.clear()
+        self._last_lease = max((self._last_lease, *(allocator.last_lease for allocator in self._allocators.values())))
+        self._allocators.clear()
         self._waits.clear()
         self._asked.clear()
         feeds = feeds_of(self._environment.user_classes)
@@ -201,7 +201,7 @@ class MasterFeeding:
         for feed in feeds:
             data = sources.read(source or feed.source)
             order = Order(data.items, policy or feed.policy)
-            self._dealers[feed.name] = Dealer(order, self._last_hand)
+            self._allocators[feed.name] = BatchAllocator(order, self._last_lease)
             said.append(f"{feed.name}: {data.sentence}, {policy or feed.policy}")
         if feeds:
             self._assemble()
@@ -209,7 +209,7 @@ class MasterFeeding:
         return said
 
     def stop(self) -> None:
-        """Deal no more; what was counted stays until the next run."""
+        """Allocate no more; what was counted stays until the next run."""
         if self._watcher is not None and self._watcher is not gevent.getcurrent():
             self._watcher.kill(block=False)
         self._watcher = None
@@ -217,8 +217,8 @@ class MasterFeeding:
     def account(self) -> list[str]:
         """Return a sentence for each feed: what was dealt, and how long users waited."""
         return [
-            _account(name, dealer, [waits for (feed, _), waits in self._waits.items() if feed == name])
-            for name, dealer in self._dealers.items()
+            _account(name, allocator, [waits for (feed, _), waits in self._waits.items() if feed == name])
+            for name, allocator in self._allocators.items()
         ]
 
     def _is_connected(self, worker: str) -> bool:
@@ -226,8 +226,8 @@ class MasterFeeding:
 
     def _assemble(self) -> None:
         living = [worker for worker, node in self._runner.clients.items() if node.state != STATE_MISSING]
-        for dealer in self._dealers.values():
-            dealer.workers = max(1, len(living))
+        for allocator in self._allocators.values():
+            allocator.workers = max(1, len(living))
         for worker in living:
             self._runner.send_message("feeding_open", None, worker)
         until_s = time.perf_counter() + OPENING_S
@@ -235,13 +235,13 @@ class MasterFeeding:
             gevent.sleep(_POLL_S)
 
     def _on_ask(self, msg: Any, **_: Any) -> None:
-        name, ask = msg.data["feed"], Ask(*msg.data["ask"])
-        dealer = self._dealers.get(name)
-        if dealer is None:
+        name, ask = msg.data["feed"], BatchRequest(*msg.data["ask"])
+        allocator = self._allocators.get(name)
+        if allocator is None:
             return
         self._asked.add(msg.node_id)
         self._waits[name, msg.node_id] = Waits(*msg.data["waits"])
-        deal = dealer.answer(msg.node_id, ask, time.perf_counter())
+        deal = allocator.allocate(msg.node_id, ask, time.perf_counter())
         if not ask.leaving:
             answer = {"feed": name, "deal": tuple(deal), "now_s": msg.data["now_s"]}
             self._runner.send_message("feeding_deal", answer, msg.node_id)
@@ -254,16 +254,16 @@ class MasterFeeding:
             if looked_s - before_s > 2 * _WATCH_EVERY_S:
                 prompt_since_s = looked_s  # this process was held up, and has yet to hear what came meanwhile
             hears_all = looked_s - prompt_since_s > _CATCH_UP_S
-            for name, dealer in self._dealers.items():
-                for worker in dealer.reap(looked_s, self._is_connected) if hears_all else ():
+            for name, allocator in self._allocators.items():
+                for worker in allocator.expire_leases(looked_s, self._is_connected) if hears_all else ():
                     logger.warning(
                         "worker %s is lost: its items of %s go to the others; %d may have been used, and do not",
                         worker,
                         name,
-                        dealer.in_doubt,
+                        allocator.in_doubt,
                     )
-                if dealer.is_used_up:
-                    on_used_up(_used_up(name, dealer))
+                if allocator.is_used_up:
+                    on_used_up(_used_up(name, allocator))
                     return
 
 
@@ -301,13 +301,13 @@ def _check(feeds: list[Feed], source: str | None) -> None:
         policies.check(feed.policy)
 
 
-def _account(name: str, dealer: Dealer, waits: list[Waits]) -> str:
+def _account(name: str, allocator: BatchAllocator, waits: list[Waits]) -> str:
     count, longest_s = sum(wait.count for wait in waits), max((wait.longest_s for wait in waits), default=0.0)
     waited = f"users waited {count:,} times, at most {longest_s * 1e3:.1f} ms" if count else "no user waited"
-    doubt = f", {dealer.in_doubt:,} in doubt after a worker's death" if dealer.in_doubt else ""
-    return f"{name}: {dealer.used:,} items used{doubt}; {waited}"
+    doubt = f", {allocator.in_doubt:,} in doubt after a worker's death" if allocator.in_doubt else ""
+    return f"{name}: {allocator.used:,} items used{doubt}; {waited}"
 
 
-def _used_up(name: str, dealer: Dealer) -> str:
-    doubt = f", and {dealer.in_doubt:,} in doubt after a worker's death" if dealer.in_doubt else ""
-    return f"every item of {name} was used: {dealer.used:,}{doubt}"
+def _used_up(name: str, allocator: BatchAllocator) -> str:
+    doubt = f", and {allocator.in_doubt:,} in doubt after a worker's death" if allocator.in_doubt else ""
+    return f"every item of {name} was used: {allocator.used:,}{doubt}"

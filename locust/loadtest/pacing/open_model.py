@@ -1,11 +1,11 @@
-"""Pacing: the open model over a swarm. The master's Conductor deals arrivals, the workers' Followers start them.
+"""Pacing: the open model over a swarm. The master's ArrivalCoordinator assigns arrivals, ArrivalWorkers start them.
 
 Between them go Locust's custom messages:
 
     pacing_open      master → worker   say ready again (you were given up, and live)
     pacing_clock     worker → master → worker   what time is it? (see loadtest.pacing.master_clock)
     pacing_ready     worker → master   clock and pool are ready: deal me in
-    pacing_deal      master → worker   see loadtest.pacing.deal
+    pacing_deal      master → worker   see loadtest.pacing.assignment
     pacing_leaving   worker → master   this worker ends, and started nothing after the stated instant
     pacing_done      worker → master   everything of a deal was started and has ended
     pacing_probe     master → worker   nothing; see loadtest.pacing.disconnections
@@ -30,7 +30,7 @@ from locust.runners import STATE_MISSING, STATE_RUNNING, MasterRunner, WorkerRun
 
 from loadtest.exceptions import UsageError
 from loadtest.pacing.arrivals import Arrivals
-from loadtest.pacing.deal import LEAD_S, Deal, Dealer, Schedule
+from loadtest.pacing.assignment import LEAD_S, ArrivalAllocator, Assignment, Schedule
 from loadtest.pacing.master_clock import MasterClock, clock_identity
 from loadtest.pacing.pacer import Pacer
 from loadtest.profiles.curve import LoadCurve, Stage
@@ -56,7 +56,7 @@ _CLOCK_EVERY_S: Final = 10.0
 _WATCH_EVERY_S: Final = 0.5
 _POLL_S: Final = 0.02
 _OPTION: Final = "loadtest_open_model"  # among the options of a run
-_ATTRIBUTE: Final = "loadtest_pacing"  # where an Environment keeps its Conductor or Follower
+_ATTRIBUTE: Final = "loadtest_pacing"  # where an Environment keeps its ArrivalCoordinator or ArrivalWorker
 
 
 def wire(environment: Environment) -> None:
@@ -64,12 +64,12 @@ def wire(environment: Environment) -> None:
     if getattr(environment, _ATTRIBUTE, None) is not None:
         return
     if isinstance(environment.runner, MasterRunner):
-        setattr(environment, _ATTRIBUTE, Conductor(environment.runner))
+        setattr(environment, _ATTRIBUTE, ArrivalCoordinator(environment.runner))
     elif isinstance(environment.runner, WorkerRunner):
-        setattr(environment, _ATTRIBUTE, Follower(environment.runner))
+        setattr(environment, _ATTRIBUTE, ArrivalWorker(environment.runner))
 
 
-def conduct(environment: Environment, profile: LoadProfile, on_end: Callable[[], None]) -> Conductor:
+def conduct(environment: Environment, profile: LoadProfile, on_end: Callable[[], None]) -> ArrivalCoordinator:
     """Begin an open-model run on the master; call it in ``test_start``, before Locust spawns the users.
 
     Args:
@@ -82,7 +82,7 @@ def conduct(environment: Environment, profile: LoadProfile, on_end: Callable[[],
         UsageError: when this is no master, or a User class cannot be started arrival by arrival.
     """
     conductor = getattr(environment, _ATTRIBUTE, None)
-    if not isinstance(conductor, Conductor):
+    if not isinstance(conductor, ArrivalCoordinator):
         raise UsageError(
             f"profile {profile.name} is of the open model, whose arrivals a master deals to its workers; this process "
             "is no master. Allowed: a master with workers. Next: start with `loadtest run`, or with --master and "
@@ -97,15 +97,15 @@ def conduct(environment: Environment, profile: LoadProfile, on_end: Callable[[],
 def intended_rate_per_s(environment: Environment) -> float:
     """Return the arrivals per second that an open-model run intends now; 0 on a worker and without such a run."""
     conductor = getattr(environment, _ATTRIBUTE, None)
-    return conductor.rate_per_s if isinstance(conductor, Conductor) else 0.0
+    return conductor.rate_per_s if isinstance(conductor, ArrivalCoordinator) else 0.0
 
 
-class Conductor:
+class ArrivalCoordinator:
     """Deals the arrivals of a run to the workers."""
 
     def __init__(self, runner: MasterRunner) -> None:
         self._runner = runner
-        self._dealer: Dealer | None = None
+        self._allocator: ArrivalAllocator | None = None
         self._arrivals: Arrivals | None = None
         self._pre_allocated_users = 0
         self._on_end: Callable[[], None] = _nothing
@@ -125,14 +125,14 @@ class Conductor:
         """Begin a run as soon as the workers are ready."""
         self.stop()
         self._arrivals, self._pre_allocated_users, self._on_end = arrivals, pre_allocated_users, on_end
-        self._ready, self._done, self._dealer = [], {}, None
+        self._ready, self._done, self._allocator = [], {}, None
         self._disconnections = Disconnections(self._runner, self._drop_gone)
         self._set_model(is_open=True)
         self._keeper = gevent.spawn(self._keep)
 
     def stop(self) -> None:
-        """Deal no more. The workers stop by Locust's own messages."""
-        self._arrivals = self._dealer = None
+        """Assign no more. The workers stop by Locust's own messages."""
+        self._arrivals = self._allocator = None
         self._set_model(is_open=False)
         if self._disconnections is not None:
             self._disconnections.close()
@@ -148,7 +148,7 @@ class Conductor:
     @property
     def schedule(self) -> Schedule | None:
         """The present schedule, on this process's `time.perf_counter`; None before the first deal and after a run."""
-        return self._dealer.schedule if self._dealer else None
+        return self._allocator.schedule if self._allocator else None
 
     @property
     def rate_per_s(self) -> float:
@@ -159,17 +159,17 @@ class Conductor:
     @property
     def is_quiet(self) -> bool:
         """Whether every arrival of the present deal was started and every iteration has ended."""
-        return self._dealer is not None and self._all_done()
+        return self._allocator is not None and self._all_done()
 
     def change_rate(self, rate_per_s: float, duration_s: float) -> float:
         """Go over to a constant rate, 0 or more, on the running users; return the instant from which on it holds."""
-        if self._dealer is None or self._arrivals is None:
+        if self._allocator is None or self._arrivals is None:
             raise RuntimeError("no open-model run is under way")
         from_s = time.perf_counter() + LEAD_S
         curve = LoadCurve.of([Stage(duration_s, rate_per_s, "step")])
-        self._arrivals = Arrivals(curve, self._arrivals.spacing, self._arrivals.seed + self._dealer.number)
-        self._dealer.schedule = Schedule(self._arrivals, from_s)
-        self._deal(from_s)
+        self._arrivals = Arrivals(curve, self._arrivals.spacing, self._arrivals.seed + self._allocator.number)
+        self._allocator.schedule = Schedule(self._arrivals, from_s)
+        self._assign(from_s)
         return from_s
 
     def _keep(self) -> None:
@@ -198,26 +198,26 @@ class Conductor:
         if self._arrivals is None:
             return
         from_s = time.perf_counter() + FIRST_LEAD_S
-        self._dealer = Dealer(Schedule(self._arrivals, from_s))
-        self._deal(from_s)
+        self._allocator = ArrivalAllocator(Schedule(self._arrivals, from_s))
+        self._assign(from_s)
 
     def _living(self) -> list[str]:
         return [worker for worker, node in self._runner.clients.items() if node.state != STATE_MISSING]
 
-    def _deal(self, from_s: float, ended_s: dict[str, float] | None = None) -> None:
-        if self._dealer is None:
+    def _assign(self, from_s: float, ended_s: dict[str, float] | None = None) -> None:
+        if self._allocator is None:
             return
         self._done.clear()
         users = -(-self._pre_allocated_users // max(1, len(self._ready)))
-        for worker, deal in self._dealer.deal(self._ready, from_s, ended_s).items():
-            self._send("pacing_deal", {"users": users, **deal.to_wire()}, worker)
-        logger.info("deal %d: arrivals for %d workers", self._dealer.number, len(self._ready))
+        for worker, assignment in self._allocator.assign(self._ready, from_s, ended_s).items():
+            self._send("pacing_deal", {"users": users, **assignment.to_wire()}, worker)
+        logger.info("deal %d: arrivals for %d workers", self._allocator.number, len(self._ready))
 
     def _lose(self, ended_s: dict[str, float]) -> None:
-        """Deal anew without these workers; what they leave from then on goes to the others."""
+        """Assign again without these workers; what they leave from then on goes to the others."""
         self._ready = [worker for worker in self._ready if worker not in ended_s]
         logger.warning("%d worker(s) gone; %d left for the arrivals", len(ended_s), len(self._ready))
-        self._deal(time.perf_counter() + LEAD_S, ended_s)
+        self._assign(time.perf_counter() + LEAD_S, ended_s)
 
     def _drop_gone(self) -> None:
         """A connection closed: whose?"""
@@ -225,21 +225,21 @@ class Conductor:
             self._lose(dict.fromkeys(gone, time.perf_counter()))
 
     def _drop_missing(self) -> None:
-        """Deal nothing more to workers that Locust has given up; what they were dealt already stays theirs."""
+        """Assign nothing more to workers that Locust has given up; what they were dealt already stays theirs."""
         living = self._living()
         if missing := [worker for worker in self._ready if worker not in living]:
             self._ready = [worker for worker in self._ready if worker in living]
             logger.warning("%d worker(s) missing; %d left for the arrivals", len(missing), len(self._ready))
-            self._deal(time.perf_counter() + LEAD_S)
+            self._assign(time.perf_counter() + LEAD_S)
 
     def _all_done(self) -> bool:
-        number = self._dealer.number if self._dealer else 0
+        number = self._allocator.number if self._allocator else 0
         return all(self._done.get(worker) == number for worker in self._ready)
 
     def _on_heartbeat(self, client_id: str, **_: Any) -> None:
         """A worker that was given up and lives is asked to join again."""
         node = self._runner.clients.get(client_id)
-        if self._dealer is not None and node and node.state == STATE_RUNNING and client_id not in self._ready:
+        if self._allocator is not None and node and node.state == STATE_RUNNING and client_id not in self._ready:
             self._send("pacing_open", worker=client_id)
 
     def _tell_time(self, msg: Any, **_: Any) -> None:
@@ -250,11 +250,11 @@ class Conductor:
         if self._arrivals is None or msg.node_id in self._ready:
             return
         self._ready.append(msg.node_id)
-        if self._dealer is not None:
-            self._deal(time.perf_counter() + LEAD_S)
+        if self._allocator is not None:
+            self._assign(time.perf_counter() + LEAD_S)
 
     def _on_leaving(self, msg: Any, **_: Any) -> None:
-        if self._dealer is not None and msg.node_id in self._ready:
+        if self._allocator is not None and msg.node_id in self._ready:
             self._lose({msg.node_id: msg.data["ended_s"]})
 
     def _on_done(self, msg: Any, **_: Any) -> None:
@@ -268,7 +268,7 @@ def _nothing() -> None:
     """Do nothing at the end."""
 
 
-class Follower:
+class ArrivalWorker:
     """Starts a worker's share of the arrivals."""
 
     def __init__(self, runner: WorkerRunner) -> None:
@@ -277,12 +277,12 @@ class Follower:
         self._pool: UserPool | None = None
         self._pacer: Pacer | None = None
         self._keeper: gevent.Greenlet[..., None] | None = None
-        self._deal_number = 0
+        self._assignment_number = 0
         self._start_closed = runner.start_worker
         runner.start_worker = self._start_worker  # type: ignore[method-assign]
         runner.register_message("pacing_open", self._on_open)
         runner.register_message("pacing_clock", self._on_clock)
-        runner.register_message("pacing_deal", self._on_deal)
+        runner.register_message("pacing_deal", self._on_assignment)
         runner.register_message(PROBE, lambda **_: None)
         events: Any = runner.environment.events
         events.test_stopping.add_listener(lambda **_: self._stop())
@@ -330,8 +330,8 @@ class Follower:
         said = 0
         asked_s = time.perf_counter()
         while self._pacer is not None and self._pool is not None:
-            if said != self._deal_number and self._pacer.is_idle and self._pool.is_quiet:
-                said = self._deal_number
+            if said != self._assignment_number and self._pacer.is_idle and self._pool.is_quiet:
+                said = self._assignment_number
                 self._runner.send_message("pacing_done", {"number": said})
             if time.perf_counter() - asked_s > _CLOCK_EVERY_S:
                 asked_s = time.perf_counter()
@@ -345,18 +345,18 @@ class Follower:
         received_s = time.perf_counter()
         self._clock.learn(msg.data["sent_s"], msg.data["master_s"], received_s, msg.data["identity"])
 
-    def _on_deal(self, msg: Any, **_: Any) -> None:
+    def _on_assignment(self, msg: Any, **_: Any) -> None:
         if self._pacer is None or self._pool is None:
             return
-        deal = Deal.from_wire(msg.data)
-        late_s = time.perf_counter() + self._clock.offset_s - deal.from_s
+        assignment = Assignment.from_wire(msg.data)
+        late_s = time.perf_counter() + self._clock.offset_s - assignment.from_s
         if late_s > 0:
             logger.warning(
                 "a deal came %.3f s after its instant: arrivals of that time may have been started twice", late_s
             )
-        self._deal_number = deal.number
+        self._assignment_number = assignment.number
         self._pool.grow_to(msg.data["users"])
-        self._pacer.take(deal)
+        self._pacer.take(assignment)
 
     def _stop(self) -> None:
         """Start nothing more; tell the master from when on, in case it does not know."""

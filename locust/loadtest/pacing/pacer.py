@@ -21,7 +21,7 @@ from loadtest.pacing.alarm import Alarm
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from loadtest.pacing.deal import Deal
+    from loadtest.pacing.assignment import Assignment
 
 QUANTUM_S: Final = 0.0002
 """The shortest time between two alarms: starts that lie closer together are made together, up to 0.2 ms late."""
@@ -42,17 +42,17 @@ class Agenda:
         self.position = 0
         """Index into ``ready`` of the next start."""
 
-    def take(self, deal: Deal) -> None:
+    def take(self, assignment: Assignment) -> None:
         """Change over to a deal at its instant."""
         offset_s = self._offset_s()
-        from_s = deal.from_s - offset_s
+        from_s = assignment.from_s - offset_s
         kept = self._until(from_s)
-        for stretch in deal.inherited:
+        for stretch in assignment.inherited:
             for times in stretch.times(offset_s):
                 kept += times
         kept.sort()
         self.ready, self.position = kept, 0
-        self._more = deal.own.times(offset_s) if deal.own else iter(())
+        self._more = assignment.own.times(offset_s) if assignment.own else iter(())
 
     def refill(self) -> bool:
         """Replace ``ready``, all of which was started, by what follows; False when nothing does."""
@@ -92,9 +92,9 @@ class Pacer:
         self.is_idle = True
         """Whether nothing is left to start."""
 
-    def take(self, deal: Deal) -> None:
+    def take(self, assignment: Assignment) -> None:
         """Change over to a deal at its instant."""
-        self._agenda.take(deal)
+        self._agenda.take(assignment)
         self.is_idle = False
         self._alarm.set(0.0)
 

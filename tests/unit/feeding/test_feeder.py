@@ -10,25 +10,25 @@ from locust.exception import StopUser
 
 from loadtest.exceptions import UsageError
 from loadtest.feeding import swarm
-from loadtest.feeding.dealer import Ask, Dealer
+from loadtest.feeding.allocator import BatchAllocator, BatchRequest
 from loadtest.feeding.feeder import Feed, Feeder, feeds_of
 from loadtest.feeding.policies import Order
 
 
 class Master:
-    """A dealer that answers when it is told to."""
+    """An allocator that answers when it is told to."""
 
     def __init__(self, items: int) -> None:
         """Nobody has asked."""
-        self.dealer = Dealer(Order(range(items), "unique_then_stop"))
-        self.asked: list[tuple[Ask, float]] = []
+        self.allocator = BatchAllocator(Order(range(items), "unique_then_stop"))
+        self.asked: list[tuple[BatchRequest, float]] = []
         self.feeder = Feeder(lambda ask, now_s: self.asked.append((ask, now_s)), lambda: None)
 
     def answer(self) -> None:
         """Answer everything that was asked."""
         asked, self.asked = self.asked, []
         for ask, now_s in asked:
-            self.feeder.take(self.dealer.answer("worker", ask, time.perf_counter()), now_s)
+            self.feeder.receive(self.allocator.allocate("worker", ask, time.perf_counter()), now_s)
 
 
 def test_a_user_waits_only_where_nothing_was_dealt_in_time() -> None:
@@ -63,12 +63,12 @@ def test_items_are_claimed_before_they_are_used() -> None:
 def test_nothing_is_used_after_the_lease() -> None:
     """With items in its hand a user waits all the same when the master has been silent for too long."""
     now_s = [100.0]
-    dealer = Dealer(Order(range(100)))
+    allocator = BatchAllocator(Order(range(100)))
     answers = [True]
 
-    def answer(ask: Ask, sent_s: float) -> None:
+    def answer(ask: BatchRequest, sent_s: float) -> None:
         if answers[0]:
-            feeder.take(dealer.answer("worker", ask, now_s[0]), sent_s)
+            feeder.receive(allocator.allocate("worker", ask, now_s[0]), sent_s)
 
     feeder = Feeder(answer, lambda: None, clock=lambda: now_s[0])
     feeder.open()
@@ -79,7 +79,7 @@ def test_nothing_is_used_after_the_lease() -> None:
     gevent.sleep(0.02)
     assert not waiting.ready()
     answers[0] = True
-    feeder.tell()
+    feeder.request()
     assert waiting.get(timeout=1) == 1
 
 

@@ -61,10 +61,10 @@ class Link:
         open_model.wire(environment)
         return environment
 
-    def begin(self, asked: LoadProfile) -> tuple[open_model.Conductor, list[float]]:
+    def begin(self, asked: LoadProfile) -> tuple[open_model.ArrivalCoordinator, list[float]]:
         """Begin a run; return its conductor, and a list that gets the time of its end."""
         ended: list[float] = []
-        begun: list[open_model.Conductor] = []
+        begun: list[open_model.ArrivalCoordinator] = []
 
         def begin(environment: Environment, **_: Any) -> None:
             begun.append(open_model.conduct(environment, asked, lambda: ended.append(time.perf_counter())))

@@ -8,17 +8,17 @@ import pytest
 
 from loadtest.pacing.alarm import LoopAlarm, TimerfdAlarm
 from loadtest.pacing.arrivals import Arrivals, Share
-from loadtest.pacing.deal import Deal, Schedule, Stretch
+from loadtest.pacing.assignment import Assignment, Schedule, Stretch
 from loadtest.pacing.master_clock import KEPT, MasterClock, clock_identity
 from loadtest.pacing.pacer import STOP_S, Pacer
 from loadtest.profiles.curve import LoadCurve, Stage
 from tests.link_peers import eventually
 
 
-def deal_of(rate_per_s: float, duration_s: float, from_s: float) -> Deal:
+def assignment_of(rate_per_s: float, duration_s: float, from_s: float) -> Assignment:
     """Return a deal of a whole constant rate."""
     schedule = Schedule(Arrivals(LoadCurve.of([Stage(duration_s, rate_per_s, "step")])), from_s)
-    return Deal(1, from_s, Stretch(schedule, Share(0, 1), from_s))
+    return Assignment(1, from_s, Stretch(schedule, Share(0, 1), from_s))
 
 
 @pytest.mark.parametrize("kind", [TimerfdAlarm, LoopAlarm])
@@ -65,7 +65,7 @@ def test_starts_are_made_at_their_times() -> None:
     began: list[tuple[float, float]] = []
     pacer = Pacer(lambda intended_s: began.append((intended_s, time.perf_counter())), lambda: 0.0)
     from_s = time.perf_counter() + 0.05
-    pacer.take(deal_of(500, 60, from_s))
+    pacer.take(assignment_of(500, 60, from_s))
     eventually(lambda: sum(at_s - intended_s < 0.0005 for intended_s, at_s in began) >= 25, within_s=50)
     pacer.stop()
     pacer.close()
@@ -79,7 +79,7 @@ def test_a_late_pacer_makes_every_start() -> None:
     """What became due while the process was busy is started late, none of it left out."""
     began: list[float] = []
     pacer = Pacer(began.append, lambda: 0.0)
-    pacer.take(deal_of(10_000, 0.2, time.perf_counter()))
+    pacer.take(assignment_of(10_000, 0.2, time.perf_counter()))
     time_s = time.perf_counter() + 0.1
     while time.perf_counter() < time_s:
         pass
@@ -98,7 +98,7 @@ def test_the_network_is_served_between_late_starts() -> None:
 
     watcher = gevent.get_hub().loop.check()
     watcher.start(count)
-    pacer.take(deal_of(100_000, 1, time.perf_counter() - 1))
+    pacer.take(assignment_of(100_000, 1, time.perf_counter() - 1))
     while not pacer.is_idle:
         gevent.sleep(0.001)
     watcher.stop()
@@ -112,7 +112,7 @@ def test_a_stopped_pacer_says_what_was_due() -> None:
     began: list[float] = []
     pacer = Pacer(began.append, lambda: 0.0)
     from_s = time.perf_counter() - 2
-    pacer.take(deal_of(1000, 10, from_s))
+    pacer.take(assignment_of(1000, 10, from_s))
     least = int((time.perf_counter() - STOP_S - from_s) * 1000)
     due = pacer.stop()
     most = int((time.perf_counter() - STOP_S - from_s) * 1000)
@@ -126,7 +126,7 @@ def test_a_start_may_stop_the_pacer() -> None:
     """An iteration that ends the run is started, and is not among what was due and not made."""
     due: list[int] = []
     pacer = Pacer(lambda _: due.append(pacer.stop()), lambda: 0.0)
-    pacer.take(deal_of(1000, 0.01, time.perf_counter() - 2))
+    pacer.take(assignment_of(1000, 0.01, time.perf_counter() - 2))
     eventually(lambda: due)
     gevent.sleep(0.02)
     pacer.close()

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.feeding.dealer import LEASE_S, MOST, Ask, Dealer
-from loadtest.feeding.hand import Hand
+from loadtest.feeding.allocator import LEASE_S, MOST, BatchAllocator, BatchRequest
+from loadtest.feeding.held_batches import HeldBatches
 from loadtest.feeding.policies import Order
 
 KEEP_ALIVE_S = 0.5
@@ -18,7 +18,7 @@ class Worker:
     """A worker with its link to the master: messages arrive in order, unless the link is cut and they are lost."""
 
     name: str
-    hand: Hand = field(default_factory=Hand)
+    held: HeldBatches = field(default_factory=HeldBatches)
     to_master: deque = field(default_factory=deque)
     to_worker: deque = field(default_factory=deque)
     cut: bool = False
@@ -31,7 +31,7 @@ class World:
 
     def __init__(self, items: int, policy: str) -> None:
         """Nobody is there yet."""
-        self.dealer = Dealer(Order(range(items), policy))
+        self.allocator = BatchAllocator(Order(range(items), policy))
         self.workers: list[Worker] = []
         self.now_s = 100.0
         self.used: list[int] = []
@@ -39,35 +39,35 @@ class World:
     def join(self) -> None:
         """A worker comes."""
         self.workers.append(Worker(f"worker-{len(self.workers)}"))
-        self.dealer.workers = len(self.workers)
+        self.allocator.workers = len(self.workers)
         self.say(self.workers[-1])
 
-    def say(self, worker: Worker, ask: Ask | None = None) -> None:
+    def say(self, worker: Worker, ask: BatchRequest | None = None) -> None:
         """A worker sends what it has to say."""
-        ask = ask or worker.hand.ask(self.now_s)
+        ask = ask or worker.held.request(self.now_s)
         if not worker.cut:
             worker.to_master.append((ask, self.now_s))
 
     def use(self, worker: Worker, count: int) -> None:
         """Users of a living worker take items, as Feeder does: they claim before they use."""
         for _ in range(count):
-            if worker.dead or worker.stopped or not worker.hand.has(self.now_s):
+            if worker.dead or worker.stopped or not worker.held.has(self.now_s):
                 return
-            if len(worker.hand.items) <= worker.hand.alert:
+            if len(worker.held.items) <= worker.held.alert:
                 self.say(worker)
-            assert worker.hand.may_use(self.now_s)
-            self.used.append(worker.hand.items.popleft())
+            assert worker.held.may_use(self.now_s)
+            self.used.append(worker.held.items.popleft())
 
     def deliver(self, worker: Worker) -> None:
         """Messages on their way arrive; a killed worker's arrive too, as the kernel sends what it has taken."""
         while worker.to_master:
             ask, sent_s = worker.to_master.popleft()
-            deal = self.dealer.answer(worker.name, ask, self.now_s)
+            deal = self.allocator.allocate(worker.name, ask, self.now_s)
             if not worker.cut and not worker.dead and not ask.leaving:
                 worker.to_worker.append((deal, sent_s))
         if not worker.stopped:
             while worker.to_worker:
-                worker.hand.take(*worker.to_worker.popleft())
+                worker.held.receive(*worker.to_worker.popleft())
 
     def cut(self, worker: Worker) -> None:
         """The link loses what is under way and all that follows."""
@@ -83,13 +83,13 @@ class World:
                 self.deliver(worker)
             elif not worker.stopped:
                 self.say(worker)
-        self.dealer.reap(self.now_s, lambda name: not next(w for w in self.workers if w.name == name).dead)
+        self.allocator.expire_leases(self.now_s, lambda name: not next(w for w in self.workers if w.name == name).dead)
 
     def leave(self, worker: Worker) -> None:
         """A worker ends in order: the master hears what it used."""
         if worker.dead or worker.cut or worker.stopped:
             return
-        self.say(worker, worker.hand.leave())
+        self.say(worker, worker.held.leave())
         self.deliver(worker)
         worker.dead = True
 
@@ -121,7 +121,7 @@ class World:
             self.pass_time(KEEP_ALIVE_S)
             for worker in self.workers:
                 self.deliver(worker)
-            if self.dealer.is_used_up:
+            if self.allocator.is_used_up:
                 return
         raise AssertionError("it never ended")
 
@@ -173,8 +173,8 @@ def test_no_item_is_used_twice_and_none_is_lost(items: int, steps: list[tuple[st
     world.heal()
     assert not [item for item, count in Counter(world.used).items() if count > 1]
     unused = set(range(items)) - set(world.used)
-    assert len(unused) <= world.dealer.in_doubt
-    assert world.dealer.used + world.dealer.in_doubt == items
+    assert len(unused) <= world.allocator.in_doubt
+    assert world.allocator.used + world.allocator.in_doubt == items
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -185,7 +185,7 @@ def test_nothing_is_in_doubt_without_a_loss(items: int, steps: list[tuple[str, i
     play(world, [step for step in steps if step[0] not in ("kill", "cut")])
     world.heal()
     assert list(range(items)) == sorted(world.used)
-    assert world.dealer.in_doubt == 0
+    assert world.allocator.in_doubt == 0
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -196,7 +196,7 @@ def test_round_robin_uses_each_item_once_a_round(items: int, workers: int, steps
     for _ in range(workers):
         world.join()
     play(world, [step for step in steps if step[0] not in ("kill", "cut")])
-    world.dealer._order.left = 0  # the master deals no more; what was dealt is used up
+    world.allocator._order.left = 0  # the master deals no more; what was dealt is used up
     world.heal()
     counts = Counter(world.used)
     assert max(counts.values(), default=0) - min(counts[item] for item in range(items)) <= 1
@@ -214,29 +214,32 @@ def test_a_killed_workers_rest_is_dealt_again(told: int, untold: int) -> None:
     world.pass_time(0.1)
     world.deliver(killed)
     world.use(killed, untold)
-    claimed = killed.hand._claimed
+    claimed = killed.held._claimed
     killed.dead = True
     world.deliver(killed)
     world.join()
     world.pass_time(LEASE_S + 0.1)
-    assert claimed - killed.hand.used <= world.dealer.in_doubt <= claimed
+    assert claimed - killed.held.used <= world.allocator.in_doubt <= claimed
     world.heal()
     assert set(range(500)) - set(range(claimed)) <= set(world.used)
     assert len(set(world.used)) == len(world.used)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
-@given(st.lists(st.builds(Ask, *[st.sampled_from([-1, 0, 1, 2, 50, 10**12])] * 6, st.booleans()), max_size=12))
-def test_whatever_a_worker_says_it_is_dealt_no_more_than_a_message_holds(asks: list[Ask]) -> None:
+@given(st.lists(st.builds(BatchRequest, *[st.sampled_from([-1, 0, 1, 2, 50, 10**12])] * 6, st.booleans()), max_size=12))
+def test_whatever_a_worker_says_it_is_dealt_no_more_than_a_message_holds(asks: list[BatchRequest]) -> None:
     """Numbers that cannot be cost neither memory nor the other workers' items."""
-    dealer = Dealer(Order(range(1_000), "unique_then_stop"))
-    dealt = [dealer.answer("liar", ask, 1.0) for ask in asks]
+    allocator = BatchAllocator(Order(range(1_000), "unique_then_stop"))
+    dealt = [allocator.allocate("liar", ask, 1.0) for ask in asks]
     assert all(len(deal.items) <= MOST for deal in dealt)
     honest = World(0, "unique_then_stop")
-    honest.dealer = dealer
+    honest.allocator = allocator
     honest.join()
     honest.deliver(honest.workers[0])
-    assert honest.workers[0].hand.items or dealer.used + dealer.in_doubt + len(dealer._hands["liar"].items) == 1_000
+    assert (
+        honest.workers[0].held.items
+        or allocator.used + allocator.in_doubt + len(allocator._holdings["liar"].items) == 1_000
+    )
 
 
 def test_a_stopped_worker_uses_nothing_after_its_lease() -> None:
@@ -248,9 +251,9 @@ def test_a_stopped_worker_uses_nothing_after_its_lease() -> None:
     world.workers[0].stopped = True
     world.join()
     world.pass_time(LEASE_S + 0.1)
-    assert world.dealer.in_doubt > 0
+    assert world.allocator.in_doubt > 0
     world.workers[0].stopped = False
     world.use(world.workers[0], 5)
     assert len(world.used) == 5
     world.heal()
-    assert (sorted(world.used), world.dealer.in_doubt) == (list(range(100)), 0)
+    assert (sorted(world.used), world.allocator.in_doubt) == (list(range(100)), 0)

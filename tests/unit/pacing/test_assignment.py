@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtest.pacing.arrivals import Arrivals, Share
-from loadtest.pacing.deal import Deal, Dealer, Schedule, Stretch
+from loadtest.pacing.assignment import ArrivalAllocator, Assignment, Schedule, Stretch
 from loadtest.pacing.pacer import Agenda
 from loadtest.profiles.curve import LoadCurve, Stage
 
@@ -57,16 +57,16 @@ def test_every_arrival_is_started_once(events: list[tuple[float, str, int]], spa
     Each worker's clock is off by a different offset. A worker that is given up hangs on to what it was dealt.
     """
     whole = schedule(spacing=spacing)
-    dealer = Dealer(whole)
+    allocator = ArrivalAllocator(whole)
     workers = {f"worker {number}": SimulatedWorker(offset_s=number * 17.5) for number in range(2)}
     present = list(workers)
     finished: list[SimulatedWorker] = []
 
-    def tell(deals: dict[str, Deal]) -> None:
-        for name, deal in deals.items():
-            workers[name].agenda.take(Deal.from_wire(json.loads(json.dumps(deal.to_wire()))))
+    def tell(assignments: dict[str, Assignment]) -> None:
+        for name, assignment in assignments.items():
+            workers[name].agenda.take(Assignment.from_wire(json.loads(json.dumps(assignment.to_wire()))))
 
-    tell(dealer.deal(present, 1000.0))
+    tell(allocator.assign(present, 1000.0))
     now_s = 1000.0
     for wait_s, event, choice in events:
         now_s += wait_s
@@ -82,7 +82,7 @@ def test_every_arrival_is_started_once(events: list[tuple[float, str, int]], spa
             if event != "give up":
                 ended_s = {name: now_s}
                 finished.append(workers.pop(name))
-        tell(dealer.deal(present, now_s + LEAD_S, ended_s))
+        tell(allocator.assign(present, now_s + LEAD_S, ended_s))
     for worker in workers.values():
         worker.work_until(math.inf)
     started = np.sort([start for worker in [*workers.values(), *finished] for start in worker.started])
@@ -96,13 +96,13 @@ def test_every_arrival_is_started_once(events: list[tuple[float, str, int]], spa
 def test_a_changed_rate_holds_from_its_instant(at_s: float, rate_per_s: float) -> None:
     """Up to the instant the old rate's arrivals are started, from it on the new one's, by all workers together."""
     before, from_s = schedule(), 1000.0 + at_s
-    dealer = Dealer(before)
+    allocator = ArrivalAllocator(before)
     workers = {name: SimulatedWorker() for name in "abc"}
-    for name, deal in dealer.deal(workers, 1000.0).items():
-        workers[name].agenda.take(deal)
-    after = dealer.schedule = schedule(rate_per_s, from_s)
-    for name, deal in dealer.deal(workers, from_s).items():
-        workers[name].agenda.take(deal)
+    for name, assignment in allocator.assign(workers, 1000.0).items():
+        workers[name].agenda.take(assignment)
+    after = allocator.schedule = schedule(rate_per_s, from_s)
+    for name, assignment in allocator.assign(workers, from_s).items():
+        workers[name].agenda.take(assignment)
         workers[name].work_until(math.inf)
     started = np.sort([start for worker in workers.values() for start in worker.started])
     expected = np.concatenate(
@@ -113,22 +113,22 @@ def test_a_changed_rate_holds_from_its_instant(at_s: float, rate_per_s: float) -
 
 def test_a_worker_that_is_out_is_told() -> None:
     """A worker that is dealt out, and lives, gets a deal that gives it nothing from the instant on."""
-    dealer = Dealer(schedule())
-    dealer.deal(["a", "b"], 1000.0)
-    deals = dealer.deal(["b"], 1005.0)
-    assert (deals["a"].own, deals["b"].own.share) == (None, Share(0, 1))
+    allocator = ArrivalAllocator(schedule())
+    allocator.assign(["a", "b"], 1000.0)
+    assignments = allocator.assign(["b"], 1005.0)
+    assert (assignments["a"].own, assignments["b"].own.share) == (None, Share(0, 1))
 
 
 def test_a_second_loss_passes_on_what_was_inherited() -> None:
     """A worker that dies while it still holds a dead worker's part leaves that part too."""
     whole = schedule()
-    dealer = Dealer(whole)
+    allocator = ArrivalAllocator(whole)
     survivor = SimulatedWorker()
-    first = dealer.deal(["a", "b", "c"], 1000.0)["c"]
+    first = allocator.assign(["a", "b", "c"], 1000.0)["c"]
     survivor.agenda.take(first)
     survivor.work_until(1010.0)
-    survivor.agenda.take(dealer.deal(["b", "c"], 1010.25, {"a": 1010.0})["c"])
-    survivor.agenda.take(dealer.deal(["c"], 1010.35, {"b": 1010.1})["c"])
+    survivor.agenda.take(allocator.assign(["b", "c"], 1010.25, {"a": 1010.0})["c"])
+    survivor.agenda.take(allocator.assign(["c"], 1010.35, {"b": 1010.1})["c"])
     survivor.work_until(math.inf)
     expected = np.concatenate(list(Stretch(whole, Share(0, 1), 1010.1).times()))
     assert np.allclose(expected, sorted(start for start in survivor.started if start >= 1010.1), rtol=0, atol=1e-6)
@@ -137,7 +137,7 @@ def test_a_second_loss_passes_on_what_was_inherited() -> None:
 def test_what_was_due_is_counted_when_an_agenda_is_given_up() -> None:
     """Giving up an agenda says how many starts were due, however many cells they span."""
     agenda = Agenda(lambda: 0.0)
-    agenda.take(Dealer(schedule(rate_per_s=1000.0)).deal(["a"], 1000.0)["a"])
+    agenda.take(ArrivalAllocator(schedule(rate_per_s=1000.0)).assign(["a"], 1000.0)["a"])
     agenda.refill()
     agenda.position = 100
     assert (agenda.clear_due(1010.0), agenda.refill()) == (9900, False)

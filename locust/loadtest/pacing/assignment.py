@@ -68,7 +68,7 @@ class Stretch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Deal:
+class Assignment:
     """What one worker is told."""
 
     number: int
@@ -86,25 +86,25 @@ class Deal:
         return {"number": self.number, "from_s": self.from_s, "own": own, "inherited": inherited}
 
     @classmethod
-    def from_wire(cls, wire: dict[str, Any]) -> Deal:
+    def from_wire(cls, wire: dict[str, Any]) -> Assignment:
         """Return the deal that a message carries."""
         own = wire["own"] and Stretch.from_wire(wire["own"])
         return cls(wire["number"], wire["from_s"], own, tuple(map(Stretch.from_wire, wire["inherited"])))
 
 
 @dataclass
-class Dealer:
+class ArrivalAllocator:
     """Deals a schedule to whoever is there. Pure: it sends nothing and reads no clock."""
 
     schedule: Schedule
-    hands: dict[str, list[Stretch]] = field(default_factory=dict)
+    assigned: dict[str, list[Stretch]] = field(default_factory=dict)
     """What each worker starts, in the order in which they joined."""
     number: int = 0
 
-    def deal(
+    def assign(
         self, members: Iterable[str], from_s: float, ended_s: Mapping[str, float] | None = None
-    ) -> dict[str, Deal]:
-        """Deal `schedule` anew.
+    ) -> dict[str, Assignment]:
+        """Assign `schedule` again.
 
         Args:
             members: who takes part from the instant on.
@@ -116,25 +116,25 @@ class Dealer:
         """
         members, ended_s = list(members), ended_s or {}
         self.number += 1
-        inherited = self._inherited([member for member in members if member in self.hands], from_s, ended_s)
-        out = [member for member in self.hands if member not in members and member not in ended_s]
-        hands: dict[str, list[Stretch]] = {}
-        deals = {member: Deal(self.number, from_s, None) for member in out}
+        inherited = self._inherited([member for member in members if member in self.assigned], from_s, ended_s)
+        out = [member for member in self.assigned if member not in members and member not in ended_s]
+        assigned: dict[str, list[Stretch]] = {}
+        assignments = {member: Assignment(self.number, from_s, None) for member in out}
         for index, member in enumerate(members):
             own = Stretch(self.schedule, Share(index, len(members)), from_s)
             taken_over = inherited.get(member, ())
-            kept = [part for old in self.hands.get(member, ()) if (part := old.cut(from_s - _REMEMBERED_S, from_s))]
-            hands[member] = [*kept, *taken_over, own]
-            deals[member] = Deal(self.number, from_s, own, tuple(taken_over))
-        self.hands = hands
-        return deals
+            kept = [part for old in self.assigned.get(member, ()) if (part := old.cut(from_s - _REMEMBERED_S, from_s))]
+            assigned[member] = [*kept, *taken_over, own]
+            assignments[member] = Assignment(self.number, from_s, own, tuple(taken_over))
+        self.assigned = assigned
+        return assignments
 
     def _inherited(self, heirs: list[str], from_s: float, ended_s: Mapping[str, float]) -> dict[str, list[Stretch]]:
         """Split what the ended workers leave until the instant over those who stay."""
         estate = [
             part
             for member, end_s in ended_s.items()
-            for stretch in self.hands.get(member, ())
+            for stretch in self.assigned.get(member, ())
             if (part := stretch.cut(end_s, from_s))
         ]
         return {

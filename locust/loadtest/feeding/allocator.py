@@ -1,0 +1,204 @@
+"""BatchAllocator: the master's side. It knows which worker holds which items, and allocates each item once.
+
+A worker holds items under a numbered *lease*: a stream of items, counted from 0. Each `BatchRequest` carries the whole
+state of that stream in cumulative numbers, so that a message that is lost or arrives twice does no harm:
+
+    used      items that users have taken
+    claimed   items that users may take without another message; never less than `used`
+    received  items that have arrived
+    wanted    items that the worker would like to have been allocated in all
+
+The answer is a `Batch`: the items from `received` on. A worker uses no item later than `LEASE_S` after it sent the last
+request that was answered. A master that has heard nothing for longer may therefore allocate the items again, whether
+the worker is dead, cut off, or paused and about to come back.
+
+No item may be used twice, so what a lost worker may have used is *in doubt*: it is counted, and not allocated again in
+its round.
+
+- A worker that leaves in order reports what it used: nothing is in doubt.
+- A worker whose process was killed had sent every claim before it used what it claimed, and the kernel delivers what
+  was sent before it closes the connection. In doubt is what was claimed and not reported as used: about what users take
+  in twice `loadtest.feeding.held_batches.CLAIM_S`. The rest is returned and allocated next.
+- A worker that is silent while its connection stands, paused or cut off, may have used all that it held. In doubt is
+  all of that, about what users take in a second, until the worker comes back.
+
+This class sends nothing and reads no clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from loadtest.feeding.policies import Order
+
+LEASE_S: Final = 3.0
+RESERVE: Final = 512
+"""Items that a worker holds whatever its rate; fewer where the swarm would hold more than half of a source's items."""
+MOST: Final = 20_000
+"""Most items in one message."""
+
+
+class BatchRequest(NamedTuple):
+    """A worker's account of the items it holds, and how many it would like to hold."""
+
+    lease: int
+    """0 for none."""
+    used: int = 0
+    claimed: int = 0
+    received: int = 0
+    wanted: int = 0
+    last_lease: int = 0
+    """The highest lease of which a batch arrived."""
+    leaving: bool = False
+    """The worker uses nothing more."""
+
+
+class Batch(NamedTuple):
+    """Items for a worker."""
+
+    lease: int
+    offset: int
+    """The position of the first item in the lease's stream."""
+    items: list[Any]
+    exhausted: bool = False
+    """There is nothing more for now, and there may never be."""
+
+
+@dataclass
+class _Lease:
+    number: int
+    answered_s: float = 0.0
+    items: deque[Any] = field(default_factory=deque)
+    """The allocated items that are not reported as used."""
+    used: int = 0
+    claimed: int = 0
+    is_silent: bool = False
+    """It was not renewed in time, and its worker may come back."""
+
+    @property
+    def allocated(self) -> int:
+        return self.used + len(self.items)
+
+    def report(self, used: int, claimed: int) -> None:
+        for _ in range(min(used, self.allocated) - self.used):
+            self.items.popleft()
+            self.used += 1
+        self.claimed = max(self.claimed, self.used, min(claimed, self.allocated))
+
+
+class BatchAllocator:
+    """Allocates the items of an order to workers.
+
+    Args:
+        order: the items.
+        first_lease: the number before the first lease's. Numbers only grow, also from run to run.
+    """
+
+    def __init__(self, order: Order, first_lease: int = 0) -> None:
+        self._order = order
+        self.last_lease = first_lease
+        self.workers = 1
+        """How many workers are expected to send requests."""
+        self._leases: dict[str, _Lease] = {}
+        self._returned: deque[Any] = deque()
+        self._used_before = 0
+        self._lost = 0
+
+    @property
+    def in_doubt(self) -> int:
+        """Items that users of a lost worker may have taken, and that are not allocated again."""
+        return self._lost + sum(len(lease.items) for lease in self._leases.values() if lease.is_silent)
+
+    @property
+    def used(self) -> int:
+        """Items that users are known to have taken."""
+        return self._used_before + sum(lease.used for lease in self._leases.values())
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether no item is left: all are allocated, and no worker in touch with the master holds one."""
+        return not self._left and not any(lease.items for lease in self._leases.values() if not lease.is_silent)
+
+    @property
+    def _left(self) -> float:
+        return self._order.left + len(self._returned)
+
+    @property
+    def _reserve(self) -> int:
+        return min(RESERVE, self._share(self._order.size))
+
+    def _share(self, items: float) -> int:
+        """Return one worker's share of half the items."""
+        return math.ceil(items / (2 * max(self.workers, len(self._leases))))
+
+    def allocate(self, worker: str, request: BatchRequest, now_s: float) -> Batch:
+        """Take in a worker's request and answer it; a worker without a known lease gets a new one."""
+        lease = self._leases.get(worker)
+        if request.leaving:
+            return self._leave(worker, request)
+        if lease is not None and request.lease != lease.number <= request.last_lease:
+            self._give_up(worker, len(lease.items))  # it dropped the lease after it had received some of it
+            lease = None
+        if lease is None:
+            self.last_lease += 1
+            lease = self._leases[worker] = _Lease(self.last_lease)
+        lease.answered_s, lease.is_silent = now_s, False
+        if request.lease != lease.number:
+            return self._batch(lease, 0, self._reserve)
+        lease.report(request.used, request.claimed)
+        return self._batch(lease, request.received, max(request.wanted, request.used + self._reserve))
+
+    def expire_leases(self, now_s: float, is_connected: Callable[[str], bool]) -> list[str]:
+        """End the leases that were not renewed in time, and return whose they were.
+
+        Call it only when every message that has arrived was handled.
+
+        Args:
+            now_s: the instant.
+            is_connected: whether a worker's connection stands.
+        """
+        leases = [(worker, lease) for worker, lease in self._leases.items() if not lease.is_silent]
+        lost = [(worker, lease) for worker, lease in leases if now_s - lease.answered_s > LEASE_S]
+        for worker, lease in lost:
+            if is_connected(worker):
+                lease.is_silent = True
+            else:
+                self._give_up(worker, lease.claimed - lease.used)
+        return [worker for worker, _ in lost]
+
+    def _leave(self, worker: str, request: BatchRequest) -> Batch:
+        lease = self._leases.get(worker)
+        if lease is not None:
+            if lease.number == request.lease:
+                lease.report(request.used, request.used)
+            self._give_up(worker, 0)
+        return Batch(request.lease, request.received, [], exhausted=True)
+
+    def _batch(self, lease: _Lease, received: int, wanted: int) -> Batch:
+        received = min(max(received, lease.used), lease.allocated)  # whatever the request says
+        lease.items.extend(self._take(min(wanted, received + MOST) - lease.allocated))
+        items = list(islice(lease.items, received - lease.used, None))
+        return Batch(lease.number, received, items, exhausted=not items and not self._left)
+
+    def _take(self, count: int) -> Iterable[Any]:
+        """Return the next items; near the end, no more than a share, so that no worker waits for what others hold."""
+        if count <= 0:
+            return []
+        if self._left < math.inf:
+            count = min(count, self._share(self._left))
+        returned = [self._returned.popleft() for _ in range(min(count, len(self._returned)))]
+        return returned + self._order.take(count - len(returned))
+
+    def _give_up(self, worker: str, in_doubt: int) -> None:
+        """Take back what a worker holds, except its first `in_doubt` items."""
+        lease = self._leases.pop(worker)
+        self._lost += in_doubt
+        self._used_before += lease.used
+        self._returned.extend(islice(lease.items, in_doubt, None))
