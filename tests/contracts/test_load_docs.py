@@ -5,7 +5,6 @@ import tomllib
 
 import pytest
 from locust.argument_parser import get_empty_argument_parser
-from tests.contracts.test_docs import ROOT, table
 
 from loadtest import scenarios
 from loadtest.judging.threshold import METRICS, OPTIONS, UNITS, parse
@@ -15,6 +14,7 @@ from loadtest.profiles.profile import read_profiles
 from loadtest.progress import clock
 from loadtest.settings.config import Config
 from loadtest.web.start_form import StartForm
+from tests.contracts.test_docs import ROOT, table
 
 PROFILES = "docs/reference/profiles.md"
 THRESHOLDS = "docs/reference/thresholds.md"

@@ -39,7 +39,9 @@ def test_an_unknown_scenario_is_a_usage_error_that_helps(name: str, advice: str)
     assert [part for part in (repr(name), "documents, ", "health", advice) if part not in message] == []
 
 
-@pytest.mark.parametrize(("client", "base"), [("", "loadtest.clients.http.user"), ("locust", "locust.contrib.fasthttp")])
+@pytest.mark.parametrize(
+    ("client", "base"), [("", "loadtest.clients.http.user"), ("locust", "locust.contrib.fasthttp")]
+)
 def test_the_environment_chooses_the_http_client(client: str, base: str) -> None:
     """LOADTEST_CLIENT=locust puts every HTTP user on FastHttpUser; otherwise it is the lean client."""
     code = (
