@@ -30,6 +30,7 @@ from loadtest.exporting.course import Course  # noqa: E402
 from loadtest.exporting.exposition import Exposition  # noqa: E402
 from loadtest.exporting.series import BOUNDS_S  # noqa: E402
 from loadtest.judging.judge import Judge  # noqa: E402
+from loadtest.judging.outcome import decide  # noqa: E402
 from loadtest.judging.threshold import parse  # noqa: E402
 from loadtest.measuring import swarm  # noqa: E402
 from loadtest.measuring.record import RunRecord  # noqa: E402
@@ -119,7 +120,7 @@ def main() -> int:
     environment.create_local_runner()
     measured = swarm.of(environment)
     judge = Judge(parse(RULES, "the bench"), measured.totals)
-    course.announce(environment, Course(lambda: measured.verdict(judge.results()), None, time.time()))
+    course.announce(environment, Course(lambda: decide(measured.totals, [], judge.results()), None, time.time()))
     sides = {
         f"ours, {NAMES} names": Exposition(environment, LIFTED).text,
         "prometheus_client": Peer(measured.totals).text,

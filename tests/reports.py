@@ -2,10 +2,9 @@
 
 from random import Random
 
-from loadtest.judging.judge import judged
+from loadtest.judging.outcome import Result, decide
 from loadtest.judging.threshold import parse
-from loadtest.judging.trust import Finding
-from loadtest.judging.verdict import Verdict
+from loadtest.judging.trust import Violation
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.profile import read_profiles
@@ -56,10 +55,10 @@ def record(
     return made
 
 
-def run_document(run: RunRecord | None = None, findings: tuple[Finding, ...] = ()) -> document.Document:
+def run_document(run: RunRecord | None = None, violations: tuple[Violation, ...] = ()) -> document.Document:
     """The document of a run that kept one rule and broke another."""
     run = run or record()
     rules = parse("p99 < 1s, p50 < 1us", "here")
     total = run.total().response_time
-    results = [judged(rule, value) for rule, value in zip(rules, total.quantiles((0.99, 0.5)), strict=True)]
-    return document.of(run, Verdict.of(run, findings, results))
+    results = [Result.of(rule, value) for rule, value in zip(rules, total.quantiles((0.99, 0.5)), strict=True)]
+    return document.of(run, decide(run, violations, results))

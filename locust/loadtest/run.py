@@ -24,9 +24,11 @@ from loadtest.clients.redis.restarts import RedisWatch
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.exporting import course
 from loadtest.feeding import swarm as feeds
-from loadtest.judging import thresholds
+from loadtest.judging import thresholds, trust
 from loadtest.judging.judge import Judge
+from loadtest.judging.outcome import decide
 from loadtest.measuring import steady_clock, swarm
+from loadtest.measuring.record import RunRecord
 from loadtest.pacing import open_model
 from loadtest.profiles import think_time
 from loadtest.profiles.load import automatic, has_own_shape, release
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
+    from loadtest.judging.outcome import Verdict
     from loadtest.judging.threshold import Threshold
     from loadtest.profiles.load import Load
     from loadtest.scenarios import Scenario
@@ -223,7 +226,7 @@ class Run:
             return
         judge = self._judge = Judge(self._rules, measured.record, started_at, longest_s)
         begins_at = steady_clock.now() if started_at is None else started_at
-        self._course = course.Course(lambda: measured.verdict(judge.results()), profile, begins_at)
+        self._course = course.Course(lambda: self._verdict(judge), profile, begins_at)
         course.announce(self._environment, self._course)
         self._note("start", "load begins", begins_at)
         if profile is not None:
@@ -233,6 +236,12 @@ class Run:
             ]
         if self._config.redis_url:
             self._redis_watch = RedisWatch(self._config.redis_url, lambda text: self._note("redis", text))
+
+    def _verdict(self, judge: Judge) -> Verdict:
+        """Return the verdict on what the record holds now."""
+        measured = swarm.of(self._environment)
+        record = measured.record or RunRecord()
+        return decide(record, trust.violations(record, measured.watch), judge.results())
 
     def _note(self, kind: str, text: str, at: float | None = None) -> None:
         """Note an event in the record; by default it happens now."""
@@ -280,7 +289,7 @@ class Run:
         judge = self._judge or Judge(self._rules, record)  # a run that never came to its first arrival
         judge.end()
         record.load_s = judge.load_s
-        verdict = swarm.of(self._environment).verdict(judge.results())
+        verdict = self._verdict(judge)
         self._environment.process_exit_code = int(verdict.exit_code)
         if self._course is not None:
             course.announce(self._environment, replace(self._course, verdict=lambda: verdict))

@@ -8,7 +8,7 @@ import yaml
 from loadtest.exporting.exposition import MAX_RULES, MAX_SERIES, MAX_WORKERS, RUN_STATES, WORKER_STATES
 from loadtest.exporting.metrics import METRICS
 from loadtest.exporting.series import BOUNDS_S
-from loadtest.judging.verdict import Outcome
+from loadtest.judging.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference" / "metrics.md"

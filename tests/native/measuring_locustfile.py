@@ -20,6 +20,8 @@ from locust import User, constant, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
+from loadtest.judging import trust
+from loadtest.judging.outcome import decide
 from loadtest.measuring import locust_statistics, swarm
 from loadtest.measuring.recorder import Recorder
 from loadtest.swarm.replacements import keyboard_interrupt
@@ -104,12 +106,13 @@ def on_init(environment: Environment, **_: object) -> None:
 
     def write_result() -> None:
         record = own.record
+        verdict = decide(record, trust.violations(record, own.watch))
         stats = environment.stats
         results.append(
             {
                 **record.as_dict(),
-                "verdict": own.verdict().outcome.value,
-                "reasons": own.verdict().reasons,
+                "verdict": verdict.outcome.value,
+                "reasons": verdict.reasons,
                 "totals": own.totals.requests,
                 "workers_seen": sorted(own.workers),
                 "locust": {

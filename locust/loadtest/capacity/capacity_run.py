@@ -30,8 +30,8 @@ from loadtest.capacity.usl import fit_usl
 from loadtest.exceptions import LoadtestError
 from loadtest.judging import thresholds
 from loadtest.judging.judge import Judge
+from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.trust import SUSTAINED
-from loadtest.judging.verdict import Outcome, Verdict
 from loadtest.measuring import steady_clock, swarm
 from loadtest.pacing import open_model
 from loadtest.profiles.curve import Stage
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.capacity.usl import UslFit
-    from loadtest.judging.judge import Result
+    from loadtest.judging.outcome import Result
     from loadtest.measuring.record import RunRecord
     from loadtest.scenarios import Scenario
     from loadtest.settings.config import Config
@@ -299,7 +299,7 @@ class _Step:
         for (index, name), values in self._healths.items():
             rule, mean = SUSTAINED[name], sum(values) / len(values)
             if mean >= rule.limit:
-                said = rule.said.format(value=mean, seconds=len(values))
+                said = rule.message.format(value=mean, seconds=len(values))
                 found.append(f"worker {index} {said}: {rule.advice}")
         return found
 

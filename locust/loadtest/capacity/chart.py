@@ -12,7 +12,7 @@ import math
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from loadtest.judging.verdict import Outcome
+from loadtest.judging.outcome import Outcome
 from loadtest.progress import milliseconds
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadtest.judging.verdict import Outcome
+from loadtest.judging.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

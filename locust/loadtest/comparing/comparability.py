@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from loadtest.exceptions import UsageError
-from loadtest.judging.verdict import Outcome
+from loadtest.judging.outcome import Outcome
 from loadtest.reporting.summary import load_s
 
 if TYPE_CHECKING:

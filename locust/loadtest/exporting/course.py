@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
-    from loadtest.judging.verdict import Verdict
+    from loadtest.judging.outcome import Verdict
     from loadtest.profiles.profile import LoadProfile
 
 _ATTRIBUTE: Final = "loadtest_course"  # where an Environment keeps its Course

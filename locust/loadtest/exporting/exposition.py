@@ -66,7 +66,7 @@ from loadtest.exporting.series import (
     samples,
 )
 from loadtest.judging import thresholds
-from loadtest.judging.verdict import Outcome
+from loadtest.judging.outcome import Outcome
 from loadtest.measuring import swarm
 from loadtest.measuring.collector import GONE, MISSING
 from loadtest.measuring.histogram import Histogram

@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from loadtest.judging.verdict import Outcome
+from loadtest.judging.outcome import Outcome, Result
 from loadtest.measuring.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -22,46 +22,6 @@ if TYPE_CHECKING:
 
     from loadtest.judging.threshold import Threshold
     from loadtest.measuring.record import RunRecord, SeriesView
-
-
-@dataclass(frozen=True)
-class Result:
-    """A rule with the value that it was judged by: in seconds, as a share of one, per second, or as a number.
-
-    The outcome is one of passed, failed and no data; the last has no value.
-    """
-
-    threshold: Threshold
-    value: float | None
-    outcome: Outcome
-
-    @property
-    def sentence(self) -> str:
-        """Rule, value and outcome in one line."""
-        rule = self.threshold
-        if self.value is None:
-            return f"{rule.condition}: no data; nothing that it is about was measured{_after(rule)}"
-        return f"{rule.condition}: {self.outcome.value} with {rule.worded(self.value)}{_after(rule)}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON; `value` and `limit` are in seconds, shares, per second, or plain numbers."""
-        rule = self.threshold
-        return {
-            "rule": str(rule),
-            "metric": rule.metric,
-            "aggregate": rule.aggregate or None,
-            "selector": dict(rule.selector),
-            "comparison": rule.comparison,
-            "limit": rule.limit,
-            "value": self.value,
-            "worded": "-" if self.value is None else rule.worded(self.value),
-            "outcome": self.outcome.value,
-            "sentence": self.sentence,
-        }
-
-
-def _after(rule: Threshold) -> str:
-    return f" (after {rule.warm_up_s:g} s of warm-up)" if rule.warm_up_s else ""
 
 
 class Judge:
@@ -138,15 +98,8 @@ class Judge:
             key = (rule.warm_up_s, rule.selector)
             if key not in views:
                 views[key] = _View(self._cuts[rule.warm_up_s], rule, until_s)
-            results.append(judged(rule, views[key].value(rule)))
+            results.append(Result.of(rule, views[key].value(rule)))
         return results
-
-
-def judged(rule: Threshold, value: float | None) -> Result:
-    """Return a rule's result for its value; None, or no number, is no data."""
-    if value is None or math.isnan(value):
-        return Result(rule, None, Outcome.NO_DATA)
-    return Result(rule, value, Outcome.PASSED if rule.holds(value) else Outcome.FAILED)
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class Threshold:
         """Whether a value, in the limit's own unit, keeps the rule."""
         return COMPARISONS[self.comparison](value, self.limit)
 
-    def worded(self, value: float) -> str:
+    def format(self, value: float) -> str:
         """Return a value, in the limit's own unit, in the unit that the rule is written in."""
         shown = value / UNITS[self.kind][self.unit]
         digits = f"{shown:.0f}" if self.kind == "count" or shown >= _WHOLE_FROM else f"{shown:.4g}"

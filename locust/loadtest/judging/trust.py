@@ -29,7 +29,7 @@ class HealthRule(NamedTuple):
 
     name: str
     limit: float
-    said: str
+    message: str
     """The sentence's middle; ``{value}`` and ``{seconds}`` are filled in."""
     advice: str
 
@@ -99,8 +99,8 @@ _SUSTAINED_LIMITS: Final = [(name, Health._fields.index(name), rule.limit) for n
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One broken rule."""
+class Violation:
+    """A trust check that failed."""
 
     rule: str
     subject: str
@@ -150,19 +150,19 @@ class _Subject:
             if streak.seconds >= self.longest[name].seconds:
                 self.longest[name] = streak
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Violation]:
         for name, rule in SUSTAINED.items():
             streak = self.longest[name]
             if streak.seconds >= SUSTAINED_S:
-                yield self._finding(rule, streak.mean, streak.seconds)
+                yield self._violation(rule, streak.mean, streak.seconds)
         for name, rule in PEAKS.items():
             value = self.highest[Health._fields.index(name)]
             if value >= rule.limit:
-                yield self._finding(rule, value, 0.0)
+                yield self._violation(rule, value, 0.0)
 
-    def _finding(self, rule: HealthRule, value: float, seconds: float) -> Finding:
-        said = rule.said.format(value=value, seconds=seconds)
-        return Finding(rule.name, self.name, value, rule.limit, f"{self.name} {said}: {rule.advice}")
+    def _violation(self, rule: HealthRule, value: float, seconds: float) -> Violation:
+        message = rule.message.format(value=value, seconds=seconds)
+        return Violation(rule.name, self.name, value, rule.limit, f"{self.name} {message}: {rule.advice}")
 
 
 class Watch:
@@ -187,7 +187,7 @@ class Watch:
                 known = self._subjects[subject] = _Subject(subject)
             known.add(health, seconds)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[Violation]:
         """The broken rules about processes."""
         return [finding for subject in self._subjects.values() for finding in subject.findings()]
 
@@ -208,19 +208,19 @@ def _rounded(values: Any) -> dict[str, float]:
     return {name: round(value, 6) for name, value in zip(Health._fields, values, strict=True)}
 
 
-def findings(record: RunRecord, watch: Watch) -> list[Finding]:
+def violations(record: RunRecord, watch: Watch) -> list[Violation]:
     """Every broken rule of a run."""
-    return [*watch.findings(), *_record_findings(record)]
+    return [*watch.findings(), *_record_violations(record)]
 
 
-def _record_findings(record: RunRecord) -> Iterator[Finding]:
+def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _completeness(record)
     for scenario, lag in record.schedule_lag.items():
         if lag.count < LATE_ITERATIONS:
             continue
         p99_s = lag.quantile(min(0.99, 1 - (LATE_ITERATIONS - 0.5) / lag.count))
         if p99_s >= SCHEDULE_LAG_P99_S:
-            yield Finding(
+            yield Violation(
                 "schedule_lag",
                 f"scenario {scenario}",
                 p99_s,
@@ -232,10 +232,10 @@ def _record_findings(record: RunRecord) -> Iterator[Finding]:
     yield from _refused(record)
 
 
-def _completeness(record: RunRecord) -> Iterator[Finding]:
+def _completeness(record: RunRecord) -> Iterator[Violation]:
     if record.completeness < COMPLETENESS:
         missing = "; ".join(map(str, record.delivery.missing[:3]))
-        yield Finding(
+        yield Violation(
             "completeness",
             "run",
             record.completeness,
@@ -245,7 +245,7 @@ def _completeness(record: RunRecord) -> Iterator[Finding]:
         )
 
 
-def _dropped(record: RunRecord) -> Iterator[Finding]:
+def _dropped(record: RunRecord) -> Iterator[Violation]:
     begun: dict[str, int] = {}
     for view in record.series():
         begun[view.scenario] = begun.get(view.scenario, 0) + view.requests
@@ -253,7 +253,7 @@ def _dropped(record: RunRecord) -> Iterator[Finding]:
         # Every iteration sends at least one request, so this share is never too high a guess.
         ratio = dropped / (dropped + begun.get(scenario, 0)) if dropped else 0.0
         if ratio >= DROPPED_RATIO:
-            yield Finding(
+            yield Violation(
                 "dropped_iterations",
                 f"scenario {scenario}",
                 ratio,
@@ -263,12 +263,12 @@ def _dropped(record: RunRecord) -> Iterator[Finding]:
             )
 
 
-def _refused(record: RunRecord) -> Iterator[Finding]:
+def _refused(record: RunRecord) -> Iterator[Violation]:
     times = record.total().response_time
     bad = times.refused + times.above
     ratio = bad / (times.count + times.refused) if bad else 0.0
     if ratio >= REFUSED_RATIO:
-        yield Finding(
+        yield Violation(
             "durations",
             "run",
             ratio,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from loadtest.judging.verdict import Verdict
+    from loadtest.judging.outcome import Verdict
     from loadtest.measuring.record import RunRecord
 
 Document = dict[str, Any]
@@ -41,7 +41,7 @@ def of(record: RunRecord, verdict: Verdict) -> Document:
     return {
         **record.as_dict(),
         "verdict": {"name": verdict.outcome.value, "reasons": list(verdict.reasons)},
-        "findings": [asdict(finding) for finding in verdict.findings],
+        "findings": [asdict(violation) for violation in verdict.violations],
         "thresholds": [result.as_dict() for result in verdict.results],
     }
 

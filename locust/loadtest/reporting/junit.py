@@ -12,7 +12,7 @@ import re
 import xml.etree.ElementTree as ET  # written, never read
 from typing import TYPE_CHECKING
 
-from loadtest.judging.verdict import Outcome
+from loadtest.judging.outcome import Outcome
 from loadtest.reporting.document import INTERRUPTED
 
 if TYPE_CHECKING:

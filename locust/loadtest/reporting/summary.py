@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from loadtest.judging.verdict import Outcome
+from loadtest.judging.outcome import Outcome
 from loadtest.progress import clock, milliseconds
 
 if TYPE_CHECKING:

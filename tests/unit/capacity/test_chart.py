@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from loadtest.capacity.chart import html_page, knee, terminal_chart
 from loadtest.capacity.search import Capacity, End, StepResult, find_capacity
 from loadtest.capacity.usl import UslFit
-from loadtest.judging.verdict import Outcome
+from loadtest.judging.outcome import Outcome
 
 
 def step(rate_per_s: float, p99_s: float, outcome: Outcome = Outcome.PASSED) -> StepResult:

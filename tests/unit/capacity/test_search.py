@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtest.capacity.search import GROWTH, Belief, End, Plan, StepResult, find_capacity
-from loadtest.judging.verdict import Outcome
+from loadtest.judging.outcome import Outcome
 
 Measure = Callable[[float], StepResult]
 

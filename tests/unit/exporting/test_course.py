@@ -1,7 +1,7 @@
 """Course: the stages of a run, by the clock."""
 
 from loadtest.exporting.course import Course
-from loadtest.judging.verdict import Verdict
+from loadtest.judging.outcome import decide
 from loadtest.measuring.record import RunRecord
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import LoadProfile
@@ -10,7 +10,7 @@ from loadtest.profiles.profile import LoadProfile
 def course(*lengths_s: float) -> Course:
     """A run from second 1,000 on, with stages of these lengths."""
     profile = LoadProfile("mine", "closed", tuple(Stage(length_s, 5.0) for length_s in lengths_s))
-    return Course(lambda: Verdict.of(RunRecord(), []), profile, 1_000.0)
+    return Course(lambda: decide(RunRecord(), []), profile, 1_000.0)
 
 
 def test_each_later_stage_has_its_begin() -> None:

@@ -22,8 +22,8 @@ from loadtest.exporting.exposition import MAX_RULES, MAX_SERIES, RUN_STATES, Exp
 from loadtest.exporting.metrics import METRICS
 from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging import thresholds
+from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.threshold import parse
-from loadtest.judging.verdict import Outcome, Verdict
 from loadtest.measuring import swarm
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.recorder import ERROR_CLASSES

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from loadtest.judging.judge import Judge, Result
+from loadtest.judging.judge import Judge
+from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import parse
-from loadtest.judging.trust import Finding
-from loadtest.judging.verdict import Outcome, Verdict
 from loadtest.measuring.accumulator import Accumulator
 from loadtest.measuring.histogram import RELATIVE_ERROR
 from loadtest.measuring.measurements import Measurements, SeriesKey
@@ -211,39 +210,4 @@ def test_results_say_rule_value_and_limit() -> None:
 def test_no_data_says_so() -> None:
     """A rule without data has a sentence of its own."""
     (result,) = Run("p99 < 50ms").judge.results()
-    assert result.sentence == "p99(response_time) < 50ms: no data; nothing that it is about was measured"
-
-
-FINDING = Finding("cpu", "worker 1", 0.99, 0.9, "worker 1 was busy")
-
-
-def results_of(*texts: str) -> list[Result]:
-    """Return the results of rules for one request of 100 ms named documents/get."""
-    return Run(", ".join(texts)).add(0, measured(GET, [0.1])).judge.results()
-
-
-@pytest.mark.parametrize(
-    ("rules", "findings", "expected"),
-    [
-        ((), [], (Outcome.PASSED, 0, 0)),
-        (("max < 1s",), [], (Outcome.PASSED, 0, 0)),
-        (("max < 1s", "min > 1s"), [], (Outcome.FAILED, 3, 1)),
-        (("max < 1s", 'max{name="documents/put"} < 1s'), [], (Outcome.NO_DATA, 4, 1)),
-        (("min > 1s", 'max{name="documents/put"} < 1s'), [], (Outcome.FAILED, 3, 2)),
-        (("min > 1s",), [FINDING], (Outcome.NOT_TRUSTWORTHY, 5, 2)),
-    ],
-)
-def test_verdict_weighs_findings_failures_and_missing_data(
-    rules: tuple[str, ...], findings: list[Finding], expected: tuple[Outcome, int, int]
-) -> None:
-    """Not trustworthy outweighs failed, failed outweighs no data, and each has its exit code and its reasons."""
-    record = RunRecord()
-    record.add(measured(GET, [0.1]))
-    verdict = Verdict.of(record, findings, results_of(*rules) if rules else [])
-    assert (verdict.outcome, int(verdict.exit_code), len(verdict.reasons)) == expected
-
-
-def test_a_run_without_requests_has_no_data_whatever_its_rules() -> None:
-    """Nothing measured is exit code 4, also with findings."""
-    verdict = Verdict.of(RunRecord(), [FINDING], [])
-    assert (verdict.outcome, int(verdict.exit_code)) == (Outcome.NO_DATA, 4)
+    assert result.sentence == "p99(response_time) < 50ms: no data; no sample matched it"

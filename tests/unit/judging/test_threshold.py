@@ -70,7 +70,7 @@ def test_values_are_worded_in_the_rules_unit() -> None:
     """A value is told in the unit that the rule is written in."""
     values = [("p99 < 50ms", 0.0612), ("error_ratio < 1%", 0.0123), ("requests_per_s > 9/s", 8.5), ("requests > 9", 8)]
     values += [("max < 1us", 0.3104), ("max < 1s", 1.23456)]
-    assert [rule(text).worded(value) for text, value in values] == [
+    assert [rule(text).format(value) for text, value in values] == [
         "61.2ms",
         "1.23%",
         "8.5/s",

@@ -1,4 +1,4 @@
-"""The rules about the generator, and the verdict."""
+"""The rules about the generator."""
 
 import gc
 import time
@@ -7,10 +7,8 @@ from pathlib import Path
 import gevent
 import pytest
 
-from loadtest.exceptions import ExitCode
 from loadtest.judging import trust
 from loadtest.judging.trust import MASTER, PEAKS, SUSTAINED, Watch
-from loadtest.judging.verdict import Outcome, Verdict
 from loadtest.measuring import health as health_module
 from loadtest.measuring.health import Health, HealthProbe
 from loadtest.measuring.record import Delivery, Missing, RunRecord
@@ -31,9 +29,9 @@ def test_a_sustained_limit_must_be_reached_for_five_seconds(name: str) -> None:
     rule = SUSTAINED[name]
     assert observed(4, **{name: rule.limit}).findings() == []
     assert observed(60, **{name: rule.limit * 0.999}).findings() == []
-    [finding] = observed(5, **{name: rule.limit}).findings()
-    assert (finding.rule, finding.subject, finding.limit) == (rule.name, "worker 3", rule.limit)
-    assert finding.sentence.endswith(rule.advice)
+    [violation] = observed(5, **{name: rule.limit}).findings()
+    assert (violation.rule, violation.subject, violation.limit) == (rule.name, "worker 3", rule.limit)
+    assert violation.sentence.endswith(rule.advice)
 
 
 def test_the_seconds_must_follow_each_other() -> None:
@@ -41,7 +39,7 @@ def test_the_seconds_must_follow_each_other() -> None:
     watch = Watch()
     for cpu in (0.95, 0.95, 0.95, 0.95, 0.2, 0.97, 0.97, 0.97, 0.97, 0.97, 0.97, 0.1, 0.92):
         watch.add("worker 3", Health(cpu_ratio=cpu), 1.0, 5)
-    assert [finding.sentence for finding in watch.findings()] == [
+    assert [violation.sentence for violation in watch.findings()] == [
         "worker 3 was at 97% CPU for 6 s: add a worker or lower the rate"
     ]
 
@@ -51,9 +49,9 @@ def test_a_peak_breaks_its_rule_at_once(name: str) -> None:
     """A single interval at the limit breaks the rule; just below does not."""
     rule = PEAKS[name]
     assert observed(9, **{name: rule.limit * 0.999}).findings() == []
-    [finding] = observed(1, subject=MASTER, **{name: rule.limit * 1.5}).findings()
-    assert (finding.rule, finding.subject) == (rule.name, MASTER)
-    assert rule.limit * 1.5 == pytest.approx(finding.value)
+    [violation] = observed(1, subject=MASTER, **{name: rule.limit * 1.5}).findings()
+    assert (violation.rule, violation.subject) == (rule.name, MASTER)
+    assert rule.limit * 1.5 == pytest.approx(violation.value)
 
 
 def test_time_without_users_does_not_count() -> None:
@@ -80,7 +78,7 @@ def record_with(
 
 def rules(record: RunRecord) -> list[str]:
     """The names of the rules that a record breaks."""
-    return [finding.rule for finding in trust.findings(record, Watch())]
+    return [violation.rule for violation in trust.violations(record, Watch())]
 
 
 def test_a_calm_record_breaks_no_rule() -> None:
@@ -102,9 +100,9 @@ def test_one_late_start_of_a_short_run_is_no_saturation(late: int, expected: lis
 
 def test_late_sends_break_the_lag_rule() -> None:
     """When the 99th percentile of the schedule lag reaches its limit, the finding names the scenario."""
-    [finding] = trust.findings(record_with(lag_s=0.25), Watch())
-    assert (finding.rule, finding.subject) == ("schedule_lag", "scenario shop")
-    assert "0.250 s after their intended start (p99)" in finding.sentence
+    [violation] = trust.violations(record_with(lag_s=0.25), Watch())
+    assert (violation.rule, violation.subject) == ("schedule_lag", "scenario shop")
+    assert "0.250 s after their intended start (p99)" in violation.sentence
 
 
 def test_dropped_iterations_break_their_rule_from_one_in_a_hundred() -> None:
@@ -119,33 +117,23 @@ def test_what_is_missing_breaks_the_rule_below_99_percent() -> None:
     record.delivery = Delivery(0.99, (Missing(2, 1, 17.0, None),))
     assert rules(record) == []
     record.delivery = Delivery(0.95, (Missing(2, 1, 17.0, None),))
-    [finding] = trust.findings(record, Watch())
-    assert "95.0%" in finding.sentence
-    assert "worker 2: 1 interval(s) missing, from 17 s" in finding.sentence
+    [violation] = trust.violations(record, Watch())
+    assert "95.0%" in violation.sentence
+    assert "worker 2: 1 interval(s) missing, from 17 s" in violation.sentence
 
 
 @pytest.mark.parametrize(("duration_s", "words"), [(-1.0, "1000 durations were negative"), (5000.0, "1000 were above")])
 def test_impossible_durations_break_their_rule(duration_s: float, words: str) -> None:
     """Durations that were refused or clamped are said."""
-    [finding] = trust.findings(record_with(duration_s=duration_s), Watch())
-    assert finding.rule == "durations"
-    assert words in finding.sentence
+    [violation] = trust.violations(record_with(duration_s=duration_s), Watch())
+    assert violation.rule == "durations"
+    assert words in violation.sentence
 
 
-def test_a_finding_makes_the_run_not_trustworthy() -> None:
-    """A broken rule decides the verdict and its exit code, and its sentence is the reason."""
-    [finding] = observed(41, cpu_ratio=0.97).findings()
-    assert finding.sentence == "worker 3 was at 97% CPU for 41 s: add a worker or lower the rate"
-    verdict = Verdict.of(record_with(1), [finding])
-    assert (verdict.outcome, verdict.exit_code) == (Outcome.NOT_TRUSTWORTHY, ExitCode.NOT_TRUSTWORTHY)
-    assert verdict.reasons == (finding.sentence,)
-
-
-def test_a_calm_run_passes_and_an_empty_one_has_no_data() -> None:
-    """Without findings a run passes; without requests there is nothing to judge, whatever was found."""
-    passed, empty = Verdict.of(record_with(1), []), Verdict.of(RunRecord(), observed(9, cpu_ratio=1.0).findings())
-    assert (passed.outcome, passed.exit_code, passed.reasons) == (Outcome.PASSED, ExitCode.PASSED, ())
-    assert (empty.outcome, empty.exit_code, len(empty.reasons)) == (Outcome.NO_DATA, ExitCode.NO_DATA, 2)
+def test_a_violation_says_what_was_observed_and_what_to_do() -> None:
+    """Its sentence has the subject, the mean value, how long it lasted, and the advice."""
+    [violation] = observed(41, cpu_ratio=0.97).findings()
+    assert violation.sentence == "worker 3 was at 97% CPU for 41 s: add a worker or lower the rate"
 
 
 def probed(busy: object, seconds: float = 1.0) -> Health:

@@ -2,22 +2,21 @@
 
 import xml.etree.ElementTree as ET
 
-from loadtest.judging.judge import Result, judged
+from loadtest.judging.outcome import Result, decide
 from loadtest.judging.threshold import parse
-from loadtest.judging.trust import Finding
-from loadtest.judging.verdict import Verdict
+from loadtest.judging.trust import Violation
 from loadtest.measuring.record import RunRecord
 from loadtest.reporting import document as run_document
 from loadtest.reporting import junit
 from tests import reports
 
-FINDING = Finding("cpu", "worker 1", 0.99, 0.9, "worker 1 was at 99% CPU\x00")
+VIOLATION = Violation("cpu", "worker 1", 0.99, 0.9, "worker 1 was at 99% CPU\x00")
 
 
-def document(results: list[Result], findings: list[Finding], record: RunRecord | None = None) -> str:
+def document(results: list[Result], violations: list[Violation], record: RunRecord | None = None) -> str:
     """Return the XML of a run."""
     record = record or reports.record(2)
-    return junit.document(run_document.of(record, Verdict.of(record, findings, results)))
+    return junit.document(run_document.of(record, decide(record, violations, results)))
 
 
 def cases(text: str) -> tuple[dict[str, str], dict[str, ET.Element]]:
@@ -29,7 +28,7 @@ def cases(text: str) -> tuple[dict[str, str], dict[str, ET.Element]]:
 def test_each_threshold_is_a_test_case() -> None:
     """Passed, failed and no data are a plain case, a failure and an error, and the suite counts them."""
     rules = parse('p99 < 50ms, max{name="a<b&c"} < 50ms, min < 1s', "here")
-    results = [judged(rule, value) for rule, value in zip(rules, (0.02, 0.0612, None), strict=True)]
+    results = [Result.of(rule, value) for rule, value in zip(rules, (0.02, 0.0612, None), strict=True)]
     attributes, found = cases(document(results, []))
     counts = {name: attributes[name] for name in ("name", "tests", "failures", "errors")}
     assert counts == {"name": "loadtest run-1", "tests": "5", "failures": "1", "errors": "1"}
@@ -46,7 +45,7 @@ def test_each_threshold_is_a_test_case() -> None:
 
 def test_an_unfit_generator_is_an_error() -> None:
     """The trust case holds every finding, without the characters that XML forbids."""
-    attributes, found = cases(document([], [FINDING, FINDING]))
+    attributes, found = cases(document([], [VIOLATION, VIOLATION]))
     (error,) = found["the load generator was fit to measure"]
     assert (attributes["errors"], error.attrib["message"]) == ("1", "worker 1 was at 99% CPU\N{REPLACEMENT CHARACTER}")
     assert error.text.count("worker 1") == 2

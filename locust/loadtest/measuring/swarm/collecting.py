@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from loadtest.exceptions import RecordError
-from loadtest.judging import trust
 from loadtest.measuring import locust_statistics, steady_clock
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.record import RunRecord
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
+    from loadtest.judging.trust import Watch
     from loadtest.measuring.collector import Lost, Second, Worker
 
 _log = logging.getLogger(__name__)
@@ -83,9 +83,10 @@ class CollectingSwarm(Swarm):
         """See `Swarm.lost`."""
         return self._collector.lost
 
-    def findings(self) -> list[trust.Finding]:
-        """See `Swarm.findings`."""
-        return trust.findings(self.record, self._collector.watch) if self.record is not None else []
+    @property
+    def watch(self) -> Watch:
+        """See `Swarm.watch`."""
+        return self._collector.watch
 
     def stream_to(
         self,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
-from loadtest.judging.verdict import Verdict
+from loadtest.judging.trust import Watch
 from loadtest.measuring import locust_statistics, steady_clock
 from loadtest.measuring.collector import Lost
 from loadtest.measuring.health import HealthProbe
@@ -19,14 +19,12 @@ from loadtest.measuring.recorder import Recorder, scenario_of
 from loadtest.measuring.swarm.messages import FOLD_EVERY_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from locust.env import Environment
     from locust.event import EventHook
 
-    from loadtest.judging import trust
-    from loadtest.judging.judge import Result
     from loadtest.measuring.collector import Worker
 
 _log = logging.getLogger(__name__)
@@ -134,13 +132,10 @@ class Swarm:
         users = sum(self.users.values())
         return Snapshot(elapsed_s, users, window.requests_per_s, record.failures, window.response_time.quantile(0.95))
 
-    def findings(self) -> list[trust.Finding]:
-        """The broken rules of the current or last run."""
-        return []
-
-    def verdict(self, results: Sequence[Result] = ()) -> Verdict:
-        """The verdict on the current or last run, with the results of its thresholds."""
-        return Verdict.of(self.record or RunRecord(), self.findings(), results)
+    @property
+    def watch(self) -> Watch:
+        """What the processes of the current or last run observed about themselves."""
+        return Watch()
 
     def _spawn(self, loop: Callable[[], None]) -> None:
         """Run a loop that goes on after an error: what one second could not do must not cost the rest of the run."""

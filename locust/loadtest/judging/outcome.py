@@ -1,0 +1,122 @@
+"""Outcome: what a run came to, and the one function that decides it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from loadtest.exceptions import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadtest.judging.threshold import Threshold
+    from loadtest.judging.trust import Violation
+    from loadtest.measuring.record import RunRecord
+
+
+class Outcome(Enum):
+    """What a run, or one of its thresholds, came to; the value is what people and files read."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NO_DATA = "no data"
+    NOT_TRUSTWORTHY = "not trustworthy"
+
+
+_EXIT_CODES = {
+    Outcome.PASSED: ExitCode.PASSED,
+    Outcome.FAILED: ExitCode.THRESHOLD_FAILED,
+    Outcome.NO_DATA: ExitCode.NO_DATA,
+    Outcome.NOT_TRUSTWORTHY: ExitCode.NOT_TRUSTWORTHY,
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A threshold with its measured value: in seconds, as a ratio from 0 to 1, per second, or as a plain number.
+
+    The outcome is passed, failed or no data; with no data the value is None.
+    """
+
+    threshold: Threshold
+    value: float | None
+    outcome: Outcome
+
+    @classmethod
+    def of(cls, rule: Threshold, value: float | None) -> Result:
+        """Return the result of a threshold for a value; None and NaN are no data."""
+        if value is None or math.isnan(value):
+            return cls(rule, None, Outcome.NO_DATA)
+        return cls(rule, value, Outcome.PASSED if rule.holds(value) else Outcome.FAILED)
+
+    @property
+    def sentence(self) -> str:
+        """Condition, outcome and value in one line."""
+        rule = self.threshold
+        after = f" (after {rule.warm_up_s:g} s of warm-up)" if rule.warm_up_s else ""
+        if self.value is None:
+            return f"{rule.condition}: no data; no sample matched it{after}"
+        return f"{rule.condition}: {self.outcome.value} with {rule.format(self.value)}{after}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON; `value` and `limit` are in seconds, ratios, per second, or plain numbers."""
+        rule = self.threshold
+        return {
+            "rule": str(rule),
+            "metric": rule.metric,
+            "aggregate": rule.aggregate or None,
+            "selector": dict(rule.selector),
+            "comparison": rule.comparison,
+            "limit": rule.limit,
+            "value": self.value,
+            "worded": "-" if self.value is None else rule.format(self.value),
+            "outcome": self.outcome.value,
+            "sentence": self.sentence,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome with its reasons, one sentence each; a run that passed has none."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    violations: tuple[Violation, ...] = ()
+    """The trust checks that the generator failed."""
+    results: tuple[Result, ...] = ()
+    """The result of every threshold."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The process's exit code."""
+        return _EXIT_CODES[self.outcome]
+
+
+def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence[Result] = ()) -> Verdict:
+    """Return the verdict on a run.
+
+    Without requests there is nothing to judge. A generator that was not fit to measure makes every threshold
+    meaningless, passed or failed, so violations come first; the thresholds' sentences stay among the reasons. A failed
+    threshold outweighs one without data, but a run with a threshold without data has not passed.
+
+    Args:
+        record: the run's record.
+        violations: from `loadtest.judging.trust`.
+        results: of the thresholds, from `loadtest.judging.judge`.
+    """
+    failed = [result.sentence for result in results if result.outcome is Outcome.FAILED]
+    without_data = [result.sentence for result in results if result.outcome is Outcome.NO_DATA]
+    reasons = [*(violation.sentence for violation in violations), *failed, *without_data]
+    if not record.requests:
+        outcome = Outcome.NO_DATA
+        reasons.insert(0, "the run measured no request. Next: look at the workers' logs")
+    elif violations:
+        outcome = Outcome.NOT_TRUSTWORTHY
+    elif failed:
+        outcome = Outcome.FAILED
+    else:
+        outcome = Outcome.NO_DATA if without_data else Outcome.PASSED
+    return Verdict(outcome, tuple(reasons), tuple(violations), tuple(results))
