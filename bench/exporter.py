@@ -25,15 +25,15 @@ from locust.env import Environment  # noqa: E402
 from prometheus_client import CollectorRegistry, generate_latest  # noqa: E402
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric  # noqa: E402
 
-from loadtest.exporting import course  # noqa: E402
-from loadtest.exporting.course import Course  # noqa: E402
 from loadtest.exporting.exposition import Exposition  # noqa: E402
+from loadtest.exporting.run_progress import RunProgress  # noqa: E402
 from loadtest.exporting.series import BOUNDS_S  # noqa: E402
 from loadtest.judging.judge import Judge  # noqa: E402
 from loadtest.judging.outcome import decide  # noqa: E402
 from loadtest.judging.threshold import parse  # noqa: E402
 from loadtest.measuring import swarm  # noqa: E402
 from loadtest.measuring.record import RunRecord  # noqa: E402
+from loadtest.session import Session  # noqa: E402
 
 NAMES = 200
 SCRAPES = 100
@@ -120,7 +120,9 @@ def main() -> int:
     environment.create_local_runner()
     measured = swarm.of(environment)
     judge = Judge(parse(RULES, "the bench"), measured.totals)
-    course.announce(environment, Course(lambda: decide(measured.totals, [], judge.results()), None, time.time()))
+    Session.of(environment).put(
+        RunProgress, RunProgress(lambda: decide(measured.totals, [], judge.results()), None, time.time())
+    )
     sides = {
         f"ours, {NAMES} names": Exposition(environment, LIFTED).text,
         "prometheus_client": Peer(measured.totals).text,

@@ -22,7 +22,7 @@ from locust.exception import StopTest
 
 from loadtest.clients.redis.restarts import RedisWatch
 from loadtest.exceptions import ExitCode, LoadtestError
-from loadtest.exporting import course
+from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import swarm as feeds
 from loadtest.judging import thresholds, trust
 from loadtest.judging.judge import Judge
@@ -35,6 +35,7 @@ from loadtest.profiles.load import automatic, has_own_shape, release
 from loadtest.profiles.profile import LoadProfile
 from loadtest.progress import ProgressLine, Steps, output
 from loadtest.reporting import document, files, locust_files, provenance, summary
+from loadtest.session import Session
 from loadtest.web.start_form import AS_ENTERED
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class Run:
         self._rules = rules
         self._interrupt = interrupt
         self._judge: Judge | None = None
-        self._course: course.Course | None = None
+        self._run_progress: RunProgress | None = None
         self._watch: gevent.Greenlet[..., None] | None = None
         self._console = output()
         self._progress: ProgressLine | None = None
@@ -192,7 +193,7 @@ class Run:
         except LoadtestError as error:
             self._abort(error)
         thresholds.announce(self._environment, self._rules)
-        course.announce(self._environment, None)
+        Session.of(self._environment).put(RunProgress, None)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._plan(), self._config.redis_url)
         path = self._folder / document.STREAM
@@ -226,13 +227,13 @@ class Run:
             return
         judge = self._judge = Judge(self._rules, measured.record, started_at, longest_s)
         begins_at = steady_clock.now() if started_at is None else started_at
-        self._course = course.Course(lambda: self._verdict(judge), profile, begins_at)
-        course.announce(self._environment, self._course)
+        self._run_progress = RunProgress(lambda: self._verdict(judge), profile, begins_at)
+        Session.of(self._environment).put(RunProgress, self._run_progress)
         self._note("start", "load begins", begins_at)
         if profile is not None:
             self._timers = [
                 gevent.spawn_later(max(0.0, at - steady_clock.now()), self._note, "stage", f"stage {number} begins", at)
-                for number, at in self._course.later_stages()
+                for number, at in self._run_progress.later_stages()
             ]
         if self._config.redis_url:
             self._redis_watch = RedisWatch(self._config.redis_url, lambda text: self._note("redis", text))
@@ -291,8 +292,9 @@ class Run:
         record.load_s = judge.load_s
         verdict = self._verdict(judge)
         self._environment.process_exit_code = int(verdict.exit_code)
-        if self._course is not None:
-            course.announce(self._environment, replace(self._course, verdict=lambda: verdict))
+        if self._run_progress is not None:
+            progress = replace(self._run_progress, verdict=lambda: verdict)
+            Session.of(self._environment).put(RunProgress, progress)
         account = feeds.of(self._environment).account()
         for sentence in account:
             self._note("feed", sentence)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from loadtest.exporting.exposition import MAX_RULES, MAX_SERIES, MAX_WORKERS, RUN_STATES, WORKER_STATES
+from loadtest.exporting.exposition import MAX_SERIES
 from loadtest.exporting.metrics import METRICS
+from loadtest.exporting.scrape import MAX_RULES, MAX_WORKERS, RUN_STATES, WORKER_STATES
 from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging.outcome import Outcome
 

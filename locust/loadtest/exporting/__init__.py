@@ -1,5 +1,7 @@
-"""Exporting: what the master tells Prometheus while runs come and go.
+"""Exporting: what the master tells Prometheus.
 
-`exporter` serves it, `exposition` writes it, `metrics` is the table of what there is, `series` the text of one series,
-`course` what the conduct of a run says besides its record, `compatibility` the names of other exporters.
+`exporter` is the HTTP server, `exposition` the text that it serves, `metrics` the table of metrics, `scrape` the state
+that their values are read from, `series` the text of one request name, `run_progress` what is known of a run besides
+its record, `compatibility` the metric names of other exporters.
+tests/unit/exporting/test_exporter.py tests them together, by real scrapes.
 """

@@ -1,10 +1,10 @@
-"""The HTTP server that Prometheus asks: /metrics and /healthz, inside the master, on a port of its own.
+"""The HTTP server that Prometheus scrapes: /metrics and /healthz, inside the master, on its own port.
 
-It serves whether or not Locust's web UI does. A client that reads or writes slowly occupies one of `MAX_CLIENTS`
+It serves with and without Locust's web UI. A client that reads or writes slowly occupies one of `MAX_CLIENTS`
 connections for at most `CLIENT_TIMEOUT_S`, and nothing else: the text is complete before the first byte is sent.
 
-A headless master ends with its run. One that is being scraped stays until the final numbers were fetched twice, at most
-`LINGER_S`: of a counter whose last value was seen only once, or never, `rate` and `increase` miss the end.
+A headless master ends with its run. If it is being scraped, it stays until the final numbers have been fetched twice,
+or for `LINGER_S`: `rate` and `increase` miss the end of a counter whose last value was seen only once, or never.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 MAX_CLIENTS: Final = 32
 CLIENT_TIMEOUT_S: Final = 10.0
-"""For a request to arrive, for a response to be taken, and for a connection to stay idle."""
+"""Limit for a request to arrive, for a response to be read, and for a connection to stay idle."""
 
 LINGER_S: Final = 10.0
-"""How long a master that ends waits for the final numbers to be fetched."""
+"""How long a master waits at its end for the final numbers to be fetched."""
 FINAL_SCRAPES: Final = 2
-_SCRAPED_LATELY_S: Final = 15.0
+_RECENT_SCRAPE_S: Final = 15.0
 """A scraper that fetched within this time is expected to come again."""
 _SCRAPER: Final = "HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS"
-"""The header that Prometheus sends, and agents that stand in for it; a person's look is no scrape."""
+"""The header that Prometheus and compatible agents send; a request without it is a person's, not a scrape."""
 _POLL_S: Final = 0.05
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Exporter:
         """Listen and serve.
 
         Raises:
-            StackError: when the address cannot be listened on.
+            StackError: when it cannot listen on the address.
         """
         self._exposition = exposition
         self._one_at_a_time = Semaphore()
@@ -69,7 +69,7 @@ class Exporter:
         except OSError as error:
             raise StackError(
                 f"the exporter cannot listen on {bind}:{port} ({error.strerror or error}). Allowed: an address of this "
-                "machine and a free port. Next: end what uses the port, or set LOADTEST_EXPORTER_PORT to another."
+                "machine and a free port. Next: stop what uses the port, or set LOADTEST_EXPORTER_PORT to another."
             ) from error
         self.port: int = listener.getsockname()[1]
         self._server = WSGIServer(
@@ -82,9 +82,9 @@ class Exporter:
         self._server.stop(timeout=0)
 
     def linger(self) -> None:
-        """Wait until what is true now was fetched twice; return at once when no scraper came lately."""
+        """Wait until the current numbers have been fetched twice; return at once without a recent scrape."""
         now_s = time.monotonic()
-        if self._scraped_s is None or now_s - self._scraped_s > _SCRAPED_LATELY_S:
+        if self._scraped_s is None or now_s - self._scraped_s > _RECENT_SCRAPE_S:
             return
         self._ending, until_s = True, now_s + LINGER_S
         while self._final_scrapes < FINAL_SCRAPES and time.monotonic() < until_s:
@@ -92,10 +92,10 @@ class Exporter:
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
-        status, body, kind = "404 Not Found", b"not here: see /metrics and /healthz\n", "text/plain"
+        status, body, kind = "404 Not Found", b"not found; see /metrics and /healthz\n", "text/plain"
         is_final = False
         if method not in ("GET", "HEAD"):
-            status, body = "405 Method Not Allowed", b"only GET and HEAD\n"
+            status, body = "405 Method Not Allowed", b"only GET and HEAD are allowed\n"
         elif path == "/metrics":
             with self._one_at_a_time:
                 is_final = self._ending and _SCRAPER in environ
@@ -105,16 +105,16 @@ class Exporter:
         elif path == "/healthz":
             status, body = "200 OK", b"ok\n"
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
-        return self._sent(body if method != "HEAD" else b"", is_final)
+        return self._send(body if method != "HEAD" else b"", is_final)
 
-    def _sent(self, body: bytes, is_final: bool) -> Iterable[bytes]:
-        """Give the body, and count a scrape of the final numbers when all of it was taken: it may be by a slow one."""
+    def _send(self, body: bytes, is_final: bool) -> Iterable[bytes]:
+        """Yield the body; a scrape of the final numbers counts once all of it was read, which may take a while."""
         yield body
         self._final_scrapes += is_final
 
 
 class _Handler(WSGIHandler):
-    """A connection with a time limit, whose end by the client is no error of ours."""
+    """A connection with a time limit. It is not an error when the client closes it."""
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         sock.settimeout(CLIENT_TIMEOUT_S)
@@ -124,16 +124,16 @@ class _Handler(WSGIHandler):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, OSError):
-            logger.debug("a client went away: %s", error)
+            logger.debug("a client disconnected: %s", error)
             self.close_connection = True
         else:
             super().handle_error(kind, error, trace)
 
 
 def start(environment: Environment, bind: str, port: int, *, compatible: bool = False) -> Exporter:
-    """Serve the measurements of a master's Environment, whose User classes are known already.
+    """Serve the measurements of a master's Environment, whose User classes must be known already.
 
-    Call it after every other listener of ``quitting`` was added: Locust calls them in reverse order.
+    Call it after all other listeners of ``quitting`` have been added: Locust calls them in reverse order.
 
     Args:
         environment: of the master.
@@ -142,7 +142,7 @@ def start(environment: Environment, bind: str, port: int, *, compatible: bool = 
         compatible: add the names of `loadtest.exporting.compatibility`.
 
     Raises:
-        StackError: when the address cannot be listened on.
+        StackError: when it cannot listen on the address.
     """
     exporter = Exporter(Exposition(environment, compatible=compatible), bind, port)
 

@@ -1,154 +1,221 @@
-"""The table of what the master exports: names, types, labels, meanings; docs/reference/metrics.md shows the same."""
+"""The table of metrics: a row for each, with its value; docs/reference/metrics.md lists the same rows."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from loadtest.exporting.scrape import Scrape
+    from loadtest.measuring.histogram import Histogram
 
 
 class Metric(NamedTuple):
-    """One family of samples."""
+    """One metric.
+
+    Attributes:
+        kind: counter, gauge or histogram.
+        labels: the names of its labels.
+        meaning: one sentence.
+        values: returns its values; None where `loadtest.exporting.series` makes the text, for each request name.
+    """
 
     name: str
     kind: str
-    """counter, gauge or histogram."""
     labels: tuple[str, ...]
     meaning: str
+    values: Callable[[Scrape], Mapping[tuple[str, ...], float | Histogram]] | None = None
 
 
-SERIES_LABELS: Final = ("scenario", "method", "name")
+def _one(value: float) -> dict[tuple[str, ...], float]:
+    """Return the value of a metric without labels."""
+    return {(): value}
+
+
+def _by(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:
+    """Return the values of a metric with one label."""
+    return {(label,): value for label, value in values.items()}
+
+
+_SERIES: Final = ("scenario", "method", "name")
 REQUESTS = Metric(
-    "loadtest_requests_total", "counter", (*SERIES_LABELS, "result"), "Requests finished, by result success or failure."
+    "loadtest_requests_total", "counter", (*_SERIES, "result"), "Finished requests, by result: success or failure."
 )
 RESPONSE_TIME = Metric(
     "loadtest_response_time_seconds",
     "histogram",
-    SERIES_LABELS,
-    "End minus intended start of a request: what a user would have waited.",
+    _SERIES,
+    "Time from the intended start of a request to its end: what a user would have waited.",
 )
 SERVICE_TIME = Metric(
-    "loadtest_service_time_seconds", "histogram", SERIES_LABELS, "End minus send of a request: what the service took."
-)
-RESPONSE_BYTES = Metric("loadtest_response_bytes_total", "counter", SERIES_LABELS, "Bytes of response bodies.")
-ERRORS = Metric("loadtest_errors_total", "counter", (*SERIES_LABELS, "class"), "Failed requests by class of error.")
-USERS = Metric("loadtest_users", "gauge", ("scenario",), "Users that run.")
-USERS_TARGET = Metric(
-    "loadtest_users_target", "gauge", ("scenario",), "Users that a closed load profile wants now; 0 in an open one."
-)
-ARRIVAL_RATE_TARGET = Metric(
-    "loadtest_arrival_rate_target_per_second",
-    "gauge",
-    ("scenario",),
-    "Iterations per second that an open load profile wants now; 0 in a closed one.",
-)
-DROPPED = Metric(
-    "loadtest_iterations_dropped_total",
-    "counter",
-    ("scenario",),
-    "Iterations that the load profile wanted and that could not start.",
-)
-SCHEDULE_LAG = Metric(
-    "loadtest_schedule_lag_seconds",
+    "loadtest_service_time_seconds",
     "histogram",
-    ("scenario",),
-    "Send minus intended start of the requests that have an intended start: the generator's part.",
+    _SERIES,
+    "Time from the sending of a request to its end: what the service took.",
 )
-WORKERS = Metric("loadtest_workers", "gauge", ("state",), "Workers that the master knows, by state.")
-WORKERS_EXPECTED = Metric(
-    "loadtest_workers_expected",
-    "gauge",
-    (),
-    "Workers that the master was told to expect; 1 when not told.",
-)
-WORKERS_LOST = Metric(
-    "loadtest_workers_lost_total", "counter", (), "Workers that stopped answering without having said goodbye."
-)
-WORKER_LOST_TIME = Metric(
-    "loadtest_worker_lost_time_seconds",
-    "gauge",
-    (),
-    "Unix time at which the master noticed the last of them; 0 while there was none.",
-)
-LINK_REFUSED = Metric(
-    "loadtest_link_refused_total",
-    "counter",
-    ("reason",),
-    "What the workers' link refused: a handshake without the key, a forged sender, a malformed message.",
-)
-WORKER_CPU = Metric(
-    "loadtest_worker_cpu_ratio", "gauge", ("worker",), "CPU of a worker's process; 1 is one core. Workers are numbered."
-)
-WORKER_LAG = Metric(
-    "loadtest_worker_event_loop_lag_seconds", "gauge", ("worker",), "How late a worker's event loop wakes up, p99."
-)
-WORKER_USERS = Metric("loadtest_worker_users", "gauge", ("worker",), "Users that a worker runs.")
-RUN_STATE = Metric(
-    "loadtest_run_state", "gauge", ("state",), "1 for the state that the master is in, 0 for the others."
-)
-RUN_INFO = Metric(
-    "loadtest_run_info",
-    "gauge",
-    ("run_id", "scenario", "profile"),
-    "1; its labels name the present run, or the last; they are empty before.",
-)
-RUN_START = Metric(
-    "loadtest_run_start_time_seconds", "gauge", (), "Unix time at which the present run, or the last, began; 0 before."
-)
-RUN_END = Metric(
-    "loadtest_run_end_time_seconds", "gauge", (), "Unix time at which the last run ended; 0 before, and while one runs."
-)
-RUN_STAGE = Metric(
-    "loadtest_run_stage",
-    "gauge",
-    (),
-    "Number of the load profile's stage that runs, from 1; 0 without one and when no run is under way.",
-)
-RUN_STAGE_START = Metric(
-    "loadtest_run_stage_start_time_seconds", "gauge", (), "Unix time at which that stage began; 0 without one."
-)
-RUN_VERDICT = Metric(
-    "loadtest_run_verdict",
-    "gauge",
-    ("verdict",),
-    "1 for the verdict of the last run, or for the one that the present run would get if it ended now.",
-)
-COMPLETENESS = Metric(
-    "loadtest_run_completeness_ratio",
-    "gauge",
-    (),
-    "Share of the workers' measurements that the record of the run holds; 1 before the first run.",
-)
-THRESHOLD_LIMIT = Metric(
-    "loadtest_threshold_limit",
-    "gauge",
-    ("rule", "metric", "aggregate", *SERIES_LABELS),
-    "Limit of a threshold of the present run, or the last, in seconds, as a share of 1 or per second.",
-)
+RESPONSE_BYTES = Metric("loadtest_response_bytes_total", "counter", _SERIES, "Bytes of response bodies.")
+ERRORS = Metric("loadtest_errors_total", "counter", (*_SERIES, "class"), "Failed requests, by error class.")
+
 METRICS: Final = (
     REQUESTS,
     RESPONSE_TIME,
     SERVICE_TIME,
     RESPONSE_BYTES,
     ERRORS,
-    USERS,
-    USERS_TARGET,
-    ARRIVAL_RATE_TARGET,
-    DROPPED,
-    SCHEDULE_LAG,
-    WORKERS,
-    WORKERS_EXPECTED,
-    WORKERS_LOST,
-    WORKER_LOST_TIME,
-    LINK_REFUSED,
-    WORKER_CPU,
-    WORKER_LAG,
-    WORKER_USERS,
-    RUN_STATE,
-    RUN_INFO,
-    RUN_START,
-    RUN_END,
-    RUN_STAGE,
-    RUN_STAGE_START,
-    RUN_VERDICT,
-    COMPLETENESS,
-    THRESHOLD_LIMIT,
+    Metric(
+        "loadtest_users",
+        "gauge",
+        ("scenario",),
+        "Running users.",
+        lambda now: _by(now.by_scenario(now.swarm.users)),
+    ),
+    Metric(
+        "loadtest_users_target",
+        "gauge",
+        ("scenario",),
+        "Users that a closed-model profile asks for now; 0 in the open model.",
+        lambda now: _by(now.by_scenario(now.shares(now.target_users))),
+    ),
+    Metric(
+        "loadtest_arrival_rate_target_per_second",
+        "gauge",
+        ("scenario",),
+        "Iterations per second that an open-model profile asks for now; 0 in the closed model.",
+        lambda now: _by(now.by_scenario(now.shares(now.target_rate_per_s))),
+    ),
+    Metric(
+        "loadtest_iterations_dropped_total",
+        "counter",
+        ("scenario",),
+        "Iterations that the profile scheduled but that could not start.",
+        lambda now: _by(now.by_scenario(now.swarm.totals.dropped)),
+    ),
+    Metric(
+        "loadtest_schedule_lag_seconds",
+        "histogram",
+        ("scenario",),
+        "Time from the intended start of a request to its sending, where there is an intended start: the generator's "
+        "part of the response time.",
+        lambda now: {(scenario,): lag for scenario, lag in now.schedule_lags().items()},
+    ),
+    Metric(
+        "loadtest_workers",
+        "gauge",
+        ("state",),
+        "Workers known to the master, by state.",
+        lambda now: _by(now.worker_states()),
+    ),
+    Metric(
+        "loadtest_workers_expected",
+        "gauge",
+        (),
+        "Workers that the master was told to expect; 1 by default.",
+        lambda now: _one(now.expected_workers),
+    ),
+    Metric(
+        "loadtest_workers_lost_total",
+        "counter",
+        (),
+        "Workers that stopped responding without signing off.",
+        lambda now: _one(now.swarm.lost.workers),
+    ),
+    Metric(
+        "loadtest_worker_lost_time_seconds",
+        "gauge",
+        (),
+        "Unix time at which the master last noticed a lost worker; 0 before the first.",
+        lambda now: _one(now.swarm.lost.noticed_at),
+    ),
+    Metric(
+        "loadtest_link_refused_total",
+        "counter",
+        ("reason",),
+        "Handshakes and messages that the workers' link refused: without the key, with a forged sender, malformed.",
+        lambda now: _by(now.refusals),
+    ),
+    Metric(
+        "loadtest_worker_cpu_ratio",
+        "gauge",
+        ("worker",),
+        "CPU usage of a worker's process; 1 is one core. Workers are numbered.",
+        lambda now: _by({index: worker.cpu_ratio for index, worker in now.reporting.items()}),
+    ),
+    Metric(
+        "loadtest_worker_event_loop_lag_seconds",
+        "gauge",
+        ("worker",),
+        "Delay with which a worker's event loop wakes up, p99.",
+        lambda now: _by({index: worker.loop_lag_s for index, worker in now.reporting.items()}),
+    ),
+    Metric(
+        "loadtest_worker_users",
+        "gauge",
+        ("worker",),
+        "Users running on a worker.",
+        lambda now: _by({index: worker.users for index, worker in now.reporting.items()}),
+    ),
+    Metric(
+        "loadtest_run_state",
+        "gauge",
+        ("state",),
+        "1 for the state of the master, 0 for the other states.",
+        lambda now: _by(now.run_states()),
+    ),
+    Metric(
+        "loadtest_run_info",
+        "gauge",
+        ("run_id", "scenario", "profile"),
+        "Always 1; the labels name the current or most recent run and are empty before the first.",
+        lambda now: {now.run_names: 1},
+    ),
+    Metric(
+        "loadtest_run_start_time_seconds",
+        "gauge",
+        (),
+        "Unix time at which the current or most recent run began; 0 before the first.",
+        lambda now: _one(now.swarm.record.started_at if now.swarm.record else 0),
+    ),
+    Metric(
+        "loadtest_run_end_time_seconds",
+        "gauge",
+        (),
+        "Unix time at which the most recent run ended; 0 before the first end and during a run.",
+        lambda now: _one(now.swarm.ended_at),
+    ),
+    Metric(
+        "loadtest_run_stage",
+        "gauge",
+        (),
+        "Number of the profile's current stage, from 1; 0 without a profile and between runs.",
+        lambda now: _one(now.stage[0]),
+    ),
+    Metric(
+        "loadtest_run_stage_start_time_seconds",
+        "gauge",
+        (),
+        "Unix time at which the current stage began; 0 without one.",
+        lambda now: _one(now.stage[1]),
+    ),
+    Metric(
+        "loadtest_run_verdict",
+        "gauge",
+        ("verdict",),
+        "1 for the verdict of the most recent run, or for the one that the current run would get if it ended now.",
+        lambda now: _by(now.outcomes()),
+    ),
+    Metric(
+        "loadtest_run_completeness_ratio",
+        "gauge",
+        (),
+        "Share of the workers' measurements that the run's record holds; 1 before the first run.",
+        lambda now: _one(now.swarm.completeness),
+    ),
+    Metric(
+        "loadtest_threshold_limit",
+        "gauge",
+        ("rule", "metric", "aggregate", *_SERIES),
+        "Limit of a threshold of the current or most recent run: in seconds, as a ratio, or per second.",
+        lambda now: now.threshold_limits(_SERIES),
+    ),
 )

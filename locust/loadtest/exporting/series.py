@@ -1,6 +1,6 @@
 """The text of samples: one line, one histogram, or all metrics of one series.
 
-A template is made once and filled with numbers at each scrape: that costs a tenth of building each line anew.
+A template is built once and filled with numbers at each scrape: that costs a tenth of building the lines every time.
 """
 
 from __future__ import annotations
@@ -24,27 +24,25 @@ if TYPE_CHECKING:
 
 BOUNDS_S: Final = snapped_bounds_s()
 """Upper bounds of the buckets in seconds: 36 from 100 µs to 60 s, on edges of the record's bins: counts are exact."""
-OF_SERIES: Final = (REQUESTS, RESPONSE_TIME, SERVICE_TIME, RESPONSE_BYTES, ERRORS)
-"""The metrics of a series, in the order of the exposition."""
 HISTOGRAM_LINES: Final = len(BOUNDS_S) + 3
-"""Of one histogram: its buckets, the one of +Inf, sum and count."""
+"""The lines of one histogram: its buckets, the +Inf bucket, sum and count."""
 
 _LAST_BINS: Final = np.searchsorted(EDGES_NS, np.rint(np.multiply(BOUNDS_S, 1e9))) - 1
-"""The last bin that lies below each bound: as `Histogram.counts_le`, at a fifth of its cost."""
+"""The last bin below each bound: what `Histogram.counts_le` uses, at a fifth of its cost."""
 
 
-class Room:
-    """How many more time series there may be.
+class SeriesBudget:
+    """The number of time series that may still be created.
 
     Attributes:
-        left: so many.
+        left: that number.
     """
 
     def __init__(self, left: int) -> None:
         self.left = left
 
     def take(self, lines: int) -> bool:
-        """Take room for so many; False, and nothing is taken, when there is not enough."""
+        """Use up this many; return False, and use none, when fewer are left."""
         if lines > self.left:
             return False
         self.left -= lines
@@ -77,14 +75,14 @@ class SeriesText:
 
     Args:
         key: its labels.
-        error_classes: those that are there from the start, at 0.
-        room: for further classes; one that finds none counts as `other`.
+        error_classes: those that exist from the start, at 0.
+        budget: for further classes; those beyond it count as `other`.
 
     Attributes:
         texts: by metric.
     """
 
-    def __init__(self, key: SeriesKey, error_classes: Collection[str], room: Room) -> None:
+    def __init__(self, key: SeriesKey, error_classes: Collection[str], budget: SeriesBudget) -> None:
         self._requests_template = "".join(
             f"{REQUESTS.name}{template(label_text(REQUESTS, (*key, result)))} %d\n" for result in ("success", "failure")
         )
@@ -92,7 +90,7 @@ class SeriesText:
         self._response = HistogramText(RESPONSE_TIME, key)
         self._service = HistogramText(SERVICE_TIME, key)
         self._key = key
-        self._room = room
+        self._budget = budget
         self._errors = dict.fromkeys(error_classes, 0)
         self._errors_text = self._all_errors()
         self._requests = -1
@@ -101,11 +99,11 @@ class SeriesText:
 
     @staticmethod
     def lines(error_classes: Collection[str]) -> int:
-        """Return how many time series one takes, the class `other` included, which it may need at any time."""
+        """Return the number of time series of one, including the class `other`, which may be needed at any time."""
         return 2 + 1 + 2 * HISTOGRAM_LINES + len({*error_classes, OTHER})
 
     def update(self, view: SeriesView | Sum) -> None:
-        """Take over the present numbers; nothing to do when no request was counted since the last time."""
+        """Render the current numbers; nothing happens when no request was counted since the last time."""
         if view.requests == self._requests:
             return
         self._requests = view.requests
@@ -113,8 +111,8 @@ class SeriesText:
             self._count_errors(view.errors)
         self.texts = {
             REQUESTS: self._requests_template % (view.requests - view.failures, view.failures),
-            RESPONSE_TIME: self._response.filled(view.response_time),
-            SERVICE_TIME: self._service.filled(view.service_time),
+            RESPONSE_TIME: self._response.fill(view.response_time),
+            SERVICE_TIME: self._service.fill(view.service_time),
             RESPONSE_BYTES: self._bytes_template % view.response_bytes,
             ERRORS: self._errors_text,
         }
@@ -122,7 +120,7 @@ class SeriesText:
     def _count_errors(self, errors: Mapping[str, int]) -> None:
         counts: Counter[str] = Counter()
         for error_class, count in errors.items():
-            known = error_class in self._errors or error_class == OTHER or self._room.take(1)
+            known = error_class in self._errors or error_class == OTHER or self._budget.take(1)
             counts[error_class if known else OTHER] += count
         if any(self._errors.get(error_class) != count for error_class, count in counts.items()):
             self._errors.update(counts)
@@ -140,21 +138,23 @@ class HistogramText:
         buckets = [f'{metric.name}_bucket{{{labels},le="{bound}"}} %d\n' for bound in (*BOUNDS_S, "+Inf")]
         self._text = f"{''.join(buckets)}{metric.name}_sum{{{labels}}} %r\n{metric.name}_count{{{labels}}} %d\n"
 
-    def filled(self, histogram: Histogram) -> str:
-        """Return the samples with the histogram's numbers."""
+    def fill(self, histogram: Histogram) -> str:
+        """Return the samples of a histogram."""
         cumulated = np.cumsum(histogram.counts)
         count = int(cumulated[-1])
         return self._text % (*cumulated[_LAST_BINS].tolist(), count, histogram.sum_s, count)
 
 
-def head(metric: Metric) -> str:
-    """Return the two lines that come before a metric's samples."""
+def header(metric: Metric) -> str:
+    """Return the two lines that precede the samples of a metric."""
     return f"# HELP {metric.name} {metric.meaning}\n# TYPE {metric.name} {metric.kind}\n"
 
 
-def samples(metric: Metric, values: Mapping[str, float]) -> list[str]:
-    """Return one line for each value of the metric's only label."""
-    return [sample(metric, (label,), value) for label, value in values.items()]
+def text_of(metric: Metric, labels: Iterable[str], value: float | Histogram) -> str:
+    """Return the line of a number, or the lines of a histogram."""
+    if isinstance(value, Histogram):
+        return HistogramText(metric, labels).fill(value)
+    return sample(metric, labels, value)
 
 
 def sample(metric: Metric, labels: Iterable[str], value: float) -> str:
@@ -163,13 +163,13 @@ def sample(metric: Metric, labels: Iterable[str], value: float) -> str:
 
 
 def label_text(metric: Metric, values: Iterable[str]) -> str:
-    """Return the labels of a line in braces; nothing for a metric without any."""
+    """Return the labels of a line in braces; nothing for a metric without labels."""
     pairs = [f'{name}="{_escaped(value)}"' for name, value in zip(metric.labels, values, strict=True)]
     return "{" + ",".join(pairs) + "}" if pairs else ""
 
 
 def template(text: str) -> str:
-    """Return the template of a text that is to stand there as it is."""
+    """Return a template that renders as this text."""
     return text.replace("%", "%%")
 
 

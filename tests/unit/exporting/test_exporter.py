@@ -16,10 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest import scenarios
 from loadtest.exceptions import StackError
-from loadtest.exporting import compatibility, course, exporter
-from loadtest.exporting.course import Course
-from loadtest.exporting.exposition import MAX_RULES, MAX_SERIES, RUN_STATES, Exposition
+from loadtest.exporting import compatibility, exporter
+from loadtest.exporting.exposition import MAX_SERIES, Exposition
 from loadtest.exporting.metrics import METRICS
+from loadtest.exporting.run_progress import RunProgress
+from loadtest.exporting.scrape import MAX_RULES, RUN_STATES
 from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging import thresholds
 from loadtest.judging.outcome import Outcome, Verdict
@@ -29,6 +30,7 @@ from loadtest.measuring.collector import Collector
 from loadtest.measuring.recorder import ERROR_CLASSES
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import LoadProfile
+from loadtest.session import Session
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, Labels], float]
@@ -452,7 +454,9 @@ def test_stage_and_verdict_of_the_run_are_told(environment: Environment, monkeyp
     stages = (Stage(10, 5), Stage(20, 9), Stage(5, 0))
     began_at = time.time() - 12
     verdict = Verdict(Outcome.FAILED, ())
-    course.announce(environment, Course(lambda: verdict, LoadProfile("mine", "closed", stages), began_at))
+    Session.of(environment).put(
+        RunProgress, RunProgress(lambda: verdict, LoadProfile("mine", "closed", stages), began_at)
+    )
     between = scrape(environment)
     assert (value(between, "loadtest_run_stage"), value(between, "loadtest_run_stage_start_time_seconds")) == (0, 0)
     monkeypatch.setattr(type(swarm.of(environment)), "running", True)
@@ -461,7 +465,7 @@ def test_stage_and_verdict_of_the_run_are_told(environment: Environment, monkeyp
     assert value(during, "loadtest_run_stage_start_time_seconds") == pytest.approx(began_at + 10)
     assert value(during, "loadtest_run_verdict", verdict="failed") == 1
     assert total(during, "loadtest_run_verdict") == 1
-    taken = course.announced(environment)
+    taken = Session.of(environment).find(RunProgress)
     assert taken is not None
     assert [taken.stage(began_at + s)[0] for s in (-1, 0, 9.9, 10, 29.9, 30, 35)] == [0, 1, 1, 2, 2, 3, 0]
 
@@ -544,7 +548,7 @@ def test_a_scraper_that_left_long_ago_is_not_waited_for(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who has not come for a while is not expected, and the master ends at once."""
-    monkeypatch.setattr(exporter, "_SCRAPED_LATELY_S", 0.1)
+    monkeypatch.setattr(exporter, "_RECENT_SCRAPE_S", 0.1)
     running = exporter.start(environment, "127.0.0.1", 0)
     _get(running.port, "/metrics", headers=SCRAPER)
     gevent.sleep(0.2)

@@ -1,0 +1,55 @@
+"""RunProgress: what is known of a run besides its record: the stage of its profile, and its verdict so far."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from loadtest.measuring import steady_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadtest.judging.outcome import Verdict
+    from loadtest.profiles.profile import LoadProfile
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """The current run, or the most recent one; the session of the master's Environment keeps it.
+
+    Attributes:
+        verdict: returns the verdict that the run would get now, or the one that it got.
+        profile: what the load follows; None when something else decides.
+        started_at: when the profile's first stage begins, in seconds since the epoch.
+    """
+
+    verdict: Callable[[], Verdict]
+    profile: LoadProfile | None
+    started_at: float
+
+    def stage(self, now: float | None = None) -> tuple[int, float]:
+        """Return the number of the current stage, from 1, and when it began, in seconds since the epoch.
+
+        Args:
+            now: in seconds since the epoch; by default the current time.
+
+        Returns:
+            Zeros before the first stage, after the last and without a profile.
+        """
+        limits_at = self._limits_at()
+        number = bisect_right(limits_at, steady_clock.now() if now is None else now)
+        return (number, limits_at[number - 1]) if 0 < number < len(limits_at) else (0, 0.0)
+
+    def later_stages(self) -> list[tuple[int, float]]:
+        """Return the number and the beginning, in seconds since the epoch, of each stage after the first."""
+        return list(enumerate(self._limits_at()[1:-1], 2))
+
+    def _limits_at(self) -> list[float]:
+        """Return when each stage begins, and when the last one ends; nothing without a profile."""
+        if self.profile is None:
+            return []
+        lengths_s = (stage.duration_s for stage in self.profile.stages)
+        return [self.started_at + begin_s for begin_s in accumulate(lengths_s, initial=0.0)]

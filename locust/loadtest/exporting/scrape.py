@@ -1,0 +1,157 @@
+"""Scrape: the state of the master that the metrics of one scrape are read from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from locust.runners import (
+    STATE_CLEANUP,
+    STATE_INIT,
+    STATE_MISSING,
+    STATE_RUNNING,
+    STATE_SPAWNING,
+    STATE_STOPPED,
+    STATE_STOPPING,
+)
+
+from loadtest.exporting.run_progress import RunProgress
+from loadtest.judging import thresholds
+from loadtest.judging.outcome import Outcome
+from loadtest.measuring import swarm
+from loadtest.measuring.collector import GONE, MISSING
+from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.labels import OTHER
+from loadtest.pacing import open_model
+from loadtest.session import Session
+from loadtest.swarm import refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from locust.env import Environment
+
+    from loadtest.measuring.collector import Worker
+
+MAX_SCENARIOS: Final = 10
+"""Scenarios with metrics of their own; later ones count as `other`."""
+MAX_WORKERS: Final = 200
+"""Workers with metrics of their own: those with the lowest numbers."""
+MAX_RULES: Final = 50
+"""Thresholds whose limits are shown: the first of a run."""
+RUN_STATES: Final = (STATE_INIT, STATE_SPAWNING, STATE_RUNNING, STATE_CLEANUP, STATE_STOPPING, STATE_STOPPED)
+WORKER_STATES: Final = (*RUN_STATES, STATE_MISSING)
+_WITH_USERS: Final = (STATE_SPAWNING, STATE_RUNNING)
+
+
+class Scrape:
+    """The state of the master now.
+
+    Args:
+        environment: the master's.
+        weights: the summed weight of the User classes of each scenario.
+
+    Attributes:
+        swarm: the measurements.
+        reporting: the workers whose health is known, by number.
+    """
+
+    def __init__(self, environment: Environment, weights: Mapping[str, float]) -> None:
+        self._environment = environment
+        self._weights = weights
+        self.swarm = swarm.of(environment)
+        self._progress = Session.of(environment).find(RunProgress)
+        scenarios = dict.fromkeys((*weights, *self.swarm.users, *self.swarm.totals.schedule_lag))
+        self._shown = {name: name if index < MAX_SCENARIOS else OTHER for index, name in enumerate(scenarios)}
+        self._present = {index: worker for index, worker in self.swarm.workers.items() if worker.state != GONE}
+        # Workers report while a run is open; their last report is not how they are now.
+        numbers = sorted(index for index, worker in self._present.items() if worker.state != MISSING)
+        self.reporting: dict[str, Worker] = {
+            str(index): self._present[index] for index in numbers[:MAX_WORKERS] if self.swarm.running
+        }
+
+    def by_scenario(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return a value for each scenario shown, the sum of the others as `other`."""
+        sums: dict[str, float] = dict.fromkeys(self._shown.values(), 0)
+        for scenario, label in self._shown.items():
+            sums[label] += values.get(scenario, 0)
+        return sums
+
+    def shares(self, total: float) -> dict[str, float]:
+        """Divide a total among the scenarios by the weights of their User classes."""
+        weight = sum(self._weights.values()) or 1
+        return {scenario: total * own / weight for scenario, own in self._weights.items()}
+
+    def schedule_lags(self) -> dict[str, Histogram]:
+        """Return the schedule lag of each scenario shown."""
+        lags = {label: Histogram() for label in self._shown.values()}
+        for scenario, label in self._shown.items():
+            if (lag := self.swarm.totals.schedule_lag.get(scenario)) is not None:
+                lags[label].merge(lag)
+        return lags
+
+    @property
+    def target_rate_per_s(self) -> float:
+        """The arrival rate that an open-model profile asks for now; 0 in the closed model."""
+        return open_model.intended_rate_per_s(self._environment)
+
+    @property
+    def target_users(self) -> int:
+        """The users that a closed-model profile asks for now.
+
+        In the open model Locust's target is the largest allowed size of the pool, which is no target of the profile's.
+        """
+        runner = self._environment.runner
+        return runner.target_user_count if runner and self._state in _WITH_USERS and not self.target_rate_per_s else 0
+
+    @property
+    def expected_workers(self) -> int:
+        """The number of workers that the master waits for."""
+        options: Any = self._environment.parsed_options
+        return getattr(options, "expect_workers", None) or 1
+
+    @property
+    def refusals(self) -> Mapping[str, int]:
+        """What the workers' link refused, by reason."""
+        return refusals.counts
+
+    def worker_states(self) -> dict[str, int]:
+        """Return the number of workers in each state."""
+        counts = dict.fromkeys(WORKER_STATES, 0)
+        for worker in self._present.values():
+            counts[worker.state] = counts.get(worker.state, 0) + 1
+        return counts
+
+    @property
+    def _state(self) -> str:
+        return self._environment.runner.state if self._environment.runner else STATE_INIT
+
+    def run_states(self) -> dict[str, int]:
+        """Return 1 for the state of the master, 0 for the others."""
+        return {state: int(state == self._state) for state in RUN_STATES}
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """The id, scenario and profile of the current or most recent run."""
+        if (record := self.swarm.record) is None:
+            return "", "", ""
+        return record.run_id, *(str(record.configuration.get(name, "")) for name in ("scenario", "profile"))
+
+    @property
+    def stage(self) -> tuple[int, float]:
+        """The number of the profile's current stage and when it began; zeros without one."""
+        return self._progress.stage() if self._progress and self.swarm.running else (0, 0.0)
+
+    def outcomes(self) -> dict[str, int]:
+        """Return 1 for the verdict's outcome, so far or final, 0 for the others; all 0 before the first run."""
+        outcome = self._progress.verdict().outcome if self._progress else None
+        return {one.value: int(one is outcome) for one in Outcome}
+
+    def threshold_limits(self, selectors: Sequence[str]) -> dict[tuple[str, ...], float]:
+        """Return each limit by the number, metric, aggregate and selectors of its threshold."""
+        lines = thresholds.lines(thresholds.announced(self._environment))[:MAX_RULES]
+        limits = {}
+        for number, line in enumerate(lines, 1):
+            selected = dict(line.labels)
+            names = (selected.get(label, "") for label in selectors)
+            limits[str(number), line.metric, line.aggregate, *names] = line.limit
+        return limits
