@@ -9,17 +9,16 @@ intervals in which users ran are looked at: a master that loads data before a ru
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadtest.measuring.health import Health
+from loadtest.measuring.health import SATURATED, Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from loadtest.measuring.health import Observed, Watch
     from loadtest.measuring.record import RunRecord
-
-MASTER: Final = "master"
 
 SUSTAINED_S: Final = 5.0
 
@@ -36,23 +35,23 @@ class HealthRule(NamedTuple):
 
 SUSTAINED: Final = {
     "cpu_ratio": HealthRule(
-        "cpu", 0.90, "was at {value:.0%} CPU for {seconds:.0f} s", "add a worker or lower the rate"
+        "cpu", SATURATED["cpu_ratio"], "was at {value:.0%} CPU for {seconds:.0f} s", "add a worker or lower the rate"
     ),
     "loop_lag_s": HealthRule(
         "event_loop_lag",
-        0.100,
+        SATURATED["loop_lag_s"],
         "woke its event loop {value:.3f} s late (p99) for {seconds:.0f} s",
         "add a worker, lower the rate, or take blocking calls out of the scenario",
     ),
     "throttled_ratio": HealthRule(
         "cpu_throttling",
-        0.05,
+        SATURATED["throttled_ratio"],
         "was throttled by its cgroup {value:.0%} of the time for {seconds:.0f} s",
         "raise its CPU limit or add a worker",
     ),
     "gc_ratio": HealthRule(
         "garbage_collection",
-        0.10,
+        SATURATED["gc_ratio"],
         "spent {value:.0%} of the time in garbage collection for {seconds:.0f} s",
         "add a worker, or keep fewer objects in the scenario",
     ),
@@ -95,9 +94,6 @@ COMPLETENESS: Final = 0.99
 REFUSED_RATIO: Final = 0.001
 
 
-_SUSTAINED_LIMITS: Final = [(name, Health._fields.index(name), rule.limit) for name, rule in SUSTAINED.items()]
-
-
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A trust check that failed."""
@@ -111,106 +107,30 @@ class Violation:
     """What was wrong and what to do, for people."""
 
 
-@dataclass(slots=True)
-class _Streak:
-    """Consecutive seconds in which a limit was reached."""
-
-    seconds: float = 0.0
-    weighted: float = 0.0
-
-    @property
-    def mean(self) -> float:
-        return self.weighted / self.seconds if self.seconds else 0.0
-
-
-@dataclass(slots=True)
-class _Subject:
-    name: str
-    seconds: float = 0.0
-    sums: list[float] = field(default_factory=lambda: [0.0] * len(Health._fields))
-    highest: list[float] = field(default_factory=lambda: [0.0] * len(Health._fields))
-    streaks: dict[str, _Streak] = field(default_factory=dict)
-    longest: dict[str, _Streak] = field(default_factory=lambda: {name: _Streak() for name in SUSTAINED})
-
-    def add(self, health: Health, seconds: float) -> None:
-        self.seconds += seconds
-        highest = self.highest
-        for index, value in enumerate(health):
-            if value:  # most are 0 in most seconds, and the master adds every worker's
-                self.sums[index] += value * seconds
-                highest[index] = max(highest[index], value)
-        for name, index, limit in _SUSTAINED_LIMITS:
-            value = health[index]
-            if value < limit:
-                self.streaks.pop(name, None)
-                continue
-            streak = self.streaks.setdefault(name, _Streak())
-            streak.seconds += seconds
-            streak.weighted += value * seconds
-            if streak.seconds >= self.longest[name].seconds:
-                self.longest[name] = streak
-
-    def findings(self) -> Iterator[Violation]:
-        for name, rule in SUSTAINED.items():
-            streak = self.longest[name]
-            if streak.seconds >= SUSTAINED_S:
-                yield self._violation(rule, streak.mean, streak.seconds)
-        for name, rule in PEAKS.items():
-            value = self.highest[Health._fields.index(name)]
-            if value >= rule.limit:
-                yield self._violation(rule, value, 0.0)
-
-    def _violation(self, rule: HealthRule, value: float, seconds: float) -> Violation:
-        message = rule.message.format(value=value, seconds=seconds)
-        return Violation(rule.name, self.name, value, rule.limit, f"{self.name} {message}: {rule.advice}")
-
-
-class Watch:
-    """What the processes of a run observed about themselves, in constant memory per process."""
-
-    def __init__(self) -> None:
-        """Nothing was observed yet."""
-        self._subjects: dict[str, _Subject] = {}
-
-    def add(self, subject: str, health: Health, seconds: float, users: int) -> None:
-        """Add an interval.
-
-        Args:
-            subject: ``worker 3`` or ``master``.
-            health: what it observed.
-            seconds: how long the interval was.
-            users: the users that ran; an interval without users is left out.
-        """
-        if users > 0 and seconds > 0:
-            known = self._subjects.get(subject)
-            if known is None:
-                known = self._subjects[subject] = _Subject(subject)
-            known.add(health, seconds)
-
-    def findings(self) -> list[Violation]:
-        """The broken rules about processes."""
-        return [finding for subject in self._subjects.values() for finding in subject.findings()]
-
-    def summary(self) -> tuple[dict[str, Any], ...]:
-        """Per process: seconds observed, mean and highest of each field of `Health`."""
-        return tuple(
-            {
-                "subject": subject.name,
-                "seconds": round(subject.seconds, 3),
-                "mean": _rounded(total / subject.seconds for total in subject.sums),
-                "highest": _rounded(subject.highest),
-            }
-            for subject in self._subjects.values()
-        )
-
-
-def _rounded(values: Any) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in zip(Health._fields, values, strict=True)}
-
-
 def violations(record: RunRecord, watch: Watch) -> list[Violation]:
     """Every broken rule of a run."""
-    return [*watch.findings(), *_record_violations(record)]
+    return [*process_violations(watch), *_record_violations(record)]
+
+
+def process_violations(watch: Watch) -> list[Violation]:
+    """The broken rules about processes."""
+    return [violation for observed in watch for violation in _violations_of(observed)]
+
+
+def _violations_of(observed: Observed) -> Iterator[Violation]:
+    for name, rule in SUSTAINED.items():
+        stretch = observed.longest[name]
+        if stretch.seconds >= SUSTAINED_S:
+            yield _violation(observed.subject, rule, stretch.mean, stretch.seconds)
+    for name, rule in PEAKS.items():
+        value = observed.highest[Health._fields.index(name)]
+        if value >= rule.limit:
+            yield _violation(observed.subject, rule, value, 0.0)
+
+
+def _violation(subject: str, rule: HealthRule, value: float, seconds: float) -> Violation:
+    message = rule.message.format(value=value, seconds=seconds)
+    return Violation(rule.name, subject, value, rule.limit, f"{subject} {message}: {rule.advice}")
 
 
 def _record_violations(record: RunRecord) -> Iterator[Violation]:

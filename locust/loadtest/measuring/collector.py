@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.exceptions import RecordError
-from loadtest.judging.trust import MASTER, Watch
 from loadtest.measuring import steady_clock
 from loadtest.measuring.delivery import Acknowledgement, Ledger
 from loadtest.measuring.delta import Delta
+from loadtest.measuring.health import MASTER, Watch
 from loadtest.measuring.labels import Labels
 from loadtest.measuring.merging import Merger
 from loadtest.measuring.packed import check

@@ -1,8 +1,9 @@
-"""How the generator itself fared: what one process of it observes about itself.
+"""The load generator's own health: what each of its processes observes about itself.
 
-A `HealthProbe` runs in each worker and in the master. It costs a timer of 20 turns a second and some reads of /proc
-once a second; what cannot be read on a system (no cgroup, no /proc) reads as 0. Descriptors are counted every 5 s,
-since counting takes time in proportion to them.
+A `HealthProbe` runs in each worker and in the master. It costs a timer that fires 20 times a second and a few reads of
+/proc once a second; what a system does not offer (no cgroup, no /proc) reads as 0. File descriptors are counted every
+5 s, because the cost of counting grows with their number. The master adds up what all processes report in a `Watch`.
+Whether a run with such a generator can be trusted is judged elsewhere.
 """
 
 from __future__ import annotations
@@ -10,15 +11,24 @@ from __future__ import annotations
 import gc
 import resource
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import gevent
 import psutil
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MASTER: Final = "master"
+"""The subject under which the master's own health is kept; workers are ``worker 0``, ``worker 1`` …"""
 LOOP_PROBE_S: Final = 0.05
-"""Every so often a greenlet measures how late the event loop wakes it."""
+"""The interval at which a greenlet measures how late the event loop wakes it."""
 DESCRIPTORS_EVERY_S: Final = 5.0
+SATURATED: Final = {"cpu_ratio": 0.90, "loop_lag_s": 0.100, "throttled_ratio": 0.05, "gc_ratio": 0.10}
+"""The value of a figure of `Health` from which the process has nothing left to give. A `Watch` keeps how long the
+longest such stretch was."""
 
 _CPU_STAT_V2: Final = Path("/sys/fs/cgroup/cpu.stat")
 _CPU_STAT_V1: Final = Path("/sys/fs/cgroup/cpu,cpuacct/cpu.stat")
@@ -154,3 +164,97 @@ def _words(path: Path) -> list[str]:
         return path.read_text(encoding="ascii").split()
     except OSError:
         return []
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Consecutive seconds in which a figure was at or above its value in `SATURATED`."""
+
+    seconds: float = 0.0
+    weighted: float = 0.0
+    """The sum of value times seconds."""
+
+    @property
+    def mean(self) -> float:
+        """The figure's mean over the stretch; 0 when there was none."""
+        return self.weighted / self.seconds if self.seconds else 0.0
+
+
+_SATURATED_FIELDS: Final = [(name, Health._fields.index(name), value) for name, value in SATURATED.items()]
+
+
+@dataclass(slots=True)
+class Observed:
+    """One process over the run. Entry *i* of a list belongs to field *i* of `Health`."""
+
+    subject: str
+    seconds: float = 0.0
+    sums: list[float] = field(default_factory=lambda: [0.0] * len(Health._fields))
+    """Sums of value times seconds."""
+    highest: list[float] = field(default_factory=lambda: [0.0] * len(Health._fields))
+    longest: dict[str, Stretch] = field(default_factory=lambda: {name: Stretch() for name in SATURATED})
+    """The longest stretch of each field in `SATURATED`."""
+    _current: dict[str, Stretch] = field(default_factory=dict)
+
+    def add(self, health: Health, seconds: float) -> None:
+        """Add an interval of this many seconds."""
+        self.seconds += seconds
+        highest = self.highest
+        for index, value in enumerate(health):
+            if value:  # most are 0 in most seconds, and the master adds every worker's
+                self.sums[index] += value * seconds
+                highest[index] = max(highest[index], value)
+        for name, index, limit in _SATURATED_FIELDS:
+            value = health[index]
+            if value < limit:
+                self._current.pop(name, None)
+                continue
+            stretch = self._current.setdefault(name, Stretch())
+            stretch.seconds += seconds
+            stretch.weighted += value * seconds
+            if stretch.seconds >= self.longest[name].seconds:
+                self.longest[name] = stretch
+
+
+class Watch:
+    """What the processes of a run observed about themselves, in constant memory per process."""
+
+    def __init__(self) -> None:
+        """Nothing was observed yet."""
+        self._observed: dict[str, Observed] = {}
+
+    def __iter__(self) -> Iterator[Observed]:
+        """The processes, in the order in which they first reported."""
+        return iter(self._observed.values())
+
+    def add(self, subject: str, health: Health, seconds: float, users: int) -> None:
+        """Add an interval.
+
+        Args:
+            subject: ``worker 3`` or ``master``.
+            health: what it observed.
+            seconds: how long the interval was.
+            users: the users that ran; an interval without users is left out, since a process that loads data before a
+                run may be as busy as it likes.
+        """
+        if users > 0 and seconds > 0:
+            known = self._observed.get(subject)
+            if known is None:
+                known = self._observed[subject] = Observed(subject)
+            known.add(health, seconds)
+
+    def summary(self) -> tuple[dict[str, Any], ...]:
+        """Per process: seconds observed, mean and highest of each field of `Health`."""
+        return tuple(
+            {
+                "subject": observed.subject,
+                "seconds": round(observed.seconds, 3),
+                "mean": _by_field(total / observed.seconds for total in observed.sums),
+                "highest": _by_field(observed.highest),
+            }
+            for observed in self
+        )
+
+
+def _by_field(values: Iterable[float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in zip(Health._fields, values, strict=True)}

@@ -178,7 +178,7 @@ class RunRecord:
     """The second at which the statistics were last reset; what came before is not in the record."""
     delivery: Delivery = field(default_factory=Delivery)
     workers: tuple[dict[str, Any], ...] = ()
-    """What each worker, and the master, observed about itself: `loadtest.judging.trust.Watch.summary`."""
+    """What each worker, and the master, observed about itself: `loadtest.measuring.health.Watch.summary`."""
     stream_error: str = ""
     """Why the record on disk is not whole; empty while it is."""
     events: tuple[Event, ...] = ()

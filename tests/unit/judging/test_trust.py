@@ -1,16 +1,12 @@
 """The rules about the generator."""
 
-import gc
-import time
 from pathlib import Path
 
-import gevent
 import pytest
 
 from loadtest.judging import trust
-from loadtest.judging.trust import MASTER, PEAKS, SUSTAINED, Watch
-from loadtest.measuring import health as health_module
-from loadtest.measuring.health import Health, HealthProbe
+from loadtest.judging.trust import PEAKS, SUSTAINED, process_violations
+from loadtest.measuring.health import MASTER, Health, Watch
 from loadtest.measuring.record import Delivery, Missing, RunRecord
 from loadtest.measuring.recorder import Recorder
 
@@ -27,9 +23,9 @@ def observed(seconds: int, users: int = 5, subject: str = "worker 3", **values: 
 def test_a_sustained_limit_must_be_reached_for_five_seconds(name: str) -> None:
     """At the limit for five seconds a rule is broken; for four, or just below it for any time, it is not."""
     rule = SUSTAINED[name]
-    assert observed(4, **{name: rule.limit}).findings() == []
-    assert observed(60, **{name: rule.limit * 0.999}).findings() == []
-    [violation] = observed(5, **{name: rule.limit}).findings()
+    assert process_violations(observed(4, **{name: rule.limit})) == []
+    assert process_violations(observed(60, **{name: rule.limit * 0.999})) == []
+    [violation] = process_violations(observed(5, **{name: rule.limit}))
     assert (violation.rule, violation.subject, violation.limit) == (rule.name, "worker 3", rule.limit)
     assert violation.sentence.endswith(rule.advice)
 
@@ -39,7 +35,7 @@ def test_the_seconds_must_follow_each_other() -> None:
     watch = Watch()
     for cpu in (0.95, 0.95, 0.95, 0.95, 0.2, 0.97, 0.97, 0.97, 0.97, 0.97, 0.97, 0.1, 0.92):
         watch.add("worker 3", Health(cpu_ratio=cpu), 1.0, 5)
-    assert [violation.sentence for violation in watch.findings()] == [
+    assert [violation.sentence for violation in process_violations(watch)] == [
         "worker 3 was at 97% CPU for 6 s: add a worker or lower the rate"
     ]
 
@@ -48,15 +44,15 @@ def test_the_seconds_must_follow_each_other() -> None:
 def test_a_peak_breaks_its_rule_at_once(name: str) -> None:
     """A single interval at the limit breaks the rule; just below does not."""
     rule = PEAKS[name]
-    assert observed(9, **{name: rule.limit * 0.999}).findings() == []
-    [violation] = observed(1, subject=MASTER, **{name: rule.limit * 1.5}).findings()
+    assert process_violations(observed(9, **{name: rule.limit * 0.999})) == []
+    [violation] = process_violations(observed(1, subject=MASTER, **{name: rule.limit * 1.5}))
     assert (violation.rule, violation.subject) == (rule.name, MASTER)
     assert rule.limit * 1.5 == pytest.approx(violation.value)
 
 
 def test_time_without_users_does_not_count() -> None:
     """Loading data before the run, or idling after it, makes nobody suspicious."""
-    assert observed(60, users=0, cpu_ratio=1.0, loop_lag_s=1.0).findings() == []
+    assert process_violations(observed(60, users=0, cpu_ratio=1.0, loop_lag_s=1.0)) == []
 
 
 def record_with(
@@ -132,96 +128,8 @@ def test_impossible_durations_break_their_rule(duration_s: float, words: str) ->
 
 def test_a_violation_says_what_was_observed_and_what_to_do() -> None:
     """Its sentence has the subject, the mean value, how long it lasted, and the advice."""
-    [violation] = observed(41, cpu_ratio=0.97).findings()
+    [violation] = process_violations(observed(41, cpu_ratio=0.97))
     assert violation.sentence == "worker 3 was at 97% CPU for 41 s: add a worker or lower the rate"
-
-
-def probed(busy: object, seconds: float = 1.0) -> Health:
-    """What a probe says of a second in which something runs beside it."""
-    probe = HealthProbe()
-    probe.start()
-    try:
-        gevent.sleep(0.1)
-        probe.take()
-        running = gevent.spawn(busy)
-        gevent.sleep(seconds)
-        running.join()
-        return probe.take()
-    finally:
-        probe.stop()
-
-
-def test_a_blocked_event_loop_is_noticed() -> None:
-    """A call that blocks for 0.4 s shows as event-loop lag and as CPU time."""
-
-    def block() -> None:
-        until_s = time.thread_time() + 0.4
-        while time.thread_time() < until_s:
-            pass
-
-    began_s, cpu_s = time.perf_counter(), time.process_time()
-    health = probed(block)
-    mean = (time.process_time() - cpu_s) / (time.perf_counter() - began_s)  # little on a busy machine
-    assert health.loop_lag_s >= 0.3
-    assert health.cpu_ratio >= 0.8 * mean > 0
-
-
-def test_a_restart_forgets_a_delay_that_began_before_it() -> None:
-    """What blocked the event loop before a run began is not held against the run."""
-    probe = HealthProbe()
-    probe.start()
-    gevent.sleep(0.06)
-    until_s = time.perf_counter() + 0.4
-    while time.perf_counter() < until_s:
-        pass
-    probe.restart()
-    gevent.sleep(0.01)
-    lag_s = probe.take().loop_lag_s
-    probe.stop()
-    assert lag_s < 0.3
-
-
-def test_an_idle_process_is_calm() -> None:
-    """A process that does nothing uses little CPU, few descriptors and few ports, and sees no clock step."""
-    health = probed(lambda: None)
-    assert health.cpu_ratio < 0.5
-    assert 0 < health.descriptors_ratio < 0.5
-    assert 0 <= health.ports_ratio < 0.9
-    assert health.clock_step_s < 0.5
-    assert health.throttled_ratio <= 1.0
-
-
-def test_garbage_collections_are_timed() -> None:
-    """A collection shows with its duration; after the probe stopped none does."""
-    before = list(gc.callbacks)
-    keep = [[number] for number in range(200_000)]
-    health = probed(gc.collect)
-    assert 0 < health.gc_pause_s <= 1.0
-    assert health.gc_ratio > 0
-    assert len(keep) == 200_000
-    assert gc.callbacks == before
-
-
-def test_a_step_of_the_wall_clock_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the wall clock moves against the monotonic one, the difference is told."""
-    probe = HealthProbe()
-    real = time.time
-    monkeypatch.setattr(health_module.time, "time", lambda: real() - 7.0)
-    assert pytest.approx(probe.take().clock_step_s, abs=0.5) == 7.0
-
-
-def test_throttling_is_read_from_the_cgroup(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The throttled time of cgroup v2, or else of v1, is a share of the interval."""
-    v2, v1 = tmp_path / "cpu.stat", tmp_path / "v1"
-    monkeypatch.setattr(health_module, "_CPU_STAT_V2", v2)
-    monkeypatch.setattr(health_module, "_CPU_STAT_V1", v1)
-    v1.write_text("nr_periods 5\nthrottled_time 0\n")
-    probe = HealthProbe()
-    time.sleep(0.05)
-    v1.write_text("nr_periods 5\nthrottled_time 25000000\n")
-    assert 0.1 < probe.take().throttled_ratio <= 0.5
-    v2.write_text("usage_usec 9\nnr_throttled 2\nthrottled_usec 999000000\n")
-    assert probe.take().throttled_ratio == 1.0
 
 
 def test_the_documentation_states_every_limit() -> None:

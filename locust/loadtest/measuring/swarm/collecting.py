@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
-    from loadtest.judging.trust import Watch
     from loadtest.measuring.collector import Lost, Second, Worker
+    from loadtest.measuring.health import Watch
 
 _log = logging.getLogger(__name__)
 

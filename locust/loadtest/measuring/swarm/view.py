@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
-from loadtest.judging.trust import Watch
 from loadtest.measuring import locust_statistics, steady_clock
 from loadtest.measuring.collector import Lost
-from loadtest.measuring.health import HealthProbe
+from loadtest.measuring.health import HealthProbe, Watch
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder, scenario_of
 from loadtest.measuring.swarm.messages import FOLD_EVERY_S
