@@ -95,15 +95,15 @@ def test_users_leave_seeded_data_alone(target_url: str, redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("user_class", scenarios.load("documents").user_classes)
-def test_growing_documents_are_written_anew(user_class: type[User], target_url: str, redis_url: str) -> None:
+def test_growing_documents_are_written_again(user_class: type[User], target_url: str, redis_url: str) -> None:
     """However often a user appends, its array and its string stay bounded."""
     environment = Environment(user_classes=[user_class])
     user = type(user_class.__name__, (user_class,), {"host": target_url})(environment)
     user.on_start()
     for _ in range(120):
-        user.append_to_array()
-        user.append_to_string()
-    name = user._turns.scratch.name
+        user.do(documents.OPERATIONS["append_to_array"])
+        user.do(documents.OPERATIONS["append_to_string"])
+    name = user.choices.scratch.name
     user.on_stop()
     user.client.close()
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
@@ -129,8 +129,8 @@ def test_users_of_one_process_never_share_a_scratch_key() -> None:
 
 def test_a_user_chooses_the_same_in_every_run() -> None:
     """Random choices are seeded by the user's slot."""
-    first, second = (documents._Turns(Scratch(Environment())) for _ in range(2))
-    again = documents._Turns(first.scratch)
+    first, second = (documents.Choices(Scratch(Environment())) for _ in range(2))
+    again = documents.Choices(first.scratch)
     assert [again.number() for _ in range(20)] == [first.number() for _ in range(20)]
     first.scratch.release()
     second.scratch.release()

@@ -46,8 +46,8 @@ def test_the_environment_chooses_the_http_client(client: str, base: str) -> None
     """LOADTEST_CLIENT=locust puts every HTTP user on FastHttpUser; otherwise it is the lean client."""
     code = (
         "import gevent.monkey; gevent.monkey.patch_all(); from loadtest import scenarios; "
-        "print({user.__mro__[1].__module__ for name in scenarios.names() for user in scenarios.load(name).user_classes"
-        " if 'Resp' not in user.__name__})"
+        "print({base.__module__ for name in scenarios.names() for user in scenarios.load(name).user_classes"
+        " for base in user.__mro__ if base.__name__ in {'HttpUser', 'FastHttpUser'}})"
     )
     command = [sys.executable, "-c", code]
     answer = subprocess.run(command, env={"LOADTEST_CLIENT": client}, capture_output=True, text=True, check=True)
