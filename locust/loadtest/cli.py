@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -27,13 +26,13 @@ from loadtest.profiles.profile import LoadProfile, all_profiles
 from loadtest.progress import output
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
+from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.seeding.command import seed
 from loadtest.settings import credentials
 from loadtest.settings.config import SCENARIO_ENDING, Config, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 EXIT_CODES = """\b
 Exit codes: 0 passed, 1 the run could not be made, 2 wrong usage,
@@ -126,10 +125,9 @@ def run(as_json: bool, **options: Any) -> int:
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
-    run_id = config.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario_name}-{config.profile}"
-    run_dir = make_run_dir(config.runs_dir, run_id)
-    code = _supervise(config.model_copy(update={"run_id": run_id}), run_dir, as_json=as_json)
-    return code if base is None else commands.end_with_comparison(base, run_dir, code, error=as_json)
+    folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, config.profile))
+    code = _supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json)
+    return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)
 
 
 @main.command(epilog=EXIT_CODES)
@@ -164,9 +162,8 @@ def capacity(**options: Any) -> int:
         thresholds.objective(config, declared_requests(config.scenario))
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
-    run_id = config.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario_name}-capacity"
-    run_dir = make_run_dir(config.runs_dir, run_id)
-    return _supervise(config.model_copy(update={"run_id": run_id}), run_dir)
+    folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, "capacity"))
+    return _supervise(config.model_copy(update={"run_id": folder.name}), folder)
 
 
 @main.command()
@@ -206,20 +203,20 @@ def report(run: str, as_json: bool) -> None:
     RUN is its folder, or its name in runs/. Made anew: report.html, summary.md, junit.xml, stats.csv, timeline.csv;
     and record.json, when the run was cut off before it could write that.
     """
-    folder = commands.run_folder(run, Config.load().runs_dir)
-    with run_document.understood(folder):
-        document = run_document.read(folder)
+    folder = RunFolder.find(run, Config.load().runs_dir)
+    with run_document.understood(folder.path):
+        document = run_document.read(folder.path)
     if as_json:
         click.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    with run_document.understood(folder):
+    with run_document.understood(folder.path):
         summary.show(document, output())
         texts = files.of(document)
-    if (folder / run_document.FILE).exists():
-        del texts[run_document.FILE]
-    if problems := files.write(folder, texts):
+    if folder.record.exists():
+        del texts[folder.record.name]
+    if problems := files.write(folder.path, texts):
         raise RecordError("\n".join(problems))
-    click.echo(f"report       {folder / 'report.html'}")
+    click.echo(f"report       {folder.report}")
 
 
 @main.command()
@@ -326,26 +323,7 @@ def declared_requests(scenario: str) -> list[tuple[str, str]]:
     return [(method, name) for method, name in json.loads(child.stdout)]
 
 
-def make_run_dir(runs_dir: Path, run_id: str) -> Path:
-    """Make the folder of a run.
-
-    Raises:
-        UsageError: when it exists already, or cannot be made.
-    """
-    run_dir = runs_dir / run_id
-    try:
-        run_dir.mkdir(parents=True)
-    except FileExistsError as error:
-        raise UsageError(f"RUN_ID={run_id} is taken: {run_dir} exists. Next: choose another RUN_ID.") from error
-    except OSError as error:
-        raise UsageError(
-            f"RUNS_DIR={runs_dir} cannot be written ({error.strerror}). Allowed: a folder that can be written. "
-            "Next: set RUNS_DIR to one."
-        ) from error
-    return run_dir
-
-
-def _supervise(config: Config, run_dir: Path, *, as_json: bool = False) -> int:
+def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> int:
     """Run the stack to its end; Ctrl-C and SIGTERM let it report first, a second one ends it at once."""
     started = time.monotonic()
 
@@ -354,23 +332,23 @@ def _supervise(config: Config, run_dir: Path, *, as_json: bool = False) -> int:
         sys.stdout.flush()
 
     load = "a search for its capacity" if config.slo else f"profile {config.profile}"
-    say("run", f"{config.scenario} with {load}, results in {run_dir}/")
+    say("run", f"{config.scenario} with {load}, results in {folder.path}/")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with LocalStack(config, run_dir, say, sys.stderr if as_json else sys.stdout) as stack:
+    with LocalStack(config, folder.logs, say, sys.stderr if as_json else sys.stdout) as stack:
         say("ready", f"after {time.monotonic() - started:.1f} s")
         try:
             code = stack.wait()
         except KeyboardInterrupt:
             say("stopping", "once more ends at once, without a report")
-            code = _drain(stack, run_dir, say) if not config.ui else ExitCode.PASSED
+            code = _drain(stack, folder, say) if not config.ui else ExitCode.PASSED
         for notice in stack.notices:
             say("redis", notice)
         if as_json:
-            click.echo(json.dumps(run_document.read(run_dir), indent=1, ensure_ascii=False))
+            click.echo(json.dumps(run_document.read(folder.path), indent=1, ensure_ascii=False))
         return code
 
 
-def _drain(stack: LocalStack, run_dir: Path, say: Callable[[str, str], None]) -> int:
+def _drain(stack: LocalStack, folder: RunFolder, say: Callable[[str, str], None]) -> int:
     try:
         code = stack.drain()
     except KeyboardInterrupt:
@@ -381,7 +359,7 @@ def _drain(stack: LocalStack, run_dir: Path, say: Callable[[str, str], None]) ->
         return ExitCode.INTERRUPTED
     if code not in tuple(ExitCode):
         raise StackError(
-            f"the master ended with exit code {code} instead of reporting. Its log: {run_dir}/logs/master.log. "
+            f"the master ended with exit code {code} instead of reporting. Its log: {folder.logs}/master.log. "
             "Next: look there; the record until then is in the run's folder."
         )
     return ExitCode.INTERRUPTED

@@ -7,14 +7,12 @@ and then reports. The run's time begins when the data is loaded.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import signal
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gevent
@@ -35,12 +33,12 @@ from loadtest.profiles.load import automatic, has_own_shape, release
 from loadtest.profiles.profile import LoadProfile
 from loadtest.progress import ProgressLine, Steps, output
 from loadtest.reporting import document, files, locust_files, provenance, summary
+from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.session import Session
 from loadtest.web.start_form import AS_ENTERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from locust.env import Environment
 
@@ -175,7 +173,7 @@ class Run:
         self._console = output()
         self._progress: ProgressLine | None = None
         self._timer: gevent.Greenlet[..., object] | None = None
-        self._folder = config.runs_dir
+        self._folder = RunFolder(config.runs_dir)
         self._redis_watch: RedisWatch | None = None
         self._timers: list[gevent.Greenlet[..., None]] = []
 
@@ -189,15 +187,15 @@ class Run:
         try:
             self._load_data()
             self._feed()
-            self._folder = self._make_folder()
+            name = self._config.run_id or new_run_id(self._config.scenario_name, self._config.profile)
+            self._folder = RunFolder.create_next(self._config.runs_dir, name)
         except LoadtestError as error:
             self._abort(error)
         thresholds.announce(self._environment, self._rules)
         Session.of(self._environment).put(RunProgress, None)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._plan(), self._config.redis_url)
-        path = self._folder / document.STREAM
-        swarm.of(self._environment).stream_to(path, self._folder.name, configuration, context)
+        swarm.of(self._environment).stream_to(self._folder.stream, self._folder.name, configuration, context)
 
     def _plan(self) -> LoadProfile | None:
         """Return the profile that the load follows; None when a person, a shape of his own, or a search decides."""
@@ -302,9 +300,9 @@ class Run:
         summary.show(made, self._console)
         for sentence in account:
             self._console.print(f"feed         {sentence}", markup=False)
-        for problem in files.write(self._folder, {**files.of(made), **locust_files.of(self._environment)}):
+        for problem in files.write(self._folder.path, {**files.of(made), **locust_files.of(self._environment)}):
             self._console.print(f"error: {problem}", markup=False)
-        self._console.print(f"report       {self._folder}/", markup=False)
+        self._console.print(f"report       {self._folder.path}/", markup=False)
 
     def _watch_rules(self) -> None:
         """End the test when a rule that says so has failed."""
@@ -342,20 +340,6 @@ class Run:
         self._console.print(f"ended        {reason}", markup=False)
         self._end_test()
 
-    def _make_folder(self) -> Path:
-        """Make the run's folder; a later run of the same name gets a number."""
-        name = self._config.run_id or default_run_id(self._config)
-        numbered = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
-        folder = next(path for path in map(self._config.runs_dir.joinpath, numbered) if not _holds_a_run(path))
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LoadtestError(
-                f"the run's folder {folder} cannot be made ({error.strerror}). Allowed: a folder that can be written. "
-                "Next: set LOADTEST_RUNS_DIR to one."
-            ) from error
-        return folder
-
     def _abort(self, error: LoadtestError) -> NoReturn:
         logger.error("%s", error)
         self._console.print(f"error: {error}", markup=False)
@@ -374,12 +358,3 @@ class Run:
             self._runner.quit()
         else:
             self._runner.stop()
-
-
-def _holds_a_run(folder: Path) -> bool:
-    return (folder / document.STREAM).exists() or (folder / document.FILE).exists()
-
-
-def default_run_id(config: Config) -> str:
-    """Return a run's name: the present time in UTC, the scenario and the profile."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{config.scenario_name}-{config.profile}"

@@ -23,6 +23,7 @@ from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.profile import read_profiles
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
+from loadtest.run_folder import RECORD, STREAM
 from loadtest.settings.allowed_hosts import Targets
 from loadtest.settings.config import Config, variable
 from tests.fuzz.cases import fuzz
@@ -249,9 +250,9 @@ def test_record_files(
     data = valid + b"".join(record_file._frame(kind, payload) for kind, payload in frames)
     if swap:
         data = data[: swap[0]] + swap[1] + data[swap[0] + len(swap[1]) :]
-    (folder / run_document.STREAM).write_bytes(data if cut > len(data) else data[:-cut] if cut % 2 and cut else data)
+    (folder / STREAM).write_bytes(data if cut > len(data) else data[:-cut] if cut % 2 and cut else data)
     with contextlib.suppress(FileNotFoundError):
-        (folder / run_document.FILE).unlink()
+        (folder / RECORD).unlink()
     _show(folder, _summary)
 
 
@@ -259,9 +260,9 @@ def test_record_files(
 @given(changes=st.dictionaries(st.sampled_from(run_document._NEEDED), JSON, max_size=3), other=st.none() | DOCUMENTS)
 def test_record_documents(folder: Path, valid: bytes, changes: dict[str, Any], other: bytes | None) -> None:
     """Any document of a run is shown and reported, or refused."""
-    (folder / run_document.STREAM).write_bytes(valid)
-    whole = {**VERDICT, **record_file.read(folder / run_document.STREAM).as_dict(), **changes}
-    (folder / run_document.FILE).write_bytes(json.dumps(whole).encode() if other is None else other)
+    (folder / STREAM).write_bytes(valid)
+    whole = {**VERDICT, **record_file.read(folder / STREAM).as_dict(), **changes}
+    (folder / RECORD).write_bytes(json.dumps(whole).encode() if other is None else other)
     _show(folder, lambda document: (_summary(document), files.of(document)))
 
 

@@ -173,10 +173,10 @@ class CapacityRun(Run):
             "capacity.json": lambda: json.dumps(found_document, indent=1),
             "capacity.html": lambda: chart.html_page(shown, title, sentence, fit),
         }
-        problems = run_files.write(self._folder, files)
+        problems = run_files.write(self._folder.path, files)
         for problem in problems:
             self._console.print(f"error: {problem}", markup=False)
-        self._console.print(f"report       {self._folder}/", markup=False)
+        self._console.print(f"report       {self._folder.path}/", markup=False)
 
     def _search(self) -> None:
         try:

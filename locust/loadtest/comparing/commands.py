@@ -17,6 +17,7 @@ from loadtest.exceptions import ExitCode, LoadtestError, RecordError
 from loadtest.progress import Steps, output
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files
+from loadtest.run_folder import RunFolder
 from loadtest.settings.config import Config
 
 if TYPE_CHECKING:
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 REPORT = "comparison.html"
 DATA = "comparison.json"
-
-
-def run_folder(run: str, runs_dir: Path) -> Path:
-    """Return the folder of a run that is named by it, or by its name in the runs folder."""
-    return Path(run) if Path(run).exists() else runs_dir / run
 
 
 def base_of(base: str, key: str, runs_dir: Path) -> Document:
@@ -39,7 +35,7 @@ def base_of(base: str, key: str, runs_dir: Path) -> Document:
         UsageError: when no baseline is set.
     """
     name = baselines.find(runs_dir, key) if base == baselines.KEYWORD else base
-    return run_document.read(run_folder(name, runs_dir))
+    return run_document.read(RunFolder.find(name, runs_dir).path)
 
 
 def baseline_of(config: Config) -> Document:
@@ -127,7 +123,7 @@ def compare(
     `loadtest baseline set` named. docs/comparing.md explains the method and how often it is wrong.
     """
     runs_dir = Config.load().runs_dir
-    new_document = run_document.read(run_folder(new, runs_dir))
+    new_document = run_document.read(RunFolder.find(new, runs_dir).path)
     base_document = base_of(base, baselines.key_of(new_document), runs_dir)
     found = held_against(base_document, new_document, margin / 100, force=force)
     if as_json:
@@ -174,7 +170,7 @@ def baseline() -> None:
 def set_baseline(run: str) -> None:
     """Make RUN, a folder in runs/, the baseline of its scenario and profile."""
     runs_dir = Config.load().runs_dir
-    folder = run_folder(run, runs_dir)
+    folder = RunFolder.find(run, runs_dir).path
     key = baselines.save(runs_dir, run_document.read(folder), folder.name if folder.parent == runs_dir else str(folder))
     click.echo(f"baseline     {key}: {folder.name}")
 

@@ -15,6 +15,7 @@ from loadtest.exceptions import RecordError
 from loadtest.progress import milliseconds
 from loadtest.reporting import document as run_document
 from loadtest.reporting.summary import rate_per_s
+from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,7 +59,7 @@ def entries(runs_dir: Path) -> tuple[list[Entry], list[str]]:
     known = set(baselines.read(runs_dir).items())
     found, problems = [], []
     try:
-        folders = sorted(folder for folder in runs_dir.iterdir() if folder.is_dir())
+        folders = list(RunFolder.all(runs_dir))
     except FileNotFoundError:
         return [], []
     except OSError as error:
@@ -66,10 +67,8 @@ def entries(runs_dir: Path) -> tuple[list[Entry], list[str]]:
             f"the runs folder {runs_dir} cannot be read ({error.strerror}). Next: change its owner, or set RUNS_DIR."
         ) from error
     for folder in folders:
-        if not ((folder / run_document.FILE).exists() or (folder / run_document.STREAM).exists()):
-            continue
         try:
-            found.append(_entry(folder, known))
+            found.append(_entry(folder.path, known))
         except RecordError as error:
             problems.append(str(error))
     return sorted(found, key=lambda entry: entry.started_at), problems

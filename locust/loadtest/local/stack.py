@@ -42,7 +42,7 @@ class LocalStack:
 
     Args:
         config: the settings; `host` set means that no sample target is started.
-        run_dir: the run's folder; logs go to `logs/` in it.
+        logs: the folder of the processes' logs; made when it is missing.
         say: told (part, what it is) as each part becomes ready.
         screen: takes the master's progress and summary.
 
@@ -55,12 +55,12 @@ class LocalStack:
     """
 
     def __init__(
-        self, config: Config, run_dir: Path, say: Callable[[str, str], None], screen: IO[str] = sys.stdout
+        self, config: Config, logs: Path, say: Callable[[str, str], None], screen: IO[str] = sys.stdout
     ) -> None:
         self._config = config
         self._say = say
         self._screen = screen
-        self._logs = run_dir / "logs"
+        self._logs = logs
         self._parts = contextlib.ExitStack()
         self._started: list[ManagedProcess] = []
         self._watched: list[ManagedProcess] = []

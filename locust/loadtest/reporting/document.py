@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.exceptions import RecordError
 from loadtest.measuring import record_file
 from loadtest.measuring.record import DICT_FORMAT
+from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-STREAM: Final = "record.stream"
-"""The record as it grew; it is there however the run ended."""
-FILE: Final = "record.json"
-"""The document; it is there when the run could report."""
 INTERRUPTED: Final = "interrupted"
 """The verdict's name in the document of a run whose master ended before it could judge."""
 
@@ -52,7 +49,7 @@ def read(folder: Path) -> Document:
     Raises:
         RecordError: when the folder holds neither, or what it holds cannot be read.
     """
-    path = folder / FILE
+    path = RunFolder(folder).record
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -82,7 +79,7 @@ def understood(folder: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise RecordError(_unreadable(folder / FILE, f"it holds what no run writes ({error})")) from error
+        raise RecordError(_unreadable(RunFolder(folder).record, f"it holds what no run writes ({error})")) from error
 
 
 def _cut_off(folder: Path) -> Document:
@@ -92,7 +89,7 @@ def _cut_off(folder: Path) -> Document:
             "Next: `loadtest history` lists them."
         )
     return {
-        **record_file.read(folder / STREAM).as_dict(),
+        **record_file.read(RunFolder(folder).stream).as_dict(),
         "verdict": {"name": INTERRUPTED, "reasons": ["the master ended before it could report"]},
         "findings": [],
         "thresholds": [],
@@ -100,7 +97,7 @@ def _cut_off(folder: Path) -> Document:
 
 
 def _unreadable(path: Path, why: str) -> str:
-    stream = path.with_name(STREAM)
+    stream = RunFolder(path.parent).stream
     other = (
         f"move it away, and the run is read from {stream}, without its verdict"
         if stream.exists()

@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from loadtest.reporting import document as run_document
 from loadtest.reporting import junit, markdown, run_page, tables
+from loadtest.run_folder import RECORD, REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def of(document: Document) -> dict[str, Callable[[], str]]:
     """Return what makes each file's text, by the file's name."""
     return {
-        run_document.FILE: lambda: json.dumps(document, indent=1, ensure_ascii=False),
-        "report.html": lambda: run_page.html(document),
+        RECORD: lambda: json.dumps(document, indent=1, ensure_ascii=False),
+        REPORT: lambda: run_page.html(document),
         "summary.md": lambda: markdown.summary(document),
         "junit.xml": lambda: junit.document(document),
         "stats.csv": lambda: tables.stats(document),

@@ -10,7 +10,8 @@ from loadtest.cli import main
 from loadtest.comparing import history
 from loadtest.exceptions import ExitCode
 from loadtest.measuring.record import RunRecord
-from loadtest.reporting import document, files
+from loadtest.reporting import files
+from loadtest.run_folder import RECORD
 from tests import reports
 
 
@@ -29,7 +30,7 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         assert files.write(folder / name, files.of(reports.run_document(record))) == []
     (folder / "torn").mkdir()
-    (folder / "torn" / document.FILE).write_text('{"format": 2')
+    (folder / "torn" / RECORD).write_text('{"format": 2')
     (folder / "notes").mkdir()
     return folder
 

@@ -10,6 +10,7 @@ from loadtest.exceptions import RecordError
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.reporting import document
+from loadtest.run_folder import RECORD, STREAM
 from tests import reports
 
 ROOT = Path(__file__).parents[3]
@@ -19,13 +20,13 @@ SCHEMA = json.loads((ROOT / "docs" / "reference" / "record.schema.json").read_te
 @pytest.fixture
 def cut_off(tmp_path: Path) -> Path:
     """The folder of a run whose master was killed."""
-    RecordFile(tmp_path / document.STREAM, RunRecord("cut", 1_700_000_000.0, {"scenario": "documents"})).close()
+    RecordFile(tmp_path / STREAM, RunRecord("cut", 1_700_000_000.0, {"scenario": "documents"})).close()
     return tmp_path
 
 
 def write(folder: Path, text: str) -> None:
     """Write a record.json."""
-    (folder / document.FILE).write_text(text)
+    (folder / RECORD).write_text(text)
 
 
 def test_a_run_that_was_cut_off_is_interrupted(cut_off: Path) -> None:

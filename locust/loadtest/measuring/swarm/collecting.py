@@ -6,7 +6,6 @@ import logging
 import math
 import secrets
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from loadtest.exceptions import RecordError
@@ -15,6 +14,7 @@ from loadtest.measuring.collector import Collector
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.swarm.view import Swarm, listen
+from loadtest.run_folder import new_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,7 +103,7 @@ class CollectingSwarm(Swarm):
         self._close()
         self._runs += 1
         started_at = steady_clock.now()
-        run_id, self._run_id = self._run_id or _run_id(started_at), ""
+        run_id, self._run_id = self._run_id or new_run_id(secrets.token_hex(2)), ""
         record = RunRecord(run_id, started_at, dict(self._configuration), dict(self._context))
         self._look_around()
         self._collector.begin(record, time.perf_counter())
@@ -198,7 +198,3 @@ class CollectingSwarm(Swarm):
     def _on_quitting(self, **_: Any) -> None:
         self.finish()
         self._end()
-
-
-def _run_id(started_at: float) -> str:
-    return f"{datetime.fromtimestamp(started_at, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

@@ -1,0 +1,120 @@
+"""RunFolder: where one run's results are, and how a run is named.
+
+runs/20261121T093657Z-documents-quick/
+    record.stream    the record as it grew; it is there however the run ended
+    record.json      the run's document; it is there when the run could report
+    report.html, …   made from the document, see `loadtest.reporting.files`
+    logs/            of the stack's processes
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from loadtest.exceptions import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RECORD: Final = "record.json"
+STREAM: Final = "record.stream"
+REPORT: Final = "report.html"
+
+
+def new_run_id(*parts: str) -> str:
+    """Return a name for a run that begins now: the time in UTC, then the parts."""
+    return "-".join((f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", *parts))
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, runs_dir: Path, run_id: str) -> RunFolder:
+        """Make the folder of a run that must not exist yet.
+
+        Raises:
+            UsageError: when it exists, or cannot be made.
+        """
+        folder = cls(runs_dir / run_id)
+        folder._make(exist_ok=False)
+        return folder
+
+    @classmethod
+    def create_next(cls, runs_dir: Path, run_id: str) -> RunFolder:
+        """Make the folder of a run; when a run of this name exists, the name gets a number: night-2, night-3.
+
+        Raises:
+            UsageError: when it cannot be made.
+        """
+        numbered = (run_id if number == 1 else f"{run_id}-{number}" for number in itertools.count(1))
+        folder = next(folder for name in numbered if not (folder := cls(runs_dir / name)).holds_run)
+        folder._make(exist_ok=True)  # the command line has made it already
+        return folder
+
+    @classmethod
+    def find(cls, run: str, runs_dir: Path) -> RunFolder:
+        """Return the folder that a person means by its path, or by its name in the runs folder; it may not exist."""
+        return cls(Path(run) if Path(run).exists() else runs_dir / run)
+
+    @classmethod
+    def all(cls, runs_dir: Path) -> Iterator[RunFolder]:
+        """Yield the folders that hold a run, by name.
+
+        Raises:
+            OSError: when the runs folder cannot be read.
+        """
+        for path in sorted(runs_dir.iterdir()):
+            if (folder := cls(path)).holds_run:
+                yield folder
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def record(self) -> Path:
+        """The run's document."""
+        return self.path / RECORD
+
+    @property
+    def stream(self) -> Path:
+        """The record as it grew."""
+        return self.path / STREAM
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.path / REPORT
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the processes' logs."""
+        return self.path / "logs"
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run has begun to write here."""
+        return self.stream.exists() or self.record.exists()
+
+    def _make(self, *, exist_ok: bool) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=exist_ok)
+        except FileExistsError as error:
+            raise UsageError(
+                f"RUN_ID={self.name} is taken: {self.path} exists. Allowed: a name that no run has. "
+                "Next: choose another RUN_ID."
+            ) from error
+        except OSError as error:
+            raise UsageError(
+                f"RUNS_DIR={self.path.parent} cannot be written ({error.strerror}). Allowed: a folder that can be "
+                "written. Next: set RUNS_DIR to one."
+            ) from error

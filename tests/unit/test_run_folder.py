@@ -1,0 +1,60 @@
+"""RunFolder: how runs are named, and where they are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from loadtest.exceptions import UsageError
+from loadtest.run_folder import RunFolder, new_run_id
+
+
+def held(runs_dir: Path, name: str) -> None:
+    """Make a folder that holds a run."""
+    (runs_dir / name).mkdir(parents=True)
+    (runs_dir / name / "record.stream").touch()
+
+
+def test_a_new_run_is_named_by_time_and_what_it_runs() -> None:
+    """The time in UTC to the second, then the parts."""
+    assert re.fullmatch(r"\d{8}T\d{6}Z-documents-quick", new_run_id("documents", "quick"))
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
+    """Also when the folder is empty: somebody may be about to write to it."""
+    folder = RunFolder.create(tmp_path / "runs", "night")
+    assert folder.path.is_dir()
+    with pytest.raises(UsageError, match="RUN_ID=night is taken"):
+        RunFolder.create(tmp_path / "runs", "night")
+
+
+def test_a_later_run_of_the_same_name_gets_a_number(tmp_path: Path) -> None:
+    """A folder that holds no run yet is used; one that does is left alone."""
+    RunFolder.create(tmp_path, "night")
+    assert RunFolder.create_next(tmp_path, "night").name == "night"
+    held(tmp_path, "day")
+    held(tmp_path, "day-2")
+    assert RunFolder.create_next(tmp_path, "day").path == tmp_path / "day-3"
+
+
+@pytest.mark.parametrize("create", [RunFolder.create, RunFolder.create_next])
+def test_a_runs_folder_that_cannot_be_written_is_named(create: object) -> None:
+    """With the reason and the setting that moves it."""
+    with pytest.raises(UsageError, match=r"RUNS_DIR=/proc/version cannot be written \(Not a directory\)"):
+        create(Path("/proc/version"), "night")
+
+
+def test_a_run_is_found_by_its_path_or_its_name(tmp_path: Path) -> None:
+    """An existing path wins; anything else is a name in the runs folder."""
+    held(tmp_path, "night")
+    assert RunFolder.find(str(tmp_path / "night"), Path("runs")) == RunFolder(tmp_path / "night")
+    assert RunFolder.find("night", tmp_path) == RunFolder(tmp_path / "night")
+
+
+def test_all_runs_are_listed_by_name(tmp_path: Path) -> None:
+    """Files, and folders without a record, are no runs."""
+    held(tmp_path, "b")
+    held(tmp_path, "a")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "baselines.json").touch()
+    assert [folder.name for folder in RunFolder.all(tmp_path)] == ["a", "b"]
