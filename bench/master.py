@@ -31,12 +31,11 @@ from locust.runners import STATE_RUNNING
 from locust.stats import RequestStats
 
 from loadtest.measuring import swarm
-from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
-from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.swarm.messages import REPORT, Report
 from loadtest.measuring.swarm.worker import HEARTBEAT_EVERY
+from loadtest.measuring.wire import Delta, PackedMeasurements
 from loadtest.settings.config import Config
 from loadtest.swarm import sockets
 

@@ -17,10 +17,9 @@ from collections.abc import Callable
 import numpy as np
 from locust.stats import RequestStats
 
-from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
-from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.wire import Delta, PackedMeasurements
 
 SAMPLES = 60_000
 FOLD_EVERY = 6_000

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from loadtest.exceptions import RecordError
 from loadtest.measuring.collector import Collector
-from loadtest.measuring.delta import _HEAD, _MAGIC, _VERSION, Delta
 from loadtest.measuring.health import Health
-from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.swarm.messages import REPORT
+from loadtest.measuring.wire import _HEADER, _MAGIC, _VERSION, Delta, PackedMeasurements
 from loadtest.swarm import messages
 from tests.fuzz.cases import fuzz
 
@@ -63,7 +62,7 @@ def _valid() -> list[Any]:
     recorder.series("shop", "GET", "n0").failure(1.0, 1.0, 1.5, 10, "timeout", "too slow")
     packed = PackedMeasurements.of(recorder.take())
     delta = Delta("r1", 1, 0.0, 1.0, False, {"shop": 2}, Health(), packed)
-    body: list[Any] = msgpack.unpackb(delta.to_bytes()[_HEAD.size :])
+    body: list[Any] = msgpack.unpackb(delta.to_bytes()[_HEADER.size :])
     return body
 
 
@@ -103,7 +102,7 @@ def test_deltas(changes: list[tuple[tuple[int, ...], Any]], offset_s: float) -> 
         except (TypeError, KeyError):
             continue
     packed: bytes = msgpack.packb(body)
-    data = _HEAD.pack(_MAGIC, _VERSION, zlib.crc32(packed)) + packed
+    data = _HEADER.pack(_MAGIC, _VERSION, zlib.crc32(packed)) + packed
     collector = Collector()
     collector.join("w", "running", 0.0)
     collector.begin(RunRecord("r1", 0.0), 0.0)

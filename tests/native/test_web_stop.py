@@ -13,11 +13,10 @@ from locust import __version__
 from locust.rpc import Message
 
 from loadtest.local.process import free_port
-from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
-from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.swarm.messages import DRAIN, REPORT
+from loadtest.measuring.wire import Delta, PackedMeasurements
 from tests.faults.swarm import FaultySwarm, Witness, end
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(90)]

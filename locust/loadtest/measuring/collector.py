@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from loadtest.exceptions import RecordError
 from loadtest.measuring import steady_clock
 from loadtest.measuring.delivery import Acknowledgement, Ledger
-from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import MASTER, Watch
 from loadtest.measuring.labels import Labels
 from loadtest.measuring.merging import Merger
-from loadtest.measuring.packed import check
 from loadtest.measuring.record import Delivery, Missing, RunRecord
+from loadtest.measuring.wire import Delta, check
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from loadtest.measuring.health import Health
     from loadtest.measuring.measurements import Measurements
-    from loadtest.measuring.packed import PackedMeasurements
+    from loadtest.measuring.wire import PackedMeasurements
 
 _log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
-"""The protocol between a worker and the master: no delta is lost silently, none is counted twice.
+"""Delivery from a worker to the master: no delta is lost silently, none is counted twice.
 
-A worker numbers its deltas per run, keeps each until the master acknowledged it, and sends it again when no
-acknowledgement comes. The master's `Ledger` accepts each number of each worker once and knows which are missing. Both
-are plain objects without sockets or clocks; `loadtest.measuring.swarm` connects them to Locust's messages.
+A worker's `Reporter` cuts what was counted into deltas, numbered 1, 2, 3 … within a run. Its `Outbox` keeps each delta
+until the master has acknowledged it, and offers it again when no acknowledgement comes. The master's `Ledger` accepts
+each number of each worker once and knows which are missing. All are plain objects without sockets or clocks.
 """
 
 from __future__ import annotations
@@ -10,19 +10,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+from loadtest.measuring.wire import Delta, PackedMeasurements
 
-    from loadtest.measuring.delta import Delta
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+
+    from loadtest.measuring.health import Health
+    from loadtest.measuring.recorder import Recorder
 
 WINDOW: Final = 120
-"""Unacknowledged deltas that a worker keeps. Beyond, it goes on counting into the next delta, which then spans more
-than a second: an outage of the master costs resolution in time, not samples, and memory stays bounded."""
+"""The most unacknowledged deltas that a worker keeps. When there are more, it goes on counting into the next delta,
+which then spans more than a second: an outage of the master costs resolution in time, not samples, and memory stays
+bounded."""
 RESEND_AFTER_S: Final = 8.0
-"""A worker sends a delta again when so long no acknowledgement came. The master acknowledges with its answer to a
-heartbeat, every other second, and final and repeated deltas at once."""
+"""How long a worker waits for an acknowledgement before it sends a delta again. The master acknowledges with its answer
+to a heartbeat, every other second; final and repeated deltas at once."""
 BATCH: Final = 30
-"""Deltas in one message at most."""
+"""The most deltas in one message."""
 
 
 class Acknowledgement(NamedTuple):
@@ -70,7 +74,7 @@ class Outbox:
         return waiting.data
 
     def due(self, now_s: float, resend_after_s: float = RESEND_AFTER_S) -> list[bytes]:
-        """The deltas to send again now, oldest first, at most `BATCH`."""
+        """The deltas to send again now: the oldest first, at most `BATCH`."""
         late = [waiting for waiting in self._waiting.values() if now_s - waiting.sent_s >= resend_after_s][:BATCH]
         for waiting in late:
             waiting.sent_s = now_s
@@ -86,13 +90,86 @@ class Outbox:
                 del self._waiting[run, sequence]
 
 
+class Reporter:
+    """Cuts what a worker's recorder counted into numbered deltas. Times are the worker's monotonic seconds."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        outbox: Outbox,
+        users: Callable[[], Mapping[str, int]],
+        health: Callable[[], Health],
+    ) -> None:
+        """Make a reporter outside any run.
+
+        Args:
+            recorder: counts the samples.
+            outbox: keeps deltas until they are acknowledged.
+            users: returns the running users by scenario.
+            health: returns the Health since its last call.
+        """
+        self._recorder = recorder
+        self._outbox = outbox
+        self._users = users
+        self._health = health
+        self._start_s = 0.0
+        self.run = ""
+        """The run that samples belong to; empty outside any run."""
+        self.finished = True
+        """Whether the run's users were stopped and its last delta was cut."""
+
+    def begin(self, run: str, now_s: float) -> list[bytes]:
+        """Begin a run; returns the delta to send for samples from before it, if there are any."""
+        stragglers = self._cut(now_s, final=True)
+        self.run, self.finished, self._start_s = run, False, now_s
+        self._health()
+        return stragglers
+
+    def cut(self, now_s: float) -> list[bytes]:
+        """The delta to send since the last one; none when the window of unacknowledged deltas is full.
+
+        After the run's end there is a delta only if samples still came in.
+        """
+        if self.finished:
+            return self._cut(now_s, final=True)
+        return [self._delta(now_s, final=False)] if self._outbox.has_room() else []
+
+    def finish(self, now_s: float) -> list[bytes]:
+        """The run's last delta, to be sent even when the window is full."""
+        return self._cut(now_s, final=True) if self.finished else self.answer(now_s)
+
+    def answer(self, now_s: float) -> list[bytes]:
+        """A last delta, even if there was one before: the answer to a drain, which tells the master that it has all."""
+        self.finished = True
+        return [self._delta(now_s, final=True)]
+
+    def _cut(self, now_s: float, *, final: bool) -> list[bytes]:
+        """A delta, if anything was counted."""
+        self._recorder.fold_all()
+        return [self._delta(now_s, final=final)] if self._recorder.has_counts() else []
+
+    def _delta(self, now_s: float, *, final: bool) -> bytes:
+        delta = Delta(
+            run=self.run,
+            sequence=self._outbox.next_sequence(self.run),
+            start_s=self._start_s,
+            end_s=now_s,
+            final=final,
+            users=self._users(),
+            health=self._health(),
+            packed=PackedMeasurements.of(self._recorder.take()),
+        )
+        self._start_s = now_s
+        return self._outbox.put(delta, now_s)
+
+
 class Gap(NamedTuple):
     """Deltas of one worker that the master does not hold, and the interval on the master's clock."""
 
     deltas: int
     start_s: float
     end_s: float | None
-    """None when the worker ended without saying so, and nobody knows when."""
+    """None when the worker ended without a final delta, at an unknown time."""
 
 
 @dataclass(slots=True)
@@ -100,7 +177,7 @@ class Account:
     """What the master holds of one worker in one run."""
 
     index: int
-    """The worker's bounded index."""
+    """The worker's index: see `collector.Worker`."""
     start_s: float
     """When the worker's share of the run began, on the master's clock."""
     upto: int = 0
@@ -122,15 +199,15 @@ class Account:
         return max(self.beyond) if self.beyond else self.upto
 
     def expected(self, *, alive: bool = False) -> int:
-        """How many deltas the worker made, as far as one can know.
+        """How many deltas the worker made, as far as is known.
 
-        A worker that is not alive and did not say that it ended lost the delta that it was counting.
+        A worker that is gone without a final delta lost the one that it was counting.
         """
         ended_well = self.final > 0 and self.final == self.highest
         return self.highest + (0 if alive or ended_well else 1)
 
     def take(self, delta: Delta, offset_s: float) -> bool:
-        """Book a delta; False when its number is booked already."""
+        """Enter a delta; False when its number was entered before."""
         if delta.sequence <= self.upto or delta.sequence in self.beyond:
             self.repeated += 1
             return False
@@ -159,10 +236,10 @@ class Account:
 
 
 class Ledger:
-    """The master's books of one run: which worker's delta it holds."""
+    """Which deltas of which workers the master holds of one run."""
 
     def __init__(self, run: str) -> None:
-        """Open the books of a run."""
+        """Open the ledger of a run."""
         self.run = run
         self.accounts: dict[str, Account] = {}
         self.closed = False
@@ -174,11 +251,11 @@ class Ledger:
         return self.accounts[worker]
 
     def take(self, worker: str, delta: Delta, offset_s: float) -> bool:
-        """Book a delta; True when it is to be counted, False when it was counted before or is refused.
+        """Enter a delta; True when it is to be counted, False when it was counted before or is refused.
 
         Args:
-            worker: who sent it; its account must be open.
-            delta: what it sent.
+            worker: its sender, whose account must be open.
+            delta: the delta.
             offset_s: what to add to the worker's clock to get the master's, in seconds.
         """
         if self.closed or delta.run != self.run or worker not in self.accounts:
@@ -186,24 +263,24 @@ class Ledger:
         return self.accounts[worker].take(delta, offset_s)
 
     def acknowledgement(self, worker: str) -> Acknowledgement:
-        """What to tell this worker."""
+        """The acknowledgement for this worker."""
         account = self.accounts.get(worker)
         if account is None or self.closed:
             return Acknowledgement(self.run, 0, refused=True)
         return Acknowledgement(self.run, account.upto, tuple(account.beyond))
 
     def highest(self, worker: str) -> int:
-        """The highest number that came of a worker; 0 when none did."""
+        """The highest number that came from a worker; 0 when none did."""
         account = self.accounts.get(worker)
         return account.highest if account is not None else 0
 
     def all_final(self, workers: Iterable[str], asked: Mapping[str, int]) -> bool:
-        """Whether these workers' last deltas are here, without a gap before them.
+        """Whether the last deltas of these workers are here, without a gap before them.
 
         Args:
-            workers: of one that joined a moment ago nothing may be here yet.
-            asked: what was the highest number of each when it was asked for its last delta. One that stopped and went
-                on by itself has a last delta from before; whatever came after that is on its way.
+            workers: the workers to wait for; one that has just joined may not have sent anything yet.
+            asked: the highest number of each worker when it was asked for its last delta. A worker that stopped and
+                went on has a final delta from before, which does not count as an answer.
         """
         accounts = ((self.accounts.get(name), asked[name]) for name in workers)
         return all(
@@ -215,7 +292,7 @@ class Ledger:
         """The share of the workers' deltas that is here, 0 to 1; 1 when none is expected.
 
         Args:
-            alive: the workers that still run; what they are counting now is not missing yet.
+            alive: the workers that still run; the delta that they are counting now is not missing yet.
         """
         expected = sum(account.expected(alive=name in alive) for name, account in self.accounts.items())
         return sum(account.held for account in self.accounts.values()) / expected if expected else 1.0

@@ -8,8 +8,8 @@ import numpy as np
 
 from loadtest.measuring.accumulator import Accumulator
 from loadtest.measuring.histogram import BINS
-from loadtest.measuring.packed import together
 from loadtest.measuring.tally import SparseHistograms, Tally
+from loadtest.measuring.wire import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from loadtest.measuring.labels import Labels
     from loadtest.measuring.measurements import Measurements
-    from loadtest.measuring.packed import PackedMeasurements
+    from loadtest.measuring.wire import PackedMeasurements
 
     Ints = npt.NDArray[np.int64]
 
@@ -79,6 +79,6 @@ class Merger:
         accumulator = self._dense if len(labels.keys) * BINS < _DENSE_BELOW * filled else self._sorting
         for first in range(0, len(packed), _AT_ONCE):
             some = slice(first, first + _AT_ONCE)
-            measured = together(packed[some])
+            measured = unpack(packed[some])
             accumulator.add(measured, np.concatenate(rows[some]), labels.scenario_rows(measured.scenarios))
         return accumulator.take(labels.keys, labels.scenarios)

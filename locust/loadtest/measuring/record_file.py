@@ -26,10 +26,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import RecordError
 from loadtest.measuring.accumulator import Accumulator
-from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
-from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import Delivery, Event, Missing, RunRecord
+from loadtest.measuring.wire import Delta, PackedMeasurements
 
 if TYPE_CHECKING:
     from pathlib import Path

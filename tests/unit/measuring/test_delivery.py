@@ -9,15 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadtest.measuring.collector import Collector
-from loadtest.measuring.delivery import WINDOW, Account, Acknowledgement, Ledger, Outbox
-from loadtest.measuring.delta import Delta
+from loadtest.measuring.delivery import WINDOW, Account, Acknowledgement, Ledger, Outbox, Reporter
 from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.measurements import Measurements
-from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.reporter import Reporter
+from loadtest.measuring.wire import Delta, PackedMeasurements
 
 
 def delta(sequence: int, *, run: str = "run", final: bool = False) -> Delta:

@@ -7,9 +7,9 @@ from loadtest.measuring.accumulator import Accumulator
 from loadtest.measuring.labels import Labels
 from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.merging import DenseTally, Merger
-from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.wire import PackedMeasurements
 
 requests = st.lists(
     st.tuples(st.sampled_from("abc"), st.one_of(st.none(), st.floats(0.0, 9.0)), st.floats(-1.0, 5000.0)), max_size=20

@@ -9,11 +9,10 @@ from locust.rpc import Message
 from locust.runners import STATE_MISSING, MasterRunner
 
 from loadtest.measuring import swarm
-from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
-from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.swarm.messages import ACKNOWLEDGEMENT, DRAIN, REPORT
+from loadtest.measuring.wire import Delta, PackedMeasurements
 from tests.link_peers import Peer, eventually, master
 
 

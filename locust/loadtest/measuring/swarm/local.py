@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from locust.runners import STATE_STOPPED
 
-from loadtest.measuring.delivery import Outbox
-from loadtest.measuring.reporter import Reporter
+from loadtest.measuring.delivery import Outbox, Reporter
 from loadtest.measuring.swarm.collecting import CollectingSwarm
 
 if TYPE_CHECKING:

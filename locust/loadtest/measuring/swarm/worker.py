@@ -10,8 +10,7 @@ import gevent
 from locust import runners
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
-from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Acknowledgement, Outbox
-from loadtest.measuring.reporter import Reporter
+from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Acknowledgement, Outbox, Reporter
 from loadtest.measuring.swarm.messages import (
     ACKNOWLEDGEMENT,
     DRAIN,

@@ -1,27 +1,47 @@
-"""Measurements as they travel, and how many workers' are unpacked at once.
+"""The wire format: how a worker's numbered delta travels to the master.
 
-Unpacking with numpy costs by the call more than by the byte. So what comes from the workers is only checked when it
-arrives, and a whole second of it is unpacked together: `together`.
+A delta is ``b"LD"``, the format's version, the CRC-32 of the rest, and a MessagePack list: run, sequence, start, end,
+final, users, health and `PackedMeasurements`, whose columns of numbers are little-endian arrays. Only series that
+counted something travel.
+
+Unpacking with numpy costs by the call more than by the byte. So the master only checks what arrives, and unpacks a
+whole second of all workers at once: see `unpack`.
 """
 
 from __future__ import annotations
 
 import functools
+import math
+import struct
+import zlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]
 import numpy as np
 
+from loadtest.exceptions import RecordError
+from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import BINS
 from loadtest.measuring.measurements import ErrorCount, Measurements, SeriesKey
 from loadtest.measuring.tally import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, SparseHistograms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
     Ints = npt.NDArray[np.int64]
+
+_MAGIC: Final = b"LD"
+_VERSION: Final = 1
+_HEADER: Final = struct.Struct("<2sBI")
+
+_HIGHEST_COUNT: Final = 2**53
+_HIGHEST_SUMMARY: Final = 2**62  # so that adding up many of them stays within 64 bits
+_LONGEST_NAME: Final = 1000
+_LONGEST_S: Final = 1e7
+_FARTHEST_S: Final = 1e10
+_NUMBERS: Final = frozenset((float, int))
 
 _COUNTS: Final = np.dtype([("requests", "<u4"), ("failures", "<u4"), ("bytes", "<u8")])
 _ROW: Final = np.dtype(
@@ -35,28 +55,25 @@ _ROW: Final = np.dtype(
         ("max", "<u8"),
     ]
 )
-_MOMENTS: Final = {"sum": SUM, "below": BELOW, "above": ABOVE, "refused": REFUSED, "min": MIN, "max": MAX}
+_SUMMARIES: Final = {"sum": SUM, "below": BELOW, "above": ABOVE, "refused": REFUSED, "min": MIN, "max": MAX}
 _UNSIGNED: Final[dict[int, np.dtype[Any]]] = {
     1: np.dtype("<u1"),
     2: np.dtype("<u2"),
     4: np.dtype("<u4"),
     8: np.dtype("<u8"),
 }
+_SAFE_WIDTH: Final = 4  # counts of at most this many bytes are never too high
 _BIN: Final = np.dtype("<u2")
 _DROPPED: Final = np.dtype("<u8")
 
 
-_SAFE_WIDTH: Final = 4  # counts of so few bytes are never too high
-_HIGHEST: Final = 2**62  # a moment of what was never measured is at most that
-
-
 class PackedHistograms(NamedTuple):
-    """Sparse histograms as bytes: a row each, then the bins of all rows, then their counts."""
+    """Histograms as bytes: a record of `_ROW` for each row, then the filled bins of all rows, then their counts."""
 
     rows: bytes
     bins: bytes
     width: int
-    """Bytes of one count."""
+    """Bytes of one count: 1, 2, 4 or 8."""
     counts: bytes
 
     @classmethod
@@ -64,26 +81,26 @@ class PackedHistograms(NamedTuple):
         """Pack histograms; counts take the fewest bytes that hold them."""
         rows = np.zeros(len(histograms.lengths), _ROW)
         rows["length"] = histograms.lengths
-        for name, moment in _MOMENTS.items():
-            rows[name] = histograms.moments[moment]
+        for name, summary in _SUMMARIES.items():
+            rows[name] = histograms.moments[summary]
         highest = int(histograms.counts.max()) if len(histograms.counts) else 0
         width = next(width for width in _UNSIGNED if highest < 1 << 8 * width)
         counts = histograms.counts.astype(_UNSIGNED[width])
         return cls(rows.tobytes(), histograms.bins.astype(_BIN).tobytes(), width, counts.tobytes())
 
     def check_sizes(self, rows: int) -> None:
-        """Whether there is as much of everything as there must be.
+        """Check that the columns have the sizes that this many rows need.
 
         Raises:
-            ValueError, TypeError: when not.
+            ValueError, TypeError: when they have not.
         """
         if not type(self.rows) is type(self.bins) is type(self.counts) is bytes:
-            raise TypeError("a part of it is no bytes")
+            raise TypeError("the columns of histograms must be bytes")
         if self.width not in _UNSIGNED:
-            raise ValueError(f"its counts have {self.width} bytes each")
+            raise ValueError(f"a count has {self.width} bytes; allowed are 1, 2, 4 and 8")
         sizes = (rows * _ROW.itemsize, self.cells * _BIN.itemsize, self.cells * self.width)
         if (len(self.rows), len(self.bins), len(self.counts)) != sizes:
-            raise ValueError("its histograms contradict themselves")
+            raise ValueError("the columns of its histograms differ in length")
 
     @property
     def cells(self) -> int:
@@ -91,7 +108,7 @@ class PackedHistograms(NamedTuple):
         return len(self.bins) // _BIN.itemsize
 
     def read_counts(self) -> npt.NDArray[Any]:
-        """The counts of all rows."""
+        """The counts of all filled bins."""
         counts: npt.NDArray[Any] = np.frombuffer(self.counts, _UNSIGNED[self.width])
         return counts
 
@@ -103,7 +120,7 @@ class PackedMeasurements(NamedTuple):
     counts: bytes
     response_time: PackedHistograms
     service_time: PackedHistograms | None
-    """None when it is the response time."""
+    """None when it equals the response time."""
     errors: tuple[ErrorCount, ...]
     scenarios: tuple[str, ...]
     schedule_lag: PackedHistograms | None
@@ -130,7 +147,7 @@ class PackedMeasurements(NamedTuple):
 
     @classmethod
     def from_wire(cls, wire: Any) -> PackedMeasurements:
-        """Read back what MessagePack made of it. Its numbers are yet to be checked: see `check`.
+        """Read what MessagePack unpacked. The numbers in its columns are not checked yet: see `check`.
 
         Raises:
             ValueError, TypeError, LookupError, AttributeError: when its parts do not fit together.
@@ -147,26 +164,30 @@ class PackedMeasurements(NamedTuple):
             dropped,
         )
         packed._check_sizes()
+        packed._check_errors()
         return packed
 
     def _check_sizes(self) -> None:
         if not type(self.keys) is type(self.counts) is type(self.dropped) is bytes:
-            raise TypeError("a part of it is no bytes")
+            raise TypeError("labels, counts and dropped iterations must be bytes")
         rows = len(self.series)
         if len(self.counts) != rows * _COUNTS.itemsize or len(self.dropped) != len(self.scenarios) * _DROPPED.itemsize:
-            raise ValueError("it holds more or fewer numbers than labels")
+            raise ValueError("it does not hold one count for each label")
         self.response_time.check_sizes(rows)
         if self.service_time is not None:
             self.service_time.check_sizes(rows)
         if self.schedule_lag is not None:
             self.schedule_lag.check_sizes(len(self.scenarios))
+
+    def _check_errors(self) -> None:
+        rows = len(self.series)
         for series, error_class, message, occurrences in self.errors:
             if not (type(series) is int and isinstance(error_class, str) and isinstance(message, str)):
-                raise TypeError("an error has other parts")
+                raise TypeError("an error must consist of a series, a class, a message and a number")
             if not 0 <= series < rows:
                 raise ValueError(f"an error belongs to series {series} of {rows}")
-            if type(occurrences) is not int or not 0 <= occurrences <= _HIGHEST:
-                raise ValueError(f"an error occurred {occurrences} times")
+            if type(occurrences) is not int or not 0 <= occurrences <= _HIGHEST_SUMMARY:
+                raise ValueError(f"an error occurred {occurrences} times; allowed are integers from 0 to 2**62")
 
     @property
     def series(self) -> tuple[SeriesKey, ...]:
@@ -179,32 +200,17 @@ class PackedMeasurements(NamedTuple):
 
     def unpacked(self) -> Measurements:
         """The measurements."""
-        return _together([self], self.series, self.errors, self.scenarios)
+        return unpack([self])
 
 
-def together(packed: Sequence[PackedMeasurements]) -> Measurements:
+def unpack(packed: Sequence[PackedMeasurements]) -> Measurements:
     """Several measurements in one: their series follow each other, so the same labels may come several times."""
-    series: list[SeriesKey] = []
-    scenarios: list[str] = []
-    errors: list[ErrorCount] = []
-    for one in packed:
-        errors.extend(error._replace(series=error.series + len(series)) for error in one.errors)
-        series.extend(one.series)
-        scenarios.extend(one.scenarios)
-    return _together(packed, tuple(series), tuple(errors), tuple(scenarios))
-
-
-def _together(
-    packed: Sequence[PackedMeasurements],
-    series: tuple[SeriesKey, ...],
-    errors: tuple[ErrorCount, ...],
-    scenarios: tuple[str, ...],
-) -> Measurements:
-    counts = np.frombuffer(b"".join([one.counts for one in packed]), _COUNTS)
     response = _unpacked_histograms([one.response_time for one in packed])
     service = response
     if any(one.service_time is not None for one in packed):
         service = _unpacked_histograms([one.service_time or one.response_time for one in packed])
+    series, errors = _joined_labels(packed)
+    counts = np.frombuffer(b"".join([one.counts for one in packed]), _COUNTS)
     return Measurements(
         series=series,
         requests=counts["requests"].astype(np.int64),
@@ -213,24 +219,35 @@ def _together(
         response_time=response,
         service_time=service,
         errors=errors,
-        scenarios=scenarios,
+        scenarios=tuple(scenario for one in packed for scenario in one.scenarios),
         schedule_lag=_unpacked_lag(packed),
         dropped=np.frombuffer(b"".join([one.dropped for one in packed]), _DROPPED).astype(np.int64),
     )
 
 
+def _joined_labels(packed: Sequence[PackedMeasurements]) -> tuple[tuple[SeriesKey, ...], tuple[ErrorCount, ...]]:
+    if len(packed) == 1:
+        return packed[0].series, packed[0].errors
+    series: list[SeriesKey] = []
+    errors: list[ErrorCount] = []
+    for one in packed:
+        errors.extend(error._replace(series=error.series + len(series)) for error in one.errors)
+        series.extend(one.series)
+    return tuple(series), tuple(errors)
+
+
 def check(packed: Sequence[PackedMeasurements]) -> None:
-    """Whether the numbers of all of them can be counted on. Many cost little more than one.
+    """Check that the numbers in all of them can be added up. Checking many costs little more than checking one.
 
     Raises:
-        ValueError: when not, without saying whose.
+        ValueError: when they cannot; it does not say whose are wrong.
     """
     counted = np.frombuffer(b"".join([one.counts for one in packed]), _COUNTS)
     if bool((counted["failures"] > counted["requests"]).any()):
         raise ValueError("more requests failed than were made")
     dropped = np.frombuffer(b"".join([one.dropped for one in packed]), _DROPPED)
-    if max(int(counted["bytes"].max(initial=0)), int(dropped.max(initial=0))) > _HIGHEST:
-        raise ValueError("a number is too high to be counted on")
+    if max(int(counted["bytes"].max(initial=0)), int(dropped.max(initial=0))) > _HIGHEST_SUMMARY:
+        raise ValueError("a number is above 2**62")
     _check_histograms([one.response_time for one in packed])
     for late in ([one.service_time for one in packed], [one.schedule_lag for one in packed]):
         _check_histograms([histograms for histograms in late if histograms is not None])
@@ -243,24 +260,24 @@ def _check_histograms(packed: Sequence[PackedHistograms]) -> None:
     ends = np.cumsum([len(one.rows) // _ROW.itemsize for one in packed])
     cells = np.concatenate(([0], np.cumsum(rows["length"], dtype=np.int64)))[ends]
     if (cells != np.cumsum([one.cells for one in packed])).any():
-        raise ValueError("its histograms contradict themselves")
+        raise ValueError("the rows of its histograms do not add up to the bins that it holds")
     bins = np.frombuffer(b"".join([one.bins for one in packed]), _BIN)
     if int(bins.max(initial=0)) >= BINS:
-        raise ValueError(f"a bin is beyond the {BINS} that there are")
+        raise ValueError(f"a bin is beyond the last of the {BINS} bins")
     highest = [int(rows[name].max(initial=0)) for name in ("sum", "min", "max")]
     widest = [int(one.read_counts().max(initial=0)) for one in packed if one.width > _SAFE_WIDTH]
-    if max(*highest, *widest) > _HIGHEST:
-        raise ValueError("a number is too high to be counted on")
+    if max(*highest, *widest) > _HIGHEST_SUMMARY:
+        raise ValueError("a number is above 2**62")
 
 
 def _unpacked_lag(packed: Sequence[PackedMeasurements]) -> SparseHistograms:
     if all(one.schedule_lag is None for one in packed):
         return SparseHistograms.empty(sum(len(one.scenarios) for one in packed))
-    return _unpacked_histograms([one.schedule_lag or _none(len(one.scenarios)) for one in packed])
+    return _unpacked_histograms([one.schedule_lag or _packed_empty(len(one.scenarios)) for one in packed])
 
 
 @functools.lru_cache(maxsize=16)
-def _none(rows: int) -> PackedHistograms:
+def _packed_empty(rows: int) -> PackedHistograms:
     return PackedHistograms.of(SparseHistograms.empty(rows))
 
 
@@ -270,12 +287,12 @@ def _any(histograms: SparseHistograms) -> bool:
 
 def _unpacked_histograms(packed: Sequence[PackedHistograms]) -> SparseHistograms:
     rows = np.frombuffer(b"".join([one.rows for one in packed]), _ROW)
-    moments = np.empty((len(_MOMENTS), len(rows)), np.int64)
-    for name, moment in _MOMENTS.items():
-        moments[moment] = rows[name]
+    summaries = np.empty((len(_SUMMARIES), len(rows)), np.int64)
+    for name, summary in _SUMMARIES.items():
+        summaries[summary] = rows[name]
     counts = np.concatenate([one.read_counts() for one in packed])
     bins = np.frombuffer(b"".join([one.bins for one in packed]), _BIN)
-    return SparseHistograms(rows["length"].astype(np.int64), bins.astype(np.int64), counts.astype(np.int64), moments)
+    return SparseHistograms(rows["length"].astype(np.int64), bins.astype(np.int64), counts.astype(np.int64), summaries)
 
 
 # A worker names the same series second after second, so both directions remember the last few sets of labels.
@@ -288,3 +305,104 @@ def _packed_keys(series: tuple[SeriesKey, ...]) -> bytes:
 @functools.lru_cache(maxsize=256)
 def _unpacked_keys(packed: bytes) -> tuple[SeriesKey, ...]:
     return tuple(SeriesKey(*map(str, key)) for key in msgpack.unpackb(packed))
+
+
+class Delta(NamedTuple):
+    """What one worker measured from ``start_s`` to ``end_s`` of its own monotonic clock."""
+
+    run: str
+    """The run that the samples belong to; empty for samples outside any run."""
+    sequence: int
+    """1, 2, 3 … within the worker and the run."""
+    start_s: float
+    end_s: float
+    final: bool
+    """Nothing follows: the worker stopped its users."""
+    users: Mapping[str, int]
+    """Running users by scenario."""
+    health: Health
+    packed: PackedMeasurements
+
+    def to_bytes(self) -> bytes:
+        """The binary form."""
+        body: bytes = msgpack.packb((*self[:5], dict(self.users), tuple(self.health), self.packed))
+        return _HEADER.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Delta:
+        """Read the binary form, and check it.
+
+        Raises:
+            RecordError: when the data is damaged or of a newer version.
+        """
+        delta = cls.decoded(data)
+        delta.check()
+        return delta
+
+    @classmethod
+    def decoded(cls, data: bytes) -> Delta:
+        """Read the binary form. The numbers of its measurements are still to be checked, by `check` for one delta or by
+        `check` of this module for many at once.
+
+        Raises:
+            RecordError: when the data is damaged or of a newer version.
+        """
+        body = _checked_body(data)
+        try:
+            run, sequence, start_s, end_s, final, users, health, wire = msgpack.unpackb(body)
+            _check_interval(run, sequence, start_s, end_s, final)
+            _check_state(users, health)
+            return cls(run, sequence, start_s, end_s, final, users, Health(*health), PackedMeasurements.from_wire(wire))
+        except (ValueError, TypeError, LookupError, AttributeError, msgpack.UnpackException) as error:
+            raise RecordError(_damaged(f"a delta of {len(data)} bytes", str(error))) from error
+
+    def check(self) -> None:
+        """Check that the numbers of its measurements can be added up.
+
+        Raises:
+            RecordError: when they cannot.
+        """
+        try:
+            check([self.packed])
+        except ValueError as error:
+            raise RecordError(_damaged(f"delta {self.sequence}", str(error))) from error
+
+
+def _check_interval(run: object, sequence: object, start_s: Any, end_s: Any, final: object) -> None:
+    if not (isinstance(run, str) and len(run) <= _LONGEST_NAME and isinstance(final, bool)):
+        raise ValueError(f"its run must be text of at most {_LONGEST_NAME} characters, and its final mark a boolean")
+    if type(sequence) is not int or not 1 <= sequence <= _HIGHEST_COUNT:
+        raise ValueError("its sequence must be a positive integer")
+    if not type(start_s) is type(end_s) is float or not (abs(start_s) < _FARTHEST_S and abs(end_s) < _FARTHEST_S):
+        raise ValueError("its start and end must be seconds as floats")
+    if not 0 <= end_s - start_s < _LONGEST_S:
+        raise ValueError(f"it spans {end_s - start_s} s; allowed are 0 s to {_LONGEST_S:.0f} s")
+
+
+def _check_state(users: Any, health: Any) -> None:
+    for name, count in users.items():
+        if not isinstance(name, str):
+            raise TypeError("its users must be given by the scenario's name")
+        if type(count) is not int or not 0 <= count <= _HIGHEST_COUNT:
+            raise ValueError("its numbers of users must be integers from 0 to 2**53")
+    if not _NUMBERS.issuperset(map(type, health)) or not all(map(math.isfinite, health)):
+        raise ValueError("its health must consist of finite numbers")
+
+
+def _checked_body(data: bytes) -> bytes:
+    if len(data) < _HEADER.size or data[:2] != _MAGIC:
+        raise RecordError(_damaged(f"a delta of {len(data)} bytes", f"it must start with {_MAGIC!r}"))
+    _, version, checksum = _HEADER.unpack_from(data)
+    if version > _VERSION:
+        raise RecordError(
+            f"a delta has version {version}, this program reads up to {_VERSION}; run the same release on the master "
+            "and on every worker"
+        )
+    body = data[_HEADER.size :]
+    if zlib.crc32(body) != checksum:
+        raise RecordError(_damaged(f"a delta of {len(data)} bytes", "its checksum does not match"))
+    return body
+
+
+def _damaged(what: str, why: str) -> str:
+    return f"{what} is damaged: {why}; it is not counted, the sender sends it again"

@@ -1,4 +1,4 @@
-"""The wire form of a delta."""
+"""The wire format of a delta."""
 
 import struct
 import zlib
@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from loadtest.exceptions import RecordError
 from loadtest.measuring.accumulator import Accumulator
-from loadtest.measuring.delta import Delta
 from loadtest.measuring.health import Health
 from loadtest.measuring.measurements import Measurements
-from loadtest.measuring.packed import PackedMeasurements, together
 from loadtest.measuring.record import RunRecord, SeriesView
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.wire import Delta, PackedMeasurements, unpack
 
 requests = st.lists(
     st.tuples(
@@ -99,7 +98,7 @@ def test_a_delta_is_read_back_equal(samples: list, dropped: int) -> None:
 
 
 @given(st.lists(requests, max_size=4))
-def test_many_are_unpacked_together(parts: list[list]) -> None:
+def test_many_are_unpacked_unpack(parts: list[list]) -> None:
     """Unpacked at once, several measurements add up to what they are one by one."""
     contents = [measured(part) for part in parts]
     one_by_one, at_once = RunRecord(), RunRecord()
@@ -107,7 +106,7 @@ def test_many_are_unpacked_together(parts: list[list]) -> None:
     for content in contents:
         one_by_one.add(content)
     if contents:
-        merged = together([Delta.from_bytes(delta_of(content).to_bytes()).packed for content in contents])
+        merged = unpack([Delta.from_bytes(delta_of(content).to_bytes()).packed for content in contents])
         accumulator.add(merged, labels.rows(merged.series), labels.scenario_rows(merged.scenarios))
     at_once.add(accumulator.take(labels.keys, labels.scenarios))
     assert [asdict_of(view) for view in at_once.series()] == [asdict_of(view) for view in one_by_one.series()]
