@@ -33,8 +33,7 @@ and bodies to what there is. Operations that need a token send the one of TOKEN_
 from locust import between, task
 
 from loadtest.clients.http import HttpUser
-from loadtest.settings.credentials import bearer_headers
-from loadtest.scenarios import Scenario
+from loadtest.scenarios import Scenario, bearer_headers
 
 NAME = {name!r}
 

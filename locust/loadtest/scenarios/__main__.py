@@ -4,7 +4,7 @@ import gevent.monkey
 
 gevent.monkey.patch_all()
 
-import json  # noqa: E402 - gevent comes before whatever it patches
+import json  # noqa: E402 - gevent comes before what it patches
 import sys  # noqa: E402
 
 from loadtest import scenarios  # noqa: E402

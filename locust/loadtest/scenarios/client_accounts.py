@@ -9,9 +9,8 @@ import secrets
 
 from locust import between, tag, task
 
-from loadtest.scenarios import Scenario
+from loadtest.scenarios import Account, Scenario, accounts
 from loadtest.scenarios._users import HttpUser
-from loadtest.settings.credentials import Account, accounts
 
 NAME = "client_accounts"
 

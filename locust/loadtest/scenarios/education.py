@@ -14,9 +14,8 @@ from typing import Any, cast
 from locust import SequentialTaskSet, between, task
 from locust.exception import RescheduleTask
 
-from loadtest.scenarios import Scenario
+from loadtest.scenarios import Account, Scenario, accounts
 from loadtest.scenarios._users import HttpUser
-from loadtest.settings.credentials import Account, accounts
 
 NAME = "education"
 

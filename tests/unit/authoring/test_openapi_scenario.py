@@ -10,7 +10,6 @@ import pytest
 from loadtest import scenarios
 from loadtest.authoring import openapi_scenario
 from loadtest.authoring.openapi_document import OpenApiDocument
-from loadtest.settings import credentials
 from target_app import create_app
 from target_app.openapi import document as document_of_target
 from target_app.settings import Settings
@@ -36,7 +35,7 @@ def test_the_targets_own_document_becomes_a_scenario_of_valid_requests(
     tmp_path: Path, target_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One task for each operation; the target finds no fault with path, query or body of any."""
-    monkeypatch.setattr(credentials, "bearer_headers", dict)
+    monkeypatch.setattr(scenarios, "bearer_headers", dict)
     root = document_of_target(create_app(Settings()))
     (tmp_path / "own.py").write_text(openapi_scenario.source(OpenApiDocument(root, "x"), "own"))
     scenario = scenarios.load(str(tmp_path / "own.py"))

@@ -113,20 +113,6 @@ def test_growing_documents_are_written_again(user_class: type[User], target_url:
     assert text <= 200 + 50 * len(" and more")
 
 
-def test_users_of_one_process_never_share_a_scratch_key() -> None:
-    """Living users have different keys; a slot that is given back is taken again, so keys stay few."""
-    environment = Environment()
-    first, second = Scratch(environment), Scratch(environment)
-    assert second.key("simple") != first.key("simple")
-    first.release()
-    first.release()
-    third, fourth = Scratch(environment), Scratch(environment)
-    assert third.name == first.name
-    assert len({second.name, third.name, fourth.name}) == 3
-    for scratch in (second, third, fourth):
-        scratch.release()
-
-
 def test_a_user_chooses_the_same_in_every_run() -> None:
     """Random choices are seeded by the user's slot."""
     first, second = (documents.Choices(Scratch(Environment())) for _ in range(2))

@@ -1,6 +1,5 @@
 """The registry of scenarios."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -37,21 +36,6 @@ def test_an_unknown_scenario_is_a_usage_error_that_helps(name: str, advice: str)
         scenarios.load(name)
     message = str(raised.value)
     assert [part for part in (repr(name), "documents, ", "health", advice) if part not in message] == []
-
-
-@pytest.mark.parametrize(
-    ("client", "base"), [("", "loadtest.clients.http.user"), ("locust", "locust.contrib.fasthttp")]
-)
-def test_the_environment_chooses_the_http_client(client: str, base: str) -> None:
-    """LOADTEST_CLIENT=locust puts every HTTP user on FastHttpUser; otherwise it is the lean client."""
-    code = (
-        "import gevent.monkey; gevent.monkey.patch_all(); from loadtest import scenarios; "
-        "print({base.__module__ for name in scenarios.names() for user in scenarios.load(name).user_classes"
-        " for base in user.__mro__ if base.__name__ in {'HttpUser', 'FastHttpUser'}})"
-    )
-    command = [sys.executable, "-c", code]
-    answer = subprocess.run(command, env={"LOADTEST_CLIENT": client}, capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == f"{{'{base}'}}"
 
 
 def file_of(folder: Path, text: str, name: str = "mine.py") -> str:

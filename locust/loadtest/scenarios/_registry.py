@@ -1,0 +1,114 @@
+"""The registry: finds a built-in scenario by its name, and a scenario in a file by the file's path.
+
+Either is a module that holds `scenario`, a `Scenario` of the module's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from loadtest.exceptions import UsageError
+from loadtest.settings.config import SCENARIO_ENDING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust import User
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A named user journey: who does it, what it requests, and the data it needs.
+
+    Attributes:
+        name: The module's name.
+        user_classes: Locust User classes whose `scenario` is that name.
+        requests: Every (method, name) that the users may record, so that each is known before load begins.
+        load_data: Loads the data that the users read, given a Redis URL and a listener for progress (done, total);
+            None when there is nothing to load. Raises StackError when it cannot.
+    """
+
+    name: str
+    user_classes: tuple[type[User], ...]
+    requests: tuple[tuple[str, str], ...]
+    load_data: Callable[[str, Callable[[int, int], None]], None] | None = None
+
+
+def names() -> list[str]:
+    """Return the names of the built-in scenarios, sorted."""
+    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    return sorted(module.name for module in modules if not module.name.startswith("_"))
+
+
+def load(name: str) -> Scenario:
+    """Return the built-in scenario of a name, or the scenario in the file of a path.
+
+    Raises:
+        UsageError: when there is none, naming what exists and the nearest name; when a file cannot be imported, or
+            does not hold a scenario of its name.
+    """
+    if name.endswith(SCENARIO_ENDING):
+        found = _of_file(Path(name))
+        _of_files[found.name] = found
+        return found
+    if name not in names():
+        nearest = difflib.get_close_matches(name, names(), 1)
+        advice = f"Did you mean {nearest[0]}?" if nearest else "Set LOADTEST_SCENARIO to one of them."
+        raise UsageError(f"There is no scenario {name!r}. Allowed: {', '.join(names())}. {advice}")
+    scenario: Scenario = importlib.import_module(f"{__package__}.{name}").scenario
+    return scenario
+
+
+def requests_of(name: str) -> tuple[tuple[str, str], ...]:
+    """Return the requests that a scenario declares; none unless it is built-in, or of a file that was loaded."""
+    if name in _of_files:
+        return _of_files[name].requests
+    return load(name).requests if name in names() else ()
+
+
+_of_files: dict[str, Scenario] = {}
+
+
+def _of_file(path: Path) -> Scenario:
+    if not path.is_file():
+        _refuse(path, "there is no such file", "correct the path, or write one: loadtest init NAME")
+    specification = importlib.util.spec_from_file_location(f"loadtest_scenario_{path.stem}", path)
+    if specification is None or specification.loader is None:
+        _refuse(path, "it cannot be loaded", "rename it")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    sys.path.insert(0, str(path.parent.resolve()))  # so that it can import what lies beside it
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
+        _refuse(path, f"line {line}: {type(error).__name__}: {error}", "correct it")
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    scenario = getattr(module, "scenario", None)
+    if not isinstance(scenario, Scenario):
+        _refuse(path, "it has no scenario", "end it with scenario = Scenario(…), as `loadtest init NAME` writes it")
+    if scenario.name != path.stem:
+        _refuse(path, f"its scenario is named {scenario.name!r}", f"name it {path.stem!r}, or rename the file")
+    return scenario
+
+
+def _line_in(path: Path, error: BaseException) -> int | None:
+    """Return the last line of the file that led to the error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if Path(frame.filename) == path), None)
+
+
+def _refuse(path: Path, reason: str, advice: str) -> NoReturn:
+    raise UsageError(
+        f"SCENARIO={path} cannot be run: {reason}. Allowed: a Python file that holds a scenario of its own name. "
+        f"Next: {advice}."
+    )
