@@ -20,6 +20,7 @@ from loadtest.settings.config import SCENARIO_ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from locust import User
 
@@ -52,13 +53,12 @@ def load(name: str) -> Scenario:
     """Return the built-in scenario of a name, or the scenario in the file of a path.
 
     Raises:
-        UsageError: when there is none, naming what exists and the nearest name; when a file cannot be imported, or
-            does not hold a scenario of its name.
+        UsageError: there is none; the file cannot be imported, or does not define a scenario of its name.
     """
     if name.endswith(SCENARIO_ENDING):
-        found = _of_file(Path(name))
-        _of_files[found.name] = found
-        return found
+        loaded = _load_file(Path(name))
+        _from_files[loaded.name] = loaded
+        return loaded
     if name not in names():
         nearest = difflib.get_close_matches(name, names(), 1)
         advice = f"Did you mean {nearest[0]}?" if nearest else "Set LOADTEST_SCENARIO to one of them."
@@ -69,20 +69,29 @@ def load(name: str) -> Scenario:
 
 def requests_of(name: str) -> tuple[tuple[str, str], ...]:
     """Return the requests that a scenario declares; none unless it is built-in, or of a file that was loaded."""
-    if name in _of_files:
-        return _of_files[name].requests
+    if name in _from_files:
+        return _from_files[name].requests
     return load(name).requests if name in names() else ()
 
 
-_of_files: dict[str, Scenario] = {}
+_from_files: dict[str, Scenario] = {}
 
 
-def _of_file(path: Path) -> Scenario:
+def _load_file(path: Path) -> Scenario:
     if not path.is_file():
         _refuse(path, "there is no such file", "correct the path, or write one: loadtest init NAME")
+    scenario = getattr(_import_file(path), "scenario", None)
+    if not isinstance(scenario, Scenario):
+        _refuse(path, "it has no scenario", "end it with scenario = Scenario(…), as `loadtest init NAME` writes it")
+    if scenario.name != path.stem:
+        _refuse(path, f"its scenario is named {scenario.name!r}", f"name it {path.stem!r}, or rename the file")
+    return scenario
+
+
+def _import_file(path: Path) -> ModuleType:
     specification = importlib.util.spec_from_file_location(f"loadtest_scenario_{path.stem}", path)
     if specification is None or specification.loader is None:
-        _refuse(path, "it cannot be loaded", "rename it")
+        _refuse(path, "it cannot be imported", "rename it")
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module
     sys.path.insert(0, str(path.parent.resolve()))  # so that it can import what lies beside it
@@ -93,12 +102,7 @@ def _of_file(path: Path) -> Scenario:
         _refuse(path, f"line {line}: {type(error).__name__}: {error}", "correct it")
     finally:
         sys.path.remove(str(path.parent.resolve()))
-    scenario = getattr(module, "scenario", None)
-    if not isinstance(scenario, Scenario):
-        _refuse(path, "it has no scenario", "end it with scenario = Scenario(…), as `loadtest init NAME` writes it")
-    if scenario.name != path.stem:
-        _refuse(path, f"its scenario is named {scenario.name!r}", f"name it {path.stem!r}, or rename the file")
-    return scenario
+    return module
 
 
 def _line_in(path: Path, error: BaseException) -> int | None:
@@ -109,6 +113,6 @@ def _line_in(path: Path, error: BaseException) -> int | None:
 
 def _refuse(path: Path, reason: str, advice: str) -> NoReturn:
     raise UsageError(
-        f"SCENARIO={path} cannot be run: {reason}. Allowed: a Python file that holds a scenario of its own name. "
+        f"SCENARIO={path} cannot be run: {reason}. Allowed: a Python file that defines a scenario of the file's name. "
         f"Next: {advice}."
     )

@@ -1,7 +1,7 @@
-"""Keys that one user alone writes, so that no user's deletion or rewrite is another's failure.
+"""Scratch keys: each user has its own, so that no user's deletion or rewrite makes another's request fail.
 
-A key is made of the worker's index and of a slot in that worker: the lowest that no living user of the process has.
-So there are never more keys than there were users at once, and each run uses the same ones again.
+A key contains the worker's index and a slot of that worker, the lowest one that is free. So there are never more slots
+than there were users at once, and each run uses the same ones again.
 """
 
 import heapq

@@ -1,7 +1,7 @@
 """Clients who register, and clients who log in.
 
-Each costs the service a password hash, which is made to cost CPU time. `LOCUST_TAGS=login` runs logins only,
-`LOCUST_TAGS=registration` registrations only; the profiles normal, heavy and spike, baseline, login-stress and
+Each request costs the service a password hash, which takes CPU time by design. `LOCUST_TAGS=login` runs logins only,
+`LOCUST_TAGS=registration` registrations only; the profiles normal, heavy, spike, baseline, login-stress and
 breaking-point are made for them.
 """
 
@@ -16,7 +16,7 @@ NAME = "client_accounts"
 
 
 class ClientUser(HttpUser):
-    """A client; logs in as somebody of ACCOUNTS_FILE, or as the one that it registered first."""
+    """A client: logs in with an account of ACCOUNTS_FILE, or with the one that it registered first."""
 
     scenario = NAME
     host = "http://127.0.0.1:5000"
@@ -26,13 +26,13 @@ class ClientUser(HttpUser):
     @tag("registration")
     @task(1)
     def register(self) -> None:
-        """Register somebody new."""
+        """Register a new client."""
         self._registered()
 
     @tag("login")
     @task(3)
     def log_in(self) -> None:
-        """Log in; at the first time register before, unless there are accounts."""
+        """Log in; without ACCOUNTS_FILE, register before the first login."""
         if self._account is None:
             self._account = secrets.choice(accounts()) if accounts() else self._registered()
         form = {"email": self._account.login, "password": self._account.password}

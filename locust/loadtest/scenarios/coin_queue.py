@@ -1,7 +1,7 @@
 """The coin queue: users take their places in it, each user once in a round over the whole swarm.
 
-Against the sample target the master makes up the users and opens a new queue before each run. For a service of your own
-LOADTEST_FEED names the file, or the store, of the ids of its users.
+For the sample target, the master generates the users and opens a new queue before each run. For your own service,
+LOADTEST_FEED names the file or the store with the ids of its users.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from loadtest.seeding.users import Users
 
 NAME = "coin_queue"
 USERS = 10_000
-"""How many users the sample target gets; a second request for the same one is answered with the same place."""
+"""How many users the sample target gets; a second request for a user is answered with the same place."""
 
 _PATH = "/api/quickie/user/coin-queue/pre-purchase"
 _USERS = Users(seed=42)
@@ -28,7 +28,7 @@ def sample_ids() -> list[str]:
 
 
 class CoinQueueUser(HttpUser):
-    """Buys its way into the queue for one user after the other."""
+    """Takes places in the queue, for one user after another."""
 
     scenario = NAME
     host = "http://127.0.0.1:5000"

@@ -1,8 +1,8 @@
 """An education service: students with a session each, who go from one part of it to the next.
 
-Five task sets, weighted 1:3:2:2:1. Each is a visit: a few steps in order, and then the user is handed over to the next
-(`interrupt`); without that it would stay in the first for ever. Between two steps a student thinks for 1 to 3 s. The
-access token is renewed when it expires.
+Five task sets, weighted 1:3:2:2:1. Each is a visit: a few steps in order, then `interrupt`, so that the user can choose
+another visit; without it the user would stay in its first visit for ever. Between two steps a student thinks for 1 to
+3 s. The access token is renewed before it expires.
 """
 
 import random
@@ -23,14 +23,14 @@ _SUBJECTS = ("algebra", "biology", "chemistry", "geometry", "grammar", "history"
 _WORDS = ("quiz", "lesson", "video", "project", "worksheet")
 _PAGES = 2
 _RENEW_AFTER = 0.9
-"""The part of an access token's lifetime after which it is renewed, so that it does not expire on its way."""
+"""After this share of its lifetime an access token is renewed, so that it does not expire during a request."""
 
 
 class Session:
     """A student's tokens.
 
     Attributes:
-        account: who the student is.
+        account: the student's account.
     """
 
     def __init__(self, client: Any, account: Account) -> None:
@@ -41,19 +41,19 @@ class Session:
         self._renew_at_s = 0.0
 
     def sign_up(self) -> None:
-        """Make the account."""
+        """Create the account."""
         body = {"email": self.account.login, "password": self.account.password, "name": "A Student"}
         self._client.post("/api/accounts/sign-up/", json=body, name="education/sign_up")
 
     def sign_in(self) -> None:
-        """Begin anew, with the password."""
+        """Begin a session with the password."""
         body = {"email": self.account.login, "password": self.account.password}
-        self._take(self._client.post("/api/accounts/sign-in/", json=body, name="education/sign_in"))
+        self._keep_tokens(self._client.post("/api/accounts/sign-in/", json=body, name="education/sign_in"))
 
     def refresh(self) -> None:
-        """Exchange the refresh token for new tokens; begin anew when it is refused."""
+        """Exchange the refresh token for new tokens; sign in again when it is refused."""
         body = {"refresh": self._refresh}
-        self._take(self._client.post("/api/accounts/token/refresh/", json=body, name="education/refresh"))
+        self._keep_tokens(self._client.post("/api/accounts/token/refresh/", json=body, name="education/refresh"))
         if self._access is None:
             self.sign_in()
 
@@ -61,7 +61,7 @@ class Session:
         """Return the header with a valid access token.
 
         Raises:
-            RescheduleTask: there is none to be had; that it failed has been counted.
+            RescheduleTask: the sign-in failed, which has been counted.
         """
         if self._access is None:
             self.sign_in()
@@ -71,7 +71,7 @@ class Session:
             raise RescheduleTask
         return {"Authorization": f"Bearer {self._access}"}
 
-    def _take(self, response: Any) -> None:
+    def _keep_tokens(self, response: Any) -> None:
         self._access = None
         if response.status_code == HTTPStatus.OK:
             tokens = response.json()
@@ -97,8 +97,8 @@ class _Visit(SequentialTaskSet):
         headers = self.session.headers()
         return self.client.post(f"/api/{path}", headers=headers, json=body, name=f"education/{name}")
 
-    def hand_over(self) -> None:
-        """End this visit; after a pause the student chooses the next.
+    def end(self) -> None:
+        """End this visit; after a pause the student chooses another.
 
         Raises:
             InterruptTaskSet: always.
@@ -111,14 +111,14 @@ class AccountVisit(_Visit):
 
     @task
     def sign_in(self) -> None:
-        """Sign in as on another day."""
+        """Sign in again, as on another day."""
         self.session.sign_in()
 
     @task
     def renew(self) -> None:
         """Renew the session before it is needed."""
         self.session.refresh()
-        self.hand_over()
+        self.end()
 
 
 class DashboardVisit(_Visit):
@@ -136,10 +136,10 @@ class DashboardVisit(_Visit):
 
     @task
     def search_again(self) -> None:
-        """Search for one word, and hand over."""
+        """Search for one word and end the visit."""
         page = random.randint(1, _PAGES)  # noqa: S311
         self.get(f"dashboard/v2/search/?q={random.choice(_SUBJECTS)}&page={page}", "search")  # noqa: S311
-        self.hand_over()
+        self.end()
 
 
 class AssistantVisit(_Visit):
@@ -147,17 +147,17 @@ class AssistantVisit(_Visit):
 
     @task
     def tools(self) -> None:
-        """See what it can do."""
+        """List its tools."""
         self.get("ai-assistant/tools-and-template/", "tools_and_template")
 
     @task
     def mystery_box(self) -> None:
-        """Be surprised."""
+        """Open the mystery box."""
         self.get("ai-assistant/random-mystery-box/", "random_mystery_box")
 
     @task
     def chat(self) -> None:
-        """Begin a thread, and go on with it."""
+        """Begin a thread, and reply in it."""
         path, name = "ai-assistant/chat/thread/", "chat"
         begun = self.post(path, name, {"message": f"What is {random.choice(_SUBJECTS)}?"})  # noqa: S311
         if begun.status_code == HTTPStatus.CREATED:
@@ -165,13 +165,13 @@ class AssistantVisit(_Visit):
 
     @task
     def threads(self) -> None:
-        """Look at the latest threads, and hand over."""
+        """Look at the latest threads and end the visit."""
         self.get("ai-assistant/chat/thread/", "threads")
-        self.hand_over()
+        self.end()
 
 
 class LibraryVisit(_Visit):
-    """Collect what the library has."""
+    """Browse the library and collect items."""
 
     @task
     def library(self) -> None:
@@ -185,9 +185,9 @@ class LibraryVisit(_Visit):
 
     @task
     def collections(self) -> None:
-        """Look at the collections, and hand over."""
+        """Look at the collections and end the visit."""
         self.get("ai-assistant/my-collection/", "my_collection")
-        self.hand_over()
+        self.end()
 
 
 class HelpVisit(_Visit):
@@ -200,7 +200,7 @@ class HelpVisit(_Visit):
 
     @task
     def contact(self) -> None:
-        """Write a letter, and hand over."""
+        """Contact the help centre and end the visit."""
         letter = {
             "name": "A Student",
             "email": self.session.account.login,
@@ -208,11 +208,11 @@ class HelpVisit(_Visit):
             "message": "I cannot find the geometry quiz.",
         }
         self.client.post("/api/help-center/contact-us/", json=letter, name="education/contact_us")
-        self.hand_over()
+        self.end()
 
 
 class StudentUser(HttpUser):
-    """A student; signs up as somebody new, or takes an account of ACCOUNTS_FILE."""
+    """A student: signs up with a new account, or uses one of ACCOUNTS_FILE."""
 
     scenario = NAME
     host = "http://127.0.0.1:5000"
@@ -227,7 +227,7 @@ class StudentUser(HttpUser):
     session: Session
 
     def on_start(self) -> None:
-        """Become somebody, and sign in."""
+        """Get an account, and sign in."""
         if accounts():
             self.session = Session(self.client, secrets.choice(accounts()))
         else:

@@ -1,4 +1,4 @@
-"""The smoke scenario: both probes of the target, and nothing else."""
+"""The smoke scenario: both probes of the target and nothing else."""
 
 from locust import between, task
 
@@ -9,7 +9,7 @@ NAME = "health"
 
 
 class HealthUser(HttpUser):
-    """Asks both probes in turn."""
+    """Requests both probes in turn."""
 
     scenario = NAME
     host = "http://127.0.0.1:5000"
@@ -17,7 +17,7 @@ class HealthUser(HttpUser):
 
     @task
     def probe(self) -> None:
-        """Ask whether the target lives, and whether it is ready."""
+        """Check that the target is alive and ready."""
         self.client.get("/healthz/live", name="health/live")
         self.client.get("/healthz/ready", name="health/ready")
 
