@@ -1,17 +1,21 @@
-"""The reference tables say what the code says."""
+"""The reference tables agree with the code, and the architecture page with the tree."""
 
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from loadtest import scenarios
 from loadtest.exceptions import ExitCode
 from loadtest.settings.config import Config, variable
 
 ROOT = Path(__file__).parents[2]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def table(file: str, heading: str) -> list[list[str]]:
-    """Return the rows of the first table under a heading, without its head."""
+    """Return the rows of the first table under a heading, without its header."""
     section = (ROOT / file).read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
     rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in row] for row in rows[2:]]
@@ -33,9 +37,46 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def test_every_scenario_is_documented() -> None:
-    """docs/scenarios.md lists the scenarios that come along."""
-    rows = [row[0].strip("`") for row in table("docs/scenarios.md", "What comes along")]
+    """docs/scenarios.md lists the built-in scenarios."""
+    rows = [row[0].strip("`") for row in table("docs/scenarios.md", "Built-in scenarios")]
     assert sorted(rows) == scenarios.names()
+
+
+def test_every_room_is_in_the_architecture() -> None:
+    """docs/architecture.md has one row for each folder of the package that holds modules."""
+    rows = [row[0].strip("`") for row in table("docs/architecture.md", "Rooms")]
+    assert sorted(rows) == sorted(path.parent.name for path in (ROOT / "locust" / "loadtest").glob("*/__init__.py"))
+
+
+def test_every_decision_is_indexed() -> None:
+    """The index of decisions lists each record once, with its title."""
+    folder = ROOT / "docs" / "decisions"
+    text = (folder / "README.md").read_text()
+    indexed = re.findall(r"^\| \[(\d{4})\]\((\S+)\) \| (.+) \|$", text, re.MULTILINE)
+    records = [path for path in folder.glob("*.md") if path.name != "README.md"]
+    titles = [(path.name[:4], path.name, path.read_text().splitlines()[0]) for path in records]
+    assert sorted((number, file, f"# {number} {title}") for number, file, title in indexed) == sorted(titles)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """Each relative link of a page leads to a file, and its fragment to a heading there."""
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        name, _, fragment = target.partition("#")
+        file = page.parent / name if name else page
+        if not file.exists() or (fragment and fragment not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_decision_that_is_cited_exists() -> None:
+    """Paths of decisions in code, configuration and pages lead to a record."""
+    text = "".join(path.read_text() for path in _tracked(".py", ".yml", ".md", ".conf", ".toml", ".sh"))
+    cited = set(re.findall(r"decisions/(\d{4}-[\w-]+\.md)", text))
+    assert cited <= {path.name for path in (ROOT / "docs" / "decisions").glob("*.md")}
 
 
 def test_help_lists_every_exit_code() -> None:
@@ -43,6 +84,17 @@ def test_help_lists_every_exit_code() -> None:
     text = (ROOT / "locust" / "loadtest" / "cli.py").read_text()
     numbers = re.findall(r"\b(\d+) ", text.split('EXIT_CODES = """', 1)[1].split('"""', 1)[0])
     assert numbers == [str(int(code)) for code in ExitCode]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the fragments that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _tracked(*suffixes: str) -> list[Path]:
+    listed = subprocess.run(("git", "ls-files"), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.splitlines() if name.endswith(suffixes) and (ROOT / name).exists()]
 
 
 def _default(value: object) -> str:
