@@ -1,4 +1,4 @@
-"""What the README says is what happens: its commands are run, its scenario too."""
+"""The README holds: its commands and its scenario are run, and it stays short."""
 
 import http.server
 import re
@@ -26,19 +26,30 @@ RUN_HERE = {
 }
 RUN_ELSEWHERE = {
     "make loadtest": "test_make_loadtest_runs_to_its_end",
+    "docker compose up": "tests/stack",
     "docker compose up --scale locust_worker=3": "tests/stack",
     "docker compose up -d --no-recreate --scale locust_worker=5": "tests/stack",
     "docker compose down": "tests/stack",
     "make loadtest HOST=https://staging.example.com SCENARIO=health": "test_own_host_is_tested_without_the_target",
     ".venv/bin/loadtest baseline set 20261121T093657Z-documents-quick": "test_a_baseline_stands_for_its_run",
     "make loadtest BASELINE=baseline": "test_json_of_a_run_is_all_of_standard_output",
-    "make test": "whoever runs this test",
+    "make test": "the test run itself",
 }
 
 
 def test_every_command_is_run_somewhere() -> None:
-    """A command that comes into the README comes into a test."""
+    """Each command in the README is run by a test."""
     assert sorted(COMMANDS) == sorted([*RUN_HERE, *RUN_ELSEWHERE])
+
+
+def test_the_first_screen_shows_commands_and_a_result() -> None:
+    """The README has at most 150 lines; the first 40 show both commands and a picture of a result."""
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    first_screen = "\n".join(lines[:40])
+    assert "$ make loadtest\n$ docker compose up\n" in first_screen
+    (picture,) = re.findall(r"!\[.+\]\((.+)\)", first_screen)
+    assert (ROOT / picture).is_file()
 
 
 @pytest.mark.parametrize("command", sorted(RUN_HERE))
@@ -52,7 +63,7 @@ def test_command_ends_well(stack: Stack, command: str) -> None:
 
 
 def test_own_scenario_runs_at_once(stack: Stack, tmp_path: Path) -> None:
-    """The README's scenario, saved as a file outside, runs against a service of one's own without a failure."""
+    """The README's scenario, saved outside the project, runs against another service without a failure."""
     (scenario,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (tmp_path / "shop.py").write_text(scenario)
 
@@ -81,4 +92,4 @@ class _Shop(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"[]")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
