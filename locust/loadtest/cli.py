@@ -204,12 +204,12 @@ def report(run: str, as_json: bool) -> None:
     and record.json, when the run was cut off before it could write that.
     """
     folder = RunFolder.find(run, Config.load().runs_dir)
-    with run_document.understood(folder.path):
+    with run_document.reading(folder.path):
         document = run_document.read(folder.path)
     if as_json:
-        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        click.echo(files.json_text(document))
         return
-    with run_document.understood(folder.path):
+    with run_document.reading(folder.path):
         summary.show(document, output())
         texts = files.of(document)
     if folder.record.exists():
@@ -344,7 +344,7 @@ def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> i
         for notice in stack.notices:
             say("redis", notice)
         if as_json:
-            click.echo(json.dumps(run_document.read(folder.path), indent=1, ensure_ascii=False))
+            click.echo(files.json_text(run_document.read(folder.path)))
         return code
 
 

@@ -1,4 +1,4 @@
-"""Progress: what a person sees while they wait, live on a terminal and as plain lines elsewhere."""
+"""Progress: what people see while they wait, live on a terminal and as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLAIN_WIDTH = 120
 
 
 def output(file: IO[str] | None = None) -> Console:
-    """Return standard output, or another file, as a console, wide enough for tables where it is no terminal."""
+    """Return standard output, or another file, as a console; wide enough for tables when it is not a terminal."""
     console = Console(file=file or sys.stdout, highlight=False, soft_wrap=True)
     if console.is_terminal:
         return console
@@ -37,8 +37,8 @@ class ProgressLine:
     """One line about the running test: rewritten each second on a terminal, printed every 5 s elsewhere.
 
     Args:
-        snapshot: gives the present figures.
-        total_s: the length of the run, or None when it has no end.
+        snapshot: returns the current figures.
+        total_s: the length of the run; None when it is not known.
         console: where to print.
     """
 
@@ -49,7 +49,7 @@ class ProgressLine:
         self._greenlet = gevent.spawn(self._live if self._console.is_terminal else self._plain)
 
     def stop(self) -> None:
-        """Stop printing; a live line vanishes."""
+        """Stop printing; a live line disappears."""
         self._greenlet.kill()
 
     def _live(self) -> None:
@@ -70,10 +70,9 @@ class ProgressLine:
 def progress_text(now: Snapshot, total_s: float | None) -> str:
     """Return the figures as one line."""
     total = f"/{clock(total_s)}" if total_s else ""
-    p95 = "-" if math.isnan(now.p95_s) else milliseconds(now.p95_s)
     return (
         f"{clock(min(now.elapsed_s, total_s or now.elapsed_s))}{total}  users {now.users}  "
-        f"{now.requests_per_s:,.0f} requests/s  errors {now.errors:,}  p95 {p95} ms"
+        f"{now.requests_per_s:,.0f} requests/s  errors {now.errors:,}  p95 {milliseconds(now.p95_s)} ms"
     )
 
 
@@ -84,19 +83,24 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def milliseconds(seconds: float) -> str:
-    """Return seconds as milliseconds with three significant digits, the histogram's own precision."""
+def milliseconds(seconds: float | None) -> str:
+    """Return seconds as milliseconds with three significant digits, the histogram's own precision.
+
+    None and NaN, which stand for a figure that does not exist, become a dash.
+    """
+    if seconds is None or math.isnan(seconds):
+        return "-"
     value = seconds * 1000
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3  # noqa: PLR2004 - powers of ten
     return f"{value:.{digits}f}"
 
 
 class Steps:
-    """The progress of countable work: a bar on a terminal, a plain line every 5 s elsewhere, on standard error.
+    """The progress of countable work: a bar on a terminal, elsewhere a plain line every 5 s, on standard error.
 
     Args:
         what: the work, in a word or two.
-        file: where to show it; by default standard error, so that standard output stays the result.
+        file: where to show it; by default standard error, so that standard output holds only the result.
     """
 
     def __init__(self, what: str, file: IO[str] | None = None) -> None:
@@ -118,7 +122,7 @@ class Steps:
             self._bar.stop()
 
     def show(self, done: int, total: int) -> None:
-        """Say how far the work is."""
+        """Show how much of the work is done."""
         if self._bar is not None:
             if self._task is None:
                 self._task = self._bar.add_task(self._what, total=total)

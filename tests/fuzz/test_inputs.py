@@ -276,7 +276,7 @@ def _summary(document: run_document.Document) -> None:
 def _show(folder: Path, make: Callable[[run_document.Document], object]) -> None:
     """Read a run and make something of it: the summary is quick, the report's files take most of a case's time."""
     try:
-        with run_document.understood(folder):
+        with run_document.reading(folder):
             document = run_document.read(folder)
             make(document)
     except RecordError as error:

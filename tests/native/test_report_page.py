@@ -126,7 +126,7 @@ def test_the_keyboard_reaches_everything(browser: Browser, file: Path) -> None:
     assert "0:00" in page.inner_text("#chart-times .u-legend")
     page.focus("#chart-response")
     page.keyboard.press("End")
-    assert "99." in page.inner_text("#chart-response-said")
+    assert "99." in page.inner_text("#chart-response-readout")
     page.focus("#names-shown button:first-child")
     page.keyboard.press("Enter")
     assert page.get_attribute("#names-shown button:first-child", "aria-pressed") == "false"

@@ -134,7 +134,7 @@
         holder,
       );
     const tell = (plot, which) => {
-      const line = document.getElementById(`${place}-said`);
+      const line = document.getElementById(`${place}-readout`);
       const at = plot.cursor.idx;
       if (at == null) { line.textContent = ""; return; }
       const shown = data.names.filter((one) => one.shown && one[which][at] != null).slice(0, 6);

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from loadtest.exceptions import UsageError
 from loadtest.judging.outcome import Outcome
-from loadtest.reporting.summary import load_s
+from loadtest.reporting.document import load_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

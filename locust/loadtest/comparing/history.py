@@ -14,7 +14,7 @@ from loadtest.comparing import baselines
 from loadtest.exceptions import RecordError
 from loadtest.progress import milliseconds
 from loadtest.reporting import document as run_document
-from loadtest.reporting.summary import rate_per_s
+from loadtest.reporting.document import rate_per_s
 from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""ChartData: what the report's charts draw, in milliseconds and per second, as short as it can be."""
+"""ChartData: the data of the charts in report.html, in milliseconds and per second, rounded to keep it small."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadtest.measuring.histogram import Histogram
-from loadtest.reporting.summary import by_name
+from loadtest.reporting.document import by_name
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
 MAX_NAMES: Final = 40
-"""Names whose distribution is drawn at most: those with the most requests."""
+"""The most names whose distribution is drawn: those with the most requests."""
 _PER_DECADE: Final = 12
 _DECADES: Final = 6
 INVERSES: Final = tuple(10 ** (step / _PER_DECADE) for step in range(_PER_DECADE * _DECADES + 1))
-"""1 / (1 - quantile) of the points of a distribution: 10 is the 90th percentile, 100 the 99th, as far as 99.9999 %."""
+"""1 / (1 - quantile) of the points of a distribution: 10 is the 90th percentile, 100 the 99th, up to 99.9999 %."""
 
 
 def of(document: Document) -> dict[str, Any]:

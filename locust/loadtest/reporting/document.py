@@ -1,6 +1,6 @@
-"""Document: a run as JSON, from which every report is made, at the run's end and at any time later.
+"""Document: a run as JSON. Every report is made from it, at the end of the run or at any later time.
 
-docs/reference/record.md describes it, docs/reference/record.schema.json defines it.
+docs/reference/record.md describes it, docs/reference/record.schema.json is its schema.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 INTERRUPTED: Final = "interrupted"
-"""The verdict's name in the document of a run whose master ended before it could judge."""
+"""The verdict's name in the document of a run whose master stopped before it could judge."""
 
-_NEEDED: Final = (
+_REQUIRED: Final = (
     "run_id", "started_at", "duration_s", "load_s", "configuration", "context", "delivery", "workers", "total",
     "series", "scenarios", "errors", "events", "timeline", "blocks", "verdict", "findings", "thresholds",
 )  # fmt: skip
@@ -44,10 +44,10 @@ def of(record: RunRecord, verdict: Verdict) -> Document:
 
 
 def read(folder: Path) -> Document:
-    """Return the document in a run's folder; of a run that was cut off, what its stream holds.
+    """Return the document in a run's folder, or what the stream holds when the run was cut off.
 
     Raises:
-        RecordError: when the folder holds neither, or what it holds cannot be read.
+        RecordError: when the folder holds neither of the two, or they cannot be read.
     """
     path = RunFolder(folder).record
     try:
@@ -63,23 +63,39 @@ def read(folder: Path) -> Document:
     version = document.get("format") if isinstance(document, dict) else None
     if version != DICT_FORMAT:
         raise RecordError(_unreadable(path, f"its format is {version}"))
-    lacking = [name for name in _NEEDED if name not in document]
-    if lacking:
-        raise RecordError(_unreadable(path, f"it lacks {', '.join(lacking)}"))
+    missing = [name for name in _REQUIRED if name not in document]
+    if missing:
+        raise RecordError(_unreadable(path, f"it lacks {', '.join(missing)}"))
     return dict(document)
 
 
 @contextmanager
-def understood(folder: Path) -> Iterator[None]:
-    """Say of a document that holds something else than this version writes that it cannot be read.
+def reading(folder: Path) -> Iterator[None]:
+    """Refuse, as unreadable, a document whose content makes the work within this context fail.
 
     Raises:
-        RecordError: when what is made of it within this context fails.
+        RecordError: in place of the errors that content of the wrong type or shape causes.
     """
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise RecordError(_unreadable(RunFolder(folder).record, f"it holds what no run writes ({error})")) from error
+        raise RecordError(_unreadable(RunFolder(folder).record, f"its content is invalid ({error})")) from error
+
+
+def load_s(document: Document) -> float:
+    """Return how long there was load, in seconds."""
+    return float(document["load_s"] or document["duration_s"])
+
+
+def rate_per_s(series: dict[str, Any], document: Document) -> float:
+    """Return the requests per second of a series over the run; 0 without load."""
+    seconds = load_s(document)
+    return float(series["requests"]) / seconds if seconds else 0.0
+
+
+def by_name(document: Document) -> list[dict[str, Any]]:
+    """Return the series in the order in which every report shows them."""
+    return sorted(document["series"], key=lambda one: (one["name"], one["method"], one["scenario"]))
 
 
 def _cut_off(folder: Path) -> Document:
@@ -90,7 +106,7 @@ def _cut_off(folder: Path) -> Document:
         )
     return {
         **record_file.read(RunFolder(folder).stream).as_dict(),
-        "verdict": {"name": INTERRUPTED, "reasons": ["the master ended before it could report"]},
+        "verdict": {"name": INTERRUPTED, "reasons": ["the master stopped before it could report"]},
         "findings": [],
         "thresholds": [],
     }
@@ -98,12 +114,8 @@ def _cut_off(folder: Path) -> Document:
 
 def _unreadable(path: Path, why: str) -> str:
     stream = RunFolder(path.parent).stream
-    other = (
-        f"move it away, and the run is read from {stream}, without its verdict"
-        if stream.exists()
-        else "make the run again"
-    )
+    other = f"move it away to read the run from {stream}, without its verdict" if stream.exists() else "repeat the run"
     return (
-        f"{path} cannot be read: {why}. Allowed: a whole document of format {DICT_FORMAT}, the one that this version "
-        f"reads. Next: use the version of loadtest that wrote it, or {other}."
+        f"{path} cannot be read: {why}. Allowed: a complete document of format {DICT_FORMAT}, the one that this "
+        f"version reads. Next: use the version of loadtest that wrote it, or {other}."
     )

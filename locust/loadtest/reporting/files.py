@@ -1,18 +1,20 @@
-"""The files in runs/<id>/, each made from the run's document.
+"""Files: what a run leaves in runs/<id>/, each made from the run's document.
 
-- record.json: the document, from which everything else can be made again;
-- report.html: one page for people, which needs no network;
-- summary.md: for a pull request's comment;
-- junit.xml: the thresholds and the trust in the generator as test cases, for a build's page;
-- stats.csv, timeline.csv: the figures by request name, and over time.
+- record.json: the document, from which all other files can be made again;
+- report.html: a page for people, which needs no network;
+- summary.md: for a comment on a pull request;
+- junit.xml: the thresholds and the trust checks as test cases, for the page of a build;
+- stats.csv, timeline.csv: the figures by request name and over time.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.reporting import junit, markdown, run_page, tables
+from loadtest.reporting import csv_tables, junit, markdown, run_page
 from loadtest.run_folder import RECORD, REPORT
 
 if TYPE_CHECKING:
@@ -22,33 +24,57 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
 
+def json_text(value: Any) -> str:
+    """Return JSON for people and programs."""
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+FILES: Final[dict[str, Callable[[Document], str]]] = {
+    RECORD: json_text,
+    REPORT: run_page.html,
+    "summary.md": markdown.summary,
+    "junit.xml": junit.document,
+    "stats.csv": csv_tables.stats,
+    "timeline.csv": csv_tables.timeline,
+}
+"""What makes the text of each file."""
+
+
 def of(document: Document) -> dict[str, Callable[[], str]]:
-    """Return what makes each file's text, by the file's name."""
-    return {
-        RECORD: lambda: json.dumps(document, indent=1, ensure_ascii=False),
-        REPORT: lambda: run_page.html(document),
-        "summary.md": lambda: markdown.summary(document),
-        "junit.xml": lambda: junit.document(document),
-        "stats.csv": lambda: tables.stats(document),
-        "timeline.csv": lambda: tables.timeline(document),
-    }
+    """Return a function for each file that makes its text, by the file's name."""
+    return {name: partial(make, document) for name, make in FILES.items()}
 
 
 def write(folder: Path, texts: Mapping[str, Callable[[], str]]) -> list[str]:
     """Write files, each whole or not at all, and return a sentence for each one that could not be written."""
     problems = []
     for name, text in texts.items():
-        path, part = folder / name, folder / f"{name}.part"
         try:
-            part.write_text(text(), encoding="utf-8", errors="replace")
-            part.replace(path)
+            replace(folder / name, text().encode(errors="replace"))
         except OSError as error:
-            problems.append(f"{path} could not be written ({error.strerror}). {_NEXT}")
-            _remove(part)
+            problems.append(
+                f"{folder / name} could not be written ({error.strerror}). Next: free some space, then let "
+                "`loadtest report` write it again."
+            )
     return problems
 
 
-_NEXT = "Next: make room, then `loadtest report` makes it from what the folder holds."
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: one of that name stays until the new one is complete.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        _remove(part)
+        raise
 
 
 def _remove(path: Path) -> None:

@@ -1,9 +1,9 @@
-"""JUnit XML: the verdict as test cases, for what shows the results of a build.
+"""JUnit: junit.xml, the verdict as test cases, for tools that show the results of a build.
 
-One suite for the run: a test case for each threshold, one that says whether the generator was fit to measure, and one
-that says whether there was a run at all. A rule that failed is a failure; a rule without data, or an untrustworthy
-generator, is an error, since nothing was found out about the system under test. The dialect is the one that Jenkins,
-GitLab and GitHub's actions read (https://github.com/testmoapp/junitxml).
+There is one suite, with a test case for each threshold, one for the trust checks of the generator, and one for the run
+itself. A failed threshold is a failure. A threshold without data and a failed trust check are errors, since they say
+nothing about the system under test. Jenkins, GitLab and GitHub's actions read this dialect
+(https://github.com/testmoapp/junitxml).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
 _FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold, section 2.2."""
+"""The characters that XML 1.0 forbids, section 2.2."""
 _TRUST = "the load generator was fit to measure"
 _MADE = "the run was made, with requests, to its end"
 
 
 def document(run: Document) -> str:
-    """Return the XML; the test cases' class is the scenario that the run's configuration names."""
+    """Return the XML; the class of the test cases is the scenario."""
     results, findings = run["thresholds"], run["findings"]
     outcomes = [result["outcome"] for result in results]
     suite = ET.Element(
@@ -61,7 +61,7 @@ def document(run: Document) -> str:
 
 
 def _missing(run: Document) -> str:
-    """Return why nothing can be said of the system under test; empty when something can."""
+    """Return why the run says nothing about the system under test; empty when it does."""
     if run["verdict"]["name"] == INTERRUPTED or not run["total"]["requests"]:
         return next(iter(run["verdict"]["reasons"]), "no request was measured")
     return ""

@@ -1,4 +1,8 @@
-"""Locust's own reports, as its users know them: locust.html, locust_stats.csv, locust_failures.csv and so on."""
+"""LocustFiles: Locust's own reports: locust.html, locust_stats.csv, locust_failures.csv, locust_exceptions.csv.
+
+They are made from Locust's statistics, not from the document, and so only at the end of a run. Importing Locust
+replaces the standard library's sockets, which the other files must not do to a process that only reports.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def of(environment: Environment) -> dict[str, Callable[[], str]]:
-    """Return what makes each file's text, by the file's name; they exist at a run's end only."""
+    """Return a function for each file that makes its text, by the file's name."""
     statistics = StatsCSV(environment, PERCENTILES_TO_REPORT)
     return {
         "locust.html": lambda: get_html_report(environment, show_download_link=False),  # type: ignore[no-untyped-call]

@@ -1,11 +1,11 @@
-"""Markdown: a run's summary for a pull request's comment."""
+"""Markdown: summary.md, a run's summary for a comment on a pull request."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.progress import clock, milliseconds
-from loadtest.reporting.summary import by_name, load_s, rate_per_s
+from loadtest.reporting.document import by_name, load_s, rate_per_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 MARKS: Final = {"passed": "✅", "failed": "❌", "no data": "⚪", "not trustworthy": "⚠️", "interrupted": "⚠️"}
 MAX_NAMES: Final = 50
-"""Names that are shown at most: a comment may have 65,536 characters on GitHub."""
+"""The most names shown: GitHub limits a comment to 65,536 characters."""
 _SPECIAL: Final = str.maketrans(
     {character: f"\\{character}" for character in "\\`*_{}[]<>#|~"} | {"\n": " ", "\r": " "}
 )
 
 
 def summary(document: Document) -> str:
-    """Return verdict and reasons, thresholds, and the figures by request name."""
+    """Return the verdict and its reasons, the thresholds, and the figures by request name."""
     verdict, configuration = document["verdict"], document["configuration"]
-    scenario = escaped(f"{configuration.get('scenario', '')} with {configuration.get('profile', '')}")
+    scenario = _escape(f"{configuration.get('scenario', '')} with {configuration.get('profile', '')}")
     lines = [
         f"### {MARKS.get(verdict['name'], '')} Load test {verdict['name']}: {scenario}",
         "",
         _counts(document),
-        *(f"- {escaped(reason)}" for reason in ["", *verdict["reasons"]][1:]),
+        *(f"- {_escape(reason)}" for reason in ["", *verdict["reasons"]][1:]),
         "",
     ]
     if document["thresholds"]:
-        rows = [(MARKS.get(one["outcome"], ""), escaped(one["rule"]), one["worded"]) for one in document["thresholds"]]
-        lines += [*table(("", "threshold", "value"), rows), ""]
+        rows = [(MARKS.get(one["outcome"], ""), _escape(one["rule"]), one["worded"]) for one in document["thresholds"]]
+        lines += [*_table(("", "threshold", "value"), rows), ""]
     series = by_name(document)
     heads = ("request", "requests", "failed", "per s", "p50 ms", "p95 ms", "p99 ms")
     rows_of_names = [_row(f"{one['method']} {one['name']}", one, document) for one in series[:MAX_NAMES]]
     if document["total"]["requests"]:
         rows_of_names.append(_row("all", document["total"], document))
-    lines += table(heads, rows_of_names, right_from=1)
+    lines += _table(heads, rows_of_names, right_from=1)
     if len(series) > MAX_NAMES:
         lines += ["", f"{len(series) - MAX_NAMES:,} more names are in the report."]
     return "\n".join(lines) + "\n"
@@ -49,28 +49,27 @@ def _counts(document: Document) -> str:
     total = document["total"]
     return (
         f"{total['requests']:,} requests in {clock(load_s(document))}, {total['failures']:,} failed · "
-        f"run {escaped(document['run_id'])}"
+        f"run {_escape(document['run_id'])}"
     )
 
 
 def _row(name: str, series: dict[str, Any], document: Document) -> tuple[str, ...]:
-    times = (series["response_time"][time] for time in ("p50_s", "p95_s", "p99_s"))
     return (
-        escaped(name),
+        _escape(name),
         f"{series['requests']:,}",
         f"{series['failures']:,}",
         f"{rate_per_s(series, document):,.1f}",
-        *("-" if time is None else milliseconds(time) for time in times),
+        *(milliseconds(series["response_time"][time]) for time in ("p50_s", "p95_s", "p99_s")),
     )
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right_from: int | None = None) -> list[str]:
-    """Return a table's lines; columns from ``right_from`` on are aligned right."""
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right_from: int | None = None) -> list[str]:
+    """Return a table's lines; columns from ``right_from`` on are right-aligned."""
     start = len(heads) if right_from is None else right_from
     rule = "|".join("---:" if index >= start else "---" for index in range(len(heads)))
     return [f"| {' | '.join(heads)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
-def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is, in one line, and that no HTML can hide in."""
-    return text.translate(_SPECIAL).replace("@", "@\u200b")  # nobody is notified by a request's name
+def _escape(text: str) -> str:
+    """Return text that Markdown shows unchanged, on one line and without HTML."""
+    return text.translate(_SPECIAL).replace("@", "@\u200b")  # a request's name must not notify anybody

@@ -1,7 +1,7 @@
-"""Page: one self-contained HTML file, which needs no network and lets nothing in.
+"""Page: a self-contained HTML file, which loads nothing, and the elements that several pages share.
 
 Its Content-Security-Policy allows the page's own scripts, by their hash, and nothing else. Names and messages come from
-systems under test; all of them pass through `text` or `json_for_script`.
+systems under test and must pass through `text` or `json_for_script`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import html
 import json
 import re
 from importlib import resources
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loadtest import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 ASSETS: Final = resources.files("loadtest") / "assets"
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -29,7 +32,7 @@ def text(value: object) -> str:
 
 
 def json_for_script(value: Any) -> str:
-    """Return JSON that no script element can be left from."""
+    """Return JSON that cannot end the script element it stands in."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_ESCAPED)
 
 
@@ -39,12 +42,12 @@ def asset(name: str) -> str:
 
 
 def whole(title: str, body: str, data: Any = None) -> str:
-    """Return the page.
+    """Return the whole page.
 
     Args:
         title: plain text.
         body: HTML.
-        data: what its charts draw; None for a page without charts.
+        data: the data of its charts; None for a page without charts.
     """
     scripts = [] if data is None else [asset("uPlot.iife.min.js"), asset("report.js")]
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts) or "'none'"
@@ -73,6 +76,35 @@ def whole(title: str, body: str, data: Any = None) -> str:
 </body>
 </html>
 """
+
+
+def table(label: str, heads: Sequence[str], rows: Iterable[str], foot: str = "", *, sortable: bool = False) -> str:
+    """Return a table that scrolls sideways on a small screen.
+
+    Args:
+        label: its name for a screen reader.
+        heads: the headings of its columns.
+        rows: its rows, as HTML.
+        foot: a last row that sorting leaves in place, as HTML.
+        sortable: headings become buttons that sort; all columns but the first hold numbers.
+    """
+
+    def head(index: int, word: str) -> str:
+        inner = f"<button type='button'>{word}</button>" if sortable else word
+        return f"<th scope='col'{' class=n' if index and sortable else ''}>{inner}</th>"
+
+    kind = " class='sortable'" if sortable else ""
+    return (
+        f"<div class='scroll' tabindex='0' role='region' aria-label='{label}'><table{kind}><thead><tr>"
+        f"{''.join(head(index, word) for index, word in enumerate(heads))}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody>{f'<tfoot>{foot}</tfoot>' if foot else ''}</table></div>"
+    )
+
+
+def facts(title: str, values: Mapping[str, object]) -> str:
+    """Return a heading and a list of names with their values."""
+    rows = "".join(f"<dt>{text(name.replace('_', ' '))}</dt><dd>{text(value)}</dd>" for name, value in values.items())
+    return f"<div><h3>{title}</h3><dl>{rows}</dl></div>"
 
 
 def _sha256(script: str) -> str:

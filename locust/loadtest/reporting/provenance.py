@@ -1,6 +1,6 @@
-"""Provenance: what a run was made with, so that its figures can be understood later: plan, versions, host, source.
+"""Provenance: the plan, versions, host and source of a run, without which its figures mean little later.
 
-No host name and no user name: they say nothing about a figure, and reports are passed on.
+Host names and user names are left out: they explain no figure, and reports are shared.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 DISTRIBUTION: Final = "loadtest-stack"
-ROOMS: Final = "loadtest.scenarios"
+SCENARIOS: Final = "loadtest.scenarios"
 MASK: Final = "***"
 MAX_LEVELS: Final = 240
 _GIT_TIMEOUT_S: Final = 5.0
@@ -40,7 +40,7 @@ _USER_INFO: Final = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 def of(scenario: str, profile: LoadProfile | None, redis_url: str | None) -> dict[str, Any]:
-    """Return what a run is made with, ready for JSON; what cannot be found out is left out or None."""
+    """Return the provenance, ready for JSON; what cannot be determined is left out or None."""
     return {
         "plan": plan(profile) if profile else None,
         "versions": {**versions(), **_redis_versions(redis_url)},
@@ -50,7 +50,7 @@ def of(scenario: str, profile: LoadProfile | None, redis_url: str | None) -> dic
 
 
 def masked(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without secrets: values of secret names, and user names and passwords in addresses."""
+    """Return settings without secrets: the values of settings with secret names, and credentials in URLs."""
     return {name: _masked(name, value) for name, value in configuration.items()}
 
 
@@ -61,7 +61,7 @@ def _masked(name: str, value: Any) -> Any:
 
 
 def plan(profile: LoadProfile) -> dict[str, Any]:
-    """Return the profile, and its level at regular times: (seconds, users or arrivals per second)."""
+    """Return the profile, and its level at regular intervals: (seconds, users or arrivals per second)."""
     count = max(2, min(MAX_LEVELS, round(profile.run_time_s)))
     times_s = [profile.run_time_s * index / count for index in range(count)]
     levels = [[round(t_s, 3), round(profile.curve.level_at(t_s), 3)] for t_s in times_s]
@@ -69,7 +69,7 @@ def plan(profile: LoadProfile) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of Python, of this product and of everything that it stands on."""
+    """Return the version of Python, of this product and of its dependencies."""
     found = {"loadtest": __version__, "python": platform.python_version()}
     try:
         required = metadata.requires(DISTRIBUTION) or []
@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            continue  # an extra that is not installed
+            continue  # an optional extra
     return found
 
 
@@ -96,7 +96,7 @@ def _redis_versions(redis_url: str | None) -> dict[str, str]:
                 fields = {_text(key): _text(value) for key, value in dict(module).items()}
                 found[fields["name"]] = fields["ver"]
     except (redis.RedisError, KeyError) as error:
-        _log.info("the versions of Redis are not known: %s", error)
+        _log.info("the versions of Redis and its modules are unknown: %s", error)
         return {}
     return found
 
@@ -106,7 +106,7 @@ def _text(value: object) -> str:
 
 
 def host() -> dict[str, Any]:
-    """Return the machine's facts."""
+    """Return the facts about this machine that influence figures."""
     return {
         "system": platform.system(),
         "kernel": platform.release(),
@@ -128,8 +128,8 @@ def _cpu() -> str:
 
 
 def source(scenario: str) -> dict[str, Any] | None:
-    """Return the scenario's file with the git commit that it is of; None when it is in no repository."""
-    file = Path(scenario).resolve() if scenario.endswith(SCENARIO_ENDING) else _file_of_room(scenario)
+    """Return the scenario's file with its git commit; None outside of a repository."""
+    file = Path(scenario).resolve() if scenario.endswith(SCENARIO_ENDING) else _module_file(scenario)
     if file is None:
         return None
     tracked = _git(file.parent, "ls-files", "--full-name", "--", file.name)
@@ -140,16 +140,16 @@ def source(scenario: str) -> dict[str, Any] | None:
     return {"file": tracked, "commit": commit, "modified": modified}
 
 
-def _file_of_room(scenario: str) -> Path | None:
+def _module_file(scenario: str) -> Path | None:
     try:
-        found = importlib.util.find_spec(f"{ROOMS}.{scenario}")
+        found = importlib.util.find_spec(f"{SCENARIOS}.{scenario}")
     except (ImportError, ValueError):
         return None
     return None if found is None or found.origin is None else Path(found.origin)
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """Return what git says; empty when there is no git, no repository, or no answer."""
+    """Return the output of git; empty without git, without a repository, and when git fails or takes too long."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - our own arguments

@@ -1,4 +1,4 @@
-"""RunPage: report.html. Verdict first, what happened over time, the figures, and what they were made with."""
+"""RunPage: report.html, with the verdict first, then the run over time, the figures, and the environment."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.judging.trust import PEAKS, SUSTAINED
 from loadtest.progress import clock, milliseconds
 from loadtest.reporting import chart_data, page
+from loadtest.reporting.document import by_name, load_s, rate_per_s
 from loadtest.reporting.page import text
-from loadtest.reporting.summary import by_name, load_s, rate_per_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from loadtest.reporting.document import Document
 
 MAX_ROWS: Final = 400
-"""Names that the table shows at most; stats.csv has them all."""
+"""The most names in the table; stats.csv has all of them."""
 MAX_ERRORS: Final = 100
-"""Rows of the table of errors, by class and name, each with its commonest message."""
+"""The most rows in the table of errors: one for each class and name, with its most frequent message."""
 TONES: Final = {
     "passed": "good",
     "failed": "bad",
@@ -28,11 +26,11 @@ TONES: Final = {
     "interrupted": "doubt",
 }
 _WORDS: Final = {
-    "passed": "Passed: every rule was kept, and the generator was fit to measure.",
-    "failed": "Failed: a rule was broken.",
+    "passed": "Passed: every threshold was met, and no trust check failed.",
+    "failed": "Failed: at least one threshold was not met.",
     "no data": "No data: there was nothing to judge.",
-    "not trustworthy": "Not trustworthy: the generator was not fit to measure, so these figures say little.",
-    "interrupted": "Interrupted: the record ends before the run did, and nothing was judged.",
+    "not trustworthy": "Not trustworthy: a trust check of the load generator failed, so these figures say little.",
+    "interrupted": "Interrupted: the record stops before the end of the run, and nothing was judged.",
 }
 _HEALTH: Final = {**SUSTAINED, **PEAKS}
 _TIMES: Final = {
@@ -45,7 +43,7 @@ _TIMES: Final = {
 }
 _JUMPS: Final = (
     ("thresholds", "Thresholds"), ("over-time", "Over time"), ("distribution", "Distribution"), ("names", "By name"),
-    ("errors", "Errors"), ("generator", "Generator"), ("made-with", "Made with"),
+    ("errors", "Errors"), ("generator", "Generator"), ("made-with", "Environment"),
 )  # fmt: skip
 
 
@@ -64,7 +62,7 @@ def _head(document: Document) -> str:
     jumps = "".join(f"<li><a href='#{key}'>{word}</a></li>" for key, word in _JUMPS)
     return f"""<header class="top"><div class="wrap">
 <h1>Load test: {text(_subject(document))}</h1>
-<button type="button" id="theme" class="theme" hidden>Light or dark</button>
+<button type="button" id="theme" class="theme" hidden>Light / dark</button>
 <p class="when"><time datetime="{text(document["started_at"])}">{started:%d %B %Y, %H:%M:%S} UTC</time>
  · run {text(document["run_id"])} · against {text(configuration.get("host") or "the sample target")}</p>
 </div></header>
@@ -78,8 +76,8 @@ def _subject(document: Document) -> str:
 
 def _foot() -> str:
     return """<footer><div class="wrap">Percentiles are within 0.79 % of the true value; counts are exact.
-Response time counts from the intended start, service time from the send. Everything here is made from record.json;
-the charts are drawn by uPlot (MIT).</div></footer>"""
+Response time is measured from the intended start of a request, service time from its sending. This page is made from
+record.json. Charts: uPlot (MIT).</div></footer>"""
 
 
 def _verdict(document: Document) -> str:
@@ -92,9 +90,9 @@ def _verdict(document: Document) -> str:
         ("Requests", f"{total['requests']:,}"),
         ("Throughput", f"{rate_per_s(total, document):,.1f} <small>/s</small>"),
         ("Failed", f"{total['failures']:,} <small>{share}</small>"),
-        *((key, _tile_ms(times[f"{key}_s"])) for key in ("p50", "p95", "p99")),
-        ("Users at most", f"{users:,}"),
-        ("Load for", clock(load_s(document))),
+        *((key, f"{milliseconds(times[f'{key}_s'])} <small>ms</small>") for key in ("p50", "p95", "p99")),
+        ("Peak users", f"{users:,}"),
+        ("Duration", clock(load_s(document))),
     )
     tiles_html = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in tiles)
     return f"""<section class="verdict {TONES.get(name, "doubt")}" aria-label="Verdict">
@@ -102,17 +100,13 @@ def _verdict(document: Document) -> str:
 <dl class="tiles">{tiles_html}</dl>"""
 
 
-def _tile_ms(value_s: float | None) -> str:
-    return "-" if value_s is None else f"{milliseconds(value_s)} <small>ms</small>"
-
-
 def _figure(place: str, caption: str, hint: str, kind: str = "time") -> str:
-    said = f"<p class='quiet' id='{place}-said' aria-live='polite'></p>" if kind == "distribution" else ""
+    readout = f"<p class='quiet' id='{place}-readout' aria-live='polite'></p>" if kind == "distribution" else ""
     return (
         f"<figure><figcaption>{caption} <small>{hint}</small></figcaption>"
         f"<div class='plot' id='{place}' data-kind='{kind}' tabindex='0' role='application' "
-        f"aria-label='Chart: {caption}. Arrow keys move along it; the table beside the report has its figures.'></div>"
-        f"{said}</figure>"
+        f"aria-label='Chart: {caption}. Use the arrow keys to move along it; the CSV files have its figures.'></div>"
+        f"{readout}</figure>"
     )
 
 
@@ -125,24 +119,26 @@ def _over_time(document: Document) -> str:
     )
     events = f"<ol class='events' aria-label='Events'>{marks}</ol>" if marks else ""
     is_open = (document["context"].get("plan") or {}).get("model") == "open"
-    load = "Users" if is_open else "Users, as they were and as planned"
+    load = "Users" if is_open else "Users, actual and planned"
     charts = (
         _figure("chart-throughput", "Throughput", "requests per second")
-        + _figure("chart-load", load, "running at once")
+        + _figure("chart-load", load, "running concurrently")
         + _figure("chart-errors", "Errors", "failed requests per second")
-        + _figure("chart-times", "Response time", "milliseconds, percentiles of each moment")
+        + _figure("chart-times", "Response time", "percentiles in milliseconds")
     )
-    return _section("over-time", "Over time", charts + events, "drag to zoom, double-click to see all; timeline.csv")
+    return _section(
+        "over-time", "Over time", charts + events, "drag to zoom, double-click to reset; as data in timeline.csv"
+    )
 
 
 def _distribution(document: Document) -> str:
     if not document["total"]["requests"]:
         return ""
-    hint = "milliseconds by percentile; both scales are logarithmic, so the tail has room"
+    hint = "milliseconds by percentile; both scales are logarithmic"
     body = (
-        "<div class='toggles' id='names-shown' role='group' aria-label='Names that are drawn'></div><div class='pair'>"
+        "<div class='toggles' id='names-shown' role='group' aria-label='Names shown'></div><div class='pair'>"
         + _figure("chart-response", "Response time", "from the intended start", "distribution")
-        + _figure("chart-service", "Service time", "from the send", "distribution")
+        + _figure("chart-service", "Service time", "from the sending", "distribution")
         + "</div>"
     )
     return _section("distribution", "Distribution", body, hint)
@@ -165,7 +161,7 @@ def _names(document: Document) -> str:
         if len(series) > MAX_ROWS
         else ""
     )
-    table = _table("Figures by request name", heads, rows, foot, sortable=True)
+    table = page.table("Figures by request name", heads, rows, foot, sortable=True)
     return _section("names", "By name", table + more, "response times in milliseconds; stats.csv")
 
 
@@ -174,7 +170,7 @@ def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str
     numbers = [(series["requests"], f"{series['requests']:,}"), (series["failures"], f"{series['failures']:,}")]
     rate = rate_per_s(series, document)
     numbers.append((rate, f"{rate:,.1f}"))
-    numbers += [(0, "-") if time is None else (time, milliseconds(time)) for time in times]
+    numbers += [(time or 0, milliseconds(time)) for time in times]
     cells = "".join(f"<td class='n' data-v='{value}'>{shown}</td>" for value, shown in numbers)
     return f"<tr class='{kind}'><th scope='row'>{text(series['method'])} {text(series['name'])}</th>{cells}</tr>"
 
@@ -192,8 +188,10 @@ def _errors(document: Document) -> str:
         f"<td class='message'>{text(max(errors, key=lambda error: error['occurrences'])['message'])}</td></tr>"
         for (error_class, name), errors in ordered[:MAX_ERRORS]
     ]
-    hint = f"the {MAX_ERRORS} commonest" if len(ordered) > MAX_ERRORS else "with a sample message each"
-    return _section("errors", "Errors", _table("Errors by class", ("name", "class", "count", "message"), rows), hint)
+    hint = f"the {MAX_ERRORS} most frequent" if len(ordered) > MAX_ERRORS else "with their most frequent messages"
+    return _section(
+        "errors", "Errors", page.table("Errors by class", ("name", "class", "count", "message"), rows), hint
+    )
 
 
 def _thresholds(document: Document) -> str:
@@ -203,8 +201,8 @@ def _thresholds(document: Document) -> str:
         for one in document["thresholds"]
     ]
     if not rows:
-        return _section("thresholds", "Thresholds", "<p class='quiet'>This run had no rules to keep.</p>")
-    return _section("thresholds", "Thresholds", _table("Thresholds", ("rule", "value", "outcome"), rows))
+        return _section("thresholds", "Thresholds", "<p class='quiet'>This run had no thresholds.</p>")
+    return _section("thresholds", "Thresholds", page.table("Thresholds", ("threshold", "value", "outcome"), rows))
 
 
 def _generator(document: Document) -> str:
@@ -219,17 +217,17 @@ def _generator(document: Document) -> str:
         for one in document["workers"]
     ]
     delivery = document["delivery"]
-    sentences = [f"The record holds {delivery['completeness']:.2%} of what the workers measured."]
+    sentences = [f"The record holds {delivery['completeness']:.2%} of the workers' measurements."]
     for one in document["scenarios"]:
         lag = one["schedule_lag"]["p99_s"]
         if lag is not None or one["dropped"]:
-            late = "-" if lag is None else f"{milliseconds(lag)} ms"
             sentences.append(
-                f"Scenario {one['scenario']}: schedule lag {late} (p99), {one['dropped']:,} iterations never begun."
+                f"Scenario {one['scenario']}: schedule lag {milliseconds(lag)} ms (p99), "
+                f"{one['dropped']:,} iterations dropped."
             )
     notes = "".join(f"<p class='quiet'>{text(sentence)}</p>" for sentence in sentences)
-    hint = "the highest of each second, and the limit from which a run is not trustworthy"
-    return _section("generator", "Generator", _table("Generator health", heads, rows) + notes, hint)
+    hint = "the highest value of any second, and the limit from which a run is not trustworthy"
+    return _section("generator", "Generator", page.table("Generator health", heads, rows) + notes, hint)
 
 
 def _health_cell(key: str, limit: float, value: float) -> str:
@@ -255,28 +253,10 @@ def _made_with(document: Document) -> str:
         ("Configuration", configuration),
         ("Versions", context.get("versions") or {}),
     )
-    blocks = "".join(
-        f"<div><h3>{title}</h3><dl>"
-        + "".join(f"<dt>{text(name.replace('_', ' '))}</dt><dd>{text(value)}</dd>" for name, value in facts.items())
-        + "</dl></div>"
-        for title, facts in groups
-    )
-    return _section("made-with", "Made with", f"<div class='facts'>{blocks}</div>")
+    blocks = "".join(page.facts(title, values) for title, values in groups)
+    return _section("made-with", "Environment", f"<div class='facts'>{blocks}</div>")
 
 
 def _section(key: str, title: str, body: str, hint: str = "") -> str:
     small = f" <small>{hint}</small>" if hint else ""
     return f"<section id='{key}' aria-labelledby='{key}-title'><h2 id='{key}-title'>{title}{small}</h2>{body}</section>"
-
-
-def _table(label: str, heads: Sequence[str], rows: Iterable[str], foot: str = "", *, sortable: bool = False) -> str:
-    def head(index: int, word: str) -> str:
-        inner = f"<button type='button'>{word}</button>" if sortable else word
-        return f"<th scope='col'{' class=n' if index and sortable else ''}>{inner}</th>"
-
-    kind = " class='sortable'" if sortable else ""
-    return (
-        f"<div class='scroll' tabindex='0' role='region' aria-label='{label}'><table{kind}><thead><tr>"
-        f"{''.join(head(index, word) for index, word in enumerate(heads))}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody>{f'<tfoot>{foot}</tfoot>' if foot else ''}</table></div>"
-    )

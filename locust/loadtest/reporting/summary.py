@@ -1,4 +1,4 @@
-"""Summary: a run as a table for people, while its master ends and at any time later."""
+"""Summary: a run on the terminal, at its end or at any later time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from loadtest.judging.outcome import Outcome
 from loadtest.progress import clock, milliseconds
+from loadtest.reporting.document import by_name, load_s, rate_per_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +23,7 @@ _TIMES = ("p50_s", "p95_s", "p99_s", "max_s")
 
 
 def show(document: Document, console: Console) -> None:
-    """Print the summary table, what became of each threshold, and the verdict with its reasons."""
+    """Print the figures by request name, the outcome of each threshold, and the verdict with its reasons."""
     console.print(_table(document))
     if document["thresholds"]:
         console.print(_thresholds(document["thresholds"]))
@@ -31,44 +32,33 @@ def show(document: Document, console: Console) -> None:
         console.print(f"             {reason}", markup=False)
 
 
-def load_s(document: Document) -> float:
-    """Return how long there was load, in seconds."""
-    return float(document["load_s"] or document["duration_s"])
-
-
-def rate_per_s(series: dict[str, Any], document: Document) -> float:
-    """Return the requests per second of a series over the run; 0 without load."""
-    seconds = load_s(document)
-    return float(series["requests"]) / seconds if seconds else 0.0
-
-
-def by_name(document: Document) -> list[dict[str, Any]]:
-    """Return the series in the order that every report shows."""
-    return sorted(document["series"], key=lambda one: (one["name"], one["method"], one["scenario"]))
+def console_table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
+    """Return an empty table with columns of text on the left and of numbers on the right."""
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for heading in left:
+        table.add_column(heading, no_wrap=True)
+    for heading in right:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def _table(document: Document) -> Table:
     title = f"{clock(load_s(document))} of load, response times in ms"
-    made = Table(title=title, title_justify="left", box=SIMPLE)
-    for heading in ("method", "name"):
-        made.add_column(heading, no_wrap=True)
-    for heading in ("requests", "failed", "per s", "p50", "p95", "p99", "max"):
-        made.add_column(heading, justify="right", no_wrap=True)
+    table = console_table(title, ("method", "name"), ("requests", "failed", "per s", "p50", "p95", "p99", "max"))
     for series in by_name(document):
-        made.add_row(Text(series["method"]), Text(series["name"]), *_figures(series, document), style=_style(series))
-    made.add_section()
+        table.add_row(Text(series["method"]), Text(series["name"]), *_figures(series, document), style=_style(series))
+    table.add_section()
     if document["total"]["requests"]:
-        made.add_row("", "all", *_figures(document["total"], document), style=_style(document["total"]))
-    return made
+        table.add_row("", "all", *_figures(document["total"], document), style=_style(document["total"]))
+    return table
 
 
 def _figures(series: dict[str, Any], document: Document) -> list[str]:
-    times = [series["response_time"][time] for time in _TIMES]
     return [
         f"{series['requests']:,}",
         f"{series['failures']:,}",
         f"{rate_per_s(series, document):,.1f}",
-        *("-" if time is None else milliseconds(time) for time in times),
+        *(milliseconds(series["response_time"][time]) for time in _TIMES),
     ]
 
 

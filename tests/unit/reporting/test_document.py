@@ -44,7 +44,7 @@ def test_a_document_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 WRONG = {
     "truncated": ('{"format": 2, "run_', r"it is truncated or damaged"),
-    "older": ('{"format": 1}', r"its format is 1. Allowed: a whole document of format 2"),
+    "older": ('{"format": 1}', r"its format is 1. Allowed: a complete document of format 2"),
     "newer": ('{"format": 3}', r"its format is 3"),
     "no document": ("[1]", r"its format is None"),
     "not whole": ('{"format": 2, "run_id": "x"}', r"it lacks started_at, .*thresholds\. Allowed"),
@@ -59,7 +59,7 @@ def test_a_wrong_document_says_which_version_is_read(cut_off: Path, case: str) -
     with pytest.raises(RecordError, match=words) as raised:
         document.read(cut_off)
     assert "format 2, the one that this version reads" in str(raised.value)
-    assert "move it away, and the run is read from" in str(raised.value)
+    assert "move it away to read the run from" in str(raised.value)
 
 
 def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_full_disk_is_named_and_leaves_no_torn_file(full_disk: Path) -> None:
     assert (named | written, named & written) == (NAMES, set())
     assert "report.html" in named
     assert "summary.md" in written
-    assert all("No space left on device" in one and "Next: make room" in one for one in problems)
+    assert all("No space left on device" in one and "Next: free some space" in one for one in problems)
     console = Console(file=io.StringIO(), width=120)
     summary.show(made, console)
     assert "verdict      failed" in console.file.getvalue()

@@ -53,13 +53,13 @@ def test_the_plan_says_the_level_over_time() -> None:
 
 def test_a_scenario_in_a_repository_has_its_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The file, the commit, and whether something was changed since; None outside of a repository."""
-    package = tmp_path / "loadtest_rooms"
+    package = tmp_path / "own_scenarios"
     package.mkdir()
     (package / "__init__.py").touch()
     room = package / "shop.py"
     room.write_text("one")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(provenance, "ROOMS", "loadtest_rooms")
+    monkeypatch.setattr(provenance, "SCENARIOS", "own_scenarios")
     assert provenance.source("shop") is None
     git = ["git", "-C", str(package), "-c", "user.name=a", "-c", "user.email=a@b"]
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):

@@ -61,7 +61,7 @@ def test_the_page_has_landmarks_and_headings() -> None:
 def test_verdict_reasons_errors_and_health_are_said() -> None:
     """The page says what the document says."""
     said = " ".join(Elements(run_page.html(reports.run_document(reports.record(failing="a")))).said)
-    assert "Failed: a rule was broken." in said
+    assert "Failed: at least one threshold was not met." in said
     assert "p50(response_time) < 1us: failed" in said
     assert "status_5xx" in said
     assert re.search(r"worker 0\s+95%", said)

@@ -1,4 +1,4 @@
-"""Tables: a run as CSV, by request name and over time. Times are seconds; a figure that does not exist is empty."""
+"""CsvTables: stats.csv, by request name, and timeline.csv. Times are seconds; missing figures are empty."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.reporting.summary import by_name, rate_per_s
+from loadtest.reporting.document import by_name, rate_per_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,12 +23,12 @@ TIMELINE: Final = ("second", "width_s", "requests", "failures", "requests_per_s"
 
 
 def stats(document: Document) -> str:
-    """Return a row for each request name, and one without a name for all together."""
+    """Return a row for each request name, and one without a name for the total."""
     return _csv(STATS, (_row(series, document) for series in [*by_name(document), document["total"]]))
 
 
 def timeline(document: Document) -> str:
-    """Return a row for each point of the time line."""
+    """Return a row for each point of the timeline."""
     rows = ({**point, "requests_per_s": point["requests"] / point["width_s"]} for point in document["timeline"])
     return _csv(TIMELINE, rows)
 
@@ -57,5 +57,5 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value that a spreadsheet will not take for a formula: request names are other people's text."""
+    """Return a value that no spreadsheet takes for a formula: request names may come from anywhere."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -4,7 +4,7 @@ import csv
 import io
 
 from loadtest.measuring.record import RunRecord
-from loadtest.reporting import tables
+from loadtest.reporting import csv_tables
 from tests import reports
 
 
@@ -15,7 +15,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 def test_every_name_has_a_row_and_all_together_the_last() -> None:
     """Counts, rates and times by name; the total has no name."""
-    found = rows(tables.stats(reports.run_document(reports.record(10, failing="b"))))
+    found = rows(csv_tables.stats(reports.run_document(reports.record(10, failing="b"))))
     assert [(row["name"], row["requests"], row["failures"]) for row in found] == [
         ("a", "200", "0"),
         ("b", "200", "40"),
@@ -30,12 +30,12 @@ def test_every_name_has_a_row_and_all_together_the_last() -> None:
 
 def test_every_point_has_a_row() -> None:
     """Seconds in order with their rate; an empty run has none."""
-    found = rows(tables.timeline(reports.run_document(reports.record(3))))
+    found = rows(csv_tables.timeline(reports.run_document(reports.record(3))))
     assert [(row["second"], row["requests_per_s"]) for row in found] == [("0", "40.0"), ("1", "40.0"), ("2", "40.0")]
-    assert rows(tables.timeline(reports.run_document(RunRecord("none", 0.0)))) == []
+    assert rows(csv_tables.timeline(reports.run_document(RunRecord("none", 0.0)))) == []
 
 
 def test_a_name_is_no_formula() -> None:
     """A spreadsheet shows a name that begins like a formula as text."""
-    found = rows(tables.stats(reports.run_document(reports.record(1, names=('=HYPERLINK("x")',)))))
+    found = rows(csv_tables.stats(reports.run_document(reports.record(1, names=('=HYPERLINK("x")',)))))
     assert found[0]["name"] == '\'=HYPERLINK("x")'
