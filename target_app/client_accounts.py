@@ -6,7 +6,7 @@ import orjson
 from flask import Blueprint, Response, abort
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
-from target_app import accounts, extensions, inputs, sessions
+from target_app import accounts, extensions, inputs, responses, sessions
 from target_app.openapi import described, json_object
 from target_app.store import PRIVATE, UnknownKeyError
 
@@ -57,7 +57,7 @@ def register() -> Response:
     if accounts.create(_ROOM, client.email, client.password.get_secret_value(), more) is None:
         store.delete(name_key)
         abort(409, f'"email" {client.email!r} is registered already: log in.')
-    return _answer({"msg": "User Registered"})
+    return responses.json({"msg": "User Registered"})
 
 
 @blueprint.post("/client_login")
@@ -73,7 +73,7 @@ def log_in() -> Response:
     account = _account_of(login)
     if not accounts.check(account, login.password.get_secret_value()):
         sessions.refuse("E-mail address, user name or password is wrong.")
-    return _answer({"msg": "Login successful", **sessions.access(account)})
+    return responses.json({"msg": "Login successful", **sessions.access(account)})
 
 
 def _account_of(login: Login) -> str:
@@ -90,7 +90,3 @@ def _account_of(login: Login) -> str:
 
 def _name_key(user_name: str) -> str:
     return f"{PRIVATE}{_ROOM}:name:{accounts.identity(user_name)}"
-
-
-def _answer(content: dict[str, object]) -> Response:
-    return Response(orjson.dumps(content), mimetype="application/json")

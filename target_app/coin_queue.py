@@ -10,11 +10,11 @@ import uuid
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
-from target_app import inputs
+from target_app import extensions, inputs, responses
 from target_app.openapi import described, json_object
-from target_app.store import Script, Store, StoreError
+from target_app.store import Script, StoreError
 
 QUEUE_KEY = "coin-queue"
 """The queue's key, without the store's prefix."""
@@ -73,12 +73,11 @@ def new_queue(capacity: int = _CAPACITY) -> dict[str, Any]:
 def pre_purchase() -> Response:
     """Take a place in the queue for a user: `{"user_id": "…"}`; the same user has the same place again."""
     user_id = inputs.user_id(inputs.json_object().get("user_id"))
-    store: Store = current_app.extensions["store"]
-    outcome, *standing = store.evaluate(_TAKE_PLACE, (QUEUE_KEY, user_key(user_id)), orjson.dumps(user_id))
+    outcome, *standing = extensions.store().evaluate(_TAKE_PLACE, (QUEUE_KEY, user_key(user_id)), orjson.dumps(user_id))
     if outcome == b"unknown":
         raise UnknownUserError(f"There is no user {user_id!r}.")
     if outcome == b"closed":
         raise QueueClosedError("The queue is closed.")
     if outcome == b"full":
         raise QueueFullError("Every place of the queue is taken.")
-    return Response(orjson.dumps({"user_id": user_id, "place": standing[0]}), mimetype="application/json")
+    return responses.json({"user_id": user_id, "place": standing[0]})

@@ -3,12 +3,10 @@
 A value read from Redis goes to the client as the bytes that Redis sent; it is not parsed on its way.
 """
 
-import orjson
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
-from target_app import inputs
+from target_app import extensions, inputs, responses
 from target_app.openapi import array_of, described, json_object
-from target_app.store import Store
 
 blueprint = Blueprint("documents", __name__, url_prefix="/api/v1")
 
@@ -27,36 +25,21 @@ _NOT_FOUND = (404, 409)
 _CHANGED = {"status": 204}
 
 
-def _store() -> Store:
-    store: Store = current_app.extensions["store"]
-    return store
-
-
-def _json(text: bytes) -> Response:
-    return Response(text, mimetype="application/json")
-
-
-def _done() -> Response:
-    response = Response(status=204)
-    del response.headers["Content-Type"]  # there is no content
-    return response
-
-
 @blueprint.get("/documents")
 @described(
     query={"match": inputs.PATTERN, "cursor": inputs.CURSOR}, answer=json_object(keys=_NAMES, cursor={"type": "string"})
 )
 def list_documents() -> Response:
     """List documents by a pattern (`match`), a bounded stretch at a time (`cursor`)."""
-    keys, cursor = _store().keys(inputs.pattern(), inputs.cursor())
-    return _json(orjson.dumps({"keys": keys, "cursor": str(cursor)}))
+    keys, cursor = extensions.store().keys(inputs.pattern(), inputs.cursor())
+    return responses.json({"keys": keys, "cursor": str(cursor)})
 
 
 @blueprint.get("/documents/<document>")
 @described(answer={"type": "object"}, problems=_NOT_FOUND)
 def read_document(document: str) -> Response:
     """Read a whole document."""
-    return _json(_store().read(inputs.key(document)))
+    return responses.raw(extensions.store().read(inputs.key(document)))
 
 
 @blueprint.put("/documents/<document>")
@@ -64,46 +47,46 @@ def read_document(document: str) -> Response:
 def write_document(document: str) -> Response:
     """Create or replace a whole document, simple or complex."""
     inputs.json_object()
-    _store().write(inputs.key(document), inputs.json_text())
-    return _done()
+    extensions.store().write(inputs.key(document), inputs.json_text())
+    return responses.no_content()
 
 
 @blueprint.delete("/documents/<document>")
 @described(problems=_NOT_FOUND, **_CHANGED)
 def delete_document(document: str) -> Response:
     """Delete a whole document."""
-    _store().delete(inputs.key(document))
-    return _done()
+    extensions.store().delete(inputs.key(document))
+    return responses.no_content()
 
 
 @blueprint.get("/documents/<document>/value")
 @described(query=_PATH, answer=array_of({}), problems=_NOT_FOUND)
 def read_value(document: str) -> Response:
     """Read the array of values that a JSONPath (`path`) matches."""
-    return _json(_store().read_path(inputs.key(document), inputs.query_path()))
+    return responses.raw(extensions.store().read_path(inputs.key(document), inputs.query_path()))
 
 
 @blueprint.put("/documents/<document>/value")
 @described(query=_PATH, body=_VALUE, problems=_NOT_FOUND, **_CHANGED)
 def update_value(document: str) -> Response:
     """Replace the values that a JSONPath (`path`) matches with the body."""
-    _store().update(inputs.key(document), inputs.query_path(), inputs.json_text())
-    return _done()
+    extensions.store().update(inputs.key(document), inputs.query_path(), inputs.json_text())
+    return responses.no_content()
 
 
 @blueprint.delete("/documents/<document>/value")
 @described(query=_PATH, answer=json_object(deleted={"type": "integer"}), problems=_NOT_FOUND)
 def delete_value(document: str) -> Response:
     """Delete the values that a JSONPath (`path`) matches."""
-    deleted = _store().delete_path(inputs.key(document), inputs.query_path())
-    return _json(orjson.dumps({"deleted": deleted}))
+    deleted = extensions.store().delete_path(inputs.key(document), inputs.query_path())
+    return responses.json({"deleted": deleted})
 
 
 @blueprint.get("/documents/<document>/keys")
 @described(query=_PATH, answer=array_of(_NAMES), problems=_NOT_FOUND)
 def list_object_keys(document: str) -> Response:
     """List the member names of each object that a JSONPath (`path`) matches."""
-    return _json(orjson.dumps(_store().object_keys(inputs.key(document), inputs.query_path())))
+    return responses.json(extensions.store().object_keys(inputs.key(document), inputs.query_path()))
 
 
 @blueprint.post("/documents/<document>/increment")
@@ -112,7 +95,7 @@ def increment(document: str) -> Response:
     """Add a number to the numbers at a path: `{"path": "$.visits", "by": 1}`."""
     body = inputs.json_object()
     path, by = inputs.path(body.get("path")), inputs.number(body.get("by"))
-    return _json(_store().increment(inputs.key(document), path, by))
+    return responses.raw(extensions.store().increment(inputs.key(document), path, by))
 
 
 @blueprint.post("/documents/<document>/multiply")
@@ -121,7 +104,7 @@ def multiply(document: str) -> Response:
     """Multiply the numbers at a path: `{"path": "$.score", "by": 2}`."""
     body = inputs.json_object()
     path, by = inputs.path(body.get("path")), inputs.number(body.get("by"))
-    return _json(_store().multiply(inputs.key(document), path, by))
+    return responses.raw(extensions.store().multiply(inputs.key(document), path, by))
 
 
 @blueprint.post("/documents/<document>/append-to-array")
@@ -130,7 +113,7 @@ def append_to_array(document: str) -> Response:
     """Append to the arrays at a path: `{"path": "$.tags", "values": ["new"]}`."""
     body = inputs.json_object()
     path, values = inputs.path(body.get("path")), inputs.array(body.get("values"))
-    return _json(orjson.dumps(_store().append_to_array(inputs.key(document), path, values)))
+    return responses.json(extensions.store().append_to_array(inputs.key(document), path, values))
 
 
 @blueprint.post("/documents/<document>/append-to-string")
@@ -139,52 +122,52 @@ def append_to_string(document: str) -> Response:
     """Append to the strings at a path: `{"path": "$.bio", "text": " more"}`."""
     body = inputs.json_object()
     path, text = inputs.path(body.get("path")), inputs.text(body.get("text"))
-    return _json(orjson.dumps(_store().append_to_string(inputs.key(document), path, text)))
+    return responses.json(extensions.store().append_to_string(inputs.key(document), path, text))
 
 
 @blueprint.get("/hashes/<hash_key>")
 @described(answer={"type": "object"}, problems=_NOT_FOUND)
 def read_hash(hash_key: str) -> Response:
     """Read a whole hash as a JSON object."""
-    return _json(_store().hash_read(inputs.key(hash_key)))
+    return responses.raw(extensions.store().hash_read(inputs.key(hash_key)))
 
 
 @blueprint.put("/hashes/<hash_key>")
 @described(body=_OBJECT, problems=(409,), **_CHANGED)
 def write_hash(hash_key: str) -> Response:
     """Create or replace a whole hash, one field for each member of the body."""
-    _store().hash_write(inputs.key(hash_key), inputs.json_object())
-    return _done()
+    extensions.store().hash_write(inputs.key(hash_key), inputs.json_object())
+    return responses.no_content()
 
 
 @blueprint.delete("/hashes/<hash_key>")
 @described(problems=_NOT_FOUND, **_CHANGED)
 def delete_hash(hash_key: str) -> Response:
     """Delete a whole hash."""
-    _store().hash_delete(inputs.key(hash_key))
-    return _done()
+    extensions.store().hash_delete(inputs.key(hash_key))
+    return responses.no_content()
 
 
 @blueprint.get("/hashes/<hash_key>/fields/<field>")
 @described(answer=_VALUE, problems=_NOT_FOUND)
 def read_hash_field(hash_key: str, field: str) -> Response:
     """Read one field of a hash."""
-    return _json(_store().hash_read_field(inputs.key(hash_key), inputs.field(field)))
+    return responses.raw(extensions.store().hash_read_field(inputs.key(hash_key), inputs.field(field)))
 
 
 @blueprint.put("/hashes/<hash_key>/fields/<field>")
 @described(body=_VALUE, problems=(409,), **_CHANGED)
 def update_hash_field(hash_key: str, field: str) -> Response:
     """Set one field of a hash to the body."""
-    _store().hash_update(inputs.key(hash_key), inputs.field(field), inputs.json_text())
-    return _done()
+    extensions.store().hash_update(inputs.key(hash_key), inputs.field(field), inputs.json_text())
+    return responses.no_content()
 
 
 @blueprint.get("/strings/<string_key>")
 @described(answer={"type": "object"}, problems=_NOT_FOUND)
 def read_string(string_key: str) -> Response:
     """Read a whole plain string."""
-    return _json(_store().string_read(inputs.key(string_key)))
+    return responses.raw(extensions.store().string_read(inputs.key(string_key)))
 
 
 @blueprint.put("/strings/<string_key>")
@@ -192,28 +175,28 @@ def read_string(string_key: str) -> Response:
 def write_string(string_key: str) -> Response:
     """Create or replace a whole plain string."""
     inputs.json_object()
-    _store().string_write(inputs.key(string_key), inputs.json_text())
-    return _done()
+    extensions.store().string_write(inputs.key(string_key), inputs.json_text())
+    return responses.no_content()
 
 
 @blueprint.delete("/strings/<string_key>")
 @described(problems=_NOT_FOUND, **_CHANGED)
 def delete_string(string_key: str) -> Response:
     """Delete a whole plain string."""
-    _store().string_delete(inputs.key(string_key))
-    return _done()
+    extensions.store().string_delete(inputs.key(string_key))
+    return responses.no_content()
 
 
 @blueprint.get("/strings/<string_key>/fields/<field>")
 @described(answer=_VALUE, problems=_NOT_FOUND)
 def read_string_field(string_key: str, field: str) -> Response:
     """Read one member of a plain string, by fetching and parsing all of it."""
-    return _json(_store().string_read_field(inputs.key(string_key), inputs.field(field)))
+    return responses.raw(extensions.store().string_read_field(inputs.key(string_key), inputs.field(field)))
 
 
 @blueprint.put("/strings/<string_key>/fields/<field>")
 @described(body=_VALUE, problems=_NOT_FOUND, **_CHANGED)
 def update_string_field(string_key: str, field: str) -> Response:
     """Set one member of a plain string to the body, by rewriting all of it."""
-    _store().string_update(inputs.key(string_key), inputs.field(field), inputs.json_value())
-    return _done()
+    extensions.store().string_update(inputs.key(string_key), inputs.field(field), inputs.json_value())
+    return responses.no_content()

@@ -12,7 +12,7 @@ import orjson
 from flask import Blueprint, Response, abort
 from pydantic import Field, SecretStr
 
-from target_app import accounts, education_data, extensions, inputs, sessions
+from target_app import accounts, education_data, extensions, inputs, responses, sessions
 from target_app.openapi import array_of, described, json_object
 from target_app.store import PRIVATE, UnknownKeyError, UnknownPathError
 
@@ -119,7 +119,7 @@ def sign_up() -> Response:
     more = {"name": student.name, "collections": [], "threads": []}
     if accounts.create(_ROOM, student.email, student.password.get_secret_value(), more) is None:
         abort(409, f'"email" {student.email!r} has an account already: sign in.')
-    return _answer({"email": student.email, "name": student.name}, 201)
+    return responses.json({"email": student.email, "name": student.name}, 201)
 
 
 @blueprint.post("/accounts/sign-in/")
@@ -130,14 +130,14 @@ def sign_in() -> Response:
     account = accounts.key(_ROOM, accounts.identity(student.email))
     if not accounts.check(account, student.password.get_secret_value()):
         sessions.refuse("E-mail address or password is wrong.")
-    return _answer(sessions.begin(account))
+    return responses.json(sessions.begin(account))
 
 
 @blueprint.post("/accounts/token/refresh/")
 @described(body=Refresh, answer=sessions.PAIR, problems=(401,))
 def refresh() -> Response:
     """Exchange a refresh token, which is used up by that, for new tokens."""
-    return _answer(sessions.refresh(inputs.body(Refresh).refresh))
+    return responses.json(sessions.refresh(inputs.body(Refresh).refresh))
 
 
 # dashboard
@@ -153,7 +153,7 @@ def dashboard() -> Response:
         ("JSON.ARRLEN", account, "$.collections"),
         ("JSON.ARRLEN", account, "$.threads"),
     )
-    return _answer(
+    return responses.json(
         {
             "name": orjson.loads(name)[0],
             "collections": collections[0],
@@ -182,7 +182,7 @@ def search() -> Response:
 def tools_and_template() -> Response:
     """List the assistant's tools with their templates."""
     sessions.account(_ROOM)
-    return _json(_shared(lambda: extensions.store().read(education_data.TOOLS_KEY)))
+    return responses.raw(_shared(lambda: extensions.store().read(education_data.TOOLS_KEY)))
 
 
 @blueprint.get("/ai-assistant/random-mystery-box/")
@@ -190,7 +190,7 @@ def tools_and_template() -> Response:
 def random_mystery_box() -> Response:
     """Show any item of the library."""
     sessions.account(_ROOM)
-    return _json(_any_item())
+    return responses.raw(_any_item())
 
 
 @blueprint.get("/ai-assistant/chat/thread/")
@@ -198,7 +198,7 @@ def random_mystery_box() -> Response:
 def list_threads() -> Response:
     """List a student's latest threads."""
     account = sessions.account(_ROOM)
-    return _json(_of_student(("JSON.GET", account, "$.threads[*]"))[0])
+    return responses.raw(_of_student(("JSON.GET", account, "$.threads[*]"))[0])
 
 
 @blueprint.post("/ai-assistant/chat/thread/")
@@ -226,7 +226,7 @@ def chat() -> Response:
         title = {"id": thread, "title": said.message[:80]}
         _of_student_latest(account, "$.threads", title, _MOST_THREADS)
         extensions.store().create(key, orjson.dumps({"messages": messages}), accounts.KEPT_S)
-    return _answer({"thread": thread, "reply": reply}, 201)
+    return responses.json({"thread": thread, "reply": reply}, 201)
 
 
 # library and collections
@@ -248,7 +248,7 @@ def library() -> Response:
 def my_collection() -> Response:
     """List a student's latest collections."""
     account = sessions.account(_ROOM)
-    return _json(_of_student(("JSON.GET", account, "$.collections[*]"))[0])
+    return responses.raw(_of_student(("JSON.GET", account, "$.collections[*]"))[0])
 
 
 @blueprint.post("/ai-assistant/create-collection/")
@@ -259,7 +259,7 @@ def create_collection() -> Response:
     wanted = inputs.body(NewCollection)
     collection = {"id": secrets.token_hex(8), "title": wanted.title, "items": wanted.items}
     _of_student_latest(account, "$.collections", collection, _MOST_COLLECTIONS)
-    return _answer(collection, 201)
+    return responses.json(collection, 201)
 
 
 # help centre
@@ -272,13 +272,13 @@ def help_articles() -> Response:
     wanted = set(education_data.words(inputs.query(HelpSearch).q or ""))
     articles = _shared(lambda: extensions.store().read(education_data.ARTICLES_KEY))
     if not wanted:
-        return _json(articles)
+        return responses.raw(articles)
     found = [
         article
         for article in orjson.loads(articles)
         if wanted <= set(education_data.words(f"{article['title']} {article['text']}"))
     ]
-    return _answer(found)
+    return responses.json(found)
 
 
 @blueprint.post("/help-center/contact-us/")
@@ -288,14 +288,14 @@ def contact_us() -> Response:
     letter = inputs.body(Contact)
     number = secrets.token_hex(8)
     extensions.store().create(f"{PRIVATE}{_ROOM}:letter:{number}", orjson.dumps(letter.model_dump()), accounts.KEPT_S)
-    return _answer({"id": number}, 201)
+    return responses.json({"id": number}, 201)
 
 
 def _page(numbers: "range | list[int]", page: int) -> Response:
     chosen = numbers[(page - 1) * _PAGE : page * _PAGE]
     keys = [education_data.item_key(number) for number in chosen]
     items = _shared(lambda: _existing(extensions.store().read_many(keys))) if keys else []
-    return _answer({"total": len(numbers), "page": page, "items": [orjson.Fragment(item) for item in items]})
+    return responses.json({"total": len(numbers), "page": page, "items": [orjson.Fragment(item) for item in items]})
 
 
 def _existing(items: list[bytes]) -> list[bytes]:
@@ -348,11 +348,3 @@ def _of_student_latest(account: str, path: str, value: object, most: int) -> Non
 
 def _gone() -> NoReturn:
     sessions.refuse("The account is no longer there: sign up again.")
-
-
-def _answer(content: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, mimetype="application/json")
-
-
-def _json(text: bytes) -> Response:
-    return Response(text, mimetype="application/json")

@@ -8,11 +8,10 @@ import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 
-import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from target_app import coin_queue, store
+from target_app import coin_queue, responses, store
 from target_app.metrics import Metrics
 
 _RETRY_AFTER_S = 1
@@ -56,8 +55,8 @@ def install(app: Flask, metrics: Metrics) -> None:
         metrics.count_exception(problem.kind)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("unforeseen answer of Redis", exc_info=error)
-            return _response(problem.status, problem.title, _FAILED, f"/#{problem.kind}")
-        response = _response(problem.status, problem.title, str(error), f"/#{problem.kind}")
+            return _problem(problem.status, problem.title, _FAILED, f"/#{problem.kind}")
+        response = _problem(problem.status, problem.title, str(error), f"/#{problem.kind}")
         if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["Retry-After"] = str(_RETRY_AFTER_S)
         return response
@@ -65,7 +64,7 @@ def install(app: Flask, metrics: Metrics) -> None:
     def unhandled(error: Exception) -> Response:
         metrics.count_exception(UNHANDLED)
         _log.error("unhandled exception", exc_info=error)
-        return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "The target failed", _FAILED)
+        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The target failed", _FAILED)
 
     app.register_error_handler(store.StoreError, store_error)
     app.register_error_handler(HTTPException, _http_error)
@@ -74,13 +73,13 @@ def install(app: Flask, metrics: Metrics) -> None:
 
 def _http_error(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    response = _response(status, status.phrase, error.description or status.description)
+    response = _problem(status, status.phrase, error.description or status.description)
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value  # Allow, Location, Retry-After
     return response
 
 
-def _response(status: HTTPStatus, title: str, detail: str, kind: str = "about:blank") -> Response:
+def _problem(status: HTTPStatus, title: str, detail: str, kind: str = "about:blank") -> Response:
     body = {"type": kind, "title": title, "status": int(status), "detail": detail, "instance": request.path}
-    return Response(orjson.dumps(body), status=status, mimetype="application/problem+json")
+    return responses.json(body, status, "application/problem+json")

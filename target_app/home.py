@@ -5,6 +5,7 @@ import inspect
 from flask import Flask, Response, render_template_string
 from werkzeug.routing import Rule
 
+from target_app import responses
 from target_app.errors import PROBLEMS
 from target_app.openapi import described, description_of
 
@@ -60,7 +61,7 @@ def install(app: Flask) -> None:
     def home() -> Response:
         """Show this page."""
         page = render_template_string(_PAGE, endpoints=_endpoints(app), problems=PROBLEMS.values())
-        response = Response(page, mimetype="text/html")
+        response = responses.raw(page, content_type="text/html; charset=utf-8")
         response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
         return response
 

@@ -24,6 +24,7 @@ import psutil
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess, values
 
+from target_app import responses
 from target_app.openapi import described
 
 _FOLDER_PREFIX = "target_app-metrics-"
@@ -101,7 +102,9 @@ class Metrics:
         if values.ValueClass is not values.MutexValue:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)
-        return Response(prometheus_client.generate_latest(registry), content_type=prometheus_client.CONTENT_TYPE_LATEST)
+        return responses.raw(
+            prometheus_client.generate_latest(registry), content_type=prometheus_client.CONTENT_TYPE_LATEST
+        )
 
     def _measured(self, serve: WSGIApplication) -> WSGIApplication:
         def measured(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -23,7 +23,7 @@ from flask import Flask, Response
 from pydantic import BaseModel
 from werkzeug.routing import Rule
 
-from target_app import inputs
+from target_app import inputs, responses
 
 Schema = Mapping[str, Any]
 View = TypeVar("View", bound=Callable[..., Response])
@@ -111,7 +111,7 @@ def install(app: Flask) -> None:
     @described(answer={"type": "object"})
     def openapi() -> Response:
         """Serve this API's OpenAPI document."""
-        return Response(text(), mimetype=_JSON)
+        return responses.raw(text())
 
     app.add_url_rule("/openapi.json", "openapi", openapi)
 
