@@ -27,7 +27,7 @@ import numpy as np
 
 from bench.compare.simulation import System, run
 from loadtest.comparing.blocked_run import BlockedRun
-from loadtest.comparing.comparison import MARGIN, Comparison, Finding, NameComparison, compare
+from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion, NameComparison, compare
 from loadtest.local import redis_server
 from loadtest.local.process import free_port
 
@@ -52,7 +52,7 @@ def worse(comparison: Comparison) -> list[str]:
         f"{name.name.name} {one.metric} {one.change:+.1%} ({one.low:+.1%} to {one.high:+.1%})"
         for name in comparison.names
         for one in name.differences
-        if one.finding is Finding.WORSE
+        if one.conclusion is Conclusion.WORSE
     ]
 
 

@@ -48,7 +48,7 @@ def test_json_of_a_run_is_all_of_standard_output(stack: Stack, old: Path) -> Non
     done = subprocess.run(command, cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False)
     document = json.loads(done.stdout)
     assert done.returncode == ExitCode.NO_DATA, done.stderr
-    assert "comparison   cannot tell" in done.stderr
+    assert "comparison   inconclusive" in done.stderr
     assert {"comparison.html", "comparison.json"} <= {path.name for path in stack.run_dir().iterdir()}
     assert document == json.loads(report(stack, "--json"))
     assert f"verdict      {document['verdict']['name']}" in report(stack)

@@ -1,1 +1,5 @@
-"""Two runs held against each other, with statistics: docs/comparing.md."""
+"""Comparing: two runs against each other, with statistics, and all runs over time; see docs/comparing.md.
+
+tests/unit/comparing/test_commands.py tests the commands with baselines, history, text and page; test_comparison.py
+also the blocks of a run.
+"""

@@ -1,4 +1,4 @@
-"""Baselines: the run that later runs of the same scenario and profile are held against, kept in the runs folder."""
+"""Baselines: the runs that later runs of the same scenario and profile are compared with, in baselines.json."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from loadtest.exceptions import RecordError, UsageError
+from loadtest.reporting import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,17 +15,17 @@ if TYPE_CHECKING:
 
 FILE: Final = "baselines.json"
 KEYWORD: Final = "baseline"
-"""What stands for the baseline where a run is wanted."""
+"""The word that stands for the baseline where a run is expected."""
 
 
 def key_of(document: Document) -> str:
-    """Return what a baseline is for."""
+    """Return the scenario and profile that a run can be the baseline of."""
     configuration = document["configuration"]
     return f"{configuration.get('scenario', '')}/{configuration.get('profile', '')}"
 
 
 def read(runs_dir: Path) -> dict[str, str]:
-    """Return the baselines: names of runs by scenario and profile.
+    """Return the names of the baselines, by scenario and profile.
 
     Raises:
         RecordError: when the file is damaged.
@@ -36,28 +37,26 @@ def read(runs_dir: Path) -> dict[str, str]:
         return {}
     except (OSError, ValueError) as error:
         raise RecordError(
-            f"{path} cannot be read ({error}). Allowed: what `loadtest baseline set` writes. Next: remove it, and set "
-            "the baselines again."
+            f"{path} cannot be read ({error}). Allowed: what `loadtest baseline set` writes. Next: remove it, then "
+            "set the baselines again."
         ) from error
     return {str(key): str(run) for key, run in dict(found).items()}
 
 
 def save(runs_dir: Path, document: Document, run: str) -> str:
-    """Make a run the baseline; returns what it is for.
+    """Make a run the baseline of its scenario and profile, and return these.
 
     Raises:
         RecordError: when the runs folder cannot be written, or the file is damaged.
     """
     baselines = {**read(runs_dir), key_of(document): run}
     path = runs_dir / FILE
-    part = path.with_suffix(".part")
     try:
-        part.write_text(json.dumps(baselines, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        part.replace(path)
+        files.replace(path, (json.dumps(baselines, indent=1, sort_keys=True) + "\n").encode())
     except OSError as error:
         raise RecordError(
-            f"{path} cannot be written ({error.strerror}). Allowed: a runs folder that can be written. Next: make room "
-            "or change its owner, or set RUNS_DIR."
+            f"{path} cannot be written ({error.strerror}). Allowed: a writable runs folder. Next: free some "
+            "space, change its owner, or set RUNS_DIR."
         ) from error
     return key_of(document)
 
@@ -71,9 +70,9 @@ def find(runs_dir: Path, key: str) -> str:
     """
     baselines = read(runs_dir)
     if key not in baselines:
-        known = ", ".join(sorted(baselines)) or "none; no baseline is set yet"
+        known = ", ".join(sorted(baselines)) or "none yet"
         raise UsageError(
             f"there is no baseline for {key} in {runs_dir}. Allowed: {known}. "
-            "Next: `loadtest baseline set RUN` names one."
+            "Next: set one with `loadtest baseline set RUN`."
         )
     return baselines[key]

@@ -1,6 +1,6 @@
 """BlockedRun: a run's document as arrays, one row for each block of time.
 
-The first and the last block in which anything was counted are left out: load fills them only in part.
+The first and the last block with requests are left out, because load fills them only partly.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class BlockedSeries:
     """Per block."""
     failures: Floats
     times: Floats
-    """Counts: a row for each block, a column for each bin of the histogram that is filled at all."""
+    """Counts: a row for each block, a column for each bin of the histogram that is not empty."""
     lower_s: Floats
     """Each column's lower and upper edge, in seconds."""
     upper_s: Floats
@@ -61,12 +61,12 @@ class BlockedRun:
 
     @property
     def seconds(self) -> int:
-        """The time that is looked at."""
+        """The time that the blocks cover."""
         return self.blocks * self.width_s
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Self:
-        """Read a run's document, as `loadtest.reporting.document` gives it.
+        """Read a run's document, as `loadtest.reporting.document` returns it.
 
         Raises:
             RecordError: when its blocks are damaged.
@@ -90,7 +90,7 @@ class BlockedRun:
 
 
 def _times(table: BlockTable, index: int | None, first: int, count: int) -> tuple[Floats, Floats, Floats]:
-    """Return counts, lower and upper edges; ``index`` None takes all names together."""
+    """Return counts, lower and upper edges of one name, or of all names when ``index`` is None."""
     number, row, bin_, counted = table.response_time.astype(np.int64)
     own = (number >= first) & (number < first + count)
     if index is not None:

@@ -1,4 +1,4 @@
-"""The commands that hold runs against each other: `loadtest compare`, `loadtest history`, `loadtest baseline`."""
+"""The commands `loadtest compare`, `loadtest history` and `loadtest baseline`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loadtest.comparing import baselines, comparability, history, page, table
+from loadtest.comparing import baselines, comparability, history, page, text
 from loadtest.comparing.blocked_run import BlockedRun
-from loadtest.comparing.comparison import MARGIN, Comparison, Finding
+from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion
 from loadtest.comparing.comparison import compare as compare_runs
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError
 from loadtest.progress import Steps, output
@@ -28,7 +28,7 @@ DATA = "comparison.json"
 
 
 def base_of(base: str, key: str, runs_dir: Path) -> Document:
-    """Return the document of the run to compare with; the word `baseline` means the one that is set for the key.
+    """Return the document of the run to compare with; `baseline` stands for the one set for the key.
 
     Raises:
         RecordError: when it cannot be read.
@@ -39,11 +39,11 @@ def base_of(base: str, key: str, runs_dir: Path) -> Document:
 
 
 def baseline_of(config: Config) -> Document:
-    """Return the run that a run of these settings will be held against, before anything is started.
+    """Return the run that a run with these settings will be compared with, before anything is started.
 
     Raises:
         RecordError: when it cannot be read.
-        UsageError: when no baseline is set, or it is of another load.
+        UsageError: when no baseline is set, or it had another load.
     """
     base = base_of(str(config.baseline), f"{config.scenario}/{config.profile}", config.runs_dir)
     comparability.check_settings(base, config.model_dump(mode="json"))
@@ -51,27 +51,27 @@ def baseline_of(config: Config) -> Document:
 
 
 def end_with_comparison(base: Document, run_dir: Path, code: int, *, error: bool = False) -> int:
-    """Hold a run that has just ended against its baseline: on the screen, and as two files in its folder.
+    """Compare a run that has just ended with its baseline, on the screen and as two files in its folder.
 
     Args:
         base: the baseline.
-        run_dir: of the run.
+        run_dir: the folder of the run.
         code: the run's own exit code.
         error: show it on standard error.
 
     Returns:
-        The run's own exit code when it is not 0, else what a gate says.
+        The run's own exit code when it is not 0, otherwise that of the comparison.
     """
     console = output(sys.stderr if error else sys.stdout)
     try:
         new = run_document.read(run_dir)
-        found = held_against(base, new)
+        found = compare_documents(base, new)
     except LoadtestError as problem:
-        console.print(f"comparison   not made: {problem}", markup=False)
+        console.print(f"comparison   failed: {problem}", markup=False)
         return code or int(problem.exit_code)
-    table.show(found, console)
+    text.show(found, console)
     texts = {
-        DATA: lambda: json.dumps(found.as_dict(), indent=1, ensure_ascii=False),
+        DATA: lambda: files.json_text(found.as_dict()),
         REPORT: lambda: page.html(found, base, new),
     }
     for sentence in files.write(run_dir, texts):
@@ -79,7 +79,7 @@ def end_with_comparison(base: Document, run_dir: Path, code: int, *, error: bool
     return code or exit_code(found)
 
 
-def held_against(base: Document, new: Document, margin: float = MARGIN, *, force: bool = False) -> Comparison:
+def compare_documents(base: Document, new: Document, margin: float = MARGIN, *, force: bool = False) -> Comparison:
     """Compare two runs, with progress on standard error.
 
     Raises:
@@ -100,54 +100,52 @@ def held_against(base: Document, new: Document, margin: float = MARGIN, *, force
     default=MARGIN * 100,
     metavar="PERCENT",
     show_default=True,
-    help="Differences of times and throughput within it do not count; of error ratios, a tenth of it in points.",
+    help="Largest change of a time or of throughput that counts as none; for error ratios a tenth of it, in points.",
 )
 @click.option(
-    "--fail-on-regression", is_flag=True, help="Exit code 3 when anything is worse, 4 when nothing at all can be told."
+    "--fail-on-regression", is_flag=True, help="Exit code 3 when anything is worse, 4 when everything is inconclusive."
 )
-@click.option(
-    "--html", "html_file", type=click.Path(path_type=Path), help="Write the comparison side by side as a page."
-)
-@click.option("--json", "as_json", is_flag=True, help="For programs: every difference with its interval.")
-@click.option("--force", is_flag=True, help="Compare runs that are not comparable; what is in the way becomes a note.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the comparison as an HTML page.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: print every difference with its interval as JSON.")
+@click.option("--force", is_flag=True, help="Compare runs that are not comparable, and note why they are not.")
 def compare(
     *, base: str, new: str, margin: float, fail_on_regression: bool, html_file: Path | None, as_json: bool, force: bool
 ) -> int:
-    """Say of each request whether NEW is better, the same, or worse than BASE, or that nobody can tell.
+    """Tell for each request whether NEW is better, the same or worse than BASE, or the data is inconclusive.
 
     \b
     loadtest compare 20261121T093657Z-documents-quick 20261121T101500Z-documents-quick
     loadtest compare baseline runs/night-42 --fail-on-regression --html comparison.html
 
-    BASE and NEW are runs' folders, or their names in runs/; BASE may be the word baseline, for the run that
-    `loadtest baseline set` named. docs/comparing.md explains the method and how often it is wrong.
+    BASE and NEW are folders of runs, or their names in runs/. BASE may be the word baseline, for the run that was set
+    with `loadtest baseline set`. docs/comparing.md explains the method and how often it is wrong.
     """
     runs_dir = Config.load().runs_dir
     new_document = run_document.read(RunFolder.find(new, runs_dir).path)
     base_document = base_of(base, baselines.key_of(new_document), runs_dir)
-    found = held_against(base_document, new_document, margin / 100, force=force)
+    found = compare_documents(base_document, new_document, margin / 100, force=force)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+        click.echo(files.json_text(found.as_dict()))
     else:
-        table.show(found, output())
+        text.show(found, output())
     if html_file is not None:
-        text = page.html(found, base_document, new_document)
-        if problems := files.write(html_file.parent, {html_file.name: lambda: text}):
+        html = page.html(found, base_document, new_document)
+        if problems := files.write(html_file.parent, {html_file.name: lambda: html}):
             raise RecordError(problems[0])
     return exit_code(found) if fail_on_regression else int(ExitCode.PASSED)
 
 
 def exit_code(comparison: Comparison) -> int:
-    """Return what a gate says: 3 when anything is worse, 4 when nothing at all can be told, else 0."""
-    if comparison.finding is Finding.WORSE:
+    """Return 3 when anything is worse, 4 when everything is inconclusive, otherwise 0."""
+    if comparison.conclusion is Conclusion.WORSE:
         return int(ExitCode.THRESHOLD_FAILED)
-    return int(ExitCode.NO_DATA if comparison.says_nothing else ExitCode.PASSED)
+    return int(ExitCode.NO_DATA if comparison.is_void else ExitCode.PASSED)
 
 
 @click.command(name="history")
-@click.option("--json", "as_json", is_flag=True, help="For programs: the figures of each run.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: print the figures of each run as JSON.")
 def show_history(as_json: bool) -> None:
-    """List the runs of the runs folder by scenario and profile, with sparklines of their figures."""
+    """List the runs in the runs folder by scenario and profile, with sparklines of their figures."""
     runs_dir = Config.load().runs_dir
     found, problems = history.entries(runs_dir)
     if as_json:
@@ -157,12 +155,12 @@ def show_history(as_json: bool) -> None:
         if not found:
             click.echo(f"no runs in {runs_dir}")
     for problem in problems:
-        click.secho(f"left out: {problem}", err=True)
+        click.secho(f"skipped: {problem}", err=True)
 
 
 @click.group()
 def baseline() -> None:
-    """Name the run that later runs of the same scenario and profile are held against."""
+    """Set the run that later runs of the same scenario and profile are compared with."""
 
 
 @baseline.command(name="set")

@@ -1,4 +1,4 @@
-"""Comparability: may two runs be compared at all? Only the system under test should differ."""
+"""Comparability: whether two runs may be compared. Only the system under test should differ."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 def check(base: Document, new: Document, *, force: bool = False) -> list[str]:
-    """Return what a person should know of the two runs beside their figures.
+    """Return what people should know about two runs beside their figures.
 
     Args:
         base: the older run.
         new: the newer.
-        force: say what is in the way instead of refusing.
+        force: return the obstacles as notes instead of raising.
 
     Raises:
         UsageError: when they cannot be compared and `force` is not set.
@@ -37,25 +37,25 @@ def check(base: Document, new: Document, *, force: bool = False) -> list[str]:
         reasons = "; ".join(problems)
         raise UsageError(
             f"{base['run_id']} and {new['run_id']} cannot be compared: {reasons}. Allowed: two trustworthy runs of the "
-            "same scenario under the same load. Next: make the runs alike, or use --force."
+            "same scenario under the same load. Next: repeat a run with the settings of the other, or use --force."
         )
     return [f"not comparable: {problem}" for problem in problems] + _notes(base, new)
 
 
 def check_settings(base: Document, configuration: Mapping[str, Any]) -> None:
-    """Check, before a run, that its settings are those of the run that it will be compared with.
+    """Check, before a run, that its settings match those of the run it will be compared with.
 
     Args:
         base: the older run.
         configuration: the settings of the run to come.
 
     Raises:
-        UsageError: when they are not.
+        UsageError: when they do not.
     """
     if problems := _settings(base["configuration"], configuration):
         raise UsageError(
-            f"a run of these settings cannot be compared with {base['run_id']}: {'; '.join(problems)}. Allowed: a "
-            "baseline of the same scenario under the same load. Next: name another one, or set the same values."
+            f"a run with these settings cannot be compared with {base['run_id']}: {'; '.join(problems)}. Allowed: a "
+            "baseline of the same scenario under the same load. Next: choose another baseline, or use its settings."
         )
 
 
@@ -64,7 +64,7 @@ def _settings(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         return "not set" if value is None else value
 
     return [
-        f"{name} is {shown(base.get(name))} in one and {shown(new.get(name))} in the other"
+        f"{name} is {shown(base.get(name))} in one run and {shown(new.get(name))} in the other"
         for name in SETTINGS
         if base.get(name) != new.get(name)
     ]
@@ -74,12 +74,12 @@ def _problems(base: Document, new: Document) -> list[str]:
     found = _settings(base["configuration"], new["configuration"])
     plans = [_load_of(document) for document in (base, new)]
     if not found and None not in plans and plans[0] != plans[1]:
-        found.append("the load profile has other stages in one than in the other")
+        found.append("the stages of the load profile differ")
     verdicts = ((document["run_id"], document["verdict"]["name"]) for document in (base, new))
     found += [f"{run} is {verdict}" for run, verdict in verdicts if verdict not in _MEASURED]
     lengths = [load_s(document) for document in (base, new)]
     if min(lengths) * _LENGTH_RATIO < max(lengths):
-        found.append(f"one has {lengths[0]:.0f} s of load, the other {lengths[1]:.0f} s")
+        found.append(f"one run has {lengths[0]:.0f} s of load, the other {lengths[1]:.0f} s")
     return found
 
 

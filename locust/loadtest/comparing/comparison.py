@@ -1,23 +1,24 @@
-"""Comparison: is the new run better, the same, worse, or can nobody tell?
+"""Comparison: whether the new run is better, the same or worse, or the data is inconclusive.
 
-Each request name is compared by throughput, error ratio, p50, p95 and p99. A difference has an interval; all intervals
-of a comparison together are right with probability `CONFIDENCE` (Bonferroni), so that many names raise no more false
-alarms than one. Its verdict says where the whole interval lies:
+Each request name is compared by throughput, error ratio, p50, p95 and p99. Each difference has a confidence interval.
+All intervals of a comparison hold together with probability `CONFIDENCE` (Bonferroni), so that many names raise no more
+false alarms than one. The conclusion depends on where the whole interval lies:
 
-    worse          beyond the margin, on the bad side
-    better         beyond the margin, on the good side
-    same           within the margin
-    cannot tell    anywhere else: more requests, or longer runs, would tell
+    worse           beyond the margin, on the bad side
+    better          beyond the margin, on the good side
+    same            within the margin
+    inconclusive    anywhere else: more requests or longer runs would decide
 
 **Times and throughput** are compared as ratios: d = ln(new) - ln(base), with the resampled standard errors of both
-runs and Student's t, its degrees of freedom by Welch and Satterthwaite; the interval is widened to the resampled
-differences' own percentiles where these reach further, so that one burst in one run, which many resamples do not hold,
+runs and Student's t, with the degrees of freedom of Welch and Satterthwaite. The interval is widened to the percentiles
+of the resampled differences where these reach further, so that a single burst, which many resamples do not contain,
 decides nothing. **Error ratios** are compared as a difference in percentage points, by Newcombe's method of Wilson
-intervals (*Statistics in Medicine* 17, 1998), whose numbers of requests are divided by the design effect that
-resampling finds: failures come in bursts.
+intervals (*Statistics in Medicine* 17, 1998), with the numbers of requests divided by the design effect that resampling
+finds, since failures come in bursts.
 
-The margin is what counts as no difference. It has a second office: two runs of the very same system differ by more than
-either knows of itself (placement in memory, neighbours, heat), and one run on each side cannot show by how much.
+The margin is the largest change that counts as no difference. It also covers what the intervals cannot: two runs of the
+same system differ by more than the noise within each (placement in memory, neighbours, heat), and one run on each side
+cannot show by how much.
 """
 
 from __future__ import annotations
@@ -40,26 +41,26 @@ if TYPE_CHECKING:
 
 CONFIDENCE: Final = 0.95
 MARGIN: Final = 0.05
-"""By default: so much more or less of a time or of a throughput is no difference."""
+"""The default margin, as a share of a time or a throughput."""
 ERROR_MARGIN_SHARE: Final = 0.1
-"""The margin of error ratios, in parts of the margin: 5 % become 0.5 percentage points."""
+"""The margin of error ratios, as a share of the margin: 5 % become 0.5 percentage points."""
 MIN_REQUESTS: Final = 20
-"""For throughput, error ratio and median."""
+"""The fewest requests for throughput, error ratio and median."""
 MIN_BEYOND: Final = 10
-"""So many requests must lie beyond a higher quantile: p95 needs 200 requests, p99 1,000."""
+"""The fewest requests beyond a higher quantile: p95 needs 200 requests, p99 1,000."""
 METRICS: Final = ("throughput", "error_ratio", *QUANTILES)
 _NORMAL: Final = NormalDist()
 _SEED: Final = 1
 _MIN_DEGREES: Final = MIN_STRETCHES - 1
 
 
-class Finding(Enum):
-    """What became of a difference; the value is what people and files read."""
+class Conclusion(Enum):
+    """What an interval says about a difference; the values appear on screen and in files."""
 
     BETTER = "better"
     SAME = "same"
     WORSE = "worse"
-    CANNOT_TELL = "cannot tell"
+    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ class Difference:
 
     Attributes:
         metric: one of `METRICS`.
-        base: in seconds, requests per second, or as a share of one; None when the run has none.
-        new: likewise.
-        change: relative (0.1 is 10 % more); of an error ratio the difference itself. None when it cannot be said.
-        low: of the interval.
-        high: likewise.
-        finding: the verdict.
-        reason: why nobody can tell, else empty.
+        base: in seconds, in requests per second, or as a ratio; None when the run does not have it.
+        new: the same of the newer run.
+        change: relative (0.1 is 10 % more); for an error ratio the difference. None when it is unknown.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        conclusion: what the interval says.
+        reason: why it is inconclusive; otherwise empty.
     """
 
     metric: str
@@ -83,8 +84,14 @@ class Difference:
     change: float | None
     low: float | None
     high: float | None
-    finding: Finding
+    conclusion: Conclusion
     reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        values = asdict(self)
+        values["finding"] = values.pop("conclusion").value
+        return values
 
 
 @dataclass(frozen=True)
@@ -95,9 +102,9 @@ class NameComparison:
     differences: tuple[Difference, ...]
 
     @property
-    def finding(self) -> Finding:
-        """Worse when anything is; better when something is and nothing is worse; same when everything is the same."""
-        return _together(difference.finding for difference in self.differences)
+    def conclusion(self) -> Conclusion:
+        """Worse when anything is; better when something is and nothing is worse; same when everything is."""
+        return _together(difference.conclusion for difference in self.differences)
 
 
 @dataclass(frozen=True)
@@ -108,10 +115,10 @@ class Comparison:
         base: the older run's name.
         new: the newer run's.
         margin: relative.
-        names: in both or in one of them.
-        stretch_s: the longest of the resampled stretches of each run.
-        tests: how many intervals are right at once.
-        notes: what a person should know beside it.
+        names: those of both runs, or of one.
+        stretch_s: the length of the longest resampled stretches of each run.
+        tests: the number of intervals that hold together.
+        notes: what people should know beside the figures.
     """
 
     base: str
@@ -123,22 +130,22 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     @property
-    def finding(self) -> Finding:
-        """The verdict on all names together."""
-        return _together(name.finding for name in self.names)
+    def conclusion(self) -> Conclusion:
+        """The conclusion on all names together."""
+        return _together(name.conclusion for name in self.names)
 
     @property
-    def says_nothing(self) -> bool:
-        """Whether nobody can tell of a single difference."""
-        return all(one.finding is Finding.CANNOT_TELL for name in self.names for one in name.differences)
+    def is_void(self) -> bool:
+        """Whether every single difference is inconclusive."""
+        return all(one.conclusion is Conclusion.INCONCLUSIVE for name in self.names for one in name.differences)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """Return the whole comparison, ready for JSON."""
         return {
             "format": 1,
             "base": self.base,
             "new": self.new,
-            "verdict": self.finding.value,
+            "verdict": self.conclusion.value,
             "margin": self.margin,
             "error_ratio_margin": self.margin * ERROR_MARGIN_SHARE,
             "confidence": CONFIDENCE,
@@ -148,22 +155,20 @@ class Comparison:
             "names": [
                 {
                     **name.name._asdict(),
-                    "verdict": name.finding.value,
-                    "differences": [
-                        {**asdict(difference), "finding": difference.finding.value} for difference in name.differences
-                    ],
+                    "verdict": name.conclusion.value,
+                    "differences": [difference.as_dict() for difference in name.differences],
                 }
                 for name in self.names
             ],
         }
 
 
-def _together(findings: Iterable[Finding]) -> Finding:
-    found = set(findings)
-    for finding in (Finding.WORSE, Finding.BETTER):
-        if finding in found:
-            return finding
-    return Finding.SAME if found == {Finding.SAME} else Finding.CANNOT_TELL
+def _together(conclusions: Iterable[Conclusion]) -> Conclusion:
+    found = set(conclusions)
+    for conclusion in (Conclusion.WORSE, Conclusion.BETTER):
+        if conclusion in found:
+            return conclusion
+    return Conclusion.SAME if found == {Conclusion.SAME} else Conclusion.INCONCLUSIVE
 
 
 def compare(
@@ -180,7 +185,7 @@ def compare(
         new: the newer.
         margin: above 0, up to 1.
         notes: for people.
-        progress: told how many names are done, and of how many.
+        progress: called with the number of names done, and of all names.
     """
     resampled = Resampling(base, _SEED), Resampling(new, _SEED + 1)
     names = sorted({*base.series, *new.series}, key=lambda name: (name != ALL, name.name, name.method, name.scenario))
@@ -193,7 +198,7 @@ def compare(
         ]
         pairs.append((name, {metric: (found[0].get(metric), found[1].get(metric)) for metric in METRICS}))
     progress(len(names), len(names))
-    tests = sum(not _lacking(metric, *both) for _, by_metric in pairs for metric, both in by_metric.items())
+    tests = sum(not _obstacle(metric, *both) for _, by_metric in pairs for metric, both in by_metric.items())
     level = 1 - (1 - CONFIDENCE) / (2 * max(tests, 1))
     return Comparison(
         base.run_id,
@@ -213,8 +218,8 @@ def _longest(resampling: Resampling, run: BlockedRun) -> int:
     return max(resampling.stretches.values()) * run.width_s
 
 
-def _lacking(metric: str, base: Estimate | None, new: Estimate | None) -> str:
-    """Return why the two cannot be compared; empty when they can."""
+def _obstacle(metric: str, base: Estimate | None, new: Estimate | None) -> str:
+    """Return what prevents a comparison of the two; empty when nothing does."""
     needed = MIN_REQUESTS
     if (q := QUANTILES.get(metric)) is not None:
         needed = max(MIN_REQUESTS, math.ceil(round(MIN_BEYOND / (1 - q), 6)))
@@ -222,16 +227,16 @@ def _lacking(metric: str, base: Estimate | None, new: Estimate | None) -> str:
         if estimate is None:
             return f"the {run} run does not have it"
         if estimate.requests < needed:
-            return f"needs {needed:,} requests in each run, the {run} run has {estimate.requests:,}"
+            return f"needs {needed:,} requests in each run, but the {run} run has {estimate.requests:,}"
         if estimate.degrees < _MIN_DEGREES:
-            return f"the {run} run is too short for its own slow changes: needs {MIN_STRETCHES} stretches"
+            return f"the {run} run is too short for its slow fluctuations: needs {MIN_STRETCHES} stretches"
     return ""
 
 
 def _difference(metric: str, base: Estimate | None, new: Estimate | None, level: float, margin: float) -> Difference:
-    reason = _lacking(metric, base, new)
+    reason = _obstacle(metric, base, new)
     if reason or base is None or new is None:
-        return Difference(metric, _value(base), _value(new), None, None, None, Finding.CANNOT_TELL, reason)
+        return Difference(metric, _value(base), _value(new), None, None, None, Conclusion.INCONCLUSIVE, reason)
     if metric == "error_ratio":
         low, high = _newcombe(base, new, _NORMAL.inv_cdf(level))
         change, lowest, highest = new.value - base.value, -margin * ERROR_MARGIN_SHARE, margin * ERROR_MARGIN_SHARE
@@ -244,25 +249,25 @@ def _difference(metric: str, base: Estimate | None, new: Estimate | None, level:
         low, high = math.expm1(min(ratio - half, drawn[edge])), math.expm1(max(ratio + half, drawn[-1 - edge]))
         change = math.expm1(ratio)
         lowest, highest = 1 / (1 + margin) - 1, margin
-    finding = _placed(low, high, lowest, highest, more_is_better=metric == "throughput")
-    why = "" if finding is not Finding.CANNOT_TELL else "the interval reaches across the margin"
-    return Difference(metric, base.value, new.value, change, low, high, finding, why)
+    conclusion = _conclude(low, high, lowest, highest, more_is_better=metric == "throughput")
+    why = "" if conclusion is not Conclusion.INCONCLUSIVE else "the interval crosses the margin"
+    return Difference(metric, base.value, new.value, change, low, high, conclusion, why)
 
 
 def _value(estimate: Estimate | None) -> float | None:
     return None if estimate is None or math.isnan(estimate.value) else estimate.value
 
 
-def _placed(low: float, high: float, lowest: float, highest: float, *, more_is_better: bool) -> Finding:
+def _conclude(low: float, high: float, lowest: float, highest: float, *, more_is_better: bool) -> Conclusion:
     if low > highest:
-        return Finding.BETTER if more_is_better else Finding.WORSE
+        return Conclusion.BETTER if more_is_better else Conclusion.WORSE
     if high < lowest:
-        return Finding.WORSE if more_is_better else Finding.BETTER
-    return Finding.SAME if lowest <= low and high <= highest else Finding.CANNOT_TELL
+        return Conclusion.WORSE if more_is_better else Conclusion.BETTER
+    return Conclusion.SAME if lowest <= low and high <= highest else Conclusion.INCONCLUSIVE
 
 
 def _degrees(base: Estimate, new: Estimate) -> float:
-    """Welch and Satterthwaite's degrees of freedom."""
+    """Return the degrees of freedom of Welch and Satterthwaite."""
     variances = base.error**2, new.error**2
     bottom = variances[0] ** 2 / base.degrees + variances[1] ** 2 / new.degrees
     return sum(variances) ** 2 / bottom if bottom else float(min(base.degrees, new.degrees))
@@ -294,7 +299,7 @@ def _newcombe(base: Estimate, new: Estimate, z: float) -> tuple[float, float]:
 
 
 def _wilson(estimate: Estimate, z: float) -> tuple[float, float]:
-    """Return Wilson's interval of a ratio, with as many requests as are independent."""
+    """Return Wilson's interval of a ratio, for the number of independent requests."""
     p, binomial = estimate.value, estimate.value * (1 - estimate.value) / estimate.requests
     design_effect = max(1.0, estimate.error**2 / binomial) if binomial else 1.0
     n = estimate.requests / design_effect

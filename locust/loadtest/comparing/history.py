@@ -1,4 +1,4 @@
-"""History: the runs of the runs folder, by scenario and profile, with a sparkline of each figure over the runs."""
+"""History: the runs in the runs folder, by scenario and profile, with sparklines of their figures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.box import SIMPLE
-from rich.table import Table
 from rich.text import Text
 
 from loadtest.comparing import baselines
@@ -15,6 +13,7 @@ from loadtest.exceptions import RecordError
 from loadtest.progress import milliseconds
 from loadtest.reporting import document as run_document
 from loadtest.reporting.document import rate_per_s
+from loadtest.reporting.summary import console_table
 from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ SPARK_RUNS: Final = 30
 
 @dataclass(frozen=True)
 class Entry:
-    """One run. Times are seconds; a figure that does not exist is None."""
+    """One run. Times are in seconds; missing figures are None."""
 
     run_id: str
     started_at: str
@@ -46,12 +45,12 @@ class Entry:
     is_baseline: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """Return it ready for JSON."""
         return asdict(self)
 
 
 def entries(runs_dir: Path) -> tuple[list[Entry], list[str]]:
-    """Return the runs, oldest first, and a sentence for each folder whose record cannot be read.
+    """Return the runs, oldest first, and an error for each folder whose record cannot be read.
 
     Raises:
         RecordError: when the runs folder cannot be read.
@@ -95,7 +94,7 @@ def _entry(folder: Path, known: set[tuple[str, str]]) -> Entry:
 
 
 def sparkline(values: Iterable[float | None]) -> str:
-    """Return a character for each value, from the lowest to the highest; a blank where there is none."""
+    """Return a character for each value, scaled from the lowest to the highest; a blank for a missing one."""
     shown = list(values)[-SPARK_RUNS:]
     present = [value for value in shown if value is not None]
     if not present:
@@ -108,14 +107,11 @@ def sparkline(values: Iterable[float | None]) -> str:
 
 
 def show(found: Sequence[Entry], console: Console) -> None:
-    """Print a table for each scenario and profile, newest last, with sparklines below."""
+    """Print a table for each scenario and profile, newest run last, with sparklines below."""
     for key in sorted({entry.key for entry in found}):
         own = [entry for entry in found if entry.key == key]
-        table = Table(title=key, title_justify="left", box=SIMPLE)
-        for head in ("run", "started", "verdict"):
-            table.add_column(head, no_wrap=True)
-        for head in ("requests", "per s", "failed", "p50 ms", "p95 ms", "p99 ms"):
-            table.add_column(head, justify="right", no_wrap=True)
+        right = ("requests", "per s", "failed", "p50 ms", "p95 ms", "p99 ms")
+        table = console_table(key, ("run", "started", "verdict"), right)
         for entry in own:
             table.add_row(*_cells(entry), style="bold" if entry.is_baseline else None)
         console.print(table)
@@ -130,7 +126,7 @@ def show(found: Sequence[Entry], console: Console) -> None:
 def _cells(entry: Entry) -> list[str | Text]:
     mark = " (baseline)" if entry.is_baseline else ""
     ratio = "-" if entry.error_ratio is None else f"{entry.error_ratio:.2%}"
-    times = ("-" if time is None else milliseconds(time) for time in (entry.p50_s, entry.p95_s, entry.p99_s))
+    times = map(milliseconds, (entry.p50_s, entry.p95_s, entry.p99_s))
     started = f"{datetime.fromisoformat(entry.started_at):%Y-%m-%d %H:%M}"
     figures = [f"{entry.requests:,}", f"{entry.requests_per_s:,.1f}", ratio, *times]
     return [Text(f"{entry.run_id}{mark}"), started, entry.verdict, *figures]

@@ -1,11 +1,11 @@
-"""Page: a comparison side by side, as one HTML file without scripts. Each interval is drawn beside its numbers."""
+"""Page: comparison.html, the two runs side by side, with a drawing of each interval; it has no scripts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.comparing import wording
-from loadtest.comparing.comparison import ERROR_MARGIN_SHARE, Comparison, Difference, Finding
+from loadtest.comparing import text as words
+from loadtest.comparing.comparison import ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference
 from loadtest.reporting import page
 from loadtest.reporting.page import text
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
 TONES: Final = {
-    Finding.WORSE: "bad",
-    Finding.BETTER: "good",
-    Finding.SAME: "",
-    Finding.CANNOT_TELL: "doubt",
+    Conclusion.WORSE: "bad",
+    Conclusion.BETTER: "good",
+    Conclusion.SAME: "",
+    Conclusion.INCONCLUSIVE: "doubt",
 }
 _WIDTH: Final = 150
 _HEIGHT: Final = 18
@@ -28,29 +28,28 @@ def html(comparison: Comparison, base: Document, new: Document) -> str:
 
     Args:
         comparison: of the two runs.
-        base: the older run's document.
-        new: the newer's.
+        base: the document of the older run.
+        new: the document of the newer run.
     """
     title = f"{comparison.base} and {comparison.new}"
-    decided = "".join(
-        f"<li>{text(wording.sentence(name, difference))}</li>"
-        for name, difference in wording.decided(comparison, Finding.WORSE, Finding.BETTER)
+    clear = "".join(
+        f"<li>{text(words.sentence(name, difference))}</li>" for name, difference in words.clear(comparison)
     )
     notes = "".join(f"<li>{text(note)}</li>" for note in comparison.notes)
-    tone = TONES[comparison.finding] or "good"
+    tone = TONES[comparison.conclusion] or "good"
     body = f"""<header class="top"><div class="wrap"><h1>Comparison of two runs</h1>
 <p class="when">{text(comparison.base)} → {text(comparison.new)}</p></div></header>
 <main id="main" class="wrap">
-<section class="verdict {tone}" aria-label="Verdict"><p>{text(wording.SENTENCES[comparison.finding])}</p>
-{f"<ul>{decided}</ul>" if decided else ""}</section>
+<section class="verdict {tone}" aria-label="Verdict"><p>{text(words.SENTENCES[comparison.conclusion])}</p>
+{f"<ul>{clear}</ul>" if clear else ""}</section>
 {f"<section aria-label='Notes'><ul>{notes}</ul></section>" if notes else ""}
 <section aria-labelledby="names-title"><h2 id="names-title">By request name
-<small>{text(wording.method(comparison))}</small></h2>{_names(comparison)}</section>
+<small>{text(words.method(comparison))}</small></h2>{_names(comparison)}</section>
 <section aria-labelledby="runs-title"><h2 id="runs-title">The two runs</h2>
 <div class="facts">{_facts("Base", base)}{_facts("New", new)}</div></section>
 </main>
-<footer><div class="wrap">The band in each drawing is the margin, the bar the interval, the dot the difference itself.
-Method: moving stretches of each run are resampled, so that autocorrelation is respected; all intervals hold at once.
+<footer><div class="wrap">In each drawing the band is the margin, the bar the interval, the dot the difference itself.
+Intervals come from resampling whole stretches of each run, which respects autocorrelation; they hold simultaneously.
 </div></footer>"""
     return page.whole(title, body)
 
@@ -61,31 +60,27 @@ def _names(comparison: Comparison) -> str:
         for index, difference in enumerate(name.differences):
             head = ""
             if not index:
-                finding = name.finding
-                tag = f"<br><span class='tag {TONES[finding]}'>{finding.value}</span>"
+                conclusion = name.conclusion
+                tag = f"<br><span class='tag {TONES[conclusion]}'>{conclusion.value}</span>"
                 head = (
-                    f"<th scope='rowgroup' rowspan='{len(name.differences)}'>{text(wording.label(name.name))}{tag}</th>"
+                    f"<th scope='rowgroup' rowspan='{len(name.differences)}'>{text(words.label(name.name))}{tag}</th>"
                 )
             rows.append(_row(head, difference, comparison.margin))
     heads = ("request", "figure", "base", "new", "change", "interval", "", "verdict", "")
-    head_html = "".join(f"<th scope='col'>{head}</th>" for head in heads)
-    return (
-        "<div class='scroll' tabindex='0' role='region' aria-label='Differences'><table><thead><tr>"
-        f"{head_html}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    return page.table("Differences", heads, rows)
 
 
 def _row(head: str, difference: Difference, margin: float) -> str:
     cells = (
-        wording.HEADS[difference.metric],
-        wording.value(difference, difference.base),
-        wording.value(difference, difference.new),
-        wording.change(difference, difference.change),
-        wording.interval(difference),
+        words.HEADINGS[difference.metric],
+        words.value(difference, difference.base),
+        words.value(difference, difference.new),
+        words.change(difference, difference.change),
+        words.interval(difference),
     )
     cells_html = "".join(f"<td{' class=n' if index else ''}>{text(cell)}</td>" for index, cell in enumerate(cells))
-    finding = difference.finding
-    verdict = f"<span class='tag {TONES[finding]}'>{finding.value}</span>"
+    conclusion = difference.conclusion
+    verdict = f"<span class='tag {TONES[conclusion]}'>{conclusion.value}</span>"
     reason = f"<span class='quiet'>{text(difference.reason)}</span>"
     return f"<tr>{head}{cells_html}<td>{_drawing(difference, margin)}</td><td>{verdict}</td><td>{reason}</td></tr>"
 
@@ -97,9 +92,9 @@ def _drawing(difference: Difference, margin: float) -> str:
         margin *= ERROR_MARGIN_SHARE
     low, middle, high = (_place(one, margin) for one in (difference.low, difference.change, difference.high))
     left, right, centre = _place(-margin, margin), _place(margin, margin), _HEIGHT / 2
-    colour = {"bad": "var(--bad)", "good": "var(--good)"}.get(TONES[difference.finding], "var(--seven)")
+    colour = {"bad": "var(--bad)", "good": "var(--good)"}.get(TONES[difference.conclusion], "var(--seven)")
     return (
-        f"<svg width='{_WIDTH}' height='{_HEIGHT}' role='img' aria-label='{text(wording.interval(difference))}'>"
+        f"<svg width='{_WIDTH}' height='{_HEIGHT}' role='img' aria-label='{text(words.interval(difference))}'>"
         f"<rect x='{left:.1f}' y='1' width='{right - left:.1f}' height='{_HEIGHT - 2}' fill='var(--grid)'/>"
         f"<line x1='{_WIDTH / 2}' x2='{_WIDTH / 2}' y1='0' y2='{_HEIGHT}' stroke='var(--line)'/>"
         f"<line x1='{low:.1f}' x2='{high:.1f}' y1='{centre}' y2='{centre}' stroke='{colour}' stroke-width='3'/>"
@@ -124,5 +119,4 @@ def _facts(title: str, document: Document) -> str:
         "host": document["configuration"].get("host") or "the sample target",
         "processor": (context.get("host") or {}).get("cpu", "-"),
     }
-    rows = "".join(f"<dt>{name}</dt><dd>{text(value)}</dd>" for name, value in facts.items())
-    return f"<div><h3>{title}</h3><dl>{rows}</dl></div>"
+    return page.facts(title, facts)

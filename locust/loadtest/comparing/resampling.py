@@ -1,15 +1,15 @@
-"""Resampling: how far a run's figures would move if the run were made again under the same conditions.
+"""Resampling: how much a run's figures would vary if the run were repeated under the same conditions.
 
-Requests of one moment share their fate: a slow second slows all of them, and often the next second, too. To treat them
-as independent would make every interval too narrow. So whole stretches of neighbouring blocks are drawn, with
-replacement, until the run's length is reached, and each figure is computed anew from what was drawn: the circular block
+Requests that are close in time are correlated: a slow second slows all of them, and often the next second too. Treating
+them as independent would make every interval too narrow. So whole stretches of neighbouring blocks are drawn, with
+replacement, until the length of the run is reached, and each figure is computed from each draw: the circular block
 bootstrap (Künsch, *Annals of Statistics* 17, 1989; Politis and Romano, in *Exploring the Limits of Bootstrap*, 1992).
 
 The stretches are as long as the run's own autocorrelation asks for, by the rule of Politis and White (*Econometric
-Reviews* 23, 2004, with the correction of Patton, Politis and White, 28, 2009), for each figure apart: a tail may have
-bursts that the median knows nothing of. A quantile's autocorrelation is that of the share of requests above it. All
-names of a run use the same draws. A bootstrap of few stretches understates the variance by the share of a stretch in
-the run, which is divided out again.
+Reviews* 23, 2004, with the correction of Patton, Politis and White, 28, 2009), for each figure separately: a tail may
+have bursts that do not show in the median. The autocorrelation of a quantile is that of the share of requests above
+it. All names of a run use the same draws. A bootstrap of few stretches understates the variance by the share of a
+stretch in the run; the estimate is corrected for that.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 DRAWS: Final = 1_000
-"""So many resamples: the standard error of a standard error is then about 2 %."""
+"""The number of resamples: the standard error of a standard error is then about 2 %."""
 QUANTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 MIN_STRETCHES: Final = 6
-"""With fewer independent stretches than this, a run says nothing about its own noise."""
+"""The fewest independent stretches from which a run's noise can be estimated."""
 _TOO_LONG: Final = 1 / 4
-"""A run that asks for stretches of more than this part of it has too few of them to judge by."""
+"""A run that needs stretches longer than this part of it has too few of them."""
 _TINY: Final = 1e-9
 _BANDS: Final = 2.0  # Politis and White's c
 _MIN_LAGS: Final = 5  # their K_N
@@ -54,7 +54,7 @@ class Estimate:
 
 
 def stretch_lengths(run: BlockedRun) -> dict[str, int]:
-    """Return how many blocks a stretch has, by figure."""
+    """Return the number of blocks in a stretch, by figure."""
     least = math.ceil(run.blocks ** (1 / 3))
     asked = {figure: max(1, least, math.ceil(_politis_white(series))) for figure, series in _indicators(run).items()}
     most = max(1, run.blocks // MIN_STRETCHES)
@@ -102,15 +102,15 @@ def _politis_white(values: Floats) -> float:
 
 
 class Resampling:
-    """The draws of one run, and the estimates that they give."""
+    """The draws of one run, and the estimates from them."""
 
     def __init__(self, run: BlockedRun, seed: int, draws: int = DRAWS) -> None:
         """Draw.
 
         Args:
-            run: one with too few stretches gives too few degrees of freedom, which its estimates say.
+            run: with too few stretches its estimates have too few degrees of freedom.
             seed: the same seed gives the same draws.
-            draws: how many.
+            draws: their number.
         """
         self._run = run
         self.stretches = stretch_lengths(run)
@@ -139,7 +139,7 @@ class Resampling:
         return found
 
     def _drawn(self, figure: str, counts: Floats) -> Floats:
-        """Return the sums over what each draw holds."""
+        """Return the sums over the blocks of each draw."""
         sums: Floats = (self._weights[self.stretches[figure]] @ counts.astype(np.float32)).astype(np.float64)
         return sums
 
@@ -155,7 +155,7 @@ def _log(values: Floats) -> Floats:
 
 
 def _weights(blocks: int, stretch: int, draws: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return how often each block is drawn: a row for each draw. Each row sums to the number of blocks."""
+    """Return how often each block is drawn: a row for each draw, which sums to the number of blocks."""
     if not blocks:
         return np.zeros((draws, 0), np.float32)
     drawn = math.ceil(blocks / stretch)
@@ -165,12 +165,12 @@ def _weights(blocks: int, stretch: int, draws: int, random: np.random.Generator)
     np.add.at(steps, (row, starts.ravel()), 1)
     np.add.at(steps, (row, starts.ravel() + stretch), -1)
     times = np.cumsum(steps, axis=1)[:, : blocks + stretch]
-    times[:, :stretch] += times[:, blocks:]  # a stretch that reaches beyond the end goes on at the beginning
+    times[:, :stretch] += times[:, blocks:]  # a stretch that reaches the end continues at the beginning
     return (times[:, :blocks] * (blocks / (drawn * stretch))).astype(np.float32)
 
 
 def _quantiles(counts: Floats, series: BlockedSeries, q: float) -> Floats:
-    """Return the quantile of each row of counts, in seconds; NaN for a name that counted no time."""
+    """Return the quantile of each row of counts, in seconds; NaN for a name without times."""
     if not counts.shape[1]:
         return np.full(len(counts), math.nan)
     cumulated = np.cumsum(counts, axis=1)

@@ -112,7 +112,7 @@ def test_history_lists_the_runs_in_order(runs_dir: Path) -> None:
     """Oldest first, with sparklines; a folder that holds no run is passed over, a torn one is named."""
     done = loadtest(runs_dir, "history", "--json")
     assert [entry["run_id"] for entry in json.loads(done.stdout)] == ["empty", "monday", "tuesday", "slow"]
-    assert "left out: " in done.stderr
+    assert "skipped: " in done.stderr
     text = loadtest(runs_dir, "history").stdout
     assert "documents/quick" in text
     assert "  p50          ▁▁█" in text

@@ -34,7 +34,7 @@ def test_alike_runs_are_compared_without_a_note(base: dict[str, Any]) -> None:
 def test_other_load_is_refused(base: dict[str, Any], setting: str, value: object) -> None:
     """Another scenario, profile or number of users is named with both values; --force makes it a note."""
     other = changed(base, **{setting: value})
-    with pytest.raises(UsageError, match=rf"{setting} is .* in one and {value} in the other.*--force"):
+    with pytest.raises(UsageError, match=rf"{setting} is .* in one run and {value} in the other.*--force"):
         comparability.check(base, other)
     (note,) = comparability.check(base, other, force=True)
     assert note.startswith(f"not comparable: {setting} is ")
@@ -52,13 +52,13 @@ def test_a_profile_that_was_edited_is_refused(base: dict[str, Any]) -> None:
     """The same name with other stages is another load."""
     other = changed(base)
     other["context"]["plan"]["stages"] = []
-    with pytest.raises(UsageError, match="other stages"):
+    with pytest.raises(UsageError, match="stages of the load profile differ"):
         comparability.check(base, other)
 
 
 def test_a_run_that_ended_early_is_refused(base: dict[str, Any]) -> None:
     """Half the load is not the same load."""
-    with pytest.raises(UsageError, match="one has 20 s of load, the other 10 s"):
+    with pytest.raises(UsageError, match="one run has 20 s of load, the other 10 s"):
         comparability.check(base, {**changed(base), "load_s": 10.0})
 
 

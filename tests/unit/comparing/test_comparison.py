@@ -1,4 +1,4 @@
-"""Comparison: better, same, worse, or cannot tell, and each of them only when it is so."""
+"""Comparison: better, same, worse or inconclusive, and each of them only when it is so."""
 
 import dataclasses
 import json
@@ -8,35 +8,40 @@ import pytest
 
 from bench.compare.simulation import System, run
 from loadtest.comparing.blocked_run import ALL, BlockedRun, Name
-from loadtest.comparing.comparison import Finding, compare, student_t
+from loadtest.comparing.comparison import Conclusion, compare, student_t
 from loadtest.measuring.record import RunRecord
 from tests import reports
 
 BUSY = System(names=2, requests_per_s=150, weather=0.02, memory=0.3, spread=0.3)
 
 
-def findings(base: BlockedRun, new: BlockedRun, name: str = "name 1") -> dict[str, Finding]:
-    """Return what became of one name."""
+def conclusions(base: BlockedRun, new: BlockedRun, name: str = "name 1") -> dict[str, Conclusion]:
+    """Return the conclusions on one name."""
     (found,) = [one for one in compare(base, new).names if one.name.name == name]
-    return {one.metric: one.finding for one in found.differences}
+    return {one.metric: one.conclusion for one in found.differences}
 
 
-@pytest.mark.parametrize(("factor", "expected"), [(1.15, Finding.WORSE), (0.85, Finding.BETTER), (1.0, Finding.SAME)])
-def test_a_true_change_is_found(factor: float, expected: Finding) -> None:
+@pytest.mark.parametrize(
+    ("factor", "expected"), [(1.15, Conclusion.WORSE), (0.85, Conclusion.BETTER), (1.0, Conclusion.SAME)]
+)
+def test_a_true_change_is_found(factor: float, expected: Conclusion) -> None:
     """A name that became 15 % slower is worse, quicker is better, and one that stayed is the same."""
     random = np.random.default_rng(1)
     base, new = run(BUSY, random), run(BUSY, random, {1: factor})
-    assert findings(base, new)["p50"] is expected
-    assert findings(base, new, "name 0")["p50"] is Finding.SAME
-    assert (expected if factor != 1 else Finding.CANNOT_TELL) in {compare(base, new).finding, Finding.CANNOT_TELL}
+    assert conclusions(base, new)["p50"] is expected
+    assert conclusions(base, new, "name 0")["p50"] is Conclusion.SAME
+    assert (expected if factor != 1 else Conclusion.INCONCLUSIVE) in {
+        compare(base, new).conclusion,
+        Conclusion.INCONCLUSIVE,
+    }
 
 
 def test_equal_runs_raise_no_alarm() -> None:
     """Over 8 pairs of runs of the same system, nothing is worse or better."""
     random = np.random.default_rng(2)
     system = System(names=4, weather=0.05, memory=0.6)
-    called = [compare(run(system, random), run(system, random)).finding for _ in range(8)]
-    assert {Finding.WORSE, Finding.BETTER} & set(called) == set()
+    called = [compare(run(system, random), run(system, random)).conclusion for _ in range(8)]
+    assert {Conclusion.WORSE, Conclusion.BETTER} & set(called) == set()
 
 
 def test_more_errors_are_worse() -> None:
@@ -44,8 +49,8 @@ def test_more_errors_are_worse() -> None:
     random = np.random.default_rng(3)
     base = run(BUSY, random)
     new = run(dataclasses.replace(BUSY, failing=0.05), random)
-    found = findings(base, new)
-    assert (found["error_ratio"], found["p50"]) == (Finding.WORSE, Finding.SAME)
+    found = conclusions(base, new)
+    assert (found["error_ratio"], found["p50"]) == (Conclusion.WORSE, Conclusion.SAME)
 
 
 def test_no_errors_in_few_requests_say_little() -> None:
@@ -54,7 +59,7 @@ def test_no_errors_in_few_requests_say_little() -> None:
     system = System(names=2, requests_per_s=2, failing=0.0)
     found = compare(run(system, random), run(system, random))
     one = next(one for one in found.names[0].differences if one.metric == "error_ratio")
-    assert (one.finding, one.high > 0.005) == (Finding.CANNOT_TELL, True)
+    assert (one.conclusion, one.high > 0.005) == (Conclusion.INCONCLUSIVE, True)
 
 
 def test_too_few_requests_for_a_percentile_are_said() -> None:
@@ -62,8 +67,8 @@ def test_too_few_requests_for_a_percentile_are_said() -> None:
     random = np.random.default_rng(5)
     found = compare(*(run(System(requests_per_s=5), random) for _ in range(2)))
     p99 = found.names[0].differences[-1]
-    assert p99.finding is Finding.CANNOT_TELL
-    assert p99.reason.startswith("needs 1,000 requests in each run, the base run has ")
+    assert p99.conclusion is Conclusion.INCONCLUSIVE
+    assert p99.reason.startswith("needs 1,000 requests in each run, but the base run has ")
 
 
 def test_a_name_of_one_run_only_cannot_be_told() -> None:
@@ -74,14 +79,14 @@ def test_a_name_of_one_run_only_cannot_be_told() -> None:
     found = compare(base, gone)
     (missing,) = [one for one in found.names if one.name.name == "name 1"]
     assert {one.reason for one in missing.differences} == {"the new run does not have it"}
-    assert missing.finding is Finding.CANNOT_TELL
+    assert missing.conclusion is Conclusion.INCONCLUSIVE
 
 
-def test_an_empty_run_says_nothing() -> None:
-    """Without requests nobody can tell of anything."""
+def test_an_empty_run_is_void() -> None:
+    """Without requests everything is inconclusive."""
     empty = BlockedRun.of(reports.run_document(RunRecord("none", 0.0)))
     found = compare(empty, empty)
-    assert (found.finding, found.says_nothing, found.tests) == (Finding.CANNOT_TELL, True, 0)
+    assert (found.conclusion, found.is_void, found.tests) == (Conclusion.INCONCLUSIVE, True, 0)
 
 
 def test_documents_become_blocks_without_their_edges() -> None:
