@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 
 from target_app import extensions
-from target_app.store import PRIVATE, UnknownKeyError
+from target_app.store import PRIVATE
+from target_app.store_errors import UnknownKeyError
 
 KEPT_S = 24 * 3600
 """How long accounts, and all that belongs to them, are kept."""

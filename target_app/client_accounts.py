@@ -4,20 +4,19 @@ from typing import Annotated
 
 import orjson
 from flask import Blueprint, Response, abort
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from target_app import accounts, extensions, inputs, responses, sessions
 from target_app.openapi import described, json_object
-from target_app.store import PRIVATE, UnknownKeyError
+from target_app.store import PRIVATE
+from target_app.store_errors import UnknownKeyError
 
 blueprint = Blueprint("client_accounts", __name__)
 
 _ROOM = "client"
 _BODIES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
 
-Email = Annotated[str, Field(pattern=inputs.EMAIL_PATTERN, examples=["ada@example.com"])]
 UserName = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{3,64}$", examples=["ada"])]
-Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
 
 
 class Registration(BaseModel):
@@ -25,8 +24,8 @@ class Registration(BaseModel):
 
     fullName: str = Field(min_length=1, max_length=120, examples=["Ada Lovelace"])  # noqa: N815 - as on the wire
     userName: UserName  # noqa: N815
-    email: Email
-    password: Password
+    email: inputs.Email
+    password: inputs.Password
     phone: str = Field(pattern=r"^[+]?[0-9 ()-]{7,24}$", examples=["+44 20 7946 0000"])
 
 
@@ -34,8 +33,8 @@ class Login(BaseModel):
     """A client who comes back, known by e-mail address, user name or both."""
 
     userName: UserName | None = None  # noqa: N815
-    email: Email | None = Field(default=None, examples=["ada@example.com"])
-    password: Password
+    email: inputs.Email | None = Field(default=None, examples=["ada@example.com"])
+    password: inputs.Password
 
     @model_validator(mode="after")
     def _names_somebody(self) -> "Login":

@@ -14,7 +14,8 @@ from flask import Blueprint, Response
 
 from target_app import extensions, inputs, responses
 from target_app.openapi import described, json_object
-from target_app.store import Script, StoreError
+from target_app.store import Script
+from target_app.store_errors import StoreError
 
 QUEUE_KEY = "coin-queue"
 """The queue's key, without the store's prefix."""

@@ -1,20 +1,20 @@
 """An education service: accounts, a dashboard, an assistant, a library with collections, and a help centre.
 
 A student's account, collections and list of threads are one RedisJSON document, each thread another. What all students
-share is `target_app.education_data`; it is written when it is first asked for and missing.
+share is in `target_app.education_data`.
 """
 
 import secrets
-from collections.abc import Callable
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn
 
 import orjson
 from flask import Blueprint, Response, abort
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from target_app import accounts, education_data, extensions, inputs, responses, sessions
 from target_app.openapi import array_of, described, json_object
-from target_app.store import PRIVATE, UnknownKeyError, UnknownPathError
+from target_app.store import PRIVATE
+from target_app.store_errors import UnknownKeyError
 
 blueprint = Blueprint("education", __name__, url_prefix="/api")
 
@@ -25,8 +25,6 @@ _MOST_THREADS = 20
 _MOST_MESSAGES = 50
 """Of these a student keeps the latest; an older one goes when a new one comes."""
 
-Email = Annotated[str, Field(pattern=inputs.EMAIL_PATTERN, examples=["ada@example.com"])]
-Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
 Page = Annotated[int, Field(ge=1, le=1_000)]
 Words = Annotated[str, Field(min_length=1, max_length=100, examples=["algebra quiz"])]
 Title = Annotated[str, Field(min_length=1, max_length=100, examples=["For the exam"])]
@@ -39,22 +37,20 @@ _COLLECTION = json_object(id=_TEXT, title=_TEXT, items=array_of(_COUNT))
 _THREAD = json_object(id=_TEXT, title=_TEXT)
 _MESSAGE = {"from": _TEXT, "text": _TEXT}
 
-_T = TypeVar("_T")
-
 
 class SignUp(inputs.Strict):
     """A new student."""
 
-    email: Email
-    password: Password
+    email: inputs.Email
+    password: inputs.Password
     name: str = Field(min_length=1, max_length=80, examples=["Ada Lovelace"])
 
 
 class SignIn(inputs.Strict):
     """A student who comes back."""
 
-    email: Email
-    password: Password
+    email: inputs.Email
+    password: inputs.Password
 
 
 class Refresh(inputs.Strict):
@@ -103,7 +99,7 @@ class Contact(inputs.Strict):
     """A letter to the service's people."""
 
     name: str = Field(min_length=1, max_length=80, examples=["Ada Lovelace"])
-    email: Email
+    email: inputs.Email
     subject: Title
     message: str = Field(min_length=1, max_length=5_000, examples=["I cannot find the geometry quiz."])
 
@@ -148,7 +144,7 @@ def refresh() -> Response:
 def dashboard() -> Response:
     """Show how much a student has, and suggest an item."""
     account = sessions.account(_ROOM)
-    name, collections, threads = _of_student(
+    name, collections, threads = _read_student(
         ("JSON.GET", account, "$.name"),
         ("JSON.ARRLEN", account, "$.collections"),
         ("JSON.ARRLEN", account, "$.threads"),
@@ -158,7 +154,7 @@ def dashboard() -> Response:
             "name": orjson.loads(name)[0],
             "collections": collections[0],
             "threads": threads[0],
-            "suggested": orjson.Fragment(_any_item()),
+            "suggested": orjson.Fragment(education_data.any_item()),
         }
     )
 
@@ -169,7 +165,7 @@ def search() -> Response:
     """Find the library's items that have all the words of `q`, a page at a time."""
     sessions.account(_ROOM)
     wanted = inputs.query(Search)
-    lists = [_numbers(f"$.words.{word}") for word in education_data.words(wanted.q)]
+    lists = [education_data.numbers_of_word(word) for word in education_data.words(wanted.q)]
     found = [number for number in lists[0] if all(number in other for other in lists)] if lists else []
     return _page(found, wanted.page)
 
@@ -182,7 +178,7 @@ def search() -> Response:
 def tools_and_template() -> Response:
     """List the assistant's tools with their templates."""
     sessions.account(_ROOM)
-    return responses.raw(_shared(lambda: extensions.store().read(education_data.TOOLS_KEY)))
+    return responses.raw(education_data.tools())
 
 
 @blueprint.get("/ai-assistant/random-mystery-box/")
@@ -190,7 +186,7 @@ def tools_and_template() -> Response:
 def random_mystery_box() -> Response:
     """Show any item of the library."""
     sessions.account(_ROOM)
-    return responses.raw(_any_item())
+    return responses.raw(education_data.any_item())
 
 
 @blueprint.get("/ai-assistant/chat/thread/")
@@ -198,7 +194,7 @@ def random_mystery_box() -> Response:
 def list_threads() -> Response:
     """List a student's latest threads."""
     account = sessions.account(_ROOM)
-    return responses.raw(_of_student(("JSON.GET", account, "$.threads[*]"))[0])
+    return responses.raw(_read_student(("JSON.GET", account, "$.threads[*]"))[0])
 
 
 @blueprint.post("/ai-assistant/chat/thread/")
@@ -224,7 +220,7 @@ def chat() -> Response:
             abort(404, f'"thread" {thread!r} is none of yours: leave it out to begin one.')
     else:
         title = {"id": thread, "title": said.message[:80]}
-        _of_student_latest(account, "$.threads", title, _MOST_THREADS)
+        _append_to_student(account, "$.threads", title, _MOST_THREADS)
         extensions.store().create(key, orjson.dumps({"messages": messages}), accounts.KEPT_S)
     return responses.json({"thread": thread, "reply": reply}, 201)
 
@@ -240,7 +236,7 @@ def library() -> Response:
     wanted = inputs.query(LibraryPage)
     if wanted.subject is None:
         return _page(range(education_data.ITEMS), wanted.page)
-    return _page(_numbers(f"$.subjects.{wanted.subject}"), wanted.page)
+    return _page(education_data.numbers_of_subject(wanted.subject), wanted.page)
 
 
 @blueprint.get("/ai-assistant/my-collection/")
@@ -248,7 +244,7 @@ def library() -> Response:
 def my_collection() -> Response:
     """List a student's latest collections."""
     account = sessions.account(_ROOM)
-    return responses.raw(_of_student(("JSON.GET", account, "$.collections[*]"))[0])
+    return responses.raw(_read_student(("JSON.GET", account, "$.collections[*]"))[0])
 
 
 @blueprint.post("/ai-assistant/create-collection/")
@@ -258,7 +254,7 @@ def create_collection() -> Response:
     account = sessions.account(_ROOM)
     wanted = inputs.body(NewCollection)
     collection = {"id": secrets.token_hex(8), "title": wanted.title, "items": wanted.items}
-    _of_student_latest(account, "$.collections", collection, _MOST_COLLECTIONS)
+    _append_to_student(account, "$.collections", collection, _MOST_COLLECTIONS)
     return responses.json(collection, 201)
 
 
@@ -270,7 +266,7 @@ def create_collection() -> Response:
 def help_articles() -> Response:
     """List the help articles, or those that have all the words of `q`."""
     wanted = set(education_data.words(inputs.query(HelpSearch).q or ""))
-    articles = _shared(lambda: extensions.store().read(education_data.ARTICLES_KEY))
+    articles = education_data.articles()
     if not wanted:
         return responses.raw(articles)
     found = [
@@ -293,41 +289,11 @@ def contact_us() -> Response:
 
 def _page(numbers: "range | list[int]", page: int) -> Response:
     chosen = numbers[(page - 1) * _PAGE : page * _PAGE]
-    keys = [education_data.item_key(number) for number in chosen]
-    items = _shared(lambda: _existing(extensions.store().read_many(keys))) if keys else []
+    items = education_data.items(chosen)
     return responses.json({"total": len(numbers), "page": page, "items": [orjson.Fragment(item) for item in items]})
 
 
-def _existing(items: list[bytes]) -> list[bytes]:
-    if not items:
-        raise UnknownKeyError("The library is not there yet.")
-    return items
-
-
-def _numbers(path: str) -> list[int]:
-    """Return the numbers of the items that the library has under a path."""
-    try:
-        numbers = orjson.loads(_shared(lambda: extensions.store().read_path(education_data.LIBRARY_KEY, f"{path}[*]")))
-    except UnknownPathError:
-        return []
-    return [int(number) for number in numbers]
-
-
-def _any_item() -> bytes:
-    key = education_data.item_key(secrets.randbelow(education_data.ITEMS))
-    return _shared(lambda: extensions.store().read(key))
-
-
-def _shared(read: Callable[[], _T]) -> _T:
-    """Read what all students share; write it first where it is missing."""
-    try:
-        return read()
-    except UnknownKeyError:
-        extensions.store().together(*education_data.writes())
-        return read()
-
-
-def _of_student(*commands: tuple[str, ...]) -> list[Any]:
+def _read_student(*commands: tuple[str, ...]) -> list[Any]:
     """Read parts of a student's document in one step; 401 when the account is gone."""
     try:
         replies = extensions.store().together(*commands)
@@ -338,7 +304,7 @@ def _of_student(*commands: tuple[str, ...]) -> list[Any]:
     return replies
 
 
-def _of_student_latest(account: str, path: str, value: object, most: int) -> None:
+def _append_to_student(account: str, path: str, value: object, most: int) -> None:
     """Append to a list of a student's document, and keep the latest; 401 when the account is gone."""
     try:
         extensions.store().append_latest(account, path, [value], most)

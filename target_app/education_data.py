@@ -1,17 +1,23 @@
-"""What every student of the education room finds: a library of learning material, tools, and help articles."""
+"""What all students of the education room share: a library of learning material, tools, and help articles.
+
+It is written when a reader finds it missing. Items, tools and articles are read as the JSON text that Redis holds.
+"""
 
 import re
-from collections.abc import Iterator
-from typing import Any
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import orjson
 
+from target_app import extensions
 from target_app.store import PRIVATE
+from target_app.store_errors import UnknownKeyError, UnknownPathError
 
-LIBRARY_KEY = f"{PRIVATE}education:library"
+_LIBRARY_KEY = f"{PRIVATE}education:library"
 """Which items there are, by subject and by word: `{"subjects": {"algebra": [ids]}, "words": {"quiz": [ids]}}`."""
-TOOLS_KEY = f"{PRIVATE}education:tools"
-ARTICLES_KEY = f"{PRIVATE}education:articles"
+_TOOLS_KEY = f"{PRIVATE}education:tools"
+_ARTICLES_KEY = f"{PRIVATE}education:articles"
 
 SUBJECTS = (
     "algebra",
@@ -27,16 +33,13 @@ SUBJECTS = (
 )
 ITEMS = 200
 
+_T = TypeVar("_T")
+
 _KINDS = ("lesson", "quiz", "worksheet", "video", "project")
 _LEVELS = ("introductory", "basic", "intermediate", "advanced")
 _TOOLS = ("summary", "flash cards", "study plan", "essay outline", "quiz", "translation")
 _TOPICS = ("account", "password", "library", "collections", "threads", "search")
 _QUESTIONS = ("How do I begin with my {}?", "Why does my {} not answer?", "What can I do with my {}?")
-
-
-def item_key(number: int) -> str:
-    """Return the key of an item of the library, 0 to ITEMS - 1, without the store's prefix."""
-    return f"{PRIVATE}education:item:{number}"
 
 
 def words(text: str) -> list[str]:
@@ -53,16 +56,16 @@ def documents() -> Iterator[tuple[str, Any]]:
         by_subject[item["subject"]].append(number)
         for word in words(f"{item['title']} {item['summary']}"):
             by_word.setdefault(word, []).append(number)
-        yield item_key(number), item
+        yield _item_key(number), item
     yield (
-        TOOLS_KEY,
+        _TOOLS_KEY,
         [
             {"id": number, "name": name.capitalize(), "template": f"Make a {name} about {{topic}}."}
             for number, name in enumerate(_TOOLS)
         ],
     )
     yield (
-        ARTICLES_KEY,
+        _ARTICLES_KEY,
         [
             {"id": number, "title": question.format(topic), "text": f"Open your {topic} and follow what it says. " * 5}
             for number, (topic, question) in enumerate(
@@ -70,12 +73,72 @@ def documents() -> Iterator[tuple[str, Any]]:
             )
         ],
     )
-    yield LIBRARY_KEY, {"subjects": by_subject, "words": by_word}
+    yield _LIBRARY_KEY, {"subjects": by_subject, "words": by_word}
 
 
-def writes() -> list[tuple[str, str, str, bytes]]:
-    """Return the commands that write all of it."""
-    return [("JSON.SET", key, "$", orjson.dumps(content)) for key, content in documents()]
+def items(numbers: Sequence[int]) -> list[bytes]:
+    """Return items of the library by their numbers, 0 to ITEMS - 1."""
+    keys = [_item_key(number) for number in numbers]
+
+    def read() -> list[bytes]:
+        found = extensions.store().read_many(keys)
+        if not found:
+            raise UnknownKeyError("The library is not there yet.")
+        return found
+
+    return _read_or_write(read) if keys else []
+
+
+def any_item() -> bytes:
+    """Return an item of the library, each as likely."""
+    return _document(_item_key(secrets.randbelow(ITEMS)))
+
+
+def numbers_of_subject(subject: str) -> list[int]:
+    """Return the numbers of the items on a subject."""
+    return _numbers(f"$.subjects.{subject}[*]")
+
+
+def numbers_of_word(word: str) -> list[int]:
+    """Return the numbers of the items that have a word, in lower case, in title or summary."""
+    return _numbers(f"$.words.{word}[*]")
+
+
+def tools() -> bytes:
+    """Return the assistant's tools."""
+    return _document(_TOOLS_KEY)
+
+
+def articles() -> bytes:
+    """Return the help articles."""
+    return _document(_ARTICLES_KEY)
+
+
+def _document(key: str) -> bytes:
+    return _read_or_write(lambda: extensions.store().read(key))
+
+
+def _numbers(path: str) -> list[int]:
+    try:
+        text = _read_or_write(lambda: extensions.store().read_path(_LIBRARY_KEY, path))
+    except UnknownPathError:
+        return []
+    numbers: list[int] = orjson.loads(text)
+    return numbers
+
+
+def _read_or_write(read: Callable[[], _T]) -> _T:
+    """Read; where nothing is there yet, write everything first."""
+    try:
+        return read()
+    except UnknownKeyError:
+        writes = (("JSON.SET", key, "$", orjson.dumps(content)) for key, content in documents())
+        extensions.store().together(*writes)
+        return read()
+
+
+def _item_key(number: int) -> str:
+    return f"{PRIVATE}education:item:{number}"
 
 
 def _item(number: int) -> dict[str, Any]:

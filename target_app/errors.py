@@ -11,7 +11,7 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from target_app import coin_queue, responses, store
+from target_app import coin_queue, responses, store_errors
 from target_app.metrics import Metrics
 
 _RETRY_AFTER_S = 1
@@ -28,17 +28,17 @@ class Problem:
     title: str
 
 
-PROBLEMS: dict[type[store.StoreError], Problem] = {
-    store.UnknownKeyError: Problem("unknown-key", HTTPStatus.NOT_FOUND, "No such key"),
-    store.UnknownPathError: Problem("unknown-path", HTTPStatus.NOT_FOUND, "Nothing at this path"),
-    store.BadPathError: Problem("bad-path", HTTPStatus.BAD_REQUEST, "Not a JSONPath"),
-    store.WrongTypeError: Problem("wrong-type", HTTPStatus.CONFLICT, "A value of another type"),
+PROBLEMS: dict[type[store_errors.StoreError], Problem] = {
+    store_errors.UnknownKeyError: Problem("unknown-key", HTTPStatus.NOT_FOUND, "No such key"),
+    store_errors.UnknownPathError: Problem("unknown-path", HTTPStatus.NOT_FOUND, "Nothing at this path"),
+    store_errors.BadPathError: Problem("bad-path", HTTPStatus.BAD_REQUEST, "Not a JSONPath"),
+    store_errors.WrongTypeError: Problem("wrong-type", HTTPStatus.CONFLICT, "A value of another type"),
     coin_queue.UnknownUserError: Problem("unknown-user", HTTPStatus.NOT_FOUND, "No such user"),
     coin_queue.QueueClosedError: Problem("queue-closed", HTTPStatus.CONFLICT, "The queue is closed"),
     coin_queue.QueueFullError: Problem("queue-full", HTTPStatus.CONFLICT, "The queue is full"),
-    store.BadValueError: Problem("bad-value", HTTPStatus.UNPROCESSABLE_ENTITY, "A value that Redis refuses"),
-    store.UnavailableError: Problem("unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not serve"),
-    store.StoreError: Problem("unforeseen", HTTPStatus.INTERNAL_SERVER_ERROR, "The target failed"),
+    store_errors.BadValueError: Problem("bad-value", HTTPStatus.UNPROCESSABLE_ENTITY, "A value that Redis refuses"),
+    store_errors.UnavailableError: Problem("unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not serve"),
+    store_errors.StoreError: Problem("unforeseen", HTTPStatus.INTERNAL_SERVER_ERROR, "The target failed"),
 }
 
 UNHANDLED = "unhandled"
@@ -50,7 +50,7 @@ _FAILED = "The target failed; its log has the reason."
 def install(app: Flask, metrics: Metrics) -> None:
     """Make the application answer every error with problem details, and count the exceptions."""
 
-    def store_error(error: store.StoreError) -> Response:
+    def store_error(error: store_errors.StoreError) -> Response:
         problem = PROBLEMS[type(error)]
         metrics.count_exception(problem.kind)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -66,7 +66,7 @@ def install(app: Flask, metrics: Metrics) -> None:
         _log.error("unhandled exception", exc_info=error)
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The target failed", _FAILED)
 
-    app.register_error_handler(store.StoreError, store_error)
+    app.register_error_handler(store_errors.StoreError, store_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, unhandled)
 

@@ -2,11 +2,11 @@
 
 import math
 import re
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import orjson
 from flask import abort, request
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -37,11 +37,15 @@ USER_ID = {"type": ["string", "integer"], "pattern": f"^{_KEY.pattern}$", "examp
 PATTERN = {"type": "string", "pattern": f"^{_PATTERN.pattern}$", "default": "*", "description": "a glob pattern"}
 CURSOR = {"type": "string", "pattern": "^[0-9]{1,19}$", "default": "0", "description": "the previous answer's cursor"}
 
-EMAIL_PATTERN = r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}$"
+Email = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}$", examples=["ada@example.com"]
+    ),
+]
+Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
 
 _FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
-
-
 _NO_OBJECT = "The body must be a JSON object"
 
 

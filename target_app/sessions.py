@@ -15,7 +15,8 @@ from werkzeug.exceptions import Unauthorized
 
 from target_app import accounts, extensions
 from target_app.openapi import json_object
-from target_app.store import PRIVATE, UnknownKeyError
+from target_app.store import PRIVATE
+from target_app.store_errors import UnknownKeyError
 from target_app.tokens import RefreshToken, TokenError
 
 PAIR = json_object(access={"type": "string"}, refresh={"type": "string"}, expires_in_s={"type": "integer"})

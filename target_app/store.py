@@ -1,26 +1,25 @@
-"""Access to RedisJSON: one bounded connection pool per process, typed exceptions on failure.
-
-    StoreError          something that the code did not foresee
-    ├── UnknownKeyError      no such key
-    ├── UnknownPathError     the document has nothing at this path
-    ├── BadPathError         this is not a JSONPath
-    ├── WrongTypeError       the key or the value at the path is of another type
-    ├── BadValueError        Redis refused the value, or the result would not be a number
-    └── UnavailableError     Redis is away, too slow, out of memory, or has no RedisJSON
+"""Access to RedisJSON: one bounded connection pool per process; every failure is a `StoreError`.
 
 A command is sent once and never again: increments and appends would otherwise count twice after a timeout.
 """
 
 import hashlib
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import redis
 
 from target_app.redis_pool import RedisPool, exchange
+from target_app.store_errors import (
+    StoreError,
+    UnavailableError,
+    UnknownKeyError,
+    UnknownPathError,
+    WrongTypeError,
+    to_store_error,
+    translate_errors,
+)
 
 KEY_PREFIX = "loadtest:"
 """Every key of this product begins so; no other key is ever touched."""
@@ -34,52 +33,6 @@ _SCAN_BATCHES = 20
 
 _UPDATE_TRIES = 5
 """How often a read-modify-write starts again when another writer was faster."""
-
-
-class StoreError(Exception):
-    """Something that the code did not foresee."""
-
-
-class UnknownKeyError(StoreError):
-    """No such key."""
-
-
-class UnknownPathError(StoreError):
-    """The document has nothing at this path."""
-
-
-class BadPathError(StoreError):
-    """This is not a JSONPath."""
-
-
-class WrongTypeError(StoreError):
-    """The key, or the value at the path, is of another type."""
-
-
-class BadValueError(StoreError):
-    """Redis refused the value, or the result would not be a number."""
-
-
-class UnavailableError(StoreError):
-    """Redis is away, too slow, out of memory, or has no RedisJSON."""
-
-
-# What Redis 7 and 8 with RedisJSON 2.4 to 8 say, and what it means. The first match wins.
-_MEANINGS: tuple[tuple[re.Pattern[str], type[StoreError]], ...] = tuple(
-    (re.compile(pattern), meaning)
-    for pattern, meaning in (
-        (
-            r"unknown command|command not allowed|maxmemory|LOADING|READONLY|MISCONF|NOAUTH|NOPERM|BUSY",
-            UnavailableError,
-        ),
-        (r"WRONGTYPE|wrong Redis type", WrongTypeError),
-        (r"not an integer|not a valid float|not a float", WrongTypeError),
-        (r"key that doesn't exist|new objects must be created at the root", UnknownKeyError),
-        (r"Error occurred on position|invalid path|wrong static path", BadPathError),
-        (r"[Pp]ath .* does not exist|index out of range", UnknownPathError),
-        (r"at line \d+ column \d+|not a number|overflow|recursion limit", BadValueError),
-    )
-)
 
 
 class Script:
@@ -122,7 +75,7 @@ class Store:
     def evaluate(self, script: Script, keys: Sequence[str], *arguments: str | bytes) -> Any:
         """Run a script and return its reply; the script's text is sent only to a Redis that does not know it."""
         more = (len(keys), *(KEY_PREFIX + key for key in keys), *arguments)
-        with _translated(keys[0]):
+        with translate_errors(keys[0]):
             try:
                 return self._pool.run("EVALSHA", script.digest, *more)
             except redis.exceptions.NoScriptError:
@@ -197,7 +150,7 @@ class Store:
         """
         found: list[str] = []
         for _ in range(_SCAN_BATCHES):
-            with _translated(pattern):
+            with translate_errors(pattern):
                 next_cursor, keys = self._pool.run("SCAN", cursor, "MATCH", KEY_PREFIX + pattern, *_SCAN_OPTIONS)
             names = (key.decode(errors="replace")[len(KEY_PREFIX) :] for key in keys)
             found += [name for name in names if not name.startswith(PRIVATE)]
@@ -218,14 +171,14 @@ class Store:
 
     def read_many(self, keys: Sequence[str]) -> list[bytes]:
         """Return the whole documents, objects all, that there are of these, in their order."""
-        with _translated(keys[0]):
+        with translate_errors(keys[0]):
             found = self._pool.run("JSON.MGET", *(KEY_PREFIX + key for key in keys), "$")
         # An array with the document in it; from fakeredis, a run's last resort, the document itself.
         return [text[1:-1] if text.startswith(b"[") else text for text in found if text and text != b"[]"]
 
     def together(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Run several commands, each (name, key, arguments…), as one step, and return their replies."""
-        with _translated(commands[0][1]), self._pool.connection() as connection:
+        with translate_errors(commands[0][1]), self._pool.connection() as connection:
             named = [(name, KEY_PREFIX + key, *arguments) for name, key, *arguments in commands]
             *_, replies = exchange(connection, ("MULTI",), *named, ("EXEC",))
             for reply in replies:
@@ -255,7 +208,7 @@ class Store:
         """Create or replace a whole hash, in one transaction."""
         name = KEY_PREFIX + key
         fields = [part for member, content in value.items() for part in (member, orjson.dumps(content))]
-        with _translated(key), self._pool.connection() as connection:
+        with translate_errors(key), self._pool.connection() as connection:
             exchange(connection, ("MULTI",), ("DEL", name), ("HSET", name, *fields), ("EXEC",))
 
     def hash_update(self, key: str, field: str, value: bytes) -> None:
@@ -286,7 +239,7 @@ class Store:
     def string_update(self, key: str, field: str, value: object) -> None:
         """Read, change and write back the whole text, again if another writer was faster."""
         name = KEY_PREFIX + key
-        with _translated(key), self._pool.connection() as connection:
+        with translate_errors(key), self._pool.connection() as connection:
             for _ in range(_UPDATE_TRIES):
                 _, text = exchange(connection, ("WATCH", name), ("GET", name))
                 if text is None:
@@ -312,33 +265,13 @@ class Store:
         self._run("DEL", key)
 
     def _run(self, command: str, key: str, *arguments: str | bytes) -> Any:
-        try:  # nearly every request comes by here, and `_translated` takes its time
+        try:  # nearly every request comes by here, and the context manager `translate_errors` costs more
             return self._pool.run(command, KEY_PREFIX + key, *arguments)
         except redis.RedisError as error:
-            raise _translation(error, key) from error
+            raise to_store_error(error, key) from error
 
     def _missing(self, key: str, path: str) -> StoreError:
         return _unknown_path(key, path) if self._run("EXISTS", key) else _unknown_key(key)
-
-
-@contextmanager
-def _translated(key: str) -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        raise _translation(error, key) from error
-
-
-def _translation(error: redis.RedisError, key: str) -> StoreError:
-    if isinstance(error, redis.ResponseError):
-        return _meaning(error)(f"Redis refused the command on {key!r}: {error}")
-    return UnavailableError(f"Redis does not answer: {error}")
-
-
-def _meaning(error: redis.ResponseError) -> type[StoreError]:
-    if type(error) is not redis.ResponseError:
-        return UnavailableError  # redis-py's classes: no permission, read-only, out of memory, no master, …
-    return next((meaning for pattern, meaning in _MEANINGS if pattern.search(str(error))), StoreError)
 
 
 def _unknown_key(key: str) -> UnknownKeyError:
