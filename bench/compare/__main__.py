@@ -1,10 +1,10 @@
-"""How often `loadtest compare` cries wolf, and how often it misses a true slow-down.
+"""How often `loadtest compare` raises a false alarm, and how often it misses a real slow-down.
 
     python -m bench.compare simulated [PAIRS]          200 pairs by default, some 10 minutes
     python -m bench.compare real [PAIRS] [SECONDS]     20 pairs of each kind, runs of 60 s by default, some 50 minutes
 
-**Simulated**: pairs of runs of the same known distribution, with seconds that are independent, that remember, and
-that come in bursts. A false alarm is a comparison in which any name is worse. With a margin of nothing, every such
+**Simulated**: pairs of runs of the same known distribution, with seconds that are independent, correlated, or
+very noisy. A false alarm is a comparison in which any name is worse. With a margin of nothing, every such
 alarm is the interval's own error; the default margin is what people use.
 
 **Real**: the sample target under Gunicorn, whose answers wait as if for a database (bench/compare/target.py), 160
@@ -38,8 +38,8 @@ HALVES = ({"alike": 0.0, "slowed": 0.0}, {"alike": 0.0, "slowed": 0.1})
 """How much slower the endpoint is in the first and in the second run of each kind of pair."""
 SYSTEMS = {
     "independent seconds": System(weather=0.0, memory=0.0),
-    "seconds that remember": System(weather=0.05, memory=0.7),
-    "bad weather": System(weather=0.15, memory=0.9),
+    "correlated seconds": System(weather=0.05, memory=0.7),
+    "strong noise": System(weather=0.15, memory=0.9),
     "5 minutes": System(seconds=300, weather=0.10, memory=0.9, requests_per_s=10),
     "30 names": System(names=30, weather=0.05, memory=0.5),
     "many requests": System(names=4, requests_per_s=80, spread=0.3, weather=0.01, memory=0.5),

@@ -70,7 +70,7 @@ def _peers() -> list[Subject]:
 def comparisons() -> list[Comparison]:
     """Every HTTP comparison, in the tables' order."""
     fast = "Locust FastHttpUser"
-    floor, loose = {fast: (5.0, 7.0)}, "64 users, one request after the other, nginx on another core."
+    floor, loose = {fast: (5.0, 7.0)}, "64 users that send one request after another; nginx on another core."
     small = Comparison(
         "small-get",
         "Small GET: a JSON body of 68 bytes",
@@ -79,7 +79,7 @@ def comparisons() -> list[Comparison]:
         nginx_server.running,
         {fast: (6.0, 8.0), "Locust HttpUser": (25.0, 35.0), "wrk": (0.5, 0.7), "k6": (1.0, 1.0)},
         "64 users or connections. wrk, hey, oha, vegeta and autocannon repeat one fixed request; "
-        "the others run scripts. The bare loop looks at nothing and records nothing.",
+        "the others run scripts. The bare loop ignores the answers and records nothing.",
     )
     works = [
         ("large-get", "GET of 14 kB", "large", floor, loose),
@@ -87,17 +87,17 @@ def comparisons() -> list[Comparison]:
         ("headers-cookie", "GET with headers that vary and a cookie", "headers", floor, loose),
         (
             "varying-head",
-            "Small GET whose response head never repeats",
+            "Small GET with a different response head each time",
             "varying",
             {},
-            "The client cannot reuse a parsed head here; each is parsed anew.",
+            "The client cannot reuse a parsed response head here.",
         ),
         (
             "tls",
             "Small GET over TLS, certificate verified",
             "tls",
             {fast: (3.0, 3.0)},
-            "64 users, each with one kept connection.",
+            "64 users, each with one keep-alive connection.",
         ),
     ]
     paired = [
@@ -111,6 +111,6 @@ def comparisons() -> list[Comparison]:
         [_ours("small", _MANY), _fast("small", _MANY)],
         nginx_server.running,
         floor,
-        "1,000 users, each with a connection of its own.",
+        "1,000 users, each with its own connection.",
     )
     return [small, *paired, many]

@@ -35,9 +35,9 @@ def measure(rounds: int, say: Callable[[str], None]) -> str:
     lines = [
         f"### Memory of one worker with {USERS:,} idle users",
         "",
-        "Each user has sent one request, keeps its connection and waits.",
+        "Each user has sent one request, keeps its connection open and waits.",
         "",
-        "| generator | resident memory, MB | per user, kB | at most, MB |",
+        "| generator | resident memory, MB | per user, kB | limit, MB |",
         "|---|---:|---:|---:|",
     ]
     for base, name in bases:

@@ -1,7 +1,7 @@
-"""docs/performance.md: the page on which the bench writes its tables, and nothing that was not measured.
+"""docs/performance.md: the page to which the benchmark writes its tables.
 
-The page's prose lies between the tables; a table lies between two marks with its key and is replaced as a whole, so
-that one comparison can be measured again without the others.
+The page's prose is between the tables. A table is between two marks with its key and is replaced as a whole, so that
+one comparison can be measured again without the others.
 """
 
 import os
@@ -34,7 +34,7 @@ def table(comparison: Comparison, results: Sequence[Result]) -> str:
         "",
         comparison.note,
         "",
-        f"| generator | {comparison.unit} per CPU second | least | greatest | per second | ratio | at least | aim |",
+        f"| generator | {comparison.unit} per CPU second | min | max | per second | ratio | limit | aim |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for result in results:
@@ -50,8 +50,8 @@ def table(comparison: Comparison, results: Sequence[Result]) -> str:
             f"| {name} | {result.per_cpu_s:,.0f} | {least:,.0f} | {greatest:,.0f} | {result.per_s:,.0f} "
             f"| {ratio} | {floor} | {aim} |"
         )
-    taken = f"Medians of {len(ours.samples)} windows of {WINDOW_S:g} s, taken in turns."
-    lines += ["", f"Ratio: ours to theirs, per CPU second. {taken} {conditions()}"]
+    taken = f"Medians of {len(ours.samples)} windows of {WINDOW_S:g} s, interleaved."
+    lines += ["", f"Ratio: ours divided by theirs, per CPU second. {taken} {conditions()}"]
     return "\n".join(lines)
 
 
@@ -71,7 +71,7 @@ def conditions() -> str:
 
 
 def versions() -> str:
-    """The versions of everything that took part and is installed."""
+    """The versions of all installed packages and programs that were measured."""
     packages = ("locust", "geventhttpclient", "gevent", "greenlet", "httptools", "hiredis", "redis", "orjson")
     parts = [f"Python {platform.python_version()}", f"Linux {platform.release()}"]
     parts += [f"{name} {version(name)}" for name in packages]
@@ -86,7 +86,7 @@ def versions() -> str:
 
 
 def commands(comparisons: Sequence[Comparison]) -> str:
-    """What was run, folders left out."""
+    """The command lines, without folders."""
     lines = []
     for comparison in comparisons:
         lines.append(f"# {comparison.key}")
@@ -98,7 +98,7 @@ def commands(comparisons: Sequence[Comparison]) -> str:
 
 
 def write(key: str, content: str) -> None:
-    """Put a table in its place on the page; a new one goes to the end."""
+    """Replace a table on the page; append a new one."""
     page = PAGE.read_text()
     begin, end = f"<!-- bench: {key} -->", f"<!-- end: {key} -->"
     block = f"{begin}\n{content}\n{end}"

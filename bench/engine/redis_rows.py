@@ -91,7 +91,7 @@ def _benchmark() -> list[Subject]:
 
 def comparisons() -> list[Comparison]:
     """Every RedisJSON comparison, in the tables' order."""
-    users = f"{_USERS} users, each with a connection of its own; Redis on another core counts the commands."
+    users = f"{_USERS} users, each with its own connection; Redis on another core counts the commands."
     pairs = [
         ("json-get", "JSON.GET of a small document, parsed", "JsonGet", (5.0, 6.5)),
         ("json-pipeline", "Ten JSON.GETs of a small document in one pipeline, parsed", "Pipeline", (10.0, 12.0)),
@@ -109,6 +109,6 @@ def comparisons() -> list[Comparison]:
         [_ours("JsonGetRaw"), *_benchmark()],
         running,
         {_BENCHMARK: (0.7, 0.9)},
-        f"{users} redis-benchmark repeats one encoded command, keeps no record of single requests and parses no JSON.",
+        f"{users} redis-benchmark repeats one encoded command, records no single requests and parses no JSON.",
     )
     return [rows[0], raw, *rows[1:]]

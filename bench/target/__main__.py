@@ -128,7 +128,7 @@ def main() -> None:
         ).stdout  # fmt: skip
     naive, naive_per_s = (statistics.median(column) for column in zip(*found[NAIVE], strict=True))
     print(f"\nPython {platform.python_version()}, load average {os.getloadavg()[0]:.1f} at the end\n")
-    print("| server, one process | requests per CPU second | least | greatest | ratio | requests per second | ratio |")
+    print("| server, one process | requests per CPU second | min | max | ratio | requests per second | ratio |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, windows in found.items():
         costs, rates = zip(*windows, strict=True)
