@@ -27,7 +27,7 @@ from loadtest.progress import output
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
 from loadtest.run_folder import RunFolder, new_run_id
-from loadtest.seeding.command import seed
+from loadtest.seeding.commands import seed
 from loadtest.settings import credentials
 from loadtest.settings.config import SCENARIO_ENDING, Config, allowed
 

@@ -65,7 +65,7 @@ def test_declared_requests_are_those_of_the_scenario() -> None:
     ("option", "value", "words"),
     [
         ("--feed", "none.json", "none.json cannot be read"),
-        ("--feed", "redis://:hidden@127.0.0.1:1/0", "the Redis at redis://***@127.0.0.1:1/0 does not serve"),
+        ("--feed", "redis://:hidden@127.0.0.1:1/0", "the Redis at redis://***@127.0.0.1:1/0 cannot be used"),
         ("--feed-policy", "robin", "FEED_POLICY=robin is not known"),
     ],
 )

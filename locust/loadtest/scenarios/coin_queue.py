@@ -11,7 +11,7 @@ from locust import between, task
 from loadtest.feeding.feeder import Feed
 from loadtest.scenarios import Scenario
 from loadtest.scenarios._users import HttpUser
-from loadtest.seeding.redis_store import RedisStore
+from loadtest.seeding.stores import RedisStore
 from loadtest.seeding.users import Users
 
 NAME = "coin_queue"

@@ -1,19 +1,208 @@
-"""Where users can be: the store that a URL names."""
+"""Stores: where users can be kept: a Redis with RedisJSON, or MongoDB, by the URL."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
-from loadtest.exceptions import UsageError
-from loadtest.seeding.mongo_store import MongoStore
-from loadtest.seeding.redis_store import RedisStore
+import orjson
+import redis
+
+from loadtest.exceptions import StackError, UsageError
 from loadtest.settings.urls import without_credentials
+from target_app.coin_queue import QUEUE_KEY, new_queue, user_key
+from target_app.redis_pool import exchange
+from target_app.store import KEY_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-Store = RedisStore | MongoStore
+COLLECTION: Final = "users"
+DATABASE: Final = "loadtest"
+"""The MongoDB database, unless the URL names one."""
+_REDIS_TIMEOUT_S: Final = 10.0
+_SCAN_COUNT: Final = 5_000
+_MONGO_LIMITS_MS: Final = {
+    "serverSelectionTimeoutMS": 5_000,
+    "connectTimeoutMS": 5_000,
+    "socketTimeoutMS": 20_000,
+}
+"""Unless the URL sets others."""
+_DUPLICATE_KEY: Final = 11000
+
+
+class Store(ABC):
+    """Users by id; a context manager that closes the connection.
+
+    Every method raises a StackError when the server is unreachable or refuses access.
+
+    Attributes:
+        name: the URL, without credentials.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.name = without_credentials(url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+    @abstractmethod
+    def write(self, users: Sequence[dict[str, Any]]) -> int:
+        """Write the users that do not exist yet, and return their number; existing users stay as they are."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Write what else a run needs, once all users are written."""
+
+    @abstractmethod
+    def ids(self) -> list[str]:
+        """Return the ids of all users, sorted."""
+
+
+class RedisStore(Store):
+    """Users of the coin queue as RedisJSON documents, in the Redis of a sample target.
+
+    Args:
+        url: ``redis://…``, ``rediss://…`` or ``unix://…``.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._redis = redis.Redis.from_url(
+            url, protocol=2, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
+        )
+        self._connection = self._redis.connection_pool.make_connection()  # costs a third of a pipeline's CPU time
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+        self._redis.close()
+
+    def write(self, users: Sequence[dict[str, Any]]) -> int:
+        """Write the users that do not exist yet, in one pipeline, and return their number."""
+        commands = [("JSON.SET", _key(user["id"]), "$", orjson.dumps(user), "NX") for user in users]
+        try:
+            return sum(reply is not None for reply in exchange(self._connection, *commands))
+        except redis.RedisError as error:
+            raise self._failed(error) from error
+
+    def finish(self) -> None:
+        """Open a queue, unless there is one."""
+        self._open_queue("NX")
+
+    def open_queue(self) -> None:
+        """Open a new, empty queue."""
+        self._open_queue()
+
+    def ids(self) -> list[str]:
+        """Return the ids of all users, sorted."""
+        start = len(_key(""))
+        try:
+            keys = self._redis.scan_iter(match=_key("*"), count=_SCAN_COUNT)
+            return sorted({key.decode()[start:] for key in keys})
+        except redis.RedisError as error:
+            raise self._failed(error) from error
+
+    def _open_queue(self, *condition: str) -> None:
+        try:
+            self._redis.execute_command("JSON.SET", KEY_PREFIX + QUEUE_KEY, "$", orjson.dumps(new_queue()), *condition)
+        except redis.RedisError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: redis.RedisError) -> StackError:
+        return StackError(
+            f"the Redis at {self.name} cannot be used ({without_credentials(str(error))}). Allowed: a running Redis "
+            "with RedisJSON. Next: start it or correct its address, then try again; users already written are kept."
+        )
+
+
+def _key(user_id: str) -> str:
+    return KEY_PREFIX + user_key(user_id)
+
+
+class MongoStore(Store):
+    """Users in the MongoDB collection `COLLECTION`, with the id as ``_id``; needs the optional extra ``mongo``.
+
+    Args:
+        url: ``mongodb://host[:port]/database``, with any options of pymongo.
+
+    Raises:
+        UsageError: when pymongo is not installed, or cannot parse the URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        try:
+            import pymongo  # noqa: PLC0415 - an optional extra
+            import pymongo.errors  # noqa: PLC0415
+        except ImportError as error:
+            raise UsageError(
+                f"{self.name} needs pymongo, which is not installed. Allowed: redis://…, or mongodb://… "
+                "with the optional extra. Next: pip install 'loadtest-stack[mongo]'."
+            ) from error
+        self._errors = pymongo.errors
+        try:
+            limits_ms = {name: value for name, value in _MONGO_LIMITS_MS.items() if name.lower() not in url.lower()}
+            client: Any = pymongo.MongoClient
+            self._client: Any = client(url, **limits_ms)
+            self._users: Any = self._client.get_default_database(DATABASE)[COLLECTION]
+        except (pymongo.errors.PyMongoError, ValueError) as error:
+            raise UsageError(
+                f"{self.name} is not a MongoDB URL ({without_credentials(str(error))}). Allowed: "
+                "mongodb://host:port/database. Next: correct it."
+            ) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def write(self, users: Sequence[dict[str, Any]]) -> int:
+        """Write the users that do not exist yet, in one bulk write, and return their number."""
+        ids = [user["id"] for user in users]
+        try:
+            existing = {found["_id"] for found in self._users.find({"_id": {"$in": ids}}, {"_id": 1})}
+            missing = [_document(user) for user in users if user["id"] not in existing]
+            if missing:
+                self._users.insert_many(missing, ordered=False)
+        except self._errors.BulkWriteError as error:
+            written: int = error.details.get("nInserted", 0)
+            if any(problem.get("code") != _DUPLICATE_KEY for problem in error.details.get("writeErrors", [{}])):
+                raise self._failed(error) from error
+            return written  # another process seeds the same users
+        except self._errors.PyMongoError as error:
+            raise self._failed(error) from error
+        return len(missing)
+
+    def finish(self) -> None:
+        """Do nothing: a run needs nothing else."""
+
+    def ids(self) -> list[str]:
+        """Return the ids of all users, sorted."""
+        try:
+            return sorted(str(found["_id"]) for found in self._users.find({}, {"_id": 1}))
+        except self._errors.PyMongoError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> StackError:
+        reason = without_credentials(str(error)).partition(", Timeout:")[0]
+        return StackError(
+            f"the MongoDB at {self.name} cannot be used ({reason}). Allowed: a running MongoDB that grants access. "
+            "Next: start it or correct its address, then try again; users already written are kept."
+        )
+
+
+def _document(user: dict[str, Any]) -> dict[str, Any]:
+    return {"_id": user["id"], **{name: value for name, value in user.items() if name != "id"}}
+
+
 _KINDS: dict[str, Callable[[str], Store]] = {
     "redis": RedisStore,
     "rediss": RedisStore,
@@ -25,17 +214,17 @@ SCHEMES = tuple(_KINDS)
 
 
 def open_store(url: str) -> Store:
-    """Return the store; nothing is connected yet.
+    """Return the store of a URL; nothing is connected yet.
 
     Raises:
-        UsageError: it is no URL of a store, or MongoDB's client is not installed.
+        UsageError: when it is not the URL of a store, or MongoDB's client is not installed.
     """
     kind = _KINDS.get(urlsplit(url).scheme)
     try:
         if kind is not None:
             return kind(url)
         reason = "its scheme is unknown"
-    except ValueError as error:  # a port that is no number
+    except ValueError as error:  # a port that is not a number
         reason = str(error)
     raise UsageError(
         f"{without_credentials(url)} is not a store ({reason}). Allowed: redis://host:port/db, rediss://…, "

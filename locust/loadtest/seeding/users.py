@@ -1,9 +1,8 @@
-"""Users who look real, made up fast, the same for the same seed.
+"""Users: realistic users, generated fast, the same for the same seed.
 
-Faker takes about half a millisecond for a user. So it only makes pools of names, streets and cities, once, and a
-seeded generator combines them. Users come in blocks of `BLOCK`, each with a generator of its own: user 70,000 is the
-same whether 70,001 or a million are made, and seeding goes on where it stopped without making the ones before.
-The same version of Faker and the same seed give the same users.
+Faker takes about half a millisecond per user. So it only fills pools of names, streets and cities, once, and a seeded
+random generator combines them. Users come in blocks of `BLOCK`, each with its own generator: user 70,000 is the same
+whether 70,001 or a million are generated. The same version of Faker and the same seed give the same users.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 BLOCK: Final = 1_000
-"""Users that share a generator."""
+"""Users that share a random generator."""
 _NAMES: Final = 600
 _PLACES: Final = 300
-_BORN: Final = (date(1940, 1, 1), 24_000)  # from this day on, so many days
+_BORN: Final = (date(1940, 1, 1), 24_000)  # the first day, and the number of days
 _SIGNED_UP: Final = (date(2020, 1, 1), 2_000)
 _UUID_BITS: Final = 128
 
@@ -36,18 +35,18 @@ class Users:
         self._seed = seed
 
     def ids(self, count: int) -> list[str]:
-        """Return the ids of the first so many users, in order; no user is made for it."""
+        """Return the ids of the first ``count`` users, in order, without generating the users."""
         return [user_id for start in range(0, count, BLOCK) for user_id in self._block_ids(start)][:count]
 
     def batches(self, count: int) -> Iterator[list[dict[str, Any]]]:
-        """Yield the first so many users, in order, at most `BLOCK` at a time."""
+        """Yield the first ``count`` users, in order, at most `BLOCK` at a time."""
         for start in range(0, count, BLOCK):
             yield self._block(start)[: count - start]
 
     def _block_ids(self, start: int) -> list[str]:
         bits = random.Random(f"{self._seed}:id:{start}").getrandbits  # noqa: S311 - test data
         texts = [f"{bits(_UUID_BITS):032x}" for _ in range(BLOCK)]
-        return [f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}" for text in texts]  # UUIDs, form 4
+        return [f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}" for text in texts]  # UUID 4
 
     def _block(self, start: int) -> list[dict[str, Any]]:
         pools = self._pools
@@ -103,10 +102,10 @@ class Users:
 
 
 class _Pools:
-    """What Faker contributes; each pool holds its words once."""
+    """The words from Faker, each once in its pool."""
 
     def __init__(self, seed: int) -> None:
-        from faker import Faker  # noqa: PLC0415 - takes half a second, which only those who make users are to wait
+        from faker import Faker  # noqa: PLC0415 - takes half a second, for those who generate users only
 
         fake = Faker("en_US")
         fake.seed_instance(seed)
@@ -116,7 +115,7 @@ class _Pools:
 
         self.first_names = pool(fake.first_name, _NAMES)
         self.last_names = pool(fake.last_name, _NAMES)
-        self.domains = pool(lambda: f"{fake.domain_word()}.example", _PLACES)  # .example belongs to nobody
+        self.domains = pool(lambda: f"{fake.domain_word()}.example", _PLACES)  # .example is reserved (RFC 2606)
         self.streets = pool(fake.street_name, _PLACES)
         self.cities = pool(fake.city, _PLACES)
         self.companies = pool(fake.company, _PLACES)

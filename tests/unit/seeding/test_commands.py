@@ -16,9 +16,8 @@ from loadtest.cli import main
 from loadtest.exceptions import LoadtestError, UsageError
 from loadtest.feeding import sources
 from loadtest.local.process import ManagedProcess, free_port
-from loadtest.seeding import id_file
-from loadtest.seeding.mongo_store import MongoStore
-from loadtest.seeding.stores import open_store
+from loadtest.seeding.commands import write_ids
+from loadtest.seeding.stores import MongoStore, open_store
 from loadtest.seeding.users import BLOCK, Users
 from tests.redis_harness import PrivateRedis, private_redis
 
@@ -116,7 +115,7 @@ def test_seeding_again_completes_without_duplicates(store_url: str, tmp_path: Pa
         assert store.write(first) == 700
         assert store.write(first) == 0
     code, said = seed("--count", "1500", "--seed", "8", "--store", store_url, "--out", str(out))
-    assert (code, "800 written" in said, "700 were there" in said) == (0, True, True), said
+    assert (code, "800 written" in said, "700 existed already" in said) == (0, True, True), said
     with open_store(store_url) as store:
         assert len(store.ids()) == before + 1500
 
@@ -135,7 +134,7 @@ def test_a_killed_seeding_leaves_no_half_file(private: PrivateRedis, tmp_path: P
     child.wait()
     assert list(tmp_path.iterdir()) == []
     code, said = seed("--count", "3000", "--seed", "9", "--store", private.url, "--out", str(out))
-    assert (code, "were there" in said) == (0, True), said
+    assert (code, "existed already" in said) == (0, True), said
     assert len(json.loads(out.read_text())) == 3000
 
 
@@ -162,7 +161,7 @@ def test_a_wrong_count_is_refused(count: str, tmp_path: Path) -> None:
     ("store", "code", "words"),
     [
         ("mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=200", 1, "the MongoDB at mongodb://127.0.0.1:1/x"),
-        ("redis://127.0.0.1:1/0", 1, "the Redis at redis://127.0.0.1:1/0 does not serve"),
+        ("redis://127.0.0.1:1/0", 1, "the Redis at redis://127.0.0.1:1/0 cannot be used"),
         ("mongodb://", 2, "is not a MongoDB URL"),
         ("postgres://127.0.0.1/x", 2, "is not a store"),
         ("redis://127.0.0.1:x/0", 2, "is not a store"),
@@ -186,7 +185,7 @@ def test_a_password_in_the_environment_is_not_shown(tmp_path: Path, monkeypatch:
 
 
 def test_without_pymongo_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MongoDB's client is optional; who needs it is told how to get it."""
+    """MongoDB's client is optional; the error says how to install it."""
     monkeypatch.setitem(sys.modules, "pymongo", None)
     with pytest.raises(UsageError, match=r"pip install 'loadtest-stack\[mongo\]'"):
         MongoStore("mongodb://127.0.0.1/x")
@@ -202,7 +201,7 @@ def test_a_file_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
 def test_a_failing_write_leaves_the_old_file(tmp_path: Path) -> None:
     """A file is replaced when the new one is complete, and not before."""
     out = tmp_path / "ids.json"
-    id_file.write_ids(out, ["a"])
+    write_ids(out, ["a"])
     with pytest.raises(TypeError):
-        id_file.write_ids(out, ["b", object()])
+        write_ids(out, ["b", object()])
     assert ["".join(out.read_text().split()), [file.name for file in tmp_path.iterdir()]] == ['["a"]', ["ids.json"]]

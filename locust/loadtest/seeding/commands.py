@@ -1,0 +1,127 @@
+"""The command `loadtest seed`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import orjson
+
+from loadtest.exceptions import UsageError
+from loadtest.progress import Steps
+from loadtest.reporting import files
+from loadtest.seeding.stores import Store, open_store
+from loadtest.seeding.users import Users
+from loadtest.settings.config import Config
+from loadtest.settings.urls import has_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_USERS = 10_000_000
+_LOCAL_REDIS = "redis://127.0.0.1:6379/0"
+
+
+@click.group()
+def seed() -> None:
+    """Generate data for scenarios."""
+
+
+@seed.command()
+@click.option("--count", default="10000", show_default=True, metavar="N", help="Number of users, 1 to 10 million.")
+@click.option(
+    "--seed", "seed_number", default=42, show_default=True, metavar="S", help="The same seed gives the same users."
+)
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Where to write them: redis://host:port/db or mongodb://host:port/database; by default the one of "
+    "REDIS_URL, or Redis on 127.0.0.1. A URL with a password belongs in LOADTEST_STORE, in the environment or in "
+    "local_conf/loadtest.env.",
+)
+@click.option(
+    "--out",
+    default="user_ids.json",
+    show_default=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The file for the ids, a JSON array.",
+)
+def users(count: str, seed_number: int, store: str | None, out: Path) -> None:
+    """Generate users, write them to a store, and their ids to a file.
+
+    \b
+    loadtest seed users --count 100000 --seed 42
+    loadtest seed users --count 100000 --store mongodb://127.0.0.1:27017/loadtest --out local_conf/user_ids.json
+
+    The same count and seed give the same users. Users that already exist are left as they are, so after an interruption
+    just run the command again. The file of ids is written last, and either completely or not at all.
+    """
+    number = _checked(count)
+    if store and has_credentials(store):
+        raise UsageError(
+            "--store contains a password, which everybody on this machine can read on the command line. Allowed: the "
+            "URL in the environment or in local_conf/loadtest.env. Next: set LOADTEST_STORE there and omit --store."
+        )
+    check_writable(out)
+    config = Config.load({"store": store})
+    with open_store(config.store or config.redis_url or _LOCAL_REDIS) as opened:
+        started_s = time.monotonic()
+        generated = Users(seed_number)
+        written = _write(opened, generated, number)
+        took_s = time.monotonic() - started_s
+        opened.finish()
+        write_ids(out, generated.ids(number))
+        existed = f", {number - written:,} existed already" if number > written else ""
+        click.echo(f"users        {written:,} written to {opened.name} in {took_s:.2f} s{existed}")
+        click.echo(f"ids          {number:,} in {out}")
+
+
+def _checked(count: str) -> int:
+    if not count.isdecimal() or not 1 <= int(count) <= MOST_USERS:
+        raise UsageError(
+            f"--count={count} is not allowed. Allowed: a whole number from 1 to {MOST_USERS}. Next: set --count=10000."
+        )
+    return int(count)
+
+
+def _write(store: Store, generated: Users, count: int) -> int:
+    written = done = 0
+    with Steps("users", sys.stdout) as steps:
+        for batch in generated.batches(count):
+            written += store.write(batch)
+            done += len(batch)
+            steps.show(done, count)
+    return written
+
+
+def check_writable(file: Path) -> None:
+    """Check that a file can be written, before the work whose result it will hold.
+
+    Raises:
+        UsageError: when it cannot.
+    """
+    if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+        raise _cannot_write(file, "it is a folder" if file.is_dir() else "its folder is missing or not writable")
+
+
+def write_ids(file: Path, ids: Sequence[str]) -> None:
+    """Write ids as a JSON array, one per line; an existing file is replaced once the new one is complete.
+
+    Raises:
+        UsageError: when the file cannot be written.
+    """
+    try:
+        files.replace(file, b"[\n" + b",\n".join(map(orjson.dumps, ids)) + b"\n]\n")
+    except OSError as error:
+        raise _cannot_write(file, error.strerror or str(error)) from error
+
+
+def _cannot_write(file: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"OUT={file} cannot be written ({reason}). Allowed: a file in a writable folder. Next: choose another."
+    )
