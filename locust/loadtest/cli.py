@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -158,8 +159,7 @@ def capacity(**options: Any) -> int:
     """
     config = Config.load({**options, "profile": "constant-arrival-rate"})
     check_names(config)
-    if any(rule.selector for rule in thresholds.objective(config)):
-        thresholds.objective(config, declared_requests(config.scenario))
+    thresholds.objective(config, cache(lambda: declared_requests(config.scenario)))
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
     folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, "capacity"))
@@ -269,21 +269,18 @@ def check_names(config: Config) -> None:
 
 
 def _check_thresholds(config: Config) -> None:
-    """Check the rules, and their names against what the scenario declares.
+    """Check the thresholds, and the names in them against what the scenario declares.
 
     Raises:
-        UsageError: with every wrong rule.
+        UsageError: with every wrong rule; also when the scenario's file cannot be imported.
     """
-    try:
-        own = ("scenario", config.scenario_name)
-        has_names = any(pair != own for rule in thresholds.of(config) for pair in rule.selector)
-    except UsageError:
-        has_names = True
-        if not _is_known(config):
-            raise
-    is_file = config.scenario.endswith(SCENARIO_ENDING)
-    if is_file or (has_names and _is_known(config)):  # a file is imported in any case: it may be wrong itself
-        thresholds.of(config, declared_requests(config.scenario))
+    if not _is_known(config):
+        thresholds.of(config)
+        return
+    requests = cache(lambda: declared_requests(config.scenario))
+    if config.scenario.endswith(SCENARIO_ENDING):
+        requests()  # a file of the user's may be wrong itself
+    thresholds.of(config, requests)
 
 
 def _check_feed(config: Config) -> None:

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import gevent
 from locust.exception import StopTest
@@ -29,22 +29,21 @@ from loadtest.measuring import steady_clock, swarm
 from loadtest.measuring.record import RunRecord
 from loadtest.pacing import open_model
 from loadtest.profiles import think_time
-from loadtest.profiles.load import automatic, has_own_shape, release
-from loadtest.profiles.profile import LoadProfile
+from loadtest.profiles.load import LoadFactory, release
 from loadtest.progress import ProgressLine, Steps, output
 from loadtest.reporting import document, files, locust_files, provenance, summary
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.session import Session
-from loadtest.web.start_form import AS_ENTERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from locust.env import Environment
 
     from loadtest.judging.outcome import Verdict
-    from loadtest.judging.threshold import Threshold
     from loadtest.profiles.load import Load
+    from loadtest.profiles.profile import LoadProfile
+    from loadtest.reporting.document import Document
     from loadtest.scenarios import Scenario
     from loadtest.settings.config import Config
     from loadtest.web.start_form import StartForm
@@ -56,77 +55,84 @@ _POLL_S = 0.02
 
 
 def wire(environment: Environment, config: Config, scenario: Scenario, form: StartForm | None = None) -> None:
-    """Make the master of `environment` conduct a Run for every test it starts.
+    """Have the master of `environment` make a Run for every test it starts.
 
     Args:
         environment: of the master, when Locust's runner exists (``events.init``).
         config: the settings of the process.
         scenario: its data is loaded before each test.
-        form: chooses the load of each start from the web UI, and from Locust's command line; None leaves it to the
-            settings.
+        form: chooses the load of each start from the web UI; None leaves it to the settings.
 
     Raises:
-        UsageError: for a wrong profile or rule.
+        UsageError: for a wrong profile or threshold.
     """
     options: Any = environment.parsed_options
     options.autostart = options.autostart or config.autostart
-    load = automatic(environment, form.config_of(options) if form else config, scenario.requests)
+    loads = form.loads if form else LoadFactory(config, scenario.requests)
+    load = loads.automatic(environment)
     if options.headless or options.autostart:
         load.impose(environment)
     else:
         think_time.impose(environment, load.think_time)
-    runs = Runs(environment, scenario, load, _interruption(environment))
-    # The swarm's own listener begins the record. Data is loaded before that, and time is counted after it.
-    events: Any = environment.events
-    events.test_start.add_listener(runs.prepare)
-    swarm.of(environment)
-    events.test_start.add_listener(runs.begin)
-    events.test_stop.add_listener(runs.end)
-    events.quitting.add_listener(runs.end)  # Locust may quit while it waits for the workers of a test that it stops
+    interrupt = _interruption(environment)
+
+    def choose(chosen: Load) -> None:
+        nonlocal load
+        load = chosen
+        load.impose(environment)
+
+    conduct(environment, lambda: Run(environment, scenario, load, interrupt))
     if form and environment.web_ui:
-        form.wire(environment, runs.choose)
+        form.wire(environment, choose)
 
 
-class Runs:
-    """The runs of a master, one after the other."""
+class Conducted(Protocol):
+    """One test as the master conducts it: a Run, or a search made of one."""
 
-    def __init__(
-        self, environment: Environment, scenario: Scenario, load: Load, interrupt: Callable[[], None] | None
-    ) -> None:
-        self._environment = environment
-        self._scenario = scenario
-        self._load = load
-        self._interrupt = interrupt
-        self._run: Run | None = None
+    def prepare(self) -> None:
+        """Do what comes before the record begins."""
 
-    def choose(self, load: Load) -> None:
-        """Take this load for the runs from now on; call it while none is under way."""
-        self._load = load
-        load.impose(self._environment)
+    def begin(self) -> None:
+        """Go on as soon as the record has begun."""
 
-    def prepare(self, **_: object) -> None:
-        """Prepare a run, as Locust begins to start a test."""
-        self._run = None
-        run = Run(self._environment, self._load.config, self._scenario, self._load.rules, self._interrupt)
-        run.prepare()
-        self._run = run
+    def end(self) -> None:
+        """Report, and decide the exit code."""
 
-    def begin(self, **_: object) -> None:
-        """Begin the prepared run."""
-        load = self._load
-        if self._run is None:
-            return
-        if load.profile is not None and load.profile.model == "open":
-            self._run.begin_open(load.profile)
-        else:
-            self._run.begin(load.expected_s, load.end_after_s, load.profile)
 
-    def end(self, **_: object) -> None:
-        """End the run, if there is one."""
-        run, self._run = self._run, None
-        if run is not None:
-            run.end()
-        release(self._environment)
+def conduct(environment: Environment, make: Callable[[], Conducted]) -> None:
+    """Have each test that Locust starts prepared, begun and ended, one at a time.
+
+    Args:
+        environment: of the master.
+        make: returns what conducts the next test.
+    """
+    conducted: Conducted | None = None
+
+    def prepare(**_: object) -> None:
+        nonlocal conducted
+        conducted = None
+        prepared = make()
+        prepared.prepare()
+        conducted = prepared
+
+    def begin(**_: object) -> None:
+        if conducted is not None:
+            conducted.begin()
+
+    def end(**_: object) -> None:
+        nonlocal conducted
+        ended, conducted = conducted, None
+        if ended is not None:
+            ended.end()
+        release(environment)
+
+    events: Any = environment.events
+    # The swarm's own listener begins the record. Data is loaded before that, and time is counted after it.
+    events.test_start.add_listener(prepare)
+    swarm.of(environment)
+    events.test_start.add_listener(begin)
+    events.test_stop.add_listener(end)
+    events.quitting.add_listener(end)  # Locust may quit while it waits for the workers of a test that it stops
 
 
 def _interruption(environment: Environment) -> Callable[[], None] | None:
@@ -150,22 +156,25 @@ def _interruption(environment: Environment) -> Callable[[], None] | None:
 
 
 class Run:
-    """One test, conducted on the master."""
+    """One test, conducted on the master.
+
+    Args:
+        environment: of the master.
+        scenario: whose data is loaded.
+        load: what the test asks for.
+        interrupt: ends the test in place of Locust's own ways; None where they work.
+    """
 
     def __init__(
-        self,
-        environment: Environment,
-        config: Config,
-        scenario: Scenario,
-        rules: Sequence[Threshold],
-        interrupt: Callable[[], None] | None,
+        self, environment: Environment, scenario: Scenario, load: Load, interrupt: Callable[[], None] | None = None
     ) -> None:
         self._environment = environment
         self._runner: Any = environment.runner
         self._options: Any = environment.parsed_options
-        self._config = config
+        self._config = load.config
         self._scenario = scenario
-        self._rules = rules
+        self._load = load
+        self._rules = load.rules
         self._interrupt = interrupt
         self._judge: Judge | None = None
         self._run_progress: RunProgress | None = None
@@ -173,7 +182,7 @@ class Run:
         self._console = output()
         self._progress: ProgressLine | None = None
         self._timer: gevent.Greenlet[..., object] | None = None
-        self._folder = RunFolder(config.runs_dir)
+        self._folder = RunFolder(load.config.runs_dir)
         self._redis_watch: RedisWatch | None = None
         self._timers: list[gevent.Greenlet[..., None]] = []
 
@@ -194,28 +203,36 @@ class Run:
         thresholds.announce(self._environment, self._rules)
         Session.of(self._environment).put(RunProgress, None)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
-        context = provenance.of(self._config.scenario, self._plan(), self._config.redis_url)
+        context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)
         swarm.of(self._environment).stream_to(self._folder.stream, self._folder.name, configuration, context)
 
-    def _plan(self) -> LoadProfile | None:
-        """Return the profile that the load follows; None when a person, a shape of his own, or a search decides."""
-        without = self._config.slo or self._config.profile == AS_ENTERED or has_own_shape(self._environment)
-        return None if without else LoadProfile.of(self._config)
+    def begin(self) -> None:
+        """Start the load, show progress, and judge from the beginning of the load on.
 
-    def begin(
-        self, expected_s: float | None, end_after_s: float | None = None, profile: LoadProfile | None = None
-    ) -> None:
-        """Show progress and judge from now on.
-
-        Args:
-            expected_s: the length of the test, for the progress line; None when it is not known.
-            end_after_s: end the test then; None when somebody else does.
-            profile: what the users follow; None when something else decides.
+        Raises:
+            StopTest: when no arrivals can be started, as in `prepare`.
         """
-        self._begin_to_judge(profile)
-        self._show(expected_s)
-        if end_after_s:
-            self._timer = gevent.spawn_later(end_after_s, self._end_test)
+        load = self._load
+        if load.profile is not None and load.profile.model == "open":
+            coordinator = self.start_arrivals(load.profile)
+            self._show(load.expected_s)
+            self._timer = gevent.spawn(self._await_arrivals, coordinator, load.profile)
+            return
+        self._begin_to_judge(load.profile)
+        self._show(load.expected_s)
+        if load.end_after_s:
+            self._timer = gevent.spawn_later(load.end_after_s, self.end_test)
+
+    def start_arrivals(self, profile: LoadProfile) -> open_model.ArrivalCoordinator:
+        """Have a profile's arrivals started; the test ends after the last of them.
+
+        Raises:
+            StopTest: when they cannot be, as in `prepare`.
+        """
+        try:
+            return open_model.conduct(self._environment, profile, self.end_test)
+        except LoadtestError as error:
+            self._abort(error)
 
     def _begin_to_judge(
         self, profile: LoadProfile | None, started_at: float | None = None, longest_s: float | None = None
@@ -253,22 +270,9 @@ class Run:
         if any(rule.abort_on_fail for rule in self._rules):
             self._watch = gevent.spawn(self._watch_rules)
 
-    def begin_open(self, profile: LoadProfile) -> None:
-        """Show progress from now on, and have the profile's arrivals started; the test ends after the last of them.
-
-        Raises:
-            StopTest: when they cannot be, as in `prepare`.
-        """
-        try:
-            conductor = open_model.conduct(self._environment, profile, self._end_test)
-        except LoadtestError as error:
-            self._abort(error)
-        self._show(profile.run_time_s)
-        self._timer = gevent.spawn(self._await_arrivals, conductor, profile)
-
-    def _await_arrivals(self, conductor: open_model.ArrivalCoordinator, profile: LoadProfile) -> None:
+    def _await_arrivals(self, coordinator: open_model.ArrivalCoordinator, profile: LoadProfile) -> None:
         """Judge from the first arrival on, which is known half a second before."""
-        while (schedule := conductor.schedule) is None:
+        while (schedule := coordinator.schedule) is None:
             gevent.sleep(_POLL_S)
         started_at = steady_clock.now() + schedule.origin_s - time.perf_counter()
         self._begin_to_judge(profile, started_at, profile.run_time_s)
@@ -299,18 +303,27 @@ class Run:
         made = document.of(record, verdict)
         summary.show(made, self._console)
         for sentence in account:
-            self._console.print(f"feed         {sentence}", markup=False)
-        for problem in files.write(self._folder.path, {**files.of(made), **locust_files.of(self._environment)}):
-            self._console.print(f"error: {problem}", markup=False)
-        self._console.print(f"report       {self._folder.path}/", markup=False)
+            self.say(f"feed         {sentence}")
+        self.report(made)
+
+    def report(self, made: Document, more: Mapping[str, Callable[[], str]] | None = None) -> None:
+        """Write the files of the run's document, and more of them: by name, with what makes their text."""
+        texts = {**files.of(made), **locust_files.of(self._environment), **(more or {})}
+        for problem in files.write(self._folder.path, texts):
+            self.say(f"error: {problem}")
+        self.say(f"report       {self._folder.path}/")
+
+    def say(self, line: str) -> None:
+        """Print a line for the person who watches."""
+        self._console.print(line, markup=False)
 
     def _watch_rules(self) -> None:
         """End the test when a rule that says so has failed."""
         while True:
             gevent.sleep(_JUDGE_EVERY_S)
             if self._judge and (broken := self._judge.tick()):
-                self._console.print(f"aborted      {broken.sentence}", markup=False)
-                self._end_test()
+                self.say(f"aborted      {broken.sentence}")
+                self.end_test()
                 return
 
     def _load_data(self) -> None:
@@ -326,29 +339,29 @@ class Run:
 
         with Steps("data", sys.stdout) as steps:
             load_data(redis_url, progress)
-        self._console.print(f"data         {there:,} keys are there")
+        self.say(f"data         {there:,} keys are there")
 
     def _feed(self) -> None:
         """Read the test data, and deal the first items to the workers."""
         feeding = feeds.of(self._environment)
         for sentence in feeding.begin(self._config.feed, self._config.feed_policy, self._end_for):
-            self._console.print(f"feed         {sentence}", markup=False)
+            self.say(f"feed         {sentence}")
 
     def _end_for(self, reason: str) -> None:
         """End the test, and say why."""
         self._note("feed", reason)
-        self._console.print(f"ended        {reason}", markup=False)
-        self._end_test()
+        self.say(f"ended        {reason}")
+        self.end_test()
 
     def _abort(self, error: LoadtestError) -> NoReturn:
         logger.error("%s", error)
-        self._console.print(f"error: {error}", markup=False)
+        self.say(f"error: {error}")
         if self._options.headless:
             self._environment.process_exit_code = int(ExitCode.NOT_MADE)
             gevent.spawn(self._runner.quit)
         raise StopTest(str(error)) from error
 
-    def _end_test(self) -> None:
+    def end_test(self) -> None:
         """End the test: a headless master quits, one with a web UI goes on serving."""
         if self._judge:
             self._judge.end()

@@ -178,7 +178,7 @@ def test_thresholds_file(folder: Path, tables: dict[str, Any], rules: list[str])
     lines = [f"thresholds = {toml(rules)}"] if "thresholds" not in tables else []
     file.write_text("\n".join([*lines, *(f"{json.dumps(name)} = {toml(table)}" for name, table in tables.items())]))
     try:
-        thresholds.of(Config(thresholds_file=file), [("GET", "a/b")])
+        thresholds.of(Config(thresholds_file=file), lambda: [("GET", "a/b")])
     except UsageError as error:
         one_of_ours(error)
 

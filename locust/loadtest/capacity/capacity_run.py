@@ -20,6 +20,7 @@ import logging
 import math
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -27,19 +28,17 @@ import gevent
 from loadtest.capacity import chart
 from loadtest.capacity.search import Capacity, End, Plan, StepResult, find_capacity
 from loadtest.capacity.usl import fit_usl
-from loadtest.exceptions import LoadtestError
 from loadtest.judging import thresholds
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.trust import SUSTAINED
 from loadtest.measuring import steady_clock, swarm
-from loadtest.pacing import open_model
 from loadtest.profiles.curve import Stage
+from loadtest.profiles.load import Load
 from loadtest.profiles.profile import LoadProfile
 from loadtest.progress import milliseconds
-from loadtest.reporting import document, locust_files
-from loadtest.reporting import files as run_files
-from loadtest.run import Run
+from loadtest.reporting import document
+from loadtest.run import Run, conduct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from loadtest.capacity.usl import UslFit
     from loadtest.judging.outcome import Result
     from loadtest.measuring.record import RunRecord
+    from loadtest.pacing.open_model import ArrivalCoordinator
     from loadtest.scenarios import Scenario
     from loadtest.settings.config import Config
 
@@ -82,31 +82,19 @@ _EXPLAINED: Final = {
 
 
 def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
-    """Make the master of `environment` search for the capacity in every test it starts."""
+    """Have the master of `environment` search for the capacity in every test it starts.
+
+    Raises:
+        UsageError: for a wrong objective.
+    """
     options: Any = environment.parsed_options
-    rules = thresholds.objective(config, scenario.requests)
+    rules = thresholds.objective(config, lambda: scenario.requests)
     profile = _profile(config)
     options.num_users = options.num_users or profile.peak_users
     options.spawn_rate = options.spawn_rate or options.num_users
     options.autostart = options.autostart or config.autostart
-    runs: list[CapacityRun] = []
-
-    def prepare(environment: Environment, **_: object) -> None:
-        run = CapacityRun(environment, config, scenario, rules, None)
-        run.prepare()
-        runs.append(run)
-
-    events: Any = environment.events
-    events.test_start.add_listener(prepare)
-    swarm.of(environment)
-    events.test_start.add_listener(lambda **_: runs[-1].begin_open(profile))
-
-    def end(**_: object) -> None:
-        if runs:
-            runs.pop().end()
-
-    events.test_stop.add_listener(end)
-    events.quitting.add_listener(end)  # Locust may quit while it waits for the workers of a test that it stops
+    load = Load(config, rules, profile)
+    conduct(environment, lambda: CapacityRun(environment, Run(environment, scenario, load), load))
 
 
 def _profile(config: Config) -> LoadProfile:
@@ -127,26 +115,37 @@ def _plan(config: Config) -> Plan:
     )
 
 
-class CapacityRun(Run):
-    """One search, conducted on the master."""
+class CapacityRun:
+    """One search, conducted on the master in a run of the open model.
 
-    _conductor: open_model.ArrivalCoordinator
-    _searching: gevent.Greenlet[..., None] | None = None
+    Args:
+        environment: of the master.
+        run: prepares the test, ends it and reports.
+        load: its rules are the objective, its profile is the first step's.
+    """
 
-    def begin_open(self, profile: LoadProfile) -> None:
+    def __init__(self, environment: Environment, run: Run, load: Load) -> None:
+        self._environment = environment
+        self._run = run
+        self._load = load
+        self._steps: list[StepResult] = []
+        self._found: Capacity | None = None
+        self._searching: gevent.Greenlet[..., None] | None = None
+
+    def prepare(self) -> None:
+        """Prepare the run."""
+        self._run.prepare()
+
+    def begin(self) -> None:
         """Have arrivals started, and begin to search; the test ends with the search.
 
         Raises:
             StopTest: when no arrivals can be started.
         """
-        self._steps: list[StepResult] = []
-        self._found: Capacity | None = None
-        try:
-            self._conductor = open_model.conduct(self._environment, profile, self._end_test)
-        except LoadtestError as error:
-            self._abort(error)
-        self._console.print(f"objective    {self._config.slo}", markup=False)
-        self._searching = gevent.spawn(self._search)
+        if self._load.profile is not None:
+            coordinator = self._run.start_arrivals(self._load.profile)
+            self._run.say(f"objective    {self._load.config.slo}")
+            self._searching = gevent.spawn(self._search, coordinator)
 
     def end(self) -> None:
         """Show and write what was found, and decide the exit code."""
@@ -155,60 +154,55 @@ class CapacityRun(Run):
         record = swarm.of(self._environment).finish()
         if record is None:
             return
-        found = self._found
+        found, config = self._found, self._load.config
         fit = fit_usl(*_loads(self._steps))
         sentence = _sentence(found, self._steps)
         verdict = _verdict(found, sentence)
         self._environment.process_exit_code = int(verdict.exit_code)
         shown = found or Capacity(End.STEPS, tuple(self._steps), 0.0, 0.0, math.inf)
-        drawn = chart.terminal_chart(shown)
-        for text in (drawn, chart.usl_sentence(fit) if fit else "", f"capacity     {sentence}"):
+        for text in (chart.terminal_chart(shown), chart.usl_sentence(fit) if fit else "", f"capacity     {sentence}"):
             if text:
-                self._console.print(text, markup=False, soft_wrap=True)
-        title = f"Capacity of {self._config.scenario_name} for {self._config.slo}"
-        found_document = _document(shown, self._config, sentence, fit, complete=found is not None)
+                self._run.say(text)
+        title = f"Capacity of {config.scenario_name} for {config.slo}"
+        found_document = _document(shown, config, sentence, fit, complete=found is not None)
         files = {
-            **run_files.of(document.of(record, verdict)),
-            **locust_files.of(self._environment),
             "capacity.json": lambda: json.dumps(found_document, indent=1),
             "capacity.html": lambda: chart.html_page(shown, title, sentence, fit),
         }
-        problems = run_files.write(self._folder.path, files)
-        for problem in problems:
-            self._console.print(f"error: {problem}", markup=False)
-        self._console.print(f"report       {self._folder.path}/", markup=False)
+        self._run.report(document.of(record, verdict), files)
 
-    def _search(self) -> None:
+    def _search(self, coordinator: ArrivalCoordinator) -> None:
         try:
-            while self._conductor.schedule is None:
+            while coordinator.schedule is None:
                 gevent.sleep(_POLL_S)
-            gevent.sleep(max(0.0, self._conductor.schedule.origin_s + WARM_UP_S - time.perf_counter()))
-            self._found = find_capacity(self._measure, _plan(self._config))
+            gevent.sleep(max(0.0, coordinator.schedule.origin_s + WARM_UP_S - time.perf_counter()))
+            self._found = find_capacity(partial(self._measure, coordinator), _plan(self._load.config))
         finally:
-            self._end_test()
+            self._run.end_test()
 
-    def _measure(self, rate_per_s: float) -> StepResult:
+    def _measure(self, coordinator: ArrivalCoordinator, rate_per_s: float) -> StepResult:
         """Make one step."""
-        from_s = self._conductor.change_rate(rate_per_s, _STEP_LASTS_S)
+        from_s = coordinator.change_rate(rate_per_s, _STEP_LASTS_S)
         gevent.sleep(max(0.0, from_s + SETTLE_S - time.perf_counter()))
         record = swarm.of(self._environment).record
         if record is None:
             raise RuntimeError("no record is open")
-        step = _Step(self._environment, record, self._rules, rate_per_s)
+        step = _Step(self._environment, record, self._load.rules, rate_per_s)
         step.watch()
         result = step.result()
         self._steps.append(result)
-        self._console.print(_line(self._steps), markup=False, soft_wrap=True)
+        self._run.say(_line(self._steps))
         if result.outcome is not Outcome.PASSED:
-            self._drain()
+            _drain(coordinator)
         return result
 
-    def _drain(self) -> None:
-        """Pause until every iteration has ended."""
-        self._conductor.change_rate(0.0, _STEP_LASTS_S)
-        deadline_s = time.perf_counter() + DRAIN_S
-        while not self._conductor.is_quiet and time.perf_counter() < deadline_s:
-            gevent.sleep(_POLL_S)
+
+def _drain(coordinator: ArrivalCoordinator) -> None:
+    """Pause until every iteration has ended."""
+    coordinator.change_rate(0.0, _STEP_LASTS_S)
+    deadline_s = time.perf_counter() + DRAIN_S
+    while not coordinator.is_quiet and time.perf_counter() < deadline_s:
+        gevent.sleep(_POLL_S)
 
 
 class _Step:

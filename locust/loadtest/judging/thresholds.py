@@ -15,7 +15,7 @@ from loadtest.judging.threshold import Threshold, parse, split
 from loadtest.settings.toml_file import TomlFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from locust.env import Environment
 
@@ -31,48 +31,53 @@ Requests = Sequence[tuple[str, str]]
 """What a scenario declares: pairs of method and name."""
 
 
-def of(config: Config, requests: Requests | None = None) -> tuple[Threshold, ...]:
-    """Return the rules of a run, those of the file first.
+def of(config: Config, requests: Callable[[], Requests] | None = None) -> tuple[Threshold, ...]:
+    """Return the thresholds of a run, those of the file first.
 
     Args:
-        config: its `thresholds_file`, `threshold` and `scenario`. A rule of the file that is about another scenario is
-            left out, so that one file can serve several.
-        requests: what the scenario declares, to check the names in selectors; None checks none.
+        config: its `thresholds_file`, `threshold` and `scenario`. A rule of the file about another scenario is left
+            out, so that one file serves several scenarios.
+        requests: returns what the scenario declares, to check the names in selectors; called only when a rule has
+            such a name. None checks no names.
 
     Raises:
         UsageError: with every wrong rule, and every name that the scenario does not declare.
     """
     problems: list[str] = []
-    rules: list[Threshold] = []
-    for text, where in _texts(config, problems):
-        try:
-            found = [
-                rule for rule in parse(text, where) if where == _SETTING or rule.selects(scenario=config.scenario_name)
-            ]
-        except UsageError as error:
-            problems.append(str(error))
-            continue
-        rules += found
-        if requests is not None:
-            problems += [
-                problem for rule in found for problem in _undeclared(rule, config.scenario_name, requests, where)
-            ]
-    if problems:
-        raise UsageError("\n".join(problems))
-    return tuple(dict.fromkeys(rules))
+    return _rules(config, _texts(config, problems), requests, problems)
 
 
-def objective(config: Config, requests: Requests | None = None) -> tuple[Threshold, ...]:
-    """Return the rules of the service-level objective that SLO says; none without one.
+def objective(config: Config, requests: Callable[[], Requests] | None = None) -> tuple[Threshold, ...]:
+    """Return the rules of the service-level objective, the setting SLO; none when it is not set.
 
     Raises:
         UsageError: as `of`.
     """
-    rules = parse(config.slo, _OBJECTIVE) if config.slo else []
-    problems = [
-        problem for rule in rules for problem in _undeclared(rule, config.scenario_name, requests or (), _OBJECTIVE)
-    ]
-    if problems and requests is not None:
+    return _rules(config, ((text, _OBJECTIVE) for text in split(config.slo or "") if config.slo), requests, [])
+
+
+def _rules(
+    config: Config, texts: Iterable[tuple[str, str]], requests: Callable[[], Requests] | None, problems: list[str]
+) -> tuple[Threshold, ...]:
+    """Parse rules, given with their places, and check their names.
+
+    Raises:
+        UsageError: with every problem, those that were there already included.
+    """
+    scenario = config.scenario_name
+    rules: list[Threshold] = []
+    for text, where in texts:
+        try:
+            (rule,) = parse(text, where)
+        except UsageError as error:
+            problems.append(str(error))
+            continue
+        if where not in (_SETTING, _OBJECTIVE) and not rule.selects(scenario=scenario):
+            continue
+        rules.append(rule)
+        if requests is not None and any(pair != ("scenario", scenario) for pair in rule.selector):
+            problems += _undeclared(rule, scenario, requests(), where)
+    if problems:
         raise UsageError("\n".join(problems))
     return tuple(dict.fromkeys(rules))
 

@@ -1,27 +1,37 @@
 """Load: what one test asks for, and how Locust is made to give it.
 
-A test that starts by itself takes the one of the settings (`automatic`). Each start from the web UI's form makes its
-own (`loadtest.web.start_form`), so that one process can run a closed profile, then an open one, then a closed
-one again.
+A test that starts by itself takes its load from the settings and Locust's command line (`LoadFactory.automatic`); each
+start from the web UI's form brings its own values (`LoadFactory.entered`). So one process can run a closed profile,
+then an open one, then a closed one again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
+from loadtest.exceptions import UsageError, unknown_name
 from loadtest.judging import thresholds
 from loadtest.profiles import think_time
-from loadtest.profiles.profile import LoadProfile
+from loadtest.profiles.profile import LoadProfile, all_profiles
 from loadtest.profiles.shape import ProfileShape
+from loadtest.settings.config import Config, allowed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from locust.env import Environment
 
     from loadtest.judging.threshold import Threshold
     from loadtest.judging.thresholds import Requests
     from loadtest.profiles.think_time import ThinkTime
-    from loadtest.settings.config import Config
+
+AS_ENTERED: Final = "as-entered"
+"""In place of a profile's name: Locust's own users, spawn rate and run time."""
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -30,23 +40,30 @@ class Load:
 
     Attributes:
         config: the settings of this test.
-        rules: what it must keep.
-        profile: what Locust follows; None when something else decides: Locust's own users, spawn rate and run time,
-            or a LoadTestShape of one's own.
-        think_time: in place of the scenario's own wait; None keeps that.
-        expected_s: how long it will take; None when nobody knows.
-        end_after_s: this product ends it then; None when somebody else does.
+        rules: the thresholds that it is judged by.
+        profile: what the users or arrivals follow; None when something else decides: Locust's own users, spawn rate
+            and run time, a LoadTestShape in the locustfile, or a capacity search.
+        plan: what the record says was planned: the profile, also one that Locust's own numbers can express.
+        think_time: replaces the scenario's own wait; None keeps that.
+        expected_s: how long the test will take; None when that is not known.
+        end_after_s: end the test after this time; None when something else ends it.
     """
 
     config: Config
     rules: tuple[Threshold, ...]
     profile: LoadProfile | None = None
+    plan: LoadProfile | None = None
     think_time: ThinkTime | None = None
     expected_s: float | None = None
     end_after_s: float | None = None
 
+    @classmethod
+    def following(cls, profile: LoadProfile, config: Config, rules: tuple[Threshold, ...]) -> Load:
+        """Return the load that follows a profile to its end."""
+        return cls(config, rules, profile, profile, profile.think_time, profile.run_time_s)
+
     def impose(self, environment: Environment) -> None:
-        """Make it the load of the test that starts next; call it while none is under way."""
+        """Make it the load of the test that starts next; call it while no test runs."""
         think_time.impose(environment, self.think_time)
         release(environment)
         if self.profile is not None and self.profile.model == "closed" and environment.shape_class is None:
@@ -55,7 +72,7 @@ class Load:
 
 
 def release(environment: Environment) -> None:
-    """Take back what `Load.impose` gave Locust, after a test, so that the next may be another."""
+    """Take back what `Load.impose` gave Locust, after a test, so that the next one can differ."""
     if not isinstance(environment.shape_class, ProfileShape):
         return
     environment.shape_class = None
@@ -64,32 +81,146 @@ def release(environment: Environment) -> None:
         runner.shape_greenlet = runner.shape_last_tick = None
 
 
-def has_own_shape(environment: Environment) -> bool:
+class LoadFactory:
+    """Makes the Load of each test of a process; the profiles are read once.
+
+    Args:
+        config: the settings of the process.
+        requests: what the scenario declares, for the names in thresholds.
+
+    Attributes:
+        choices: what a start can name as its load profile.
+        texts: the values of a start that says nothing, by name: load_profile, arrival_rate, thresholds.
+
+    Raises:
+        UsageError: for a wrong profile.
+    """
+
+    def __init__(self, config: Config, requests: Requests) -> None:
+        self._config = config
+        self._requests = requests
+        self._profiles = all_profiles(config.profiles_file)
+        profile = LoadProfile.of(config, self._profiles)
+        self._think_time = profile.think_time
+        self.choices = [AS_ENTERED, *self._profiles]
+        # A profile of one level fills Locust's own fields, where it can be changed; others cannot be shown there.
+        self.texts = {
+            "load_profile": AS_ENTERED if profile.is_flat else profile.name,
+            "arrival_rate": repr(config.rate).removesuffix(".0") if config.rate else "",
+            "thresholds": config.threshold or "",
+        }
+
+    def automatic(self, environment: Environment) -> Load:
+        """Return the load of a test that starts by itself, and fill its numbers into Locust's options.
+
+        A LoadTestShape in the locustfile and Locust's own options take precedence.
+
+        Raises:
+            UsageError: for a wrong profile or threshold.
+        """
+        options: Any = environment.parsed_options
+        config = self._changed({name: getattr(options, name, text) for name, text in self.texts.items()})
+        profile = LoadProfile.of(config, self._profiles)
+        rules = thresholds.of(config, lambda: self._requests)
+        starts_itself = options.headless or options.autostart
+        has_numbers = options.num_users or options.spawn_rate or options.run_time
+        options.num_users = options.num_users or profile.peak_users
+        # In the open model the number of users is a limit, and holds at once.
+        options.spawn_rate = options.spawn_rate or (
+            profile.spawn_rate_per_s if profile.model == "closed" else options.num_users
+        )
+        if _has_own_shape(environment):
+            return Load(config, rules, think_time=profile.think_time)
+        if profile.model == "open" or (starts_itself and not profile.is_flat and not has_numbers):
+            return Load.following(profile, config, rules)
+        run_time_s = profile.run_time_s if starts_itself and not options.run_time else None
+        return Load(config, rules, None, profile, profile.think_time, run_time_s, run_time_s)
+
+    def entered(self, values: Mapping[str, str], environment: Environment) -> Load:
+        """Return what a start with these values of the web UI's form asks for; a missing field keeps its default.
+
+        Raises:
+            UsageError: with a line for everything that is wrong.
+        """
+        texts = {name: values.get(name, text) for name, text in self.texts.items()}
+        name = texts["load_profile"]
+        if name not in self.choices:
+            raise UsageError(unknown_name("load profile", name, self.choices))
+        follows = name != AS_ENTERED and not _has_own_shape(environment)
+        problems: list[str] = []
+        config = _tried(problems, self._config, self._changed, texts, values.get("run_time", "") if follows else "")
+        profile = _tried(problems, None, LoadProfile.of, config, self._profiles) if follows else None
+        if name == AS_ENTERED and config is not self._config and config.rate is not None:
+            problems.append(
+                f"an arrival rate of {config.rate:g} does not apply to the load profile {AS_ENTERED}, which sets "
+                "users. Allowed: with a profile of the open model. Next: choose one, such as constant-arrival-rate, or "
+                "leave the rate empty."
+            )
+        no_rules: tuple[Threshold, ...] = ()
+        rules = _tried(problems, no_rules, thresholds.of, config, lambda: self._requests)
+        if problems:
+            raise UsageError("\n".join(problems))
+        if profile is not None:
+            return Load.following(profile, config, rules)
+        if _has_own_shape(environment):
+            return Load(config, rules, think_time=self._think_time)
+        entered = config.model_copy(update={"profile": AS_ENTERED, **_numbers(values)})
+        return Load(entered, rules, think_time=self._think_time, expected_s=entered.run_time)
+
+    def _changed(self, texts: Mapping[str, str], run_time: str = "") -> Config:
+        """Return the Config of a test; the users and times of the settings belong to the profile of the settings.
+
+        Raises:
+            UsageError: for a wrong rate or run time.
+        """
+        update: dict[str, object] = {"threshold": texts["thresholds"].strip() or None}
+        name = texts["load_profile"]
+        if name not in (AS_ENTERED, self._config.profile):
+            update |= {"profile": name, "users": None, "spawn_rate": None, "run_time": None}
+        problems: list[str] = []
+        update["rate"] = _tried(problems, None, _checked, "rate", "arrival rate", texts["arrival_rate"])
+        if run_time.strip():
+            update["run_time"] = _tried(problems, None, _checked, "run_time", "run time", run_time)
+        if problems:
+            raise UsageError("\n".join(problems))
+        return self._config.model_copy(update=update)
+
+
+def _has_own_shape(environment: Environment) -> bool:
     """Whether the locustfile has a LoadTestShape of its own, which always wins."""
     return environment.shape_class is not None and not isinstance(environment.shape_class, ProfileShape)
 
 
-def automatic(environment: Environment, config: Config, requests: Requests) -> Load:
-    """Return the load of a test that starts by itself, and fill its numbers into Locust's options.
+def _tried(problems: list[str], otherwise: _Result, function: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Return the function's result; the text of a UsageError goes to the problems."""
+    try:
+        return function(*arguments)
+    except UsageError as error:
+        problems.append(str(error))
+        return otherwise
 
-    Those who say otherwise keep the last word: a LoadTestShape of one's own, Locust's own options, the start form.
+
+def _checked(setting: str, label: str, text: str) -> Any:
+    """Return the value of a setting that a person entered; None for an empty text.
 
     Raises:
-        UsageError: for a profile or a rule that is wrong.
+        UsageError: when it is not allowed.
     """
-    options: Any = environment.parsed_options
-    profile = LoadProfile.of(config)
-    load = Load(config, thresholds.of(config, requests), think_time=profile.think_time)
-    starts_itself = options.headless or options.autostart
-    has_numbers = options.num_users or options.spawn_rate or options.run_time
-    options.num_users = options.num_users or profile.peak_users
-    # In the open model the number of users is a limit, and holds at once.
-    options.spawn_rate = options.spawn_rate or (
-        profile.spawn_rate_per_s if profile.model == "closed" else options.num_users
-    )
-    if has_own_shape(environment):
-        return load
-    if profile.model == "open" or (starts_itself and not profile.is_flat and not has_numbers):
-        return replace(load, profile=profile, expected_s=profile.run_time_s)
-    run_time_s = profile.run_time_s if starts_itself and not options.run_time else None
-    return replace(load, expected_s=run_time_s, end_after_s=run_time_s)
+    if not text.strip():
+        return None
+    try:
+        kind: Any = Config.model_fields[setting].annotation
+        return TypeAdapter(kind).validate_python(text.strip())
+    except ValidationError as error:
+        raise UsageError(
+            f"{label} {text!r} is not allowed. Allowed: {allowed(setting)}. Next: correct it, or leave it empty."
+        ) from error
+
+
+def _numbers(values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings that Locust's own fields stand for, for the record; Locust rejects wrong values itself."""
+    fields = {"users": "user_count", "spawn_rate": "spawn_rate", "run_time": "run_time"}
+    return {
+        setting: _tried([], None, _checked, setting, setting, values.get(field, ""))
+        for setting, field in fields.items()
+    }

@@ -62,17 +62,17 @@ class LoadProfile:
         object.__setattr__(self, "_curve", LoadCurve.of(self.stages, **steps_per_s))
 
     @classmethod
-    def of(cls, config: Config, file: Path | None = None) -> LoadProfile:
+    def of(cls, config: Config, profiles: Mapping[str, LoadProfile] | None = None) -> LoadProfile:
         """Return the profile that the Config names, with the Config's own users, rates and run time.
 
         Args:
             config: the settings.
-            file: read this file alone, in place of the shipped one and the Config's.
+            profiles: those to choose from; by default `all_profiles` are read.
 
         Raises:
-            UsageError: for a profile that no file has, naming the nearest; for a setting that does not fit the model.
+            UsageError: for an unknown profile, with the nearest name; for a setting that does not fit its model.
         """
-        profiles = read_profiles(file) if file else all_profiles(config.profiles_file)
+        profiles = all_profiles(config.profiles_file) if profiles is None else profiles
         if config.profile not in profiles:
             raise UsageError(unknown_name("PROFILE", config.profile, list(profiles)))
         return profiles[config.profile].changed_by(config)
@@ -131,7 +131,7 @@ class LoadProfile:
         peak is the given one; in the open model USERS is the pool's maximum.
 
         Raises:
-            UsageError: naming every setting that means nothing in this profile's model.
+            UsageError: naming every setting that does not apply to this profile's model.
         """
         self._check_fits(config)
         stages = self.stages
@@ -152,14 +152,15 @@ class LoadProfile:
         problems = []
         if self.model == "closed" and config.rate is not None:
             problems.append(
-                f"RATE={config.rate:g} means nothing in PROFILE={self.name}: it is of the closed model, so many users. "
-                "Allowed: with a profile of the open model. Next: set PROFILE=constant-arrival-rate, or USERS."
+                f"RATE={config.rate:g} does not apply to PROFILE={self.name}, a profile of the closed model, which "
+                "sets users. Allowed: with a profile of the open model. Next: set PROFILE=constant-arrival-rate, or "
+                "USERS."
             )
         if self.model == "open" and config.spawn_rate is not None:
             problems.append(
-                f"SPAWN_RATE={config.spawn_rate:g} means nothing in PROFILE={self.name}: it is of the open model, so "
-                "many arrivals per second. Allowed: with a profile of the closed model. Next: set RATE, or leave it "
-                "out."
+                f"SPAWN_RATE={config.spawn_rate:g} does not apply to PROFILE={self.name}, a profile of the open model, "
+                "which sets arrivals per second. Allowed: with a profile of the closed model. Next: set RATE, or leave "
+                "SPAWN_RATE out."
             )
         if problems:
             raise UsageError("\n".join(problems))

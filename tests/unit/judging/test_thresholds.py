@@ -9,7 +9,10 @@ from loadtest.judging import thresholds
 from loadtest.judging.threshold import parse
 from loadtest.settings.config import Config
 
-REQUESTS = [("GET", "documents/get"), ("PUT", "documents/put")]
+
+def requests() -> thresholds.Requests:
+    """What the scenario declares."""
+    return [("GET", "documents/get"), ("PUT", "documents/put")]
 
 
 def config(file: Path, text: str = "thresholds = []", **options: object) -> Config:
@@ -24,7 +27,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "thresholds.toml"
 
 
-def problems_of(settings: Config, requests: thresholds.Requests | None = REQUESTS) -> list[str]:
+def problems_of(settings: Config) -> list[str]:
     """Return the lines of the error, with the file's name alone."""
     with pytest.raises(UsageError) as caught:
         thresholds.of(settings, requests)
@@ -44,13 +47,13 @@ def test_the_shipped_file_holds_for_every_scenario() -> None:
     of_documents = parse('p99(response_time){scenario="documents"} < 1s', "here")
     for scenario, expected in {"health": of_any, "documents": [*of_any, *of_documents]}.items():
         settings = Config.load({"scenario": scenario}, environ={}, file=Path("/nonexistent"))
-        assert list(thresholds.of(settings, REQUESTS)) == expected
+        assert list(thresholds.of(settings, requests)) == expected
 
 
 def test_a_rule_of_the_file_about_another_scenario_is_left_out(file: Path) -> None:
     """One file serves several scenarios; on the command line such a rule is a mistake."""
     text = """thresholds = ['max{scenario="health", name="x"} < 1s', 'max{scenario="documents"} < 1s']"""
-    assert [str(rule) for rule in thresholds.of(config(file, text), REQUESTS)] == [
+    assert [str(rule) for rule in thresholds.of(config(file, text), requests)] == [
         'max(response_time){scenario="documents"} < 1s'
     ]
     (problem,) = problems_of(config(file, threshold='max{scenario="health"} < 1s'))

@@ -120,8 +120,8 @@ def test_rate_and_users_of_an_open_profile() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"profile": "quick", "rate": 5}, r"RATE=5 means nothing in PROFILE=quick: .*closed.*constant-arrival-rate"),
-        ({"profile": "constant-arrival-rate", "spawn_rate": 5}, r"SPAWN_RATE=5 means nothing .*open"),
+        ({"profile": "quick", "rate": 5}, r"RATE=5 does not apply to PROFILE=quick, .*closed.*constant-arrival-rate"),
+        ({"profile": "constant-arrival-rate", "spawn_rate": 5}, r"SPAWN_RATE=5 does not apply .*open"),
         ({"profile": "quik"}, r"PROFILE=quik is not known\. .*did you mean quick\?"),
     ],
 )

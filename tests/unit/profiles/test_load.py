@@ -1,0 +1,97 @@
+"""Load: from settings, command line and start form to what a test asks for."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+from locust.env import Environment
+from locust.shape import LoadTestShape
+
+from loadtest.exceptions import UsageError
+from loadtest.profiles.load import AS_ENTERED, LoadFactory
+from loadtest.settings.config import Config
+
+OPTIONS = {"headless": True, "autostart": False, "num_users": None, "spawn_rate": None, "run_time": None}
+
+
+class OwnShape(LoadTestShape):
+    """A shape of somebody's locustfile."""
+
+    def tick(self) -> None:
+        """End at once."""
+
+
+def factory(**options: object) -> LoadFactory:
+    """The factory of a process with these settings."""
+    return LoadFactory(Config.load(options, environ={}, file=Path("/nonexistent")), [("GET", "documents/get")])
+
+
+def environment(shape: LoadTestShape | None = None, **options: object) -> Environment:
+    """What Locust has made of its command line."""
+    made = Environment(shape_class=shape)
+    made.parsed_options = Namespace(**{**OPTIONS, **options})
+    return made
+
+
+def test_a_flat_profile_becomes_locusts_own_numbers() -> None:
+    """Users and spawn rate go into Locust's options; this product ends the test; the record has the plan."""
+    locust = environment()
+    load = factory(profile="quick", users=7).automatic(locust)
+    assert (locust.parsed_options.num_users, load.profile, load.plan and load.plan.peak_users) == (7, None, 7)
+    assert (load.expected_s, load.end_after_s) == (60.0, 60.0)
+
+
+@pytest.mark.parametrize("name", ["ramp", "constant-arrival-rate"])
+def test_a_profile_that_ramps_or_is_open_is_followed(name: str) -> None:
+    """To its end, which it decides itself."""
+    load = factory(profile=name).automatic(environment())
+    assert load.profile is not None
+    assert (load.profile.name, load.plan, load.end_after_s) == (name, load.profile, None)
+    assert load.expected_s == load.profile.run_time_s
+
+
+def test_locusts_own_options_take_precedence() -> None:
+    """With a number of users on Locust's command line a profile that ramps is not followed."""
+    locust = environment(num_users=3)
+    load = factory(profile="ramp").automatic(locust)
+    assert (locust.parsed_options.num_users, load.profile) == (3, None)
+
+
+def test_a_shape_of_the_locustfile_takes_precedence() -> None:
+    """Nothing is followed, planned or ended, at an automatic start and at one from the form."""
+    locust = environment(OwnShape())
+    loads = factory(profile="ramp")
+    for load in (loads.automatic(locust), loads.entered({"load_profile": "stress"}, locust)):
+        assert (load.profile, load.plan, load.end_after_s) == (None, None, None)
+
+
+def test_the_command_line_chooses_another_profile() -> None:
+    """With its own users and times: those of the settings belong to the profile of the settings."""
+    load = factory(profile="quick", users=7).automatic(environment(load_profile="stress", thresholds="p99 < 1s"))
+    assert (load.config.profile, load.config.users, load.config.threshold) == ("stress", None, "p99 < 1s")
+    assert load.plan is not None
+    assert load.plan.peak_users == 100
+
+
+def test_a_form_that_names_a_profile_follows_it() -> None:
+    """Its run time stretches the profile."""
+    load = factory(profile="quick").entered({"load_profile": "quick", "run_time": "5s"}, environment())
+    assert load.profile is not None
+    assert (load.profile.name, load.expected_s, load.config.run_time) == ("quick", 5.0, 5.0)
+
+
+def test_locusts_own_fields_are_kept_for_the_record() -> None:
+    """As entered: the record has the users and the time, and no profile."""
+    values = {"load_profile": AS_ENTERED, "user_count": "3", "spawn_rate": "2", "run_time": "4s"}
+    load = factory(profile="ramp").entered(values, environment())
+    assert (load.profile, load.plan, load.expected_s) == (None, None, 4.0)
+    assert (load.config.profile, load.config.users, load.config.spawn_rate) == (AS_ENTERED, 3, 2.0)
+
+
+def test_everything_wrong_with_a_form_is_reported_together() -> None:
+    """A line for each wrong value."""
+    values = {"load_profile": "quick", "arrival_rate": "fast", "run_time": "soon", "thresholds": "p99"}
+    with pytest.raises(UsageError) as caught:
+        factory().entered(values, environment())
+    starts = [line.split(" Allowed: ")[0] for line in str(caught.value).splitlines()]
+    assert starts == ["arrival rate 'fast' is not allowed.", "run time 'soon' is not allowed."]
