@@ -1,5 +1,6 @@
 """The reference tables agree with the code, and the architecture page with the tree."""
 
+import pkgutil
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +12,10 @@ from loadtest.exceptions import ExitCode
 from loadtest.settings.config import Config, variable
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "locust" / "loadtest"
+FOLDERS = {"bench", "docker", "docs", "grafana", "locust", "prometheus", "target_app", "tests"} | {
+    path.name for path in PACKAGE.iterdir() if path.is_dir()
+}
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -72,6 +77,24 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_and_module_that_is_named_exists(page: Path) -> None:
+    """Files and folders of the repository, and dotted names of the package, are where a page says they are."""
+    missing = []
+    for name in re.findall(
+        r"(?<!`)`([\w./-]+)(?:\(\))?`(?!`)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    ):
+        if name.startswith("loadtest."):
+            found = _resolves(name)
+        elif name.split("/", 1)[0] in FOLDERS and "/" in name and "NAME" not in name:
+            found = any((root / name).exists() for root in (ROOT, PACKAGE))
+        else:
+            continue
+        if not found:
+            missing.append(name)
+    assert missing == []
+
+
 def test_every_decision_that_is_cited_exists() -> None:
     """Paths of decisions in code, configuration and pages lead to a record."""
     text = "".join(path.read_text() for path in _tracked(".py", ".yml", ".md", ".conf", ".toml", ".sh"))
@@ -84,6 +107,15 @@ def test_help_lists_every_exit_code() -> None:
     text = (ROOT / "locust" / "loadtest" / "cli.py").read_text()
     numbers = re.findall(r"\b(\d+) ", text.split('EXIT_CODES = """', 1)[1].split('"""', 1)[0])
     assert numbers == [str(int(code)) for code in ExitCode]
+
+
+def _resolves(dotted: str) -> bool:
+    """Return whether a dotted name is a module of the package, or an attribute of one."""
+    try:
+        pkgutil.resolve_name(dotted)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def anchors(page: Path) -> set[str]:
