@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
-# A run starts several Python processes; without bytecode each would compile a thousand modules anew, for seconds.
+# A run starts several Python processes; without bytecode each would compile a thousand modules again, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin
@@ -33,25 +33,25 @@ setup-dev:
 loadtest: setup ## run a load test on this machine, without Docker
 	@exec $(RUN)/loadtest run
 
-test: lint ## lint, types, and all tests; the stack test too where a Docker engine answers
+test: lint ## lint, types, and all tests; those of the stack too where a Docker engine is available
 	@exec $(RUN)/python -m tests
 
 test-stack: setup-dev ## only the tests of the Compose stack
 	@exec $(RUN)/python -m pytest tests/stack
 
-lint: setup-dev ## style and types, of the Dockerfiles too
+lint: setup-dev ## check style, types and Dockerfiles
 	@$(RUN)/ruff check
 	@$(RUN)/ruff format --check
 	@$(RUN)/mypy
 	@$(RUN)/hadolint docker/*.Dockerfile
 
-fuzz: setup-dev ## 100,000 made-up inputs; CASES=500 for another number
+fuzz: setup-dev ## test 100,000 generated inputs; CASES=500 for another number
 	@FUZZ_CASES=$(or $(CASES),100000) exec $(RUN)/python -m pytest --timeout=0 tests/fuzz
 
-audit: setup-dev ## look up known weaknesses of the locked packages
+audit: setup-dev ## look up known vulnerabilities of the locked packages
 	@local_conf/audit.sh
 
-sbom: setup-dev ## write dist/sbom.cdx.json: what the images are made of
+sbom: setup-dev ## write dist/sbom.cdx.json: the contents of the images
 	@exec $(RUN)/python local_conf/sbom.py
 
 rebuild: docker-ready ## build each image twice and compare their files
@@ -64,10 +64,10 @@ up: docker-ready ## start the Compose stack with generated passwords and logins
 down: docker-ready ## stop the Compose stack
 	@exec docker compose down --remove-orphans
 
-bench: setup-dev ## measure speed against peers, side by side
+bench: setup-dev ## measure speed against other tools, side by side
 	@for bench in recorder master exporter engine target; do $(RUN)/python -m bench.$$bench || exit; done
 
-soak: setup-dev ## watch memory and open files over a run of 3 minutes; MINUTES=30 for a night
+soak: setup-dev ## check memory and open files over a run of 3 minutes; MINUTES=30 for longer
 	@exec $(RUN)/python -m bench.soak $(MINUTES)
 
 dashboards: setup-dev ## write grafana/dashboards/*.json from their Python source
@@ -82,5 +82,5 @@ clean: ## remove environment, caches and builds; results in runs/ stay
 .PHONY: docker-ready
 docker-ready:
 	@docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 || { \
-	  echo "error: no Docker engine answers ('docker info' failed, or Compose is missing). Allowed: Docker with" \
-	  "Compose v2. Next: install or start Docker, or use 'make loadtest', which needs none." >&2; exit 1; }
+	  echo "error: no Docker engine is available ('docker info' failed, or Compose is missing). Allowed: Docker with" \
+	  "Compose v2. Next: install or start Docker, or use 'make loadtest', which needs no Docker." >&2; exit 1; }

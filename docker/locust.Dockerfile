@@ -1,10 +1,10 @@
-# Locust master and workers: one image, the command in docker-compose.yml makes the difference.
+# Locust master and workers: one image; the command in docker-compose.yml selects the role.
 # Up to the marked line this file and target_app.Dockerfile are the same, so that the engine builds and stores
 # those layers once.
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
 FROM ${PYTHON_IMAGE}
 WORKDIR /app
-# Whatever writes the time into a file writes this one, so that the same lock gives the same layers.
+# Tools that write the time into a file write this one, so that the same lock gives the same layers.
 ENV SOURCE_DATE_EPOCH=0
 # An environment of its own: the base image may bring packages that pip cannot replace.
 COPY requirements.lock ./

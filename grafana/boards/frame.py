@@ -1,4 +1,4 @@
-"""What is around the panels: variables, links from one dashboard to the other, marks on the time axis, rows."""
+"""What surrounds the panels: variables, links between dashboards, annotations on the time axis, rows."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _VARIABLES = {
 
 
 def _variable(name: str, *, hidden: bool) -> dashboard.QueryVariable:
-    """Return a choice of one, several or all values of a label."""
+    """Return a variable with one, several or all values of a label."""
     label, labels_of, order = _VARIABLES[name]
     return (
         dashboard.QueryVariable(name)
@@ -122,7 +122,7 @@ def _marks() -> list[dashboard.AnnotationQuery]:
             "red",
             f"{times['lost']} and on () {RUN}",
             "Worker lost",
-            "It stopped answering the master; the report says what is missing.",
+            "It stopped answering the master; the report names what is missing.",
         ),
     ]
 

@@ -18,10 +18,10 @@ SCRAPE = 'job="locust_master"'
 
 
 def completeness(span: int = 3) -> stat.Panel:
-    """How much of what was measured is there; a load run shows it, too."""
+    """The share of the measurements that was received; Load run shows it too."""
     return figure(
         "Completeness",
-        "Share of the workers' measurements that the record holds. Below 100 % the figures are only a part.",
+        "Share of the workers' measurements that the record holds. Below 100 % the figures are incomplete.",
         "percentunit",
         now(of_run("loadtest_run_completeness_ratio"), "complete"),
         span=span,
@@ -34,18 +34,18 @@ def by_worker(metric: str) -> prometheus.Dataquery:
 
 
 def trust_row() -> list[Any]:
-    """Whether to believe what the other dashboards show."""
+    """Whether the other dashboards can be relied on."""
     return [
         figure(
             "Alerts about trust",
-            "Alerts that fire now because of the generator: lost or saturated workers, late requests, missing "
+            "Alerts about the generator that fire now: lost or saturated workers, late requests, missing "
             "measurements. While there is one, the latencies may be the generator's own.",
             "none",
             now('count(ALERTS{alertstate="firing", severity="trust"}) or vector(0)', "firing"),
         ).thresholds(limits(1)),
         figure(
             "Workers",
-            "Workers that the master was told to expect, those that are connected, and those that stopped answering.",
+            "Workers that the master expects, those that are connected, and those that stopped answering.",
             "none",
             now("loadtest_workers_expected", "expected"),
             now(CONNECTED, "connected"),
@@ -77,7 +77,7 @@ def trust_row() -> list[Any]:
         completeness(),
         figure(
             "Scrape",
-            "How long Prometheus' last look at the master took.",
+            "Duration of Prometheus' last scrape of the master.",
             "s",
             now(f"scrape_duration_seconds{{{SCRAPE}}}", "scrape"),
         ).thresholds(limits(0.5)),
@@ -132,7 +132,7 @@ def workers_row() -> list[Any]:
 
 
 def schedule_row() -> list[Any]:
-    """Whether the load was what the profile wants, and whether all of it was counted."""
+    """Whether the load followed the profile, and whether all of it was counted."""
     return [
         with_line(
             curves(
@@ -146,7 +146,7 @@ def schedule_row() -> list[Any]:
         ),
         curves(
             "Dropped iterations",
-            "Iterations per second that the load profile wanted and that could not start.",
+            "Iterations per second that the load profile asked for and that could not start.",
             "ops",
             curve(of_run(rate("loadtest_iterations_dropped_total", SCENARIO, "scenario")), "{{scenario}}"),
             span=6,
@@ -160,7 +160,7 @@ def schedule_row() -> list[Any]:
         ).max(1),
         curves(
             "Scrape duration",
-            "How long Prometheus' looks at the master took. Meanwhile the master goes on merging measurements.",
+            "Duration of Prometheus' scrapes of the master. The master continues to merge measurements meanwhile.",
             "s",
             curve(of_run(f"scrape_duration_seconds{{{SCRAPE}}}"), "scrape"),
             span=6,
@@ -172,7 +172,7 @@ def build() -> dashboard.Dashboard:
     """Return the dashboard."""
     return board(
         "generator",
-        "Whether the load generator was fit to measure: when not, do not believe the latencies.",
+        "Whether the load generator was fit to measure; if not, do not rely on the latencies.",
         {"Trust": trust_row(), "Workers": workers_row(), "Schedule and record": schedule_row()},
         chosen=("run", "scenario"),
     )

@@ -1,4 +1,4 @@
-"""Home: leads whoever opens Grafana to the test that runs, and to those that ran."""
+"""Home: links to the running test and to earlier ones."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STARTED = 'loadtest_run_info{run_id!=""} * on (instance) group_left () loadtest_
 
 
 def welcome_row() -> list[Any]:
-    """What to do first, and whether the parts are there."""
+    """What to do first, and whether all parts are up."""
     return [
-        words("Start here", "Three steps from nothing to a test that you watch.", WELCOME.strip(), span=16, height=6),
+        words("Start here", "Three steps to a running test.", WELCOME.strip(), span=16, height=6),
         figure(
             "Parts of the stack",
             "1 for each part that answers Prometheus, 0 for one that does not.",
@@ -40,7 +40,7 @@ def welcome_row() -> list[Any]:
 
 
 def present_row() -> list[Any]:
-    """The test that runs, or the last one; a click leads to it."""
+    """The running test, or the last one; click it to open it."""
     panels = [panel.links([_to_load_run()]) for panel in overview(span=3)]
     alerts = figure(
         "Alerts",
@@ -56,7 +56,7 @@ def history_row() -> list[Any]:
     """The runs of the time range."""
     runs = rows(
         "Runs",
-        "The runs of the time range, the latest first. A click on one opens it.",
+        "The runs of the time range, the latest first. Click one to open it.",
         {"run_id": "run", "scenario": "scenario", "profile": "profile"},
         Column(
             "started",
@@ -105,7 +105,7 @@ def build() -> dashboard.Dashboard:
     """Return the dashboard."""
     return board(
         "home",
-        "Where to begin: the test that runs, those that ran, and the way to the other dashboards.",
+        "Where to start: the running test, earlier runs, and links to the other dashboards.",
         {"": welcome_row(), "The test that runs, or the last one": present_row(), "Runs": history_row()},
         chosen=(),
         since="now-24h",

@@ -1,4 +1,4 @@
-"""Load run: what was asked of the service, what came back, how long it took."""
+"""Load run: what was requested, what was answered, how long it took."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BY_NAME = "method, name"
 
 
 def overview(span: int = 3) -> list[stat.Panel]:
-    """Where the run stands now; the home dashboard shows it, too."""
+    """The present state of the run; Home shows it too."""
     return [
         word(
             "Verdict",
@@ -66,7 +66,7 @@ def overview(span: int = 3) -> list[stat.Panel]:
         ),
         figure(
             "Users",
-            "Users that run now, beside the number that a closed load profile wants.",
+            "Users that run now, and the target of a closed load profile.",
             "none",
             now(of_run(f"sum(loadtest_users{{{SCENARIO}}})"), "real"),
             now(of_run(f"sum(loadtest_users_target{{{SCENARIO}}})"), "wanted"),
@@ -99,16 +99,16 @@ def overview(span: int = 3) -> list[stat.Panel]:
 
 
 def run_row() -> list[Any]:
-    """Where the run stands now."""
+    """The present state of the run."""
     return [*overview(), completeness(span=4)]
 
 
 def load_row() -> list[Any]:
-    """How much load there is, and what comes back."""
+    """How much load there is, and what is answered."""
     return [
         curves(
             "Users",
-            "Users that run, beside the number that a closed load profile wants. An open one wants arrivals.",
+            "Users that run, and the target of a closed load profile. An open profile has arrivals instead.",
             "short",
             curve(of_run(f"sum(loadtest_users{{{SCENARIO}}})"), "real"),
             curve(of_run(f"sum(loadtest_users_target{{{SCENARIO}}})"), "wanted"),
@@ -116,8 +116,8 @@ def load_row() -> list[Any]:
         ),
         curves(
             "Arrivals",
-            "Iterations per second of an open profile: wanted, really started, and dropped when all users were busy. "
-            "A closed profile wants none.",
+            "Iterations per second of an open profile: planned, started, and dropped because all users were busy. "
+            "A closed profile plans none.",
             "ops",
             curve(of_run(f"sum(loadtest_arrival_rate_target_per_second{{{SCENARIO}}})"), "wanted"),
             curve(of_run(rate("loadtest_schedule_lag_seconds_count", SCENARIO)), "started"),
@@ -164,7 +164,7 @@ def load_row() -> list[Any]:
         ),
         curves(
             "Errors by class",
-            "Failed requests per second by what went wrong.",
+            "Failed requests per second by error class.",
             "reqps",
             curve(of_run(rate("loadtest_errors_total", CHOSEN, "class")), "{{class}}"),
             span=6,
@@ -185,8 +185,8 @@ def latency_row() -> list[Any]:
             curves(
                 "Response time beside service time",
                 "Response time counts from the intended start of a request: what a user would have waited. Service "
-                "time counts from the send. When they part, the generator or a queue before the service is in the "
-                "way. Dashed: the run's thresholds on them. The scale is logarithmic.",
+                "time counts from the send. When they differ, the generator or a queue in front of the service is the "
+                "cause. Dashed: the run's thresholds on them. The scale is logarithmic.",
                 "s",
                 *both,
                 span=12,
@@ -198,7 +198,7 @@ def latency_row() -> list[Any]:
         ),
         distribution(
             "Response time, distribution",
-            "Requests by response time: a column is a moment, a cell's colour the number of requests in it.",
+            "Requests by response time: a column is a point in time, a cell's colour the number of requests in it.",
             cells(of_run(f"sum by (le) (increase({RESPONSE_TIME}_bucket{{{CHOSEN}}}{WINDOW}))")),
         ),
     ]
@@ -209,7 +209,7 @@ def names_row() -> list[Any]:
     return [
         rows(
             "Top names",
-            "Each name's response times of late, with its rate and its share of errors; the slowest first.",
+            "Each name's recent response times, request rate and error ratio; the slowest first.",
             {"method": "method", "name": "name"},
             Column(
                 "p95",
@@ -244,7 +244,7 @@ def build() -> dashboard.Dashboard:
     """Return the dashboard."""
     return board(
         "load_run",
-        "One load test: what was asked of the service, what came back, and how long it took.",
+        "One load test: what was requested, what was answered, and how long it took.",
         {"Run": run_row(), "Load": load_row(), "Latency": latency_row(), "Names": names_row()},
         chosen=("run", "scenario", "name"),
     )

@@ -104,7 +104,7 @@ def colored(panel: timeseries.Panel, colors: Mapping[str, str]) -> timeseries.Pa
 
 
 def distribution(title: str, description: str, query: prometheus.Dataquery, span: int = 12) -> heatmap.Panel:
-    """Return a heatmap: a column is a moment, a cell's colour the number of requests in it."""
+    """Return a heatmap: a column is a point in time, a cell's colour the number of requests in it."""
     panel = (
         heatmap.Panel()
         .height(PANEL_HEIGHT)

@@ -1,4 +1,4 @@
-"""Redis: the target's store, by its own figures."""
+"""Redis: the target's store, by its own metrics."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def now_row() -> list[Any]:
         .no_value("no limit"),
         figure(
             "Hit ratio",
-            "Share of the look-ups of keys that found one.",
+            "Share of the key look-ups that found a key.",
             "percentunit",
             now(HIT_RATIO, "hits"),
         ).no_value("none"),
@@ -61,7 +61,7 @@ def now_row() -> list[Any]:
         ),
         figure(
             "Slow log",
-            "Commands that took more than 10 ms, as many as the log holds.",
+            "Commands that took more than 10 ms, up to the length of the log.",
             "none",
             now("max(redis_slowlog_length)", "entries"),
         ),
@@ -80,8 +80,8 @@ def commands_row() -> list[Any]:
         ),
         curves(
             "p99 by command",
-            "99 % of a command's calls took Redis at most this long, without the network and without waiting for their "
-            "turn. Redis counts in powers of two: the true value is up to half as large.",
+            "99 % of a command's calls took Redis at most this long, without the network and without queueing. "
+            "Redis counts in powers of two: the true value may be as low as half of it.",
             "µs",
             curve(
                 quantile(0.99, "redis_commands_latencies_usec", "", "cmd"),
@@ -90,7 +90,7 @@ def commands_row() -> list[Any]:
         ),
         curves(
             "Mean by command",
-            "Time that Redis spent in a command, over its number: exact, and blind to the tail.",
+            "Mean time that Redis spent in a command: exact, but it does not show the tail.",
             "s",
             curve(
                 f"{rate('redis_commands_duration_seconds_total', by='cmd')}"
@@ -100,7 +100,7 @@ def commands_row() -> list[Any]:
         ),
         curves(
             "Hit ratio",
-            "Share of the look-ups of keys that found one.",
+            "Share of the key look-ups that found a key.",
             "percentunit",
             curve(HIT_RATIO, "hits"),
             span=6,
@@ -130,7 +130,7 @@ def commands_row() -> list[Any]:
 
 
 def data_row() -> list[Any]:
-    """What Redis holds, and for whom."""
+    """What Redis holds, and for which clients."""
     return [
         colored(
             curves(
@@ -145,7 +145,7 @@ def data_row() -> list[Any]:
         ),
         curves(
             "Evictions",
-            "Keys per second that Redis dropped for want of memory, and that expired.",
+            "Keys per second that Redis evicted for lack of memory, and that expired.",
             "ops",
             curve(rate("redis_evicted_keys_total"), "evicted"),
             curve(rate("redis_expired_keys_total"), "expired"),

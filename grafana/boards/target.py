@@ -1,4 +1,4 @@
-"""Target: the sample target, as it sees itself."""
+"""Target: the sample target, by its own metrics."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def now_row() -> list[Any]:
     return [
         figure(
             "Answers Prometheus",
-            "1 when the target answered Prometheus' last look, 0 when not.",
+            "1 if the target answered Prometheus' last scrape, 0 if not.",
             "none",
             now('max(up{job="target_app"})', "up"),
         ).thresholds(limits(1, below=True)),
         figure(
             "Gunicorn workers",
-            "Worker processes that serve a request now, the one that answers Prometheus included, and all of them.",
+            "Worker processes that serve a request now, including the scrape, and all of them.",
             "none",
             now(BUSY, "busy"),
             now(TOTAL, "total"),
@@ -89,13 +89,13 @@ def requests_row() -> list[Any]:
         ),
         curves(
             "Mean by route",
-            "Time from dispatch to response over the number of requests: exact, and blind to the tail.",
+            "Mean time from dispatch to response: exact, but it does not show the tail.",
             "s",
             curve(mean(DURATION, "", "method, route"), "{{method}} {{route}}"),
         ),
         distribution(
             "Request duration, distribution",
-            "Requests by duration: a column is a moment, a cell's colour the number of requests in it.",
+            "Requests by duration: a column is a point in time, a cell's colour the number of requests in it.",
             cells(f"sum by (le) (increase({DURATION}_bucket{WINDOW}))"),
             span=8,
         ),
@@ -103,11 +103,11 @@ def requests_row() -> list[Any]:
 
 
 def resources_row() -> list[Any]:
-    """What the target needs for it."""
+    """The resources that the target needs."""
     return [
         curves(
             "Gunicorn workers",
-            "Worker processes that serve a request when Prometheus looks, which is itself one, and all of them.",
+            "Worker processes that serve a request at each scrape, which is itself one, and all of them.",
             "short",
             curve(BUSY, "busy"),
             curve(TOTAL, "total"),
@@ -115,8 +115,7 @@ def resources_row() -> list[Any]:
         ),
         curves(
             "In flight",
-            "Requests that are being served at once: at the moment of each look, and on average (by Little's law, the "
-            "rate of their durations).",
+            "Concurrent requests: at each scrape, and on average (by Little's law, the rate of their durations).",
             "short",
             curve(f"sum({IN_FLIGHT})", "at the look"),
             curve(rate(f"{DURATION}_sum"), "on average"),
@@ -124,7 +123,7 @@ def resources_row() -> list[Any]:
         ),
         curves(
             "Exceptions",
-            "Requests per second that ended in an exception, by the kind of problem.",
+            "Requests per second that ended in an exception, by kind.",
             "reqps",
             curve(rate("target_app_exceptions_total", by="kind"), "{{kind}}"),
             span=4,
