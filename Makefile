@@ -39,10 +39,11 @@ test: lint ## lint, types, and all tests; those of the stack too where a Docker 
 test-stack: setup-dev ## only the tests of the Compose stack
 	@exec $(RUN)/python -m pytest tests/stack
 
-lint: setup-dev ## check style, types and Dockerfiles
+lint: setup-dev ## check style, types, layers of imports and Dockerfiles
 	@$(RUN)/ruff check
 	@$(RUN)/ruff format --check
 	@$(RUN)/mypy
+	@$(RUN)/lint-imports --no-logo --cache-dir .cache/import_linter
 	@$(RUN)/hadolint docker/*.Dockerfile
 
 fuzz: setup-dev ## test 100,000 generated inputs; CASES=500 for another number

@@ -21,7 +21,7 @@ from loadtest.doctor import examine as health_of_machine
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
 from loadtest.feeding import policies, sources
 from loadtest.judging import thresholds
-from loadtest.local.stack import LOCUSTFILE, LocalStack
+from loadtest.local.stack import LocalStack
 from loadtest.profiles import chart
 from loadtest.profiles.profile import LoadProfile, all_profiles
 from loadtest.progress import output
@@ -30,7 +30,7 @@ from loadtest.reporting import files, summary
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.seeding.commands import seed
 from loadtest.settings import credentials
-from loadtest.settings.config import SCENARIO_ENDING, Config, allowed
+from loadtest.settings.config import LOCUSTFILE, SCENARIO_ENDING, Config, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import click
 from loadtest.authoring import openapi_scenario, scenario_file
 from loadtest.authoring.openapi_document import OpenApiDocument
 from loadtest.exceptions import UsageError
-from loadtest.local.stack import LOCUSTFILE
+from loadtest.settings.config import LOCUSTFILE
 
 
 @click.command()

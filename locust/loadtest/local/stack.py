@@ -10,7 +10,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
@@ -22,13 +21,13 @@ from loadtest.local.process import ManagedProcess, free_port
 from loadtest.progress import Steps
 from loadtest.settings import addresses
 from loadtest.settings.allowed_hosts import Targets, check_open
-from loadtest.settings.config import CONF_DIR, Config, default_workers
+from loadtest.settings.config import CONF_DIR, LOCUSTFILE, Config, default_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import TracebackType
 
-LOCUSTFILE = Path("locust") / "locustfile.py"
 _TARGET_TIMEOUT_S = 30.0
 _MASTER_TIMEOUT_S = 30.0
 _WORKERS_TIMEOUT_S = 60.0

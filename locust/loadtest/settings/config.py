@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PREFIX = "LOADTEST_"
 CONF_DIR = Path("local_conf")
+LOCUSTFILE = Path("locust") / "locustfile.py"
 SETTINGS_FILE = CONF_DIR / "loadtest.env"
 SCENARIO_ENDING = ".py"
 """A scenario that ends so is a file, not a name."""
