@@ -12,11 +12,11 @@ from target_app.store import Store
 from target_app.tokens import Tokens
 
 ROOMS = (client_accounts, coin_queue, documents, education, health)
-"""The modules whose blueprints make the API; each has its twin in `loadtest.scenarios`."""
+"""The modules whose blueprints make up the API; each has its scenario in `loadtest.scenarios`."""
 
 
 def create_app(config: Settings | None = None) -> Application:
-    """Make the application; Redis is not asked before the first request.
+    """Create the application; nothing is sent to Redis before the first request.
 
     Args:
         config: the settings; by default they come from the environment.

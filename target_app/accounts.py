@@ -1,4 +1,4 @@
-"""Accounts: who has signed up, kept for a day after, so that runs do not fill Redis for ever."""
+"""Accounts, kept for a day after sign-up, so that runs do not fill Redis."""
 
 import hashlib
 from typing import Any
@@ -14,24 +14,24 @@ KEPT_S = 24 * 3600
 
 
 def identity(text: str) -> str:
-    """Return what an e-mail address or a user name is known by: equal whatever the case, of one length, no name."""
+    """Return a hash of an e-mail address or a user name that does not depend on upper or lower case."""
     return hashlib.blake2b(text.casefold().encode(), digest_size=16).hexdigest()
 
 
 def key(room: str, account: str) -> str:
-    """Return the key of an account's document, without the store's prefix: what tokens and sessions know it by."""
+    """Return the key of an account's document, without the store's prefix; tokens hold it."""
     return f"{PRIVATE}{room}:account:{account}"
 
 
 def create(room: str, email: str, password: str, more: dict[str, Any]) -> str | None:
-    """Make an account and return its key; None when the e-mail address has one already."""
+    """Create an account and return its key; None when the e-mail address has one already."""
     account = key(room, identity(email))
     document = {"email": email, "password": extensions.passwords().hash(password), **more}
     return account if extensions.store().create(account, orjson.dumps(document), KEPT_S) else None
 
 
 def check(account: str, password: str) -> bool:
-    """Return whether there is an account with this key, and the password is its own."""
+    """Return whether there is an account with this key and this password."""
     try:
         (kept,) = orjson.loads(extensions.store().read_path(account, "$.password"))
     except UnknownKeyError:

@@ -1,4 +1,4 @@
-"""Flask without what no room here uses, and every request would pay for."""
+"""Flask without the features that no room uses but every request would pay for."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -10,14 +10,14 @@ _NOTHING: Final = NullSession()
 
 
 class _NoSessions(SessionInterface):
-    """No cookie is read or set: the rooms that know their users do so by tokens."""
+    """No cookie is read or set: rooms with accounts identify their users by tokens."""
 
     def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask passes them
-        """Return the session that holds nothing and refuses to."""
+        """Return a session that holds nothing."""
         return _NOTHING
 
     def is_null_session(self, obj: object) -> bool:  # noqa: ARG002
-        """Say that there is nothing to save."""
+        """Return that there is nothing to save."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""Registration and login of clients, with forms or JSON. The paths are spelt as the service's users spell them."""
+"""Registration and login of clients, with forms or JSON. The path `/client_registeration` (sic) is part of the API."""
 
 from typing import Annotated
 
@@ -30,16 +30,16 @@ class Registration(BaseModel):
 
 
 class Login(BaseModel):
-    """A client who comes back, known by e-mail address, user name or both."""
+    """The login of a registered client, by e-mail address, user name or both."""
 
     userName: UserName | None = None  # noqa: N815
     email: inputs.Email | None = Field(default=None, examples=["ada@example.com"])
     password: inputs.Password
 
     @model_validator(mode="after")
-    def _names_somebody(self) -> "Login":
+    def _identifies_a_client(self) -> "Login":
         if not (self.userName or self.email):
-            raise ValueError('one of "userName" and "email" must be there')
+            raise ValueError('"userName" or "email" is required')
         return self
 
 
@@ -51,7 +51,7 @@ def register() -> Response:
     name_key = _name_key(client.userName)
     store = extensions.store()
     if not store.create(name_key, orjson.dumps(accounts.identity(client.email)), accounts.KEPT_S):
-        abort(409, f'"userName" {client.userName!r} is taken: choose another.')
+        abort(409, f'"userName" {client.userName!r} is taken: choose another one.')
     more = {"userName": client.userName, "fullName": client.fullName, "phone": client.phone}
     if accounts.create(_ROOM, client.email, client.password.get_secret_value(), more) is None:
         store.delete(name_key)
@@ -76,7 +76,7 @@ def log_in() -> Response:
 
 
 def _account_of(login: Login) -> str:
-    """Return the key of the account that a login names; one that is nobody's when its two names do not go together."""
+    """Return the key of the account that a login names; when its two names are of two clients, of no account."""
     known_as = accounts.identity(login.email) if login.email else None
     if login.userName:
         try:

@@ -2,8 +2,8 @@
 
 Users and the queue are RedisJSON documents. The queue's document holds its id, whether it is open, its capacity, and
 the users in the order of their places; a user's holds which queue it stands in and where. One script reads and writes
-both, and Redis runs scripts one after the other: no place is given twice and no user gets two, however many workers
-ask at once. A place belongs to one queue, known by its id: when a new queue is opened, everybody may ask again.
+both, and Redis runs scripts one after another: no place is given twice and no user gets two, even if many workers ask
+at once. A place belongs to one queue, known by its id: when a new queue is opened, every user may ask again.
 """
 
 import uuid
@@ -37,7 +37,7 @@ class QueueFullError(StoreError):
 
 
 # KEYS: the queue, the user. ARGV: the user's id as JSON. First the queue takes the user, then the user takes the place:
-# whatever stopped the script between the two would leave a place empty, never one given twice.
+# a script that stops between the two leaves a place empty, but gives none twice.
 _TAKE_PLACE = Script("""
 local user = redis.call('JSON.GET', KEYS[2], '$.coin_queue')
 if not user then return {'unknown'} end
@@ -61,7 +61,7 @@ def user_key(user_id: str) -> str:
 
 
 def new_queue(capacity: int = _CAPACITY) -> dict[str, Any]:
-    """Return the document of an open, empty queue that is no other queue's continuation."""
+    """Return the document of an open, empty queue with a new id."""
     return {"id": uuid.uuid4().hex, "open": True, "capacity": capacity, "users": []}
 
 
@@ -72,7 +72,7 @@ def new_queue(capacity: int = _CAPACITY) -> dict[str, Any]:
     problems=(404, 409),
 )
 def pre_purchase() -> Response:
-    """Take a place in the queue for a user: `{"user_id": "…"}`; the same user has the same place again."""
+    """Take a place in the queue for a user: `{"user_id": "…"}`; asked again, the user keeps the place."""
     user_id = inputs.user_id(inputs.json_object().get("user_id"))
     outcome, *standing = extensions.store().evaluate(_TAKE_PLACE, (QUEUE_KEY, user_key(user_id)), orjson.dumps(user_id))
     if outcome == b"unknown":

@@ -1,6 +1,6 @@
 """RedisJSON documents, and the same on hashes and on plain strings to compare.
 
-A value read from Redis goes to the client as the bytes that Redis sent; it is not parsed on its way.
+A value read from Redis goes to the client as the bytes that Redis sent, without parsing.
 """
 
 from flask import Blueprint, Response
@@ -30,7 +30,7 @@ _CHANGED = {"status": 204}
     query={"match": inputs.PATTERN, "cursor": inputs.CURSOR}, answer=json_object(keys=_NAMES, cursor={"type": "string"})
 )
 def list_documents() -> Response:
-    """List documents by a pattern (`match`), a bounded stretch at a time (`cursor`)."""
+    """List documents by a pattern (`match`), a bounded number at a time (`cursor`)."""
     keys, cursor = extensions.store().keys(inputs.pattern(), inputs.cursor())
     return responses.json({"keys": keys, "cursor": str(cursor)})
 

@@ -23,7 +23,7 @@ _PAGE = 10
 _MOST_COLLECTIONS = 50
 _MOST_THREADS = 20
 _MOST_MESSAGES = 50
-"""Of these a student keeps the latest; an older one goes when a new one comes."""
+"""A student keeps the latest of each; a new one replaces the oldest."""
 
 Page = Annotated[int, Field(ge=1, le=1_000)]
 Words = Annotated[str, Field(min_length=1, max_length=100, examples=["algebra quiz"])]
@@ -47,20 +47,20 @@ class SignUp(inputs.Strict):
 
 
 class SignIn(inputs.Strict):
-    """A student who comes back."""
+    """The sign-in of a student who has an account."""
 
     email: inputs.Email
     password: inputs.Password
 
 
 class Refresh(inputs.Strict):
-    """A session that goes on."""
+    """A refresh token to exchange."""
 
     refresh: str = Field(min_length=1, max_length=1_000)
 
 
 class Search(inputs.Strict):
-    """What is looked for in the library."""
+    """A search of the library."""
 
     q: Words
     page: Page = 1
@@ -74,7 +74,7 @@ class LibraryPage(inputs.Strict):
 
 
 class NewCollection(inputs.Strict):
-    """Items of the library under a title."""
+    """A collection: library items under a title."""
 
     title: Title
     items: list[Annotated[int, Field(ge=0, lt=education_data.ITEMS)]] = Field(
@@ -83,20 +83,20 @@ class NewCollection(inputs.Strict):
 
 
 class Message(inputs.Strict):
-    """What a student says to the assistant, in a new thread or in one that there is."""
+    """A message to the assistant, in a new thread or an existing one."""
 
     message: str = Field(min_length=1, max_length=2_000, examples=["What is a prime number?"])
     thread: str | None = Field(default=None, pattern="^[0-9a-f]{16}$")
 
 
 class HelpSearch(inputs.Strict):
-    """What is looked for among the help articles; nothing for all of them."""
+    """A search of the help articles; without words, all of them."""
 
     q: Words | None = None
 
 
 class Contact(inputs.Strict):
-    """A letter to the service's people."""
+    """A message to the support team."""
 
     name: str = Field(min_length=1, max_length=80, examples=["Ada Lovelace"])
     email: inputs.Email
@@ -110,7 +110,7 @@ class Contact(inputs.Strict):
 @blueprint.post("/accounts/sign-up/")
 @described(body=SignUp, status=201, answer=json_object(email=_TEXT, name=_TEXT), problems=(409,))
 def sign_up() -> Response:
-    """Make an account; the e-mail address must be new."""
+    """Create an account; the e-mail address must be new."""
     student = inputs.body(SignUp)
     more = {"name": student.name, "collections": [], "threads": []}
     if accounts.create(_ROOM, student.email, student.password.get_secret_value(), more) is None:
@@ -132,7 +132,7 @@ def sign_in() -> Response:
 @blueprint.post("/accounts/token/refresh/")
 @described(body=Refresh, answer=sessions.PAIR, problems=(401,))
 def refresh() -> Response:
-    """Exchange a refresh token, which is used up by that, for new tokens."""
+    """Exchange a refresh token, which cannot be used again, for new tokens."""
     return responses.json(sessions.refresh(inputs.body(Refresh).refresh))
 
 
@@ -184,7 +184,7 @@ def tools_and_template() -> Response:
 @blueprint.get("/ai-assistant/random-mystery-box/")
 @described(signed_in=True, answer=_ITEM)
 def random_mystery_box() -> Response:
-    """Show any item of the library."""
+    """Show a random item of the library."""
     sessions.account(_ROOM)
     return responses.raw(education_data.any_item())
 
@@ -206,20 +206,20 @@ def list_threads() -> Response:
     problems=(404,),
 )
 def chat() -> Response:
-    """Say something to the assistant, in a new thread or in one of the latest."""
+    """Send a message to the assistant, in a new thread or in one of the latest."""
     account = sessions.account(_ROOM)
-    said = inputs.body(Message)
-    thread = said.thread or secrets.token_hex(8)
+    sent = inputs.body(Message)
+    thread = sent.thread or secrets.token_hex(8)
     key = f"{PRIVATE}{_ROOM}:thread:{accounts.identity(account)}:{thread}"
-    reply = {"from": "assistant", "text": f"Let us look at it together: {said.message[:200]}"}
-    messages = [{"from": "student", "text": said.message}, reply]
-    if said.thread:
+    reply = {"from": "assistant", "text": f"Let us look at it together: {sent.message[:200]}"}
+    messages = [{"from": "student", "text": sent.message}, reply]
+    if sent.thread:
         try:
             extensions.store().append_latest(key, "$.messages", messages, _MOST_MESSAGES)
         except UnknownKeyError:
-            abort(404, f'"thread" {thread!r} is none of yours: leave it out to begin one.')
+            abort(404, f'"thread" {thread!r} is not one of yours: leave it out to begin a new one.')
     else:
-        title = {"id": thread, "title": said.message[:80]}
+        title = {"id": thread, "title": sent.message[:80]}
         _append_to_student(account, "$.threads", title, _MOST_THREADS)
         extensions.store().create(key, orjson.dumps({"messages": messages}), accounts.KEPT_S)
     return responses.json({"thread": thread, "reply": reply}, 201)
@@ -250,7 +250,7 @@ def my_collection() -> Response:
 @blueprint.post("/ai-assistant/create-collection/")
 @described(signed_in=True, body=NewCollection, status=201, answer=_COLLECTION)
 def create_collection() -> Response:
-    """Collect items of the library under a title."""
+    """Create a collection of library items under a title."""
     account = sessions.account(_ROOM)
     wanted = inputs.body(NewCollection)
     collection = {"id": secrets.token_hex(8), "title": wanted.title, "items": wanted.items}
@@ -280,10 +280,10 @@ def help_articles() -> Response:
 @blueprint.post("/help-center/contact-us/")
 @described(body=Contact, status=201, answer=json_object(id=_TEXT))
 def contact_us() -> Response:
-    """Send a letter to the service's people."""
-    letter = inputs.body(Contact)
+    """Send a message to the support team."""
+    message = inputs.body(Contact)
     number = secrets.token_hex(8)
-    extensions.store().create(f"{PRIVATE}{_ROOM}:letter:{number}", orjson.dumps(letter.model_dump()), accounts.KEPT_S)
+    extensions.store().create(f"{PRIVATE}{_ROOM}:letter:{number}", orjson.dumps(message.model_dump()), accounts.KEPT_S)
     return responses.json({"id": number}, 201)
 
 

@@ -90,7 +90,7 @@ def items(numbers: Sequence[int]) -> list[bytes]:
 
 
 def any_item() -> bytes:
-    """Return an item of the library, each as likely."""
+    """Return a random item of the library."""
     return _document(_item_key(secrets.randbelow(ITEMS)))
 
 

@@ -1,4 +1,4 @@
-"""What `create_app` puts into the application, for those who serve its requests."""
+"""The services that `create_app` attaches to the application, for its views."""
 
 from flask import current_app
 
@@ -14,12 +14,12 @@ def store() -> Store:
 
 
 def tokens() -> Tokens:
-    """Return what makes and reads the application's tokens."""
+    """Return the service that creates and reads tokens."""
     found: Tokens = current_app.extensions["tokens"]
     return found
 
 
 def passwords() -> Passwords:
-    """Return what hashes and checks the application's passwords."""
+    """Return the service that hashes and checks passwords."""
     found: Passwords = current_app.extensions["passwords"]
     return found

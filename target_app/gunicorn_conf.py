@@ -2,8 +2,8 @@
 
 Worker class gthread: a worker keeps idle connections open in its poller and serves up to `threads` requests at
 once, so a slow Redis or client does not stop the worker, and nothing is monkey-patched. Gunicorn's default, sync,
-closes the connection after each request; gevent costs more CPU per request here. More than a few threads only wait
-for each other's turn in the interpreter: more workers serve more.
+closes the connection after each request; gevent costs more CPU per request here. Beyond a few threads,
+they wait for the interpreter's lock; more workers serve more requests.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Probes: is the process alive, and can it serve?"""
+"""Liveness and readiness probes."""
 
 from flask import Blueprint, Response
 
@@ -13,13 +13,13 @@ _STATUS = json_object(status={"type": "string"})
 @blueprint.get("/live")
 @described(answer=_STATUS)
 def live() -> Response:
-    """Say that the process answers; Redis is not asked."""
+    """Answer that the process is alive, without asking Redis."""
     return responses.json({"status": "live"})
 
 
 @blueprint.get("/ready")
 @described(answer=_STATUS)
 def ready() -> Response:
-    """Say that Redis answers and knows RedisJSON; otherwise 503."""
+    """Answer that Redis is there and has RedisJSON; otherwise 503."""
     extensions.store().check()
     return responses.json({"status": "ready"})

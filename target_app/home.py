@@ -1,4 +1,4 @@
-"""The home page: what is here, made from the application's own routes and problems, so it cannot go stale."""
+"""The home page: lists the application's routes and problems, from their definitions."""
 
 import inspect
 
@@ -15,7 +15,7 @@ _EXAMPLES = {
     "string_key": "string:type-small",
     "field": "generation",
 }
-"""What stands for each variable of a route in the page's links; `target_app.seed` makes these keys."""
+"""The value of each variable of a route in the page's links; `target_app.seed` makes these keys."""
 
 _PAGE = """\
 <!doctype html>
@@ -30,9 +30,9 @@ _PAGE = """\
   code { font-size: .9em }
 </style>
 <h1>Sample target</h1>
-<p>A small API over RedisJSON documents, there to be load-tested. The same reads and writes exist on hashes and on
+<p>A small API over RedisJSON documents, for load tests. The same reads and writes exist on hashes and on
 plain strings, to compare. Links lead to the example data that a run of the
-<code>documents</code> scenario loads; what has no link changes something, or needs an access token.</p>
+<code>documents</code> scenario loads; endpoints without a link change something or need an access token.</p>
 <h2>Endpoints</h2>
 <table>
 <tr><th>Method<th>Path<th>What it does
@@ -43,7 +43,7 @@ plain strings, to compare. Links lead to the example data that a run of the
 {% endfor -%}
 </table>
 <h2>Problems</h2>
-<p>Every error is a JSON problem (RFC 9457). Its <code>type</code> leads here, or is <code>about:blank</code>.</p>
+<p>Errors are JSON problems (RFC 9457). Their <code>type</code> refers to this table or is <code>about:blank</code>.</p>
 <table>
 <tr><th>Type<th>Status<th>Meaning
 {% for problem in problems -%}
@@ -69,7 +69,7 @@ def install(app: Flask) -> None:
 
 
 def _endpoints(app: Flask) -> list[tuple[str, str, str | None, str]]:
-    """List method, route, link (only where anybody can follow it and changes nothing) and summary, by route."""
+    """List method, route, link (None unless it is a GET without a token) and summary, by route."""
     return [
         (method, rule.rule, _link(app, rule) if method == "GET" else None, _summary(app, rule))
         for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule)

@@ -1,4 +1,4 @@
-"""What a client sends, checked at the edge. A wrong input is a 400, 415 or 422 that says what is allowed."""
+"""Input from clients, validated. A wrong input is answered 400, 415 or 422, with what is allowed."""
 
 import math
 import re
@@ -25,7 +25,7 @@ PATH_PARAMETERS = {
     "string_key": _KEY_SCHEMA,
     "field": {"type": "string", "pattern": f"^{_FIELD.pattern}$", "examples": ["visits"]},
 }
-"""What each variable of a route may be, for the OpenAPI document."""
+"""The schema of each variable of a route, for the OpenAPI document."""
 PATH = {
     "type": "string",
     "pattern": "^[$]",
@@ -143,7 +143,7 @@ def query(model: type[Model]) -> Model:
 
 
 def number(value: object) -> float:
-    """Return a member that must be a finite number; `true` is none."""
+    """Return a member that must be a finite number, not a boolean."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         abort(422, f'"by" is {_shown(value)} but must be a finite number.')
     return value

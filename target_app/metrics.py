@@ -1,9 +1,9 @@
-"""What the target measures of itself, in the Prometheus text format at `/metrics`.
+"""The target's own metrics, in the Prometheus text format at `/metrics`.
 
-Under Gunicorn each worker writes into memory-mapped files of one folder, and a scrape, whichever worker answers
-it, adds them up. The files are named by the worker's slot (0 … workers - 1), not by its process id: a worker that
-takes a dead one's slot goes on counting where that one stopped. So counters never go down while the server
-lives, and the folder never holds more files than there are slots. `target_app.gunicorn_conf` wires it.
+Under Gunicorn each worker writes into memory-mapped files of one folder, and a scrape, served by any worker, adds them
+up. The files are named by the worker's slot (0 … workers - 1), not by its process id: a worker that takes a dead one's
+slot continues its counters. So counters never go down while the server lives, and the folder never holds more files
+than there are slots. `target_app.gunicorn_conf` calls what is needed for this.
 
 Labels are bounded: `route` is a route's template or "unmatched", `method` one of HTTP's or "other", `status` a
 class such as "2xx", `kind` one of the problems in `target_app.errors`.
@@ -34,7 +34,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _CLASSES = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
 _UNMATCHED = "unmatched"
 _PROCESS_EVERY_S = 1.0
-"""How often a worker looks at its own memory and CPU: /proc costs more than a request's other metrics."""
+"""How often a worker reads its memory and CPU time: /proc costs more than a request's other metrics."""
 
 
 class Metrics:
@@ -71,7 +71,7 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self._cpu = Counter("target_app_cpu_seconds", "CPU time used by all workers.", registry=self._registry)
-        self._children: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # a look-up by labels costs more
+        self._children: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # labels() costs more
         self._process = psutil.Process()
         self._cpu_counted_s = 0.0
         self._process_due_s = 0.0
@@ -80,7 +80,7 @@ class Metrics:
     def install(self, app: Flask) -> None:
         """Measure every request of the application and serve `/metrics`.
 
-        It is done around the application: hooks of Flask's for the beginning and the end took four times as long.
+        It wraps the WSGI application: Flask's hooks before and after a request took four times as long.
         """
         app.wsgi_app = self._measured(app.wsgi_app)  # type: ignore[assignment, method-assign]
         app.add_url_rule("/metrics", "metrics", self.exposition)
@@ -88,7 +88,7 @@ class Metrics:
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
                 self._requests.labels(rule.rule, method, "2xx")  # at 0 before the first request
             self._exceptions.labels(rule.rule, "unhandled")
-        self._look_at_process()
+        self._measure_process()
 
     def count_exception(self, kind: str) -> None:
         """Count an exception that became an error response."""
@@ -97,7 +97,7 @@ class Metrics:
     @described(answer={"type": "string"}, media_type="text/plain")
     def exposition(self) -> Response:
         """Serve the metrics of all workers."""
-        self._look_at_process()
+        self._measure_process()
         registry = self._registry
         if values.ValueClass is not values.MutexValue:
             registry = CollectorRegistry()
@@ -137,9 +137,9 @@ class Metrics:
         children[0].inc()
         children[1].observe(now_s - started_s)
         if now_s >= self._process_due_s:
-            self._look_at_process()
+            self._measure_process()
 
-    def _look_at_process(self) -> None:
+    def _measure_process(self) -> None:
         with self._process_lock:  # two threads must not count the same CPU time
             self._process_due_s = time.perf_counter() + _PROCESS_EVERY_S
             self._resident.set(self._process.memory_info().rss)
@@ -152,7 +152,7 @@ def _route() -> str:
     return request.url_rule.rule if request.url_rule else _UNMATCHED
 
 
-# What Gunicorn's hooks need.
+# For Gunicorn's hooks.
 
 
 def open_folder(parent: Path) -> Path:

@@ -7,7 +7,7 @@ A room describes a view where it defines it:
     def increment(document: str) -> Response:
 
 The path and its parameters come from the route, the summary from the docstring. The problems that follow from the
-description itself (a body that is no JSON, no token, Redis away, …) need not be listed.
+description itself (a body that is not JSON, no token, Redis away, …) need not be listed.
 """
 
 import inspect
@@ -51,7 +51,7 @@ _PROBLEM = {
 
 @dataclass(frozen=True)
 class Description:
-    """What the document says of a view besides its route and its docstring.
+    """The description of a view, besides its route and its docstring.
 
     Attributes:
         answer: the schema of the answer's JSON; None for an answer without content.
@@ -86,7 +86,7 @@ def described(**parts: Any) -> Callable[[View], View]:
 
 
 def description_of(view: Callable[..., Any]) -> Description | None:
-    """Return what describes a view."""
+    """Return the description of a view; None when it has none."""
     description: Description | None = getattr(view, _ATTRIBUTE, None)
     return description
 
@@ -133,7 +133,7 @@ def document(app: Flask) -> dict[str, Any]:
         "info": {
             "title": "Sample target",
             "version": "1",
-            "description": "A small API over RedisJSON, there to be load-tested.",
+            "description": "A small API over RedisJSON, for load tests.",
         },
         "paths": paths,
         "components": {

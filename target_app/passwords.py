@@ -18,19 +18,19 @@ class Passwords:
             cost: scrypt's N is 2**cost.
         """
         self._method = f"scrypt:{2**cost}:{_BLOCK_SIZE}:{_PARALLEL}"
-        self._nobody: str | None = None
+        self._decoy: str | None = None
 
     def hash(self, password: str) -> str:
         """Return a hash, which names its own method and salt."""
         return generate_password_hash(password, self._method)
 
     def check(self, password: str, kept: str | None) -> bool:
-        """Return whether a password is the one of a kept hash.
+        """Return whether a password matches a kept hash.
 
         Args:
-            password: what somebody says.
-            kept: the hash; None for an account that there is not. That takes as long, so that the time does not tell.
+            password: the password to check.
+            kept: the hash; None for an unknown account, which takes as long, so that the time reveals nothing.
         """
         if kept is None:
-            self._nobody = self._nobody or self.hash(secrets.token_hex())
-        return check_password_hash(kept or self._nobody or "", password) and kept is not None
+            self._decoy = self._decoy or self.hash(secrets.token_hex())
+        return check_password_hash(kept or self._decoy or "", password) and kept is not None

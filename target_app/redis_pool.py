@@ -25,7 +25,7 @@ class Connection(Protocol):
         """Whether it is open, as far as this side knows."""
 
     def can_read(self, timeout: float = 0) -> bool:
-        """Say whether something came that nobody asked for; raises at the end of the stream."""
+        """Return whether there is unexpected data to read; raises at the end of the stream."""
 
     def disconnect(self) -> None:
         """Close; the next command connects again."""
@@ -93,7 +93,7 @@ class RedisPool:
         except Empty:
             raise redis.ConnectionError(f"all {self._size} connections are in use") from None
         if connection.is_connected and _has_ended(connection):
-            connection.disconnect()  # the next command connects; it must not go into the void
+            connection.disconnect()  # the next command connects; on this connection it would be lost
         return connection
 
     def close(self) -> None:
@@ -103,7 +103,7 @@ class RedisPool:
 
 
 def _has_ended(connection: Connection) -> bool:
-    """Whether Redis closed an idle connection, or sent what nobody asked for."""
+    """Return whether Redis has closed an idle connection, or has sent unexpected data."""
     try:
         return connection.can_read()
     except (redis.ConnectionError, OSError):

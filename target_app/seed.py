@@ -18,10 +18,10 @@ from faker import Faker
 from target_app.store import KEY_PREFIX
 
 TYPE_SIZES_BYTES = {"type-small": 15_000, "type-large": 55_000}
-"""The large documents and about how long their JSON text is; the real length is at most 1 % more."""
+"""The large documents and the approximate length of their JSON text; the real length is at most 1 % more."""
 
 USERS = 100
-"""How many basic and how many advanced users there are; their names end in 0 … USERS - 1."""
+"""How many basic and how many advanced users there are; their names end with 0 … USERS - 1."""
 
 _BATCH = 50
 _TIMEOUT_S = 10.0
@@ -140,10 +140,10 @@ def load(redis_url: str, progress: Callable[[int, int], None]) -> int:
 
     Args:
         redis_url: a Redis with RedisJSON.
-        progress: called with how many documents are written and how many there are, first with 0.
+        progress: called with the number of documents written and of all, first with 0.
 
     Returns:
-        How many documents there are, each written as document, hash and plain string.
+        The number of documents, each written as document, hash and plain string.
 
     Raises:
         redis.RedisError: Redis is away or has no RedisJSON.

@@ -1,8 +1,8 @@
-"""Sessions: from a sign-in on, access tokens that expire and refresh tokens that can be used once.
+"""Sessions: access tokens that expire, and refresh tokens that can be used once.
 
-Each sign-in begins a family of refresh tokens, a document that counts their generations. A refresh counts one up and
-hands out the next token. Whoever comes with a token that was used already is refused, and its whole family is revoked:
-one of the two who hold it has stolen it (RFC 9700, section 4.14.2).
+Each sign-in begins a family of refresh tokens, a document that counts their generations. A refresh increments the count
+and returns the next token. A token that has been used already is refused and its whole family revoked, because one of
+its two holders has stolen it (RFC 9700, section 4.14.2).
 """
 
 import secrets
@@ -39,10 +39,10 @@ def begin(account: str) -> dict[str, Any]:
 
 
 def refresh(token: str) -> dict[str, Any]:
-    """Return new tokens for a refresh token, which is used up by that.
+    """Return new tokens for a refresh token, which cannot be used again.
 
     Raises:
-        Unauthorized: it is expired, used already, revoked, or none of ours.
+        Unauthorized: it is expired, used already, revoked, or not signed by this target.
     """
     try:
         old = extensions.tokens().read_refresh(token)
@@ -67,7 +67,7 @@ def account(room: str) -> str:
     """Return the key of the account that the request's access token is of.
 
     Raises:
-        Unauthorized: there is no token, or it is expired, of another room, or none of ours.
+        Unauthorized: there is no token, or it is expired, for another room, or not signed by this target.
     """
     header = request.authorization
     if header is None or header.type != "bearer" or not header.token:

@@ -1,4 +1,4 @@
-"""The target's settings: environment → one frozen object, every mistake reported at once."""
+"""The target's settings, read from the environment into one frozen object; all mistakes are reported together."""
 
 import difflib
 import os
@@ -61,7 +61,7 @@ def _key_file(path: Path) -> Path:
 
 
 class Settings(BaseModel):
-    """What the target can be told, with its limits.
+    """The target's settings, with their limits.
 
     Each field is read from `TARGET_APP_<FIELD>`, except `redis_url`, which is read from `REDIS_URL`.
     """

@@ -22,14 +22,14 @@ from target_app.store_errors import (
 )
 
 KEY_PREFIX = "loadtest:"
-"""Every key of this product begins so; no other key is ever touched."""
+"""The prefix of every key of this product; no other key is ever touched."""
 
 PRIVATE = "~"
-"""Keys that begin so, after the prefix, hold accounts; the documents' API neither lists them nor takes such a name."""
+"""After the prefix, begins the keys of accounts; the documents' API neither lists nor accepts such keys."""
 
 _SCAN_OPTIONS = ("COUNT", 500, "TYPE", "ReJSON-RL")
 _SCAN_BATCHES = 20
-"""One listing looks at no more than about 10,000 keys of the whole Redis, however few of them match."""
+"""One listing scans about 10,000 keys of the whole Redis at most, even if few of them match."""
 
 _UPDATE_TRIES = 5
 """How often a read-modify-write starts again when another writer was faster."""
@@ -143,10 +143,10 @@ class Store:
         return deleted
 
     def keys(self, pattern: str, cursor: int) -> tuple[list[str], int]:
-        """List document keys that match a glob pattern, a bounded stretch at a time.
+        """List document keys that match a glob pattern, a bounded number at a time.
 
         Returns:
-            The keys of this stretch, and the cursor for the next one; 0 when there is none.
+            The keys found, and the cursor to continue with; 0 at the end.
         """
         found: list[str] = []
         for _ in range(_SCAN_BATCHES):
@@ -265,7 +265,7 @@ class Store:
         self._run("DEL", key)
 
     def _run(self, command: str, key: str, *arguments: str | bytes) -> Any:
-        try:  # nearly every request comes by here, and the context manager `translate_errors` costs more
+        try:  # not `translate_errors`: nearly every request runs this, and a context manager costs more
             return self._pool.run(command, KEY_PREFIX + key, *arguments)
         except redis.RedisError as error:
             raise to_store_error(error, key) from error

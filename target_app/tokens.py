@@ -1,6 +1,6 @@
-"""Tokens: signed statements that expire, and that nobody but the target can make.
+"""Tokens: statements signed by the target, which expire.
 
-TokenError          not a token of this target: changed, cut off, or of another kind
+TokenError          not a token of this target: changed, truncated, or of another kind
 └── ExpiredTokenError    its lifetime is over
 """
 
@@ -21,12 +21,12 @@ class ExpiredTokenError(TokenError):
 
 @dataclass(frozen=True)
 class RefreshToken:
-    """What a refresh token says.
+    """The content of a refresh token.
 
     Attributes:
-        account: whose it is.
-        family: the sign-in that it comes from.
-        generation: how many refreshes lie between.
+        account: the account's key.
+        family: the sign-in that it goes back to.
+        generation: how many refreshes there have been since.
     """
 
     account: str
@@ -49,7 +49,7 @@ class Tokens:
         return _text(self._access.dumps(account))
 
     def account(self, token: str) -> str:
-        """Return the account that an access token is of.
+        """Return the account of an access token.
 
         Raises:
             TokenError, ExpiredTokenError: it is not valid.
@@ -61,7 +61,7 @@ class Tokens:
         return _text(self._refresh.dumps(astuple(statement)))
 
     def read_refresh(self, token: str) -> RefreshToken:
-        """Return what a refresh token says.
+        """Return the content of a refresh token.
 
         Raises:
             TokenError, ExpiredTokenError: it is not valid.
