@@ -10,12 +10,11 @@ import gevent.monkey
 
 gevent.monkey.patch_all()
 
-from time import perf_counter  # noqa: E402
-
 from greenlet import getcurrent  # noqa: E402
 
-from loadtest.clients.http.connection import connect  # noqa: E402
+from loadtest.clients.http.connection import HttpConnection  # noqa: E402
 from loadtest.clients.http.url import parse  # noqa: E402
+from loadtest.clients.transport.endpoint import Endpoint  # noqa: E402
 
 _CONNECTIONS = 64
 _CONNECT_S = 10.0
@@ -25,13 +24,13 @@ _RECEIVE_BYTES = 960
 def exchange_for_ever(address: str) -> None:
     """One connection, one request after the other."""
     url = parse(address)
-    connection = connect(url.origin, perf_counter() + _CONNECT_S)
+    connection = HttpConnection(Endpoint(url.origin.host, url.origin.port).connect(_CONNECT_S))
     wire = f"GET {url.target} HTTP/1.1\r\nHost: {url.origin.authority}\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n"
-    request, this = wire.encode(), getcurrent()
+    request = wire.encode()
+    connection.waiter = getcurrent()
     while True:
         connection.send(request)
-        connection.waiter = this
-        connection.switch_out()
+        connection.wait()
         connection.receive_now(_RECEIVE_BYTES)
 
 

@@ -1,14 +1,14 @@
-"""JSON on its way to and from RedisJSON.
+"""JSON on its way out and, from RedisJSON, in.
 
-Documents are written and read with orjson. What orjson refuses and the standard library accepts (keys that are no
-strings, integers beyond 64 bits, lone surrogates) is left to the standard library, so that whatever redis-py can
-write can be written here. One difference remains: NaN and the infinities, which JSON does not have, are written as
-null, where redis-py sends words that RedisJSON refuses.
+Values are encoded with orjson. What it refuses and the standard library accepts (integers beyond 64 bits, lone
+surrogates) is left to the standard library, so whatever a stock client can send can be sent here. Dates, UUIDs and
+dataclasses, which only orjson accepts, can be sent too. NaN and the infinities, which JSON does not have, are written
+as null; redis-py sends words for them that RedisJSON refuses.
 
-A decoder is what redis-py's ``json(decoder=…)`` takes, an object with ``decode()``. Both of these work with
-redis-py too:
+A decoder is what redis-py's ``json(decoder=…)`` takes, an object with ``decode()``. Both of these work with redis-py
+too:
 
-- ``RAW`` gives a document's bytes as they came.
+- ``RAW`` leaves a document as the bytes that came.
 - ``LAZY`` gives a ``LazyJson``: the bytes now, the parsed value when it is first asked for.
 """
 
@@ -17,19 +17,20 @@ from typing import Any, Final
 
 import orjson
 
-# Classes that the standard library refuses are refused here as well.
-_ORJSON_OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-
 
 def encode_json(value: Any) -> bytes:
-    """Encode a value as redis-py would.
+    """Encode a value.
 
     Raises:
         TypeError: JSON has no such value.
-        ValueError: The value contains itself.
+        ValueError, RecursionError: The value contains itself, or is nested too deeply.
     """
     try:
-        return orjson.dumps(value, None, _ORJSON_OPTIONS)
+        return orjson.dumps(value)
+    except TypeError:
+        pass
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
         return json.dumps(value).encode()
 
@@ -41,7 +42,7 @@ class OrjsonDecoder:
         """Parse a document.
 
         Raises:
-            json.JSONDecodeError: It is none.
+            json.JSONDecodeError: It is not JSON.
         """
         return orjson.loads(text)
 
@@ -72,7 +73,7 @@ class LazyJson:
         """The parsed document.
 
         Raises:
-            json.JSONDecodeError: It is none.
+            json.JSONDecodeError: It is not JSON.
         """
         try:
             return self._value
@@ -81,7 +82,7 @@ class LazyJson:
             return self._value
 
     def __repr__(self) -> str:
-        """Show how a document begins."""
+        """Show how the document begins."""
         return f"LazyJson({self.raw[:60]!r})"
 
 

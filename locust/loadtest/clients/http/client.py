@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
-from loadtest.clients.deadlines import FOREVER_S, DeadlineSweeper
-from loadtest.clients.http.body import Body, read_all
 from loadtest.clients.http.coding import Decoder, decode
 from loadtest.clients.http.cookies import CookieJar
 from loadtest.clients.http.errors import HttpError, InvalidRequestError, RedirectError, StatusError, error_class_of
 from loadtest.clients.http.exchange import Exchange, Timeouts
 from loadtest.clients.http.head import UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http.headers import HeaderValue
-from loadtest.clients.http.redirects import location_of, redirected
-from loadtest.clients.http.request import NO_KIND, Outgoing, Route, basic_auth, encode_body, host_line
+from loadtest.clients.http.pool import LOOK_AFTER_S, ConnectionPool
+from loadtest.clients.http.request import Request, basic_auth, host_line, location_of, redirected
+from loadtest.clients.http.request_body import NO_FIELDS, encode_body
 from loadtest.clients.http.response import CaughtResponse, Response, new_response
-from loadtest.clients.http.routes import RouteBook
-from loadtest.clients.http.stream import BodyStream
-from loadtest.clients.http.transport import LOOK_AFTER_S, Transport
+from loadtest.clients.http.response_body import Body, BodyStream, read_all
+from loadtest.clients.http.routes import HttpRoute, HttpRoutes
 from loadtest.clients.http.url import with_params
+from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
 from loadtest.measuring.recorder import scenario_of
 from loadtest.users.base import LoadUser
 
@@ -43,8 +42,8 @@ target can make a worker hold is this, for each response that is read at the sam
 class _Call:
     """One call of request(), as the scenario wants it."""
 
-    route: Route
-    request: Outgoing
+    route: HttpRoute
+    request: Request
     timeouts: Timeouts
     allow_redirects: bool = True
     stream: bool = False
@@ -53,10 +52,10 @@ class _Call:
 
 
 @dataclass(slots=True)
-class _Trail:
-    """How far a call has come: its last request, the response to it and those before."""
+class _Progress:
+    """How far a call has got: its last request, the response to it and those before."""
 
-    request: Outgoing
+    request: Request
     head: ResponseHead | None = None
     history: list[Response] = field(default_factory=list)
     stream: BodyStream | None = None
@@ -93,22 +92,22 @@ class HttpClient:
             max_redirects: Redirects that are followed for one call.
             tls_context: Gives the TLS context when the first TLS connection needs it.
         """
-        self._transport = Transport(tls_context)
-        self._idle = self._transport.idle
+        self._pool = ConnectionPool(tls_context)
+        self._idle = self._pool.idle
         self.base_url = base_url
         self.request_name: str | None = None
         self._user = user
-        self._book = RouteBook.of(user.environment, base_url, headers, user.recorder, scenario_of(user))
-        self._routes = self._book.routes
-        self._gets = self._book.gets
+        defaults = tuple(headers.items())
+        self._routes = HttpRoutes.shared(user.environment, scenario_of(user), base_url, defaults)
+        self._gets = self._routes.gets
         self._timeouts = timeouts
         self._max_redirects = max_redirects
-        self._patience_s = min(timeouts.read_s, timeouts.total_s)
+        self._read_timeout_s = min(timeouts.read_s, timeouts.total_s)
         self._observers = user.recorder.observers
         self._cookies: CookieJar | None = None
         sweeper = DeadlineSweeper.current()
         for timeout_s in timeouts:
-            sweeper.heed(timeout_s)
+            sweeper.allow_for(timeout_s)
 
     @property
     def cookies(self) -> CookieJar:
@@ -218,13 +217,13 @@ class HttpClient:
         try:
             timeouts = self._timeouts_of(timeout)
             full_url = with_params(url, params) if params else url
-            route = self._routes.get((method, full_url, name)) or self._book.make(method, full_url, name, name or url)
-            body, kind = (None, NO_KIND) if data is json is files is None else encode_body(data, json, files)
+            route = self._routes.get((method, full_url, name)) or self._routes.make(method, full_url, name, name or url)
+            body, fields = (None, NO_FIELDS) if data is json is files is None else encode_body(data, json, files)
             if auth:
                 headers = {**(headers or {}), "Authorization": basic_auth(*auth)}
-            request = Outgoing(method, route.url, headers, kind, body)
+            request = Request(method, route.url, headers, fields, body)
             cookies = b"" if self._cookies is None else self._cookies.line_for(route.url)
-            wire = request.encode(route.lines, cookies) if headers else route.encode(kind, body, cookies)
+            wire = request.encode(route.lines, cookies) if headers else route.encode(fields, body, cookies)
         except InvalidRequestError as error:
             self._count_invalid(method, name or url, error)
             raise
@@ -238,7 +237,7 @@ class HttpClient:
             return self._timeouts
         timeouts = Timeouts.of(timeout, self._timeouts)
         for timeout_s in timeouts:
-            DeadlineSweeper.current().heed(timeout_s)
+            DeadlineSweeper.current().allow_for(timeout_s)
         return timeouts
 
     def _start(self) -> tuple[float, float]:
@@ -250,7 +249,7 @@ class HttpClient:
         self._user.intended_start_s = None
         return intended_s, sent_s
 
-    def _send(self, route: Route, wire: bytes, call: _Call | None, caught: bool) -> Response:  # noqa: C901
+    def _send(self, route: HttpRoute, wire: bytes, call: _Call | None, caught: bool) -> Response:  # noqa: C901
         """The fast path: an idle connection, one send, one wait, one receive, a whole and plain response.
 
         Whatever differs continues on the general path from where it stands. The code is long and flat on purpose:
@@ -267,10 +266,10 @@ class HttpClient:
         if not idle:
             return self._send_generally(call or self._plain_call(route, caught), wire, intended_s, sent_s)
         connection = idle.pop()
-        if not connection.armed or not (route.idempotent or sent_s - connection.idle_since_s < LOOK_AFTER_S):
+        if not connection.polled or not (route.idempotent or sent_s - connection.idle_since_s < LOOK_AFTER_S):
             idle.append(connection)  # the general path looks closer
             return self._send_generally(call or self._plain_call(route, caught), wire, intended_s, sent_s)
-        connection.deadline_s = sent_s + self._patience_s
+        connection.deadline_s = sent_s + self._read_timeout_s
         sent = 0
         received = b""
         failure = None
@@ -279,7 +278,8 @@ class HttpClient:
             sent = connection.send(wire)
             if sent == len(wire):
                 connection.waiter = getcurrent()
-                connection.switch_out()
+                connection.wait()
+                connection.waiter = None
                 received = connection.receive_now(route.receive_bytes)
                 last = route.head
                 head = last if received.startswith(last.raw) else route.find_head(received)
@@ -309,85 +309,87 @@ class HttpClient:
             self._tell_of(route, plain, call.context if call is not None else None)
         return plain
 
-    def _plain_call(self, route: Route, caught: bool) -> _Call:
+    def _plain_call(self, route: HttpRoute, caught: bool) -> _Call:
         """The call of a request without options."""
-        request = Outgoing(route.method, route.url, None, NO_KIND, None)
+        request = Request(route.method, route.url, None, NO_FIELDS, None)
         return _Call(route, request, self._timeouts, caught=caught)
 
     def _send_generally(
         self, call: _Call, wire: bytes, intended_s: float, sent_s: float, begun: Exchange | None = None
     ) -> Response:
         """The general path: any connection, any response, redirects, errors."""
-        trail = _Trail(call.request)
+        progress = _Progress(call.request)
         content = None
         failure: Exception | None = None
         try:
-            content = self._fetch(call, wire, sent_s + call.timeouts.total_s, begun, trail)
+            content = self._fetch(call, wire, sent_s + call.timeouts.total_s, begun, progress)
         except HttpError as error:
             failure = error
-        head = trail.head
+        head = progress.head
         if failure is None and head is not None and is_failure(head.status):
-            failure = StatusError(head.status, trail.request.url.text)
+            failure = StatusError(head.status, progress.request.url.text)
         kind = CaughtResponse if call.caught else Response
-        end_s = trail.end_s or perf_counter()
-        response = new_response(kind, head, content, 0, trail.request, intended_s, sent_s, end_s)
-        response.wire_bytes = trail.wire_bytes
+        end_s = progress.end_s or perf_counter()
+        response = new_response(kind, head, content, 0, progress.request, intended_s, sent_s, end_s)
+        response.wire_bytes = progress.wire_bytes
         if failure is not None:
             response.error = failure
-        if trail.history:
-            response.history = trail.history
-        if trail.stream is not None:
-            response.attach(trail.stream)
+        if progress.history:
+            response.history = progress.history
+        if progress.stream is not None:
+            response.attach(progress.stream)
         if isinstance(response, CaughtResponse):
             response.begin(self.report, call.route, call.context)
         else:
             self.report(call.route, response, call.context)
         return response
 
-    def _fetch(self, call: _Call, wire: bytes, ends_s: float, begun: Exchange | None, trail: _Trail) -> bytes | None:
+    def _fetch(
+        self, call: _Call, wire: bytes, ends_s: float, begun: Exchange | None, progress: _Progress
+    ) -> bytes | None:
         """Exchange requests for responses until one does not redirect; its decoded body, None for a stream.
 
         Raises:
             HttpError: The call failed.
         """
         while True:
-            request = trail.request
-            exchange, head = self._transport.exchange(request, wire, call.timeouts, ends_s, begun)
+            request = progress.request
+            exchange, head = self._pool.exchange(request, wire, call.timeouts, ends_s, begun)
             begun = None
-            trail.head = head
+            progress.head = head
             if "set-cookie" in head.headers:
                 self.cookies.store(request.url, head.headers.get_all("set-cookie"))
             location = location_of(head)
             if location is None or not call.allow_redirects:
-                return self._read_body(call, exchange, head, trail)
+                return self._read_body(call, exchange, head, progress)
             passed = _Call(call.route, request, call.timeouts)  # a redirect's own body is never streamed
-            content = self._read_body(passed, exchange, head, trail)
-            trail.history.append(new_response(Response, head, content, 0, request, 0.0, 0.0, 0.0))
-            if len(trail.history) > self._max_redirects:
+            content = self._read_body(passed, exchange, head, progress)
+            progress.history.append(new_response(Response, head, content, 0, request, 0.0, 0.0, 0.0))
+            if len(progress.history) > self._max_redirects:
                 raise RedirectError(f"more than {self._max_redirects} redirects")
-            trail.request = redirected(call.request, request, head.status, location)
-            wire = self._encode_redirected(call.route, trail.request)
+            progress.request = redirected(call.request, request, head.status, location)
+            wire = self._encode_redirected(call.route, progress.request)
 
-    def _encode_redirected(self, route: Route, request: Outgoing) -> bytes:
+    def _encode_redirected(self, route: HttpRoute, request: Request) -> bytes:
         """The bytes of a request to which a redirect led; another host does not get the credentials of the first."""
         lines = route.lines
         if request.url.origin is not route.origin:
-            lines = {"host": host_line(request.url), **self._book.common}
+            lines = {"host": host_line(request.url), **self._routes.common}
         return request.encode(lines, b"" if self._cookies is None else self._cookies.line_for(request.url))
 
-    def _read_body(self, call: _Call, exchange: Exchange, head: ResponseHead, trail: _Trail) -> bytes | None:
-        """The decoded body; None for a stream, whose reader is then in the trail."""
-        body = exchange.body(head, trail.request.method)
-        release = self._releaser(exchange, trail.request)
+    def _read_body(self, call: _Call, exchange: Exchange, head: ResponseHead, progress: _Progress) -> bytes | None:
+        """The decoded body; None for a stream, which is then in the progress."""
+        body = exchange.body(head, progress.request.method)
+        release = self._releaser(exchange, progress.request)
         if call.stream:
             exchange.ends_s = FOREVER_S
-            trail.stream = BodyStream(body, Decoder(head.encoding, FOREVER_S), exchange.classed, release)
-            trail.wire_bytes = head.content_length or 0
-            trail.end_s = perf_counter()
+            progress.stream = BodyStream(body, Decoder(head.encoding, FOREVER_S), exchange.classify, release)
+            progress.wire_bytes = head.content_length or 0
+            progress.end_s = perf_counter()
             return None
         raw = self._read_whole(exchange, body)
-        trail.end_s = perf_counter()
-        trail.wire_bytes = len(raw)
+        progress.end_s = perf_counter()
+        progress.wire_bytes = len(raw)
         release(body.reusable)
         return decode(head.encoding, raw, MAX_BODY_BYTES) if head.encoding and raw else raw
 
@@ -396,17 +398,17 @@ class HttpClient:
             return read_all(body, MAX_BODY_BYTES)
         except Exception as error:
             exchange.connection.close()
-            raise exchange.classed(error) from error
+            raise exchange.classify(error) from error
         except BaseException:
             exchange.connection.close()
             raise
 
-    def _releaser(self, exchange: Exchange, request: Outgoing) -> Callable[[bool], None]:
+    def _releaser(self, exchange: Exchange, request: Request) -> Callable[[bool], None]:
         """What gives the connection back."""
-        transport, origin = self._transport, request.url.origin
-        return lambda reusable: transport.release(origin, exchange.connection, reusable and exchange.keeps)
+        pool, origin = self._pool, request.url.origin
+        return lambda reusable: pool.release(origin, exchange.connection, reusable and exchange.keeps)
 
-    def report(self, route: Route, response: Response, context: Mapping[str, Any] | None = None) -> None:
+    def report(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None = None) -> None:
         """Count a request and tell Locust's listeners, if there are any."""
         error = response.error
         times = (response.intended_s, response.sent_s, response.end_s)
@@ -417,11 +419,11 @@ class HttpClient:
         if self._observers:
             self._tell_of(route, response, context)
 
-    def _tell_of(self, route: Route, response: Response, context: Mapping[str, Any] | None = None) -> None:
+    def _tell_of(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None = None) -> None:
         """Tell Locust's listeners of a request, with Locust's arguments."""
         self._tell(
             request_type=route.method,
-            name=route.series.key.name,
+            name=route.name,
             response_time=(response.end_s - response.sent_s) * 1000,
             response_length=response.wire_bytes,
             response=response,
@@ -434,7 +436,7 @@ class HttpClient:
     def _count_invalid(self, method: str, label: str, error: InvalidRequestError) -> None:
         """Count a call that could not be built."""
         now_s = perf_counter()
-        self._book.series(method, label).failure(now_s, now_s, now_s, 0, error.error_class, str(error))
+        self._routes.series(method, label).failure(now_s, now_s, now_s, 0, error.error_class, str(error))
         if self._observers:
             self._tell(
                 request_type=method,
@@ -457,7 +459,7 @@ class HttpClient:
 
     def close(self) -> None:
         """Close the user's connections."""
-        self._transport.close()
+        self._pool.close()
 
     def __del__(self) -> None:
         """Connections are watched by the event loop and would outlive the user."""

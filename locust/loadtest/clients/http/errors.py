@@ -4,7 +4,6 @@
     ├── InvalidRequestError      exception          the call itself is wrong; raised at the call, nothing is sent
     ├── DnsError                 dns
     ├── ConnectError             connect
-    │   └── ClosedAddressError   connect            see `loadtest.settings.addresses`
     ├── TlsError                 tls
     ├── ConnectTimeoutError      timeout_connect
     ├── ReadTimeoutError         timeout_read
@@ -22,7 +21,10 @@ Except for InvalidRequestError a call does not raise them: it returns a response
 ``response.raise_for_status()`` raises that error.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from loadtest.clients.transport.stream import TransportError
 
 
 class HttpError(Exception):
@@ -44,13 +46,9 @@ class DnsError(HttpError):
 
 
 class ConnectError(HttpError):
-    """No connection could be made."""
+    """No connection could be made, or only to an address that is closed: see `loadtest.settings.addresses`."""
 
     error_class = "connect"
-
-
-class ClosedAddressError(ConnectError):
-    """The host is at an address that no request may go to."""
 
 
 class TlsError(HttpError):
@@ -136,6 +134,12 @@ class UserCodeError(HttpError):
     """The scenario's with-block raised."""
 
     error_class = "exception"
+
+
+def connect_error(error: "TransportError") -> HttpError:
+    """The HttpError for a connection that could not be opened, or whose TLS broke."""
+    kinds = (DnsError, ConnectError, TlsError)
+    return next(kind for kind in kinds if kind.error_class == error.error_class)(str(error))
 
 
 def error_class_of(error: BaseException) -> str:

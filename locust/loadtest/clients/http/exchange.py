@@ -1,12 +1,9 @@
 """One request and its response on one connection."""
 
-from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from loadtest.clients.deadlines import FOREVER_S, DeadlineExpired
-from loadtest.clients.http.body import Body, body_of
-from loadtest.clients.http.connection import RECEIVE_BYTES, Connection
+from loadtest.clients.http.connection import HttpConnection
 from loadtest.clients.http.errors import (
     ClosedError,
     HttpError,
@@ -15,8 +12,13 @@ from loadtest.clients.http.errors import (
     ReadTimeoutError,
     ResetError,
     TotalTimeoutError,
+    connect_error,
 )
 from loadtest.clients.http.head import HeadCache, ResponseHead
+from loadtest.clients.http.request_body import Upload
+from loadtest.clients.http.response_body import Body, body_of
+from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineExpired
+from loadtest.clients.transport.stream import RECEIVE_BYTES, TransportError
 
 _OK = 200
 _MAX_INTERIM = 32
@@ -60,68 +62,6 @@ def _seconds(part: object, timeout: object) -> float:
     return float(part)
 
 
-class Upload:
-    """A request body that is sent in pieces: a file, or an iterable of bytes.
-
-    Args:
-        source: A binary file or an iterable of bytes.
-        length: Its size in bytes where it is known; otherwise it is sent in chunks.
-    """
-
-    _PIECE_BYTES = 65536
-
-    def __init__(self, source: Any, length: int | None) -> None:
-        """Remember the source; nothing is read yet."""
-        self._source = source
-        self.length = length
-        self._used = False
-
-    def pieces(self) -> Iterator[bytes]:
-        """The body's pieces, framed as chunks if the length is not known.
-
-        Raises:
-            InvalidRequestError: A piece is no bytes, or the source does not hold what it promised.
-        """
-        self._used = True
-        sent = 0
-        for piece in self._raw_pieces():
-            if not isinstance(piece, bytes | bytearray | memoryview):
-                raise InvalidRequestError(f"the body yields {type(piece).__name__}; allowed are bytes")
-            size = len(piece)
-            sent += size
-            if self.length is None and size:
-                yield b"%x\r\n%b\r\n" % (size, piece)
-            elif size:
-                yield bytes(piece)
-        if self.length is None:
-            yield b"0\r\n\r\n"
-        elif sent != self.length:
-            raise InvalidRequestError(f"the body holds {sent} bytes, {self.length} were announced")
-
-    def _raw_pieces(self) -> Iterator[bytes]:
-        read: Callable[[int], bytes] | None = getattr(self._source, "read", None)
-        if read is None:
-            yield from self._source
-            return
-        left = self.length if self.length is not None else FOREVER_S
-        while left > 0 and (piece := read(int(min(left, self._PIECE_BYTES)))):
-            left -= len(piece)
-            yield piece
-
-    def rewind(self) -> bool:
-        """Make the body ready to be sent once more; False if it cannot be."""
-        if not self._used:
-            return True
-        seek = getattr(self._source, "seek", None)
-        if seek is None:
-            return isinstance(self._source, list | tuple)
-        try:
-            seek(0)
-        except (OSError, ValueError):
-            return False
-        return True
-
-
 class Exchange:
     """A request that is under way on one connection.
 
@@ -142,7 +82,7 @@ class Exchange:
 
     def __init__(  # noqa: PLR0917 -- made in two places only
         self,
-        connection: Connection,
+        connection: HttpConnection,
         unsent: bytes,
         upload: Upload | None,
         timeouts: Timeouts,
@@ -189,21 +129,21 @@ class Exchange:
                 if not self.connection.send_all(piece):
                     return False
             except (BrokenPipeError, ConnectionResetError):
-                self._take_last_words()
+                self._receive_final_response()
                 return False
         return True
 
-    def _take_last_words(self) -> None:
-        """Receive what the server said before it closed: 413, for example, which counts more than the reset."""
-        words = self.connection.take_early()
+    def _receive_final_response(self) -> None:
+        """Receive what the server sent before it closed: 413, for example, which counts more than the reset."""
+        response = self.connection.take_early()
         try:
             while piece := self.connection.receive_now(RECEIVE_BYTES):
-                words += piece
+                response += piece
         except OSError:
             pass
-        if not words:
+        if not response:
             raise ConnectionResetError("the server closed the connection while the request was being sent")
-        self.connection.early = words
+        self.connection.early = response
 
     def take(self, received: bytes) -> None:
         """Put bytes that have come before those still to come."""
@@ -214,8 +154,8 @@ class Exchange:
         """The next bytes, b"" at the end of the stream."""
         self._renew_deadline()
         received = self.connection.receive()
-        if not received and self.connection.ragged:
-            raise ClosedError("the TLS connection broke off: its end mark is missing")
+        if not received and self.connection.stream.ragged:
+            raise ClosedError("the TLS connection was cut: its end mark is missing")
         return received
 
     def read_head(self, heads: HeadCache) -> ResponseHead:
@@ -249,12 +189,14 @@ class Exchange:
         rest, self.received = self.received, b""
         return body_of(head, method, rest, self.receive)
 
-    def classed(self, error: Exception) -> HttpError:
+    def classify(self, error: Exception) -> HttpError:
         """The HttpError for what sending or receiving raised."""
         if isinstance(error, HttpError):
             return error
         if isinstance(error, DeadlineExpired):
             return timeout_error(self.ends_s, ReadTimeoutError)
+        if isinstance(error, TransportError):
+            return connect_error(error)
         return ResetError(f"the connection broke: {error}")
 
 

@@ -119,7 +119,7 @@ def _is_chunked(found: dict[bytes, list[bytes]]) -> bool:
     coding = b", ".join(codings)
     if coding.lower() != b"chunked":
         raise ProtocolError(
-            f"the response has the Transfer-Encoding {coding.decode('latin-1')!r}; only chunked is understood"
+            f"the response has the Transfer-Encoding {coding.decode('latin-1')!r}; only chunked is supported"
         )
     return True
 
@@ -162,7 +162,7 @@ def parse_head(raw: bytes) -> ResponseHead:
     try:
         parser.feed_data(_unfolded(raw) if b"\r\n " in raw or b"\r\n\t" in raw else raw)
     except httptools.HttpParserUpgrade as error:
-        raise ProtocolError("the response switches to another protocol, which nobody asked for") from error
+        raise ProtocolError("the response switches to another protocol, which the request did not ask for") from error
     except httptools.HttpParserError as error:
         raise ProtocolError(f"the response's head is malformed: {error}") from error
     version = parser.get_http_version()

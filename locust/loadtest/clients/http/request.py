@@ -1,165 +1,65 @@
-"""What is sent: the request's parts and their bytes."""
+"""What is sent: a request's parts, their bytes, and the request to which a redirect leads.
 
-import json as stdlib_json
-import os
+Tested in tests/unit/clients/http/test_client.py and test_redirects.py.
+"""
+
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING
 
-import orjson
-from urllib3.filepost import encode_multipart_formdata
-
-from loadtest.clients.http.connection import RECEIVE_BYTES
-from loadtest.clients.http.errors import InvalidRequestError
-from loadtest.clients.http.exchange import Upload
-from loadtest.clients.http.head import HEADS, UNKNOWN_HEAD, ResponseHead
-from loadtest.clients.http.headers import HeaderValue, Lines, check_method, merged
+from loadtest.clients.http.errors import InvalidRequestError, RedirectError
+from loadtest.clients.http.headers import HeaderValue, Lines, merged
+from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes, Upload
+from loadtest.clients.http.url import Url, join
 
 if TYPE_CHECKING:
-    from loadtest.clients.http.url import Url
-    from loadtest.measuring.recorder import Series
+    from loadtest.clients.http.head import ResponseHead
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
-# The types that FastHttpUser sends for a body that names none; a scenario's own header replaces them.
-_FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
-_BYTES = {"Content-Type": "application/octet-stream"}
-_RECEIVE_SIZES = (960, 4000, 16000)  # the first is what the C library's fastest allocator still takes
-NO_KIND: Mapping[str, str] = {}
-
-BodyBytes = bytes | Upload | None
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REWRITTEN = frozenset({301, 302})
+_SEE_OTHER = 303
+_KEPT = frozenset({"GET", "HEAD"})
+_FOR_ONE_HOST = frozenset({"authorization", "cookie", "host"})
 
 
-class Route:
-    """What every request of one method, URL and name has in common; made once.
-
-    Attributes:
-        method: The method.
-        url: The absolute URL.
-        origin: Where it leads.
-        lines: The header lines sent by default, Host among them.
-        wire: The whole request as sent without further headers, cookies or body.
-        series: Where it is recorded; its key holds the name.
-        success: The series' function for a request that succeeded.
-        head: The head of its last response; the next response often begins with the same bytes.
-        receive_bytes: How many bytes to ask the kernel for: a little more than the last response had.
-        idempotent: Whether it may be sent again when a kept connection turns out to be closed.
-    """
-
-    __slots__ = (
-        "_heads",
-        "head",
-        "idempotent",
-        "lines",
-        "method",
-        "origin",
-        "receive_bytes",
-        "series",
-        "success",
-        "url",
-        "wire",
-    )
-
-    body = None
-
-    def __init__(self, method: str, url: "Url", defaults: Lines, series: "Series") -> None:
-        """Encode what does not vary.
-
-        Raises:
-            InvalidRequestError: The method is no token.
-        """
-        check_method(method)
-        self.method = method
-        self.url = url
-        self.origin = url.origin
-        self.lines = {"host": host_line(url), **defaults}
-        self.series = series
-        self.success = series.success
-        self.idempotent = method in IDEMPOTENT
-        self.head = UNKNOWN_HEAD
-        self.receive_bytes = RECEIVE_BYTES
-        self._heads: dict[str, bytes] = {}
-        self.wire = self._head_for(NO_KIND) + _framing(method, None) + b"\r\n"
-
-    def encode(self, kind: Mapping[str, str], body: BodyBytes, cookies: bytes) -> bytes:
-        """A request without headers of its own; the bytes of an upload are left out.
-
-        Args:
-            kind: The headers that follow from the body's kind.
-            body: The body.
-            cookies: The Cookie line or b"".
-        """
-        head = self._head_for(kind) + cookies + _framing(self.method, body) + b"\r\n"
-        return head + body if isinstance(body, bytes) else head
-
-    def with_cookies(self, cookies: bytes) -> bytes:
-        """The route's wire with a Cookie line, which may be b""."""
-        return self.wire[:-2] + cookies + b"\r\n"
-
-    def _head_for(self, kind: Mapping[str, str]) -> bytes:
-        """Request line and header lines; there are few kinds, but a multipart form's is never the same."""
-        label = kind.get("Content-Type", "")
-        head = self._heads.get(label)
-        if head is None:
-            head = start_line(self.method, self.url) + b"".join(merged(self.lines, kind).values())
-            if not label.startswith("multipart/"):
-                self._heads[label] = head
-        return head
-
-    def find_head(self, received: bytes) -> ResponseHead:
-        """The head with which a response begins, UNKNOWN_HEAD if it is incomplete; remembered for the next one.
-
-        Raises:
-            ProtocolError, TooLargeError: As HeadCache.find() raises them.
-        """
-        head = HEADS.find(received)
-        if head is None:
-            return UNKNOWN_HEAD
-        self.head = head
-        # A buffer is allocated anew for each response, so a fitting one is cheaper than one for the worst case.
-        self.receive_bytes = next((size for size in _RECEIVE_SIZES if size > head.plain_length > 0), RECEIVE_BYTES)
-        return head
-
-
-def start_line(method: str, url: "Url") -> bytes:
+def start_line(method: str, url: Url) -> bytes:
     """The request line."""
     return f"{method} {url.target} HTTP/1.1\r\n".encode("ascii")
 
 
-def host_line(url: "Url") -> bytes:
+def host_line(url: Url) -> bytes:
     """The Host line."""
     return f"Host: {url.origin.authority}\r\n".encode("ascii")
 
 
-class Outgoing:
+class Request:
     """One request with all that is its own.
 
     Attributes:
         method: The method.
         url: The absolute URL.
         headers: The headers that the scenario gave; None as a value leaves a default out.
-        kind: Headers that follow from the body's kind.
+        body_fields: Header fields that describe the body.
         body: The body.
     """
 
-    __slots__ = ("body", "headers", "kind", "method", "url")
+    __slots__ = ("body", "body_fields", "headers", "method", "url")
 
     def __init__(
         self,
         method: str,
-        url: "Url",
+        url: Url,
         headers: Mapping[str, HeaderValue] | None,
-        kind: Mapping[str, str],
+        body_fields: Mapping[str, str],
         body: BodyBytes,
     ) -> None:
         """Put the parts together."""
         self.method = method
         self.url = url
         self.headers = headers
-        self.kind = kind
+        self.body_fields = body_fields
         self.body = body
 
     @property
@@ -177,18 +77,18 @@ class Outgoing:
         Raises:
             InvalidRequestError: A header is not allowed.
         """
-        if self.kind:
-            lines = merged(lines, self.kind)
+        if self.body_fields:
+            lines = merged(lines, self.body_fields)
         if self.headers:
             lines = merged(lines, self.headers)
         if "cookie" in lines:
             cookies = b""
         start = start_line(self.method, self.url)
-        head = b"".join((start, *lines.values(), cookies, _framing(self.method, self.body), b"\r\n"))
+        head = b"".join((start, *lines.values(), cookies, framing_line(self.method, self.body), b"\r\n"))
         return head + self.body if isinstance(self.body, bytes) else head
 
 
-def _framing(method: str, body: BodyBytes) -> bytes:
+def framing_line(method: str, body: BodyBytes) -> bytes:
     """The field that says how long the body is (RFC 9112, section 6.3)."""
     if isinstance(body, Upload):
         if body.length is None:
@@ -199,104 +99,46 @@ def _framing(method: str, body: BodyBytes) -> bytes:
     return b"Content-Length: 0\r\n" if method in _WITH_BODY else b""
 
 
-def encode_body(data: Any, json: Any, files: Any) -> tuple[BodyBytes, Mapping[str, str]]:
-    """The body's bytes, and the headers that its kind calls for.
-
-    Args:
-        data: bytes, str, a mapping or pairs for a form, a binary file or an iterable of bytes.
-        json: Anything JSON knows; used only if there is no data.
-        files: As urllib3 takes multipart fields: a mapping of field to content or (file name, content[, type]).
-
-    Raises:
-        InvalidRequestError: It cannot be encoded.
-    """
-    if files:
-        return _encode_multipart(data, files)
-    if data is not None and data not in (b"", ""):  # an empty form is data too, and is sent as such
-        return _encode_data(data)
-    if json is not None:
-        return encode_json(json), _JSON
-    return None, NO_KIND
-
-
-def encode_json(value: Any) -> bytes:
-    """JSON bytes; what orjson does not know (huge integers, for example) the standard library encodes.
-
-    Raises:
-        InvalidRequestError: Neither can.
-    """
-    try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:
-        try:
-            return stdlib_json.dumps(value).encode("utf-8")
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidRequestError(f"json={type(value).__name__} cannot be encoded: {error}") from error
-
-
-def _encode_data(data: Any) -> tuple[BodyBytes, Mapping[str, str]]:
-    if isinstance(data, bytes | bytearray | memoryview):
-        return bytes(data), _BYTES
-    try:
-        if isinstance(data, str):
-            return data.encode("utf-8"), _TEXT
-        if isinstance(data, Mapping) or _is_pairs(data):
-            return urlencode(data, doseq=True).encode("ascii"), _FORM
-    except (UnicodeEncodeError, TypeError, ValueError) as error:
-        raise InvalidRequestError(f"data of type {type(data).__name__} cannot be encoded: {error}") from error
-    if hasattr(data, "read") or hasattr(data, "__iter__"):
-        return Upload(data, _length_of(data)), _BYTES
-    raise InvalidRequestError(
-        f"data of type {type(data).__name__} cannot be sent; allowed are bytes, str, a mapping, a file, an iterable"
-    )
-
-
-def _is_pairs(data: Any) -> bool:
-    return isinstance(data, list | tuple) and all(isinstance(item, tuple) and len(item) == 2 for item in data)  # noqa: PLR2004
-
-
-def _length_of(source: Any) -> int | None:
-    """What is left to read of a file, or None where nobody knows."""
-    try:
-        position = source.tell()
-        end = os.fstat(source.fileno()).st_size if hasattr(source, "fileno") else source.seek(0, os.SEEK_END)
-        source.seek(position)
-    except (AttributeError, OSError, ValueError):
-        return _length_in_memory(source)
-    return int(end - position) if end > position else None
-
-
-def _length_in_memory(source: Any) -> int | None:
-    try:
-        position = source.tell()
-        end = source.seek(0, os.SEEK_END)
-        source.seek(position)
-    except (AttributeError, OSError, ValueError):
-        return None
-    return int(end - position)
-
-
-def _encode_multipart(data: Any, files: Any) -> tuple[bytes, Mapping[str, str]]:
-    try:
-        pairs = list(data.items()) if isinstance(data, Mapping) else list(data or ())
-        named = list(files.items()) if isinstance(files, Mapping) else list(files)
-        body, content_type = encode_multipart_formdata(pairs + [(name, _file_field(part)) for name, part in named])
-    except (TypeError, ValueError, AttributeError, UnicodeError) as error:
-        raise InvalidRequestError(f"files cannot be encoded: {error}") from error
-    return body, {"Content-Type": content_type}
-
-
-def _file_field(part: Any) -> Any:
-    """Read files; urllib3 wants their contents."""
-    if isinstance(part, tuple):
-        name, content, *rest = part
-        return (name, content.read() if hasattr(content, "read") else content, *rest)
-    if hasattr(part, "read"):
-        return (os.path.basename(getattr(part, "name", "file")), part.read())  # noqa: PTH119 -- a label, no path
-    return part
-
-
 def basic_auth(name: str | bytes, password: str | bytes) -> str:
     """The value of the Authorization field (RFC 7617)."""
     raw = b":".join(part.encode("utf-8") if isinstance(part, str) else part for part in (name, password))
     return "Basic " + b64encode(raw).decode("ascii")
+
+
+def location_of(head: "ResponseHead") -> str | None:
+    """Where a response leads on to; None if it does not."""
+    return head.headers.get("location") if head.status in _REDIRECTS else None
+
+
+def redirected(first: Request, request: Request, status: int, location: str) -> Request:
+    """The request to which a redirect leads (RFC 9110, section 15.4, with the method rules of the Fetch standard).
+
+    301 and 302 turn POST into GET, 303 turns everything but HEAD into GET, 307 and 308 repeat the request. Credentials
+    stay with the host for which the scenario gave them. A Unix socket is reached only if the scenario named it itself:
+    no target may direct a worker to the services of its own machine.
+
+    Args:
+        first: The request that the scenario made.
+        request: The one that is redirected.
+        status: The redirect's status.
+        location: Where it leads.
+
+    Raises:
+        RedirectError: It leads nowhere, or the body cannot be sent a second time.
+    """
+    try:
+        url = join(request.url, location)
+    except InvalidRequestError as error:
+        raise RedirectError(f"the redirect cannot be followed: {error}") from error
+    if url.origin.scheme == "http+unix" and url.origin is not first.url.origin:
+        raise RedirectError(f"the redirect leads to the Unix socket {url.origin.host}, which the scenario did not name")
+    headers = dict(first.headers or {})
+    if url.origin is not first.url.origin:
+        headers = {name: value for name, value in headers.items() if name.lower() not in _FOR_ONE_HOST}
+    method, body, fields = request.method, request.body, request.body_fields
+    if (status == _SEE_OTHER and method not in _KEPT) or (status in _REWRITTEN and method == "POST"):
+        headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
+        method, body, fields = "GET", None, NO_FIELDS
+    elif isinstance(body, Upload) and not body.rewind():
+        raise RedirectError("the redirect wants the body a second time, and it cannot be read again")
+    return Request(method, url, headers, fields, body)

@@ -23,8 +23,9 @@ from loadtest.clients.http.head import ResponseHead, is_failure
 from loadtest.clients.http.headers import Headers
 
 if TYPE_CHECKING:
-    from loadtest.clients.http.request import Outgoing, Route
-    from loadtest.clients.http.stream import BodyStream
+    from loadtest.clients.http.request import Request
+    from loadtest.clients.http.response_body import BodyStream
+    from loadtest.clients.http.routes import HttpRoute
 
 _CONTROL_FLOW = (
     gevent.GreenletExit,
@@ -64,7 +65,7 @@ class Response:
     _head: ResponseHead | None
     _content: bytes | None
     _offset: int
-    request: "Route | Outgoing"
+    request: "HttpRoute | Request"
     intended_s: float
     sent_s: float
     end_s: float
@@ -147,7 +148,7 @@ class Response:
         """The body parsed as JSON.
 
         Raises:
-            json.JSONDecodeError: It is none.
+            json.JSONDecodeError: It is not JSON.
         """
         content = self.content or b""
         try:
@@ -231,7 +232,7 @@ class Response:
 
 
 AnyResponse = TypeVar("AnyResponse", bound=Response)
-Report = Callable[["Route", Response, Mapping[str, Any] | None], None]
+Report = Callable[["HttpRoute", Response, Mapping[str, Any] | None], None]
 
 
 class CaughtResponse(Response):
@@ -247,7 +248,7 @@ class CaughtResponse(Response):
     _entered = False
     _decided = False
 
-    def begin(self, report: "Report", route: "Route", context: Mapping[str, Any] | None) -> None:
+    def begin(self, report: "Report", route: "HttpRoute", context: Mapping[str, Any] | None) -> None:
         """Say who counts it, and how."""
         self._report = report
         self._route = route
@@ -300,7 +301,7 @@ def new_response(  # noqa: PLR0917 -- the hot path passes them by position
     head: ResponseHead | None,
     content: bytes | None,
     offset: int,
-    request: "Route | Outgoing",
+    request: "HttpRoute | Request",
     intended_s: float,
     sent_s: float,
     end_s: float,

@@ -1,71 +1,130 @@
-"""The requests that the users of one kind have in common, encoded once for all of them."""
+"""The HTTP requests that the users of one kind have in common, encoded once for all of them.
+
+Tested in tests/unit/clients/http/test_client.py.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from loadtest.clients.http.headers import HeaderValue, merged
-from loadtest.clients.http.request import Route, basic_auth
+from loadtest.clients.http.head import HEADS, UNKNOWN_HEAD, ResponseHead
+from loadtest.clients.http.headers import HeaderValue, Lines, check_method, merged
+from loadtest.clients.http.request import IDEMPOTENT, basic_auth, framing_line, host_line, start_line
+from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes
 from loadtest.clients.http.url import DEFAULT_PORTS, Url, parse
+from loadtest.clients.routes import Route, RouteTable
+from loadtest.clients.transport.stream import RECEIVE_BYTES
 
 if TYPE_CHECKING:
-    from locust.env import Environment
-
     from loadtest.measuring.recorder import Recorder, Series
 
 _CACHED_ROUTES = 4096
-_ATTRIBUTE = "loadtest_http_routes"  # where an Environment keeps its route books
+_RECEIVE_SIZES = (960, 4000, 16000)  # the first is what the C library's fastest allocator still takes
 
 
-class RouteBook:
-    """Routes by method, URL and name, for one base URL, set of default headers and scenario.
+class HttpRoute(Route):
+    """What every request of one method, URL and name has in common.
+
+    Attributes:
+        url: The absolute URL.
+        origin: Where it leads.
+        lines: The header lines sent by default, Host among them.
+        wire: The whole request as sent without further headers, cookies or body.
+        head: The head of its last response; the next response often begins with the same bytes.
+        receive_bytes: How many bytes to ask the kernel for: a little more than the last response had.
+        idempotent: Whether it may be sent again when a kept connection turns out to be closed.
+    """
+
+    __slots__ = ("_heads", "head", "idempotent", "lines", "origin", "receive_bytes", "url", "wire")
+
+    body = None
+
+    def __init__(self, method: str, url: Url, defaults: Lines, series: "Series") -> None:
+        """Encode what does not vary.
+
+        Raises:
+            InvalidRequestError: The method is no token.
+        """
+        check_method(method)
+        super().__init__(method, series)
+        self.url = url
+        self.origin = url.origin
+        self.lines = {"host": host_line(url), **defaults}
+        self.idempotent = method in IDEMPOTENT
+        self.head = UNKNOWN_HEAD
+        self.receive_bytes = RECEIVE_BYTES
+        self._heads: dict[str, bytes] = {}
+        self.wire = self._head_for(NO_FIELDS) + framing_line(method, None) + b"\r\n"
+
+    def encode(self, body_fields: Mapping[str, str], body: BodyBytes, cookies: bytes) -> bytes:
+        """A request without headers of its own; the bytes of an upload are left out.
+
+        Args:
+            body_fields: The header fields that describe the body.
+            body: The body.
+            cookies: The Cookie line or b"".
+        """
+        head = self._head_for(body_fields) + cookies + framing_line(self.method, body) + b"\r\n"
+        return head + body if isinstance(body, bytes) else head
+
+    def with_cookies(self, cookies: bytes) -> bytes:
+        """The route's wire with a Cookie line, which may be b""."""
+        return self.wire[:-2] + cookies + b"\r\n"
+
+    def _head_for(self, body_fields: Mapping[str, str]) -> bytes:
+        """Request line and header lines; bodies have few types, but a multipart form's is never the same."""
+        content_type = body_fields.get("Content-Type", "")
+        head = self._heads.get(content_type)
+        if head is None:
+            head = start_line(self.method, self.url) + b"".join(merged(self.lines, body_fields).values())
+            if not content_type.startswith("multipart/"):
+                self._heads[content_type] = head
+        return head
+
+    def find_head(self, received: bytes) -> ResponseHead:
+        """The head with which a response begins, UNKNOWN_HEAD if it is incomplete; remembered for the next one.
+
+        Raises:
+            ProtocolError, TooLargeError: As HeadCache.find() raises them.
+        """
+        head = HEADS.find(received)
+        if head is None:
+            return UNKNOWN_HEAD
+        self.head = head
+        # A buffer is allocated for each response, so a fitting one is cheaper than one for the worst case.
+        self.receive_bytes = next((size for size in _RECEIVE_SIZES if size > head.plain_length > 0), RECEIVE_BYTES)
+        return head
+
+
+class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
+    """Routes by method, URL and name; look here first, then ``make``.
 
     Args:
         base_url: What relative URLs are relative to; may carry credentials.
-        headers: Sent with every request unless it says otherwise.
-        recorder: Where requests are recorded.
-        scenario: Under which scenario.
+        headers: Name and value of the headers sent with every request unless it says otherwise.
 
     Attributes:
-        routes: Cache of routes by (method, URL, name); look here first.
-        common: The header lines that go to every host.
         gets: The same for GET, by URL if there is no name of its own, else by (URL, name).
+        common: The header lines that go to every host.
     """
 
-    def __init__(self, base_url: str, headers: Mapping[str, HeaderValue], recorder: "Recorder", scenario: str) -> None:
+    def __init__(
+        self, recorder: "Recorder", scenario: str, base_url: str, headers: tuple[tuple[str, HeaderValue], ...]
+    ) -> None:
         """Start without routes; a bad base URL shows at the first request."""
-        self.routes: dict[tuple[str, str, str | None], Route] = {}
-        self.gets: dict[str | tuple[str, str], Route] = {}
+        super().__init__(recorder, scenario)
+        self.gets: dict[str | tuple[str, str], HttpRoute] = {}
         self._base_url = base_url
-        self._recorder = recorder
-        self._scenario = scenario
         self._base: Url | None = None
-        self.common = merged({}, headers)
+        self.common = merged({}, dict(headers))
         self._own = self.common  # for the base URL's own host, with its credentials
 
-    @classmethod
-    def of(
-        cls,
-        environment: "Environment",
-        base_url: str,
-        headers: Mapping[str, HeaderValue],
-        recorder: "Recorder",
-        scenario: str,
-    ) -> "RouteBook":
-        """The book that all users of an environment with these settings share."""
-        books: dict[object, RouteBook] = vars(environment).setdefault(_ATTRIBUTE, {})
-        key = (base_url, tuple(headers.items()), scenario)
-        book = books.get(key)
-        if book is None:
-            book = books[key] = cls(base_url, headers, recorder, scenario)
-        return book
-
-    def make(self, method: str, url: str, name: str | None, label: str) -> Route:
+    def make(self, method: str, url: str, name: str | None, label: str) -> HttpRoute:
         """The route for a URL, absolute or relative to the base.
 
         Args:
             method: The method.
             url: The URL, its parameters included.
-            name: The name that the scenario gave, part of the cache's key.
+            name: The name that the scenario gave, part of the key.
             label: Under which name the request is recorded.
 
         Raises:
@@ -74,18 +133,14 @@ class RouteBook:
         base = self._base or self._parse_base()
         parsed = parse(self._absolute(url))
         defaults = self._own if parsed.origin is base.origin else self.common
-        route = Route(method, parsed, defaults, self.series(method, label))
-        if len(self.routes) >= _CACHED_ROUTES:
-            self.routes.clear()
+        route = HttpRoute(method, parsed, defaults, self.series(method, label))
+        if len(self) >= _CACHED_ROUTES:
+            self.clear()
             self.gets.clear()
-        self.routes[method, url, name] = route
+        self[method, url, name] = route
         if method == "GET":
             self.gets[url if name is None else (url, name)] = route
         return route
-
-    def series(self, method: str, label: str) -> "Series":
-        """Where requests of this method and label are recorded."""
-        return self._recorder.series(self._scenario, method, label)
 
     def _parse_base(self) -> Url:
         """Parse the base URL; credentials in it become a header for its own host."""

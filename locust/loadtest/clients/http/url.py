@@ -5,10 +5,15 @@ host's place: ``http+unix://%2Frun%2Fapp.sock/path``.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from loadtest.clients.http.errors import InvalidRequestError
+from loadtest.clients.transport.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "http+unix": 0}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -50,6 +55,12 @@ class Origin:
                 raise InvalidRequestError(f"more than {_MAX_ORIGINS} different hosts; the last one was {host!r}")
             origin = _origins[key] = cls(scheme, host, port)
         return origin
+
+    def endpoint(self, tls_context: "Callable[[], ssl.SSLContext]") -> Endpoint:
+        """Where its connections are opened; the context is asked for only if the scheme is https."""
+        if self.scheme == "http+unix":
+            return Endpoint(path=self.host)
+        return Endpoint(self.host, self.port, tls=tls_context() if self.scheme == "https" else None)
 
     def __repr__(self) -> str:
         """Scheme and authority."""

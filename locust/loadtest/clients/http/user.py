@@ -4,12 +4,14 @@ A scenario written for FastHttpUser runs on it by changing the base class. What 
 docs/decisions/0030-own-http-client.md.
 
 How a request runs: the parts that do not vary (request line, Host, default headers, the recorder's series) are made
-once per method, URL and name and found again in a dictionary (`Route`). If an idle connection is there, the fast path
-sends, waits and receives; if the answer is whole and says nothing but "200, this many bytes", it is counted and
+once per method, URL and name and found again in a dictionary (`HttpRoute`). If there is an idle connection, the fast
+path sends, waits and receives; if the response is whole and says nothing but "200, this many bytes", it is counted and
 returned. Everything else (a first connection, bodies in pieces, redirects, cookies, errors) takes the general path
 in `HttpClient.request`.
 """
 
+import functools
+import ssl
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -17,19 +19,28 @@ from locust.exception import StopTest
 from locust.user.users import RestMixin
 
 import loadtest
-from loadtest.clients import tls as http_tls
-from loadtest.clients.deadlines import FOREVER_S
 from loadtest.clients.http.client import HttpClient
 from loadtest.clients.http.coding import ACCEPTED
 from loadtest.clients.http.exchange import Timeouts
 from loadtest.clients.http.headers import HeaderValue
 from loadtest.clients.http.response import Response
+from loadtest.clients.transport.deadlines import FOREVER_S
+from loadtest.clients.transport.stream import tls_context
 from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:
-    import ssl
-
     from locust.env import Environment
+
+
+@functools.cache
+def _default_context(insecure: bool) -> ssl.SSLContext:
+    return tls_context(requirement=ssl.CERT_NONE if insecure else ssl.CERT_REQUIRED, alpn=("http/1.1",))
+
+
+@functools.cache
+def _context_from(factory: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """The context that a factory makes, once per factory: sessions are resumed within one context only."""
+    return factory()
 
 
 class HttpUser(LoadUser, RestMixin[Response]):
@@ -53,7 +64,7 @@ class HttpUser(LoadUser, RestMixin[Response]):
     max_redirects: int = 30
     insecure: bool = False
     default_headers: Mapping[str, HeaderValue] | None = None
-    ssl_context_factory: "Callable[[], ssl.SSLContext] | None" = None
+    ssl_context_factory: Callable[[], ssl.SSLContext] | None = None
 
     def __init__(self, environment: "Environment") -> None:
         """Create the user and its client; nothing is connected yet.
@@ -76,12 +87,12 @@ class HttpUser(LoadUser, RestMixin[Response]):
         self.client = HttpClient(self, self.host, headers, timeouts, self.max_redirects, self.tls_context)
 
     @classmethod
-    def tls_context(cls) -> "ssl.SSLContext":
+    def tls_context(cls) -> ssl.SSLContext:
         """The TLS context that all users of this class share."""
         factory = cls.ssl_context_factory
         if factory is None:
-            return http_tls.default_context(not cls.insecure)
-        return http_tls.context_from(getattr(factory, "__func__", factory))
+            return _default_context(cls.insecure)
+        return _context_from(getattr(factory, "__func__", factory))
 
     def close(self) -> None:
         """Close the connections; called when the user has stopped."""

@@ -1,13 +1,15 @@
 """One connection to a Redis: handshake, one exchange at a time, timeouts.
 
 The hot path is ``exchange``: one ``send``, by itself or together with those of other greenlets whose replies came at
-the same time, one switch away, one ``recv_into`` per arrival until the reply is whole. The connection is polled for all
-its life, so an idle one notices at once that the server has closed it, and the next request opens a new one before
+the same time, one switch away, one ``recv_into`` per arrival until the reply is whole. The connection is polled while
+it is open, so an idle one notices at once that the server has closed it, and the next request opens a new one before
 anything is sent. Nothing is ever sent twice: a request whose fate is unknown is an error, not a retry.
 
 A pipeline of n commands is read as one reply, an array of n: the array's header is fed to the parser before the
 replies come, and the parser, written in C, does the rest. RESP3 may interleave push messages, which would be
 counted as elements, so there the replies are collected one by one. Push messages are dropped.
+
+Tested in tests/unit/clients/redis/test_faults.py.
 """
 
 import random
@@ -16,17 +18,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import hiredis
-from greenlet import getcurrent
+from greenlet import getcurrent, greenlet
 
-from loadtest.clients.deadlines import FOREVER_S, DeadlineExpired, DeadlineSweeper
 from loadtest.clients.redis.errors import ConnectionBroken, RequestTimeout, connect_error, reply_error
 from loadtest.clients.redis.settings import RESP3
-from loadtest.clients.transport import Poller, TransportError, Waiter, Wire, open_wire
+from loadtest.clients.transport.connection import Connection
+from loadtest.clients.transport.deadlines import DeadlineExpired, DeadlineSweeper
+from loadtest.clients.transport.stream import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadtest.clients.redis.settings import RedisSettings
+    from loadtest.clients.transport.stream import Stream
 
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_MOST_S: Final = 1.5
@@ -38,7 +42,7 @@ _INCOMPLETE: Final = object()
 _ENDS: Final = (OSError, hiredis.HiredisError, ConnectionBroken)  # what ends a connection
 
 # What has just arrived, for all connections of the process: it is parsed before anything else can run. It holds more
-# than a TLS record (16 kB), so that the TLS layer keeps nothing back that polling could not see.
+# than a TLS stream receives at once, so that none is left where polling does not see it.
 _ARRIVAL: Final = bytearray(256 * 1024)
 
 
@@ -49,54 +53,18 @@ class _Unsent(Exception):  # noqa: N818 -- a signal, thrown into the greenlet th
         self.sent_bytes = sent_bytes
 
 
-class _EarlyReader:
-    """Reads in the place of a greenlet that still waits for room to send the rest of its command.
-
-    Attributes:
-        outcome: The reply, or what ended the connection, if it has come.
-    """
-
-    def __init__(self, take_in: "Callable[[], Any]", greenlet: Waiter) -> None:
-        self.outcome: Any = _INCOMPLETE
-        self.throw = greenlet.throw
-        self._take_in = take_in
-        self._is_needed = True
-
-    def switch(self) -> None:
-        """Take in what has arrived; the end of the connection ends the wait for room, in the hub's own time."""
-        try:
-            reply = self._take_in()
-        except _ENDS as error:
-            self.outcome = error
-            gevent.get_hub().loop.run_callback(self._interrupt)
-        else:
-            if reply is not _INCOMPLETE:
-                self.outcome = reply
-
-    def retire(self) -> None:
-        """Leave the greenlet alone from now on."""
-        self._is_needed = False
-
-    def _interrupt(self) -> None:
-        if self._is_needed:
-            self._is_needed = False
-            self.throw(self.outcome)
-
-
-class RespConnection:
+class RespConnection(Connection):
     """A connection, opened by the first exchange and again whenever it was lost.
 
     Attributes:
         ready: Whether it is open and nobody waits on it or has reserved it.
         received_bytes: Size of the last reply on the wire.
-        deadline_s: When the waiting greenlet's patience ends, in seconds of ``time.perf_counter``.
-        waiter: Who waits for a reply, or None.
     """
 
     __slots__ = (
-        "__weakref__",
         "_collected",
         "_collects",
+        "_connect_timeout_s",
         "_defer",
         "_deferred",
         "_failures",
@@ -104,45 +72,39 @@ class RespConnection:
         "_gets",
         "_has_data",
         "_opening",
-        "_patience_s",
         "_recv_into",
+        "_reply_timeout_s",
         "_reserved",
         "_retry_at_s",
         "_send",
         "_settings",
-        "_wait",
         "_wanted",
-        "_wire",
-        "deadline_s",
         "ready",
         "received_bytes",
-        "waiter",
     )
 
     def __init__(self, settings: "RedisSettings") -> None:
         """Prepare a connection; nothing is opened yet."""
+        super().__init__()
         self._settings = settings
-        self._patience_s = FOREVER_S if settings.read_timeout_s is None else settings.read_timeout_s
+        self._reply_timeout_s = settings.read_timeout_s
+        self._connect_timeout_s = settings.connect_timeout_s
         self._collects = settings.protocol == RESP3
         self._collected: list[Any] = []
         self._wanted = 0
-        self._wire: Wire | None = None
-        self.waiter: Waiter | None = None
         self._opening = False
         self._reserved = False
         self._failures = 0
         self._retry_at_s = 0.0
-        self._send: Callable[[bytes], int]
+        self._send: Callable[[bytes | memoryview], int]
         self._recv_into: Callable[[bytearray], int]
         self._feed: Callable[[Any, int, int], None]
         self._gets: Callable[[], Any]
         self._has_data: Callable[[], bool]
-        self._wait: Callable[[], None]
         self._defer: Callable[[RespConnection], bool]
         self._deferred: bytes | None = None
         self.ready = False
         self.received_bytes = 0
-        self.deadline_s = FOREVER_S
 
     @property
     def busy(self) -> bool:
@@ -152,7 +114,7 @@ class RespConnection:
     @property
     def is_open(self) -> bool:
         """Whether there is a connection that nobody has closed."""
-        return self._wire is not None
+        return self.stream is not None
 
     def reserve(self) -> None:
         """Keep the connection for one transaction, between WATCH and EXEC."""
@@ -162,7 +124,7 @@ class RespConnection:
     def release(self) -> None:
         """End a reservation."""
         self._reserved = False
-        self.ready = self._wire is not None and self.waiter is None
+        self.ready = self.stream is not None and self.waiter is None
 
     def exchange(self, data: bytes, sent_s: float) -> Any:
         """Send one command and wait for its reply.
@@ -178,12 +140,12 @@ class RespConnection:
             ConnectionBroken, RequestTimeout: The request has failed. Redis may have executed it all the same.
             redis.exceptions.RedisError: The handshake of a new connection was refused.
         """
-        if self._wire is None:
+        if self.stream is None:
             self._open()
         self.ready = False
         self.received_bytes = 0
-        self.deadline_s = sent_s + self._patience_s
-        defer, wait, reply = self._defer, self._wait, _INCOMPLETE
+        self.deadline_s = sent_s + self._reply_timeout_s
+        defer, wait, reply = self._defer, self.wait, _INCOMPLETE
         try:
             self.waiter = getcurrent()
             if len(data) <= _SHORT_BYTES and defer(self):
@@ -203,7 +165,8 @@ class RespConnection:
             self.waiter = None
             self.close()
             if isinstance(error, DeadlineExpired):
-                raise self._overdue() from None
+                message = f"no reply from {self._settings.endpoint} in {self._reply_timeout_s:g} s"
+                raise RequestTimeout("timeout_read", message) from None
             if isinstance(error, (OSError, hiredis.HiredisError)):
                 raise _broken(error) from error
             raise
@@ -219,7 +182,7 @@ class RespConnection:
             count: How many they are, at least 1.
             sent_s: Now, in seconds of ``time.perf_counter``; the last reply's deadline counts from here.
         """
-        if self._wire is None:
+        if self.stream is None:
             self._open()
         if self._collects:
             self._wanted, self._collected = count, []
@@ -233,14 +196,10 @@ class RespConnection:
 
     def close(self) -> None:
         """Close the connection; the next exchange opens it again."""
-        wire, self._wire = self._wire, None
+        super().close()
         self.ready = False
         self._wanted = 0
         self._deferred = None
-        if wire is not None:
-            Poller.current().discard(wire.fileno)
-            DeadlineSweeper.current().discard(self)
-            wire.close()
         if self.waiter is not None:  # another greenlet, which learns of it in its own turn
             error = ConnectionBroken("closed", "the connection was closed by its own client")
             gevent.get_hub().loop.run_callback(self._wake, self.waiter, error)
@@ -255,12 +214,12 @@ class RespConnection:
             Whether there was a pause; somebody else may have taken the connection meanwhile.
         """
         pause_s = self._retry_at_s - perf_counter()
-        if self._wire is not None or pause_s <= 0:
+        if self.stream is not None or pause_s <= 0:
             return False
         gevent.sleep(pause_s)
         return True
 
-    def transmit(self) -> None:
+    def send_deferred(self) -> None:
         """Send the command that was deferred, unless it was given up since. Called by the poller."""
         data, self._deferred = self._deferred, None
         if data is None:
@@ -289,22 +248,20 @@ class RespConnection:
         Returns:
             The reply, if it has come already.
         """
-        greenlet = getcurrent()
-        early = self.waiter = _EarlyReader(self._take_in, greenlet)
-        patience_s = None if self._patience_s == FOREVER_S else self._patience_s
-        assert self._wire is not None  # noqa: S101 -- for the type checker: an exchange has a wire
-        try:
-            self._wire.send_all(data, sent_bytes, patience_s)
-        finally:
-            early.retire()
-        if isinstance(early.outcome, _ENDS):
-            raise early.outcome
-        self.waiter = greenlet
-        return early.outcome
-
-    def _overdue(self) -> RequestTimeout:
-        """The exception for a reply that did not come in time."""
-        return RequestTimeout("timeout_read", f"no reply from {self._settings.endpoint} in {self._patience_s:g} s")
+        reply = _INCOMPLETE
+        rest = memoryview(data)[sent_bytes:]
+        while rest:
+            try:
+                rest = rest[self._send(rest) :]
+            except BlockingIOError:
+                if self.wait_writable():
+                    continue
+                arrived = self._take_in()
+                if arrived is not _INCOMPLETE and reply is not _INCOMPLETE:
+                    raise self._excess() from None
+                reply = arrived if reply is _INCOMPLETE else reply
+        self.waiter = getcurrent()
+        return reply
 
     def _open(self) -> None:
         """Connect and shake hands.
@@ -313,11 +270,11 @@ class RespConnection:
             ConnectionBroken, RequestTimeout, redis.exceptions.RedisError: With the class of what went wrong.
         """
         started_s = perf_counter()
-        timeout_s = self._settings.connect_timeout_s
+        timeout_s = self._connect_timeout_s
         self._opening = True
         try:
-            self._attach(open_wire(self._settings.endpoint, timeout_s))
-            self._shake_hands(FOREVER_S if timeout_s is None else started_s + timeout_s)
+            self._start(self._settings.endpoint.connect(timeout_s))
+            self._shake_hands(started_s + timeout_s)
         except BaseException as error:
             self.waiter = None
             self.close()
@@ -332,21 +289,16 @@ class RespConnection:
         self._failures = 0
         self._retry_at_s = 0.0
 
-    def _attach(self, wire: Wire) -> None:
-        """Make the wire this connection's own: a fresh parser, an armed watcher."""
+    def _start(self, stream: "Stream") -> None:
+        """Take over a fresh stream, with a fresh parser."""
         reader = hiredis.Reader(replyError=reply_error, notEnoughData=_INCOMPLETE)
-        self._wire = wire
-        self._send, self._recv_into = wire.send, wire.recv_into
+        self.attach(stream)
+        self._send, self._recv_into, self._defer = stream.send, stream.recv_into, self._poller.defer
         self._feed, self._gets, self._has_data = reader.feed, reader.gets, reader.has_data
-        poller = Poller.current()
-        poller.add(wire.fileno, self)
-        self._wait, self._defer = poller.wait, poller.defer
-        sweeper = DeadlineSweeper.current()
-        sweeper.heed(min(self._patience_s, self._settings.connect_timeout_s or FOREVER_S))
-        sweeper.add(self)
+        DeadlineSweeper.current().allow_for(min(self._reply_timeout_s, self._connect_timeout_s))
 
     def _shake_hands(self, deadline_s: float) -> None:
-        """Say who we are and what we want, in one round trip.
+        """Authenticate, select the database and set the client's name, in one round trip.
 
         Raises:
             redis.exceptions.RedisError: What the server refused.
@@ -354,24 +306,24 @@ class RespConnection:
         commands = _handshake(self._settings)
         if not commands:
             return
-        patience_s = self._patience_s
+        reply_timeout_s = self._reply_timeout_s
         sent_s = perf_counter()
-        self._patience_s = max(0.0, deadline_s - sent_s)
+        self._reply_timeout_s = max(0.0, deadline_s - sent_s)
         try:
             replies = self.exchange_many(
                 b"".join(hiredis.pack_command(each) for each in commands), len(commands), sent_s
             )
         except RequestTimeout as error:
-            place, timeout_s = self._settings.endpoint, self._settings.connect_timeout_s
-            raise RequestTimeout("timeout_connect", f"{place} did not greet within {timeout_s:g} s") from error
+            message = f"{self._settings.endpoint} did not answer the handshake within {self._connect_timeout_s:g} s"
+            raise RequestTimeout("timeout_connect", message) from error
         finally:
-            self._patience_s = patience_s
+            self._reply_timeout_s = reply_timeout_s
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
 
-    def read_unasked(self) -> None:
-        """Take in what has arrived while nobody waits: mostly the end of the connection. Called by the poller."""
+    def on_unsolicited_input(self) -> None:
+        """Take in what has arrived while nobody waits: mostly the end of the connection."""
         try:
             reply = self._take_in()
         except _ENDS:
@@ -388,7 +340,7 @@ class RespConnection:
 
         Raises:
             ConnectionBroken: The stream has ended, or holds more than was asked for.
-            OSError, hiredis.HiredisError: The connection broke, or what came is no RESP.
+            OSError, hiredis.HiredisError: The connection broke, or what came is not RESP.
         """
         recv_into, feed, gets, has_data = self._recv_into, self._feed, self._gets, self._has_data
         try:
@@ -403,8 +355,11 @@ class RespConnection:
         if self._collects:
             return self._collect(reply)
         if reply is not _INCOMPLETE and has_data():
-            raise ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than it was asked for")
+            raise self._excess()
         return reply
+
+    def _excess(self) -> ConnectionBroken:
+        return ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than it was asked for")
 
     def _collect(self, reply: Any) -> Any:
         """Leave out push messages and gather a pipeline's replies; tell when they are complete."""
@@ -418,8 +373,8 @@ class RespConnection:
             reply = self._gets()
         return reply
 
-    def _wake(self, waiter: Waiter | None, error: Exception) -> None:
-        """Tell a greenlet, if it still waits."""
+    def _wake(self, waiter: greenlet | None, error: Exception) -> None:
+        """Throw an error into a greenlet, if it still waits."""
         if waiter is not None and self.waiter is waiter:
             self.waiter = None
             waiter.throw(error)
@@ -443,8 +398,8 @@ def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
 
 def _broken(error: OSError | hiredis.HiredisError) -> ConnectionBroken | RequestTimeout:
     """The exception for a connection that broke under a request."""
-    if isinstance(error, TimeoutError):
-        return RequestTimeout("timeout_read", str(error))
+    if isinstance(error, TransportError):
+        return connect_error(error)
     if isinstance(error, hiredis.HiredisError):
-        return ConnectionBroken("protocol", f"what came is no reply: {error}")
+        return ConnectionBroken("protocol", f"what came is not a reply: {error}")
     return ConnectionBroken("reset", f"the connection broke: {error.strerror or error}")

@@ -14,7 +14,7 @@ dns, connect, tls,     no connection; the exception is ``redis.exceptions.Connec
 timeout_connect
 timeout_read           no reply in time; the connection is given up
 reset, closed          the connection broke with an error, or the server closed it, before the reply
-protocol               what came was no RESP, or more than was asked for
+protocol               what came was not RESP, or more than was asked for
 redis_auth             NOAUTH, WRONGPASS, NOPERM
 redis_loading          LOADING
 redis_moved            MOVED, ASK: the server is part of a cluster; this client does not follow
@@ -32,10 +32,10 @@ from locust.exception import RescheduleTask
 from redis import exceptions
 from redis.connection import DefaultParser
 
-from loadtest.clients.transport import TransportError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from loadtest.clients.transport.stream import TransportError
 
 _CODES = {
     "LOADING": "redis_loading",
@@ -48,7 +48,7 @@ _CODES = {
     "OOM": "redis_oom",
     "WRONGTYPE": "redis_wrongtype",
 }
-_WRONG_TYPE_WORDS = ("Existing key has wrong Redis type", "wrong type of path value")
+_WRONG_TYPE_MESSAGES = ("Existing key has wrong Redis type", "wrong type of path value")
 
 _ENDING_TASK: dict[type[Exception], type[Exception]] = {}
 _parse_error = cast("Callable[[str], Exception]", DefaultParser.parse_error)
@@ -72,8 +72,8 @@ class RequestTimeout(exceptions.TimeoutError, RescheduleTask):
         self.error_class = error_class
 
 
-def connect_error(error: TransportError) -> ConnectionBroken | RequestTimeout:
-    """The exception for a connection that could not be opened."""
+def connect_error(error: "TransportError") -> ConnectionBroken | RequestTimeout:
+    """The exception for a connection that could not be opened, or whose TLS broke."""
     kind = RequestTimeout if error.error_class == "timeout_connect" else ConnectionBroken
     return kind(error.error_class, str(error))
 
@@ -89,7 +89,7 @@ def reply_error(text: str) -> Exception:
     if error_class == "redis_moved":
         advice = "point the URL at that node, or at a proxy that follows"
         error.args = (f"{text}: another node of a cluster has the key; this client does not follow, {advice}",)
-    elif any(words in text for words in _WRONG_TYPE_WORDS):
+    elif any(excerpt in text for excerpt in _WRONG_TYPE_MESSAGES):
         error_class = "redis_wrongtype"
     elif "without any password configured" in message:
         error_class = "redis_auth"

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from loadtest.clients.redis.connection import RespConnection
-    from loadtest.clients.redis.lanes import Lanes
     from loadtest.clients.redis.replies import Callback
-    from loadtest.clients.redis.session import RedisSession
+    from loadtest.clients.redis.session import RedisRoutes, RedisSession
 
 _MULTI = pack(("MULTI",))
 _EXEC = pack(("EXEC",))
@@ -44,7 +43,7 @@ class RedisPipeline(RedisCommands):
         explicit_transaction: Whether ``multi()`` was called.
     """
 
-    def __init__(self, session: "RedisSession", lanes: "Lanes", callbacks: Any, transaction: bool) -> None:
+    def __init__(self, session: "RedisSession", routes: "RedisRoutes", callbacks: Any, transaction: bool) -> None:
         """Begin an empty pipeline."""
         self.settings = session.settings
         self.callbacks = callbacks
@@ -52,7 +51,7 @@ class RedisPipeline(RedisCommands):
         self.watching = False
         self.explicit_transaction = False
         self._session = session
-        self._lanes = lanes
+        self._routes = routes
         self._connection: RespConnection | None = None
         self._packed: list[bytes] = []
         # What turns replies into values, by place in the queue; without an entry the reply is a document.
@@ -87,7 +86,7 @@ class RedisPipeline(RedisCommands):
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "RedisPipeline":  # noqa: ARG002 -- redis-py's
         """Another pipeline, empty."""
-        return RedisPipeline(self._session, self._lanes, self.callbacks, transaction)
+        return RedisPipeline(self._session, self._routes, self.callbacks, transaction)
 
     def as_json(self) -> "JsonPipeline":
         """This pipeline with RedisJSON's commands in the first place."""
@@ -149,8 +148,8 @@ class RedisPipeline(RedisCommands):
                 replies, error = self._exchange_transaction()
             else:
                 data, count = b"".join(self._packed), len(self._packed)
-                lane = self._lanes["PIPELINE"]
-                replies, error = self._session.request_many(lane, data, count, self._connection)
+                route = self._routes["PIPELINE"]
+                replies, error = self._session.request_many(route, data, count, self._connection)
             if error is not None:
                 self._check_replies(replies, raise_on_error)
             return self._values(replies)
@@ -170,7 +169,7 @@ class RedisPipeline(RedisCommands):
         watching, self.watching = self.watching, False
         if watching and connection.is_open:
             with contextlib.suppress(RedisError):
-                self._session.request_many(self._lanes["UNWATCH"], _UNWATCH, 1, connection)
+                self._session.request_many(self._routes["UNWATCH"], _UNWATCH, 1, connection)
         connection.release()
 
     close = reset
@@ -181,7 +180,7 @@ class RedisPipeline(RedisCommands):
             self._connection = self._session.reserve()
         try:
             self._check_watch()
-            replies, refusal = self._session.request_many(self._lanes[command], data, 1, self._connection)
+            replies, refusal = self._session.request_many(self._routes[command], data, 1, self._connection)
             if refusal is not None:
                 raise refusal
         except (ConnectionError, TimeoutError) as error:
@@ -211,8 +210,8 @@ class RedisPipeline(RedisCommands):
     def _exchange_transaction(self) -> tuple[list[Any], Exception | None]:
         """Send the queue between MULTI and EXEC, and return the replies of EXEC."""
         data = b"".join((_MULTI, *self._packed, _EXEC))
-        lane = self._lanes["MULTI"]
-        replies, error = self._session.request_many(lane, data, len(self._packed) + 2, self._connection)
+        route = self._routes["MULTI"]
+        replies, error = self._session.request_many(route, data, len(self._packed) + 2, self._connection)
         self.watching = False  # EXEC ends the watch, whatever its outcome
         outcome = replies.pop()
         if isinstance(outcome, Exception):

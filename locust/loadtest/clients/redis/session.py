@@ -1,4 +1,7 @@
-"""One user's connections to Redis, and the record of what it sends."""
+"""One user's connections to Redis, and the record of what it sends.
+
+Tested in tests/unit/clients/redis/test_recording.py and test_faults.py.
+"""
 
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Final
@@ -8,17 +11,37 @@ from redis.exceptions import MaxConnectionsError
 
 from loadtest.clients.redis.connection import RespConnection
 from loadtest.clients.redis.errors import error_class_of
+from loadtest.clients.routes import Route, RouteTable
 
 if TYPE_CHECKING:
-    from loadtest.clients.redis.lanes import Lane
     from loadtest.clients.redis.settings import RedisSettings
+    from loadtest.measuring.recorder import Recorder
     from loadtest.users.base import LoadUser
+
 
 MAX_CONNECTIONS: Final = 64
 """Connections of one user. It has one, unless several greenlets use its client at once or a transaction holds one."""
 
 # The types of replies that are no errors.
 _GOOD_REPLIES: Final = frozenset({bytes, int, list, type(None), str, dict, bool, float, set, tuple})
+
+
+class RedisRoutes(RouteTable[str, Route]):
+    """The routes of one label by command, in the spelling in which the command was given; made on first use.
+
+    The name of a request is the label, or the command again where there is no label.
+    """
+
+    def __init__(self, recorder: "Recorder", scenario: str, label: str | None) -> None:
+        """Start without routes."""
+        super().__init__(recorder, scenario)
+        self._label = label
+
+    def __missing__(self, command: str) -> Route:
+        """Make a command's route."""
+        method = command.upper()
+        route = self[command] = Route(method, self.series(method, method if self._label is None else self._label))
+        return route
 
 
 class RedisSession:
@@ -35,12 +58,12 @@ class RedisSession:
         self._spares: list[RespConnection] = []
 
     def request_many(
-        self, lane: "Lane", data: bytes, count: int, connection: RespConnection | None = None
+        self, route: Route, data: bytes, count: int, connection: RespConnection | None = None
     ) -> tuple[list[Any], Exception | None]:
         """Send several commands at once and record them as one request, failed if any of them failed.
 
         Args:
-            lane: Under which names it is recorded.
+            route: Under which names it is recorded.
             data: The encoded commands.
             count: How many they are.
             connection: The connection that a transaction holds; by default one that is free.
@@ -66,18 +89,18 @@ class RedisSession:
         try:
             replies = connection.exchange_many(data, count, sent_s)
         except Exception as error:
-            self.record_failure(lane, intended_s, sent_s, 0, error)
+            self.record_failure(route, intended_s, sent_s, 0, error)
             raise
         end_s = perf_counter()
         failure = _first_error(replies)
-        if failure is None and lane.method == "MULTI" and replies[-1]:
+        if failure is None and route.method == "MULTI" and replies[-1]:
             failure = _first_error(replies[-1])
         if failure is not None:
-            self.record_failure(lane, intended_s, sent_s, connection.received_bytes, failure)
+            self.record_failure(route, intended_s, sent_s, connection.received_bytes, failure)
             return replies, failure
-        lane.success(intended_s, sent_s, end_s, connection.received_bytes)
+        route.success(intended_s, sent_s, end_s, connection.received_bytes)
         if self.observers:
-            self.tell(lane, end_s - sent_s, connection.received_bytes, replies, None)
+            self.tell(route, end_s - sent_s, connection.received_bytes, replies, None)
         return replies, None
 
     def reserve(self) -> RespConnection:
@@ -116,16 +139,16 @@ class RedisSession:
                 return connection
 
     def record_failure(
-        self, lane: "Lane", intended_s: float, sent_s: float, received_bytes: int, error: Exception
+        self, route: Route, intended_s: float, sent_s: float, received_bytes: int, error: Exception
     ) -> None:
         """Record a request that failed."""
         end_s = perf_counter()
-        lane.series.failure(intended_s, sent_s, end_s, received_bytes, error_class_of(error), str(error))
+        route.series.failure(intended_s, sent_s, end_s, received_bytes, error_class_of(error), str(error))
         if self.observers:
-            self.tell(lane, end_s - sent_s, received_bytes, None, error)
+            self.tell(route, end_s - sent_s, received_bytes, None, error)
 
     def tell(
-        self, lane: "Lane", service_time_s: float, received_bytes: int, reply: Any, error: Exception | None
+        self, route: Route, service_time_s: float, received_bytes: int, reply: Any, error: Exception | None
     ) -> None:
         """Tell the listeners of Locust's ``events.request``, in Locust's words and units.
 
@@ -133,8 +156,8 @@ class RedisSession:
         """
         EventHook.fire(  # type: ignore[no-untyped-call]
             self.user.environment.events.request,
-            request_type=lane.method,
-            name=lane.name,
+            request_type=route.method,
+            name=route.name,
             response_time=service_time_s * 1e3,
             response_length=received_bytes,
             response=reply,

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from loadtest.clients.transport import Endpoint
+from loadtest.clients.transport.endpoint import Endpoint
+from loadtest.clients.transport.stream import tls_context
 from loadtest.exceptions import UsageError
 
 DEFAULT_PORT = 6379
@@ -36,7 +37,7 @@ class RedisSettings:
         protocol: 2 or 3: which version of RESP is spoken, and which shape replies have.
         client_name: As CLIENT LIST shows it; empty for none.
         connect_timeout_s: For name resolution, connecting, TLS and authentication together, in seconds.
-        read_timeout_s: How long a reply may take, in seconds; None for ever.
+        read_timeout_s: How long a reply may take, in seconds.
     """
 
     endpoint: Endpoint
@@ -45,8 +46,8 @@ class RedisSettings:
     db: int = 0
     protocol: int = RESP2
     client_name: str = ""
-    connect_timeout_s: float | None = DEFAULT_TIMEOUT_S
-    read_timeout_s: float | None = DEFAULT_TIMEOUT_S
+    connect_timeout_s: float = DEFAULT_TIMEOUT_S
+    read_timeout_s: float = DEFAULT_TIMEOUT_S
 
     @classmethod
     def from_url(cls, url: str) -> "RedisSettings":
@@ -158,7 +159,7 @@ def _read_options(url: str, parts: SplitResult) -> dict[str, Any]:
 def _endpoint(url: str, parts: SplitResult, port: int | None, options: dict[str, Any]) -> Endpoint:
     """Read where the server listens."""
     if parts.scheme not in SCHEMES:
-        raise _wrong_url(url, f"its scheme {parts.scheme!r} is none of {', '.join(SCHEMES)}")
+        raise _wrong_url(url, f"its scheme is {parts.scheme!r}; allowed are {', '.join(SCHEMES)}")
     if parts.scheme == "unix":
         path = unquote(parts.path)
         if not path:
@@ -180,18 +181,18 @@ def _db_of_path(url: str, parts: SplitResult) -> int:
     try:
         return _read_db(text)
     except ValueError as error:
-        raise _wrong_url(url, f"the database {text!r} is no number: {error}") from error
+        raise _wrong_url(url, f"the database {text!r} is not a number: {error}") from error
 
 
 def _tls_context(url: str, options: dict[str, Any]) -> ssl.SSLContext:
     """Make the context for TLS; certificates are verified unless the URL says otherwise."""
     try:
-        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-        if "ssl_certfile" in options:
-            context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+        return tls_context(
+            requirement=options.get("ssl_cert_reqs", ssl.CERT_REQUIRED),
+            checks_host=options.get("ssl_check_hostname", True),
+            authorities=options.get("ssl_ca_certs"),
+            certificate=options.get("ssl_certfile"),
+            key=options.get("ssl_keyfile"),
+        )
     except OSError as error:  # a file that is missing, or holds no certificate
         raise _wrong_url(url, f"a certificate file cannot be read: {error}") from error
-    requirement = options.get("ssl_cert_reqs", ssl.CERT_REQUIRED)
-    context.check_hostname = requirement is ssl.CERT_REQUIRED and options.get("ssl_check_hostname", True)
-    context.verify_mode = requirement
-    return context

@@ -1,4 +1,4 @@
-"""RedisJsonUser: a Locust user that talks to Redis and RedisJSON in redis-py's words.
+"""RedisJsonUser: a Locust user that talks to Redis and RedisJSON by redis-py's methods.
 
 ::
 
@@ -24,10 +24,9 @@ from redis.exceptions import WatchError
 
 from loadtest.clients.json_codec import LAZY, RAW, LazyJson
 from loadtest.clients.redis.commands import RedisCommands
-from loadtest.clients.redis.lanes import Lanes
 from loadtest.clients.redis.pipeline import RedisPipeline
 from loadtest.clients.redis.replies import plain_callbacks
-from loadtest.clients.redis.session import RedisSession
+from loadtest.clients.redis.session import RedisRoutes, RedisSession
 from loadtest.clients.redis.settings import SCHEMES, RedisSettings
 from loadtest.exceptions import UsageError
 from loadtest.measuring.recorder import scenario_of
@@ -52,7 +51,7 @@ def _settings(url: str) -> RedisSettings:
 
 
 class RedisJsonClient(RedisCommands):
-    """redis-py's client, or a view of it whose requests bear a label."""
+    """redis-py's client, or a view of it whose requests are recorded under a label."""
 
     def __init__(self, session: RedisSession, label: str | None = None) -> None:
         """Use ``RedisJsonUser.client``, or ``labelled`` for a view."""
@@ -61,7 +60,7 @@ class RedisJsonClient(RedisCommands):
         self.callbacks = plain_callbacks(session.settings.protocol)
         self.label = label
         self._session = session
-        self._lanes = Lanes.of(user.environment, scenario_of(user), label)
+        self._routes = RedisRoutes.shared(user.environment, scenario_of(user), label)
 
     def labelled(self, label: str) -> "RedisJsonClient":
         """A view of this client whose requests are recorded under a label, on the same connection.
@@ -76,7 +75,7 @@ class RedisJsonClient(RedisCommands):
 
         This is the hot path of nearly every request, hence in one piece.
         """
-        lane, session = self._lanes[command], self._session
+        route, session = self._routes[command], self._session
         connection, user = session.connection, session.user
         if not connection.ready:
             connection = session.free_connection()
@@ -89,15 +88,15 @@ class RedisJsonClient(RedisCommands):
         try:
             reply = connection.exchange(data, sent_s)
         except Exception as error:
-            session.record_failure(lane, intended_s, sent_s, 0, error)
+            session.record_failure(route, intended_s, sent_s, 0, error)
             raise
         if reply.__class__ is bytes or not isinstance(reply, Exception):
-            lane.success(intended_s, sent_s, perf_counter(), connection.received_bytes)
+            route.success(intended_s, sent_s, perf_counter(), connection.received_bytes)
         else:
-            session.record_failure(lane, intended_s, sent_s, connection.received_bytes, reply)
+            session.record_failure(route, intended_s, sent_s, connection.received_bytes, reply)
             raise reply
         if session.observers:
-            session.tell(lane, perf_counter() - sent_s, connection.received_bytes, reply, None)
+            session.tell(route, perf_counter() - sent_s, connection.received_bytes, reply, None)
         if callback is None:
             return reply
         if options is None:
@@ -106,7 +105,7 @@ class RedisJsonClient(RedisCommands):
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> RedisPipeline:  # noqa: ARG002 -- redis-py's
         """Commands that are sent together; ``transaction`` puts MULTI and EXEC around them."""
-        return RedisPipeline(self._session, self._lanes, self.callbacks, transaction)
+        return RedisPipeline(self._session, self._routes, self.callbacks, transaction)
 
     def transaction(
         self, func: "Callable[[RedisPipeline], Any]", *watches: Any, value_from_callable: bool = False

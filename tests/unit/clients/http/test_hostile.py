@@ -5,6 +5,7 @@ import pytest
 
 from loadtest.clients.http import client as http
 from loadtest.clients.http.head import MAX_HEAD_BYTES
+from loadtest.clients.transport.poller import Poller
 from tests.http_harness import Peer, ScriptedServer, always, answering, counts, error_classes, ok, running_user
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -381,10 +382,10 @@ def test_post_looks_at_its_connection_even_if_the_event_loop_is_late():
 
     with ScriptedServer(script) as server, running_user(server.url) as user:
         assert user.client.post("/").ok
-        connection = next(iter(user.client._transport.idle.values()))[0]
-        connection._watcher.stop()  # the loop now never tells
+        connection = next(iter(user.client._pool.idle.values()))[0]
+        Poller.current()._watcher.stop()  # the loop tells nothing until the next connection is polled
         gevent.sleep(0.05)
-        assert connection.armed
+        assert connection.polled
         assert user.client.post("/").ok
         assert counts(user) == (2, 0)
 

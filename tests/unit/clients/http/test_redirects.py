@@ -1,6 +1,10 @@
 """Redirects: where they lead, with which method, body and credentials."""
 
+from urllib.parse import quote
+
+import gevent
 import pytest
+from gevent.server import StreamServer
 
 from tests.http_harness import Peer, ScriptedServer, always, counts, error_classes, ok, running_user
 
@@ -175,3 +179,39 @@ def test_cookies_set_by_a_redirect_go_along():
         user.client.get("/start")
         assert script.seen[1][3]["cookie"] == "session=1"
         assert dict(user.client.cookies) == {"session": "1"}
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_to_a_unix_socket_is_not_followed(tmp_path, status):
+    """A target cannot send a worker to a local service: the socket is not connected to, and the request fails."""
+    path = str(tmp_path / "local.sock")
+    accepted = []
+    with gevent.socket.socket(gevent.socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        local = StreamServer(listener, lambda sock, _address: accepted.append(sock))
+        local.start()
+        script = Recording(status, f"http+unix://{quote(path, safe='')}/containers/create")
+        with ScriptedServer(script) as server, running_user(server.url) as user:
+            response = user.client.post("/start", data=b"body")
+            assert "which the scenario did not name" in str(response.error)
+            assert error_classes(user) == {"redirect": 1}
+        local.stop(timeout=0)
+    assert accepted == []
+
+
+def test_a_redirect_within_the_users_own_unix_socket_is_followed(tmp_path):
+    """Where the host is a Unix socket, its redirects by path and by full URL lead on."""
+    path = str(tmp_path / "own.sock")
+    own = f"http+unix://{quote(path, safe='')}"
+    for location in ("/end", f"{own}/end"):
+        with gevent.socket.socket(gevent.socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            script = Recording(302, location)
+            server = StreamServer(listener, lambda sock, _address, script=script: script(Peer(sock, 1)))
+            server.start()
+            with running_user(own) as user:
+                assert user.client.get("/start").text == "end"
+            server.stop(timeout=0)
+        (tmp_path / "own.sock").unlink()

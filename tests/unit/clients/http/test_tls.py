@@ -7,7 +7,7 @@ import gevent
 import pytest
 import trustme
 
-from loadtest.clients.tls import TlsConnection
+from loadtest.clients.transport.stream import TlsStream
 from tests.http_harness import Peer, ScriptedServer, always, answering, counts, error_classes, ok, running_user
 
 AUTHORITY = trustme.CA()
@@ -103,14 +103,14 @@ def test_session_is_resumed_on_reconnect(version):
         running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
     ):
         resumed = []
-        release = user.client._transport.release
+        release = user.client._pool.release
 
         def remember(origin, connection, reusable):
-            assert isinstance(connection, TlsConnection)
-            resumed.append(connection.session_reused)
+            assert isinstance(connection.stream, TlsStream)
+            resumed.append(connection.stream.session_reused)
             release(origin, connection, reusable)
 
-        user.client._transport.release = remember
+        user.client._pool.release = remember
         for _ in range(3):
             assert user.client.get("/").ok
         assert resumed == [False, True, True]
@@ -191,3 +191,27 @@ def test_response_smuggled_in_a_record_of_its_own_never_answers_the_next_request
         running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
     ):
         assert [user.client.get("/").content for _ in range(3)] == [b"first", b"second", b"second"]
+
+
+def test_stream_that_is_read_slowly_loses_nothing():
+    """Bytes that arrive over TLS while the scenario does something else are all there when it reads on."""
+    pieces = [bytes([65 + number]) * 1000 for number in range(20)]
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n")
+        for piece in pieces:
+            peer.send(piece)
+            gevent.sleep(0.005)
+        peer.read_head()
+
+    with (
+        serving(script) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        response = user.client.get("/", stream=True)
+        received = b""
+        for piece in response.iter_content(decode_content=False):
+            received += piece
+            gevent.sleep(0.012)
+        assert received == b"".join(pieces)

@@ -13,9 +13,9 @@ import gevent
 import pytest
 import redis
 
-from loadtest.clients.deadlines import DeadlineSweeper
 from loadtest.clients.redis import connection as resp_connection
-from loadtest.clients.transport import Poller
+from loadtest.clients.transport.deadlines import DeadlineSweeper
+from loadtest.clients.transport.poller import Poller
 from tests.redis_harness import Recorded, client_of, private_redis, running_user, scripted_server
 
 
@@ -426,7 +426,7 @@ def test_a_deferred_command_that_cannot_be_sent_is_an_error(redis_url):
     """A command that waits to be sent together with others fails as any other if its connection broke."""
     with running_user(redis_url) as user:
         assert user.client.ping() is True
-        user.client._session.connection._wire._socket.shutdown(socket.SHUT_WR)
+        user.client._session.connection.stream.shutdown(socket.SHUT_WR)
         assert _failure(user, lambda c: c.ping())[1] == "reset"
         assert user.client.ping() is True
 

@@ -8,8 +8,9 @@ from locust import task
 from locust.env import Environment
 from locust.exception import RescheduleTask, StopUser
 
+from loadtest.clients import routes
 from loadtest.clients.redis import LAZY, RAW, LazyJson, RedisJsonUser
-from loadtest.clients.redis import lanes as redis_lanes
+from loadtest.clients.routes import RouteTable
 from tests.redis_harness import Recorded, private_redis, running_user
 
 
@@ -44,16 +45,16 @@ def test_a_label_names_every_command_of_its_view(redis_url):
     }
 
 
-def test_labels_without_end_fold_into_one(redis_url, monkeypatch):
-    """Beyond the bound a new label is recorded as other, and no request is lost."""
-    monkeypatch.setattr(redis_lanes, "MAX_LABELS", 3)
+def test_labels_without_end_do_not_fill_the_memory(redis_url, monkeypatch):
+    """Beyond the bound the routes of a new label are not kept, and no request is lost."""
+    monkeypatch.setattr(routes, "MAX_TABLES", 3)
     with running_user(redis_url) as user:
         for number in range(10):
             user.client.labelled(f"key:{number}").get("nothing")
         recorded = Recorded(user)
-    assert sum(recorded.requests.values()) == 10
-    assert recorded.requests["GET", "other"] == 8
-    assert len(recorded.requests) == 3
+        kept = RouteTable._shared[user.environment]
+    assert recorded.requests == {("GET", f"key:{number}"): 1 for number in range(10)}
+    assert len(kept) == 3
 
 
 def test_requests_counted_are_the_commands_that_redis_counted(redis_url, tmp_path):

@@ -1,7 +1,7 @@
 """One timer that watches the deadlines of every connection, instead of one timer per request.
 
 A connection that waits carries its deadline as a number; setting it costs one attribute. The sweeper looks at
-all connections at a fixed period and wakes those whose time is over, so a timeout fires late by up to that
+all connections at a fixed period and wakes those whose deadline has passed, so a timeout fires late by up to that
 period: a twentieth of the shortest timeout in use, at least 5 ms and at most 1 s.
 """
 
@@ -16,8 +16,8 @@ _LONGEST_PERIOD_S = 1.0
 _PERIODS_PER_TIMEOUT = 20
 
 
-class DeadlineExpired(Exception):  # noqa: N818 -- a signal inside the clients; they turn it into a classed error
-    """Thrown into the greenlet that waits when its deadline has passed."""
+class DeadlineExpired(Exception):  # noqa: N818 -- a signal inside the clients, which classify it
+    """Thrown into a waiting greenlet when its deadline has passed."""
 
 
 class Watched(Protocol):
@@ -66,8 +66,8 @@ class DeadlineSweeper:
         """Watch a connection no longer."""
         self.watched.discard(connection)
 
-    def heed(self, timeout_s: float) -> None:
-        """Make the period short enough for a timeout of this length, in seconds."""
+    def allow_for(self, timeout_s: float) -> None:
+        """Look often enough for timeouts of this length, in seconds."""
         period_s = max(timeout_s / _PERIODS_PER_TIMEOUT, _SHORTEST_PERIOD_S)
         if period_s < self.period_s:
             self.period_s = period_s

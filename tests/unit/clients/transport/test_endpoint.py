@@ -1,16 +1,15 @@
-"""How the client reaches a server: TCP, TLS and Unix sockets, names and databases."""
+"""How clients reach a server: TCP, TLS and Unix sockets, names and addresses; through Redis, which needs them all."""
 
 import os
-import socket
 import ssl
-import sys
 
 import gevent
 import pytest
 import redis
 import trustme
 
-from loadtest.clients.transport import Endpoint, Poller, TransportError, open_wire
+from loadtest.clients.transport.endpoint import Endpoint
+from loadtest.clients.transport.stream import TransportError
 from loadtest.local.process import free_port
 from tests.redis_harness import Recorded, client_of, private_redis, running_user, scripted_server
 
@@ -116,78 +115,42 @@ def test_a_name_with_several_addresses_is_tried_to_the_end(redis_url):
 
 
 def test_a_timeout_of_somebody_else_is_not_taken_for_ours():
-    """A gevent.Timeout around a call goes through open_wire unchanged."""
+    """A gevent.Timeout around a call goes through connect() unchanged."""
     with scripted_server(lambda _: gevent.sleep(2)) as url:
         silent = Endpoint("127.0.0.1", int(url.rpartition(":")[2]), tls=ssl.create_default_context())
         with gevent.Timeout(0.05) as outer, pytest.raises(gevent.Timeout) as caught:
-            open_wire(silent, 5)
+            silent.connect(5)
         assert outer is caught.value
         with pytest.raises(TransportError, match=r"within 0\.05 s"):
-            open_wire(silent, 0.05)
+            silent.connect(0.05)
 
 
-def test_a_forked_process_gets_a_poller_of_its_own():
-    """The parent's epoll set is never used by a child, which would take the parent's events."""
-    parent = Poller.current()
-    child = gevent.os.fork()
-    if child == 0:
-        os._exit(0 if Poller.current() is not parent else 1)
-    _, status = gevent.os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    assert parent is Poller.current()
+@pytest.mark.parametrize("address", ["169.254.169.254", "2852039166", "[::ffff:169.254.169.254]", "[fe80::1]"])
+def test_redis_at_a_closed_address_is_not_connected_to(address):
+    """The guard of addresses holds for Redis as for HTTP: the request fails as connect and says what opens it."""
+    with running_user(f"redis://{address}:6379") as user:
+        with pytest.raises(redis.ConnectionError, match=r"where clouds keep .* LOADTEST_ALLOWED_HOSTS"):
+            user.client.ping()
+        assert Recorded(user).errors == {"connect": 1}
 
 
-class _Party:
-    """A greenlet that reads and then has something to send, and the log of both."""
-
-    def __init__(self, log):
-        self.log = log
-        self.ours, theirs = socket.socketpair()
-        self.theirs = theirs
-        self.waiter = gevent.spawn(self._run)
-
-    def _run(self):
-        poller = Poller.current()
-        poller.add(self.ours.fileno(), self)
-        poller.wait()
-        self.ours.recv(1)
-        self.log.append("read")
-        assert poller.defer(self)
-        poller.wait()
-
-    def transmit(self):
-        self.log.append("sent")
-
-    def close(self):
-        self.waiter.kill()
-        Poller.current().discard(self.ours.fileno())
-        self.ours.close()
-        self.theirs.close()
+def test_a_name_that_does_not_resolve_is_classed():
+    """A name without an address fails as dns and is quoted."""
+    with pytest.raises(TransportError, match=r"'no-such-host\.invalid' does not resolve") as caught:
+        Endpoint("no-such-host.invalid", 80).connect(5)
+    assert caught.value.error_class == "dns"
 
 
-def test_what_a_batch_of_arrivals_has_to_send_goes_out_together():
-    """Sixteen messages at a time, and the rest at the end of the batch; without a batch nothing is deferred."""
-    log = []
-    parties = [_Party(log) for _ in range(20)]
-    gevent.sleep(0)
-    for party in parties:
-        party.theirs.send(b"x")
-    gevent.sleep(0.05)
-    assert log == ["read"] * 16 + ["sent"] * 16 + ["read"] * 4 + ["sent"] * 4
-    assert not Poller.current().defer(parties[0])
-    for party in parties:
-        party.close()
-
-
-def test_an_event_loop_with_closed_connections_only_can_end(redis_url):
-    """When the last connection is closed, nothing keeps a process alive that has nothing else to do."""
-    program = (
-        "import gevent.monkey; gevent.monkey.patch_all()\n"
-        "import gevent\n"
-        "from tests.redis_harness import client_of\n"
-        f"with client_of({redis_url!r}) as client: client.ping()\n"
-        "try: gevent.get_hub().switch()\n"
-        "except gevent.exceptions.LoopExit: print('ended')\n"
-    )
-    done = gevent.subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
-    assert done.stdout == b"ended\n", done.stderr
+def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path):
+    """A server that does not accept yet is tried until the timeout, and reached once it accepts."""
+    path = str(tmp_path / "full.sock")
+    with gevent.socket.socket(gevent.socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(0)
+        held = [Endpoint(path=path).connect(1)]
+        with pytest.raises(TransportError, match=r"within 0\.05 s"):
+            held.extend(Endpoint(path=path).connect(0.05) for _ in range(10))
+        gevent.spawn_later(0.05, lambda: held.append(listener.accept()[0]))
+        held.append(Endpoint(path=path).connect(1))
+        for stream in held:
+            stream.close()

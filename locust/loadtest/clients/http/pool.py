@@ -1,18 +1,20 @@
-"""One user's connections: open, keep, replace, and carry one request over them."""
+"""One user's connections: open, keep, replace, and send one request over them.
+
+Tested in tests/unit/clients/http/test_client.py.
+"""
 
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
 
-from loadtest.clients import tls as http_tls
-from loadtest.clients.deadlines import DeadlineExpired
-from loadtest.clients.http.connection import Connection, connect
-from loadtest.clients.http.errors import ClosedError, ConnectError, ConnectTimeoutError, HttpError
+from loadtest.clients.http.connection import HttpConnection
+from loadtest.clients.http.errors import ClosedError, ConnectTimeoutError, connect_error
 from loadtest.clients.http.exchange import Exchange, Timeouts, timeout_error
 from loadtest.clients.http.head import HEADS, ResponseHead
-from loadtest.clients.http.request import IDEMPOTENT, Outgoing
+from loadtest.clients.http.request import IDEMPOTENT, Request
 from loadtest.clients.http.url import Origin
+from loadtest.clients.transport.stream import TlsStream, TransportError
 
 IDLE_PER_ORIGIN = 10
 LOOK_AFTER_S = 0.005
@@ -20,24 +22,24 @@ LOOK_AFTER_S = 0.005
 loop may not have come round yet to notice that the server closed it."""
 
 
-class Transport:
+class ConnectionPool:
     """The connections of one user.
 
     Args:
-        context: Makes the TLS context when the first TLS connection needs it.
+        tls_context: Gives the TLS context when the first TLS connection needs it.
 
     Attributes:
         idle: Connections that wait for a request, by origin, the one used last at the end.
     """
 
-    def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, tls_context: Callable[[], ssl.SSLContext]) -> None:
         """Start without a connection."""
-        self.idle: dict[Origin, list[Connection]] = {}
-        self._context = context
+        self.idle: dict[Origin, list[HttpConnection]] = {}
+        self._tls_context = tls_context
         self._sessions: dict[Origin, ssl.SSLSession] = {}
 
     def exchange(
-        self, request: Outgoing, wire: bytes, timeouts: Timeouts, ends_s: float, begun: Exchange | None = None
+        self, request: Request, wire: bytes, timeouts: Timeouts, ends_s: float, begun: Exchange | None = None
     ) -> tuple[Exchange, ResponseHead]:
         """Send a request and read the head of its response.
 
@@ -63,15 +65,15 @@ class Transport:
             except (ClosedError, ConnectionError) as error:
                 exchange.connection.close()
                 if exchange.any_received or not exchange.reused or not _may_repeat(request):
-                    raise exchange.classed(error) from error
+                    raise exchange.classify(error) from error
             except Exception as error:
                 exchange.connection.close()
-                raise exchange.classed(error) from error
+                raise exchange.classify(error) from error
             except BaseException:
                 exchange.connection.close()
                 raise
 
-    def _begin(self, request: Outgoing, wire: bytes, timeouts: Timeouts, ends_s: float) -> Exchange:
+    def _begin(self, request: Request, wire: bytes, timeouts: Timeouts, ends_s: float) -> Exchange:
         origin = request.url.origin
         connection = self._take(origin, request.method in IDEMPOTENT)
         reused = connection is not None
@@ -79,7 +81,7 @@ class Transport:
             connection = self._open(origin, timeouts, ends_s)
         return Exchange(connection, wire, request.upload, timeouts, ends_s, reused)
 
-    def _take(self, origin: Origin, idempotent: bool) -> Connection | None:
+    def _take(self, origin: Origin, idempotent: bool) -> HttpConnection | None:
         """An idle connection that is not known to be closed."""
         idle = self.idle.get(origin)
         while idle:
@@ -89,36 +91,32 @@ class Transport:
             self._discard(origin, connection)
         return None
 
-    def _open(self, origin: Origin, timeouts: Timeouts, ends_s: float) -> Connection:
+    def _open(self, origin: Origin, timeouts: Timeouts, ends_s: float) -> HttpConnection:
         """A new connection, with TLS where the scheme says so."""
-        deadline_s = min(perf_counter() + timeouts.connect_s, ends_s)
+        endpoint = origin.endpoint(self._tls_context)
         try:
-            connection = connect(origin, deadline_s)
-            if origin.scheme != "https":
-                return connection
-            return http_tls.secure(connection, origin, self._context(), self._sessions.get(origin))
-        except HttpError:
-            raise
-        except DeadlineExpired as error:
-            raise timeout_error(ends_s, ConnectTimeoutError) from error
-        except OSError as error:
-            raise ConnectError(f"cannot connect to {origin!r}: {error}") from error
+            stream = endpoint.connect(min(timeouts.connect_s, ends_s - perf_counter()), self._sessions.get(origin))
+        except TransportError as error:
+            if error.error_class == "timeout_connect":
+                raise timeout_error(ends_s, ConnectTimeoutError) from error
+            raise connect_error(error) from error
+        return HttpConnection(stream)
 
-    def release(self, origin: Origin, connection: Connection, reusable: bool) -> None:
+    def release(self, origin: Origin, connection: HttpConnection, reusable: bool) -> None:
         """Take back a connection whose response is complete."""
         idle = self.idle.setdefault(origin, [])
         if not reusable or len(idle) >= IDLE_PER_ORIGIN:
             self._discard(origin, connection)
             return
         connection.idle_since_s = perf_counter()
-        connection.arm()
+        connection.poll()
         idle.append(connection)
 
-    def _discard(self, origin: Origin, connection: Connection) -> None:
+    def _discard(self, origin: Origin, connection: HttpConnection) -> None:
         """Close a connection that did its work; its TLS session can be resumed."""
-        if isinstance(connection, http_tls.TlsConnection):
+        if isinstance(connection.stream, TlsStream):
             with suppress(ValueError, ssl.SSLError):
-                session = connection.session
+                session = connection.stream.session
                 if session is not None:
                     self._sessions[origin] = session
         connection.close()
@@ -130,6 +128,6 @@ class Transport:
                 self._discard(origin, idle.pop())
 
 
-def _may_repeat(request: Outgoing) -> bool:
+def _may_repeat(request: Request) -> bool:
     """Tell whether sending a request twice does no harm and is possible."""
     return request.method in IDEMPOTENT and (request.upload is None or request.upload.rewind())

@@ -1,14 +1,17 @@
-"""The bodies of responses: by length, in chunks, or until the connection closes.
+"""The bodies of responses: by length, in chunks, or until the connection closes; whole or as a stream.
 
 Each reader hands out pieces as they arrive and knows at the end whether the connection may serve another request.
+
+Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import httptools
 
-from loadtest.clients.http.errors import ClosedError, ProtocolError, TooLargeError
+from loadtest.clients.http.coding import Decoder
+from loadtest.clients.http.errors import ClosedError, HttpError, ProtocolError, TooLargeError
 from loadtest.clients.http.head import ResponseHead
 
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -200,3 +203,66 @@ def read_all(body: Body, limit_bytes: float) -> bytes:
             raise TooLargeError(f"the response's body exceeds {limit_bytes} bytes")
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class BodyStream:
+    """The decoded pieces of a body, to be iterated over once.
+
+    Args:
+        body: Where they come from.
+        decoder: Undoes the content coding.
+        classify: Turns what waiting and receiving raise into an HttpError.
+        finish: Called once at the end, with whether the connection may serve another request.
+    """
+
+    def __init__(
+        self,
+        body: Body,
+        decoder: Decoder,
+        classify: Callable[[Exception], HttpError],
+        finish: Callable[[bool], None],
+    ) -> None:
+        """Start with nothing read."""
+        self._body = body
+        self._decoder = decoder
+        self._classify = classify
+        self._finish: Callable[[bool], None] | None = finish
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The pieces, as they arrive.
+
+        Raises:
+            HttpError: The body broke off or is malformed; its class says how.
+        """
+        while self._finish is not None:
+            piece = self._next()
+            if piece:
+                yield piece
+
+    def _next(self) -> bytes:
+        try:
+            piece = self._body.read()
+            if piece:
+                return self._decoder.feed(piece)
+            self._decoder.finish()
+        except Exception as error:
+            self._end(reusable=False)
+            raise self._classify(error) from error
+        except BaseException:
+            self._end(reusable=False)
+            raise
+        self._end(reusable=self._body.reusable)
+        return b""
+
+    def _end(self, reusable: bool) -> None:
+        finish, self._finish = self._finish, None
+        if finish is not None:
+            finish(reusable)
+
+    def close(self) -> None:
+        """Read no further; the connection is closed unless the body has been read to its end."""
+        self._end(reusable=False)
+
+    def __del__(self) -> None:
+        """A stream that was dropped must not keep its connection."""
+        self._end(reusable=False)

@@ -1,0 +1,132 @@
+"""Where a server listens, and how a stream to it is opened: name resolution, the guard of addresses, connect, TLS."""
+
+import errno
+import os
+import ssl
+from _socket import AF_UNIX, IPPROTO_TCP, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+import gevent.socket
+
+from loadtest.clients.transport.deadlines import FOREVER_S
+from loadtest.clients.transport.stream import Stream, TlsStream, TransportError, tls_reason
+from loadtest.settings.addresses import is_closed
+
+_FULL_BACKLOG_PAUSE_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server listens.
+
+    Attributes:
+        host: Name or address; an IPv6 address without brackets. Empty for a Unix socket.
+        port: 1 to 65535; 0 for a Unix socket.
+        path: File name of a Unix socket, else empty.
+        tls: Context for TLS, made once and shared by all connections, or None for plain text.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        """The endpoint as messages show it."""
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def connect(self, timeout_s: float, session: ssl.SSLSession | None = None) -> Stream:
+        """Open a stream, to the first of the name's addresses that accepts.
+
+        Args:
+            timeout_s: For name resolution, connecting and TLS handshake together; infinity for no limit.
+            session: A TLS session to resume.
+
+        Raises:
+            TransportError: With the class of what went wrong.
+        """
+        expiry = gevent.Timeout(None if timeout_s == FOREVER_S else max(timeout_s, 0.0))
+        try:
+            with expiry:
+                return self._connect(session)
+        except gevent.Timeout as timeout:
+            if timeout is not expiry:
+                raise  # the caller's own, around the whole request
+            raise TransportError("timeout_connect", f"no connection to {self} within {timeout_s:g} s") from None
+        except TransportError:
+            raise
+        except ssl.SSLError as error:
+            raise TransportError("tls", f"TLS with {self} failed: {tls_reason(error)}") from error
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise TransportError("connect", f"cannot connect to {self}: {reason}") from error
+
+    def _connect(self, session: ssl.SSLSession | None) -> Stream:
+        stream = self._first_to_accept()
+        if isinstance(stream, TlsStream) and self.tls is not None:
+            try:
+                stream.handshake(self.tls, self.host, session)
+            except BaseException:
+                stream.close()
+                raise
+        return stream
+
+    def _first_to_accept(self) -> Stream:
+        kind = Stream if self.tls is None else TlsStream
+        refusal: OSError | None = None
+        for family, address in self._addresses():
+            stream = kind(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+            try:
+                _connect_to(stream, family, address)
+            except OSError as error:
+                stream.close()
+                refusal = error
+            except BaseException:
+                stream.close()
+                raise
+            else:
+                return stream
+        raise refusal or OSError(f"{self.host!r} has no address")
+
+    def _addresses(self) -> list[tuple[int, Any]]:
+        """Family and address pairs.
+
+        The guard looks at the very addresses that a connection is then made to, so neither a redirect nor a resolver
+        that answers differently the second time gets past it. A Unix socket has no such address: whether a user may
+        reach it is decided where its URL comes from.
+        """
+        if self.path:
+            return [(AF_UNIX, self.path)]
+        try:
+            found = gevent.socket.getaddrinfo(self.host, self.port, type=SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise TransportError("dns", f"the host name {self.host!r} does not resolve: {reason}") from error
+        if closed := [address[0] for *_, address in found if is_closed(str(address[0]))]:
+            raise TransportError(
+                "connect",
+                f"{self} leads to {closed[0]}, where clouds keep a machine's credentials; to load it all the same, "
+                "name that address in LOADTEST_ALLOWED_HOSTS",
+            )
+        return [(family, address) for family, *_, address in found]
+
+
+def _connect_to(stream: Stream, family: int, address: Any) -> None:
+    """Connect a fresh stream to one address.
+
+    Raises:
+        OSError: It did not accept.
+    """
+    if family != AF_UNIX:
+        stream.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+    while (code := stream.connect_ex(address)) == errno.EAGAIN:  # the queue of a Unix socket is full
+        gevent.sleep(_FULL_BACKLOG_PAUSE_S)
+    if code == errno.EINPROGRESS:
+        gevent.socket.wait_write(stream.fileno())
+        code = stream.getsockopt(SOL_SOCKET, SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
