@@ -83,5 +83,5 @@ clean: ## remove environment, caches and builds; results in runs/ stay
 .PHONY: docker-ready
 docker-ready:
 	@docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1 || { \
-	  echo "error: no Docker engine is available ('docker info' failed, or Compose is missing). Allowed: Docker with" \
+	  echo "error: no Docker engine answers ('docker info' failed, or Compose is missing). Allowed: Docker with" \
 	  "Compose v2. Next: install or start Docker, or use 'make loadtest', which needs no Docker." >&2; exit 1; }
