@@ -209,7 +209,7 @@ def test_port_in_use_names_the_setting(stack: Stack) -> None:
         port = server.getsockname()[1]
         code, output = stack.start(LOADTEST_EXPORTER_PORT=str(port)).end()
     assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.USAGE, []), output
-    assert f"EXPORTER_PORT={port} cannot be listened on" in output
+    assert f"EXPORTER_PORT={port} is not available on 127.0.0.1" in output
 
 
 def test_missing_docker_engine_is_said(stack: Stack) -> None:

@@ -1,1 +1,4 @@
-"""Files that a person goes on writing: scenarios, empty or made from an OpenAPI document."""
+"""Authoring: drafts of scenarios, minimal or from an OpenAPI document, for people to continue.
+
+tests/unit/authoring/test_scenario_file.py tests the command.
+"""

@@ -14,12 +14,12 @@ from loadtest.settings.config import LOCUSTFILE
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--openapi", metavar="URL_OR_FILE", help="Make a task for each operation of this OpenAPI document.")
+@click.option("--openapi", metavar="URL_OR_FILE", help="Write a task for each operation of this OpenAPI document.")
 def init(name: str | None, openapi: str | None) -> None:
-    """Write a scenario of your own, NAME.py, into this folder.
+    """Write a draft of a scenario, NAME.py, in this folder.
 
     \b
-    loadtest init my-scenario                                   runs at once, against the sample target
+    loadtest init my-scenario                                   runs as it is, against the sample target
     loadtest init --openapi http://127.0.0.1:8000/openapi.json  a task for each operation of a service
     """
     if name is None and openapi is None:

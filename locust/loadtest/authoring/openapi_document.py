@@ -1,4 +1,4 @@
-"""OpenApiDocument: an OpenAPI 3.0 or 3.1 document, from a file or a URL, whose references all lead somewhere."""
+"""OpenApiDocument: an OpenAPI 3.0 or 3.1 document, from a file or a URL, without broken references."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from loadtest.exceptions import UsageError
 _TIMEOUT_S = 15.0
 _LARGEST_BYTES = 32 * 1024 * 1024
 _MOST_STEPS = 32
-"""References may lead to references, so many in a row."""
+"""The longest chain of references to references."""
 
 Node = Mapping[str, Any]
 
 
 class OpenApiDocument:
-    """A document that has been read and checked.
+    """A checked document.
 
     Attributes:
-        root: the whole of it.
+        root: its root object.
     """
 
     def __init__(self, root: Node, source: str) -> None:
         """Check a document.
 
         Raises:
-            UsageError: it is of another version, has no paths, or references what it does not have; all are named.
+            UsageError: when it has another version, no paths, or broken references; the message names all of these.
         """
         self.root = root
         self._source = source
         version = str(root.get("openapi", ""))
         if not version.startswith(("3.0", "3.1")):
-            raise _refusal(source, f"its openapi is {version or 'missing'}", "convert it to OpenAPI 3.0 or 3.1")
+            raise _refusal(source, f"its openapi version is {version or 'missing'}", "convert it to OpenAPI 3.0 or 3.1")
         if not isinstance(root.get("paths"), dict) or not root["paths"]:
-            raise _refusal(source, "it has no paths", "take the document of a service with operations")
+            raise _refusal(source, "it has no paths", "use the document of a service with operations")
         broken = [
             f"{where} refers to {reference!r}" for where, reference in _references(root) if not self._has(reference)
         ]
@@ -58,32 +58,32 @@ class OpenApiDocument:
             source: a URL that begins with http:// or https://, or a file's path.
 
         Raises:
-            UsageError: it cannot be had, is neither JSON nor YAML, or is not as it must be.
+            UsageError: when it cannot be read, is neither JSON nor YAML, or is not valid.
         """
         text = _fetched(source) if source.startswith(("http://", "https://")) else _of_file(source)
         root = _parsed(text, source)
         if not isinstance(root, dict):
-            raise _refusal(source, "it is no object", "take an OpenAPI document")
+            raise _refusal(source, "it is not an object", "use an OpenAPI document")
         return cls(root, source)
 
     @property
     def title(self) -> str:
-        """What the document calls the service; may be empty."""
+        """The name of the service; may be empty."""
         information = self.root.get("info")
         return str(information.get("title", "")) if isinstance(information, dict) else ""
 
     def resolved(self, node: Node) -> Node:
-        """Return what a node stands for: itself, or what its reference leads to.
+        """Return the node itself, or what its reference leads to.
 
         Raises:
-            UsageError: references lead in a circle.
+            UsageError: when references form a circle.
         """
         for _ in range(_MOST_STEPS):
             reference = node.get("$ref")
             if not isinstance(reference, str):
                 return node
             node = self._at(reference)
-        raise _refusal(self._source, f"{reference!r} leads in a circle", "let it end")
+        raise _refusal(self._source, f"the reference {reference!r} is circular", "break the circle")
 
     def _has(self, reference: str) -> bool:
         try:
@@ -93,7 +93,7 @@ class OpenApiDocument:
         return True
 
     def _at(self, reference: str) -> Node:
-        """Return what a JSON pointer (RFC 6901) in a fragment leads to; other documents are not followed."""
+        """Return what a JSON pointer (RFC 6901) in a fragment leads to; other documents are not read."""
         if reference != "#" and not reference.startswith("#/"):
             raise LookupError(reference)
         node: Any = self.root
@@ -106,7 +106,7 @@ class OpenApiDocument:
 
 
 def _references(node: object, where: str = "#") -> Iterator[tuple[str, str]]:
-    """Yield the place and the text of each reference; examples are data, whatever they look like."""
+    """Yield the location and text of each reference; examples are data, even when they contain `$ref`."""
     if isinstance(node, dict):
         for name, child in node.items():
             if name == "$ref" and isinstance(child, str):
@@ -126,12 +126,12 @@ def _fetched(url: str) -> bytes:
             text: bytes = answer.read(_LARGEST_BYTES + 1)
     except urllib.error.HTTPError as error:
         with error:
-            raise _refusal(url, f"its server answers {error.code}", "correct the address") from error
+            raise _refusal(url, f"its server answers with status {error.code}", "correct the address") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise _refusal(url, f"it cannot be reached ({reason})", "start the service, or correct the address") from error
     if len(text) > _LARGEST_BYTES:
-        raise _refusal(url, f"it is larger than {_LARGEST_BYTES:,} bytes", "take a smaller part of it")
+        raise _refusal(url, f"it is larger than {_LARGEST_BYTES:,} bytes", "use a smaller part of it")
     return text
 
 
@@ -148,22 +148,22 @@ def _parsed(text: bytes, source: str) -> object:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         if text.lstrip()[:1] in {b"{", b"["}:
-            raise _refusal(source, f"it is not JSON: {error}", "correct it there") from error
+            raise _refusal(source, f"it is not valid JSON: {error}", "fix it there") from error
     try:
         yaml = importlib.import_module("yaml")
     except ImportError:
         raise _refusal(
-            source, "it is not JSON, and no parser of YAML is installed", "pip install pyyaml, or convert it to JSON"
+            source, "it is not JSON, and no YAML parser is installed", "pip install pyyaml, or convert it to JSON"
         ) from None
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise _refusal(source, f"it is neither JSON nor YAML: {reason}", "correct it there") from error
+        raise _refusal(source, f"it is neither JSON nor YAML: {reason}", "fix it there") from error
 
 
 def _refusal(source: str, reason: str, advice: str) -> UsageError:
     return UsageError(
-        f"--openapi {source} cannot be used: {reason}. Allowed: the URL or the file of an OpenAPI document, 3.0 or "
-        f"3.1, complete in itself. Next: {advice}. Nothing was written."
+        f"--openapi {source} cannot be used: {reason}. Allowed: the URL or file of a self-contained OpenAPI "
+        f"document, version 3.0 or 3.1. Next: {advice}. Nothing was written."
     )

@@ -1,7 +1,7 @@
-"""A scenario from an OpenAPI document: one task for each operation, with the document's examples.
+"""OpenApiScenario: a scenario with one task for each operation of an OpenAPI document, with its examples.
 
-Everything of the document that comes into the file is a literal of Python or a comment of one line, so a document can
-fill a scenario but not program it.
+All text from the document becomes a Python literal or a one-line comment, so that a document cannot put code into the
+scenario.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _WIDTH = 100
 _HEAD = '''\
 """{title}: a task for each of its operations, with the examples of its OpenAPI document.
 
-Every task runs equally often, in any order: give weights, put tasks that belong together into one, and change paths
-and bodies to what there is. Operations that need a token send the one of TOKEN_FILE.
+All tasks run equally often, in random order: add weights, combine tasks that belong together, and change paths and
+bodies to existing data. Operations that need a token send the one of TOKEN_FILE.
 """
 
 from locust import between, task
@@ -52,11 +52,11 @@ class _Operation:
 
     Attributes:
         method: in capital letters.
-        name: the last part of its requests' name; its task is `call_` and this, as a user has methods of its own.
-        summary: one line, or nothing.
+        name: the last part of the request name; the task is called `call_NAME`, to avoid clashes with methods of User.
+        summary: one line, may be empty.
         url: path and query, without the host.
-        headers: besides those of the token.
-        arguments: further arguments of the call, as Python.
+        headers: in addition to that of the token.
+        arguments: further arguments of the call, as Python code.
         signed_in: whether it needs a token.
     """
 
@@ -73,7 +73,7 @@ def source(document: OpenApiDocument, name: str) -> str:
     """Return the text of a scenario's file.
 
     Raises:
-        UsageError: references of the document lead in a circle.
+        UsageError: when references of the document form a circle.
     """
     operations = list(_operations(document))
     title = _line(document.title).replace('"', "'").replace("\\", "/")
@@ -86,13 +86,13 @@ def source(document: OpenApiDocument, name: str) -> str:
 
 
 def host_of(document: OpenApiDocument) -> str | None:
-    """Return the base URL of the document's first server; None when it does not say one."""
+    """Return the base URL of the document's first server; None without one."""
     url = urlsplit(_server(document))
     return f"{url.scheme}://{url.netloc}" if url.scheme in {"http", "https"} and url.netloc else None
 
 
 def _server(document: OpenApiDocument) -> str:
-    """Return the first server's URL, with the default of each variable in it."""
+    """Return the first server's URL, with the defaults of its variables."""
     servers = document.root.get("servers") or [{"url": ""}]
     url = str(servers[0].get("url", ""))
     for name, variable in servers[0].get("variables", {}).items():
@@ -113,7 +113,7 @@ def _operations(document: OpenApiDocument) -> Iterator[_Operation]:
 def _operation(document: OpenApiDocument, path: str, method: str, item: Node, taken: set[str]) -> _Operation:
     operation = item[method]
     declared = [document.resolved(each) for each in (*item.get("parameters", ()), *operation.get("parameters", ()))]
-    parameters = {(each["in"], each["name"]): each for each in declared}  # an operation's own ones win
+    parameters = {(each["in"], each["name"]): each for each in declared}  # those of the operation take precedence
     query = {}
     headers = {}
     for (place, name), parameter in parameters.items():
@@ -142,7 +142,7 @@ def _value(document: OpenApiDocument, parameter: Node) -> Any:
 
 
 def _body(document: OpenApiDocument, operation: Node) -> tuple[tuple[str, ...], str | None]:
-    """Return the argument for the body, and its media type where the client does not know it by itself."""
+    """Return the argument for the body, and its media type where the client would not set it."""
     content = document.resolved(operation.get("requestBody", {})).get("content", {})
     if not content:
         return (), None
@@ -182,7 +182,7 @@ def _literal(value: object) -> str:
 
 
 def _named(text: str, taken: set[str]) -> str:
-    """Return a name for an operation that no other has."""
+    """Return a unique name for an operation."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
     name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:60] or "operation"
     unique, number = name, 2
@@ -193,5 +193,5 @@ def _named(text: str, taken: set[str]) -> str:
 
 
 def _line(text: str) -> str:
-    """Return a text as one line of what can be printed."""
+    """Return a text as one line of printable characters."""
     return "".join(character for character in " ".join(text.split()) if character.isprintable())[:_WIDTH]

@@ -1,4 +1,4 @@
-"""Scenario files: how they look, and how they are written: whole, and never over another."""
+"""ScenarioFile: the draft of a scenario; a file is written whole, and never over an existing one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEMPLATE = '''\
 """{name}: what its users do.
 
 loadtest run --scenario {name}.py --host https://staging.example.com
-Without a host the sample target is loaded.
+Without a host the load goes to the sample target.
 """
 
 from locust import between, task
@@ -29,7 +29,7 @@ NAME = "{name}"
 
 
 class Visitor(HttpUser):
-    """Somebody who looks around."""
+    """A visitor who looks around."""
 
     scenario = NAME
     wait_time = between(0.5, 1.5)
@@ -41,44 +41,44 @@ class Visitor(HttpUser):
 
     @task
     def live(self):
-        """Ask whether the service lives."""
+        """Check whether the service is alive."""
         self.client.get("/healthz/live", name=f"{{NAME}}/live")
 
 
-# Every request name, so that it is known before load begins.
+# All request names, so that they are known before load begins.
 scenario = Scenario(name=NAME, user_classes=(Visitor,), requests=(("GET", f"{{NAME}}/home"), ("GET", f"{{NAME}}/live")))
 '''
 
 
 def checked_name(name: str) -> str:
-    """Return a scenario's name.
+    """Return the name.
 
     Raises:
-        UsageError: it could not be one.
+        UsageError: when no scenario can have it.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"NAME={name} cannot name a scenario. Allowed: up to 60 small letters, digits, _ and -, a letter first. "
-            "Next: choose another."
+            f"NAME={name} cannot name a scenario. Allowed: up to 60 lowercase letters, digits, _ and -, first a "
+            "letter. Next: choose another."
         )
     return name
 
 
 def name_from(title: str) -> str:
-    """Return a scenario's name that resembles a title."""
+    """Return a name for a scenario that resembles a title."""
     return re.sub(r"^[^a-z]+|-+$", "", re.sub(r"[^a-z0-9]+", "-", title.lower())[:60]) or "my-scenario"
 
 
 def draft(name: str) -> str:
-    """Return a scenario that runs at once, to go on from."""
+    """Return a scenario that runs as it is, as a start."""
     return _TEMPLATE.format(name=name)
 
 
 def write(name: str, text: str, folder: Path) -> Path:
-    """Write a scenario's file; it is there whole or not at all.
+    """Write the file of a scenario, whole or not at all.
 
     Raises:
-        UsageError: there is a file of its name, or the folder cannot be written to.
+        UsageError: when the file exists, or the folder is not writable.
     """
     path = folder / f"{name}.py"
     try:
@@ -89,12 +89,12 @@ def write(name: str, text: str, folder: Path) -> Path:
             os.link(file.name, path)
     except FileExistsError as error:
         raise UsageError(
-            f"{path} exists, and is left as it is. Allowed: a name that is free. "
-            "Next: choose another, or move the file."
+            f"{path} already exists and was not changed. Allowed: an unused name. "
+            "Next: choose another name, or move the file."
         ) from error
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be written ({error.strerror}). Allowed: a folder that can be written. "
-            "Next: change to one, and run this again."
+            f"{path} cannot be written ({error.strerror}). Allowed: a writable folder. "
+            "Next: change to one and run the command again."
         ) from error
     return path

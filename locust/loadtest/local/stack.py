@@ -1,4 +1,4 @@
-"""LocalStack: Redis, the sample target, a Locust master and its workers as processes of this machine."""
+"""LocalStack: Redis, the sample target, a Locust master and its workers as processes on this machine."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 _TARGET_TIMEOUT_S = 30.0
 _MASTER_TIMEOUT_S = 30.0
 _WORKERS_TIMEOUT_S = 60.0
-_DRAIN_S = 30.0  # what a master may take, after SIGTERM, to stop its users and to write the report
+_DRAIN_S = 30.0  # for a master, after SIGTERM, to stop its users and write the report
 _POLL_S = 0.2
 _LISTENER = "127.0.0.1"
 
 
 class LocalStack:
-    """The whole stack, started in order on entering and ended in reverse on leaving.
+    """The whole stack: a context manager that starts the parts in order and stops them in reverse.
 
     Args:
-        config: the settings; `host` set means that no sample target is started.
+        config: the settings; with `host` set, no sample target is started.
         logs: the folder of the processes' logs; made when it is missing.
-        say: told (part, what it is) as each part becomes ready.
-        screen: takes the master's progress and summary.
+        say: called with the name and a description of each part when it is ready.
+        screen: where the master prints its progress and summary.
 
     Attributes:
-        notices: what has to be said again when the run's figures are shown.
+        notices: what to repeat when the figures of the run are shown.
 
     Raises:
         StackError: on entering, when a part does not become ready.
-        UsageError: on entering, when a port is in use or the host does not answer.
+        UsageError: on entering, when a port is in use or the host does not respond.
     """
 
     def __init__(
@@ -79,21 +79,21 @@ class LocalStack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Nothing may cut the ending short; each part has its own time limit.
+        # Nothing may interrupt the shutdown; each part has its own time limit.
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, signal.SIG_IGN)
         self._parts.__exit__(kind, error, trace)
 
     def kill(self) -> None:
-        """End every part at once."""
+        """Kill every part."""
         for part in self._started:
             part.kill()
 
     def wait(self) -> int:
-        """Wait until the master has ended, and return its exit code.
+        """Wait until the master ends, and return its exit code.
 
         Raises:
-            StackError: when a part that must not end did; the master is then stopped first, so that it reports.
+            StackError: when another part ended that should not; the master is stopped first, so that it reports.
         """
         master = self._running_master()
         while (code := master.exit_code) is None:
@@ -104,13 +104,13 @@ class LocalStack:
             time.sleep(_POLL_S)
         if code not in tuple(ExitCode):
             raise StackError(
-                f"the master ended with exit code {code}: {master.last_words()} Its whole log: {master.log}. "
-                "Next: correct what it says and run again."
+                f"the master ended with exit code {code}: {master.last_log_line()} Full log: {master.log}. "
+                "Next: fix the cause and run again."
             )
         return code
 
     def drain(self) -> int:
-        """Ask the master to stop its users and to report; return its exit code."""
+        """Ask the master to stop its users and to report, and return its exit code."""
         master = self._running_master()
         master.terminate()
         deadline = time.monotonic() + _DRAIN_S
@@ -120,24 +120,24 @@ class LocalStack:
 
     def _running_master(self) -> ManagedProcess:
         if self._master is None:
-            raise StackError("the stack is not running. Next: enter it first.")
+            raise StackError("the stack is not running. Next: use it as a context manager.")
         return self._master
 
     def _on_loss(self, part: ManagedProcess) -> None:
         if part.name.startswith("worker"):
-            if part.exit_code != 0:  # 0: the master asked it to quit
+            if part.exit_code != 0:  # 0: the master told it to quit
                 self._say("worker lost", f"{part.name} ended with exit code {part.exit_code}; its log: {part.log}")
             return
         self.drain()
         raise StackError(
-            f"{part.name} ended during the run with exit code {part.exit_code}: {part.last_words()} "
-            f"Its whole log: {part.log}. Next: correct the cause and run again; the report shows the time until then."
+            f"{part.name} ended during the run with exit code {part.exit_code}: {part.last_log_line()} "
+            f"Full log: {part.log}. Next: fix the cause and run again; the report shows the run until then."
         )
 
     def _start_redis(self, parts: contextlib.ExitStack) -> str:
         if self._config.redis_url:
             redis_server.check_given(self._config.redis_url)
-            self._say("redis", "the one that REDIS_URL names")
+            self._say("redis", "the one of REDIS_URL")
             return self._config.redis_url
         return parts.enter_context(redis_server.running(self._logs / "redis.log", self._say_redis))
 
@@ -187,7 +187,7 @@ class LocalStack:
         self._master = master
         parts.callback(master.stop)
         self._started.append(master)
-        self._start_workers(parts, workers, link_port, environment)  # they wait for the master, and load meanwhile
+        self._start_workers(parts, workers, link_port, environment)  # they load while the master does, then wait for it
         exporter = f"http://{_LISTENER}:{exporter_port}"
         took_s = master.wait_until(lambda: _status(f"{exporter}/healthz") == http.client.OK, _MASTER_TIMEOUT_S)
         self._say("master", f"metrics on {exporter}/metrics ({took_s:.1f} s)")
@@ -210,7 +210,7 @@ class LocalStack:
             self._watched.append(worker)
 
     def _complete(self, exporter: str, steps: Steps) -> bool:
-        """Return whether every worker that the master waits for is there, failing at once when one has ended."""
+        """Return whether every expected worker is connected; raise at once when one has ended."""
         for part in self._watched:
             if part.exit_code is not None and not self._config.fewer_workers:
                 part.wait_until(lambda: False, 0)
@@ -221,7 +221,7 @@ class LocalStack:
 
 
 def connected_workers(exporter: str) -> tuple[int, int]:
-    """Return how many workers are connected to the master with that exporter, and for how many it waits."""
+    """Return how many workers are connected to the master of an exporter, and how many it expects."""
     try:
         with urllib.request.urlopen(f"{exporter}/metrics", timeout=5) as answer:  # noqa: S310 - http, ours
             text = answer.read().decode()
@@ -237,7 +237,7 @@ def check_ports_free(config: Config) -> None:
     """Check the ports that a run listens on.
 
     Raises:
-        UsageError: naming every port in use and the setting that moves it.
+        UsageError: with every port in use and the setting that changes it.
     """
     wanted = {"EXPORTER_PORT": config.exporter_port}
     if not config.host:
@@ -252,8 +252,8 @@ def check_ports_free(config: Config) -> None:
                 probe.bind((_LISTENER, port))
         except OSError as error:
             problems.append(
-                f"{name}={port} cannot be listened on at {_LISTENER} ({error.strerror}). Allowed: a free port. "
-                f"Next: end what uses it, or set {name} to another, or to 0 for any free one."
+                f"{name}={port} is not available on {_LISTENER} ({error.strerror}). Allowed: a free port. "
+                f"Next: stop what uses it, or set {name} to another port, or to 0 for any free one."
             )
     if problems:
         raise UsageError("\n".join(problems))

@@ -53,10 +53,10 @@ def test_references_are_followed() -> None:
 BAD = {
     "missing reference": (MINIMAL | {"x": {"$ref": "#/no/such"}}, "#/x refers to '#/no/such', which is not in it"),
     "another document": (MINIMAL | {"x": [{"$ref": "b.json#/a"}]}, "#/x/0 refers to 'b.json#/a'"),
-    "old version": ({"swagger": "2.0"}, "its openapi is missing"),
-    "future version": (MINIMAL | {"openapi": "4.0"}, "its openapi is 4.0"),
+    "old version": ({"swagger": "2.0"}, "its openapi version is missing"),
+    "future version": (MINIMAL | {"openapi": "4.0"}, "its openapi version is 4.0"),
     "no paths": (MINIMAL | {"paths": {}}, "it has no paths"),
-    "no object": ([], "it is no object"),
+    "no object": ([], "it is not an object"),
 }
 
 
@@ -81,7 +81,7 @@ def test_several_missing_references_are_all_named() -> None:
 def test_a_circle_of_references_is_named() -> None:
     """References that lead to each other end with a message."""
     document = OpenApiDocument(MINIMAL | {"a": {"$ref": "#/b"}, "b": {"$ref": "#/a"}}, "x")
-    with pytest.raises(UsageError, match="leads in a circle"):
+    with pytest.raises(UsageError, match="is circular"):
         document.resolved({"$ref": "#/a"})
 
 
@@ -92,7 +92,11 @@ def test_what_an_example_refers_to_is_data() -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(b'{"a": ', "it is not JSON"), (b"a: [1", "neither JSON nor YAML"), (b"\xff\xfe\x00", "neither JSON nor YAML")],
+    [
+        (b'{"a": ', "it is not valid JSON"),
+        (b"a: [1", "neither JSON nor YAML"),
+        (b"\xff\xfe\x00", "neither JSON nor YAML"),
+    ],
 )
 def test_text_that_is_neither_is_refused(tmp_path: Path, text: bytes, words: str) -> None:
     """The parser's reason is passed on."""
@@ -105,7 +109,7 @@ def test_what_cannot_be_had_is_refused(site: str) -> None:
     """A missing file, a missing page and a server that is not there are each named."""
     for source, words in (
         ("/no/such/file.json", "No such file"),
-        (f"{site}/none.json", "its server answers 404"),
+        (f"{site}/none.json", "its server answers with status 404"),
         ("http://127.0.0.1:1/openapi.json", "cannot be reached"),
         ("http://[/", "cannot be reached"),
     ):

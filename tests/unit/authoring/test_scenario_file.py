@@ -46,7 +46,7 @@ def test_a_file_that_exists_is_left_alone(folder: Path) -> None:
         (folder / "mine.py").read_text(),
         [path.name for path in folder.iterdir()],
     ) == (ExitCode.USAGE, "my work", ["mine.py"])
-    assert "mine.py exists" in output
+    assert "mine.py already exists" in output
 
 
 @pytest.mark.parametrize("name", ["My", "1st", "a/b", "../x", "a.py", "", "x" * 61, "é"])
