@@ -1,26 +1,22 @@
-"""LoadUser: what the HTTP and the RedisJSON users have in common.
+"""LoadUser: the base class of the HTTP and the RedisJSON users.
 
 Everything that Locust says about a User holds: ``wait_time``, ``@task`` and its weights, tags, TaskSets,
 ``on_start`` and ``on_stop``, ``interrupt()``, ``stop_timeout``. Two things differ from the stock class: the
 task loop costs less (see loadtest.users.task_loop), and an iteration knows when it was meant to begin.
 """
 
-import logging
-import traceback
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
-import gevent
 from locust import User
-from locust.exception import StopTest, StopUser
-from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
 
 from loadtest.measuring.recorder import Recorder
-from loadtest.users.task_loop import run_task_set
+from loadtest.users import task_loop
+from loadtest.users.task_walker import TaskWalker
 
 if TYPE_CHECKING:
     from locust.env import Environment
-
-logger = logging.getLogger(__name__)
 
 
 class LoadUser(User):
@@ -40,7 +36,7 @@ class LoadUser(User):
     scenario: str
     intended_start_s: float | None = None
 
-    def __init__(self, environment: "Environment") -> None:
+    def __init__(self, environment: Environment) -> None:
         """Create the user; it runs when Locust starts it."""
         super().__init__(environment)
         self.recorder = Recorder.of(environment)
@@ -48,26 +44,10 @@ class LoadUser(User):
     # Locust marks run() as final so that nobody overrides it by mistake; here its loop is replaced on purpose.
     def run(self) -> None:  # type: ignore[misc]
         """Run on_start, then tasks until the user is stopped, then on_stop."""
-        self._state = LOCUST_STATE_RUNNING
-        self._taskset_instance = DefaultTaskSet(self)
         try:
-            self._call_on_start()
-            run_task_set(self._taskset_instance)
-        except (gevent.GreenletExit, StopUser, StopTest):
-            self.on_stop()  # type: ignore[no-untyped-call]
+            TaskWalker(self, task_loop.has_own_loop).live(task_loop.run)
         finally:
             self.close()
 
     def close(self) -> None:
         """Release what the user's client holds; called once, after on_stop."""
-
-    def _call_on_start(self) -> None:
-        """Run on_start; report its error before it ends the user."""
-        try:
-            self.on_start()
-        except (StopUser, StopTest):
-            raise
-        except Exception as error:
-            logger.error("%s\n%s", error, traceback.format_exc())
-            self.environment.events.user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
-            raise

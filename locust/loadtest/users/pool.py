@@ -1,17 +1,18 @@
 """UserPool: the users of an open-model worker, idle until an arrival takes one.
 
 A pool has a limit for each User class, the number that Locust's dispatcher gives this worker. It begins with few users
-and grows: an arrival that finds none idle waits for the next that comes idle, and when none did for `GROW_AFTER_S`, a
-user is made. At the limit an arrival is dropped at once and counted. The user that came idle last is taken first, so
-that a pool uses no more users, and no more connections, than the load needs.
+and grows: an arrival that finds no idle user waits for the next one that becomes idle, and a user is made when none did
+within `GROW_AFTER_S`. At the limit an arrival is dropped at once and counted. The user that became idle last is taken
+first, so that a pool uses no more users, and no more connections, than the load needs.
 
-Making a user and its connection costs several times what an iteration does. Without that little patience a hiccup of
-some milliseconds would end in a storm of new users and connections, and that in a longer hiccup. For the same reason
-users are made only when the event loop has nothing else to do: a process without time left is not helped by more users.
+Making a user and its connection costs several times what an iteration does. Without that short wait a hiccup of some
+milliseconds would end in a storm of new users and connections, and that in a longer hiccup. For the same reason users
+are made only when the event loop has nothing else to do: a process without time left is not helped by more users.
 
-A user goes through Locust's life: ``on_start`` when it is made, one task per arrival (see loadtest.users.journey),
-``on_stop`` when Locust stops it. Idle, its state is Locust's "waiting": a stop ends it at once; a stop during an
-iteration respects ``stop_timeout``.
+A user goes through Locust's life: ``on_start`` when it is made, one task per arrival, ``on_stop`` when Locust stops it.
+In a nested TaskSet it stays from arrival to arrival until it interrupts. Wait times play no part. A TaskSet that
+overrides ``run`` is one iteration as a whole. Idle, a user's state is Locust's "waiting": a stop ends it at once; a
+stop during an iteration respects ``stop_timeout``.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ import time
 import traceback
 from bisect import bisect_right
 from collections import deque
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from gevent.event import Event
-from locust import User
-from locust.exception import StopTest, StopUser
+from locust import TaskSet, User
+from locust.exception import RescheduleTask, RescheduleTaskImmediately, StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from loadtest.exceptions import UsageError
 from loadtest.measuring.recorder import Recorder, scenario_of
 from loadtest.users.base import LoadUser
-from loadtest.users.journey import Journey
+from loadtest.users.task_walker import TaskWalker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,9 +46,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GROW_AFTER_S: Final = 0.002
-"""How long an arrival waits for another user to come idle before one is made for it."""
+"""How long an arrival waits for another user to become idle before one is made for it."""
 
-_NOBODY_WAITS: Final = 0.0
+_IDLE_INTERRUPTIONS: Final = 10
+"""How often an arrival may leave a TaskSet without having sent a request before it counts as executed."""
+_NO_ARRIVAL: Final = 0.0
 
 
 class _ClassPool:
@@ -59,10 +63,10 @@ class _ClassPool:
         self.alive = 0
         """Users that exist or are being made."""
         self.idle: list[Callable[[float | None], Any]] = []
-        """Each resumes an idle user with an intended start; the last came idle last."""
+        """Each resumes an idle user with an intended start; the last became idle last."""
         self.waiting: deque[tuple[float, float]] = deque()
-        """Intended starts of arrivals that take the next idle user, each with the time since when it waits."""
-        self.said_broken = False
+        """Intended starts of arrivals that wait for a user, each with the time since when it waits."""
+        self.failure_logged = False
 
 
 class UserPool:
@@ -72,7 +76,7 @@ class UserPool:
         """Make an empty pool.
 
         Raises:
-            UsageError: when a User class brings a loop of its own, which cannot be started arrival by arrival.
+            UsageError: when a User class has its own loop, which cannot be started arrival by arrival.
         """
         for user_class in runner.user_classes:
             check_user_class(user_class)
@@ -81,7 +85,7 @@ class UserPool:
         self._pools = {user_class.__name__: _ClassPool(user_class) for user_class in runner.user_classes}
         self._choices: list[_ClassPool] = []
         self._cumulated: list[int] = []
-        self._orders: deque[tuple[_ClassPool, float]] = deque()  # and since when an arrival waits for it
+        self._orders: deque[tuple[_ClassPool, float]] = deque()  # with the time since when an arrival waits
         self._wanted = Event()
         self._maker = gevent.spawn(self._make_users)
         self._busy = 0  # users in an iteration
@@ -110,7 +114,7 @@ class UserPool:
         """Make users before they are needed, up to that many, each class in proportion to its limit."""
         for pool in self._choices:
             for _ in range(min(pool.limit, -(-users * pool.limit // self.limit)) - pool.alive):
-                self._order(pool, _NOBODY_WAITS)
+                self._order(pool, _NO_ARRIVAL)
 
     def start(self, intended_s: float) -> None:
         """Begin an iteration: with an idle user now, else with the next one made; at the limit it is dropped.
@@ -169,7 +173,7 @@ class UserPool:
                 gevent.sleep(patience_s)
             gevent.idle()
             pool, since_s = self._orders.popleft()
-            if since_s == _NOBODY_WAITS or (pool.waiting and pool.waiting[0][1] <= since_s):
+            if since_s == _NO_ARRIVAL or (pool.waiting and pool.waiting[0][1] <= since_s):
                 self._make_user(pool)
             else:
                 pool.alive -= 1
@@ -180,9 +184,9 @@ class UserPool:
         try:
             user = pool.user_class(self._runner.environment)
         except Exception as error:
-            if not pool.said_broken:
-                pool.said_broken = True
-                logger.error("no %s can be made: %s\n%s", pool.user_class.__name__, error, traceback.format_exc())
+            if not pool.failure_logged:
+                pool.failure_logged = True
+                logger.error("cannot make a %s: %s\n%s", pool.user_class.__name__, error, traceback.format_exc())
             self._lose(pool)
             return
         # Locust finds the users of a runner by the first argument of each greenlet in this group.
@@ -191,33 +195,16 @@ class UserPool:
 
     def _live(self, user: Any, pool: _ClassPool) -> None:
         """A user's life, in its own greenlet."""
-        user._state = LOCUST_STATE_RUNNING
-        journey = Journey(user)
         try:
-            self._begin(user)
-            self._serve(user, pool, journey)
-        except (gevent.GreenletExit, StopUser, StopTest):
-            journey.end()
-            user.on_stop()
+            TaskWalker(user, lambda kind: kind.run is not TaskSet.run).live(partial(self._serve, pool))
         finally:
             if isinstance(user, LoadUser):
                 user.close()
             self._lose(pool)
 
-    @staticmethod
-    def _begin(user: Any) -> None:
-        try:
-            user.on_start()
-        except (StopUser, StopTest):
-            raise
-        except Exception as error:
-            logger.error("%s\n%s", error, traceback.format_exc())
-            user.environment.events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
-            raise
-
-    def _serve(self, user: Any, pool: _ClassPool, journey: Journey) -> None:
+    def _serve(self, pool: _ClassPool, walker: TaskWalker) -> None:
         """Execute one task for each arrival until the user is stopped or surplus."""
-        hub, step, idle, waiting = gevent.get_hub(), journey.step, pool.idle, pool.waiting
+        hub, user, idle, waiting = gevent.get_hub(), walker.user, pool.idle, pool.waiting
         resume = gevent.getcurrent().switch
         while pool.alive <= pool.limit:
             if waiting:
@@ -237,7 +224,7 @@ class UserPool:
             user.intended_start_s = intended_s
             self._busy += 1
             try:
-                step()
+                _iterate(walker)
             finally:
                 self._busy -= 1
                 user.intended_start_s = None
@@ -246,11 +233,28 @@ class UserPool:
         raise StopUser
 
     def _lose(self, pool: _ClassPool) -> None:
-        """Note that a user ended; an arrival that nobody will take any more is dropped."""
+        """Note that a user ended; an arrival that no user is left for is dropped."""
         pool.alive -= 1
         if len(pool.waiting) > pool.alive:
             pool.waiting.popleft()
             self._recorder.drop_iterations(pool.scenario, 1)
+
+
+def _iterate(walker: TaskWalker) -> None:
+    """Execute an arrival's task.
+
+    A TaskSet that was interrupted so that the next task follows at once is followed by it, as in the closed model,
+    unless this arrival has sent a request already.
+    """
+    for _ in range(_IDLE_INTERRUPTIONS):
+        try:
+            again = walker.step()
+        except RescheduleTaskImmediately:
+            again = True
+        except RescheduleTask:
+            again = False
+        if not again or walker.user.intended_start_s is None:
+            return
 
 
 def check_user_class(user_class: type[User]) -> None:
@@ -262,6 +266,6 @@ def check_user_class(user_class: type[User]) -> None:
     if user_class.run not in (User.run, LoadUser.run):
         raise UsageError(
             f"the User class {user_class.__name__} overrides run(), so an arrival-rate profile cannot begin its "
-            "iterations. Allowed: classes that say what they do by tasks. Next: move the work into @task methods, "
+            "iterations. Allowed: classes whose work is in tasks. Next: move the work into @task methods, "
             "or take a profile of the closed model."
         )

@@ -205,16 +205,21 @@ def test_error_in_a_task_is_reported_and_the_user_goes_on(caplog):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_error_in_a_task_ends_the_user_if_the_environment_says_so():
-    """With catch_exceptions off the exception leaves the user."""
+    """With catch_exceptions off the exception leaves the user, and is reported once, from a nested TaskSet too."""
+    errors = []
 
     class Failing(LoadUser):
         @task
-        def work(self):
-            raise RuntimeError("task broke")
+        class Nested(TaskSet):
+            @task
+            def work(self):
+                raise RuntimeError("task broke")
 
-    user = Failing(Environment(user_classes=[Failing], catch_exceptions=False))
+    environment = Environment(user_classes=[Failing], catch_exceptions=False)
+    environment.events.user_error.add_listener(lambda exception, **_: errors.append(str(exception)))
     with pytest.raises(RuntimeError, match="task broke"):
-        user.run()
+        Failing(environment).run()
+    assert errors == ["task broke"]
 
 
 def test_error_in_on_start_ends_the_user_and_is_reported():

@@ -6,9 +6,11 @@ from time import perf_counter
 
 import gevent
 import pytest
-from locust import between, constant, constant_pacing, constant_throughput, task
+from locust import SequentialTaskSet, TaskSet, between, constant, constant_pacing, constant_throughput, task
+from locust.env import Environment
 from locust.exception import RescheduleTask, RescheduleTaskImmediately, StopUser
 
+from loadtest.users import task_loop
 from loadtest.users.base import LoadUser
 from tests.stopping_users import Stopping, run_until_stopped, started
 
@@ -184,3 +186,28 @@ def test_tasks_may_be_replaced_while_the_user_runs():
             self.note("new")
 
     assert run_until_stopped(Changing).log == ["old", "new", "new"]
+
+
+def test_loop_knows_which_task_sets_it_may_run():
+    """Stock TaskSets run in this loop, those that override a method of Locust's loop do not."""
+    own = type("Own", (TaskSet,), {"wait": lambda _self: None})
+    assert [task_loop.has_own_loop(kind) for kind in (TaskSet, SequentialTaskSet, own)] == [False, False, True]
+
+
+def test_error_in_the_wait_time_ends_the_user_and_is_reported():
+    """A wait_time that fails is reported once, and does not hold the process."""
+    errors = []
+
+    class Failing(LoadUser):
+        def wait_time(self):
+            raise ValueError("no wait time")
+
+        @task
+        def work(self):
+            pass
+
+    environment = Environment(user_classes=[Failing])
+    environment.events.user_error.add_listener(lambda exception, **_: errors.append(str(exception)))
+    with pytest.raises(ValueError, match="no wait time"):
+        Failing(environment).run()
+    assert errors == ["no wait time"]

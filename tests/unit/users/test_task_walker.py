@@ -1,4 +1,7 @@
-"""TaskSets of a LoadUser run as in Locust: nested, interrupted, scheduled, and of other kinds."""
+"""TaskSets of a LoadUser run as in Locust: nested, interrupted, scheduled, and of other kinds.
+
+How the walker serves arrivals is tested in test_pool.py, on_start, on_stop and errors in test_base.py.
+"""
 
 from time import perf_counter
 
@@ -9,7 +12,6 @@ from locust.env import Environment
 from locust.exception import InterruptTaskSet, RescheduleTaskImmediately, StopUser
 from locust.user.markov_taskset import MarkovTaskSet, transition
 
-from loadtest.users import task_loop
 from loadtest.users.base import LoadUser
 from tests.stopping_users import Stopping, run_until_stopped, started
 
@@ -245,11 +247,3 @@ def test_interrupt_of_a_user_without_task_set_leaves_it():
 
     with pytest.raises(RescheduleTaskImmediately):
         Outermost(Environment(user_classes=[Outermost])).run()
-
-
-def test_loop_knows_which_task_sets_it_may_run():
-    """Stock TaskSets run in the lean loop, those with a loop of their own do not."""
-    own = type("Own", (TaskSet,), {"wait": lambda _self: None})
-    assert task_loop._has_stock_loop(TaskSet)
-    assert task_loop._has_stock_loop(SequentialTaskSet)
-    assert not task_loop._has_stock_loop(own)

@@ -1,0 +1,187 @@
+"""TaskWalker: where a user is in its tasks, and how it executes the next one.
+
+Both models of load execute the same tasks and differ in when the next one begins: after a wait in the closed model
+(loadtest.users.task_loop), with an arrival in the open model (loadtest.users.pool). A task that is a TaskSet is
+entered: the user goes on with that TaskSet's tasks until one of them interrupts it.
+
+The semantics are Locust's, at a fraction of the cost. Locust's own loop spends about as much on an iteration as this
+product's HTTP client spends on a whole request: a queue operation for every task, three calls to learn the wait time,
+and a random choice over a sequence.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import traceback
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from gevent import GreenletExit
+from locust import TaskSet
+from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class TaskWalker:
+    """Executes a user's tasks one by one.
+
+    Args:
+        user: a User of any class.
+        has_own_loop: whether a TaskSet class must run in its own loop, as a single task.
+    """
+
+    def __init__(self, user: Any, has_own_loop: Callable[[type[TaskSet]], bool]) -> None:
+        self.user = user
+        self._has_own_loop = has_own_loop
+        user._taskset_instance = DefaultTaskSet(user)  # where Locust looks for it
+        self._level = _Level(user._taskset_instance)
+        self._outer: list[_Level] = []
+
+    def live(self, work: Callable[[TaskWalker], None]) -> None:
+        """Run on_start, then the work, and when the user is stopped on_stop.
+
+        Args:
+            work: calls `step` until the user ends.
+
+        Raises:
+            Exception: what ended the user other than a stop; it is reported.
+        """
+        user = self.user
+        user._state = LOCUST_STATE_RUNNING
+        try:
+            user.on_start()
+            work(self)
+        except (GreenletExit, StopUser, StopTest):
+            for level in (self._level, *reversed(self._outer)):
+                _stop(level.task_set)
+            user.on_stop()
+        except Exception as error:
+            _report(error, user)
+            raise
+
+    def step(self) -> bool:
+        """Execute one task. An error in it is reported.
+
+        Returns:
+            Whether the next task should follow at once.
+
+        Raises:
+            StopUser, StopTest, GreenletExit: the user ends.
+            RescheduleTaskImmediately, RescheduleTask: a task interrupted, but the user is in no TaskSet.
+            Exception: what a task raised, if the environment does not catch exceptions.
+        """
+        level = self._level
+        try:
+            task = level.queue.popleft() if level.queue else level.choose()
+            if type(task) is FunctionType and level.is_plain:
+                task(level.owner)
+                return False
+            return self._execute_other(task)
+        except InterruptTaskSet as interruption:
+            return self._leave(interruption)
+        except RescheduleTaskImmediately:
+            return True
+        except RescheduleTask:
+            return False
+        except (StopUser, StopTest):
+            raise
+        except Exception as error:
+            if not self.user.environment.catch_exceptions:
+                raise
+            _report(error, level.task_set)
+            return False
+
+    def wait_time(self) -> float:
+        """Return the seconds to wait before the next task, as the TaskSet that the user is in, or the user, says."""
+        return self._level.wait_source.wait_time()  # type: ignore[no-any-return]
+
+    def _execute_other(self, task: Any) -> bool:
+        """Execute a task that is not a plain function, as `step` does; of a TaskSet that is its first task."""
+        if not (isinstance(task, type) and issubclass(task, TaskSet)):
+            self._level.task_set.execute_task(task)
+            return False
+        task_set: Any = task(self._level.owner)
+        if self._has_own_loop(task):
+            task_set.run()
+            return False
+        try:
+            task_set.on_start()
+        except InterruptTaskSet as interruption:
+            raise _rescheduling(interruption) from interruption
+        self._outer.append(self._level)
+        self._level = _Level(task_set)
+        if self.user._state is LOCUST_STATE_STOPPING:
+            raise StopUser
+        return self.step()
+
+    def _leave(self, interruption: InterruptTaskSet) -> bool:
+        """Leave the innermost TaskSet; return whether the next task should follow at once."""
+        if not self._outer:
+            raise _rescheduling(interruption) from interruption
+        left, self._level = self._level, self._outer.pop()
+        _stop(left.task_set, passing=(StopUser, StopTest))
+        return bool(interruption.reschedule)
+
+
+class _Level:
+    """A TaskSet that the user is in. The outermost is Locust's DefaultTaskSet, which has the user's own tasks."""
+
+    __slots__ = ("choose", "is_plain", "owner", "queue", "task_set", "wait_source")
+
+    def __init__(self, task_set: Any) -> None:
+        kind = type(task_set)
+        self.task_set = task_set
+        self.queue = task_set._task_queue
+        self.owner = task_set.user if kind is DefaultTaskSet else task_set  # what its tasks get as their argument
+        self.is_plain = kind.execute_task in (TaskSet.execute_task, DefaultTaskSet.execute_task)
+        self.choose = _chooser(task_set, self.owner)
+        # A TaskSet without a wait_time of its own asks its user, in Locust after two more calls.
+        asks_user = kind.wait_time is TaskSet.wait_time and task_set.user.wait_time is not None
+        self.wait_source = task_set.user if asks_user else task_set
+
+
+def _chooser(task_set: Any, owner: Any) -> Callable[[], Any]:
+    """Return the function that names the next task.
+
+    It reads the list of tasks at each choice, as Locust does, because tags and scenarios may change it.
+    """
+    if type(task_set).get_next_task not in (TaskSet.get_next_task, DefaultTaskSet.get_next_task):
+        return task_set.get_next_task  # type: ignore[no-any-return]
+    draw = random.random
+
+    def choose() -> Any:
+        tasks = owner.tasks
+        if not tasks:
+            return task_set.get_next_task()  # raises Locust's explanation
+        return tasks[0] if len(tasks) == 1 else tasks[int(draw() * len(tasks))]
+
+    return choose
+
+
+def _stop(task_set: Any, passing: tuple[type[Exception], ...] = ()) -> None:
+    """Call on_stop; its errors are logged, except those that must pass."""
+    try:
+        task_set.on_stop()
+    except passing:
+        raise
+    except Exception:
+        logger.exception("Uncaught exception in on_stop of %s", type(task_set).__name__)
+
+
+def _report(error: Exception, source: Any) -> None:
+    """Log an error and fire Locust's event for it; `source` is the User or the TaskSet that it comes from."""
+    logger.error("%s\n%s", error, traceback.format_exc())
+    user = source.user if isinstance(source, TaskSet) else source
+    user.environment.events.user_error.fire(user_instance=source, exception=error, tb=error.__traceback__)
+
+
+def _rescheduling(interruption: InterruptTaskSet) -> Exception:
+    """Return the exception by which an interrupted TaskSet tells its parent when to go on."""
+    kind = RescheduleTaskImmediately if interruption.reschedule else RescheduleTask
+    return kind(interruption.reschedule)
