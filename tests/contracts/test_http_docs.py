@@ -1,4 +1,4 @@
-"""docs/reference/http_client.md says what the HTTP client does."""
+"""docs/reference/http_client.md agrees with the HTTP client."""
 
 import inspect
 import re
@@ -36,15 +36,15 @@ def test_every_argument_of_a_call_is_documented():
 
 
 def test_every_class_of_error_is_documented():
-    """The table of errors holds exactly the classes under which the client counts."""
-    documented = {word for row in rows("Classes of errors") for word in re.findall(r"`(\w+)`", row[0])}
+    """The table of errors has exactly the classes that the client counts."""
+    documented = {word for row in rows("Error classes") for word in re.findall(r"`(\w+)`", row[0])}
     kinds = [kind for kind in vars(http_errors).values() if isinstance(kind, type)]
     declared = {kind.error_class for kind in kinds if isinstance(getattr(kind, "error_class", None), str)}
     assert (declared - {"other"}) | {"status_4xx", "status_5xx", "status_other"} == documented
 
 
 def test_every_documented_part_of_a_response_exists():
-    """What the page lists of a response, the class has."""
+    """Each attribute of a response that the page lists exists."""
     sentence = PAGE.split("A response has ", 1)[1].split(". A request", 1)[0]
     names = {name.removesuffix("()") for name in re.findall(r"`([\w()]+)`", sentence)}
     assert len(names) > 10
