@@ -1,4 +1,4 @@
-"""Generator: whether the load generator was fit to measure."""
+"""Generator: whether the load generator kept up, so that its measurements can be trusted."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def build() -> dashboard.Dashboard:
     """Return the dashboard."""
     return board(
         "generator",
-        "Whether the load generator was fit to measure; if not, do not rely on the latencies.",
+        "Whether the load generator kept up; if not, do not trust the latencies.",
         {"Trust": trust_row(), "Workers": workers_row(), "Schedule and record": schedule_row()},
         chosen=("run", "scenario"),
     )

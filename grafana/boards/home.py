@@ -16,7 +16,7 @@ WELCOME = """
 **1** Start a test in [Locust's web UI](http://127.0.0.1:8089), or with `LOADTEST_AUTOSTART=1 docker compose up`.
 
 **2** Watch it here: [Load run](/d/load_run) for load, results and latency, [Generator](/d/generator) for whether to
-believe them, [Target](/d/target) and [Redis](/d/redis) for what the service does meanwhile.
+trust them, [Target](/d/target) and [Redis](/d/redis) for what the service does meanwhile.
 
 **3** Choose a run above a dashboard, or a time range, to see an earlier one. Its report is in its folder in `runs/`.
 """

@@ -51,8 +51,8 @@ def overview(span: int = 3) -> list[stat.Panel]:
     return [
         word(
             "Verdict",
-            "Of the last run, or the one that the present run would get if it ended now: passed, failed (a threshold "
-            "is broken), no data, or not trustworthy (the generator was not fit to measure: see Generator).",
+            "Of the last run, or the one that the current run would get if it ended now: passed, failed (a threshold "
+            "is broken), no data, or not trustworthy (a trust check failed: see Generator).",
             now(of_run("loadtest_run_verdict == 1"), "{{verdict}}"),
             VERDICTS,
             span=span + 1,

@@ -1,6 +1,6 @@
 """Record what a Prometheus answers to the dashboards' queries: `python -m preview.answers URL SECONDS`, in grafana/.
 
-The answers of the last so many seconds go to answers.json, rounded to three digits, from which the preview draws.
+The answers of the last SECONDS seconds go to answers.json, rounded to three digits, from which the preview draws.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
+from loadtest import atomic_file
 from loadtest.exceptions import RecordError, UsageError
-from loadtest.reporting import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def save(runs_dir: Path, document: Document, run: str) -> str:
     baselines = {**read(runs_dir), key_of(document): run}
     path = runs_dir / FILE
     try:
-        files.replace(path, (json.dumps(baselines, indent=1, sort_keys=True) + "\n").encode())
+        atomic_file.replace(path, (json.dumps(baselines, indent=1, sort_keys=True) + "\n").encode())
     except OSError as error:
         raise RecordError(
             f"{path} cannot be written ({error.strerror}). Allowed: a writable runs folder. Next: free some "

@@ -10,10 +10,10 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from loadtest import atomic_file
 from loadtest.reporting import csv_tables, junit, markdown, run_page
 from loadtest.run_folder import RECORD, REPORT
 
@@ -50,35 +50,10 @@ def write(folder: Path, texts: Mapping[str, Callable[[], str]]) -> list[str]:
     problems = []
     for name, text in texts.items():
         try:
-            replace(folder / name, text().encode(errors="replace"))
+            atomic_file.replace(folder / name, text().encode(errors="replace"))
         except OSError as error:
             problems.append(
                 f"{folder / name} could not be written ({error.strerror}). Next: free some space, then let "
                 "`loadtest report` write it again."
             )
     return problems
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: one of that name stays until the new one is complete.
-
-    Raises:
-        OSError: when it cannot be written.
-    """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        _remove(part)
-        raise
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return

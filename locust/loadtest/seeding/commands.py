@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
+from loadtest import atomic_file
 from loadtest.exceptions import UsageError
 from loadtest.progress import Steps
-from loadtest.reporting import files
 from loadtest.seeding.stores import Store, open_store
 from loadtest.seeding.users import Users
 from loadtest.settings.config import Config
@@ -116,7 +116,7 @@ def write_ids(file: Path, ids: Sequence[str]) -> None:
         UsageError: when the file cannot be written.
     """
     try:
-        files.replace(file, b"[\n" + b",\n".join(map(orjson.dumps, ids)) + b"\n]\n")
+        atomic_file.replace(file, b"[\n" + b",\n".join(map(orjson.dumps, ids)) + b"\n]\n")
     except OSError as error:
         raise _cannot_write(file, error.strerror or str(error)) from error
 
