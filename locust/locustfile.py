@@ -20,8 +20,7 @@ from loadtest.feeding import swarm as feeding
 from loadtest.measuring import swarm
 from loadtest.pacing import open_model
 from loadtest.profiles import think_time
-from loadtest.settings import addresses, credentials
-from loadtest.settings.allowed_hosts import Targets
+from loadtest.settings import credentials, hosts
 from loadtest.settings.config import Config
 from loadtest.swarm import sockets
 from loadtest.swarm.replacements import (
@@ -51,7 +50,7 @@ try:
     credentials.check(config)
     scenario = scenarios.load(config.scenario)
     form = StartForm(config, scenario)
-    addresses.open_up(Targets(config.allowed_hosts).networks)
+    hosts.open_up(hosts.Targets(config.allowed_hosts).networks)
     sockets.install(config)
 except LoadtestError as error:
     refuse(error)

@@ -24,8 +24,8 @@ from loadtest.profiles.profile import read_profiles
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
 from loadtest.run_folder import RECORD, STREAM
-from loadtest.settings.allowed_hosts import Targets
 from loadtest.settings.config import Config, variable
+from loadtest.settings.hosts import Targets
 from tests.fuzz.cases import fuzz
 
 VARIABLES = [variable(setting) for setting in Config.model_fields]

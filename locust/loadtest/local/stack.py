@@ -19,9 +19,8 @@ from loadtest.exceptions import ExitCode, StackError, UsageError
 from loadtest.local import redis_server
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.progress import Steps
-from loadtest.settings import addresses
-from loadtest.settings.allowed_hosts import Targets, check_open
 from loadtest.settings.config import CONF_DIR, LOCUSTFILE, Config, default_workers
+from loadtest.settings.hosts import Targets, check_open, open_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +147,7 @@ class LocalStack:
 
     def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str:
         if self._config.host:
-            addresses.open_up(Targets(self._config.allowed_hosts).networks)
+            open_up(Targets(self._config.allowed_hosts).networks)
             check_open(self._config.host)
             check_host_answers(self._config.host)
             self._say("target", self._config.host)

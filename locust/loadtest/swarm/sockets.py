@@ -13,8 +13,8 @@ from locust.rpc import zmqrpc
 
 from loadtest.exceptions import UsageError
 from loadtest.measuring.swarm.messages import REPORT
-from loadtest.settings.addresses import is_loopback
-from loadtest.settings.secret_file import read_secret
+from loadtest.settings.credentials import read_secret
+from loadtest.settings.hosts import is_loopback
 from loadtest.swarm import burst, messages, refusals
 from loadtest.swarm.authenticator import Door
 from loadtest.swarm.keys import SHORTEST, Keys

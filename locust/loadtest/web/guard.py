@@ -10,9 +10,8 @@ from flask import current_app, request, send_file
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from loadtest.exceptions import UsageError
-from loadtest.settings.addresses import is_loopback
-from loadtest.settings.allowed_hosts import Targets
-from loadtest.settings.secret_file import read_secret
+from loadtest.settings.credentials import read_secret
+from loadtest.settings.hosts import Targets, is_loopback
 from loadtest.web.headers import Headers
 from loadtest.web.inputs import MOST_BYTES, START, Inputs
 from loadtest.web.login import SHORTEST, Login, new_key

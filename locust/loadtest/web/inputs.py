@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flask import Request
     from locust.env import Environment
 
-    from loadtest.settings.allowed_hosts import Targets
+    from loadtest.settings.hosts import Targets
 
 MOST_BYTES: Final = 256 * 1024
 """The longest body that the web UI takes."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import current_app, make_response, redirect, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user  # type: ignore[import-untyped]
 
-from loadtest.settings.secret_file import LONGEST
+from loadtest.settings.credentials import LONGEST
 from loadtest.web.attempts import Attempts
 from loadtest.web.refusal import Refusal
 

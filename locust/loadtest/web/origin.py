@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from loadtest.settings.addresses import is_loopback
+from loadtest.settings.hosts import is_loopback
 from loadtest.web.refusal import Refusal
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ def test_an_account_does_not_show_its_password() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "line 1 is not its head"),
-        ("ada,hidden\n", "line 1 is not its head"),
-        ("login,password\n", "no account in it"),
+        ("", "line 1 is not the header row"),
+        ("ada,hidden\n", "line 1 is not the header row"),
+        ("login,password\n", "it holds no account"),
         ("login,password\nada,hidden\neve\n", "line 3"),
         ("login,password\nada,\n", "line 2"),
         ("login,password\nada,hidden,more\n", "line 2"),

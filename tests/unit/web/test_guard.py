@@ -11,7 +11,7 @@ from werkzeug.test import Client
 
 from loadtest.exceptions import UsageError
 from loadtest.settings.config import Config
-from loadtest.settings.secret_file import read_secret
+from loadtest.settings.credentials import read_secret
 from loadtest.web import guard
 
 PASSWORD = "correct horse battery staple"  # noqa: S105

@@ -46,7 +46,7 @@ class DnsError(HttpError):
 
 
 class ConnectError(HttpError):
-    """No connection could be made, or only to an address that is closed: see `loadtest.settings.addresses`."""
+    """No connection could be made, or only to an address that is closed: see `loadtest.settings.hosts`."""
 
     error_class = "connect"
 

@@ -12,7 +12,7 @@ import gevent.socket
 
 from loadtest.clients.transport.deadlines import FOREVER_S
 from loadtest.clients.transport.stream import Stream, TlsStream, TransportError, tls_reason
-from loadtest.settings.addresses import is_closed
+from loadtest.settings.hosts import is_closed
 
 _FULL_BACKLOG_PAUSE_S = 0.005
 

@@ -1,0 +1,183 @@
+"""Hosts: which may be loaded, and which addresses no request may go to.
+
+Who starts the process names the service under test, and that is allowed. Who merely reaches its web UI may load that
+service, this machine, and what LOADTEST_ALLOWED_HOSTS names.
+
+Link-local addresses are one hop away from every machine, and clouds serve the machine's own credentials there
+(169.254.169.254 and fe80::/10); some clouds use another well-known address. A load generator that follows a redirect,
+or a name that suddenly resolves to such an address, would carry those credentials into its logs. So these addresses
+are closed to every request, unless LOADTEST_ALLOWED_HOSTS names them.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+import socket
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from loadtest.exceptions import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+CLOSED: Final[tuple[Network, ...]] = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "169.254.0.0/16",  # link-local: metadata of most clouds
+            "fe80::/10",  # link-local
+            "fd00:ec2::/32",  # metadata of one cloud over IPv6
+            "100.100.100.200/32",  # metadata of another
+            "168.63.129.16/32",  # the host's agent of a third
+            "192.0.0.192/32",  # metadata of a fourth
+        ),
+    )
+)
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_NAME: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,252})?", re.ASCII)
+_SCHEMES: Final = ("http", "https")
+_opened: set[Network] = set()
+
+
+def open_up(networks: Iterable[Network]) -> None:
+    """Open these networks to the requests of this process: a person named them."""
+    _opened.update(networks)
+    is_closed.cache_clear()
+
+
+@functools.lru_cache(maxsize=4096)  # asked for each connection
+def is_closed(address: str) -> bool:
+    """Return whether no request may go to an IP address, also to an IPv4 address in any of its IPv6 notations."""
+    parsed = parse(address)
+    if parsed is None:
+        return False
+    forms = (parsed, embedded(parsed))
+    return any(_within(form, CLOSED) for form in forms) and not any(_within(form, _opened) for form in forms)
+
+
+def parse(text: str) -> Address | None:
+    """Return the IP address in a text, without its zone; None when there is none."""
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def embedded(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address stands for, or the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, as a URL or a listener names it, is this machine's loopback interface."""
+    address = parse(host.strip("[]"))
+    return host.lower().rstrip(".") == "localhost" if address is None else embedded(address).is_loopback
+
+
+def _within(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
+
+
+class Targets:
+    """The hosts that a start from the web UI may load.
+
+    Args:
+        allowed: LOADTEST_ALLOWED_HOSTS.
+        own: base URLs of the configured service; None for none.
+
+    Attributes:
+        networks: those that `allowed` names.
+
+    Raises:
+        UsageError: when an item of `allowed` is not a name, an address or a network.
+    """
+
+    def __init__(self, allowed: str | None, *own: str | None) -> None:
+        self._own = {_host_of(url) for url in own if url}
+        self._names: set[str] = set()
+        self.networks: list[Network] = []
+        for item in filter(None, map(str.strip, (allowed or "").lower().split(","))):
+            self._add(item)
+
+    def _add(self, item: str) -> None:
+        try:
+            self.networks.append(ipaddress.ip_network(item.strip("[]"), strict=False))
+        except ValueError:
+            if item != "*" and not _NAME.fullmatch(item):
+                raise UsageError(
+                    f"ALLOWED_HOSTS has {item!r}, which is not a host. Allowed: names, *.names, IP addresses or "
+                    "networks separated by commas, or * for any host. Next: correct it, or leave it out."
+                ) from None
+            self._names.add(item)
+
+    def check(self, url: str) -> None:
+        """Check that a base URL that somebody entered may be loaded.
+
+        Raises:
+            UsageError: when it is not an HTTP URL, its host is not allowed, or its address is closed.
+        """
+        host = _host_of(url)
+        if not (is_loopback(host) or host in self._own or self._is_named(host)):
+            raise UsageError(
+                f"host {url!r} must not be loaded. Allowed: the stack's own target, this machine, and the hosts in "
+                "LOADTEST_ALLOWED_HOSTS. Next: if you may test that service, start the stack with its host in "
+                "LOADTEST_ALLOWED_HOSTS."
+            )
+        check_open(url)
+
+    def _is_named(self, host: str) -> bool:
+        address = parse(host)
+        if address is not None and any(address.version == n.version and address in n for n in self.networks):
+            return True
+        parts = host.split(".")
+        wild = {"*." + ".".join(parts[start:]) for start in range(1, len(parts))} if address is None else set()
+        return bool(self._names & ({"*", host} | wild))
+
+
+def check_open(url: str) -> None:
+    """Check that no address of a URL's host is closed. A host that does not resolve passes: its requests will fail.
+
+    Raises:
+        UsageError: when one is.
+    """
+    host = _host_of(url)
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return
+    closed = sorted(filter(is_closed, found))
+    if closed:
+        raise UsageError(
+            f"host {url!r} resolves to {closed[0]}, an address at which clouds serve credentials. Allowed: other "
+            "addresses. Next: correct the host, or, if that address is intended, add it to LOADTEST_ALLOWED_HOSTS."
+        )
+
+
+def _host_of(url: str) -> str:
+    """Return the lower-case host of a base URL.
+
+    Raises:
+        UsageError: when the text is not a base URL.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = urlsplit(""), None
+    plain = parts.scheme in _SCHEMES and not (parts.username or parts.password or parts.query or parts.fragment)
+    if not host or not plain or re.search(r"[\s\\<>\x00-\x1f]", url):
+        raise UsageError(
+            f"host {url[:200]!r} is not a base URL. Allowed: http://host[:port] or https://host[:port]. "
+            "Next: correct it, such as https://staging.example.com."
+        )
+    return host.lower().rstrip(".")

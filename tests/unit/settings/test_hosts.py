@@ -1,0 +1,147 @@
+"""Hosts: those that a start from the web UI may load, and addresses that no request may go to."""
+
+import ipaddress
+from collections.abc import Iterator
+
+import pytest
+
+from loadtest.exceptions import UsageError
+from loadtest.settings import hosts
+from loadtest.settings.hosts import Targets, check_open
+from tests.http_harness import ScriptedServer, always, error_classes, ok, running_user
+
+CLOSED = {
+    "IPv4 link-local": "169.254.169.254",
+    "IPv6 link-local": "fe80::1",
+    "IPv6 link-local with its zone": "fe80::1%eth0",
+    "IPv4 in IPv6": "::ffff:169.254.169.254",
+    "behind NAT64": "64:ff9b::a9fe:a9fe",
+    "behind 6to4": "2002:a9fe:a9fe::1",
+    "metadata over IPv6": "fd00:ec2::254",
+    "metadata elsewhere": "100.100.100.200",
+}
+OPEN = ("127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "203.0.113.7", "2001:db8::1", "169.253.255.255", "a name")
+WAYS = {
+    "as it is": "http://169.254.169.254/latest/meta-data",
+    "as one number": "http://2852039166/",
+    "in hexadecimal": "http://0xa9fea9fe/",
+    "in octal": "http://0251.0376.0251.0376/",
+    "in IPv6": "http://[::ffff:169.254.169.254]/",
+    "another one of its network": "https://169.254.170.2/v2/credentials",
+}
+
+
+@pytest.fixture
+def opened() -> Iterator[None]:
+    """Opens one network for a test."""
+    hosts.open_up([ipaddress.ip_network("169.254.170.0/24")])
+    yield
+    hosts._opened.clear()
+    hosts.is_closed.cache_clear()
+
+
+@pytest.mark.parametrize("case", CLOSED)
+def test_a_closed_address_is_known_in_every_notation(case: str) -> None:
+    """Link-local and metadata addresses are closed, however they are written."""
+    assert hosts.is_closed(CLOSED[case])
+
+
+@pytest.mark.parametrize("address", OPEN)
+def test_other_addresses_are_open(address: str) -> None:
+    """Loopback, private and public addresses are not closed."""
+    assert not hosts.is_closed(address)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("redirected", [False, True])
+def test_no_request_goes_there(way: str, redirected: bool) -> None:
+    """The client makes no connection to a closed address, neither at once nor behind a redirect, and counts it."""
+    redirect = always(ok(b"", f"Location: {WAYS[way]}", status="302 Found"))
+    with ScriptedServer(redirect) as server, running_user(server.url) as user:
+        response = user.client.get("/" if redirected else WAYS[way])
+        assert "where clouds keep a machine's credentials" in str(response.error)
+        assert error_classes(user) == {"connect": 1}
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_network_that_a_person_names_is_open() -> None:
+    """What LOADTEST_ALLOWED_HOSTS names by address or network is reached, and the rest stays closed."""
+    assert [hosts.is_closed(one) for one in ("169.254.170.2", "169.254.169.254")] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST.", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "::ffff:127.0.0.1"]
+)
+def test_loopback_is_known(host: str) -> None:
+    """This machine's names and addresses are its loopback interface."""
+    assert hosts.is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "*", "::", "10.0.0.1", "localhost.evil.example", "127.0.0.1.evil.example"])
+def test_what_is_not_loopback_is_known_too(host: str) -> None:
+    """Every address, other machines and names that begin like ours are not."""
+    assert not hosts.is_loopback(host)
+
+
+OWN = "http://target_app:5000"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "url"),
+    [
+        (None, OWN),
+        (None, "https://TARGET_APP./v2"),
+        (None, "http://localhost:8000"),
+        (None, "http://127.0.0.1"),
+        (None, "http://[::1]:8000"),
+        ("staging.example", "https://staging.example"),
+        ("*.example", "https://deep.staging.example"),
+        ("10.0.0.0/8", "http://10.1.2.3"),
+        ("10.1.2.3", "http://10.1.2.3"),
+        ("fd12::/16, ::2", "http://[::2]"),
+        ("*", "https://anybody.invalid"),
+    ],
+)
+def test_what_is_allowed_passes(allowed: str | None, url: str) -> None:
+    """The own target, this machine, and what the setting names by name, wildcard, address or network."""
+    Targets(allowed, OWN).check(url)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "url"),
+    [
+        (None, "http://other:5000"),
+        ("*.example", "https://example"),
+        ("*.example", "https://evilexample"),
+        ("staging.example", "https://staging.example.evil"),
+        ("10.0.0.0/8", "http://11.0.0.1"),
+        ("*", "http://169.254.169.254"),
+        ("*", "http://2852039166"),
+        ("*", "http://[fe80::1]"),
+        ("*", "file:///etc/passwd"),
+        ("*", "gopher://127.0.0.1:6379/_FLUSHALL"),
+        ("*", "http+unix:///var/run/docker.sock"),
+        ("*", "http://user:secret@127.0.0.1"),
+        ("*", "http://127.0.0.1:99999"),
+        ("*", "http://[::1"),
+        ("*", "http:///nothing"),
+        ("*", "http://a\tb"),
+        ("*", "javascript:alert(1)"),
+        ("*", "127.0.0.1"),
+    ],
+)
+def test_what_is_not_allowed_is_refused(allowed: str | None, url: str) -> None:
+    """Everything else, with what is allowed and the next step."""
+    with pytest.raises(UsageError, match=r"(?s)Allowed: .*Next: "):
+        Targets(allowed, OWN).check(url)
+
+
+def test_a_wrong_setting_is_refused() -> None:
+    """An item that is no host is named."""
+    with pytest.raises(UsageError, match=r"'http://x', .*Allowed: names"):
+        Targets("fine.example, http://x")
+
+
+def test_what_does_not_resolve_is_left_to_the_requests() -> None:
+    """A name that no resolver knows is no reason to refuse: its requests fail with class dns."""
+    check_open("http://nobody.invalid")
