@@ -1,4 +1,4 @@
-"""Calm runs in a row: none of them may be called not trustworthy.
+"""Quiet runs in a row: none of them may be not trustworthy.
 
     python -m bench.calm [RUNS]
 

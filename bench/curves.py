@@ -39,7 +39,7 @@ IDLE_CPU_S, IDLE_LOOK_S = 0.02, 0.5
 
 
 class Login(ClientUser):
-    """Logs in, as somebody who registered at the start."""
+    """Logs in with the account that it registered at the start."""
 
     scenario = "login"
     wait_time = constant(0)
@@ -65,7 +65,7 @@ class Read(HttpUser):
 
 @dataclass(frozen=True)
 class Step:
-    """What so many users got."""
+    """What a number of users got."""
 
     users: int
     per_s: float
@@ -75,7 +75,7 @@ class Step:
 
 
 def until_idle(cpu_s: Callable[[], float]) -> None:
-    """Wait until the target has done what nobody waits for any more; it would cost the next step."""
+    """Wait until the target has finished abandoned requests, which would slow the next step."""
     before_s = cpu_s() - 1
     while (now_s := cpu_s()) - before_s > IDLE_CPU_S:
         before_s = now_s

@@ -6,7 +6,7 @@
 it gets its turn: the longest time between two turns is how long the scrape held the master's event loop. Both sides
 are asked in turns, in one process. Wall-clock time and CPU time: on a machine that does other things as well, only the
 CPU time is the exporter's own. The usual limit of 10,000 series would fold half of the names, so it is lifted, and
-measured by itself in the last row.
+measured alone in the last row.
 """
 
 import gevent.monkey
@@ -43,7 +43,7 @@ RULES = 'p99 < 1s, error_ratio < 1%, p95{name="name 7"} < 50ms'
 
 
 class Peer:
-    """The same series as prometheus_client renders them: families made anew for each scrape."""
+    """The same series as prometheus_client renders them: families built again for each scrape."""
 
     def __init__(self, record: RunRecord) -> None:
         """Register a collector of the record."""

@@ -1,4 +1,4 @@
-"""What is reported, beside what is true: from a target that stamps its own service times to Prometheus' buckets.
+"""Reported against true times: from a target that timestamps its own service times to Prometheus' buckets.
 
     python -m bench.ground_truth
 
@@ -137,17 +137,20 @@ if WAY:
 def write(environment: Environment) -> None:
     """What the record and Locust say; Prometheus then has time to fetch the end."""
     entry = environment.stats.total
-    said = {"locust": [entry.get_response_time_percentile(q) / 1000 for q in QUANTILES], "count": entry.num_requests}
+    reported = {
+        "locust": [entry.get_response_time_percentile(q) / 1000 for q in QUANTILES],
+        "count": entry.num_requests,
+    }
     if WAY == "ours":
         record = swarm.of(environment).finish()
-        said |= {
+        reported |= {
             "record": record.total().service_time.quantiles(QUANTILES),
             "response": record.total().response_time.quantiles(QUANTILES),
             "count": record.requests,
             "completeness": record.completeness,
         }
         time.sleep(3 * SCRAPE_EVERY_S)
-    FOLDER.joinpath("said.json").write_text(json.dumps(said), encoding="utf-8")
+    FOLDER.joinpath("reported.json").write_text(json.dumps(reported), encoding="utf-8")
 
 
 class Prometheus:
@@ -171,7 +174,7 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(exporter_port: int, folder: Path) -> Iterator[Prometheus | None]:
-    """Run one beside the run; None without a Docker engine."""
+    """Start one for the run; None without a Docker engine."""
     compose = (Path(__file__).parents[1] / "docker-compose.yml").read_text()
     image = os.environ.get("PROMETHEUS_IMAGE") or re.search(r"PROMETHEUS_IMAGE:-([^}]+)\}", compose)[1]
     config = folder / "prometheus.yml"
@@ -201,7 +204,7 @@ def free_port() -> int:
 
 
 def run(way: str, folder: Path) -> tuple[dict, list[float], list[float]]:
-    """One run: what was said, and the stamps of target and caller."""
+    """One run: the reported figures, and the timestamps of target and caller."""
     port, link, exporter_port = free_port(), free_port(), free_port()
     target = subprocess.Popen([sys.executable, "-m", "bench.ground_truth", "--serve", str(port)])
     environment = {
@@ -229,11 +232,11 @@ def run(way: str, folder: Path) -> tuple[dict, list[float], list[float]]:
         for process in started:
             process.kill()
             process.wait()
-    said = folder / "said.json"
-    if not said.exists():
+    reported = folder / "reported.json"
+    if not reported.exists():
         raise RuntimeError("\n".join(log.read_text() for log in folder.glob("log-*")))
     return (
-        json.loads(said.read_text()) | {"prometheus": seen},
+        json.loads(reported.read_text()) | {"prometheus": seen},
         stamps,
         json.loads((folder / "stamped.json").read_text()),
     )
@@ -245,17 +248,17 @@ def main() -> None:
     print("|---|" + "---|" * (len(QUANTILES) + 1))
     for way in ("ours", "locust"):
         with tempfile.TemporaryDirectory() as folder:
-            said, at_target, at_caller = run(way, Path(folder))
+            reported, at_target, at_caller = run(way, Path(folder))
         true = quantiles(at_caller)
         show(f"target's stamps ({way})", len(at_target), quantiles(at_target))
         show(f"caller's stamps ({way})", len(at_caller), true)
-        if said["prometheus"]:
-            values, count = said["prometheus"]
+        if reported["prometheus"]:
+            values, count = reported["prometheus"]
             show("Prometheus, by `histogram_quantile`", int(count), values, true)
         ours = {"record": "record", "response": "record, from the intended start"}
         names = ours if way == "ours" else {"locust": "stock Locust"}
         for key, name in names.items():
-            show(name, said["count"], said[key], true)
+            show(name, reported["count"], reported[key], true)
 
 
 def quantiles(stamps: list[float]) -> list[float]:

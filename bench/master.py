@@ -142,7 +142,7 @@ class Master:
             for socket in self.sockets:
                 while socket.poll(0):
                     socket.recv()
-        time.sleep(2.0 if expected else 0.5)  # the last second is merged, too; nobody is silent for long
+        time.sleep(2.0 if expected else 0.5)  # the last second is merged too, and no worker is silent for long
         cpu_after_s, requests_after = self.ask(command)
         until_s = time.monotonic() + 20.0  # on a busy machine later
         while requests_after - requests < expected and time.monotonic() < until_s:

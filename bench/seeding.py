@@ -22,10 +22,10 @@ def seed(url: str, count: int, out: Path) -> str:
     """Return what one seeding came to."""
     command = [Path(sys.executable).with_name("loadtest"), "seed", "users", "--count", str(count), "--store", url]
     began_s = time.monotonic()
-    said = subprocess.run([*command, "--out", out], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run([*command, "--out", out], check=True, capture_output=True, text=True).stdout
     took_s = time.monotonic() - began_s
-    writing_s = float(re.search(r" in ([\d.]+) s", said).group(1))
-    return f"{count / writing_s:,.0f} users/s written, {took_s:.1f} s in all: {said.strip().splitlines()[-2]}"
+    writing_s = float(re.search(r" in ([\d.]+) s", printed).group(1))
+    return f"{count / writing_s:,.0f} users/s written, {took_s:.1f} s in all: {printed.strip().splitlines()[-2]}"
 
 
 def main() -> None:

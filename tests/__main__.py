@@ -1,4 +1,4 @@
-"""Runs all tests: those that wait for real processes, beside them those that compute, then those that want quiet.
+"""Runs all tests: those of real processes together with those that compute, then those that need a quiet machine.
 
     python -m tests
 
@@ -31,16 +31,16 @@ def main() -> int:
         str(path) for path in FOLDER.iterdir() if path.name not in WAITING and next(path.rglob("test_*.py"), None)
     )
     with tempfile.TemporaryFile("w+") as output:
-        beside = subprocess.Popen(
+        computing = subprocess.Popen(
             [*GIVE_WAY, *PYTEST, "-p", "no:cacheprovider", *computing, *unhurried],
             stdout=output,
             stderr=subprocess.STDOUT,
         )
         try:
             first = subprocess.run([*PYTEST, *waiting, *left_out], check=False).returncode
-            second = beside.wait()
+            second = computing.wait()
         finally:
-            beside.terminate()
+            computing.terminate()
         output.seek(0)
         sys.stdout.write(output.read())
     return first or second or subprocess.run([*PYTEST, *quiet], check=False).returncode

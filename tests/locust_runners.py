@@ -28,7 +28,7 @@ def end(master: MasterRunner, *workers: WorkerRunner) -> None:
 
 
 def close(context: Any) -> None:
-    """Close a ZeroMQ context's sockets. To terminate it could wait for ever, so it is kept to the process's end."""
+    """Close a ZeroMQ context's sockets. Terminating it could block, so it is kept until the process ends."""
     for socket in list(context._sockets):
         socket.close(linger=0)
     _KEPT.append(context)

@@ -22,7 +22,7 @@ def record(
     failing: str = "",
     seed: int = 1,
 ) -> RunRecord:
-    """A run in which every name has so many requests a second, some of them sent late."""
+    """A run in which every name has this many requests per second, some of them sent late."""
     made = RunRecord(
         "run-1",
         1_700_000_000.25,

@@ -18,9 +18,9 @@ from target_app import seed
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis with RedisJSON for this test run, loaded with the documents that a run reads."""
-    said: list[str] = []
-    with redis_server.running(tmp_path_factory.mktemp("redis") / "redis.log", said.append) as url:
-        assert redis_server.IMITATION_NOTICE not in said, "the tests need a real RedisJSON"
+    messages: list[str] = []
+    with redis_server.running(tmp_path_factory.mktemp("redis") / "redis.log", messages.append) as url:
+        assert redis_server.IMITATION_NOTICE not in messages, "the tests need a real RedisJSON"
         seed.load(url, lambda _done, _total: None)
         yield url
 

@@ -1,4 +1,4 @@
-"""A queue of known capacity, over HTTP: so many servers, each request taking one of them for the same time.
+"""A queue of known capacity, over HTTP: a number of servers; each request occupies one of them for the same time.
 
 Which request gets which server when is computed, first come, first served, and the answer is sent at that time. So the
 capacity is exactly servers / service time, whatever the timers' accuracy.
@@ -30,13 +30,13 @@ class Queue(asyncio.Protocol):
             loop.call_at(end_s, self.answer)
 
     def answer(self) -> None:
-        """Answer, if somebody still listens."""
+        """Answer, if the client still listens."""
         if not self.transport.is_closing():
             self.transport.write(ANSWER)
 
 
 async def serve(port: int, servers: int, service_s: float) -> None:
-    """Serve for ever."""
+    """Serve until killed."""
     Queue.free_at_s, Queue.service_s = [0.0] * servers, service_s
     server = await asyncio.get_running_loop().create_server(Queue, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()

@@ -1,4 +1,4 @@
-"""Coordinated omission: what a stall of 200 ms each second looks like, measured in three ways, beside the truth.
+"""Coordinated omission: a stall of 200 ms each second, measured in three ways and compared with the true values.
 
     python -m bench.coordinated_omission [--realtime]
 
@@ -40,7 +40,7 @@ def go_first() -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
@@ -120,17 +120,17 @@ def main() -> int:
     print(f"load average {os.getloadavg()[0]:.1f} at the start{', real-time priority' if realtime else ''}\n")
     with tempfile.TemporaryDirectory() as name:
         results = {way: measure(way, Path(name)) for way in WAYS}
-    said, answers_s = results["open"]
-    true = truth(answers_s, said["origin_s"])
+    reported, answers_s = results["open"]
+    true = truth(answers_s, reported["origin_s"])
     print(f"| measured by | requests | {' | '.join(f'p{q * 100:g}, ms' for q in QUANTILES)} |")
     print(f"|---|---{'|---' * len(QUANTILES)}|")
     for way, title in WAYS.items():
         print(row(title, results[way][0]["requests"], results[way][0]["response_time"], true))
-    print(row("ours, open: service time only", said["requests"], said["service_time"], true))
+    print(row("ours, open: service time only", reported["requests"], reported["service_time"], true))
     print(row("**the truth: wrk2's rule on the target's log**", len(answers_s), true, true))
-    errors = {q: abs(said["response_time"][str(q)] / true[str(q)] - 1) for q in QUANTILES[1:]}
-    print(f"\ndropped {said['dropped']}; the open model's largest error from p90 on is {max(errors.values()):.2%}")
-    return 0 if max(errors.values()) <= MAX_ERROR and not said["dropped"] else 1
+    errors = {q: abs(reported["response_time"][str(q)] / true[str(q)] - 1) for q in QUANTILES[1:]}
+    print(f"\ndropped {reported['dropped']}; the open model's largest error from p90 on is {max(errors.values()):.2%}")
+    return 0 if max(errors.values()) <= MAX_ERROR and not reported["dropped"] else 1
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Getter(FastHttpUser if WAY == "locust" else HttpUser):  # type: ignore[mis
 
 @events.init.add_listener
 def wire(environment: Environment, runner: object, **_: object) -> None:
-    """Connect our measuring, unless Locust is to measure by itself."""
+    """Connect our measuring, unless Locust measures."""
     if WAY == "locust":
         if isinstance(runner, LocalRunner):
             environment.events.quitting.add_listener(lambda **_: write_locusts(environment))

@@ -1,6 +1,6 @@
 """The users of the HTTP comparisons, a locustfile. BENCH_BASE chooses the base class, BENCH_WORK the task.
 
-The task is the same for every base class, word for word: that is what porting by changing the base class means.
+The task is identical for every base class, since porting means changing only the base class.
 """
 
 import os

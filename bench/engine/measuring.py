@@ -2,7 +2,7 @@
 
 A generator runs as a process of its own, pinned to one core; the server is pinned to another. After a warm-up the
 server's own counter and the CPU time of the generator and its children are read twice, some seconds apart; what lies
-between is the sample. Start-up, spawning of users and shutdown are thereby left out for every generator alike. Per CPU
+between is the sample. This excludes start-up, spawning and shutdown of every generator. Per CPU
 second and not per second, because a machine may have other things to do; the CPU that the kernel spends on the
 generator's behalf counts as the generator's.
 """
@@ -160,7 +160,7 @@ def generator(subject: Subject, server: Server) -> Iterator[psutil.Process]:
             yield psutil.Process(process.pid)
             if process.poll() is not None:
                 log.seek(0)
-                raise SystemExit(f"{subject.name} ended by itself:\n{log.read().decode(errors='replace')[-2000:]}")
+                raise SystemExit(f"{subject.name} ended early:\n{log.read().decode(errors='replace')[-2000:]}")
         finally:
             end(process)
 

@@ -3,7 +3,7 @@
     python -m bench.feeder
 
 A master and two workers, over Locust's real link. Each worker's users take items at a steady rate; each call of
-`next()` is timed by itself, with the clock's own cost in it. A wait is a call that found no item. Beside it: the
+Each call of `next()` is timed, including the cost of the clock. A wait is a call that found no item. Also shown: the
 master's CPU during the run, all that it does included. Takes about two minutes.
 """
 

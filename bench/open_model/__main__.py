@@ -5,7 +5,7 @@
 --realtime keeps other work on a busy machine from being measured too; it needs root.
 
 The worker is pinned to one core; the master, and nginx for the GETs, have the others. Everything goes the real way:
-Locust's command line, the deals over its link, the recorder. Start lag is real start less intended start.
+Locust's command line, the assignments over its connection, the recorder. Start lag is real start less intended start.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def go_first() -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

@@ -48,7 +48,7 @@ def scripts(provider: str) -> list[str]:
 
 @pytest.mark.parametrize("provider", SCHEMAS)
 def test_recipes_follow_the_providers_schema(provider: str) -> None:
-    """The file is valid, and a misspelt key would not be."""
+    """The file is valid, and a misspelled key would not be."""
     schema = json.loads((ROOT / "tests" / "schemas" / SCHEMAS[provider]).read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     found = recipe(provider)
@@ -60,14 +60,14 @@ def test_recipes_follow_the_providers_schema(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", SCHEMAS)
 def test_scripts_are_shell_and_commands_exist(provider: str) -> None:
-    """Each script is valid for a shell; the product's commands, targets and settings are there."""
+    """Each script is valid for a shell; it uses existing commands, targets and settings."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = (ROOT / "docs" / "ci" / f"{provider}.yml").read_text()
-    said = [line.strip() for script in scripts(provider) for line in script.splitlines()]
+    lines = [line.strip() for script in scripts(provider) for line in script.splitlines()]
     for script in scripts(provider):
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-    assert ".venv/bin/loadtest run" in said
-    assert {"setup"} == {shlex.split(line)[1] for line in said if line.startswith("make ")} <= targets
+    assert ".venv/bin/loadtest run" in lines
+    assert {"setup"} == {shlex.split(line)[1] for line in lines if line.startswith("make ")} <= targets
     variables = set(re.findall(r"LOADTEST_[A-Z_]+", text)) - {"LOADTEST_COMMENT_TOKEN"}
     assert {name for name in variables if setting_of(name) not in Config.model_fields} == set()
 

@@ -148,7 +148,9 @@ def test_the_start_needs_no_secret() -> None:
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
     assert "secrets" not in {key for service in SERVICES.values() for key in service}
     words = re.findall(r"(?i).*(?:password|passwd).*", TEXT)
-    assert [word.strip() for word in words] == ["REDIS_PASSWORD: none"]  # of a user that has none, but must say one
+    assert [word.strip() for word in words] == [
+        "REDIS_PASSWORD: none"
+    ]  # of a user without a password, which must send one
 
 
 def test_make_up_turns_logins_on() -> None:
@@ -166,7 +168,7 @@ def test_make_up_turns_logins_on() -> None:
 
 
 def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
-    """make_secrets.sh makes long random files in a folder nobody else can enter, and keeps them when run again."""
+    """make_secrets.sh makes long random files in a folder that only the owner can enter; it keeps existing ones."""
     script = tmp_path / "local_conf" / "make_secrets.sh"
     script.parent.mkdir()
     script.write_bytes((ROOT / "local_conf" / "make_secrets.sh").read_bytes())

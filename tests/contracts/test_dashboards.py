@@ -93,7 +93,7 @@ def test_committed_dashboards_are_the_generated_ones(generator: ModuleType) -> N
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_dashboards_follow_the_schema(path: Path) -> None:
-    """A dashboard is read-only, refreshes by itself, and lays out panels with distinct ids that do not overlap."""
+    """A dashboard is read-only, refreshes automatically, and lays out panels with distinct ids that do not overlap."""
     board = read(path)
     jsonschema.validate(board, SCHEMA)
     ids = [panel["id"] for panel in board["panels"]]

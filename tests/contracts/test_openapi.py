@@ -79,7 +79,7 @@ def test_every_example_fits_its_schema() -> None:
 
 
 def test_a_view_without_a_description_is_named() -> None:
-    """Whoever adds a route is told to describe it."""
+    """A route without a description is an error that names it."""
     app = Flask("x", static_folder=None)
     app.add_url_rule("/thing", "room.thing", lambda: "")
     openapi.install(app)

@@ -58,7 +58,7 @@ class Witness:
 
 @dataclass
 class Sight:
-    """What the exporter said at a moment."""
+    """What the exporter served at one time."""
 
     at_s: float
     samples: dict[tuple[str, str], float]
@@ -69,12 +69,12 @@ class Sight:
 
     @property
     def workers(self) -> int:
-        """The workers that are there."""
+        """The connected workers."""
         return int(self.value("loadtest_workers") - self.value("loadtest_workers", 'state="missing"'))
 
     @property
     def users(self) -> dict[str, int]:
-        """The users of each worker that is there."""
+        """The users of each connected worker."""
         found = {own: int(value) for (name, own), value in self.samples.items() if name == "loadtest_worker_users"}
         return {own: users for own, users in found.items() if users}
 
@@ -161,7 +161,7 @@ class FaultySwarm:
         raise AssertionError(f"it never came to be: {what}\n{self.logs()}")
 
     def wait_for_load(self, workers: int = 2) -> Sight:
-        """Wait until every user runs, on so many workers."""
+        """Wait until every user runs, on this number of workers."""
         everybody = f"{self.users} users on {workers} workers"
         return self.wait_for(lambda s: (sum(s.users.values()), len(s.users)) == (self.users, workers), everybody)
 

@@ -1,4 +1,4 @@
-"""Somebody sets the machine's clock during a run: an hour ahead, then an hour back."""
+"""The machine's clock is set during a run: an hour ahead, then an hour back."""
 
 import json
 import time
@@ -73,6 +73,6 @@ def test_the_record_keeps_its_durations(history: History) -> None:
 
 
 def test_the_run_is_not_trustworthy(history: History) -> None:
-    """The steps are a finding: whoever compares with other clocks must know."""
+    """The steps violate a trust check, since times cannot be compared with other clocks."""
     assert history.exit_code == ExitCode.NOT_TRUSTWORTHY, history.logs
     assert "clock_step" in json.dumps(history.record)

@@ -1,4 +1,4 @@
-"""The only worker is killed, and nobody else is there."""
+"""The only worker is killed."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def test_a_worker_that_is_lost_before_the_test_ends_nothing(tmp_path: Path) -> N
     with FaultySwarm(tmp_path, witness.url) as swarm:
         swarm.master(workers=2)
         first = swarm.worker()
-        swarm.wait_for(lambda s: s.workers == 1, "the first worker is there")
+        swarm.wait_for(lambda s: s.workers == 1, "the first worker is connected")
         first.kill()
         swarm.wait_for(lambda s: s.value("loadtest_workers", 'state="missing"'), "its loss is seen")
         swarm.worker()

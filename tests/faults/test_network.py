@@ -45,7 +45,7 @@ class Cables:
         """Cut the cable to the master."""
         ip("link", "set", self.link, "down")
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Mend it."""
         ip("link", "set", self.link, "up")
 
@@ -93,7 +93,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
 
 
 def run(swarm: FaultySwarm, cables: Cables, witness: Witness) -> History:
-    """Cut and mend."""
+    """Cut and restore."""
     master = swarm.master()
     near, far = swarm.worker(), swarm.worker(before=("ip", "netns", "exec", cables.space))
     swarm.wait_for_load()
@@ -101,7 +101,7 @@ def run(swarm: FaultySwarm, cables: Cables, witness: Witness) -> History:
     began_s = time.monotonic()
     cables.cut()
     gevent.sleep(3.0)
-    cables.mend()
+    cables.restore()
     during_short_cut = witness.between(began_s + 1.0, began_s + 3.0, cables.guest)
     gevent.sleep(4.0)
 
@@ -110,7 +110,7 @@ def run(swarm: FaultySwarm, cables: Cables, witness: Witness) -> History:
     dealt_after_s = swarm.wait_for_load(workers=1).at_s - began_s
     gevent.sleep(max(0.0, began_s + LONG_CUT_S - time.monotonic()))
     after_stop = witness.between(began_s + 8.5, began_s + LONG_CUT_S, cables.guest)
-    cables.mend()
+    cables.restore()
     back_after_s = swarm.wait_for_load().at_s - began_s - LONG_CUT_S
     gevent.sleep(2.0)
 
@@ -135,7 +135,7 @@ def test_three_seconds_cost_nothing(history: History) -> None:
 
 
 def test_a_long_cut_moves_the_users(history: History) -> None:
-    """After a longer cut the worker has stopped its users and the others run them, until it comes back by itself."""
+    """After a longer cut the worker has stopped its users and the others run them, until it reconnects."""
     assert history.after_stop == 0, history.logs
     assert history.dealt_after_s < 10
     assert history.back_after_s < 10

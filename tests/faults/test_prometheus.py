@@ -54,7 +54,7 @@ def scrape(swarm: FaultySwarm, sights: list[Sight]) -> None:
 
 
 def vanish(port: int, left: contextlib.ExitStack) -> None:
-    """Break off answers that have begun, as a killed process does, and leave connections that nobody closes."""
+    """Break off answers that have begun, as a killed process does, and leave connections open."""
     reset, asking, waiting = ([socket.create_connection(("127.0.0.1", port)) for _ in range(ABANDONED)] for _ in "123")
     for connection in (*reset, *waiting):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -140,7 +140,7 @@ def test_the_load_goes_on_without_prometheus(history: History) -> None:
 
 @pytest.mark.parametrize("name", COUNTERS)
 def test_counters_went_on_meanwhile(history: History, name: str) -> None:
-    """When it is back, every counter is where it had been or beyond, by what was requested meanwhile."""
+    """When it is back, every counter is at least where it was, and higher by the requests in between."""
     last, first = history.before[-1], history.after[0]
     series = [labels for (one, labels) in last.samples if one == name]
     assert series

@@ -16,7 +16,7 @@ AWAY_S = 3.0
 
 @pytest.fixture
 def restarted(redis_url: str, tmp_path: Path) -> Iterator[tuple[float, int, dict[str, int]]]:
-    """When requests succeeded again after Redis was back, how many failed meanwhile, and of which classes."""
+    """When requests succeeded again after Redis was back, how many failed in between, and with which classes."""
     with private_redis(redis_url, tmp_path) as server, running_user(server.url) as user:
         user.client.ping()
 
@@ -39,7 +39,7 @@ def restarted(redis_url: str, tmp_path: Path) -> Iterator[tuple[float, int, dict
 
 
 def test_redis_that_restarts_is_found_again(restarted: tuple[float, int, dict[str, int]]) -> None:
-    """Requests succeed within 2 s of Redis's return; meanwhile failures are counted, and attempts slowed down."""
+    """Requests succeed within 2 s of Redis's return; until then failures are counted, and attempts throttled."""
     recovered_after_s, failed, errors = restarted
     assert recovered_after_s < 2
     assert set(errors) <= {"connect", "closed", "reset"}

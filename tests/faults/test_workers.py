@@ -1,4 +1,4 @@
-"""A worker is killed, and another joins, under one run that somebody also scrapes a byte at a time."""
+"""A worker is killed, and another joins, during a run that is also scraped one byte at a time."""
 
 import socket
 import time
@@ -71,7 +71,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
         gevent.sleep(1.0)
 
         swarm.worker()
-        ready = swarm.wait_for(lambda s: s.workers == 2, "the new worker is there")
+        ready = swarm.wait_for(lambda s: s.workers == 2, "the new worker is connected")
         shared = swarm.wait_for_load()
         history.joined_after_s = shared.at_s - ready.at_s
         history.users_of_joined = min(shared.users.values())
@@ -118,7 +118,7 @@ def test_no_counter_goes_down(history: History, name: str) -> None:
 
 
 def test_a_scraper_that_reads_a_byte_a_second_holds_nothing_up(history: History) -> None:
-    """Beside a scraper that crawls, scrapes are answered as ever and the master's event loop is not held up."""
+    """A very slow scraper delays neither other scrapes nor the master's event loop."""
     assert history.drip_bytes > 3
     assert len(history.sights) > history.drip_bytes
     (master,) = [one for one in history.record["workers"] if one["subject"] == "master"]

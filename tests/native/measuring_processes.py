@@ -101,7 +101,7 @@ class Processes:
             return answer.read()
 
     def logs(self) -> str:
-        """Everything that the processes said."""
+        """The output of all processes."""
         return "\n".join(one.read_text(errors="replace") for one in sorted(self.folder.glob("log-*")))
 
     def end(self) -> None:

@@ -18,7 +18,7 @@ config = Config.load()
 
 
 class Sleeper(LoadUser):
-    """Counts a request each time it is asked, and waits a second if nobody says otherwise."""
+    """Counts a request each time it is asked, and waits a second by default."""
 
     scenario = "sleep"
     wait_time = constant(1)

@@ -1,4 +1,4 @@
-"""The feeder between real Locust processes: each item once, whoever comes and goes."""
+"""The feeder between real Locust processes: each item once, while workers join and leave."""
 
 import http.server
 import json

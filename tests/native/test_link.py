@@ -71,7 +71,7 @@ class Master:
         return self.sample("loadtest_link_refused_total", reason=reason)
 
     def joined(self) -> float:
-        """Return the number of workers that are there."""
+        """Return the number of connected workers."""
         return sum(self.sample("loadtest_workers", state=state) for state in ("ready", "spawning", "running"))
 
 
@@ -137,7 +137,7 @@ def test_a_worker_without_the_key_cannot_join(master: Master) -> None:
 
 
 def test_the_key_of_the_master_alone_opens_nothing(master: Master) -> None:
-    """Who knows the master's public key, as a worker does, but has a key pair of his own is turned away."""
+    """A client that knows the master's public key but has another key pair is refused."""
     before = master.refused("handshake")
     with peer(master, "stranger", Keys.of(SECRET), zmq.curve_keypair()) as stranger:
         stranger.send(message("client_ready", "2.47.0", "stranger"))
@@ -157,7 +157,7 @@ FORGED = {
 
 @pytest.mark.parametrize("kind", FORGED)
 def test_nobody_speaks_for_another_worker(master: Master, kind: str) -> None:
-    """A message in another worker's name is refused and counted, even from somebody with the key."""
+    """A message in another worker's name is refused and counted, even from a holder of the key."""
     before = master.refused("forged")
     name = next(words[0] for line in master.process.log.read_text().splitlines() if (words := _ready(line)) is not None)
     with peer(master, "forger", Keys.of(SECRET)) as forger:
@@ -196,7 +196,7 @@ NONSENSE = {
 
 
 def test_nonsense_is_counted_and_the_master_goes_on_listening(master: Master) -> None:
-    """Messages that are none, from somebody with the key, are refused one by one; the next worker joins as ever."""
+    """Malformed messages from a holder of the key are refused one by one; the next worker can still join."""
     before = master.refused("malformed")
     with peer(master, "odd", Keys.of(SECRET)) as odd:
         for number, nonsense in enumerate(NONSENSE.values(), 1):
@@ -217,7 +217,7 @@ def test_the_clear_link_stays_on_this_machine(tmp_path: Path) -> None:
     master = lonely.locust("open", "--master", "--master-bind-port", str(lonely.link_port), *web, secret=None)
     with contextlib.suppress(StackError):
         master.wait_until(lambda: False, 30)
-    said = master.log.read_text()
-    assert master.exit_code == 2, said
-    assert "--master-bind-host * would take the workers' link beyond this machine" in said
-    assert "LOADTEST_LINK_KEY_FILE" in said
+    log = master.log.read_text()
+    assert master.exit_code == 2, log
+    assert "--master-bind-host * would take the workers' link beyond this machine" in log
+    assert "LOADTEST_LINK_KEY_FILE" in log

@@ -31,7 +31,7 @@ stages = [{ users = 5, duration = "5m", ramp = "step" }, { users = 1, duration =
 
 @dataclass
 class Sleepers:
-    """A headless Locust with the locustfile beside this one."""
+    """A headless Locust with the locustfile in this folder."""
 
     folder: Path
 

@@ -212,8 +212,8 @@ def test_port_in_use_names_the_setting(stack: Stack) -> None:
     assert f"EXPORTER_PORT={port} is not available on 127.0.0.1" in output
 
 
-def test_missing_docker_engine_is_said(stack: Stack) -> None:
-    """`make up` without a Docker engine is one paragraph that names the way without Docker, before anything is made."""
+def test_missing_docker_engine_is_reported(stack: Stack) -> None:
+    """`make up` without a Docker engine fails before anything is made, and names the alternative without Docker."""
     environment = {**stack.environment(), "DOCKER_HOST": "tcp://127.0.0.1:1"}
     done = subprocess.run(["make", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0

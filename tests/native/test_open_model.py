@@ -1,4 +1,4 @@
-"""The open model end to end: every arrival is started once, at its time, whoever joins or dies."""
+"""The open model end to end: every arrival is started once, at its time, while workers join and die."""
 
 import bisect
 import json
@@ -34,7 +34,7 @@ def test_loadtest_run_keeps_the_arrival_rate(stack: Stack) -> None:
     (scenario,) = record["scenarios"]
     assert (requests["health/live"], requests["health/ready"]) == (320, 320), output
     assert (scenario["dropped"], scenario["schedule_lag"]["count"]) == (0, 320)
-    # The generator may have fared badly on a busy machine: then the run says so, and every arrival is there still.
+    # On a busy machine the run may be not trustworthy; every arrival is counted all the same.
     assert code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output
     assert stack.wait_until_nothing_is_left() == []
 

@@ -56,7 +56,7 @@ def own_run(tmp_path_factory: pytest.TempPathFactory, redis_url: str, target_url
             TARGET_APP_PASSWORD_COST="10",  # noqa: S106 - scrypt's
         )
         code, output = stack.end()
-    assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output  # nobody is signed in: 401, 404, 409
+    assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output  # no user is signed in: 401, 404, 409
     operations = {f"own/{operation['operationId']}" for item in paths.values() for operation in item.values()}
     return OwnRun(stack.run_dir(), output, operations, [key, password, token, MADE_UP])
 

@@ -9,10 +9,10 @@ from tests.redis_harness import PrivateRedis
 def test_a_restart_is_noted_once(tmp_path: Path) -> None:
     """Gone, then another process: two events, however often one looks."""
     server = PrivateRedis("", tmp_path, ())
-    said: list[str] = []
-    watch = RedisWatch(server.url, said.append)
+    messages: list[str] = []
+    watch = RedisWatch(server.url, messages.append)
     watch.look()
-    assert said == []
+    assert messages == []
     server.process.kill()
     server.process.stop()
     watch.look()
@@ -22,4 +22,4 @@ def test_a_restart_is_noted_once(tmp_path: Path) -> None:
     watch.look()
     watch.stop()
     server.close()
-    assert said == ["Redis does not answer", "Redis was restarted"]
+    assert messages == ["Redis does not answer", "Redis was restarted"]

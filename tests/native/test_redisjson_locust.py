@@ -41,5 +41,5 @@ def test_the_record_and_redis_agree_to_the_last_command(redis_url, tmp_path):
     assert [failing, {"redis_wrongtype": failing}] == rows["LLEN mixture/failing"][1:]
     assert failing == sum(row[1] for row in rows.values())
     assert min(requests.values()) > 0
-    assert connections <= 30 + 10, "one connection per user, beside the test's own"
+    assert connections <= 30 + 10, "one connection per user, besides the test's own"
     assert done.returncode == 1, "Locust's own code for a run with failed requests"

@@ -1,4 +1,4 @@
-"""The web UI's start form: each start of one process chooses its load profile, arrival rate and thresholds anew."""
+"""The web UI's start form: each start of one process has its own load profile, arrival rate and thresholds."""
 
 import json
 import re

@@ -39,8 +39,8 @@ class Answer:
     @property
     def sentence(self) -> str:
         """What a refusal says."""
-        said: str = json.loads(self.text)["message"]
-        return said
+        message: str = json.loads(self.text)["message"]
+        return message
 
 
 @dataclass
@@ -52,7 +52,7 @@ class WebUi:
     cookie: str = ""
 
     def ask(self, method: str, path: str, body: str | bytes | None = None, **headers: str) -> Answer:
-        """Send one request as it is said here; a header's name has _ for -."""
+        """Send one request with exactly these headers; a header's name has _ for -."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if method == "POST" and isinstance(body, str):
             given.setdefault("Content-Type", "application/x-www-form-urlencoded")
@@ -89,7 +89,7 @@ def _locust(folder: Path, *words: str, **settings: str) -> ManagedProcess:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUi]:
-    """A web UI with a password, and nobody logged in."""
+    """A web UI with a password, without a session."""
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "password").write_text(f"{PASSWORD}\n")
     ui = WebUi(free_port(), free_port())
@@ -239,7 +239,7 @@ def test_every_answer_has_security_headers(owner: WebUi, path: str) -> None:
 
 @pytest.fixture
 def with_worker(owner: WebUi, tmp_path: Path) -> Iterator[WebUi]:
-    """The web UI while a worker is there: without one Locust's page lets nobody press Start."""
+    """The web UI with a worker: without one, Locust's page disables Start."""
     worker = _locust(tmp_path, "--worker", "--master-host", "127.0.0.1", "--master-port", str(owner.link_port))
     try:
         worker.wait_until(lambda: json.loads(owner.ask("GET", "/worker-count").text)["worker_count"] == 1, 90)
@@ -279,6 +279,6 @@ def test_no_start_beyond_this_machine_without_a_password(tmp_path: Path) -> None
     with contextlib.suppress(StackError):  # it ends before it is ready, which is what is wanted
         master.wait_until(lambda: False, 30)
     assert master.exit_code == 2
-    said = master.log.read_text()
-    assert "the web UI would listen on every address without a password" in said
-    assert all(part in said for part in ("Allowed: --web-host 127.0.0.1", "Next: "))
+    log = master.log.read_text()
+    assert "the web UI would listen on every address without a password" in log
+    assert all(part in log for part in ("Allowed: --web-host 127.0.0.1", "Next: "))

@@ -75,7 +75,7 @@ def test_the_report_is_written_though_the_stop_did_not_come_to_its_end(tmp_path:
         link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(swarm.port)]
         master = swarm.start("--master", *link, "--web-host", "127.0.0.1", "--web-port", str(web))
         worker = Slow(swarm.port)
-        swarm.wait_for(lambda s: s.workers == 1, "the worker is there")
+        swarm.wait_for(lambda s: s.workers == 1, "the worker is connected")
 
         def post(path: str, data: bytes = b"") -> None:
             with contextlib.suppress(OSError):  # the master ends before it has answered the stop

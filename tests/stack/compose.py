@@ -1,4 +1,4 @@
-"""A Compose project of this repository's docker-compose.yml, beside any other that runs on the machine."""
+"""A Compose project of this repository's docker-compose.yml, isolated from others on the machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Project:
 
     Args:
         name: the project's name.
-        compose: the words that begin a Compose command.
+        compose: the arguments that begin a Compose command.
         settings: variables of the Compose file.
     """
 
@@ -46,7 +46,7 @@ class Project:
         """Run a Compose command in the repository's folder and return what it printed.
 
         Raises:
-            AssertionError: when it fails, with what it said.
+            AssertionError: when it fails, with its output.
         """
         command = [*self._compose, *words]
         done = subprocess.run(
@@ -65,7 +65,7 @@ class Project:
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
-        """Add the services' last words to an assertion that fails."""
+        """Add the services' last log lines to an assertion that fails."""
         try:
             yield
         except AssertionError as error:

@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def needed(what: str, *, there: bool) -> None:
-    """Skip a test that lacks something on somebody's machine; where CI is set, fail it."""
+    """Skip a test that needs something this machine lacks; if CI is set, fail it."""
     if there:
         return
     if os.environ.get("CI"):

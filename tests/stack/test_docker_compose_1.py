@@ -1,6 +1,6 @@
 """The same file under docker-compose 1.29.2, which many machines still have, with the passwords and keys of `make up`.
 
-A test starts by itself.
+A test starts automatically.
 """
 
 import os

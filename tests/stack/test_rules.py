@@ -17,7 +17,7 @@ DASHBOARDS = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
 
 @pytest.fixture(scope="session")
 def promtool(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The words that begin a promtool command: the machine's own, or that of the image that the stack uses."""
+    """The arguments that begin a promtool command: the machine's own, or that of the stack's image."""
     if shutil.which("promtool"):
         return ["promtool"]
     needed("promtool, or a Docker engine to run it in", there=answers("docker", "info"))
@@ -27,7 +27,7 @@ def promtool(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def run(promtool: list[str], *words: str) -> str:
-    """Run promtool and return what it said."""
+    """Run promtool and return its output."""
     done = subprocess.run([*promtool, *words], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

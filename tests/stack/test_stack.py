@@ -146,7 +146,7 @@ def test_nothing_failed(evidence: Evidence) -> None:
 
 
 def test_the_record_is_complete(evidence: Evidence) -> None:
-    """Workers that were scaled away handed over everything first."""
+    """Workers that were scaled down first sent everything."""
     assert evidence.record["delivery"]["completeness"] == 1
     assert evidence.record["delivery"]["missing"] == []
     (row,) = evidence.project.query("loadtest_run_completeness_ratio", evidence.end_s)
@@ -292,7 +292,7 @@ def test_containers_are_hardened(evidence: Evidence) -> None:
 
 
 def test_a_container_can_do_nothing_more_than_its_work(evidence: Evidence) -> None:
-    """From inside: its user is nobody special, has no capability, cannot gain one, and cannot write to its image."""
+    """From inside: its user is unprivileged, has no capability, cannot gain one, and cannot write to its image."""
     for container in evidence.project.containers():
         if container["Config"]["Labels"]["com.docker.compose.service"] in ("locust_master", "target_app"):
             status = docker("exec", container["Id"], "cat", "/proc/self/status")
@@ -317,7 +317,7 @@ def test_only_the_loopback_interface_is_published(evidence: Evidence) -> None:
 
 
 def test_results_come_to_the_host(evidence: Evidence) -> None:
-    """`docker compose cp` brings record and reports out of the volume, readable by whoever asked."""
+    """`docker compose cp` brings record and reports out of the volume, readable by the caller."""
     assert len(list(evidence.results.iterdir())) == 2
     run = evidence.results / evidence.record["run_id"]
     assert {"record.json", "record.stream", "locust.html", "locust_stats.csv"} <= {file.name for file in run.iterdir()}
@@ -325,7 +325,7 @@ def test_results_come_to_the_host(evidence: Evidence) -> None:
 
 
 def test_users_are_seeded_from_inside(evidence: Evidence) -> None:
-    """The master's container may write users into the stack's Redis, which nobody else reaches, and their ids."""
+    """The master's container may write users into the stack's Redis, which is private to the stack, and their ids."""
     master, ids = ("exec", "-T", "locust_master"), "/app/runs/user_ids.json"
     told = evidence.project.run(*master, "python", "-m", "loadtest", "seed", "users", "--count", "50", "--out", ids)
     assert "50 written" in told
