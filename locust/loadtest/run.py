@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 import gevent
 from locust.exception import StopTest
 
-from loadtest.clients.redis.restarts import RedisWatch
+from loadtest.clients.redis.watch import RedisWatch
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import swarm as feeds

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from loadtest.clients.redis.restarts import RedisWatch
+from loadtest.clients.redis.watch import RedisWatch
 from tests.redis_harness import PrivateRedis
 
 

@@ -3,7 +3,7 @@
 Values are encoded with orjson. What it refuses and the standard library accepts (integers beyond 64 bits, lone
 surrogates) is left to the standard library, so whatever a stock client can send can be sent here. Dates, UUIDs and
 dataclasses, which only orjson accepts, can be sent too. NaN and the infinities, which JSON does not have, are written
-as null; redis-py sends words for them that RedisJSON refuses.
+as null; redis-py sends NaN and Infinity, which RedisJSON refuses.
 
 A decoder is what redis-py's ``json(decoder=…)`` takes, an object with ``decode()``. Both of these work with redis-py
 too:

@@ -46,7 +46,7 @@ def test_nan_becomes_null():
 
 
 def test_lazy_parses_once_and_only_when_asked():
-    """A broken document is no error until its value is asked for."""
+    """A broken document is not an error until its value is asked for."""
     lazy = LAZY.decode(b"[1,")
     assert isinstance(lazy, LazyJson)
     assert repr(lazy) == "LazyJson(b'[1,')"

@@ -252,7 +252,7 @@ class HttpClient:
     def _send(self, route: HttpRoute, wire: bytes, call: _Call | None, caught: bool) -> Response:  # noqa: C901
         """The fast path: an idle connection, one send, one wait, one receive, a whole and plain response.
 
-        Whatever differs continues on the general path from where it stands. The code is long and flat on purpose:
+        Everything else continues on the general path from where this one stopped. The code is long and flat on purpose:
         every call and attribute counts here.
         """
         user = self._user
@@ -306,7 +306,7 @@ class HttpClient:
         route.success(intended_s, sent_s, end_s, head.body_length)
         plain = new_response(Response, head, received, head.raw_length, request, intended_s, sent_s, end_s)
         if self._observers:
-            self._tell_of(route, plain, call.context if call is not None else None)
+            self._notify_of(route, plain, call.context if call is not None else None)
         return plain
 
     def _plain_call(self, route: HttpRoute, caught: bool) -> _Call:
@@ -409,7 +409,7 @@ class HttpClient:
         return lambda reusable: pool.release(origin, exchange.connection, reusable and exchange.keeps)
 
     def report(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None = None) -> None:
-        """Count a request and tell Locust's listeners, if there are any."""
+        """Count a request and notify Locust's listeners, if there are any."""
         error = response.error
         times = (response.intended_s, response.sent_s, response.end_s)
         if error is None:
@@ -417,11 +417,11 @@ class HttpClient:
         else:
             route.series.failure(*times, response.wire_bytes, error_class_of(error), str(error))
         if self._observers:
-            self._tell_of(route, response, context)
+            self._notify_of(route, response, context)
 
-    def _tell_of(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None = None) -> None:
-        """Tell Locust's listeners of a request, with Locust's arguments."""
-        self._tell(
+    def _notify_of(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None = None) -> None:
+        """Notify Locust's listeners of a request, with Locust's arguments."""
+        self._notify(
             request_type=route.method,
             name=route.name,
             response_time=(response.end_s - response.sent_s) * 1000,
@@ -438,7 +438,7 @@ class HttpClient:
         now_s = perf_counter()
         self._routes.series(method, label).failure(now_s, now_s, now_s, 0, error.error_class, str(error))
         if self._observers:
-            self._tell(
+            self._notify(
                 request_type=method,
                 name=label,
                 response_time=0.0,
@@ -450,7 +450,7 @@ class HttpClient:
                 url=label,
             )
 
-    def _tell(self, **request: Any) -> None:
+    def _notify(self, **request: Any) -> None:
         for listener in tuple(self._observers):
             try:
                 listener(**request)

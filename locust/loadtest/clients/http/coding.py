@@ -1,4 +1,7 @@
-"""Content codings of response bodies: gzip, deflate and Brotli, whole or piece by piece, bounded."""
+"""Content codings of response bodies: gzip, deflate and Brotli, whole or piece by piece, bounded.
+
+Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
+"""
 
 import zlib
 from collections.abc import Callable
@@ -80,7 +83,7 @@ class Decoder:
         """Decode the next piece.
 
         Raises:
-            ProtocolError: The bytes are not what the coding says.
+            ProtocolError: The bytes are not valid in that coding.
             TooLargeError: The body decodes to more than the limit.
         """
         try:

@@ -110,6 +110,6 @@ class HttpConnection(Connection):
         """Tell whether the server has closed the connection or sent something while it was idle.
 
         Args:
-            look: Ask the kernel too; the event loop may not have come round yet. Costs a system call.
+            look: Ask the kernel too; the event loop may not have noticed yet. Costs a system call.
         """
         return not self.polled or (look and self.stream.has_input())

@@ -1,7 +1,7 @@
 """A cookie jar after RFC 6265, for one user.
 
-It holds what matters under load: domain, path, Secure, expiry. It knows no list of public suffixes, so it accepts
-a cookie for a whole top-level domain if a server of that domain sets one; a load test meets no such stranger.
+It holds what matters under load: domain, path, Secure, expiry. It has no list of public suffixes, so it accepts
+a cookie for a whole top-level domain if a server of that domain sets one, which does not matter under load.
 """
 
 from collections.abc import Iterator, MutableMapping

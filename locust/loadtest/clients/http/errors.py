@@ -19,6 +19,8 @@
 
 Except for InvalidRequestError a call does not raise them: it returns a response whose ``error`` is set, and
 ``response.raise_for_status()`` raises that error.
+
+Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 """
 
 from typing import TYPE_CHECKING, ClassVar

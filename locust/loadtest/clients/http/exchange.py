@@ -1,4 +1,7 @@
-"""One request and its response on one connection."""
+"""One request and its response on one connection.
+
+Tested in tests/unit/clients/http/test_hostile.py.
+"""
 
 from time import perf_counter
 from typing import NamedTuple

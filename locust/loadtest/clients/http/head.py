@@ -1,7 +1,9 @@
-"""The head of a response: status, header fields, and what they say about the body.
+"""The head of a response: status, header fields, and what they tell about the body.
 
 llhttp does the parsing, through httptools. A server under load answers with the same head bytes over and over,
 within one second of its Date field at least; a head is therefore parsed once and found again by its bytes.
+
+Tested in tests/unit/clients/http/test_hostile.py and test_wire.py.
 """
 
 import re

@@ -1,4 +1,7 @@
-"""Header fields: a case-insensitive view of a response's, and the encoding of a request's."""
+"""Header fields: a case-insensitive view of a response's, and the encoding of a request's.
+
+Tested in tests/unit/clients/http/test_client.py.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -65,11 +68,11 @@ def merged(lines: Lines, headers: Mapping[str, HeaderValue]) -> Lines:
 
     Args:
         lines: Encoded lines by name in lower case.
-        headers: What to add; None as a value leaves a line out. The fields that say how long the body is are passed
-            over, because the client alone knows it.
+        headers: What to add; None as a value leaves a line out. The fields that say how long the body is are
+            ignored: the client sets them itself.
 
     Raises:
-        InvalidRequestError: A name is no token, or a value holds a line break or another control character.
+        InvalidRequestError: A name is not a token, or a value holds a line break or another control character.
     """
     together = dict(lines)
     for name, value in headers.items():
@@ -112,7 +115,7 @@ def check_method(method: str) -> None:
     """Make sure that a method can stand on a request line.
 
     Raises:
-        InvalidRequestError: It is no token.
+        InvalidRequestError: It is not a token.
     """
     if not _TOKEN.fullmatch(method.encode("utf-8", "replace")):
         raise InvalidRequestError(f"the method {method!r} is not allowed; use letters, as in GET")

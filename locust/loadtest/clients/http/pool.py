@@ -18,8 +18,8 @@ from loadtest.clients.transport.stream import TlsStream, TransportError
 
 IDLE_PER_ORIGIN = 10
 LOOK_AFTER_S = 0.005
-"""An idle time in seconds after which a connection is looked at before a request that must not be sent twice: the event
-loop may not have come round yet to notice that the server closed it."""
+"""An idle time in seconds after which a connection is checked before a request that must not be sent twice: the event
+loop may not have noticed yet that the server closed it."""
 
 
 class ConnectionPool:

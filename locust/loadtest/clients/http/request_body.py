@@ -92,7 +92,7 @@ def encode_body(data: Any, json: Any, files: Any) -> tuple[BodyBytes, Mapping[st
 
     Args:
         data: bytes, str, a mapping or pairs for a form, a binary file or an iterable of bytes.
-        json: Anything JSON knows; used only if there is no data.
+        json: A value that JSON can represent; used only if there is no data.
         files: As urllib3 takes multipart fields: a mapping of field to content or (file name, content[, type]).
 
     Raises:

@@ -1,4 +1,7 @@
-"""What a call returns: the response, with everything computed when someone looks."""
+"""What a call returns: the response, with everything computed when someone looks.
+
+Tested in tests/unit/clients/http/test_client.py and test_porting.py.
+"""
 
 import json as stdlib_json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +43,7 @@ _NOT_CAUGHT = "to decide whether a request succeeded, pass catch_response=True a
 
 
 class Response:
-    """The answer to a request, or the reason why there is none.
+    """The response to a request, or the reason why there is none.
 
     Attributes:
         request: What was sent: ``method``, ``url``, ``body``. After a redirect, the last request.
@@ -249,7 +252,7 @@ class CaughtResponse(Response):
     _decided = False
 
     def begin(self, report: "Report", route: "HttpRoute", context: Mapping[str, Any] | None) -> None:
-        """Say who counts it, and how."""
+        """Set how it is counted."""
         self._report = report
         self._route = route
         self._context = context

@@ -79,7 +79,7 @@ class LengthBody:
                 missing = f"{self._left} of {self._declared} bytes are missing"
                 raise ClosedError(f"the connection closed within the response's body: {missing}")
         if len(piece) > self._left:
-            self.reusable = False  # bytes nobody asked for: they must not pass for the next response
+            self.reusable = False  # bytes that belong to no request: they must not pass for the next response
             piece = piece[: self._left]
         self._left -= len(piece)
         return piece
@@ -113,12 +113,12 @@ class ChunkedBody:
         self._rest = rest
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser for head and trailer fields alike."""
+        """Called by the parser for head and trailer fields."""
         if not self._in_head:
             self.trailers.append((name, value))
 
     def on_message_begin(self) -> None:
-        """Called by the parser; a second message is one that nobody asked for."""
+        """Called by the parser; a second message belongs to no request."""
         if self._complete:
             self._excess = True
 
@@ -232,7 +232,7 @@ class BodyStream:
         """The pieces, as they arrive.
 
         Raises:
-            HttpError: The body broke off or is malformed; its class says how.
+            HttpError: The body was cut or is malformed; its class tells how.
         """
         while self._finish is not None:
             piece = self._next()

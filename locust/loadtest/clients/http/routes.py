@@ -42,7 +42,7 @@ class HttpRoute(Route):
         """Encode what does not vary.
 
         Raises:
-            InvalidRequestError: The method is no token.
+            InvalidRequestError: The method is not a token.
         """
         check_method(method)
         super().__init__(method, series)

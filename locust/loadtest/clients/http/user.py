@@ -5,9 +5,11 @@ docs/decisions/0030-own-http-client.md.
 
 How a request runs: the parts that do not vary (request line, Host, default headers, the recorder's series) are made
 once per method, URL and name and found again in a dictionary (`HttpRoute`). If there is an idle connection, the fast
-path sends, waits and receives; if the response is whole and says nothing but "200, this many bytes", it is counted and
-returned. Everything else (a first connection, bodies in pieces, redirects, cookies, errors) takes the general path
-in `HttpClient.request`.
+path sends, waits and receives; if the response is whole and needs nothing but counting (2xx, known length, no cookie),
+it is counted and returned. Everything else (a first connection, bodies in pieces, redirects, cookies, errors) takes the
+general path in `HttpClient.request`.
+
+Tested in tests/unit/clients/http/test_porting.py and test_client.py.
 """
 
 import functools

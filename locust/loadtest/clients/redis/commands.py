@@ -1,8 +1,10 @@
 """redis-py's methods, on this product's connections.
 
 Each method of ``RedisCommands`` and ``JsonCommands`` is redis-py's own: it builds the arguments, and what it calls in
-the end, ``execute_command``, is ours. The few commands that make up most of a load are encoded here by a shorter
-way, into the same bytes.
+the end, ``execute_command``, is ours. The few commands that make up most of a load are encoded here more directly,
+into the same bytes.
+
+Tested in tests/unit/clients/redis/test_replies.py.
 """
 
 import json
@@ -33,7 +35,7 @@ _JSON_SET: Final = b"*4\r\n$8\r\nJSON.SET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b
 _REFUSED: Final = frozenset(
     ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC", "CLIENT REPLY", "HELLO", "RESET")
 )
-_REFUSED_WORDS: Final = ("('REPLY',)", "(B'REPLY',)")  # CLIENT REPLY given as two arguments
+_REFUSED_ARGUMENTS: Final = ("('REPLY',)", "(B'REPLY',)")  # CLIENT REPLY given as two arguments
 _ENCODER: Final = Encoder("utf-8", "strict", False)
 
 
@@ -41,7 +43,7 @@ def pack(command: tuple[Any, ...]) -> bytes:
     """Encode a command; a name of two words, such as CLIENT SETNAME, counts as two arguments.
 
     Raises:
-        DataError: An argument is no bytes, string or number.
+        DataError: An argument is not bytes, a string or a number.
     """
     name = command[0]
     if " " in name:
@@ -64,14 +66,14 @@ def whole_read(name: str) -> bytes:
 
 
 class RedisCommands(CoreCommands):
-    """The commands of Redis, for the client and for pipelines alike.
+    """The commands of Redis, for both the client and pipelines.
 
     Attributes:
         settings: How Redis is reached.
     """
 
-    _is_async_client: Literal[False] = False  # redis-py's own mark of a client that waits
-    _event_dispatcher: Any = None  # of redis-py's pool, which this client has not
+    _is_async_client: Literal[False] = False  # how redis-py tells its two kinds of clients apart
+    _event_dispatcher: Any = None  # of redis-py's pool, which this client does not have
 
     settings: "RedisSettings"
     callbacks: Mapping[str, Callback]
@@ -100,13 +102,13 @@ class RedisCommands(CoreCommands):
 
         Raises:
             redis.exceptions.RedisError: The request failed.
-            DataError: An argument is no bytes, string or number, or the command cannot be sent by this client.
+            DataError: An argument is not bytes, a string or a number, or the command cannot be sent by this client.
         """
         name = args[0]
         if type(name) is bytes:
             name = name.decode()
         command = name.upper()
-        if command in _REFUSED or (command == "CLIENT" and str(args[1:2]).upper() in _REFUSED_WORDS):
+        if command in _REFUSED or (command == "CLIENT" and str(args[1:2]).upper() in _REFUSED_ARGUMENTS):
             raise DataError(
                 f"{command} changes how a connection answers, so this client does not send it; use a connection of "
                 "your own, such as redis-py's, beside it"
@@ -135,7 +137,7 @@ class RedisCommands(CoreCommands):
 
         Args:
             encoder: Writes documents, by ``encode()``; by default orjson does.
-            decoder: Reads documents, by ``decode()``; by default orjson does. ``RAW`` and ``LAZY`` leave them be.
+            decoder: Reads documents, by ``decode()``; by default orjson does. ``RAW`` and ``LAZY`` do not parse.
         """
         if encoder is not None or decoder is not DEFAULT_DECODER:
             return JsonCommands(self, encoder, decoder)
@@ -148,12 +150,12 @@ class RedisCommands(CoreCommands):
         return _ENCODER
 
     def get_connection_kwargs(self) -> dict[str, Any]:
-        """redis-py's words for how replies are decoded, which some of its methods ask for: not at all."""
+        """How redis-py's connections decode replies, which some of its methods ask for: not at all."""
         return {"decode_responses": False}
 
 
 class JsonCommands(JSONCommands):
-    """The commands of RedisJSON, for the client and for pipelines alike."""
+    """The commands of RedisJSON, for both the client and pipelines."""
 
     _is_async_client: Literal[False] = False
 

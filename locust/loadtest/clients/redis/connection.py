@@ -57,7 +57,7 @@ class RespConnection(Connection):
     """A connection, opened by the first exchange and again whenever it was lost.
 
     Attributes:
-        ready: Whether it is open and nobody waits on it or has reserved it.
+        ready: Whether it is open, and neither waited on nor reserved.
         received_bytes: Size of the last reply on the wire.
     """
 
@@ -108,12 +108,12 @@ class RespConnection(Connection):
 
     @property
     def busy(self) -> bool:
-        """Whether somebody opens it, waits on it or has reserved it."""
+        """Whether it is being opened, waited on or reserved."""
         return self._opening or self._reserved or self.waiter is not None
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection that nobody has closed."""
+        """Whether there is an open connection."""
         return self.stream is not None
 
     def reserve(self) -> None:
@@ -160,7 +160,7 @@ class RespConnection(Connection):
                 except _Unsent as unsent:
                     reply = self._send_rest(data, unsent.sent_bytes)
                 else:
-                    reply = self._take_in()
+                    reply = self._receive()
         except BaseException as error:
             self.waiter = None
             self.close()
@@ -200,7 +200,7 @@ class RespConnection(Connection):
         self.ready = False
         self._wanted = 0
         self._deferred = None
-        if self.waiter is not None:  # another greenlet, which learns of it in its own turn
+        if self.waiter is not None:  # another greenlet, which is told once it may run
             error = ConnectionBroken("closed", "the connection was closed by its own client")
             gevent.get_hub().loop.run_callback(self._wake, self.waiter, error)
 
@@ -211,7 +211,7 @@ class RespConnection(Connection):
         that a thousand users do not come back in the same instant.
 
         Returns:
-            Whether there was a pause; somebody else may have taken the connection meanwhile.
+            Whether there was a pause; another greenlet may have taken the connection meanwhile.
         """
         pause_s = self._retry_at_s - perf_counter()
         if self.stream is not None or pause_s <= 0:
@@ -220,7 +220,7 @@ class RespConnection(Connection):
         return True
 
     def send_deferred(self) -> None:
-        """Send the command that was deferred, unless it was given up since. Called by the poller."""
+        """Send the command that was deferred, unless the request was given up since. Called by the poller."""
         data, self._deferred = self._deferred, None
         if data is None:
             return
@@ -256,7 +256,7 @@ class RespConnection(Connection):
             except BlockingIOError:
                 if self.wait_writable():
                     continue
-                arrived = self._take_in()
+                arrived = self._receive()
                 if arrived is not _INCOMPLETE and reply is not _INCOMPLETE:
                     raise self._excess() from None
                 reply = arrived if reply is _INCOMPLETE else reply
@@ -323,17 +323,17 @@ class RespConnection(Connection):
                 raise reply
 
     def on_unsolicited_input(self) -> None:
-        """Take in what has arrived while nobody waits: mostly the end of the connection."""
+        """Read what has arrived while no greenlet waits: mostly the end of the connection."""
         try:
-            reply = self._take_in()
+            reply = self._receive()
         except _ENDS:
             self.close()
         else:
             if reply is not _INCOMPLETE:
                 self.close()  # or the next request would get what was not meant for it
 
-    def _take_in(self) -> Any:
-        """Take in what has arrived.
+    def _receive(self) -> Any:
+        """Read what has arrived and parse it.
 
         Returns:
             The reply, if it is whole now.

@@ -1,7 +1,7 @@
 """What can go wrong with a Redis request: the exceptions raised and the classes counted.
 
-The exceptions are redis-py's, so that ``except redis.exceptions.ResponseError`` and the like mean the same with
-either client. They are Locust's ``RescheduleTask`` as well: a failed request that nobody catches ends its task as
+The exceptions are redis-py's, so that ``except redis.exceptions.ResponseError`` and the like mean the same with either
+client. They are Locust's ``RescheduleTask`` as well: a failed request whose exception is not caught ends its task as
 ``return`` would. It is counted already; a traceback for each would count it twice, and a Redis that is out of memory
 would fill the log at full speed.
 
@@ -20,10 +20,12 @@ redis_loading          LOADING
 redis_moved            MOVED, ASK: the server is part of a cluster; this client does not follow
 redis_noscript         NOSCRIPT
 redis_oom              OOM: over ``maxmemory``
-redis_wrongtype        WRONGTYPE, and RedisJSON's words for it
+redis_wrongtype        WRONGTYPE, and RedisJSON's messages for the same
 redis_error            any other error reply
 exception              an error of the call itself, before or after the exchange
 =====================  ======================================================================================
+
+Tested in tests/unit/clients/redis/test_faults.py.
 """
 
 from typing import TYPE_CHECKING, cast
@@ -81,7 +83,7 @@ def connect_error(error: "TransportError") -> ConnectionBroken | RequestTimeout:
 def reply_error(text: str) -> Exception:
     """The exception for an error reply, as redis-py would raise it, with the class beside it.
 
-    A redirection of a cluster says what to do about it, because its own text does not.
+    For a cluster's redirection the text also says what to do, which Redis's own does not.
     """
     code, _, message = text.partition(" ")
     error = _parse_error(text)
@@ -100,7 +102,7 @@ def reply_error(text: str) -> Exception:
 
 
 def _end_task(kind: type[Exception]) -> type[Exception]:
-    """Make redis-py's exception, under its own name, Locust's at once."""
+    """Derive an exception from redis-py's, under its name, and from Locust's RescheduleTask."""
     attributes = {"__module__": kind.__module__, "__doc__": kind.__doc__}
     both = _ENDING_TASK[kind] = type(kind.__name__, (kind, RescheduleTask), attributes)
     return both

@@ -232,7 +232,7 @@ class RedisPipeline(RedisCommands):
                 raise reply
 
     def _explained(self, number: int, error: ResponseError) -> str:
-        """An error's text, with the command that caused it, in redis-py's words."""
+        """An error's text, with the command that caused it, as redis-py words it."""
         reader = hiredis.Reader()
         reader.feed(self._packed[number - 1])
         command = truncate_text(" ".join(map(safe_str, reader.gets())))
@@ -244,7 +244,7 @@ class RedisPipeline(RedisCommands):
         if not self._steps:
             try:  # ten documents parsed as one array cost two thirds of ten parsed one by one
                 values = parse_document(b"[" + b",".join(replies) + b"]")
-            except TypeError:  # a reply is no document: None, or an error
+            except TypeError:  # a reply is not a document: None, or an error
                 pass
             else:
                 if len(values) == len(replies):
@@ -262,7 +262,7 @@ class RedisPipeline(RedisCommands):
 
 
 class QueuedJsonCommands(JsonCommands):
-    """RedisJSON's commands on a pipeline, with a shorter way into the queue for what fills most pipelines.
+    """RedisJSON's commands on a pipeline, with a shortcut into the queue for what fills most pipelines.
 
     Its coders are always the default ones, which makes it cheap to have one for each pipeline.
     """
@@ -277,7 +277,7 @@ class QueuedJsonCommands(JsonCommands):
         self._submit = pipeline.submit
 
     @property
-    def _callbacks(self) -> "Mapping[str, Callback]":  # type: ignore[override] # nobody sets it
+    def _callbacks(self) -> "Mapping[str, Callback]":  # type: ignore[override] # never set
         return json_callbacks(self.client.settings.protocol, DEFAULT_DECODER)[0]
 
     def get(self, name: Any, *args: Any, no_escape: bool | None = False) -> Any:

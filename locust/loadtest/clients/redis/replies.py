@@ -25,7 +25,7 @@ class Decoder(Hashable, Protocol):
 
 DEFAULT_DECODER: Final = OrjsonDecoder()
 parse_document: Final = orjson.loads
-_SHORT_WAYS: Final[Mapping[Any, Callable[[bytes], Any] | None]] = {
+_SHORTCUTS: Final[Mapping[Any, Callable[[bytes], Any] | None]] = {
     DEFAULT_DECODER: parse_document,
     RAW: None,
     LAZY: LazyJson,
@@ -49,9 +49,9 @@ def json_callbacks(protocol: int, decoder: Decoder) -> tuple[Mapping[str, Callba
     template = _template(protocol)
     template.json(decoder=cast("Any", decoder))
     callbacks = {name: call for name, call in template.response_callbacks.items() if name.startswith("JSON.")}
-    return callbacks, _SHORT_WAYS[decoder] if decoder in _SHORT_WAYS else callbacks["JSON.GET"]
+    return callbacks, _SHORTCUTS[decoder] if decoder in _SHORTCUTS else callbacks["JSON.GET"]
 
 
 def _template(protocol: int) -> redis.Redis:
-    """A client of redis-py that never connects; it knows what to do with replies."""
+    """A client of redis-py that never connects; it holds the callbacks for replies."""
     return redis.Redis(protocol=protocol)

@@ -100,7 +100,7 @@ class RedisSession:
             return replies, failure
         route.success(intended_s, sent_s, end_s, connection.received_bytes)
         if self.observers:
-            self.tell(route, end_s - sent_s, connection.received_bytes, replies, None)
+            self.notify_listeners(route, end_s - sent_s, connection.received_bytes, replies, None)
         return replies, None
 
     def reserve(self) -> RespConnection:
@@ -118,7 +118,7 @@ class RedisSession:
             self._spares.pop().close()
 
     def free_connection(self) -> RespConnection:
-        """A connection that nobody uses, open or not, after the pause that a failure to connect imposes.
+        """A connection that is not in use, open or not, after the pause that a failure to connect imposes.
 
         Raises:
             MaxConnectionsError: The user's client is in use by too many greenlets at once.
@@ -145,12 +145,12 @@ class RedisSession:
         end_s = perf_counter()
         route.series.failure(intended_s, sent_s, end_s, received_bytes, error_class_of(error), str(error))
         if self.observers:
-            self.tell(route, end_s - sent_s, received_bytes, None, error)
+            self.notify_listeners(route, end_s - sent_s, received_bytes, None, error)
 
-    def tell(
+    def notify_listeners(
         self, route: Route, service_time_s: float, received_bytes: int, reply: Any, error: Exception | None
     ) -> None:
-        """Tell the listeners of Locust's ``events.request``, in Locust's words and units.
+        """Notify the listeners of Locust's ``events.request``, with Locust's arguments and units.
 
         The event's own ``fire`` would record the request a second time; its base class only calls the listeners.
         """

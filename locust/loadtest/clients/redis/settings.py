@@ -32,7 +32,7 @@ class RedisSettings:
     Attributes:
         endpoint: Where the server listens, with the TLS context for ``rediss``.
         username: For AUTH; empty for the default user.
-        password: For AUTH; there is none when both are empty.
+        password: For AUTH; if both are empty, no AUTH is sent.
         db: Number of the database that is selected, 0 to 2**31 - 1.
         protocol: 2 or 3: which version of RESP is spoken, and which shape replies have.
         client_name: As CLIENT LIST shows it; empty for none.

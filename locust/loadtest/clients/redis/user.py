@@ -12,6 +12,8 @@
 
 The calls are redis-py's. A label is bound once, to a view of the client that otherwise is the client: what a task
 calls stays what it would call on ``redis.Redis``.
+
+Tested in tests/unit/clients/redis/test_recording.py and test_settings.py.
 """
 
 import contextlib
@@ -96,7 +98,7 @@ class RedisJsonClient(RedisCommands):
             session.record_failure(route, intended_s, sent_s, connection.received_bytes, reply)
             raise reply
         if session.observers:
-            session.tell(route, perf_counter() - sent_s, connection.received_bytes, reply, None)
+            session.notify_listeners(route, perf_counter() - sent_s, connection.received_bytes, reply, None)
         if callback is None:
             return reply
         if options is None:
@@ -144,7 +146,7 @@ class RedisJsonUser(LoadUser):
         """Create the user; it connects with its first request.
 
         Raises:
-            UsageError: There is no Redis URL, or a wrong one.
+            UsageError: There is no Redis URL, or it is not valid.
         """
         super().__init__(environment)
         self.client = RedisJsonClient(RedisSession(self, _settings(self._find_url())))
@@ -155,7 +157,7 @@ class RedisJsonUser(LoadUser):
         url = self.redis_url or (host if host.startswith(_PREFIXES) else os.environ.get("REDIS_URL"))
         if not url:
             raise UsageError(
-                f"{type(self).__name__} does not know its Redis: set REDIS_URL, or the class's redis_url, to a URL "
+                f"{type(self).__name__} has no Redis URL: set REDIS_URL, or the class's redis_url, to a URL "
                 "such as redis://127.0.0.1:6379/0."
             )
         return url

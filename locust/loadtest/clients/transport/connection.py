@@ -102,5 +102,5 @@ class Connection:
             stream.close()
 
     def on_unsolicited_input(self) -> None:
-        """Something has arrived for which nobody waits. It runs in the hub or any greenlet, and must not switch."""
+        """Handle what has arrived while no greenlet waits. Runs in the hub or any greenlet, and must not switch."""
         raise NotImplementedError

@@ -21,7 +21,7 @@ class DeadlineExpired(Exception):  # noqa: N818 -- a signal inside the clients, 
 
 
 class Watched(Protocol):
-    """What the sweeper needs to know of a connection.
+    """What is watched: a connection.
 
     Attributes:
         waiter: The greenlet that waits, or None.

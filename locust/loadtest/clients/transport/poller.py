@@ -41,7 +41,7 @@ class Polled(Protocol):
     waiter: Any
 
     def on_unsolicited_input(self) -> None:
-        """Something has arrived while nobody waits. It runs in the hub or in any greenlet, and must not switch."""
+        """Handle what has arrived while no greenlet waits. Runs in the hub or any greenlet, and must not switch."""
 
 
 class Deferring(Polled, Protocol):

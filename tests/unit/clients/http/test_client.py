@@ -308,29 +308,29 @@ def test_rest_parses_json_and_fails_what_is_none():
 
 
 def test_listeners_of_locusts_request_event_get_every_request():
-    """A listener hears of successes, failures and calls that could not be built, with Locust's arguments."""
-    heard = []
+    """A listener is told of successes, failures and calls that could not be built, with Locust's arguments."""
+    events = []
     with ScriptedServer(answering(KEPT, KEPT, ok(status="500 X"))) as server, running_user(server.url) as user:
-        user.environment.events.request.add_listener(lambda **request: heard.append(request))
+        user.environment.events.request.add_listener(lambda **request: events.append(request))
         user.context = lambda: {"user": "u"}
         user.client.get("/a")
         user.client.get("/a", name="n", context={"k": "v"})
         user.client.get("/b")
         with pytest.raises(InvalidRequestError):
             user.client.get("/c", headers={"x": "a\nb"})
-        assert [(r["request_type"], r["name"]) for r in heard] == [
+        assert [(r["request_type"], r["name"]) for r in events] == [
             ("GET", "/a"),
             ("GET", "n"),
             ("GET", "/b"),
             ("GET", "/c"),
         ]
-        assert heard[1]["context"] == {"user": "u", "k": "v"}
-        assert heard[1]["response_length"] == 7
-        assert f"{server.url}/a" == heard[1]["url"]
-        assert 0 < heard[1]["response_time"] < 5000
-        assert abs(heard[1]["start_time"] - time.time()) < 60
-        assert heard[1]["response"].json() == {"a": 1}
-        assert [type(r["exception"]).__name__ for r in heard] == [
+        assert events[1]["context"] == {"user": "u", "k": "v"}
+        assert events[1]["response_length"] == 7
+        assert f"{server.url}/a" == events[1]["url"]
+        assert 0 < events[1]["response_time"] < 5000
+        assert abs(events[1]["start_time"] - time.time()) < 60
+        assert events[1]["response"].json() == {"a": 1}
+        assert [type(r["exception"]).__name__ for r in events] == [
             "NoneType",
             "NoneType",
             "StatusError",
@@ -376,7 +376,7 @@ def test_content_codings_are_undone(coding):
 
 
 def test_unknown_coding_leaves_the_body_as_it_is():
-    """A coding nobody asked for is no error; the bytes stay."""
+    """A coding that was not asked for is not an error; the bytes stay."""
     with ScriptedServer(always(ok(b"??", "Content-Encoding: zz"))) as server, running_user(server.url) as user:
         assert user.client.get("/").content == b"??"
 
@@ -530,7 +530,7 @@ def test_method_must_be_a_token():
 
 
 def test_upload_that_breaks_its_promise_fails_at_the_call():
-    """An iterable that yields text, or a file that is shorter than it said, raises and closes the connection."""
+    """An iterable that yields text, or a file that is shorter than announced, raises and closes the connection."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         response = user.client.post("/", data=iter(["text"]))
         assert isinstance(response.error, InvalidRequestError)

@@ -61,9 +61,9 @@ MALFORMED = {
     "chunk size with 0x": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\nok\r\n0\r\n\r\n", "protocol"),
     "malformed trailer": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\nbad trailer\r\n\r\n", "protocol"),
     "switching protocols": (b"HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "protocol"),
-    "body that is no gzip": (ok(b"nogzip", "Content-Encoding: gzip"), "protocol"),
-    "body that is no deflate": (ok(b"\xff\xfe", "Content-Encoding: deflate"), "protocol"),
-    "body that is no Brotli": (ok(b"\xff\xfe\xff", "Content-Encoding: br"), "protocol"),
+    "body that is not gzip": (ok(b"nogzip", "Content-Encoding: gzip"), "protocol"),
+    "body that is not deflate": (ok(b"\xff\xfe", "Content-Encoding: deflate"), "protocol"),
+    "body that is not Brotli": (ok(b"\xff\xfe\xff", "Content-Encoding: br"), "protocol"),
     "cut gzip": (ok(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb", "Content-Encoding: gzip"), "protocol"),
     "nothing": (b"", "closed"),
     "half a status line": (b"HTTP/1.1 2", "closed"),
@@ -209,7 +209,7 @@ def test_endless_head_is_cut_off():
 
 
 def test_large_head_within_the_limit_is_read():
-    """A head just below the limit is no error."""
+    """A head just below the limit is accepted."""
     field = "X: " + "x" * (MAX_HEAD_BYTES - 200)
     with ScriptedServer(always(ok(b"ok", field))) as server, running_user(server.url) as user:
         assert user.client.get("/").content == b"ok"
@@ -440,7 +440,7 @@ def test_new_connection_that_closes_at_once_fails_and_is_not_repeated():
 
 
 def test_early_answer_to_an_upload_counts():
-    """A server that refuses an upload before it has it all is heard, and its connection is not used again."""
+    """A server that refuses an upload before it has it all is listened to, and its connection is not used again."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -455,8 +455,8 @@ def test_early_answer_to_an_upload_counts():
         assert server.connections == 2
 
 
-def test_connection_close_is_heeded():
-    """After Connection: close, and after HTTP/1.0 without keep-alive, the next request connects anew."""
+def test_connection_close_is_respected():
+    """After Connection: close, and after HTTP/1.0 without keep-alive, the next request opens a new connection."""
     responses = [ok(b"1", "Connection: close"), b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n2", ok(b"3")]
 
     def script(peer: Peer) -> None:

@@ -143,14 +143,14 @@ def test_endless_redirects_end():
 
 @pytest.mark.parametrize("location", ["ftp://h/x", "http://", "http://h:99999/", "javascript:alert(1)"])
 def test_redirect_to_nowhere_is_an_error(location):
-    """A location this client cannot follow is a classed error, not an exception."""
+    """A location this client cannot follow is an error of the class redirect, not an exception."""
     with ScriptedServer(Recording(302, location)) as server, running_user(server.url) as user:
         user.client.get("/start")
         assert error_classes(user) == {"redirect": 1}
 
 
 def test_redirects_can_be_left_alone():
-    """allow_redirects=False returns the redirect itself, which is no failure; so does one without a location."""
+    """allow_redirects=False returns the redirect itself, which is not a failure; so does one without a location."""
     with ScriptedServer(Recording()) as server, running_user(server.url) as user:
         response = user.client.get("/start", allow_redirects=False)
         assert (response.status_code, response.headers["location"], response.ok) == (302, "/end", True)
@@ -160,7 +160,7 @@ def test_redirects_can_be_left_alone():
 
 
 def test_upload_is_repeated_only_if_it_can_be_read_again(tmp_path):
-    """307 sends a file once more from its start; a generator cannot be, which is a classed error."""
+    """307 sends a file once more from its start; a generator cannot, which is an error of the class redirect."""
     path = tmp_path / "file"
     path.write_bytes(b"content")
     script = Recording(307)

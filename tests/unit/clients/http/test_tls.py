@@ -1,4 +1,4 @@
-"""TLS: verification by default, classed failures, session reuse, and the streams around it."""
+"""TLS: verification by default, failures by class, session reuse, and the streams around it."""
 
 import socket
 import ssl
@@ -54,7 +54,7 @@ def test_requests_over_tls_are_kept_and_whole(version):
 
 
 @pytest.mark.parametrize(("certificate", "reason"), [(STRANGER, "self-signed|issuer"), (OTHER_NAME, "mismatch")])
-def test_certificate_that_fails_is_a_classed_error(certificate, reason):
+def test_certificate_that_fails_is_a_tls_error(certificate, reason):
     """An unknown authority and a wrong name are refused with the reason, and nothing is sent."""
     with (
         serving(always(ok()), certificate) as server,

@@ -38,7 +38,7 @@ def short_backoff(monkeypatch):
 
 
 def test_error_replies_are_counted_by_class(redis_url, tmp_path):
-    """WRONGTYPE, RedisJSON's words for it, NOSCRIPT, OOM and any other error each have their class."""
+    """WRONGTYPE, RedisJSON's messages for it, NOSCRIPT, OOM and any other error each have their class."""
     with private_redis(redis_url, tmp_path) as server, running_user(server.url) as user:
         user.client.set("text", "x")
         user.client.json().set("doc", "$", {"a": "x"})
@@ -80,7 +80,7 @@ def test_authentication_failures_are_counted_as_such(redis_url, tmp_path):
         admin.close()
 
 
-def test_a_password_nobody_asked_for_is_refused(redis_url):
+def test_a_password_that_the_server_does_not_expect_is_refused(redis_url):
     """AUTH on a server without a password is an error of authentication, not of the command."""
     place = redis_url.partition("://")[2]
     with running_user(f"redis://:unasked@{place}") as user:
@@ -129,7 +129,7 @@ def test_a_killed_server_fails_the_request_under_way_and_is_found_again(redis_ur
 
 
 def test_an_idle_connection_that_the_server_closed_costs_no_error(redis_url):
-    """A connection killed while nobody uses it is replaced before the next request is sent."""
+    """A connection killed while it is idle is replaced before the next request is sent."""
     with running_user(redis_url) as user, client_of(redis_url) as other:
         before = user.client.client_id()
         assert other.client_kill_filter(_id=before) == 1
@@ -140,16 +140,16 @@ def test_an_idle_connection_that_the_server_closed_costs_no_error(redis_url):
 
 def test_nothing_is_sent_twice():
     """A request whose connection breaks after the send is not repeated on the next connection."""
-    heard = []
+    received = []
 
     def script(sock):
-        heard.append(sock.recv(1000))
+        received.append(sock.recv(1000))
         sock.close()
 
     with scripted_server(script) as url, running_user(url) as user:
         assert _failure(user, lambda c: c.incr("k"))[1] == "closed"
-        assert len(heard) == 1
-    assert heard[0].count(b"INCRBY") == 1
+        assert len(received) == 1
+    assert received[0].count(b"INCRBY") == 1
 
 
 def test_a_slow_reply_times_out(redis_url, tmp_path):
@@ -182,7 +182,7 @@ def test_a_server_that_does_not_greet_times_out():
         assert (isinstance(error, redis.TimeoutError), error_class) == (True, "timeout_connect")
 
 
-def test_what_cannot_be_connected_to_is_classed(unused_port):
+def test_a_failure_to_connect_is_counted_by_class(unused_port):
     """A closed port, a missing socket file and an unknown host each say what they are."""
     for url, expected in (
         (f"redis://127.0.0.1:{unused_port}", "connect"),
@@ -196,7 +196,7 @@ def test_what_cannot_be_connected_to_is_classed(unused_port):
 
 @pytest.fixture
 def unused_port():
-    """A port on which nobody listens."""
+    """A port without a listener."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
@@ -215,7 +215,7 @@ def test_failed_connecting_is_slowed_down(unused_port):
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("sent", "expected"),
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol"),
         (b"$5\r\nhello\r\n$5\r\nextra\r\n", "protocol"),
@@ -227,19 +227,19 @@ def test_failed_connecting_is_slowed_down(unused_port):
         (b"-ERR max number of clients reached\r\n", "redis_error"),
     ],
 )
-def test_what_is_no_reply_is_classed(said, expected):
-    """Rubbish, more than was asked for, half a reply and silence each end in one classed error."""
+def test_what_is_not_a_reply_is_an_error_of_its_class(sent, expected):
+    """Garbage, more than was asked for, half a reply and no reply each end in one error of its class."""
 
     def script(sock):
         sock.recv(1000)
-        sock.sendall(said)
+        sock.sendall(sent)
         sock.close()
 
     with scripted_server(script) as url, running_user(url) as user:
         assert _failure(user, lambda c: c.get("k"))[1] == expected
 
 
-def test_a_reset_connection_is_classed():
+def test_a_reset_connection_is_counted_as_such():
     """A TCP reset instead of a reply is counted as reset."""
 
     def script(sock):
@@ -251,7 +251,7 @@ def test_a_reset_connection_is_classed():
         assert _failure(user, lambda c: c.get("k"))[1] == "reset"
 
 
-def test_data_that_nobody_asked_for_does_not_become_the_next_reply():
+def test_unsolicited_data_does_not_become_the_next_reply():
     """What arrives between two requests closes the connection instead of answering the second."""
     connections = []
 
@@ -288,7 +288,7 @@ def test_a_killed_greenlet_leaves_no_reply_to_the_next(redis_url):
 
 
 def test_closing_a_client_wakes_who_waits_on_it(redis_url):
-    """A request under way ends as closed when another greenlet closes the client, and nobody hangs."""
+    """A request under way ends as closed when another greenlet closes the client, and no greenlet hangs."""
     with running_user(redis_url) as user:
         waiting = gevent.spawn(lambda: _failure(user, lambda c: c.blpop("nothing", timeout=4)))
         gevent.sleep(0.05)
@@ -401,7 +401,7 @@ def test_a_reply_may_come_before_the_command_is_out():
 
 
 def test_an_early_error_ends_a_long_send():
-    """A server that answers and closes while the command is still being sent is heard."""
+    """A server that answers and closes while the command is still being sent is not missed."""
 
     def script(sock):
         sock.recv(1000)
@@ -431,14 +431,14 @@ def test_a_deferred_command_that_cannot_be_sent_is_an_error(redis_url):
         assert user.client.ping() is True
 
 
-@pytest.mark.parametrize(("said", "expected"), [(b"?", "protocol"), (b"+OK\r\n+OK\r\n", "protocol"), (b"", "closed")])
-def test_what_ends_a_connection_ends_a_long_send(said, expected):
-    """No reply, too many of them and the end of the stream each end a command that the server has stopped to read."""
+@pytest.mark.parametrize(("sent", "expected"), [(b"?", "protocol"), (b"+OK\r\n+OK\r\n", "protocol"), (b"", "closed")])
+def test_what_ends_a_connection_ends_a_long_send(sent, expected):
+    """Garbage, too many replies and the end of the stream each end a command that the server has stopped to read."""
 
     def script(sock):
         sock.recv(1000)
-        if said:
-            sock.sendall(said)
+        if sent:
+            sock.sendall(sent)
         else:
             sock.shutdown(socket.SHUT_WR)
         gevent.sleep(2)
@@ -489,10 +489,10 @@ def test_commands_that_change_how_a_connection_answers_are_refused(redis_url):
             for _ in range(2):
                 with pytest.raises(redis.DataError, match="use a connection of your own"):
                     user.client.execute_command(command, "x")
-        for words in (("CLIENT", "REPLY", "OFF"), (b"client", b"reply", b"skip"), (b"MONITOR",)):
+        for arguments in (("CLIENT", "REPLY", "OFF"), (b"client", b"reply", b"skip"), (b"MONITOR",)):
             for sender in (user.client, user.client.pipeline()):
                 with pytest.raises(redis.DataError, match="use a connection of your own"):
-                    sender.execute_command(*words)
+                    sender.execute_command(*arguments)
         assert Recorded(user).requests == {}
 
 

@@ -115,36 +115,36 @@ def test_the_first_request_of_an_iteration_takes_the_intended_start(redis_url):
         assert user.intended_start_s is None
 
 
-def test_listeners_of_locust_hear_of_every_request(redis_url):
+def test_listeners_of_locust_are_told_of_every_request(redis_url):
     """A listener of events.request gets Locust's arguments for a good request, a bad one and a pipeline."""
-    heard = []
+    events = []
     with running_user(redis_url) as user:
-        user.environment.events.request.add_listener(lambda **event: heard.append(event))
+        user.environment.events.request.add_listener(lambda **event: events.append(event))
         user.context = lambda: {"who": "me"}
-        user.client.set("heard", "abc")
-        user.client.labelled("label").get("heard")
+        user.client.set("told", "abc")
+        user.client.labelled("label").get("told")
         with pytest.raises(redis.ResponseError):
-            user.client.lpush("heard", 1)
-        user.client.pipeline(transaction=False).get("heard").lpush("heard", 1).execute(raise_on_error=False)
+            user.client.lpush("told", 1)
+        user.client.pipeline(transaction=False).get("told").lpush("told", 1).execute(raise_on_error=False)
         recorded = Recorded(user)
-    assert [(each["request_type"], each["name"]) for each in heard] == [
+    assert [(each["request_type"], each["name"]) for each in events] == [
         ("SET", "SET"),
         ("GET", "label"),
         ("LPUSH", "LPUSH"),
         ("PIPELINE", "PIPELINE"),
     ]
-    good, bad = heard[1], heard[2]
+    good, bad = events[1], events[2]
     assert (good["response"], good["exception"], good["response_length"]) == (b"abc", None, 9)
     assert good["context"] == {"who": "me"}
     assert 0 < good["response_time"] < 5000
     assert good["url"] in redis_url
     assert isinstance(bad["exception"], redis.ResponseError)
-    assert isinstance(heard[3]["exception"], redis.ResponseError)
+    assert isinstance(events[3]["exception"], redis.ResponseError)
     assert sum(recorded.requests.values()) == 4, "a listener must not make requests count twice"
 
 
 def test_a_failed_request_ends_its_task_and_is_counted_once(redis_url):
-    """An error that the task does not catch is no exception of the task: no event, no traceback, the next task runs."""
+    """An error that the task does not catch ends the task only: no event, no traceback, the next task runs."""
     turns = []
     events = []
 

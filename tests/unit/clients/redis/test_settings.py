@@ -1,4 +1,4 @@
-"""What a Redis URL says, and what is said about a wrong one."""
+"""What a Redis URL means, and how a wrong one is explained."""
 
 import re
 import ssl
@@ -13,7 +13,7 @@ from loadtest.exceptions import UsageError
 
 
 def test_a_plain_url_gives_the_defaults():
-    """Port 6379, database 0, RESP2, five seconds, nobody's name."""
+    """Port 6379, database 0, RESP2, five seconds, no credentials."""
     settings = RedisSettings.from_url("redis://cache")
     assert (settings.endpoint.host, settings.endpoint.port, settings.endpoint.tls) == ("cache", 6379, None)
     assert (settings.db, settings.protocol, settings.client_name) == (0, 2, "")
@@ -49,7 +49,7 @@ def test_tls_verifies_unless_told_otherwise():
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "reason"),
     [
         ("http://h", "scheme is 'http'; allowed are redis, rediss, unix"),
         ("cache:6379", "scheme is 'cache'; allowed are"),
@@ -73,11 +73,11 @@ def test_tls_verifies_unless_told_otherwise():
         ("redis://[::1", "Invalid IPv6 URL"),
     ],
 )
-def test_a_wrong_url_is_explained(url, words):
+def test_a_wrong_url_is_explained(url, reason):
     """The error names what is wrong, what is allowed and where the URL is set."""
     with pytest.raises(UsageError, match="REDIS_URL") as caught:
         RedisSettings.from_url(url)
-    assert words in str(caught.value)
+    assert reason in str(caught.value)
 
 
 def test_an_error_hides_the_password():
@@ -98,7 +98,7 @@ def test_a_user_finds_its_redis(monkeypatch):
         return Probe(Environment(user_classes=[Probe])).client.settings.endpoint.port
 
     monkeypatch.delenv("REDIS_URL", raising=False)
-    with pytest.raises(UsageError, match="Probe does not know its Redis"):
+    with pytest.raises(UsageError, match="Probe has no Redis URL"):
         port()
     monkeypatch.setenv("REDIS_URL", "redis://h:1")
     assert port() == 1

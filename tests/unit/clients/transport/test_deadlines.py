@@ -9,7 +9,7 @@ from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineExpired, Dea
 
 
 class _Waiting:
-    """Somebody who waits until a deadline."""
+    """A connection that is waited on until a deadline."""
 
     def __init__(self, timeout_s: float) -> None:
         self.deadline_s = perf_counter() + timeout_s
@@ -35,16 +35,16 @@ def test_a_passed_deadline_wakes_its_waiter_a_little_late_and_never_early(sweepe
     sweeper.discard(waiting)
 
 
-def test_who_is_not_waiting_or_has_left_is_not_woken(sweeper):
-    """A deadline without a waiter, one that lies ahead and one that was given up wake nobody."""
-    idle, patient, gone = _Waiting(-1), _Waiting(FOREVER_S), _Waiting(-1)
+def test_only_a_waiter_whose_deadline_has_passed_is_woken(sweeper):
+    """A deadline without a waiter, one that lies ahead and one that was given up wake no greenlet."""
+    idle, early, gone = _Waiting(-1), _Waiting(FOREVER_S), _Waiting(-1)
     idle.waiter = None
-    for each in (idle, patient, gone):
+    for each in (idle, early, gone):
         sweeper.add(each)
     sweeper.discard(gone)
     gevent.sleep(0.03)
-    assert patient.waiter is gone.waiter is gevent.getcurrent()
-    assert sweeper.watched == {idle, patient}
+    assert early.waiter is gone.waiter is gevent.getcurrent()
+    assert sweeper.watched == {idle, early}
     sweeper.watched.clear()
 
 

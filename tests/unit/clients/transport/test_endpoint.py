@@ -46,7 +46,7 @@ def test_tls_carries_the_same_commands(tls_redis, protocol):
             assert b"x" * turn * 100 == client.echo("x" * turn * 100)
 
 
-def test_a_certificate_that_cannot_be_trusted_is_classed(tls_redis):
+def test_a_certificate_that_cannot_be_trusted_is_a_tls_error(tls_redis):
     """An unknown authority, a wrong name and no certificate of ours each fail as tls, and nothing hangs."""
     port, files = tls_redis
     client, ca = f"ssl_certfile={files['client']}", f"ssl_ca_certs={files['ca']}"
@@ -114,7 +114,7 @@ def test_a_name_with_several_addresses_is_tried_to_the_end(redis_url):
         assert client.ping() is True
 
 
-def test_a_timeout_of_somebody_else_is_not_taken_for_ours():
+def test_a_timeout_of_the_caller_is_not_taken_for_ours():
     """A gevent.Timeout around a call goes through connect() unchanged."""
     with scripted_server(lambda _: gevent.sleep(2)) as url:
         silent = Endpoint("127.0.0.1", int(url.rpartition(":")[2]), tls=ssl.create_default_context())
@@ -134,7 +134,7 @@ def test_redis_at_a_closed_address_is_not_connected_to(address):
         assert Recorded(user).errors == {"connect": 1}
 
 
-def test_a_name_that_does_not_resolve_is_classed():
+def test_a_name_that_does_not_resolve_is_a_dns_error():
     """A name without an address fails as dns and is quoted."""
     with pytest.raises(TransportError, match=r"'no-such-host\.invalid' does not resolve") as caught:
         Endpoint("no-such-host.invalid", 80).connect(5)

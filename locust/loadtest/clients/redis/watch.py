@@ -1,4 +1,7 @@
-"""RedisWatch: notices, while a run goes on, that its Redis went away or was restarted, and notes it in the record."""
+"""RedisWatch: notices, while a run goes on, that its Redis went away or was restarted, and notes it in the record.
+
+Tested in tests/native/test_redis_watch.py.
+"""
 
 from __future__ import annotations
 
