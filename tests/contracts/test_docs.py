@@ -3,6 +3,7 @@
 import pkgutil
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,22 @@ def test_every_scenario_is_documented() -> None:
 def test_every_room_is_in_the_architecture() -> None:
     """docs/architecture.md has one row for each folder of the package that holds modules."""
     rows = [row[0].strip("`") for row in table("docs/architecture.md", "Rooms")]
-    assert sorted(rows) == sorted(path.parent.name for path in (ROOT / "locust" / "loadtest").glob("*/__init__.py"))
+    assert sorted(rows) == sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+
+def test_every_module_without_a_room_is_in_the_architecture() -> None:
+    """docs/architecture.md has one row for each public module of the package that is in no room."""
+    rows = [row[0].strip("`") for row in table("docs/architecture.md", "Modules outside the rooms")]
+    assert sorted(rows) == sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_"))
+
+
+def test_the_layers_are_those_that_lint_checks() -> None:
+    """The numbered list of layers is the contract of import-linter, from top to bottom."""
+    section = (ROOT / "docs" / "architecture.md").read_text().split("## Layers\n", 1)[1].split("\n## ", 1)[0]
+    listed = [re.findall(r"`(\w+)`", line) for line in section.splitlines() if re.match(r"\d+\. ", line)]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    assert listed == [re.findall(r"\w+", layer) for layer in layers]
 
 
 def test_every_decision_is_indexed() -> None:
