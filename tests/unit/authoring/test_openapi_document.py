@@ -62,7 +62,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_document_that_cannot_be_used_says_why(tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is wrong, what is allowed and the next step are said, and nothing is written."""
+    """The error names what is wrong, what is allowed and the next step, and nothing is written."""
     content, words = BAD[case]
     (tmp_path / "bad.json").write_text(json.dumps(content))
     monkeypatch.chdir(tmp_path)

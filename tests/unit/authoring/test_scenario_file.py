@@ -65,7 +65,7 @@ def test_nothing_at_all_is_refused() -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_named() -> None:
-    """The reason and the next step are said."""
+    """The error names the reason and the next step."""
     with pytest.raises(UsageError, match=r"/proc/mine.py cannot be written .*Next: "):
         scenario_file.write("mine", "", Path("/proc"))
 

@@ -91,7 +91,7 @@ def test_the_page_and_the_json_say_the_same(runs_dir: Path, tmp_path: Path) -> N
 
 
 def test_a_page_that_cannot_be_written_is_named(runs_dir: Path) -> None:
-    """A folder that is not there is said, after the comparison was shown."""
+    """A missing folder is reported after the comparison was shown."""
     done = loadtest(runs_dir, "compare", "monday", "slow", "--html", "/proc/none/page.html")
     assert done.exit_code == ExitCode.NOT_MADE
     assert "comparison   worse" in done.stdout
@@ -130,7 +130,7 @@ def test_a_sparkline_goes_from_lowest_to_highest() -> None:
     assert history.sparkline([None]) == ""
 
 
-def test_a_baseline_that_cannot_be_kept_is_said(runs_dir: Path) -> None:
+def test_a_baseline_that_cannot_be_saved_is_an_error(runs_dir: Path) -> None:
     """A runs folder that cannot be written is named."""
     done = loadtest(Path("/proc"), "baseline", "set", str(runs_dir / "monday"))
     assert (done.exit_code, "/proc/baselines.json cannot be written" in done.stderr) == (ExitCode.NOT_MADE, True)

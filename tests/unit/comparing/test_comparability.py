@@ -63,7 +63,7 @@ def test_a_run_that_ended_early_is_refused(base: dict[str, Any]) -> None:
 
 
 def test_other_machines_are_noted(base: dict[str, Any]) -> None:
-    """Another processor or another service is no hindrance, and is said."""
+    """Another processor or service is noted, and does not prevent the comparison."""
     other = changed(base, host="https://staging.example.com")
     other["context"]["host"]["cpu"] = "another"
     notes = comparability.check(base, other)

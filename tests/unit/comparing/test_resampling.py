@@ -48,7 +48,7 @@ def test_a_long_memory_asks_for_long_stretches() -> None:
 
 
 def test_a_run_without_blocks_has_no_estimates() -> None:
-    """Nothing measured, nothing said."""
+    """Without measurements there is nothing to estimate."""
     assert resampling.stretch_lengths(BlockedRun("none", 1, 0, {})) == {
         "throughput": 1,
         "error_ratio": 1,

@@ -487,9 +487,9 @@ def test_a_lost_worker_is_counted_once(environment: Environment) -> None:
 
 
 def test_final_values_are_served_twice_before_the_end(environment: Environment) -> None:
-    """A master that is scraped stays for two scrapes more; one that nobody scrapes ends at once."""
+    """A master that is scraped stays for two scrapes more; one that is not scraped ends at once."""
     running = exporter.start(environment, "127.0.0.1", 0)
-    _get(running.port, "/metrics")  # somebody looks
+    _get(running.port, "/metrics")  # not a scrape
     began_s = time.perf_counter()
     environment.events.quitting.fire(environment=environment, reverse=True)
     assert time.perf_counter() - began_s < exporter.LINGER_S / 5
@@ -534,7 +534,7 @@ def test_a_slow_scraper_gets_the_final_values_whole(environment: Environment) ->
 
 
 def test_the_wait_for_final_scrapes_is_bounded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When nobody comes again, the master ends all the same."""
+    """When no scrape follows, the master ends after the time limit."""
     monkeypatch.setattr(exporter, "LINGER_S", 0.3)
     running = exporter.start(environment, "127.0.0.1", 0)
     _get(running.port, "/metrics", headers=SCRAPER)
@@ -547,7 +547,7 @@ def test_the_wait_for_final_scrapes_is_bounded(environment: Environment, monkeyp
 def test_a_scraper_that_left_long_ago_is_not_waited_for(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has not come for a while is not expected, and the master ends at once."""
+    """Without a recent scrape the master ends at once."""
     monkeypatch.setattr(exporter, "_RECENT_SCRAPE_S", 0.1)
     running = exporter.start(environment, "127.0.0.1", 0)
     _get(running.port, "/metrics", headers=SCRAPER)

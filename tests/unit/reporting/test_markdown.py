@@ -17,7 +17,7 @@ def test_verdict_thresholds_and_names_are_there() -> None:
 
 
 def test_names_cannot_break_out() -> None:
-    """Neither HTML, nor a table's bar, nor a line break of a name has an effect, and nobody is notified."""
+    """Neither HTML, nor a table's bar, nor a line break of a name has an effect, and no mention notifies anybody."""
     text = markdown.summary(reports.run_document(reports.record(1, names=(reports.HOSTILE, "@team"))))
     (row,) = [line for line in text.splitlines() if "script" in line]
     assert row.startswith("| GET \\</script\\>\\<img src=x onerror=alert(1)\\>\"'& \\|\\`")

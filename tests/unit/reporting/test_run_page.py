@@ -16,7 +16,7 @@ class Elements(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.said: list[str] = []
+        self.texts: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -25,7 +25,7 @@ class Elements(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Keep text."""
-        self.said.append(data)
+        self.texts.append(data)
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
@@ -44,7 +44,7 @@ def test_hostile_names_and_messages_stay_text() -> None:
     elements = Elements(text)
     assert [tag for tag, attrs in elements.elements if tag == "img" or "onerror" in attrs] == []
     assert text.count("</script>") == 3
-    assert any("<img src=x onerror=alert(1)>" in said for said in elements.said)
+    assert any("<img src=x onerror=alert(1)>" in shown for shown in elements.texts)
 
 
 def test_the_page_has_landmarks_and_headings() -> None:
@@ -58,13 +58,13 @@ def test_the_page_has_landmarks_and_headings() -> None:
     assert jumps <= {f"#{attrs['id']}" for _, attrs in elements if "id" in attrs}
 
 
-def test_verdict_reasons_errors_and_health_are_said() -> None:
+def test_verdict_reasons_errors_and_health_are_shown() -> None:
     """The page says what the document says."""
-    said = " ".join(Elements(run_page.html(reports.run_document(reports.record(failing="a")))).said)
-    assert "Failed: at least one threshold was not met." in said
-    assert "p50(response_time) < 1us: failed" in said
-    assert "status_5xx" in said
-    assert re.search(r"worker 0\s+95%", said)
+    shown = " ".join(Elements(run_page.html(reports.run_document(reports.record(failing="a")))).texts)
+    assert "Failed: at least one threshold was not met." in shown
+    assert "p50(response_time) < 1us: failed" in shown
+    assert "status_5xx" in shown
+    assert re.search(r"worker 0\s+95%", shown)
 
 
 def test_the_largest_run_stays_small() -> None:
@@ -80,9 +80,9 @@ def test_the_largest_run_stays_small() -> None:
 
 def test_an_empty_run_has_a_page() -> None:
     """Without requests there are no charts, and the verdict says why."""
-    said = " ".join(Elements(run_page.html(reports.run_document(RunRecord("none", 0.0)))).said)
-    assert "No data: there was nothing to judge." in said
-    assert "Nothing was measured." in said
+    shown = " ".join(Elements(run_page.html(reports.run_document(RunRecord("none", 0.0)))).texts)
+    assert "No data: there was nothing to judge." in shown
+    assert "Nothing was measured." in shown
 
 
 def test_the_distribution_ends_with_the_requests() -> None:

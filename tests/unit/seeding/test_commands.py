@@ -60,7 +60,7 @@ def store_url(request: pytest.FixtureRequest) -> str:
 
 
 def seed(*arguments: str) -> tuple[int, str]:
-    """Run `loadtest seed users`; return its exit code and what it said."""
+    """Run `loadtest seed users`; return its exit code and output."""
     result = click.testing.CliRunner().invoke(main, ["seed", "users", *arguments])
     return result.exit_code, result.output
 
@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_users() -> None:
 
 
 def test_users_look_real() -> None:
-    """A user has a name, an address at a domain that belongs to nobody, and a place to live."""
+    """A user has a name, an address at a reserved domain, and a place to live."""
     user = next(Users(42).batches(1))[0]
     assert set(user) == {
         "id",
@@ -97,8 +97,8 @@ def test_users_look_real() -> None:
 def test_seeding_writes_users_and_the_file_of_their_ids(store_url: str, tmp_path: Path) -> None:
     """The file is a JSON array of the ids in the store, which a feed can read back from either."""
     out = tmp_path / "user_ids.json"
-    code, said = seed("--count", "1200", "--seed", "7", "--store", store_url, "--out", str(out))
-    assert (code, "1,200 written" in said) == (0, True), said
+    code, output = seed("--count", "1200", "--seed", "7", "--store", store_url, "--out", str(out))
+    assert (code, "1,200 written" in output) == (0, True), output
     ids = json.loads(out.read_text())
     assert Users(7).ids(1200) == ids == sources.read(str(out)).items
     with open_store(store_url) as store:
@@ -114,8 +114,8 @@ def test_seeding_again_completes_without_duplicates(store_url: str, tmp_path: Pa
         first = next(Users(8).batches(700))
         assert store.write(first) == 700
         assert store.write(first) == 0
-    code, said = seed("--count", "1500", "--seed", "8", "--store", store_url, "--out", str(out))
-    assert (code, "800 written" in said, "700 existed already" in said) == (0, True, True), said
+    code, output = seed("--count", "1500", "--seed", "8", "--store", store_url, "--out", str(out))
+    assert (code, "800 written" in output, "700 existed already" in output) == (0, True, True), output
     with open_store(store_url) as store:
         assert len(store.ids()) == before + 1500
 
@@ -133,8 +133,8 @@ def test_a_killed_seeding_leaves_no_half_file(private: PrivateRedis, tmp_path: P
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert list(tmp_path.iterdir()) == []
-    code, said = seed("--count", "3000", "--seed", "9", "--store", private.url, "--out", str(out))
-    assert (code, "existed already" in said) == (0, True), said
+    code, output = seed("--count", "3000", "--seed", "9", "--store", private.url, "--out", str(out))
+    assert (code, "existed already" in output) == (0, True), output
     assert len(json.loads(out.read_text())) == 3000
 
 
@@ -151,9 +151,9 @@ def test_a_queue_is_opened_once(private: PrivateRedis, tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", ["0", "-1", "1.5", "many", "", "10000001"])
 def test_a_wrong_count_is_refused(count: str, tmp_path: Path) -> None:
     """The error says the value and what is allowed; nothing is written."""
-    code, said = seed(f"--count={count}", "--out", str(tmp_path / "ids.json"))
+    code, output = seed(f"--count={count}", "--out", str(tmp_path / "ids.json"))
     assert code == 2
-    assert f"--count={count} is not allowed. Allowed: a whole number from 1 to" in said
+    assert f"--count={count} is not allowed. Allowed: a whole number from 1 to" in output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -170,9 +170,9 @@ def test_a_wrong_count_is_refused(count: str, tmp_path: Path) -> None:
 )
 def test_a_store_that_cannot_be_used_is_named(tmp_path: Path, store: str, code: int, words: str) -> None:
     """The exit code tells wrong usage from a store that is away; no file is written, and no password shown."""
-    ended, said = seed("--count", "10", "--store", store, "--out", str(tmp_path / "ids.json"))
-    assert (ended, words in said) == (code, True), said
-    assert "hidden" not in said
+    ended, output = seed("--count", "10", "--store", store, "--out", str(tmp_path / "ids.json"))
+    assert (ended, words in output) == (code, True), output
+    assert "hidden" not in output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -180,8 +180,8 @@ def test_a_password_in_the_environment_is_not_shown(tmp_path: Path, monkeypatch:
     """The setting may hold one; errors do not."""
     for url in ("redis://me:hidden@127.0.0.1:1/0", "mongodb://me:hidden@127.0.0.1:1/x?serverSelectionTimeoutMS=200"):
         monkeypatch.setenv("LOADTEST_STORE", url)
-        ended, said = seed("--count", "10", "--out", str(tmp_path / "ids.json"))
-        assert (ended, "***@127.0.0.1:1" in said, "hidden" in said) == (1, True, False), said
+        ended, output = seed("--count", "10", "--out", str(tmp_path / "ids.json"))
+        assert (ended, "***@127.0.0.1:1" in output, "hidden" in output) == (1, True, False), output
 
 
 def test_without_pymongo_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,11 +191,11 @@ def test_without_pymongo_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         MongoStore("mongodb://127.0.0.1/x")
 
 
-def test_a_file_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_first(tmp_path: Path) -> None:
     """Before anything is seeded the place of the result is checked."""
     for out in (tmp_path, tmp_path / "none" / "ids.json"):
-        ended, said = seed("--count", "10", "--store", "redis://127.0.0.1:1/0", "--out", str(out))
-        assert (ended, f"OUT={out} cannot be written" in said) == (2, True), said
+        ended, output = seed("--count", "10", "--store", "redis://127.0.0.1:1/0", "--out", str(out))
+        assert (ended, f"OUT={out} cannot be written" in output) == (2, True), output
 
 
 def test_a_failing_write_leaves_the_old_file(tmp_path: Path) -> None:
