@@ -1,4 +1,7 @@
-"""Flask without the features that no room uses but every request would pay for."""
+"""Flask without the features that no room uses but every request would pay for.
+
+Tested through its requests, in tests/target_app/test_documents.py.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final

@@ -1,4 +1,7 @@
-"""The services that `create_app` attaches to the application, for its views."""
+"""The services that `create_app` attaches to the application, for its views.
+
+Tested through the views that use them.
+"""
 
 from flask import current_app
 

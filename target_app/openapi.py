@@ -8,6 +8,8 @@ A room describes a view where it defines it:
 
 The path and its parameters come from the route, the summary from the docstring. The problems that follow from the
 description itself (a body that is not JSON, no token, Redis away, …) need not be listed.
+
+Tested in tests/contracts/test_openapi.py.
 """
 
 import inspect

@@ -1,6 +1,8 @@
 """Access to RedisJSON: one bounded connection pool per process; every failure is a `StoreError`.
 
 A command is sent once and never again: increments and appends would otherwise count twice after a timeout.
+
+Tested through the API, in tests/target_app/test_documents.py.
 """
 
 import hashlib

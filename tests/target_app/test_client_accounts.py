@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 
 def new_client() -> dict[str, str]:
-    """Return the registration of somebody new."""
+    """Return the registration of a new client."""
     name = f"user-{secrets.token_hex(6)}"
     more = {"fullName": "Ada Lovelace", "phone": "+44 20 7946 0000", "password": secrets.token_urlsafe()}
     return {"userName": name, "email": f"{name}@example.com", **more}
@@ -28,7 +28,7 @@ def test_clients_register_and_log_in_with_json_or_a_form(client: FlaskClient, ki
 
 
 def test_a_wrong_login_is_401(client: FlaskClient) -> None:
-    """A wrong password, somebody unknown, and names of two clients are answered alike."""
+    """A wrong password, an unknown name, and the names of two clients get the same answer."""
     one, other = new_client(), new_client()
     for registration in (one, other):
         client.post("/client_registeration", json=registration)
@@ -44,7 +44,7 @@ def test_a_wrong_login_is_401(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("field", ["userName", "email"])
 def test_a_duplicate_is_409_and_names_the_field(client: FlaskClient, field: str) -> None:
-    """User name and address are each somebody's alone, whatever the case; the other one stays free."""
+    """User name and address are each unique, regardless of case; when one is refused, the other stays free."""
     first, second = new_client(), new_client()
     client.post("/client_registeration", json=first)
     answer = client.post("/client_registeration", json=second | {field: first[field].upper()})
@@ -53,8 +53,8 @@ def test_a_duplicate_is_409_and_names_the_field(client: FlaskClient, field: str)
     assert client.post("/client_registeration", json=second).status_code == 200
 
 
-def test_of_many_registrations_at_once_one_succeeds(app: Flask) -> None:
-    """No two clients share a user name, however they race."""
+def test_concurrent_registrations_succeed_once(app: Flask) -> None:
+    """No two clients get the same user name, even at the same time."""
     registration = new_client()
 
     def register(number: int) -> int:
@@ -78,23 +78,23 @@ def test_of_many_registrations_at_once_one_succeeds(app: Flask) -> None:
 def test_a_bad_registration_is_422_and_names_the_field(
     client: FlaskClient, change: dict[str, object], word: str
 ) -> None:
-    """The field and what is wrong with it are said; a password is not repeated."""
+    """The answer names the field and what is wrong with it, and does not repeat a password."""
     answer = client.post("/client_registeration", json=new_client() | change)
     assert answer.status_code == 422
     assert word in answer.json["detail"]
     assert "tiny" not in answer.text
 
 
-def test_a_login_of_nobody_is_422(client: FlaskClient) -> None:
-    """User name or address must be there, and the password."""
+def test_a_login_without_a_name_or_a_password_is_422(client: FlaskClient) -> None:
+    """User name or address is required, and the password."""
     answers = [client.post("/client_login", json=body) for body in ({"password": "long enough"}, {"userName": "ada"})]
     assert [answer.status_code for answer in answers] == [422, 422]
     assert '"userName"' in answers[0].json["detail"]
     assert '"password" is missing' in answers[1].json["detail"]
 
 
-def test_a_clients_token_opens_nothing_of_another_room(client: FlaskClient) -> None:
-    """An access token is for the room that it comes from."""
+def test_a_token_of_one_room_is_refused_by_another(client: FlaskClient) -> None:
+    """An access token is valid in the room that issued it only."""
     registration = new_client()
     client.post("/client_registeration", json=registration)
     token = client.post("/client_login", json=registration).json["access"]

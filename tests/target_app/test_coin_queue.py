@@ -1,4 +1,4 @@
-"""The coin queue: one place for each user, whatever comes at once."""
+"""The coin queue: one place for each user, also under concurrent requests."""
 
 import json
 import random
@@ -87,7 +87,7 @@ def test_a_first_pre_purchase_gives_the_next_place(client: FlaskClient) -> None:
 
 
 def test_the_same_user_keeps_its_place(client: FlaskClient, queue: Store) -> None:
-    """Asked again, also when the queue is closed, the answer is 200 with the same place, and nobody joins."""
+    """Asked again, also in a closed queue, the answer is 200 with the same place, and the queue does not grow."""
     first, other = ask(client, USERS[0]), ask(client, USERS[1])
     again = ask(client, USERS[0])
     queue.update(coin_queue.QUEUE_KEY, "$.open", b"false")
@@ -98,7 +98,7 @@ def test_the_same_user_keeps_its_place(client: FlaskClient, queue: Store) -> Non
 
 
 def test_places_are_of_one_queue(client: FlaskClient, queue: Store) -> None:
-    """When a new queue is opened, everybody may take a place in it."""
+    """When a new queue is opened, every user may take a place in it."""
     ask(client, USERS[0])
     open_queue(queue)
     answers = [ask(client, user) for user in (USERS[1], USERS[0])]
@@ -106,7 +106,7 @@ def test_places_are_of_one_queue(client: FlaskClient, queue: Store) -> None:
 
 
 def test_an_unknown_user_is_404(client: FlaskClient) -> None:
-    """Who is not in the store gets no place."""
+    """A user who is not in the store gets no place."""
     answer = ask(client, "nobody")
     assert (answer.status_code, answer.get_json(force=True)["type"]) == (404, "/#unknown-user")
 
@@ -119,14 +119,14 @@ def test_a_closed_or_full_queue_is_409(client: FlaskClient, queue: Store, change
     assert (answer.status_code, answer.get_json(force=True)["type"]) == (409, f"/#queue-{kind}")
 
 
-def test_without_a_queue_it_is_closed(client: FlaskClient, queue: Store) -> None:
-    """Nobody has opened one yet."""
+def test_a_missing_queue_counts_as_closed(client: FlaskClient, queue: Store) -> None:
+    """Before the first queue is opened, the answer is 409."""
     queue.delete(coin_queue.QUEUE_KEY)
     assert ask(client, USERS[0]).status_code == 409
 
 
 @pytest.mark.parametrize("user", [None, True, 1.5, "", "a b", "*", "x" * 129, ["user-1"], {"id": 1}])
-def test_what_is_no_user_id_is_422(client: FlaskClient, user: object) -> None:
+def test_a_wrong_user_id_is_422(client: FlaskClient, user: object) -> None:
     """The answer names the member and what it must be."""
     answer = client.post(URL, json={"user_id": user, "other": 1})
     assert answer.status_code == 422

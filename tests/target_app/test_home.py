@@ -1,4 +1,4 @@
-"""The home page says what is here."""
+"""The home page lists the endpoints and the problems."""
 
 import re
 
@@ -29,7 +29,7 @@ def test_every_endpoint_has_a_summary(client: FlaskClient) -> None:
 
 
 def test_every_link_works_on_seeded_data(app: Flask, client: FlaskClient) -> None:
-    """Each endpoint that anybody can read is linked, and the link answers 200."""
+    """Each GET endpoint without a token is linked, and the link answers 200."""
     links = re.findall(r'<a href="([^"]*)">', client.get("/").text)
     views = [app.view_functions[rule.endpoint] for rule in app.url_map.iter_rules() if "GET" in (rule.methods or set())]
     readable = [view for view in views if not description_of(view).signed_in]

@@ -1,4 +1,4 @@
-"""A run's last resort, Redis imitated in Python, answers as Redis does."""
+"""The imitation of Redis in Python, a run's last resort, answers as Redis does."""
 
 import secrets
 import sys
@@ -30,7 +30,7 @@ def imitated(tmp_path: Path) -> Iterator[FlaskClient]:
 
 
 def journey(client: FlaskClient, email: str) -> list[Any]:
-    """Return what a student and a client see, without what differs each time."""
+    """Return what a student and a client see, without what differs between runs."""
     who = {"email": email, "password": "long enough"}
     client.post("/api/accounts/sign-up/", json=who | {"name": "Ada"})
     session = client.post("/api/accounts/sign-in/", json=who).json

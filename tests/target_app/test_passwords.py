@@ -8,7 +8,7 @@ PASSWORDS = Passwords(10)
 
 
 def test_only_the_right_password_fits() -> None:
-    """A hash is of one password, and of nobody's when there is no account."""
+    """A hash matches one password; without an account no password matches."""
     kept = PASSWORDS.hash("right one")
     checked = [PASSWORDS.check("right one", kept), PASSWORDS.check("wrong", kept), PASSWORDS.check("right one", None)]
     assert checked == [True, False, False]
@@ -23,10 +23,10 @@ def test_a_hash_is_scrypts_with_a_salt_and_without_the_password() -> None:
 
 
 def test_the_cost_is_paid_for_unknown_accounts_too() -> None:
-    """Looking for an account by the time of the answer finds nothing: half of a hash's time at least is spent."""
+    """The time of the answer does not reveal whether an account exists: half of a hash's time at least is spent."""
     passwords = Passwords(15)
     kept = passwords.hash("right one")
-    passwords.check("", None)  # makes the hash of nobody, once
+    passwords.check("", None)  # makes the decoy hash, once
 
     def took_s(hashed: str | None) -> float:
         begin_s = time.process_time()

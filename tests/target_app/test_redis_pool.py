@@ -16,8 +16,8 @@ def pool(redis_url: str) -> Iterator[RedisPool]:
     pool.close()
 
 
-def test_the_pool_is_bounded_and_says_so(pool: RedisPool) -> None:
-    """A caller beyond the bound waits for the timeout and gets an error; afterwards the connection is there again."""
+def test_a_caller_beyond_the_bound_gets_an_error(pool: RedisPool) -> None:
+    """A caller beyond the bound waits for the timeout and gets an error; afterwards the connection is usable again."""
     with pool.connection(), pytest.raises(redis.ConnectionError, match="all 1 connections are in use"):
         pool.run("PING")
     assert pool.run("PING") == b"PONG"
@@ -37,14 +37,14 @@ def test_an_error_reply_leaves_the_connection_usable(pool: RedisPool) -> None:
 
 
 def test_a_failed_exchange_does_not_answer_the_next_command(pool: RedisPool) -> None:
-    """Replies that nobody read any more are thrown away with their connection."""
+    """Replies that were not read are discarded with their connection."""
     with pytest.raises(redis.ResponseError), pool.connection() as connection:
         exchange(connection, ("ECHO", "first"), ("NONSENSE",), ("ECHO", "unread"))
     assert pool.run("ECHO", "mine") == b"mine"
 
 
 def test_a_slow_reply_does_not_answer_the_next_command(pool: RedisPool) -> None:
-    """After a timeout the late reply is thrown away with its connection."""
+    """After a timeout the late reply is discarded with its connection."""
     with pytest.raises(redis.TimeoutError):
         pool.run("BLPOP", "loadtest:test:nothing", 1)
     assert pool.run("ECHO", "mine") == b"mine"

@@ -49,7 +49,7 @@ def test_settings_cannot_be_changed() -> None:
     ],
 )
 def test_a_wrong_setting_names_variable_value_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:
-    """The message tells a person what to change."""
+    """The message has the variable, its value and the limit."""
     with pytest.raises(SettingsError) as raised:
         Settings.from_environment({variable: value})
     message = str(raised.value)
@@ -70,13 +70,13 @@ def test_a_key_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_path:
     assert "too short" not in str(raised.value)
 
 
-def test_a_misspelt_setting_is_not_ignored() -> None:
+def test_a_misspelled_setting_is_refused() -> None:
     """A variable with the target's prefix that is no setting is refused, with the nearest name."""
     with pytest.raises(SettingsError, match=r"TARGET_APP_WORKER is not a setting, did you mean TARGET_APP_WORKERS\?"):
         Settings.from_environment({"TARGET_APP_WORKER": "4"})
 
 
-def test_a_server_with_wrong_settings_says_all_in_one_paragraph_and_exits(tmp_path: Path) -> None:
+def test_a_server_with_wrong_settings_reports_all_of_them_and_exits(tmp_path: Path) -> None:
     """Gunicorn does not start; every mistake is named at once, without a traceback."""
     environment = os.environ | {"TARGET_APP_WORKERS": "-1", "TARGET_APP_BIND": "nonsense"}
     command = [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf", "target_app:create_app()"]

@@ -32,8 +32,8 @@ def test_a_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
         tokens.account(token)
 
 
-def test_what_is_not_signed_here_is_no_token() -> None:
-    """Changed, cut off, of another key or of the other kind: none of these is a token."""
+def test_a_token_that_is_not_signed_here_is_refused() -> None:
+    """Changed, truncated, signed with another key or of the other kind: each is refused."""
     tokens, others = Tokens(KEY, 60, 60), Tokens(b"another key", 60, 60)
     token = tokens.access("ada")
     kind = tokens.refresh(RefreshToken("ada", "f", 0))
@@ -43,5 +43,5 @@ def test_what_is_not_signed_here_is_no_token() -> None:
 
 
 def test_a_token_does_not_hold_the_key() -> None:
-    """Nothing of the key is in what is handed out."""
+    """The signing key does not appear in a token."""
     assert KEY.decode() not in Tokens(KEY, 60, 60).access("ada")

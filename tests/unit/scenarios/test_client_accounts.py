@@ -29,7 +29,7 @@ def test_clients_register_and_log_in_without_a_failure(target_url: str) -> None:
 
 
 @pytest.mark.parametrize(("tag", "tasks"), [("login", {"log_in"}), ("registration", {"register"})])
-def test_either_can_be_run_alone(tag: str, tasks: set[str]) -> None:
+def test_logins_or_registrations_can_be_run_alone(tag: str, tasks: set[str]) -> None:
     """Locust's tags choose logins or registrations."""
     users = type("Users", (ClientUser,), {"tasks": list(ClientUser.tasks)})
     environment = Environment(user_classes=[users], tags=[tag])
@@ -40,7 +40,7 @@ def test_either_can_be_run_alone(tag: str, tasks: set[str]) -> None:
 
 
 def test_accounts_of_a_file_are_used_instead_of_new_ones(target_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ACCOUNTS_FILE a login registers nobody; a wrong password is a failure that does not repeat it."""
+    """With ACCOUNTS_FILE a login registers no client; the failure of a wrong password does not show it."""
     monkeypatch.setattr(client_accounts, "accounts", lambda: (Account("ada@example.com", "a very wrong one"),))
     requests = [each for each in run_each_task_once(ClientUser, target_url) if each.name.endswith("login")]
     assert len(requests) == 1
@@ -48,8 +48,8 @@ def test_accounts_of_a_file_are_used_instead_of_new_ones(target_url: str, monkey
     assert "a very wrong one" not in str(requests[0].error)
 
 
-def test_its_profiles_carry_the_known_numbers() -> None:
-    """The six profiles are those that people compare with."""
+def test_its_profiles_have_the_known_numbers() -> None:
+    """The six profiles have the documented users, rates and durations."""
     known = all_profiles()
     found = {name: (known[name].peak_users, known[name].spawn_rate_per_s, known[name].run_time_s) for name in PROFILES}
     assert found == PROFILES

@@ -1,4 +1,4 @@
-"""The scenario of the coin queue."""
+"""The coin queue scenario."""
 
 from locust.env import Environment
 
@@ -17,7 +17,7 @@ def test_its_users_find_what_it_seeds(target_url: str, redis_url: str) -> None:
     assert shown[-1] == (coin_queue.USERS, coin_queue.USERS)
 
 
-def test_each_user_of_the_process_gets_another_id(target_url: str) -> None:
+def test_users_of_one_process_get_different_ids(target_url: str) -> None:
     """Users of one class share its feeder: each gets the next id."""
     user_class = scenarios.load("coin_queue").user_classes[0]
     environment = Environment(user_classes=[user_class])

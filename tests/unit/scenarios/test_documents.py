@@ -96,7 +96,7 @@ def test_users_leave_seeded_data_alone(target_url: str, redis_url: str) -> None:
 
 @pytest.mark.parametrize("user_class", scenarios.load("documents").user_classes)
 def test_growing_documents_are_written_again(user_class: type[User], target_url: str, redis_url: str) -> None:
-    """However often a user appends, its array and its string stay bounded."""
+    """A user's array and string stay bounded, no matter how often it appends."""
     environment = Environment(user_classes=[user_class])
     user = type(user_class.__name__, (user_class,), {"host": target_url})(environment)
     user.on_start()
@@ -122,14 +122,14 @@ def test_a_user_chooses_the_same_in_every_run() -> None:
     second.scratch.release()
 
 
-def test_data_that_cannot_be_loaded_is_a_clear_error() -> None:
+def test_loading_data_without_redis_is_a_clear_error() -> None:
     """Without Redis the loader says what it needs and what to do."""
     with pytest.raises(StackError, match=r"cannot be loaded.*REDIS_URL"):
         documents.load_data(f"redis://127.0.0.1:{free_port()}/0", lambda _done, _total: None)
 
 
-def test_a_resp_user_refuses_to_read_nothing(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Missing data would answer nil quickly and look like success, so the user does not begin."""
+def test_a_resp_user_requires_the_data(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads of missing data would be fast and look like success, so the user does not start."""
     monkeypatch.setenv("REDIS_URL", redis_url.replace("/0", "/1"))
     user = documents.DocumentsRespUser(Environment())
     with pytest.raises(StackError, match="document:type-small"):
@@ -141,7 +141,7 @@ def test_a_resp_user_refuses_to_read_nothing(redis_url: str, monkeypatch: pytest
 def test_no_task_fails_on_the_imitation_of_redis(
     user_class: type[User], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no Redis can be had, a run on fakeredis has no failures either."""
+    """Without a Redis, a run on fakeredis has no failures either."""
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     command = [

@@ -102,7 +102,7 @@ def test_a_token_is_renewed_when_it_expires(target_url: str) -> None:
 
 
 def test_a_refused_refresh_signs_in_again(target_url: str) -> None:
-    """When the session is revoked, the student signs in anew and goes on."""
+    """When the session is revoked, the student signs in again and continues."""
     with student(target_url) as (user, requests):
         user.on_start()
         user.session._refresh = "no token"
@@ -112,7 +112,7 @@ def test_a_refused_refresh_signs_in_again(target_url: str) -> None:
 
 
 def test_a_student_without_a_session_skips_the_step(target_url: str) -> None:
-    """A sign-in that fails is counted as that; no request without a token follows it, and the student goes on."""
+    """A failed sign-in is counted; no request without a token follows it, and the student continues."""
     with student(target_url, wait_time=constant(0)) as (user, requests):
         user.on_start = lambda: setattr(user, "session", Session(user.client, Account("no@body.example", "wrong one")))
         running = gevent.spawn(user.run)
@@ -123,15 +123,15 @@ def test_a_student_without_a_session_skips_the_step(target_url: str) -> None:
     assert failed["sign_in"] > 2
 
 
-def test_subjects_and_words_are_the_librarys() -> None:
-    """What students look for is there."""
+def test_searched_subjects_and_words_are_in_the_library() -> None:
+    """Searches find items."""
     assert set(education._SUBJECTS) <= set(education_data.SUBJECTS)
     words = {word for _, item in education_data.documents() if "title" in item for word in item["title"].split()}
     assert set(education._WORDS) <= words
 
 
 def test_accounts_of_a_file_are_used_instead_of_new_ones(target_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ACCOUNTS_FILE nobody signs up."""
+    """With ACCOUNTS_FILE no student signs up."""
     monkeypatch.setattr(education, "accounts", lambda: (Account("ada@example.com", "long enough"),))
     with student(target_url) as (user, requests):
         user.on_start()

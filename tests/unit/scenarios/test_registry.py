@@ -10,8 +10,8 @@ from loadtest import scenarios
 from loadtest.exceptions import UsageError
 
 
-def test_rooms_are_found_by_name() -> None:
-    """Every module is a scenario, except those that rooms share."""
+def test_built_in_scenarios_are_found_by_name() -> None:
+    """Every module is a scenario, except those whose name begins with an underscore."""
     assert {"documents", "health"} <= set(scenarios.names())
     assert [name for name in scenarios.names() if name.startswith("_")] == []
 
@@ -44,7 +44,7 @@ def file_of(folder: Path, text: str, name: str = "mine.py") -> str:
     return str(folder / name)
 
 
-def test_a_file_outside_is_a_scenario_too(tmp_path: Path) -> None:
+def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
     """A path names a scenario wherever it is; its requests are known by its name, and its neighbours are imported."""
     file_of(tmp_path, "LABEL = 'home'\n", "neighbour_of_mine.py")
     path = file_of(
@@ -75,7 +75,7 @@ def test_a_file_outside_is_a_scenario_too(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_is_no_scenario_says_why(tmp_path: Path, text: str | None, words: str) -> None:
+def test_a_file_without_a_scenario_is_refused_with_the_reason(tmp_path: Path, text: str | None, words: str) -> None:
     """The file, the line, the reason and the next step are named."""
     path = str(tmp_path / "mine.py") if text is None else file_of(tmp_path, text)
     with pytest.raises(UsageError) as raised:
@@ -84,6 +84,6 @@ def test_a_file_that_is_no_scenario_says_why(tmp_path: Path, text: str | None, w
     assert [part for part in (f"SCENARIO={path}", words, "Allowed: ", "Next: ") if part not in message] == []
 
 
-def test_requests_of_nobodys_scenario_are_none() -> None:
-    """A User class of somebody's own declares nothing."""
-    assert scenarios.requests_of("somebodys own") == ()
+def test_an_unknown_scenario_declares_no_requests() -> None:
+    """User classes outside the registry have no declared requests."""
+    assert scenarios.requests_of("unknown") == ()
