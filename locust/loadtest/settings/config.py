@@ -102,7 +102,7 @@ class Config(BaseModel):
         "my_profiles.toml",
     )
     workers: Annotated[int, Field(ge=1, le=512)] | None = _setting(
-        None, "worker processes; by default the cores but one", "a whole number from 1 to 512", "2"
+        None, "worker processes; by default one less than the cores", "a whole number from 1 to 512", "2"
     )
     users: Users | None = _setting(
         None, "users at the peak, in place of the profile's", "a whole number from 1 to 1000000", "10"
@@ -118,26 +118,27 @@ class Config(BaseModel):
     )
     run_time: Seconds | None = _setting(
         None,
-        "length of the run, in place of the profile's; every stage in proportion",
+        "length of the run, in place of the profile's; all stages are scaled",
         _A_DURATION,
         "20s",
     )
     threshold: str | None = _setting(
         None,
-        "rules that the run must keep, besides those of the file, separated by commas",
+        "rules that the run must meet, besides those of the file, separated by commas",
         "rules such as p99(response_time) < 50ms",
         "error_ratio < 1%",
     )
     thresholds_file: Path = _setting(
         CONF_DIR / "thresholds.toml",
-        "the file of the rules that every run must keep",
+        "the file of the rules that every run must meet",
         "a TOML file of rules",
         "my_thresholds.toml",
     )
     slo: str | None = _setting(
         None,
-        "the service-level objective of `loadtest capacity`, which searches the highest rate that keeps these rules; "
-        "RATE is then the highest rate that it may try, USERS the pool's maximum, RUN_TIME the longest search",
+        "the service-level objective of `loadtest capacity`, which searches for the highest rate that meets these "
+        "rules; RATE is then the highest rate that it may try, USERS the pool's maximum, RUN_TIME the longest "
+        "search",
         "rules such as p99(response_time) < 100ms, error_ratio < 0.1%",
         "p99(response_time) < 100ms",
     )
@@ -150,7 +151,7 @@ class Config(BaseModel):
     allowed_hosts: str | None = _setting(
         None,
         "hosts that a start from the web UI may load, besides the configured service and this machine; link-local "
-        "addresses, where clouds keep their secrets, are reached only when one of these names their address or network",
+        "addresses, where clouds serve credentials, are reached only if an entry names their address or network",
         "names, *.names, IP addresses or networks separated by commas, or * for any host",
         "staging.example.com, 10.0.0.0/8",
     )
@@ -168,7 +169,7 @@ class Config(BaseModel):
     )
     feed_policy: str | None = _setting(
         None,
-        "the order in which the test data is dealt, in place of what the scenario declares",
+        "the order in which the test data is allocated, in place of what the scenario declares",
         "round_robin, random, unique_then_stop, zipf(s) with s from 0.1 to 10",
         "unique_then_stop",
     )
@@ -180,8 +181,8 @@ class Config(BaseModel):
     )
     accounts_file: Path | None = _setting(
         None,
-        "accounts of the service under test, for scenarios that sign in; by default they sign up as somebody new",
-        "a CSV file with the head login,password",
+        "accounts of the service under test, for scenarios that sign in; by default they sign up with new accounts",
+        "a CSV file with the header row login,password",
         "local_conf/accounts.csv",
     )
     token_file: Path | None = _setting(
@@ -196,11 +197,11 @@ class Config(BaseModel):
         "lean or locust",
         "lean",
     )
-    autostart: bool = _setting(False, "start the test as soon as the workers are there", "1 or 0", "1")
-    fewer_workers: bool = _setting(False, "go on with the workers that came when not all did in time", "1 or 0", "1")
-    master_wait: Seconds = _setting(
-        60.0, "how long a worker looks for its master before it gives up", _A_DURATION, "60s"
+    autostart: bool = _setting(False, "start the test as soon as the workers are connected", "1 or 0", "1")
+    fewer_workers: bool = _setting(
+        False, "continue with the connected workers if not all connect in time", "1 or 0", "1"
     )
+    master_wait: Seconds = _setting(60.0, "how long a worker looks for its master before it ends", _A_DURATION, "60s")
     ui: bool = _setting(False, "serve Locust's web UI until Ctrl-C instead of running headless", "1 or 0", "1")
     web_port: Port = _setting(8089, "port of Locust's web UI", _A_PORT, "8089")
     web_hosts: str | None = _setting(
@@ -211,35 +212,38 @@ class Config(BaseModel):
     )
     web_password_file: Path | None = _setting(
         None,
-        "file with the web UI's password; with one, the web UI wants a login",
+        "file with the web UI's password; if set, the web UI requires a login",
         "a readable file with 12 to 1024 characters in one line",
         "secrets/web_password",
     )
     max_users: Users = _setting(
-        50_000, "the most users that a start from the web UI may ask for", "a whole number from 1 to 1000000", "1000"
+        50_000,
+        "the largest number of users that a start from the web UI may request",
+        "a whole number from 1 to 1000000",
+        "1000",
     )
     link_key_file: Path | None = _setting(
         None,
-        "file with the secret that master and workers share; with one, what they say to each other is encrypted, and "
-        "nobody without it can join",
+        "file with the secret that master and workers share; if set, their messages are encrypted, and no worker "
+        "without it can join",
         "a readable file with 32 to 1024 characters in one line, the same for all",
         "secrets/link_key",
     )
     private_network: bool = _setting(
         False,
-        "whoever reaches this process is trusted, as in a container whose ports are published on 127.0.0.1 only: the "
-        "web UI may then go without a password, and the workers' link without a key, on any address",
+        "everything that reaches this process is trusted, as in a container whose ports are published on "
+        "127.0.0.1 only: no password for the web UI and no key for the workers is required on any address",
         "1 or 0",
         "1",
     )
     exporter_port: Port = _setting(9646, "port of the Prometheus exporter on the master", _A_PORT, "9646")
     exporter_bind: str = _setting("127.0.0.1", "address that the exporter listens on", "an IP address", "127.0.0.1")
     exporter_compatibility: bool = _setting(
-        False, "also export the names that Grafana's dashboards 11985 and 12081 ask for", "1 or 0", "1"
+        False, "also export the names that the Grafana dashboards 11985 and 12081 use", "1 or 0", "1"
     )
     target_port: Port = _setting(5000, "port of the sample target", _A_PORT, "5000")
     runs_dir: Path = _setting(
-        Path("runs"), "folder of the results, one folder a run", "a folder that can be written", "runs"
+        Path("runs"), "folder of the results, one folder per run", "a folder that can be written", "runs"
     )
     run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = _setting(
         None,
@@ -249,8 +253,8 @@ class Config(BaseModel):
     )
     baseline: str | None = _setting(
         None,
-        "a run to compare with at the end: worse, and the exit code is 3; the word baseline means the one that "
-        "`loadtest baseline set` named",
+        "a run to compare with at the end, with exit code 3 if a request got worse; the word baseline means the "
+        "run that `loadtest baseline set` named",
         "a run's folder, its name in the runs folder, or baseline",
         "baseline",
     )
