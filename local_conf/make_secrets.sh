@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the passwords of `make up` in secrets/, once; what is there already stays. Delete a file to renew it.
-# The folder is its owner's alone; the files in it are readable by all, because Compose mounts them as they are
+# Generates the passwords of `make up` in secrets/; existing ones are kept. Delete a file to renew it.
+# Only the owner can enter the folder. The files in it are readable by all, because Compose mounts them unchanged
 # and the program in the container runs as another user.
 set -eu
 cd "$(dirname "$0")/.."

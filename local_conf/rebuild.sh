@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'docker image rm -f loadtest-rebuild-1 loadtest-rebuild-2 >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
-files() { # prints hash, mode, owner and name of everything that the image's own layers may hold
+files() { # prints hash, mode, owner and name of every file of the image's own layers
   docker run --rm --network none --user 0 --entrypoint python "$1" -c '
 import hashlib, os, stat
 for folder, names, files in os.walk("/"):
