@@ -17,7 +17,7 @@ from rich.console import Console
 from loadtest import __version__, scenarios
 from loadtest.authoring.commands import init
 from loadtest.comparing import commands
-from loadtest.doctor import examine as health_of_machine
+from loadtest.doctor import examine
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
 from loadtest.feeding import policies, sources
 from loadtest.judging import thresholds
@@ -41,7 +41,7 @@ Exit codes: 0 passed, 1 the run could not be made, 2 wrong usage,
 
 
 class _Group(click.Group):
-    """A command group that ends with our exit codes and one paragraph for each error, without a traceback."""
+    """A command group that ends with our exit codes, and prints errors without a traceback."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         kwargs["standalone_mode"] = False
@@ -63,10 +63,10 @@ class _Group(click.Group):
 @click.group(cls=_Group, epilog=EXIT_CODES)
 @click.version_option(__version__)
 def main() -> None:
-    """Find out how much load a service takes, on your own machine, with numbers to rely on.
+    """Measure how much load a service can handle, from your own machine, with numbers you can trust.
 
     \b
-    Completion of commands and options in bash (zsh and fish alike):
+    Shell completion in bash (zsh and fish work alike):
     eval "$(_LOADTEST_COMPLETE=bash_source loadtest)"
     """
 
@@ -103,9 +103,14 @@ def _setting_option(setting: str, metavar: str, **more: Any) -> Callable[[Any], 
 @_setting_option("run_id", "NAME")
 @_setting_option("baseline", "RUN")
 @_setting_option("ui", "", is_flag=True, default=None)
-@click.option("--json", "as_json", is_flag=True, help="For programs: the record on standard output, the rest on error.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="For programs: the record on standard output, everything else on standard error.",
+)
 def run(as_json: bool, **options: Any) -> int:
-    """Run a load test with the whole stack as processes of this machine.
+    """Run a load test with the whole stack as processes on this machine.
 
     \b
     loadtest run                                    documents with profile quick, against the sample target
@@ -113,7 +118,7 @@ def run(as_json: bool, **options: Any) -> int:
     loadtest run --host https://staging.example.com your own service
     loadtest run --ui                               Locust's web UI instead of a headless run
     loadtest run --threshold 'p99 < 50ms'           exit code 3 when the 99th percentile is 50 ms or more
-    loadtest run --baseline night-41                exit code 3 when a request got worse since that run
+    loadtest run --baseline night-41                exit code 3 when a request is worse than in that run
 
     Settings also come from local_conf/loadtest.env and the environment (LOADTEST_PROFILE=stress); the command
     line wins. Results go to runs/<id>/.
@@ -121,7 +126,9 @@ def run(as_json: bool, **options: Any) -> int:
     options["threshold"] = ", ".join(options["threshold"]) or None
     config = Config.load(options)
     if as_json and config.ui:
-        raise UsageError("--json and UI=1 exclude each other: the web UI runs many tests. Next: leave one of them out.")
+        raise UsageError(
+            "--json does not work with UI=1: the web UI runs many tests. Allowed: one of the two. Next: leave one out."
+        )
     check_names(config)
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
@@ -145,17 +152,17 @@ def run(as_json: bool, **options: Any) -> int:
 @_setting_option("client", "NAME")
 @_setting_option("run_id", "NAME")
 def capacity(**options: Any) -> int:
-    """Search for the highest arrival rate that keeps a service-level objective.
+    """Search for the highest arrival rate that meets a service-level objective.
 
     \b
     loadtest capacity --slo 'p99(response_time) < 100ms, error_ratio < 0.1%'
     loadtest capacity --slo 'p95 < 50ms' --scenario health --host https://staging.example.com
     loadtest capacity --slo 'p99 < 1s' --rate 2000 --users 500 --run-time 5m   bounds for the search
 
-    The rate doubles until the objective is broken, then closes in on the limit, with repeats. Ends with the rate and
-    its 95 % interval, the reason of each step, a chart with the knee, and the Universal Scalability Law's two
-    coefficients; runs/<id>/ has them as capacity.html and capacity.json. docs/capacity.md explains each.
-    Takes about 10 s a step, some 20 steps.
+    The rate doubles until the objective is missed, then closes in on the limit, with repeats. The result is the rate
+    with its 95 % interval, the reasons of each step, a chart with the knee, and the two coefficients of the Universal
+    Scalability Law; runs/<id>/ has them as capacity.html and capacity.json. docs/capacity.md explains each.
+    A step takes about 10 s, a search about 20 steps.
     """
     config = Config.load({**options, "profile": "constant-arrival-rate"})
     check_names(config)
@@ -170,7 +177,7 @@ def capacity(**options: Any) -> int:
 @_setting_option("profiles_file", "FILE")
 @click.option("--json", "as_json", is_flag=True, help="For programs: every stage, in seconds and users or per second.")
 def profiles(profiles_file: str | None, as_json: bool) -> None:
-    """Draw the load profiles: those of local_conf/profiles.toml, and those of your own file."""
+    """Draw the load profiles of local_conf/profiles.toml and of your own file."""
     known = all_profiles(Config.load({"profiles_file": profiles_file}).profiles_file).values()
     if as_json:
         click.echo(json.dumps([chart.as_dict(profile) for profile in known], indent=1))
@@ -192,16 +199,16 @@ def list_scenarios(as_json: bool) -> None:
 
 @main.command()
 @click.argument("run", metavar="RUN")
-@click.option("--json", "as_json", is_flag=True, help="For programs: the whole document, and no file is made.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: the whole document; no file is written.")
 def report(run: str, as_json: bool) -> None:
-    """Show a run again, also one that was cut off, and make its reports anew from what was recorded.
+    """Show the results of a run, even of an interrupted one, and regenerate its reports from its record.
 
     \b
     loadtest report runs/20261121T093657Z-documents-quick
     loadtest report 20261121T093657Z-documents-quick --json
 
-    RUN is its folder, or its name in runs/. Made anew: report.html, summary.md, junit.xml, stats.csv, timeline.csv;
-    and record.json, when the run was cut off before it could write that.
+    RUN is its folder, or its name in runs/. Regenerated are report.html, summary.md, junit.xml, stats.csv and
+    timeline.csv; and record.json, when the run was interrupted before it could write that.
     """
     folder = RunFolder.find(run, Config.load().runs_dir)
     with run_document.reading(folder.path):
@@ -229,19 +236,19 @@ def report(run: str, as_json: bool) -> None:
 @_setting_option("token_file", "FILE")
 @click.option("--json", "as_json", is_flag=True, help="For programs: name, healthy and sentence of each check.")
 def doctor(as_json: bool, **options: Any) -> int:
-    """Check whether this machine is ready for a run, and say what to do about each check that fails.
+    """Check whether this machine is ready for a run, and show how to fix each check that fails.
 
-    Exit code 0 when all is well, 1 when a check failed.
+    Exit code 0 when every check passes, 1 when one fails.
     """
-    findings = []
-    for finding in health_of_machine(Config.load(options)):
-        findings.append(finding)
+    checks = []
+    for check in examine(Config.load(options)):
+        checks.append(check)
         if not as_json:
-            mark = click.style("ok   ", fg="green") if finding.healthy else click.style("wrong", fg="red")
-            click.echo(f"{mark} {finding.name:12} {finding.sentence}")
+            mark = click.style("ok   ", fg="green") if check.healthy else click.style("fail ", fg="red")
+            click.echo(f"{mark} {check.name:12} {check.sentence}")
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
-    return int(ExitCode.PASSED if all(finding.healthy for finding in findings) else ExitCode.NOT_MADE)
+        click.echo(json.dumps([asdict(check) for check in checks], indent=1, ensure_ascii=False))
+    return int(ExitCode.PASSED if all(check.healthy for check in checks) else ExitCode.NOT_MADE)
 
 
 main.add_command(commands.compare)
@@ -254,7 +261,7 @@ def check_names(config: Config) -> None:
     """Check scenario, profile, thresholds, test data and credentials.
 
     Raises:
-        UsageError: with every unknown name and the nearest one to it, and every wrong profile, rule and file.
+        UsageError: with every unknown name and the nearest one to it, and every wrong profile, threshold and file.
     """
     problems = []
     if not _is_known(config):
@@ -284,11 +291,11 @@ def _check_thresholds(config: Config) -> None:
 
 
 def _check_feed(config: Config) -> None:
-    """Check the test data that the settings name; the master reads it once more.
+    """Check the test data that the settings name; the master reads it again.
 
     Raises:
-        UsageError: for an unknown order, or a source that is not there or damaged.
-        StackError: for a store that does not serve.
+        UsageError: for an unknown order, or a missing or damaged source.
+        StackError: when the store does not answer.
     """
     if config.feed_policy is not None:
         policies.check(config.feed_policy)
@@ -303,8 +310,8 @@ def _is_known(config: Config) -> bool:
 def declared_requests(scenario: str) -> list[tuple[str, str]]:
     """Return the (method, name) pairs of a scenario.
 
-    A process of its own reads them: a scenario's module imports Locust, which replaces the standard library's
-    sockets and processes by gevent's, and the stack's supervisor is to keep the real ones.
+    They are read in a separate process: a scenario's module imports Locust, which replaces the standard library's
+    sockets and processes with gevent's, and the stack's supervisor must keep the real ones.
 
     Raises:
         UsageError: when the scenario's module or file cannot be imported, or holds no scenario.
@@ -321,7 +328,7 @@ def declared_requests(scenario: str) -> list[tuple[str, str]]:
 
 
 def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> int:
-    """Run the stack to its end; Ctrl-C and SIGTERM let it report first, a second one ends it at once."""
+    """Run the stack to its end; Ctrl-C and SIGTERM let it report first, a second Ctrl-C ends it at once."""
     started = time.monotonic()
 
     def say(part: str, text: str) -> None:
@@ -336,7 +343,7 @@ def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> i
         try:
             code = stack.wait()
         except KeyboardInterrupt:
-            say("stopping", "once more ends at once, without a report")
+            say("stopping", "press Ctrl-C again to end at once, without a report")
             code = _drain(stack, folder, say) if not config.ui else ExitCode.PASSED
         for notice in stack.notices:
             say("redis", notice)
@@ -351,12 +358,12 @@ def _drain(stack: LocalStack, folder: RunFolder, say: Callable[[str, str], None]
     except KeyboardInterrupt:
         stack.kill()
         return ExitCode.INTERRUPTED
-    if code == -signal.SIGTERM:  # Locust listens to it once it starts the test
-        say("stopped", "before the test began: there is no report")
+    if code == -signal.SIGTERM:  # Locust handles it only from the start of the test on
+        say("stopped", "before the test began; there is no report")
         return ExitCode.INTERRUPTED
     if code not in tuple(ExitCode):
         raise StackError(
             f"the master ended with exit code {code} instead of reporting. Its log: {folder.logs}/master.log. "
-            "Next: look there; the record until then is in the run's folder."
+            "Next: read it; the record up to then is in the run's folder."
         )
     return ExitCode.INTERRUPTED

@@ -1,4 +1,4 @@
-"""Doctor: is this machine ready for a run? Each check says what it found, and what to do about it if it is bad."""
+"""Doctor: is this machine ready for a run? Each check reports what it found and, if it failed, how to fix it."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ if TYPE_CHECKING:
     from loadtest.settings.config import Config
 
 SPARE_DESCRIPTORS = 200
-"""What a worker opens besides a connection for each user: libraries, logs, the link, timers."""
+"""What a worker opens in addition to a connection per user: libraries, logs, the link, timers."""
 CLOCK_RESOLUTION_S = 1e-6
 """The histograms begin at 1 µs; a coarser clock would show in them."""
 CLOCKS_APART_S = 5.0
-"""A Date header counts whole seconds, and the answer took its time."""
+"""The largest tolerated difference: a Date header has whole seconds, and the response takes time."""
 _TIMEOUT_S = 5.0
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What one check found; `healthy` False means that a run would fail or mislead."""
+class Check:
+    """What one check found; with `healthy` False, a run would fail or mislead."""
 
     name: str
     healthy: bool
     sentence: str
 
 
-def examine(config: Config) -> Iterator[Finding]:
-    """Yield a finding for each check, one after the other as they are made."""
+def examine(config: Config) -> Iterator[Check]:
+    """Make the checks one after the other, and yield each result at once."""
     for name, check in _CHECKS.items():
         try:
-            yield Finding(name, healthy=True, sentence=check(config))
+            yield Check(name, healthy=True, sentence=check(config))
         except LoadtestError as error:
-            yield Finding(name, healthy=False, sentence=str(error))
+            yield Check(name, healthy=False, sentence=str(error))
 
 
 def _host(config: Config) -> str:
     if config.host is None:
-        return "no HOST is set: the sample target will be started"
+        return "HOST is not set: the sample target will be started"
     stack.check_host_answers(config.host)
     return f"{config.host} accepts connections"
 
@@ -61,8 +61,8 @@ def _host(config: Config) -> str:
 def _redis(config: Config) -> str:
     if config.redis_url:
         redis_server.check_given(config.redis_url)
-        found = ", ".join(redis_server.modules(config.redis_url)) or "not to be listed"
-        return f"the Redis that REDIS_URL names answers, and has RedisJSON (modules: {found})"
+        found = ", ".join(redis_server.modules(config.redis_url)) or "not listable"
+        return f"the Redis of REDIS_URL answers and has RedisJSON (modules: {found})"
     prospect = redis_server.prospect()
     if prospect is None:
         raise UsageError(redis_server.IMITATION_NOTICE)
@@ -71,15 +71,15 @@ def _redis(config: Config) -> str:
 
 def _ports(config: Config) -> str:
     stack.check_ports_free(config.model_copy(update={"ui": True}))
-    return "web UI, exporter and target have their ports free"
+    return "the ports of web UI, exporter and target are free"
 
 
 def _cores(config: Config) -> str:
     cores, workers = usable_cores(), config.workers or default_workers()
     if workers > cores:
         raise UsageError(
-            f"{workers} workers on {cores:g} cores: they would wait for each other, and measure that. Allowed: up to "
-            f"{cores:g}. Next: set WORKERS={max(1, int(cores) - 1)}, which leaves a core for the rest."
+            f"{workers} workers on {cores:g} cores: they would compete for the CPU and distort the results. Allowed: "
+            f"up to {cores:g}. Next: set WORKERS={max(1, int(cores) - 1)}, which leaves a core for the rest."
         )
     return f"{workers} worker{'s' * (workers > 1)} on {cores:g} core{'s' * (cores > 1)}"
 
@@ -100,33 +100,33 @@ def _descriptors(config: Config) -> str:
     needed = users // (config.workers or default_workers()) + SPARE_DESCRIPTORS
     if hard_limit not in (resource.RLIM_INFINITY, -1) and hard_limit < needed:
         raise UsageError(
-            f"a process may open {hard_limit} files, and {users} users want {needed} in each worker. "
-            "Next: raise the limit (ulimit -Hn), add workers, or lower USERS."
+            f"a process may open only {hard_limit} files, but {users} users need {needed} in each worker. "
+            f"Allowed: a limit of {needed} or more. Next: raise the limit (ulimit -Hn), add workers, or lower USERS."
         )
-    return f"{users} users fit: a worker needs {needed} descriptors"
+    return f"enough for {users} users: a worker needs {needed} file descriptors"
 
 
 def _clock(config: Config) -> str:
     clock = time.get_clock_info("perf_counter")
     if not clock.monotonic or clock.resolution > CLOCK_RESOLUTION_S:
         raise UsageError(
-            f"this machine's clock counts in steps of {clock.resolution:g} s. Allowed: {CLOCK_RESOLUTION_S:g} s at "
-            "most, never backwards. Next: measure on a machine with a better clock."
+            f"this machine's clock has a resolution of {clock.resolution:g} s. Allowed: {CLOCK_RESOLUTION_S:g} s or "
+            "better, never going backwards. Next: measure on a machine with a better clock."
         )
-    said = f"monotonic, in steps of {clock.resolution:g} s"
+    found = f"monotonic, with a resolution of {clock.resolution:g} s"
     apart_s = _apart_s(config.host) if config.host else None
     if apart_s is None:
-        return said
+        return found
     if apart_s > CLOCKS_APART_S:
         raise UsageError(
-            f"this machine's time of day is {apart_s:.0f} s from that of HOST={config.host}, so a run's times would "
-            f"not be found in its logs. Allowed: {CLOCKS_APART_S:g} s. Next: let both keep time by NTP."
+            f"the clocks of this machine and of HOST={config.host} differ by {apart_s:.0f} s, so a run's times would "
+            f"not match its logs. Allowed: {CLOCKS_APART_S:g} s. Next: synchronise both clocks by NTP."
         )
-    return f"{said}; the time of day is the service's"
+    return f"{found}; in sync with the service"
 
 
 def _apart_s(host: str) -> float | None:
-    """Return how far apart this machine's time of day and a service's are; None where it does not say its own."""
+    """Return the difference between the clocks of this machine and a service; None when it does not send its time."""
     request = urllib.request.Request(host, method="HEAD")  # noqa: S310 - http or https, checked by Config
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
@@ -145,9 +145,7 @@ def _apart_s(host: str) -> float | None:
 def _credentials(config: Config) -> str:
     credentials.check(config)
     given = [name for name in ("accounts_file", "token_file") if getattr(config, name)]
-    return (
-        f"{' and '.join(given).upper()} can be read" if given else "none are given: scenarios make their own accounts"
-    )
+    return f"{' and '.join(given).upper()} can be read" if given else "none: scenarios create their own accounts"
 
 
 def _runs_dir(config: Config) -> str:

@@ -6,8 +6,8 @@
     └── RecordError                  1  a run's record cannot be read, merged or written
 
 An error's text is one paragraph: what was wrong, the value, what is allowed, the next step. The command line
-prints it without a traceback. Errors of requests to the system under test are no exceptions of this tree; they
-are measurements, counted by class.
+prints it without a traceback. Failed requests to the system under test are not in this tree: they are
+measurements, counted by class.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a process of this product says when it ends."""
+    """The exit codes of this product's processes."""
 
     PASSED = 0
     NOT_MADE = 1
@@ -47,12 +47,12 @@ class RecordError(LoadtestError):
 
 
 def unknown_name(what: str, value: str, known: list[str]) -> str:
-    """Return the sentence for a name that is not among the known ones, with the nearest of them."""
+    """Return the sentence for an unknown name, with the nearest known one."""
     nearest = nearest_name(value, known)
-    hint = f"did you mean {nearest}?" if nearest else f"take one of them, such as {known[0]}."
+    hint = f"did you mean {nearest}?" if nearest else f"use one of them, such as {known[0]}."
     return f"{what}={value} is not known. Allowed: {', '.join(known)}. Next: {hint}"
 
 
 def nearest_name(value: str, known: list[str]) -> str | None:
-    """Return the known name that is most like the value, or None when none is."""
+    """Return the known name nearest to the value, or None when none is similar."""
     return next(iter(difflib.get_close_matches(value, known, n=1)), None)

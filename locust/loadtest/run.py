@@ -90,10 +90,10 @@ class Conducted(Protocol):
     """One test as the master conducts it: a Run, or a search made of one."""
 
     def prepare(self) -> None:
-        """Do what comes before the record begins."""
+        """Do what must be done before the record begins."""
 
     def begin(self) -> None:
-        """Go on as soon as the record has begun."""
+        """Continue when the record has begun."""
 
     def end(self) -> None:
         """Report, and decide the exit code."""
@@ -191,7 +191,7 @@ class Run:
 
         Raises:
             StopTest: when the data cannot be loaded or the folder cannot be written; the process then ends, or, with
-                the web UI, goes on serving.
+                the web UI, keeps serving.
         """
         try:
             self._load_data()
@@ -278,7 +278,7 @@ class Run:
         self._begin_to_judge(profile, started_at, profile.run_time_s)
 
     def end(self) -> None:
-        """Show and write what came of it, and decide the exit code."""
+        """Show and write the results, and set the exit code."""
         if self._progress:
             self._progress.stop()
         if self._redis_watch:
@@ -314,11 +314,11 @@ class Run:
         self.say(f"report       {self._folder.path}/")
 
     def say(self, line: str) -> None:
-        """Print a line for the person who watches."""
+        """Print a line on the screen."""
         self._console.print(line, markup=False)
 
     def _watch_rules(self) -> None:
-        """End the test when a rule that says so has failed."""
+        """End the test when a threshold with abort_on_fail has failed."""
         while True:
             gevent.sleep(_JUDGE_EVERY_S)
             if self._judge and (broken := self._judge.tick()):
@@ -339,10 +339,10 @@ class Run:
 
         with Steps("data", sys.stdout) as steps:
             load_data(redis_url, progress)
-        self.say(f"data         {there:,} keys are there")
+        self.say(f"data         {there:,} keys in place")
 
     def _feed(self) -> None:
-        """Read the test data, and deal the first items to the workers."""
+        """Read the test data, and hand the first items out to the workers."""
         feeding = feeds.of(self._environment)
         for sentence in feeding.begin(self._config.feed, self._config.feed_policy, self._end_for):
             self.say(f"feed         {sentence}")
@@ -362,7 +362,7 @@ class Run:
         raise StopTest(str(error)) from error
 
     def end_test(self) -> None:
-        """End the test: a headless master quits, one with a web UI goes on serving."""
+        """End the test: a headless master quits, one with a web UI keeps serving."""
         if self._judge:
             self._judge.end()
         if self._interrupt:

@@ -75,7 +75,7 @@ def test_an_objective_that_nothing_keeps(stack: Stack, queue: str) -> None:
     bounds = ["--rate", "1", "--scenario", "health", "--host", queue]
     code, output = capacity(stack, "--slo", "p50(response_time) < 1ms", *bounds)
     assert code == ExitCode.THRESHOLD_FAILED, output
-    assert "capacity     none: not even 0.5 arrivals/s kept the objective" in output
+    assert "capacity     none: not even 0.5 arrivals/s met the objective" in output
 
 
 BAD_INPUT = {

@@ -10,32 +10,32 @@ from types import SimpleNamespace
 
 import pytest
 
-from loadtest.doctor import Finding, examine, usable_cores
+from loadtest.doctor import Check, examine, usable_cores
 from loadtest.local import redis_server
 from loadtest.settings.config import Config
 
 FREE = {"web_port": 0, "exporter_port": 0, "target_port": 0}
 
 
-def findings(**options: object) -> dict[str, Finding]:
-    """Return the findings by name, for a Config of these options."""
+def checks(**options: object) -> dict[str, Check]:
+    """Return the checks by name, for a Config of these options."""
     config = Config.load({**FREE, **options}, environ={}, file=Path("/nonexistent"))
-    return {finding.name: finding for finding in examine(config)}
+    return {check.name: check for check in examine(config)}
 
 
 def test_a_machine_that_runs_the_tests_is_healthy(redis_url: str, target_url: str) -> None:
     """With its servers there, every check is fine."""
-    found = findings(redis_url=redis_url, host=target_url)
-    assert [finding for finding in found.values() if not finding.healthy] == []
+    found = checks(redis_url=redis_url, host=target_url)
+    assert [check for check in found.values() if not check.healthy] == []
     assert set(found) == {"host", "redis", "ports", "cores", "descriptors", "clock", "credentials", "results"}
     assert "ReJSON" in found["redis"].sentence
-    assert "the service's" in found["clock"].sentence
+    assert "in sync with the service" in found["clock"].sentence
 
 
 def test_a_port_in_use_is_found() -> None:
     """The port, its setting and the next step are named."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        found = findings(exporter_port=server.getsockname()[1])["ports"]
+        found = checks(exporter_port=server.getsockname()[1])["ports"]
     assert not found.healthy
     assert "EXPORTER_PORT=" in found.sentence
     assert "Next: " in found.sentence
@@ -53,7 +53,7 @@ def test_a_port_in_use_is_found() -> None:
 )
 def test_what_is_wrong_is_said(options: dict[str, object], name: str, words: str) -> None:
     """Each bad thing is found by its check, with a next step; the other checks go on."""
-    found = findings(**options)
+    found = checks(**options)
     assert not found[name].healthy
     assert words in found[name].sentence
     assert "Next: " in found[name].sentence
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_said(options: dict[str, object], name: str, words: str
 def test_too_few_descriptors_are_found() -> None:
     """A pool of users that cannot have a connection each is said before the run."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    found = findings(users=1_000_000, spawn_rate=100_000, workers=1)["descriptors"]
+    found = checks(users=1_000_000, spawn_rate=100_000, workers=1)["descriptors"]
     assert (hard == resource.RLIM_INFINITY or hard > 1_000_200) == found.healthy
 
 
@@ -74,7 +74,7 @@ def test_a_clock_that_is_too_coarse_is_found(
     """A clock that ticks coarsely, or may go back, is said before it shows in histograms."""
     clock = SimpleNamespace(monotonic=monotonic, resolution=resolution_s)
     monkeypatch.setattr("loadtest.doctor.time.get_clock_info", lambda _name: clock)
-    found = findings()["clock"]
+    found = checks()["clock"]
     assert not found.healthy
     assert f"{resolution_s:g} s" in found.sentence
 
@@ -103,10 +103,10 @@ def test_a_service_with_another_time_of_day_is_found() -> None:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    found = [findings(host=f"http://127.0.0.1:{server.server_port}")["clock"] for _ in range(3)]
+    found = [checks(host=f"http://127.0.0.1:{server.server_port}")["clock"] for _ in range(3)]
     server.shutdown()
     server.server_close()
-    assert [finding.healthy for finding in found] == [False, True, True]
+    assert [check.healthy for check in found] == [False, True, True]
     assert "NTP" in found[0].sentence
 
 
@@ -114,6 +114,6 @@ def test_a_machine_without_redis_is_told_what_to_do(monkeypatch: pytest.MonkeyPa
     """Where only the imitation is left, that is a red line with the next step."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(redis_server, "can_install", lambda: False)
-    found = findings()["redis"]
+    found = checks()["redis"]
     assert not found.healthy
     assert "Next: install redis-server 7.0" in found.sentence

@@ -1,16 +1,15 @@
 """CapacityRun: the capacity search on a running swarm.
 
-It is one open-model run whose rate is changed live; nothing is started anew between two steps. A step goes over to its
-rate, lets it settle for `SETTLE_S`, and judges the objective on what is measured in the `MEASURE_S` after that. A
-step whose outcome is clear is cut short: when a time is more than `HOPELESS` times its limit, or when a tenth of the
-iterations were dropped. After a broken step the swarm pauses until every iteration has ended, so that the next step
-meets a system without a backlog.
+It is one open-model run whose rate is changed live; nothing restarts between two steps. A step changes to its rate,
+lets it settle for `SETTLE_S`, and evaluates the objective on what is measured in the `MEASURE_S` after that. A step
+whose outcome is clear is cut short: when a time is more than `HOPELESS` times its limit, or when a tenth of the
+iterations were dropped. After a step that missed the objective, the swarm pauses until every iteration has ended, so
+that the next step starts without a backlog.
 
-A step fails, besides by the objective's rules, when iterations were dropped: all users of the pool were waiting for the
-system. It is refused when the generator was not fit to measure: by the limits of `loadtest.judging.trust` for the mean
-of the step's seconds; and, if it broke a limit on time, when the generator's own event loop was late by `LAG_SHARE` of
-that limit or more, and without that delay the limit would have been kept: then the generator may have made what it
-measured.
+A step also fails when iterations were dropped: all users of the pool were waiting for the system. It is discarded when
+the generator was not fit to measure: by the limits of `loadtest.judging.trust` for the mean of the step's seconds; and,
+if a limit on time was exceeded, when the generator's own event loop was late by `LAG_SHARE` of that limit or more and
+the limit would have been met without that delay: then the generator may have caused what it measured.
 """
 
 from __future__ import annotations
@@ -59,12 +58,12 @@ WARM_UP_S: Final = 3.0
 SETTLE_S: Final = 1.5
 MEASURE_S: Final = 6.0
 DELIVERY_S: Final = 1.5
-"""How long the workers' last second may be on its way to the record."""
+"""How long the workers' last second takes to reach the record, at most."""
 DRAIN_S: Final = 60.0
-"""How long a pause may be."""
+"""The longest pause."""
 HOPELESS: Final = 3.0
 DROPPED_RATIO: Final = 0.001
-"""From this share of dropped iterations on, a step is broken."""
+"""From this ratio of dropped iterations on, a step has failed."""
 _CLEARLY_DROPPED: Final = 0.1
 MAX_USERS: Final = 1_000
 LAG_SHARE: Final = 0.5
@@ -75,8 +74,8 @@ _STEP_LASTS_S: Final = 24 * 3600.0  # until the next one
 
 _EXPLAINED: Final = {
     End.PRECISE: "",
-    End.STEPS: " (the search ended before the interval was as narrow as wanted)",
-    End.GENERATOR: " (beyond, the generator was not fit to measure: add workers)",
+    End.STEPS: " (the search ended before the interval was as narrow as requested)",
+    End.GENERATOR: " (above it, the generator was not fit to measure: add workers)",
     End.HIGHEST: " (it was the highest rate allowed)",
 }
 
@@ -221,7 +220,7 @@ class _Step:
         self._healths: dict[tuple[int, str], list[float]] = {}
 
     def watch(self) -> None:
-        """Wait until the step is measured, or clear."""
+        """Wait until the step is measured, or its outcome is clear."""
         until_s = self._began_s + MEASURE_S + DELIVERY_S
         while time.perf_counter() < until_s:
             gevent.sleep(min(1.0, max(0.0, until_s - time.perf_counter())))
@@ -259,7 +258,10 @@ class _Step:
         reasons = tuple(result.sentence for result in results)
         outcomes = {result.outcome for result in results}
         if dropped := self._dropped():
-            reasons = (*reasons, f"{dropped} iterations never began: all users of the pool were waiting for answers")
+            reasons = (
+                *reasons,
+                f"{dropped} iterations did not start: all users of the pool were waiting for responses",
+            )
         if unfit:
             outcome = Outcome.NOT_TRUSTWORTHY
         elif not total.requests:
@@ -277,15 +279,17 @@ class _Step:
         return StepResult(self._rate_per_s, outcome, shown, per_s, p50_s, p99_s, mean_s, per_s * mean_s)
 
     def _late(self, results: list[Result]) -> list[str]:
-        """Return what the generator may have added to the times that broke a limit."""
+        """Return the generator's delays that may have made a time exceed its limit."""
         found = []
         broken = [r for r in results if r.outcome is Outcome.FAILED and r.threshold.kind == "time"]
         for (index, name), values in self._healths.items():
             lag_s = max(values)
             for rule, value in ((r.threshold, r.value) for r in broken if r.value is not None):
                 if name == "loop_lag_s" and lag_s >= LAG_SHARE * rule.limit and rule.holds(value - lag_s):
-                    said = f"worker {index} woke its event loop {lag_s * 1e3:.0f} ms late in a second of this step"
-                    found.append(f"{said}, which is much for {rule.condition}: use a calmer machine")
+                    found.append(
+                        f"worker {index} ran its event loop {lag_s * 1e3:.0f} ms late in a second of this step, too "
+                        f"much to judge {rule.condition}: use a less busy machine"
+                    )
         return found
 
     def _unfit(self) -> list[str]:
@@ -293,13 +297,13 @@ class _Step:
         for (index, name), values in self._healths.items():
             rule, mean = SUSTAINED[name], sum(values) / len(values)
             if mean >= rule.limit:
-                said = rule.message.format(value=mean, seconds=len(values))
-                found.append(f"worker {index} {said}: {rule.advice}")
+                message = rule.message.format(value=mean, seconds=len(values))
+                found.append(f"worker {index} {message}: {rule.advice}")
         return found
 
 
 def _line(steps: list[StepResult]) -> str:
-    """Return the last step as a line: what came of it, and the bracket that the limit lies in by now."""
+    """Return the last step as a line: its outcome, and the bracket known by now to hold the limit."""
     number, step = len(steps), steps[-1]
     p99 = "-" if math.isnan(step.p99_s) else milliseconds(step.p99_s)
     reasons = "; ".join(step.reasons)
@@ -324,15 +328,15 @@ def _verdict(found: Capacity | None, sentence: str) -> Verdict:
 
 
 def _sentence(found: Capacity | None, steps: Sequence[StepResult]) -> str:
-    """Return what was found, in a sentence."""
+    """Return the result in a sentence."""
     if found is None:
         kept = max((step.rate_per_s for step in steps if step.outcome is Outcome.PASSED), default=None)
-        so_far = "" if kept is None else f"; {kept:g} arrivals/s kept the objective"
-        return f"not known: the search did not come to its end{so_far}"
+        so_far = "" if kept is None else f"; {kept:g} arrivals/s met the objective"
+        return f"unknown: the search was cut off{so_far}"
     if found.end is End.NOTHING:
-        return f"none: not even {found.steps[-1].rate_per_s:g} arrivals/s kept the objective"
+        return f"none: not even {found.steps[-1].rate_per_s:g} arrivals/s met the objective"
     if not found.rate_per_s:
-        return f"not known: {found.end.value}"
+        return f"unknown: {found.end.value}"
     if found.is_lower_bound:
         return f"at least {found.rate_per_s:.4g} arrivals/s{_EXPLAINED[found.end]}"
     interval = f"95 % interval {found.low_per_s:.4g} to {found.high_per_s:.4g}"

@@ -1,6 +1,6 @@
 """A capacity search for people: a chart of latency against rate with the knee, in the terminal and as an HTML page.
 
-The knee is where more load begins to cost disproportionately much latency: on the curve of the median latency at each
+The knee is where more load begins to cost disproportionate latency: on the curve of the median latency at each
 rate, both axes scaled to 0 … 1, the point that lies farthest below the diagonal (the Kneedle method for a convex,
 rising curve: Satopää, Albrecht, Irwin and Raghavan, *ICDCS Workshops*, 2011).
 """
@@ -75,7 +75,7 @@ class _Axes:
 
 
 def terminal_chart(found: Capacity, width: int = 72, height: int = 14) -> str:
-    """Return p99 against rate as lines of plain characters: o kept, x broken, | the capacity, K the knee."""
+    """Return p99 against rate as lines of plain characters: o met, x missed, | the capacity, K the knee."""
     steps = _drawable(found.steps)
     if not steps:
         return ""
@@ -95,12 +95,12 @@ def terminal_chart(found: Capacity, width: int = 72, height: int = 14) -> str:
     labels = {0: milliseconds(axes.high_s), height - 1: milliseconds(axes.low_s)}
     lines = [f"{labels.get(number, ''):>8} |{''.join(row).rstrip()}" for number, row in enumerate(cells)]
     scale = f"{'':>8} +{'-' * width}\n{'':>10}0{axes.highest_per_s:>{width - 1}.4g}"
-    legend = f"p99 in ms against arrivals/s   o kept   x broken   | capacity{'   K knee' if bend else ''}"
+    legend = f"p99 in ms against arrivals/s   o met   x missed   | capacity{'   K knee' if bend else ''}"
     return "\n".join([legend, *lines, scale])
 
 
 def html_page(found: Capacity, title: str, sentence: str, fit: UslFit | None) -> str:
-    """Return a page of its own, without anything to load: the chart, the result and every step with its reasons."""
+    """Return a self-contained page: the chart, the result and every step with its reasons."""
     rows = "\n".join(
         f'<tr><td>{number}</td><td>{step.rate_per_s:g}</td><td style="color:{_COLOURS[step.outcome]}">'
         f"{step.outcome.value}</td><td>{_number(step.requests_per_s)}</td><td>{_ms(step.p50_s)}</td>"
@@ -121,8 +121,8 @@ td:last-child, th:last-child {{ text-align: left }}
 <p><strong>{html.escape(sentence)}</strong></p>
 {law}
 {_svg(found)}
-<table><tr><th>step</th><th>arrivals/s</th><th>outcome</th><th>answers/s</th><th>p50, ms</th><th>p99, ms</th>
-<th>under way</th><th>reason</th></tr>
+<table><tr><th>step</th><th>arrivals/s</th><th>outcome</th><th>responses/s</th><th>p50, ms</th><th>p99, ms</th>
+<th>concurrent</th><th>reason</th></tr>
 {rows}</table></html>
 """
 
@@ -146,7 +146,10 @@ def _svg(found: Capacity) -> str:
         parts.append(picture.text(bend.rate_per_s, picture.y(bend.p99_s) - 8, f"knee {bend.rate_per_s:.4g}/s"))
     label = "p99 and median latency against the arrival rate"
     head = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}" font-size="12" fill="#57606a">'
-    caption = "<p>Filled: p99. Hollow: median. Green kept the objective, red broke it. Blue: the capacity, 95 %.</p>"
+    caption = (
+        "<p>Filled: p99. Hollow: median. Green met the objective, red missed it. "
+        "Blue: the capacity with its 95 % interval.</p>"
+    )
     return "\n".join([head, *parts, "</svg>", caption])
 
 

@@ -1,23 +1,23 @@
-"""Capacity: the search for the highest rate at which a system keeps its service-level objective.
+"""Capacity: the search for the highest rate at which a system meets its service-level objective.
 
-The search asks for one rate after the other and hears whether the objective was kept (`measure`, injected, so that
-the search itself needs neither a swarm nor a clock):
+The search tries one rate after the other and learns whether the objective was met (`measure`, injected, so that the
+search itself needs neither a swarm nor a clock):
 
-1. *Coarse climb.* The rate doubles from step to step until the objective is broken twice at the same rate; if the first
-   rate breaks it already, it is halved until one keeps it.
-2. *Bisection with repeats.* Near its limit a system keeps the objective at one time and breaks it at another at the
-   same rate, so halving an interval as if every answer were certain may end anywhere. Instead the search keeps a
-   belief, a probability for each possible limit, learns from each answer by Bayes' rule, and asks next at the belief's
-   median (the probabilistic bisection of Horstein, 1963; Waeber, Frazier and Henderson, *SIAM J. Control Optim.* 51,
-   2013). It comes back to rates near the limit by itself, which is the repeat. An answer at rate r for a limit L is
-   taken to be "kept" with the probability
+1. *Coarse climb.* The rate doubles from step to step until the objective is missed twice at the same rate; if the first
+   rate misses it already, it is halved until one meets it.
+2. *Bisection with repeats.* Near its limit a system meets the objective at one time and misses it at another at the
+   same rate, so a plain bisection, which trusts every answer, may end anywhere. Instead the search keeps a belief, a
+   probability for each possible limit, updates it with each answer by Bayes' rule, and tries the belief's median next
+   (the probabilistic bisection of Horstein, 1963; Waeber, Frazier and Henderson, *SIAM J. Control Optim.* 51, 2013).
+   It returns to rates near the limit by itself, which are the repeats. An answer at rate r for a limit L is assumed
+   to be "met" with the probability
 
        LAPSE + (1 - 2·LAPSE) / (1 + (r/L)^(1/w))
 
    for widths w of the uncertain region that are unknown too, from 0.3 % to 3 % and equally likely beforehand; LAPSE is
-   the chance that an answer has nothing to do with the rate (somebody else used the machine). It never asks for more
-   than twice the highest rate that kept the objective.
-3. *End.* The search ends when the 95 % interval of the belief is as narrow as was asked, with at least `REPEATS`
+   the probability that an answer has nothing to do with the rate (another process used the machine). It never tries
+   more than twice the highest rate that met the objective.
+3. *End.* The search ends when the 95 % interval of the belief is as narrow as requested, with at least `REPEATS`
    answers of each kind near the limit, or after the largest number of steps.
 
 Steps in which the generator was not fit to measure say nothing about the system: they are repeated, and if that does
@@ -42,39 +42,39 @@ GROWTH: Final = 2.0
 LAPSE: Final = 0.02
 WIDTHS: Final = (0.003, 0.01, 0.03)
 REPEATS: Final = 2
-"""Answers of each kind that the end needs near the limit."""
+"""Answers of each kind that the search needs near the limit before it can end."""
 NEAR: Final = 0.05
-"""Near the limit: within this part of it."""
+"""Near the limit: within this fraction of it."""
 CREDIBLE: Final = (0.025, 0.5, 0.975)
 _GRID: Final = 4001
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """One rate, and what came of it. Times are response times in seconds, NaN without answers."""
+    """One rate and its result. Times are response times in seconds, NaN without responses."""
 
     rate_per_s: float
-    """The arrivals per second that were asked for."""
+    """The requested arrivals per second."""
     outcome: Outcome
     reasons: tuple[str, ...] = ()
     """Each rule with its value; or why the generator was not fit to measure."""
     requests_per_s: float = math.nan
-    """The answers per second."""
+    """Responses per second."""
     p50_s: float = math.nan
     p99_s: float = math.nan
     mean_s: float = math.nan
     concurrency: float = math.nan
-    """Requests under way on average: answers per second times the mean response time (Little's law)."""
+    """Concurrent requests on average: responses per second times the mean response time (Little's law)."""
 
 
 class End(Enum):
     """Why a search ended; the value completes "the search ended because"."""
 
-    PRECISE = "the interval is as narrow as was asked"
-    STEPS = "it made the largest number of steps"
-    GENERATOR = "the generator was not fit to measure beyond"
-    HIGHEST = "the highest rate that was allowed kept the objective"
-    NOTHING = "no rate kept the objective"
+    PRECISE = "the interval is as narrow as requested"
+    STEPS = "it reached the maximum number of steps"
+    GENERATOR = "the generator was not fit to measure higher rates"
+    HIGHEST = "the highest allowed rate met the objective"
+    NOTHING = "no rate met the objective"
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class Plan:
     lowest_rate_per_s: float = 0.5
     highest_rate_per_s: float = 100_000.0
     precision: float = 0.03
-    """Half the width of the 95 % interval that ends the search, as a part of the rate."""
+    """Half the width of the 95 % interval that ends the search, as a fraction of the rate."""
     steps: int = 40
-    """The largest number of steps."""
+    """The maximum number of steps."""
     tries: int = 4
     """How often a rate is tried at which the generator was not fit to measure."""
 
@@ -100,7 +100,7 @@ class Capacity:
     steps: tuple[StepResult, ...]
     rate_per_s: float
     """The median of the belief; a lower bound when the generator or the highest rate ended the search; 0 when no rate
-    kept the objective."""
+    met the objective."""
     low_per_s: float
     """The 95 % interval's lower end."""
     high_per_s: float
@@ -108,7 +108,7 @@ class Capacity:
 
     @property
     def is_lower_bound(self) -> bool:
-        """Whether the system may carry more than was found."""
+        """Whether the system may sustain more than was found."""
         return math.isinf(self.high_per_s)
 
 
@@ -116,7 +116,7 @@ def find_capacity(measure: Callable[[float], StepResult], plan: Plan | None = No
     """Search for the capacity.
 
     Args:
-        measure: loads the system with this rate, in arrivals per second, and judges it.
+        measure: loads the system at this rate, in arrivals per second, and judges it.
         plan: how to search.
     """
     return _Search(measure, plan or Plan()).run()
@@ -126,13 +126,13 @@ class Belief:
     """Probabilities of the limit, on a grid of equal ratios, and of the width of the uncertain region."""
 
     def __init__(self, low_per_s: float, high_per_s: float) -> None:
-        """Believe that the limit may be any rate from half the low one to twice the high one, on a scale of ratios."""
+        """Take every limit from half the low rate to twice the high one for equally likely, on a logarithmic scale."""
         self._logs = np.linspace(math.log(low_per_s / GROWTH), math.log(high_per_s * GROWTH), _GRID)
         self._widths = np.array(WIDTHS)[:, None]
         self._belief = np.full((len(WIDTHS), _GRID), 1.0 / (len(WIDTHS) * _GRID))
 
     def learn(self, rate_per_s: float, *, kept: bool) -> None:
-        """Take in one answer."""
+        """Update the belief with one answer."""
         steepness = np.clip((math.log(rate_per_s) - self._logs) / self._widths, -50, 50)
         likely = LAPSE + (1 - 2 * LAPSE) / (1 + np.exp(steepness))
         self._belief *= likely if kept else 1 - likely
@@ -155,7 +155,7 @@ class _Search:
         return self._bound(end) if end else self._bisect()
 
     def _climb(self) -> End | None:
-        """Look for a rate that keeps the objective and a higher one that breaks it; return why there are not both."""
+        """Look for a rate that meets the objective and a higher one that misses it; return why there are not both."""
         rate, kept, broken = self.plan.first_rate_per_s, 0.0, math.inf
         while len(self.steps) < self.plan.steps:
             answer = self._ask(rate)
@@ -196,7 +196,7 @@ class _Search:
         return Capacity(end, tuple(self.steps), middle, low, high)
 
     def _ask(self, rate_per_s: float) -> bool | None:
-        """Return whether the objective was kept; None when the generator was not fit to measure, at any try."""
+        """Return whether the objective was met; None when the generator was not fit to measure at any try."""
         for _ in range(self.plan.tries):
             step = self.measure(rate_per_s)
             self.steps.append(step)
@@ -222,5 +222,5 @@ class _Search:
 
 
 def _rounded(rate_per_s: float) -> float:
-    """Return a rate that people can read: four significant digits."""
+    """Return a readable rate: four significant digits."""
     return float(f"{rate_per_s:.4g}")

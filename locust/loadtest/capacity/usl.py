@@ -2,9 +2,9 @@
 
     X(N) = gamma·N / (1 + alpha·(N - 1) + beta·N·(N - 1))
 
-N is the load as the number of requests under way, X the throughput, gamma what one request at a time gets through,
-alpha the *contention* (what waits for each other: queues, locks), beta the *coherency* (what must agree with each
-other: caches, consensus; it makes more load yield less). (N. J. Gunther, *Guerrilla Capacity Planning*, Springer,
+N is the load as the number of requests under way, X the throughput, gamma the throughput of one request at a
+time, alpha the *contention* (waiting for each other: queues, locks), beta the *coherency* (agreeing with each other:
+caches, consensus; with it, more load can yield less). (N. J. Gunther, *Guerrilla Capacity Planning*, Springer,
 2007, chapters 4 to 6; "A General Theory of Computational Scalability Based on Rational Functions", arXiv:0808.1431.)
 
 Divided through, N/X is linear in its unknowns: N/X = (1 + alpha·(N - 1) + beta·N·(N - 1))/gamma. The fit is the linear
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MIN_POINTS = 4
-"""Points that a fit of three unknowns needs, to say anything."""
+"""Minimum number of points for a meaningful fit of three unknowns."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What a run came to: rules, trust in the generator, and the verdict."""
+"""The outcome of a run: thresholds, trust in the generator, and the verdict."""

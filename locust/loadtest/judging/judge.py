@@ -1,10 +1,10 @@
-"""Judge: the rules of a run, judged on its record while it goes on and at its end.
+"""Judge: evaluates the thresholds of a run on its record, during the run and at its end.
 
-A rule with a warm-up is judged on a record of its own, which leaves out the seconds before: counts, percentiles and
-extremes are all those of the remaining time, not differences. It is cut at the first whole second of the time line
-that begins after the warm-up.
+A threshold with a warm-up is evaluated on a record of its own, without the warm-up: counts, percentiles and extremes
+are those of the remaining time, not differences. That record begins at the first whole second of the time line after
+the warm-up.
 
-A percentile is the histogram's: within 0.79 % of the true one. Shares, rates, means and extremes are exact.
+A percentile is the histogram's: within 0.79 % of the true one. Ratios, rates, means and extremes are exact.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 
 class Judge:
-    """The rules of one run, judged on its record.
+    """The thresholds of one run, evaluated on its record.
 
-    Make it when the load begins, before anything is counted.
+    Create it when the load begins, before anything is counted.
 
     Args:
-        rules: the run's.
-        record: the run's; it grows.
+        rules: the thresholds of the run.
+        record: of the run; it grows.
         started_at: when the load begins, in seconds since the epoch; by default now.
-        longest_s: the load ends after so many seconds, however long its last requests take; None while it is not known.
+        longest_s: the load ends after this time at the latest, however long its last requests take; None when it is
+            not known.
         now: the wall clock, in seconds since the epoch.
     """
 
@@ -64,10 +65,10 @@ class Judge:
         return _Cut(self._record.since(second), second)
 
     def tick(self) -> Result | None:
-        """Judge the rules that may end the run; call it once a second.
+        """Evaluate the thresholds that may end the run; call it once a second.
 
         Returns:
-            The first rule that has failed for as long as its delay says, or None. Then end the run.
+            The result of the first one that has failed for its whole delay: end the run. None when there is none.
         """
         now = self._now()
         for result in self._judge([rule for rule in self._rules if rule.abort_on_fail]):
@@ -78,7 +79,7 @@ class Judge:
         return None
 
     def end(self) -> None:
-        """Say that the load has ended: rates are those until now. A second time changes nothing."""
+        """Note that the load has ended: rates are those until now. Calling it again changes nothing."""
         self._ended_at = self._ended_at or self._now()
 
     @property
@@ -87,7 +88,7 @@ class Judge:
         return min((self._ended_at or self._now()) - self._started_at, self._longest_s)
 
     def results(self) -> list[Result]:
-        """Judge every rule on what the record holds now."""
+        """Evaluate every threshold on what the record holds now."""
         return self._judge(self._rules)
 
     def _judge(self, rules: Iterable[Threshold]) -> list[Result]:
@@ -111,7 +112,7 @@ class _Cut:
 
 
 class _View:
-    """What a selector takes of a record."""
+    """The part of a record that a selector selects."""
 
     def __init__(self, cut: _Cut, rule: Threshold, until_s: float) -> None:
         record = cut.record
@@ -122,7 +123,7 @@ class _View:
         )
 
     def value(self, rule: Threshold) -> float | None:
-        """Return what the rule's metric is; None when nothing that it is about was measured."""
+        """Return the value of the rule's metric; None without samples."""
         if rule.metric in {"schedule_lag", "dropped_ratio"}:
             return self._of_iterations(rule)
         requests = sum(view.requests for view in self._series)
@@ -146,7 +147,7 @@ class _View:
 
 
 def _aggregated(rule: Threshold, histograms: Sequence[Histogram]) -> float:
-    """Return the rule's aggregate of all of them together, in seconds; NaN without samples."""
+    """Return the rule's aggregate of the merged histograms, in seconds; NaN without samples."""
     if len(histograms) == 1:
         merged = histograms[0]
     else:

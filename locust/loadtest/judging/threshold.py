@@ -5,7 +5,7 @@
     rule        metric [selector] comparison number unit option*
     metric      aggregate(distribution) | aggregate | figure
     aggregate   p0 … p100 (also p99.9), mean, min, max; alone it is of response_time
-    selector    {label="value", …}: name, scenario, method, equal to the value; in all when left out
+    selector    {label="value", …}: name, scenario, method, equal to the value; without one, all
     comparison  <  <=  >  >=
     option      warm_up=DURATION | delay=DURATION | abort_on_fail
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """What a rule can be about.
+    """A figure that a rule can limit.
 
     Attributes:
-        kind: decides the units: "time", "ratio", "rate" or "count".
-        labels: what a selector may choose by.
+        kind: determines the units: "time", "ratio", "rate" or "count".
+        labels: those that a selector can use.
         meaning: for people.
     """
 
@@ -46,14 +46,14 @@ class Metric:
 _ALL_LABELS: Final = ("scenario", "method", "name")
 
 DISTRIBUTIONS: Final = {
-    "response_time": Metric("time", _ALL_LABELS, "from the intended start to the end of the answer"),
-    "service_time": Metric("time", _ALL_LABELS, "from sending to the end of the answer"),
+    "response_time": Metric("time", _ALL_LABELS, "from the intended start to the end of the response"),
+    "service_time": Metric("time", _ALL_LABELS, "from sending to the end of the response"),
     "schedule_lag": Metric("time", ("scenario",), "from the intended start to sending, by iteration"),
 }
 """Metrics that need an aggregate."""
 FIGURES: Final = {
-    "error_ratio": Metric("ratio", _ALL_LABELS, "failed requests of all requests"),
-    "dropped_ratio": Metric("ratio", ("scenario",), "iterations never begun of all that were intended"),
+    "error_ratio": Metric("ratio", _ALL_LABELS, "failed requests, of all requests"),
+    "dropped_ratio": Metric("ratio", ("scenario",), "iterations that never started, of all intended ones"),
     "requests_per_s": Metric("rate", _ALL_LABELS, "requests per second, failed ones included"),
     "requests": Metric("count", _ALL_LABELS, "requests, failed ones included"),
 }
@@ -64,7 +64,7 @@ UNITS: Final = {
     "rate": {"/s": 1.0},
     "count": {"": 1.0},
 }
-"""By kind: the units and what one of them is in seconds, as a share of one, per second, or as a number."""
+"""By kind: each unit in seconds, as a ratio from 0 to 1, per second, or as a plain number."""
 COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -75,8 +75,9 @@ AGGREGATES: Final = ("p0 to p100 such as p99 or p99.9", "mean", "min", "max")
 OPTIONS: Final = ("warm_up=DURATION", "delay=DURATION", "abort_on_fail")
 LONGEST_S: Final = 7 * 24 * 3600.0
 """The longest run, and the longest warm-up or delay."""
-_WHOLE_FROM: Final = 10_000  # four digits are enough; above, they would be written with a power of ten
+_WHOLE_FROM: Final = 10_000  # up to here, four significant digits; from here on, they would come with an exponent
 _EXAMPLE_UNITS: Final = {"time": "ms", "ratio": "%", "rate": "/s", "count": ""}
+_MEASURED: Final = {"time": "time", "ratio": "a ratio", "rate": "a rate", "count": "a count"}
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class Threshold:
         unit: a key of the metric's `UNITS`.
         aggregate: "p99", "mean", "min", "max"; empty for a figure.
         selector: pairs of label and value, in the order of the metric's labels.
-        warm_up_s: so many seconds at the beginning of the run do not count.
-        delay_s: with `abort_on_fail`: for so long the rule must have failed without a break.
+        warm_up_s: seconds at the beginning of the run that do not count.
+        delay_s: with `abort_on_fail`: how long the rule must have failed without interruption.
         abort_on_fail: end the run when the rule fails.
     """
 
@@ -112,7 +113,7 @@ class Threshold:
 
     @property
     def limit(self) -> float:
-        """The limit in seconds, as a share of one, per second, or as a number."""
+        """The limit in seconds, as a ratio from 0 to 1, per second, or as a plain number."""
         return self.number * UNITS[self.kind][self.unit]
 
     @property
@@ -121,15 +122,15 @@ class Threshold:
         return float(Decimal(self.aggregate[1:]) / 100) if self.aggregate.startswith("p") else None
 
     def selects(self, **labels: str) -> bool:
-        """Whether the selector takes something with these labels; labels that are not given do not matter."""
+        """Whether the selector selects a series with these labels; labels that are not given do not matter."""
         return all(labels.get(label, value) == value for label, value in self.selector)
 
     def holds(self, value: float) -> bool:
-        """Whether a value, in the limit's own unit, keeps the rule."""
+        """Whether a value, in the unit of `limit`, meets the rule."""
         return COMPARISONS[self.comparison](value, self.limit)
 
     def format(self, value: float) -> str:
-        """Return a value, in the limit's own unit, in the unit that the rule is written in."""
+        """Return a value, given in the unit of `limit`, as text in the unit in which the rule is written."""
         shown = value / UNITS[self.kind][self.unit]
         digits = f"{shown:.0f}" if self.kind == "count" or shown >= _WHOLE_FROM else f"{shown:.4g}"
         return f"{digits}{self.unit}"
@@ -157,7 +158,7 @@ def parse(text: str, where: str) -> list[Threshold]:
 
     Args:
         text: what a person wrote.
-        where: the place that it was written at, for messages.
+        where: where it was written, for messages.
 
     Raises:
         UsageError: with a line for each wrong rule.
@@ -215,11 +216,11 @@ class _Reader:
         if rule.abort_on_fail and name == "requests" and comparison.startswith(">"):
             raise _WrongError(
                 "abort_on_fail would end the run at once: the number of requests starts at 0. Allowed: with every "
-                "rule that a run can break later. Next: leave abort_on_fail out, or use requests_per_s."
+                "rule that is not broken from the start. Next: leave abort_on_fail out, or use requests_per_s."
             )
         if rule.delay_s and not rule.abort_on_fail:
             raise _WrongError(
-                "delay says how long a rule must have failed before it ends the run, and this one does not end it. "
+                "delay sets how long a rule must have failed before it ends the run, but this rule does not end it. "
                 "Allowed: with abort_on_fail. Next: add abort_on_fail, or leave delay out."
             )
         return rule
@@ -239,15 +240,15 @@ class _Reader:
         match = self._take(_SUBJECT)
         if not match:
             raise _WrongError(
-                f"a rule begins with a metric. Allowed: AGGREGATE(METRIC) of {', '.join(DISTRIBUTIONS)}, or "
-                f"{', '.join(FIGURES)}. Next: write for example p99(response_time) < 50ms."
+                f"a rule must begin with a metric. Allowed: AGGREGATE(METRIC) of {', '.join(DISTRIBUTIONS)}, or "
+                f"{', '.join(FIGURES)}. Next: write, for example, p99(response_time) < 50ms."
             )
         first, inner = match.groups()
         if first in FIGURES and inner is None:
             return "", first
         if first in METRICS:
             raise _WrongError(
-                f"{first} takes no parentheses. Allowed: {first} < …. Next: remove them."
+                f"{first} does not take parentheses. Allowed: {first} < …. Next: remove them."
                 if first in FIGURES
                 else f"{first} is a distribution. Allowed: {_listed(AGGREGATES)} of it. Next: write p99({first})."
             )
@@ -275,11 +276,11 @@ class _Reader:
             label, value = pair[1], re.sub(r"\\(.)", r"\1", pair[2])
             if label not in metric.labels:
                 raise _WrongError(
-                    f"{name} is not kept by {label!r}. Allowed: {_listed(metric.labels)}. "
+                    f"{name} has no label {label!r}. Allowed: {_listed(metric.labels)}. "
                     f"Next: {_advice(label, metric.labels, 'leave it out')}"
                 )
             if label in chosen:
-                raise _WrongError(f"{label} is there twice. Allowed: once. Next: write a rule for each value.")
+                raise _WrongError(f"{label} is given twice. Allowed: once. Next: write a rule for each value.")
             chosen[label] = value
             if self._take(re.compile(r"\}")):
                 return tuple((label, chosen[label]) for label in metric.labels if label in chosen)
@@ -294,7 +295,7 @@ class _Reader:
         if not match or match[1] not in COMPARISONS:
             found = repr(match[1]) if match else repr(self._rest[:20]) if self._rest else "the end"
             raise _WrongError(
-                f"a comparison is expected, not {found}. Allowed: {' '.join(COMPARISONS)}. Next: write one of them."
+                f"expected a comparison, not {found}. Allowed: {' '.join(COMPARISONS)}. Next: write one of them."
             )
         return match[1]
 
@@ -304,21 +305,21 @@ class _Reader:
         match = self._take(_NUMBER)
         if not match:
             raise _WrongError(
-                f"a number is expected, not {self._rest[:20]!r}. Allowed: 0 or more, with its unit. "
-                f"Next: write for example 50{_EXAMPLE_UNITS[metric.kind]}."
+                f"expected a number, not {self._rest[:20]!r}. Allowed: 0 or more, with its unit. "
+                f"Next: write, for example, 50{_EXAMPLE_UNITS[metric.kind]}."
             )
         number = float(match[1])
         if match[1].startswith("-") or not math.isfinite(number):
             raise _WrongError(f"the limit {match[1]} is out of range. Allowed: 0 or more. Next: correct it.")
         unit = self._unit()
         if unit not in units:
-            wrong = f"the unit {unit!r} is not one of {metric.kind}" if unit else f"{match[1]} has no unit"
+            wrong = f"{unit!r} is not a unit of {_MEASURED[metric.kind]}" if unit else f"{match[1]} has no unit"
             allowed = _listed(units) if "" not in units else "a plain number"
             raise _WrongError(
-                f"{wrong}. Allowed: {allowed}. Next: write {match[1]}{_EXAMPLE_UNITS[metric.kind]}, if that is meant."
+                f"{wrong}. Allowed: {allowed}. Next: write {match[1]}{_EXAMPLE_UNITS[metric.kind]}, if you mean that."
             )
         if metric.kind == "ratio" and number > 100:  # noqa: PLR2004 - the whole
-            raise _WrongError(f"{match[1]}% is more than the whole. Allowed: 0% to 100%. Next: correct it.")
+            raise _WrongError(f"{match[1]}% is more than 100%. Allowed: 0% to 100%. Next: correct it.")
         return number + 0.0, "us" if unit == "µs" else unit
 
     def _unit(self) -> str:
@@ -328,7 +329,7 @@ class _Reader:
         if word and (word[2] or word[1] == "abort_on_fail"):
             self._position = position
             return ""
-        return word[1].replace("\u03bc", "\u00b5") if word else ""  # a Greek mu looks like the micro sign
+        return word[1].replace("\u03bc", "\u00b5") if word else ""  # a Greek mu, which looks like the micro sign
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {}
@@ -343,7 +344,7 @@ class _Reader:
                     f"Next: {_advice(name, ('warm_up', 'delay', 'abort_on_fail'), 'remove it')}"
                 )
             if key in options:
-                raise _WrongError(f"{name} is there twice. Allowed: once. Next: remove one.")
+                raise _WrongError(f"{name} is given twice. Allowed: once. Next: remove one.")
             options[key] = self._duration(name) if takes_duration else True
         return options
 
@@ -371,12 +372,12 @@ def _aggregate(text: str, inner: str | None) -> str:
         return f"p{rank.normalize():f}"
     if percentile:
         advice = f"did you mean p99.{text[3:]}?" if re.fullmatch(r"p999+", text) else "correct it."
-        raise _WrongError(f"{text} is no percentile. Allowed: p0 to p100. Next: {advice}")
+        raise _WrongError(f"{text} is not a percentile. Allowed: p0 to p100. Next: {advice}")
     known = ["mean", "min", "max", "p50", "p99", *([] if inner is not None else METRICS)]
-    what = "metric" if inner is None else "aggregate"
+    what = "a metric" if inner is None else "an aggregate"
     allowed = _listed(AGGREGATES) if inner is not None else f"AGGREGATE({'|'.join(DISTRIBUTIONS)}), {_listed(FIGURES)}"
     raise _WrongError(
-        f"{text!r} is no {what}. Allowed: {allowed}. Next: {_advice(text, known, 'write p99(response_time)')}"
+        f"{text!r} is not {what}. Allowed: {allowed}. Next: {_advice(text, known, 'write p99(response_time)')}"
     )
 
 

@@ -1,7 +1,7 @@
 """Thresholds: where the rules of a run come from.
 
-They come from a TOML file (`thresholds = ["rule", …]`, local_conf/thresholds.toml unless THRESHOLDS_FILE says
-otherwise) and from THRESHOLD, which adds to them. Their language is `loadtest.judging.threshold`.
+They come from a TOML file (`thresholds = ["rule", …]`, by default local_conf/thresholds.toml, see THRESHOLDS_FILE)
+and from THRESHOLD, which adds to them. Their language is in `loadtest.judging.threshold`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _rules(
 
 
 def _texts(config: Config, problems: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield each rule's text and place; what is wrong with the file goes to the problems."""
+    """Yield the text and the place of each rule; problems of the file are appended to `problems`."""
     try:
         toml = TomlFile(config.thresholds_file, "thresholds file")
     except UsageError as error:
@@ -109,11 +109,13 @@ def _texts_of(toml: TomlFile, problems: list[str]) -> Iterator[tuple[str, str]]:
         if isinstance(text, str):
             yield from ((part, where) for part in split(text))
         else:
-            problems.append(f"{where}: {text!r} is no rule. Allowed: a text. Next: write 'p99(response_time) < 50ms'.")
+            problems.append(
+                f"{where}: {text!r} is not a rule. Allowed: a string. Next: write 'p99(response_time) < 50ms'."
+            )
 
 
 def _undeclared(rule: Threshold, scenario: str, requests: Requests, where: str) -> list[str]:
-    """Return a line for each name of the rule's selector that the scenario does not declare, with the nearest one."""
+    """Return a line for each name in the rule's selector that the scenario does not declare, with the nearest one."""
     declared = {
         "scenario": [scenario],
         "method": sorted({method for method, _ in requests}),
@@ -123,7 +125,7 @@ def _undeclared(rule: Threshold, scenario: str, requests: Requests, where: str) 
     for label, value in rule.selector:
         if value not in declared[label]:
             nearest = nearest_name(value, declared[label])
-            advice = f"did you mean {nearest}?" if nearest else "take one of them."
+            advice = f"did you mean {nearest}?" if nearest else "use one of them."
             problems.append(
                 f"{where}: {rule.condition!r}: the scenario {scenario} has no {label} {value!r}. "
                 f"Allowed: {', '.join(declared[label])}. Next: {advice}"
@@ -161,7 +163,7 @@ def lines(rules: Iterable[Threshold]) -> list[Line]:
 
 
 def announce(environment: Environment, rules: Iterable[Threshold]) -> None:
-    """Say, on the master, which rules the run that begins has to keep."""
+    """Publish, on the master, the rules of the run that begins."""
     setattr(environment, _ATTRIBUTE, tuple(rules))
 
 

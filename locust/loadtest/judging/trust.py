@@ -1,10 +1,10 @@
-"""Was the generator fit to measure? Rules over what each process observed about itself, and over the record.
+"""Trust checks: was the generator fit to measure? Rules over what each process observed about itself, and the record.
 
-A run whose generator was the bottleneck says something about the generator, not about the system under test: it is
-*not trustworthy*, whatever its numbers are. Every rule has a stated limit (docs/measuring.md shows them in a table,
-which is made from `SUSTAINED`, `PEAKS` and the constants here). A rule about load must be broken for
-`SUSTAINED_S` consecutive seconds, since one slow second on a shared machine moves no percentile of a run. Only
-intervals in which users ran are looked at: a master that loads data before a run may be as busy as it likes.
+A run whose generator was the bottleneck describes the generator, not the system under test: it is *not trustworthy*,
+whatever its numbers are. Every rule has a stated limit (the table in docs/measuring.md shows `SUSTAINED`, `PEAKS` and
+the constants here). A rule about load must be broken for `SUSTAINED_S` consecutive seconds, since one slow second on a
+shared machine moves no percentile of a run. Only intervals with running users count: a master that loads data before a
+run may be busy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SUSTAINED_S: Final = 5.0
 
 
 class HealthRule(NamedTuple):
-    """A rule over one field of `Health`; breaking it means reaching the limit."""
+    """A rule over one field of `Health`; it is broken when the limit is reached."""
 
     name: str
     limit: float
@@ -40,7 +40,7 @@ SUSTAINED: Final = {
     "loop_lag_s": HealthRule(
         "event_loop_lag",
         SATURATED["loop_lag_s"],
-        "woke its event loop {value:.3f} s late (p99) for {seconds:.0f} s",
+        "ran its event loop {value:.3f} s late (p99) for {seconds:.0f} s",
         "add a worker, lower the rate, or take blocking calls out of the scenario",
     ),
     "throttled_ratio": HealthRule(
@@ -56,20 +56,20 @@ SUSTAINED: Final = {
         "add a worker, or keep fewer objects in the scenario",
     ),
 }
-"""Rules that must be broken for `SUSTAINED_S` consecutive seconds. The value said is the mean of those seconds."""
+"""Rules that must be broken for `SUSTAINED_S` consecutive seconds. The value is the mean of those seconds."""
 
 PEAKS: Final = {
     "gc_pause_s": HealthRule(
         "gc_pause",
         1.0,
-        "stood still for {value:.2f} s in one garbage collection",
+        "was paused for {value:.2f} s by one garbage collection",
         "keep fewer objects in the scenario, or add a worker",
     ),
     "clock_step_s": HealthRule(
         "clock_step",
         1.0,
         "saw its wall clock step by {value:.1f} s",
-        "let the clock settle, do not suspend the machine, and make the run again",
+        "let the clock settle, do not suspend the machine, and repeat the run",
     ),
     "descriptors_ratio": HealthRule(
         "file_descriptors",
@@ -84,11 +84,11 @@ PEAKS: Final = {
         "keep connections alive, widen net.ipv4.ip_local_port_range, or add a machine",
     ),
 }
-"""Rules that are broken by a single interval. The value said is the highest."""
+"""Rules that are broken by a single interval. The value is the highest."""
 
 SCHEDULE_LAG_P99_S: Final = 0.100
 LATE_ITERATIONS: Final = 5
-"""So many iterations at least must be late, too: among a dozen, one late start would be the 99th percentile already."""
+"""Minimum number of late iterations: among a dozen, a single late start would be the 99th percentile."""
 DROPPED_RATIO: Final = 0.01
 COMPLETENESS: Final = 0.99
 REFUSED_RATIO: Final = 0.001
@@ -100,7 +100,7 @@ class Violation:
 
     rule: str
     subject: str
-    """Who broke it: ``worker 3``, ``master``, ``scenario documents``, ``run``."""
+    """What broke it: ``worker 3``, ``master``, ``scenario documents``, ``run``."""
     value: float
     limit: float
     sentence: str
@@ -160,8 +160,8 @@ def _completeness(record: RunRecord) -> Iterator[Violation]:
             "run",
             record.completeness,
             COMPLETENESS,
-            f"the record holds {record.completeness:.1%} of what the workers measured ({missing}): look into the "
-            "workers' logs, and make the run again",
+            f"the record holds {record.completeness:.1%} of what the workers measured ({missing}): check the "
+            "workers' logs, and repeat the run",
         )
 
 
@@ -170,7 +170,7 @@ def _dropped(record: RunRecord) -> Iterator[Violation]:
     for view in record.series():
         begun[view.scenario] = begun.get(view.scenario, 0) + view.requests
     for scenario, dropped in record.dropped.items():
-        # Every iteration sends at least one request, so this share is never too high a guess.
+        # Every iteration sends at least one request, so this ratio is never an overestimate.
         ratio = dropped / (dropped + begun.get(scenario, 0)) if dropped else 0.0
         if ratio >= DROPPED_RATIO:
             yield Violation(
@@ -178,7 +178,7 @@ def _dropped(record: RunRecord) -> Iterator[Violation]:
                 f"scenario {scenario}",
                 ratio,
                 DROPPED_RATIO,
-                f"scenario {scenario} never began {dropped} of its iterations ({ratio:.1%}): add users or workers, "
+                f"scenario {scenario} did not start {dropped} of its iterations ({ratio:.1%}): add users or workers, "
                 "or lower the rate",
             )
 
@@ -194,5 +194,5 @@ def _refused(record: RunRecord) -> Iterator[Violation]:
             ratio,
             REFUSED_RATIO,
             f"{times.refused} durations were negative or not a number and {times.above} were above an hour "
-            f"({ratio:.1%}): look into the scenario's client and the machine's clock",
+            f"({ratio:.1%}): check the scenario's client and the machine's clock",
         )

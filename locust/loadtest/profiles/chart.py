@@ -66,5 +66,5 @@ def show(profiles: Iterable[LoadProfile], console: Console) -> None:
 
 
 def as_dict(profile: LoadProfile) -> dict[str, Any]:
-    """Return everything that the profile says, ready for JSON."""
+    """Return the whole profile, ready for JSON."""
     return {**asdict(profile), "run_time_s": profile.run_time_s}

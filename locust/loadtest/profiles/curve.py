@@ -1,13 +1,13 @@
 """LoadCurve: a level (users, or arrivals per second) over time, with its exact integral.
 
-A curve is a row of segments that follow each other without a gap. Within a segment that begins at level a, ends at
+A curve is a sequence of segments without gaps. Within a segment that begins at level a, ends at
 level b and lasts d seconds, with x = (t - start)/d from 0 to 1 and k = b - a:
 
     hold, linear   level a + k·x                integral d·(a·x + k·x²/2)
     smooth         level a + k·(3x² - 2x³)      integral d·(a·x + k·(x³ - x⁴/2))
 
-`smooth` is the smoothstep polynomial: its slope is 0 at both ends, so no jump of the rate's change hits the system
-under test. Both integrals are exact; no step is summed up numerically.
+`smooth` is the smoothstep polynomial: its slope is 0 at both ends, so the rate changes without a kink.
+Both integrals are exact, without numerical summation.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class LoadCurve:
 
         Args:
             stages: at least one.
-            steps_per_s: how fast a `step` changes the level, per second; a step that its stage leaves no time for
-                ends where it has got to.
+            steps_per_s: how fast a `step` changes the level, per second; a step that does not fit into its stage ends
+                at the level that it has reached.
         """
         segments: list[Segment] = []
         start_s = level = 0.0

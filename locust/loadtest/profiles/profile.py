@@ -1,7 +1,7 @@
 """LoadProfile: how much load, for how long, in the closed or in the open model.
 
-*Closed*: so many users, each waiting for its answers; a slow system under test gets fewer requests. *Open*: so many
-arrivals per second whatever the answers do, on a pool of users that grows up to a stated maximum.
+*Closed*: a number of users, each of which waits for its responses; a slow system under test gets fewer requests.
+*Open*: a rate of arrivals, however long the responses take, on a pool of users that grows up to a stated maximum.
 docs/reference/profiles.md describes the file; `Profile file` below is its schema.
 """
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 PROFILES_FILE = CONF_DIR / "profiles.toml"
 DEFAULT_SPAWN_RATE_PER_S = 100.0
-"""How fast a step changes the number of users when the profile does not say: Locust's own advice for one worker."""
+"""How fast a step changes the number of users by default: Locust's own recommendation for one worker."""
 Arrivals = Literal["even", "poisson"]
 
 
 @dataclass(frozen=True)
 class LoadProfile:
-    """A profile as it is to run.
+    """A profile as it will run.
 
     Attributes:
         name: its name in the file.
@@ -100,7 +100,7 @@ class LoadProfile:
 
     @property
     def is_flat(self) -> bool:
-        """Whether one step to one level is all: what Locust's own users, spawn rate and run time can say."""
+        """Whether it is one step to one level, which Locust's own users, spawn rate and run time can express."""
         return self.model == "closed" and len(self.stages) == 1 and self.stages[0].ramp == "step"
 
     def users_at(self, t_s: float) -> int:
@@ -125,7 +125,7 @@ class LoadProfile:
         return self.curve.time_of(count) if self.model == "open" else float("inf")
 
     def changed_by(self, config: Config) -> LoadProfile:
-        """Return this profile with what the Config says itself.
+        """Return this profile with the Config's own values.
 
         RUN_TIME stretches or shrinks every stage by the same factor. USERS and RATE scale every stage so that the
         peak is the given one; in the open model USERS is the pool's maximum.
@@ -171,7 +171,7 @@ def _nearest(level: float) -> int:
 
 
 def all_profiles(own_file: Path | None = None) -> dict[str, LoadProfile]:
-    """Return the shipped profiles and those of one's own file, which wins where both have a name.
+    """Return the shipped profiles and those of the user's own file, which takes precedence for the same name.
 
     Raises:
         UsageError: as `read_profiles`.
@@ -183,7 +183,7 @@ def read_profiles(file: Path = PROFILES_FILE) -> dict[str, LoadProfile]:
     """Read all profiles of a TOML file.
 
     Raises:
-        UsageError: when the file is missing, is no TOML, or holds a wrong value; all wrong values at once.
+        UsageError: when the file is missing, is not TOML, or holds wrong values, all of which are named.
     """
     toml = TomlFile(file, "profiles file")
     problems: list[str] = []
@@ -277,7 +277,7 @@ _ALLOWED = {
     "arrivals": "even or poisson",
     "seed": "a whole number, 0 or more",
     "stages": "1 to 1000 tables { users or rate_per_s, duration, ramp }",
-    "description": "a text",
+    "description": "a string",
 }
 _ALLOWED_IN_STAGE = {**_ALLOWED, "users": "a whole number from 0 to 1000000"}
 
@@ -310,7 +310,7 @@ def _read(name: str, table: object, toml: TomlFile) -> LoadProfile:
 
 
 def _schema(table: object) -> type[_Closed | _Open]:
-    """Return the schema that a profile means by its keys: rates make it open, stages make it staged."""
+    """Return the schema of a profile by its keys: rates make it open, stages make it staged."""
     if not isinstance(table, dict):
         return _ClosedFlat
     stages = table.get("stages")
@@ -326,7 +326,7 @@ def _level(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_gaps(stages: Iterable[Mapping[str, Any]]) -> Iterable[Stage]:
-    """Yield the stages; a level is held until the next one's start."""
+    """Yield the stages; in a gap the level is held until the next stage starts."""
     end_s = level = 0.0
     for stage in stages:
         gap_s = stage["start"] - end_s if stage["start"] is not None else 0.0
@@ -339,7 +339,7 @@ def _without_gaps(stages: Iterable[Mapping[str, Any]]) -> Iterable[Stage]:
 
 
 def _problems(name: str, stages: list[dict[str, Any]], fields: Mapping[str, Any], toml: TomlFile) -> list[str]:
-    """Return what no single value shows."""
+    """Return the problems that no single value shows."""
     problems = []
     end_s = 0.0
     for index, stage in enumerate(stages):

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from loadtest.profiles.profile import LoadProfile
 
 TICK_S = 1.0
-"""Locust asks so often; a ramp is a staircase of that width, laid through the middle of the curve."""
+"""How often Locust asks. A ramp becomes a staircase with steps of this width, centred on the curve."""
 
 
 class ProfileShape(LoadTestShape):
-    """Follows a profile's number of users and ends the test with it, at most `TICK_S` late where it ends in a ramp.
+    """Follows a profile's number of users, and ends the test with it; after a final ramp at most `TICK_S` late.
 
     Args:
         profile: one of the closed model.
@@ -28,7 +28,7 @@ class ProfileShape(LoadTestShape):
         self._spawn_rate_per_s = 1.0
 
     def reset_time(self) -> None:
-        """Begin anew: Locust does so before the first tick, and when the data is loaded."""
+        """Start again: Locust calls this before the first tick, and this product when the data is loaded."""
         super().reset_time()  # type: ignore[no-untyped-call]
         self._users = 0
 
@@ -39,7 +39,7 @@ class ProfileShape(LoadTestShape):
         if left_s <= 0:
             return None
         users = self.profile.users_at(t_s + min(TICK_S, left_s) / 2)
-        if left_s < TICK_S and users == self._users:  # nothing changes any more, and nobody would ask in time
+        if left_s < TICK_S and users == self._users:  # nothing changes any more, and the next tick would be too late
             gevent.sleep(left_s)
             return None
         if users != self._users:

@@ -1,7 +1,7 @@
 """ThinkTime: a load profile's wait between two iterations, in place of the scenario's own.
 
-The master puts it into the options that Locust sends along with every spawn message, so that all workers have the one
-of the run, whatever their own settings say.
+The master puts it into the options that Locust sends along with every spawn message, so that all workers use the one
+of the run, whatever their own settings are.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _OPTION: Final = "loadtest_think_time"
 
 @dataclass(frozen=True)
 class ThinkTime:
-    """A wait, evenly distributed from `min_s` to `max_s`.
+    """A wait, uniformly distributed from `min_s` to `max_s`.
 
-    Calling it draws one, so that it can be a User class's `wait_time`.
+    Calling it returns a random wait, so that it can be the `wait_time` of a User class.
     """
 
     min_s: float
@@ -33,19 +33,19 @@ class ThinkTime:
 
 
 def impose(environment: Environment, think_time: ThinkTime | None) -> None:
-    """On the master, before the test starts: give every user this think time; None leaves each its own."""
+    """On the master, before the test starts: set the think time of every user; None keeps the scenario's own."""
     vars(environment.parsed_options)[_OPTION] = [think_time.min_s, think_time.max_s] if think_time else None
 
 
 def wire(environment: Environment) -> None:
-    """Make the users of this process obey; call it once, when Locust's runner exists (``events.init``)."""
+    """Apply it to the users of this process; call this once, when Locust's runner exists (``events.init``)."""
     own: dict[type[User], Any] = {}
 
-    def obey(environment: Environment, **_: object) -> None:
+    def apply(environment: Environment, **_: object) -> None:
         bounds = vars(environment.parsed_options).get(_OPTION)
         for user_class in environment.user_classes:
             wait_time = own.setdefault(user_class, user_class.wait_time)
             user_class.wait_time = ThinkTime(*bounds) if bounds else wait_time  # type: ignore[assignment]
 
     events: Any = environment.events
-    events.test_start.add_listener(obey)
+    events.test_start.add_listener(apply)

@@ -27,7 +27,7 @@ CONF_DIR = Path("local_conf")
 LOCUSTFILE = Path("locust") / "locustfile.py"
 SETTINGS_FILE = CONF_DIR / "loadtest.env"
 SCENARIO_ENDING = ".py"
-"""A scenario that ends so is a file, not a name."""
+"""The ending of a scenario that is a file, not a name."""
 PLAIN_NAMES = {"redis_url": "REDIS_URL"}
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -47,7 +47,7 @@ def duration_s(text: object) -> float:
 
 
 def default_workers() -> int:
-    """Return the number of workers for this machine: its cores but one, and at least one."""
+    """Return the number of workers for this machine: one less than its cores, and at least one."""
     return max(1, (os.cpu_count() or 1) - 1)
 
 
@@ -97,48 +97,47 @@ class Config(BaseModel):
     profile: str = _setting("quick", "the load profile", "a name from `loadtest profiles`", "quick")
     profiles_file: Path | None = _setting(
         None,
-        "your own profiles, besides those of local_conf/profiles.toml",
+        "your own profiles, in addition to local_conf/profiles.toml",
         "a TOML file of profiles",
         "my_profiles.toml",
     )
     workers: Annotated[int, Field(ge=1, le=512)] | None = _setting(
-        None, "worker processes; by default one less than the cores", "a whole number from 1 to 512", "2"
+        None, "number of worker processes; by default one less than the cores", "a whole number from 1 to 512", "2"
     )
     users: Users | None = _setting(
-        None, "users at the peak, in place of the profile's", "a whole number from 1 to 1000000", "10"
+        None, "users at the peak, overriding the profile", "a whole number from 1 to 1000000", "10"
     )
     spawn_rate: SpawnRate | None = _setting(
-        None, "users started per second, in place of the profile's", "a number above 0, up to 100000", "10"
+        None, "users started per second, overriding the profile", "a number above 0, up to 100000", "10"
     )
     rate: Rate | None = _setting(
         None,
-        "arrivals per second at the peak, in place of the profile's; open model only",
+        "arrivals per second at the peak, overriding the profile; open model only",
         "a number above 0, up to 1000000",
         "50",
     )
     run_time: Seconds | None = _setting(
         None,
-        "length of the run, in place of the profile's; all stages are scaled",
+        "length of the run, overriding the profile; every stage is scaled in proportion",
         _A_DURATION,
         "20s",
     )
     threshold: str | None = _setting(
         None,
-        "rules that the run must meet, besides those of the file, separated by commas",
+        "thresholds in addition to those of the file, separated by commas",
         "rules such as p99(response_time) < 50ms",
         "error_ratio < 1%",
     )
     thresholds_file: Path = _setting(
         CONF_DIR / "thresholds.toml",
-        "the file of the rules that every run must meet",
+        "the file of the thresholds of every run",
         "a TOML file of rules",
         "my_thresholds.toml",
     )
     slo: str | None = _setting(
         None,
         "the service-level objective of `loadtest capacity`, which searches for the highest rate that meets these "
-        "rules; RATE is then the highest rate that it may try, USERS the pool's maximum, RUN_TIME the longest "
-        "search",
+        "rules; RATE is then the highest rate to try, USERS the maximum of the pool, RUN_TIME the longest search",
         "rules such as p99(response_time) < 100ms, error_ratio < 0.1%",
         "p99(response_time) < 100ms",
     )
@@ -150,26 +149,26 @@ class Config(BaseModel):
     )
     allowed_hosts: str | None = _setting(
         None,
-        "hosts that a start from the web UI may load, besides the configured service and this machine; link-local "
-        "addresses, where clouds serve credentials, are reached only if an entry names their address or network",
+        "hosts that a start from the web UI may load, in addition to the configured service and this machine; "
+        "link-local addresses, where clouds serve credentials, are reached only when this names them",
         "names, *.names, IP addresses or networks separated by commas, or * for any host",
         "staging.example.com, 10.0.0.0/8",
     )
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = _setting(
         None,
-        "a Redis with RedisJSON to use instead of one started for the run; only keys under `loadtest:` are touched",
+        "a Redis with RedisJSON to use instead of starting one for the run; only keys under `loadtest:` are touched",
         "redis://host:port/db, rediss://… or unix://path",
         "redis://127.0.0.1:6379/0",
     )
     feed: str | None = _setting(
         None,
-        "where the scenario's test data comes from, in place of what it declares; read by the master",
+        "where the scenario's test data comes from, overriding what it declares; read by the master",
         "a file .json, .jsonl or .csv, redis://host:port/db or mongodb://host:port/database",
         "user_ids.json",
     )
     feed_policy: str | None = _setting(
         None,
-        "the order in which the test data is allocated, in place of what the scenario declares",
+        "the order in which test data is allocated to users, overriding what the scenario declares",
         "round_robin, random, unique_then_stop, zipf(s) with s from 0.1 to 10",
         "unique_then_stop",
     )
@@ -181,7 +180,7 @@ class Config(BaseModel):
     )
     accounts_file: Path | None = _setting(
         None,
-        "accounts of the service under test, for scenarios that sign in; by default they sign up with new accounts",
+        "accounts of the service under test, for scenarios that sign in; by default they sign up new accounts",
         "a CSV file with the header row login,password",
         "local_conf/accounts.csv",
     )
@@ -193,57 +192,57 @@ class Config(BaseModel):
     )
     client: Literal["lean", "locust"] = _setting(
         "lean",
-        "HTTP client of the scenarios: this product's, or Locust's FastHttpUser to compare",
+        "HTTP client of the scenarios: this product's, or Locust's FastHttpUser for comparison",
         "lean or locust",
         "lean",
     )
-    autostart: bool = _setting(False, "start the test as soon as the workers are connected", "1 or 0", "1")
-    fewer_workers: bool = _setting(
-        False, "continue with the connected workers if not all connect in time", "1 or 0", "1"
+    autostart: bool = _setting(False, "start the test as soon as the workers have connected", "1 or 0", "1")
+    fewer_workers: bool = _setting(False, "start with fewer workers when not all connect in time", "1 or 0", "1")
+    master_wait: Seconds = _setting(
+        60.0, "how long a worker tries to reach its master before it gives up", _A_DURATION, "60s"
     )
-    master_wait: Seconds = _setting(60.0, "how long a worker looks for its master before it ends", _A_DURATION, "60s")
     ui: bool = _setting(False, "serve Locust's web UI until Ctrl-C instead of running headless", "1 or 0", "1")
     web_port: Port = _setting(8089, "port of Locust's web UI", _A_PORT, "8089")
     web_hosts: str | None = _setting(
         None,
-        "names under which a browser may open the web UI, besides this machine's own",
+        "host names under which browsers may open the web UI, in addition to this machine's own",
         "host names or IP addresses separated by commas",
         "loadtest.example.com",
     )
     web_password_file: Path | None = _setting(
         None,
-        "file with the web UI's password; if set, the web UI requires a login",
+        "file with the web UI's password; when set, the web UI requires a login",
         "a readable file with 12 to 1024 characters in one line",
         "secrets/web_password",
     )
     max_users: Users = _setting(
         50_000,
-        "the largest number of users that a start from the web UI may request",
+        "the maximum number of users that a start from the web UI may ask for",
         "a whole number from 1 to 1000000",
         "1000",
     )
     link_key_file: Path | None = _setting(
         None,
-        "file with the secret that master and workers share; if set, their messages are encrypted, and no worker "
-        "without it can join",
+        "file with the secret that master and workers share; when set, their traffic is encrypted, and only processes "
+        "with the secret can join",
         "a readable file with 32 to 1024 characters in one line, the same for all",
         "secrets/link_key",
     )
     private_network: bool = _setting(
         False,
-        "everything that reaches this process is trusted, as in a container whose ports are published on "
-        "127.0.0.1 only: no password for the web UI and no key for the workers is required on any address",
+        "everyone who can reach this process is trusted, as in a container whose ports are published on 127.0.0.1 "
+        "only: the web UI then needs no password, and the workers' link no key, on any address",
         "1 or 0",
         "1",
     )
     exporter_port: Port = _setting(9646, "port of the Prometheus exporter on the master", _A_PORT, "9646")
     exporter_bind: str = _setting("127.0.0.1", "address that the exporter listens on", "an IP address", "127.0.0.1")
     exporter_compatibility: bool = _setting(
-        False, "also export the names that the Grafana dashboards 11985 and 12081 use", "1 or 0", "1"
+        False, "also export the metric names that Grafana's dashboards 11985 and 12081 query", "1 or 0", "1"
     )
     target_port: Port = _setting(5000, "port of the sample target", _A_PORT, "5000")
     runs_dir: Path = _setting(
-        Path("runs"), "folder of the results, one folder per run", "a folder that can be written", "runs"
+        Path("runs"), "folder of the results, with one folder per run", "a writable folder", "runs"
     )
     run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = _setting(
         None,
@@ -253,7 +252,7 @@ class Config(BaseModel):
     )
     baseline: str | None = _setting(
         None,
-        "a run to compare with at the end, with exit code 3 if a request got worse; the word baseline means the "
+        "a run to compare with at the end; if the new run is worse, the exit code is 3; the word baseline means the "
         "run that `loadtest baseline set` named",
         "a run's folder, its name in the runs folder, or baseline",
         "baseline",
@@ -309,7 +308,7 @@ class Config(BaseModel):
         return Path(self.scenario).stem if self.scenario.endswith(SCENARIO_ENDING) else self.scenario
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that give a child process this same Config."""
+        """Return the environment variables that give a child process the same Config."""
         values = self.model_dump(mode="json", exclude_none=True)
         return {variable(setting): _as_text(value) for setting, value in values.items()}
 
@@ -320,7 +319,7 @@ def variable(setting: str) -> str:
 
 
 def setting_of(name: str) -> str | None:
-    """Return the setting that an environment variable belongs to, or None when it is not the product's."""
+    """Return the setting of an environment variable, or None when the variable is not this product's."""
     for setting, plain in PLAIN_NAMES.items():
         if name == plain:
             return setting
@@ -328,7 +327,7 @@ def setting_of(name: str) -> str | None:
 
 
 def allowed(setting: str) -> str:
-    """Return the sentence that says what a setting may be."""
+    """Return what a setting may be, as the middle of a sentence."""
     return _extra(setting)["allowed"]
 
 

@@ -1,7 +1,7 @@
-"""TomlFile: a TOML file that can say on which line each of its keys stands.
+"""TomlFile: a TOML file that knows the line of each of its keys.
 
-The standard library's parser says no positions. It still does the parsing here; a scan over the same text, which it
-has accepted by then, only finds the lines.
+The standard library's parser reports no positions. It still does the parsing; a scan over the same text, which is
+known to be valid by then, only finds the lines.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class TomlFile:
 
     Args:
         file: what to read.
-        what: what messages call it, such as "profiles file".
+        what: its name in messages, such as "profiles file".
 
     Raises:
-        UsageError: when it cannot be read or is no TOML.
+        UsageError: when it cannot be read or is not TOML.
     """
 
     def __init__(self, file: Path, what: str) -> None:
@@ -54,13 +54,13 @@ class TomlFile:
         self._lines = _Scan(text).lines
 
     def line_of(self, location: Location) -> int:
-        """Return the line of a value, or of the nearest table around it that is written down."""
+        """Return the line of a value, or of the nearest enclosing table in the file."""
         while location and location not in self._lines:
             location = location[:-1]
         return self._lines.get(location, 1)
 
     def where(self, location: Location) -> str:
-        """Return file and line of a value, as `line_of`."""
+        """Return file and line of a value, as messages show them; see `line_of`."""
         return f"{self.file}, line {self.line_of(location)}"
 
 

@@ -1,4 +1,4 @@
-"""URLs as people may see them: without what is secret in them."""
+"""URLs without their credentials, for logs and reports."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _SECRET_PARAMETERS = re.compile(r"(?i)([?&](?:[a-z]*password|[a-z]*token|[a-z]*s
 
 
 def without_credentials(text: str) -> str:
-    """Return a text, of whatever form, in which ``***`` stands for the credentials of every URL."""
+    """Return a text with ``***`` in place of the credentials of every URL in it."""
     return _SECRET_PARAMETERS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
 
 
 def has_credentials(url: str) -> bool:
-    """Say whether a URL holds credentials."""
+    """Return whether a URL holds credentials."""
     return without_credentials(url) != url

@@ -1,4 +1,4 @@
-"""Attempts: how often somebody may try a password."""
+"""Attempts: a limit on failed logins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 WINDOW_S: Final = 60.0
 FROM_ONE: Final = 5
-"""Failed attempts that one address has in a window."""
+"""Failed attempts allowed to one address per window."""
 FROM_ALL: Final = 50
-"""Failed attempts that all addresses together have in a window."""
+"""Failed attempts allowed to all addresses together per window."""
 _ADDRESSES: Final = 1000
 
 
@@ -41,7 +41,7 @@ class Attempts:
         return max(0.0, *waits, 0.0)
 
     def failed(self, address: str) -> None:
-        """Note a failed attempt."""
+        """Count a failed attempt."""
         now_s = self._clock()
         self._all.append(now_s)
         self._by_address.setdefault(address, deque(maxlen=FROM_ONE)).append(now_s)

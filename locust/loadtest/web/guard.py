@@ -1,4 +1,4 @@
-"""The guard: puts all of this package before Locust's web UI, and starts none that is open to others."""
+"""The guard: protects Locust's web UI by everything in this package, and starts none that strangers can use."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ logger = logging.getLogger(__name__)
 _SCRIPT: Final = Path(__file__).with_name("page.js")
 _SCRIPT_ADDRESS: Final = "/loadtest.js"
 _NOT_SERVED: Final = 400
-_ANY: Final = ("", "*", "0.0.0.0", "::")  # noqa: S104 - to know them, not to listen there
+_ANY: Final = ("", "*", "0.0.0.0", "::")  # noqa: S104 - to recognise them
 
 
 def wire(environment: Environment, config: Config) -> None:
-    """Guard the web UI of a master, before it begins to serve.
+    """Guard the web UI of a master before it begins to serve.
 
     Raises:
-        UsageError: when others could reach it without a password, or the password cannot be read.
+        UsageError: when strangers could reach it without a password, or the password cannot be read.
     """
     web_ui: Any = environment.web_ui
     check_reach(web_ui.host, config)
@@ -73,7 +73,9 @@ def wire(environment: Environment, config: Config) -> None:
             logger.warning("refused %s %s: %s", request.method, request.path[:200], refusal)
             return refusal.response()
         except RequestEntityTooLarge:
-            return Refusal(413, f"that is too long. Allowed: up to {MOST_BYTES} bytes. Next: send less.").response()
+            return Refusal(
+                413, f"the request is too long. Allowed: up to {MOST_BYTES} bytes. Next: send less."
+            ).response()
         return answer
 
     app.before_request(check)
@@ -82,7 +84,7 @@ def wire(environment: Environment, config: Config) -> None:
 
 
 def check_reach(host: str, config: Config) -> None:
-    """Check that a web UI without a password is within reach of trusted people only.
+    """Check that only trusted people can reach a web UI without a password.
 
     Raises:
         UsageError: when it is not.
@@ -90,9 +92,9 @@ def check_reach(host: str, config: Config) -> None:
     if config.web_password_file or config.private_network or is_loopback(host):
         return
     raise UsageError(
-        f"the web UI would listen on {host or 'every address'} without a password, and whoever reaches it could load "
-        f"any service from here. Allowed: --web-host 127.0.0.1, or a password of {SHORTEST} characters or more in the "
-        "file that LOADTEST_WEB_PASSWORD_FILE names. Next: choose one of them."
+        f"the web UI would listen on {host or 'every address'} without a password, and anyone who reaches it could "
+        f"load any service from here. Allowed: --web-host 127.0.0.1, or a password of {SHORTEST} characters or more in "
+        "the file that LOADTEST_WEB_PASSWORD_FILE names. Next: choose one of them."
     )
 
 
@@ -100,20 +102,20 @@ def _login(config: Config, *, web_logins: bool) -> Login | None:
     """Return the login, where a password is configured.
 
     Raises:
-        UsageError: when it cannot be read, or Locust is to have a login without one.
+        UsageError: when it cannot be read, or when Locust's login is requested without one.
     """
     if config.web_password_file:
         return Login(read_secret(config.web_password_file, "LOADTEST_WEB_PASSWORD_FILE", SHORTEST))
     if web_logins:
         raise UsageError(
-            "--web-login has no password to ask for. Allowed: with LOADTEST_WEB_PASSWORD_FILE, which turns it on by "
+            "--web-login has no password to check. Allowed: LOADTEST_WEB_PASSWORD_FILE, which turns the login on by "
             "itself. Next: set that, and leave --web-login out."
         )
     return None
 
 
 def _say_status(response: Response) -> Response:
-    """Answer what Locust refuses with a status that says so: its own is 200 whatever happened."""
+    """Set an error status where Locust refuses a start: its own is 200 in any case."""
     if request.endpoint == START and response.status_code == 200 and response.is_json:  # noqa: PLR2004
         answer = response.get_json(silent=True)
         if isinstance(answer, dict) and answer.get("success") is False:
@@ -122,6 +124,6 @@ def _say_status(response: Response) -> Response:
 
 
 def _plain(error: HTTPException) -> Response:
-    """Answer what no page answers."""
+    """Answer requests for which there is no page, in the form of a refusal."""
     sentence = f"{request.path[:200]!r}: {error.description}"
     return Refusal(error.code or _NOT_SERVED, sentence).response() if error.code else current_app.make_response(error)

@@ -1,4 +1,4 @@
-"""Headers that every answer of the web UI has, and that Locust's pages are made to fit."""
+"""Security headers of every response of the web UI, and the changes to Locust's pages that they require."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _FIXED: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # with none at all a form of our own would be sent with Origin: null
+    "Referrer-Policy": "same-origin",  # with none at all, our own form would be sent with Origin: null
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -30,7 +30,7 @@ _PAGE: Final = (
     "default-src 'none'; connect-src 'self'; font-src 'self' data:; form-action 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; script-src 'self' 'nonce-{nonce}'; " + _EVERYWHERE
 )
-# Locust's report is one file with its program inside. It needs no server, so it may speak to none.
+# Locust's report is one file with its scripts inline. It needs no server, so it may connect to none.
 _REPORT: Final = (
     "default-src 'none'; font-src data:; form-action 'none'; img-src 'self' data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; " + _EVERYWHERE
@@ -41,11 +41,11 @@ _HEAD: Final = "<head>"
 
 
 class Headers:
-    """Sets the headers of every answer.
+    """Sets the headers of every response.
 
     Args:
         script: address of our own script, which Locust's pages load first.
-        encrypted: whether the web UI speaks TLS.
+        encrypted: whether the web UI is served over TLS.
     """
 
     def __init__(self, script: str, *, encrypted: bool) -> None:
@@ -53,12 +53,12 @@ class Headers:
         self._fixed = _FIXED | ({"Strict-Transport-Security": "max-age=31536000"} if encrypted else {})
 
     def install(self, app: Flask) -> None:
-        """Set the headers of all that this app answers, errors too."""
+        """Set the headers of every response of this app, including errors."""
         app.after_request(self._fit)
         app.wsgi_app = self._around(app.wsgi_app)  # type: ignore[method-assign]
 
     def _fit(self, response: Response) -> Response:
-        """Give the one inline script of a page of Locust the nonce that its policy asks for, and load our script."""
+        """Give the inline script of Locust's page the nonce that the policy requires, and load our script."""
         if request.endpoint == "locust.stats_report":
             response.headers["Content-Security-Policy"] = _REPORT
         if request.endpoint not in _PAGES or response.mimetype != "text/html":
@@ -73,7 +73,7 @@ class Headers:
     def _around(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
         def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-                # Locust lets every site read every answer (Access-Control-Allow-Origin: *); nothing needs that.
+                # Locust lets every site read every response (Access-Control-Allow-Origin: *); nothing needs that.
                 ours = self._fixed if _ASSETS in environ["PATH_INFO"] else self._fixed | _NOT_KEPT
                 kept = [(n, v) for n, v in headers if not n.lower().startswith(_OPEN_TO_ALL) and n not in ours]
                 if not any(name == "Content-Security-Policy" for name, _ in kept):

@@ -1,7 +1,7 @@
-"""What a start from the web UI, or a change of a User class, may say.
+"""Limits for the values of a start from the web UI, or of a change to a User class.
 
-Locust takes the name of any of its command-line options as a field of its start form, among them files to write, and
-sets any attribute of a User class. Here only the form's own fields pass, within limits.
+Locust accepts any of its command-line options as a field of its start form, including files to write, and sets any
+attribute of a User class. Here only the form's own fields pass, within limits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from loadtest.settings.hosts import Targets
 
 MOST_BYTES: Final = 256 * 1024
-"""The longest body that the web UI takes."""
+"""The longest body that the web UI accepts."""
 LONGEST_TEXT: Final = 4096
 """The longest value of a field, in characters."""
 START: Final = "locust.swarm"
@@ -34,11 +34,11 @@ _LARGEST_WEIGHT: Final = 1_000_000
 
 
 class Inputs:
-    """The limits of what can be entered.
+    """The limits of the web UI's inputs.
 
     Args:
         environment: of the master.
-        config: its `max_users` is the most users.
+        config: its `max_users` is the maximum number of users.
         targets: the hosts that may be loaded.
     """
 
@@ -58,7 +58,7 @@ class Inputs:
         """Check what a request would start or change.
 
         Raises:
-            Refusal: 400 with a sentence for all that is wrong, 403 for a host that may not be loaded.
+            Refusal: 400 with a sentence for everything wrong, 403 for a host that may not be loaded.
         """
         if request.endpoint == START:
             self._check_start(request)
@@ -97,7 +97,7 @@ class Inputs:
         if not isinstance(wanted, dict) or wanted.get("user_class_name") not in known:
             raise Refusal(
                 400,
-                "that names no User class that can be changed. Allowed: those of Locust's class picker, when it is on. "
+                "the request does not name a User class that can be changed. Allowed: those of Locust's class picker. "
                 "Next: start Locust with --class-picker.",
             )
         problems = _unknown(set(wanted), _USER_CLASS)
@@ -123,7 +123,7 @@ class Inputs:
 
 def _unknown(given: set[str], known: frozenset[str] | set[str]) -> list[str]:
     return [
-        f"{name[:100]!r} is no field of this form. Allowed: {', '.join(sorted(known))}. Next: leave it out."
+        f"{name[:100]!r} is not a field of this form. Allowed: {', '.join(sorted(known))}. Next: leave it out."
         for name in sorted(given - known)
     ][:3]
 

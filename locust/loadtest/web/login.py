@@ -1,4 +1,4 @@
-"""Login: one password for the web UI, a session for who knows it."""
+"""Login: one password for the web UI, and a session for those who know it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WHO: Final = "owner"
 
 
 class Owner(UserMixin):  # type: ignore[misc]
-    """Who knows the password."""
+    """The user of the web UI, who knows the password."""
 
     id = _WHO
 
@@ -39,8 +39,8 @@ class Login:
     """Locust's login page with one password; sessions end with the process, or after 12 hours.
 
     Args:
-        password: what has to be entered.
-        attempts: how often.
+        password: the one to enter.
+        attempts: the limit on failed ones.
     """
 
     def __init__(self, password: str, attempts: Attempts | None = None) -> None:
@@ -48,7 +48,7 @@ class Login:
         self._attempts = attempts or Attempts()
 
     def install(self, web_ui: Any) -> None:
-        """Turn on Locust's login, and make it work."""
+        """Turn on Locust's login, with this password."""
         app: Flask = web_ui.app
         app.config["PERMANENT_SESSION_LIFETIME"] = SESSION
         manager = LoginManager(app)
@@ -62,17 +62,17 @@ class Login:
         web_ui.auth_args["custom_form"] = {"inputs": [field], "callback_url": form, "submit_button_text": "Log in"}
 
     def check(self) -> AnyResponse | None:
-        """Return the way to the login page for who looks at a page without a session; None when he has one.
+        """Return a redirect to the login page for a page requested without a session; None with a session.
 
         Raises:
-            Refusal: 401 for what is no page.
+            Refusal: 401 for other requests without a session.
         """
         if request.endpoint in _OPEN or current_user.is_authenticated:
             return None
         if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
             return redirect(url_for(_FORM))
         raise Refusal(
-            401, "nobody is logged in. Allowed: this with the cookie of a session. Next: send the password to /login."
+            401, "this requires a login. Allowed: requests with a session cookie. Next: send the password to /login."
         )
 
     def _submit(self) -> AnyResponse:
@@ -95,7 +95,7 @@ class Login:
         return redirect(url_for("locust.index"))
 
     def _again(self, sentence: str, status: int, wait_s: str | None = None) -> Response:
-        """Show the page again, with what was wrong."""
+        """Show the login page again, with an error."""
         logout_user()
         session["auth_error"] = sentence
         answer = make_response(current_app.view_functions[_FORM]())

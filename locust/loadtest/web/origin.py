@@ -1,7 +1,7 @@
-"""Where a request may come from: addressed to a name of ours, and not sent by somebody else's page.
+"""Where a request may come from: it must be addressed to one of our names, and not sent by a page of another site.
 
-The first keeps a foreign domain that resolves to 127.0.0.1 (DNS rebinding) from being this UI, the second a foreign
-page from starting a test with the visitor's cookie or with his place on the loopback interface.
+The first protects against a foreign domain that resolves to 127.0.0.1 (DNS rebinding), the second against a foreign
+page that starts a test with its visitor's cookie or from its visitor's machine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Origins:
         """Check Host, and for a request that changes something Origin.
 
         Raises:
-            Refusal: 421 for a Host, 403 for an Origin that is not this web UI's own.
+            Refusal: 421 for a foreign Host, 403 for a foreign Origin.
         """
         host = request.headers.get("Host", "")
         if not self._is_ours(host):
@@ -63,7 +63,7 @@ class Origins:
 
 
 def _is_own_page(request: Request, host: str) -> bool:
-    """A browser sends Origin with whatever changes something; a program that is no browser sends neither header."""
+    """Browsers send Origin with every request that changes something; other programs send neither header."""
     origin = request.headers.get("Origin")
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "none") in _OWN_PAGE

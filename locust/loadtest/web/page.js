@@ -1,5 +1,5 @@
-// Loaded first by Locust's page, which shows the sentence of a refused start only when the answer's status is 200,
-// and which goes on asking when its session is over.
+// Loaded first by Locust's page, which shows the message of a refused start only when the response has status 200,
+// and which keeps polling after its session has expired.
 (() => {
   const send = window.fetch;
   window.fetch = async (input, init) => {

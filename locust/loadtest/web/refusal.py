@@ -1,4 +1,4 @@
-"""Refusal: a request that the web UI does not serve, with its status and a sentence."""
+"""Refusal: the response to a request that the web UI does not accept: a status and a sentence."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from flask import Response
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of this process
+class Refusal(Exception):  # noqa: N818 - it is a response, not an error of this process
     """Ends the handling of a request.
 
     Args:
-        status: of the answer, 4xx.
+        status: of the response, 4xx.
         sentence: what was wrong, the value, what is allowed, the next step.
-        headers: further headers of the answer.
+        headers: further headers of the response.
     """
 
     def __init__(self, status: int, sentence: str, **headers: str) -> None:
@@ -25,7 +25,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of this 
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def response(self) -> Response:
-        """Return the answer, in the form in which Locust's page reads the answer of a start."""
+        """Return the response, in the form that Locust's page expects for a start."""
         answer = jsonify({"success": False, "message": str(self)})
         answer.status_code = self.status
         answer.headers.update(self.headers)

@@ -79,7 +79,7 @@ class StartForm:
 
         Args:
             environment: with a web UI.
-            choose: is told the load of the test that starts next.
+            choose: receives the load of the test that starts next.
         """
         web_ui: Any = environment.web_ui
         start = web_ui.app.view_functions[_SWARM]
@@ -103,7 +103,7 @@ class StartForm:
     def _start(
         self, environment: Environment, load: Load, choose: Callable[[Load], None], start: Callable[[], Response]
     ) -> Response:
-        """Let Locust start a load, and keep Locust's own fields of the form as they were where it has a profile."""
+        """Let Locust start a load; with a profile, Locust's own fields of the form keep their values."""
         texts = self._given(request.form)
         choose(load)
         if load.profile is None:
@@ -142,7 +142,7 @@ class StartForm:
 
 
 def _for_locust(values: ImmutableMultiDict[str, str], profile: LoadProfile) -> ImmutableMultiDict[str, str]:
-    """Return the form with the numbers that Locust needs; a closed profile's are given by its LoadTestShape."""
+    """Return the form with the numbers that Locust requires; a closed profile's own come from its LoadTestShape."""
     others = [(name, value) for name, value in values.items(multi=True) if name not in _OF_LOCUST]
     users = str(profile.peak_users)
     return ImmutableMultiDict([*others, ("user_count", users), ("spawn_rate", users)])
@@ -152,7 +152,7 @@ def _check_ready(environment: Environment) -> None:
     runner = environment.runner
     if runner is not None and runner.state in (STATE_STOPPING, STATE_CLEANUP):
         raise _NotNowError(
-            "the last test is stopping. Allowed: a start when it has stopped. Next: try again in a second."
+            "the last test is stopping. Allowed: a start after it has stopped. Next: try again in a second."
         )
     if isinstance(runner, MasterRunner) and not runner.worker_count:
         raise _NotNowError(

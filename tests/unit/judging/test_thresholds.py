@@ -79,7 +79,7 @@ thresholds = [
         "has no name 'documents/gte'. Allowed: documents/get, documents/put. Next: did you mean documents/get?"
         in (lines[0])
     )
-    assert "has no method 'DELETE'. Allowed: GET, PUT. Next: take one of them." in lines[1]
+    assert "has no method 'DELETE'. Allowed: GET, PUT. Next: use one of them." in lines[1]
     assert "'documents/get' is not requested by method 'PUT'. Allowed: GET." in lines[2]
 
 
@@ -98,9 +98,9 @@ def test_everything_wrong_is_reported_together(file: Path) -> None:
     expected = [
         "thresholds.toml, line 1: threshold is not a key of this file.",
         "thresholds.toml, line 3: 'p99 < 50': 50 has no unit.",
-        "thresholds.toml, line 4: 5 is no rule.",
+        "thresholds.toml, line 4: 5 is not a rule.",
         "thresholds.toml, line 5: 'p99(response_time){name=\"x\"} < 1s': the scenario documents has no name 'x'.",
-        "THRESHOLD: 'p99': a comparison is expected, not the end.",
+        "THRESHOLD: 'p99': expected a comparison, not the end.",
         "THRESHOLD: 'max < 2': 2 has no unit.",
     ]
     assert [line.split(" Allowed: ")[0] for line in problems_of(settings)] == expected
