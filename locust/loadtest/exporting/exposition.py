@@ -24,8 +24,7 @@ from loadtest.exporting.metrics import METRICS
 from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_WORKERS, Scrape
 from loadtest.exporting.series import HISTOGRAM_LINES, SeriesBudget, SeriesText, Sum, header, text_of
 from loadtest.measuring import swarm
-from loadtest.measuring.labels import OTHER
-from loadtest.measuring.measurements import SeriesKey
+from loadtest.measuring.labels import OTHER, SeriesKey
 from loadtest.measuring.recorder import ERROR_CLASSES, scenario_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from loadtest.measuring.labels import OTHER
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from loadtest.measuring.measurements import SeriesKey
+    from loadtest.measuring.labels import SeriesKey
     from loadtest.measuring.record import SeriesView
 
 BOUNDS_S: Final = snapped_bounds_s()

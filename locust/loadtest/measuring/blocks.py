@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from loadtest.exceptions import RecordError
+from loadtest.measuring.histogram_table import rows_and_bins, sum_cells
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,48 +28,40 @@ if TYPE_CHECKING:
 MAX_BLOCKS: Final = 600
 MAX_ENTRIES: Final = 1_000_000
 
-_BIN_BITS: Final = 11  # BINS = 2028 < 2**11, so row and bin share one integer
-_BIN_MASK: Final = (1 << _BIN_BITS) - 1
 _COLUMNS: Final = ("block", "series", "requests", "failures")
 _HISTOGRAM_COLUMNS: Final = ("block", "series", "bin", "count")
 
 
 @dataclass(slots=True)
 class _Block:
-    """Sorted, unique keys with their counts, by series and by series and bin."""
+    """Counts by series and by series and bin, in ascending order of row and key; 8 bytes for each filled bin."""
 
     rows: Small
-    requests: Small
-    failures: Small
+    totals: Small
+    """Two rows: requests and failures."""
     keys: Small
+    """Series and bin: see `histogram_table.HistogramTable.keys`."""
     counts: Small
 
     @classmethod
     def of(cls, rows: Ints, measurements: Measurements) -> Self:
         times = measurements.response_time
-        keys = np.repeat(rows << _BIN_BITS, times.lengths) | times.bins
-        return cls(
-            *(
-                array.astype(np.uint32)
-                for array in (rows, measurements.requests, measurements.failures, keys, times.counts)
-            )
-        )
+        totals = np.stack((measurements.requests, measurements.failures))
+        return cls._small(rows, totals, *times.cells(rows))
 
     @classmethod
     def merged(cls, one: Self, other: Self) -> Self:
-        rows, place = np.unique(np.concatenate((one.rows, other.rows)), return_inverse=True)
-        keys, bin_place = np.unique(np.concatenate((one.keys, other.keys)), return_inverse=True)
-        return cls(
-            rows,
-            _summed(place, one.requests, other.requests),
-            _summed(place, one.failures, other.failures),
-            keys,
-            _summed(bin_place, one.counts, other.counts),
-        )
+        rows, places = np.unique(np.concatenate((one.rows, other.rows)), return_inverse=True)
+        totals = np.zeros((2, len(rows)), np.int64)
+        for total, added in zip(totals, np.concatenate((one.totals, other.totals), axis=1), strict=True):
+            np.add.at(total, places, added)
+        cells = [(block.keys.astype(np.int64), block.counts.astype(np.int64)) for block in (one, other)]
+        return cls._small(rows, totals, *sum_cells(cells))
 
-
-def _summed(place: Any, one: Small, other: Small) -> Small:
-    return np.bincount(place, weights=np.concatenate((one, other))).astype(np.uint32)
+    @classmethod
+    def _small(cls, *columns: npt.NDArray[Any]) -> Self:
+        rows, totals, keys, counts = (column.astype(np.uint32) for column in columns)
+        return cls(rows, totals, keys, counts)
 
 
 class Blocks:
@@ -109,9 +102,10 @@ class Blocks:
         totals, bins = [np.zeros((len(_COLUMNS), 0), np.uint32)], [np.zeros((len(_HISTOGRAM_COLUMNS), 0), np.uint32)]
         for number, block in sorted(self._blocks.items()):
             at = np.full(len(block.rows), number, np.uint32)
-            totals.append(np.stack((at, series[block.rows], block.requests, block.failures)))
+            totals.append(np.stack((at, series[block.rows], *block.totals)))
             at = np.full(len(block.keys), number, np.uint32)
-            bins.append(np.stack((at, series[block.keys >> _BIN_BITS], block.keys & _BIN_MASK, block.counts)))
+            of_rows, of_bins = rows_and_bins(block.keys)
+            bins.append(np.stack((at, series[of_rows], of_bins, block.counts)))
         return {
             "width_s": self.width_s,
             "counts": _packed(np.concatenate(totals, axis=1)),

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.exceptions import RecordError
-from loadtest.measuring import steady_clock
+from loadtest.measuring import steady_clock, wire
 from loadtest.measuring.delivery import Acknowledgement, Ledger
 from loadtest.measuring.health import MASTER, Watch
 from loadtest.measuring.labels import Labels
-from loadtest.measuring.merging import Merger
 from loadtest.measuring.record import Delivery, Missing, RunRecord
-from loadtest.measuring.wire import Delta, check
+from loadtest.measuring.wire import Delta
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -101,7 +100,6 @@ class Collector:
         self._refused_before = 0
         self._outside = Ledger("")  # samples outside any run go to the totals only
         self._pending: dict[int | None, list[PackedMeasurements]] = {}  # by second of the time line
-        self._merger = Merger(self.labels)
         self._epoch_s = 0.0
         self._users_in: dict[int, dict[str, Mapping[str, int]]] = {}  # second, worker, scenario
         self._described = 0  # flushes until the workers are described anew
@@ -188,7 +186,7 @@ class Collector:
         """What is whole of it; the rest is refused."""
         decoded = [(arrival, delta) for arrival in arrived if (delta := self._decoded(arrival)) is not None]
         try:
-            check([delta.packed for _, delta in decoded])
+            wire.check([delta.packed for _, delta in decoded])
         except ValueError:  # somebody's is wrong
             return [(arrival, delta) for arrival, delta in decoded if self._is_sound(arrival, delta)]
         return decoded
@@ -292,7 +290,7 @@ class Collector:
         pending, self._pending = self._pending, {}
         flushed: list[Second] = []
         for second, packed in sorted(pending.items(), key=lambda item: item[0] or 0):
-            measured = self._merger.merge(packed)
+            measured = wire.merge(packed, self.labels)
             self.totals.add(measured)
             if second is not None and self.record is not None:
                 users = self._users_of(self._users_in.pop(second, {}))

@@ -1,12 +1,10 @@
-"""Which row a series or a scenario has: one bounded numbering for a whole process."""
+"""Labels: which row a series or a scenario has, in one bounded numbering for a whole process."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-
-from loadtest.measuring.measurements import SeriesKey
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,16 +23,24 @@ OTHER: Final = "other"
 _REMEMBERED: Final = 512  # sets of labels whose rows are remembered
 
 
+class SeriesKey(NamedTuple):
+    """The labels of a series."""
+
+    scenario: str
+    method: str
+    name: str
+
+
 def readable(label: str) -> str:
-    """A label that every reader takes: cut to `MAX_LABEL_CHARS`, with ``?`` for what is no character, as half a
-    surrogate pair from undecoded bytes.
+    """A label that every program can read: cut to `MAX_LABEL_CHARS`, with ``?`` for what is not a character, such as
+    half a surrogate pair from undecoded bytes.
     """
     cut = label[:MAX_LABEL_CHARS]
     return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
 
 
 class Labels:
-    """Rows by labels. A row is never given up and never changes."""
+    """Rows by labels. A row is never removed and never changes."""
 
     def __init__(self) -> None:
         """Make an empty numbering."""
@@ -65,7 +71,7 @@ class Labels:
         return row
 
     def rows(self, series: tuple[SeriesKey, ...]) -> Ints:
-        """The rows of several series; quick when the very same tuple comes again."""
+        """The rows of several series; fast when the very same tuple comes again."""
         remembered = self._remembered.get(id(series))
         if remembered is not None:
             return remembered[1]

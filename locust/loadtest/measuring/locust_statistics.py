@@ -13,7 +13,7 @@ import numpy as np
 from locust.stats import StatsError
 
 from loadtest.measuring.histogram import MIDDLES_NS
-from loadtest.measuring.tally import MAX, MIN, SUM
+from loadtest.measuring.histogram_table import MAX, MIN, SUM, total_summaries
 
 if TYPE_CHECKING:
     from locust.stats import RequestStats, StatsEntry
@@ -62,8 +62,8 @@ def feed(stats: RequestStats, measurements: Measurements, wall_s: float) -> None
         )
         for row, (key, *counts) in enumerate(rows):
             own = slice(ends[row - 1] if row else 0, ends[row])
-            moments = times.moments[:, row].tolist()
-            _add(stats.entries[key.name, key.method], (*counts, timed[row]), moments, bins[own], filled[own], wall_s)
+            summaries = times.summaries[:, row].tolist()
+            _add(stats.entries[key.name, key.method], (*counts, timed[row]), summaries, bins[own], filled[own], wall_s)
         _add_total(stats.total, measurements, wall_s)
     _add_errors(stats, measurements, wall_s)
 
@@ -72,17 +72,15 @@ def _add_total(total: StatsEntry, measurements: Measurements, wall_s: float) -> 
     times = measurements.response_time
     by_bin = np.bincount(times.bins, weights=times.counts).astype(np.int64)
     bins = np.flatnonzero(by_bin)
-    moments = times.moments.sum(axis=1).tolist()
-    moments[MIN], moments[MAX] = int(times.moments[MIN].min()), int(times.moments[MAX].max())
     columns = (measurements.requests, measurements.failures, measurements.response_bytes, times.counts)
     counts = tuple(int(column.sum()) for column in columns)
-    _add(total, counts, moments, bins.tolist(), by_bin[bins].tolist(), wall_s)
+    _add(total, counts, total_summaries(times.summaries), bins.tolist(), by_bin[bins].tolist(), wall_s)
 
 
 def _add(  # noqa: PLR0917 - one row of counts
     entry: StatsEntry,
     counts: tuple[int, ...],
-    moments: list[int],
+    summaries: list[int],
     bins: list[int],
     filled: list[int],
     wall_s: float,
@@ -101,9 +99,9 @@ def _add(  # noqa: PLR0917 - one row of counts
     entry.last_request_timestamp = max(entry.last_request_timestamp or 0.0, wall_s)
     if timed:
         # Locust annotates whole milliseconds and computes with fractions as well.
-        low_ms: Any = moments[MIN] / _NS_PER_MS
-        sum_ms: Any = moments[SUM] / _NS_PER_MS
-        high_ms: Any = moments[MAX] / _NS_PER_MS
+        low_ms: Any = summaries[MIN] / _NS_PER_MS
+        sum_ms: Any = summaries[SUM] / _NS_PER_MS
+        high_ms: Any = summaries[MAX] / _NS_PER_MS
         entry.total_response_time += sum_ms
         entry.min_response_time = low_ms if entry.min_response_time is None else min(entry.min_response_time, low_ms)
         entry.max_response_time = max(entry.max_response_time, high_ms)

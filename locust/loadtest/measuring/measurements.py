@@ -1,26 +1,31 @@
-"""What was counted between two moments: the content of a delta, of a second on the time line, of a frame on disk."""
+"""What was counted between two moments, and the Accumulator that counts it.
+
+`Measurements` are the content of a delta, of a second of the time line, and of a frame on disk.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from loadtest.measuring.tally import SparseHistograms
+from loadtest.measuring.histogram_table import HistogramTable, grown
+from loadtest.measuring.labels import Labels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from loadtest.measuring.histogram_table import Part
+    from loadtest.measuring.labels import SeriesKey
+
     Ints = npt.NDArray[np.int64]
 
-
-class SeriesKey(NamedTuple):
-    """The labels of a series."""
-
-    scenario: str
-    method: str
-    name: str
+MAX_MESSAGES: Final = 200
+"""Distinct error messages (by series and class) that are kept apart between two takes."""
+FURTHER_MESSAGES: Final = "(further messages)"
+_COMPACT_ABOVE: Final = 65_536
+"""Requests whose durations wait to be merged, at most: bounds the memory, and the time of one merge to a few ms."""
 
 
 class ErrorCount(NamedTuple):
@@ -39,25 +44,161 @@ class Measurements:
 
     series: tuple[SeriesKey, ...]
     requests: Ints
-    """All requests, failed ones included, and those whose duration was refused."""
+    """All requests, including failed ones and those whose duration was refused."""
     failures: Ints
     response_bytes: Ints
-    response_time: SparseHistograms
-    service_time: SparseHistograms
-    """The same object as ``response_time`` when no request was sent late."""
+    response_time: HistogramTable
+    service_time: HistogramTable | None
+    """None when it equals the response time, because no request was sent late."""
     errors: tuple[ErrorCount, ...]
     scenarios: tuple[str, ...]
-    schedule_lag: SparseHistograms
+    schedule_lag: HistogramTable
     dropped: Ints
     """Iterations that were never begun."""
 
     @classmethod
     def none(cls) -> Measurements:
         """Nothing was counted."""
-        zeros = np.zeros(0, np.int64)
-        empty = SparseHistograms.empty(0)
-        return cls((), zeros, zeros, zeros, empty, empty, (), (), empty, zeros)
+        zeros, empty = np.zeros(0, np.int64), HistogramTable.empty(0)
+        return cls((), zeros, zeros, zeros, empty, None, (), (), empty, zeros)
 
     def __bool__(self) -> bool:
         """Whether anything was counted."""
         return bool(self.series) or bool(self.dropped.any())
+
+
+class Accumulator:
+    """Adds up durations, or `Measurements`, until they are taken. Rows are those of its labels."""
+
+    def __init__(self, labels: Labels | None = None) -> None:
+        """Make an empty accumulator, with labels of its own unless some are given."""
+        self.labels = Labels() if labels is None else labels
+        self._totals: Ints = np.zeros((3, 16), np.int64)  # requests, failures, bytes
+        self._on_time: list[Part] = []  # times of requests whose response time is their service time
+        self._response: list[Part] = []
+        self._service: list[Part] = []
+        self._lag: list[Part] = []
+        self._waiting = 0  # requests of which single durations are among them
+        self._errors: dict[tuple[int, str, str], int] = {}
+        self._dropped: dict[int, int] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything was counted since the last take."""
+        return bool(self._totals[0].any()) or bool(self._dropped)
+
+    def add_on_time(self, rows: Ints, lengths: Ints, service_s: npt.NDArray[np.float64]) -> None:
+        """Count requests that were sent at their intended start.
+
+        Args:
+            rows: of the series; a row may come repeatedly.
+            lengths: how many durations belong to each of them, at least 1.
+            service_s: the durations in seconds, those of the first row first.
+        """
+        self._add_requests(rows, lengths)
+        self._on_time.append((rows, HistogramTable.of(service_s, lengths)))
+        self._compact(len(service_s))
+
+    def add_late(
+        self,
+        rows: Ints,
+        scenario_rows: Ints,
+        lengths: Ints,
+        lag_s: npt.NDArray[np.float64],
+        service_s: npt.NDArray[np.float64],
+    ) -> None:
+        """Count requests that have an intended start of their own; arguments are as for `add_on_time`."""
+        self._add_requests(rows, lengths)
+        # One pass over all three times: numpy costs by the call more than by the number.
+        times = HistogramTable.of(np.concatenate((lag_s + service_s, service_s, lag_s)), np.tile(lengths, 3))
+        response, service, lag = times.split(len(lengths))
+        self._response.append((rows, response))
+        self._service.append((rows, service))
+        self._lag.append((scenario_rows, lag))
+        self._compact(len(service_s))
+
+    def _add_requests(self, rows: Ints, requests: Ints) -> None:
+        self._totals = grown(self._totals, len(self.labels.keys))
+        self._totals[0, rows] += requests
+
+    def _compact(self, added: int) -> None:
+        self._waiting += added
+        if self._waiting > _COMPACT_ABOVE:
+            rows = np.arange(len(self.labels.keys))
+            for parts in (self._on_time, self._response, self._service, self._lag):
+                if parts:
+                    parts[:] = [(rows, HistogramTable.merge(parts, rows))]
+            self._waiting = 0
+
+    def add_outcomes(self, failures: list[int], response_bytes: list[int]) -> None:
+        """Count failures and bytes of the first series; entry *i* belongs to row *i*."""
+        self._totals[1, : len(failures)] += np.array(failures, np.int64)
+        self._totals[2, : len(response_bytes)] += np.array(response_bytes, np.int64)
+
+    def add_error(self, row: int, error_class: str, message: str, occurrences: int = 1) -> None:
+        """Count an error; beyond `MAX_MESSAGES` distinct ones the message is dropped, never the count."""
+        key = (row, error_class, message)
+        if key not in self._errors and len(self._errors) >= MAX_MESSAGES:
+            key = (row, error_class, FURTHER_MESSAGES)
+        self._errors[key] = self._errors.get(key, 0) + occurrences
+
+    def add_dropped(self, scenario_row: int, count: int) -> None:
+        """Count iterations that were never begun."""
+        self._dropped[scenario_row] = self._dropped.get(scenario_row, 0) + count
+
+    def add(self, measured: Measurements, rows: Ints | None = None) -> None:
+        """Add measurements.
+
+        Args:
+            measured: what to add; a series may come repeatedly.
+            rows: of its series; looked up unless given.
+        """
+        rows = self.labels.rows(measured.series) if rows is None else rows
+        scenario_rows = self.labels.scenario_rows(measured.scenarios)
+        if len(rows):
+            self._totals = grown(self._totals, len(self.labels.keys))
+            for total, column in enumerate((measured.requests, measured.failures, measured.response_bytes)):
+                np.add.at(self._totals[total], rows, column)
+            if measured.service_time is None:
+                self._on_time.append((rows, measured.response_time))
+            else:
+                self._response.append((rows, measured.response_time))
+                self._service.append((rows, measured.service_time))
+            for series, error_class, message, occurrences in measured.errors:
+                self.add_error(int(rows[series]), error_class, message, occurrences)
+        if not measured.schedule_lag.is_empty:
+            self._lag.append((scenario_rows, measured.schedule_lag))
+        for place in np.flatnonzero(measured.dropped).tolist():
+            self.add_dropped(int(scenario_rows[place]), int(measured.dropped[place]))
+
+    def take(self) -> Measurements:
+        """Take out everything since the last time; series and scenarios come in the order of their rows."""
+        rows = np.flatnonzero(self._totals[0])
+        response, service = self._merge_times(rows)
+        requests, failures, response_bytes = self._totals[:, rows]
+        scenarios = tuple(self.labels.scenarios)
+        taken = Measurements(
+            series=tuple([self.labels.keys[row] for row in rows.tolist()]),
+            requests=requests,
+            failures=failures,
+            response_bytes=response_bytes,
+            response_time=response,
+            service_time=service,
+            errors=tuple(
+                ErrorCount(int(np.searchsorted(rows, row)), error_class, message, occurrences)
+                for (row, error_class, message), occurrences in self._errors.items()
+            ),
+            scenarios=scenarios,
+            schedule_lag=HistogramTable.merge(self._lag, np.arange(len(scenarios))),
+            dropped=np.array([self._dropped.get(row, 0) for row in range(len(scenarios))], np.int64),
+        )
+        self._totals[:, rows] = 0
+        self._on_time, self._response, self._service, self._lag = [], [], [], []
+        self._waiting, self._errors, self._dropped = 0, {}, {}
+        return taken
+
+    def _merge_times(self, rows: Ints) -> tuple[HistogramTable, HistogramTable | None]:
+        on_time = HistogramTable.merge(self._on_time, rows)
+        if not self._response:
+            return on_time, None
+        both = [(rows, on_time)]
+        return HistogramTable.merge(self._response + both, rows), HistogramTable.merge(self._service + both, rows)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadtest.measuring.blocks import Blocks
-from loadtest.measuring.histogram import BINS, Histogram
+from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.histogram_table import DenseHistogramTable, grown
 from loadtest.measuring.labels import Labels
-from loadtest.measuring.tally import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, SparseHistograms
+from loadtest.measuring.measurements import FURTHER_MESSAGES
 from loadtest.measuring.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from loadtest.measuring.measurements import Measurements, SeriesKey
+    from loadtest.measuring.labels import SeriesKey
+    from loadtest.measuring.measurements import Measurements
     from loadtest.measuring.timeline import Window
 
     Ints = npt.NDArray[np.int64]
@@ -36,7 +38,6 @@ DICT_FORMAT: Final = 2
 MAX_ERRORS: Final = 1_000
 """Distinct errors (by series, class and message) that are kept apart."""
 QUANTILES: Final = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999, "p9999_s": 0.9999}
-FURTHER_MESSAGES: Final = "(further messages)"
 MAX_EVENTS: Final = 500
 """Events that are kept at most; later ones are left out."""
 
@@ -114,50 +115,6 @@ class SeriesView:
     service_time: Histogram
 
 
-class _Times:
-    """Dense histograms by row, grown on demand."""
-
-    def __init__(self) -> None:
-        self.counts = np.zeros((0, BINS), np.int64)
-        self.moments = SparseHistograms.empty(0).moments
-
-    def grow(self, rows: int) -> None:
-        have = len(self.counts)
-        if rows > have:
-            # Pages of zeros that nothing is written to take no memory.
-            room = np.zeros((max(rows, 2 * have, 16), BINS), np.int64)
-            room[:have] = self.counts
-            added = SparseHistograms.empty(len(room) - have).moments
-            self.counts, self.moments = room, np.concatenate((self.moments, added), axis=1)
-
-    def add(self, rows: Ints, histograms: SparseHistograms) -> None:
-        """Add histograms; rows are distinct."""
-        self.counts.reshape(-1)[np.repeat(rows * BINS, histograms.lengths) + histograms.bins] += histograms.counts
-        self.moments[:MIN, rows] += histograms.moments[:MIN]
-        self.moments[MIN, rows] = np.minimum(self.moments[MIN, rows], histograms.moments[MIN])
-        self.moments[MAX, rows] = np.maximum(self.moments[MAX, rows], histograms.moments[MAX])
-
-    def copy(self) -> _Times:
-        copied = _Times()
-        copied.counts, copied.moments = self.counts.copy(), self.moments.copy()
-        return copied
-
-    def histogram(self, row: int) -> Histogram:
-        return _histogram(self.counts[row].copy(), self.moments[:, row].tolist())
-
-    def merged(self) -> Histogram:
-        if not len(self.counts):
-            return Histogram()
-        moments = [*self.moments[:MIN].sum(axis=1).tolist(), int(self.moments[MIN].min()), int(self.moments[MAX].max())]
-        return _histogram(self.counts.sum(axis=0), moments)
-
-
-def _histogram(counts: Ints, moments: list[int]) -> Histogram:
-    return Histogram.from_parts(
-        counts, moments[SUM], moments[MIN], moments[MAX], moments[BELOW], moments[ABOVE], moments[REFUSED]
-    )
-
-
 @dataclass(slots=True)
 class RunRecord:
     """The account of one run, or of a process's whole life."""
@@ -189,8 +146,8 @@ class RunRecord:
     dropped: dict[str, int] = field(default_factory=dict)
     """By scenario: the iterations that were asked for and never begun."""
     _totals: Ints = field(default_factory=lambda: np.zeros((3, 0), np.int64))
-    _response: _Times = field(default_factory=_Times)
-    _service: _Times | None = None  # None while every service time is the response time
+    _response: DenseHistogramTable = field(default_factory=DenseHistogramTable)
+    _service: DenseHistogramTable | None = None  # None while every service time is the response time
     _classes: dict[int, dict[str, int]] = field(default_factory=dict)
     _errors: dict[tuple[int, str, str], list[float]] = field(default_factory=dict)
     _later: dict[int, RunRecord] = field(default_factory=dict)
@@ -214,7 +171,7 @@ class RunRecord:
         """
         rows = self.labels.rows(measurements.series)
         if len(rows):
-            self._grow(int(rows.max()) + 1)
+            self._totals = grown(self._totals, int(rows.max()) + 1)
             self._totals[:, rows] += (measurements.requests, measurements.failures, measurements.response_bytes)
             self._add_times(rows, measurements)
             self._add_errors(rows, measurements, second)
@@ -238,23 +195,12 @@ class RunRecord:
         if len(self.events) < MAX_EVENTS:
             self.events = (*self.events, Event(round(second, 3), kind, text))
 
-    def _grow(self, rows: int) -> None:
-        have = self._totals.shape[1]
-        if rows > have:
-            room = np.zeros((3, max(rows, 2 * have, 16)), np.int64)
-            room[:, :have] = self._totals
-            self._totals = room
-        self._response.grow(rows)
-        if self._service is not None:
-            self._service.grow(rows)
-
     def _add_times(self, rows: Ints, measurements: Measurements) -> None:
-        late = measurements.service_time is not measurements.response_time
-        if late and self._service is None:
+        if measurements.service_time is not None and self._service is None:
             self._service = self._response.copy()
-        self._response.add(rows, measurements.response_time)
         if self._service is not None:
-            self._service.add(rows, measurements.service_time)
+            self._service.merge(measurements.service_time or measurements.response_time, rows)
+        self._response.merge(measurements.response_time, rows)
 
     def _add_errors(self, rows: Ints, measurements: Measurements, second: int | None) -> None:
         seen = math.floor(self.started_at) + (second or 0)
@@ -276,19 +222,14 @@ class RunRecord:
             self.schedule_lag[scenario] = Histogram()
             self.dropped[scenario] = 0
         self.dropped[scenario] += int(measurements.dropped[index])
-        if lag.lengths[index] or lag.moments[REFUSED, index]:
-            start = int(lag.lengths[:index].sum())
-            counts = np.zeros(BINS, np.int64)
-            own = slice(start, start + int(lag.lengths[index]))
-            counts[lag.bins[own]] = lag.counts[own]
-            self.schedule_lag[scenario].merge(_histogram(counts, lag.moments[:, index].tolist()))
+        if not lag.is_empty:
+            self.schedule_lag[scenario].merge(lag.row(index))
 
     def reset(self, second: int) -> None:
         """Forget all counts, as the reset of Locust's statistics does; the run goes on at this second."""
         self.reset_at_s = second
         self._totals[:] = 0
-        self._response, self._service = _Times(), None
-        self._response.grow(self._totals.shape[1])
+        self._response, self._service = DenseHistogramTable(), None
         self._classes, self._errors = {}, {}
         self.timeline, self.blocks = Timeline(), Blocks()
         self.schedule_lag, self.dropped = {}, {}
@@ -322,8 +263,8 @@ class RunRecord:
             if wanted is not None and not wanted(key):
                 continue
             requests, failures, response_bytes = self._totals[:, row].tolist()
-            response = self._response.histogram(row)
-            service = response if self._service is None else self._service.histogram(row)
+            response = self._response.row(row)
+            service = response if self._service is None else self._service.row(row)
             classes = dict(self._classes.get(row, {}))
             yield SeriesView(*key, requests, failures, response_bytes, classes, response, service)
 
@@ -334,8 +275,8 @@ class RunRecord:
         for by_class in self._classes.values():
             for error_class, occurrences in by_class.items():
                 classes[error_class] = classes.get(error_class, 0) + occurrences
-        response = self._response.merged()
-        service = response if self._service is None else self._service.merged()
+        response = self._response.total()
+        service = response if self._service is None else self._service.total()
         return SeriesView("", "", "", requests, failures, response_bytes, classes, response, service)
 
     def errors(self) -> list[ErrorRow]:
@@ -380,7 +321,7 @@ class RunRecord:
                     "requests": point.requests,
                     "failures": point.failures,
                     "users": point.users,
-                    **_quantiles(point.response_time.merged()),
+                    **_quantiles(point.response_time.total()),
                 }
                 for point in self.timeline
             ],

@@ -25,8 +25,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import RecordError
-from loadtest.measuring.accumulator import Accumulator
 from loadtest.measuring.health import Health
+from loadtest.measuring.measurements import Accumulator
 from loadtest.measuring.record import Delivery, Event, Missing, RunRecord
 from loadtest.measuring.wire import Delta, PackedMeasurements
 
@@ -62,7 +62,7 @@ class RecordFile:
         self._record = record
         self._sequence = 0
         self._users: dict[str, int] = {}
-        self._unwritten = Accumulator()
+        self._unwritten = Accumulator(record.labels)
         self._unwritten_second: int | None = None
         self._state_due = 0
         try:
@@ -77,10 +77,7 @@ class RecordFile:
 
     def add(self, second: int, measurements: Measurements, users: dict[str, int]) -> None:
         """Append what was measured in a second; a failure is said in the record's ``stream_error``."""
-        labels = self._record.labels
-        self._unwritten.add(
-            measurements, labels.rows(measurements.series), labels.scenario_rows(measurements.scenarios)
-        )
+        self._unwritten.add(measurements)
         self._unwritten_second = second if self._unwritten_second is None else self._unwritten_second
         self._users = users
         self.flush(second)
@@ -105,7 +102,7 @@ class RecordFile:
         return self._write(_PRELUDE + _frame(b"H", _json(header)))
 
     def _write_second(self, second: int) -> None:
-        taken = self._unwritten.take(self._record.labels.keys, self._record.labels.scenarios)
+        taken = self._unwritten.take()
         self._sequence += 1
         packed = PackedMeasurements.of(taken)
         delta = Delta(
@@ -114,8 +111,7 @@ class RecordFile:
         if self._write(_frame(b"S", delta.to_bytes())):
             self._unwritten_second = None
         else:
-            labels = self._record.labels
-            self._unwritten.add(taken, labels.rows(taken.series), labels.scenario_rows(taken.scenarios))
+            self._unwritten.add(taken)
 
     def reset(self, second: int) -> None:
         """Append that the statistics were reset."""

@@ -9,7 +9,7 @@ Three times are kept apart: response time (end - intended start), service time (
 not late: its lag is 0 and its response time is its service time.
 
 Memory is bounded: `labels.MAX_SERIES` names, beyond which a name counts as ``other``, and
-`accumulator.MAX_MESSAGES` distinct error messages between two takes.
+`measurements.MAX_MESSAGES` distinct error messages between two takes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ import gevent
 import numpy as np
 from locust.event import EventHook
 
-from loadtest.measuring.accumulator import Accumulator
-from loadtest.measuring.labels import OTHER, Labels, readable
-from loadtest.measuring.measurements import Measurements, SeriesKey
+from loadtest.measuring.labels import OTHER, SeriesKey, readable
+from loadtest.measuring.measurements import Accumulator, Measurements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,8 +157,8 @@ class Recorder:
         self._by_key: dict[SeriesKey, Series] = {}
         self._series: list[Series] = []
         self._buffers: list[list[float]] = []
-        self._labels = Labels()
         self._counts = Accumulator()
+        self._labels = self._counts.labels
         self._folded = 0  # series that the fold under way has behind it
 
     @classmethod
@@ -190,7 +189,6 @@ class Recorder:
         if bounded not in self._by_key:
             row = self._labels.row(bounded)
             series = Series(bounded, row, self._labels.scenario_row(bounded.scenario), self._counts)
-            self._counts.grow(row + 1)
             self._series.append(series)
             self._buffers += (series.times, series.late)
             self._by_key[bounded] = series
@@ -306,7 +304,7 @@ class Recorder:
         self._counts.add_outcomes(
             [series.take_failures() for series in self._series], [series.take_bytes() for series in self._series]
         )
-        return self._counts.take(self._labels.keys, self._labels.scenarios)
+        return self._counts.take()
 
 
 def _cut_off(buffer: list[float], most: int) -> list[float]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.tally import REFUSED, SparseHistograms, Tally
+from loadtest.measuring.histogram_table import HistogramTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,6 @@ POINTS: Final = (3_600, 1_800, 1_440)
 above the ratio of the two widths, so that a merged point never reaches into the finer ones."""
 
 _ROW: Final = np.zeros(1, np.int64)
-_NOTHING: Final = SparseHistograms.empty(1)
 
 
 @dataclass(slots=True)
@@ -40,9 +39,10 @@ class Point:
     failures: int
     users: int
     """Running users; the highest number within a coarse point."""
-    response_time: SparseHistograms
+    response_time: HistogramTable
     """One row: all series together."""
-    service_time: SparseHistograms
+    service_time: HistogramTable | None
+    """None when it equals the response time, because no request was sent late."""
 
     @property
     def end(self) -> int:
@@ -51,7 +51,7 @@ class Point:
 
     def percentile_s(self, q: float) -> float:
         """The response time's quantile ``q`` in this point, in seconds; NaN without requests."""
-        return self.response_time.merged().quantile(q)
+        return self.response_time.total().quantile(q)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +98,16 @@ class Timeline:
         second: int,
         requests: int,
         failures: int,
-        response_time: SparseHistograms,
-        service_time: SparseHistograms,
+        response_time: HistogramTable,
+        service_time: HistogramTable | None,
     ) -> None:
         """Add counts to a second; a second that is long past is added to the coarser point that holds it."""
         point = self._at(max(second, 0))
         point.requests += requests
         point.failures += failures
-        same = service_time is response_time and point.service_time is point.response_time
-        point.response_time = _merged(point.response_time, response_time)
-        point.service_time = point.response_time if same else _merged(point.service_time, service_time)
+        if service_time is not None or point.service_time is not None:
+            point.service_time = _sum([point.service_time or point.response_time, service_time or response_time])
+        point.response_time = _sum([point.response_time, response_time])
 
     def set_users(self, second: int, users: int) -> None:
         """Say how many users run in this second."""
@@ -123,8 +123,8 @@ class Timeline:
         chosen = [point for point in self._since(end - seconds) if end - seconds <= _centre(point) < end]
         response, service = Histogram(), Histogram()
         for point in chosen:
-            response.merge(point.response_time.merged())
-            service.merge(point.service_time.merged())
+            response.merge(point.response_time.total())
+            service.merge((point.service_time or point.response_time).total())
         return Window(
             seconds=min(seconds, end),
             requests=sum(point.requests for point in chosen),
@@ -181,9 +181,9 @@ class Timeline:
         merged.requests = sum(point.requests for point in tier[:count])
         merged.failures = sum(point.failures for point in tier[:count])
         merged.users = max(point.users for point in tier[:count])
-        merged.response_time = merged.service_time = _sum([point.response_time for point in tier[:count]])
-        if any(point.service_time is not point.response_time for point in tier[:count]):
-            merged.service_time = _sum([point.service_time for point in tier[:count]])
+        merged.response_time = _sum([point.response_time for point in tier[:count]])
+        if any(point.service_time is not None for point in tier[:count]):
+            merged.service_time = _sum([point.service_time or point.response_time for point in tier[:count]])
         del tier[:count]
         bisect.insort(self._tiers[number + 1], merged, key=lambda point: point.second)
         self._coarsen(number + 1)
@@ -194,20 +194,12 @@ def _centre(point: Point) -> float:
 
 
 def _empty(second: int, width_s: int) -> Point:
-    return Point(second, width_s, 0, 0, 0, _NOTHING, _NOTHING)
+    return Point(second, width_s, 0, 0, 0, HistogramTable.empty(1), None)
 
 
-def _merged(one: SparseHistograms, other: SparseHistograms) -> SparseHistograms:
-    """All rows of both in one row."""
-    if one is _NOTHING and len(other.lengths) == 1:
-        return other
-    if not other.lengths.any() and not other.moments[REFUSED].any():
-        return one
-    return _sum([one, other])
-
-
-def _sum(parts: list[SparseHistograms]) -> SparseHistograms:
-    tally = Tally()
-    for part in parts:
-        tally.add_sparse(np.zeros(len(part.lengths), np.int64), part)
-    return tally.take(_ROW)
+def _sum(tables: list[HistogramTable]) -> HistogramTable:
+    """All rows of all tables in one row."""
+    filled = [table for table in tables if not table.is_empty]
+    if len(filled) == 1 and len(filled[0].lengths) == 1:
+        return filled[0]
+    return HistogramTable.merge([(np.zeros(len(table.lengths), np.int64), table) for table in filled], _ROW)

@@ -8,9 +8,9 @@ import pytest
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import parse
-from loadtest.measuring.accumulator import Accumulator
 from loadtest.measuring.histogram import RELATIVE_ERROR
-from loadtest.measuring.measurements import Measurements, SeriesKey
+from loadtest.measuring.labels import SeriesKey
+from loadtest.measuring.measurements import Accumulator, Measurements
 from loadtest.measuring.record import RunRecord
 
 GET = SeriesKey("documents", "GET", "documents/get")
@@ -23,7 +23,8 @@ def measured(
 ) -> Measurements:
     """Return requests of one series that took so long; each is late by the lag, which counts into response time."""
     counts = Accumulator()
-    counts.grow(1)
+    counts.labels.row(key)
+    counts.labels.scenario_row(key.scenario)
     rows, lengths = np.array([0]), np.array([len(times_s)])
     if times_s:
         lags = np.full(len(times_s), lag_s)
@@ -31,7 +32,7 @@ def measured(
         counts.add_outcomes([failures], [0])
     if dropped:
         counts.add_dropped(0, dropped)
-    return counts.take([key], [key.scenario])
+    return counts.take()
 
 
 @dataclass

@@ -13,9 +13,9 @@ from locust.env import Environment
 from locust.exception import CatchResponseError
 
 from loadtest.measuring import labels, recorder
-from loadtest.measuring.accumulator import FURTHER_MESSAGES, MAX_MESSAGES
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.measurements import Measurements, SeriesKey
+from loadtest.measuring.labels import SeriesKey
+from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_MESSAGES, Measurements
 from loadtest.measuring.recorder import ERROR_CLASSES, FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
 
 
@@ -31,9 +31,9 @@ def test_a_request_is_counted_with_its_three_times() -> None:
     series.success(10.0, 10.25, 11.0, 123)
     taken = counts.take()
     assert series_of(taken) == {("documents", "GET", "documents/read"): 1}
-    assert taken.response_time.merged() == Histogram.of([1.0])
-    assert taken.service_time.merged() == Histogram.of([0.75])
-    assert taken.schedule_lag.merged() == Histogram.of([0.25])
+    assert taken.response_time.total() == Histogram.of([1.0])
+    assert taken.service_time.total() == Histogram.of([0.75])
+    assert taken.schedule_lag.total() == Histogram.of([0.25])
     assert taken.scenarios == ("documents",)
     assert taken.response_bytes.tolist() == [123]
     assert taken.failures.tolist() == [0]
@@ -45,8 +45,8 @@ def test_a_request_without_an_intended_start_has_no_lag() -> None:
     sent = 10.0
     counts.series("s", "GET", "n").success(sent, sent, 10.5, 0)
     taken = counts.take()
-    assert taken.response_time is taken.service_time
-    assert taken.response_time.merged() == Histogram.of([0.5])
+    assert taken.service_time is None
+    assert taken.response_time.total() == Histogram.of([0.5])
     assert taken.schedule_lag.count == 0
 
 
@@ -55,8 +55,8 @@ def test_a_send_before_the_intended_start_is_not_late() -> None:
     counts = Recorder()
     counts.series("s", "GET", "n").success(10.5, 10.25, 11.0, 0)
     taken = counts.take()
-    assert Histogram.of([0.75]) == taken.response_time.merged() == taken.service_time.merged()
-    assert taken.schedule_lag.merged() == Histogram.of([0.0])
+    assert Histogram.of([0.75]) == taken.response_time.total() == taken.service_time.total()
+    assert taken.schedule_lag.total() == Histogram.of([0.0])
 
 
 sample = st.tuples(
@@ -92,9 +92,9 @@ def test_no_sample_is_lost_or_counted_twice(takes: list[list[tuple[int, float | 
                 lag.add(sent - intended)
             expected += (1, failed, size)
         taken = counts.take()
-        taken_response.merge(taken.response_time.merged())
-        taken_service.merge(taken.service_time.merged())
-        taken_lag.merge(taken.schedule_lag.merged())
+        taken_response.merge(taken.response_time.total())
+        taken_service.merge((taken.service_time or taken.response_time).total())
+        taken_lag.merge(taken.schedule_lag.total())
         totals += [column.sum() for column in (taken.requests, taken.failures, taken.response_bytes)]
         assert sum(error.occurrences for error in taken.errors) == taken.failures.sum()
     assert totals.tolist() == expected.tolist()
@@ -210,7 +210,7 @@ def test_an_impossible_duration_is_refused_and_the_request_counted(bad_end: floa
     counts.series("s", "GET", "n").success(1.0, 1.0, bad_end, 0)
     taken = counts.take()
     assert taken.requests.tolist() == [1]
-    assert (taken.response_time.count, taken.response_time.merged().refused) == (0, 1)
+    assert (taken.response_time.count, taken.response_time.total().refused) == (0, 1)
 
 
 def test_names_beyond_the_cap_count_as_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +298,7 @@ def test_stock_users_are_recorded_in_the_place_of_locusts_statistics() -> None:
     taken = counts.take()
     assert list(taken.series) == [SeriesKey("shop", "POST", "buy")]
     assert taken.requests[0] >= 5
-    assert pytest.approx(taken.response_time.merged().quantile(0.5), rel=0.01) == 0.02
+    assert pytest.approx(taken.response_time.total().quantile(0.5), rel=0.01) == 0.02
     assert environment.stats.num_requests == 0
 
 
@@ -393,6 +393,6 @@ def test_an_intended_start_is_consumed_by_the_first_request() -> None:
     taken = counts.take()
     assert user.intended_start_s is None
     assert taken.schedule_lag.count == 1
-    assert pytest.approx(taken.schedule_lag.merged().max_s, abs=0.05) == 0.75
-    assert pytest.approx(taken.response_time.merged().max_s, abs=0.05) == 1.0
-    assert pytest.approx(taken.service_time.merged().max_s, abs=0.001) == 0.25
+    assert pytest.approx(taken.schedule_lag.total().max_s, abs=0.05) == 0.75
+    assert pytest.approx(taken.response_time.total().max_s, abs=0.05) == 1.0
+    assert pytest.approx(taken.service_time.total().max_s, abs=0.001) == 0.25

@@ -10,22 +10,20 @@ from hypothesis import strategies as st
 
 from loadtest.measuring import timeline
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.tally import SparseHistograms, Tally
+from loadtest.measuring.histogram_table import HistogramTable
 from loadtest.measuring.timeline import Timeline
 
 
-def sparse(*durations_s: float) -> SparseHistograms:
+def times(*durations_s: float) -> HistogramTable:
     """One row with these durations."""
-    tally = Tally()
-    if durations_s:
-        tally.add_values(np.zeros(1, np.int64), np.array([len(durations_s)]), np.array(durations_s))
-    return tally.take(np.zeros(1, np.int64))
+    if not durations_s:
+        return HistogramTable.empty(1)
+    return HistogramTable.of(np.array(durations_s), np.array([len(durations_s)]))
 
 
 def add(line: Timeline, second: int, *durations_s: float, failures: int = 0) -> None:
     """Add requests of these durations to a second."""
-    times = sparse(*durations_s)
-    line.add(second, len(durations_s), failures, times, times)
+    line.add(second, len(durations_s), failures, times(*durations_s), None)
 
 
 def test_a_second_is_a_point() -> None:
@@ -43,7 +41,7 @@ def test_a_second_is_a_point() -> None:
 def test_response_and_service_times_stay_apart() -> None:
     """A point, and a window of points, keep the two times apart."""
     line = Timeline()
-    line.add(0, 1, 0, sparse(0.5), sparse(0.1))
+    line.add(0, 1, 0, times(0.5), times(0.1))
     add(line, 1, 0.7)
     window = line.window(2)
     assert window.response_time == Histogram.of([0.5, 0.7])
@@ -53,7 +51,7 @@ def test_response_and_service_times_stay_apart() -> None:
 def test_a_second_that_was_late_in_part_keeps_both_times() -> None:
     """Requests on time and late ones in one second keep their own service times."""
     line = Timeline()
-    line.add(0, 1, 0, sparse(0.5), sparse(0.1))
+    line.add(0, 1, 0, times(0.5), times(0.1))
     add(line, 0, 0.7)
     assert line.window(1).response_time == Histogram.of([0.5, 0.7])
     assert line.window(1).service_time == Histogram.of([0.1, 0.7])
@@ -101,16 +99,16 @@ def test_coarse_points_are_exact_merges(seconds: list[tuple[int, int]], source: 
     for point in points:
         own = [value for second in range(point.second, point.end) for value in truth.pop(second, [])]
         assert point.requests == len(own)
-        assert point.response_time.merged() == Histogram.of(own)
+        assert point.response_time.total() == Histogram.of(own)
     assert truth == {}
 
 
 def test_a_day_fits() -> None:
     """A run of 24 hours has a bounded number of points: fine at its end, coarse at its beginning, nothing lost."""
     line = Timeline()
-    times = sparse(0.01)
+    one = times(0.01)
     for second in range(24 * 3600):
-        line.add(second, 1, 0, times, times)
+        line.add(second, 1, 0, one, None)
     assert 24 * 3600 == sum(point.requests for point in line) == line.end
     assert len(line) <= sum(timeline.POINTS) + 10
     widths = [point.width_s for point in line]
@@ -123,9 +121,9 @@ def test_a_day_fits() -> None:
 def test_a_straggler_joins_the_coarse_point_that_holds_its_second() -> None:
     """What comes late for a second that is long past is added to the point that holds it."""
     line = Timeline()
-    times = sparse(0.01)
+    one = times(0.01)
     for second in range(6000):
-        line.add(second, 1, 0, times, times)
-    line.add(17, 5, 2, sparse(1.0, 1.0, 1.0, 1.0, 1.0), sparse(1.0, 1.0, 1.0, 1.0, 1.0))
+        line.add(second, 1, 0, one, None)
+    line.add(17, 5, 2, times(1.0, 1.0, 1.0, 1.0, 1.0), None)
     [point] = [point for point in line if point.second <= 17 < point.end]
     assert (point.width_s, point.requests, point.failures) == (10, 15, 2)

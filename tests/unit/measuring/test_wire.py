@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.exceptions import RecordError
-from loadtest.measuring.accumulator import Accumulator
 from loadtest.measuring.health import Health
+from loadtest.measuring.labels import Labels
 from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.record import RunRecord, SeriesView
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import Delta, PackedMeasurements, unpack
+from loadtest.measuring.wire import Delta, PackedMeasurements, merge
 
 requests = st.lists(
     st.tuples(
@@ -27,6 +27,9 @@ requests = st.lists(
     ),
     max_size=30,
 )
+
+
+COLUMNS = ("lengths", "bins", "counts", "summaries")
 
 
 def measured(samples: list, dropped: int = 0) -> Measurements:
@@ -70,7 +73,12 @@ def same_arrays(one: Measurements, other: Measurements) -> bool:
 
     def flat(measurements: Measurements) -> list:
         times = (measurements.response_time, measurements.service_time, measurements.schedule_lag)
-        arrays = [array for each in times for array in (each.lengths, each.bins, each.counts, each.moments)]
+        arrays = [
+            array
+            for each in times
+            if each is not None
+            for array in (each.lengths, each.bins, each.counts, each.summaries)
+        ]
         return [
             *arrays,
             measurements.requests,
@@ -93,24 +101,39 @@ def test_a_delta_is_read_back_equal(samples: list, dropped: int) -> None:
     assert (read.final, read.users, read.health) == (sent.final, sent.users, sent.health)
     assert (unpacked.series, unpacked.errors, unpacked.scenarios) == (content.series, content.errors, content.scenarios)
     assert same_arrays(content, unpacked)
-    assert (content.service_time is content.response_time) == (unpacked.service_time is unpacked.response_time)
+    assert (content.service_time is None) == (unpacked.service_time is None)
     assert bool(read.packed) == bool(content)
 
 
 @given(st.lists(requests, max_size=4))
-def test_many_are_unpacked_unpack(parts: list[list]) -> None:
-    """Unpacked at once, several measurements add up to what they are one by one."""
-    contents = [measured(part) for part in parts]
+def test_many_are_merged_to_what_they_are_one_by_one(parts: list[list]) -> None:
+    """Merged at once, second after second, the workers' measurements add up exactly."""
     one_by_one, at_once = RunRecord(), RunRecord()
-    accumulator, labels = Accumulator(), at_once.labels
-    for content in contents:
-        one_by_one.add(content)
-    if contents:
-        merged = unpack([Delta.from_bytes(delta_of(content).to_bytes()).packed for content in contents])
-        accumulator.add(merged, labels.rows(merged.series), labels.scenario_rows(merged.scenarios))
-    at_once.add(accumulator.take(labels.keys, labels.scenarios))
+    for second in (parts, parts[:1]):
+        packed = [Delta.from_bytes(delta_of(measured(part)).to_bytes()).packed for part in second]
+        for one in packed:
+            one_by_one.add(one.unpacked())
+        at_once.add(merge(packed, at_once.labels))
     assert [asdict_of(view) for view in at_once.series()] == [asdict_of(view) for view in one_by_one.series()]
     assert at_once.schedule_lag == one_by_one.schedule_lag
+    assert at_once.dropped == one_by_one.dropped
+
+
+def test_nothing_is_merged_to_nothing() -> None:
+    """A second in which no worker reported holds no series."""
+    assert not merge([], Labels())
+
+
+def test_merged_series_come_once_and_in_order() -> None:
+    """However the workers name them, and however many they are, the merged series follow the labels."""
+    labels = Labels()
+    contents = [[(name, None, 1.0, 7, False) for name in names] for names in ("ab", "ca", "c")]
+    packed = [PackedMeasurements.of(measured(content)) for content in contents]
+    for times in (1, 500, 1, 500):
+        merged = merge(packed * times, labels)
+        assert [key.name for key in merged.series] == ["a", "b", "c"]
+        assert merged.requests.tolist() == [2 * times, times, 2 * times]
+        assert merged.response_time.counts.tolist() == [2 * times, times, 2 * times]
 
 
 def test_the_same_labels_are_the_same_object() -> None:
