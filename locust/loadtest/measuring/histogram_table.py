@@ -30,9 +30,7 @@ _OPERATIONS: Final = (np.add, np.add, np.add, np.add, np.minimum, np.maximum)
 """How each of the summaries is merged."""
 _EMPTY_SUMMARIES: Final = np.array([[0], [0], [0], [0], [HIGHEST_NS], [0]], np.int64)
 
-_BIN_BITS: Final = 11  # BINS = 2028 < 2**11, so row and bin share one integer, the key of a cell
-_ROW_BINS: Final = 1 << _BIN_BITS
-_COUNT_BITS: Final = 31  # beside a key of at most 32 bits
+_COUNT_BITS: Final = 31  # beside a key of at most 32 bits, which is enough for two million rows
 _COUNT_MASK: Final = (1 << _COUNT_BITS) - 1
 _DENSE_BELOW: Final = 8
 """Bins that there are by bins that are filled: below this ratio adding to all of them is cheaper than sorting."""
@@ -93,12 +91,13 @@ class HistogramTable:
         if not parts:
             return cls.empty(len(rows))
         named = max(int(part_rows.max()) for part_rows, _ in parts) + 1
-        dense = named * _ROW_BINS < _DENSE_BELOW * sum(len(table.bins) for _, table in parts)
+        dense = named * BINS < _DENSE_BELOW * sum(len(table.bins) for _, table in parts)
         keys, counts = _sum_dense(parts, named) if dense else _sum_sparse(parts)
-        lengths = np.searchsorted(keys, rows + 1 << _BIN_BITS) - np.searchsorted(keys, rows << _BIN_BITS)
+        first_keys = rows * BINS
+        lengths = np.searchsorted(keys, first_keys + BINS) - np.searchsorted(keys, first_keys)
         summaries = np.repeat(_EMPTY_SUMMARIES, max(named, int(rows.max(initial=0)) + 1), axis=1)
         _add_summaries(summaries, parts)
-        return cls(lengths, keys & _ROW_BINS - 1, counts, summaries[:, rows])
+        return cls(lengths, keys - np.repeat(first_keys, lengths), counts, summaries[:, rows])
 
     def split(self, rows: int) -> list[Self]:
         """The table cut into tables of this many rows each."""
@@ -112,9 +111,9 @@ class HistogramTable:
         return tables
 
     def keys(self, rows: Ints, integer: type[np.integer[Any]] = np.int64) -> npt.NDArray[Any]:
-        """The key of each entry, which consists of its row, ``rows[i]`` for row *i*, and its bin."""
-        keys = np.repeat((rows << _BIN_BITS).astype(integer), self.lengths)
-        keys |= self.bins
+        """The key of each entry: `BINS` times its row, which is ``rows[i]`` for row *i*, and its bin."""
+        keys = np.repeat((rows * BINS).astype(integer), self.lengths)
+        keys += self.bins
         return keys
 
     def cells(self, rows: Ints) -> Cells:
@@ -159,7 +158,7 @@ class DenseHistogramTable:
 
     def grow(self, rows: int) -> None:
         """Have at least this many rows."""
-        self._bins = grown(self._bins, rows << _BIN_BITS)
+        self._bins = grown(self._bins, rows * BINS)
         self._summaries = grown(self._summaries, rows, _EMPTY_SUMMARIES)
 
     def merge(self, table: HistogramTable, rows: Ints) -> None:
@@ -171,12 +170,12 @@ class DenseHistogramTable:
 
     def row(self, row: int) -> Histogram:
         """A copy of a row."""
-        start = row << _BIN_BITS
+        start = row * BINS
         return _histogram(self._bins[start : start + BINS].copy(), self._summaries[:, row].tolist())
 
     def total(self) -> Histogram:
         """All rows in one histogram."""
-        counts = self._bins.reshape(-1, _ROW_BINS).sum(axis=0)[:BINS]
+        counts = self._bins.reshape(-1, BINS).sum(axis=0)
         return _histogram(counts, total_summaries(self._summaries))
 
     def copy(self) -> DenseHistogramTable:
@@ -201,7 +200,7 @@ def grown(array: Ints, columns: int, empty: Ints | None = None) -> Ints:
 
 def rows_and_bins(keys: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The row and the bin of each key: see `HistogramTable.keys`."""
-    return keys >> _BIN_BITS, keys & _ROW_BINS - 1
+    return np.divmod(keys, BINS)
 
 
 def sum_cells(cells: Sequence[Cells]) -> Cells:
@@ -235,7 +234,7 @@ def _sum_sparse(parts: Sequence[Part]) -> Cells:
 
 
 def _sum_dense(parts: Sequence[Part], rows: int) -> Cells:
-    sums = np.zeros(rows << _BIN_BITS, np.int64)
+    sums = np.zeros(rows * BINS, np.int64)
     for part_rows, table in parts:
         np.add.at(sums, *table.cells(part_rows))
     keys = np.flatnonzero(sums)
@@ -260,9 +259,9 @@ def _starts(lengths: Ints) -> Ints:
 
 
 def _add_summaries(summaries: Ints, parts: Sequence[Part]) -> None:
-    rows = np.concatenate([part_rows for part_rows, _ in parts])
-    for summary, operation in enumerate(_OPERATIONS):
-        operation.at(summaries[summary], rows, np.concatenate([table.summaries[summary] for _, table in parts]))
+    for rows, table in parts:
+        for summary, operation in enumerate(_OPERATIONS):
+            operation.at(summaries[summary], rows, table.summaries[summary])
 
 
 def total_summaries(summaries: Ints) -> list[int]:
