@@ -1,16 +1,17 @@
-"""A run's record on disk: appended second by second, readable after its writer was killed.
+"""A run's record on disk: appended second by second, readable even when its writer was killed.
 
-The file, version 1, is ``b"LTREC"``, the version as one byte, then frames. A frame is its kind (one byte), the length
+The file, version 2, is ``b"LTREC"``, the version as one byte, then frames. A frame is its kind (one byte), the length
 and the CRC-32 of its payload (little-endian, 32 bits each), and the payload, compressed with zlib:
 
-    ``H`` header: JSON with run_id, started_at, configuration, context once, first
-    ``S`` second: a `Delta` whose ``start_s`` is the second            every second in which something was counted
-    ``W`` state: JSON with delivery, workers and events                every 10 s, and at the end
-    ``R`` reset: JSON with the second                                  when the statistics are reset
-    ``E`` end                                                          once, last
+    ``H`` header: JSON with run_id, started_at, configuration, context   once, first
+    ``S`` second: MessagePack with its number, the users that ran,       every second in which something was counted
+          and what was measured, as `wire.PackedMeasurements`
+    ``W`` state: JSON with delivery, workers and events                  every 10 s, and at the end
+    ``R`` reset: JSON with the second                                    when the statistics are reset
+    ``E`` end                                                            once, last
 
 Every frame is one ``write``, so a killed writer leaves at most one torn frame at the end, which the reader leaves out.
-A frame that cannot be written (a full disk) is taken back, and the counts wait, merged, for the next attempt: the run
+A frame that cannot be written (a full disk) is taken back, and its counts wait, merged, for the next attempt: the run
 goes on, and once there is room again nothing is missing but resolution in time.
 """
 
@@ -24,11 +25,12 @@ import zlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+import msgpack  # type: ignore[import-untyped]
+
 from loadtest.exceptions import RecordError
-from loadtest.measuring.health import Health
 from loadtest.measuring.measurements import Accumulator
 from loadtest.measuring.record import Delivery, Event, Missing, RunRecord
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.wire import PackedMeasurements, check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,14 +40,24 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAGIC: Final = b"LTREC"
-VERSION: Final = 1
+VERSION: Final = 2
 STATE_EVERY_S: Final = 10
 
 _PRELUDE: Final = MAGIC + bytes((VERSION,))
 _FRAME: Final = struct.Struct("<cII")
 _LONGEST_BYTES: Final = 256 * 1024 * 1024  # of one frame, inflated
-_LATEST_S: Final = 1e11  # Unix time that dates still reach
-_NO_FRAME: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, zlib.error)
+_LATEST_S: Final = 1e11  # the highest Unix time that can be formatted as a date
+_LAST_SECOND: Final = 10**9
+_MOST_USERS: Final = 10**9
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    zlib.error,
+    msgpack.UnpackException,
+)
 _FASTEST: Final = 1  # zlib's level: a second's frame takes about 0.1 ms
 
 
@@ -53,15 +65,14 @@ class RecordFile:
     """Writes a record to disk while the run goes on."""
 
     def __init__(self, path: Path, record: RunRecord) -> None:
-        """Open the file anew and write its header.
+        """Create the file, or empty it, and write its header.
 
         Raises:
             RecordError: when the file cannot be made.
         """
         self._path = path
         self._record = record
-        self._sequence = 0
-        self._users: dict[str, int] = {}
+        self._users = 0
         self._unwritten = Accumulator(record.labels)
         self._unwritten_second: int | None = None
         self._state_due = 0
@@ -76,10 +87,10 @@ class RecordFile:
         self._write_header()
 
     def add(self, second: int, measurements: Measurements, users: dict[str, int]) -> None:
-        """Append what was measured in a second; a failure is said in the record's ``stream_error``."""
+        """Append what was measured in a second; a failure shows in the record's ``stream_error``."""
         self._unwritten.add(measurements)
         self._unwritten_second = second if self._unwritten_second is None else self._unwritten_second
-        self._users = users
+        self._users = sum(users.values())
         self.flush(second)
 
     def flush(self, second: int) -> None:
@@ -103,12 +114,7 @@ class RecordFile:
 
     def _write_second(self, second: int) -> None:
         taken = self._unwritten.take()
-        self._sequence += 1
-        packed = PackedMeasurements.of(taken)
-        delta = Delta(
-            self._record.run_id, self._sequence, float(second), second + 1.0, False, self._users, Health(), packed
-        )
-        if self._write(_frame(b"S", delta.to_bytes())):
+        if self._write(_frame(b"S", msgpack.packb((second, self._users, PackedMeasurements.of(taken))))):
             self._unwritten_second = None
         else:
             self._unwritten.add(taken)
@@ -162,7 +168,7 @@ class RecordFile:
         try:
             os.ftruncate(self._descriptor, self._good_bytes)
             os.lseek(self._descriptor, self._good_bytes, os.SEEK_SET)
-        except OSError:  # no regular file; the reader leaves a torn frame out
+        except OSError:  # not a regular file; the reader leaves a torn frame out
             _log.debug("%s cannot be cut", self._path)
 
 
@@ -170,17 +176,18 @@ def read(path: Path) -> RunRecord:
     """Read a record back; a run that was cut off has ``ended`` False and holds every second that was written.
 
     Raises:
-        RecordError: when the file cannot be read, is no record, is damaged, or is of a newer version.
+        RecordError: when the file cannot be read, is not a record, is damaged, or has another version.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise RecordError(f"the record {path} cannot be read: {error.strerror}; give a run's record file") from error
     if data[: len(MAGIC)] != MAGIC:
-        raise RecordError(f"{path} is no record: it must start with {MAGIC!r}; give a run's record file")
-    if len(data) > len(MAGIC) and data[len(MAGIC)] > VERSION:
+        raise RecordError(f"{path} is not a record: it must start with {MAGIC!r}; give a run's record file")
+    if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
         raise RecordError(
-            f"{path} has version {data[len(MAGIC)]}, this program reads up to {VERSION}; update the program"
+            f"{path} has version {data[len(MAGIC)]}, this program reads version {VERSION} only; read it with the "
+            "release that wrote it"
         )
     record: RunRecord | None = None
     for position, kind, payload in _frames(path, data):
@@ -189,7 +196,7 @@ def read(path: Path) -> RunRecord:
                 record = _begun(json.loads(_inflated(payload)))
             elif record is not None:
                 _apply(record, kind, _inflated(payload))
-        except _NO_FRAME as error:
+        except _UNREADABLE as error:
             raise RecordError(
                 f"{path} is damaged at byte {position}: its frame {kind!r} cannot be read ({error}); what precedes it "
                 f"can be read from a copy cut there (head -c {position})"
@@ -203,9 +210,9 @@ def _begun(header: dict[str, Any]) -> RunRecord:
     run_id, started_at = header["run_id"], header.get("started_at", 0.0)
     configuration, context = header.get("configuration", {}), header.get("context", {})
     if not (isinstance(run_id, str) and isinstance(configuration, dict) and isinstance(context, dict)):
-        raise TypeError("its header has other types")
+        raise TypeError("run_id must be text, configuration and context must be objects")
     if not 0 <= float(started_at) < _LATEST_S:
-        raise ValueError(f"it began at {started_at}")
+        raise ValueError(f"started_at is {started_at}; allowed are 0 to {_LATEST_S:.0f}")
     return RunRecord(run_id, float(started_at), configuration, context)
 
 
@@ -213,7 +220,7 @@ def _inflated(payload: bytes) -> bytes:
     inflater = zlib.decompressobj()
     data = inflater.decompress(payload, _LONGEST_BYTES)
     if inflater.unconsumed_tail or not inflater.eof:
-        raise ValueError(f"it is cut, or longer than {_LONGEST_BYTES} bytes")
+        raise ValueError(f"it is cut off, or longer than {_LONGEST_BYTES} bytes")
     return data
 
 
@@ -236,9 +243,13 @@ def _frames(path: Path, data: bytes) -> list[tuple[int, bytes, bytes]]:
 
 def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:
     if kind == b"S":
-        delta = Delta.from_bytes(payload)
-        record.add(delta.packed.unpacked(), int(delta.start_s))
-        record.timeline.set_users(int(delta.start_s), sum(delta.users.values()))
+        second, users, wire = msgpack.unpackb(payload)
+        if not (type(second) is type(users) is int and 0 <= second <= _LAST_SECOND and 0 <= users <= _MOST_USERS):
+            raise ValueError(f"second {second!r} and users {users!r} must be integers from 0 to 10**9")
+        packed = PackedMeasurements.from_wire(wire)
+        check([packed])
+        record.add(packed.unpacked(), second)
+        record.timeline.set_users(second, users)
     elif kind == b"W":
         state = json.loads(payload)
         missing = tuple(Missing(**gap) for gap in state["delivery"].pop("missing"))

@@ -3,6 +3,7 @@
 import resource
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from loadtest.exceptions import RecordError
@@ -11,6 +12,7 @@ from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.record import Delivery, Missing, RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.wire import PackedMeasurements
 
 
 def measure(requests: int, name: str = "a") -> Measurements:
@@ -75,7 +77,7 @@ def test_a_torn_end_is_left_out(tmp_path: Path) -> None:
         try:
             read = record_file.read(path)
         except RecordError as error:
-            assert "ends within its header" in str(error) or "is no record" in str(error)
+            assert "ends within its header" in str(error) or "is not a record" in str(error)
             continue
         assert not read.ended
         assert read.requests == 10 * read.duration_s
@@ -94,14 +96,26 @@ def test_damage_in_the_middle_is_an_error_that_says_where(tmp_path: Path) -> Non
         record_file.read(path)
 
 
-def test_a_newer_file_is_an_error_with_both_versions(tmp_path: Path) -> None:
-    """A file of a newer version is refused with what to do."""
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_version_is_an_error_with_both_versions(tmp_path: Path, version: int) -> None:
+    """A file of an older or a newer version is refused with what to do."""
     path = tmp_path / "record.stream"
     write(path, 1)
     data = bytearray(path.read_bytes())
-    data[len(record_file.MAGIC)] = 2
+    data[len(record_file.MAGIC)] = version
     path.write_bytes(data)
-    with pytest.raises(RecordError, match="version 2, this program reads up to 1; update the program"):
+    with pytest.raises(RecordError, match=f"version {version}, this program reads version 2 only; read it with"):
+        record_file.read(path)
+
+
+@pytest.mark.parametrize("frame", [[-1, 3], [2**40, 3], [0, -3], [0.0, 3], [0, "3"], [0], [0, 3, 4, 5]], ids=str)
+def test_a_second_that_contradicts_itself_is_an_error(tmp_path: Path, frame: list) -> None:
+    """Even with a right checksum, a second with another number or other users is refused."""
+    path = tmp_path / "record.stream"
+    write(path, 1)
+    body = msgpack.packb([*frame, PackedMeasurements.of(measure(1))])
+    path.write_bytes(path.read_bytes() + record_file._frame(b"S", body))
+    with pytest.raises(RecordError, match=r"is damaged at byte \d+: its frame b'S' cannot be read"):
         record_file.read(path)
 
 
