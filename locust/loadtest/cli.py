@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXIT_CODES = """\b
-Exit codes: 0 passed, 1 the run could not be made, 2 wrong usage,
+Exit codes: 0 passed, 1 the run could not be carried out, 2 wrong usage,
 3 a threshold failed, 4 no data, 5 not trustworthy, 130 interrupted."""
 
 
@@ -248,7 +248,7 @@ def doctor(as_json: bool, **options: Any) -> int:
             click.echo(f"{mark} {check.name:12} {check.sentence}")
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], indent=1, ensure_ascii=False))
-    return int(ExitCode.PASSED if all(check.healthy for check in checks) else ExitCode.NOT_MADE)
+    return int(ExitCode.PASSED if all(check.healthy for check in checks) else ExitCode.ERROR)
 
 
 main.add_command(commands.compare)

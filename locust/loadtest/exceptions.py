@@ -1,6 +1,6 @@
 """The error tree and the exit codes.
 
-    LoadtestError                    1  the run could not be made
+    LoadtestError                    1  the run could not be carried out
     ├── UsageError                   2  wrong usage: a setting, an option or a file that a person wrote
     ├── StackError                   1  a part of the stack did not start or went away
     └── RecordError                  1  a run's record cannot be read, merged or written
@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
     """The exit codes of this product's processes."""
 
     PASSED = 0
-    NOT_MADE = 1
+    ERROR = 1
     USAGE = 2
     THRESHOLD_FAILED = 3
     NO_DATA = 4
@@ -27,9 +27,9 @@ class ExitCode(IntEnum):
 
 
 class LoadtestError(Exception):
-    """The run could not be made."""
+    """The run could not be carried out."""
 
-    exit_code = ExitCode.NOT_MADE
+    exit_code = ExitCode.ERROR
 
 
 class UsageError(LoadtestError):

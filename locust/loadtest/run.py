@@ -357,7 +357,7 @@ class Run:
         logger.error("%s", error)
         self.say(f"error: {error}")
         if self._options.headless:
-            self._environment.process_exit_code = int(ExitCode.NOT_MADE)
+            self._environment.process_exit_code = int(ExitCode.ERROR)
             gevent.spawn(self._runner.quit)
         raise StopTest(str(error)) from error
 

@@ -71,7 +71,7 @@ def test_a_search_between_bounds(stack: Stack, queue: str) -> None:
 # So slow that no delay of the generator, on a busy machine, might be the reason instead.
 @pytest.mark.parametrize("queue", ["0.5"], indirect=True)
 def test_an_objective_that_nothing_keeps(stack: Stack, queue: str) -> None:
-    """When not even the lowest rate keeps the objective, the search says so, and exits as a failed threshold does."""
+    """When not even the lowest rate meets the objective, the search says so, and exits as a failed threshold does."""
     bounds = ["--rate", "1", "--scenario", "health", "--host", queue]
     code, output = capacity(stack, "--slo", "p50(response_time) < 1ms", *bounds)
     assert code == ExitCode.THRESHOLD_FAILED, output

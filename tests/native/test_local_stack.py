@@ -100,7 +100,7 @@ def test_second_signal_ends_at_once(stack: Stack) -> None:
     """A second Ctrl-C does not wait for the report: the parts are ended, nothing is left."""
     stack.start("--run-time", "5m").read_until("requests/s")
     stack.process.send_signal(signal.SIGINT)
-    stack.read_until("once more ends at once")
+    stack.read_until("press Ctrl-C again to end at once")
     stack.process.send_signal(signal.SIGINT)
     started = time.monotonic()
     code, output = stack.end()
@@ -137,7 +137,7 @@ def test_lost_target_fails_the_run(stack: Stack) -> None:
     stack.start("--run-time", "5m").read_until("requests/s")
     os.kill(min(stack.pids("gunicorn")), signal.SIGKILL)
     code, output = stack.end()
-    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.NOT_MADE, []), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.ERROR, []), output
     assert "error: target_app ended during the run with exit code -9" in output
     assert "target_app.log" in output
 
@@ -186,7 +186,7 @@ BAD_INPUT = {
     "run time": ([], {"LOADTEST_RUN_TIME": "abc"}, ExitCode.USAGE, "RUN_TIME=abc (from LOADTEST_RUN_TIME"),
     "malformed host": (["--host", "localhost:5000"], {}, ExitCode.USAGE, "HOST=localhost:5000"),
     "dead host": (["--host", "http://127.0.0.1:1"], {}, ExitCode.USAGE, "HOST=http://127.0.0.1:1 does not accept"),
-    "no redis": ([], {"REDIS_URL": "redis://127.0.0.1:1/0"}, ExitCode.NOT_MADE, "REDIS_URL=redis://127.0.0.1:1/0"),
+    "no redis": ([], {"REDIS_URL": "redis://127.0.0.1:1/0"}, ExitCode.ERROR, "REDIS_URL=redis://127.0.0.1:1/0"),
     "runs folder": ([], {"LOADTEST_RUNS_DIR": "/proc/runs"}, ExitCode.USAGE, "RUNS_DIR=/proc/runs cannot be written"),
     "unknown option": (["--user", "1"], {}, ExitCode.USAGE, "No such option"),
 }
@@ -228,7 +228,7 @@ def test_broken_locustfile_is_named(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "local_conf").symlink_to(ROOT / "local_conf")
     (tmp_path / ".cache").symlink_to(ROOT / ".cache")
     code, output = stack.start(cwd=tmp_path).end()
-    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.NOT_MADE, []), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.ERROR, []), output
     assert "error: master ended with exit code 1 before it was ready: “SyntaxError" in output
     assert 'locustfile.py", line 1' in output
     assert "master.log" in output

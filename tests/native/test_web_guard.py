@@ -123,7 +123,7 @@ def _answers(ui: WebUi) -> bool:
 def test_nothing_is_shown_without_a_session(guarded: WebUi, path: str) -> None:
     """A program gets 401 and a sentence, a browser is sent to the login page, and neither sees anything."""
     answer = guarded.ask("GET", path)
-    assert (answer.status, "nobody is logged in" in answer.sentence) == (401, True)
+    assert (answer.status, "this requires a login" in answer.sentence) == (401, True)
     answer = guarded.ask("GET", path, Accept="text/html")
     assert (answer.status, answer.headers["Location"]) == (302, "/login")
 
@@ -178,13 +178,13 @@ WRONG = {
     "endless spawn rate": ({"spawn_rate": "inf"}, 400, "spawn rate 'inf'"),
     "spawn rate of nothing": ({"spawn_rate": "0"}, 400, "spawn rate '0'"),
     "too long": ({"run_time": "9999h"}, 400, "run time '9999h'"),
-    "a file": ({"host": "file:///etc/passwd"}, 403, "no base URL"),
+    "a file": ({"host": "file:///etc/passwd"}, 403, "not a base URL"),
     "a foreign host": ({"host": "https://bank.example"}, 403, "LOADTEST_ALLOWED_HOSTS"),
-    "a foreign host behind credentials": ({"host": "http://127.0.0.1@bank.example"}, 403, "no base URL"),
-    "a foreign host behind a backslash": ({"host": "http://bank.example\\@127.0.0.1/"}, 403, "no base URL"),
-    "the clouds' metadata": ({"host": "http://169.254.169.254/latest"}, 403, "may load"),
-    "an option of Locust": ({"html_file": "/tmp/owned"}, 400, "'html_file' is no field"),  # noqa: S108
-    "another option of Locust": ({"web_login": "false"}, 400, "'web_login' is no field"),
+    "a foreign host behind credentials": ({"host": "http://127.0.0.1@bank.example"}, 403, "not a base URL"),
+    "a foreign host behind a backslash": ({"host": "http://bank.example\\@127.0.0.1/"}, 403, "not a base URL"),
+    "the clouds' metadata": ({"host": "http://169.254.169.254/latest"}, 403, "must not be loaded"),
+    "an option of Locust": ({"html_file": "/tmp/owned"}, 400, "'html_file' is not a field"),  # noqa: S108
+    "another option of Locust": ({"web_login": "false"}, 400, "'web_login' is not a field"),
     "an unknown User class": ({"user_classes": "Nobody"}, 400, "user classes 'Nobody'"),
     "an unknown shape": ({"shape_class": "Nothing"}, 400, "shape class 'Nothing'"),
     "a very long text": ({"thresholds": "p99 < 1s," * 1000}, 400, "thresholds is too long"),

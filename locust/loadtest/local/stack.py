@@ -115,7 +115,7 @@ class LocalStack:
         deadline = time.monotonic() + _DRAIN_S
         while master.exit_code is None and time.monotonic() < deadline:
             time.sleep(_POLL_S)
-        return ExitCode.NOT_MADE if master.exit_code is None else master.exit_code
+        return ExitCode.ERROR if master.exit_code is None else master.exit_code
 
     def _running_master(self) -> ManagedProcess:
         if self._master is None:

@@ -18,7 +18,7 @@ def system(limit_per_s: float, width: float = 0.0005, disturbed: float = 0.0, se
     """Return a system that keeps its objective up to a limit.
 
     Args:
-        limit_per_s: at this rate it keeps the objective every second time.
+        limit_per_s: at this rate it meets the objective every second time.
         width: of the region in which the answer is not certain, as a part of the rate.
         disturbed: the share of answers that are tossed, whatever the rate.
         seed: of the chance.
@@ -85,7 +85,7 @@ def test_one_disturbed_step_does_not_stop_the_climb() -> None:
 
 
 def test_a_first_rate_above_the_limit_is_halved() -> None:
-    """When the first rate is too high, the search goes down until one keeps the objective."""
+    """When the first rate is too high, the search goes down until one meets the objective."""
     found = find_capacity(system(1.7))
     assert (found.end, pytest.approx(found.rate_per_s, rel=0.05)) == (End.PRECISE, 1.7)
 
@@ -97,7 +97,7 @@ def test_no_rate_that_keeps_the_objective() -> None:
 
 
 def test_the_highest_rate_is_a_lower_bound() -> None:
-    """A system that keeps its objective up to the highest allowed rate may carry more."""
+    """A system that keeps its objective up to the highest allowed rate may sustain more."""
     found = find_capacity(system(1e9), Plan(highest_rate_per_s=300))
     assert (found.end, found.rate_per_s, found.is_lower_bound) == (End.HIGHEST, 300, True)
     assert max(step.rate_per_s for step in found.steps) == 300
@@ -136,7 +136,7 @@ def test_the_steps_are_bounded() -> None:
 
 
 def test_no_rate_is_asked_that_is_far_above_what_was_kept() -> None:
-    """The search never asks for more than twice the highest rate that kept the objective, or the first rate."""
+    """The search never asks for more than twice the highest rate that met the objective, or the first rate."""
     for seed in range(30):
         kept = 5.0
         for step in find_capacity(system(700, 0.02, 0.1, seed)).steps:

@@ -75,7 +75,7 @@ def test_a_run_that_cannot_be_read_is_named(runs_dir: Path) -> None:
     """A torn record and a name that is no run's have the exit code of a run that cannot be read."""
     for name, words in (("torn", "truncated or damaged"), ("nowhere", "there is no run in")):
         done = loadtest(runs_dir, "compare", "monday", name)
-        assert (done.exit_code, words in done.stderr) == (ExitCode.NOT_MADE, True), done.output
+        assert (done.exit_code, words in done.stderr) == (ExitCode.ERROR, True), done.output
 
 
 def test_the_page_and_the_json_say_the_same(runs_dir: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_page_and_the_json_say_the_same(runs_dir: Path, tmp_path: Path) -> N
 def test_a_page_that_cannot_be_written_is_named(runs_dir: Path) -> None:
     """A missing folder is reported after the comparison was shown."""
     done = loadtest(runs_dir, "compare", "monday", "slow", "--html", "/proc/none/page.html")
-    assert done.exit_code == ExitCode.NOT_MADE
+    assert done.exit_code == ExitCode.ERROR
     assert "comparison   worse" in done.stdout
     assert "/proc/none/page.html could not be written" in done.stderr
 
@@ -133,4 +133,4 @@ def test_a_sparkline_goes_from_lowest_to_highest() -> None:
 def test_a_baseline_that_cannot_be_saved_is_an_error(runs_dir: Path) -> None:
     """A runs folder that cannot be written is named."""
     done = loadtest(Path("/proc"), "baseline", "set", str(runs_dir / "monday"))
-    assert (done.exit_code, "/proc/baselines.json cannot be written" in done.stderr) == (ExitCode.NOT_MADE, True)
+    assert (done.exit_code, "/proc/baselines.json cannot be written" in done.stderr) == (ExitCode.ERROR, True)
