@@ -22,14 +22,14 @@ from loadtest.clients.redis.watch import RedisWatch
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import swarm as feeds
-from loadtest.judging import thresholds, trust
+from loadtest.judging import trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
 from loadtest.measuring import steady_clock, swarm
 from loadtest.measuring.record import RunRecord
 from loadtest.pacing import open_model
 from loadtest.profiles import think_time
-from loadtest.profiles.load import LoadFactory, release
+from loadtest.profiles.load import Load, LoadFactory, release
 from loadtest.progress import ProgressLine, Steps, output
 from loadtest.reporting import document, files, locust_files, provenance, summary
 from loadtest.run_folder import RunFolder, new_run_id
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.judging.outcome import Verdict
-    from loadtest.profiles.load import Load
     from loadtest.profiles.profile import LoadProfile
     from loadtest.reporting.document import Document
     from loadtest.scenarios import Scenario
@@ -200,7 +199,7 @@ class Run:
             self._folder = RunFolder.create_next(self._config.runs_dir, name)
         except LoadtestError as error:
             self._abort(error)
-        thresholds.announce(self._environment, self._rules)
+        Session.of(self._environment).put(Load, self._load)
         Session.of(self._environment).put(RunProgress, None)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)

@@ -15,13 +15,13 @@ from locust.runners import (
 )
 
 from loadtest.exporting.run_progress import RunProgress
-from loadtest.judging import thresholds
 from loadtest.judging.outcome import Outcome
 from loadtest.measuring import swarm
 from loadtest.measuring.collector import GONE, MISSING
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import OTHER
 from loadtest.pacing import open_model
+from loadtest.profiles.load import Load
 from loadtest.session import Session
 from loadtest.swarm import refusals
 
@@ -148,10 +148,11 @@ class Scrape:
 
     def threshold_limits(self, selectors: Sequence[str]) -> dict[tuple[str, ...], float]:
         """Return each limit by the number, metric, aggregate and selectors of its threshold."""
-        lines = thresholds.lines(thresholds.announced(self._environment))[:MAX_RULES]
+        load = Session.of(self._environment).find(Load)
+        drawable = [rule for rule in load.rules if rule.kind != "count"] if load else []
         limits = {}
-        for number, line in enumerate(lines, 1):
-            selected = dict(line.labels)
+        for number, rule in enumerate(drawable[:MAX_RULES], 1):
+            selected = dict(rule.selector)
             names = (selected.get(label, "") for label in selectors)
-            limits[str(number), line.metric, line.aggregate, *names] = line.limit
+            limits[str(number), rule.metric, rule.aggregate, *names] = rule.limit
         return limits

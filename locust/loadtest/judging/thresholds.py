@@ -7,8 +7,7 @@ and from THRESHOLD, which adds to them. Their language is in `loadtest.judging.t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.judging.threshold import Threshold, parse, split
@@ -17,14 +16,11 @@ from loadtest.settings.toml_file import TomlFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from locust.env import Environment
-
     from loadtest.settings.config import Config
 
 _KEY = "thresholds"
 _SETTING = "THRESHOLD"
 _OBJECTIVE = "SLO"
-_ATTRIBUTE: Final = "loadtest_thresholds"  # where a master's Environment keeps the rules of the present run
 
 
 Requests = Sequence[tuple[str, str]]
@@ -140,34 +136,3 @@ def _undeclared(rule: Threshold, scenario: str, requests: Requests, where: str) 
             f"Allowed: {', '.join(methods)}. Next: correct the method, or leave it out."
         )
     return problems
-
-
-@dataclass(frozen=True)
-class Line:
-    """A limit as a line on a graph, in the graph's unit (seconds, a ratio, per second)."""
-
-    rule: str
-    metric: str
-    aggregate: str
-    labels: tuple[tuple[str, str], ...]
-    limit: float
-
-
-def lines(rules: Iterable[Threshold]) -> list[Line]:
-    """Return a line for each rule that a graph over time can show: all but those about a number of requests."""
-    return [
-        Line(rule.condition, rule.metric, rule.aggregate, rule.selector, rule.limit)
-        for rule in rules
-        if rule.kind != "count"
-    ]
-
-
-def announce(environment: Environment, rules: Iterable[Threshold]) -> None:
-    """Publish, on the master, the rules of the run that begins."""
-    setattr(environment, _ATTRIBUTE, tuple(rules))
-
-
-def announced(environment: Environment) -> tuple[Threshold, ...]:
-    """Return the rules of the present run, or of the last; none before the first."""
-    rules: tuple[Threshold, ...] = getattr(environment, _ATTRIBUTE, ())
-    return rules

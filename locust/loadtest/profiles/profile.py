@@ -38,7 +38,7 @@ class LoadProfile:
         model: "closed": the stages' levels are users; "open": they are arrivals per second.
         stages: at least one, in order, without gaps.
         spawn_rate_per_s: closed model: how many users a step starts or stops per second.
-        think_time: closed model: the wait between two iterations in place of the scenario's; None keeps that.
+        think_time: closed model: the wait between two iterations, which replaces the scenario's; None keeps that.
         max_users: open model: the largest pool.
         pre_allocated_users: open model: users that are there from the start, at most `max_users`.
         arrivals: open model: "even" distances, or a "poisson" process of the same rate.

@@ -1,4 +1,4 @@
-"""ThinkTime: a load profile's wait between two iterations, in place of the scenario's own.
+"""ThinkTime: a load profile's wait between two iterations, which replaces the scenario's own.
 
 The master puts it into the options that Locust sends along with every spawn message, so that all workers use the one
 of the run, whatever their own settings are.

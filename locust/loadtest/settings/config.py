@@ -37,7 +37,7 @@ def duration_s(text: object) -> float:
     """Return the seconds that a duration such as `90`, `20s`, `1m30s` or `2h` means.
 
     Raises:
-        ValueError: when the text is no duration.
+        ValueError: when the text is not a duration.
     """
     match = _DURATION.fullmatch(str(text).strip())
     if match is None or not any(match.groups()):
@@ -55,7 +55,7 @@ def _http_url(value: str) -> str:
     url = urlsplit(value)
     if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
         raise ValueError("not a base URL")
-    _ = url.port  # raises ValueError when it is no port number
+    _ = url.port  # raises ValueError when it is not a port number
     return value.rstrip("/")
 
 

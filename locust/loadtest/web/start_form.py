@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _HELP: Final = {
     "load_profile": f"{AS_ENTERED}: the users, ramp up and run time of Locust's own fields. A profile brings its own "
     "users, and a run time stretches or shrinks it",
-    "arrival_rate": "arrivals per second at the peak, in place of the profile's; open model only",
+    "arrival_rate": "arrivals per second at the peak, overriding the profile; open model only",
     "thresholds": "thresholds in addition to those of the file, such as p99(response_time) < 50ms, separated by commas",
 }
 _SWARM: Final = "locust.swarm"  # the endpoint of POST /swarm

@@ -22,15 +22,16 @@ from loadtest.exporting.metrics import METRICS
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.exporting.scrape import MAX_RULES, RUN_STATES
 from loadtest.exporting.series import BOUNDS_S
-from loadtest.judging import thresholds
 from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.threshold import parse
 from loadtest.measuring import swarm
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.recorder import ERROR_CLASSES
 from loadtest.profiles.curve import Stage
+from loadtest.profiles.load import Load
 from loadtest.profiles.profile import LoadProfile
 from loadtest.session import Session
+from loadtest.settings.config import Config
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, Labels], float]
@@ -422,11 +423,16 @@ def _note_turns(turns_s: list[float]) -> None:
         gevent.sleep(0)
 
 
+def run_with(environment: Environment, rules: str) -> None:
+    """Make these the thresholds of the current run."""
+    Session.of(environment).put(Load, Load(Config(), tuple(parse(rules, "here"))))
+
+
 def test_limits_of_the_run_are_lines(environment: Environment) -> None:
     """Each threshold of the run is a gauge in seconds, as a share, or per second; a number of requests is none."""
     assert not [key for key in scrape(environment) if key[0] == "loadtest_threshold_limit"]
     text = 'p99{name="read"} < 50ms, error_ratio < 1%, requests > 5, requests_per_s{scenario="mine"} > 9/s'
-    thresholds.announce(environment, parse(text, "here"))
+    run_with(environment, text)
     limits = {
         tuple(dict(labels)[label] for label in ("rule", "metric", "aggregate", "scenario", "method", "name")): number
         for (name, labels), number in scrape(environment).items()
@@ -441,7 +447,7 @@ def test_limits_of_the_run_are_lines(environment: Environment) -> None:
 
 def test_limits_are_bounded(environment: Environment) -> None:
     """Of very many thresholds the first ones are shown."""
-    thresholds.announce(environment, parse(", ".join(f"p99 < {n}ms" for n in range(1, MAX_RULES + 9)), "here"))
+    run_with(environment, ", ".join(f"p99 < {n}ms" for n in range(1, MAX_RULES + 9)))
     limits = [key for key in scrape(environment) if key[0] == "loadtest_threshold_limit"]
     assert len(limits) == MAX_RULES
 

@@ -119,12 +119,3 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     settings = Config.load({"thresholds_file": tmp_path / "none.toml"}, environ={}, file=Path("/nonexistent"))
     (problem,) = problems_of(settings)
     assert "none.toml cannot be read (No such file or directory)" in problem
-
-
-def test_limits_as_lines_for_graphs() -> None:
-    """Every rule but one about a number of requests is a line in the graph's base unit."""
-    rules = parse('p99{name="a"} < 50ms, error_ratio < 5%, requests > 3', "here")
-    assert [(line.metric, line.aggregate, line.labels, line.limit) for line in thresholds.lines(rules)] == [
-        ("response_time", "p99", (("name", "a"),), 0.05),
-        ("error_ratio", "", (), 0.05),
-    ]
