@@ -31,9 +31,10 @@ from loadtest.exporting.series import BOUNDS_S  # noqa: E402
 from loadtest.judging.judge import Judge  # noqa: E402
 from loadtest.judging.outcome import decide  # noqa: E402
 from loadtest.judging.threshold import parse  # noqa: E402
-from loadtest.measuring import swarm  # noqa: E402
 from loadtest.measuring.record import RunRecord  # noqa: E402
 from loadtest.session import Session  # noqa: E402
+from loadtest.swarm.record_keeper import RecordKeeper  # noqa: E402
+from loadtest.swarm.session import start  # noqa: E402
 
 NAMES = 200
 SCRAPES = 100
@@ -79,7 +80,7 @@ class Peer:
 _KINDS = ("response_time", "service_time")
 
 
-def change(measured: swarm.Swarm) -> None:
+def change(measured: RecordKeeper) -> None:
     """Count requests of every name, in every bucket."""
     times_s = [0.0001 * 1.2**step for step in range(74)]
     for number in range(NAMES):
@@ -118,7 +119,8 @@ def main() -> int:
     """Print the table; end with 1 when a limit is exceeded by CPU time."""
     environment = Environment()
     environment.create_local_runner()
-    measured = swarm.of(environment)
+    start(environment)
+    measured = RecordKeeper.of(environment)
     judge = Judge(parse(RULES, "the bench"), measured.totals)
     Session.of(environment).put(
         RunProgress, RunProgress(lambda: decide(measured.totals, [], judge.results()), None, time.time())

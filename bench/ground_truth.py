@@ -37,7 +37,9 @@ from locust.env import Environment
 
 from loadtest.clients.http import HttpUser
 from loadtest.exporting import exporter
-from loadtest.measuring import swarm
+from loadtest.settings.config import Config
+from loadtest.swarm import replacements, session
+from loadtest.swarm.record_keeper import RecordKeeper
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 USERS = 4
@@ -119,12 +121,14 @@ class Getter(FastHttpUser if WAY == "locust" else HttpUser):  # type: ignore[mis
 
 
 if WAY:
+    if WAY == "ours":
+        replacements.install(Config())
 
     @events.init.add_listener
     def wire(environment: Environment, **_: object) -> None:
         """Connect what is to measure, and write what it says at the end."""
         if WAY == "ours":
-            swarm.of(environment)
+            session.start(environment)
         if not environment.parsed_options.master:
             stamped = FOLDER / "stamped.json"
             environment.events.quitting.add_listener(lambda **_: stamped.write_text(json.dumps(sorted(stamps_s))))
@@ -142,7 +146,7 @@ def write(environment: Environment) -> None:
         "count": entry.num_requests,
     }
     if WAY == "ours":
-        record = swarm.of(environment).finish()
+        record = RecordKeeper.of(environment).finish()
         reported |= {
             "record": record.total().service_time.quantiles(QUANTILES),
             "response": record.total().response_time.quantiles(QUANTILES),

@@ -30,14 +30,14 @@ from locust.env import Environment
 from locust.runners import STATE_RUNNING
 from locust.stats import RequestStats
 
-from loadtest.measuring import swarm
 from loadtest.measuring.health import Health
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.swarm.messages import REPORT, Report
-from loadtest.measuring.swarm.worker import HEARTBEAT_EVERY
 from loadtest.measuring.wire import Delta, PackedMeasurements
 from loadtest.settings.config import Config
-from loadtest.swarm import sockets
+from loadtest.swarm import replacements, session
+from loadtest.swarm.delta_sender import HEARTBEAT_EVERY_S
+from loadtest.swarm.messages import REPORT
+from loadtest.swarm.record_keeper import RecordKeeper
 
 WINDOW_S = 6
 ROUNDS = 3
@@ -56,12 +56,13 @@ def serve(side: str) -> None:
     """The master's process: says its port, then its CPU time whenever it is asked."""
     gevent.monkey.patch_all()
     if side == "ours":
-        sockets.install(Config())
+        replacements.install(Config())
     environment = Environment()
     runner = environment.create_master_runner("127.0.0.1", 0)
     if side == "ours":
         with tempfile.TemporaryDirectory() as folder:
-            swarm.of(environment).stream_to(Path(folder) / "record.stream", run_id="bench")
+            session.start(environment)
+            RecordKeeper.of(environment).stream_to(Path(folder) / "record.stream", run_id="bench")
             answer(runner, environment)
     else:
         answer(runner, environment)
@@ -78,7 +79,7 @@ def answer(runner: object, environment: Environment) -> None:
         if command == "begin":
             environment.events.test_start.fire(environment=environment)
             runner.update_state(STATE_RUNNING)
-        record = swarm.of(environment).record if command == "cpu ours" else None
+        record = RecordKeeper.of(environment).record if command == "cpu ours" else None
         requests = record.requests if record else environment.stats.num_requests
         print(time.process_time(), requests, flush=True)
 
@@ -168,7 +169,7 @@ def heartbeats(side: str, workers: int) -> list[list[list[bytes]]]:
     """A window of heartbeats alone."""
     kind, data, every = "heartbeat", HEARTBEAT, 1
     if side == "ours":
-        kind, data, every = REPORT, Report(0.0, [], HEARTBEAT, None), HEARTBEAT_EVERY
+        kind, data, every = REPORT.name, (0.0, [], HEARTBEAT, None), HEARTBEAT_EVERY_S
     sent = [[msgpack.packb((kind, data, f"worker-{number}"))] for number in range(workers)]
     return [[[] if (second + number) % every else one for number, one in enumerate(sent)] for second in range(WINDOW_S)]
 
@@ -203,9 +204,9 @@ def messages_of(side: str, names: int, workers: int) -> tuple[list[list[list[byt
             if side == "ours":
                 begin_s = time.perf_counter()
                 delta = Delta("bench", second + 1, begin_s - 1, begin_s, False, {"d": 10}, Health(0.2), packed)
-                heartbeat = None if (second + number) % HEARTBEAT_EVERY else HEARTBEAT
-                full = Report(begin_s, [delta.to_bytes()], heartbeat, USERS if turn else None)
-                own = [msgpack.packb((REPORT, full, name))]
+                heartbeat = None if (second + number) % HEARTBEAT_EVERY_S else HEARTBEAT
+                full = (begin_s, [delta.to_bytes()], heartbeat, USERS if turn else None)
+                own = [msgpack.packb((REPORT.name, full, name))]
                 size = len(own[-1])
             else:
                 own = [msgpack.packb(("heartbeat", HEARTBEAT, name))]

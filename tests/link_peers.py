@@ -22,7 +22,7 @@ def master(**options: Any) -> Iterator[MasterRunner]:
     """Listen on a free port of this machine, for as long as the context lasts."""
     environment = Environment(user_classes=[Idle])
     environment.parsed_options = type("Options", (), {})()
-    vars(environment.parsed_options).update({"enable_rebalancing": True, **options})
+    vars(environment.parsed_options).update({"enable_rebalancing": True, "headless": False, **options})
     runner = environment.create_master_runner("127.0.0.1", 0)
     try:
         yield runner

@@ -14,10 +14,12 @@ from locust.runners import LocalRunner, MasterRunner
 
 from bench.coordinated_omission.plan import QUANTILES, RATE_PER_S, RUN_S, USERS
 from loadtest.clients.http import HttpUser
-from loadtest.measuring import swarm
-from loadtest.pacing import open_model
+from loadtest.pacing import service as pacing
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import LoadProfile
+from loadtest.settings.config import Config
+from loadtest.swarm import replacements, session
+from loadtest.swarm.record_keeper import RecordKeeper
 
 WAY = os.environ["BENCH_WAY"]
 RESULT = Path(os.environ["BENCH_RESULT"])
@@ -34,6 +36,10 @@ class Getter(FastHttpUser if WAY == "locust" else HttpUser):  # type: ignore[mis
         self.client.get("/", name="page")
 
 
+if WAY != "locust":
+    replacements.install(Config())
+
+
 @events.init.add_listener
 def wire(environment: Environment, runner: object, **_: object) -> None:
     """Connect our measuring, unless Locust measures."""
@@ -41,22 +47,20 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
         if isinstance(runner, LocalRunner):
             environment.events.quitting.add_listener(lambda **_: write_locusts(environment))
         return
-    open_model.wire(environment)
-    swarm.of(environment)
+    if isinstance(runner, MasterRunner) and WAY == "open":
+        environment.events.test_start.add_listener(lambda **_: begin_open(environment))
+    session.start(environment, pacing.service)
     if isinstance(runner, MasterRunner):
-        if WAY == "open":
-            environment.events.test_start.add_listener(lambda **_: begin_open(environment))
         environment.events.test_stop.add_listener(lambda **_: write_ours(environment))
 
 
 def begin_open(environment: Environment) -> None:
     """Have the arrivals started."""
     profile = LoadProfile("bench", "open", (Stage(RUN_S, RATE_PER_S, "step"),), max_users=2000)
-    conductor = open_model.conduct(environment, profile, lambda: end_open(environment))
-    begun.append(conductor)
+    begun.append(pacing.prepare(environment, profile, lambda: end_open(environment)))
 
 
-begun: list[open_model.ArrivalCoordinator] = []
+begun: list[pacing.ArrivalCoordinator] = []
 origin_s: list[float] = []
 
 
@@ -68,7 +72,7 @@ def end_open(environment: Environment) -> None:
 
 def write_ours(environment: Environment) -> None:
     """Write what our record says."""
-    record = swarm.of(environment).finish()
+    record = RecordKeeper.of(environment).finish()
     total = record.total()
     times = {str(quantile): total.response_time.quantile(quantile) for quantile in QUANTILES}
     service = {str(quantile): total.service_time.quantile(quantile) for quantile in QUANTILES}

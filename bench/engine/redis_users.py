@@ -13,14 +13,14 @@ from locust import User, events, task
 
 from bench.engine.redis_documents import LARGE, PIPELINE_LENGTH, SMALL
 from loadtest.clients.redis import RAW, RedisJsonUser
-from loadtest.measuring import swarm
+from loadtest.swarm import session
 
 
 @events.init.add_listener
 def measure(environment, **_):
     """Measure our users as a run does; for redis-py's, Locust's own statistics stay in place."""
     if any(issubclass(user_class, OurUser) for user_class in environment.user_classes):
-        swarm.of(environment)
+        session.start(environment)
 
 
 class OurUser(RedisJsonUser):

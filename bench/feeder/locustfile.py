@@ -13,13 +13,16 @@ from locust import User, constant_throughput, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner
 
-from loadtest.feeding import swarm
-from loadtest.feeding.feeder import Feed
+from loadtest.feeding import Feed
+from loadtest.feeding import service as feeding
+from loadtest.settings.config import Config
+from loadtest.swarm import replacements, session
 
 FOLDER = Path(os.environ["MEASURING_FOLDER"])
 RATE_PER_S, USERS = float(os.environ["BENCH_RATE"]), int(os.environ["BENCH_USERS"])
 ITEMS = 100_000
 
+replacements.install(Config())
 took_s = array("d")
 
 
@@ -40,20 +43,22 @@ class Taker(User):
 @events.init.add_listener
 def on_init(environment: Environment, **_: object) -> None:
     """Wire the feeding, and write the results when the process ends."""
-    feeding = swarm.of(environment)
 
     def write() -> None:
         if isinstance(environment.runner, MasterRunner):
-            (FOLDER / "master").write_text("\n".join([str(time.process_time() - began_s[0]), *feeding.account()]))
+            (FOLDER / "master").write_text(
+                "\n".join([str(time.process_time() - began_s[0]), *feeding.of(environment).account()])
+            )
         else:
             (FOLDER / f"took-{os.getpid()}").write_bytes(took_s.tobytes())
 
     began_s = [0.0]
 
     def begin(**_: object) -> None:
-        feeding.begin(None, None, lambda _reason: None)
+        feeding.of(environment).prepare(None, None, lambda _reason: None)
         began_s[0] = time.process_time()
 
     if isinstance(environment.runner, MasterRunner):
         environment.events.test_start.add_listener(begin)
+    session.start(environment, feeding.service)
     environment.events.test_stop.add_listener(lambda **_: gevent.spawn(write))

@@ -13,15 +13,19 @@ from locust.env import Environment
 from locust.runners import MasterRunner
 
 from loadtest.clients.http import HttpUser
-from loadtest.measuring import swarm
-from loadtest.pacing import open_model
+from loadtest.pacing import service as pacing
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import LoadProfile
+from loadtest.settings.config import Config
+from loadtest.swarm import replacements, session
+from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.users.base import LoadUser
 
 KIND, RESULT = os.environ["BENCH_KIND"], Path(os.environ["BENCH_RESULT"])
 RATE_PER_S, RUN_S = float(os.environ["BENCH_RATE"]), float(os.environ["BENCH_RUN_S"])
 MAX_USERS = 5000
+
+replacements.install(Config())
 
 if KIND == "get":
 
@@ -52,8 +56,6 @@ else:
 @events.init.add_listener
 def wire(environment: Environment, runner: object, **_: object) -> None:
     """Connect measuring and pacing."""
-    open_model.wire(environment)
-    swarm.of(environment)
     if isinstance(runner, MasterRunner):
         profile = LoadProfile(
             "bench",
@@ -63,13 +65,14 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
             pre_allocated_users=64,
             arrivals=os.environ["BENCH_SPACING"],
         )
-        environment.events.test_start.add_listener(lambda **_: open_model.conduct(environment, profile, runner.quit))
+        environment.events.test_start.add_listener(lambda **_: pacing.prepare(environment, profile, runner.quit))
         environment.events.test_stop.add_listener(lambda **_: write(environment))
+    session.start(environment, pacing.service)
 
 
 def write(environment: Environment) -> None:
     """Write what the record says about the starts and the worker."""
-    record = swarm.of(environment).finish()
+    record = RecordKeeper.of(environment).finish()
     (lag,) = record.schedule_lag.values()
     (worker,) = [row for row in record.workers if row["subject"] != "master"]
     result = {

@@ -11,6 +11,10 @@ measurements, counted by class.
 """
 
 import difflib
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -44,6 +48,17 @@ class StackError(LoadtestError):
 
 class RecordError(LoadtestError):
     """A run's record cannot be read, merged or written."""
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """End the process with an error's sentence and exit code when one of this tree is raised."""
+    try:
+        yield
+    except LoadtestError as error:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("loadtest").error("%s", error)
+        sys.exit(int(error.exit_code))
 
 
 def unknown_name(what: str, value: str, known: list[str]) -> str:

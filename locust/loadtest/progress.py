@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
-    from loadtest.measuring.swarm import Snapshot
+    from loadtest.measuring.snapshot import Snapshot
 
 LIVE_INTERVAL_S = 1.0
 PLAIN_INTERVAL_S = 5.0

@@ -13,27 +13,30 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import gevent
 from locust.exception import StopTest
+from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.clients.redis.watch import RedisWatch
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.exporting.run_progress import RunProgress
-from loadtest.feeding import swarm as feeds
+from loadtest.feeding import service as feeding
 from loadtest.judging import trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
-from loadtest.measuring import steady_clock, swarm
+from loadtest.measuring import steady_clock
 from loadtest.measuring.record import RunRecord
-from loadtest.pacing import open_model
-from loadtest.profiles import think_time
-from loadtest.profiles.load import Load, LoadFactory, release
+from loadtest.pacing import service as pacing
+from loadtest.profiles.load import Load, LoadFactory
 from loadtest.progress import ProgressLine, Steps, output
 from loadtest.reporting import document, files, locust_files, provenance, summary
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.session import Session
+from loadtest.swarm import expected_workers
+from loadtest.swarm.record_keeper import RecordKeeper
+from loadtest.swarm.session import ControllingSwarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.judging.outcome import Verdict
+    from loadtest.pacing.service import ArrivalCoordinator
     from loadtest.profiles.profile import LoadProfile
     from loadtest.reporting.document import Document
     from loadtest.scenarios import Scenario
@@ -53,11 +57,11 @@ _JUDGE_EVERY_S = 1.0
 _POLL_S = 0.02
 
 
-def wire(environment: Environment, config: Config, scenario: Scenario, form: StartForm | None = None) -> None:
-    """Have the master of `environment` make a Run for every test it starts.
+def start(environment: Environment, config: Config, scenario: Scenario, form: StartForm | None = None) -> None:
+    """Make a Run for every test that a master starts; a worker makes none.
 
     Args:
-        environment: of the master, when Locust's runner exists (``events.init``).
+        environment: Locust's, once the swarm was started.
         config: the settings of the process.
         scenario: its data is loaded before each test.
         form: chooses the load of each start from the web UI; None leaves it to the settings.
@@ -65,14 +69,13 @@ def wire(environment: Environment, config: Config, scenario: Scenario, form: Sta
     Raises:
         UsageError: for a wrong profile or threshold.
     """
+    if not controls_runs(environment, config):
+        return
     options: Any = environment.parsed_options
-    options.autostart = options.autostart or config.autostart
     loads = form.loads if form else LoadFactory(config, scenario.requests)
     load = loads.automatic(environment)
     if options.headless or options.autostart:
         load.impose(environment)
-    else:
-        think_time.impose(environment, load.think_time)
     interrupt = _interruption(environment)
 
     def choose(chosen: Load) -> None:
@@ -80,58 +83,21 @@ def wire(environment: Environment, config: Config, scenario: Scenario, form: Sta
         load = chosen
         load.impose(environment)
 
-    conduct(environment, lambda: Run(environment, scenario, load, interrupt))
+    ControllingSwarm.of(environment).make_run = lambda: Run(environment, scenario, load, interrupt)
     if form and environment.web_ui:
-        form.wire(environment, choose)
+        form.check_starts(environment, choose)
 
 
-class Conducted(Protocol):
-    """One test as the master conducts it: a Run, or a search made of one."""
-
-    def prepare(self) -> None:
-        """Do what must be done before the record begins."""
-
-    def begin(self) -> None:
-        """Continue when the record has begun."""
-
-    def end(self) -> None:
-        """Report, and decide the exit code."""
-
-
-def conduct(environment: Environment, make: Callable[[], Conducted]) -> None:
-    """Have each test that Locust starts prepared, begun and ended, one at a time.
-
-    Args:
-        environment: of the master.
-        make: returns what conducts the next test.
-    """
-    conducted: Conducted | None = None
-
-    def prepare(**_: object) -> None:
-        nonlocal conducted
-        conducted = None
-        prepared = make()
-        prepared.prepare()
-        conducted = prepared
-
-    def begin(**_: object) -> None:
-        if conducted is not None:
-            conducted.begin()
-
-    def end(**_: object) -> None:
-        nonlocal conducted
-        ended, conducted = conducted, None
-        if ended is not None:
-            ended.end()
-        release(environment)
-
-    events: Any = environment.events
-    # The swarm's own listener begins the record. Data is loaded before that, and time is counted after it.
-    events.test_start.add_listener(prepare)
-    swarm.of(environment)
-    events.test_start.add_listener(begin)
-    events.test_stop.add_listener(end)
-    events.quitting.add_listener(end)  # Locust may quit while it waits for the workers of a test that it stops
+def controls_runs(environment: Environment, config: Config) -> bool:
+    """Whether this process controls runs, for which the settings are then applied to Locust's options."""
+    if isinstance(environment.runner, WorkerRunner):
+        return False
+    options: Any = environment.parsed_options
+    options.autostart = options.autostart or config.autostart
+    environment.host = environment.host or config.host
+    if isinstance(environment.runner, MasterRunner):
+        expected_workers.watch(environment, environment.runner, go_on=config.fewer_workers)
+    return True
 
 
 def _interruption(environment: Environment) -> Callable[[], None] | None:
@@ -184,6 +150,8 @@ class Run:
         self._folder = RunFolder(load.config.runs_dir)
         self._redis_watch: RedisWatch | None = None
         self._timers: list[gevent.Greenlet[..., None]] = []
+        self.arrivals: ArrivalCoordinator | None = None
+        """What starts the arrivals of a load of the open model, once the run is prepared."""
 
     def prepare(self) -> None:
         """Load the data, and name the file that the record is streamed to.
@@ -197,46 +165,33 @@ class Run:
             self._feed()
             name = self._config.run_id or new_run_id(self._config.scenario_name, self._config.profile)
             self._folder = RunFolder.create_next(self._config.runs_dir, name)
+            profile = self._load.profile
+            if profile is not None and profile.model == "open":
+                self.arrivals = pacing.prepare(self._environment, profile, self.end_test)
         except LoadtestError as error:
             self._abort(error)
+        ControllingSwarm.of(self._environment).think_time = self._load.think_time
         Session.of(self._environment).put(Load, self._load)
         Session.of(self._environment).put(RunProgress, None)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)
-        swarm.of(self._environment).stream_to(self._folder.stream, self._folder.name, configuration, context)
+        RecordKeeper.of(self._environment).stream_to(self._folder.stream, self._folder.name, configuration, context)
 
     def begin(self) -> None:
-        """Start the load, show progress, and judge from the beginning of the load on.
-
-        Raises:
-            StopTest: when no arrivals can be started, as in `prepare`.
-        """
+        """Start the load, show progress, and judge from the beginning of the load on."""
         load = self._load
-        if load.profile is not None and load.profile.model == "open":
-            coordinator = self.start_arrivals(load.profile)
-            self._show(load.expected_s)
-            self._timer = gevent.spawn(self._await_arrivals, coordinator, load.profile)
+        self._show(load.expected_s)
+        if self.arrivals is not None and load.profile is not None:
+            self._timer = gevent.spawn(self._await_arrivals, self.arrivals, load.profile)
             return
         self._begin_to_judge(load.profile)
-        self._show(load.expected_s)
         if load.end_after_s:
             self._timer = gevent.spawn_later(load.end_after_s, self.end_test)
-
-    def start_arrivals(self, profile: LoadProfile) -> open_model.ArrivalCoordinator:
-        """Have a profile's arrivals started; the test ends after the last of them.
-
-        Raises:
-            StopTest: when they cannot be, as in `prepare`.
-        """
-        try:
-            return open_model.conduct(self._environment, profile, self.end_test)
-        except LoadtestError as error:
-            self._abort(error)
 
     def _begin_to_judge(
         self, profile: LoadProfile | None, started_at: float | None = None, longest_s: float | None = None
     ) -> None:
-        measured = swarm.of(self._environment)
+        measured = RecordKeeper.of(self._environment)
         if measured.record is None:
             return
         judge = self._judge = Judge(self._rules, measured.record, started_at, longest_s)
@@ -254,22 +209,22 @@ class Run:
 
     def _verdict(self, judge: Judge) -> Verdict:
         """Return the verdict on what the record holds now."""
-        measured = swarm.of(self._environment)
+        measured = RecordKeeper.of(self._environment)
         record = measured.record or RunRecord()
         return decide(record, trust.violations(record, measured.watch), judge.results())
 
     def _note(self, kind: str, text: str, at: float | None = None) -> None:
         """Note an event in the record; by default it happens now."""
-        record = swarm.of(self._environment).record
+        record = RecordKeeper.of(self._environment).record
         if record is not None:
             record.note((steady_clock.now() if at is None else at) - math.floor(record.started_at), kind, text)
 
     def _show(self, expected_s: float | None) -> None:
-        self._progress = ProgressLine(swarm.of(self._environment).snapshot, expected_s, self._console)
+        self._progress = ProgressLine(RecordKeeper.of(self._environment).snapshot, expected_s, self._console)
         if any(rule.abort_on_fail for rule in self._rules):
             self._watch = gevent.spawn(self._watch_rules)
 
-    def _await_arrivals(self, coordinator: open_model.ArrivalCoordinator, profile: LoadProfile) -> None:
+    def _await_arrivals(self, coordinator: ArrivalCoordinator, profile: LoadProfile) -> None:
         """Judge from the first arrival on, which is known half a second before."""
         while (schedule := coordinator.schedule) is None:
             gevent.sleep(_POLL_S)
@@ -285,7 +240,7 @@ class Run:
         for greenlet in (self._timer, self._watch, *self._timers):
             if greenlet is not None and greenlet is not gevent.getcurrent():
                 greenlet.kill(block=False)
-        record = swarm.of(self._environment).finish()
+        record = RecordKeeper.of(self._environment).finish()
         if record is None:
             return
         judge = self._judge or Judge(self._rules, record)  # a run that never came to its first arrival
@@ -296,7 +251,7 @@ class Run:
         if self._run_progress is not None:
             progress = replace(self._run_progress, verdict=lambda: verdict)
             Session.of(self._environment).put(RunProgress, progress)
-        account = feeds.of(self._environment).account()
+        account = feeding.of(self._environment).account()
         for sentence in account:
             self._note("feed", sentence)
         made = document.of(record, verdict)
@@ -341,9 +296,9 @@ class Run:
         self.say(f"data         {there:,} keys in place")
 
     def _feed(self) -> None:
-        """Read the test data, and hand the first items out to the workers."""
-        feeding = feeds.of(self._environment)
-        for sentence in feeding.begin(self._config.feed, self._config.feed_policy, self._end_for):
+        """Read the test data, and deal the first items to the workers."""
+        reader = feeding.of(self._environment)
+        for sentence in reader.prepare(self._config.feed, self._config.feed_policy, self._end_for):
             self.say(f"feed         {sentence}")
 
     def _end_for(self, reason: str) -> None:

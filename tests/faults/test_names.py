@@ -8,9 +8,9 @@ from locust.env import Environment
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.exporting.exposition import Exposition
-from loadtest.measuring import swarm
 from loadtest.measuring.labels import MAX_LABEL_CHARS, MAX_SERIES
 from loadtest.measuring.swarm.view import Swarm
+from tests.swarms import record_keeper
 
 ODD = {
     "a\nnewline": "a\nnewline",
@@ -28,7 +28,7 @@ def measured() -> Iterator[Swarm]:
     """A run in this process, measured and to be exported."""
     environment = Environment()
     environment.create_local_runner()
-    own = swarm.of(environment)
+    own = record_keeper(environment)
     environment.events.test_start.fire(environment=environment)
     yield own
     own.finish()

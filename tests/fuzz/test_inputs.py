@@ -257,7 +257,7 @@ def test_record_files(
 
 
 @fuzz
-@given(changes=st.dictionaries(st.sampled_from(run_document._NEEDED), JSON, max_size=3), other=st.none() | DOCUMENTS)
+@given(changes=st.dictionaries(st.sampled_from(run_document._REQUIRED), JSON, max_size=3), other=st.none() | DOCUMENTS)
 def test_record_documents(folder: Path, valid: bytes, changes: dict[str, Any], other: bytes | None) -> None:
     """Any document of a run is shown and reported, or refused."""
     (folder / STREAM).write_bytes(valid)

@@ -12,12 +12,15 @@ from locust import User, constant, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner
 
-from loadtest.feeding import swarm
-from loadtest.feeding.feeder import Feed
+from loadtest.feeding import Feed
+from loadtest.feeding import service as feeding
+from loadtest.settings.config import Config
+from loadtest.swarm import replacements, session
 
 FOLDER = Path(os.environ["MEASURING_FOLDER"])
 ITEMS = int(os.environ.get("FEEDING_ITEMS", "1000"))
 POLICY = os.environ.get("FEEDING_POLICY", "unique_then_stop")
+replacements.install(Config())
 
 
 class Reader(User):
@@ -36,12 +39,11 @@ class Reader(User):
 @events.init.add_listener
 def on_init(environment: Environment, **_: object) -> None:
     """Wire the feeding, as a composition root does."""
-    feeding = swarm.of(environment)
-    if not isinstance(environment.runner, MasterRunner):
-        return
 
     def end(reason: str) -> None:
-        (FOLDER / "ended").write_text("\n".join([reason, *feeding.account()]))
+        (FOLDER / "ended").write_text("\n".join([reason, *feeding.of(environment).account()]))
         gevent.spawn(environment.runner.quit)
 
-    environment.events.test_start.add_listener(lambda **_: feeding.begin(None, None, end))
+    if isinstance(environment.runner, MasterRunner):
+        environment.events.test_start.add_listener(lambda **_: feeding.of(environment).prepare(None, None, end))
+    session.start(environment, feeding.service)

@@ -22,15 +22,18 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.judging import trust
 from loadtest.judging.outcome import decide
-from loadtest.measuring import locust_statistics, swarm
+from loadtest.measuring import locust_statistics
 from loadtest.measuring.recorder import Recorder
-from loadtest.swarm.replacements import keyboard_interrupt
+from loadtest.settings.config import Config
+from loadtest.swarm import replacements, session
+from loadtest.swarm.record_keeper import RecordKeeper
 
 FOLDER = Path(os.environ["MEASURING_FOLDER"])
 BUSY_S = float(os.environ.get("MEASURING_BUSY_S", "0"))
 INTERRUPT_IN = os.environ.get("MEASURING_INTERRUPT_IN", "")  # "request" or "feed"
 BREAK_LINK_AFTER_S = float(os.environ.get("MEASURING_BREAK_LINK_AFTER_S", "0"))
 INTERRUPTED_REQUEST = 150
+replacements.install(Config())
 
 
 class Truth:
@@ -94,11 +97,11 @@ def interrupted(feed: Callable[..., None]) -> Callable[..., None]:
 @events.init.add_listener
 def on_init(environment: Environment, **_: object) -> None:
     """Wire the measuring core, as a composition root does."""
-    keyboard_interrupt.await_turn()
-    own = swarm.of(environment)
+    session.start(environment)
     Steady.truth = Truth()
     if isinstance(environment.runner, WorkerRunner):
         return
+    own = RecordKeeper.of(environment)
     own.stream_to(FOLDER / "record.stream", configuration={"profile": "test"})
     results: list[dict[str, Any]] = []
     if INTERRUPT_IN == "feed":

@@ -13,14 +13,17 @@ from locust import events, task
 from locust.env import Environment
 from locust.runners import MasterRunner
 
-from loadtest.pacing import open_model
+from loadtest.pacing import service as pacing
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import LoadProfile
+from loadtest.settings.config import Config
+from loadtest.swarm import replacements, session
 from loadtest.users.base import LoadUser
 
 STARTS_DIR = Path(os.environ["STARTS_DIR"])
 RATE_PER_S, RUN_S = float(os.environ["RATE_PER_S"]), float(os.environ["RUN_S"])
 files: list[TextIO] = []
+replacements.install(Config())
 
 
 class Job(LoadUser):
@@ -36,13 +39,9 @@ class Job(LoadUser):
 @events.init.add_listener
 def wire(environment: Environment, runner: object, **_: object) -> None:
     """Conduct the profile on the master, follow it on a worker."""
-    open_model.wire(environment)
-    if not isinstance(runner, MasterRunner):
+    if isinstance(runner, MasterRunner):
+        profile = LoadProfile("test", "open", (Stage(RUN_S, RATE_PER_S, "step"),), max_users=2000)
+        environment.events.test_start.add_listener(lambda **_: pacing.prepare(environment, profile, runner.quit))
+    else:
         files.append((STARTS_DIR / str(os.getpid())).open("w", buffering=1, encoding="ascii"))
-        return
-    profile = LoadProfile("test", "open", (Stage(RUN_S, RATE_PER_S, "step"),), max_users=2000)
-
-    def begin(environment: Environment, **_: object) -> None:
-        open_model.conduct(environment, profile, runner.quit)
-
-    environment.events.test_start.add_listener(begin)
+    session.start(environment, pacing.service)

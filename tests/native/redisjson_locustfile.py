@@ -10,7 +10,8 @@ from locust import events, task
 from locust.env import Environment
 
 from loadtest.clients.redis import RedisJsonUser
-from loadtest.measuring import swarm
+from loadtest.swarm import session
+from loadtest.swarm.record_keeper import RecordKeeper
 
 ENOUGH = 1_500  # tasks after which the run ends, however slow the machine is
 
@@ -61,11 +62,11 @@ class Mixture(RedisJsonUser):
 @events.init.add_listener
 def wire(environment: Environment, **_: Any) -> None:
     """Measure, and write at the end what was measured."""
-    measuring = swarm.of(environment)
+    session.start(environment)
 
     @environment.events.quitting.add_listener
     def write(**_: Any) -> None:
-        record = measuring.finish()
+        record = RecordKeeper.of(environment).finish()
         assert record is not None
         rows = {
             f"{view.method} {view.name}": [view.requests, view.failures, dict(view.errors)] for view in record.series()

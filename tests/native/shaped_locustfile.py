@@ -9,9 +9,11 @@ from locust.shape import LoadTestShape
 
 from loadtest import run
 from loadtest.exceptions import LoadtestError
-from loadtest.profiles import think_time
+from loadtest.feeding import service as feeding
+from loadtest.pacing import service as pacing
 from loadtest.scenarios import Scenario
 from loadtest.settings.config import Config
+from loadtest.swarm import session
 from loadtest.users.base import LoadUser
 
 config = Config.load()
@@ -44,9 +46,9 @@ if os.environ.get("SHAPE"):
 @events.init.add_listener
 def wire(environment: object, **_: object) -> None:
     """Do what the product's own locustfile does."""
-    think_time.wire(environment)
+    session.start(environment, feeding.service, pacing.service)
     try:
-        run.wire(environment, config, Scenario("sleep", (Sleeper,), (("GET", "sleep/count"),)))
+        run.start(environment, config, Scenario("sleep", (Sleeper,), (("GET", "sleep/count"),)))
     except LoadtestError as error:
         sys.stdout.write(f"{error}\n")
         sys.exit(int(error.exit_code))

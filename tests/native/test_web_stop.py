@@ -15,8 +15,8 @@ from locust.rpc import Message
 from loadtest.local.process import free_port
 from loadtest.measuring.health import Health
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.swarm.messages import DRAIN, REPORT
 from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.swarm.messages import DRAIN, REPORT
 from tests.faults.swarm import FaultySwarm, Witness, end
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(90)]
@@ -44,8 +44,8 @@ class Slow:
             self.heard.append(message.type)
             if message.type == "spawn":
                 self.say("spawning_complete", {"user_classes_count": {"HealthUser": 1}, "user_count": 1})
-            elif message.type == DRAIN:
-                self.say(REPORT, (0.0, [self._last_delta(message.data)], None, None))
+            elif message.type == DRAIN.name:
+                self.say(REPORT.name, (0.0, [self._last_delta(message.data)], None, None))
 
     @staticmethod
     def _last_delta(run: str) -> bytes:

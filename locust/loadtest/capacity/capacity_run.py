@@ -31,13 +31,15 @@ from loadtest.judging import thresholds
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.trust import SUSTAINED
-from loadtest.measuring import steady_clock, swarm
+from loadtest.measuring import steady_clock
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.load import Load
 from loadtest.profiles.profile import LoadProfile
 from loadtest.progress import milliseconds
 from loadtest.reporting import document
-from loadtest.run import Run, conduct
+from loadtest.run import Run, controls_runs
+from loadtest.swarm.record_keeper import RecordKeeper
+from loadtest.swarm.session import ControllingSwarm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from loadtest.capacity.usl import UslFit
     from loadtest.judging.outcome import Result
     from loadtest.measuring.record import RunRecord
-    from loadtest.pacing.open_model import ArrivalCoordinator
+    from loadtest.pacing.service import ArrivalCoordinator
     from loadtest.scenarios import Scenario
     from loadtest.settings.config import Config
 
@@ -80,20 +82,22 @@ _EXPLAINED: Final = {
 }
 
 
-def wire(environment: Environment, config: Config, scenario: Scenario) -> None:
-    """Have the master of `environment` search for the capacity in every test it starts.
+def start(environment: Environment, config: Config, scenario: Scenario, _form: object = None) -> None:
+    """Search for the capacity in every test that a master starts; a worker searches for nothing.
 
     Raises:
         UsageError: for a wrong objective.
     """
+    if not controls_runs(environment, config):
+        return
     options: Any = environment.parsed_options
     rules = thresholds.objective(config, lambda: scenario.requests)
     profile = _profile(config)
     options.num_users = options.num_users or profile.peak_users
     options.spawn_rate = options.spawn_rate or options.num_users
-    options.autostart = options.autostart or config.autostart
     load = Load(config, rules, profile)
-    conduct(environment, lambda: CapacityRun(environment, Run(environment, scenario, load), load))
+    swarm = ControllingSwarm.of(environment)
+    swarm.make_run = lambda: CapacityRun(environment, Run(environment, scenario, load), load)
 
 
 def _profile(config: Config) -> LoadProfile:
@@ -136,21 +140,16 @@ class CapacityRun:
         self._run.prepare()
 
     def begin(self) -> None:
-        """Have arrivals started, and begin to search; the test ends with the search.
-
-        Raises:
-            StopTest: when no arrivals can be started.
-        """
-        if self._load.profile is not None:
-            coordinator = self._run.start_arrivals(self._load.profile)
+        """Begin to search; the test ends with the search."""
+        if self._run.arrivals is not None:
             self._run.say(f"objective    {self._load.config.slo}")
-            self._searching = gevent.spawn(self._search, coordinator)
+            self._searching = gevent.spawn(self._search, self._run.arrivals)
 
     def end(self) -> None:
         """Show and write what was found, and decide the exit code."""
         if self._searching is not None and self._searching is not gevent.getcurrent():
             self._searching.kill(block=False)
-        record = swarm.of(self._environment).finish()
+        record = RecordKeeper.of(self._environment).finish()
         if record is None:
             return
         found, config = self._found, self._load.config
@@ -183,7 +182,7 @@ class CapacityRun:
         """Make one step."""
         from_s = coordinator.change_rate(rate_per_s, _STEP_LASTS_S)
         gevent.sleep(max(0.0, from_s + SETTLE_S - time.perf_counter()))
-        record = swarm.of(self._environment).record
+        record = RecordKeeper.of(self._environment).record
         if record is None:
             raise RuntimeError("no record is open")
         step = _Step(self._environment, record, self._load.rules, rate_per_s)
@@ -214,7 +213,7 @@ class _Step:
         self._record = record
         gevent.sleep(math.ceil(now) - now)
         self._judge = Judge(rules, self._cut)
-        self._swarm = swarm.of(environment)
+        self._record_keeper = RecordKeeper.of(environment)
         self._rate_per_s = rate_per_s
         self._began_s = time.perf_counter()
         self._healths: dict[tuple[int, str], list[float]] = {}
@@ -224,7 +223,7 @@ class _Step:
         until_s = self._began_s + MEASURE_S + DELIVERY_S
         while time.perf_counter() < until_s:
             gevent.sleep(min(1.0, max(0.0, until_s - time.perf_counter())))
-            for index, worker in self._swarm.workers.items():
+            for index, worker in self._record_keeper.workers.items():
                 for name in ("cpu_ratio", "loop_lag_s"):
                     self._healths.setdefault((index, name), []).append(getattr(worker, name))
             if time.perf_counter() > self._began_s + DELIVERY_S + 1.0 and self._is_hopeless():

@@ -19,8 +19,8 @@ from locust.stats import StatsEntry
 
 from loadtest.exporting.metrics import Metric
 from loadtest.exporting.series import header, sample
-from loadtest.measuring import swarm
 from loadtest.measuring.labels import OTHER
+from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,7 +92,7 @@ def lines(environment: Environment, shown_name: Callable[[str, str], str]) -> It
 
 
 def _of_swarm(environment: Environment, runner: Any) -> Iterator[str]:
-    total, users = runner.stats.total, sum(swarm.of(environment).users.values())
+    total, users = runner.stats.total, sum(RecordKeeper.of(environment).users.values())
     workers = len(getattr(runner, "clients", ()))
     recent = {q: total.get_current_response_time_percentile(q) or 0 for q in (0.5, 0.95)}
     for name, meaning, value in (
@@ -136,7 +136,7 @@ def _errors(environment: Environment, shown_name: Callable[[str, str], str]) -> 
     """Yield the run's errors by class: the number of messages, as labels, would have no limit."""
     metric = Metric("locust_errors", "gauge", ("method", "name", "path", "error"), "Errors of the run, by class.")
     counts: Counter[tuple[str, str, str]] = Counter()
-    record = swarm.of(environment).record
+    record = RecordKeeper.of(environment).record
     for row in record.errors() if record is not None else ():
         kind = (row.method, shown_name(row.method, row.name), row.error_class)
         counts[kind if kind in counts or len(counts) < MAX_ERRORS else (OTHER, OTHER, OTHER)] += row.occurrences

@@ -18,16 +18,19 @@ import gevent
 from gevent.lock import Semaphore
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
+from locust.runners import WorkerRunner
 
 from loadtest.exceptions import StackError
 from loadtest.exporting.exposition import CONTENT_TYPE, Exposition
-from loadtest.measuring import swarm
+from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from locust.env import Environment
+
+    from loadtest.settings.config import Config
 
 MAX_CLIENTS: Final = 32
 CLIENT_TIMEOUT_S: Final = 10.0
@@ -130,6 +133,16 @@ class _Handler(WSGIHandler):
             super().handle_error(kind, error, trace)
 
 
+def start_on_master(environment: Environment, config: Config) -> None:
+    """Serve what a master measures where the settings say; a worker has nothing to serve.
+
+    Raises:
+        StackError: when it cannot listen on the address.
+    """
+    if not isinstance(environment.runner, WorkerRunner):
+        start(environment, config.exporter_bind, config.exporter_port, compatible=config.exporter_compatibility)
+
+
 def start(environment: Environment, bind: str, port: int, *, compatible: bool = False) -> Exporter:
     """Serve the measurements of a master's Environment, whose User classes must be known already.
 
@@ -147,7 +160,7 @@ def start(environment: Environment, bind: str, port: int, *, compatible: bool = 
     exporter = Exporter(Exposition(environment, compatible=compatible), bind, port)
 
     def quitting(**_: object) -> None:
-        swarm.of(environment).finish()
+        RecordKeeper.of(environment).finish()
         exporter.linger()
 
     events: Any = environment.events

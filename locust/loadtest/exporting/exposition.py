@@ -23,9 +23,9 @@ from loadtest.exporting import compatibility
 from loadtest.exporting.metrics import METRICS
 from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_WORKERS, Scrape
 from loadtest.exporting.series import HISTOGRAM_LINES, SeriesBudget, SeriesText, Sum, header, text_of
-from loadtest.measuring import swarm
 from loadtest.measuring.labels import OTHER, SeriesKey
 from loadtest.measuring.recorder import ERROR_CLASSES, scenario_of
+from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -60,7 +60,7 @@ class Exposition:
             compatible: add the names of `loadtest.exporting.compatibility`.
         """
         self._environment = environment
-        self._swarm = swarm.of(environment)
+        self._keeper = RecordKeeper.of(environment)
         self._compatible = compatible
         self._weights = {
             scenario: sum(cls.weight for cls in environment.user_classes if scenario_of(cls) == scenario)
@@ -76,7 +76,7 @@ class Exposition:
 
     def text(self) -> bytes:
         """Return the whole exposition. Other greenlets run meanwhile, but only one may be in here at a time."""
-        self._update(self._swarm.totals)
+        self._update(self._keeper.totals)
         gevent.sleep(0)
         series = list(self._series.values())
         scrape = Scrape(self._environment, self._weights)

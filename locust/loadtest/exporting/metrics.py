@@ -68,7 +68,7 @@ METRICS: Final = (
         "gauge",
         ("scenario",),
         "Running users.",
-        lambda now: _by(now.by_scenario(now.swarm.users)),
+        lambda now: _by(now.by_scenario(now.keeper.users)),
     ),
     Metric(
         "loadtest_users_target",
@@ -89,7 +89,7 @@ METRICS: Final = (
         "counter",
         ("scenario",),
         "Iterations that the profile scheduled but that could not start.",
-        lambda now: _by(now.by_scenario(now.swarm.totals.dropped)),
+        lambda now: _by(now.by_scenario(now.keeper.totals.dropped)),
     ),
     Metric(
         "loadtest_schedule_lag_seconds",
@@ -118,14 +118,14 @@ METRICS: Final = (
         "counter",
         (),
         "Workers that stopped responding without signing off.",
-        lambda now: _one(now.swarm.lost.workers),
+        lambda now: _one(now.keeper.lost_workers.workers),
     ),
     Metric(
         "loadtest_worker_lost_time_seconds",
         "gauge",
         (),
         "Unix time at which the master last noticed a lost worker; 0 before the first.",
-        lambda now: _one(now.swarm.lost.noticed_at),
+        lambda now: _one(now.keeper.lost_workers.noticed_at),
     ),
     Metric(
         "loadtest_link_refused_total",
@@ -174,14 +174,14 @@ METRICS: Final = (
         "gauge",
         (),
         "Unix time at which the current or most recent run began; 0 before the first.",
-        lambda now: _one(now.swarm.record.started_at if now.swarm.record else 0),
+        lambda now: _one(now.keeper.record.started_at if now.keeper.record else 0),
     ),
     Metric(
         "loadtest_run_end_time_seconds",
         "gauge",
         (),
         "Unix time at which the most recent run ended; 0 before the first end and during a run.",
-        lambda now: _one(now.swarm.ended_at),
+        lambda now: _one(now.keeper.ended_at),
     ),
     Metric(
         "loadtest_run_stage",
@@ -209,7 +209,7 @@ METRICS: Final = (
         "gauge",
         (),
         "Share of the workers' measurements that the run's record holds; 1 before the first run.",
-        lambda now: _one(now.swarm.completeness),
+        lambda now: _one(now.keeper.completeness),
     ),
     Metric(
         "loadtest_threshold_limit",

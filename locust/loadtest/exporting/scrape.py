@@ -16,14 +16,14 @@ from locust.runners import (
 
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.judging.outcome import Outcome
-from loadtest.measuring import swarm
 from loadtest.measuring.collector import GONE, MISSING
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import OTHER
-from loadtest.pacing import open_model
+from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load
 from loadtest.session import Session
 from loadtest.swarm import refusals
+from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,22 +51,22 @@ class Scrape:
         weights: the summed weight of the User classes of each scenario.
 
     Attributes:
-        swarm: the measurements.
+        keeper: the measurements.
         reporting: the workers whose health is known, by number.
     """
 
     def __init__(self, environment: Environment, weights: Mapping[str, float]) -> None:
         self._environment = environment
         self._weights = weights
-        self.swarm = swarm.of(environment)
+        self.keeper = RecordKeeper.of(environment)
         self._progress = Session.of(environment).find(RunProgress)
-        scenarios = dict.fromkeys((*weights, *self.swarm.users, *self.swarm.totals.schedule_lag))
+        scenarios = dict.fromkeys((*weights, *self.keeper.users, *self.keeper.totals.schedule_lag))
         self._shown = {name: name if index < MAX_SCENARIOS else OTHER for index, name in enumerate(scenarios)}
-        self._present = {index: worker for index, worker in self.swarm.workers.items() if worker.state != GONE}
+        self._present = {index: worker for index, worker in self.keeper.workers.items() if worker.state != GONE}
         # Workers report while a run is open; their last report is not how they are now.
         numbers = sorted(index for index, worker in self._present.items() if worker.state != MISSING)
         self.reporting: dict[str, Worker] = {
-            str(index): self._present[index] for index in numbers[:MAX_WORKERS] if self.swarm.running
+            str(index): self._present[index] for index in numbers[:MAX_WORKERS] if self.keeper.running
         }
 
     def by_scenario(self, values: Mapping[str, float]) -> dict[str, float]:
@@ -85,14 +85,14 @@ class Scrape:
         """Return the schedule lag of each scenario shown."""
         lags = {label: Histogram() for label in self._shown.values()}
         for scenario, label in self._shown.items():
-            if (lag := self.swarm.totals.schedule_lag.get(scenario)) is not None:
+            if (lag := self.keeper.totals.schedule_lag.get(scenario)) is not None:
                 lags[label].merge(lag)
         return lags
 
     @property
     def target_rate_per_s(self) -> float:
         """The arrival rate that an open-model profile asks for now; 0 in the closed model."""
-        return open_model.intended_rate_per_s(self._environment)
+        return pacing.intended_rate_per_s(self._environment)
 
     @property
     def target_users(self) -> int:
@@ -132,14 +132,14 @@ class Scrape:
     @property
     def run_names(self) -> tuple[str, ...]:
         """The id, scenario and profile of the current or most recent run."""
-        if (record := self.swarm.record) is None:
+        if (record := self.keeper.record) is None:
             return "", "", ""
         return record.run_id, *(str(record.configuration.get(name, "")) for name in ("scenario", "profile"))
 
     @property
     def stage(self) -> tuple[int, float]:
         """The number of the profile's current stage and when it began; zeros without one."""
-        return self._progress.stage() if self._progress and self.swarm.running else (0, 0.0)
+        return self._progress.stage() if self._progress and self.keeper.running else (0, 0.0)
 
     def outcomes(self) -> dict[str, int]:
         """Return 1 for the verdict's outcome, so far or final, 0 for the others; all 0 before the first run."""

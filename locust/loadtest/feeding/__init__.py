@@ -1,9 +1,11 @@
 """Feeding: test data, each item allocated once over the whole swarm.
 
-sources.py        where items come from: a file, Redis, MongoDB, or Python
-policies.py       their order: round_robin, random, unique_then_stop, zipf(s)
-allocator.py      the master's side of the protocol: who holds what (pure)
-held_batches.py   a worker's side: what it may give to its users (pure)
-feeder.py         `user_id = self.feeder.next()`
-swarm.py          both sides connected to Locust
+- `sources`: where items come from: a file, Redis, MongoDB, or Python; `policies`: their order.
+- `allocator`: the master's side of the protocol: who holds what; `held_batches`: a worker's side (both pure).
+- `feeder`: `user_id = self.feeder.next()`; `feed`: declares it in a User class.
+- `service`: both sides as a service of the swarm.
 """
+
+from loadtest.feeding.feed import Feed
+
+__all__ = ["Feed"]

@@ -1,11 +1,4 @@
-"""Feeder: gives its process's users their items. Feed: declares in a User class where the items come from.
-
-    class Buyer(HttpUser):
-        feeder = Feed("user_ids.json")
-
-        @task
-        def buy(self):
-            user_id = self.feeder.next()
+"""Feeder: gives its process's users their items.
 
 `next` takes an item that the worker already holds; it sends nothing and waits for nobody, unless the master could not
 deal in time. Such a wait is counted and shown at the run's end.
@@ -15,22 +8,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self, overload
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent.event import Event
 from locust.exception import StopUser
 
-from loadtest.feeding import policies
 from loadtest.feeding.held_batches import HeldBatches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from locust import User
+    from collections.abc import Callable
 
     from loadtest.feeding.allocator import Batch, BatchRequest
-
-    Source = str | Sequence[Any] | Callable[[], Sequence[Any]]
 
 KEEP_ALIVE_S: Final = 0.5
 """A worker asks at least so often, for the sake of its lease and of lost messages."""
@@ -134,53 +122,3 @@ class Feeder:
             self._changed.wait(KEEP_ALIVE_S)
         if not exhausted:
             self.waits.add(self._clock() - began_s)
-
-
-class Feed:
-    """A User class's test data; read through a user it is that process's `Feeder`.
-
-    Several User classes share the items when they share the Feed.
-
-    Args:
-        source: a file or URL (see `loadtest.feeding.sources`), the items themselves, or what returns them; read on the
-            master, when a run begins. LOADTEST_FEED takes its place.
-        policy: one of `loadtest.feeding.policies.ALLOWED`; LOADTEST_FEED_POLICY takes its place.
-
-    Raises:
-        UsageError: for an unknown policy.
-    """
-
-    def __init__(self, source: Source, policy: str = "round_robin") -> None:
-        policies.check(policy)
-        self.source = source
-        self.policy = policy
-        self.name = "feed"
-
-    def __set_name__(self, owner: type[User], name: str) -> None:
-        if self.name == "feed":
-            self.name = f"{owner.__name__}.{name}"
-
-    @overload
-    def __get__(self, user: None, owner: type[User]) -> Self: ...
-    @overload
-    def __get__(self, user: User, owner: type[User]) -> Feeder: ...
-    def __get__(self, user: User | None, owner: type[User]) -> Self | Feeder:
-        if user is None:
-            return self
-        from loadtest.feeding import swarm  # noqa: PLC0415 - it knows this module
-
-        feeder: Feeder = swarm.of(user.environment).feeder(self)
-        user.__dict__[self.name.rpartition(".")[2]] = feeder  # found first from now on
-        return feeder
-
-
-def feeds_of(user_classes: Iterable[type[User]]) -> list[Feed]:
-    """Return the feeds that User classes declare, each once, in their order."""
-    found = [
-        value
-        for user_class in user_classes
-        for owner in reversed(user_class.__mro__)
-        for value in vars(owner).values()
-        if isinstance(value, Feed)
-    ]
-    return list(dict.fromkeys(found))

@@ -29,7 +29,7 @@ from loadtest.settings.urls import without_credentials
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from loadtest.feeding.feeder import Source
+    Source = str | Sequence[Any] | Callable[[], Sequence[Any]]
 
 logger = logging.getLogger(__name__)
 

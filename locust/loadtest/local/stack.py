@@ -19,8 +19,9 @@ from loadtest.exceptions import ExitCode, StackError, UsageError
 from loadtest.local import redis_server
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.progress import Steps
+from loadtest.settings import hosts
 from loadtest.settings.config import CONF_DIR, LOCUSTFILE, Config, default_workers
-from loadtest.settings.hosts import Targets, check_open, open_up
+from loadtest.settings.hosts import check_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +148,7 @@ class LocalStack:
 
     def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str:
         if self._config.host:
-            open_up(Targets(self._config.allowed_hosts).networks)
+            hosts.open_allowed(self._config.allowed_hosts)
             check_open(self._config.host)
             check_host_answers(self._config.host)
             self._say("target", self._config.host)

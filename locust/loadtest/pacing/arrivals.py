@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
+
+    from loadtest.swarm.messages import ArrivalsMessage
 
     Floats = npt.NDArray[np.float64]
 
@@ -94,13 +96,13 @@ class Arrivals:
     def _inverse(self) -> _Inverse:
         return _Inverse(self.curve)
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> ArrivalsMessage:
         """Return what a message can carry."""
-        segments = [[s.start_s, s.duration_s, s.first, s.last, s.smooth] for s in self.curve.segments]
+        segments = [(s.start_s, s.duration_s, s.first, s.last, s.smooth) for s in self.curve.segments]
         return {"segments": segments, "spacing": self.spacing, "seed": self.seed}
 
     @classmethod
-    def from_wire(cls, wire: dict[str, Any]) -> Arrivals:
+    def from_wire(cls, wire: ArrivalsMessage) -> Arrivals:
         """Return the arrivals that a message carries."""
         segments = tuple(Segment(*segment) for segment in wire["segments"])
         return cls(LoadCurve(segments), wire["spacing"], wire["seed"])

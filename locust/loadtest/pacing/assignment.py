@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.pacing.arrivals import Arrivals, Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from loadtest.swarm.messages import AssignedArrivals, AssignedStretch
 
 LEAD_S: Final = 0.25
 """How far ahead a deal's instant lies: the time that the message may take."""
@@ -56,12 +58,12 @@ class Stretch(NamedTuple):
         for times in arrivals.between(self.from_s - origin_s, self.until_s - origin_s, self.share):
             yield (times + (origin_s - offset_s)).tolist()
 
-    def to_wire(self) -> list[Any]:
+    def to_wire(self) -> AssignedStretch:
         """Return what a message can carry."""
-        return [self.schedule.arrivals.to_wire(), self.schedule.origin_s, *self.share, self.from_s, self.until_s]
+        return self.schedule.arrivals.to_wire(), self.schedule.origin_s, *self.share, self.from_s, self.until_s
 
     @classmethod
-    def from_wire(cls, wire: list[Any]) -> Stretch:
+    def from_wire(cls, wire: AssignedStretch) -> Stretch:
         """Return the stretch that a message carries."""
         arrivals, origin_s, rest, of, from_s, until_s = wire
         return cls(Schedule(Arrivals.from_wire(arrivals), origin_s), Share(rest, of), from_s, until_s)
@@ -79,15 +81,15 @@ class Assignment:
     inherited: tuple[Stretch, ...] = ()
     """What it takes over at once."""
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> AssignedArrivals:
         """Return what a message can carry."""
         inherited = [stretch.to_wire() for stretch in self.inherited]
         own = self.own and self.own.to_wire()
         return {"number": self.number, "from_s": self.from_s, "own": own, "inherited": inherited}
 
     @classmethod
-    def from_wire(cls, wire: dict[str, Any]) -> Assignment:
-        """Return the deal that a message carries."""
+    def from_wire(cls, wire: AssignedArrivals) -> Assignment:
+        """Return the assignment that a message carries."""
         own = wire["own"] and Stretch.from_wire(wire["own"])
         return cls(wire["number"], wire["from_s"], own, tuple(map(Stretch.from_wire, wire["inherited"])))
 

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from loadtest.exceptions import UsageError, unknown_name
 from loadtest.judging import thresholds
-from loadtest.profiles import think_time
 from loadtest.profiles.profile import LoadProfile, all_profiles
 from loadtest.profiles.shape import ProfileShape
 from loadtest.settings.config import Config, allowed
@@ -64,7 +63,6 @@ class Load:
 
     def impose(self, environment: Environment) -> None:
         """Make it the load of the test that starts next; call it while no test runs."""
-        think_time.impose(environment, self.think_time)
         release(environment)
         if self.profile is not None and self.profile.model == "closed" and environment.shape_class is None:
             environment.shape_class = ProfileShape(self.profile)

@@ -1,20 +1,19 @@
 """ThinkTime: a load profile's wait between two iterations, which replaces the scenario's own.
 
-The master puts it into the options that Locust sends along with every spawn message, so that all workers use the one
-of the run, whatever their own settings are.
+It rides to the workers with every spawn message (see `loadtest.swarm.messages`), so that all of them have the one of
+the run, whatever their own settings say.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from locust import User
-    from locust.env import Environment
+    from collections.abc import Iterable
 
-_OPTION: Final = "loadtest_think_time"
+    from locust import User
 
 
 @dataclass(frozen=True)
@@ -32,20 +31,15 @@ class ThinkTime:
         return random.uniform(self.min_s, self.max_s)  # noqa: S311 - no secret
 
 
-def impose(environment: Environment, think_time: ThinkTime | None) -> None:
-    """On the master, before the test starts: set the think time of every user; None keeps the scenario's own."""
-    vars(environment.parsed_options)[_OPTION] = [think_time.min_s, think_time.max_s] if think_time else None
+class WaitTimes:
+    """Gives User classes a run's think time, and after it their own wait times back."""
 
+    def __init__(self) -> None:
+        """Nothing is replaced yet."""
+        self._own: dict[type[User], Any] = {}
 
-def wire(environment: Environment) -> None:
-    """Apply it to the users of this process; call this once, when Locust's runner exists (``events.init``)."""
-    own: dict[type[User], Any] = {}
-
-    def apply(environment: Environment, **_: object) -> None:
-        bounds = vars(environment.parsed_options).get(_OPTION)
-        for user_class in environment.user_classes:
-            wait_time = own.setdefault(user_class, user_class.wait_time)
-            user_class.wait_time = ThinkTime(*bounds) if bounds else wait_time  # type: ignore[assignment]
-
-    events: Any = environment.events
-    events.test_start.add_listener(apply)
+    def replace(self, user_classes: Iterable[type[User]], bounds_s: tuple[float, float] | None) -> None:
+        """Let users of these classes wait from the shortest to the longest time; None: as each class says itself."""
+        for user_class in user_classes:
+            wait_time = self._own.setdefault(user_class, user_class.wait_time)
+            user_class.wait_time = ThinkTime(*bounds_s) if bounds_s else wait_time  # type: ignore[assignment]

@@ -144,6 +144,15 @@ class Targets:
         return bool(self._names & ({"*", host} | wild))
 
 
+def open_allowed(allowed: str | None) -> None:
+    """Open the networks that LOADTEST_ALLOWED_HOSTS names to the requests of this process.
+
+    Raises:
+        UsageError: when it has an item that is no name, address or network.
+    """
+    open_up(Targets(allowed).networks)
+
+
 def check_open(url: str) -> None:
     """Check that no address of a URL's host is closed. A host that does not resolve passes: its requests will fail.
 

@@ -1,24 +1,31 @@
-"""Messages of the link, read within bounds.
+"""The table of messages: every kind that master and workers exchange, and what it must hold.
 
 Locust reads whatever MessagePack holds and looks into it where it needs something; a message that lacks that ends the
-greenlet that listens, and the master is deaf from then on. Here a message is checked first: its size, its nesting, and
-what its kind must have.
+greenlet that receives, and the process never hears another. So each message is checked when it arrives: its size, its
+nesting, its kind, and what its kind must hold. Kinds that are not in the table are refused, unless somebody registered
+them with Locust's `register_message`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 import msgpack  # type: ignore[import-untyped]
 from locust.rpc import Message
 from locust.rpc.protocol import decode
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic reads it on every Python that is supported
 
-from loadtest.measuring.delivery import BATCH
-from loadtest.measuring.swarm.messages import REPORT
+from loadtest.measuring.delivery import BATCH, Acknowledgement
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+Payload = TypeVar("Payload")
 
 LONGEST_BYTES: Final = 64 * 1024 * 1024
-"""The longest message; a worker's largest, with thousands of names and a minute to catch up on, is a tenth of it."""
+"""The longest message. A worker's largest, with thousands of names and a minute to catch up on, is a tenth of it."""
 _PARTS: Final = 3
 _TEXT: Final = 1024 * 1024
 _Count = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
@@ -26,6 +33,7 @@ _Whole = Annotated[int, Field(strict=True, ge=0, le=10**15)]
 _Text = Annotated[str, Field(strict=True, max_length=_TEXT)]
 _Name = Annotated[str, Field(strict=True, max_length=1024)]
 _Finite = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
+_Instant = Annotated[float, Field(strict=True, ge=-1e18, le=1e18, allow_inf_nan=False)]
 _Users = Annotated[dict[_Name, _Count], Field(max_length=1000)]
 
 
@@ -44,7 +52,7 @@ class Users(BaseModel, extra="allow"):
     user_count: _Count
 
 
-class Fault(BaseModel):
+class UserError(BaseModel):
     """An exception in a scenario."""
 
     msg: _Text
@@ -58,36 +66,211 @@ class Logs(BaseModel):
     logs: Annotated[list[_Text], Field(max_length=10_000)]
 
 
-class FeedingAsk(BaseModel):
-    """What a worker says of the items that it holds."""
+class Spawn(BaseModel, extra="allow"):
+    """How many users of each class a worker is to run, and with which options."""
+
+    timestamp: _Finite
+    user_classes_count: _Users
+    host: _Text | None
+    stop_timeout: _Finite | None
+    parsed_options: dict[str, Any]
+
+
+class RunOptions(NamedTuple):
+    """What each spawn message says of the run that its users belong to."""
+
+    run: str = ""
+    """The run's id; `NO_RUN` from the moment at which the run is asked to end: nobody starts users for it any more."""
+    is_open: bool = False
+    """Whether arrivals are started instead of users."""
+    think_time_s: tuple[float, float] | None = None
+    """The shortest and the longest wait between two iterations; None leaves each scenario its own."""
+
+    def announce(self, environment: Environment) -> None:
+        """Put these into what Locust's master sends with every spawn message."""
+        vars(environment.parsed_options)[_RUN_OPTIONS] = list(self)
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> RunOptions | None:
+        """Read them from the options of a spawn message, or of an Environment; None where nobody announced any.
+
+        Raises:
+            ValueError: when they are something else.
+        """
+        found = options.get(_RUN_OPTIONS)
+        if found is None:
+            return None
+        return _validated(_RUN_OPTIONS_SHAPE, found, "the run's options")
+
+
+NO_RUN: Final = ""
+_RUN_OPTIONS: Final = "loadtest_run"
+_RUN_OPTIONS_SHAPE: Final = TypeAdapter(RunOptions)
+
+
+class Report(NamedTuple):
+    """What a worker sends each second, and whenever a delta cannot wait."""
+
+    now_s: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    """The worker's monotonic clock when it was sent."""
+    deltas: Annotated[list[Annotated[bytes, Field(strict=True)]], Field(max_length=BATCH)]
+    heartbeat: Heartbeat | None
+    """Locust's heartbeat, every other second."""
+    users: Users | None
+    """What Locust's own report says besides statistics, every third second."""
+
+
+class ClockAnswer(NamedTuple):
+    """The master's clock, for a worker that asked at `sent_s` of its own."""
+
+    sent_s: _Instant
+    master_s: _Instant
+    identity: _Name
+
+
+_Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
+
+
+class ArrivalsMessage(TypedDict):
+    """What `loadtest.pacing.arrivals.Arrivals.to_wire` returns."""
+
+    segments: Annotated[list[tuple[_Number, _Number, _Number, _Number, bool]], Field(max_length=100_000)]
+    spacing: Literal["even", "poisson"]
+    seed: int
+
+
+AssignedStretch = tuple[ArrivalsMessage, _Instant, _Whole, Annotated[int, Field(ge=1, le=10**15)], _Instant, float]
+
+
+class AssignedArrivals(TypedDict):
+    """What `loadtest.pacing.assignment.Assignment.to_wire` returns."""
+
+    number: _Whole
+    from_s: _Instant
+    own: AssignedStretch | None
+    inherited: list[AssignedStretch]
+
+
+class AssignmentMessage(NamedTuple):
+    """The arrivals that a worker starts: see `loadtest.pacing.assignment`."""
+
+    users: _Count
+    """How many users to make before they are needed."""
+    assignment: AssignedArrivals
+
+
+class BatchRequestMessage(NamedTuple):
+    """What a worker says of the items that it holds: see `loadtest.feeding.allocator`."""
 
     feed: _Name
-    ask: tuple[_Whole, _Whole, _Whole, _Whole, _Whole, _Whole, bool]
+    request: tuple[_Whole, _Whole, _Whole, _Whole, _Whole, _Whole, bool]
     now_s: _Finite
     waits: tuple[_Whole, _Finite, _Finite]
 
 
-_Report = tuple[
-    Annotated[float, Field(strict=True, allow_inf_nan=False)],
-    Annotated[list[Annotated[bytes, Field(strict=True)]], Field(max_length=BATCH)],
-    Heartbeat | None,
-    Users | None,
-]
+class BatchMessage(NamedTuple):
+    """The items that answer a request."""
 
-_SHAPES: Final[dict[str, TypeAdapter[Any]]] = {
-    "client_ready": TypeAdapter(_Name | Literal[-1]),
-    "heartbeat": TypeAdapter(Heartbeat),
-    "stats": TypeAdapter(Users),
-    "spawning_complete": TypeAdapter(Users),
-    "exception": TypeAdapter(Fault),
-    "logs": TypeAdapter(Logs),
-    REPORT: TypeAdapter(_Report),
-    "feeding_ask": TypeAdapter(FeedingAsk),
-}
+    feed: _Name
+    batch: tuple[_Whole, _Whole, list[Any], bool]
+    now_s: _Finite
+    """The request's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[Payload]):
+    """One kind of message.
+
+    Attributes:
+        name: as it stands in the message.
+        shape: what its payload must be.
+    """
+
+    name: str
+    shape: TypeAdapter[Payload]
+
+    def read(self, data: Any) -> Payload:
+        """Return the payload of a message of this kind.
+
+        Raises:
+            ValueError: when it is something else.
+        """
+        return _validated(self.shape, data, f"a {self.name} message")
+
+    def write(self, payload: Payload) -> Any:
+        """Return what a message of this kind carries."""
+        return self.shape.dump_python(payload)
+
+
+REPORT: Final = Kind("loadtest_report", TypeAdapter(Report))
+TIME_REQUEST: Final = Kind("pacing_clock", TypeAdapter(_Instant))
+READY: Final = Kind("pacing_ready", TypeAdapter(None))
+LEAVING: Final = Kind("pacing_leaving", TypeAdapter(_Instant))
+DONE: Final = Kind("pacing_done", TypeAdapter(_Whole))
+BATCH_REQUEST: Final = Kind("feeding_request", TypeAdapter(BatchRequestMessage))
+
+ACKNOWLEDGEMENT: Final = Kind("loadtest_acknowledgement", TypeAdapter(Acknowledgement | None))
+DRAIN: Final = Kind("loadtest_drain", TypeAdapter(_Name))
+PROBE: Final = Kind("loadtest_probe", TypeAdapter(None))
+JOIN: Final = Kind("pacing_join", TypeAdapter(None))
+TIME: Final = Kind("pacing_time", TypeAdapter(ClockAnswer))
+ASSIGNMENT: Final = Kind("pacing_assignment", TypeAdapter(AssignmentMessage))
+OPEN: Final = Kind("feeding_open", TypeAdapter(None))
+BATCH_ALLOCATED: Final = Kind("feeding_batch", TypeAdapter(BatchMessage))
+
+_NOTHING: Final = TypeAdapter(None)
+_ANY: Final = TypeAdapter(Any)
+
+
+def _table(*kinds: Kind[Any]) -> dict[str, Kind[Any]]:
+    return {kind.name: kind for kind in kinds}
+
+
+FROM_WORKERS: Final = _table(
+    # Locust's
+    Kind("client_ready", TypeAdapter(_Name | Literal[-1])),
+    Kind("client_stopped", _NOTHING),
+    Kind("spawning", _NOTHING),
+    Kind("spawning_complete", TypeAdapter(Users)),
+    Kind("heartbeat", TypeAdapter(Heartbeat)),
+    Kind("stats", TypeAdapter(Users)),
+    Kind("exception", TypeAdapter(UserError)),
+    Kind("logs", TypeAdapter(Logs)),
+    Kind("locustfile", _ANY),
+    Kind("quit", _NOTHING),
+    # ours
+    REPORT,
+    TIME_REQUEST,
+    READY,
+    LEAVING,
+    DONE,
+    BATCH_REQUEST,
+)
+FROM_MASTER: Final = _table(
+    # Locust's
+    Kind("ack", TypeAdapter(dict[str, Any] | None)),
+    Kind("spawn", TypeAdapter(Spawn)),
+    Kind("spawning_complete", TypeAdapter(dict[str, Any])),
+    Kind("heartbeat", _NOTHING),
+    Kind("update_user_class", _ANY),
+    Kind("locustfile", _ANY),
+    Kind("reconnect", _NOTHING),
+    Kind("stop", _NOTHING),
+    Kind("quit", _NOTHING),
+    # ours
+    ACKNOWLEDGEMENT,
+    DRAIN,
+    PROBE,
+    JOIN,
+    TIME,
+    ASSIGNMENT,
+    OPEN,
+    BATCH_ALLOCATED,
+)
 
 
 def read(data: bytes) -> Message:
-    """Read a message.
+    """Read a message; what it holds is yet to be checked.
 
     Raises:
         ValueError: when it is none.
@@ -104,18 +287,10 @@ def read(data: bytes) -> Message:
     return Message(*parts)  # type: ignore[no-untyped-call]
 
 
-def check(message: Message) -> None:
-    """Check that a worker's message has what its kind must have.
-
-    Raises:
-        ValueError: when it has not.
-    """
-    shape = _SHAPES.get(message.type)
-    if shape is None:
-        return
+def _validated(shape: TypeAdapter[Payload], data: Any, what: str) -> Payload:
     try:
-        shape.validate_python(message.data)
+        return shape.validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "it"
-        raise ValueError(f"of a {message.type} message {place[:100]} is wrong ({first['msg']})") from error
+        raise ValueError(f"of {what} {place[:100]} is wrong ({first['msg']})") from error

@@ -1,4 +1,4 @@
-"""What the master's end of the link has refused since the process began, by reason."""
+"""What this process's end of the link has refused since the process began, by reason."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ FORGED: Final = "forged"
 """A message in the name of another worker."""
 MALFORMED: Final = "malformed"
 """A message that is no message, or lacks what its kind has."""
+UNKNOWN: Final = "unknown"
+"""A message of a kind that nobody knows."""
 _LOG_EVERY_S: Final = 10.0
 
-counts: Final = dict.fromkeys((HANDSHAKE, FORGED, MALFORMED), 0)
+counts: Final = dict.fromkeys((HANDSHAKE, FORGED, MALFORMED, UNKNOWN), 0)
 _logged_at_s: Final[dict[str, float]] = {}
 
 

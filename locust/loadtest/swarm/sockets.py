@@ -1,28 +1,38 @@
-"""The two ends of the link, in place of Locust's."""
+"""The two ends of the link, in place of Locust's, and what they send and receive at the price of few calls.
+
+A socket of `zmq.green` looks at its state after every part of every message, which takes longer than the message. Here
+a message is taken or given without that, and the state is looked at once, where a greenlet is going to wait.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import zmq.green as zmq
-from locust import runners
 from locust.exception import RPCError, RPCReceiveError
 from locust.rpc import zmqrpc
+from zmq.backend import Socket
 
 from loadtest.exceptions import UsageError
-from loadtest.measuring.swarm.messages import REPORT
 from loadtest.settings.credentials import read_secret
 from loadtest.settings.hosts import is_loopback
-from loadtest.swarm import burst, messages, refusals
-from loadtest.swarm.authenticator import Door
+from loadtest.swarm import messages, refusals
+from loadtest.swarm.authenticator import Authenticator
 from loadtest.swarm.keys import SHORTEST, Keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from locust.rpc import Message
 
     from loadtest.settings.config import Config
+
+_receive: Any = Socket.recv
+_send: Any = Socket.send
+_get: Any = Socket.get
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +41,27 @@ PING_EVERY_MS = 2_000
 would wait longer after each try, so that after a cut of half a minute the worker came back half a minute late."""
 
 
-def install(config: Config) -> None:
-    """Make master and workers of this process speak over these ends.
+def receive(socket: Any) -> list[bytes]:
+    """Receive the next message's parts; other greenlets run only when none waits."""
+    with contextlib.suppress(zmq.Again):
+        parts = [_receive(socket, zmq.NOBLOCK)]
+        while _get(socket, zmq.RCVMORE):
+            parts.append(_receive(socket, zmq.NOBLOCK))
+        return parts
+    received: list[bytes] = socket.recv_multipart()
+    return received
+
+
+def send_each(socket: Any, messages: Iterable[tuple[bytes, bytes]]) -> None:
+    """Send messages over a ROUTER socket, each with its receiver; one whose receiver has no connection is dropped."""
+    for receiver, message in messages:
+        _send(socket, receiver, zmq.SNDMORE | zmq.NOBLOCK)
+        _send(socket, message, zmq.NOBLOCK)
+    socket.get(zmq.EVENTS)  # sending may have swallowed the sign that something came in; this wakes who waits for it
+
+
+def ends(config: Config) -> tuple[type[zmqrpc.Server], type[zmqrpc.Client]]:
+    """Return the classes of the master's and the worker's end, with the keys that the settings name.
 
     Raises:
         UsageError: when the key cannot be read.
@@ -51,8 +80,7 @@ def install(config: Config) -> None:
             check_reach(host, "--master-host", trusted=trusted)
             super().__init__(host, port, identity, keys)
 
-    zmqrpc.Server, zmqrpc.Client = Server, Client  # type: ignore[misc]
-    _listen_on()
+    return Server, Client
 
 
 def check_reach(host: str, option: str, *, trusted: bool) -> None:
@@ -88,11 +116,11 @@ class MasterEnd(zmqrpc.Server):
         zmqrpc.BaseSocket.__init__(self, zmq.ROUTER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
         self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a worker's new connection takes the place of its dead one
-        self._door = None
+        self._authenticator = None
         if keys:
             self.socket.curve_server = True
             self.socket.curve_secretkey = keys.master.secret
-            self._door = Door(self.socket, keys.worker)
+            self._authenticator = Authenticator(self.socket, keys.worker)
         try:
             self.port = self.socket.bind_to_random_port(f"tcp://{host}") if port == 0 else port
             if port:
@@ -108,12 +136,11 @@ class MasterEnd(zmqrpc.Server):
         """
         while True:
             try:
-                address, *rest = burst.receive(self.socket)
+                address, *rest = receive(self.socket)
             except zmq.ZMQError as error:
                 raise RPCError("ZMQ network broken") from error
             try:
                 sender, message = address.decode(), messages.read(b"".join(rest))
-                messages.check(message)
             except ValueError as error:
                 refusals.refuse(refusals.MALFORMED, str(error))
             else:
@@ -123,9 +150,9 @@ class MasterEnd(zmqrpc.Server):
             gevent.sleep(0)  # a flood of them leaves time for others
 
     def close(self, linger: int | None = None) -> None:
-        """Close the socket and the door."""
-        if self._door:
-            self._door.close()
+        """Close the socket and the authenticator."""
+        if self._authenticator:
+            self._authenticator.close()
         super().close(linger)  # type: ignore[no-untyped-call]
 
 
@@ -164,21 +191,3 @@ class WorkerEnd(zmqrpc.Client):
             raise RPCError("ZMQ network broken") from error
         except ValueError as error:
             raise RPCReceiveError(f"a message of the master was not read: {error}") from error
-
-
-def _listen_on() -> None:
-    """Keep the master listening when a message that looks right breaks what handles it."""
-    handle = runners.MasterRunner.handle_message
-
-    def handle_message(self: runners.MasterRunner, client_id: str, msg: Message) -> None:
-        try:
-            if msg.type == REPORT and REPORT in self.custom_messages:
-                # The short way for what comes each second from each worker: Locust would look at all workers' states.
-                self.custom_messages[REPORT][0](environment=self.environment, msg=msg)
-            else:
-                handle(self, client_id, msg)
-        except Exception as error:
-            logger.exception("a %s message broke its handling; the master goes on listening", msg.type)
-            refusals.refuse(refusals.MALFORMED, f"of a {msg.type} message: {type(error).__name__}: {error}")
-
-    runners.MasterRunner.handle_message = handle_message  # type: ignore[method-assign]

@@ -32,13 +32,15 @@ _NOT_SERVED: Final = 400
 _ANY: Final = ("", "*", "0.0.0.0", "::")  # noqa: S104 - to recognise them
 
 
-def wire(environment: Environment, config: Config) -> None:
-    """Guard the web UI of a master before it begins to serve.
+def start(environment: Environment, config: Config) -> None:
+    """Guard the web UI of a master that has one, before it begins to serve.
 
     Raises:
         UsageError: when strangers could reach it without a password, or the password cannot be read.
     """
     web_ui: Any = environment.web_ui
+    if web_ui is None:
+        return
     check_reach(web_ui.host, config)
     options: Any = environment.parsed_options
     app: Flask = web_ui.app

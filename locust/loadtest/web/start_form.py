@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import jsonify, request
+from locust import events
 from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_SPAWNING, STATE_STOPPING, MasterRunner
 from werkzeug.datastructures import ImmutableMultiDict
 
@@ -40,6 +41,19 @@ _SWARM: Final = "locust.swarm"  # the endpoint of POST /swarm
 _OF_LOCUST: Final = ("user_count", "spawn_rate", "run_time")
 _BAD_REQUEST, _CONFLICT = 400, 409
 _BUSY: Final = (STATE_SPAWNING, STATE_RUNNING)
+
+
+def declare(config: Config, scenario: Scenario) -> StartForm | None:
+    """Add the form's fields to Locust's options, where there is a form: a search for the capacity has none.
+
+    Raises:
+        UsageError: when the Config's profile is wrong.
+    """
+    if config.slo:
+        return None
+    form = StartForm(config, scenario)
+    events.init_command_line_parser.add_listener(form.declare)  # type: ignore[no-untyped-call]
+    return form
 
 
 class _NotNowError(UsageError):
@@ -74,7 +88,7 @@ class StartForm:
             choices = {"choices": self.loads.choices} if name == "load_profile" else {"metavar": "<text>"}
             parser.add_argument(f"--{name.replace('_', '-')}", default=text, help=_HELP[name], **choices)
 
-    def wire(self, environment: Environment, choose: Callable[[Load], None]) -> None:
+    def check_starts(self, environment: Environment, choose: Callable[[Load], None]) -> None:
         """Check each start from the web UI before Locust's own handler makes it.
 
         Args:

@@ -24,14 +24,14 @@ from loadtest.exporting.scrape import MAX_RULES, RUN_STATES
 from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.threshold import parse
-from loadtest.measuring import swarm
 from loadtest.measuring.collector import Collector
-from loadtest.measuring.recorder import ERROR_CLASSES
+from loadtest.measuring.recorder import ERROR_CLASSES, Recorder
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.load import Load
 from loadtest.profiles.profile import LoadProfile
 from loadtest.session import Session
 from loadtest.settings.config import Config
+from tests.swarms import record_keeper
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, Labels], float]
@@ -53,14 +53,14 @@ def environment() -> Iterator[Environment]:
     """A Locust environment with a runner and a user class that no scenario declares."""
     made = Environment(user_classes=[OneUser])
     made.create_local_runner()
-    swarm.of(made)
+    record_keeper(made)
     yield made
     made.runner.quit()
 
 
 def record(environment: Environment, name: str, times_s: list[float], *, errors: int = 0) -> None:
     """Record requests that took these times, the first `errors` of them as status 500."""
-    series = swarm.of(environment).recorder.series("mine", "GET", name)
+    series = Recorder.of(environment).series("mine", "GET", name)
     for index, took_s in enumerate(times_s):
         sent_s = 100.0
         if index < errors:
@@ -71,8 +71,8 @@ def record(environment: Environment, name: str, times_s: list[float], *, errors:
 
 def flush(environment: Environment) -> None:
     """Bring what was recorded to the totals, as a worker's delta does."""
-    measured = swarm.of(environment)
-    measured.totals.add(measured.recorder.take())
+    measured = record_keeper(environment)
+    measured.totals.add(Recorder.of(environment).take())
 
 
 def count(environment: Environment, name: str, times_s: list[float], *, errors: int = 0) -> None:
@@ -111,6 +111,7 @@ def test_declared_requests_are_at_zero_before_load() -> None:
     scenario = scenarios.load("documents")
     made = Environment(user_classes=list(scenario.user_classes))
     made.create_local_runner()
+    record_keeper(made)
     samples = scrape(made)
     made.runner.quit()
     assert scenario.requests
@@ -170,9 +171,9 @@ def test_counts_sums_and_buckets_are_exact(environment: Environment) -> None:
 
 def test_response_time_and_service_time_are_told_apart(environment: Environment) -> None:
     """A late send shows in the response time and in the schedule lag, not in the service time."""
-    recorder = swarm.of(environment).recorder
+    recorder = Recorder.of(environment)
     recorder.series("mine", "GET", "late").success(10.0, 12.0, 12.5, 1)
-    swarm.of(environment).totals.add(recorder.take())
+    record_keeper(environment).totals.add(recorder.take())
     samples = scrape(environment)
     labels = {"scenario": "mine", "method": "GET", "name": "late"}
     assert value(samples, "loadtest_response_time_seconds_sum", **labels) == pytest.approx(2.5)
@@ -182,9 +183,9 @@ def test_response_time_and_service_time_are_told_apart(environment: Environment)
 
 def test_dropped_iterations_are_counted(environment: Environment) -> None:
     """Iterations that never began are in their scenario's counter."""
-    recorder = swarm.of(environment).recorder
+    recorder = Recorder.of(environment)
     recorder.drop_iterations("mine", 3)
-    swarm.of(environment).totals.add(recorder.take())
+    record_keeper(environment).totals.add(recorder.take())
     assert value(scrape(environment), "loadtest_iterations_dropped_total", scenario="mine") == 3
 
 
@@ -209,7 +210,7 @@ def test_series_are_bounded_and_sums_stay_exact(environment: Environment, compat
         record(environment, f"name {number}", [0.01])
     flush(environment)
     before = samples_of(exposed.text().decode())
-    recorder = swarm.of(environment).recorder
+    recorder = Recorder.of(environment)
     for number in range(1_000):
         record(environment, f"name {number}", [0.01, 0.02], errors=1)
         series = recorder.series(f"scenario {number % 30}", f"METHOD{number % 7}", f"{number}")
@@ -233,7 +234,7 @@ def test_series_are_bounded_and_sums_stay_exact(environment: Environment, compat
 def test_classes_of_error_without_room_count_as_other(environment: Environment) -> None:
     """When nothing is left for a further class of error, its occurrences count as `other`, and stay there."""
     exposed = Exposition(environment)
-    recorder = swarm.of(environment).recorder
+    recorder = Recorder.of(environment)
     for number in range(1_000):
         recorder.series("mine", "GET", f"name {number}").success(1.0, 1.0, 2.0, 10)
     flush(environment)
@@ -269,11 +270,12 @@ def test_a_real_run_is_followed_and_the_next_one_goes_on() -> None:
         @task
         def request(self) -> None:
             now_s = time.perf_counter()
-            swarm.of(self.environment).recorder.series("mine", "GET", "run").success(now_s, now_s, now_s + 0.001, 5)
+            Recorder.of(self.environment).series("mine", "GET", "run").success(now_s, now_s, now_s + 0.001, 5)
             gevent.sleep(0.01)
 
     made = Environment(user_classes=[Recording])
     runner = made.create_local_runner()
+    record_keeper(made)
     exposed = Exposition(made)
     seen = []
     for _ in range(2):
@@ -290,7 +292,7 @@ def test_a_real_run_is_followed_and_the_next_one_goes_on() -> None:
         assert 0 <= value(running, "loadtest_worker_event_loop_lag_seconds", worker="0") < 2
         runner.stop()
         stopped = samples_of(exposed.text().decode())
-        record = swarm.of(made).record
+        record = record_keeper(made).record
         assert record is not None
         assert value(stopped, "loadtest_run_info", run_id=record.run_id, scenario="", profile="") == 1
         assert value(stopped, "loadtest_run_start_time_seconds") == pytest.approx(time.time(), abs=60)
@@ -465,7 +467,7 @@ def test_stage_and_verdict_of_the_run_are_told(environment: Environment, monkeyp
     )
     between = scrape(environment)
     assert (value(between, "loadtest_run_stage"), value(between, "loadtest_run_stage_start_time_seconds")) == (0, 0)
-    monkeypatch.setattr(type(swarm.of(environment)), "running", True)
+    monkeypatch.setattr(type(record_keeper(environment)), "running", True)
     during = scrape(environment)
     assert value(during, "loadtest_run_stage") == 2
     assert value(during, "loadtest_run_stage_start_time_seconds") == pytest.approx(began_at + 10)

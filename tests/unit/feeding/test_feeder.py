@@ -9,10 +9,12 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from loadtest.exceptions import UsageError
-from loadtest.feeding import swarm
+from loadtest.feeding import service
 from loadtest.feeding.allocator import BatchAllocator, BatchRequest
-from loadtest.feeding.feeder import Feed, Feeder, feeds_of
+from loadtest.feeding.feed import Feed, LocalFeeding, feeds_of
+from loadtest.feeding.feeder import Feeder
 from loadtest.feeding.policies import Order
+from tests.swarms import started
 
 
 class Master:
@@ -98,6 +100,12 @@ def test_a_waiting_user_is_stopped_at_the_end() -> None:
     assert master.asked[-1][0].leaving
 
 
+def feeding_of(environment: Environment) -> LocalFeeding:
+    """Make an Environment's process part of a swarm of its own that feeds, and return what feeds it."""
+    started(environment, service.service)
+    return service.of(environment)
+
+
 class Reader(User):
     """Notes its items."""
 
@@ -117,8 +125,8 @@ def test_a_run_alone_ends_when_every_item_was_used() -> None:
     environment = Environment(user_classes=[Reader])
     runner = environment.create_local_runner()
     reasons: list[str] = []
-    feeding = swarm.of(environment)
-    assert feeding.begin(None, None, reasons.append) == ["Reader.feeder: 3 items from the scenario, unique_then_stop"]
+    feeding = feeding_of(environment)
+    assert feeding.prepare(None, None, reasons.append) == ["Reader.feeder: 3 items from the scenario, unique_then_stop"]
     runner.start(2, spawn_rate=100)
     with gevent.Timeout(5):
         while not reasons:
@@ -134,8 +142,9 @@ def test_a_setting_takes_the_place_of_the_declared_source(tmp_path) -> None:
     """FEED and FEED_POLICY win over what the User class says."""
     (tmp_path / "ids.json").write_text('["x", "y"]')
     environment = Environment(user_classes=[Reader])
-    feeding = swarm.of(environment)
-    feeding.begin(str(tmp_path / "ids.json"), "round_robin", lambda _: None)
+    environment.create_local_runner()
+    feeding = feeding_of(environment)
+    feeding.prepare(str(tmp_path / "ids.json"), "round_robin", lambda _: None)
     user = Reader(environment)
     assert [user.feeder.next() for _ in range(3)] == ["x", "y", "x"]
 
@@ -148,7 +157,7 @@ def test_a_setting_needs_exactly_one_feed() -> None:
 
     for user_classes, names in (([User], "none"), ([Both], "Reader.feeder, Both.other")):
         with pytest.raises(UsageError, match=f"feeds are: {names}. Allowed"):
-            swarm.of(Environment(user_classes=user_classes)).begin("ids.json", None, lambda _: None)
+            LocalFeeding(user_classes).prepare("ids.json", None, lambda _: None)
 
 
 def test_classes_share_a_feed() -> None:

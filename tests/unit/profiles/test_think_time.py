@@ -1,12 +1,9 @@
 """ThinkTime: a profile's wait in place of the users' own."""
 
-from types import SimpleNamespace
-
 from locust import User, constant, task
 from locust.env import Environment
 
-from loadtest.profiles import think_time
-from loadtest.profiles.think_time import ThinkTime
+from loadtest.profiles.think_time import ThinkTime, WaitTimes
 
 
 class Waiter(User):
@@ -33,14 +30,10 @@ def test_it_is_drawn_between_its_bounds() -> None:
     assert 1 <= min(waits) < max(waits) <= 3
 
 
-def test_a_run_with_think_time_imposes_it_and_the_next_without_gives_the_own_back() -> None:
-    """Users with a wait of their own and without wait as the run says, and as before in a run that says nothing."""
-    environment = Environment(user_classes=[Waiter, Busy])
-    environment.parsed_options = SimpleNamespace()
-    think_time.wire(environment)
-    waits = []
-    for imposed in (ThinkTime(2.0, 2.0), None, ThinkTime(3.0, 3.0), None):
-        think_time.impose(environment, imposed)
-        environment.events.test_start.fire(environment=environment)
+def test_users_get_their_own_waits_back() -> None:
+    """Users with a wait of their own and without wait as a run says, and as before in a run that says nothing."""
+    environment, wait_times, waits = Environment(user_classes=[Waiter, Busy]), WaitTimes(), []
+    for bounds_s in ((2.0, 2.0), None, (3.0, 3.0), None):
+        wait_times.replace(environment.user_classes, bounds_s)
         waits.append((Waiter(environment).wait_time(), Busy(environment).wait_time()))
     assert waits == [(2.0, 2.0), (7, 0), (3.0, 3.0), (7, 0)]

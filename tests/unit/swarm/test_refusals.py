@@ -18,7 +18,7 @@ def test_every_refusal_is_counted_by_its_reason() -> None:
     """Each reason has a count of its own, 0 while there was none."""
     for reason in (refusals.FORGED, refusals.FORGED, refusals.MALFORMED):
         refusals.refuse(reason, "of this test")
-    assert refusals.counts == {"handshake": 0, "forged": 2, "malformed": 1}
+    assert refusals.counts == {"handshake": 0, "forged": 2, "malformed": 1, "unknown": 0}
 
 
 def test_a_flood_is_one_line_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:

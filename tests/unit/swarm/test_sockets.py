@@ -1,8 +1,12 @@
-"""How far the workers' link may reach, and the keys that close it."""
+"""How far the workers' link may reach, the keys that close it, and messages over real sockets."""
 
+from collections.abc import Iterator
+
+import gevent
 import pytest
-import zmq
+import zmq.green as zmq
 
+from loadtest.swarm import sockets
 from loadtest.swarm.keys import Keys
 from loadtest.swarm.sockets import check_reach
 
@@ -23,3 +27,40 @@ def test_one_secret_gives_the_same_two_pairs_everywhere() -> None:
     pairs = (keys.master, keys.worker, other.master, other.worker)
     assert len({pair.secret for pair in pairs} | {pair.public for pair in pairs}) == 8
     assert all(zmq.curve_public(pair.secret) == pair.public for pair in pairs)
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[zmq.Socket, zmq.Socket]]:
+    """A master's socket and a worker's."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router, context.socket(zmq.DEALER) as dealer:
+        router.linger = dealer.linger = 0
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        dealer.setsockopt(zmq.IDENTITY, b"worker")
+        dealer.connect(f"tcp://127.0.0.1:{port}")
+        yield router, dealer
+
+
+def test_messages_come_whole_and_in_order(ends: tuple[zmq.Socket, zmq.Socket]) -> None:
+    """Messages that wait, and those that are waited for, come with all their parts."""
+    router, dealer = ends
+    sent = [[b"%d" % number, b"more"][: 1 + number % 2] for number in range(100)]
+    receiver = gevent.spawn(lambda: [sockets.receive(router) for _ in sent])
+    for number, message in enumerate(sent):
+        dealer.send_multipart(message)
+        if number % 10 == 0:
+            gevent.sleep(0.002)
+    assert receiver.get(timeout=5.0) == [[b"worker", *message] for message in sent]
+
+
+def test_a_socket_that_sends_much_still_receives(ends: tuple[zmq.Socket, zmq.Socket]) -> None:
+    """A message that comes in while many go out wakes its receiver; one to a peer that is away is dropped."""
+    router, dealer = ends
+    dealer.send(b"I am here")
+    assert sockets.receive(router) == [b"worker", b"I am here"]
+    for number in range(50):
+        receiver = gevent.spawn(sockets.receive, router)
+        gevent.sleep(0)
+        dealer.send(b"%d" % number)
+        sockets.send_each(router, [(b"nobody", b"lost"), (b"worker", b"answer"), (b"worker", b"again")])
+        assert receiver.get(timeout=5.0) == [b"worker", b"%d" % number]
+        assert [dealer.recv(), dealer.recv()] == [b"answer", b"again"]

@@ -30,7 +30,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         environment.create_local_runner()
         pair = ("cert.pem", "key.pem") if tls else (None, None)
         web_ui = environment.create_web_ui("127.0.0.1", 0, tls_cert=pair[0], tls_key=pair[1], delayed_start=True)
-        guard.wire(environment, Config(web_password_file=tmp_path / "password"))
+        guard.start(environment, Config(web_password_file=tmp_path / "password"))
         made_clients.append(environment)
         return web_ui.app.test_client()
 

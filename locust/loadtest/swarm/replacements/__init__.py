@@ -1,1 +1,150 @@
-"""What is replaced in Locust, one reason a module."""
+"""What is replaced in Locust, as a table; `install` puts it in place, `restore` takes it back.
+
+Each row names a method of Locust's, why it is replaced, and the upstream issue where there is one. For each there is a
+test in tests/unit/swarm/replacements that shows on stock Locust what is wrong. It is expected to fail, strictly: a
+Locust that no longer needs the replacement makes that test pass, and so the suite fail.
+
+Where Locust has a setting, it is used instead: the number and length of a worker's tries to connect. What needs no
+replacement but a watcher is in `loadtest.swarm.rebalancing` and `expected_workers`; Ctrl-C in `interrupt`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from locust import argument_parser, runners
+from locust.rpc import zmqrpc
+
+from loadtest.swarm import sockets
+from loadtest.swarm.replacements import master, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadtest.settings.config import Config
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """One thing of Locust's that is replaced.
+
+    Attributes:
+        owner: the class or module that has it.
+        name: its name there.
+        make: returns what takes its place, given the original.
+        why: what is wrong with the original here.
+        upstream: Locust's issue or pull request; empty where none is known.
+    """
+
+    owner: Any
+    name: str
+    make: Callable[[Any], Any]
+    why: str
+    upstream: str = ""
+
+
+TABLE = (
+    Replacement(
+        runners.MasterRunner,
+        "handle_message",
+        master.handle_message,
+        "a message that is not as expected ends the greenlet that receives, and the master never hears another",
+        "https://github.com/locustio/locust/issues/3515",
+    ),
+    Replacement(
+        runners.MasterRunner,
+        "_wait_for_workers_report_after_ramp_up",
+        master.wait_for_workers_report_after_ramp_up,
+        "when a worker comes back, the master waits up to two seconds within the greenlet that receives, for reports "
+        "that only this greenlet could receive",
+    ),
+    Replacement(
+        runners.MasterRunner,
+        "update_state",
+        master.update_state,
+        "a run that is stopped during its ramp-up is said to be running when the ramp-up ends, and the next start is "
+        "taken for a change of it",
+    ),
+    Replacement(
+        runners.MasterRunner,
+        "stop",
+        master.stop,
+        "a headless master whose last worker was lost stops its test and then waits for ever",
+    ),
+    Replacement(
+        runners.WorkerRunner,
+        "handle_message",
+        worker.handle_message,
+        "users are started after their run was asked to end, and none for as long as the master's clock was set back",
+    ),
+    Replacement(
+        runners.WorkerRunner,
+        "start_worker",
+        worker.start_worker,
+        "it spawns users at once, where the open model makes them as arrivals need them",
+    ),
+    Replacement(
+        runners.WorkerRunner,
+        "connect_to_master",
+        worker.connect_to_master,
+        "a worker that finds no master ends without naming where it looked",
+    ),
+    Replacement(
+        runners.WorkerRunner,
+        "heartbeat_timeout_checker",
+        worker.heartbeat_timeout_checker,
+        "a worker without a master goes on making load for a minute, measured by a clock that can be set",
+        "https://github.com/locustio/locust/pull/2474",
+    ),
+    Replacement(
+        runners.WorkerRunner,
+        "heartbeat",
+        worker.leave_to_reports,
+        "a message of its own each second costs the master more than all that is in it",
+    ),
+    Replacement(
+        runners.WorkerRunner,
+        "stats_reporter",
+        worker.leave_to_reports,
+        "the same, for a message every third second",
+    ),
+    Replacement(
+        argument_parser,
+        "default_args_dict",
+        functools.cache,
+        "each spawn message builds the whole command-line parser dozens of times: 0.2 s in which no user runs",
+    ),
+)
+
+
+def install(config: Config) -> None:
+    """Put the replacements in place in this process; a second call changes the settings only.
+
+    Raises:
+        UsageError: when the key of the link cannot be read.
+    """
+    zmqrpc.Server, zmqrpc.Client = sockets.ends(config)  # type: ignore[misc]
+    worker.set_patience(config.master_wait)
+    logging.getLogger("locust.stats_logger").disabled = True  # the report takes the place of Locust's tables
+    for row in TABLE:
+        if (row.owner, row.name) not in _originals:
+            original = getattr(row.owner, row.name)
+            _originals[row.owner, row.name] = original
+            setattr(row.owner, row.name, row.make(original))
+
+
+def restore() -> None:
+    """Make Locust in this process what it was."""
+    while _originals:
+        (owner, name), original = _originals.popitem()
+        setattr(owner, name, original)
+    zmqrpc.Server, zmqrpc.Client = _STOCK_ENDS  # type: ignore[misc]
+    worker.set_patience(None)
+    logging.getLogger("locust.stats_logger").disabled = False
+
+
+_originals: dict[tuple[Any, str], Any] = {}
+_STOCK_ENDS = zmqrpc.Server, zmqrpc.Client

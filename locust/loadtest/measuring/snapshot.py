@@ -1,0 +1,38 @@
+"""Snapshot: a run at this moment, for a progress line."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from loadtest.measuring import steady_clock
+
+if TYPE_CHECKING:
+    from loadtest.measuring.record import RunRecord
+
+WINDOW_S: Final = 10
+"""The seconds that rate and percentile look back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at this moment."""
+
+    elapsed_s: float
+    users: int
+    requests_per_s: float
+    """Over the last 10 s."""
+    errors: int
+    """Since the run began (or was reset)."""
+    p95_s: float
+    """The response time's 95th percentile over the last 10 s; NaN without requests."""
+
+    @classmethod
+    def of(cls, record: RunRecord | None, users: int, *, running: bool) -> Self:
+        """Look at a record, whose run goes on or has ended; None before the first run."""
+        if record is None:
+            return cls(0.0, 0, 0.0, 0, math.nan)
+        window = record.window(WINDOW_S)
+        elapsed_s = steady_clock.now() - record.started_at if running else float(record.duration_s)
+        return cls(elapsed_s, users, window.requests_per_s, record.failures, window.response_time.quantile(0.95))

@@ -1,0 +1,147 @@
+"""Measuring, on a worker: samples become numbered deltas, which go to the master until it has them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from locust import runners
+
+from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Outbox, Reporter
+from loadtest.measuring.health import HealthProbe
+from loadtest.measuring.recorder import Recorder
+from loadtest.swarm.loops import FOLD_EVERY_S, Loops, drop_locusts_statistics, seconds, users_of
+from loadtest.swarm.messages import ACKNOWLEDGEMENT, DRAIN, REPORT, Heartbeat, Report, Users
+from loadtest.swarm.record_keeper import DRAIN_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+    from locust.runners import WorkerRunner
+
+    from loadtest.measuring.delivery import Acknowledgement
+    from loadtest.swarm.gate import WorkerGate
+
+_log = logging.getLogger(__name__)
+
+RESEND_LAST_AFTER_S: Final = 0.5
+HEARTBEAT_EVERY_S: Final = 2
+"""Seconds from one heartbeat to the next, and to its answer, which `loadtest.swarm.presence` waits for."""
+
+
+class DeltaSender:
+    """A worker's side of measuring.
+
+    Args:
+        environment: Locust's.
+        runner: the worker's.
+        gate: the way to the master.
+        run: returns the id of the run that this worker's users belong to.
+    """
+
+    def __init__(
+        self, environment: Environment, runner: WorkerRunner, gate: WorkerGate, run: Callable[[], str]
+    ) -> None:
+        self._environment = environment
+        self._runner = runner
+        self._gate = gate
+        self._run = run
+        self._recorder = Recorder.of(environment)
+        self._probe = HealthProbe()
+        self._probe.start()
+        self._outbox = Outbox()
+        self._reporter = Reporter(self._recorder, self._outbox, lambda: users_of(environment), self._probe.take)
+        drop_locusts_statistics(environment)
+        gate.on(ACKNOWLEDGEMENT, self._on_acknowledgement)
+        gate.on(DRAIN, self._on_drain, concurrent=True)
+        self._loops = Loops()
+
+    def start(self) -> None:
+        """Report from now on."""
+        self._loops.spawn(self._report_loop)
+
+    def begin(self) -> None:
+        """See `loadtest.swarm.service.Service`."""
+        self._send(self._reporter.begin(self._run(), time.perf_counter()))
+        self._probe.restart()  # reading the spawn message takes Locust long
+
+    def joined(self, peer: str) -> None:
+        """Nothing: what was not acknowledged is sent again anyway."""
+
+    def lost(self, peer: str) -> None:
+        """Nothing: deltas are kept until they are acknowledged."""
+
+    def drain(self) -> None:
+        """The users have stopped: send the last delta."""
+        self._send(self._reporter.finish(time.perf_counter()))
+
+    def close(self) -> None:
+        """Stop the users, send the last delta and wait until the master has it, at most `DRAIN_S`."""
+        if not self._reporter.finished:
+            self._runner.stop()
+        self._send(self._reporter.finish(time.perf_counter()))
+        # After a "quit" of the master nobody receives acknowledgements any more; the drain came before it.
+        until_s = time.perf_counter() + DRAIN_S
+        while len(self._runner.greenlet) and len(self._outbox) and time.perf_counter() < until_s:
+            gevent.sleep(FOLD_EVERY_S / 4)
+        self._probe.stop()
+        self._loops.end()
+
+    def _report_loop(self) -> None:
+        for second in seconds(self._recorder):
+            if second is not None:
+                self._send(self._reporter.cut(time.perf_counter()), self._heartbeat(second), self._users(second))
+            now_s = time.perf_counter()
+            self._send(self._outbox.due(now_s, RESEND_LAST_AFTER_S if self._reporter.finished else RESEND_AFTER_S))
+
+    def _heartbeat(self, second: int) -> Heartbeat | None:
+        """Locust's heartbeat, which the master answers."""
+        if second % HEARTBEAT_EVERY_S:
+            return None
+        runner: Any = self._runner
+        return Heartbeat(
+            state=runner.worker_state,
+            current_cpu_usage=runner.current_cpu_usage,
+            current_memory_usage=runner.current_memory_usage,
+        )
+
+    def _users(self, second: int) -> Users | None:
+        """What Locust and listeners of its ``report_to_master`` tell the master, as often as Locust does."""
+        if second % round(runners.WORKER_REPORT_INTERVAL):
+            return None
+        report: dict[str, Any] = {}
+        self._environment.events.report_to_master.fire(  # type: ignore[no-untyped-call]
+            client_id=self._runner.client_id, data=report
+        )
+        return Users(**report)
+
+    def _send(self, deltas: list[bytes], heartbeat: Heartbeat | None = None, users: Users | None = None) -> None:
+        batches = [deltas[first : first + BATCH] for first in range(0, len(deltas), BATCH)]
+        if not batches and (heartbeat or users):
+            batches = [[]]
+        for batch in batches:
+            report = Report(time.perf_counter(), batch, heartbeat, users)
+            heartbeat = users = None
+            try:
+                self._gate.send(REPORT, report)
+            except Exception as error:  # whatever Locust's link raises, the outbox keeps the deltas
+                _log.warning("%d deltas could not be sent and will be sent again: %s", len(deltas), error)
+
+    def _on_acknowledgement(self, _master: str, acknowledgement: Acknowledgement | None) -> None:
+        runner = self._runner
+        runner.last_heartbeat_timestamp = time.time()
+        self._environment.events.heartbeat_received.fire(  # type: ignore[no-untyped-call]
+            client_id=runner.client_id, timestamp=runner.last_heartbeat_timestamp
+        )
+        if acknowledgement is not None:
+            self._outbox.acknowledge(acknowledgement)
+
+    def _on_drain(self, _master: str, run: str) -> None:
+        """Stop the users and send the last delta of the run that the master wants to close."""
+        if self._reporter.run != run:
+            self._send(self._reporter.begin(run, time.perf_counter()))
+        self._runner.stop()
+        self._send(self._reporter.answer(time.perf_counter()))

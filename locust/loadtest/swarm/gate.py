@@ -1,0 +1,186 @@
+"""The gates: each message that arrives passes one, on the master or on a worker, and nothing else handles messages.
+
+A gate refuses and counts what is not in the table of messages or not as the table says, gives this product's kinds to
+their handlers, and leaves Locust's kinds to Locust. A message that breaks its handling is counted too: the process goes
+on receiving.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from locust.rpc import Message
+
+from loadtest.session import Session
+from loadtest.swarm import refusals, sockets
+from loadtest.swarm.messages import FROM_MASTER, FROM_WORKERS, NO_RUN, PROBE, Kind, Payload, RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from locust.runners import MasterRunner, WorkerRunner
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Handler:
+    kind: Kind[Any]
+    handle: Callable[[str, Any], None]
+    concurrent: bool
+
+
+class Gate:
+    """What master's and workers' gates share.
+
+    Args:
+        table: the kinds that may arrive.
+        registered: the kinds that somebody registered with Locust.
+    """
+
+    def __init__(self, table: Mapping[str, Kind[Any]], registered: Mapping[str, Any]) -> None:
+        self._table = table
+        self._registered = registered
+        self._handlers: dict[str, _Handler] = {}
+
+    def on(self, kind: Kind[Payload], handle: Callable[[str, Payload], None], *, concurrent: bool = False) -> None:
+        """Have each message of a kind handled: see `loadtest.swarm.service.Link.on`."""
+        self._handlers[kind.name] = _Handler(kind, handle, concurrent)
+
+    def receive(self, sender: str, message: Message, locust_handle: Callable[[], None]) -> None:
+        """Let a message in, or refuse and count it.
+
+        Args:
+            sender: whose connection it came over.
+            message: what came.
+            locust_handle: what Locust would do with it.
+        """
+        try:
+            payload = self._checked(message)
+        except ValueError as error:
+            refusals.refuse(refusals.MALFORMED, str(error))
+            gevent.sleep(0)  # a flood of them leaves time for others
+            return
+        except KeyError:
+            refusals.refuse(refusals.UNKNOWN, f"nobody knows the kind {message.type[:100]!r}")
+            gevent.sleep(0)
+            return
+        try:
+            self._handle(sender, message, payload, locust_handle)
+        except Exception as error:
+            logger.exception("a %s message broke its handling; this process goes on receiving", message.type)
+            refusals.refuse(refusals.MALFORMED, f"of a {message.type} message: {type(error).__name__}: {error}")
+
+    def _checked(self, message: Message) -> Any:
+        if message.type not in self._table:
+            return None if message.type in self._registered else self._table[message.type]
+        return self._table[message.type].read(message.data)
+
+    def _handle(self, sender: str, message: Message, payload: Any, locust_handle: Callable[[], None]) -> None:
+        handler = self._handlers.get(message.type)
+        if handler is not None and handler.concurrent:
+            gevent.spawn(handler.handle, sender, payload)
+        elif handler is not None:
+            handler.handle(sender, payload)
+        elif message.type in self._registered or not message.type.startswith(_OURS):
+            locust_handle()
+
+
+_OURS = ("loadtest_", "pacing_", "feeding_")
+"""How this product's kinds begin. One that nobody handles is for a service that this process does not have."""
+
+
+class MasterGate(Gate):
+    """The master's gate, and the way to its workers."""
+
+    def __init__(self, runner: MasterRunner) -> None:
+        """Use `MasterGate.of`."""
+        super().__init__(FROM_WORKERS, runner.custom_messages)
+        self._runner = runner
+        self._receiver: Any = None
+        self.on_message: Callable[[str], None] = lambda _worker: None
+        """Called after each message with its sender."""
+
+    @classmethod
+    def of(cls, runner: MasterRunner) -> MasterGate:
+        """Return the runner's gate, made on first use, which may be before ``init``."""
+        return Session.of(runner.environment).find_or_make(cls, lambda: cls(runner))
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether the caller runs within the greenlet that receives: what it waits for can never come."""
+        return gevent.getcurrent() is self._receiver
+
+    def receive(self, sender: str, message: Message, locust_handle: Callable[[], None]) -> None:
+        """See `Gate.receive`."""
+        self._receiver = gevent.getcurrent()
+        super().receive(sender, message, locust_handle)
+        self.on_message(sender)
+
+    def send(self, kind: Kind[Payload], payload: Payload, worker: str) -> None:
+        """Send a message to a worker; one whose connection is gone gets none."""
+        self._runner.server.send_to_client(_message(kind, payload, worker))
+
+    def send_each(self, kind: Kind[Payload], payloads: Iterable[tuple[str, Payload]]) -> None:
+        """Send messages of one kind to workers at the price of few."""
+        packed = [(worker.encode(), _message(kind, payload, worker).serialize()) for worker, payload in payloads]  # type: ignore[no-untyped-call]
+        sockets.send_each(self._runner.server.socket, packed)
+
+
+class WorkerGate(Gate):
+    """A worker's gate, and the way to its master.
+
+    Attributes:
+        received: how many messages came from the master.
+        is_handling: whether one is being handled now. At the end of a test Locust takes the stop timeout for that.
+        is_closing: whether this process ends: it starts no users any more.
+    """
+
+    def __init__(self, runner: WorkerRunner) -> None:
+        """Use `WorkerGate.of`."""
+        super().__init__(FROM_MASTER, runner.custom_messages)
+        self._runner = runner
+        self.received = 0
+        self.is_handling = False
+        self.is_closing = False
+        self.on(PROBE, lambda _master, _payload: None)
+
+    @classmethod
+    def of(cls, runner: WorkerRunner) -> WorkerGate:
+        """Return the runner's gate, made on first use, which may be before ``init``."""
+        return Session.of(runner.environment).find_or_make(cls, lambda: cls(runner))
+
+    def receive(self, sender: str, message: Message, locust_handle: Callable[[], None]) -> None:
+        """See `Gate.receive`."""
+        self.received += 1
+        self.is_handling = True
+        try:
+            super().receive(sender, message, locust_handle)
+        finally:
+            self.is_handling = False
+
+    def _handle(self, sender: str, message: Message, payload: Any, locust_handle: Callable[[], None]) -> None:
+        if message.type == "spawn" and not self._may_start(message.data["parsed_options"]):
+            logger.info("no users are started any more: their run is at its end")
+            return
+        super()._handle(sender, message, payload, locust_handle)
+
+    def _may_start(self, options: dict[str, Any]) -> bool:
+        """Whether users of a run may start: neither once it was asked to end nor while this process ends."""
+        run = RunOptions.of(options)
+        return not self.is_closing and (run is None or run.run != NO_RUN)
+
+    def send(self, kind: Kind[Payload], payload: Payload) -> None:
+        """Send a message to the master.
+
+        Raises:
+            RPCError: when the link broke.
+        """
+        self._runner.client.send(_message(kind, payload, self._runner.client_id))
+
+
+def _message(kind: Kind[Payload], payload: Payload, worker: str) -> Message:
+    return Message(kind.name, kind.write(payload), worker)  # type: ignore[no-untyped-call]

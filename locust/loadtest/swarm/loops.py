@@ -1,0 +1,96 @@
+"""What measuring does in a process again and again, and what it takes from Locust for that."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Final
+
+import gevent
+
+from loadtest.measuring import locust_statistics
+from loadtest.measuring.recorder import scenario_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from locust.env import Environment
+    from locust.event import EventHook
+
+    from loadtest.measuring.recorder import Recorder
+
+_log = logging.getLogger(__name__)
+
+FOLD_EVERY_S: Final = 0.1
+
+
+class Loops:
+    """Loops that go on after an error: what one second could not do must not cost the rest of the run."""
+
+    def __init__(self) -> None:
+        """None runs yet."""
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+
+    def spawn(self, loop: Callable[[], None]) -> None:
+        """Run a loop until `end`."""
+
+        def keep_going() -> None:
+            while True:
+                try:
+                    loop()
+                except Exception:
+                    _log.exception("measuring failed for a second, and goes on")
+                    gevent.sleep(1.0)
+
+        self._greenlets.append(gevent.spawn(keep_going))
+
+    def end(self) -> None:
+        """End them all."""
+        gevent.killall(self._greenlets, block=False)
+
+
+def seconds(recorder: Recorder) -> Iterator[int | None]:
+    """Fold what was recorded a few times a second, at even times; the caller does the rest of each turn.
+
+    Yields:
+        The second that began, with all before it folded; None within a second.
+    """
+    second = math.floor(time.time())
+    while True:
+        gevent.sleep(FOLD_EVERY_S - time.time() % FOLD_EVERY_S)
+        recorder.fold_early()
+        begun, second = second, math.floor(time.time())
+        if second == begun:
+            yield None
+        else:
+            recorder.fold()
+            yield second
+
+
+def users_of(environment: Environment) -> dict[str, int]:
+    """Return the users that run in this process, by scenario."""
+    runner = environment.runner
+    if runner is None:
+        return {}
+    if len(runner.user_classes) == 1:  # Locust counts classes by walking over all users
+        return {scenario_of(runner.user_classes[0]): len(runner.user_greenlets)}
+    users: dict[str, int] = {}
+    for name, count in runner.user_classes_count.items():
+        scenario = scenario_of(runner.user_classes_by_name[name])
+        users[scenario] = users.get(scenario, 0) + count
+    return users
+
+
+def drop_locusts_statistics(environment: Environment) -> None:
+    """Keep Locust from sending its statistics to the master: they are fed from the record there."""
+    events = environment.events
+    for event in (events.report_to_master, events.worker_report):
+        for listener in list(event._handlers):
+            if locust_statistics.is_locusts_own(listener):
+                event.remove_listener(listener)  # type: ignore[no-untyped-call]
+
+
+def listen(event: EventHook, listener: Callable[..., None]) -> None:
+    """Add a listener to one of Locust's events."""
+    event.add_listener(listener)  # type: ignore[no-untyped-call]

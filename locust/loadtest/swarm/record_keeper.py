@@ -1,0 +1,390 @@
+"""Measuring, where the record is: what came in goes everywhere once a second.
+
+A worker folds its samples in small slices and cuts a delta at each whole second of the wall clock (`delta_sender`). The
+master merges it, acknowledges it (`reports`), and once a second brings everything that came into the record, the
+totals, Locust's own statistics and the file on disk. The drain at a run's end waits for every worker's last delta, at
+most the stop timeout plus `DRAIN_S`, and then closes the record.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from locust.runners import STATE_INIT, STATE_STOPPED
+
+from loadtest.exceptions import RecordError
+from loadtest.measuring import locust_statistics, steady_clock
+from loadtest.measuring.collector import Collector, Lost
+from loadtest.measuring.delivery import Outbox, Reporter
+from loadtest.measuring.health import HealthProbe
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_file import RecordFile
+from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.snapshot import Snapshot
+from loadtest.run_folder import new_run_id
+from loadtest.session import Session
+from loadtest.swarm.gate import MasterGate
+from loadtest.swarm.loops import FOLD_EVERY_S, Loops, drop_locusts_statistics, listen, seconds, users_of
+from loadtest.swarm.messages import DRAIN
+from loadtest.swarm.reports import TAKE_EVERY_S, Reports
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from locust.env import Environment
+    from locust.runners import MasterRunner
+
+    from loadtest.measuring.collector import Second, Worker
+    from loadtest.measuring.health import Watch
+    from loadtest.swarm.presence import WorkerPresence
+
+_log = logging.getLogger(__name__)
+
+DRAIN_S: Final = 10.0
+"""How long the end of a run waits for last deltas and acknowledgements, beyond Locust's stop timeout."""
+LOCAL: Final = "local"
+"""The one worker of a process that runs alone."""
+
+
+class RecordKeeper:
+    """The record of a swarm's runs. Use `RecordKeeper.of`."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._recorder = Recorder.of(environment)
+        self._probe = HealthProbe()
+        self._probe.start()
+        self._loops = Loops()
+        self._collector = Collector()
+        self._path: Path | None = None
+        self._run_id = ""
+        self._configuration: dict[str, Any] = {}
+        self._context: dict[str, Any] = {}
+        self._runs = 0
+        self._file: RecordFile | None = None
+        self._observed_s = time.perf_counter()
+        listen(environment.events.reset_stats, self._on_reset)
+        listen(environment.events.spawning_complete, self._on_spawning_complete)
+
+    @classmethod
+    def of(cls, environment: Environment) -> RecordKeeper:
+        """Return the one of this Environment.
+
+        Raises:
+            RuntimeError: on a worker, and before the swarm was started.
+        """
+        found = Session.of(environment).find(RecordKeeper)
+        if found is None:
+            raise RuntimeError("only a master, or a process that runs alone, has a record, once the swarm was started")
+        return found
+
+    @property
+    def record(self) -> RunRecord | None:
+        """The current run's record, or the last one's; None before the first run."""
+        return self._collector.record
+
+    @property
+    def totals(self) -> RunRecord:
+        """Everything since the process began, never reset; without a time line."""
+        return self._collector.totals
+
+    @property
+    def workers(self) -> Mapping[int, Worker]:
+        """The workers by index: state, CPU, event-loop lag, users."""
+        return {worker.index: worker for worker in self._collector.workers.values()}
+
+    @property
+    def users(self) -> Mapping[str, int]:
+        """The running users by scenario, as of the last second."""
+        return self._collector.users()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is open."""
+        return self._collector.running
+
+    @property
+    def ended_at(self) -> float:
+        """When the last run ended, in seconds since the epoch; 0 before, and while one is open."""
+        return self._collector.ended_at
+
+    @property
+    def lost_workers(self) -> Lost:
+        """The workers that stopped answering, since the process began."""
+        return self._collector.lost
+
+    @property
+    def completeness(self) -> float:
+        """The current or last run's completeness, 0 to 1; 1 before the first."""
+        return self.record.completeness if self.record is not None else 1.0
+
+    def snapshot(self) -> Snapshot:
+        """The run at this moment."""
+        return Snapshot.of(self.record, sum(self.users.values()), running=self.running)
+
+    @property
+    def watch(self) -> Watch:
+        """What the processes of the current or last run observed about themselves."""
+        return self._collector.watch
+
+    def stream_to(
+        self,
+        path: Path,
+        run_id: str = "",
+        configuration: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the next runs' records to this file while they run.
+
+        Args:
+            path: the file; a second run in the same process writes beside it, with ``-2`` before the suffix, and so on.
+            run_id: the next run's name; one is made from the time when it is empty.
+            configuration: what the runs are asked to do; kept in the record, anything that JSON can hold.
+            context: what they are made with, kept likewise.
+        """
+        self._path, self._run_id, self._runs = path, run_id, 0
+        self._configuration, self._context = dict(configuration or {}), dict(context or {})
+
+    def begin(self) -> None:
+        """Open a record."""
+        self._close()
+        self._runs += 1
+        started_at = steady_clock.now()
+        run_id, self._run_id = self._run_id or new_run_id(secrets.token_hex(2)), ""
+        record = RunRecord(run_id, started_at, dict(self._configuration), dict(self._context))
+        self._look_around()
+        self._collector.begin(record, time.perf_counter())
+        if self._path is not None:
+            suffix = f"-{self._runs}" if self._runs > 1 else ""
+            path = self._path.with_name(f"{self._path.stem}{suffix}{self._path.suffix}")
+            try:
+                self._file = RecordFile(path, record)
+            except RecordError as error:
+                _log.error("%s; the run goes on without a record on disk", error)
+                record.stream_error = str(error)
+
+    def joined(self, peer: str) -> None:
+        """See `loadtest.swarm.service.Service`. Nobody joins a process that runs alone."""
+
+    def lost(self, peer: str) -> None:
+        """See `loadtest.swarm.service.Service`."""
+
+    def drain(self) -> None:
+        """Take in the last samples and close the record."""
+        self._close()
+
+    def finish(self) -> RunRecord | None:
+        """End the run, if one is open, and return its complete record.
+
+        Call it when the process is about to end, before reading the record.
+        """
+        if self.running:
+            self._stop_users()
+            self._close()
+        return self.record
+
+    def close(self) -> None:
+        """Measure no more: Locust quits."""
+        self._probe.stop()
+        self._loops.end()
+
+    def _look_around(self) -> None:
+        """Bring the collector's list of workers up to date."""
+
+    def _gather(self) -> None:
+        """Get the latest samples, where that can be done at once."""
+
+    def _stop_users(self) -> None:
+        """Stop the users, whose last samples come into the record by that."""
+
+    def _flush(self, *, feed: bool = True, complete_s: float | None = None) -> None:
+        """Bring what came since the last time everywhere."""
+        self._bring_everywhere(self._collector.flush(complete_s), feed=feed)
+
+    def _bring_everywhere(self, seconds: Sequence[Second], *, feed: bool = True) -> None:
+        record, runner = self.record, self._environment.runner
+        if record is None or runner is None:
+            return
+        for one in seconds:
+            if feed:
+                locust_statistics.feed(runner.stats, one.measurements, math.floor(record.started_at) + one.second)
+            if self._file is not None:
+                self._file.add(one.second, one.measurements, one.users)
+
+    def _tick(self) -> None:
+        """Once a second."""
+        now_s = time.perf_counter()
+        self._look_around()
+        self._observe(now_s)
+        self._flush(complete_s=now_s - 1.0)
+        if self._file is not None:
+            self._file.flush(self._collector.second_of(now_s))
+
+    def _observe(self, now_s: float) -> None:
+        self._collector.observe_master(self._probe.take(), now_s - self._observed_s)
+        self._observed_s = now_s
+
+    def _close(self) -> None:
+        """Close the run's record, when one is open."""
+        if self._collector.running:
+            self._bring_everywhere(self._collector.end())
+            record = self.record
+            if record is not None:
+                _log.info(
+                    "run %s: %d requests, %d failures, %.2f %% complete",
+                    record.run_id,
+                    record.requests,
+                    record.failures,
+                    100 * record.completeness,
+                )
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _on_reset(self, **_: Any) -> None:
+        """Locust is about to reset its statistics: the record is reset at the same point."""
+        self._gather()
+        self._flush()
+        self._reset()
+
+    def _on_spawning_complete(self, **_: Any) -> None:
+        """With ``--reset-stats`` Locust has just reset its statistics, and what waits is not to be fed to them."""
+        if self._environment.reset_stats:
+            self._gather()
+            self._flush(feed=False)
+            self._reset()
+
+    def _reset(self) -> None:
+        now_s = time.perf_counter()
+        self._collector.reset(now_s)
+        if self._file is not None:
+            self._file.reset(self._collector.second_of(now_s))
+
+
+class MasterRecordKeeper(RecordKeeper):
+    """The master's: it merges what the workers send."""
+
+    def __init__(self, environment: Environment, runner: MasterRunner, presence: WorkerPresence) -> None:
+        super().__init__(environment)
+        self._runner = runner
+        self._presence = presence
+        self._gate = MasterGate.of(runner)
+        self._reports = Reports(runner, self._collector)
+        drop_locusts_statistics(environment)
+        self._loops.spawn(self._take_loop)
+        self._loops.spawn(self._tick_loop)
+
+    def _take_loop(self) -> None:
+        while True:
+            gevent.sleep(TAKE_EVERY_S)
+            self._gather()
+
+    def _tick_loop(self) -> None:
+        while True:
+            # A little after the workers' whole second, so that a second's deltas mostly arrive in one tick.
+            gevent.sleep(1.0 - (time.time() - 0.25) % 1.0)
+            self._gather()
+            self._presence.look()
+            self._tick()
+
+    def joined(self, peer: str) -> None:
+        """Expect what a worker measures from now on; Locust may not have it in its list yet."""
+        self._collector.join(peer, self._presence.states().get(peer, STATE_INIT), time.perf_counter())
+
+    def lost(self, peer: str) -> None:  # noqa: ARG002 - Locust's list says of each worker what it is
+        """See what Locust says of the workers."""
+        self._look_around()
+
+    def _look_around(self) -> None:
+        now_s = time.perf_counter()
+        present = self._presence.states()
+        for name, state in present.items():
+            self._collector.join(name, state, now_s)
+        self._collector.leave(present, now_s)
+        self._reports.forget(set(self._collector.workers))
+
+    def _gather(self) -> None:
+        self._reports.take()
+
+    def _stop_users(self) -> None:
+        # Drains, like any stop. Locust's own messages to the workers follow when it quits.
+        self._runner.stop(send_stop_to_client=False)
+
+    def drain(self) -> None:
+        """Have the workers stop their users and send their last deltas; close the record when all are here."""
+        if self._collector.running:
+            self._await_last_deltas()
+            self._gather()
+        self._close()
+
+    def _await_last_deltas(self) -> None:
+        ledger, asked = self._collector.ledger, dict[str, int]()
+        until_s = time.perf_counter() + self._environment.stop_timeout + DRAIN_S
+        while True:
+            self._gather()
+            workers = self._presence.with_users()
+            for worker in workers:
+                if worker not in asked:  # also one that joins now
+                    asked[worker] = ledger.highest(worker)
+                    self._gate.send(DRAIN, ledger.run, worker)
+            if self._gate.is_receiving:
+                return  # Locust stops the run from within the greenlet that receives: the last worker left
+            if ledger.all_final(workers, asked):
+                return
+            if time.perf_counter() > until_s:
+                _log.error("the workers' last deltas did not all arrive; the record says which are missing")
+                return
+            gevent.sleep(FOLD_EVERY_S / 4)
+
+
+class LocalRecordKeeper(RecordKeeper):
+    """That of a process that runs alone: samples go from recorder to record by the same code, without a link."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._outbox = Outbox()
+        self._reporter = Reporter(self._recorder, self._outbox, lambda: users_of(environment), self._probe.take)
+        self._loops.spawn(self._report_loop)
+
+    def begin(self) -> None:
+        """See `RecordKeeper.begin`."""
+        super().begin()
+        if self.record is not None:
+            self._deliver(self._reporter.begin(self.record.run_id, time.perf_counter()))
+
+    def drain(self) -> None:
+        """See `RecordKeeper.drain`."""
+        self._deliver(self._reporter.finish(time.perf_counter()))
+        self._close()
+
+    def _look_around(self) -> None:
+        runner = self._environment.runner
+        self._collector.join(LOCAL, runner.state if runner is not None else STATE_STOPPED, time.perf_counter())
+
+    def _observe(self, now_s: float) -> None:
+        """Nothing: the one process observes itself as worker 0."""
+
+    def _stop_users(self) -> None:
+        if self._environment.runner is not None:
+            self._environment.runner.stop()
+
+    def _report_loop(self) -> None:
+        for second in seconds(self._recorder):
+            if second is not None:
+                self._deliver(self._reporter.cut(time.perf_counter()))
+                self._tick()
+
+    def _deliver(self, deltas: list[bytes]) -> None:
+        for delta in deltas:
+            acknowledgement = self._collector.take(LOCAL, delta, 0.0) or self._collector.acknowledgement(LOCAL)
+            if acknowledgement is not None:
+                self._outbox.acknowledge(acknowledgement)
+
+    def _gather(self) -> None:
+        self._deliver(self._reporter.cut(time.perf_counter()))

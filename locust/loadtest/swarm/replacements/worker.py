@@ -1,0 +1,106 @@
+"""What takes the place of methods of Locust's WorkerRunner: see the table in `loadtest.swarm.replacements`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from locust import runners
+
+from loadtest.session import Session
+from loadtest.swarm.gate import WorkerGate
+from loadtest.swarm.presence import MASTER, MasterPresence
+from loadtest.swarm.session import Swarm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.rpc import Message
+    from locust.runners import WorkerRunner
+
+_STEP_S: Final = 1.0
+_STOCK_PATIENCE: Final = runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT
+
+
+def set_patience(wait_s: float | None) -> None:
+    """Make workers of this process give up after `wait_s` seconds without a master; None: after Locust's 5 minutes."""
+    if wait_s is None:
+        runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT = _STOCK_PATIENCE
+        return
+    tries = max(1, round(wait_s / _STOCK_PATIENCE[0]))
+    runners.CONNECT_TIMEOUT = wait_s / tries  # type: ignore[assignment]  # Locust annotates whole seconds
+    runners.CONNECT_RETRY_COUNT = tries - 1
+
+
+def handle_message(original: Callable[..., None]) -> Callable[..., None]:
+    """Let each message through the gate; take a spawn message that is older than the last one for a clock that was set.
+
+    The link keeps the order of messages, so an older one means that the master's clock was set back.
+    """
+
+    def handle_message(self: WorkerRunner, msg: Message) -> None:
+        def locust_handle() -> None:
+            if msg.type == "spawn" and msg.data["timestamp"] < self.last_received_spawn_timestamp - _STEP_S:
+                self.last_received_spawn_timestamp = 0
+            original(self, msg)
+
+        WorkerGate.of(self).receive(MASTER, msg, locust_handle)
+
+    return handle_message
+
+
+def start_worker(original: Callable[..., None]) -> Callable[..., None]:
+    """Where a service starts users in its own way, leave it to it; the numbers are then its limits."""
+
+    def start_worker(self: WorkerRunner, user_classes_count: dict[str, int], **more: Any) -> None:
+        swarm = Session.of(self.environment).find(Swarm)
+        limit_users = swarm.limit_users if swarm is not None else None
+        if limit_users is None:
+            original(self, user_classes_count, **more)
+            return
+        self.target_user_classes_count = user_classes_count
+        self.target_user_count = sum(user_classes_count.values())
+        for user_class in self.user_classes:
+            if self.environment.host:
+                user_class.host = self.environment.host
+        limit_users(user_classes_count)
+        self.spawning_complete(sum(self.user_classes_count.values()))  # type: ignore[no-untyped-call]
+        self.update_state(runners.STATE_RUNNING)
+
+    return start_worker
+
+
+def connect_to_master(original: Callable[..., None]) -> Callable[..., None]:
+    """Say where a worker looked for its master in vain; Locust's start-up logs the error and ends with 255."""
+
+    def connect_to_master(self: WorkerRunner) -> None:
+        try:
+            original(self)  # calls itself, hence this, for the next try
+        except ConnectionError as error:
+            if error.args:
+                raise
+            wait_s = runners.CONNECT_TIMEOUT * (runners.CONNECT_RETRY_COUNT + 1)
+            raise ConnectionError(
+                f"no master answered at {self.master_host}:{self.master_port} within {wait_s:g} s. Allowed: the "
+                "address of a running master. Next: start the master, or correct --master-host and --master-port."
+            ) from None
+
+    return connect_to_master
+
+
+def heartbeat_timeout_checker(_original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    """Watch the master by its messages."""
+
+    def watch_master(self: WorkerRunner) -> NoReturn:
+        session = Session.of(self.environment)
+        MasterPresence(self, lambda: swarm.services if (swarm := session.find(Swarm)) else []).watch()
+
+    return watch_master
+
+
+def leave_to_reports(_original: Callable[..., NoReturn]) -> Callable[..., None]:
+    """Do nothing: what it would send rides in the reports of `loadtest.swarm.reports`."""
+
+    def nothing(_self: WorkerRunner) -> None:
+        """Nothing."""
+
+    return nothing

@@ -1,0 +1,93 @@
+"""What is replaced in Locust's master, with the replacement and without it."""
+
+import gevent
+import pytest
+from locust import __version__
+from locust.env import Environment
+from locust.rpc import Message
+from locust.runners import STATE_RUNNING
+
+from tests.link_peers import Peer, eventually, master
+from tests.locust_runners import Idle, end
+
+pytestmark = pytest.mark.usefixtures("locust")
+
+PATIENCE_S = 30.0
+
+
+class Obedient(Peer):
+    """A worker that starts users until it is stopped, and none of that run after."""
+
+    obeys = True
+
+    def _listen(self) -> None:
+        while True:
+            message = Message.unserialize(self.socket.recv())
+            if message.type == "spawn" and self.obeys:
+                users = message.data["user_classes_count"]
+                self.spawned.append(sum(users.values()))
+                self.say("spawning_complete", {"user_classes_count": users, "user_count": self.spawned[-1]})
+            elif message.type == "stop":
+                self.obeys = False
+                self.say("client_stopped")
+                self.say("client_ready", __version__)
+
+
+def test_a_message_that_lacks_something_does_not_end_receiving() -> None:
+    """The next worker joins as if nothing had happened (replaces MasterRunner.handle_message)."""
+    with master() as runner, Peer(runner, "odd") as odd:
+        odd.say("heartbeat", {"no": "state"})
+        with Peer(runner, "next"):
+            assert "next" in runner.clients
+
+
+def test_a_worker_that_comes_back_does_not_stop_the_master_from_receiving() -> None:
+    """A message right after is handled at once (replaces MasterRunner._wait_for_workers_report_after_ramp_up)."""
+    runner = Environment(user_classes=[Idle]).create_master_runner("127.0.0.1", 0)
+    worker = Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", runner.server.port)
+    try:
+        gevent.spawn(runner.start, 2, 10)
+        eventually(lambda: runner.user_count == 2 and runner.state == STATE_RUNNING)
+        received: list[str] = []
+        runner.register_message("word", lambda msg, **_: received.append(msg.node_id))
+        worker.client.send(Message("client_ready", __version__, worker.client_id))
+        worker.send_message("word", None)
+        assert eventually(lambda: received) < 0.9  # stock Locust waits for a second
+        eventually(lambda: runner.user_count == 2)
+    finally:
+        end(runner, worker)
+
+
+def test_a_ramp_up_that_outlives_its_run_starts_no_other() -> None:
+    """At the end of a stopped run's ramp-up it stays stopped (replaces MasterRunner.update_state)."""
+    with master() as runner, Obedient(runner, "w") as worker:
+        states: list[str] = []
+        runner.environment.events.spawning_complete.add_listener(lambda **_: states.append(runner.state))
+        gevent.spawn(runner.start, 2, 1.0)
+        eventually(lambda: worker.spawned, PATIENCE_S)
+        runner.stop()
+        eventually(lambda: states, PATIENCE_S)
+        worker.obeys = True
+        gevent.spawn(runner.start, 2, 100.0)
+        eventually(lambda: len(states) == 2, PATIENCE_S)
+        assert [state == STATE_RUNNING for state in states] == [False, True]
+
+
+def test_a_headless_master_whose_test_ends_quits() -> None:
+    """Locust stops the test when its last worker is lost; the process then ends (replaces MasterRunner.stop)."""
+    with master(headless=True) as runner, Obedient(runner, "w") as worker:
+        gevent.spawn(runner.start, 2, 100.0)
+        eventually(lambda: worker.spawned and runner.state == STATE_RUNNING, PATIENCE_S)
+        runner.stop()
+        eventually(lambda: not len(runner.greenlet), 3.0)
+
+
+@pytest.mark.parametrize("locust", ["ours"], indirect=True)
+def test_a_master_with_a_web_ui_stays_when_its_test_ends() -> None:
+    """Only a headless one has nothing to wait for."""
+    with master(headless=False) as runner, Obedient(runner, "w") as worker:
+        gevent.spawn(runner.start, 2, 100.0)
+        eventually(lambda: worker.spawned and runner.state == STATE_RUNNING, PATIENCE_S)
+        runner.stop()
+        gevent.sleep(1.0)
+        assert len(runner.greenlet)

@@ -1,0 +1,117 @@
+"""What is replaced in Locust's worker, with the replacement and without it."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import gevent
+import pytest
+from locust import argument_parser
+from locust.env import Environment
+from locust.rpc import Message
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadtest.local.process import free_port
+from loadtest.session import Session
+from loadtest.swarm import presence
+from loadtest.swarm.replacements.worker import set_patience
+from loadtest.swarm.session import Swarm
+from tests.link_peers import eventually
+from tests.locust_runners import Idle, end
+
+pytestmark = pytest.mark.usefixtures("locust")
+
+
+@dataclass
+class Pair:
+    """A master and its worker, and how many messages of each kind came from the worker."""
+
+    master: MasterRunner
+    worker: WorkerRunner
+    received: Counter[str]
+
+    def spawn(self, timestamp: float, users: int) -> None:
+        """Have the worker told to run some users, at a time of the master's clock."""
+        data = {
+            "timestamp": timestamp,
+            "user_classes_count": {"Idle": users},
+            "host": None,
+            "stop_timeout": 0.0,
+            "parsed_options": {},
+        }
+        self.master.server.send_to_client(Message("spawn", data, self.worker.client_id))
+
+
+@pytest.fixture
+def pair(locust: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:  # noqa: ARG001 - it comes first
+    """A master and its worker, in this process."""
+    monkeypatch.setattr(presence, "SILENCE_S", 1.0)
+    received: Counter[str] = Counter()
+    handle = MasterRunner.handle_message
+
+    def handle_message(self: MasterRunner, client_id: str, msg: Message) -> None:
+        received.update([msg.type])
+        handle(self, client_id, msg)
+
+    monkeypatch.setattr(MasterRunner, "handle_message", handle_message)
+    master = Environment(user_classes=[Idle]).create_master_runner("127.0.0.1", 0)
+    worker = Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", master.server.port)
+    yield Pair(master, worker, received)
+    end(master, worker)
+
+
+def test_a_clock_that_was_set_back_does_not_keep_users_from_starting(pair: Pair) -> None:
+    """A spawn message from an hour ago is taken for what it is, the last one (replaces WorkerRunner.handle_message)."""
+    now = time.time()
+    pair.spawn(now, 1)
+    eventually(lambda: pair.worker.user_count == 1)
+    pair.spawn(now - 3600, 3)
+    eventually(lambda: pair.worker.user_count == 3, 2.0)
+
+
+def test_a_service_that_starts_users_itself_gets_their_number_for_a_limit(pair: Pair) -> None:
+    """Nobody is spawned, and the master is told of the users that run (replaces WorkerRunner.start_worker)."""
+    swarm, limits = Swarm(pair.worker.environment), []
+    swarm.limit_users = limits.append
+    Session.of(pair.worker.environment).put(Swarm, swarm)
+    pair.spawn(time.time(), 7)
+    eventually(lambda: pair.received["spawning_complete"])
+    assert (limits, pair.worker.user_count, pair.worker.target_user_count) == ([{"Idle": 7}], 0, 7)
+
+
+def test_a_worker_without_a_master_says_where_it_looked() -> None:
+    """The error names address and time (replaces WorkerRunner.connect_to_master)."""
+    set_patience(0.3)
+    port = free_port()
+    with pytest.raises(ConnectionError, match=rf"no master answered at 127.0.0.1:{port} within 0.3 s. Allowed: "):
+        Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", port)
+
+
+def test_a_worker_stops_its_users_soon_after_its_master_fell_silent(pair: Pair) -> None:
+    """It makes no load that nobody measures (replaces WorkerRunner.heartbeat_timeout_checker)."""
+    pair.spawn(time.time(), 1)
+    eventually(lambda: pair.worker.user_count == 1)
+    pair.master.greenlet.kill()
+    eventually(lambda: pair.worker.user_count == 0, 5.0)
+
+
+def test_heartbeats_ride_in_reports(pair: Pair) -> None:
+    """A worker sends no heartbeat of its own (replaces WorkerRunner.heartbeat)."""
+    gevent.sleep(1.5)
+    assert pair.received["heartbeat"] == 0
+
+
+def test_numbers_of_users_ride_in_reports(pair: Pair) -> None:
+    """A worker sends no report of Locust's own (replaces WorkerRunner.stats_reporter)."""
+    gevent.sleep(0.5)
+    assert pair.received["stats"] == 0
+
+
+def test_the_default_options_are_built_once() -> None:
+    """Asked as often as for two spawn messages, 20 ms are enough (replaces argument_parser.default_args_dict)."""
+    argument_parser.default_args_dict()
+    began_s = time.process_time()
+    answers = [argument_parser.default_args_dict() for _ in range(100)]
+    assert time.process_time() - began_s < 0.02
+    assert all(answer == answers[0] for answer in answers)

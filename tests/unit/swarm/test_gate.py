@@ -1,0 +1,143 @@
+"""What passes the gates, what is refused and counted, and what reaches Locust."""
+
+from collections.abc import Iterator
+
+import gevent
+import pytest
+from locust.env import Environment
+from locust.rpc import Message
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadtest.swarm import refusals
+from loadtest.swarm.gate import MasterGate, WorkerGate
+from loadtest.swarm.messages import DONE, DRAIN, NO_RUN, RunOptions
+from tests.link_peers import Peer, eventually, master
+from tests.locust_runners import Idle, end
+
+
+@pytest.fixture
+def runner() -> Iterator[MasterRunner]:
+    """A master."""
+    with master() as runner:
+        yield runner
+
+
+def test_a_message_reaches_its_handler_with_its_payload_read(runner: MasterRunner) -> None:
+    """A service gets the sender and what the table says that its kind holds."""
+    received: list[tuple[str, int]] = []
+    MasterGate.of(runner).on(DONE, lambda worker, number: received.append((worker, number)))
+    with Peer(runner, "w") as worker:
+        worker.say(DONE.name, 7)
+        eventually(lambda: received == [("w", 7)])
+
+
+def test_a_message_that_is_not_as_its_kind_says_is_refused(runner: MasterRunner) -> None:
+    """It is counted, and no handler gets it."""
+    received: list[int] = []
+    MasterGate.of(runner).on(DONE, lambda _worker, number: received.append(number))
+    before = refusals.counts[refusals.MALFORMED]
+    with Peer(runner, "w") as worker:
+        worker.say(DONE.name, "all")
+        eventually(lambda: refusals.counts[refusals.MALFORMED] == before + 1)
+    assert received == []
+
+
+def test_an_unknown_kind_is_refused_unless_somebody_registered_it(runner: MasterRunner) -> None:
+    """Locust's own way of adding kinds, `register_message`, goes on working."""
+    received: list[str] = []
+    runner.register_message("greeting", lambda msg, **_: received.append(msg.data))
+    before = refusals.counts[refusals.UNKNOWN]
+    with Peer(runner, "w") as worker:
+        worker.say("greetings", "nobody")
+        worker.say("greeting", "hello")
+        eventually(lambda: received == ["hello"])
+    assert refusals.counts[refusals.UNKNOWN] == before + 1
+
+
+def test_a_handler_that_fails_does_not_end_receiving(runner: MasterRunner, caplog: pytest.LogCaptureFixture) -> None:
+    """The failure is logged and counted, and the next message is received."""
+    received: list[int] = []
+
+    def handle(_worker: str, number: int) -> None:
+        received.append(number)
+        raise LookupError("nothing there")
+
+    MasterGate.of(runner).on(DONE, handle)
+    before = refusals.counts[refusals.MALFORMED]
+    with Peer(runner, "w") as worker:
+        worker.say(DONE.name, 1)
+        worker.say(DONE.name, 2)
+        eventually(lambda: received == [1, 2])
+    assert refusals.counts[refusals.MALFORMED] == before + 2
+    assert "a pacing_done message broke its handling" in caplog.text
+
+
+def test_a_kind_of_a_service_that_is_not_there_is_ignored(runner: MasterRunner) -> None:
+    """It is no error: the sender has a service that this process does without."""
+    before = dict(refusals.counts)
+    with Peer(runner, "w") as worker:
+        worker.say(DONE.name, 1)
+        worker.say("quit")
+        eventually(lambda: "w" not in runner.clients)
+    assert refusals.counts == before
+
+
+def test_the_greenlet_that_receives_is_known(runner: MasterRunner) -> None:
+    """Within a handler, the gate says that the caller receives; elsewhere that it does not."""
+    gate, within = MasterGate.of(runner), []
+    gate.on(DONE, lambda _worker, _number: within.append(gate.is_receiving))
+    with Peer(runner, "w") as worker:
+        worker.say(DONE.name, 1)
+        eventually(lambda: within)
+    assert (within, gate.is_receiving) == ([True], False)
+
+
+@pytest.fixture
+def worker(runner: MasterRunner) -> Iterator[WorkerRunner]:
+    """A worker of that master."""
+    made = Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", runner.server.port)
+    yield made
+    end(runner, made)
+
+
+def spawn(timestamp: float, options: RunOptions) -> Message:
+    """A message that starts a user."""
+    data = {
+        "timestamp": timestamp,
+        "user_classes_count": {"Idle": 1},
+        "host": None,
+        "stop_timeout": 0.0,
+        "parsed_options": {"loadtest_run": list(options)},
+    }
+    return Message("spawn", data, "w")
+
+
+def test_no_users_start_for_a_run_that_was_asked_to_end(worker: WorkerRunner) -> None:
+    """A spawn message of a run that ended starts nobody; one of a run starts its users."""
+    worker.handle_message(spawn(1.0, RunOptions(NO_RUN)))
+    gevent.sleep(0.1)
+    assert worker.user_count == 0
+    worker.handle_message(spawn(2.0, RunOptions("a run")))
+    eventually(lambda: worker.user_count == 1)
+
+
+def test_a_worker_that_ends_starts_no_users(worker: WorkerRunner) -> None:
+    """A process that is ending takes no more work, whatever its master still says."""
+    WorkerGate.of(worker).is_closing = True
+    worker.handle_message(spawn(1.0, RunOptions("a run")))
+    gevent.sleep(0.1)
+    assert worker.user_count == 0
+
+
+def test_what_takes_long_is_handled_beside_other_messages(worker: WorkerRunner) -> None:
+    """A concurrent handler does not keep the worker from receiving."""
+    gate, ended = WorkerGate.of(worker), []
+
+    def handle(_master: str, run: str) -> None:
+        gevent.sleep(0.2)
+        ended.append(run)
+
+    gate.on(DRAIN, handle, concurrent=True)
+    worker.handle_message(Message(DRAIN.name, "a run", "w"))
+    assert (ended, gate.is_handling) == ([], False)
+    eventually(lambda: ended == ["a run"])

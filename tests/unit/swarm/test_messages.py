@@ -1,0 +1,93 @@
+"""The table of messages: each kind reads back what it writes, and refuses what it must not hold."""
+
+import msgpack
+import pytest
+from locust.env import Environment
+from locust.rpc import Message
+
+from loadtest.measuring.delivery import Acknowledgement
+from loadtest.pacing.arrivals import Arrivals, Share
+from loadtest.pacing.assignment import Assignment, Schedule, Stretch
+from loadtest.profiles.curve import LoadCurve, Stage
+from loadtest.swarm import messages
+from loadtest.swarm.messages import (
+    ACKNOWLEDGEMENT,
+    ASSIGNMENT,
+    BATCH_ALLOCATED,
+    BATCH_REQUEST,
+    FROM_MASTER,
+    FROM_WORKERS,
+    REPORT,
+    TIME,
+    AssignmentMessage,
+    BatchMessage,
+    BatchRequestMessage,
+    ClockAnswer,
+    Heartbeat,
+    Report,
+    RunOptions,
+    Users,
+)
+
+STRETCH = Stretch(Schedule(Arrivals(LoadCurve.of([Stage(5, 100, "step")]), "even", 3), 12.5), Share(0, 2), 12.5)
+HEARTBEAT = Heartbeat(state="running", current_cpu_usage=5, current_memory_usage=7)
+PAYLOADS = [
+    (REPORT, Report(1.5, [b"\xff\x00"], HEARTBEAT, Users(user_classes_count={"Idle": 3}, user_count=3))),
+    (REPORT, Report(1.5, [], None, None)),
+    (ACKNOWLEDGEMENT, Acknowledgement("a run", 3, (5, 7))),
+    (ACKNOWLEDGEMENT, None),
+    (TIME, ClockAnswer(1.0, 2.0, "a clock")),
+    (ASSIGNMENT, AssignmentMessage(10, Assignment(1, 12.5, STRETCH, (STRETCH,)).to_wire())),
+    (ASSIGNMENT, AssignmentMessage(0, Assignment(2, 13.0, None).to_wire())),
+    (BATCH_REQUEST, BatchRequestMessage("feed", (1, 2, 3, 4, 5, 6, False), 1.0, (0, 0.0, 0.0))),
+    (BATCH_ALLOCATED, BatchMessage("feed", (1, 0, ["a", 2], True), 1.0)),
+]
+
+
+@pytest.mark.parametrize(("kind", "payload"), PAYLOADS)
+def test_a_payload_comes_back_as_it_was_sent(kind: messages.Kind, payload: object) -> None:
+    """Written, packed, unpacked and read it is the same."""
+    data = Message(kind.name, kind.write(payload), "w").serialize()
+    assert kind.read(messages.read(data).data) == payload
+
+
+def test_every_kind_is_in_one_table_under_its_name() -> None:
+    """What a service sends arrives: the gates read these tables."""
+    for table in (FROM_WORKERS, FROM_MASTER):
+        assert {name: kind.name for name, kind in table.items()} == {name: name for name in table}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("pacing_assignment", [-1, {"number": 1, "from_s": 0.0, "own": None, "inherited": []}]),
+        ("pacing_assignment", [1, {"number": 1, "from_s": float("nan"), "own": None, "inherited": []}]),
+        ("pacing_assignment", [1, {"number": 1, "from_s": 0.0, "own": [1], "inherited": []}]),
+        ("pacing_time", [0.0, "now", ""]),
+        ("loadtest_acknowledgement", ["a run"]),
+        ("spawn", {"timestamp": 1.0}),
+        ("stop", "please"),
+    ],
+)
+def test_a_message_of_the_master_is_checked_too(name: str, data: object) -> None:
+    """A worker refuses what its master must not send, naming the kind."""
+    with pytest.raises(ValueError, match=f"of a {name} message"):
+        FROM_MASTER[name].read(data)
+
+
+def test_what_is_no_message_is_refused() -> None:
+    """It must be MessagePack of kind, data and sender."""
+    for data in (b"", b"\xc1", msgpack.packb(7), msgpack.packb(("stats", None)), msgpack.packb(({}, None, "w"))):
+        with pytest.raises(ValueError, match=r"^it"):
+            messages.read(data)
+
+
+def test_the_options_of_a_run_ride_with_spawn_messages() -> None:
+    """What the master announces is what Locust sends as its options, and what a worker reads from them."""
+    environment = Environment()
+    environment.parsed_options = type("Options", (), {})()
+    options = RunOptions("a run", is_open=True, think_time_s=(1.0, 2.0))
+    options.announce(environment)
+    sent = msgpack.unpackb(msgpack.packb(vars(environment.parsed_options)))
+    assert RunOptions.of(sent) == options
+    assert RunOptions.of({}) is None

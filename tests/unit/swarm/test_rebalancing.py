@@ -1,0 +1,64 @@
+"""Users of workers that leave together go to those that stay, in a real master that deals to real sockets."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import gevent
+import pytest
+from locust.runners import STATE_RUNNING, MasterRunner
+
+from loadtest.swarm import rebalancing
+from tests.link_peers import Peer, eventually, master
+
+USERS = 6
+
+
+@pytest.fixture
+def swarm(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[MasterRunner, list[Peer]]]:
+    """A master whose users run on three workers; somebody looks five times a second."""
+    monkeypatch.setenv("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "0.1")
+    monkeypatch.setattr(rebalancing, "LOOK_EVERY_S", 0.2)
+    with ExitStack() as stack:
+        runner = stack.enter_context(master())
+        peers = [stack.enter_context(Peer(runner, f"worker {number}")) for number in range(3)]
+        looking = rebalancing.keep(runner)
+        stack.callback(looking.kill)
+        starting = gevent.spawn(runner.start, USERS, 100)
+        stack.callback(starting.kill)
+        eventually(lambda: runner.state == STATE_RUNNING and runner.spawning_completed)
+        assert [peer.spawned[-1] for peer in peers] == [2, 2, 2]
+        yield runner, peers
+
+
+def test_users_of_workers_that_leave_together_are_dealt_anew(swarm: tuple[MasterRunner, list[Peer]]) -> None:
+    """When two of three leave at once, the third soon runs all users."""
+    _, peers = swarm
+    for peer in peers[:2]:
+        peer.say("quit")
+    eventually(lambda: peers[2].spawned[-1] == USERS)
+
+
+def test_nothing_is_dealt_that_nobody_owes(swarm: tuple[MasterRunner, list[Peer]]) -> None:
+    """While all stay, nobody is told anything."""
+    _, peers = swarm
+    told = [len(peer.spawned) for peer in peers]
+    gevent.sleep(0.5)
+    assert [len(peer.spawned) for peer in peers] == told
+
+
+def test_a_ramp_up_is_left_to_locust(swarm: tuple[MasterRunner, list[Peer]]) -> None:
+    """While users are still being started, Locust itself gives those of a worker that left to the others."""
+    runner, peers = swarm
+    start, starts = runner.start, []
+
+    def counted(*arguments: float) -> None:
+        starts.append(arguments)
+        start(*arguments)
+
+    runner.start = counted
+    ramping = gevent.spawn(runner.start, USERS + 4, 2)
+    gevent.sleep(0.1)
+    peers[0].say("quit")
+    ramping.join()
+    eventually(lambda: sum(peer.spawned[-1] for peer in peers[1:]) == USERS + 4)
+    assert starts == [(USERS + 4, 2)]

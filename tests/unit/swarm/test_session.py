@@ -1,0 +1,83 @@
+"""A run that ends while Locust is still starting its users, between a real master and a real worker."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import gevent
+import pytest
+from locust import User, constant, task
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadtest.measuring.recorder import Recorder
+from tests.link_peers import eventually
+from tests.locust_runners import end
+from tests.swarms import record_keeper, started
+
+DISPATCH_EVERY_S = 1.0
+"""Locust tells the workers of more users so often, at one user a second."""
+PATIENCE_S = 30.0
+
+
+class Leisurely(User):
+    """Makes up a request every 10 ms, and takes its leave so slowly that Locust deals users meanwhile."""
+
+    scenario = "leisurely"
+    wait_time = constant(0.01)
+    made = 0
+
+    @task
+    def request(self) -> None:
+        """Count one."""
+        now_s = time.perf_counter()
+        Recorder.of(self.environment).series(self.scenario, "GET", "leisurely").success(now_s, now_s, now_s + 0.001, 3)
+        type(self).made += 1
+
+    def on_stop(self) -> None:
+        """Take leave."""
+        gevent.sleep(1.2 * DISPATCH_EVERY_S)
+
+
+@dataclass
+class Pair:
+    """A master and its worker, in this process."""
+
+    master: MasterRunner
+    worker: WorkerRunner
+
+    def start(self, users: int, per_s: float) -> gevent.Greenlet:
+        """Start users, as Locust's command line does: by a greenlet that nobody ends."""
+        return gevent.spawn(self.master.start, users, per_s)
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """A master and a worker that measure."""
+    Leisurely.made = 0
+    master = Environment(user_classes=[Leisurely]).create_master_runner("127.0.0.1", 0)
+    record_keeper(master.environment)
+    worker = Environment(user_classes=[Leisurely]).create_worker_runner("127.0.0.1", master.server.port)
+    started(worker.environment)
+    eventually(lambda: master.clients.ready, PATIENCE_S)
+    yield Pair(master, worker)
+    for runner in (worker, master):
+        runner.environment.events.quitting.fire(environment=runner.environment, reverse=True)
+    end(master, worker)
+
+
+def test_a_run_that_ends_during_its_ramp_up_is_counted_to_the_last_request(pair: Pair) -> None:
+    """However long the dealing goes on, no user starts once its run was asked to end; the next run has users again."""
+    ramping = pair.start(30, 1.0)
+    eventually(lambda: Leisurely.made > 50, PATIENCE_S)
+    pair.master.stop()
+    assert record_keeper(pair.master.environment).record.requests == Leisurely.made
+    gevent.sleep(1.2 * DISPATCH_EVERY_S)
+    assert (pair.worker.user_count, record_keeper(pair.master.environment).record.requests) == (0, Leisurely.made)
+    ramping.kill()
+    eventually(lambda: pair.master.clients.ready, PATIENCE_S)
+    before, next_one = Leisurely.made, pair.start(2, 10.0)
+    eventually(lambda: Leisurely.made > before + 50, PATIENCE_S)
+    next_one.join()
+    pair.master.stop()
+    assert record_keeper(pair.master.environment).record.requests == Leisurely.made - before
