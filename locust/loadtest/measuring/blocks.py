@@ -1,8 +1,8 @@
-"""A run in blocks of equal width, each series apart: what two runs are compared by.
+"""Blocks: a run in blocks of equal width, per series, by which two runs are compared.
 
 The width begins at 1 s and doubles, by merging pairs of blocks, whenever there would be more than `MAX_BLOCKS` blocks
-or more than `MAX_ENTRIES` filled bins. So memory is bounded (8 bytes an entry, 8 MiB), a run of 10 minutes keeps its
-seconds, and one of a day keeps blocks of about 4 minutes. Counts are exact at each width.
+or more than `MAX_ENTRIES` filled bins. So memory is bounded (8 bytes per filled bin, 8 MiB), a run of 10 minutes keeps
+its seconds, and one of a day keeps blocks of about 4 minutes. Counts are exact at each width.
 """
 
 from __future__ import annotations
@@ -65,16 +65,16 @@ class _Block:
 
 
 class Blocks:
-    """The blocks of a run; a row is a series' place in the record's labels."""
+    """The blocks of a run. Rows are those of the record's labels."""
 
     def __init__(self) -> None:
-        """Make it empty."""
+        """Make blocks that hold nothing."""
         self.width_s = 1
         self._blocks: dict[int, _Block] = {}
         self._entries = 0
 
     def add(self, second: int, rows: Ints, measurements: Measurements) -> None:
-        """Add what was measured in a second of the time line; each row comes once."""
+        """Add what was measured in a second of the time line; the rows are distinct."""
         if not len(rows):
             return
         self._put(second // self.width_s, _Block.of(rows, measurements))
@@ -96,7 +96,7 @@ class Blocks:
             self._put(number // 2, block)
 
     def as_dict(self, rows: list[int]) -> dict[str, Any]:
-        """Everything, ready for JSON; entry *i* of the document's series is row ``rows[i]`` here."""
+        """All blocks, ready for JSON; entry *i* of the document's series is row ``rows[i]`` here."""
         series = np.zeros(max(rows, default=0) + 1, np.uint32)
         series[rows] = np.arange(len(rows))
         totals, bins = [np.zeros((len(_COLUMNS), 0), np.uint32)], [np.zeros((len(_HISTOGRAM_COLUMNS), 0), np.uint32)]
@@ -138,8 +138,7 @@ class BlockTable:
             return cls(int(document["width_s"]), _unpacked(document["counts"]), _unpacked(document["response_time"]))
         except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise RecordError(
-                f"the record's blocks are damaged ({error!r}). Allowed: what a run wrote. Next: read the original "
-                "file, or make the run again."
+                f"the record's blocks are damaged ({error!r}); read the original file, or make the run again"
             ) from error
 
 

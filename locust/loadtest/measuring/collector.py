@@ -1,4 +1,4 @@
-"""The master's side: merges the workers' deltas, each exactly once, into the RunRecord of the current run."""
+"""Collector: merges the workers' deltas on the master, each exactly once, into the RunRecord of the current run."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ GONE: Final = "gone"
 MISSING: Final = "missing"
 _AWAY: Final = (GONE, MISSING)
 INDEX_KEPT_S: Final = 60.0
-"""A worker's index is given to another only when the worker has been away for so long."""
+"""How long a worker must have been away before its index is given to another."""
 DESCRIBE_EVERY: Final = 10
-"""Flushes, hence seconds, between two summaries of what the workers observed about themselves."""
+"""Flushes, one per second, between two updates of the record's summary of the workers' health."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Worker:
     index: int
     """0, 1, 2 …: the lowest that was free, so that it stays a bounded label however often workers come and go."""
     state: str
-    """As Locust says it: ready, spawning, running, missing, … ; ``gone`` when it left."""
+    """Locust's state: ready, spawning, running, missing and so on; ``gone`` when it left."""
     seen_s: float
     cpu_ratio: float = 0.0
     loop_lag_s: float = 0.0
@@ -49,7 +49,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Workers that stopped answering without having said goodbye, since the process began."""
+    """Workers that stopped answering without leaving, since the process began."""
 
     workers: int = 0
     noticed_at: float = 0.0
@@ -57,19 +57,19 @@ class Lost:
 
 
 class Arrival(NamedTuple):
-    """A delta as it came."""
+    """A delta as it was received."""
 
     worker: str
     """Locust's identity of the sender."""
     data: bytes
     """The delta's binary form."""
     offset_s: float
-    """What to add to the worker's clock to get the master's, in seconds."""
+    """The master's clock minus the worker's, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """What all workers together measured in one second of the time line."""
+    """What all workers measured in one second of the time line."""
 
     second: int
     measurements: Measurements
@@ -78,10 +78,10 @@ class Second:
 
 
 class Collector:
-    """Deltas in, RunRecord out. Times are the master's monotonic seconds."""
+    """Takes deltas and makes the RunRecord of them. Times are seconds of the master's monotonic clock."""
 
     def __init__(self) -> None:
-        """Nothing runs yet."""
+        """Make a collector without a run."""
         self.labels = Labels()
         self.totals = RunRecord(labels=self.labels)
         """Everything since the process began; never reset, without a time line."""
@@ -102,7 +102,7 @@ class Collector:
         self._pending: dict[int | None, list[PackedMeasurements]] = {}  # by second of the time line
         self._epoch_s = 0.0
         self._users_in: dict[int, dict[str, Mapping[str, int]]] = {}  # second, worker, scenario
-        self._described = 0  # flushes until the workers are described anew
+        self._described = 0  # flushes until the summary of the workers is updated
 
     @property
     def running(self) -> bool:
@@ -110,7 +110,7 @@ class Collector:
         return not self.ledger.closed
 
     def join(self, worker: str, state: str, now_s: float) -> Worker:
-        """A worker is there, or still there."""
+        """Note that a worker is connected, and its state."""
         known = self.workers.get(worker)
         if known is None:
             taken = {other.index for other in self.workers.values()}
@@ -133,7 +133,7 @@ class Collector:
             self.record.note(max(0.0, now_s - self._epoch_s), "worker", text)
 
     def leave(self, present: Iterable[str], now_s: float) -> None:
-        """Only these workers are there."""
+        """Note that only these workers are connected."""
         for name in set(self.workers).difference(present):
             worker = self.workers[name]
             if worker.state not in _AWAY:
@@ -143,7 +143,7 @@ class Collector:
                 del self.workers[name]
 
     def begin(self, record: RunRecord, now_s: float) -> None:
-        """Open a run. Its time line begins with the whole second that holds this moment."""
+        """Open a run. Its time line begins with the whole second that contains ``now_s``."""
         self.flush()
         record.labels = self.labels
         self.record = record
@@ -160,7 +160,7 @@ class Collector:
                 self.ledger.expect(name, worker.index, now_s)
 
     def second_of(self, moment_s: float) -> int:
-        """The second of the time line that holds this moment."""
+        """The second of the time line that contains a moment."""
         return max(0, math.floor(moment_s - self._epoch_s))
 
     def take(self, worker: str, data: bytes, offset_s: float) -> Acknowledgement | None:
@@ -172,10 +172,10 @@ class Collector:
         return dict(self.take_all([Arrival(worker, data, offset_s)])).get(worker)
 
     def take_all(self, arrived: Sequence[Arrival]) -> Iterator[tuple[str, Acknowledgement]]:
-        """Take deltas from workers. They are checked together, since that costs little more than checking one.
+        """Take deltas from workers. They are checked together, which costs little more than checking one.
 
         Returns:
-            The acknowledgements that cannot wait, each with its worker; a later one tells all that an earlier one does.
+            The acknowledgements that cannot wait, each with its worker; the last one of a worker is enough.
         """
         for arrival, delta in self._read(arrived):
             acknowledgement = self._take(arrival.worker, delta, arrival.offset_s)
@@ -183,12 +183,12 @@ class Collector:
                 yield arrival.worker, acknowledgement
 
     def _read(self, arrived: Sequence[Arrival]) -> list[tuple[Arrival, Delta]]:
-        """What is whole of it; the rest is refused."""
+        """The intact deltas; the rest is refused."""
         decoded = [(arrival, delta) for arrival in arrived if (delta := self._decoded(arrival)) is not None]
         try:
             wire.check([delta.packed for _, delta in decoded])
-        except ValueError:  # somebody's is wrong
-            return [(arrival, delta) for arrival, delta in decoded if self._is_sound(arrival, delta)]
+        except ValueError:  # at least one is damaged
+            return [(arrival, delta) for arrival, delta in decoded if self._is_intact(arrival, delta)]
         return decoded
 
     def _decoded(self, arrival: Arrival) -> Delta | None:
@@ -198,7 +198,7 @@ class Collector:
             self._refuse(arrival.worker, str(error))
             return None
 
-    def _is_sound(self, arrival: Arrival, delta: Delta) -> bool:
+    def _is_intact(self, arrival: Arrival, delta: Delta) -> bool:
         try:
             delta.check()
         except RecordError as error:
@@ -224,7 +224,7 @@ class Collector:
         return ledger.acknowledgement(worker) if at_once else None
 
     def acknowledgement(self, worker: str) -> Acknowledgement | None:
-        """What the master holds of a worker's part of the open run; None when it has none."""
+        """Which deltas of the open run the master holds of a worker; None when the worker takes no part in it."""
         return self.ledger.acknowledgement(worker) if self.running and worker in self.ledger.accounts else None
 
     def _refuse(self, worker: str, why: str) -> None:
@@ -233,7 +233,7 @@ class Collector:
         _log.warning("refused a delta of %s: %s", f"worker {known.index}" if known else "an unknown worker", why)
 
     def _ledger_of(self, worker: str, delta: Delta, offset_s: float) -> Ledger | None:
-        """The books that a delta belongs in; None when it is refused."""
+        """The ledger that a delta belongs in; None when it is refused."""
         ledger = self.ledger if delta.run else self._outside
         if delta.run != ledger.run or ledger.closed:
             return None
@@ -245,9 +245,9 @@ class Collector:
         return ledger
 
     def _note_users(self, second: int, worker: str, before: Mapping[str, int], now: Mapping[str, int]) -> None:
-        """A worker's users of a second are the most it had: those that stopped in it ran in it."""
+        """A worker's users in a second are the most it had, because those that stopped in it also ran in it."""
         known = self._users_in.setdefault(second, {})
-        if before == now and worker not in known:  # as in most seconds, and this is done for each worker in each
+        if before == now and worker not in known:  # the usual case, and this runs for each worker in each second
             known[worker] = now
             return
         known[worker] = max(known.get(worker, {}), before, now, key=lambda users: sum(users.values()))
@@ -266,24 +266,24 @@ class Collector:
         self.watch.add(MASTER, health, seconds, sum(self.users().values()))
 
     def users(self) -> dict[str, int]:
-        """The running users by scenario, as the workers last said."""
+        """The running users by scenario, as the workers last reported."""
         return self._users_of({})
 
-    def _users_of(self, said: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-        """All workers' users by scenario: what each said of this second, or said last when it still lives."""
+    def _users_of(self, reported: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+        """All workers' users by scenario: what each reported of a second, else its last report if connected."""
         users: dict[str, int] = {}
         for name, account in self.ledger.accounts.items():
             worker = self.workers.get(name)
-            lives = worker is not None and worker.state not in _AWAY
-            for scenario, count in said.get(name, account.users if lives else {}).items():
+            connected = worker is not None and worker.state not in _AWAY
+            for scenario, count in reported.get(name, account.users if connected else {}).items():
                 users[scenario] = users.get(scenario, 0) + count
         return users
 
     def flush(self, complete_s: float | None = None) -> list[Second]:
-        """Merge what came since the last time into record, totals and time line; returns it by second.
+        """Merge what arrived since the last flush into record, totals and time line; returns it by second.
 
         Args:
-            complete_s: the second that holds this moment gets a point even when nothing came.
+            complete_s: the second that contains this moment gets a point even when nothing arrived.
         """
         if complete_s is not None and self.running:
             self._pending.setdefault(self.second_of(complete_s), [])
@@ -297,7 +297,7 @@ class Collector:
                 self.record.add(measured, second)
                 self.record.timeline.set_users(second, sum(users.values()))
                 flushed.append(Second(second, measured, users))
-        if flushed:  # what a late delta without samples says of an earlier second is of no more use
+        if flushed:  # users of earlier seconds, from late deltas without samples
             self._users_in = {second: users for second, users in self._users_in.items() if second > flushed[-1].second}
         if self.record is not None and self.running:
             alive = {name for name, worker in self.workers.items() if worker.state not in _AWAY}
@@ -306,19 +306,19 @@ class Collector:
         return flushed
 
     def _describe_workers(self) -> None:
-        """The record's summary of the workers is for whoever reads the file: bring it up to date now and then."""
+        """Update the record's summary of the workers, which only readers of the file need, every few seconds."""
         if self.record is not None and self._described <= 0:
             self.record.workers = self.watch.summary()
             self._described = DESCRIBE_EVERY
         self._described -= 1
 
     def reset(self, now_s: float) -> None:
-        """Begin to count the current run afresh; the totals go on."""
+        """Reset the counts of the current run; the totals continue."""
         if self.record is not None and self.running:
             self.record.reset(self.second_of(now_s))
 
     def end(self) -> list[Second]:
-        """Close the run: what comes later is refused. Returns the last seconds."""
+        """Close the run: later deltas are refused. Returns the last seconds."""
         flushed = self.flush()
         self.ledger.closed = True
         self.ended_at = steady_clock.now()

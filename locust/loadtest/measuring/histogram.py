@@ -1,4 +1,4 @@
-"""A log-linear histogram of durations, 1 µs to 1 h, whose relative error is at most 1 % by construction.
+"""Histogram: a log-linear histogram of durations from 1 µs to 1 h, with a proven relative error of less than 0.79 %.
 
 **Layout.** Durations are whole nanoseconds. The range is cut into octaves, from 1 µs upwards, and each octave into
 ``BINS_PER_OCTAVE`` = 64 bins of equal width: bin *i* of octave *e* reaches from L to U, L excluded, U included, with
@@ -13,9 +13,10 @@ hence |v - M| ≤ w/2, and v > L ≥ 1000·2^e. So
 Answers are further clamped into [minimum, maximum], which never moves them away from v. Both are exact, so the first
 and the last rank are exact too.
 
-**Exactness.** Count, sum, minimum and maximum are integers (nanoseconds): exact, and merging them is associative and
-commutative, as integer addition, minimum and maximum are. Bins include their upper edge, and edges from 8 µs upwards
-are whole nanoseconds, so a cumulative count at an edge is exactly the number of values ≤ that edge, Prometheus' ``le``.
+**Exactness.** Count, sum, minimum and maximum are integers (nanoseconds), so they are exact, and merging them is
+associative and commutative, as integer addition, minimum and maximum are. Bins include their upper edge, and edges from
+8 µs upwards are whole nanoseconds, so a cumulative count at an edge is exactly the number of values ≤ that edge,
+Prometheus' ``le``.
 
 **Out of range.** A duration below 1 µs counts in the lowest bin and in ``below``; its exact value stays in the sum and
 the minimum. A duration above 1 h is clamped to 1 h and counted in ``above``. A negative duration or NaN is refused:
@@ -49,7 +50,7 @@ HIGHEST_NS: Final = 3_600_000_000_000
 """1 h: longer durations are clamped to it."""
 BINS_PER_OCTAVE: Final = 64
 RELATIVE_ERROR: Final = 1 / (2 * BINS_PER_OCTAVE)
-"""The proven bound, 0.79 %."""
+"""The error bound, 0.79 %."""
 
 _SUB_BITS: Final = 6  # 2**6 = BINS_PER_OCTAVE
 _MANTISSA_BITS: Final = 52  # of an IEEE 754 double
@@ -59,7 +60,7 @@ _TOO_LONG_S: Final = 3601.0  # stands for everything that will be clamped, so th
 
 
 def _raw_bins(nanoseconds: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """As `bins_of`, with bins below and above the range for what lies outside."""
+    """Like `bins_of`, except that durations out of range get bins out of range."""
     scaled = nanoseconds - 1.0
     scaled /= LOWEST_NS
     bits = scaled.view(np.int64)
@@ -81,7 +82,7 @@ def bins_of(nanoseconds: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     the division's rounding (relative 1.1e-16) cannot carry one across an edge.
 
     Args:
-        nanoseconds: whole numbers; what lies outside the range gets the lowest or the highest bin.
+        nanoseconds: whole numbers; those out of range get the lowest or the highest bin.
     """
     bins = _raw_bins(nanoseconds)
     return np.clip(bins, 0, BINS - 1, out=bins)
@@ -97,7 +98,7 @@ def _edges_ns() -> npt.NDArray[np.float64]:
 EDGES_NS: Final = _edges_ns()
 """The ``BINS`` + 1 edges in nanoseconds; bin *i* is (EDGES_NS[i], EDGES_NS[i + 1]]."""
 MIDDLES_NS: Final = (EDGES_NS[:-1] + EDGES_NS[1:]) / 2
-"""What a quantile answers for each bin, before it is clamped into [minimum, maximum]."""
+"""The value of a quantile that falls into each bin, before it is clamped into [minimum, maximum]."""
 
 
 def snapped_bounds_s(count: int = 36, lowest_s: float = 100e-6, highest_s: float = 60.0) -> tuple[float, ...]:
@@ -105,7 +106,7 @@ def snapped_bounds_s(count: int = 36, lowest_s: float = 100e-6, highest_s: float
 
     Args:
         count: how many, 2 to 200.
-        lowest_s: the first bound in seconds, at least 8 µs (below, edges are no whole nanoseconds).
+        lowest_s: the first bound in seconds, at least 8 µs (lower edges are not whole nanoseconds).
         highest_s: the last bound in seconds, at most 1 h.
 
     Returns:
@@ -113,8 +114,8 @@ def snapped_bounds_s(count: int = 36, lowest_s: float = 100e-6, highest_s: float
     """
     if not (2 <= count <= 200 and 8e-6 <= lowest_s < highest_s <= HIGHEST_NS / _NS_PER_S):  # noqa: PLR2004
         raise ValueError(
-            f"cannot choose {count} bounds from {lowest_s} s to {highest_s} s: allowed are 2 to 200 bounds between "
-            "8e-6 s and 3600 s; choose a range inside"
+            f"{count} bounds from {lowest_s} s to {highest_s} s were asked for: allowed are 2 to 200 bounds from "
+            "8e-6 s to 3600 s; choose them within"
         )
     wanted_ns = np.geomspace(lowest_s * _NS_PER_S, highest_s * _NS_PER_S, count)
     above = np.clip(np.searchsorted(EDGES_NS, wanted_ns), 1, BINS)
@@ -128,8 +129,8 @@ def to_nanoseconds(
     """Seconds to whole nanoseconds, which doubles hold exactly up to 104 days.
 
     Returns:
-        The nanoseconds, with something above `HIGHEST_NS` for whatever is above it, and a mask of the durations that
-        are not to be counted (negative or NaN), or None when there is none. Masked entries have the value 0.
+        The nanoseconds, where all durations above `HIGHEST_NS` may have the same value above it; and a mask of the
+        durations that must not be counted (negative or NaN), or None when there is none. Masked entries are 0.
     """
     nanoseconds = np.minimum(durations_s, _TOO_LONG_S)
     refused = None
@@ -142,7 +143,7 @@ def to_nanoseconds(
 
 
 class Histogram:
-    """Durations of one kind. Times go in and come out in seconds; see the module's text for what is promised."""
+    """A histogram whose times are given and returned in seconds; the module's docstring states its exactness."""
 
     __slots__ = ("_max_ns", "_min_ns", "above", "below", "counts", "refused", "sum_ns")
 
@@ -167,10 +168,10 @@ class Histogram:
         return histogram
 
     @classmethod
-    def from_parts(  # noqa: PLR0917 - these are its parts
+    def from_parts(  # noqa: PLR0917 - a histogram has that many parts
         cls, counts: Ints, sum_ns: int, min_ns: int, max_ns: int, below: int, above: int, refused: int
     ) -> Self:
-        """The histogram of counts that were made elsewhere by the same layout; it takes ``counts`` over."""
+        """The histogram of counts that were made elsewhere in the same layout; it owns ``counts`` from then on."""
         histogram = cls(counts)
         histogram.sum_ns, histogram._min_ns, histogram._max_ns = sum_ns, min_ns, max_ns
         histogram.below, histogram.above, histogram.refused = below, above, refused
@@ -178,7 +179,7 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many durations were counted; exact."""
+        """How many durations were counted, exactly."""
         return int(self.counts.sum())
 
     @property
@@ -207,7 +208,7 @@ class Histogram:
         self.add_many(np.array([duration_s], np.float64))
 
     def add_many(self, durations_s: npt.NDArray[np.float64]) -> None:
-        """Count durations, in seconds; see the module's text for those out of range."""
+        """Count durations, in seconds; the module's docstring says what happens to those out of range."""
         nanoseconds, refused = to_nanoseconds(durations_s)
         if refused is not None:
             self.refused += int(refused.sum())
@@ -300,7 +301,7 @@ class Histogram:
             RecordError: when the data is damaged or of a newer version.
         """
         if len(data) < _HEADER.size + _CRC.size or data[:2] != _MAGIC:
-            raise RecordError(f"these {len(data)} bytes are no histogram: they must start with {_MAGIC!r}; {_RERUN}")
+            raise RecordError(f"these {len(data)} bytes are not a histogram: they must start with {_MAGIC!r}; {_RERUN}")
         version = data[2]
         if version > _VERSION:
             raise RecordError(
@@ -326,7 +327,7 @@ _RERUN: Final = "read the original file, or make the run again"
 
 def _nearest_rank(q: float, count: int) -> int:
     if not 0 <= q <= 1:
-        raise ValueError(f"no quantile {q}: allowed are 0 to 1; for the 99th percentile pass 0.99")
+        raise ValueError(f"a quantile of {q} does not exist: allowed are 0 to 1; for the 99th percentile pass 0.99")
     return max(1, math.ceil(Fraction(repr(float(q))) * count))
 
 

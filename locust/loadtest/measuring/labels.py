@@ -17,7 +17,7 @@ MAX_OTHER_SERIES: Final = 200
 """Combinations of scenario and method that get an ``other`` of their own."""
 MAX_SCENARIOS: Final = 100
 MAX_LABEL_CHARS: Final = 200
-"""Characters of a label that are kept; what follows is cut off, so names with the same beginning count together."""
+"""Characters of a label that are kept; the rest is cut off, so names with the same beginning count together."""
 OTHER: Final = "other"
 
 _REMEMBERED: Final = 512  # sets of labels whose rows are remembered

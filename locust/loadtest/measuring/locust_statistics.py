@@ -1,4 +1,4 @@
-"""Feeds Locust's own statistics from our counts, so that its web UI, CSV and HTML say what the RunRecord says.
+"""Feeds Locust's own statistics from our measurements, so that its web UI, CSV and HTML agree with the RunRecord.
 
 Requests, failures, bytes, minimum and maximum per name agree exactly with the RunRecord (Locust has no scenarios: the
 names of all of them are added up). Response times enter Locust's table under the middle of our bin, in milliseconds
@@ -31,7 +31,7 @@ def _rounded(milliseconds: float) -> float:
 _KEYS_MS: Final = [_rounded(middle / _NS_PER_MS) for middle in MIDDLES_NS.tolist()]
 
 SECONDS_KEPT: Final = 60
-"""Counts by second that an entry keeps. Locust looks back 12 s, and would keep every second of a day's run."""
+"""The most counts by second that an entry keeps. Locust reads the last 12 s and would keep every second of the run."""
 _OWN_LISTENERS: Final = (
     "setup_distributed_stats_event_listeners.<locals>.on_report_to_master",
     "setup_distributed_stats_event_listeners.<locals>.on_worker_report",

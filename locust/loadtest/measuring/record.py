@@ -1,8 +1,8 @@
-"""RunRecord: the account of a run, from which everything is drawn, printed and judged.
+"""RunRecord: everything that was measured in a run, from which it is displayed, reported and judged.
 
 It holds counts and histograms per series and per scenario, the errors, the time line, and how complete it is. Its
 memory is bounded: 16 KiB per series for response times and, once a request was sent late, as much for service times;
-at most `MAX_ERRORS` distinct errors; the time line is bounded by itself.
+at most `MAX_ERRORS` distinct errors; the time line has its own bound.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MAX_ERRORS: Final = 1_000
 """Distinct errors (by series, class and message) that are kept apart."""
 QUANTILES: Final = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999, "p9999_s": 0.9999}
 MAX_EVENTS: Final = 500
-"""Events that are kept at most; later ones are left out."""
+"""The most events that are kept; later ones are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ class Missing:
     start_s: float
     """Seconds since the run's first second."""
     end_s: float | None
-    """None when the worker ended without saying so."""
+    """None when the worker ended without a final delta."""
 
     def __str__(self) -> str:
-        """A sentence for people."""
+        """A sentence for reports."""
         until = f"{self.end_s:.0f} s" if self.end_s is not None else "its unannounced end"
         return f"worker {self.worker}: {self.deltas} interval(s) missing, from {self.start_s:.0f} s to {until}"
 
@@ -70,7 +70,7 @@ class Delivery:
     refused: int = 0
     """Deltas from unknown workers, of other runs, or damaged."""
     repeated: int = 0
-    """Deltas that came more than once and were counted once."""
+    """Deltas that were received more than once and counted once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class ErrorRow:
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """One series of a record, or all of them together. Reading the histograms copies them."""
+    """One series of a record, or the sum of all; its histograms are copies."""
 
     scenario: str
     method: str
@@ -117,34 +117,34 @@ class SeriesView:
 
 @dataclass(slots=True)
 class RunRecord:
-    """The account of one run, or of a process's whole life."""
+    """Everything measured in one run, or since a process began."""
 
     run_id: str = ""
     started_at: float = 0.0
-    """Seconds since the epoch. The time line's second 0 is the whole second that holds this moment."""
+    """Seconds since the epoch. The time line's second 0 is the whole second that contains this moment."""
     configuration: dict[str, Any] = field(default_factory=dict)
-    """What the run was asked to do; anything that JSON can hold."""
+    """The run's settings; anything that JSON can hold."""
     context: dict[str, Any] = field(default_factory=dict)
-    """What the run was made with: its plan, versions, host and source; anything that JSON can hold."""
+    """The run's plan, versions, host and source; anything that JSON can hold."""
     labels: Labels = field(default_factory=Labels)
     load_s: float | None = None
-    """How long there was load; None while that is not known."""
+    """How long the load lasted; None while that is not known."""
     ended: bool = False
-    """Whether the run came to its end; a record read after its master was killed says False."""
+    """Whether the run ended; False in a record that was read after its master was killed."""
     reset_at_s: int | None = None
-    """The second at which the statistics were last reset; what came before is not in the record."""
+    """The second at which the statistics were last reset; earlier requests are not in the record."""
     delivery: Delivery = field(default_factory=Delivery)
     workers: tuple[dict[str, Any], ...] = ()
-    """What each worker, and the master, observed about itself: `loadtest.measuring.health.Watch.summary`."""
+    """The health of each worker and of the master: see `loadtest.measuring.health.Watch.summary`."""
     stream_error: str = ""
-    """Why the record on disk is not whole; empty while it is."""
+    """Why the record on disk is incomplete; empty while it is not."""
     events: tuple[Event, ...] = ()
     timeline: Timeline = field(default_factory=Timeline)
     blocks: Blocks = field(default_factory=Blocks)
     schedule_lag: dict[str, Histogram] = field(default_factory=dict)
     """By scenario: the lag of the requests that had an intended start of their own."""
     dropped: dict[str, int] = field(default_factory=dict)
-    """By scenario: the iterations that were asked for and never begun."""
+    """By scenario: the iterations that were asked for and never began."""
     _totals: Ints = field(default_factory=lambda: np.zeros((3, 0), np.int64))
     _response: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _service: DenseHistogramTable | None = None  # None while every service time is the response time
@@ -153,13 +153,13 @@ class RunRecord:
     _later: dict[int, RunRecord] = field(default_factory=dict)
 
     def since(self, second: int) -> RunRecord:
-        """A record, without a time line, of what is added from now on to this second and to later ones."""
+        """A record, without a time line, of what is added to this second and to later ones from now on."""
         if second not in self._later:
             self._later[second] = RunRecord(self.run_id, self.started_at, labels=self.labels)
         return self._later[second]
 
     def forget(self, second: int) -> None:
-        """Add no more to the record that `since` made for this second."""
+        """Stop adding to the record that `since` made for this second."""
         self._later.pop(second, None)
 
     def add(self, measurements: Measurements, second: int | None = None) -> None:
@@ -226,7 +226,7 @@ class RunRecord:
             self.schedule_lag[scenario].merge(lag.row(index))
 
     def reset(self, second: int) -> None:
-        """Forget all counts, as the reset of Locust's statistics does; the run goes on at this second."""
+        """Reset all counts, as resetting Locust's statistics does; the run continues at this second."""
         self.reset_at_s = second
         self._totals[:] = 0
         self._response, self._service = DenseHistogramTable(), None
@@ -257,7 +257,7 @@ class RunRecord:
         return int(self._totals[1].sum())
 
     def series(self, wanted: Callable[[SeriesKey], bool] | None = None) -> Iterator[SeriesView]:
-        """Every series that counted a request; only those that are wanted, when that is said."""
+        """Every series that counted a request, or those of them for which ``wanted`` is true."""
         for row in np.flatnonzero(self._totals[0]).tolist():
             key = self.labels.keys[row]
             if wanted is not None and not wanted(key):
@@ -269,7 +269,7 @@ class RunRecord:
             yield SeriesView(*key, requests, failures, response_bytes, classes, response, service)
 
     def total(self) -> SeriesView:
-        """All series together; its labels are empty."""
+        """The sum of all series, without labels."""
         requests, failures, response_bytes = self._totals.sum(axis=1).tolist()
         classes: dict[str, int] = {}
         for by_class in self._classes.values():
@@ -292,7 +292,7 @@ class RunRecord:
         return self.timeline.window(seconds, end)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON; docs/reference/record.md describes it. Numbers that do not exist are None."""
+        """The whole record, ready for JSON, as docs/reference/record.md describes it; undefined numbers are None."""
         return {
             "format": DICT_FORMAT,
             "run_id": self.run_id,

@@ -1,12 +1,12 @@
-"""From a finished request to a counted sample.
+"""Recorder: counts finished requests.
 
 The hot path appends one number to a buffer, or two when the request was late: no histogram, no dictionary, no event. A
-greenlet folds the buffers into sparse histograms with numpy, at most `FOLD_SLICE` samples between two turns of the
-event loop, so folding never stalls the users. Once a second the swarm takes the counts out as `Measurements`.
+greenlet folds the buffers into histogram tables with numpy, at most `FOLD_SLICE` samples between two turns of the
+event loop, so that folding does not delay users. Once a second the counts are taken out as `Measurements`.
 
-Three times are kept apart: response time (end - intended start), service time (end - send), and schedule lag
-(send - intended start) for the requests that have an intended start of their own. A send before the intended start is
-not late: its lag is 0 and its response time is its service time.
+Three times are kept apart: response time (end - intended start), service time (end - send), and, for requests that have
+an intended start of their own, schedule lag (send - intended start). A request that was sent before its intended start
+is not late: its lag is 0, and its response time is its service time.
 
 Memory is bounded: `labels.MAX_SERIES` names, beyond which a name counts as ``other``, and
 `measurements.MAX_MESSAGES` distinct error messages between two takes.
@@ -39,11 +39,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FOLD_SLICE: Final = 8_192
-"""Samples that are folded at most between two turns of the event loop: about a millisecond."""
+"""The most samples that are folded between two turns of the event loop: about a millisecond."""
 SERIES_SLICE: Final = 256
-"""Series that are folded at most between two turns: each costs about 2 µs beside its samples."""
+"""The most series that are folded between two turns: each costs about 2 µs in addition to its samples."""
 FOLD_PAYS: Final = 64
-"""Samples per series, on average, from which folding early pays; with fewer it waits for the end of the second."""
+"""Samples per series, on average, from which folding early is worth its cost; with fewer the second's end is soon
+enough."""
 MAX_MESSAGE_CHARS: Final = 300
 
 ERROR_CLASSES: Final = frozenset(
@@ -55,7 +56,7 @@ ERROR_CLASSES: Final = frozenset(
 )  # fmt: skip
 """The only values of the label ``class``; any other counts as ``other``."""
 
-_LOOKED_UP: Final = 8_192  # labels whose series is remembered at most; endless names that count as other are, too
+_LOOKED_UP: Final = 8_192  # sets of labels whose series are remembered, including those that count as other
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its recorder
 
@@ -72,7 +73,7 @@ class Series:
 
     success: Callable[[float, float, float, int], None]
     take_bytes: Callable[[], int]
-    """Takes the number of bytes that came since it was last called."""
+    """Returns the number of bytes received since its last call."""
 
     def __init__(self, key: SeriesKey, row: int, scenario_row: int, counts: Accumulator) -> None:
         """Made by `Recorder.series` only."""
@@ -107,7 +108,7 @@ class Series:
     def failure(  # noqa: PLR0917 - a failed sample has that many parts
         self, intended_s: float, sent_s: float, end_s: float, response_bytes: int, error_class: str, message: str
     ) -> None:
-        """Count a request that failed; its times count like any other's.
+        """Count a request that failed; its times count like those of any other.
 
         Args:
             intended_s: as for ``success``.
@@ -115,7 +116,7 @@ class Series:
             end_s: as for ``success``.
             response_bytes: as for ``success``.
             error_class: one of `ERROR_CLASSES`; any other counts as ``other``.
-            message: for people; cut at 300 characters, addresses of objects are left out.
+            message: cut at 300 characters, addresses of objects are left out.
         """
         self.success(intended_s, sent_s, end_s, response_bytes)
         self._failures += 1
@@ -132,7 +133,7 @@ class Series:
 
 
 class _SeriesByLabels(dict[tuple[str, str, str], Series]):
-    """Makes what it does not hold. A dict, since that takes half the time of a cached function of three arguments."""
+    """Makes a missing series. A dictionary takes half the time of a cached function of three arguments."""
 
     def __init__(self, make: Callable[[str, str, str], Series]) -> None:
         super().__init__()
@@ -146,14 +147,14 @@ class _SeriesByLabels(dict[tuple[str, str, str], Series]):
 
 
 class Recorder:
-    """The samples of one process, until they are taken."""
+    """Counts the requests of one process until they are taken."""
 
     def __init__(self) -> None:
         """Make an empty recorder; use `Recorder.of` for the one of a Locust Environment."""
         self.observers: list[Callable[..., None]] = []
         """The listeners of Locust's ``events.request`` that are not this product's: a live list."""
         self.by_labels = _SeriesByLabels(self._series_of)
-        """The series of (scenario, method, name), for whoever looks it up with each request: see `series`."""
+        """The series of (scenario, method, name), for callers that look it up for each request: see `series`."""
         self._by_key: dict[SeriesKey, Series] = {}
         self._series: list[Series] = []
         self._buffers: list[list[float]] = []
@@ -163,9 +164,9 @@ class Recorder:
 
     @classmethod
     def of(cls, environment: Environment) -> Recorder:
-        """The recorder of this Locust Environment, made and put in the place of Locust's own listener on first use.
+        """The recorder of this Locust Environment, made on first use, when it replaces Locust's own listener.
 
-        From then on Locust's statistics are not fed by ``events.request`` any more: the swarm feeds them.
+        From then on Locust's statistics are no longer fed by ``events.request`` but from the record.
         """
         recorder: Recorder | None = getattr(environment, _ATTRIBUTE, None)
         if recorder is None:
@@ -195,7 +196,7 @@ class Recorder:
         return self._by_key[bounded]
 
     def drop_iterations(self, scenario: str, count: int = 1) -> None:
-        """Count iterations that the load profile asked for and that were never begun."""
+        """Count iterations that the load profile asked for and that never began."""
         self._counts.add_dropped(self._labels.scenario_row(scenario), count)
 
     def on_request(  # noqa: PLR0917 - Locust's arguments
@@ -210,8 +211,8 @@ class Recorder:
     ) -> None:
         """Count a request of a stock Locust user: what ``events.request`` is fired with.
 
-        Locust says the duration in milliseconds; the end is now. Without a duration (Locust allows None) the request
-        counts, and its duration counts as refused.
+        Locust gives the duration in milliseconds, and the end is now. Without a duration (Locust allows None) the
+        request counts, and its duration counts as refused.
         """
         end_s = time.perf_counter()
         sent_s = end_s - response_time / 1e3 if response_time is not None else math.nan
@@ -225,7 +226,7 @@ class Recorder:
             series.success(intended_s, sent_s, end_s, response_length or 0)
 
     def waiting(self) -> int:
-        """How many numbers wait in the buffers to be folded."""
+        """How many numbers are in the buffers."""
         return sum(map(len, self._buffers))
 
     def fold_slice(self) -> bool:
@@ -271,9 +272,9 @@ class Recorder:
             )
 
     def fold(self) -> None:
-        """Fold whatever waits, giving way to other greenlets between slices.
+        """Fold what is in the buffers, and let other greenlets run between slices.
 
-        Ends although users keep recording: it folds what waited when it was called, and a little more.
+        It ends even while users keep recording: it folds what was there when it was called, and a little more.
         """
         self._folded = 0
         # Two slices in a row are more than one full slice: a series that no longer fits goes into the next.
@@ -283,7 +284,7 @@ class Recorder:
             gevent.sleep(0)
 
     def fold_early(self) -> None:
-        """Fold, if so much waits that it pays; spreads the work over the second."""
+        """Fold if there are enough samples to be worth it, which spreads the work over the second."""
         if self.waiting() >= FOLD_PAYS * len(self._series):
             self.fold()
 
@@ -292,14 +293,14 @@ class Recorder:
         return bool(self._counts)
 
     def fold_all(self) -> None:
-        """Fold whatever waits, without giving way."""
+        """Fold what is in the buffers, without letting other greenlets run."""
         self._folded = 0
         more = self.waiting() > 0  # else no look at each series
         while more:
             more = self.fold_slice()
 
     def take(self) -> Measurements:
-        """Fold what still waits and take out everything counted since the last time."""
+        """Fold the rest and take out everything counted since the last take."""
         self.fold_all()
         self._counts.add_outcomes(
             [series.take_failures() for series in self._series], [series.take_bytes() for series in self._series]
@@ -321,16 +322,16 @@ def _emptied(buffers: Sequence[list[float]]) -> tuple[npt.NDArray[np.int64], npt
     for buffer in buffers:
         numbers += buffer
         buffer.clear()
-    # struct makes an array of floats several times as quickly as numpy does.
+    # struct makes an array of floats several times faster than numpy does.
     return lengths, np.frombuffer(struct.pack(f"{len(numbers)}d", *numbers), np.float64)
 
 
 def scenario_of(user: Any) -> str:
-    """The scenario that a User (instance or class) says, else its class's name; ``other`` for None."""
+    """The scenario of a User (instance or class), by default its class's name; ``other`` for None."""
     if user is None:
         return OTHER
-    said: str | None = getattr(user, "scenario", None)
-    return said or (user if isinstance(user, type) else type(user)).__name__
+    scenario: str | None = getattr(user, "scenario", None)
+    return scenario or (user if isinstance(user, type) else type(user)).__name__
 
 
 def _class_of(exception: BaseException | str) -> str:
@@ -364,7 +365,7 @@ _LOCUSTS_OWN: Final = "Runner.__init__.<locals>.on_request"
 
 
 class _RequestHook(EventHook):
-    """Locust's ``events.request``, with our recorder in the place of Locust's own statistics."""
+    """Locust's ``events.request``, with the recorder in place of Locust's own statistics."""
 
     def __init__(self, replaced: EventHook, recorder: Recorder, environment: Environment) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

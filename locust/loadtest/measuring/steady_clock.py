@@ -1,8 +1,8 @@
-"""Steady clock: seconds since the epoch that go on evenly when somebody sets the machine's clock.
+"""Steady clock: seconds since the epoch that advance evenly even when the machine's clock is set.
 
-A run's times are told in seconds since the epoch, and its durations are differences of them. So they come from here:
-what the machine's clock said at first use, moved on by the monotonic clock. A step of the machine's clock during a run
-is a finding of the trust check `clock_step`, and moves nothing else.
+A run's times are given in seconds since the epoch, and its durations are differences of such times. So they are taken
+from here: the machine's clock at first use, advanced by the monotonic clock. When the machine's clock steps during a
+run, the trust check `clock_step` reports it, and no time of the run is affected.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A run second by second, coarser with age, so that a day's run fits into memory.
+"""Timeline: a run second by second, coarser with age, so that a day's run fits into memory.
 
-The latest hour is kept in points of 1 s, the five hours before in points of 10 s, the day before in points of 1 min,
-and what is older in points of 10 min. A point of a coarser width is the exact merge of the finer ones: counts stay
-exact, and so do the percentiles' bounds.
+The latest hour is kept in points of 1 s, the five hours before that in points of 10 s, the day before that in points
+of 1 min, and the rest in points of 10 min. A coarser point is the exact merge of finer ones, so counts stay exact, and
+percentiles keep their error bound.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 WIDTHS_S: Final = (1, 10, 60, 600)
 """The widths of points, finest first; each divides the next."""
 POINTS: Final = (3_600, 1_800, 1_440)
-"""How many points of each width are kept before they are merged into the next; the coarsest are never merged. Each is
-above the ratio of the two widths, so that a merged point never reaches into the finer ones."""
+"""How many points of each width are kept before they are merged into the next; the coarsest are never merged. Each
+number is above the ratio of the two widths, so that a merged point never overlaps with finer ones."""
 
 _ROW: Final = np.zeros(1, np.int64)
 
@@ -40,7 +40,7 @@ class Point:
     users: int
     """Running users; the highest number within a coarse point."""
     response_time: HistogramTable
-    """One row: all series together."""
+    """One row, the sum of all series."""
     service_time: HistogramTable | None
     """None when it equals the response time, because no request was sent late."""
 
@@ -101,7 +101,7 @@ class Timeline:
         response_time: HistogramTable,
         service_time: HistogramTable | None,
     ) -> None:
-        """Add counts to a second; a second that is long past is added to the coarser point that holds it."""
+        """Add counts to a second, or to the coarser point that contains it when it is long past."""
         point = self._at(max(second, 0))
         point.requests += requests
         point.failures += failures
@@ -110,7 +110,7 @@ class Timeline:
         point.response_time = _sum([point.response_time, response_time])
 
     def set_users(self, second: int, users: int) -> None:
-        """Say how many users run in this second."""
+        """Set how many users run in a second; the highest number counts."""
         point = self._at(max(second, 0))
         point.users = max(point.users, users)
 
@@ -140,7 +140,7 @@ class Timeline:
             yield from tier[first:]
 
     def _at(self, second: int) -> Point:
-        """The point that holds this second; made when there is none."""
+        """The point that contains a second; made when there is none."""
         point = self._find(second)
         if point is None:
             number = self._insert(second)
@@ -159,7 +159,7 @@ class Timeline:
         return None
 
     def _insert(self, second: int) -> int:
-        """Make a point of the width that its age has; returns the number of that width."""
+        """Make a point of the width that fits its age; returns the number of that width."""
         for number in range(len(WIDTHS_S) - 1):
             coarser_end = max((tier[-1].end for tier in self._tiers[number + 1 :] if tier), default=0)
             if second >= coarser_end:
