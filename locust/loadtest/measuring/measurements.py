@@ -56,12 +56,6 @@ class Measurements:
     dropped: Ints
     """Iterations that were never begun."""
 
-    @classmethod
-    def none(cls) -> Measurements:
-        """Nothing was counted."""
-        zeros, empty = np.zeros(0, np.int64), HistogramTable.empty(0)
-        return cls((), zeros, zeros, zeros, empty, None, (), (), empty, zeros)
-
     def __bool__(self) -> bool:
         """Whether anything was counted."""
         return bool(self.series) or bool(self.dropped.any())

@@ -49,10 +49,6 @@ class Point:
         """The first second after this point."""
         return self.second + self.width_s
 
-    def percentile_s(self, q: float) -> float:
-        """The response time's quantile ``q`` in this point, in seconds; NaN without requests."""
-        return self.response_time.total().quantile(q)
-
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -12,7 +12,7 @@ from loadtest.measuring.collector import Collector
 from loadtest.measuring.delivery import WINDOW, Account, Acknowledgement, Ledger, Outbox, Reporter
 from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.measurements import Measurements
+from loadtest.measuring.measurements import Accumulator
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.wire import Delta, PackedMeasurements
@@ -21,7 +21,7 @@ from loadtest.measuring.wire import Delta, PackedMeasurements
 def delta(sequence: int, *, run: str = "run", final: bool = False) -> Delta:
     """An empty delta of the second before ``sequence``."""
     return Delta(
-        run, sequence, sequence - 1.0, float(sequence), final, {}, Health(), PackedMeasurements.of(Measurements.none())
+        run, sequence, sequence - 1.0, float(sequence), final, {}, Health(), PackedMeasurements.of(Accumulator().take())
     )
 
 

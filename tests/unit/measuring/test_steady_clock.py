@@ -1,4 +1,4 @@
-"""The steady clock tells the time, and goes on evenly when somebody sets the machine's clock."""
+"""The steady clock tells the time, and advances evenly even when the machine's clock is set."""
 
 import os
 import subprocess

@@ -34,7 +34,7 @@ def test_a_second_is_a_point() -> None:
     line.set_users(3, 7)
     [point] = line
     assert (point.second, point.width_s, point.requests, point.failures, point.users) == (3, 1, 3, 1, 10)
-    assert pytest.approx(point.percentile_s(0.5), rel=0.01) == 0.2
+    assert pytest.approx(point.response_time.total().quantile(0.5), rel=0.01) == 0.2
     assert 4 == line.end == point.end
 
 
