@@ -40,6 +40,7 @@ Spacing = Literal["even", "poisson"]
 CELL: Final = 4096
 """Expected arrivals of a cell: enough for numpy, few enough not to hold up the event loop (about 0.1 ms)."""
 _TINY: Final = 1e-300  # keeps a division by a level of 0 finite
+_ROUNDING: Final = 1e-3  # arrivals; more than the rounding of an instant can make at any rate
 
 
 class Share(NamedTuple):
@@ -49,7 +50,7 @@ class Share(NamedTuple):
     of: int
 
     def split(self, part: int, parts: int) -> Share:
-        """The given part of this share, of as many parts: they are disjoint and together the whole."""
+        """Return one of `parts` parts of this share: they are disjoint, and together the whole."""
         return Share(self.rest + self.of * part, self.of * parts)
 
 
@@ -64,11 +65,17 @@ class Arrivals:
     spacing: Spacing = "even"
     seed: int = 0
 
-    def between(self, from_s: float, until_s: float, share: Share = EVERYTHING) -> Iterator[Floats]:
-        """Yield a share's intended starts with from_s <= start < until_s, ascending, cell by cell."""
-        cells = int(self.curve.total // CELL) + 1
-        for cell in range(int(self.curve.integral_to(from_s) // CELL), cells):
-            times = self._times(cell, share)
+    def between(
+        self, from_s: float, until_s: float, share: Share = EVERYTHING, origin_s: float = 0.0
+    ) -> Iterator[Floats]:
+        """Yield a share's intended starts with from_s <= start < until_s, ascending, cell by cell.
+
+        `origin_s`, the instant at which the curve begins, is added to each start before it is compared: an instant
+        then divides the arrivals in the same way on every worker, whatever the rounding.
+        """
+        first = max(0.0, self.curve.integral_to(from_s - origin_s) - _ROUNDING) // CELL
+        for cell in range(int(first), int(self.curve.total // CELL) + 1):
+            times = self._times(cell, share) + origin_s
             if len(times) and times[-1] >= until_s:
                 yield times[(times >= from_s) & (times < until_s)]
                 return

@@ -1,11 +1,11 @@
-"""Deals: which worker starts which arrivals, from which instant on.
+"""Assignments: which worker starts which arrivals, from which instant on.
 
-The master deals the arrivals out when a run begins, when a worker joins or goes, and when the rate is changed live.
-A deal holds from a stated instant, a little in the future, so that all workers change over at the same point of the
-schedule: none of the arrivals is taken twice or by nobody. What a lost worker would have started between its end and
-that instant is inherited: the others take it over at once, in equal parts.
+The master assigns the arrivals when a run begins, when a worker joins or leaves, and when the rate is changed live. An
+assignment holds from a stated instant, a little in the future, so that all workers change over at the same point of
+the schedule: no arrival is started twice, and none is left out. What a lost worker would have started between its end
+and that instant is inherited: the other workers start it at once, in equal parts.
 
-All times of a deal are the master's.
+All times are in seconds of the master's clock.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from loadtest.pacing.arrivals import Arrivals, Share
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from loadtest.pacing.arrivals import Floats
     from loadtest.swarm.messages import AssignedArrivals, AssignedStretch
 
 LEAD_S: Final = 0.25
-"""How far ahead a deal's instant lies: the time that the message may take."""
-_REMEMBERED_S: Final = 60.0  # what a worker still has to start is never older: a hung one is given up long before
+"""How far ahead an assignment's instant lies: the time that the message may take."""
+_REMEMBERED_S: Final = 60.0  # no worker has older arrivals to start: one that hangs is given up long before
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,9 @@ class Stretch(NamedTuple):
         part = self._replace(from_s=max(self.from_s, from_s), until_s=min(self.until_s, until_s))
         return part if part.from_s < part.until_s else None
 
-    def times(self, offset_s: float = 0.0) -> Iterator[list[float]]:
-        """Yield the intended starts, ascending, on a clock that the master's is `offset_s` ahead of."""
-        arrivals, origin_s = self.schedule.arrivals, self.schedule.origin_s
-        for times in arrivals.between(self.from_s - origin_s, self.until_s - origin_s, self.share):
-            yield (times + (origin_s - offset_s)).tolist()
+    def times(self) -> Iterator[Floats]:
+        """Yield the intended starts, ascending, cell by cell."""
+        return self.schedule.arrivals.between(self.from_s, self.until_s, self.share, self.schedule.origin_s)
 
     def to_wire(self) -> AssignedStretch:
         """Return what a message can carry."""
@@ -71,15 +70,15 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one worker is told."""
+    """What one worker starts."""
 
     number: int
     from_s: float
-    """From this instant on, the worker starts what this deal says and nothing else."""
+    """From this instant on, the worker starts what this assignment says and nothing else."""
     own: Stretch | None
     """The worker's arrivals from then on; None: it starts no more."""
     inherited: tuple[Stretch, ...] = ()
-    """What it takes over at once."""
+    """What lost workers left for it to start, at once."""
 
     def to_wire(self) -> AssignedArrivals:
         """Return what a message can carry."""
@@ -96,25 +95,25 @@ class Assignment:
 
 @dataclass
 class ArrivalAllocator:
-    """Deals a schedule to whoever is there. Pure: it sends nothing and reads no clock."""
+    """Assigns a schedule to the workers that are present. It sends nothing and reads no clock."""
 
     schedule: Schedule
     assigned: dict[str, list[Stretch]] = field(default_factory=dict)
-    """What each worker starts, in the order in which they joined."""
+    """What each worker starts, in the order in which the workers joined."""
     number: int = 0
 
     def assign(
         self, members: Iterable[str], from_s: float, ended_s: Mapping[str, float] | None = None
     ) -> dict[str, Assignment]:
-        """Assign `schedule` again.
+        """Assign `schedule` from an instant on.
 
         Args:
-            members: who takes part from the instant on.
+            members: the workers that take part from the instant on.
             from_s: the instant.
-            ended_s: of those that are gone: when they started their last arrival.
+            ended_s: for each lost worker the instant of its end; it started everything before.
 
         Returns:
-            A deal for each member, and for each that is out but not gone one that says so.
+            An assignment for each member, and an empty one for each worker that is left out but not lost.
         """
         members, ended_s = list(members), ended_s or {}
         self.number += 1
@@ -132,7 +131,7 @@ class ArrivalAllocator:
         return assignments
 
     def _inherited(self, heirs: list[str], from_s: float, ended_s: Mapping[str, float]) -> dict[str, list[Stretch]]:
-        """Split what the ended workers leave until the instant over those who stay."""
+        """Split what the lost workers leave until the instant among those that stay."""
         estate = [
             part
             for member, end_s in ended_s.items()

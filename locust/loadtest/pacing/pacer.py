@@ -1,79 +1,90 @@
 """Pacer: starts a worker's iterations at their intended times, whatever the answers do.
 
-The intended starts lie ready in an ascending list; one alarm (see loadtest.pacing.alarm) stands at the next of them.
-When it rings, everything due is started, from the event loop's own greenlet straight into an idle user, with no timer,
-queue or greenlet of its own per iteration. Two alarms are at least `QUANTUM_S` apart, and at most `STARTS_PER_TURN`
-starts are made between two looks at the network, so that answers are timed when they come.
+The intended starts lie ready in an ascending list; one alarm (see loadtest.pacing.alarm) is set to the next of them.
+When it goes off, everything due is started, from the event loop's own greenlet straight into an idle user, with no
+timer, queue or greenlet of its own per iteration. Two alarms are at least `QUANTUM_S` apart, and at most
+`STARTS_PER_TURN` starts are made between two looks at the network, so that answers are timed when they arrive.
 
-A worker that is behind starts what is due late, and every start counts from its intended time. Nothing is left out:
-what was due and not started when the pacer stops is dropped, and counted, but for the last `STOP_S`: Locust's stop
+A worker that is behind starts late what is due, and every start counts from its intended time. Nothing is left out:
+what was due and not started when the pacer stops is dropped and counted, except for the last `STOP_S`: Locust's stop
 itself holds up the process for some tenths of a second.
 """
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from loadtest.pacing.alarm import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from loadtest.pacing.arrivals import Floats
     from loadtest.pacing.assignment import Assignment
 
 QUANTUM_S: Final = 0.0002
 """The shortest time between two alarms: starts that lie closer together are made together, up to 0.2 ms late."""
 STARTS_PER_TURN: Final = 32
 """Starts between two turns of the event loop: some 0.3 ms with a small HTTP request each."""
-
 STOP_S: Final = 0.5
+_NOTHING: Final = np.zeros(0)
 
 
 class Agenda:
-    """A worker's intended starts, in its own clock, in the order of time; made as they are needed."""
+    """A worker's intended starts, in the order of time, made as they are needed.
+
+    Args:
+        offset_s: says how many seconds the master's clock is ahead of this process's.
+
+    Attributes:
+        ready: the next intended starts, in this process's time.
+        master_s: the same in the master's time, by which assignments divide them.
+        position: index into both of the next start.
+    """
 
     def __init__(self, offset_s: Callable[[], float]) -> None:
-        """Make an empty agenda; `offset_s` says how far the master's clock is ahead of this one's."""
         self._offset_s = offset_s
-        self._more: Iterator[list[float]] = iter(())
-        self.ready: list[float] = []
-        self.position = 0
-        """Index into ``ready`` of the next start."""
+        self._more: Iterator[Floats] = iter(())
+        self._lay_out(_NOTHING)
 
     def take(self, assignment: Assignment) -> None:
-        """Change over to a deal at its instant."""
-        offset_s = self._offset_s()
-        from_s = assignment.from_s - offset_s
-        kept = self._until(from_s)
+        """Change over to an assignment at its instant."""
+        starts = [self._until(assignment.from_s)]
         for stretch in assignment.inherited:
-            for times in stretch.times(offset_s):
-                kept += times
-        kept.sort()
-        self.ready, self.position = kept, 0
-        self._more = assignment.own.times(offset_s) if assignment.own else iter(())
+            starts += stretch.times()
+        self._lay_out(np.sort(np.concatenate(starts)))
+        self._more = assignment.own.times() if assignment.own else iter(())
 
     def refill(self) -> bool:
-        """Replace ``ready``, all of which was started, by what follows; False when nothing does."""
+        """Replace what is ready, all of which was started, by what follows; return False when nothing does."""
         for times in self._more:
-            if times:
-                self.ready, self.position = times, 0
+            if len(times):
+                self._lay_out(times)
                 return True
         return False
 
     def clear_due(self, now_s: float) -> int:
         """Give everything up, and return how much of it was due."""
-        due = len(self._until(now_s))
-        self.ready, self.position, self._more = [], 0, iter(())
+        due = len(self._until(now_s + self._offset_s()))
+        self._more = iter(())
+        self._lay_out(_NOTHING)
         return due
 
-    def _until(self, until_s: float) -> list[float]:
+    def _until(self, master_s: float) -> Floats:
         """Return what lies before an instant, out of what is ready and what follows."""
-        times = self.ready[self.position :]
-        while (not times or times[-1] < until_s) and self.refill():
-            times += self.ready
-        return times[: bisect_left(times, until_s)]
+        starts = [self.master_s[self.position :]]
+        while (not len(starts[-1]) or starts[-1][-1] < master_s) and self.refill():
+            starts.append(self.master_s)
+        times = np.concatenate(starts)
+        return times[: np.searchsorted(times, master_s)]
+
+    def _lay_out(self, master_s: Floats) -> None:
+        self.master_s = master_s
+        self.ready: list[float] = (master_s - self._offset_s()).tolist()
+        self.position = 0
 
 
 class Pacer:
@@ -84,7 +95,7 @@ class Pacer:
 
         Args:
             start: begins an iteration with this intended start; called in the event loop's own greenlet.
-            offset_s: how far the master's clock is ahead of this process's, in seconds.
+            offset_s: says how many seconds the master's clock is ahead of this process's.
         """
         self._start = start
         self._agenda = Agenda(offset_s)
@@ -93,19 +104,19 @@ class Pacer:
         """Whether nothing is left to start."""
 
     def take(self, assignment: Assignment) -> None:
-        """Change over to a deal at its instant."""
+        """Change over to an assignment at its instant."""
         self._agenda.take(assignment)
         self.is_idle = False
         self._alarm.set(0.0)
 
     def stop(self) -> int:
-        """Start nothing more, and return how many starts were not made although they were due, `STOP_S` ago or more."""
+        """Start nothing more, and return how many starts are overdue by `STOP_S` or more."""
         self._alarm.cancel()
         self.is_idle = True
         return self._agenda.clear_due(time.perf_counter() - STOP_S)
 
     def close(self) -> None:
-        """Give the alarm up."""
+        """Release the alarm."""
         self._alarm.close()
 
     def _wake(self) -> None:

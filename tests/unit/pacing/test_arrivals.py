@@ -53,8 +53,8 @@ def test_arrivals_are_where_the_curve_says(curve: LoadCurve) -> None:
 def test_shares_are_disjoint_and_complete(curve: LoadCurve, spacing: str, workers: int) -> None:
     """The shares of n workers together are the whole, each arrival once."""
     arrivals = Arrivals(curve, spacing, 7)
-    dealt = np.concatenate([all_times(arrivals, share=Share(rest, workers)) for rest in range(workers)])
-    assert np.array_equal(all_times(arrivals), np.sort(dealt))
+    parts = np.concatenate([all_times(arrivals, share=Share(rest, workers)) for rest in range(workers)])
+    assert np.array_equal(all_times(arrivals), np.sort(parts))
 
 
 @PATIENT

@@ -16,7 +16,7 @@ from tests.link_peers import eventually
 
 
 def assignment_of(rate_per_s: float, duration_s: float, from_s: float) -> Assignment:
-    """Return a deal of a whole constant rate."""
+    """Return an assignment of a whole constant rate."""
     schedule = Schedule(Arrivals(LoadCurve.of([Stage(duration_s, rate_per_s, "step")])), from_s)
     return Assignment(1, from_s, Stretch(schedule, Share(0, 1), from_s))
 
@@ -61,7 +61,7 @@ def test_an_alarm_can_be_moved_and_taken_back(kind: type) -> None:
 
 
 def test_starts_are_made_at_their_times() -> None:
-    """A pacer makes its deal's starts in order, leaves none out, none is early, and each at once that can be."""
+    """A pacer makes its assignment's starts in order, leaves none out, none is early, and each at once that can be."""
     began: list[tuple[float, float]] = []
     pacer = Pacer(lambda intended_s: began.append((intended_s, time.perf_counter())), lambda: 0.0)
     from_s = time.perf_counter() + 0.05
