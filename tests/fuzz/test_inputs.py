@@ -127,7 +127,7 @@ def test_profiles(folder: Path, tables: dict[str, Any], tail: str) -> None:
         assert profile.run_time_s > 0
         for share in (0.0, 0.5, 1.0):
             assert 0 <= profile.users_at(share * profile.run_time_s) <= profile.peak_users
-            assert profile.rate_at(share * profile.run_time_s) >= 0
+            assert profile.curve.level_at(share * profile.run_time_s) >= 0
 
 
 PIECES = st.sampled_from(

@@ -32,7 +32,7 @@ def curve_line(profile: LoadProfile, width: int) -> str:
 def summary(profile: LoadProfile) -> str:
     """Return the profile's numbers in a line."""
     if profile.model == "open":
-        first = profile.rate_at(0)
+        first = profile.curve.level_at(0)
         rising = f"{first:g} to " if first != profile.peak_rate_per_s else ""
         poisson = ", Poisson" if profile.arrivals == "poisson" else ""
         load = f"{rising}{profile.peak_rate_per_s:g} arrivals/s{poisson}, at most {_users(profile)}"

@@ -7,7 +7,9 @@ docs/reference/profiles.md describes the file; `Profile file` below is its schem
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -56,11 +58,6 @@ class LoadProfile:
     arrivals: Arrivals = "even"
     seed: int = 1
 
-    def __post_init__(self) -> None:
-        """Compute the curve once."""
-        steps_per_s = {"steps_per_s": self.spawn_rate_per_s} if self.model == "closed" else {}
-        object.__setattr__(self, "_curve", LoadCurve.of(self.stages, **steps_per_s))
-
     @classmethod
     def of(cls, config: Config, profiles: Mapping[str, LoadProfile] | None = None) -> LoadProfile:
         """Return the profile that the Config names, with the Config's own users, rates and run time.
@@ -77,11 +74,10 @@ class LoadProfile:
             raise UsageError(unknown_name("PROFILE", config.profile, list(profiles)))
         return profiles[config.profile].changed_by(config)
 
-    @property
+    @cached_property
     def curve(self) -> LoadCurve:
         """The level over time: users in the closed model, arrivals per second in the open one."""
-        curve: LoadCurve = self._curve  # type: ignore[attr-defined]
-        return curve
+        return LoadCurve.of(self.stages, math.inf if self.model == "open" else self.spawn_rate_per_s)
 
     @property
     def run_time_s(self) -> float:
@@ -111,18 +107,6 @@ class LoadProfile:
         if self.model == "open":
             return self.pre_allocated_users if 0 <= t_s < self.run_time_s else 0
         return _nearest(self.curve.level_at(t_s))
-
-    def rate_at(self, t_s: float) -> float:
-        """Return the arrivals per second at t; 0 in the closed model, before the start and from the end on."""
-        return self.curve.level_at(t_s) if self.model == "open" else 0.0
-
-    def intended_count(self, t_s: float) -> float:
-        """Return how many arrivals are due from the start to t: the exact integral of the rate; 0 when closed."""
-        return self.curve.integral_to(t_s) if self.model == "open" else 0.0
-
-    def due_s(self, count: float) -> float:
-        """Return when the count of arrivals is due, the inverse of `intended_count`; infinity when never."""
-        return self.curve.time_of(count) if self.model == "open" else float("inf")
 
     def changed_by(self, config: Config) -> LoadProfile:
         """Return this profile with the Config's own values.

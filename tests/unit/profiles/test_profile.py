@@ -73,10 +73,10 @@ def test_stages_ramp_from_the_level_before(tmp_path: Path) -> None:
     )
     profile = profile_of(tmp_path, text)
     assert [profile.users_at(t) for t in (0, 5, 10, 12, 17, 20, 24.9999)] == [0, 50, 100, 100, 90, 50, 0]
-    assert (profile.run_time_s, profile.peak_users, profile.rate_at(5)) == (25.0, 100, 0.0)
+    assert (profile.run_time_s, profile.peak_users, profile.peak_rate_per_s) == (25.0, 100, 0.0)
 
 
-def test_the_intended_count_is_the_exact_integral_of_the_rate(tmp_path: Path) -> None:
+def test_the_number_of_arrivals_is_the_exact_integral_of_the_rate(tmp_path: Path) -> None:
     """A ramp from 0 to 10 per second in 10 s makes 50 arrivals due, a hold of 10 s 100 more, a smooth fall 55."""
     text = (
         "[a]\nmax_users = 5\nstages = [\n"
@@ -84,7 +84,7 @@ def test_the_intended_count_is_the_exact_integral_of_the_rate(tmp_path: Path) ->
         '  { rate_per_s = 1, duration = "10s", ramp = "smooth" },\n]\n'
     )
     profile = profile_of(tmp_path, text)
-    assert pytest.approx([profile.intended_count(t) for t in (-1, 5, 10, 15, 20, 30, 99)]) == [
+    assert pytest.approx([profile.curve.integral_to(t) for t in (-1, 5, 10, 15, 20, 30, 99)]) == [
         0,
         12.5,
         50,
@@ -93,8 +93,8 @@ def test_the_intended_count_is_the_exact_integral_of_the_rate(tmp_path: Path) ->
         205,
         205,
     ]
-    assert pytest.approx([profile.due_s(n) for n in (0, 12.5, 50, 100, 150, 205)]) == [0, 5, 10, 15, 20, 30]
-    assert profile.due_s(205.001) == float("inf")
+    assert pytest.approx([profile.curve.time_of(n) for n in (0, 12.5, 50, 100, 150, 205)]) == [0, 5, 10, 15, 20, 30]
+    assert profile.curve.time_of(205.001) == float("inf")
 
 
 def test_single_values_replace_the_profiles() -> None:
@@ -114,7 +114,12 @@ def test_run_time_and_users_keep_the_shape_of_stages() -> None:
 def test_rate_and_users_of_an_open_profile() -> None:
     """RATE scales the rates to a new peak; USERS is the pool's maximum, which bounds the pre-allocated users too."""
     profile = LoadProfile.of(config(profile="ramping-arrival-rate", rate=20, users=4))
-    assert (profile.rate_at(0), profile.peak_rate_per_s, profile.peak_users, profile.users_at(0)) == (2, 20, 4, 4)
+    assert (profile.curve.level_at(0), profile.peak_rate_per_s, profile.peak_users, profile.users_at(0)) == (
+        2,
+        20,
+        4,
+        4,
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +154,12 @@ def test_think_time_is_one_duration_or_two_bounds(tmp_path: Path) -> None:
 def test_defaults_of_the_open_model(tmp_path: Path) -> None:
     """Arrivals are even, the seed is 1, and a tenth of the pool is there from the start."""
     profile = profile_of(tmp_path, OPEN)
-    assert (profile.arrivals, profile.seed, profile.pre_allocated_users, profile.rate_at(0)) == ("even", 1, 10, 10.0)
+    assert (profile.arrivals, profile.seed, profile.pre_allocated_users, profile.curve.level_at(0)) == (
+        "even",
+        1,
+        10,
+        10.0,
+    )
 
 
 @pytest.mark.parametrize(
