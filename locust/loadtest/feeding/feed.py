@@ -67,7 +67,9 @@ class Feed:
         if user is None:
             return self
         feeder = Feeders.of(user.environment).find(self)
-        user.__dict__[self.name.rpartition(".")[2]] = feeder  # found first from now on
+        attribute = self.name.rpartition(".")[2]
+        if getattr(owner, attribute, None) is self:
+            user.__dict__[attribute] = feeder  # found first from now on
         return feeder
 
 

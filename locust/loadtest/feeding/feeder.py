@@ -1,7 +1,7 @@
-"""Feeder: gives its process's users their items.
+"""Feeder: hands a feed's items to the users of its process.
 
-`next` takes an item that the worker already holds; it sends nothing and waits for nobody, unless the master could not
-deal in time. Such a wait is counted and shown at the run's end.
+`next` takes an item that the worker already holds. It neither sends nor waits, unless the master's batch is late; such
+a wait is counted and shown at the end of the run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loadtest.feeding.allocator import Batch, BatchRequest
 
 KEEP_ALIVE_S: Final = 0.5
-"""A worker asks at least so often, for the sake of its lease and of lost messages."""
+"""The longest time between two requests: they renew the lease and make up for lost messages."""
 
 
 @dataclass
@@ -43,8 +43,8 @@ class Feeder:
     """The items of one feed in this process.
 
     Args:
-        send: sends an ask that was made at an instant of the clock.
-        request_soon: has `request` called soon, by somebody else.
+        send: sends a request that was made at an instant of the clock.
+        request_soon: has `request` called soon, from another greenlet; by default it is called at once.
         clock: monotonic seconds.
     """
 
@@ -70,31 +70,31 @@ class Feeder:
             StopUser: the test ends while the user waits for an item.
         """
         if len(self._items) <= self._held.alert or self._clock() > self._held.leased_until_s:
-            self._attend()
+            self._replenish()
         return self._items.popleft()
 
     def open(self) -> None:
-        """Begin a run: hold nothing, and ask."""
+        """Begin a run: hold nothing, and request."""
         self._held.drop()
         self._closed = False
         self.waits = Waits()
         self.request()
 
     def close(self) -> None:
-        """End a run: give back what is held; users who wait are stopped."""
+        """End a run: give back what is held; users that wait are stopped."""
         if not self._closed:
             self._closed = True
             self._send(self._held.leave(), self._clock())
             self._wake()
 
     def request(self) -> None:
-        """Say what was used, claim, and ask for more."""
+        """Report what was used, claim what is next, and request more."""
         if not self._closed:
             now_s = self._clock()
             self._send(self._held.request(now_s), now_s)
 
     def receive(self, batch: Batch, requested_s: float) -> None:
-        """Take what the master dealt."""
+        """Take in a batch, the answer to what was requested at an instant."""
         if not self._closed:
             self._held.receive(batch, requested_s)
             self._wake()
@@ -103,13 +103,13 @@ class Feeder:
         changed, self._changed = self._changed, Event()
         changed.set()
 
-    def _attend(self) -> None:
-        """Have the master told, and return when the next item may be used."""
+    def _replenish(self) -> None:
+        """Have more requested, and return when the next item may be used."""
         if not self._closed:
             self._request_soon()
         while not self._held.may_use(now_s := self._clock()):
             if self._held.has(now_s):
-                self.request()  # whoever is rung has not come to it yet
+                self.request()  # the other greenlet has not come to it yet
             else:
                 self._wait()
 

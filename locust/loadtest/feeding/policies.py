@@ -1,11 +1,11 @@
-"""Policies: the order in which items are dealt.
+"""Policies: the order in which items are allocated.
 
     round_robin        every item once, then all of them again in the same order, and so on
     unique_then_stop   every item once; then the run ends
-    random             each time any item, all alike
-    zipf(s)            each time any item, the k-th of n in proportion to 1 / k^s: few are asked for often
+    random             any item each time, all equally likely
+    zipf(s)            any item each time, the k-th of n in proportion to 1 / k^s: a few are drawn often
 
-The first two deal without repeats in a round. The others draw with repeats, from a fixed seed: two runs deal the same.
+The first two have no repeats in a round. The others draw with repeats, from a fixed seed: two runs draw the same items.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Order:
         self._draws = policy not in ("round_robin", "unique_then_stop")
         self._shares = None if exponent is None else _zipf(len(items), exponent)
         self.left: float = len(items) if policy == "unique_then_stop" else math.inf
-        """How many items are still to come; infinite but for `unique_then_stop`."""
+        """How many items are still to come; infinite except for `unique_then_stop`."""
 
     def take(self, count: int) -> list[Any]:
-        """Return the next so many items, or as many as are left."""
+        """Return the next `count` items, or as many as are left."""
         count = int(min(count, self.left))
         self.left -= count
         return [self._items[place] for place in self._places(count)]
@@ -67,23 +67,23 @@ class Order:
 
 
 def check(policy: str) -> float | None:
-    """Check a policy's name, and return the exponent of a zipf.
+    """Check a policy's name, and return the exponent of a zipf policy.
 
     Raises:
-        UsageError: there is no such policy.
+        UsageError: for an unknown policy.
     """
     if policy in ("round_robin", "random", "unique_then_stop"):
         return None
     match = _ZIPF.fullmatch(policy)
     if match is None or not _EXPONENTS[0] <= float(match.group(1)) <= _EXPONENTS[1]:
         raise UsageError(
-            f"FEED_POLICY={policy} is not known. Allowed: {ALLOWED}. Next: set one of them, or leave it out."
+            f"FEED_POLICY={policy} is unknown. Allowed: {ALLOWED}. Next: set one of them, or leave it out."
         )
     return float(match.group(1))
 
 
 def _zipf(size: int, exponent: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the cumulated shares of the items, the last of them 1."""
+    """Return the cumulative shares of the items, the last of them 1."""
     weights = np.arange(1, size + 1, dtype=np.float64) ** -exponent
     shares: np.ndarray[Any, np.dtype[np.float64]] = np.cumsum(weights)
     shares /= shares[-1]

@@ -2,14 +2,14 @@
 
     user_ids.json      an array; its members are the items
     users.jsonl        a JSON value on each line
-    users.csv          the column `id` or `user_id`, or the only one; the first line names the columns
+    users.csv          the column `id` or `user_id`, or the only one; the first line is the header row
     redis://…          the users that `loadtest seed users` wrote
     mongodb://…        likewise
     a list             the items
     a function         what it returns
 
-An item of a file is a text or a whole number; of a JSON object it is the member `id` or `user_id`. Empty lines are left
-out. An item that comes twice is taken once, and counted.
+An item of a file is a string or an integer; of a JSON object it is the member `id` or `user_id`. Empty lines are
+skipped. Duplicates are left out and counted.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Data:
 
     Attributes:
         items: each once, in the source's order.
-        duplicates: how many came again and were left out.
+        duplicates: how many were left out.
         origin: the source, for people.
     """
 
@@ -62,8 +62,8 @@ def read(source: Source) -> Data:
     """Read a source; warn of duplicates.
 
     Raises:
-        UsageError: a file that is not there, damaged, of an unknown form, or without an item.
-        StackError: a store that does not serve.
+        UsageError: a file that does not exist, is damaged, has an unknown format, or holds no item.
+        StackError: a store that does not answer.
     """
     origin = without_credentials(source) if isinstance(source, str) else "the scenario"
     found = _found(source)
@@ -71,11 +71,11 @@ def read(source: Source) -> Data:
     if not items:
         place = ", line 1, column 1" if isinstance(source, str) and "://" not in source else ""
         raise UsageError(
-            f"{origin}{place}: no item. Allowed: at least one. Next: fill it, as `loadtest seed users` does."
+            f"{origin}{place}: no items. Allowed: at least one. Next: fill it, for example with `loadtest seed users`."
         )
     data = Data(items, len(found) - len(items), origin)
     if data.duplicates:
-        logger.warning("%s: %d duplicates are left out", origin, data.duplicates)
+        logger.warning("%s: left out %d duplicates", origin, data.duplicates)
     return data
 
 
@@ -91,16 +91,16 @@ def _found(source: Source) -> Sequence[Any]:
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
         raise UsageError(
-            f"FEED={source} is of an unknown form. Allowed: a file that ends in {', '.join(_READERS)}, or a URL "
+            f"FEED={source} has an unknown format. Allowed: a file that ends in {', '.join(_READERS)}, or a URL "
             "redis://… or mongodb://…. Next: rename or convert it."
         )
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is not UTF-8 (byte {error.start}). Next: convert it.") from error
+        raise UsageError(f"{file} is not UTF-8 (byte {error.start}). Allowed: UTF-8. Next: convert it.") from error
     except OSError as error:
         raise UsageError(
-            f"{file} cannot be read ({error.strerror}). Allowed: a file that is there. Next: make it with "
+            f"{file} cannot be read ({error.strerror}). Allowed: a readable file. Next: make it with "
             f"`loadtest seed users --out {file}`, or correct FEED."
         ) from error
     return list(reader(file, text))
@@ -110,13 +110,13 @@ def _json(file: Path, text: str) -> Iterator[Any]:
     try:
         members = json.loads(text)
     except json.JSONDecodeError as error:
-        raise _damaged(file, error.lineno, error.colno, f"no JSON ({error.msg})", "an array of ids") from error
+        raise _damaged(file, error.lineno, error.colno, f"not JSON ({error.msg})", "an array of ids") from error
     if not isinstance(members, list):
-        raise _damaged(file, 1, 1, f"no array but {_shown(members)}", "an array of ids")
+        raise _damaged(file, 1, 1, f"not an array but {_shown(members)}", "an array of ids")
     for number, member in enumerate(members, 1):
         if (item := _item(member)) is None:
             line, column = _place(text, number - 1)
-            raise _damaged(file, line, column, f"{_shown(member)} as number {number}", "a text or a whole number")
+            raise _damaged(file, line, column, f"{_shown(member)} as item {number}", "a string or an integer")
         yield item
 
 
@@ -138,9 +138,9 @@ def _jsonl(file: Path, text: str) -> Iterator[Any]:
         try:
             member = json.loads(line)
         except json.JSONDecodeError as error:
-            raise _damaged(file, number, error.colno, f"no JSON ({error.msg})", "a JSON value on each line") from error
+            raise _damaged(file, number, error.colno, f"not JSON ({error.msg})", "a JSON value on each line") from error
         if (item := _item(member)) is None:
-            raise _damaged(file, number, 1, _shown(member), "a text, a whole number, or an object with an id")
+            raise _damaged(file, number, 1, _shown(member), "a string, an integer, or an object with an id")
         yield item
 
 
@@ -159,7 +159,7 @@ def _csv(file: Path, text: str) -> Iterator[Any]:
                 raise _damaged(file, rows.line_num, 1, "a row without an id", "an id in each row")
             yield item
     except csv.Error as error:
-        raise _damaged(file, rows.line_num, 1, f"no CSV ({error})", "CSV with a line of names") from error
+        raise _damaged(file, rows.line_num, 1, f"not CSV ({error})", "CSV with a header row") from error
 
 
 def _item(member: Any) -> Any:

@@ -25,11 +25,11 @@ _NANOSECONDS: Final = 1_000_000_000
 _READ: Final = 1  # libev's EV_READ
 
 
-def Alarm(on_alarm: Callable[[], None]) -> TimerfdAlarm | LoopAlarm:  # noqa: N802 - the best kind for this machine
-    """Return an alarm that calls `on_alarm` in the event loop's own greenlet: it must not block.
+def Alarm(on_alarm: Callable[[], None]) -> TimerfdAlarm | LoopAlarm:  # noqa: N802 - it stands for a class
+    """Return an alarm that calls `on_alarm` in the event loop's own greenlet; it must not block.
 
     Methods: ``set(at_s)`` moves the one pending wake-up to that `time.perf_counter` time, at once if it is past;
-    ``cancel()`` takes it back; ``close()`` gives the alarm up.
+    ``cancel()`` takes it back; ``close()`` releases the alarm.
     """
     return TimerfdAlarm(on_alarm) if sys.platform == "linux" else LoopAlarm(on_alarm)
 
@@ -46,7 +46,7 @@ class _Interval(ctypes.Structure):
 
 
 class TimerfdAlarm:
-    """An alarm by the kernel's timerfd. Python has these calls since 3.13 only, hence ctypes."""
+    """An alarm by the kernel's timerfd. Python has had these calls only since 3.13, hence ctypes."""
 
     def __init__(self, on_alarm: Callable[[], None]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -80,7 +80,7 @@ class TimerfdAlarm:
     def _wake(self) -> None:
         try:
             os.read(self._descriptor, 8)
-        except BlockingIOError:  # it was set anew after the kernel had reported it
+        except BlockingIOError:  # it was set again after the kernel had reported it
             return
         self._on_alarm()
 
@@ -109,7 +109,7 @@ class LoopAlarm:
             self._timer = None
 
     def close(self) -> None:
-        """Give the timer up."""
+        """Release the timer."""
         self.cancel()
 
     def _wake(self) -> None:

@@ -1,11 +1,11 @@
 """MasterClock: the master's `time.perf_counter`, as a worker knows it.
 
 Arrivals are fixed on the master's clock. Processes of one machine share that clock (CLOCK_MONOTONIC), also across
-containers, so their offset is exactly 0; they know each other by the kernel's boot id. To a master on another machine
-a worker measures the offset over the Locust link: it notes when a question left and when the answer came, and
-takes the master's time as that of the middle. The error is at most half the round trip; of the last `KEPT` exchanges
-the one with the shortest round trip counts (the clock filter of NTP, RFC 5905, section 10). Repeated exchanges
-follow the drift of the two machines' crystals, some ten microseconds per second.
+containers, so their offset is exactly 0; they recognise each other by the kernel's boot id. A worker on another machine
+measures the offset over the Locust link: it notes when a request left and when the answer came, and takes the master's
+time as that of the middle. The error is at most half the round trip; of the last `KEPT` exchanges the one with the
+shortest round trip counts (the clock filter of NTP, RFC 5905, section 10). Repeated exchanges follow the drift between
+the two machines' clocks, some ten microseconds per second.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class MasterClock:
     """The offset between this process's clock and the master's."""
 
     def __init__(self) -> None:
-        """Know nothing yet."""
+        """Start without any exchange."""
         self._shared = False
         self._exchanges: deque[_Exchange] = deque(maxlen=KEPT)
 
@@ -36,8 +36,8 @@ class MasterClock:
         """Take in one exchange.
 
         Args:
-            sent_s: when the question left, on this clock.
-            master_s: what the master's clock said.
+            sent_s: when the request left, on this clock.
+            master_s: the master's clock when it answered.
             received_s: when the answer came, on this clock.
             master_identity: the master's `clock_identity`.
         """
@@ -46,23 +46,23 @@ class MasterClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether the offset is as exact as it gets at the start."""
+        """Whether there were enough exchanges to rely on the offset."""
         return self._shared or len(self._exchanges) == KEPT
 
     @property
     def offset_s(self) -> float:
-        """What to add to this process's time to have the master's."""
+        """Seconds to add to this process's time to get the master's."""
         return 0.0 if self._shared or not self._exchanges else min(self._exchanges).offset_s
 
     @property
     def error_s(self) -> float:
-        """How far off the offset may be at most."""
+        """The largest error of the offset, in seconds."""
         return 0.0 if self._shared or not self._exchanges else min(self._exchanges).round_trip_s / 2
 
 
 @cache
 def clock_identity() -> str:
-    """Return what processes with the same monotonic clock have in common, or nothing when that is not known."""
+    """Return what processes with the same monotonic clock have in common, or "" when that is unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/time')}"  # noqa: PTH115 - a name, not a path

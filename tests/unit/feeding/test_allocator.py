@@ -30,7 +30,7 @@ class World:
     """A master, workers, and their clock."""
 
     def __init__(self, items: int, policy: str) -> None:
-        """Nobody is there yet."""
+        """Begin without workers."""
         self.allocator = BatchAllocator(Order(range(items), policy))
         self.workers: list[Worker] = []
         self.now_s = 100.0
@@ -42,11 +42,11 @@ class World:
         self.allocator.workers = len(self.workers)
         self.say(self.workers[-1])
 
-    def say(self, worker: Worker, ask: BatchRequest | None = None) -> None:
+    def say(self, worker: Worker, request: BatchRequest | None = None) -> None:
         """A worker sends what it has to say."""
-        ask = ask or worker.held.request(self.now_s)
+        request = request or worker.held.request(self.now_s)
         if not worker.cut:
-            worker.to_master.append((ask, self.now_s))
+            worker.to_master.append((request, self.now_s))
 
     def use(self, worker: Worker, count: int) -> None:
         """Users of a living worker take items, as Feeder does: they claim before they use."""
@@ -61,10 +61,10 @@ class World:
     def deliver(self, worker: Worker) -> None:
         """Messages on their way arrive; a killed worker's arrive too, as the kernel sends what it has taken."""
         while worker.to_master:
-            ask, sent_s = worker.to_master.popleft()
-            deal = self.allocator.allocate(worker.name, ask, self.now_s)
-            if not worker.cut and not worker.dead and not ask.leaving:
-                worker.to_worker.append((deal, sent_s))
+            request, sent_s = worker.to_master.popleft()
+            batch = self.allocator.allocate(worker.name, request, self.now_s)
+            if not worker.cut and not worker.dead and not request.leaving:
+                worker.to_worker.append((batch, sent_s))
         if not worker.stopped:
             while worker.to_worker:
                 worker.held.receive(*worker.to_worker.popleft())
@@ -86,7 +86,7 @@ class World:
         self.allocator.expire_leases(self.now_s, lambda name: not next(w for w in self.workers if w.name == name).dead)
 
     def leave(self, worker: Worker) -> None:
-        """A worker ends in order: the master hears what it used."""
+        """A worker ends in order: the master learns what it used."""
         if worker.dead or worker.cut or worker.stopped:
             return
         self.say(worker, worker.held.leave())
@@ -102,7 +102,7 @@ class World:
         elif action == "mend" and worker.cut:
             worker.cut = False
             if not worker.stopped:
-                self.say(worker)  # what nobody heard is said again before anything else may happen
+                self.say(worker)  # what was lost is sent again before anything else may happen
         elif action in ("stop", "go"):
             worker.stopped = action == "stop"
         elif action == "leave":
@@ -180,7 +180,7 @@ def test_no_item_is_used_twice_and_none_is_lost(items: int, steps: list[tuple[st
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(st.integers(1, 300), STEPS)
 def test_nothing_is_in_doubt_without_a_loss(items: int, steps: list[tuple[str, int, int]]) -> None:
-    """As long as nobody dies or is cut off for good, every item is used exactly once."""
+    """As long as no worker dies or is cut off for good, every item is used exactly once."""
     world = World(items, "unique_then_stop")
     play(world, [step for step in steps if step[0] not in ("kill", "cut")])
     world.heal()
@@ -196,7 +196,7 @@ def test_round_robin_uses_each_item_once_a_round(items: int, workers: int, steps
     for _ in range(workers):
         world.join()
     play(world, [step for step in steps if step[0] not in ("kill", "cut")])
-    world.allocator._order.left = 0  # the master deals no more; what was dealt is used up
+    world.allocator._order.left = 0  # the master allocates no more; what was allocated is used up
     world.heal()
     counts = Counter(world.used)
     assert max(counts.values(), default=0) - min(counts[item] for item in range(items)) <= 1
@@ -204,8 +204,8 @@ def test_round_robin_uses_each_item_once_a_round(items: int, workers: int, steps
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 60), st.integers(0, 30))
-def test_a_killed_workers_rest_is_dealt_again(told: int, untold: int) -> None:
-    """Of what a killed worker held all but what it had claimed is used by the others."""
+def test_a_killed_workers_rest_is_allocated_again(told: int, untold: int) -> None:
+    """Of what a killed worker held, the others use all except what it had claimed."""
     world = World(500, "unique_then_stop")
     world.join()
     killed = world.workers[0]
@@ -227,11 +227,11 @@ def test_a_killed_workers_rest_is_dealt_again(told: int, untold: int) -> None:
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.builds(BatchRequest, *[st.sampled_from([-1, 0, 1, 2, 50, 10**12])] * 6, st.booleans()), max_size=12))
-def test_whatever_a_worker_says_it_is_dealt_no_more_than_a_message_holds(asks: list[BatchRequest]) -> None:
+def test_whatever_a_worker_says_it_gets_no_more_than_a_message_holds(requests: list[BatchRequest]) -> None:
     """Numbers that cannot be cost neither memory nor the other workers' items."""
     allocator = BatchAllocator(Order(range(1_000), "unique_then_stop"))
-    dealt = [allocator.allocate("liar", ask, 1.0) for ask in asks]
-    assert all(len(deal.items) <= MOST for deal in dealt)
+    batches = [allocator.allocate("liar", request, 1.0) for request in requests]
+    assert all(len(batch.items) <= MOST for batch in batches)
     honest = World(0, "unique_then_stop")
     honest.allocator = allocator
     honest.join()
@@ -243,7 +243,7 @@ def test_whatever_a_worker_says_it_is_dealt_no_more_than_a_message_holds(asks: l
 
 
 def test_a_stopped_worker_uses_nothing_after_its_lease() -> None:
-    """What a worker held when it was stopped is kept back, and dealt again when it says what it had used."""
+    """What a worker held when it was stopped is kept back, and allocated again when it says what it had used."""
     world = World(100, "unique_then_stop")
     world.join()
     world.deliver(world.workers[0])

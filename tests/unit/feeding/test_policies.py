@@ -11,7 +11,7 @@ from loadtest.feeding.policies import Order
 ITEMS = [f"item-{number}" for number in range(7)]
 
 
-def test_round_robin_begins_anew_after_the_last_item() -> None:
+def test_round_robin_begins_again_after_the_last_item() -> None:
     """However many are taken at once, the order is that of the source, again and again."""
     order = Order(ITEMS, "round_robin")
     taken = [item for count in (3, 10, 1, 0, 7) for item in order.take(count)]

@@ -28,7 +28,7 @@ def written(folder: Path, name: str, text: str) -> str:
     ],
 )
 def test_a_file_is_read_by_its_ending(tmp_path: Path, name: str, text: str, items: list) -> None:
-    """JSON, JSONL and CSV give texts and whole numbers in their order."""
+    """JSON, JSONL and CSV give strings and integers in their order."""
     assert sources.read(written(tmp_path, name, text)).items == items
 
 
@@ -72,9 +72,9 @@ def test_duplicates_are_counted_and_left_out(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_what_is_no_file_is_said(tmp_path: Path) -> None:
-    """A file that is not there, not UTF-8 or of an unknown form is named with what to do."""
+    """A file that is not there, not UTF-8 or of an unknown format is named with what to do."""
     (tmp_path / "ids.json").write_bytes(b'["\xff"]')
-    for name, words in (("none.json", "cannot be read"), ("ids.json", "not UTF-8"), ("ids.xml", "unknown form")):
+    for name, words in (("none.json", "cannot be read"), ("ids.json", "not UTF-8"), ("ids.xml", "unknown format")):
         with pytest.raises(UsageError, match=rf"{name} .*{words}.*Next: "):
             sources.read(str(tmp_path / name))
 

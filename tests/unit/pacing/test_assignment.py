@@ -34,7 +34,8 @@ class SimulatedWorker:
         """Start everything due before an instant of the master's clock; what is ready is in the order of time."""
         agenda = self.agenda
         while agenda.position < len(agenda.ready) or agenda.refill():
-            assert agenda.ready == sorted((agenda.master_s - self.offset_s).tolist())
+            if agenda.position == 0:
+                assert agenda.ready == sorted((agenda.master_s - self.offset_s).tolist())
             intended_s = float(agenda.master_s[agenda.position])
             if intended_s >= master_s:
                 return

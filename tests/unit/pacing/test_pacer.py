@@ -1,15 +1,12 @@
-"""Starting iterations at their intended times: alarm, pacer, clock."""
+"""Iterations are started at their intended times."""
 
-import os
 import time
 
 import gevent
 import pytest
 
-from loadtest.pacing.alarm import LoopAlarm, TimerfdAlarm
 from loadtest.pacing.arrivals import Arrivals, Share
 from loadtest.pacing.assignment import Assignment, Schedule, Stretch
-from loadtest.pacing.master_clock import KEPT, MasterClock, clock_identity
 from loadtest.pacing.pacer import STOP_S, Pacer
 from loadtest.profiles.curve import LoadCurve, Stage
 from tests.link_peers import eventually
@@ -19,45 +16,6 @@ def assignment_of(rate_per_s: float, duration_s: float, from_s: float) -> Assign
     """Return an assignment of a whole constant rate."""
     schedule = Schedule(Arrivals(LoadCurve.of([Stage(duration_s, rate_per_s, "step")])), from_s)
     return Assignment(1, from_s, Stretch(schedule, Share(0, 1), from_s))
-
-
-@pytest.mark.parametrize("kind", [TimerfdAlarm, LoopAlarm])
-def test_an_alarm_wakes_at_its_time(kind: type) -> None:
-    """An alarm rings once, at its time and not before, and soon after it even on a busy machine."""
-    rung: list[float] = []
-    alarm = kind(lambda: rung.append(time.perf_counter()))
-    late_s = []
-    while len(late_s) < 20 or (min(late_s) >= 2e-3 and len(late_s) < 500):  # a busy machine may be late long
-        at_s = time.perf_counter() + 0.003
-        alarm.set(at_s)
-        eventually(lambda: rung)
-        late_s.append(rung.pop() - at_s)
-        gevent.sleep(0.01)
-        assert rung == []
-    alarm.close()
-    assert min(late_s) > -1e-6
-    assert min(late_s) < 2e-3
-
-
-@pytest.mark.parametrize("kind", [TimerfdAlarm, LoopAlarm])
-def test_an_alarm_can_be_moved_and_taken_back(kind: type) -> None:
-    """Only the last time that was set counts; a cancelled alarm is silent; a past time rings at once."""
-    rung: list[float] = []
-    alarm = kind(lambda: rung.append(time.perf_counter()))
-    began_s = time.perf_counter()
-    alarm.set(began_s + 0.01)
-    alarm.set(began_s + 0.06)
-    eventually(lambda: rung)
-    assert rung.pop() >= began_s + 0.06
-    alarm.set(time.perf_counter() + 0.01)
-    alarm.cancel()
-    gevent.sleep(0.06)
-    assert rung == []
-    alarm.set(0.0)
-    eventually(lambda: rung)
-    gevent.sleep(0.02)
-    alarm.close()
-    assert len(rung) == 1
 
 
 def test_starts_are_made_at_their_times() -> None:
@@ -131,24 +89,3 @@ def test_a_start_may_stop_the_pacer() -> None:
     gevent.sleep(0.02)
     pacer.close()
     assert due == [9]
-
-
-def test_a_master_elsewhere_is_followed_by_the_best_exchange() -> None:
-    """The offset is that of the shortest round trip, and its error is at most half of it."""
-    clock = MasterClock()
-    true_offset_s = 123.4
-    for number in range(KEPT):
-        assert not clock.is_known
-        there_s, back_s = 0.001 + abs(number - 3) * 0.003, 0.002
-        sent_s = float(number)
-        clock.learn(sent_s, sent_s + there_s + true_offset_s, sent_s + there_s + back_s, "another machine")
-    assert clock.is_known
-    assert abs(clock.offset_s - true_offset_s) <= clock.error_s == pytest.approx(0.0015)
-
-
-def test_a_master_on_this_machine_has_the_same_clock() -> None:
-    """Processes of one machine share the monotonic clock: the offset is exactly 0 after one exchange."""
-    clock = MasterClock()
-    clock.learn(1.0, 99.0, 2.0, clock_identity())
-    assert (clock.is_known, clock.offset_s, clock.error_s) == (True, 0.0, 0.0)
-    assert clock_identity() or not os.path.exists("/proc/sys/kernel/random/boot_id")  # noqa: PTH110

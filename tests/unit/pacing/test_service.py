@@ -155,7 +155,7 @@ def test_stopping_early_drops_only_what_was_due(link: Link) -> None:
 
 
 def test_a_closed_run_may_follow_an_open_one(link: Link) -> None:
-    """After an open-model run the same workers spawn users that loop, as ever."""
+    """After an open-model run the same workers spawn users that loop."""
     _, ended = link.begin(profile(50, 1))
     wait_until(lambda: ended)
     link.master.stop()

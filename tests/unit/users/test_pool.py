@@ -120,8 +120,8 @@ def test_the_pool_grows_and_then_drops(worker_of: Any) -> None:
     assert worker.pool.is_quiet
 
 
-def test_an_arrival_prefers_a_user_that_comes_idle(worker_of: Any) -> None:
-    """When a user comes idle within the patience, it takes the waiting arrivals, and no other is made."""
+def test_an_arrival_prefers_a_user_that_becomes_idle(worker_of: Any) -> None:
+    """When a user becomes idle in time, it takes the waiting arrivals, and no other is made."""
 
     class Brief(LoadUser):
         @task
