@@ -221,7 +221,17 @@ def run(way: str, folder: Path) -> tuple[dict, list[float], list[float]]:
     try:
         time.sleep(1.5)
         load = ["--headless", "--only-summary", "-u", str(USERS), "-r", "100", "--run-time", f"{RUN_S}s"]
-        master = [*common, "--master", "--expect-workers", "1", "--master-bind-port", str(link), *load]
+        master = [
+            *common,
+            "--master",
+            "--expect-workers",
+            "1",
+            "--master-bind-host",
+            "127.0.0.1",
+            "--master-bind-port",
+            str(link),
+            *load,
+        ]
         worker = [*common, "--worker", "--master-port", str(link)]
         with beside as scraper:
             for command in (master, worker):

@@ -65,8 +65,8 @@ class Processes:
         """Start a headless master."""
         return self.locust(
             "--master", "--headless", "--only-summary", "--expect-workers", str(workers), "--users", str(users),
-            "--spawn-rate", "100", "--master-bind-port", str(self.port), "--csv", str(self.folder / "csv"), *arguments,
-            **variables,
+            "--spawn-rate", "100", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(self.port),
+            "--csv", str(self.folder / "csv"), *arguments, **variables,
         )  # fmt: skip
 
     def worker(self, **variables: str) -> subprocess.Popen[bytes]:

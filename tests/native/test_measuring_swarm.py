@@ -194,7 +194,7 @@ def test_a_broken_link_is_repaired_without_loss(processes: Processes) -> None:
 
 def test_runs_follow_each_other_in_the_web_ui(processes: Processes) -> None:
     """Started and stopped twice from the web UI, each run has a record of its own, and the totals go on."""
-    processes.locust("--master", "--web-port", str(processes.web_port), "--web-host", "127.0.0.1", "--master-bind-port", str(processes.port))  # fmt: skip  # noqa: E501
+    processes.locust("--master", "--web-port", str(processes.web_port), "--web-host", "127.0.0.1", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(processes.port))  # fmt: skip  # noqa: E501
     workers = [processes.worker(), processes.worker()]
     wait_until(lambda: processes.logs().count("reported as ready") == 2, "both workers are ready")
     truths = []
@@ -219,7 +219,7 @@ def test_runs_follow_each_other_in_the_web_ui(processes: Processes) -> None:
 
 def test_the_reset_button_resets_record_and_locust_alike(processes: Processes) -> None:
     """After a reset record and Locust's statistics count from the same moment, and the totals go on."""
-    processes.locust("--master", "--web-port", str(processes.web_port), "--web-host", "127.0.0.1", "--master-bind-port", str(processes.port))  # fmt: skip  # noqa: E501
+    processes.locust("--master", "--web-port", str(processes.web_port), "--web-host", "127.0.0.1", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(processes.port))  # fmt: skip  # noqa: E501
     worker = processes.worker()
     wait_until(lambda: processes.logs().count("reported as ready") == 1, "the worker is ready")
     processes.request("/swarm", "user_count=3&spawn_rate=100")

@@ -19,7 +19,7 @@ LOCUSTFILE = """
 from locust import User, constant, events, task
 from locust.runners import MasterRunner
 
-from loadtest.swarm.replacements import rebalancing
+from loadtest.swarm import rebalancing
 
 
 @events.init.add_listener
