@@ -19,7 +19,7 @@ $(foreach setting,$(SETTINGS),$(eval $(call pass,$(setting))))
 
 MINUTES ?= 3
 
-.PHONY: help setup setup-dev loadtest test test-stack up down lint fuzz audit sbom rebuild bench soak dashboards dashboards-preview clean
+.PHONY: help setup setup-dev loadtest test test-stack up down lint fuzz newest-locust audit sbom rebuild bench soak dashboards dashboards-preview clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -48,6 +48,9 @@ lint: setup-dev ## check style, types, layers of imports and Dockerfiles
 
 fuzz: setup-dev ## test 100,000 generated inputs; CASES=500 for another number
 	@FUZZ_CASES=$(or $(CASES),100000) exec $(RUN)/python -m pytest --timeout=0 tests/fuzz
+
+newest-locust: setup-dev ## test against Locust's newest release, when it is not the pinned one
+	@local_conf/newest_locust.sh
 
 audit: setup-dev ## look up known vulnerabilities of the locked packages
 	@local_conf/audit.sh

@@ -2,7 +2,7 @@
 
     python -m bench.curves [--seconds S] [--realtime]
 
-Starts a Redis and the sample target under Gunicorn as `make loadtest` does. So many users, 1 to 16, ask without a pause
+Starts a Redis and the sample target under Gunicorn as `make loadtest` does. From 1 to 16 users ask without a pause
 for S seconds (5 by default) each time; a step's first second is left out. Prints docs/scenarios.md's table and bars.
 Takes about two minutes. --realtime keeps other work on a busy machine from being measured too; it needs root.
 """

@@ -8,6 +8,8 @@
 An error's text is one paragraph: what was wrong, the value, what is allowed, the next step. The command line
 prints it without a traceback. Failed requests to the system under test are not in this tree: they are
 measurements, counted by class.
+
+Tested in tests/contracts/test_docs.py.
 """
 
 import difflib

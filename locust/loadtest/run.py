@@ -3,6 +3,8 @@
 The master makes a Run when Locust says that a test starts: headless, by LOADTEST_AUTOSTART or from the web UI. It
 loads the scenario's data, streams the record to the run's folder, shows progress, ends the run when its time is over,
 and then reports. The run's time begins when the data is loaded.
+
+Tested in tests/native/test_local_stack.py and tests/native/test_load_model.py.
 """
 
 from __future__ import annotations
@@ -296,7 +298,7 @@ class Run:
         self.say(f"data         {there:,} keys in place")
 
     def _feed(self) -> None:
-        """Read the test data, and deal the first items to the workers."""
+        """Read the test data."""
         reader = feeding.of(self._environment)
         for sentence in reader.prepare(self._config.feed, self._config.feed_policy, self._end_for):
             self.say(f"feed         {sentence}")

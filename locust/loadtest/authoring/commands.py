@@ -1,4 +1,7 @@
-"""The command `loadtest init`."""
+"""The command `loadtest init`.
+
+Tested in tests/unit/authoring/test_scenario_file.py.
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ A step also fails when iterations were dropped: all users of the pool were waiti
 the generator was not fit to measure: by the limits of `loadtest.judging.trust` for the mean of the step's seconds; and,
 if a limit on time was exceeded, when the generator's own event loop was late by `LAG_SHARE` of that limit or more and
 the limit would have been met without that delay: then the generator may have caused what it measured.
+
+Tested in tests/native/test_capacity.py.
 """
 
 from __future__ import annotations

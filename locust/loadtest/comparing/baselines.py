@@ -1,4 +1,7 @@
-"""Baselines: the runs that later runs of the same scenario and profile are compared with, in baselines.json."""
+"""Baselines: the runs that later runs of the same scenario and profile are compared with, in baselines.json.
+
+Tested in tests/unit/comparing/test_commands.py.
+"""
 
 from __future__ import annotations
 

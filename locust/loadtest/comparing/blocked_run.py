@@ -1,6 +1,8 @@
 """BlockedRun: a run's document as arrays, one row for each block of time.
 
 The first and the last block with requests are left out, because load fills them only partly.
+
+Tested in tests/unit/comparing/test_comparison.py and tests/unit/comparing/test_resampling.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""History: the runs in the runs folder, by scenario and profile, with sparklines of their figures."""
+"""History: the runs in the runs folder, by scenario and profile, with sparklines of their figures.
+
+Tested in tests/unit/comparing/test_commands.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Page: comparison.html, the two runs side by side, with a drawing of each interval; it has no scripts."""
+"""Page: comparison.html, the two runs side by side, with a drawing of each interval; it has no scripts.
+
+Tested in tests/native/test_report_page.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Text: a comparison in words and on the terminal; its page uses the same words."""
+"""Text: a comparison in words and on the terminal; its page uses the same words.
+
+Tested in tests/unit/comparing/test_comparison.py.
+"""
 
 from __future__ import annotations
 

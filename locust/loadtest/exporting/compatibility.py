@@ -6,6 +6,8 @@ New dashboards should use the names of `loadtest.exporting.metrics`.
 - 11985 reads `locust_requests_*`, by `method` and `name`. It shows the total row (an empty `method`) of two of them and
   sums all rows of another, so only those two have a total row: no sum counts a request twice.
 - 12081 reads `locust_stats_*`, by `method` and `path`, where the total row is called `Aggregated`.
+
+Tested in tests/unit/exporting/test_exporter.py.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ numbers, rendered again only when the series counted something, and after `SLICE
 turn. The numbers of one series are always of one moment; those of two series may be some milliseconds apart.
 
 There are at most `MAX_SERIES` time series, whatever names arrive: names beyond the budget count as `other`.
+
+Tested in tests/unit/exporting/test_exporter.py and tests/contracts/test_metrics.py.
 """
 
 from __future__ import annotations

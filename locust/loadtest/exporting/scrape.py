@@ -1,4 +1,7 @@
-"""Scrape: the state of the master that the metrics of one scrape are read from."""
+"""Scrape: the state of the master that the metrics of one scrape are read from.
+
+Tested in tests/unit/exporting/test_exporter.py and tests/contracts/test_metrics.py.
+"""
 
 from __future__ import annotations
 

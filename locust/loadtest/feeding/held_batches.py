@@ -4,6 +4,8 @@ A worker requests long before it runs out: it wants to hold what its users need 
 same message claims what they need in twice `CLAIM_S`, so that the claim for the second half is on its way before that
 half begins. See `loadtest.feeding.allocator` for the protocol. This class sends nothing and reads no clock. It is
 tested together with the allocator.
+
+Tested in tests/unit/feeding/test_allocator.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The coordinator opens a run before Locust tells the workers to start users, and gives them `OPENING_S` to ask: what they
 are allocated then arrives before the first user is started. A worker that joins later asks when it begins.
+
+Tested in tests/native/test_feeding_swarm.py.
 """
 
 from __future__ import annotations

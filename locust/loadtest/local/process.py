@@ -1,4 +1,7 @@
-"""ManagedProcess: one part of the stack, a child process with a log file that never outlives its parent."""
+"""ManagedProcess: one part of the stack, a child process with a log file that never outlives its parent.
+
+Tested in tests/native/test_local_stack.py.
+"""
 
 from __future__ import annotations
 

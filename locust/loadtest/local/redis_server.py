@@ -9,6 +9,8 @@ It is, in this order:
 4. an imitation in Python (fakeredis), with a warning that the figures describe the imitation.
 
 A Redis started here has its own process, port and temporary folder, and never touches existing data.
+
+Tested in tests/native/test_local_stack.py and tests/unit/test_doctor.py.
 """
 
 from __future__ import annotations

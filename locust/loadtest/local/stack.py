@@ -1,4 +1,7 @@
-"""LocalStack: Redis, the sample target, a Locust master and its workers as processes on this machine."""
+"""LocalStack: Redis, the sample target, a Locust master and its workers as processes on this machine.
+
+Tested in tests/native/test_local_stack.py.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 Requests, failures, bytes, minimum and maximum per name agree exactly with the RunRecord (Locust has no scenarios: the
 names of all of them are added up). Response times enter Locust's table under the middle of our bin, in milliseconds
 to three significant digits, so its percentiles are good to 1.3 %, below a millisecond too.
+
+Tested in tests/unit/swarm/test_record_keeper.py.
 """
 
 from __future__ import annotations

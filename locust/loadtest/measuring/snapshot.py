@@ -1,4 +1,7 @@
-"""Snapshot: a run at this moment, for a progress line."""
+"""Snapshot: a run at this moment, for a progress line.
+
+Tested in tests/unit/swarm/test_record_keeper.py.
+"""
 
 from __future__ import annotations
 

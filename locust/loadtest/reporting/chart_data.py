@@ -1,4 +1,7 @@
-"""ChartData: the data of the charts in report.html, in milliseconds and per second, rounded to keep it small."""
+"""ChartData: the data of the charts in report.html, in milliseconds and per second, rounded to keep it small.
+
+Tested in tests/unit/reporting/test_run_page.py.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 They are made from Locust's statistics, not from the document, and so only at the end of a run. Importing Locust
 replaces the standard library's sockets, which the other files must not do to a process that only reports.
+
+Tested in tests/native/test_report.py.
 """
 
 from __future__ import annotations

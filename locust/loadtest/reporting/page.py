@@ -2,6 +2,8 @@
 
 Its Content-Security-Policy allows the page's own scripts, by their hash, and nothing else. Names and messages come from
 systems under test and must pass through `text` or `json_for_script`.
+
+Tested in tests/unit/reporting/test_run_page.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Summary: a run on the terminal, at its end or at any later time."""
+"""Summary: a run on the terminal, at its end or at any later time.
+
+Tested in tests/unit/reporting/test_files.py and tests/fuzz/test_inputs.py.
+"""
 
 from __future__ import annotations
 

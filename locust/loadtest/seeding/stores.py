@@ -1,4 +1,7 @@
-"""Stores: where users can be kept: a Redis with RedisJSON, or MongoDB, by the URL."""
+"""Stores: where users can be kept: a Redis with RedisJSON, or MongoDB, by the URL.
+
+Tested in tests/unit/seeding/test_commands.py.
+"""
 
 from __future__ import annotations
 

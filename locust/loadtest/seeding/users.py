@@ -3,6 +3,8 @@
 Faker takes about half a millisecond per user. So it only fills pools of names, streets and cities, once, and a seeded
 random generator combines them. Users come in blocks of `BLOCK`, each with its own generator: user 70,000 is the same
 whether 70,001 or a million are generated. The same version of Faker and the same seed give the same users.
+
+Tested in tests/unit/seeding/test_commands.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""URLs without their credentials, for logs and reports."""
+"""URLs without their credentials, for logs and reports.
+
+Tested in tests/unit/reporting/test_provenance.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Measuring, on a worker: samples become numbered deltas, which go to the master until it has them."""
+"""Measuring, on a worker: samples become numbered deltas, which go to the master until it has them.
+
+Tested in tests/unit/swarm/test_session.py and tests/native/test_measuring_swarm.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Keys: the two CURVE key pairs that master and workers derive from the one secret they share."""
+"""Keys: the two CURVE key pairs that master and workers derive from the one secret they share.
+
+Tested in tests/unit/swarm/test_sockets.py.
+"""
 
 from __future__ import annotations
 

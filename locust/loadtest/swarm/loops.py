@@ -1,4 +1,7 @@
-"""What measuring does in a process again and again, and what it takes from Locust for that."""
+"""What measuring does in a process again and again, and what it takes from Locust for that.
+
+Tested in tests/unit/swarm/test_record_keeper.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Monitor: what ZeroMQ tells about the connections of the master's socket, to all who want to know.
 
-ZeroMQ has one monitor for a socket, and whoever reads an event has taken it from the others. So one greenlet reads.
+ZeroMQ has one monitor for a socket, and an event is read once only. So one greenlet reads, for all listeners.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Users of workers that left go to those that stay, also when several leave at once.
 
-Locust deals the users anew when a worker leaves. But its dispatcher does not always note the end of that dealing, and a
-worker that leaves then, as when `docker compose up --scale locust_worker=1` ends several together, takes its users
-with it for the rest of the run. What remains is a mark in the dispatcher that it owes a new deal. Here somebody looks.
+Locust distributes the users again when a worker leaves. But a worker that leaves while it does so, as when
+`docker compose up --scale locust_worker=1` ends several together, takes its users with it for the rest of the run: the
+dispatcher marks that a distribution is due, and nothing acts on the mark. This does, once a second.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 
 
 def keep(runner: MasterRunner) -> gevent.Greenlet[..., NoReturn]:
-    """Deal the users of a running test anew, within about a second, whenever Locust owes it."""
+    """Distribute the users of a running test again, within about a second, whenever that is due."""
     return gevent.spawn(_look, runner)
 
 
 def _look(runner: MasterRunner) -> NoReturn:
     while True:
         gevent.sleep(LOOK_EVERY_S)
-        dealer = runner._users_dispatcher
+        dispatcher = runner._users_dispatcher
         settled = runner.state == STATE_RUNNING and runner.spawning_completed and runner.worker_count > 0
-        if settled and dealer is not None and dealer._rebalance:
-            logger.info("workers left together: dealing %d users anew", runner.target_user_count)
+        if settled and dispatcher is not None and dispatcher._rebalance:
+            logger.info("workers left together: distributing %d users again", runner.target_user_count)
             runner.start(runner.target_user_count, runner.spawn_rate)

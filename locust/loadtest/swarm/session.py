@@ -283,7 +283,7 @@ class LocalSwarm(ControllingSwarm):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment, LocalRecordKeeper(environment))
         self._wait_times = WaitTimes()
-        # The first in the row: whoever else listens to the end of the run finds the record complete.
+        # First in the list, so that every other listener to the end of the run finds the record complete.
         handlers = environment.events.test_stop._handlers
         handlers.insert(0, handlers.pop())
         listen(environment.events.test_stopping, self._on_test_stopping)

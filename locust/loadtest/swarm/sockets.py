@@ -37,8 +37,9 @@ _get: Any = Socket.get
 logger = logging.getLogger(__name__)
 
 PING_EVERY_MS = 2_000
-"""A worker's connection that nothing comes over for twice as long is given up by both ends, and made anew. TCP alone
-would wait longer after each try, so that after a cut of half a minute the worker came back half a minute late."""
+"""How often a worker's connection is probed. After twice as long without an answer both ends give it up, and the worker
+connects again. TCP alone waits longer after each try: after a cut of half a minute the worker would be back half a
+minute late."""
 
 
 def receive(socket: Any) -> list[bytes]:

@@ -1,4 +1,7 @@
-"""Security headers of every response of the web UI, and the changes to Locust's pages that they require."""
+"""Security headers of every response of the web UI, and the changes to Locust's pages that they require.
+
+Tested in tests/native/test_web_guard.py.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Locust accepts any of its command-line options as a field of its start form, including files to write, and sets any
 attribute of a User class. Here only the form's own fields pass, within limits.
+
+Tested in tests/native/test_web_guard.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Login: one password for the web UI, and a session for those who know it."""
+"""Login: one password for the web UI, and a session for those who know it.
+
+Tested in tests/native/test_web_guard.py.
+"""
 
 from __future__ import annotations
 

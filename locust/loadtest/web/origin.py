@@ -2,6 +2,8 @@
 
 The first protects against a foreign domain that resolves to 127.0.0.1 (DNS rebinding), the second against a foreign
 page that starts a test with its visitor's cookie or from its visitor's machine.
+
+Tested in tests/native/test_web_guard.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Refusal: the response to a request that the web UI does not accept: a status and a sentence."""
+"""Refusal: the response to a request that the web UI does not accept: a status and a sentence.
+
+Tested in tests/native/test_web_guard.py.
+"""
 
 from __future__ import annotations
 

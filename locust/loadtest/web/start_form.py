@@ -2,6 +2,8 @@
 
 They are options of Locust's command line too (`--load-profile`, `--arrival-rate`, `--thresholds`). A wrong value is
 answered in the form by a 4xx and a sentence, before anything starts.
+
+Tested in tests/native/test_start_form.py.
 """
 
 from __future__ import annotations

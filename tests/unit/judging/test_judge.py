@@ -163,7 +163,7 @@ def test_a_reset_of_the_statistics_restarts_the_rules() -> None:
 
 
 def test_a_rule_aborts_only_if_it_says_so_and_has_failed_without_a_break() -> None:
-    """abort_on_fail waits for its delay, and a kept second in between starts it anew."""
+    """abort_on_fail waits for its delay, and a second that keeps the rule restarts it."""
     run = Run("max < 1us, error_ratio < 50% delay=2s abort_on_fail")
     aborted = []
     for second, (requests, failures) in enumerate([(1, 1), (2, 0), (4, 4), (1, 0), (1, 0)]):

@@ -31,7 +31,7 @@ def test_a_sustained_limit_must_be_reached_for_five_seconds(name: str) -> None:
 
 
 def test_the_seconds_must_follow_each_other() -> None:
-    """One good second begins the count anew, and the longest stretch is the one that is told."""
+    """One good second restarts the count, and the longest stretch is reported."""
     watch = Watch()
     for cpu in (0.95, 0.95, 0.95, 0.95, 0.2, 0.97, 0.97, 0.97, 0.97, 0.97, 0.97, 0.1, 0.92):
         watch.add("worker 3", Health(cpu_ratio=cpu), 1.0, 5)

@@ -11,7 +11,7 @@ from loadtest.measuring.recorder import Recorder
 
 
 def measured(**requests: int) -> Measurements:
-    """So many requests of a millisecond by name; a name's last one fails."""
+    """Requests of a millisecond each, by name; the last of each name fails."""
     recorder = Recorder()
     for name, count in requests.items():
         series = recorder.series("shop", "GET", name)

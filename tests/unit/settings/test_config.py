@@ -86,7 +86,7 @@ def test_wrong_value_is_explained(name: str, value: str) -> None:
 
 
 def test_all_errors_are_reported_together() -> None:
-    """Whoever made three mistakes corrects them in one go."""
+    """Three mistakes are reported together."""
     with pytest.raises(UsageError) as caught:
         load({"users": "-1"}, environ={"LOADTEST_RUN_TIME": "abc", "LOADTEST_USRES": "1"})
     first_words = sorted(line.split("=")[0].split(" ")[0] for line in str(caught.value).splitlines())

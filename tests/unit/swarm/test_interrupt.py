@@ -37,5 +37,5 @@ def test_the_greenlet_that_runs_works_on_until_it_gives_way() -> None:
 
 
 def test_a_second_one_is_raised_at_once() -> None:
-    """Whoever presses Ctrl-C again does not wait for a greenlet that gives no turn."""
+    """A second Ctrl-C does not wait for a greenlet that never gives way."""
     assert outcome("twice") == (0, ["worked on", "interrupted"])

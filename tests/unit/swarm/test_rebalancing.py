@@ -1,4 +1,4 @@
-"""Users of workers that leave together go to those that stay, in a real master that deals to real sockets."""
+"""Users of workers that leave together go to those that stay, in a real master with real sockets."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

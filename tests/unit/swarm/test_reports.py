@@ -101,7 +101,7 @@ def test_a_worker_taken_for_lost_heals_as_locust_heals_it(runner: MasterRunner) 
 
 
 def test_users_of_locusts_own_report_reach_its_listeners(runner: MasterRunner) -> None:
-    """What a worker says of its users is a worker's report to whoever listens to Locust's event."""
+    """What a worker reports of its users reaches the listeners of Locust's own event."""
     with Hearing(runner, "w") as worker:
         worker.report(users={"user_classes_count": {"Idle": 3}, "user_count": 3})
         eventually(lambda: runner.clients["w"].user_classes_count == {"Idle": 3})

@@ -21,7 +21,7 @@ PATIENCE_S = 30.0
 
 
 class Leisurely(User):
-    """Makes up a request every 10 ms, and takes its leave so slowly that Locust deals users meanwhile."""
+    """Makes up a request every 10 ms, and stops so slowly that Locust distributes users meanwhile."""
 
     scenario = "leisurely"
     wait_time = constant(0.01)
@@ -35,7 +35,7 @@ class Leisurely(User):
         type(self).made += 1
 
     def on_stop(self) -> None:
-        """Take leave."""
+        """Stop slowly."""
         gevent.sleep(1.2 * DISPATCH_EVERY_S)
 
 
@@ -67,7 +67,7 @@ def pair() -> Iterator[Pair]:
 
 
 def test_a_run_that_ends_during_its_ramp_up_is_counted_to_the_last_request(pair: Pair) -> None:
-    """However long the dealing goes on, no user starts once its run was asked to end; the next run has users again."""
+    """However long the ramp-up goes on, no user starts once its run was asked to end; the next run has users again."""
     ramping = pair.start(30, 1.0)
     eventually(lambda: Leisurely.made > 50, PATIENCE_S)
     pair.master.stop()

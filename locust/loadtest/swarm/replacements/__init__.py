@@ -120,6 +120,45 @@ TABLE = (
 )
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """One thing of Locust's that is replaced where it is used, since the layer below `swarm` needs it without it.
+
+    Attributes:
+        what: the attribute of Locust's.
+        where: the module that replaces it.
+        why: what is wrong with the original here.
+    """
+
+    what: str
+    where: str
+    why: str
+
+
+REPLACED_ELSEWHERE = (
+    Elsewhere(
+        "Environment.events.request",
+        "loadtest.measuring.recorder",
+        "its listener rounds response times to whole milliseconds or two digits",
+    ),
+    Elsewhere(
+        "Environment.events.report_to_master, worker_report",
+        "loadtest.swarm.loops",
+        "their listeners send the rounded statistics to the master",
+    ),
+    Elsewhere(
+        "User.run",
+        "loadtest.users.base",
+        "its loop costs as much as a request of our clients, and an iteration does not know when it was to begin",
+    ),
+    Elsewhere(
+        "WebUI.app.view_functions['locust.swarm']",
+        "loadtest.web.start_form",
+        "a start knows users, spawn rate and run time only, and checks none of them",
+    ),
+)
+
+
 def install(config: Config) -> None:
     """Put the replacements in place in this process; a second call changes the settings only.
 

@@ -1,5 +1,6 @@
 """The table of replacements: each is put in place, taken back, and has a test on stock Locust."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from locust.rpc import zmqrpc
 
 from loadtest.settings.config import Config
 from loadtest.swarm import replacements
-from loadtest.swarm.replacements import TABLE
+from loadtest.swarm.replacements import REPLACED_ELSEWHERE, TABLE
 
 
 def test_every_row_is_put_in_place_and_taken_back() -> None:
@@ -37,3 +38,10 @@ def test_every_row_says_why_and_is_shown_on_stock_locust(row: replacements.Repla
     tests = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("test_*.py")))
     assert row.why
     assert f"replaces {row.owner.__name__.rpartition('.')[2]}.{row.name}" in tests
+
+
+@pytest.mark.parametrize("row", REPLACED_ELSEWHERE, ids=lambda row: row.what)
+def test_what_is_replaced_elsewhere_names_its_module(row: replacements.Elsewhere) -> None:
+    """The module exists, and there is a reason."""
+    assert importlib.util.find_spec(row.where) is not None
+    assert row.why
