@@ -12,8 +12,8 @@ from locust import User, constant, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner
 
-from loadtest.feeding import Feed
 from loadtest.feeding import service as feeding
+from loadtest.feeding.feed import Feed
 from loadtest.settings.config import Config
 from loadtest.swarm import replacements, session
 

@@ -1,6 +1,8 @@
 """The command line's part in profiles and thresholds: listing, and refusing before anything starts."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,23 @@ def test_wrong_test_data_is_said_before_anything_starts(option: str, value: str,
     assert result.exit_code in {1, 2}
     assert words in result.stderr
     assert "hidden" not in result.stderr
+
+
+def test_the_command_line_does_without_locust() -> None:
+    """Importing Locust would replace sockets and processes with gevent's, which the supervisor of a stack must not."""
+    code = "import sys, loadtest.cli; print('locust' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("False", "")
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_no_traceback() -> None:
+    """It ends with the exit code of an interrupted run."""
+    code = (
+        "import sys, types\n"
+        "class Raising(types.ModuleType):\n"
+        "    def __getattr__(self, name): raise KeyboardInterrupt\n"
+        "sys.modules['loadtest.cli'] = Raising('loadtest.cli')\n"
+        "from loadtest.__main__ import main; main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

@@ -5,7 +5,3 @@
 - `feeder`: `user_id = self.feeder.next()`; `feed`: declares it in a User class.
 - `service`: both sides as a service of the swarm.
 """
-
-from loadtest.feeding.feed import Feed
-
-__all__ = ["Feed"]

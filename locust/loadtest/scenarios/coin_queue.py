@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from locust import between, task
 
-from loadtest.feeding import Feed
+from loadtest.feeding.feed import Feed
 from loadtest.scenarios import Scenario
 from loadtest.scenarios._users import HttpUser
 from loadtest.seeding.stores import RedisStore
