@@ -68,7 +68,7 @@ def test_declared_requests_are_those_of_the_scenario() -> None:
     [
         ("--feed", "none.json", "none.json cannot be read"),
         ("--feed", "redis://:hidden@127.0.0.1:1/0", "the Redis at redis://***@127.0.0.1:1/0 cannot be used"),
-        ("--feed-policy", "robin", "FEED_POLICY=robin is not known"),
+        ("--feed-policy", "robin", "FEED_POLICY=robin is unknown"),
     ],
 )
 def test_wrong_test_data_is_said_before_anything_starts(option: str, value: str, words: str) -> None:
