@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgpack  # type: ignore[import-untyped]
 import numpy as np
 
+from loadtest import untrusted
 from loadtest.exceptions import RecordError
 from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import BINS
@@ -312,7 +313,13 @@ def _packed_keys(series: tuple[SeriesKey, ...]) -> bytes:
 
 @functools.lru_cache(maxsize=256)
 def _unpacked_keys(packed: bytes) -> tuple[SeriesKey, ...]:
-    return tuple(SeriesKey(*map(str, key)) for key in msgpack.unpackb(packed))
+    return tuple(SeriesKey(*map(str, key)) for key in _unpacked(packed))
+
+
+def _unpacked(packed: bytes) -> Any:
+    """Unpack what a worker or a file holds; keys and errors are few, all that is many is columns of bytes."""
+    untrusted.check_msgpack(packed, untrusted.SMALL_BYTES)
+    return msgpack.unpackb(packed)
 
 
 class Delta(NamedTuple):
@@ -357,7 +364,7 @@ class Delta(NamedTuple):
         """
         body = _checked_body(data)
         try:
-            run, sequence, start_s, end_s, final, users, health, wire = msgpack.unpackb(body)
+            run, sequence, start_s, end_s, final, users, health, wire = _unpacked(body)
             _check_interval(run, sequence, start_s, end_s, final)
             _check_state(users, health)
             return cls(run, sequence, start_s, end_s, final, users, Health(*health), PackedMeasurements.from_wire(wire))

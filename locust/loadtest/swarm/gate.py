@@ -16,7 +16,7 @@ from locust.rpc import Message
 
 from loadtest.session import Session
 from loadtest.swarm import refusals, sockets
-from loadtest.swarm.messages import FROM_MASTER, FROM_WORKERS, NO_RUN, PROBE, Kind, Payload, RunOptions
+from loadtest.swarm.messages import FROM_MASTER, FROM_WORKERS, NO_RUN, PROBE, Kind, Logs, Payload, RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -62,11 +62,9 @@ class Gate:
             payload = self._checked(message)
         except ValueError as error:
             refusals.refuse(refusals.MALFORMED, str(error))
-            gevent.sleep(0)  # a flood of them leaves time for others
             return
         except KeyError:
             refusals.refuse(refusals.UNKNOWN, f"nobody knows the kind {message.type[:100]!r}")
-            gevent.sleep(0)
             return
         try:
             self._handle(sender, message, payload, locust_handle)
@@ -119,6 +117,12 @@ class MasterGate(Gate):
         self._receiver = gevent.getcurrent()
         super().receive(sender, message, locust_handle)
         self.on_message(sender)
+
+    def _handle(self, sender: str, message: Message, payload: Any, locust_handle: Callable[[], None]) -> None:
+        if isinstance(payload, Logs) and payload.worker_id != sender:
+            refusals.refuse(refusals.FORGED, f"{sender!r} sent the log of {payload.worker_id[:100]!r}")
+            return
+        super()._handle(sender, message, payload, locust_handle)
 
     def send(self, kind: Kind[Payload], payload: Payload, worker: str) -> None:
         """Send a message to a worker; one whose connection is gone gets none."""

@@ -17,6 +17,7 @@ from locust.rpc.protocol import decode
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic reads it on every Python that is supported
 
+from loadtest import untrusted
 from loadtest.measuring.delivery import BATCH, Acknowledgement
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
 
 Payload = TypeVar("Payload")
 
-LONGEST_BYTES: Final = 64 * 1024 * 1024
-"""The longest message. A worker's largest, with thousands of names and a minute to catch up on, is a tenth of it."""
+LONGEST_BYTES: Final = 16 * 1024 * 1024
+"""The longest message. A worker's largest, with thousands of names and a minute to catch up on, is less than half."""
+MOST_VALUES: Final = 1_000_000
+"""The most values in a master's message: the arrivals of a profile with the most segments are two thirds of it."""
+MOST_VALUES_OF_A_WORKER: Final = untrusted.SMALL_BYTES
+"""The most values in a worker's message. What is many in it, its measurements, are columns of bytes."""
 _PARTS: Final = 3
 _TEXT: Final = 1024 * 1024
 _Count = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
@@ -269,12 +274,15 @@ FROM_MASTER: Final = _table(
 )
 
 
-def read(data: bytes) -> Message:
-    """Read a message; what it holds is yet to be checked.
+def read(data: bytes, most_values: int = MOST_VALUES_OF_A_WORKER) -> Message:
+    """Read a message of at most so many values; what it holds is yet to be checked.
 
     Raises:
         ValueError: when it is none.
     """
+    if len(data) > LONGEST_BYTES:
+        raise ValueError(f"it is longer than {LONGEST_BYTES} bytes")
+    untrusted.check_msgpack(data, most_values)
     try:
         parts = msgpack.unpackb(data, raw=False, strict_map_key=False, object_hook=decode, max_ext_len=0)
     except Exception as error:  # a reader of foreign bytes: whatever it raises, they are no message

@@ -1,5 +1,7 @@
 """What passes the gates, what is refused and counted, and what reaches Locust."""
 
+import multiprocessing
+import time
 from collections.abc import Iterator
 
 import gevent
@@ -11,6 +13,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadtest.swarm import refusals
 from loadtest.swarm.gate import MasterGate, WorkerGate
 from loadtest.swarm.messages import DONE, DRAIN, NO_RUN, RunOptions
+from tests.link_floods import send_for_a_second
 from tests.link_peers import Peer, eventually, master
 from tests.locust_runners import Idle, end
 
@@ -90,6 +93,30 @@ def test_the_greenlet_that_receives_is_known(runner: MasterRunner) -> None:
         worker.say(DONE.name, 1)
         eventually(lambda: within)
     assert (within, gate.is_receiving) == ([True], False)
+
+
+def test_a_worker_sends_no_log_of_another(runner: MasterRunner) -> None:
+    """It is refused as forged; its own is kept."""
+    before = refusals.counts[refusals.FORGED]
+    with Peer(runner, "w") as worker:
+        worker.say("logs", {"worker_id": "other", "logs": ["all is well"]})
+        worker.say("logs", {"worker_id": "w", "logs": ["hello"]})
+        eventually(lambda: runner.environment.worker_logs)
+    assert runner.environment.worker_logs == {"w": ["hello"]}
+    assert refusals.counts[refusals.FORGED] == before + 1
+
+
+@pytest.mark.parametrize("kind", ["nobody knows it", "spawning", "pacing_ready"])
+def test_a_flood_of_messages_leaves_time_for_others(runner: MasterRunner, kind: str) -> None:
+    """Timers go on while messages come in faster than they are handled, of whatever kind they are."""
+    flood = multiprocessing.get_context("spawn").Process(target=send_for_a_second, args=(runner.server.port, kind))
+    flood.start()
+    longest_s, last_s = 0.0, time.monotonic()
+    while flood.is_alive():
+        gevent.sleep(0.01)
+        longest_s, last_s = max(longest_s, time.monotonic() - last_s), time.monotonic()
+    flood.join()
+    assert longest_s < 0.5
 
 
 @pytest.fixture

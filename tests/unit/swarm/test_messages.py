@@ -1,5 +1,8 @@
 """The table of messages: each kind reads back what it writes, and refuses what it must not hold."""
 
+import time
+import tracemalloc
+
 import msgpack
 import pytest
 from locust.env import Environment
@@ -91,3 +94,31 @@ def test_the_options_of_a_run_ride_with_spawn_messages() -> None:
     sent = msgpack.unpackb(msgpack.packb(vars(environment.parsed_options)))
     assert RunOptions.of(sent) == options
     assert RunOptions.of({}) is None
+
+
+BOMBS = {
+    "empty lists": b"\x93\xa5stats\xdd" + (8_000_000).to_bytes(4) + b"\x90" * 8_000_000 + b"\xa1w",
+    "empty maps in lists": b"\x93\xa5stats\xdd" + (500_000).to_bytes(4) + b"\x92\x80\x80" * 500_000 + b"\xa1w",
+    "a deep nest": b"\x93\xa5stats" + b"\x91" * 10_000_000 + b"\xc0\xa1w",
+    "a claim of four thousand million": b"\x93\xa5stats" + b"\xdd\xff\xff\xff\xff" * 20_000,
+    "too long": msgpack.packb(("stats", b"x" * messages.LONGEST_BYTES, "w")),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=list(BOMBS))
+def test_a_small_message_cannot_stand_for_a_large_one(bomb: bytes) -> None:
+    """It is refused before it is unpacked: in no time and no memory."""
+    tracemalloc.start()
+    began_s = time.process_time()
+    try:
+        with pytest.raises(ValueError, match=r"^it (holds more than|is longer than|is nested more than)"):
+            messages.read(bomb)
+        assert (time.process_time() - began_s < 1.0, tracemalloc.get_traced_memory()[1] < 1e6) == (True, True)
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_longest_message_of_a_worker_is_read() -> None:
+    """What is long in it are bytes."""
+    longest = ("loadtest_report", (1.0, [b"d" * 500_000] * 30, None, None), "w")
+    assert messages.read(msgpack.packb(longest)).data == [1.0, [b"d" * 500_000] * 30, None, None]

@@ -15,7 +15,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from locust import argument_parser, runners
+from locust import argument_parser, env, runners
 from locust.rpc import zmqrpc
 
 from loadtest.swarm import sockets
@@ -73,6 +73,18 @@ TABLE = (
         "stop",
         master.stop,
         "a headless master whose last worker was lost stops its test and then waits for ever",
+    ),
+    Replacement(
+        runners.Runner,
+        "log_exception",
+        master.log_exception,
+        "every exception that differs from the others is kept until the end, whole, however many there are",
+    ),
+    Replacement(
+        env.Environment,
+        "update_worker_logs",
+        master.update_worker_logs,
+        "whatever a worker sends as its log is kept whole, also after the worker is gone",
     ),
     Replacement(
         runners.WorkerRunner,

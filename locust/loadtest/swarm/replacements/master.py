@@ -12,9 +12,19 @@ from loadtest.swarm.gate import MasterGate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from locust.env import Environment
     from locust.rpc import Message
     from locust.runners import MasterRunner
 
+MOST_EXCEPTIONS: Final = 500
+"""Different exceptions of scenarios that are kept; the others count as one."""
+LONGEST_TEXT: Final = 10_000
+"""Characters of an exception or of a line of a log that are kept."""
+MOST_LOG_LINES: Final = 500
+LONGEST_LOG: Final = 100_000
+MOST_LOGS: Final = 200
+"""What is kept of workers' logs: lines and characters of each, and how many."""
+_OTHER: Final = "further exceptions, of which only the number is kept"
 _UNDER_WAY: Final = (STATE_SPAWNING, STATE_RUNNING)
 
 
@@ -58,3 +68,34 @@ def stop(original: Callable[..., None]) -> Callable[..., None]:
             gevent.spawn(self.quit)
 
     return stop
+
+
+def log_exception(original: Callable[..., None]) -> Callable[..., None]:
+    """Keep so many different exceptions, and so much of each."""
+
+    def log_exception(self: MasterRunner, node_id: str, msg: str, formatted_tb: str) -> None:
+        text, trace = msg[:LONGEST_TEXT], formatted_tb[:LONGEST_TEXT]
+        if len(self.exceptions) >= MOST_EXCEPTIONS and hash(trace) not in self.exceptions:
+            text = trace = _OTHER
+        original(self, node_id, text, trace)
+
+    return log_exception
+
+
+def update_worker_logs(original: Callable[..., None]) -> Callable[..., None]:
+    """Keep the latest lines of the latest logs."""
+
+    def update_worker_logs(self: Environment, worker_log_report: dict[str, Any]) -> None:
+        lines: list[str] = []
+        left = LONGEST_LOG
+        for line in reversed(worker_log_report["logs"][-MOST_LOG_LINES:]):
+            lines.insert(0, line[:LONGEST_TEXT])
+            left -= len(lines[0])
+            if left < 0:
+                break
+        self.worker_logs.pop(worker_log_report["worker_id"], None)
+        original(self, {**worker_log_report, "logs": lines})
+        while len(self.worker_logs) > MOST_LOGS:
+            del self.worker_logs[next(iter(self.worker_logs))]
+
+    return update_worker_logs

@@ -7,6 +7,7 @@ from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import STATE_RUNNING
 
+from loadtest.swarm.replacements.master import LONGEST_LOG, LONGEST_TEXT, MOST_EXCEPTIONS, MOST_LOGS
 from tests.link_peers import Peer, eventually, master
 from tests.locust_runners import Idle, end
 
@@ -91,3 +92,24 @@ def test_a_master_with_a_web_ui_stays_when_its_test_ends() -> None:
         runner.stop()
         gevent.sleep(1.0)
         assert len(runner.greenlet)
+
+
+def test_exceptions_of_scenarios_do_not_fill_the_memory() -> None:
+    """A bounded number is kept, a bounded part of each, and the count of all (replaces Runner.log_exception)."""
+    with master() as runner:
+        for number in range(MOST_EXCEPTIONS + 50):
+            runner.log_exception("w", "e" * 50_000, f"{number}" + "t" * 50_000)
+        kept = list(runner.exceptions.values())
+        assert len(kept) == MOST_EXCEPTIONS + 1
+        assert max(len(row["msg"] + row["traceback"]) for row in kept) == 2 * LONGEST_TEXT
+        assert sum(row["count"] for row in kept) == MOST_EXCEPTIONS + 50
+
+
+def test_logs_of_workers_do_not_fill_the_memory() -> None:
+    """The latest lines of the latest workers are kept (replaces Environment.update_worker_logs)."""
+    environment = Environment()
+    for number in range(MOST_LOGS + 10):
+        environment.update_worker_logs({"worker_id": f"w{number}", "logs": ["l" * 1000] * 1000 + ["last"]})
+    assert list(environment.worker_logs) == [f"w{number}" for number in range(10, MOST_LOGS + 10)]
+    assert {sum(map(len, lines)) <= LONGEST_LOG + LONGEST_TEXT for lines in environment.worker_logs.values()} == {True}
+    assert {lines[-1] for lines in environment.worker_logs.values()} == {"last"}

@@ -1,0 +1,117 @@
+"""Bounds for data from elsewhere, checked before it is parsed: a few bytes can stand for gigabytes of objects.
+
+What is bounded is the size, the number of values and the nesting. A file must also be a regular one: a named pipe would
+be waited for, and a device has no end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL_BYTES: Final = 64 * 1024
+"""MessagePack up to this length is not counted: each byte can be an object, and all of them take less than 6 MB."""
+DEEPEST: Final = 64
+_ONE: Final = 1
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """Read a regular file of at most `most_bytes`.
+
+    Raises:
+        OSError: when it cannot be read, is no regular file, or is longer; `strerror` says which.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"it is longer than {most_bytes} bytes", str(path))
+    return data
+
+
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
+
+
+def check_json(data: bytes, most_values: int) -> None:
+    """Check JSON before it is parsed.
+
+    Raises:
+        ValueError: when it may hold more values, or is nested more deeply than 64 times.
+    """
+    values = _ONE + sum(map(data.count, (b",", b"[", b"{")))  # those in text count too
+    if values > most_values:
+        raise ValueError(f"it holds up to {values} values; allowed are {most_values}")
+    depth = 0
+    for found in _BRACKETS.finditer(data):
+        depth += (found[1] is not None) - (found[2] is not None)
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} times")
+
+
+def check_msgpack(data: bytes, most_values: int) -> None:
+    """Check MessagePack before it is unpacked; nothing is read but the heads of its values.
+
+    Raises:
+        ValueError: when it holds more values, is nested more deeply than 64 times, or is cut off.
+    """
+    if len(data) <= SMALL_BYTES:
+        return
+    position, values = 0, _ONE
+    left = [1]  # values that are still to come, in each container around
+    while left:
+        if left[-1] == 0:
+            left.pop()
+            continue
+        left[-1] -= 1
+        if position >= len(data):
+            raise ValueError("it is cut off")
+        inside, position = _head(data, position)
+        values += inside
+        if values > most_values:
+            raise ValueError(f"it holds more than {most_values} values")
+        if inside:
+            left.append(inside)
+        if len(left) > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} times")
+
+
+_FIXED: Final = {
+    **dict.fromkeys((0xC0, 0xC2, 0xC3), 1),
+    **dict(zip(range(0xCA, 0xD4), (5, 9, 2, 3, 5, 9, 2, 3, 5, 9), strict=True)),
+    **dict(zip(range(0xD4, 0xD9), (3, 4, 6, 10, 18), strict=True)),
+}
+"""The length of values by their first byte: nil, booleans, numbers and short extensions."""
+_BYTES: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xC7: 1, 0xC8: 2, 0xC9: 4}
+"""The width of the length of byte strings, texts and extensions."""
+_CONTAINERS: Final = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
+"""The width of the count of arrays and maps, and how many values each item is."""
+_EXTENSIONS: Final = range(0xC7, 0xCA)
+
+
+def _head(data: bytes, at: int) -> tuple[int, int]:
+    """Return how many values a value holds, and where the next one begins."""
+    first = data[at]
+    if first <= 0x7F or first >= 0xE0:  # noqa: PLR2004 - a small integer
+        return 0, at + 1
+    if first <= 0x9F:  # noqa: PLR2004 - a small map or array
+        return (first & 0x0F) * (2 if first <= 0x8F else 1), at + 1  # noqa: PLR2004
+    if first <= 0xBF:  # noqa: PLR2004 - a short text
+        return 0, at + 1 + (first & 0x1F)
+    if first in _FIXED:
+        return 0, at + _FIXED[first]
+    if first in _CONTAINERS:
+        width, each = _CONTAINERS[first]
+        return each * int.from_bytes(data[at + 1 : at + 1 + width]), at + 1 + width
+    if first not in _BYTES:
+        raise ValueError("it holds a byte that MessagePack does not have")
+    width = _BYTES[first]
+    length = int.from_bytes(data[at + 1 : at + 1 + width])
+    return 0, at + 1 + width + length + (first in _EXTENSIONS)

@@ -1,0 +1,17 @@
+"""A process that sends one small message after another over the workers' link."""
+
+import time
+
+import msgpack
+import zmq
+
+
+def send_for_a_second(port: int, kind: str) -> None:
+    """Send messages of a kind, as a worker that has not joined."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.linger = 0
+        socket.setsockopt(zmq.IDENTITY, b"w")
+        socket.connect(f"tcp://127.0.0.1:{port}")
+        message, end_s = msgpack.packb((kind, None, "w")), time.monotonic() + 1.5
+        while time.monotonic() < end_s:
+            socket.send(message)

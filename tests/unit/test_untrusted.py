@@ -1,0 +1,85 @@
+"""Bounds for data from elsewhere: what is refused, and that everything usual is not."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtest import untrusted
+
+
+def test_a_regular_file_is_read_up_to_a_size(tmp_path: Path) -> None:
+    """A longer one is refused without being read whole."""
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    assert untrusted.read_file(file, 5) == b"12345"
+    with pytest.raises(OSError, match="it is longer than 4 bytes"):
+        untrusted.read_file(file, 4)
+
+
+def test_what_never_ends_or_never_comes_is_no_file(tmp_path: Path) -> None:
+    """A named pipe is not waited for, and a device is not read."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError, match=r"regular file|Is a directory"):
+            untrusted.read_file(path, 10)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"[" * 100_000, "it is nested more than 64 times"),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, "it is nested more than 64 times"),
+        (b"[" + b"[]," * 1_000_000 + b"[]]", "it holds up to"),
+        (b"[" + b"1," * 1_000_000 + b"1]", "it holds up to"),
+    ],
+)
+def test_json_is_refused_before_it_is_parsed(data: bytes, why: str) -> None:
+    """It is too deep or holds too much."""
+    with pytest.raises(ValueError, match=why):
+        untrusted.check_json(data, 500_000)
+
+
+def test_brackets_in_text_are_no_nesting() -> None:
+    """JSON is read as JSON is: text may hold brackets and escaped quotes."""
+    untrusted.check_json(json.dumps(["[" * 1000, '"{[' * 1000, {"\\": "\\"}] * 20).encode(), 200_000)
+
+
+PADDING = b"x" * untrusted.SMALL_BYTES
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(max_size=300),
+    lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(max_size=3), inner, max_size=20),
+    max_leaves=50,
+)
+
+
+def count(value: Any) -> int:
+    """How many values there are, keys included."""
+    if isinstance(value, dict):
+        return 1 + sum(1 + count(item) for item in value.values())
+    return 1 + sum(map(count, value)) if isinstance(value, list) else 1
+
+
+@given(VALUES)
+def test_values_of_messagepack_are_counted_as_they_are(value: Any) -> None:
+    """Exactly as many as there are may be in it, and one fewer is too few."""
+    data, values = msgpack.packb([value, PADDING]), count([value, PADDING])
+    untrusted.check_msgpack(data, values)
+    with pytest.raises(ValueError, match="it holds more than"):
+        untrusted.check_msgpack(data, values - 1)
+    with pytest.raises(ValueError, match="it is cut off"):
+        untrusted.check_msgpack(msgpack.packb([PADDING, value, 1])[:-1], values + 9)
+
+
+def test_extensions_of_messagepack_are_skipped() -> None:
+    """Short and long ones are one value each."""
+    extensions = [msgpack.ExtType(1, b"x" * length) for length in (1, 2, 4, 8, 16, 20, 300, 70_000)]
+    untrusted.check_msgpack(msgpack.packb([*extensions, 1]), len(extensions) + 2)
+    with pytest.raises(ValueError, match="a byte that MessagePack does not have"):
+        untrusted.check_msgpack(b"\xc1" + PADDING, 9)
