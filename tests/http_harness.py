@@ -74,11 +74,11 @@ class Peer:
 class ScriptedServer:
     """A TCP server that runs a script on each connection and closes it at the script's end."""
 
-    def __init__(self, script: Callable[[Peer], None], **options: Any) -> None:
+    def __init__(self, script: Callable[[Peer], None], address: str = "127.0.0.1", **options: Any) -> None:
         self.connections = 0
         self.heads: list[bytes] = []
         self._script = script
-        self._server = StreamServer(("127.0.0.1", 0), self._serve, **options)
+        self._server = StreamServer((address, 0), self._serve, **options)
 
     def _serve(self, sock: Any, _address: Any) -> None:
         self.connections += 1

@@ -17,7 +17,7 @@ from loadtest.clients.http.exchange import Exchange, Timeouts
 from loadtest.clients.http.head import UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http.headers import HeaderValue
 from loadtest.clients.http.pool import LOOK_AFTER_S, ConnectionPool
-from loadtest.clients.http.request import Request, basic_auth, host_line, location_of, redirected
+from loadtest.clients.http.request import Request, basic_auth, for_any_host, host_line, location_of, redirected
 from loadtest.clients.http.request_body import NO_FIELDS, encode_body
 from loadtest.clients.http.response import CaughtResponse, Response, new_response
 from loadtest.clients.http.response_body import Body, BodyStream, read_all
@@ -374,7 +374,7 @@ class HttpClient:
         """The bytes of a request to which a redirect led; another host does not get the credentials of the first."""
         lines = route.lines
         if request.url.origin is not route.origin:
-            lines = {"host": host_line(request.url), **self._routes.common}
+            lines = {"host": host_line(request.url), **for_any_host(self._routes.common)}
         return request.encode(lines, b"" if self._cookies is None else self._cookies.line_for(request.url))
 
     def _read_body(self, call: _Call, exchange: Exchange, head: ResponseHead, progress: _Progress) -> bytes | None:

@@ -4,6 +4,7 @@ It holds what matters under load: domain, path, Secure, expiry. It has no list o
 a cookie for a whole top-level domain if a server of that domain sets one, which does not matter under load.
 """
 
+import re
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -14,6 +15,8 @@ from loadtest.clients.http.url import Url
 
 _MAX_COOKIES = 300
 _MAX_COOKIE_BYTES = 8192
+_INTEGER = re.compile(r"-?[0-9]+")
+_LONGEST_AGE_S = 400 * 86400.0  # the most that RFC 6265bis allows
 
 
 @dataclass(slots=True)
@@ -187,14 +190,16 @@ def _is_address(host: str) -> bool:
 
 
 def _seconds(text: str) -> float | None:
-    try:
-        return float(int(text))
-    except ValueError:
+    """The value of Max-Age; a longer one than browsers keep counts as that, however many digits it has."""
+    if not _INTEGER.fullmatch(text):
         return None
+    digits = text.lstrip("-0") or "0"
+    age_s = min(float(digits[:12]), _LONGEST_AGE_S)
+    return -age_s if text.startswith("-") else age_s
 
 
 def _epoch_s(text: str) -> float | None:
     try:
         return parsedate_to_datetime(text.replace("-", " ")).timestamp()
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, IndexError, OverflowError, OSError):
         return None

@@ -17,6 +17,9 @@ from loadtest.clients.http.url import Origin
 from loadtest.clients.transport.stream import TlsStream, TransportError
 
 IDLE_PER_ORIGIN = 10
+MAX_CONNECTIONS = 100
+"""Connections of one user above which the one idle for longest is closed: a user that goes through many hosts, or is
+sent through them by redirects, must not use up the process's file descriptors and memory."""
 LOOK_AFTER_S = 0.005
 """An idle time in seconds after which a connection is checked before a request that must not be sent twice: the event
 loop may not have noticed yet that the server closed it."""
@@ -37,6 +40,7 @@ class ConnectionPool:
         self.idle: dict[Origin, list[HttpConnection]] = {}
         self._tls_context = tls_context
         self._sessions: dict[Origin, ssl.SSLSession] = {}
+        self._opened: dict[HttpConnection, Origin] = {}  # among them closed ones, until there are many
 
     def exchange(
         self, request: Request, wire: bytes, timeouts: Timeouts, ends_s: float, begun: Exchange | None = None
@@ -93,6 +97,8 @@ class ConnectionPool:
 
     def _open(self, origin: Origin, timeouts: Timeouts, ends_s: float) -> HttpConnection:
         """A new connection, with TLS where the scheme says so."""
+        if len(self._opened) >= MAX_CONNECTIONS:
+            self._make_room()
         endpoint = origin.endpoint(self._tls_context)
         try:
             stream = endpoint.connect(min(timeouts.connect_s, ends_s - perf_counter()), self._sessions.get(origin))
@@ -100,7 +106,30 @@ class ConnectionPool:
             if error.error_class == "timeout_connect":
                 raise timeout_error(ends_s, ConnectTimeoutError) from error
             raise connect_error(error) from error
-        return HttpConnection(stream)
+        connection = HttpConnection(stream)
+        self._opened[connection] = origin
+        return connection
+
+    def _make_room(self) -> None:
+        """Forget the connections that are closed; if that is not enough, close the one that was idle for longest."""
+        self._forget_closed()
+        idle = [(connections[0], origin) for origin, connections in self.idle.items() if connections]
+        if len(self._opened) >= MAX_CONNECTIONS and idle:
+            oldest, origin = min(idle, key=lambda entry: entry[0].idle_since_s)
+            self.idle[origin].remove(oldest)
+            self._discard(origin, oldest)
+            self._forget_closed()
+
+    def _forget_closed(self) -> None:
+        self._opened = {
+            connection: origin for connection, origin in self._opened.items() if connection.stream is not None
+        }
+        # The fast path may hold the list of an origin whose connection it uses; no other list is in use.
+        in_use = set(self._opened.values())
+        for origin in [origin for origin in self.idle if origin not in in_use]:
+            del self.idle[origin]
+        if len(self._sessions) > MAX_CONNECTIONS:
+            self._sessions = {origin: session for origin, session in self._sessions.items() if origin in in_use}
 
     def release(self, origin: Origin, connection: HttpConnection, reusable: bool) -> None:
         """Take back a connection whose response is complete."""

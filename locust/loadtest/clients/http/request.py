@@ -3,6 +3,7 @@
 Tested in tests/unit/clients/http/test_client.py and test_redirects.py.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -21,7 +22,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REWRITTEN = frozenset({301, 302})
 _SEE_OTHER = 303
 _KEPT = frozenset({"GET", "HEAD"})
-_FOR_ONE_HOST = frozenset({"authorization", "cookie", "host"})
+_FOR_ONE_HOST = re.compile(r"^host$|auth|cookie|token|secret|session|api-?key|password|credential|csrf|xsrf")
+"""Names of the header fields that stay with the host for which the scenario gave them: what secrets travel in."""
 
 
 def start_line(method: str, url: Url) -> bytes:
@@ -110,6 +112,11 @@ def location_of(head: "ResponseHead") -> str | None:
     return head.headers.get("location") if head.status in _REDIRECTS else None
 
 
+def for_any_host(lines: Lines) -> Lines:
+    """The header lines that a redirect may take to a host which the scenario did not name."""
+    return {name: line for name, line in lines.items() if not _FOR_ONE_HOST.search(name)}
+
+
 def redirected(first: Request, request: Request, status: int, location: str) -> Request:
     """The request to which a redirect leads (RFC 9110, section 15.4, with the method rules of the Fetch standard).
 
@@ -134,11 +141,12 @@ def redirected(first: Request, request: Request, status: int, location: str) -> 
         raise RedirectError(f"the redirect leads to the Unix socket {url.origin.host}, which the scenario did not name")
     headers = dict(first.headers or {})
     if url.origin is not first.url.origin:
-        headers = {name: value for name, value in headers.items() if name.lower() not in _FOR_ONE_HOST}
+        headers = {name: value for name, value in headers.items() if not _FOR_ONE_HOST.search(name.lower())}
     method, body, fields = request.method, request.body, request.body_fields
     if (status == _SEE_OTHER and method not in _KEPT) or (status in _REWRITTEN and method == "POST"):
-        headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
         method, body, fields = "GET", None, NO_FIELDS
     elif isinstance(body, Upload) and not body.rewind():
         raise RedirectError("the redirect wants the body a second time, and it cannot be read again")
+    if method != first.method:  # here or earlier in the chain, the body was left behind
+        headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
     return Request(method, url, headers, fields, body)

@@ -144,7 +144,7 @@ class Response:
             return None
         try:
             return content.decode(self.encoding or "utf-8", errors="replace")
-        except LookupError:  # the server declared an encoding that does not exist
+        except (LookupError, ValueError):  # the server declared an encoding that does not exist, or not for text
             return content.decode("utf-8", errors="replace")
 
     def json(self) -> Any:

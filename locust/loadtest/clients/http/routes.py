@@ -10,7 +10,7 @@ from loadtest.clients.http.head import HEADS, UNKNOWN_HEAD, ResponseHead
 from loadtest.clients.http.headers import HeaderValue, Lines, check_method, merged
 from loadtest.clients.http.request import IDEMPOTENT, basic_auth, framing_line, host_line, start_line
 from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes
-from loadtest.clients.http.url import DEFAULT_PORTS, Url, parse
+from loadtest.clients.http.url import Url, names_scheme, parse
 from loadtest.clients.routes import Route, RouteTable
 from loadtest.clients.transport.stream import RECEIVE_BYTES
 
@@ -151,7 +151,7 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
         return base
 
     def _absolute(self, url: str) -> str:
-        if url.partition("://")[0].lower() in DEFAULT_PORTS:
+        if names_scheme(url):
             return url
         base = self._base_url
         if url.startswith("/"):

@@ -7,6 +7,7 @@ host's place: ``http+unix://%2Frun%2Fapp.sock/path``.
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
+from weakref import WeakValueDictionary
 
 from loadtest.clients.http.errors import InvalidRequestError
 from loadtest.clients.transport.endpoint import Endpoint
@@ -19,14 +20,17 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "http+unix": 0}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE = re.compile(r"[^!#$%&'()*+,/:;=?@\[\]~\w.-]", re.ASCII)
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
+_SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/")
+_NO_HOST = re.compile(
+    r"[\s\"#%/<>?@\[\\\]^`{|}]"
+)  # the Fetch standard's forbidden host code points, and what looks alike
 _MAX_PORT = 65535
-
-_origins: dict[tuple[str, str, int], "Origin"] = {}
-_MAX_ORIGINS = 4096
 
 
 class Origin:
     """Where a connection leads. There is one object per scheme, host and port, so identity is equality.
+
+    An origin lives as long as a route, a connection or a cookie's URL refers to it, so their number has no limit.
 
     Attributes:
         scheme: http, https or http+unix.
@@ -35,7 +39,7 @@ class Origin:
         authority: What goes into the Host field.
     """
 
-    __slots__ = ("authority", "host", "port", "scheme")
+    __slots__ = ("__weakref__", "authority", "host", "port", "scheme")
 
     def __init__(self, scheme: str, host: str, port: int) -> None:
         """Use Origin.of(); it returns the one object for these values."""
@@ -51,8 +55,6 @@ class Origin:
         key = (scheme, host, port)
         origin = _origins.get(key)
         if origin is None:
-            if len(_origins) >= _MAX_ORIGINS:
-                raise InvalidRequestError(f"more than {_MAX_ORIGINS} different hosts; the last one was {host!r}")
             origin = _origins[key] = cls(scheme, host, port)
         return origin
 
@@ -65,6 +67,9 @@ class Origin:
     def __repr__(self) -> str:
         """Scheme and authority."""
         return f"{self.scheme}://{self.host if self.scheme == 'http+unix' else self.authority}"
+
+
+_origins: WeakValueDictionary[tuple[str, str, int], Origin] = WeakValueDictionary()
 
 
 class Url(NamedTuple):
@@ -86,6 +91,11 @@ class Url(NamedTuple):
     def path(self) -> str:
         """The target without its query."""
         return self.target.partition("?")[0]
+
+
+def names_scheme(text: str) -> bool:
+    """Tell whether a URL says by which scheme it is reached; one that does not is relative to the user's host."""
+    return _SCHEME.match(text) is not None
 
 
 def parse(text: str) -> Url:
@@ -132,6 +142,8 @@ def _host(hostname: str | None, netloc: str, scheme: str, text: str) -> str:
         return path
     if not hostname:
         raise InvalidRequestError(f"the URL {text!r} names no host; write one, as in http://localhost:5000")
+    if _NO_HOST.search(hostname.partition("%")[0] if ":" in hostname else hostname):
+        raise InvalidRequestError(f"the URL {text!r} has the host {hostname!r}, which is not a name or an address")
     if hostname.isascii():
         return hostname
     try:
@@ -181,4 +193,8 @@ def join(base: Url, location: str) -> Url:
         text = f"{base.text.split('://', 1)[0]}://{base.text.split('://', 1)[1].partition('/')[0].partition('?')[0]}"
         target = encode_target(path, query)
         return Url(text + target, base.origin, target, None)
-    return parse(urljoin(base.text, location))
+    try:
+        joined = urljoin(base.text, location)
+    except ValueError as error:
+        raise InvalidRequestError(f"the URL {location!r} is not valid: {error}") from error
+    return parse(joined)

@@ -40,6 +40,17 @@ def test_response_offers_what_scenarios_use():
         got.raise_for_status()
 
 
+@pytest.mark.parametrize("charset", ["no-such", "undefined", "idna", "punycode", "hex", "rot13", "a\0b", "utf-8\xe9"])
+def test_no_declared_charset_breaks_text(charset):
+    """Whatever charset the server names, text is a string."""
+    response = ok(b"\xffab.", f"Content-Type: text/plain; charset={charset}".replace("\0", ""))
+    with ScriptedServer(always(response)) as server, running_user(server.url) as user:
+        got = user.client.get("/")
+        if "\0" in charset:
+            got.encoding = charset
+        assert isinstance(got.text, str)
+
+
 def test_encoding_can_be_chosen_and_an_unknown_one_does_not_break_text():
     """A charset that does not exist falls back to UTF-8; setting encoding overrides the header."""
     response = ok("ü".encode(), "Content-Type: text/plain; charset=no-such")

@@ -132,6 +132,31 @@ def test_credentials_stay_with_their_host():
     assert same_host[3]["authorization"] == "Basic dTpw"
 
 
+@pytest.mark.parametrize("given_by", ["class", "call"])
+def test_secrets_stay_with_their_host(given_by):
+    """Headers in which secrets travel do not go to another host, whether the class or the call gave them; others do."""
+    secrets = ("Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "X-Auth-Token", "X-CSRF-Token")
+    headers = dict.fromkeys(secrets, "s3cret") | {"X-Kept": "1", "Accept": "text/html"}
+    of_class, of_call = (headers, None) if given_by == "class" else (None, headers)
+    other = Recording()
+    with ScriptedServer(other) as foreign:
+        here = Recording(307, f"http://localhost:{foreign.port}/end")
+        with ScriptedServer(here) as server, running_user(server.url, default_headers=of_class) as user:
+            user.client.post("/start", data=b"body", headers=of_call)
+    assert {name.lower() for name in headers} <= set(here.seen[0][3])
+    fields = other.seen[0][3]
+    assert "s3cret" not in fields.values()
+    assert (fields["x-kept"], fields["accept"]) == ("1", "text/html")
+
+
+def test_a_body_left_behind_takes_its_headers_along_a_chain():
+    """After POST has become GET no later redirect sends the body's Content-Type again."""
+    script = Recording(302, "/start")
+    with ScriptedServer(script) as server, running_user(server.url, max_redirects=2) as user:
+        user.client.post("/start", data=b"body", headers={"Content-Type": "x/y"})
+    assert ["content-type" in fields for *_, fields in script.seen] == [True, False, False]
+
+
 def test_endless_redirects_end():
     """A loop is an error after max_redirects."""
     script = Recording(302, "/start")
@@ -141,7 +166,13 @@ def test_endless_redirects_end():
         assert (len(script.seen), len(response.history)) == (4, 4)
 
 
-@pytest.mark.parametrize("location", ["ftp://h/x", "http://", "http://h:99999/", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        *("ftp://h/x", "http://", "http://h:99999/", "javascript:alert(1)", "http+unix://%2Frun%2Fa.sock/", "ws://h/"),
+        *("http://[", "//[::1", "http://a b/", "http://h%41/", "http://\u2100/", "file:///etc/passwd"),
+    ],
+)
 def test_redirect_to_nowhere_is_an_error(location):
     """A location this client cannot follow is an error of the class redirect, not an exception."""
     with ScriptedServer(Recording(302, location)) as server, running_user(server.url) as user:

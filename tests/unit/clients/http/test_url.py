@@ -5,12 +5,15 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
+import gevent
 import gevent.socket
 import pytest
 from gevent.server import StreamServer
 
+from loadtest.clients.http.errors import InvalidRequestError
+from loadtest.clients.http.pool import MAX_CONNECTIONS
 from loadtest.clients.http.url import Origin, parse
-from tests.http_harness import ok, running_user
+from tests.http_harness import ScriptedServer, always, counts, error_classes, ok, running_user
 
 
 @pytest.mark.parametrize(
@@ -81,3 +84,47 @@ def test_unix_socket_is_reached():
             server.stop(timeout=0)
         with running_user(f"http+unix://{quote(path + 'x', safe='')}") as user:
             assert user.client.get("/a").error.error_class == "connect"
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "htps://x", "ws://x/y", "HTPP://x", " ftp://x", "ftp:/x", "http:/x", "file:///x"]
+)
+def test_a_call_with_another_scheme_is_refused_by_name(url):
+    """A URL that names a scheme is never a path of the user's host: an unknown scheme is refused, and counted."""
+    with ScriptedServer(always(ok())) as server, running_user(server.url) as user:
+        with pytest.raises(InvalidRequestError, match=r"has the scheme|names no host"):
+            user.client.get(url)
+        assert error_classes(user) == {"exception": 1}
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize("path", ["/a?to=ftp://x", "a/http://x", "items:1", "?u=http://x", "//x"])
+def test_a_path_may_hold_a_url(path):
+    """A colon or a URL within a path or query leaves the URL relative to the user's host."""
+    with ScriptedServer(always(ok())) as server, running_user(server.url) as user:
+        assert user.client.get(path).ok
+
+
+def test_hosts_are_without_number_and_connections_are_not():
+    """A process may go through any number of hosts; a user keeps the connections used last, and only those."""
+    open_now = 0
+
+    def script(peer):
+        nonlocal open_now
+        open_now += 1
+        try:
+            always(ok())(peer)
+        finally:
+            open_now -= 1
+
+    with ScriptedServer(script, address="0.0.0.0") as server, running_user(server.url) as user:  # noqa: S104
+        hosts = [f"http://127.1.{number // 250}.{1 + number % 250}:{server.port}/" for number in range(4300)]
+        for url in hosts[:-150]:
+            parse(url)
+        for url in hosts[-150:]:
+            user.client.get(url, name="tenant")
+        assert counts(user) == (150, 0)
+        gevent.sleep(0.05)
+        assert (open_now, len(user.client._pool.idle)) == (MAX_CONNECTIONS, MAX_CONNECTIONS)
+        user.client.get(hosts[-1])
+        assert server.connections == 150
