@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.exporting.exposition import Exposition
 from loadtest.measuring.labels import MAX_LABEL_CHARS, MAX_SERIES
-from loadtest.measuring.swarm.view import Swarm
+from loadtest.measuring.recorder import Recorder
+from loadtest.swarm.record_keeper import RecordKeeper
 from tests.swarms import record_keeper
 
 ODD = {
@@ -24,25 +25,25 @@ COUNT = 10_000
 
 
 @pytest.fixture
-def measured() -> Iterator[Swarm]:
+def environment() -> Iterator[Environment]:
     """A run in this process, measured and to be exported."""
     environment = Environment()
     environment.create_local_runner()
     own = record_keeper(environment)
     environment.events.test_start.fire(environment=environment)
-    yield own
+    yield environment
     own.finish()
 
 
-def count(own: Swarm, name: str) -> None:
+def count(environment: Environment, name: str) -> None:
     """Record a request of this name, failed, with the name as the message."""
     now_s = time.perf_counter()
-    own.recorder.series("names", "GET", name).failure(now_s, now_s, now_s + 0.001, 1, "protocol", name)
+    Recorder.of(environment).series("names", "GET", name).failure(now_s, now_s, now_s + 0.001, 1, "protocol", name)
 
 
-def exported(own: Swarm) -> dict[str, float]:
+def exported(environment: Environment) -> dict[str, float]:
     """Return the requests by name, as a scraper reads them."""
-    text = Exposition(own.environment).text().decode()
+    text = Exposition(environment).text().decode()
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -51,21 +52,21 @@ def exported(own: Swarm) -> dict[str, float]:
     return {name: value for name, value in found.items() if value}
 
 
-def test_odd_names_are_counted_and_shown(measured: Swarm) -> None:
+def test_odd_names_are_counted_and_shown(environment: Environment) -> None:
     """Newlines, quotes, bytes that are no UTF-8 and a megabyte of name: each is counted, exported and recorded."""
     for name in ODD:
-        count(measured, name)
-    record = measured.finish()
+        count(environment, name)
+    record = RecordKeeper.of(environment).finish()
     assert {series.name for series in record.series()} == set(ODD.values())
-    assert exported(measured) == dict.fromkeys(ODD.values(), 1.0)
+    assert exported(environment) == dict.fromkeys(ODD.values(), 1.0)
 
 
-def test_ten_thousand_names_are_bounded_and_none_is_lost(measured: Swarm) -> None:
+def test_ten_thousand_names_are_bounded_and_none_is_lost(environment: Environment) -> None:
     """Ten thousand names become the first two thousand and ``other``; the total is exact."""
     for number in range(COUNT):
-        count(measured, f"user/{number}")
-    record = measured.finish()
-    names = exported(measured)
+        count(environment, f"user/{number}")
+    record = RecordKeeper.of(environment).finish()
+    names = exported(environment)
     assert COUNT == record.requests == sum(names.values())
     assert len(list(record.series())) == MAX_SERIES + 1
     assert names["other"] >= COUNT - MAX_SERIES
