@@ -41,7 +41,7 @@ def run(walker: TaskWalker) -> None:
                 gevent.sleep(0)  # otherwise hold the whole process
         elif user._state is not LOCUST_STATE_STOPPING:
             user.intended_start_s = None
-            wait_s = walker.wait_time()
+            wait_s = walker.level.wait_source.wait_time()
             if wait_s > 0 or event_loop.iteration == turn:
                 _wait(user, wait_s)
 

@@ -34,14 +34,17 @@ class TaskWalker:
     Args:
         user: a User of any class.
         has_own_loop: whether a TaskSet class must run in its own loop, as a single task.
+
+    Attributes:
+        level: the TaskSet that the user is in; its `wait_source` says how long to wait before the next task.
     """
 
     def __init__(self, user: Any, has_own_loop: Callable[[type[TaskSet]], bool]) -> None:
         self.user = user
         self._has_own_loop = has_own_loop
         user._taskset_instance = DefaultTaskSet(user)  # where Locust looks for it
-        self._level = _Level(user._taskset_instance)
-        self._outer: list[_Level] = []
+        self.level = Level(user._taskset_instance)
+        self._outer: list[Level] = []
 
     def live(self, work: Callable[[TaskWalker], None]) -> None:
         """Run on_start, then the work, and when the user is stopped on_stop.
@@ -58,7 +61,7 @@ class TaskWalker:
             user.on_start()
             work(self)
         except (GreenletExit, StopUser, StopTest):
-            for level in (self._level, *reversed(self._outer)):
+            for level in (self.level, *reversed(self._outer)):
                 _stop(level.task_set)
             user.on_stop()
         except Exception as error:
@@ -76,7 +79,7 @@ class TaskWalker:
             RescheduleTaskImmediately, RescheduleTask: a task interrupted, but the user is in no TaskSet.
             Exception: what a task raised, if the environment does not catch exceptions.
         """
-        level = self._level
+        level = self.level
         try:
             task = level.queue.popleft() if level.queue else level.choose()
             if type(task) is FunctionType and level.is_plain:
@@ -97,16 +100,12 @@ class TaskWalker:
             _report(error, level.task_set)
             return False
 
-    def wait_time(self) -> float:
-        """Return the seconds to wait before the next task, as the TaskSet that the user is in, or the user, says."""
-        return self._level.wait_source.wait_time()  # type: ignore[no-any-return]
-
     def _execute_other(self, task: Any) -> bool:
         """Execute a task that is not a plain function, as `step` does; of a TaskSet that is its first task."""
         if not (isinstance(task, type) and issubclass(task, TaskSet)):
-            self._level.task_set.execute_task(task)
+            self.level.task_set.execute_task(task)
             return False
-        task_set: Any = task(self._level.owner)
+        task_set: Any = task(self.level.owner)
         if self._has_own_loop(task):
             task_set.run()
             return False
@@ -114,8 +113,8 @@ class TaskWalker:
             task_set.on_start()
         except InterruptTaskSet as interruption:
             raise _rescheduling(interruption) from interruption
-        self._outer.append(self._level)
-        self._level = _Level(task_set)
+        self._outer.append(self.level)
+        self.level = Level(task_set)
         if self.user._state is LOCUST_STATE_STOPPING:
             raise StopUser
         return self.step()
@@ -124,12 +123,12 @@ class TaskWalker:
         """Leave the innermost TaskSet; return whether the next task should follow at once."""
         if not self._outer:
             raise _rescheduling(interruption) from interruption
-        left, self._level = self._level, self._outer.pop()
+        left, self.level = self.level, self._outer.pop()
         _stop(left.task_set, passing=(StopUser, StopTest))
         return bool(interruption.reschedule)
 
 
-class _Level:
+class Level:
     """A TaskSet that the user is in. The outermost is Locust's DefaultTaskSet, which has the user's own tasks."""
 
     __slots__ = ("choose", "is_plain", "owner", "queue", "task_set", "wait_source")
