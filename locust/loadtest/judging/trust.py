@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.measuring.health import SATURATED, Health
+from loadtest.measuring.recorder import UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +93,12 @@ LATE_ITERATIONS: Final = 5
 DROPPED_RATIO: Final = 0.01
 COMPLETENESS: Final = 0.99
 REFUSED_RATIO: Final = 0.001
+UNFINISHED_RATIO: Final = 0.01
+"""Share of the requests of one name that had no answer when their users were stopped."""
+UNFINISHED_USERS_RATIO: Final = 0.05
+"""The same number by the most users that ran: few requests may have held many users for most of the run."""
+NAMED: Final = 5
+"""How many of several things a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
             )
     yield from _dropped(record)
     yield from _refused(record)
+    yield from _unfinished(record)
 
 
 def _completeness(record: RunRecord) -> Iterator[Violation]:
@@ -196,3 +204,30 @@ def _refused(record: RunRecord) -> Iterator[Violation]:
             f"{times.refused} durations were negative or not a number and {times.above} were above an hour "
             f"({ratio:.1%}): check the scenario's client and the machine's clock",
         )
+
+
+def _unfinished(record: RunRecord) -> Iterator[Violation]:
+    """Requests without an answer: their times are unknown, so those of the others are times of survivors."""
+    found = [view for view in record.series() if UNFINISHED in view.errors]
+    if not found:
+        return
+    unfinished = sum(view.errors[UNFINISHED] for view in found)
+    ratio = max(view.errors[UNFINISHED] / view.requests for view in found)
+    users = max((point.users for point in record.timeline), default=0)
+    if ratio < UNFINISHED_RATIO and unfinished < UNFINISHED_USERS_RATIO * users:
+        return
+    found.sort(key=lambda view: -view.errors[UNFINISHED])
+    names = [
+        f"{view.errors[UNFINISHED]} of {view.requests} {view.method} {view.name}, after up to "
+        f"{view.response_time.max_s:.1f} s"
+        for view in found[:NAMED]
+    ]
+    yield Violation(
+        "unfinished_requests",
+        "run",
+        ratio,
+        UNFINISHED_RATIO,
+        f"{unfinished} requests had no answer when their users were stopped ({'; '.join(names)}), so the percentiles "
+        "are those of the requests that survived: look at why the service does not answer them; if it is only slow, "
+        "raise --stop-timeout",
+    )

@@ -46,12 +46,16 @@ FOLD_PAYS: Final = 64
 """Samples per series, on average, from which folding early is worth its cost; with fewer the second's end is soon
 enough."""
 MAX_MESSAGE_CHARS: Final = 300
+NO_ANSWER: Final = "no answer yet when the user was stopped"
 
+UNFINISHED: Final = "unfinished"
+"""The class of a request that had no answer when its user was stopped. Its time so far, a lower bound, is its time."""
 ERROR_CLASSES: Final = frozenset(
     {
         "timeout_connect", "timeout_read", "timeout_total", "connect", "reset", "closed", "protocol", "too_large",
         "tls", "dns", "redirect", "status_4xx", "status_5xx", "status_other", "assertion", "exception", "redis_error",
-        "redis_oom", "redis_loading", "redis_moved", "redis_auth", "redis_noscript", "redis_wrongtype", OTHER,
+        "redis_oom", "redis_loading", "redis_moved", "redis_auth", "redis_noscript", "redis_wrongtype",
+        UNFINISHED, OTHER,
     }
 )  # fmt: skip
 """The only values of the label ``class``; any other counts as ``other``."""
@@ -334,11 +338,14 @@ def scenario_of(user: Any) -> str:
     return scenario or (user if isinstance(user, type) else type(user)).__name__
 
 
+_CLASSES_BY_NAME: Final = {"CatchResponseError": "assertion", "GreenletExit": UNFINISHED}
+
+
 def _class_of(exception: BaseException | str) -> str:
     """The class of an error that a stock Locust user reports."""
     name = type(exception).__name__
-    if name == "CatchResponseError":
-        return "assertion"
+    if name in _CLASSES_BY_NAME:
+        return _CLASSES_BY_NAME[name]
     status = getattr(getattr(exception, "response", None), "status_code", 0) or 0
     if status:
         return {4: "status_4xx", 5: "status_5xx"}.get(int(status) // 100, "status_other")
@@ -352,6 +359,8 @@ def _class_of(exception: BaseException | str) -> str:
 
 
 def _text_of(exception: BaseException | str) -> str:
+    if isinstance(exception, gevent.GreenletExit):
+        return NO_ANSWER
     return exception if isinstance(exception, str) else repr(exception)
 
 

@@ -118,6 +118,43 @@ def test_what_is_missing_breaks_the_rule_below_99_percent() -> None:
     assert "worker 2: 1 interval(s) missing, from 17 s" in violation.sentence
 
 
+def record_of_users(answered: int, unfinished: int, users: int) -> RunRecord:
+    """A record of two names, one of which was held by requests that never ended."""
+    recorder = Recorder()
+    for _ in range(answered):
+        recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
+    for _ in range(unfinished):
+        recorder.series("shop", "GET", "hang").failure(1.0, 1.0, 17.0, 0, "unfinished", "no answer yet")
+    record = RunRecord()
+    record.add(recorder.take(), 0)
+    record.timeline.set_users(0, users)
+    return record
+
+
+def test_requests_without_an_answer_break_their_rule_by_name() -> None:
+    """A name whose requests were not answered is told, with the time that they waited."""
+    assert rules(record_of_users(10_000, 0, 10)) == []
+    [violation] = trust.violations(record_of_users(10_000, 1, 10), Watch())
+    assert violation.rule == "unfinished_requests"
+    assert "(1 of 1 GET hang, after up to 16.0 s)" in violation.sentence
+
+
+@pytest.mark.parametrize(("unfinished", "expected"), [(1, []), (4, []), (5, ["unfinished_requests"])])
+def test_few_unfinished_requests_that_held_many_users_break_the_rule(unfinished: int, expected: list[str]) -> None:
+    """Among 10,000 requests five are few, but among 100 users they are many."""
+    recorder = Recorder()
+    series = recorder.series("shop", "GET", "buy")
+    for number in range(10_000):
+        if number < unfinished:
+            series.failure(1.0, 1.0, 17.0, 0, "unfinished", "no answer yet")
+        else:
+            series.success(1.0, 1.0, 1.01, 1)
+    record = RunRecord()
+    record.add(recorder.take(), 0)
+    record.timeline.set_users(0, 100)
+    assert rules(record) == expected
+
+
 @pytest.mark.parametrize(("duration_s", "words"), [(-1.0, "1000 durations were negative"), (5000.0, "1000 were above")])
 def test_impossible_durations_break_their_rule(duration_s: float, words: str) -> None:
     """Durations that were refused or clamped are said."""
@@ -149,10 +186,12 @@ def test_the_documentation_states_every_limit() -> None:
         for name, rule in group.items()
     ]
     late = f"≥ {trust.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
+    hung = f"≥ {trust.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
     rules_of_records = [
         ["`schedule_lag`", f"{late} (p99 of a scenario, and for {trust.LATE_ITERATIONS} iterations at least)"],
         ["`dropped_iterations`", f"≥ {trust.DROPPED_RATIO:.0%} of a scenario's iterations"],
         ["`completeness`", f"< {trust.COMPLETENESS:.0%}"],
+        ["`unfinished_requests`", f"{hung}, or as many as {trust.UNFINISHED_USERS_RATIO:.0%} of the users"],
         ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],
     ]
     assert rows[: len(rules_of_health)] == rules_of_health

@@ -12,7 +12,14 @@ from greenlet import getcurrent
 
 from loadtest.clients.http.coding import Decoder, decode
 from loadtest.clients.http.cookies import CookieJar
-from loadtest.clients.http.errors import HttpError, InvalidRequestError, RedirectError, StatusError, error_class_of
+from loadtest.clients.http.errors import (
+    HttpError,
+    InvalidRequestError,
+    RedirectError,
+    StatusError,
+    error_class_of,
+    interruption,
+)
 from loadtest.clients.http.exchange import Exchange, Timeouts
 from loadtest.clients.http.head import UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http.headers import HeaderValue
@@ -249,7 +256,7 @@ class HttpClient:
         self._user.intended_start_s = None
         return intended_s, sent_s
 
-    def _send(self, route: HttpRoute, wire: bytes, call: _Call | None, caught: bool) -> Response:  # noqa: C901
+    def _send(self, route: HttpRoute, wire: bytes, call: _Call | None, caught: bool) -> Response:  # noqa: C901, PLR0915
         """The fast path: an idle connection, one send, one wait, one receive, a whole and plain response.
 
         Everything else continues on the general path from where this one stopped. The code is long and flat on purpose:
@@ -287,8 +294,9 @@ class HttpClient:
             pass
         except Exception as error:
             failure = error
-        except BaseException:  # the user was stopped while it waited
+        except BaseException as cause:  # the user was stopped while it waited
             connection.close()
+            self._report_interruption(route, call, intended_s, sent_s, cause)
             raise
         if head.plain_length != len(received):
             call = call or self._plain_call(route, caught)
@@ -325,6 +333,9 @@ class HttpClient:
             content = self._fetch(call, wire, sent_s + call.timeouts.total_s, begun, progress)
         except HttpError as error:
             failure = error
+        except BaseException as cause:
+            self._report_interruption(call.route, call, intended_s, sent_s, cause)
+            raise
         head = progress.head
         if failure is None and head is not None and is_failure(head.status):
             failure = StatusError(head.status, progress.request.url.text)
@@ -418,6 +429,14 @@ class HttpClient:
             route.series.failure(*times, response.wire_bytes, error_class_of(error), str(error))
         if self._observers:
             self._notify_of(route, response, context)
+
+    def _report_interruption(
+        self, route: HttpRoute, call: _Call | None, intended_s: float, sent_s: float, cause: BaseException
+    ) -> None:
+        """Count a request that something other than its connection ended before the response came."""
+        response = new_response(Response, None, None, 0, route, intended_s, sent_s, perf_counter())
+        response.error = interruption(cause)
+        self.report(route, response, call.context if call is not None else None)
 
     def _notify_of(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None = None) -> None:
         """Notify Locust's listeners of a request, with Locust's arguments."""

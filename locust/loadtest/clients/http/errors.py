@@ -14,6 +14,7 @@
     ├── TooLargeError            too_large
     ├── RedirectError            redirect
     ├── StatusError              status_4xx, status_5xx, status_other
+    ├── UnfinishedError          unfinished         the user was stopped before the response came
     ├── AssertionFailedError     assertion          response.failure("...") in a with-block
     └── UserCodeError            exception          the with-block raised
 
@@ -24,6 +25,10 @@ Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 """
 
 from typing import TYPE_CHECKING, ClassVar
+
+import gevent
+
+from loadtest.measuring.recorder import NO_ANSWER, UNFINISHED
 
 if TYPE_CHECKING:
     from loadtest.clients.transport.stream import TransportError
@@ -126,6 +131,12 @@ class StatusError(HttpError):
         return {4: "status_4xx", 5: "status_5xx"}.get(self.status_code // 100, "status_other")
 
 
+class UnfinishedError(HttpError):
+    """The user was stopped before the response came; the time until then is a lower bound of the request's."""
+
+    error_class = UNFINISHED
+
+
 class AssertionFailedError(HttpError):
     """The scenario called response.failure()."""
 
@@ -136,6 +147,17 @@ class UserCodeError(HttpError):
     """The scenario's with-block raised."""
 
     error_class = "exception"
+
+
+def interruption(cause: BaseException) -> HttpError:
+    """The HttpError for a request that something other than its connection ended before the response came.
+
+    Args:
+        cause: GreenletExit when the user was stopped, gevent's Timeout when the scenario set a time limit of its own.
+    """
+    if isinstance(cause, gevent.Timeout):
+        return TotalTimeoutError(f"no answer within the scenario's own limit of {cause.seconds} s")
+    return UnfinishedError(NO_ANSWER)
 
 
 def connect_error(error: "TransportError") -> HttpError:

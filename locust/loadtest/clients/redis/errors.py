@@ -22,6 +22,7 @@ redis_noscript         NOSCRIPT
 redis_oom              OOM: over ``maxmemory``
 redis_wrongtype        WRONGTYPE, and RedisJSON's messages for the same
 redis_error            any other error reply
+unfinished             the user was stopped before the reply; the time until then counts
 exception              an error of the call itself, before or after the exchange
 =====================  ======================================================================================
 
@@ -30,9 +31,12 @@ Tested in tests/unit/clients/redis/test_faults.py.
 
 from typing import TYPE_CHECKING, cast
 
+import gevent
 from locust.exception import RescheduleTask
 from redis import exceptions
 from redis.connection import DefaultParser
+
+from loadtest.measuring.recorder import NO_ANSWER, UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +76,23 @@ class RequestTimeout(exceptions.TimeoutError, RescheduleTask):
         """Keep the class beside the text."""
         super().__init__(message)
         self.error_class = error_class
+
+
+class Unfinished(exceptions.ConnectionError):
+    """The user was stopped before the reply; listeners of Locust's events get it, nobody catches it."""
+
+    error_class = UNFINISHED
+
+
+def interruption(cause: BaseException) -> Exception:
+    """The exception under which a request counts whose wait was ended from outside.
+
+    Args:
+        cause: GreenletExit when the user was stopped, gevent's Timeout when the scenario set a time limit of its own.
+    """
+    if isinstance(cause, gevent.Timeout):
+        return RequestTimeout("timeout_read", f"no reply within the scenario's own limit of {cause.seconds} s")
+    return Unfinished(NO_ANSWER)
 
 
 def connect_error(error: "TransportError") -> ConnectionBroken | RequestTimeout:

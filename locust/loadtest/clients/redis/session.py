@@ -10,7 +10,7 @@ from locust.event import EventHook
 from redis.exceptions import MaxConnectionsError
 
 from loadtest.clients.redis.connection import RespConnection
-from loadtest.clients.redis.errors import error_class_of
+from loadtest.clients.redis.errors import error_class_of, interruption
 from loadtest.clients.routes import Route, RouteTable
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ class RedisSession:
             replies = connection.exchange_many(data, count, sent_s)
         except Exception as error:
             self.record_failure(route, intended_s, sent_s, 0, error)
+            raise
+        except BaseException as cause:  # the user was stopped while it waited
+            self.record_failure(route, intended_s, sent_s, 0, interruption(cause))
             raise
         end_s = perf_counter()
         failure = _first_error(replies)

@@ -26,6 +26,7 @@ from redis.exceptions import WatchError
 
 from loadtest.clients.json_codec import LAZY, RAW, LazyJson
 from loadtest.clients.redis.commands import RedisCommands
+from loadtest.clients.redis.errors import interruption
 from loadtest.clients.redis.pipeline import RedisPipeline
 from loadtest.clients.redis.replies import plain_callbacks
 from loadtest.clients.redis.session import RedisRoutes, RedisSession
@@ -91,6 +92,9 @@ class RedisJsonClient(RedisCommands):
             reply = connection.exchange(data, sent_s)
         except Exception as error:
             session.record_failure(route, intended_s, sent_s, 0, error)
+            raise
+        except BaseException as cause:  # the user was stopped while it waited
+            session.record_failure(route, intended_s, sent_s, 0, interruption(cause))
             raise
         if reply.__class__ is bytes or not isinstance(reply, Exception):
             route.success(intended_s, sent_s, perf_counter(), connection.received_bytes)

@@ -15,11 +15,12 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from locust import argument_parser, env, runners
+from locust import User, argument_parser, clients, env, runners
+from locust.contrib import fasthttp
 from locust.rpc import zmqrpc
 
 from loadtest.swarm import sockets
-from loadtest.swarm.replacements import master, worker
+from loadtest.swarm.replacements import master, users, worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +123,24 @@ TABLE = (
         "stats_reporter",
         worker.leave_to_reports,
         "the same, for a message every third second",
+    ),
+    Replacement(
+        User,
+        "stop",
+        users.stop,
+        "a waiting user whose timer is due wakes before it is killed, and dies while its request is in flight",
+    ),
+    Replacement(
+        clients.HttpSession,
+        "request",
+        users.request,
+        "a request whose user is stopped before the answer comes is never counted, so a service that hangs looks fast",
+    ),
+    Replacement(
+        fasthttp.FastHttpSession,
+        "request",
+        users.request,
+        "the same",
     ),
     Replacement(
         argument_parser,

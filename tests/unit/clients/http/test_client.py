@@ -579,3 +579,40 @@ def test_base_url_and_path_join_with_one_slash():
             with running_user(host) as user:
                 base = server.url + ("/v1" if host.endswith("v1") else "")
                 assert base + ("/?q" if path == "?q" else "/a") == user.client.get(path).url
+
+
+def answering_then_hanging(answers: int):
+    """A script that answers this many requests and leaves the next without an answer."""
+
+    def script(peer: Peer) -> None:
+        for _ in range(answers):
+            peer.read_request()
+            peer.send(KEPT)
+        peer.read_request()
+        gevent.sleep(5)
+
+    return script
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_a_request_whose_user_is_stopped_is_unfinished(answers: int):
+    """Without an answer when its user is killed it counts with its age, on a new connection and on a kept one."""
+    seen = []
+    with ScriptedServer(answering_then_hanging(answers)) as server, running_user(server.url) as user:
+        user.environment.events.request.add_listener(lambda exception, **_: seen.append(repr(exception)))
+        victim = gevent.spawn(lambda: [user.client.get("/") for _ in range(answers + 1)])
+        gevent.sleep(0.3)
+        victim.kill()
+        taken = user.recorder.take()
+        assert int(taken.requests.sum()) == answers + 1
+        assert [(error.error_class, error.occurrences) for error in taken.errors] == [("unfinished", 1)]
+        assert 0.2 < taken.response_time.summaries.max() / 1e9 < 2
+        assert seen[-1] == "UnfinishedError('no answer yet when the user was stopped')"
+
+
+def test_a_limit_of_the_scenario_is_a_timeout():
+    """A gevent.Timeout around a call is the scenario's own time limit, not an end of its user."""
+    with ScriptedServer(answering_then_hanging(0)) as server, running_user(server.url) as user:
+        with gevent.Timeout(0.1, False):
+            user.client.get("/")
+        assert error_classes(user) == {"timeout_total": 1}

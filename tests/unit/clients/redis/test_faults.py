@@ -536,3 +536,32 @@ def test_closed_connections_leave_nothing_behind(redis_url):
                 client.ping()
         gc.collect()
     assert before == (len(sweeper.watched), len(poller))
+
+
+def _blocked_pipeline(client):
+    pipeline = client.pipeline(transaction=False)
+    pipeline.blpop("nothing", timeout=4)
+    pipeline.execute()
+
+
+@pytest.mark.parametrize("call", [lambda c: c.blpop("nothing", timeout=4), _blocked_pipeline])
+def test_a_request_whose_user_is_stopped_is_unfinished(redis_url, call):
+    """A command, or a pipeline, without a reply when its user is killed counts with its age."""
+    with running_user(redis_url) as user:
+        user.client.ping()
+        user.recorder.take()
+        blocked = gevent.spawn(lambda: call(user.client))
+        gevent.sleep(0.2)
+        blocked.kill()
+        taken = user.recorder.take()
+        assert [(error.error_class, error.occurrences) for error in taken.errors] == [("unfinished", 1)]
+        assert int(taken.requests.sum()) == 1
+        assert 0.15 < taken.response_time.summaries.max() / 1e9 < 2
+
+
+def test_a_limit_of_the_scenario_is_a_timeout(redis_url):
+    """A gevent.Timeout around a call is the scenario's own time limit."""
+    with running_user(redis_url) as user:
+        with gevent.Timeout(0.05, False):
+            user.client.blpop("nothing", timeout=4)
+        assert [error.error_class for error in user.recorder.take().errors] == ["timeout_read"]

@@ -1,0 +1,55 @@
+"""What takes the place of methods of Locust's users and their clients: see `loadtest.swarm.replacements`."""
+
+from __future__ import annotations
+
+import functools
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust import User
+
+
+def stop(original: Callable[..., bool]) -> Callable[..., bool]:
+    """Mark a waiting user as stopping before it is killed: should its timer be due already, it wakes and sends
+    nothing.
+    """
+
+    def stop(self: User, force: bool = False) -> bool:
+        if self._state == LOCUST_STATE_WAITING:
+            self._state = LOCUST_STATE_STOPPING
+            self.group.killone(self.greenlet)
+            return True
+        return original(self, force)
+
+    return stop
+
+
+def request(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Report a request whose user was stopped, or whose own time limit expired, before the answer came."""
+
+    @functools.wraps(original)
+    def request(self: Any, method: str, url: str, name: str | None = None, *args: Any, **more: Any) -> Any:
+        began_s, start_time = perf_counter(), time()
+        try:
+            return original(self, method, url, name, *args, **more)
+        except (gevent.GreenletExit, gevent.Timeout) as cause:
+            self.request_event.fire(
+                request_type=method,
+                name=name or self.request_name or url,
+                response_time=(perf_counter() - began_s) * 1000,
+                response_length=0,
+                response=None,
+                context=more.get("context", {}),
+                exception=cause,
+                start_time=start_time,
+                url=url,
+            )
+            raise
+
+    return request

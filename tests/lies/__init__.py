@@ -1,0 +1,1 @@
+"""Ways to make a load generator lie, each built for real: none may pass in silence."""

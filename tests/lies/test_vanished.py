@@ -1,0 +1,69 @@
+"""What vanishes: requests without an answer, tasks that raise, users that are not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadtest.exceptions import ExitCode
+
+from .conftest import Referee
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Told
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(180)]
+
+GET = """
+wait_time = constant(0.2)
+
+@task
+def get(self):
+    self.client.get("/ok")
+"""
+CLOSED = ("--users", "10", "--spawn-rate", "10", "--run-time", "6s")
+
+
+def test_an_honest_run_is_believed(tell: Callable[..., Told]) -> None:
+    """What the service received, answered and what the record holds are the same number, and nothing is found."""
+    referee = Referee()
+    told = tell(GET, *CLOSED, service=referee)
+    assert (told.exit_code, told.outcome, told.rules) == (ExitCode.PASSED, "passed", set()), told.output
+    assert told.requests("/ok") == (referee.received["/ok"], 0) == (referee.answered["/ok"], 0)
+
+
+def test_one_endpoint_never_answers_and_holds_every_user(tell: Callable[..., Told]) -> None:
+    """Lie 5: the name that hangs is in the table, and the run is not believed."""
+    referee = Referee(lambda path, _age_s: path == "/hang")
+    body = GET + '\n@task\ndef hang(self):\n    self.client.get("/hang")\n'
+    told = tell(body, *CLOSED, service=referee)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert told.requests("/hang") == (referee.received["/hang"], referee.received["/hang"])
+    assert told.requests("/ok") == (referee.received["/ok"], 0)
+    assert "GET /hang" in told.sentence("unfinished_requests")
+
+
+@pytest.mark.parametrize("users", ["our client", "stock FastHttpUser"])
+def test_answers_cut_by_the_end_of_the_run_are_counted(tell: Callable[..., Told], users: str) -> None:
+    """Lie 26: a service that stops answering is not fast; each request that it got is counted."""
+    referee = Referee(lambda _path, age_s: age_s > 2)
+    stock = "from locust import FastHttpUser as HttpUser\n" if users != "our client" else ""
+    told = tell(GET, *CLOSED, service=referee, imports=stock)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    unfinished = referee.received["/ok"] - referee.answered["/ok"]
+    assert unfinished == 10
+    assert told.requests("/ok") == (referee.received["/ok"], unfinished)
+    assert told.document["total"]["errors"] == {"unfinished": unfinished}
+
+
+def test_arrivals_without_an_answer_are_counted(tell: Callable[..., Told]) -> None:
+    """Lie 26, open model: every arrival is answered, unfinished or dropped."""
+    referee = Referee(lambda _path, age_s: age_s > 2)
+    told = tell(GET, "--profile", "constant-arrival-rate", "--rate", "10", "--run-time", "6s", service=referee)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    requests, failures = told.requests("/ok")
+    assert (requests, failures) == (referee.received["/ok"], referee.received["/ok"] - referee.answered["/ok"])
+    assert requests + sum(one["dropped"] for one in told.document["scenarios"]) == 60

@@ -1,0 +1,91 @@
+"""What is replaced in Locust's users and their clients, with the replacement and without it."""
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+from gevent.pool import Group
+from locust import FastHttpUser, HttpUser, User, constant, task
+from locust.env import Environment
+
+from loadtest.measuring.recorder import Recorder
+from tests.http_harness import ScriptedServer
+
+pytestmark = pytest.mark.usefixtures("locust")
+
+
+class Waiter(User):
+    """Waits, and notes what it does."""
+
+    wait_time = constant(0.05)
+    begun = 0
+    ended = 0
+
+    @task
+    def work(self) -> None:
+        """Take a little time, as a request does."""
+        self.begun += 1
+        gevent.sleep(0.01)
+        self.ended += 1
+
+
+def test_a_user_whose_timer_is_due_begins_nothing_when_it_is_stopped() -> None:
+    """Stopped in the very turn in which its wait is over, a user wakes to that (replaces User.stop)."""
+    user = Waiter(Environment(user_classes=[Waiter]))
+    user.start(Group())
+    gevent.sleep(0.02)  # it waits, until about 0.06 s
+    stopping = gevent.spawn_later(0, user.stop)  # as Locust's runner does it
+    busy_until(0.08)
+    stopping.join(timeout=5)
+    user.greenlet.join(timeout=5)
+    assert (user.begun, user.ended) == (1, 1)
+
+
+def busy_until(seconds: float) -> None:
+    """Hold the process, as folding and other users do, so that timers become due."""
+    import time  # noqa: PLC0415 - the one place that must not yield
+
+    end_s = time.perf_counter() + seconds
+    while time.perf_counter() < end_s:
+        pass
+
+
+def unfinished(user_class: type[User], call: Callable[[Any], None]) -> tuple[list[tuple[str, str, str, int]], float]:
+    """The errors and the longest time that are counted when a user is killed while its request is in flight."""
+    environment = Environment(user_classes=[user_class])
+    environment.create_local_runner()
+    recorder = Recorder.of(environment)
+    user = user_class(environment)
+    victim = gevent.spawn(call, user)
+    gevent.sleep(0.3)
+    victim.kill()
+    environment.runner.quit()
+    taken = recorder.take()
+    user.client.close() if isinstance(user, HttpUser) else user.client.client.close()  # type: ignore[attr-defined]
+    gc.collect()
+    keys = [taken.series[error.series] for error in taken.errors]
+    errors = [
+        (key.method, key.name, error.error_class, error.occurrences)
+        for key, error in zip(keys, taken.errors, strict=True)
+    ]
+    return errors, float(taken.response_time.summaries.max() / 1e9)
+
+
+def test_a_request_of_a_stock_user_that_is_killed_is_unfinished() -> None:
+    """It counts under its name, with its age (replaces HttpSession.request)."""
+    with ScriptedServer(lambda peer: [peer.read_request(), gevent.sleep(5)]) as server:
+        user_class = type("Stock", (HttpUser,), {"host": server.url})
+        errors, age_s = unfinished(user_class, lambda user: user.client.get("/hang", name="hang"))
+    assert errors == [("GET", "hang", "unfinished", 1)]
+    assert 0.2 < age_s < 2
+
+
+def test_a_request_of_a_stock_fast_user_that_is_killed_is_unfinished() -> None:
+    """It counts under its URL where it has no name (replaces FastHttpSession.request)."""
+    with ScriptedServer(lambda peer: [peer.read_request(), gevent.sleep(5)]) as server:
+        user_class = type("Fast", (FastHttpUser,), {"host": server.url})
+        errors, age_s = unfinished(user_class, lambda user: user.client.post("/hang", "x"))
+    assert errors == [("POST", "/hang", "unfinished", 1)]
+    assert 0.2 < age_s < 2
