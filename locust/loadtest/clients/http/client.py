@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from loadtest.clients.http.errors import (
 from loadtest.clients.http.exchange import Exchange, Timeouts
 from loadtest.clients.http.head import UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http.headers import HeaderValue
-from loadtest.clients.http.pool import LOOK_AFTER_S, ConnectionPool
+from loadtest.clients.http.pool import ConnectionPool
 from loadtest.clients.http.request import Request, basic_auth, for_any_host, host_line, location_of, redirected
 from loadtest.clients.http.request_body import NO_FIELDS, encode_body
 from loadtest.clients.http.response import CaughtResponse, Response, new_response
@@ -273,7 +273,7 @@ class HttpClient:
         if not idle:
             return self._send_generally(call or self._plain_call(route, caught), wire, intended_s, sent_s)
         connection = idle.pop()
-        if not connection.polled or not (route.idempotent or sent_s - connection.idle_since_s < LOOK_AFTER_S):
+        if not connection.polled or not (route.idempotent or not connection.arrived(0)):
             idle.append(connection)  # the general path looks closer
             return self._send_generally(call or self._plain_call(route, caught), wire, intended_s, sent_s)
         connection.deadline_s = sent_s + self._read_timeout_s
@@ -301,7 +301,7 @@ class HttpClient:
         if head.plain_length != len(received):
             call = call or self._plain_call(route, caught)
             begun = Exchange(connection, wire[sent:], None, call.timeouts, sent_s + call.timeouts.total_s, reused=True)
-            begun.failure = failure
+            begun.failure, begun.sent_any = failure, sent > 0
             begun.take(received)
             return self._send_generally(call, wire, intended_s, sent_s, begun)
         connection.idle_since_s = end_s = perf_counter()
@@ -373,13 +373,25 @@ class HttpClient:
             location = location_of(head)
             if location is None or not call.allow_redirects:
                 return self._read_body(call, exchange, head, progress)
-            passed = _Call(call.route, request, call.timeouts)  # a redirect's own body is never streamed
-            content = self._read_body(passed, exchange, head, progress)
+            content = self._pass_over(call, exchange, head, request)
             progress.history.append(new_response(Response, head, content, 0, request, 0.0, 0.0, 0.0))
             if len(progress.history) > self._max_redirects:
                 raise RedirectError(f"more than {self._max_redirects} redirects")
             progress.request = redirected(call.request, request, head.status, location)
             wire = self._encode_redirected(call.route, progress.request)
+
+    def _pass_over(self, call: _Call, exchange: Exchange, head: ResponseHead, request: Request) -> bytes | None:
+        """A redirect's own body; where it is cut, malformed or without end, the redirect counts and the body does not.
+
+        A body that ends with the connection is not waited for.
+        """
+        if not head.is_framed(request.method):
+            exchange.connection.close()
+            return None
+        passed = _Progress(request)
+        with suppress(HttpError):
+            return self._read_body(_Call(call.route, request, call.timeouts), exchange, head, passed)
+        return None
 
     def _encode_redirected(self, route: HttpRoute, request: Request) -> bytes:
         """The bytes of a request to which a redirect led; another host does not get the credentials of the first."""

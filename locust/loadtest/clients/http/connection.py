@@ -6,10 +6,9 @@ or sent something that belongs to no request: the connection is stale and is rep
 Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 """
 
-import errno
-import os
 from typing import TYPE_CHECKING
 
+import gevent.monkey
 from greenlet import getcurrent
 
 from loadtest.clients.transport.connection import Connection
@@ -20,18 +19,22 @@ if TYPE_CHECKING:
 
     from loadtest.clients.transport.stream import Stream
 
+_READABLE = 1  # the bit of poll(2)
+_poll = gevent.monkey.get_original("select", "poll")  # gevent hides what can block; a poll of 0 ms cannot
+
 
 class HttpConnection(Connection):
     """A connected stream. While it is idle, ``polled`` turns False when it becomes stale.
 
     Attributes:
         idle_since_s: When its last response was complete, in seconds of ``time.perf_counter``.
-        early: Bytes that arrived while a request was still being sent.
+        arrived: Called with 0, asks the kernel whether something can be received, the end of the stream included; the
+            event loop may not have noticed yet. The cheapest way to ask, because nothing is raised.
         send: Sends some bytes, returns how many; raises BlockingIOError when the kernel takes none.
         receive_now: Receives up to n bytes, b"" at the end; raises BlockingIOError when there are none.
     """
 
-    __slots__ = ("early", "idle_since_s", "receive_now", "send")
+    __slots__ = ("arrived", "idle_since_s", "receive_now", "send")
 
     stream: "Stream"
 
@@ -42,7 +45,9 @@ class HttpConnection(Connection):
         self.send: Callable[[bytes | memoryview], int] = stream.send
         self.receive_now: Callable[[int], bytes] = stream.recv
         self.idle_since_s = 0.0
-        self.early = b""
+        kernel = _poll()
+        kernel.register(stream.fileno(), _READABLE)
+        self.arrived: Callable[[int], list[tuple[int, int]]] = kernel.poll
 
     def on_unsolicited_input(self) -> None:
         """Stop polling: an idle connection is stale, one that is being read slowly will be polled again."""
@@ -69,42 +74,6 @@ class HttpConnection(Connection):
             self.wait()
         finally:
             self.waiter = None
-
-    def send_all(self, payload: bytes) -> bool:
-        """Send everything, unless the server answers before it has got everything.
-
-        Returns:
-            True when all bytes are with the kernel; False when the server's bytes, now in ``early``, came first.
-
-        Raises:
-            DeadlineExpired: deadline_s has passed.
-            OSError: The connection broke.
-        """
-        rest = memoryview(payload)
-        while True:
-            try:
-                rest = rest[self.send(rest) :]
-                if not rest:
-                    return True
-            except BlockingIOError:
-                if not self.wait_writable() and self._receive_early():
-                    return False
-
-    def _receive_early(self) -> bool:
-        """Receive what arrived during a send; True if it is more than interim responses."""
-        try:
-            received = self.receive_now(RECEIVE_BYTES)
-        except BlockingIOError:
-            return False
-        if not received:
-            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-        self.early += received
-        return not self.early.startswith(b"HTTP/1.1 1")
-
-    def take_early(self) -> bytes:
-        """What arrived during a send, once."""
-        early, self.early = self.early, b""
-        return early
 
     def is_stale(self, look: bool) -> bool:
         """Tell whether the server has closed the connection or sent something while it was idle.

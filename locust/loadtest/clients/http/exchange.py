@@ -3,6 +3,7 @@
 Tested in tests/unit/clients/http/test_hostile.py.
 """
 
+from contextlib import suppress
 from time import perf_counter
 from typing import NamedTuple
 
@@ -14,10 +15,11 @@ from loadtest.clients.http.errors import (
     ProtocolError,
     ReadTimeoutError,
     ResetError,
+    TooLargeError,
     TotalTimeoutError,
     connect_error,
 )
-from loadtest.clients.http.head import HeadCache, ResponseHead
+from loadtest.clients.http.head import HEADS, ResponseHead, is_failure
 from loadtest.clients.http.request_body import Upload
 from loadtest.clients.http.response_body import Body, body_of
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineExpired
@@ -25,6 +27,7 @@ from loadtest.clients.transport.stream import RECEIVE_BYTES, TransportError
 
 _OK = 200
 _MAX_INTERIM = 32
+_MAX_EARLY_BYTES = 1 << 26
 _TIMEOUT_PARTS = (2, 3)
 
 
@@ -81,6 +84,7 @@ class Exchange:
         any_received: Whether a single byte has come; after that nothing is sent again.
         keeps: Whether the connection may serve another request as far as this side is concerned.
         failure: An error that has happened already; send() raises it.
+        sent_any: Whether a part of the request is sent, so that what comes then answers it.
     """
 
     def __init__(  # noqa: PLR0917 -- made in two places only
@@ -103,50 +107,84 @@ class Exchange:
         self._unsent = unsent
         self._upload = upload
         self._read_s = timeouts.read_s
+        self._interim = 0
+        self.sent_any = False
+        self._early_bytes = 0
+        self._early_pieces: list[bytes] | None = None  # of a response that came early and wants the rest of the request
 
     def _renew_deadline(self) -> None:
         self.connection.deadline_s = min(perf_counter() + self._read_s, self.ends_s)
 
     def send(self) -> None:
-        """Send the request, or as much of it as the server wants before it answers.
+        """Send the request; the rest of it is left unsent if the server answers early and does not want it.
 
         Raises:
             DeadlineExpired: The server takes no more bytes.
             OSError: The connection broke.
+            TooLargeError: The answer exceeds what may be held while the request is still being sent.
         """
         if self.failure is not None:
             raise self.failure
         if not self._unsent and self._upload is None:
             return
-        self._renew_deadline()
-        complete = not self._unsent or self.connection.send_all(self._unsent)
-        if complete and self._upload is not None:
-            complete = self._send_pieces(self._upload)
-        self.keeps = complete
-        self.take(self.connection.take_early())
-
-    def _send_pieces(self, upload: Upload) -> bool:
-        for piece in upload.pieces():
-            self._renew_deadline()
-            try:
-                if not self.connection.send_all(piece):
-                    return False
-            except (BrokenPipeError, ConnectionResetError):
-                self._receive_final_response()
-                return False
-        return True
-
-    def _receive_final_response(self) -> None:
-        """Receive what the server sent before it closed: 413, for example, which counts more than the reset."""
-        response = self.connection.take_early()
         try:
-            while piece := self.connection.receive_now(RECEIVE_BYTES):
-                response += piece
-        except OSError:
-            pass
-        if not response:
+            self.keeps = self._send_request()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            self._receive_last_words(error)
+        if self._early_pieces:
+            self.take(b"".join(self._early_pieces))
+
+    def _send_request(self) -> bool:
+        """Send all; False if the server does not want the rest."""
+        if self._unsent and not self._send_all(self._unsent):
+            return False
+        return self._upload is None or all(map(self._send_all, self._upload.pieces()))
+
+    def _send_all(self, payload: bytes) -> bool:
+        """Send these bytes; False if the server does not want the rest."""
+        connection, rest = self.connection, memoryview(payload)
+        self._renew_deadline()
+        while True:
+            try:
+                rest = rest[connection.send(rest) :]
+                self.sent_any = True
+                if not rest:
+                    return True
+                self._renew_deadline()
+            except BlockingIOError:
+                if not connection.wait_writable() and not self._rest_is_wanted():
+                    return False
+
+    def _rest_is_wanted(self) -> bool:
+        """Receive what came during the send; only an error or the announced end of the connection ends it early."""
+        try:
+            piece = self.connection.receive_now(RECEIVE_BYTES)
+        except BlockingIOError:
+            return True
+        if not piece:
             raise ConnectionResetError("the server closed the connection while the request was being sent")
-        self.connection.early = response
+        if self._early_pieces is not None:
+            self._early_pieces.append(piece)
+            self._early_bytes += len(piece)
+            if self._early_bytes > _MAX_EARLY_BYTES:
+                raise TooLargeError(f"the response exceeds {_MAX_EARLY_BYTES} bytes before the request is sent")
+            return True
+        self.take(piece)
+        head = self._final_head()
+        if head is None:
+            return True
+        self._early_pieces = []
+        return head.keep_alive and not is_failure(head.status)
+
+    def _receive_last_words(self, error: OSError) -> None:
+        """Receive what the server sent before it closed: 413, for example, which counts more than the reset."""
+        self.keeps = False
+        pieces = self._early_pieces = self._early_pieces or []
+        with suppress(OSError):
+            while self.sent_any and (piece := self.connection.receive_now(RECEIVE_BYTES)):
+                pieces.append(piece)
+        if not pieces and not self.received:
+            raise error
 
     def take(self, received: bytes) -> None:
         """Put bytes that have come before those still to come."""
@@ -161,7 +199,7 @@ class Exchange:
             raise ClosedError("the TLS connection was cut: its end mark is missing")
         return received
 
-    def read_head(self, heads: HeadCache) -> ResponseHead:
+    def read_head(self) -> ResponseHead:
         """The response's head; interim responses before it are passed over.
 
         The read timeout bounds the whole head here, so that a server which drips it cannot hold the user.
@@ -171,18 +209,24 @@ class Exchange:
             ProtocolError, TooLargeError: The head is not acceptable.
         """
         self._renew_deadline()
-        for _ in range(_MAX_INTERIM):
-            head = heads.find(self.received) if self.received else None
-            while head is None:
-                piece = self.connection.receive()
-                if not piece:
-                    raise ClosedError("the connection closed before the response" + self._how_far())
-                self.take(piece)
-                head = heads.find(self.received)
-            self.received = self.received[head.raw_length :]
+        while (head := self._final_head()) is None:
+            piece = self.connection.receive()
+            if not piece:
+                raise ClosedError("the connection closed before the response" + self._how_far())
+            self.take(piece)
+        self.received = self.received[head.raw_length :]
+        return head
+
+    def _final_head(self) -> ResponseHead | None:
+        """The head with which the bytes received begin, if it is complete; interim ones before it are dropped."""
+        while self.received and (head := HEADS.find(self.received)) is not None:
             if head.status >= _OK:
                 return head
-        raise ProtocolError(f"more than {_MAX_INTERIM} interim responses came before the response")
+            self.received = self.received[head.raw_length :]
+            self._interim += 1
+            if self._interim >= _MAX_INTERIM:
+                raise ProtocolError(f"more than {_MAX_INTERIM} interim responses came before the response")
+        return None
 
     def _how_far(self) -> str:
         return "'s head was complete" if self.any_received else " began"

@@ -94,6 +94,10 @@ class ResponseHead:
         ):
             self.plain_length = self.raw_length + self.content_length
 
+    def is_framed(self, method: str) -> bool:
+        """Tell whether the head says where the body ends; otherwise it ends with the connection."""
+        return self.bodiless or method == "HEAD" or self.chunked or self.content_length is not None
+
 
 def _of_interest(fields: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
     """The values that framing depends on, by name in lower case."""

@@ -11,7 +11,7 @@ from time import perf_counter
 from loadtest.clients.http.connection import HttpConnection
 from loadtest.clients.http.errors import ClosedError, ConnectTimeoutError, connect_error
 from loadtest.clients.http.exchange import Exchange, Timeouts, timeout_error
-from loadtest.clients.http.head import HEADS, ResponseHead
+from loadtest.clients.http.head import ResponseHead
 from loadtest.clients.http.request import IDEMPOTENT, Request
 from loadtest.clients.http.url import Origin
 from loadtest.clients.transport.stream import TlsStream, TransportError
@@ -20,9 +20,6 @@ IDLE_PER_ORIGIN = 10
 MAX_CONNECTIONS = 100
 """Connections of one user above which the one idle for longest is closed: a user that goes through many hosts, or is
 sent through them by redirects, must not use up the process's file descriptors and memory."""
-LOOK_AFTER_S = 0.005
-"""An idle time in seconds after which a connection is checked before a request that must not be sent twice: the event
-loop may not have noticed yet that the server closed it."""
 
 
 class ConnectionPool:
@@ -65,7 +62,7 @@ class ConnectionPool:
             begun = None
             try:
                 exchange.send()
-                return exchange, exchange.read_head(HEADS)
+                return exchange, exchange.read_head()
             except (ClosedError, ConnectionError) as error:
                 exchange.connection.close()
                 if exchange.any_received or not exchange.reused or not _may_repeat(request):

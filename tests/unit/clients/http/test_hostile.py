@@ -1,5 +1,7 @@
 """Servers that misbehave: every malformed answer is an error with a class, and no user hangs."""
 
+import io
+
 import gevent
 import pytest
 
@@ -453,6 +455,66 @@ def test_early_answer_to_an_upload_counts():
         response = user.client.post("/", data=(b"x" * 65536 for _ in range(500)))
         assert (response.status_code, response.content) == (413, b"too big")
         assert server.connections == 2
+
+
+def test_post_without_pause_over_a_connection_just_closed_is_no_failure():
+    """A server that closes after each answer, without saying so, fails no POST that is sent at once after it."""
+    with ScriptedServer(answering(ok())) as server, running_user(server.url) as user:
+        assert all(user.client.post("/", data=b"x").ok for _ in range(200))
+        assert counts(user) == (200, 0)
+        assert server.connections == 200
+
+
+UPLOAD = b"0123456789abcdef" * 500_000
+
+
+@pytest.mark.parametrize("kind", ["bytes", "file"])
+@pytest.mark.parametrize("server_does", ["answers first", "echoes"])
+def test_early_good_answer_does_not_cut_the_upload(kind, server_does):
+    """A good answer that comes before the upload's end leaves it whole, is read beside it, and keeps the connection."""
+    arrived = []
+
+    def script(peer: Peer) -> None:
+        while peer.read_head():
+            size = len(UPLOAD)
+            if server_does == "echoes":
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            else:
+                peer.send(ok(b"early"))
+            pieces = []
+            for at in range(0, size, 65536):
+                pieces.append(peer.read(min(65536, size - at)))
+                if server_does == "echoes":
+                    peer.send(pieces[-1])
+                else:
+                    gevent.sleep(0.0005)
+            arrived.append(b"".join(pieces))
+
+    with ScriptedServer(script) as server, running_user(server.url, network_timeout=5) as user:
+        for _ in range(2):
+            response = user.client.post("/", data=UPLOAD if kind == "bytes" else io.BytesIO(UPLOAD))
+            assert response.error is None
+            assert response.content == (UPLOAD if server_does == "echoes" else b"early")
+        with gevent.Timeout(5):
+            while len(arrived) < 2:
+                gevent.sleep(0.01)
+        assert arrived == [UPLOAD] * 2
+        assert (counts(user), server.connections) == ((2, 0), 1)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "iterable"])
+def test_answer_of_a_server_that_closes_within_the_upload_counts(kind):
+    """What a server says before it closes within an upload is the response, also where it does not announce the end."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(ok(b"enough"))
+        gevent.sleep(0.1)
+
+    with ScriptedServer(script) as server, running_user(server.url, network_timeout=5) as user:
+        response = user.client.post("/", data=UPLOAD if kind == "bytes" else (UPLOAD[:65536] for _ in range(200)))
+        assert (response.status_code, response.error) == (200, None)
+        assert counts(user) == (1, 0)
 
 
 def test_connection_close_is_respected():

@@ -157,6 +157,36 @@ def test_a_body_left_behind_takes_its_headers_along_a_chain():
     assert ["content-type" in fields for *_, fields in script.seen] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        ("Content-Encoding: gzip\r\nContent-Length: 7", b"no gzip"),
+        ("Content-Length: 100", b"cut"),
+        ("Transfer-Encoding: chunked", b"xyz\r\n"),
+        ("Content-Length: 100000000", b"huge"),
+        ("Content-Type: text/plain", b"without length"),
+    ],
+)
+def test_a_redirect_is_followed_whatever_its_own_body(fields, body):
+    """A redirect whose body is corrupt, cut, malformed or without end leads on at once, and counts as good."""
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_head():
+            if b" /end " in head:
+                peer.send(ok(b"end"))
+                continue
+            peer.send(f"HTTP/1.1 302 Found\r\nLocation: /end\r\n{fields}\r\n\r\n".encode(), body)
+            if "without" not in str(body):
+                return
+            gevent.sleep(5)  # the end of such a body is not waited for
+
+    with ScriptedServer(script) as server, running_user(server.url, network_timeout=2) as user:
+        response = user.client.get("/start")
+        assert (response.text, [passed.status_code for passed in response.history]) == ("end", [302])
+        assert response.elapsed.total_seconds() < 1
+        assert counts(user) == (1, 0)
+
+
 def test_endless_redirects_end():
     """A loop is an error after max_redirects."""
     script = Recording(302, "/start")
