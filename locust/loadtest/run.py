@@ -39,6 +39,7 @@ from loadtest.session import Session
 from loadtest.swarm import expected_workers
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm
+from loadtest.users import tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,10 +70,11 @@ def start(environment: Environment, config: Config, scenario: Scenario, form: St
         form: chooses the load of each start from the web UI; None leaves it to the settings.
 
     Raises:
-        UsageError: for a wrong profile or threshold.
+        UsageError: for a wrong profile or threshold, and for tags that no task has.
     """
     if not controls_runs(environment, config):
         return
+    tags.check(environment)
     options: Any = environment.parsed_options
     loads = form.loads if form else LoadFactory(config, scenario.requests)
     load = loads.automatic(environment)
@@ -247,7 +249,7 @@ class Run:
             return
         judge = self._judge or Judge(self._rules, record)  # a run that never came to its first arrival
         judge.end()
-        record.load_s = judge.load_s
+        record.load_s, record.counted_s = judge.load_s, judge.counted_s
         verdict = self._verdict(judge)
         self._environment.process_exit_code = int(verdict.exit_code)
         if self._run_progress is not None:

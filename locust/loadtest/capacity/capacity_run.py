@@ -61,6 +61,8 @@ WARM_UP_S: Final = 3.0
 """Load at the first rate before the first step."""
 SETTLE_S: Final = 1.5
 MEASURE_S: Final = 6.0
+LONGEST_MEASURE_S: Final = 60.0
+"""How long a step waits, at a low rate, for the samples that its percentiles need."""
 DELIVERY_S: Final = 1.5
 """How long the workers' last second takes to reach the record, at most."""
 DRAIN_S: Final = 60.0
@@ -221,15 +223,19 @@ class _Step:
         self._healths: dict[tuple[int, str], list[float]] = {}
 
     def watch(self) -> None:
-        """Wait until the step is measured, or its outcome is clear."""
+        """Wait until the step is measured, with samples enough for its percentiles, or its outcome is clear."""
         until_s = self._began_s + MEASURE_S + DELIVERY_S
-        while time.perf_counter() < until_s:
-            gevent.sleep(min(1.0, max(0.0, until_s - time.perf_counter())))
+        longest_s = self._began_s + LONGEST_MEASURE_S
+        while (now_s := time.perf_counter()) < until_s or (now_s < longest_s and self._lacks_samples()):
+            gevent.sleep(min(1.0, until_s - now_s) if now_s < until_s else 1.0)
             for index, worker in self._record_keeper.workers.items():
                 for name in ("cpu_ratio", "loop_lag_s"):
                     self._healths.setdefault((index, name), []).append(getattr(worker, name))
             if time.perf_counter() > self._began_s + DELIVERY_S + 1.0 and self._is_hopeless():
                 return
+
+    def _lacks_samples(self) -> bool:
+        return any(result.samples for result in self._judge.results())
 
     def _is_hopeless(self) -> bool:
         far_off = any(

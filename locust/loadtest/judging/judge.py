@@ -87,19 +87,29 @@ class Judge:
         """The seconds of load until now, or until its end."""
         return min((self._ended_at or self._now()) - self._started_at, self._longest_s)
 
+    @property
+    def counted_s(self) -> float:
+        """The seconds of load since its beginning, or since the last reset of the statistics."""
+        return self._cut(0.0).seconds_until(self._until_s)
+
+    @property
+    def _until_s(self) -> float:
+        """The end of the load, or now, in seconds since the run's first second."""
+        return self._started_at + self.load_s - math.floor(self._record.started_at)
+
     def results(self) -> list[Result]:
         """Evaluate every threshold on what the record holds now."""
         return self._judge(self._rules)
 
     def _judge(self, rules: Iterable[Threshold]) -> list[Result]:
-        until_s = self._started_at + self.load_s - math.floor(self._record.started_at)
+        until_s = self._until_s
         views: dict[tuple[float, tuple[tuple[str, str], ...]], _View] = {}
         results = []
         for rule in rules:
             key = (rule.warm_up_s, rule.selector)
             if key not in views:
                 views[key] = _View(self._cuts[rule.warm_up_s], rule, until_s)
-            results.append(Result.of(rule, views[key].value(rule)))
+            results.append(views[key].result(rule))
         return results
 
 
@@ -110,6 +120,10 @@ class _Cut:
     record: RunRecord
     start_s: float
 
+    def seconds_until(self, until_s: float) -> float:
+        """The time that is counted: since the cut, or since a later reset of the statistics."""
+        return until_s - max(self.start_s, self.record.reset_at_s or 0)
+
 
 class _View:
     """The part of a record that a selector selects."""
@@ -117,15 +131,29 @@ class _View:
     def __init__(self, cut: _Cut, rule: Threshold, until_s: float) -> None:
         record = cut.record
         self._record = record
-        self._seconds = until_s - max(cut.start_s, record.reset_at_s or 0)
+        self._seconds = cut.seconds_until(until_s)
         self._series: list[SeriesView] = (
             list(record.series(lambda key: rule.selects(**key._asdict()))) if rule.selector else [record.total()]
         )
 
-    def value(self, rule: Threshold) -> float | None:
-        """Return the value of the rule's metric; None without samples."""
-        if rule.metric in {"schedule_lag", "dropped_ratio"}:
-            return self._of_iterations(rule)
+    def result(self, rule: Threshold) -> Result:
+        """Evaluate a rule."""
+        if not rule.aggregate:
+            return Result.of(rule, self._figure(rule))
+        histograms = self._lags(rule)
+        if rule.metric != "schedule_lag":
+            histograms = [getattr(view, rule.metric) for view in self._series]
+        times = _merged(histograms)
+        if times.count < rule.samples_needed:
+            return Result(rule, None, Outcome.NO_DATA, times.count)
+        return Result.of(rule, _aggregated(rule, times))
+
+    def _figure(self, rule: Threshold) -> float | None:
+        """Return the value of the rule's figure; None without samples."""
+        if rule.metric == "dropped_ratio":
+            dropped = sum(count for name, count in self._record.dropped.items() if rule.selects(scenario=name))
+            intended = dropped + sum(lag.count for lag in self._lags(rule))
+            return dropped / intended if intended else None
         requests = sum(view.requests for view in self._series)
         if not requests:
             return None
@@ -133,27 +161,23 @@ class _View:
             return requests
         if rule.metric == "requests_per_s":
             return requests / self._seconds if self._seconds > 0 else None
-        if rule.metric == "error_ratio":
-            return sum(view.failures for view in self._series) / requests
-        return _aggregated(rule, [getattr(view, rule.metric) for view in self._series])
+        return sum(view.failures for view in self._series) / requests
 
-    def _of_iterations(self, rule: Threshold) -> float | None:
-        lags = [lag for name, lag in self._record.schedule_lag.items() if rule.selects(scenario=name)]
-        if rule.metric == "schedule_lag":
-            return _aggregated(rule, lags)
-        dropped = sum(count for name, count in self._record.dropped.items() if rule.selects(scenario=name))
-        intended = dropped + sum(lag.count for lag in lags)
-        return dropped / intended if intended else None
+    def _lags(self, rule: Threshold) -> list[Histogram]:
+        return [lag for name, lag in self._record.schedule_lag.items() if rule.selects(scenario=name)]
 
 
-def _aggregated(rule: Threshold, histograms: Sequence[Histogram]) -> float:
-    """Return the rule's aggregate of the merged histograms, in seconds; NaN without samples."""
+def _merged(histograms: Sequence[Histogram]) -> Histogram:
     if len(histograms) == 1:
-        merged = histograms[0]
-    else:
-        merged = Histogram()
-        for histogram in histograms:
-            merged.merge(histogram)
+        return histograms[0]
+    merged = Histogram()
+    for histogram in histograms:
+        merged.merge(histogram)
+    return merged
+
+
+def _aggregated(rule: Threshold, times: Histogram) -> float:
+    """Return the rule's aggregate of a histogram with samples, in seconds."""
     if rule.quantile is not None:
-        return merged.quantile(rule.quantile)
-    return {"mean": merged.mean_s, "min": merged.min_s, "max": merged.max_s}[rule.aggregate]
+        return times.quantile(rule.quantile)
+    return {"mean": times.mean_s, "min": times.min_s, "max": times.max_s}[rule.aggregate]

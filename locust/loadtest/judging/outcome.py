@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from loadtest.exceptions import ExitCode
+from loadtest.measuring.record import RESET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,8 @@ class Result:
     threshold: Threshold
     value: float | None
     outcome: Outcome
+    samples: int = 0
+    """How many samples there were, where they were too few to judge the rule."""
 
     @classmethod
     def of(cls, rule: Threshold, value: float | None) -> Result:
@@ -58,8 +61,22 @@ class Result:
         rule = self.threshold
         after = f" (after {rule.warm_up_s:g} s of warm-up)" if rule.warm_up_s else ""
         if self.value is None:
-            return f"{rule.condition}: no data; no sample matched it{after}"
+            return f"{rule.condition}: no data; {self._lacking}{after}"
         return f"{rule.condition}: {self.outcome.value} with {rule.format(self.value)}{after}"
+
+    @property
+    def _lacking(self) -> str:
+        """Why there is no value."""
+        rule = self.threshold
+        if self.samples:
+            return (
+                f"{rule.aggregate} needs {rule.samples_needed:,} samples, and there were {self.samples:,}. "
+                "Next: run longer, raise the load, or judge a lower percentile"
+            )
+        if rule.selector:
+            pairs = ", ".join(f"{label} {value!r}" for label, value in rule.selector)
+            return f"no request had {pairs}. Next: correct the selector, or have the scenario make such requests"
+        return "nothing that it is about was measured"
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; `value` and `limit` are in seconds, ratios, per second, or plain numbers."""
@@ -88,6 +105,8 @@ class Verdict:
     """The trust checks that the generator failed."""
     results: tuple[Result, ...] = ()
     """The result of every threshold."""
+    notes: tuple[str, ...] = ()
+    """What a reader has to know beside the outcome, one sentence each; it changes no outcome."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -99,8 +118,9 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     """Return the verdict on a run.
 
     Without requests there is nothing to judge. A generator that was not fit to measure makes every threshold
-    meaningless, passed or failed, so violations come first; the thresholds' sentences stay among the reasons. A failed
-    threshold outweighs one without data, but a run with a threshold without data has not passed.
+    meaningless, passed or failed, so violations come first; the thresholds' sentences stay among the reasons. A run in
+    which every request failed has failed, whatever its rules are. A failed threshold outweighs one without data, but a
+    run with a threshold without data has not passed.
 
     Args:
         record: the run's record.
@@ -110,13 +130,31 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     failed = [result.sentence for result in results if result.outcome is Outcome.FAILED]
     without_data = [result.sentence for result in results if result.outcome is Outcome.NO_DATA]
     reasons = [*(violation.sentence for violation in violations), *failed, *without_data]
+    if record.requests and record.failures == record.requests:
+        reasons.insert(0, _all_failed(record))
     if not record.requests:
         outcome = Outcome.NO_DATA
         reasons.insert(0, "the run measured no request. Next: look at the workers' logs")
     elif violations:
         outcome = Outcome.NOT_TRUSTWORTHY
-    elif failed:
+    elif failed or record.failures == record.requests:
         outcome = Outcome.FAILED
     else:
         outcome = Outcome.NO_DATA if without_data else Outcome.PASSED
-    return Verdict(outcome, tuple(reasons), tuple(violations), tuple(results))
+    return Verdict(outcome, tuple(reasons), tuple(violations), tuple(results), _notes(record, results))
+
+
+def _all_failed(record: RunRecord) -> str:
+    """Say that no request succeeded, with the error that came most often."""
+    most = "".join(f", most often with {error.error_class}: {error.message}" for error in record.errors()[:1])
+    return (
+        f"every one of the {record.requests:,} requests failed{most}. "
+        "Next: look at the system under test and at the host of the run"
+    )
+
+
+def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
+    notes = [event.text for event in record.events if event.kind == RESET]
+    if not results:
+        notes.append("no threshold was set: nothing but the load generator was judged. Next: set THRESHOLD, or a file")
+    return tuple(notes)

@@ -22,6 +22,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import UsageError, nearest_name
+from loadtest.measuring.histogram import HIGHEST_NS
 from loadtest.settings.config import duration_s
 
 if TYPE_CHECKING:
@@ -65,6 +66,13 @@ UNITS: Final = {
     "count": {"": 1.0},
 }
 """By kind: each unit in seconds, as a ratio from 0 to 1, per second, or as a plain number."""
+RANGES: Final = {
+    "time": (0.0, HIGHEST_NS / 1e9),
+    "ratio": (0.0, 1.0),
+    "rate": (0.0, math.inf),
+    "count": (0.0, math.inf),
+}
+"""By kind: the lowest and the highest value that can be measured, in the unit of `Threshold.limit`."""
 COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -75,8 +83,10 @@ AGGREGATES: Final = ("p0 to p100 such as p99 or p99.9", "mean", "min", "max")
 OPTIONS: Final = ("warm_up=DURATION", "delay=DURATION", "abort_on_fail")
 LONGEST_S: Final = 7 * 24 * 3600.0
 """The longest run, and the longest warm-up or delay."""
+_CHANCE_OF_NO_SAMPLE_BEYOND: Final = 0.05
 _WHOLE_FROM: Final = 10_000  # up to here, four significant digits; from here on, they would come with an exponent
 _EXAMPLE_UNITS: Final = {"time": "ms", "ratio": "%", "rate": "/s", "count": ""}
+_RANGE: Final = {"time": "0 s to 1 h", "ratio": "0% to 100%", "rate": "0/s or more", "count": "0 or more"}
 _MEASURED: Final = {"time": "time", "ratio": "a ratio", "rate": "a rate", "count": "a count"}
 
 
@@ -120,6 +130,20 @@ class Threshold:
     def quantile(self) -> float | None:
         """The quantile from 0 to 1 when the aggregate is a percentile."""
         return float(Decimal(self.aggregate[1:]) / 100) if self.aggregate.startswith("p") else None
+
+    @property
+    def samples_needed(self) -> int:
+        """The number of samples from which on the aggregate can be judged; 1 for all but percentiles.
+
+        With fewer, the chance that all samples are on one side of the percentile is more than 5 %: a slow 99th
+        percentile then passes, because no sample shows it. Of n samples all are below the quantile q with the chance
+        q**n. The extremes p0 and p100 are, like min and max, those of the samples that there are.
+        """
+        quantile = self.quantile
+        if quantile in {None, 0.0, 1.0}:
+            return 1
+        further = max(quantile, 1 - quantile)
+        return math.ceil(math.log(_CHANCE_OF_NO_SAMPLE_BEYOND) / math.log(further))
 
     def selects(self, **labels: str) -> bool:
         """Whether the selector selects a series with these labels; labels that are not given do not matter."""
@@ -218,6 +242,7 @@ class _Reader:
                 "abort_on_fail would end the run at once: the number of requests starts at 0. Allowed: with every "
                 "rule that is not broken from the start. Next: leave abort_on_fail out, or use requests_per_s."
             )
+        _refuse_without_effect(rule)
         if rule.delay_s and not rule.abort_on_fail:
             raise _WrongError(
                 "delay sets how long a rule must have failed before it ends the run, but this rule does not end it. "
@@ -361,6 +386,18 @@ class _Reader:
                 "Next: correct it."
             )
         return seconds
+
+
+def _refuse_without_effect(rule: Threshold) -> None:
+    """Refuse a rule that no measurement can break, or none can meet."""
+    lowest, highest = (rule.holds(value) for value in RANGES[rule.kind])
+    if lowest is highest:
+        ending = rule.comparison.startswith(">")
+        raise _WrongError(
+            f"no run can {'break' if lowest else 'meet'} it: {_MEASURED[rule.kind]} is {_RANGE[rule.kind]}. "
+            f"Allowed: a limit that some runs meet and others do not. Next: "
+            f"{'raise' if ending is lowest else 'lower'} the limit, or turn the comparison round."
+        )
 
 
 def _aggregate(text: str, inner: str | None) -> str:

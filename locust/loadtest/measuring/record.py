@@ -38,6 +38,8 @@ DICT_FORMAT: Final = 2
 MAX_ERRORS: Final = 1_000
 """Distinct errors (by series, class and message) that are kept apart."""
 QUANTILES: Final = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999, "p9999_s": 0.9999}
+RESET: Final = "reset"
+"""The kind of the event that says what a reset of the statistics took out of the record."""
 MAX_EVENTS: Final = 500
 """The most events that are kept; later ones are left out."""
 
@@ -80,7 +82,7 @@ class Event:
     second: float
     """Seconds since the run's first second."""
     kind: str
-    """A single word: start, stage, worker, redis, feed."""
+    """A single word: start, stage, reset, worker, redis, feed."""
     text: str
 
 
@@ -129,6 +131,8 @@ class RunRecord:
     labels: Labels = field(default_factory=Labels)
     load_s: float | None = None
     """How long the load lasted; None while that is not known."""
+    counted_s: float | None = None
+    """How long the load lasted of which the counts are: since its beginning or the last reset; None as `load_s`."""
     ended: bool = False
     """Whether the run ended; False in a record that was read after its master was killed."""
     reset_at_s: int | None = None
@@ -227,6 +231,9 @@ class RunRecord:
 
     def reset(self, second: int) -> None:
         """Reset all counts, as resetting Locust's statistics does; the run continues at this second."""
+        if self.requests:
+            gone = f"{self.requests:,} requests, {self.failures:,} of them failed"
+            self.note(second, RESET, f"the statistics were reset at {second} s: {gone}, are in no figure of this run")
         self.reset_at_s = second
         self._totals[:] = 0
         self._response, self._service = DenseHistogramTable(), None
@@ -299,6 +306,7 @@ class RunRecord:
             "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="milliseconds"),
             "duration_s": self.duration_s,
             "load_s": self.load_s,
+            "counted_s": self.counted_s,
             "ended": self.ended,
             "reset_at_s": self.reset_at_s,
             "stream_error": self.stream_error,

@@ -37,7 +37,7 @@ def of(record: RunRecord, verdict: Verdict) -> Document:
     """Return the document of a run and its verdict."""
     return {
         **record.as_dict(),
-        "verdict": {"name": verdict.outcome.value, "reasons": list(verdict.reasons)},
+        "verdict": {"name": verdict.outcome.value, "reasons": list(verdict.reasons), "notes": list(verdict.notes)},
         "findings": [asdict(violation) for violation in verdict.violations],
         "thresholds": [result.as_dict() for result in verdict.results],
     }
@@ -88,9 +88,14 @@ def load_s(document: Document) -> float:
 
 
 def rate_per_s(series: dict[str, Any], document: Document) -> float:
-    """Return the requests per second of a series over the run; 0 without load."""
-    seconds = load_s(document)
+    """Return the requests per second of a series over the load that its counts are of; 0 without load."""
+    seconds = float(document.get("counted_s") or load_s(document))
     return float(series["requests"]) / seconds if seconds else 0.0
+
+
+def notes(document: Document) -> list[str]:
+    """Return what a reader has to know beside the verdict, one sentence each."""
+    return list(document["verdict"].get("notes", ()))
 
 
 def by_name(document: Document) -> list[dict[str, Any]]:
@@ -106,7 +111,7 @@ def _cut_off(folder: Path) -> Document:
         )
     return {
         **record_file.read(RunFolder(folder).stream).as_dict(),
-        "verdict": {"name": INTERRUPTED, "reasons": ["the master stopped before it could report"]},
+        "verdict": {"name": INTERRUPTED, "reasons": ["the master stopped before it could report"], "notes": []},
         "findings": [],
         "thresholds": [],
     }

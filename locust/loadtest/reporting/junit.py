@@ -1,8 +1,9 @@
 """JUnit: junit.xml, the verdict as test cases, for tools that show the results of a build.
 
 There is one suite, with a test case for each threshold, one for the trust checks of the generator, and one for the run
-itself. A failed threshold is a failure. A threshold without data and a failed trust check are errors, since they say
-nothing about the system under test. Jenkins, GitLab and GitHub's actions read this dialect
+itself. A failed threshold is a failure, and so is a run of which every request failed. A threshold without data and a
+failed trust check are errors, since they say nothing about the system under test. What is noted beside the verdict are
+properties of the suite. Jenkins, GitLab and GitHub's actions read this dialect
 (https://github.com/testmoapp/junitxml).
 """
 
@@ -13,7 +14,7 @@ import xml.etree.ElementTree as ET  # written, never read
 from typing import TYPE_CHECKING
 
 from loadtest.judging.outcome import Outcome
-from loadtest.reporting.document import INTERRUPTED
+from loadtest.reporting.document import INTERRUPTED, notes
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document
@@ -32,11 +33,15 @@ def document(run: Document) -> str:
         "testsuite",
         name=_clean(f"loadtest {run['run_id']}"),
         tests=str(len(results) + 2),
-        failures=str(outcomes.count(Outcome.FAILED.value)),
+        failures=str(outcomes.count(Outcome.FAILED.value) + _all_failed(run)),
         errors=str(outcomes.count(Outcome.NO_DATA.value) + bool(findings) + bool(_missing(run))),
         skipped="0",
         time=f"{run['duration_s']:.3f}",
     )
+    if said := notes(run):
+        properties = ET.SubElement(suite, "properties")
+        for note in said:
+            ET.SubElement(properties, "property", name="note", value=_clean(note))
     classname = _clean(f"loadtest.{run['configuration'].get('scenario', '')}".rstrip("."))
     for result in results:
         case = ET.SubElement(suite, "testcase", name=_clean(result["rule"]), classname=classname, time="0")
@@ -52,12 +57,20 @@ def document(run: Document) -> str:
         error = ET.SubElement(trust, "error", message=_clean(findings[0]["sentence"]), type="not trustworthy")
         error.text = _clean("\n".join(finding["sentence"] for finding in findings))
     made = ET.SubElement(suite, "testcase", name=_MADE, classname=classname, time="0")
-    if reason := _missing(run):
+    if _all_failed(run):
+        ET.SubElement(made, "failure", message=_clean(run["verdict"]["reasons"][0]), type="failed")
+    elif reason := _missing(run):
         ET.SubElement(made, "error", message=_clean(reason), type=_clean(run["verdict"]["name"]))
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
+
+
+def _all_failed(run: Document) -> bool:
+    """Whether the verdict says that no request succeeded."""
+    total = run["total"]
+    return bool(run["verdict"]["name"] == Outcome.FAILED.value and total["failures"] == total["requests"])
 
 
 def _missing(run: Document) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.progress import clock, milliseconds
-from loadtest.reporting.document import by_name, load_s, rate_per_s
+from loadtest.reporting.document import by_name, load_s, notes, rate_per_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,8 @@ def summary(document: Document) -> str:
         f"### {MARKS.get(verdict['name'], '')} Load test {verdict['name']}: {scenario}",
         "",
         _counts(document),
-        *(f"- {_escape(reason)}" for reason in ["", *verdict["reasons"]][1:]),
+        *(f"- {_escape(reason)}" for reason in verdict["reasons"]),
+        *(f"- Note: {_escape(note)}" for note in notes(document)),
         "",
     ]
     if document["thresholds"]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.judging.trust import PEAKS, SUSTAINED
 from loadtest.progress import clock, milliseconds
 from loadtest.reporting import chart_data, page
-from loadtest.reporting.document import by_name, load_s, rate_per_s
+from loadtest.reporting.document import by_name, load_s, notes, rate_per_s
 from loadtest.reporting.page import text
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _WORDS: Final = {
     "not trustworthy": "Not trustworthy: a trust check of the load generator failed, so these figures say little.",
     "interrupted": "Interrupted: the record stops before the end of the run, and nothing was judged.",
 }
+_UNJUDGED: Final = "Passed: no threshold was set, and no trust check failed."
 _HEALTH: Final = {**SUSTAINED, **PEAKS}
 _TIMES: Final = {
     "p50_s": "p50 ms",
@@ -83,6 +84,8 @@ record.json. Charts: uPlot (MIT).</div></footer>"""
 def _verdict(document: Document) -> str:
     name = document["verdict"]["name"]
     reasons = "".join(f"<li>{text(reason)}</li>" for reason in document["verdict"]["reasons"])
+    reasons += "".join(f"<li>Note: {text(note)}</li>" for note in notes(document))
+    words = _WORDS.get(name, name) if document["thresholds"] or name != "passed" else _UNJUDGED
     total, times = document["total"], document["total"]["response_time"]
     share = f"{total['failures'] / total['requests']:.2%}" if total["requests"] else "-"
     users = max((point["users"] for point in document["timeline"]), default=0)
@@ -96,7 +99,7 @@ def _verdict(document: Document) -> str:
     )
     tiles_html = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in tiles)
     return f"""<section class="verdict {TONES.get(name, "doubt")}" aria-label="Verdict">
-<p>{text(_WORDS.get(name, name))}</p>{f"<ul>{reasons}</ul>" if reasons else ""}</section>
+<p>{text(words)}</p>{f"<ul>{reasons}</ul>" if reasons else ""}</section>
 <dl class="tiles">{tiles_html}</dl>"""
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from loadtest.judging.outcome import Outcome
 from loadtest.progress import clock, milliseconds
-from loadtest.reporting.document import by_name, load_s, rate_per_s
+from loadtest.reporting.document import by_name, load_s, notes, rate_per_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +33,8 @@ def show(document: Document, console: Console) -> None:
     console.print(f"verdict      {document['verdict']['name']}", markup=False)
     for reason in document["verdict"]["reasons"]:
         console.print(f"             {reason}", markup=False)
+    for note in notes(document):
+        console.print(f"note         {note}", markup=False)
 
 
 def console_table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:

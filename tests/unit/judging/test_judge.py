@@ -62,7 +62,7 @@ class Run:
 def test_percentiles_mean_and_extremes_are_of_all_series_together() -> None:
     """Without a selector every request counts, and all failed and successful ones do."""
     run = Run("p50 < 20.2ms, p100 < 30ms, mean < 21ms, min >= 10ms, max < 30ms")
-    run.add(0, measured(GET, [0.010, 0.020])).add(1, measured(PUT, [0.030], failures=1))
+    run.add(0, measured(GET, [0.010, 0.020] * 2)).add(1, measured(PUT, [0.030] * 2, failures=1))
     values, outcomes = zip(*run.results(), strict=True)
     assert pytest.approx(values, rel=RELATIVE_ERROR) == (0.020, 0.030, 0.020, 0.010, 0.030)
     assert outcomes == ("passed", "failed", "passed", "passed", "failed")
@@ -180,7 +180,7 @@ def test_a_rule_aborts_only_if_it_says_so_and_has_failed_without_a_break() -> No
 
 def test_without_a_delay_a_rule_aborts_at_once() -> None:
     """The first tick that sees a failed rule says so; a rule without data does not."""
-    run = Run("p99 < 50ms abort_on_fail")
+    run = Run("max < 50ms abort_on_fail")
     assert run.judge.tick() is None
     assert run.add(0, measured(GET, [0.1])).judge.tick().outcome is Outcome.FAILED
 
@@ -210,5 +210,24 @@ def test_results_say_rule_value_and_limit() -> None:
 
 def test_no_data_says_so() -> None:
     """A rule without data has a sentence of its own."""
-    (result,) = Run("p99 < 50ms").judge.results()
-    assert result.sentence == "p99(response_time) < 50ms: no data; no sample matched it"
+    nothing, nobody = Run('p99 < 50ms, error_ratio{name="x", method="GET"} < 1%').judge.results()
+    assert nothing.sentence == "p99(response_time) < 50ms: no data; nothing that it is about was measured"
+    assert "no data; no request had method 'GET', name 'x'. Next: correct the selector" in nobody.sentence
+
+
+@pytest.mark.parametrize(("rule", "needed"), [("p95", 59), ("p99", 299), ("p1", 299), ("p99.9", 2995), ("max", 1)])
+def test_a_percentile_is_judged_from_as_many_samples_as_show_it(rule: str, needed: int) -> None:
+    """With one sample fewer, the chance that all are below the percentile is more than 5 %: there is no data."""
+    few, enough = (Run(f"{rule} < 1s").add(0, measured(GET, [0.1] * count)) for count in (needed - 1, needed))
+    assert [outcome for run in (few, enough) for _, outcome in run.results()] == ["no data", "passed"]
+    (result,) = few.judge.results()
+    assert (f"needs {needed:,} samples, and there were {needed - 1:,}." in result.sentence) is (needed > 1)
+
+
+def test_the_counted_time_is_that_since_the_last_reset() -> None:
+    """Without a reset it is the load's; the counts of the remaining time are divided by no other."""
+    run = Run("requests_per_s < 9/s")
+    run.now += 10
+    whole = run.judge.counted_s
+    run.record.reset(4)
+    assert (whole, run.judge.counted_s) == (10.0, 6.25)

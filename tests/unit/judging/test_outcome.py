@@ -6,18 +6,24 @@ from loadtest.exceptions import ExitCode
 from loadtest.judging.outcome import Outcome, Result, decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Violation
+from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 
 VIOLATION = Violation("cpu", "worker 1", 0.99, 0.9, "worker 1 was busy")
 
 
-def one_request() -> RunRecord:
-    """A record of one request."""
+def one_request_taken() -> Measurements:
+    """The measurements of one request."""
     recorder = Recorder()
     recorder.series("documents", "GET", "documents/get").success(0.0, 0.0, 0.1, 1)
+    return recorder.take()
+
+
+def one_request() -> RunRecord:
+    """A record of one request."""
     record = RunRecord()
-    record.add(recorder.take())
+    record.add(one_request_taken())
     return record
 
 
@@ -51,6 +57,30 @@ def test_a_run_without_requests_has_no_data_whatever_its_rules() -> None:
     """Nothing measured is exit code 4, also with violations, which stay among the reasons."""
     verdict = decide(RunRecord(), [VIOLATION], [])
     assert (verdict.outcome, int(verdict.exit_code), len(verdict.reasons)) == (Outcome.NO_DATA, 4, 2)
+
+
+def test_a_run_of_which_every_request_failed_has_failed_whatever_its_rules() -> None:
+    """The reason says how many, and the error that came most often; also where no rule was set, which is noted."""
+    recorder = Recorder()
+    for _ in range(3):
+        recorder.series("documents", "GET", "documents/get").failure(0.0, 0.0, 0.1, 1, "status_5xx", "status 500")
+    record = RunRecord()
+    record.add(recorder.take())
+    verdict = decide(record, [])
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reasons[0].startswith("every one of the 3 requests failed, most often with status_5xx: status 500.")
+    assert [note.split(":")[0] for note in verdict.notes] == ["no threshold was set"]
+    assert decide(record, [], results_of("max < 1s")).outcome is Outcome.FAILED
+
+
+def test_what_a_reset_removed_is_noted_beside_the_verdict() -> None:
+    """The note is the event's text; a reset of nothing is none."""
+    record = one_request()
+    record.reset(7)
+    record.reset(9)
+    record.add(one_request_taken())
+    expected = "the statistics were reset at 7 s: 1 requests, 0 of them failed, are in no figure of this run"
+    assert (record.reset_at_s, decide(record, [], results_of("max < 1s")).notes) == (9, (expected,))
 
 
 def test_a_violation_is_a_reason_in_its_own_words() -> None:

@@ -22,7 +22,7 @@ def document(results: list[Result], violations: list[Violation], record: RunReco
 def cases(text: str) -> tuple[dict[str, str], dict[str, ET.Element]]:
     """Return the suite's attributes, and its test cases by name."""
     (suite,) = ET.fromstring(text)  # noqa: S314 - our own
-    return suite.attrib, {case.attrib["name"]: case for case in suite}
+    return suite.attrib, {case.attrib["name"]: case for case in suite.iter("testcase")}
 
 
 def test_each_threshold_is_a_test_case() -> None:

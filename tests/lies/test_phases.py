@@ -1,0 +1,150 @@
+"""Lies about what is counted: set-up, warm-up, thresholds that judge nothing, an imitation of the target."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gevent.pywsgi import WSGIServer
+
+from loadtest.exceptions import ExitCode
+from tests.native.conftest import Stack
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
+
+SCENARIO = """
+from locust import constant, tag, task
+
+from loadtest.clients.http import HttpUser
+from loadtest.scenarios import Scenario
+
+
+class Visitor(HttpUser):
+    scenario = "mine"
+    wait_time = constant(0.02)
+
+    @tag("read")
+    @task
+    def page(self):
+        self.client.get("/page", name="mine/page")
+
+
+scenario = Scenario(name="mine", user_classes=(Visitor,), requests=(("GET", "mine/page"), ("GET", "mine/never")))
+"""
+
+
+@dataclass
+class Lies:
+    """A service on this machine that answers as told, and runs against it."""
+
+    stack: Stack
+    folder: Path
+    url: str
+    answer: Callable[[str], str]
+    """Given a path, returns the status line."""
+
+    def run(self, *arguments: str, scenario: str = SCENARIO, rules: str = "", **variables: str) -> tuple[int, str]:
+        """Make a run of a scenario; return its exit code and output."""
+        (self.folder / "mine.py").write_text(scenario)
+        (self.folder / "rules.toml").write_text(f"thresholds = [{rules}]\n")
+        variables["LOADTEST_THRESHOLDS_FILE"] = str(self.folder / "rules.toml")
+        common = ["--scenario", str(self.folder / "mine.py"), "--host", self.url, "--workers", "1"]
+        self.stack.start(*common, *arguments, **variables)
+        return self.stack.end()
+
+    def record(self) -> dict[str, Any]:
+        """Return the run's document."""
+        return json.loads((self.stack.run_dir() / "record.json").read_text())
+
+    def said_in(self, words: str) -> set[str]:
+        """Return which of the files for people and for build tools say these words."""
+        files = ("report.html", "summary.md", "junit.xml")
+        return {name for name in files if words in (self.stack.run_dir() / name).read_text().replace("\\", "")}
+
+
+EVERYWHERE = {"report.html", "summary.md", "junit.xml"}
+
+
+@pytest.fixture
+def lies(tmp_path: Path) -> Iterator[Lies]:
+    """Yield a service that answers 200 to all, until it is told otherwise."""
+    stack = Stack(tmp_path / "runs")
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response(lies.answer(environ["PATH_INFO"]), [("Content-Type", "text/plain")])
+        return [b"an answer"]
+
+    server = WSGIServer(("127.0.0.1", 0), application, log=None)
+    server.start()
+    lies = Lies(stack, tmp_path, f"http://127.0.0.1:{server.server_port}", lambda _path: "200 OK")
+    yield lies
+    server.stop()
+    for line in stack.left():
+        os.kill(int(line.split(" ", 1)[0]), signal.SIGKILL)
+
+
+FEW = ("--users", "5", "--spawn-rate", "5", "--run-time", "4s")
+
+
+def test_a_percentile_of_too_few_samples_is_no_data(lies: Lies) -> None:
+    """p99.9 of some hundred requests is their maximum: the rule has no data and says what it needs."""
+    code, output = lies.run(*FEW, rules="'p99.9 < 10s'")
+    assert code == ExitCode.NO_DATA, output
+    (result,) = lies.record()["thresholds"]
+    assert (result["outcome"], result["value"]) == ("no data", None)
+    assert "p99.9 needs 2,995 samples, and there were " in result["sentence"]
+    assert lies.said_in("p99.9 needs 2,995 samples") == EVERYWHERE
+
+
+def test_a_rule_on_a_name_that_nobody_requested_is_no_data(lies: Lies) -> None:
+    """A declared request that was never made judges nothing, and the rule says so."""
+    code, output = lies.run(*FEW, rules="""'error_ratio{name="mine/never"} < 1%'""")
+    assert code == ExitCode.NO_DATA, output
+    assert "no request had name 'mine/never'" in lies.record()["thresholds"][0]["sentence"]
+
+
+def test_a_rule_that_no_run_can_break_is_refused_before_load(lies: Lies) -> None:
+    """An error ratio of at most 100 % is no rule: wrong usage, and no run is made."""
+    code, output = lies.run(*FEW, rules="'error_ratio <= 100%'")
+    assert (code, lies.stack.runs_dir.exists()) == (ExitCode.USAGE, False), output
+    assert "no run can break it: a ratio is 0% to 100%" in output
+
+
+def test_a_run_without_rules_of_which_every_request_failed_has_failed(lies: Lies) -> None:
+    """Without a threshold a run does not say that every one was met, and 100 % errors fail it."""
+    lies.answer = lambda _path: "500 Internal Server Error"
+    code, output = lies.run(*FEW)
+    assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output
+    assert lies.said_in("requests failed, most often with status_5xx") == EVERYWHERE
+    assert lies.said_in("no threshold was set") == EVERYWHERE
+
+
+def test_statistics_reset_in_the_middle_are_noted_beside_the_verdict(lies: Lies) -> None:
+    """Failures that a reset removed are said, and the rate is that of the time that is counted."""
+    asked = []
+
+    def fail_first(path: str) -> str:
+        asked.append(path)
+        return "500 Internal Server Error" if len(asked) < 40 else "200 OK"
+
+    lies.answer = fail_first
+    ramp = ("--users", "8", "--spawn-rate", "2", "--run-time", "8s")
+    code, output = lies.run(*ramp, rules="'requests > 1'", LOCUST_RESET_STATS="true")
+    assert code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output
+    record = lies.record()
+    (note,) = record["verdict"]["notes"]
+    assert "39 of them failed, are in no figure of this run" in note
+    assert [event["text"] for event in record["events"] if event["kind"] == "reset"] == [note]
+    assert lies.said_in("39 of them failed, are in no figure of this run") == EVERYWHERE
+    assert record["counted_s"] == pytest.approx(record["load_s"] - record["reset_at_s"], abs=1.0)
+
+
+def test_a_tag_that_no_task_has_is_refused_before_load(lies: Lies) -> None:
+    """A misspelt tag leaves the users no task: the run says which tags there are and makes no load."""
+    code, output = lies.run(*FEW, LOCUST_TAGS="raed")
+    assert code == ExitCode.ERROR, output
+    assert "LOCUST_TAGS=raed: no task has the tag 'raed'. Allowed: read. Next: did you mean read?" in output
