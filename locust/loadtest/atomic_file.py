@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+import secrets
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
 def replace(path: Path, content: bytes) -> None:
     """Write a file; an existing one stays until the new one is complete and on the disk.
+
+    The folder may come from elsewhere: what is written first has a random name, so that no link can be prepared for it,
+    and a link in the place of the file is replaced, not followed.
 
     Raises:
         OSError: when it cannot be written; nothing of it is left then.
     """
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        with part.open("wb") as file:
+        with os.fdopen(os.open(part, _NEW, 0o666), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

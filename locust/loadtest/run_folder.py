@@ -107,7 +107,7 @@ class RunFolder:
 
     def _make(self, *, exist_ok: bool) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=exist_ok)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=exist_ok)  # results are the own account's
         except FileExistsError as error:
             raise UsageError(
                 f"RUN_ID={self.name} is taken: {self.path} exists. Allowed: a name that no run has. "

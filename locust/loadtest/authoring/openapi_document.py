@@ -12,10 +12,13 @@ from urllib.parse import unquote
 
 import orjson
 
+from loadtest import untrusted
 from loadtest.exceptions import UsageError
 
 _TIMEOUT_S = 15.0
 _LARGEST_BYTES = 32 * 1024 * 1024
+_MOST_VALUES = 1_000_000
+_MOST_BROKEN = 20
 _MOST_STEPS = 32
 """The longest chain of references to references."""
 
@@ -42,9 +45,12 @@ class OpenApiDocument:
             raise _refusal(source, f"its openapi version is {version or 'missing'}", "convert it to OpenAPI 3.0 or 3.1")
         if not isinstance(root.get("paths"), dict) or not root["paths"]:
             raise _refusal(source, "it has no paths", "use the document of a service with operations")
-        broken = [
-            f"{where} refers to {reference!r}" for where, reference in _references(root) if not self._has(reference)
-        ]
+        try:
+            broken = [
+                f"{where} refers to {reference!r}" for where, reference in _references(root) if not self._has(reference)
+            ][:_MOST_BROKEN]
+        except ValueError as error:
+            raise _refusal(source, str(error), "use a smaller part of it") from error
         if broken:
             raise _refusal(
                 source, f"{'; '.join(broken)}, which is not in it", "add what is missing, or bundle it first"
@@ -85,6 +91,10 @@ class OpenApiDocument:
             node = self._at(reference)
         raise _refusal(self._source, f"the reference {reference!r} is circular", "break the circle")
 
+    def refusal(self, reason: str, advice: str) -> UsageError:
+        """Return the error that this document cannot be used, with what to do about it."""
+        return _refusal(self._source, reason, advice)
+
     def _has(self, reference: str) -> bool:
         try:
             self._at(reference)
@@ -105,17 +115,27 @@ class OpenApiDocument:
         return node
 
 
-def _references(node: object, where: str = "#") -> Iterator[tuple[str, str]]:
-    """Yield the location and text of each reference; examples are data, even when they contain `$ref`."""
-    if isinstance(node, dict):
-        for name, child in node.items():
+def _references(root: object) -> Iterator[tuple[str, str]]:
+    """Yield the location and text of each reference; examples are data, even when they contain `$ref`.
+
+    Raises:
+        ValueError: when there are too many values, which YAML's aliases can make of few, or they are nested too deeply.
+    """
+    waiting: list[tuple[object, str, int]] = [(root, "#", 0)]
+    values = 0
+    while waiting:
+        node, where, depth = waiting.pop()
+        children = [*node.items()] if isinstance(node, dict) else [*enumerate(node)] if isinstance(node, list) else []
+        values += len(children)
+        if values > _MOST_VALUES or depth > untrusted.DEEPEST:
+            raise ValueError(f"it has more than {_MOST_VALUES:,} values, or is nested over {untrusted.DEEPEST} times")
+        found: list[tuple[object, str, int]] = []
+        for name, child in children:
             if name == "$ref" and isinstance(child, str):
                 yield where, child
             elif name not in {"example", "examples", "default", "enum", "const"}:
-                yield from _references(child, f"{where}/{name}")
-    elif isinstance(node, list):
-        for number, child in enumerate(node):
-            yield from _references(child, f"{where}/{number}")
+                found.append((child, f"{where}/{name}", depth + 1))
+        waiting.extend(reversed(found))
 
 
 def _fetched(url: str) -> bytes:
@@ -137,7 +157,7 @@ def _fetched(url: str) -> bytes:
 
 def _of_file(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return untrusted.read_file(Path(path), _LARGEST_BYTES)
     except OSError as error:
         raise _refusal(path, f"it cannot be read ({error.strerror})", "correct the path") from error
 
@@ -145,8 +165,10 @@ def _of_file(path: str) -> bytes:
 def _parsed(text: bytes, source: str) -> object:
     """Parse JSON; otherwise YAML, where its parser is installed."""
     try:
+        if text.lstrip()[:1] in {b"{", b"["}:
+            untrusted.check_json(text, _MOST_VALUES)
         return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+    except ValueError as error:
         if text.lstrip()[:1] in {b"{", b"["}:
             raise _refusal(source, f"it is not valid JSON: {error}", "fix it there") from error
     try:
@@ -157,7 +179,7 @@ def _parsed(text: bytes, source: str) -> object:
         ) from None
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise _refusal(source, f"it is neither JSON nor YAML: {reason}", "fix it there") from error
 

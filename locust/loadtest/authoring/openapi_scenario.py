@@ -69,13 +69,34 @@ class _Operation:
     signed_in: bool = False
 
 
+_MOST_OPERATIONS = 2_000
+_LONGEST_CHARS = 2_000_000
+
+
 def source(document: OpenApiDocument, name: str) -> str:
     """Return the text of a scenario's file.
 
     Raises:
-        UsageError: when references of the document form a circle.
+        UsageError: when references of the document form a circle, it is too large, or a part of it has the wrong form.
     """
-    operations = list(_operations(document))
+    try:
+        return _source(document, name)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = f"a part of it has the wrong form ({type(error).__name__}: {str(error)[:200]})"
+        raise document.refusal(reason, "validate it, and correct it") from error
+
+
+def _source(document: OpenApiDocument, name: str) -> str:
+    operations: list[_Operation] = []
+    length = 0
+    for operation in _operations(document):
+        operations.append(operation)
+        length += len(operation.url) + sum(map(len, operation.arguments))
+        if len(operations) > _MOST_OPERATIONS or length > _LONGEST_CHARS:
+            raise document.refusal(
+                f"its scenario would have over {_MOST_OPERATIONS:,} requests or {_LONGEST_CHARS:,} characters",
+                "use the part of it that you want to load",
+            )
     title = _line(document.title).replace('"', "'").replace("\\", "/")
     parts = [_HEAD.format(title=title or name, name=name)]
     parts += [_task(operation) for operation in operations]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ _DEEPEST = 8
 """Optional members below this depth are left out, so that a recursive schema ends."""
 _DEEPEST_OF_ALL = 24
 _LONGEST_LIST = 20
+_LONGEST_TEXT = 10_000
+_MOST_PARTS = 1_000
 _TEXTS = {
     "date-time": "2026-01-31T12:00:00Z",
     "date": "2026-01-31",
@@ -30,23 +33,43 @@ _TEXTS = {
 _WORD = "example"
 
 
-def example(schema: Node | bool, document: OpenApiDocument, depth: int = 0) -> Any:
+class _Place:
+    """Where in a value a part of it is, and how many parts the value has so far."""
+
+    def __init__(self, parts: Iterator[int], depth: int = 0) -> None:
+        self.depth = depth
+        self.is_beyond = next(parts) >= _MOST_PARTS or depth > _DEEPEST_OF_ALL
+        self._parts = parts
+
+    def deeper(self) -> _Place:
+        """Return the place of a part of this one."""
+        return _Place(self._parts, self.depth + 1)
+
+
+def example(schema: Node | bool, document: OpenApiDocument) -> Any:
     """Return a value for a schema.
 
-    Patterns are ignored: a string with a pattern but without an example will probably not match.
+    Patterns are ignored: a string with a pattern but without an example will probably not match. What is required
+    beyond a number of parts, as in a schema that refers to itself twice, is null.
     """
-    if isinstance(schema, bool) or depth > _DEEPEST_OF_ALL:
+    return _example(schema, document, _Place(itertools.count()))
+
+
+def _example(schema: Node | bool, document: OpenApiDocument, place: _Place) -> Any:
+    if isinstance(schema, bool) or place.is_beyond:
         return None
     schema = document.resolved(schema)
     found, value = given(schema)
     if found:
         return value
     if "allOf" in schema:
-        return _merged(schema, document, depth)
+        return _merged(schema, document, place)
     for choice in ("oneOf", "anyOf"):
         if schema.get(choice):
-            return example({**_without(schema, choice), **document.resolved(schema[choice][0])}, document, depth + 1)
-    return _of_type(schema, document, depth)
+            return _example(
+                {**_without(schema, choice), **document.resolved(schema[choice][0])}, document, place.deeper()
+            )
+    return _of_type(schema, document, place)
 
 
 def given(holder: Node) -> tuple[bool, Any]:
@@ -65,15 +88,15 @@ def given(holder: Node) -> tuple[bool, Any]:
     return "default" in holder, holder.get("default")
 
 
-def _of_type(schema: Node, document: OpenApiDocument, depth: int) -> Any:
+def _of_type(schema: Node, document: OpenApiDocument, place: _Place) -> Any:
     kind = schema.get("type")
     if isinstance(kind, list):
         kind = next((each for each in kind if each != "null"), "null")
     if kind == "object" or (kind is None and "properties" in schema):
-        return _object(schema, document, depth)
+        return _object(schema, document, place)
     if kind == "array":
         count = min(max(schema.get("minItems", 1), 1), _LONGEST_LIST)
-        return [example(schema.get("items", {}), document, depth + 1) for _ in range(count)]
+        return [_example(schema.get("items", {}), document, place.deeper()) for _ in range(count)]
     if kind in {"integer", "number"}:
         return _number(schema, whole=kind == "integer")
     if kind == "boolean":
@@ -81,21 +104,21 @@ def _of_type(schema: Node, document: OpenApiDocument, depth: int) -> Any:
     return None if kind == "null" else _text(schema)
 
 
-def _object(schema: Node, document: OpenApiDocument, depth: int) -> dict[str, Any]:
+def _object(schema: Node, document: OpenApiDocument, place: _Place) -> dict[str, Any]:
     required = schema.get("required", [])
     properties = schema.get("properties", {})
     members = {}
     for name, part in properties.items():
         resolved = {} if isinstance(part, bool) else document.resolved(part)
-        if not resolved.get("readOnly") and (name in required or depth < _DEEPEST):
-            members[name] = example(resolved, document, depth + 1)
+        if not resolved.get("readOnly") and (name in required or place.depth < _DEEPEST):
+            members[name] = _example(resolved, document, place.deeper())
     return members | {name: _WORD for name in required if name not in properties}
 
 
-def _merged(schema: Node, document: OpenApiDocument, depth: int) -> Any:
+def _merged(schema: Node, document: OpenApiDocument, place: _Place) -> Any:
     """Return a value for several schemas at once: their members together, or the first value that is not an object."""
     parts = [_without(schema, "allOf"), *(document.resolved(part) for part in schema["allOf"])]
-    values = [example(part, document, depth + 1) for part in parts if part]
+    values = [_example(part, document, place.deeper()) for part in parts if part]
     objects = [value for value in values if isinstance(value, dict)]
     if not objects:
         return next((value for value in values if value is not None), None)
@@ -123,7 +146,7 @@ def _number(schema: Node, *, whole: bool) -> float:
 
 def _text(schema: Node) -> str:
     text = _TEXTS.get(schema.get("format", ""), _WORD)
-    shortest, longest = schema.get("minLength", 0), schema.get("maxLength", len(text))
+    shortest, longest = min(schema.get("minLength", 0), _LONGEST_TEXT), schema.get("maxLength", len(text))
     while len(text) < shortest:
         text += f"-{_WORD}"
     return text[: max(shortest, longest)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from loadtest import atomic_file
+from loadtest import atomic_file, untrusted
 from loadtest.exceptions import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from loadtest.reporting.document import Document
 
+_LONGEST_BYTES: Final = 1024 * 1024
 FILE: Final = "baselines.json"
 KEYWORD: Final = "baseline"
 """The word that stands for the baseline where a run is expected."""
@@ -35,15 +36,17 @@ def read(runs_dir: Path) -> dict[str, str]:
     """
     path = runs_dir / FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        data = untrusted.read_file(path, _LONGEST_BYTES)
+        untrusted.check_json(data, _LONGEST_BYTES)
+        found = dict(json.loads(data))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise RecordError(
             f"{path} cannot be read ({error}). Allowed: what `loadtest baseline set` writes. Next: remove it, then "
             "set the baselines again."
         ) from error
-    return {str(key): str(run) for key, run in dict(found).items()}
+    return {str(key): str(run) for key, run in found.items()}
 
 
 def save(runs_dir: Path, document: Document, run: str) -> str:

@@ -86,9 +86,11 @@ def compare_documents(base: Document, new: Document, margin: float = MARGIN, *, 
         UsageError: when they are not comparable and `force` is not set.
         RecordError: when a record's blocks are damaged.
     """
-    notes = comparability.check(base, new, force=force)
+    with run_document.reading(Path(str(base.get("run_id")))):
+        notes = comparability.check(base, new, force=force)
+        runs = BlockedRun.of(base), BlockedRun.of(new)
     with Steps("comparing") as steps:
-        return compare_runs(BlockedRun.of(base), BlockedRun.of(new), margin, notes, steps.show)
+        return compare_runs(*runs, margin, notes, steps.show)
 
 
 @click.command()

@@ -70,7 +70,10 @@ def entries(runs_dir: Path) -> tuple[list[Entry], list[str]]:
         ) from error
     for folder in folders:
         try:
-            found.append(_entry(folder.path, known))
+            with run_document.reading(folder.path):
+                entry = _entry(folder.path, known)
+                _cells(entry)
+            found.append(entry)
         except RecordError as error:
             problems.append(str(error))
     return sorted(found, key=lambda entry: entry.started_at), problems

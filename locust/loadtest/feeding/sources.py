@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from loadtest import untrusted
 from loadtest.exceptions import UsageError
 from loadtest.seeding import stores
 from loadtest.settings.urls import without_credentials
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 _NAMES: Final = ("id", "user_id")
 _SHOWN: Final = 60
+_LONGEST_BYTES: Final = 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _found(source: Source) -> Sequence[Any]:
             "redis://… or mongodb://…. Next: rename or convert it."
         )
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = untrusted.read_file(file, _LONGEST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 (byte {error.start}). Allowed: UTF-8. Next: convert it.") from error
     except OSError as error:
@@ -111,6 +113,8 @@ def _json(file: Path, text: str) -> Iterator[Any]:
         members = json.loads(text)
     except json.JSONDecodeError as error:
         raise _damaged(file, error.lineno, error.colno, f"not JSON ({error.msg})", "an array of ids") from error
+    except RecursionError as error:
+        raise _damaged(file, 1, 1, "nested too deeply", "an array of ids") from error
     if not isinstance(members, list):
         raise _damaged(file, 1, 1, f"not an array but {_shown(members)}", "an array of ids")
     for number, member in enumerate(members, 1):
@@ -139,6 +143,8 @@ def _jsonl(file: Path, text: str) -> Iterator[Any]:
             member = json.loads(line)
         except json.JSONDecodeError as error:
             raise _damaged(file, number, error.colno, f"not JSON ({error.msg})", "a JSON value on each line") from error
+        except RecursionError as error:
+            raise _damaged(file, number, 1, "nested too deeply", "a JSON value on each line") from error
         if (item := _item(member)) is None:
             raise _damaged(file, number, 1, _shown(member), "a string, an integer, or an object with an id")
         yield item

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 MAX_BLOCKS: Final = 600
 MAX_ENTRIES: Final = 1_000_000
+_LONGEST_BYTES: Final = 64 * 1024 * 1024  # of a packed column, inflated: twice what so many entries take
+_WIDEST_S: Final = 2**24
+_LAST_BLOCK: Final = 10 * MAX_BLOCKS
 
 _COLUMNS: Final = ("block", "series", "requests", "failures")
 _HISTOGRAM_COLUMNS: Final = ("block", "series", "bin", "count")
@@ -135,13 +138,30 @@ class BlockTable:
             RecordError: when it is damaged.
         """
         try:
-            return cls(int(document["width_s"]), _unpacked(document["counts"]), _unpacked(document["response_time"]))
+            table = cls(int(document["width_s"]), _unpacked(document["counts"]), _unpacked(document["response_time"]))
+            table.check()
         except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise RecordError(
                 f"the record's blocks are damaged ({error!r}); read the original file, or make the run again"
             ) from error
+        return table
+
+    def check(self) -> None:
+        """Check that memory for all blocks in between can be had.
+
+        Raises:
+            ValueError: when it cannot.
+        """
+        if not 1 <= self.width_s <= _WIDEST_S:
+            raise ValueError(f"a block is {self.width_s} s wide; allowed are 1 to {_WIDEST_S}")
+        if int(self.counts[0].max(initial=0)) > _LAST_BLOCK:
+            raise ValueError(f"a block has a number above {_LAST_BLOCK}")
 
 
 def _unpacked(text: str) -> Small:
-    columns: Small = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<u4")
+    inflater = zlib.decompressobj()
+    data = inflater.decompress(base64.b64decode(text, validate=True), _LONGEST_BYTES)
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise ValueError(f"a column is cut off, or longer than {_LONGEST_BYTES} bytes")
+    columns: Small = np.frombuffer(data, "<u4")
     return columns.reshape(len(_COLUMNS), -1)

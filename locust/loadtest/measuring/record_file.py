@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgpack  # type: ignore[import-untyped]
 
+from loadtest import untrusted
 from loadtest.exceptions import RecordError
 from loadtest.measuring.measurements import Accumulator
 from loadtest.measuring.record import Delivery, Event, Missing, RunRecord
@@ -44,8 +45,13 @@ VERSION: Final = 2
 STATE_EVERY_S: Final = 10
 
 _PRELUDE: Final = MAGIC + bytes((VERSION,))
+_ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _FRAME: Final = struct.Struct("<cII")
-_LONGEST_BYTES: Final = 256 * 1024 * 1024  # of one frame, inflated
+_LONGEST_FILE_BYTES: Final = 4 * 1024 * 1024 * 1024
+_LONGEST_BYTES: Final = 64 * 1024 * 1024  # of one frame, inflated
+_LEAST_BYTES: Final = 64 * 1024
+_MOST_INFLATED: Final = 200  # what zlib makes of a byte in a long frame; repeated counts reach a tenth
+_MOST_VALUES: Final = 500_000
 _LATEST_S: Final = 1e11  # the highest Unix time that can be formatted as a date
 _LAST_SECOND: Final = 10**9
 _MOST_USERS: Final = 10**9
@@ -78,7 +84,7 @@ class RecordFile:
         self._state_due = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(path, _ANEW, 0o644)
         except OSError as error:
             raise RecordError(
                 f"the record cannot be written to {path}: {error.strerror}; give a folder that can be written to"
@@ -179,7 +185,7 @@ def read(path: Path) -> RunRecord:
         RecordError: when the file cannot be read, is not a record, is damaged, or has another version.
     """
     try:
-        data = path.read_bytes()
+        data = untrusted.read_file(path, _LONGEST_FILE_BYTES)
     except OSError as error:
         raise RecordError(f"the record {path} cannot be read: {error.strerror}; give a run's record file") from error
     if data[: len(MAGIC)] != MAGIC:
@@ -193,7 +199,7 @@ def read(path: Path) -> RunRecord:
     for position, kind, payload in _frames(path, data):
         try:
             if kind == b"H":
-                record = _begun(json.loads(_inflated(payload)))
+                record = _begun(_parsed(_inflated(payload)))
             elif record is not None:
                 _apply(record, kind, _inflated(payload))
         except _UNREADABLE as error:
@@ -218,10 +224,16 @@ def _begun(header: dict[str, Any]) -> RunRecord:
 
 def _inflated(payload: bytes) -> bytes:
     inflater = zlib.decompressobj()
-    data = inflater.decompress(payload, _LONGEST_BYTES)
+    longest = min(_LONGEST_BYTES, max(_LEAST_BYTES, _MOST_INFLATED * len(payload)))
+    data = inflater.decompress(payload, longest)
     if inflater.unconsumed_tail or not inflater.eof:
-        raise ValueError(f"it is cut off, or longer than {_LONGEST_BYTES} bytes")
+        raise ValueError(f"it is cut off, or longer than {longest} bytes")
     return data
+
+
+def _parsed(payload: bytes) -> Any:
+    untrusted.check_json(payload, _MOST_VALUES)
+    return json.loads(payload)
 
 
 def _frames(path: Path, data: bytes) -> list[tuple[int, bytes, bytes]]:
@@ -243,6 +255,7 @@ def _frames(path: Path, data: bytes) -> list[tuple[int, bytes, bytes]]:
 
 def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:
     if kind == b"S":
+        untrusted.check_msgpack(payload, untrusted.SMALL_BYTES)
         second, users, wire = msgpack.unpackb(payload)
         if not (type(second) is type(users) is int and 0 <= second <= _LAST_SECOND and 0 <= users <= _MOST_USERS):
             raise ValueError(f"second {second!r} and users {users!r} must be integers from 0 to 10**9")
@@ -251,13 +264,13 @@ def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:
         record.add(packed.unpacked(), second)
         record.timeline.set_users(second, users)
     elif kind == b"W":
-        state = json.loads(payload)
+        state = _parsed(payload)
         missing = tuple(Missing(**gap) for gap in state["delivery"].pop("missing"))
         record.delivery = Delivery(missing=missing, **state["delivery"])
         record.workers = tuple(state["workers"])
         record.events = tuple(Event(**event) for event in state.get("events", ()))
     elif kind == b"R":
-        record.reset(int(json.loads(payload)["second"]))
+        record.reset(int(_parsed(payload)["second"]))
     elif kind == b"E":
         record.ended = True
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from loadtest import untrusted
 from loadtest.exceptions import RecordError
 from loadtest.measuring import record_file
 from loadtest.measuring.record import DICT_FORMAT
@@ -27,6 +28,9 @@ Document = dict[str, Any]
 INTERRUPTED: Final = "interrupted"
 """The verdict's name in the document of a run whose master stopped before it could judge."""
 
+_LONGEST_BYTES: Final = 128 * 1024 * 1024
+_MOST_VALUES: Final = 3_000_000
+"""Bounds of a document: that of a day with all the names that are kept apart has a tenth of both."""
 _REQUIRED: Final = (
     "run_id", "started_at", "duration_s", "load_s", "configuration", "context", "delivery", "workers", "total",
     "series", "scenarios", "errors", "events", "timeline", "blocks", "verdict", "findings", "thresholds",
@@ -51,13 +55,14 @@ def read(folder: Path) -> Document:
     """
     path = RunFolder(folder).record
     try:
-        text = path.read_text(encoding="utf-8")
+        data = untrusted.read_file(path, _LONGEST_BYTES)
     except FileNotFoundError:
         return _cut_off(folder)
     except (OSError, ValueError) as error:
         raise RecordError(_unreadable(path, str(error))) from error
     try:
-        document = json.loads(text)
+        untrusted.check_json(data, _MOST_VALUES)
+        document = json.loads(data, parse_constant=_refuse)
     except ValueError as error:
         raise RecordError(_unreadable(path, f"it is truncated or damaged: {error}")) from error
     version = document.get("format") if isinstance(document, dict) else None
@@ -69,6 +74,10 @@ def read(folder: Path) -> Document:
     return dict(document)
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
     """Refuse, as unreadable, a document whose content makes the work within this context fail.
@@ -78,7 +87,7 @@ def reading(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise RecordError(_unreadable(RunFolder(folder).record, f"its content is invalid ({error})")) from error
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from loadtest import untrusted
 from loadtest.exceptions import UsageError
 from loadtest.settings.urls import without_credentials
 
@@ -30,6 +31,7 @@ SCENARIO_ENDING = ".py"
 """The ending of a scenario that is a file, not a name."""
 PLAIN_NAMES = {"redis_url": "REDIS_URL"}
 
+_LONGEST_FILE_BYTES = 1024 * 1024
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
@@ -358,7 +360,7 @@ def _read_file(file: Path) -> dict[str, str]:
         UsageError: for a line of another form.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = untrusted.read_file(file, _LONGEST_FILE_BYTES).decode().splitlines()
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

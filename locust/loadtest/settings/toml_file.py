@@ -6,15 +6,21 @@ known to be valid by then, only finds the lines.
 
 from __future__ import annotations
 
+import bisect
 import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
+from loadtest import untrusted
 from loadtest.exceptions import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LONGEST_BYTES = 256 * 1024
+_MOST_TABLES = 1_000
+_LONGEST_LINE = 2_000
+"""A key of a thousand parts takes a thousand times as long as one."""
 Location = tuple[str | int, ...]
 """The keys and list indexes that lead to a value."""
 
@@ -40,17 +46,25 @@ class TomlFile:
     def __init__(self, file: Path, what: str) -> None:
         self.file = file
         try:
-            text = file.read_text(encoding="utf-8")
+            text = untrusted.read_file(file, LONGEST_BYTES).decode().replace("\r\n", "\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise UsageError(
                 f"the {what} {file} cannot be read ({reason}). Allowed: a TOML file. "
                 "Next: correct the name, or run from the project's folder."
             ) from error
+        if (longest := max(map(len, text.splitlines()), default=0)) > _LONGEST_LINE:
+            raise UsageError(
+                f"a line of {file} has {longest} characters. Allowed: up to {_LONGEST_LINE}. Next: divide it."
+            )
         try:
             self.tables: dict[str, Any] = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except RecursionError as error:
+            raise UsageError(f"{file} is nested too deeply. Allowed: lists in lists. Next: correct it.") from error
+        except ValueError as error:  # of numbers with thousands of digits, too
             raise UsageError(f"{file} is not TOML: {error}. Next: correct that line.") from error
+        if len(self.tables) > _MOST_TABLES:
+            raise UsageError(f"{file} has {len(self.tables)} tables. Allowed: up to {_MOST_TABLES}. Next: divide it.")
         self._lines = _Scan(text).lines
 
     def line_of(self, location: Location) -> int:
@@ -69,6 +83,7 @@ class _Scan:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._line_ends = [match.start() for match in re.finditer("\n", text)]
         self._position = 0
         self._list_lengths: dict[Location, int] = {}
         self.lines: dict[Location, int] = {}
@@ -152,7 +167,7 @@ class _Scan:
         self._position += 1
 
     def _note(self, location: Location, position: int) -> None:
-        self.lines.setdefault(location, self._text.count("\n", 0, position) + 1)
+        self.lines.setdefault(location, bisect.bisect_left(self._line_ends, position) + 1)
 
     def _peek(self) -> str:
         return self._text[self._position : self._position + 1]

@@ -1,0 +1,166 @@
+"""Small inputs that would take a machine: deep ones, big ones, slow ones. Each is refused, or read, in little time."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from loadtest.authoring import openapi_scenario
+from loadtest.authoring.openapi_document import OpenApiDocument
+from loadtest.cli import main
+from loadtest.exceptions import LoadtestError
+from loadtest.feeding import sources
+from loadtest.judging import thresholds
+from loadtest.measuring import blocks, record_file
+from loadtest.measuring.blocks import BlockTable
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_file import RecordFile
+from loadtest.profiles.profile import read_profiles
+from loadtest.reporting import document as run_document
+from loadtest.reporting import files
+from loadtest.run_folder import RECORD, STREAM
+from loadtest.settings.config import Config
+from tests import reports
+
+LONGEST_S = 10.0
+"""Of processor time, on a slow machine; what is refused takes less than one."""
+DEEP = 100_000
+
+
+def record(path: Path, frame: bytes) -> None:
+    """Write a record whose last frame is this one, and read it."""
+    RecordFile(path / STREAM, RunRecord("r1", 1.7e9, {})).close()
+    with (path / STREAM).open("ab") as file:
+        file.write(frame)
+    record_file.read(path / STREAM)
+
+
+def document(path: Path, text: str) -> None:
+    """Read a run's document."""
+    (path / RECORD).write_text(text)
+    run_document.read(path)
+
+
+def toml(path: Path, text: str) -> None:
+    """Read profiles and thresholds."""
+    (path / "file.toml").write_text(text)
+    with pytest.raises(LoadtestError):
+        thresholds.of(Config(thresholds_file=path / "file.toml"), list)
+    read_profiles(path / "file.toml")
+
+
+def ids(path: Path, name: str, text: str) -> None:
+    """Read a feed."""
+    (path / name).write_text(text)
+    sources.read(str(path / name))
+
+
+def openapi(path: Path, text: str) -> None:
+    """Draft a scenario."""
+    (path / "api.json").write_text(text)
+    openapi_scenario.source(OpenApiDocument.read(str(path / "api.json")), "api")
+
+
+def operation(schema: object, **schemas: object) -> str:
+    """Return a document with one operation whose body has this schema."""
+    body = {"content": {"application/json": {"schema": schema}}}
+    paths = {"/": {"post": {"requestBody": body}}}
+    return json.dumps({"openapi": "3.0.3", "paths": paths, "components": {"schemas": schemas}})
+
+
+STATE = b'{"delivery":{"missing":[]},"workers":['
+BOMBS: dict[str, Callable[[Path], object]] = {
+    "deep document": lambda path: document(path, "[" * DEEP),
+    "deep document with an end": lambda path: document(path, "[" * DEEP + "]" * DEEP),
+    "document of empty lists": lambda path: document(path, "[" + "[]," * 10_000_000 + "[]]"),
+    "document of one long number": lambda path: document(path, "9" * 1_000_000),
+    "document that is a pipe": lambda path: (os.mkfifo(path / RECORD), run_document.read(path)),
+    "stream that is a pipe": lambda path: (os.mkfifo(path / STREAM), run_document.read(path)),
+    "stream of spaces": lambda path: record(path, record_file._frame(b"W", b" " * 60_000_000)),
+    "stream of empty lists": lambda path: record(
+        path, record_file._frame(b"W", STATE + b"[]," * 20_000_000 + b"[]]}")
+    ),
+    "deep stream": lambda path: record(path, record_file._frame(b"W", STATE + b"[" * DEEP)),
+    "stream of empty arrays": lambda path: record(
+        path, record_file._frame(b"S", b"\xdd" + (60_000_000).to_bytes(4) + b"\x90" * 60_000_000)
+    ),
+    "deep TOML": lambda path: toml(path, "a = " + "[\n" * 5_000),
+    "long number in TOML": lambda path: toml(path, f"a = {'9' * 1_900}"),
+    "longer number in TOML": lambda path: toml(path, f"a = {'9' * 10_000}"),
+    "20,000 profiles": lambda path: toml(path, "".join(f"[p{number}]\n" for number in range(20_000))),
+    "keys of many parts": lambda path: toml(
+        path, "\n".join("a." * 900 + f"b{number} = 1" for number in range(100))
+    ),
+    "TOML that is a pipe": lambda path: (os.mkfifo(path / "pipe"), read_profiles(path / "pipe")),
+    "settings that are a pipe": lambda path: (
+        os.mkfifo(path / "pipe"), Config.load(environ={}, file=path / "pipe")
+    ),
+    "deep feed": lambda path: ids(path, "ids.json", "[" * DEEP),
+    "deep line of a feed": lambda path: ids(path, "ids.jsonl", "[" * DEEP),
+    "feed that is a pipe": lambda path: (os.mkfifo(path / "a.csv"), sources.read(str(path / "a.csv"))),
+    "deep OpenAPI": lambda path: openapi(path, '{"openapi": "3.0.3", "paths": ' + "[" * DEEP),
+    "OpenAPI of empty lists": lambda path: openapi(path, "[" + "[]," * 5_000_000 + "[]]"),
+    "OpenAPI of wrong parts": lambda path: openapi(path, '{"openapi": "3.0.3", "paths": {"/": {"get": 7}}}'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=list(BOMBS))
+def test_bombs(bomb: Callable[[Path], object], tmp_path: Path) -> None:
+    """Whatever is deep, big or slow is refused with a sentence of our own, in little time."""
+    began_s = time.process_time()
+    with pytest.raises(LoadtestError) as refused:
+        bomb(tmp_path)
+    assert (time.process_time() - began_s < LONGEST_S, len(str(refused.value)) < 5_000) == (True, True)
+
+
+def test_a_schema_that_refers_to_itself_twice_ends(tmp_path: Path) -> None:
+    """What it requires beyond a number of parts is null."""
+    node = {"$ref": "#/components/schemas/Node"}
+    tree = {"type": "object", "required": ["a", "b"], "properties": {"a": node, "b": node}}
+    lists = {"type": "array", "minItems": 20, "items": {"$ref": "#/components/schemas/Node"}}
+    for schema in (tree, lists):
+        (tmp_path / "api.json").write_text(operation(node, Node=schema))
+        text = openapi_scenario.source(OpenApiDocument.read(str(tmp_path / "api.json")), "api")
+        compile(text, "api.py", "exec")
+        assert len(text) < 500_000
+
+
+def test_blocks_that_inflate_or_lie_far_apart_are_refused() -> None:
+    """A comparison allocates memory for all blocks in between."""
+    packed = RunRecord("r", 0.0).as_dict()["blocks"]
+    wide = {**packed, "width_s": 0}
+    far = {**packed, "counts": blocks._packed(np.full((4, 1), 2**32 - 1, np.uint32))}
+    long = {**packed, "counts": blocks._packed(np.zeros((4, 10_000_000), np.uint32))}
+    for damaged in (wide, far, long):
+        with pytest.raises(LoadtestError, match="blocks are damaged"):
+            BlockTable.of(damaged)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"started_at": "yesterday"},
+        {"total": {"requests": "many"}},
+        {"total": None},
+        {"verdict": []},
+        {"configuration": 7},
+        {"load_s": float("inf"), "duration_s": "1"},
+    ],
+)
+def test_one_damaged_folder_does_not_hide_the_others(tmp_path: Path, change: dict[str, object]) -> None:
+    """`loadtest history` lists the others, and names the one that cannot be read."""
+    good = files.of(reports.run_document(reports.record(5, per_s=5)))
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+        assert files.write(tmp_path / name, good) == []
+    whole = json.loads((tmp_path / "bad" / RECORD).read_text())
+    (tmp_path / "bad" / RECORD).write_text(json.dumps({**whole, **change}))
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / RECORD).write_text("[" * DEEP)
+    done = CliRunner(env={"LOADTEST_RUNS_DIR": str(tmp_path)}).invoke(main, ["history"])
+    assert (done.exit_code, "good" in done.output, done.output.count("skipped: ")) == (0, True, 2), done.output
