@@ -25,7 +25,7 @@ with exit_on_error():
     replacements.install(config)
     scenario = scenarios.load(config.scenario)
     form = start_form.declare(config, scenario)
-globals().update({user_class.__name__: user_class for user_class in scenario.user_classes})
+globals().update(scenario.classes)
 
 
 @events.init.add_listener

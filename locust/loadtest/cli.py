@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import asdict
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 from rich.console import Console
@@ -74,26 +74,26 @@ def main() -> None:
 main.add_command(seed)
 
 
-def _setting_option(setting: str, metavar: str, **more: Any) -> Callable[[Any], Any]:
+def _setting_option(setting: str, metavar: str, *short: str, **more: Any) -> Callable[[Any], Any]:
     field = Config.model_fields[setting]
     text = f"{field.description}. Allowed: {allowed(setting)}."
     if not more.get("is_flag"):
         more["metavar"] = metavar
-    return click.option(f"--{setting.replace('_', '-')}", help=text[0].upper() + text[1:], **more)
+    return click.option(*short, f"--{setting.replace('_', '-')}", help=text[0].upper() + text[1:], **more)
 
 
 @main.command(epilog=EXIT_CODES)
-@_setting_option("scenario", "NAME")
+@_setting_option("scenario", "NAME", "-f")
 @_setting_option("profile", "NAME")
 @_setting_option("workers", "N")
-@_setting_option("users", "N")
-@_setting_option("spawn_rate", "PER_S")
+@_setting_option("users", "N", "-u")
+@_setting_option("spawn_rate", "PER_S", "-r")
 @_setting_option("rate", "PER_S")
-@_setting_option("run_time", "DURATION")
+@_setting_option("run_time", "DURATION", "-t")
 @_setting_option("profiles_file", "FILE")
 @_setting_option("threshold", "RULE", multiple=True)
 @_setting_option("thresholds_file", "FILE")
-@_setting_option("host", "URL")
+@_setting_option("host", "URL", "-H")
 @_setting_option("redis_url", "URL")
 @_setting_option("feed", "FILE|URL")
 @_setting_option("feed_policy", "POLICY")
@@ -116,6 +116,7 @@ def run(as_json: bool, **options: Any) -> int:
     loadtest run                                    documents with profile quick, against the sample target
     loadtest run --profile stress --workers 2       more load
     loadtest run --host https://staging.example.com your own service
+    loadtest run -f locustfile.py -u 50 -r 10 -t 5m a locustfile of yours, as it is
     loadtest run --ui                               Locust's web UI instead of a headless run
     loadtest run --threshold 'p99 < 50ms'           exit code 3 when the 99th percentile is 50 ms or more
     loadtest run --baseline night-41                exit code 3 when a request is worse than in that run
@@ -166,7 +167,7 @@ def capacity(**options: Any) -> int:
     """
     config = Config.load({**options, "profile": "constant-arrival-rate"})
     check_names(config)
-    thresholds.objective(config, cache(lambda: declared_requests(config.scenario)))
+    thresholds.objective(config, lambda: declared(config.scenario).requests)
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
     folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, "capacity"))
@@ -190,8 +191,8 @@ def profiles(profiles_file: str | None, as_json: bool) -> None:
 def list_scenarios(as_json: bool) -> None:
     """List the scenarios."""
     if as_json:
-        declared = {name: [list(pair) for pair in declared_requests(name)] for name in scenarios.names()}
-        click.echo(json.dumps(declared, indent=1))
+        requests = {name: [list(pair) for pair in declared(name).requests] for name in scenarios.names()}
+        click.echo(json.dumps(requests, indent=1))
         return
     for name in scenarios.names():
         click.echo(name)
@@ -284,10 +285,9 @@ def _check_thresholds(config: Config) -> None:
     if not _is_known(config):
         thresholds.of(config)
         return
-    requests = cache(lambda: declared_requests(config.scenario))
     if config.scenario.endswith(SCENARIO_ENDING):
-        requests()  # a file of the user's may be wrong itself
-    thresholds.of(config, requests)
+        declared(config.scenario)  # a file of the user's may be wrong itself
+    thresholds.of(config, lambda: declared(config.scenario).requests)
 
 
 def _check_feed(config: Config) -> None:
@@ -307,10 +307,20 @@ def _is_known(config: Config) -> bool:
     return config.scenario.endswith(SCENARIO_ENDING) or config.scenario in scenarios.names()
 
 
-def declared_requests(scenario: str) -> list[tuple[str, str]]:
-    """Return the (method, name) pairs of a scenario.
+class Declared(NamedTuple):
+    """What a scenario declares."""
 
-    They are read in a separate process: a scenario's module imports Locust, which replaces the standard library's
+    requests: list[tuple[str, str]]
+    """Pairs of method and name."""
+    hosts: dict[str, str]
+    """The host of each User class that has one."""
+
+
+@cache
+def declared(scenario: str) -> Declared:
+    """Return what a scenario declares.
+
+    It is read in a separate process: a scenario's module imports Locust, which replaces the standard library's
     sockets and processes with gevent's, and the stack's supervisor must keep the real ones.
 
     Raises:
@@ -324,7 +334,8 @@ def declared_requests(scenario: str) -> list[tuple[str, str]]:
     if child.returncode:
         reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(f"SCENARIO={scenario} cannot be imported ({reason}). Next: correct its module.")
-    return [(method, name) for method, name in json.loads(child.stdout)]
+    found = json.loads(child.stdout)
+    return Declared([(method, name) for method, name in found["requests"]], found["hosts"])
 
 
 def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> int:
@@ -338,7 +349,8 @@ def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> i
     load = "a search for its capacity" if config.slo else f"profile {config.profile}"
     say("run", f"{config.scenario} with {load}, results in {folder.path}/")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with LocalStack(config, folder.logs, say, sys.stderr if as_json else sys.stdout) as stack:
+    screen = sys.stderr if as_json else sys.stdout
+    with LocalStack(config, folder.logs, say, screen, declared(config.scenario).hosts) as stack:
         say("ready", f"after {time.monotonic() - started:.1f} s")
         try:
             code = stack.wait()

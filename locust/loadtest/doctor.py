@@ -70,7 +70,7 @@ def _redis(config: Config) -> str:
 
 
 def _ports(config: Config) -> str:
-    stack.check_ports_free(config.model_copy(update={"ui": True}))
+    stack.check_ports_free(config.model_copy(update={"ui": True}), own_target=not config.host)
     return "the ports of web UI, exporter and target are free"
 
 

@@ -60,7 +60,7 @@ def test_everything_wrong_is_said_before_anything_starts() -> None:
 
 def test_declared_requests_are_those_of_the_scenario() -> None:
     """A process of its own reads them, so that this one keeps the standard library's sockets."""
-    assert set(cli.declared_requests("health")) == {("GET", "health/live"), ("GET", "health/ready")}
+    assert set(cli.declared("health").requests) == {("GET", "health/live"), ("GET", "health/ready")}
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def _rules(
             continue
         rules.append(rule)
         if requests is not None and any(pair != ("scenario", scenario) for pair in rule.selector):
-            problems += _undeclared(rule, scenario, requests(), where)
+            problems += _undeclared(rule, scenario, requests(), where) if requests() else []
     if problems:
         raise UsageError("\n".join(problems))
     return tuple(dict.fromkeys(rules))

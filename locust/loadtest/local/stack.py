@@ -27,7 +27,7 @@ from loadtest.settings.config import CONF_DIR, LOCUSTFILE, Config, default_worke
 from loadtest.settings.hosts import check_open
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -47,6 +47,7 @@ class LocalStack:
         logs: the folder of the processes' logs; made when it is missing.
         say: called with the name and a description of each part when it is ready.
         screen: where the master prints its progress and summary.
+        hosts_of_classes: the host of each User class that has one, loaded where `host` is not set.
 
     Attributes:
         notices: what to repeat when the figures of the run are shown.
@@ -57,12 +58,18 @@ class LocalStack:
     """
 
     def __init__(
-        self, config: Config, logs: Path, say: Callable[[str, str], None], screen: IO[str] = sys.stdout
+        self,
+        config: Config,
+        logs: Path,
+        say: Callable[[str, str], None],
+        screen: IO[str] = sys.stdout,
+        hosts_of_classes: Mapping[str, str] | None = None,
     ) -> None:
         self._config = config
         self._say = say
         self._screen = screen
         self._logs = logs
+        self._hosts_of_classes = hosts_of_classes or {}
         self._parts = contextlib.ExitStack()
         self._started: list[ManagedProcess] = []
         self._watched: list[ManagedProcess] = []
@@ -71,7 +78,7 @@ class LocalStack:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as parts:
-            check_ports_free(self._config)
+            check_ports_free(self._config, own_target=not (self._config.host or self._hosts_of_classes))
             self._logs.mkdir(parents=True, exist_ok=True)
             redis_url = self._start_redis(parts)
             host = self._start_target(parts, redis_url)
@@ -149,13 +156,17 @@ class LocalStack:
             self.notices.append(text)
         self._say("redis", text)
 
-    def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str:
-        if self._config.host:
+    def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str | None:
+        """Return the host that all users load; None where each User class has its own."""
+        given, of_classes = self._config.host, self._hosts_of_classes
+        if given or of_classes:
             hosts.open_allowed(self._config.allowed_hosts)
-            check_open(self._config.host)
-            check_host_answers(self._config.host)
-            self._say("target", self._config.host)
-            return self._config.host
+            for host in [given] if given else sorted(set(of_classes.values())):
+                check_open(host)
+                check_host_answers(host)
+            self._say("target", _sentence_of_hosts(given, of_classes))
+            only_one = len(set(of_classes.values())) == 1
+            return given or (next(iter(of_classes.values())) if only_one else None)
         port = self._config.target_port or free_port()
         host = f"http://{_LISTENER}:{port}"
         target = ManagedProcess(
@@ -171,7 +182,7 @@ class LocalStack:
         self._say("target", f"the sample target under Gunicorn, {host} ({took_s:.1f} s)")
         return host
 
-    def _start_swarm(self, parts: contextlib.ExitStack, host: str, redis_url: str) -> None:
+    def _start_swarm(self, parts: contextlib.ExitStack, host: str | None, redis_url: str) -> None:
         link_port, exporter_port = free_port(), self._config.exporter_port or free_port()
         web_port = self._config.web_port or free_port()
         workers = self._config.workers or default_workers()
@@ -236,14 +247,26 @@ def connected_workers(exporter: str) -> tuple[int, int]:
     return int(sum(sample.value for sample in states if sample.labels["state"] != "missing")), int(expected.value)
 
 
-def check_ports_free(config: Config) -> None:
+def _sentence_of_hosts(given: str | None, of_classes: Mapping[str, str]) -> str:
+    """Return which host is loaded, and why that one."""
+    if not of_classes or set(of_classes.values()) == {given}:
+        return str(given)
+    named = ", ".join(f"{host} of {name}" for name, host in of_classes.items())
+    return f"{given} (HOST, instead of {named})" if given else f"{named} (HOST is not set)"
+
+
+def check_ports_free(config: Config, *, own_target: bool) -> None:
     """Check the ports that a run listens on.
+
+    Args:
+        config: its ports.
+        own_target: whether the sample target is started.
 
     Raises:
         UsageError: with every port in use and the setting that changes it.
     """
     wanted = {"EXPORTER_PORT": config.exporter_port}
-    if not config.host:
+    if own_target:
         wanted["TARGET_PORT"] = config.target_port
     if config.ui:
         wanted["WEB_PORT"] = config.web_port

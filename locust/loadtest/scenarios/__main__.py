@@ -1,10 +1,11 @@
-"""`python -m loadtest.scenarios NAME_OR_FILE`: the requests that a scenario declares, as JSON for other processes."""
+"""`python -m loadtest.scenarios NAME_OR_FILE`: what a scenario declares, as JSON for other processes."""
 
 import gevent.monkey
 
 gevent.monkey.patch_all()
 
-import json  # noqa: E402 - gevent comes before what it patches
+import contextlib  # noqa: E402 - gevent comes before what it patches
+import json  # noqa: E402
 import sys  # noqa: E402
 
 from loadtest import scenarios  # noqa: E402
@@ -12,7 +13,9 @@ from loadtest.exceptions import UsageError  # noqa: E402
 
 if __name__ == "__main__":
     try:
-        sys.stdout.write(json.dumps(scenarios.load(sys.argv[1]).requests))
+        with contextlib.redirect_stdout(sys.stderr):  # a file may print what it likes while it is imported
+            scenario = scenarios.load(sys.argv[1])
+        sys.stdout.write(json.dumps({"requests": scenario.requests, "hosts": scenario.hosts}))
     except UsageError as error:
         sys.stderr.write(str(error))
         sys.exit(error.exit_code)

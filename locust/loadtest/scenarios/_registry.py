@@ -1,6 +1,8 @@
 """The registry: finds a built-in scenario by its name, and a scenario in a file by the file's path.
 
-Either is a module that holds `scenario`, a `Scenario` of the module's name.
+Either is a module that holds `scenario`, a `Scenario` of the module's name. A file may also be an ordinary locustfile:
+its User classes and its LoadTestShape are then the scenario, under the file's name, and its requests are learnt as they
+come.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from locust import User
+    from locust import LoadTestShape, User
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,28 @@ class Scenario:
     Attributes:
         name: The module's name.
         user_classes: Locust User classes whose `scenario` is that name.
-        requests: Every (method, name) that the users may record, so that each is known before load begins.
+        requests: Every (method, name) that the users may record, so that each is known before load begins; empty where
+            they are learnt as they come.
         load_data: Loads the data that the users read, given a Redis URL and a listener for progress (done, total);
             None when there is nothing to load. Raises StackError when it cannot.
+        shape: The LoadTestShape that says how many users run; None where the load profile does.
     """
 
     name: str
     user_classes: tuple[type[User], ...]
-    requests: tuple[tuple[str, str], ...]
+    requests: tuple[tuple[str, str], ...] = ()
     load_data: Callable[[str, Callable[[int, int], None]], None] | None = None
+    shape: type[LoadTestShape] | None = None
+
+    @property
+    def classes(self) -> dict[str, type]:
+        """The classes that Locust must find in its locustfile, by name."""
+        return {one.__name__: one for one in (*self.user_classes, self.shape) if one is not None}
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The host of each User class that has one, by the class's name."""
+        return {one.__name__: one.host for one in self.user_classes if one.host}
 
 
 def names() -> list[str]:
@@ -80,12 +95,31 @@ _from_files: dict[str, Scenario] = {}
 def _load_file(path: Path) -> Scenario:
     if not path.is_file():
         _refuse(path, "there is no such file", "correct the path, or write one: loadtest init NAME")
-    scenario = getattr(_import_file(path), "scenario", None)
+    module = _import_file(path)
+    scenario = getattr(module, "scenario", None)
     if not isinstance(scenario, Scenario):
-        _refuse(path, "it has no scenario", "end it with scenario = Scenario(…), as `loadtest init NAME` writes it")
+        return _of_locustfile(path, module)
     if scenario.name != path.stem:
         _refuse(path, f"its scenario is named {scenario.name!r}", f"name it {path.stem!r}, or rename the file")
     return scenario
+
+
+def _of_locustfile(path: Path, module: ModuleType) -> Scenario:
+    """Return the scenario that an ordinary locustfile is."""
+    # The command line imports this module, and must not import Locust: that replaces sockets with gevent's.
+    from locust.util.load_locustfile import is_shape_class, is_user_class  # noqa: PLC0415
+
+    user_classes = tuple(value for value in vars(module).values() if is_user_class(value))
+    if not user_classes:
+        _refuse(path, "it has no User class", "write one, as `loadtest init NAME` does")
+    shapes = [value for value in vars(module).values() if is_shape_class(value)]
+    if len(shapes) > 1:
+        names_of_shapes = ", ".join(shape.__name__ for shape in shapes)
+        _refuse(path, f"it has several LoadTestShapes: {names_of_shapes}", "leave one")
+    for user_class in user_classes:
+        if not getattr(user_class, "scenario", None):
+            user_class.scenario = path.stem
+    return Scenario(path.stem, user_classes, shape=shapes[0] if shapes else None)
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -113,6 +147,6 @@ def _line_in(path: Path, error: BaseException) -> int | None:
 
 def _refuse(path: Path, reason: str, advice: str) -> NoReturn:
     raise UsageError(
-        f"SCENARIO={path} cannot be run: {reason}. Allowed: a Python file that defines a scenario of the file's name. "
-        f"Next: {advice}."
+        f"SCENARIO={path} cannot be run: {reason}. Allowed: a locustfile, or a Python file that defines a scenario of "
+        f"the file's name. Next: {advice}."
     )

@@ -65,7 +65,11 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
     ("text", "words"),
     [
         (None, "there is no such file"),
-        ("x = 1\n", "it has no scenario"),
+        ("from locust import HttpUser\n", "it has no User class"),
+        (
+            "from locust import LoadTestShape as L, User\nclass U(User): pass\nclass A(L): pass\nclass B(L): pass\n",
+            "it has several LoadTestShapes: A, B",
+        ),
         ("x = 1\ny = (\n", "line 2: SyntaxError"),
         ("\nimport no_such_module\n", "line 2: ModuleNotFoundError: No module named 'no_such_module'"),
         ("def f():\n    return 1 / 0\n\n\nf()\n", "line 2: ZeroDivisionError"),
@@ -82,6 +86,36 @@ def test_a_file_without_a_scenario_is_refused_with_the_reason(tmp_path: Path, te
         scenarios.load(path)
     message = str(raised.value)
     assert [part for part in (f"SCENARIO={path}", words, "Allowed: ", "Next: ") if part not in message] == []
+
+
+LOCUSTFILE = """
+from locust import FastHttpUser, HttpUser, LoadTestShape, User, task
+
+class Base(HttpUser):
+    abstract = True
+
+class Shopper(Base):
+    host = "http://127.0.0.1:8000"
+
+class Custom(User):
+    scenario = "checkout"
+
+class Steps(LoadTestShape):
+    def tick(self):
+        return None
+"""
+
+
+def test_an_ordinary_locustfile_is_a_scenario_of_its_name(tmp_path: Path) -> None:
+    """Its User classes and its shape are taken as they are; a class that names a scenario keeps that."""
+    scenario = scenarios.load(file_of(tmp_path, LOCUSTFILE, "locustfile.py"))
+    assert (scenario.name, scenario.requests) == ("locustfile", ())
+    assert [(one.__name__, one.scenario) for one in scenario.user_classes] == [
+        ("Shopper", "locustfile"),
+        ("Custom", "checkout"),
+    ]
+    assert sorted(scenario.classes) == ["Custom", "Shopper", "Steps"]
+    assert scenario.hosts == {"Shopper": "http://127.0.0.1:8000"}
 
 
 def test_an_unknown_scenario_declares_no_requests() -> None:
