@@ -155,8 +155,9 @@ class Recorder:
 
     def __init__(self) -> None:
         """Make an empty recorder; use `Recorder.of` for the one of a Locust Environment."""
-        self.observers: list[Callable[..., None]] = []
-        """The listeners of Locust's ``events.request`` that are not this product's: a live list."""
+        self.listeners: list[Callable[..., None]] = []
+        """The listeners of Locust's ``events.request``, this recorder first: a live list. If there are more, whoever
+        counts a request without firing the event calls ``notify``."""
         self.by_labels = _SeriesByLabels(self._series_of)
         """The series of (scenario, method, name), for callers that look it up for each request: see `series`."""
         self._by_key: dict[SeriesKey, Series] = {}
@@ -176,10 +177,26 @@ class Recorder:
         if recorder is None:
             recorder = cls()
             setattr(environment, _ATTRIBUTE, recorder)
-            hook = _RequestHook(environment.events.request, recorder, environment)
-            environment.events.request = hook
-            recorder.observers = hook._handlers
+            recorder.listeners = _RequestHook.of(environment)._handlers
+            foreign = [
+                each for each in recorder.listeners if not (_is_locusts_own(each) or isinstance(each, _Listener))
+            ]
+            recorder.listeners[:] = [_Listener(recorder, environment), *foreign]
         return recorder
+
+    def notify(self, **request: Any) -> None:
+        """Call the other listeners of ``events.request`` for a request that is counted already.
+
+        Args:
+            request: What Locust fires the event with.
+
+        Raises:
+            StopUser, StopTest, RescheduleTask, RescheduleTaskImmediately, InterruptTaskSet: A listener raised it to
+                steer the user; any other error of a listener is logged.
+        """
+        others = EventHook()  # type: ignore[no-untyped-call]
+        others._handlers = [each for each in self.listeners if not isinstance(each, _Listener)]
+        others.fire(**request)  # type: ignore[no-untyped-call]
 
     def series(self, scenario: str, method: str, name: str) -> Series:
         """The series of these labels, to be looked up once and kept.
@@ -370,32 +387,44 @@ def current_user() -> Any:
     return arguments[0] if arguments else None
 
 
-_LOCUSTS_OWN: Final = "Runner.__init__.<locals>.on_request"
+def _is_locusts_own(listener: Callable[..., None]) -> bool:
+    """Whether a listener is Locust's own statistics, which would count everything twice."""
+    return getattr(listener, "__qualname__", "") == "Runner.__init__.<locals>.on_request"
 
 
-class _RequestHook(EventHook):
-    """Locust's ``events.request``, with the recorder in place of Locust's own statistics."""
+class _Listener:
+    """The recorder among the listeners of Locust's ``events.request``, in the place of Locust's own statistics."""
 
-    def __init__(self, replaced: EventHook, recorder: Recorder, environment: Environment) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, recorder: Recorder, environment: Environment) -> None:
         self._recorder = recorder
         only = environment.user_classes
         self._only_user = only[0] if len(only) == 1 else None
-        for listener in replaced._handlers:
-            self.add_listener(listener)
 
-    def add_listener(self, handler: Callable[..., None]) -> Callable[..., None]:
-        """Add a listener, unless it is Locust's own statistics, which would count everything twice."""
-        if getattr(handler, "__qualname__", "") != _LOCUSTS_OWN:
-            super().add_listener(handler)  # type: ignore[no-untyped-call]
-        return handler
-
-    def fire(self, *, reverse: bool = False, **kwargs: Any) -> None:
-        """Count the request, then tell the other listeners."""
+    def __call__(self, **request: Any) -> None:
+        """Count the request."""
         user = current_user()
         try:
-            self._recorder.on_request(**{**kwargs, "user": user if user is not None else self._only_user})
+            self._recorder.on_request(**{**request, "user": user if user is not None else self._only_user})
         except Exception:
-            _log.exception("a request could not be recorded: %s", kwargs)
-        if self._handlers:
-            super().fire(reverse=reverse, **kwargs)  # type: ignore[no-untyped-call]
+            _log.exception("a request could not be recorded: %s", request)
+
+
+class _RequestHook(EventHook):
+    """Locust's ``events.request``, which takes Locust's own statistics no more.
+
+    The hook that is there becomes one, and its list of listeners stays the same object: whoever bound the hook or its
+    ``fire`` before, at import for example, still feeds the record.
+    """
+
+    @classmethod
+    def of(cls, environment: Environment) -> EventHook:
+        """The environment's hook."""
+        hook = environment.events.request
+        hook.__class__ = cls
+        return hook
+
+    def add_listener(self, handler: Callable[..., None]) -> Callable[..., None]:
+        """Add a listener, unless it is Locust's own statistics."""
+        if not _is_locusts_own(handler):
+            super().add_listener(handler)  # type: ignore[no-untyped-call]
+        return handler

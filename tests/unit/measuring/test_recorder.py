@@ -307,13 +307,13 @@ def test_a_recorder_made_before_the_runner_still_replaces_locusts_listener() -> 
     environment = Environment(user_classes=[Shopper])
     counts = Recorder.of(environment)
     run_for_a_moment(environment)
-    assert counts.observers == []
+    assert len(counts.listeners) == 1
     assert environment.stats.num_requests == 0
     assert counts.take().requests[0] >= 5
 
 
 def test_other_listeners_still_get_every_request() -> None:
-    """Foreign listeners are the observers, live, and get Locust's arguments; the recorder's own is not among them."""
+    """Foreign listeners come after the recorder in a live list, and get Locust's arguments."""
     environment = Environment(user_classes=[Shopper])
     seen: list[dict] = []
 
@@ -322,13 +322,39 @@ def test_other_listeners_still_get_every_request() -> None:
 
     environment.events.request.add_listener(before)
     counts = Recorder.of(environment)
-    observers = counts.observers
-    assert observers == [before]
+    listeners = counts.listeners
+    assert listeners[1:] == [before]
     run_for_a_moment(environment)
     assert counts.take().requests[0] == len(seen)
     assert tuple(seen[0][key] for key in ("request_type", "name", "response_time")) == ("POST", "buy", 20.0)
     environment.events.request.remove_listener(before)
-    assert not observers
+    assert len(listeners) == 1
+
+
+def test_whoever_held_the_event_before_the_recorder_still_feeds_it() -> None:
+    """The hook itself, its fire() and its add_listener(), bound before there is a recorder, work as before."""
+    environment = Environment(user_classes=[Shopper])
+    hook, seen = environment.events.request, []
+    request_fire, request_add = hook.fire, hook.add_listener
+    counts = Recorder.of(environment)
+    assert environment.events.request is hook
+    request_add(lambda name, **_: seen.append(name))
+    arguments = {"request_type": "GET", "response_time": 1.0, "response_length": 0}
+    request_fire(name="a", **arguments)
+    hook.fire(name="b", **arguments)
+    counts.notify(name="c", **arguments)
+    taken = counts.take()
+    assert ([key.name for key in taken.series], list(taken.requests)) == (["a", "b"], [1, 1])
+    assert seen == ["a", "b", "c"]
+
+
+def test_the_last_recorder_of_shared_events_counts_alone() -> None:
+    """Two environments with the same events count a request once, in the one whose recorder came last."""
+    first = Environment(user_classes=[Shopper])
+    before = Recorder.of(first)
+    after = Recorder.of(Environment(user_classes=[Shopper], events=first.events))
+    first.events.request.fire(request_type="GET", name="a", response_time=1.0, response_length=0)
+    assert (list(before.take().requests), [int(n) for n in after.take().requests]) == ([], [1])
 
 
 def fire(environment: Environment, **arguments: object) -> Measurements:

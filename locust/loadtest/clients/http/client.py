@@ -1,6 +1,5 @@
 """The HTTP side of one user: the calls, the fast path, and the general path."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -36,9 +35,6 @@ from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:
     import ssl
-
-
-logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1 << 26
 """A body may not be larger than this, nor decode to more, unless it is read as a stream: 64 MiB. What a hostile
@@ -110,7 +106,7 @@ class HttpClient:
         self._timeouts = timeouts
         self._max_redirects = max_redirects
         self._read_timeout_s = min(timeouts.read_s, timeouts.total_s)
-        self._observers = user.recorder.observers
+        self._listeners = user.recorder.listeners
         self._cookies: CookieJar | None = None
         sweeper = DeadlineSweeper.current()
         for timeout_s in timeouts:
@@ -313,7 +309,7 @@ class HttpClient:
             return response
         route.success(intended_s, sent_s, end_s, head.body_length)
         plain = new_response(Response, head, received, head.raw_length, request, intended_s, sent_s, end_s)
-        if self._observers:
+        if len(self._listeners) > 1:
             self._notify_of(route, plain, call.context if call is not None else None)
         return plain
 
@@ -439,7 +435,7 @@ class HttpClient:
             route.success(*times, response.wire_bytes)
         else:
             route.series.failure(*times, response.wire_bytes, error_class_of(error), str(error))
-        if self._observers:
+        if len(self._listeners) > 1:
             self._notify_of(route, response, context)
 
     def _report_interruption(
@@ -452,7 +448,7 @@ class HttpClient:
 
     def _notify_of(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None = None) -> None:
         """Notify Locust's listeners of a request, with Locust's arguments."""
-        self._notify(
+        self._user.recorder.notify(
             request_type=route.method,
             name=route.name,
             response_time=(response.end_s - response.sent_s) * 1000,
@@ -468,8 +464,8 @@ class HttpClient:
         """Count a call that could not be built."""
         now_s = perf_counter()
         self._routes.series(method, label).failure(now_s, now_s, now_s, 0, error.error_class, str(error))
-        if self._observers:
-            self._notify(
+        if len(self._listeners) > 1:
+            self._user.recorder.notify(
                 request_type=method,
                 name=label,
                 response_time=0.0,
@@ -480,13 +476,6 @@ class HttpClient:
                 start_time=time.time(),
                 url=label,
             )
-
-    def _notify(self, **request: Any) -> None:
-        for listener in tuple(self._observers):
-            try:
-                listener(**request)
-            except Exception:
-                logger.exception("a listener of events.request failed")
 
     def close(self) -> None:
         """Close the user's connections."""

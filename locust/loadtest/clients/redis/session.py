@@ -6,7 +6,6 @@ Tested in tests/unit/clients/redis/test_recording.py and test_faults.py.
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Final
 
-from locust.event import EventHook
 from redis.exceptions import MaxConnectionsError
 
 from loadtest.clients.redis.connection import RespConnection
@@ -47,13 +46,13 @@ class RedisRoutes(RouteTable[str, Route]):
 class RedisSession:
     """What the client, its labelled views and its pipelines share."""
 
-    __slots__ = ("_spares", "connection", "observers", "settings", "user")
+    __slots__ = ("_spares", "connection", "listeners", "settings", "user")
 
     def __init__(self, user: "LoadUser", settings: "RedisSettings") -> None:
         """Prepare a session; the first request connects."""
         self.user = user
         self.settings = settings
-        self.observers = user.recorder.observers
+        self.listeners = user.recorder.listeners
         self.connection = RespConnection(settings)
         self._spares: list[RespConnection] = []
 
@@ -102,7 +101,7 @@ class RedisSession:
             self.record_failure(route, intended_s, sent_s, connection.received_bytes, failure)
             return replies, failure
         route.success(intended_s, sent_s, end_s, connection.received_bytes)
-        if self.observers:
+        if len(self.listeners) > 1:
             self.notify_listeners(route, end_s - sent_s, connection.received_bytes, replies, None)
         return replies, None
 
@@ -147,18 +146,14 @@ class RedisSession:
         """Record a request that failed."""
         end_s = perf_counter()
         route.series.failure(intended_s, sent_s, end_s, received_bytes, error_class_of(error), str(error))
-        if self.observers:
+        if len(self.listeners) > 1:
             self.notify_listeners(route, end_s - sent_s, received_bytes, None, error)
 
     def notify_listeners(
         self, route: Route, service_time_s: float, received_bytes: int, reply: Any, error: Exception | None
     ) -> None:
-        """Notify the listeners of Locust's ``events.request``, with Locust's arguments and units.
-
-        The event's own ``fire`` would record the request a second time; its base class only calls the listeners.
-        """
-        EventHook.fire(  # type: ignore[no-untyped-call]
-            self.user.environment.events.request,
+        """Notify the listeners of Locust's ``events.request``, with Locust's arguments and units."""
+        self.user.recorder.notify(
             request_type=route.method,
             name=route.name,
             response_time=service_time_s * 1e3,

@@ -101,7 +101,7 @@ class RedisJsonClient(RedisCommands):
         else:
             session.record_failure(route, intended_s, sent_s, connection.received_bytes, reply)
             raise reply
-        if session.observers:
+        if len(session.listeners) > 1:
             session.notify_listeners(route, perf_counter() - sent_s, connection.received_bytes, reply, None)
         if callback is None:
             return reply

@@ -8,7 +8,15 @@ import zlib
 import brotli
 import gevent
 import pytest
-from locust.exception import LocustError, ResponseError, StopTest, StopUser
+from locust.exception import (
+    InterruptTaskSet,
+    LocustError,
+    RescheduleTask,
+    RescheduleTaskImmediately,
+    ResponseError,
+    StopTest,
+    StopUser,
+)
 
 from loadtest.clients.http.errors import InvalidRequestError, StatusError
 from tests.http_harness import Peer, ScriptedServer, always, answering, counts, error_classes, ok, running_user
@@ -348,6 +356,31 @@ def test_listeners_of_locusts_request_event_get_every_request():
             "InvalidRequestError",
         ]
         assert counts(user) == (4, 2)
+
+
+@pytest.mark.parametrize("caught", [False, True])
+@pytest.mark.parametrize(
+    "kind",
+    [StopUser, StopTest, RescheduleTask, RescheduleTaskImmediately, InterruptTaskSet],
+    ids=lambda kind: kind.__name__,
+)
+def test_a_listener_may_steer_the_user(kind, caught):
+    """What Locust steers users by goes through from a listener, on the fast path and the general one, counted once."""
+
+    def listener(**_: object) -> None:
+        raise kind
+
+    with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
+        user.environment.events.request.add_listener(listener)
+        for _ in range(2):
+            with pytest.raises(kind):
+                if caught:
+                    with user.client.get("/", catch_response=True):
+                        pass
+                else:
+                    user.client.get("/")
+        assert counts(user) == (2, 0)
+        assert server.connections == 1
 
 
 def test_failing_listener_does_not_fail_the_request(caplog):
