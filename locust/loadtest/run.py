@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gevent
@@ -28,7 +29,7 @@ from loadtest.feeding import service as feeding
 from loadtest.judging import trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
-from loadtest.measuring import steady_clock
+from loadtest.measuring import machine, steady_clock
 from loadtest.measuring.record import RunRecord
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load, LoadFactory
@@ -36,6 +37,7 @@ from loadtest.progress import ProgressLine, Steps, output
 from loadtest.reporting import document, files, locust_files, provenance, summary
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.session import Session
+from loadtest.settings import hosts
 from loadtest.swarm import expected_workers
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm
@@ -179,7 +181,19 @@ class Run:
         Session.of(self._environment).put(RunProgress, None)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)
-        RecordKeeper.of(self._environment).stream_to(self._folder.stream, self._folder.name, configuration, context)
+        measured = RecordKeeper.of(self._environment)
+        measured.stream_to(self._folder.stream, self._folder.name, configuration, context)
+        measured.tell_apart(self._peers())
+
+    def _peers(self) -> Callable[[], machine.Peers]:
+        """Return what finds the processes of this machine that take part in the test."""
+        redis_port = hosts.local_port(self._config.redis_url or "")
+        return partial(
+            machine.peers,
+            link_port=getattr(self._runner, "master_bind_port", 0),
+            served=() if redis_port is None else (redis_port,),
+            target_port=hosts.local_port(self._environment.host or ""),
+        )
 
     def begin(self) -> None:
         """Start the load, show progress, and judge from the beginning of the load on."""

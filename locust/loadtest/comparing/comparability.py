@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from loadtest.exceptions import UsageError
 from loadtest.judging.outcome import Outcome
+from loadtest.measuring.health import MASTER, OTHERS
 from loadtest.reporting.document import load_s
 
 if TYPE_CHECKING:
@@ -80,7 +81,17 @@ def _problems(base: Document, new: Document) -> list[str]:
     lengths = [load_s(document) for document in (base, new)]
     if min(lengths) * _LENGTH_RATIO < max(lengths):
         found.append(f"one run has {lengths[0]:.0f} s of load, the other {lengths[1]:.0f} s")
+    others = [_others(document) for document in (base, new)]
+    if None not in others and abs(others[0] - others[1]) >= OTHERS:
+        found.append(
+            f"other processes took {others[0]:.0%} of the generator's cores in one run and {others[1]:.0%} in the other"
+        )
     return found
+
+
+def _others(document: Document) -> Any:
+    """What processes beside the run took of the master's cores, from 0 to 1; None when that was not measured."""
+    return next((one["mean"].get("others_cpu_ratio") for one in document["workers"] if one["subject"] == MASTER), None)
 
 
 def _load_of(document: Document) -> dict[str, Any] | None:

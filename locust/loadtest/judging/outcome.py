@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from loadtest.exceptions import ExitCode
+from loadtest.judging import shared_cores
 from loadtest.measuring.record import RESET
 
 if TYPE_CHECKING:
@@ -157,4 +158,6 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
     if not results:
         notes.append("no threshold was set: nothing but the load generator was judged. Next: set THRESHOLD, or a file")
+    if shared := shared_cores.note(record):
+        notes.append(shared)
     return tuple(notes)

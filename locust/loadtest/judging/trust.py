@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadtest.measuring.health import SATURATED, Health
+from loadtest.measuring.health import MASTER, SATURATED, Health
 from loadtest.measuring.recorder import UNFINISHED
 
 if TYPE_CHECKING:
@@ -87,6 +87,12 @@ PEAKS: Final = {
 }
 """Rules that are broken by a single interval. The value is the highest."""
 
+CROWDED_RATIO: Final = 0.10
+"""Share of the run in which other processes crowded the machine; a twentieth would move the 95th percentile."""
+RUN_DELAY_RATIO: Final = 0.10
+"""The wait for a core before each turn, relative to the median response time."""
+RUN_DELAY_S: Final = 0.000_2
+"""The shortest wait that counts: on an idle machine a turn is a few hundredths of a millisecond late."""
 SCHEDULE_LAG_P99_S: Final = 0.100
 LATE_ITERATIONS: Final = 5
 """Minimum number of late iterations: among a dozen, a single late start would be the 99th percentile."""
@@ -116,7 +122,7 @@ class Violation:
 
 def violations(record: RunRecord, watch: Watch) -> list[Violation]:
     """Every broken rule of a run."""
-    return [*process_violations(watch), *_record_violations(record)]
+    return [*process_violations(watch), *_machine_violations(record, watch), *_record_violations(record)]
 
 
 def process_violations(watch: Watch) -> list[Violation]:
@@ -138,6 +144,34 @@ def _violations_of(observed: Observed) -> Iterator[Violation]:
 def _violation(subject: str, rule: HealthRule, value: float, seconds: float) -> Violation:
     message = rule.message.format(value=value, seconds=seconds)
     return Violation(rule.name, subject, value, rule.limit, f"{subject} {message}: {rule.advice}")
+
+
+def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
+    median_s = record.total().response_time.quantile(0.5)
+    for observed in watch:
+        mean = observed.mean()
+        if mean.crowded_ratio >= CROWDED_RATIO:
+            yield Violation(
+                "other_processes",
+                observed.subject,
+                mean.crowded_ratio,
+                CROWDED_RATIO,
+                f"the machine of {observed.subject} was crowded by other processes in {mean.crowded_ratio:.0%} of the "
+                f"run: they took {mean.others_cpu_ratio:.0%} of its cores, which were {mean.machine_cpu_ratio:.0%} "
+                f"busy, and processes waited for one {mean.pressure_ratio:.0%} of the time: end them, or use a "
+                "machine that does nothing else",
+            )
+        delay_s = mean.run_delay_ratio / mean.turns_per_s if mean.turns_per_s else 0.0
+        if observed.subject != MASTER and delay_s >= max(RUN_DELAY_S, RUN_DELAY_RATIO * median_s):
+            yield Violation(
+                "run_delay",
+                observed.subject,
+                delay_s / median_s,
+                RUN_DELAY_RATIO,
+                f"{observed.subject} waited {delay_s * 1000:.2f} ms for a core before each turn, which is part of "
+                f"every response time (median {median_s * 1000:.2f} ms): end other processes, use fewer workers, or "
+                "use a machine with more cores",
+            )
 
 
 def _record_violations(record: RunRecord) -> Iterator[Violation]:

@@ -18,8 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import gevent
 import psutil
 
+from loadtest.measuring import machine
+from loadtest.measuring.machine import CpuTime
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from loadtest.measuring.machine import Peers, Reading
 
 MASTER: Final = "master"
 """The subject under which the master's own health is kept; workers are ``worker 0``, ``worker 1`` …"""
@@ -29,6 +34,13 @@ DESCRIPTORS_EVERY_S: Final = 5.0
 SATURATED: Final = {"cpu_ratio": 0.90, "loop_lag_s": 0.100, "throttled_ratio": 0.05, "gc_ratio": 0.10}
 """The value of a figure of `Health` from which the process has nothing left to give. A `Watch` keeps how long the
 longest such stretch was."""
+
+OTHERS: Final = 0.10
+"""The share of the machine's cores from which processes that are not part of the run can crowd it."""
+BUSY: Final = 0.90
+"""The share of their time for which the cores work, and"""
+PRESSURE: Final = 0.50
+"""the share of the time in which a process waits for a core, from either of which on the machine is crowded."""
 
 _CPU_STAT_V2: Final = Path("/sys/fs/cgroup/cpu.stat")
 _CPU_STAT_V1: Final = Path("/sys/fs/cgroup/cpu,cpuacct/cpu.stat")
@@ -55,6 +67,20 @@ class Health(NamedTuple):
     """Open file descriptors by their limit."""
     ports_ratio: float = 0.0
     """TCP sockets in use or in TIME_WAIT by the number of ephemeral ports."""
+    run_delay_ratio: float = 0.0
+    """Share of the interval for which the process was ready to run and waited for a core."""
+    turns_per_s: float = 0.0
+    """How often it got one."""
+    machine_cpu_ratio: float = 0.0
+    """Share of the time of the machine's cores in which they worked, for any process."""
+    pressure_ratio: float = 0.0
+    """Share of the interval in which at least one process of the machine waited for a core."""
+    others_cpu_ratio: float = 0.0
+    """Share of the time of the machine's cores that processes took which are not part of the run; the master's."""
+    target_cpu_ratio: float = 0.0
+    """Share that the system under test took, where it runs on this machine; the master's."""
+    crowded_ratio: float = 0.0
+    """1 if others took `OTHERS` of the cores while these were crowded, by `BUSY` or `PRESSURE`; otherwise 0."""
 
 
 class HealthProbe:
@@ -70,7 +96,15 @@ class HealthProbe:
         self._descriptors_ratio = 0.0
         self._descriptors_due_s = 0.0
         self._not_before_s = 0.0
+        self._run: CpuTime | None = None
+        self._target: CpuTime | None = None
         self._greenlet: gevent.Greenlet[..., None] | None = None
+        self._remember()
+
+    def tell_apart(self, peers: Peers) -> None:
+        """Observe from now on what these processes take of the machine, and what all others take."""
+        self._run = CpuTime(peers.run) if peers.run else None
+        self._target = CpuTime(peers.target) if peers.target else None
         self._remember()
 
     def start(self) -> None:
@@ -95,8 +129,12 @@ class HealthProbe:
         """The Health since the last time."""
         wall_s, began_s, cpu_s, throttled_s = self._wall_s, self._began_s, self._cpu_s, self._throttled_s
         lags, gc_sum_s, gc_longest_s = sorted(self._lags), self._gc_sum_s, self._gc_longest_s
+        reading, run_cpu_s, target_cpu_s = self._reading, self._run_cpu_s, self._target_cpu_s
         self._remember()
         elapsed_s = max(self._began_s - began_s, 1e-6)
+        passed = _Passed(reading, self._reading, elapsed_s)
+        others = passed.others(self._run_cpu_s - run_cpu_s) if self._run is not None else 0.0
+        crowded = others >= OTHERS and (passed.busy >= BUSY or passed.pressure >= PRESSURE)
         return Health(
             cpu_ratio=(self._cpu_s - cpu_s) / elapsed_s,
             loop_lag_s=lags[-(-99 * len(lags) // 100) - 1] if lags else 0.0,
@@ -106,11 +144,21 @@ class HealthProbe:
             clock_step_s=abs((self._wall_s - wall_s) - elapsed_s),
             descriptors_ratio=self._open_descriptors(),
             ports_ratio=_sockets_in_use() / self._ports if self._ports else 0.0,
+            run_delay_ratio=passed.run_delay,
+            turns_per_s=passed.turns_per_s,
+            machine_cpu_ratio=passed.busy,
+            pressure_ratio=passed.pressure,
+            others_cpu_ratio=others,
+            target_cpu_ratio=passed.share(self._target_cpu_s - target_cpu_s),
+            crowded_ratio=float(crowded),
         )
 
     def _remember(self) -> None:
         self._wall_s, self._began_s, self._cpu_s = time.time(), time.perf_counter(), time.process_time()
         self._throttled_s = _throttled_s()
+        self._reading = machine.read()
+        self._run_cpu_s = self._run.read_s() if self._run is not None else 0.0
+        self._target_cpu_s = self._target.read_s() if self._target is not None else 0.0
         self._lags = []
         self._gc_sum_s = self._gc_longest_s = 0.0
 
@@ -134,6 +182,26 @@ class HealthProbe:
             self._descriptors_due_s = now_s + DESCRIPTORS_EVERY_S
             self._descriptors_ratio = self._process.num_fds() / self._descriptor_limit
         return self._descriptors_ratio
+
+
+class _Passed:
+    """What happened on the machine between two readings."""
+
+    def __init__(self, before: Reading, after: Reading, elapsed_s: float) -> None:
+        self._busy_s = after.busy_s - before.busy_s
+        self._cores_s = after.cores_s - before.cores_s
+        self.busy = self.share(self._busy_s)
+        self.pressure = min(1.0, (after.pressure_s - before.pressure_s) / elapsed_s)
+        self.run_delay = (after.run_delay_s - before.run_delay_s) / elapsed_s
+        self.turns_per_s = (after.turns - before.turns) / elapsed_s
+
+    def share(self, cpu_s: float) -> float:
+        """Seconds of CPU as a share of the cores' time."""
+        return min(1.0, max(0.0, cpu_s / self._cores_s)) if self._cores_s > 0 else 0.0
+
+    def others(self, run_cpu_s: float) -> float:
+        """The share of all but the run's processes."""
+        return self.share(self._busy_s - run_cpu_s)
 
 
 def _throttled_s() -> float:
@@ -195,6 +263,10 @@ class Observed:
     longest: dict[str, Stretch] = field(default_factory=lambda: {name: Stretch() for name in SATURATED})
     """The longest stretch of each field in `SATURATED`."""
     _current: dict[str, Stretch] = field(default_factory=dict)
+
+    def mean(self) -> Health:
+        """The mean over the run."""
+        return Health(*(total / self.seconds for total in self.sums))
 
     def add(self, health: Health, seconds: float) -> None:
         """Add an interval of this many seconds."""

@@ -340,7 +340,7 @@ class Delta(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """The binary form."""
-        body: bytes = msgpack.packb((*self[:5], dict(self.users), tuple(self.health), self.packed))
+        body: bytes = msgpack.packb((*self[:5], dict(self.users), [value or 0 for value in self.health], self.packed))
         return _HEADER.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body
 
     @classmethod

@@ -221,6 +221,7 @@ def _generator(document: Document) -> str:
     ]
     delivery = document["delivery"]
     sentences = [f"The record holds {delivery['completeness']:.2%} of the workers' measurements."]
+    sentences += [_on_its_machine(one) for one in document["workers"] if one["mean"].get("machine_cpu_ratio")]
     for one in document["scenarios"]:
         lag = one["schedule_lag"]["p99_s"]
         if lag is not None or one["dropped"]:
@@ -231,6 +232,16 @@ def _generator(document: Document) -> str:
     notes = "".join(f"<p class='quiet'>{text(sentence)}</p>" for sentence in sentences)
     hint = "the highest value of any second, and the limit from which a run is not trustworthy"
     return _section("generator", "Generator", page.table("Generator health", heads, rows) + notes, hint)
+
+
+def _on_its_machine(process: dict[str, Any]) -> str:
+    mean = process["mean"]
+    others = f", {mean['others_cpu_ratio']:.0%} by other processes" if mean.get("others_cpu_ratio") else ""
+    delay_ms = 1000 * mean["run_delay_ratio"] / mean["turns_per_s"] if mean["turns_per_s"] else 0.0
+    return (
+        f"{process['subject']}: its machine's cores were {mean['machine_cpu_ratio']:.0%} busy{others}; processes "
+        f"waited for a core {mean['pressure_ratio']:.0%} of the time, this one {delay_ms:.2f} ms before each turn."
+    )
 
 
 def _health_cell(key: str, limit: float, value: float) -> str:

@@ -84,6 +84,16 @@ def is_loopback(host: str) -> bool:
     return host.lower().rstrip(".") == "localhost" if address is None else embedded(address).is_loopback
 
 
+def local_port(url: str) -> int | None:
+    """Return the TCP port that a URL leads to on this machine's loopback interface; None when it leads elsewhere."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}.get(parts.scheme)
+    except ValueError:
+        return None
+    return port if parts.hostname and is_loopback(parts.hostname) else None
+
+
 def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 

@@ -34,7 +34,7 @@ from loadtest.swarm.messages import DRAIN
 from loadtest.swarm.reports import TAKE_EVERY_S, Reports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from locust.env import Environment
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from loadtest.measuring.collector import Second, Worker
     from loadtest.measuring.health import Watch
+    from loadtest.measuring.machine import Peers
     from loadtest.swarm.presence import WorkerPresence
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class RecordKeeper:
         self._runs = 0
         self._file: RecordFile | None = None
         self._observed_s = time.perf_counter()
+        self._find_peers: Callable[[], Peers] | None = None
+        self._peers_known = False
         listen(environment.events.reset_stats, self._on_reset)
         listen(environment.events.spawning_complete, self._on_spawning_complete)
 
@@ -151,9 +154,18 @@ class RecordKeeper:
         self._path, self._run_id, self._runs = path, run_id, 0
         self._configuration, self._context = dict(configuration or {}), dict(context or {})
 
+    def tell_apart(self, find_peers: Callable[[], Peers]) -> None:
+        """Observe what takes part in the runs apart from what else the machine does.
+
+        Args:
+            find_peers: finds the processes that take part. It is called when a run begins or a worker joins.
+        """
+        self._find_peers = find_peers
+
     def begin(self) -> None:
         """Open a record."""
         self._close()
+        self._look_for_peers()
         self._runs += 1
         started_at = steady_clock.now()
         run_id, self._run_id = self._run_id or new_run_id(secrets.token_hex(2)), ""
@@ -226,7 +238,14 @@ class RecordKeeper:
         if self._file is not None:
             self._file.flush(self._collector.second_of(now_s))
 
+    def _look_for_peers(self) -> None:
+        if self._find_peers is not None:
+            self._probe.tell_apart(self._find_peers())
+        self._peers_known = True
+
     def _observe(self, now_s: float) -> None:
+        if not self._peers_known:
+            self._look_for_peers()
         self._collector.observe_master(self._probe.take(), now_s - self._observed_s)
         self._observed_s = now_s
 
@@ -295,6 +314,7 @@ class MasterRecordKeeper(RecordKeeper):
 
     def joined(self, peer: str) -> None:
         """Expect what a worker measures from now on; Locust may not have it in its list yet."""
+        self._peers_known = False
         self._collector.join(peer, self._presence.states().get(peer, STATE_INIT), time.perf_counter())
 
     def lost(self, peer: str) -> None:  # noqa: ARG002 - Locust's list says of each worker what it is

@@ -40,6 +40,19 @@ def test_other_load_is_refused(base: dict[str, Any], setting: str, value: object
     assert note.startswith(f"not comparable: {setting} is ")
 
 
+def test_machines_that_were_loaded_differently_are_refused(base: dict[str, Any]) -> None:
+    """Other processes took a third of the cores during one run only; a difference of a few percent is none."""
+    for taken, refused in ((0.33, True), (0.05, False)):
+        runs = [copy.deepcopy(base), changed(base)]
+        for run, others in zip(runs, (0.0, taken), strict=True):
+            run["workers"] = [{"subject": "master", "seconds": 20.0, "mean": {"others_cpu_ratio": others}}]
+        if refused:
+            with pytest.raises(UsageError, match=r"other processes took 0% .* in one run and 33% in the other"):
+                comparability.check(*runs)
+        else:
+            assert comparability.check(*runs) == []
+
+
 def test_runs_that_mean_nothing_are_refused(base: dict[str, Any]) -> None:
     """Untrustworthy, interrupted and empty runs are not compared."""
     for verdict in ("not trustworthy", "interrupted", "no data"):

@@ -94,6 +94,29 @@ def test_one_late_start_of_a_short_run_is_no_saturation(late: int, expected: lis
     assert rules(record) == expected
 
 
+@pytest.mark.parametrize(("crowded_s", "expected"), [(0, []), (9, []), (10, ["other_processes"])])
+def test_a_crowded_machine_breaks_its_rule_from_a_tenth_of_the_run(crowded_s: int, expected: list[str]) -> None:
+    """What other processes took adds up over the run, however it is spread; the finding says how much it was."""
+    watch = Watch()
+    for second in range(100):
+        crowded = second % 10 == 5 and second < 10 * crowded_s
+        watch.add(MASTER, Health(others_cpu_ratio=0.5 * crowded, crowded_ratio=float(crowded)), 1.0, 5)
+    found = trust.violations(record_with(), watch)
+    assert [violation.rule for violation in found] == expected
+    assert all("they took 5% of its cores" in violation.sentence for violation in found)
+
+
+@pytest.mark.parametrize(
+    ("subject", "delay_s", "expected"),
+    [("worker 0", 0.001, ["run_delay"]), ("worker 0", 0.0001, []), (MASTER, 0.001, [])],
+)
+def test_a_wait_for_a_core_counts_by_the_response_time(subject: str, delay_s: float, expected: list[str]) -> None:
+    """A millisecond before each turn is a fifth of a median of 5 ms and breaks the rule; the master times nothing."""
+    watch = observed(20, subject=subject, run_delay_ratio=delay_s * 200, turns_per_s=200.0)
+    assert [one.rule for one in trust.violations(record_with(duration_s=0.005), watch)] == expected
+    assert trust.violations(record_with(duration_s=0.5), watch) == []  # the same wait moves nothing here
+
+
 def test_late_sends_break_the_lag_rule() -> None:
     """When the 99th percentile of the schedule lag reaches its limit, the finding names the scenario."""
     [violation] = trust.violations(record_with(lag_s=0.25), Watch())
@@ -188,6 +211,11 @@ def test_the_documentation_states_every_limit() -> None:
     late = f"≥ {trust.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
     hung = f"≥ {trust.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
     rules_of_records = [
+        ["`other_processes`", f"≥ {trust.CROWDED_RATIO:.0%} of the run"],
+        [
+            "`run_delay`",
+            f"≥ {trust.RUN_DELAY_RATIO:.0%} of the median response time, and ≥ {trust.RUN_DELAY_S * 1000:.1f} ms",
+        ],
         ["`schedule_lag`", f"{late} (p99 of a scenario, and for {trust.LATE_ITERATIONS} iterations at least)"],
         ["`dropped_iterations`", f"≥ {trust.DROPPED_RATIO:.0%} of a scenario's iterations"],
         ["`completeness`", f"< {trust.COMPLETENESS:.0%}"],

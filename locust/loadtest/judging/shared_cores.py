@@ -1,0 +1,34 @@
+"""Shared cores: what a run's figures mean when the service under test has the load generator's machine.
+
+That is no violation, since most runs on a developer's machine are like that, but each report says it, with numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadtest.measuring.health import MASTER
+from loadtest.settings import hosts
+
+if TYPE_CHECKING:
+    from loadtest.measuring.record import RunRecord
+
+
+def note(record: RunRecord) -> str:
+    """Return a sentence with the share of each; empty when the service is elsewhere or nothing was measured."""
+    host = record.configuration.get("host", "")  # None is the sample target
+    if host is not None and hosts.local_port(host) is None:
+        return ""
+    mean: dict[str, float] = next((one["mean"] for one in record.workers if one["subject"] == MASTER), {})
+    if not mean.get("machine_cpu_ratio"):
+        return ""
+    cores = (record.context.get("host") or {}).get("cores")
+    shared = f"the {cores} cores of its machine" if cores else "its machine"
+    said = f"the service shares {shared} with the load generator; the cores were {mean['machine_cpu_ratio']:.0%} busy"
+    if not mean.get("target_cpu_ratio"):
+        return said
+    generator = max(0.0, mean["machine_cpu_ratio"] - mean["target_cpu_ratio"] - mean["others_cpu_ratio"])
+    return (
+        f"{said}: {mean['target_cpu_ratio']:.0%} by the service, {generator:.0%} by the generator and the run's "
+        f"stores, {mean['others_cpu_ratio']:.0%} by other processes"
+    )

@@ -1,0 +1,42 @@
+"""The note on a service that has the load generator's machine."""
+
+import pytest
+
+from loadtest.judging.outcome import decide
+from loadtest.judging.shared_cores import note
+from loadtest.measuring.record import RunRecord
+from tests import reports
+
+MEAN = {"machine_cpu_ratio": 0.5, "target_cpu_ratio": 0.25, "others_cpu_ratio": 0.05}
+
+
+def record(host: str | None, **mean: float) -> RunRecord:
+    """A run against a host, and what its master observed."""
+    made = reports.record(2)
+    made.configuration["host"] = host
+    made.context["host"] = {"cores": 2}
+    made.workers = ({"subject": "master", "seconds": 2.0, "mean": mean, "highest": {}},)
+    return made
+
+
+@pytest.mark.parametrize("host", [None, "http://127.0.0.1:5000", "http://localhost", "https://[::1]:8443/shop"])
+def test_cores_that_are_shared_are_said_with_numbers(host: str | None) -> None:
+    """The shares of the service, the generator and of others stand beside the verdict."""
+    said = (
+        "the service shares the 2 cores of its machine with the load generator; the cores were 50% busy: 25% by the "
+        "service, 20% by the generator and the run's stores, 5% by other processes"
+    )
+    shared = record(host, **MEAN)
+    assert note(shared) == said
+    assert said in decide(shared, []).notes
+
+
+def test_a_service_whose_processes_cannot_be_seen_is_said_too() -> None:
+    """Behind a proxy of ports its share is not known, but that it is there is."""
+    assert note(record("http://127.0.0.1:5000", machine_cpu_ratio=0.5)).endswith("the cores were 50% busy")
+
+
+@pytest.mark.parametrize("host", ["https://shop.example.com", "http://10.0.0.5:8080"])
+def test_a_service_elsewhere_needs_no_note(host: str) -> None:
+    """Only a service on this machine takes CPU time from the generator."""
+    assert note(record(host, **MEAN)) == ""

@@ -1,0 +1,89 @@
+"""What the machine did: read from the kernel, and checked against work that the test makes."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from loadtest.measuring import machine
+from loadtest.measuring.health import HealthProbe
+
+_BUSY = "import time; end = time.monotonic() + 30\nwhile time.monotonic() < end: pass"
+
+
+def test_a_busy_neighbour_shows_and_a_peer_does_not() -> None:
+    """The CPU time of a process is another's, until it is named as a part of the run."""
+    neighbour = subprocess.Popen([sys.executable, "-c", _BUSY])
+    try:
+        rival = machine.CpuTime([neighbour.pid])
+        probe = HealthProbe()
+        probe.tell_apart(machine.Peers(frozenset({os.getpid()}), frozenset()))
+        began_s = rival.read_s()
+        time.sleep(1.5)
+        taken_s = rival.read_s() - began_s
+        apart = probe.take()
+        probe.tell_apart(machine.Peers(frozenset({os.getpid(), neighbour.pid}), frozenset({neighbour.pid})))
+        time.sleep(1.5)
+        together = probe.take()
+    finally:
+        neighbour.kill()
+        neighbour.wait()
+    share = taken_s / 1.5 / (os.cpu_count() or 1)
+    assert taken_s > 0.1
+    assert apart.others_cpu_ratio >= 0.8 * share
+    assert apart.target_cpu_ratio == 0.0
+    assert together.target_cpu_ratio > 0.0
+    assert together.others_cpu_ratio <= together.machine_cpu_ratio - 0.8 * together.target_cpu_ratio
+
+
+def test_a_process_that_shares_its_core_waits_for_it() -> None:
+    """On one core with a busy neighbour, each turn comes late, and the kernel's count of it grows."""
+    core = sorted(os.sched_getaffinity(0))[0]
+    script = (
+        f"import os, time; os.sched_setaffinity(0, {{{core}}})\n"
+        "from loadtest.measuring import machine\n"
+        "before = machine.read(); end = time.monotonic() + 1.5\n"
+        "while time.monotonic() < end: pass\n"
+        "after = machine.read(); print(after.run_delay_s - before.run_delay_s, after.turns - before.turns)"
+    )
+    neighbour = subprocess.Popen([sys.executable, "-c", f"import os; os.sched_setaffinity(0, {{{core}}})\n{_BUSY}"])
+    try:
+        time.sleep(0.2)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    finally:
+        neighbour.kill()
+        neighbour.wait()
+    delay_s, turns = map(float, done.stdout.split())
+    assert delay_s > 0.2
+    assert turns > 0
+
+
+def test_ended_children_stay_in_the_sum() -> None:
+    """The CPU time of a child counts while it runs and after it ended."""
+    mine = machine.CpuTime([os.getpid()])
+    began_s = mine.read_s()
+    subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
+    assert mine.read_s() - began_s >= 0.1
+
+
+def test_peers_are_found_by_their_connections() -> None:
+    """A target on this machine is known by the port that it listens on; one that cannot be seen makes all unknown."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = machine.peers(0, (), port)
+    assert found == machine.Peers(frozenset({os.getpid()}), frozenset({os.getpid()}))
+    assert machine.peers(0, (), port) == machine.UNKNOWN
+    assert machine.peers(0, (port,), None) == machine.UNKNOWN
+    assert machine.peers(0, (), None).run == {os.getpid()}
+
+
+def test_what_a_system_does_not_offer_reads_as_nothing(tmp_path: Path) -> None:
+    """A missing file, an empty one and one with other words give no number and no error."""
+    assert machine.numbers(tmp_path / "none") == []
+    assert machine.number_after("total=", tmp_path / "none") == 0.0
+    (tmp_path / "odd").write_text("full total=x")
+    assert machine.number_after("total=", tmp_path / "odd") == 0.0
+    (tmp_path / "odd").write_text("")
+    assert machine.numbers(tmp_path / "odd") == []
