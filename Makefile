@@ -61,9 +61,9 @@ sbom: setup-dev ## write dist/sbom.cdx.json: the contents of the images
 rebuild: docker-ready ## build each image twice and compare their files
 	@local_conf/rebuild.sh
 
-up: docker-ready ## start the Compose stack with generated passwords and logins
-	@local_conf/make_secrets.sh
-	@exec docker compose -f docker-compose.yml -f docker/secrets.yml up --build
+up: docker-ready ## start the Compose stack with generated passwords and logins, also for later Compose commands
+	@local_conf/keep_logins.sh && local_conf/make_secrets.sh
+	@exec docker compose up --build
 
 down: docker-ready ## stop the Compose stack
 	@exec docker compose down --remove-orphans

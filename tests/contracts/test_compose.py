@@ -183,9 +183,52 @@ def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
 
 
+WITH_LOGINS = "docker-compose.yml:docker/secrets.yml"
+
+
+@pytest.mark.parametrize(
+    ("there", "after"),
+    [
+        (None, f"COMPOSE_FILE={WITH_LOGINS}\n"),
+        ("WEB_PORT=9000", f"WEB_PORT=9000\nCOMPOSE_FILE={WITH_LOGINS}\n"),
+        ("# COMPOSE_FILE=x.yml\n", f"# COMPOSE_FILE=x.yml\nCOMPOSE_FILE={WITH_LOGINS}\n"),
+        (f"COMPOSE_FILE={WITH_LOGINS}:mine.yml\n", f"COMPOSE_FILE={WITH_LOGINS}:mine.yml\n"),
+    ],
+    ids=["no .env", "no end of line", "a comment", "with more files"],
+)
+def test_logins_are_kept_in_the_file_that_compose_reads(tmp_path: Path, there: str | None, after: str) -> None:
+    """Every Compose command after `make up` uses the logins: .env says so, once, and keeps what else is in it."""
+    if there is not None:
+        (tmp_path / ".env").write_text(there)
+    for _ in range(2):
+        done = _keep_logins(tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / ".env").read_text() == after
+
+
+def test_a_start_without_logins_is_refused_when_logins_were_asked_for(tmp_path: Path) -> None:
+    """`make up` says so when the shell or .env has another COMPOSE_FILE, which Compose would follow."""
+    done = _keep_logins(tmp_path, COMPOSE_FILE="docker-compose.yml")
+    assert (done.returncode, (tmp_path / ".env").exists()) == (2, False)
+    assert "error: the shell sets COMPOSE_FILE=docker-compose.yml, so" in done.stderr
+    (tmp_path / ".env").write_text("COMPOSE_FILE=docker-compose.yml\n")
+    done = _keep_logins(tmp_path)
+    assert (done.returncode, "error: .env sets COMPOSE_FILE=docker-compose.yml, so" in done.stderr) == (2, True)
+    assert (tmp_path / ".env").read_text() == "COMPOSE_FILE=docker-compose.yml\n"
+
+
+def _keep_logins(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run keep_logins.sh for a folder."""
+    script = folder / "local_conf" / "keep_logins.sh"
+    script.parent.mkdir(exist_ok=True)
+    script.write_bytes((ROOT / "local_conf" / "keep_logins.sh").read_bytes())
+    environment = {key: value for key, value in os.environ.items() if key != "COMPOSE_FILE"} | variables
+    return subprocess.run(["sh", str(script)], env=environment, capture_output=True, text=True, check=False)
+
+
 def test_secrets_are_never_committed() -> None:
-    """Git ignores the folder of the secrets, and the images do not get it."""
-    assert "secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+    """Git ignores the folder of the secrets and .env, and the images do not get them."""
+    assert {"secrets/", ".env"} <= set((ROOT / ".gitignore").read_text().splitlines())
     assert "!secrets" not in (ROOT / ".dockerignore").read_text()
 
 

@@ -30,27 +30,43 @@ class Project:
     Args:
         name: the project's name.
         compose: the arguments that begin a Compose command.
+        folder: of the Compose file; None: this repository, without a developer's own choice of files.
         settings: variables of the Compose file.
+
+    Attributes:
+        folder: where commands are typed.
+        environment: the variables of the shell in which they are typed.
     """
 
-    def __init__(self, name: str, compose: Sequence[str] = ("docker", "compose"), **settings: str) -> None:
+    def __init__(
+        self, name: str, compose: Sequence[str] = ("docker", "compose"), folder: Path | None = None, **settings: str
+    ) -> None:
         self.name = name
+        self.folder = folder or ROOT
         self.separator = "_" if compose[0] == "docker-compose" else "-"
         """What this Compose puts between the project's name and a service's in the name of an image."""
         self._compose = [*compose, "-p", name]
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOADTEST_", "LOCUST_"))}
-        self._environment = {**kept, **ANY_PORT, **settings}
+        ours = ("LOADTEST_", "LOCUST_", "COMPOSE_")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        plain = {} if folder else {"COMPOSE_FILE": "docker-compose.yml"}
+        self.environment = {**kept, **ANY_PORT, **plain, **settings}
         self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open
 
     def run(self, *words: str, timeout_s: float = 120) -> str:
-        """Run a Compose command in the repository's folder and return what it printed.
+        """Run a Compose command in the project's folder and return what it printed.
 
         Raises:
             AssertionError: when it fails, with its output.
         """
         command = [*self._compose, *words]
         done = subprocess.run(
-            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=timeout_s, check=False
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return done.stdout
