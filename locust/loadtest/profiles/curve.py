@@ -16,7 +16,7 @@ import bisect
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -109,6 +109,12 @@ class LoadCurve:
     def peak(self) -> float:
         """The highest level."""
         return max(max(segment.first, segment.last) for segment in self.segments)
+
+    @property
+    def first_peak(self) -> float:
+        """The level at which it stops rising for the first time: the end of its first ramp-up."""
+        rising = takewhile(lambda segment: segment.last > segment.first, self.segments)
+        return max((segment.last for segment in rising), default=self.segments[0].first)
 
     @property
     def total(self) -> float:

@@ -27,6 +27,11 @@ class ProfileShape(LoadTestShape):
         self._users = 0
         self._spawn_rate_per_s = 1.0
 
+    @property
+    def is_ramping_up(self) -> bool:
+        """Whether the users have yet to reach the level at which the profile stops rising for the first time."""
+        return self._users < round(self.profile.curve.first_peak)
+
     def reset_time(self) -> None:
         """Start again: Locust calls this before the first tick, and this product when the data is loaded."""
         super().reset_time()  # type: ignore[no-untyped-call]

@@ -26,6 +26,7 @@ from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.snapshot import Snapshot
+from loadtest.profiles.shape import ProfileShape
 from loadtest.run_folder import new_run_id
 from loadtest.session import Session
 from loadtest.swarm.gate import MasterGate
@@ -72,6 +73,7 @@ class RecordKeeper:
         self._observed_s = time.perf_counter()
         self._find_peers: Callable[[], Peers] | None = None
         self._peers_known = False
+        self._resets_each_run = self._is_reset_due = False
         listen(environment.events.reset_stats, self._on_reset)
         listen(environment.events.spawning_complete, self._on_spawning_complete)
 
@@ -166,6 +168,7 @@ class RecordKeeper:
         """Open a record."""
         self._close()
         self._look_for_peers()
+        self._take_over_reset()
         self._runs += 1
         started_at = steady_clock.now()
         run_id, self._run_id = self._run_id or new_run_id(secrets.token_hex(2)), ""
@@ -272,12 +275,21 @@ class RecordKeeper:
         self._flush()
         self._reset()
 
+    def _take_over_reset(self) -> None:
+        """Take ``--reset-stats`` from Locust, which resets whenever users are distributed, as when a worker joins."""
+        self._resets_each_run |= self._environment.reset_stats
+        self._environment.reset_stats = False
+        self._is_reset_due = self._resets_each_run
+
     def _on_spawning_complete(self, **_: Any) -> None:
-        """With ``--reset-stats`` Locust has just reset its statistics, and what waits is not to be fed to them."""
-        if self._environment.reset_stats:
-            self._gather()
-            self._flush(feed=False)
-            self._reset()
+        """With ``--reset-stats``, reset record and Locust's statistics once in a run: when its first ramp-up ends."""
+        shape, runner = self._environment.shape_class, self._environment.runner
+        ramping_up = isinstance(shape, ProfileShape) and shape.is_ramping_up
+        if self._is_reset_due and not ramping_up and runner is not None:
+            self._is_reset_due = False
+            _log.info("the ramp-up is over: counting begins again")
+            self._on_reset()
+            runner.stats.reset_all()
 
     def _reset(self) -> None:
         now_s = time.perf_counter()

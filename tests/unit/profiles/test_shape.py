@@ -24,6 +24,18 @@ def test_a_ramp_is_a_staircase_through_the_middle_of_the_curve() -> None:
     assert ticks(profile, 20, 29) == [(97, 97.0), (52, 45.0)]
 
 
+def test_the_first_ramp_up_ends_at_the_first_peak() -> None:
+    """Until the staircase has reached the level at which the profile first stops rising it is a ramp-up, later not."""
+    stages = (Stage(2, 10), Stage(2, 30), Stage(10, 30), Stage(4, 10), Stage(2, 50))
+    shape = ProfileShape(LoadProfile("hills", "closed", stages))
+    ramping = {}
+    for t_s in (0, 1, 2, 3, 4):
+        shape.start_time = time.perf_counter() - t_s
+        shape.tick()
+        ramping[t_s] = shape.is_ramping_up
+    assert ramping == {0: True, 1: True, 2: True, 3: True, 4: False}
+
+
 def test_a_hold_says_the_same_again() -> None:
     """Locust acts on changes only, so while nothing changes the spawn rate does not either."""
     profile = LoadProfile("flat", "closed", (Stage(10, 4, "step"),))

@@ -220,3 +220,21 @@ def test_without_a_runner_there_is_no_swarm() -> None:
     """Called too early, it says from when on it may be called."""
     with pytest.raises(RuntimeError, match="from the init event on"):
         record_keeper(Environment())
+
+
+def test_reset_stats_counts_from_the_end_of_the_first_ramp_up_only(environment: Environment) -> None:
+    """--reset-stats resets once in each run: users that are distributed again, as for a new worker, wipe nothing."""
+    environment.reset_stats = True
+    own = record_keeper(environment)
+    made_at_ends: list[int] = []
+    environment.events.spawning_complete.add_listener(lambda **_: made_at_ends.append(Steady.made))
+    for _ in range(2):
+        made_at_ends.clear()
+        environment.runner.start(4, 8)
+        gevent.sleep(0.9)
+        environment.runner.start(4, 8)
+        gevent.sleep(0.4)
+        environment.runner.stop()
+        assert len(made_at_ends) == 2
+        counted = own.record.requests
+        assert (counted, environment.stats.total.num_requests) == (Steady.made - made_at_ends[0],) * 2
