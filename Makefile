@@ -19,6 +19,14 @@ $(foreach setting,$(SETTINGS),$(eval $(call pass,$(setting))))
 
 MINUTES ?= 3
 
+# A misspelt NAME=value would be ignored in silence, and another test run than the one that was asked for.
+GIVEN := $(foreach name,$(filter-out MAKE% -%,$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name)))
+UNKNOWN := $(filter-out $(SETTINGS) LOADTEST_% LOCUST_% MINUTES CASES PYTHON,$(GIVEN))
+ifneq ($(and $(UNKNOWN),$(filter loadtest,$(MAKECMDGOALS))),)
+$(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
+$(error stopped)
+endif
+
 .PHONY: help setup setup-dev loadtest test test-stack up down lint fuzz newest-locust audit sbom rebuild bench soak dashboards dashboards-preview clean
 
 help: ## list the targets

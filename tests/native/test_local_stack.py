@@ -221,6 +221,16 @@ def test_missing_docker_engine_is_reported(stack: Stack) -> None:
     assert "make loadtest" in done.stderr
 
 
+@pytest.mark.parametrize(("given", "hint"), [("SCENRIO=health", "did you mean SCENARIO?"), ("FOO=1", "leave it out.")])
+def test_a_misspelt_setting_of_make_is_refused(given: str, hint: str) -> None:
+    """`make loadtest SCENRIO=health` would run another scenario than the one that was meant."""
+    done = subprocess.run(["make", "-n", "loadtest", given], cwd=ROOT, capture_output=True, text=True, check=False)
+    name = given.partition("=")[0]
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {name} is not a setting. Allowed: ACCOUNTS_FILE, ")
+    assert hint in done.stderr
+
+
 def test_broken_locustfile_is_named(stack: Stack, tmp_path: Path) -> None:
     """A syntax error in the locustfile is reported with its place and the log, without a traceback."""
     (tmp_path / "locust").mkdir()

@@ -280,9 +280,10 @@ class Config(BaseModel):
         """
         file = SETTINGS_FILE if file is None else file
         given: dict[str, tuple[object, str]] = {}
-        problems: list[str] = []
+        in_file = _read_file(file)
+        problems = [_without_prefix(name, str(file)) for name in in_file if name.lower() in cls.model_fields]
         for source, values in (
-            (str(file), _read_file(file)),
+            (str(file), in_file),
             ("the environment", os.environ if environ is None else environ),
         ):
             for name, value in values.items():
@@ -351,6 +352,11 @@ def _explain(setting: str, given: Mapping[str, tuple[object, str]]) -> str:
 def _unknown(name: str, source: str) -> str:
     known = ", ".join(sorted(variable(setting) for setting in Config.model_fields))
     return f"{name} (in {source}) is not a setting. Allowed: {known}. Next: correct its name, or remove it."
+
+
+def _without_prefix(name: str, source: str) -> str:
+    full = variable(name.lower())
+    return f"{name} (in {source}) is not read from there. Allowed: {full}. Next: write {full}=…, or remove it."
 
 
 def _read_file(file: Path) -> dict[str, str]:

@@ -101,6 +101,14 @@ def test_malformed_file_names_its_line(tmp_path: Path) -> None:
         load(file=file)
 
 
+def test_a_setting_without_its_prefix_is_refused_in_the_file(tmp_path: Path) -> None:
+    """USERS=5 in the file would be ignored in silence; a name of somebody else's is none of our business."""
+    file = tmp_path / "loadtest.env"
+    file.write_text("USERS=5\nGRAFANA_PORT=3001\n")
+    with pytest.raises(UsageError, match=r"^USERS \(in .*\) is not read from there. Allowed: LOADTEST_USERS. Next: "):
+        load(file=file)
+
+
 def test_environment_carries_the_config_to_a_child() -> None:
     """A child process that reads the variables has the same Config."""
     config = load({"users": 7, "run_time": "90s", "redis_url": "redis://127.0.0.1:1/0", "ui": True, "host": "http://a"})
