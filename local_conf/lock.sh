@@ -3,6 +3,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 compile() { uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate "$@"; }
-# The stack's own environment and images have the optional extra.
-compile pyproject.toml --extra mongo --group build -o requirements.lock
+compile pyproject.toml --group build -o requirements.lock
 compile pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock

@@ -17,8 +17,9 @@ its round.
 
 - A worker that leaves in order reports what it used: nothing is in doubt.
 - A worker whose process was killed had sent every claim before it used what it claimed, and the kernel delivers what
-  was sent before it closes the connection. In doubt is what was claimed and not reported as used: about what users take
-  in twice `loadtest.feeding.held_batches.CLAIM_S`. The rest is returned and allocated next.
+  was sent before it closes the connection. In doubt is what was claimed and not reported as used: at most twice what
+  users took in their busiest `loadtest.feeding.held_batches.CLAIM_S`, or 8 if that is more. The rest is returned and
+  allocated next.
 - A worker that is silent while its connection stands, paused or cut off, may have used all that it held. In doubt is
   all of that, about what users take in a second, until the worker comes back.
 
@@ -43,6 +44,8 @@ RESERVE: Final = 512
 """Items that a worker holds whatever its rate; fewer where the swarm would hold more than half of a source's items."""
 MOST: Final = 20_000
 """Most items in one message."""
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Most bytes of items in one message."""
 
 
 class BatchRequest(NamedTuple):
@@ -103,6 +106,7 @@ class BatchAllocator:
 
     def __init__(self, order: Order, first_lease: int = 0) -> None:
         self._order = order
+        self._most = min(MOST, max(1, MOST_BYTES // order.largest_bytes))
         self.last_lease = first_lease
         self.workers = 1
         """How many workers are expected to send requests."""
@@ -183,7 +187,7 @@ class BatchAllocator:
 
     def _batch(self, lease: _Lease, received: int, wanted: int) -> Batch:
         received = min(max(received, lease.used), lease.allocated)  # whatever the request says
-        lease.items.extend(self._take(min(wanted, received + MOST) - lease.allocated))
+        lease.items.extend(self._take(min(wanted, received + self._most) - lease.allocated))
         items = list(islice(lease.items, received - lease.used, None))
         return Batch(lease.number, received, items, exhausted=not items and not self._left)
 

@@ -44,13 +44,15 @@ class Feed:
         source: a file or URL (see `loadtest.feeding.sources`), the items themselves, or what returns them; read on the
             master, when a run begins. LOADTEST_FEED takes its place.
         policy: one of `loadtest.feeding.policies.ALLOWED`; LOADTEST_FEED_POLICY takes its place.
+        ids_only: whether the item of a record is its id, whatever other columns it has.
 
     Raises:
         UsageError: for an unknown policy.
     """
 
-    def __init__(self, source: Source, policy: str = "round_robin") -> None:
+    def __init__(self, source: Source, policy: str = "round_robin", *, ids_only: bool = False) -> None:
         policies.check(policy)
+        self.ids_only = ids_only
         self.source = source
         self.policy = policy
         self.name = "feed"
@@ -166,7 +168,7 @@ class LocalFeeding:
         return [account_of(name, one, [self._feeders[name].waits]) for name, one in self._allocators.items()]
 
     def _read(self, feed: Feed) -> str:
-        data = sources.read(self._source or feed.source)
+        data = sources.read(self._source or feed.source, ids_only=feed.ids_only)
         policy = self._policy or feed.policy
         allocator = self._allocators[feed.name] = BatchAllocator(Order(data.items, policy))
 

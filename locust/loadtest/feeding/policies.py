@@ -43,6 +43,8 @@ class Order:
         self._items = items
         self.size = len(items)
         """How many items there are."""
+        self.largest_bytes: int = getattr(items, "largest_bytes", 1)
+        """The size of the largest item."""
         self._turn = 0
         self._random = np.random.default_rng(_SEED)
         self._draws = policy not in ("round_robin", "unique_then_stop")

@@ -194,7 +194,7 @@ class FeedCoordinator:
         check(feeds, source)
         sentences = []
         for feed in feeds:
-            data = sources.read(source or feed.source)
+            data = sources.read(source or feed.source, ids_only=feed.ids_only)
             order = Order(data.items, policy or feed.policy)
             self._allocators[feed.name] = BatchAllocator(order, self._last_lease)
             sentences.append(f"{feed.name}: {data.sentence}, {policy or feed.policy}")

@@ -33,7 +33,7 @@ class CoinQueueUser(HttpUser):
     scenario = NAME
     host = "http://127.0.0.1:5000"
     wait_time = between(0.1, 0.5)
-    feeder = Feed(sample_ids)
+    feeder = Feed(sample_ids, ids_only=True)
 
     @task
     def pre_purchase(self) -> None:

@@ -19,7 +19,7 @@ from target_app.redis_pool import exchange
 from target_app.store import KEY_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 COLLECTION: Final = "users"
 DATABASE: Final = "loadtest"
@@ -132,32 +132,28 @@ def _key(user_id: str) -> str:
 
 
 class MongoStore(Store):
-    """Users in the MongoDB collection `COLLECTION`, with the id as ``_id``; needs the optional extra ``mongo``.
+    """Users in a MongoDB collection, with the id as ``_id``.
 
     Args:
         url: ``mongodb://host[:port]/database``, with any options of pymongo.
+        collection: its name.
 
     Raises:
-        UsageError: when pymongo is not installed, or cannot parse the URL.
+        UsageError: when pymongo cannot parse the URL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, collection: str = COLLECTION) -> None:
         super().__init__(url)
-        try:
-            import pymongo  # noqa: PLC0415 - an optional extra
-            import pymongo.errors  # noqa: PLC0415
-        except ImportError as error:
-            raise UsageError(
-                f"{self.name} needs pymongo, which is not installed. Allowed: redis://…, or mongodb://… "
-                "with the optional extra. Next: pip install 'loadtest-stack[mongo]'."
-            ) from error
+        import pymongo  # noqa: PLC0415 - takes a fifth of a second, for those who use MongoDB only
+        import pymongo.errors  # noqa: PLC0415
+
         self._errors = pymongo.errors
         try:
             limits_ms = {name: value for name, value in _MONGO_LIMITS_MS.items() if name.lower() not in url.lower()}
             client: Any = pymongo.MongoClient
             self._client: Any = client(url, **limits_ms)
-            self._users: Any = self._client.get_default_database(DATABASE)[COLLECTION]
-        except (pymongo.errors.PyMongoError, ValueError) as error:
+            self._users: Any = self._client.get_default_database(DATABASE)[collection]
+        except (pymongo.errors.PyMongoError, ValueError, TypeError) as error:
             raise UsageError(
                 f"{self.name} is not a MongoDB URL ({without_credentials(str(error))}). Allowed: "
                 "mongodb://host:port/database. Next: correct it."
@@ -189,8 +185,12 @@ class MongoStore(Store):
 
     def ids(self) -> list[str]:
         """Return the ids of all users, sorted."""
+        return sorted(str(found["_id"]) for found in self.find({}, ["_id"]))
+
+    def find(self, condition: dict[str, Any], fields: list[str] | None) -> Iterator[dict[str, Any]]:
+        """Yield the documents that match, sorted by ``_id``, with all their fields or with some."""
         try:
-            return sorted(str(found["_id"]) for found in self._users.find({}, {"_id": 1}))
+            yield from self._users.find(condition, fields).sort("_id", 1)
         except self._errors.PyMongoError as error:
             raise self._failed(error) from error
 

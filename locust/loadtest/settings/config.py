@@ -165,7 +165,8 @@ class Config(BaseModel):
     feed: str | None = _setting(
         None,
         "where the scenario's test data comes from, overriding what it declares; read by the master",
-        "a file .json, .jsonl or .csv, redis://host:port/db or mongodb://host:port/database",
+        "a file .csv, .tsv, .json or .jsonl, also with .gz, redis://host:port/db or "
+        "mongodb://host:port/database?collection=…",
         "user_ids.json",
     )
     feed_policy: str | None = _setting(

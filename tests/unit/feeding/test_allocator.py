@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.feeding.allocator import LEASE_S, MOST, BatchAllocator, BatchRequest
+from loadtest.feeding.allocator import LEASE_S, MOST, MOST_BYTES, BatchAllocator, BatchRequest
 from loadtest.feeding.held_batches import HeldBatches
+from loadtest.feeding.packed_items import PackedItems
 from loadtest.feeding.policies import Order
 
 KEEP_ALIVE_S = 0.5
@@ -223,6 +224,38 @@ def test_a_killed_workers_rest_is_allocated_again(told: int, untold: int) -> Non
     world.heal()
     assert set(range(500)) - set(range(claimed)) <= set(world.used)
     assert len(set(world.used)) == len(world.used)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from([0.0, 0.01, 0.05, 0.2, 0.5])), min_size=1, max_size=30))
+def test_a_killed_worker_leaves_no_more_in_doubt_than_is_promised(bursts: list[tuple[int, float]]) -> None:
+    """At most 8 items, or twice what its users took in their busiest 50 ms."""
+    world = World(5_000, "unique_then_stop")
+    world.join()
+    (worker,) = world.workers
+    world.deliver(worker)
+    taken: list[float] = []
+    for count, then_s in bursts:
+        for _ in range(count):
+            world.use(worker, 1)
+            world.deliver(worker)
+            taken.append(world.now_s)
+        world.pass_time(then_s)
+        world.deliver(worker)
+    worker.dead = True
+    world.deliver(worker)
+    world.pass_time(LEASE_S + 0.1)
+    busiest = max((sum(0 <= later - first <= 0.05 + 1e-6 for later in taken) for first in taken), default=0)
+    assert world.allocator.in_doubt <= max(8, 2 * busiest)
+
+
+def test_large_items_come_in_small_batches() -> None:
+    """A batch fits into a message, whatever its items hold."""
+    items = PackedItems()
+    for number in range(200):
+        items.append(f"{number:0200000}")
+    batch = BatchAllocator(Order(items)).allocate("worker", BatchRequest(0, wanted=10_000), 1.0)
+    assert len(batch.items) == MOST_BYTES // items.largest_bytes
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)

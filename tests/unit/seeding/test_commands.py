@@ -13,12 +13,11 @@ import click.testing
 import pytest
 
 from loadtest.cli import main
-from loadtest.exceptions import LoadtestError, UsageError
 from loadtest.feeding import sources
-from loadtest.local.process import ManagedProcess, free_port
 from loadtest.seeding.commands import write_ids
-from loadtest.seeding.stores import MongoStore, open_store
+from loadtest.seeding.stores import open_store
 from loadtest.seeding.users import BLOCK, Users
+from tests.mongo_harness import mongo_server
 from tests.redis_harness import PrivateRedis, private_redis
 
 
@@ -32,25 +31,8 @@ def private(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="module")
 def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of MongoDB's wire protocol."""
-    folder = tmp_path_factory.mktemp("mongo")
-    port = free_port()
-    files = ["--log-file", str(folder / "server.log"), "--pid-file", str(folder / "server.pid")]
-    command = [sys.executable, "-m", "nx_27017.nx_27017", "--db", "memory", "--port", str(port), *files]
-    server = ManagedProcess("nx-27017", command, folder / "log")
-    url = f"mongodb://127.0.0.1:{port}/loadtest_tests"
-    try:
-        server.wait_until(lambda: _answers(url), 30)
+    with mongo_server(tmp_path_factory.mktemp("mongo")) as url:
         yield url
-    finally:
-        server.stop()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with MongoStore(url + "?serverSelectionTimeoutMS=300") as store:
-            return store.ids() == []
-    except LoadtestError:
-        return False
 
 
 @pytest.fixture(params=["redis", "mongodb"])
@@ -100,10 +82,10 @@ def test_seeding_writes_users_and_the_file_of_their_ids(store_url: str, tmp_path
     code, output = seed("--count", "1200", "--seed", "7", "--store", store_url, "--out", str(out))
     assert (code, "1,200 written" in output) == (0, True), output
     ids = json.loads(out.read_text())
-    assert Users(7).ids(1200) == ids == sources.read(str(out)).items
+    assert Users(7).ids(1200) == ids == list(sources.read(str(out)).items)
     with open_store(store_url) as store:
         assert set(ids) <= set(store.ids())
-    assert set(ids) <= set(sources.read(store_url).items)
+    assert set(ids) <= set(sources.read(store_url, ids_only=True).items)
 
 
 def test_seeding_again_completes_without_duplicates(store_url: str, tmp_path: Path) -> None:
@@ -182,13 +164,6 @@ def test_a_password_in_the_environment_is_not_shown(tmp_path: Path, monkeypatch:
         monkeypatch.setenv("LOADTEST_STORE", url)
         ended, output = seed("--count", "10", "--out", str(tmp_path / "ids.json"))
         assert (ended, "***@127.0.0.1:1" in output, "hidden" in output) == (1, True, False), output
-
-
-def test_without_pymongo_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MongoDB's client is optional; the error says how to install it."""
-    monkeypatch.setitem(sys.modules, "pymongo", None)
-    with pytest.raises(UsageError, match=r"pip install 'loadtest-stack\[mongo\]'"):
-        MongoStore("mongodb://127.0.0.1/x")
 
 
 def test_a_file_that_cannot_be_written_is_reported_first(tmp_path: Path) -> None:

@@ -1,0 +1,152 @@
+"""PackedItems: the items of a source, as the link between master and workers will carry them.
+
+Two million Python objects take more than half a gigabyte, their bytes a tenth of that. What the link cannot carry
+fails here, when it is read, and not when a worker waits for it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Final, overload
+
+import msgpack  # type: ignore[import-untyped]
+import numpy as np
+
+LARGEST_BYTES: Final = 256 * 1024
+"""The largest item."""
+DEEPEST: Final = 32
+"""How many lists and mappings of an item may stand within each other."""
+_BARE: Final = -1
+_NESTS: Final = (dict, list, tuple)
+_RESERVED: Final = (b"__datetime__", b"__ObjectId__")
+"""Names of members that Locust's link replaces by something else."""
+
+
+class PackedItems(Sequence[Any]):
+    """Items in their order; a mapping is a record, and the names of its columns are kept once.
+
+    If all records have the same single column, its values are the items.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._ends = array("Q", [0])
+        self._shapes = array("i")
+        self._hashes = array("q")
+        self._columns: dict[tuple[Any, ...], int] = {}
+        self._names: list[tuple[Any, ...]] = []
+        self._pack = msgpack.Packer().pack
+        self.largest_bytes = 0
+        """The size of the largest item, its columns' names included."""
+
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """The columns of the records, in the order in which they came; none without records."""
+        return tuple(dict.fromkeys(name for names in self._names for name in names))
+
+    def append(self, item: Any) -> None:
+        """Add an item.
+
+        Raises:
+            ValueError: saying why it cannot be carried.
+        """
+        try:
+            if isinstance(item, dict):
+                names, members = tuple(item), list(item.values())
+                shape = self._columns.get(names, _BARE)
+                shape = self._shape_of(names) if shape == _BARE else shape
+                packed = self._pack(members)
+            else:
+                members = [item]
+                shape, packed = _BARE, self._pack(item)
+        except (OverflowError, ValueError, TypeError, RecursionError) as error:
+            raise ValueError(_reason(error)) from error
+        if len(packed) > LARGEST_BYTES:
+            raise ValueError(f"it takes {len(packed):,} bytes, and at most {LARGEST_BYTES:,} can be carried")
+        nested = [member for member in members if isinstance(member, _NESTS)]
+        if nested:
+            _check_nesting(nested, packed)
+        self._add(packed, shape)
+
+    def without_duplicates(self) -> PackedItems:
+        """Return the items, each once; these themselves if there are no duplicates."""
+        hashes = np.sort(np.frombuffer(self._hashes, np.int64))
+        repeated = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        if not repeated:
+            return self
+        kept, seen = PackedItems(), set()
+        kept._columns, kept._names = self._columns, self._names
+        for index, (start, end) in enumerate(pairwise(self._ends)):
+            packed, shape = bytes(self._bytes[start:end]), self._shapes[index]
+            if self._hashes[index] in repeated:
+                if (shape, packed) in seen:
+                    continue
+                seen.add((shape, packed))
+            kept._add(packed, shape)
+        return kept
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        packed = memoryview(self._bytes)[self._ends[place] : self._ends[place + 1]]
+        value = msgpack.unpackb(packed, raw=False, strict_map_key=False)
+        shape = self._shapes[place]
+        if shape == _BARE:
+            return value
+        return value[0] if self._is_single else dict(zip(self._names[shape], value, strict=True))
+
+    @property
+    def _is_single(self) -> bool:
+        return len(self._names) == 1 and len(self._names[0]) == 1
+
+    def _shape_of(self, names: tuple[Any, ...]) -> int:
+        self._pack(names)
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("a column whose name is not text")
+        _check_names(b"".join(map(str.encode, names)))
+        self._names.append(names)
+        self._columns[names] = len(self._names) - 1
+        return self._columns[names]
+
+    def _add(self, packed: bytes, shape: int) -> None:
+        self._bytes += packed
+        self._ends.append(len(self._bytes))
+        self._shapes.append(shape)
+        self._hashes.append(hash((shape, packed)))
+        size = len(packed) + (sum(map(len, self._names[shape])) if shape != _BARE else 0)
+        self.largest_bytes = max(self.largest_bytes, size)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OverflowError):
+        return "a whole number of more than 64 bits cannot be carried to the workers"
+    if isinstance(error, UnicodeEncodeError):
+        return f"half a surrogate pair, U+{ord(error.object[error.start]):04X}, is not text"
+    if isinstance(error, TypeError):
+        return f"{error}; only text, numbers, lists and mappings can be carried to the workers"
+    return f"it is nested more than {DEEPEST} levels deep" if "recursion" in str(error) else str(error)
+
+
+def _check_names(packed: bytes) -> None:
+    if any(name in packed for name in _RESERVED):
+        raise ValueError("a member __datetime__ or __ObjectId__, which Locust's link replaces")
+
+
+def _check_nesting(level: Sequence[Any], packed: bytes) -> None:
+    _check_names(packed)
+    for _ in range(DEEPEST - 1):
+        inner = (each for one in level for each in (one.values() if isinstance(one, dict) else one))
+        level = [each for each in inner if isinstance(each, _NESTS)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {DEEPEST} levels deep")
