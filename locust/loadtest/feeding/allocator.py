@@ -44,8 +44,8 @@ RESERVE: Final = 512
 """Items that a worker holds whatever its rate; fewer where the swarm would hold more than half of a source's items."""
 MOST: Final = 20_000
 """Most items in one message."""
-MOST_BYTES: Final = 16 * 1024 * 1024
-"""Most bytes of items in one message."""
+MOST_BYTES: Final = 900_000
+"""Most bytes of items in one message. A value takes at least one, so `messages.MOST_VALUES` is not reached either."""
 
 
 class BatchRequest(NamedTuple):

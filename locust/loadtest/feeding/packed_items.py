@@ -123,7 +123,7 @@ class PackedItems(Sequence[Any]):
         self._ends.append(len(self._bytes))
         self._shapes.append(shape)
         self._hashes.append(hash((shape, packed)))
-        size = len(packed) + (sum(map(len, self._names[shape])) if shape != _BARE else 0)
+        size = len(packed) + (sum(len(name) + 1 for name in self._names[shape]) if shape != _BARE else 0)
         self.largest_bytes = max(self.largest_bytes, size)
 
 
