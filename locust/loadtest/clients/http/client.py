@@ -23,6 +23,7 @@ from loadtest.clients.http.exchange import Exchange, Timeouts
 from loadtest.clients.http.head import UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http.headers import HeaderValue
 from loadtest.clients.http.pool import ConnectionPool
+from loadtest.clients.http.refused import refuse_arguments
 from loadtest.clients.http.request import Request, basic_auth, for_any_host, host_line, location_of, redirected
 from loadtest.clients.http.request_body import NO_FIELDS, encode_body
 from loadtest.clients.http.response import CaughtResponse, Response, new_response
@@ -190,6 +191,7 @@ class HttpClient:
         params: Any = None,
         files: Any = None,
         timeout: Any = None,
+        **others: Any,
     ) -> Response:
         """Send a request, follow its redirects, count it, return its response.
 
@@ -212,12 +214,15 @@ class HttpClient:
             params: The query: a mapping, pairs, or a string.
             files: Files for a multipart form: a mapping of field to file, bytes or (file name, content[, type]).
             timeout: Seconds for connect and for read, or a tuple (connect, read[, total]); None in it for no limit.
+            others: Arguments of other clients, which are refused.
 
         Raises:
             InvalidRequestError: The request cannot be built. It is counted as a failure too.
         """
         name, method = name or self.request_name, method.upper()
         try:
+            if others:
+                refuse_arguments(others)
             timeouts = self._timeouts_of(timeout)
             full_url = with_params(url, params) if params else url
             route = self._routes.get((method, full_url, name)) or self._routes.make(method, full_url, name, name or url)

@@ -15,7 +15,7 @@ Tested in tests/unit/clients/http/test_porting.py and test_client.py.
 import functools
 import ssl
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from locust.exception import StopTest
 from locust.user.users import RestMixin
@@ -25,6 +25,7 @@ from loadtest.clients.http.client import HttpClient
 from loadtest.clients.http.coding import ACCEPTED
 from loadtest.clients.http.exchange import Timeouts
 from loadtest.clients.http.headers import HeaderValue
+from loadtest.clients.http.refused import refuse_attributes
 from loadtest.clients.http.response import Response
 from loadtest.clients.transport.deadlines import FOREVER_S
 from loadtest.clients.transport.stream import tls_context
@@ -68,13 +69,24 @@ class HttpUser(LoadUser, RestMixin[Response]):
     default_headers: Mapping[str, HeaderValue] | None = None
     ssl_context_factory: Callable[[], ssl.SSLContext] | None = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse what would have no effect.
+
+        Raises:
+            UsageError: The class sets an attribute of other clients that this one does not have.
+        """
+        super().__init_subclass__(**options)
+        refuse_attributes(cls)
+
     def __init__(self, environment: "Environment") -> None:
         """Create the user and its client; nothing is connected yet.
 
         Raises:
             StopTest: No host was given.
+            UsageError: The instance sets an attribute that would have no effect.
         """
         super().__init__(environment)
+        refuse_attributes(self)
         if self.host is None:
             raise StopTest(
                 "no host to load: give one by --host, as in --host http://localhost:5000, "

@@ -5,9 +5,11 @@ import os
 import ssl
 from _socket import AF_UNIX, IPPROTO_TCP, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
 from dataclasses import dataclass
+from select import POLLOUT
 from typing import Any
 
 import gevent
+import gevent.select
 import gevent.socket
 
 from loadtest.clients.transport.deadlines import FOREVER_S
@@ -15,6 +17,7 @@ from loadtest.clients.transport.stream import Stream, TlsStream, TransportError,
 from loadtest.settings.hosts import is_closed
 
 _FULL_BACKLOG_PAUSE_S = 0.005
+_NEXT_ADDRESS_AFTER_S = 0.25  # RFC 8305's Connection Attempt Delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +79,30 @@ class Endpoint:
         return stream
 
     def _first_to_accept(self) -> Stream:
+        """A stream to the first address that accepts; a silent one is left under way while the next is tried.
+
+        Happy Eyeballs (RFC 8305, section 5), in the order of the resolver.
+        """
         kind = Stream if self.tls is None else TlsStream
+        addresses = self._addresses()
+        under_way: dict[int, Stream] = {}
         refusal: OSError | None = None
-        for family, address in self._addresses():
-            stream = kind(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
-            try:
-                _connect_to(stream, family, address)
-            except OSError as error:
+        try:
+            for family, address in addresses:
+                stream = kind(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+                under_way[stream.fileno()] = stream
+                accepted, refusal = _settle(under_way, _begin_connecting(stream, family, address), refusal)
+                is_last = address is addresses[-1][1]
+                while accepted is None and under_way:
+                    settled = _await_any(under_way, None if is_last else _NEXT_ADDRESS_AFTER_S)
+                    accepted, refusal = _settle(under_way, settled, refusal)
+                    if not is_last:
+                        break
+                if accepted is not None:
+                    return accepted
+        finally:
+            for stream in under_way.values():
                 stream.close()
-                refusal = error
-            except BaseException:
-                stream.close()
-                raise
-            else:
-                return stream
         raise refusal or OSError(f"{self.host!r} has no address")
 
     def _addresses(self) -> list[tuple[int, Any]]:
@@ -115,18 +128,32 @@ class Endpoint:
         return [(family, address) for family, *_, address in found]
 
 
-def _connect_to(stream: Stream, family: int, address: Any) -> None:
-    """Connect a fresh stream to one address.
-
-    Raises:
-        OSError: It did not accept.
-    """
+def _begin_connecting(stream: Stream, family: int, address: Any) -> dict[int, int]:
+    """Begin to connect a fresh stream; its file number and error code, 0 for none, unless that takes time."""
     if family != AF_UNIX:
         stream.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
     while (code := stream.connect_ex(address)) == errno.EAGAIN:  # the queue of a Unix socket is full
         gevent.sleep(_FULL_BACKLOG_PAUSE_S)
-    if code == errno.EINPROGRESS:
-        gevent.socket.wait_write(stream.fileno())
-        code = stream.getsockopt(SOL_SOCKET, SO_ERROR)
-    if code:
-        raise OSError(code, os.strerror(code))
+    return {} if code == errno.EINPROGRESS else {stream.fileno(): code}
+
+
+def _await_any(under_way: dict[int, Stream], timeout_s: float | None) -> dict[int, int]:
+    """Wait for streams that are being connected; file number and error code of those that settled in time."""
+    poll = gevent.select.poll()
+    for fileno in under_way:
+        poll.register(fileno, POLLOUT)
+    settled = poll.poll(None if timeout_s is None else timeout_s * 1e3)
+    return {fileno: under_way[fileno].getsockopt(SOL_SOCKET, SO_ERROR) for fileno, _ in settled}
+
+
+def _settle(
+    under_way: dict[int, Stream], settled: dict[int, int], refusal: OSError | None
+) -> tuple[Stream | None, OSError | None]:
+    """Take out the streams that settled: the first that is connected, and the last error."""
+    for fileno, code in settled.items():
+        stream = under_way.pop(fileno)
+        if not code:
+            return stream, refusal
+        stream.close()
+        refusal = OSError(code, os.strerror(code))
+    return None, refusal

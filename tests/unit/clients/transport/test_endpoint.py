@@ -1,9 +1,12 @@
 """How clients reach a server: TCP, TLS and Unix sockets, names and addresses; through Redis, which needs them all."""
 
 import os
+import socket
 import ssl
+import time
 
 import gevent
+import gevent.socket
 import pytest
 import redis
 import trustme
@@ -154,3 +157,30 @@ def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path):
         held.append(Endpoint(path=path).connect(1))
         for stream in held:
             stream.close()
+
+
+@pytest.mark.parametrize("first", ["silent", "refuses"])
+def test_the_next_address_is_tried_beside_a_silent_one(monkeypatch, first):
+    """A name with two addresses is reached by the second, soon, where the first is silent or refuses."""
+    with socket.create_server(("127.0.0.2", 0), backlog=0) as silent, gevent.socket.socket() as good:
+        port = silent.getsockname()[1]
+        good.bind(("127.0.0.3", port))
+        good.listen()
+        filler = [socket.socket() for _ in range(3)]
+        for each in filler:  # a full queue of connections answers no more
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.2", port))
+        host = {"silent": "127.0.0.2", "refuses": "127.0.0.4"}[first]
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in (host, "127.0.0.3")]
+        monkeypatch.setattr(gevent.socket, "getaddrinfo", lambda *_args, **_options: addresses)
+        began_s = time.monotonic()
+        stream = Endpoint("two.example", port).connect(5)
+        assert (stream.getpeername()[0], time.monotonic() - began_s < 2) == ("127.0.0.3", True)
+        assert (time.monotonic() - began_s > 0.2) == (first == "silent")
+        stream.close()
+        monkeypatch.setattr(gevent.socket, "getaddrinfo", lambda *_args, **_options: addresses[:1])
+        with pytest.raises(TransportError) as caught:
+            Endpoint("one.example", port).connect(0.3)
+        assert caught.value.error_class == ("timeout_connect" if first == "silent" else "connect")
+        for each in filler:
+            each.close()
