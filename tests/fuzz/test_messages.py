@@ -61,6 +61,8 @@ def _valid() -> list[Any]:
     for number in range(3):
         recorder.series("shop", "GET", f"n{number}").success(1.0, 1.0, 1.5, 10)
     recorder.series("shop", "GET", "n0").failure(1.0, 1.0, 1.5, 10, "timeout", "too slow")
+    recorder.begun("shop")[_valid] += 3
+    recorder.on_user_error(None, KeyError("x"))
     packed = PackedMeasurements.of(recorder.take())
     delta = Delta("r1", 1, 0.0, 1.0, False, {"shop": 2}, Health(), packed)
     body: list[Any] = msgpack.unpackb(delta.to_bytes()[_HEADER.size :])

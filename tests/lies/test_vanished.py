@@ -67,3 +67,66 @@ def test_arrivals_without_an_answer_are_counted(tell: Callable[..., Told]) -> No
     requests, failures = told.requests("/ok")
     assert (requests, failures) == (referee.received["/ok"], referee.received["/ok"] - referee.answered["/ok"])
     assert requests + sum(one["dropped"] for one in told.document["scenarios"]) == 60
+
+
+TWO_OF_THREE_RAISE = """
+wait_time = constant(0.2)
+
+@task
+def good(self):
+    self.client.get("/ok")
+
+@task
+def before(self):
+    {"a": 1}["b"]
+    self.client.get("/ok")
+
+@task
+def after(self):
+    self.client.get("/ok")
+    self.client.get("/ok").json()["nothing"]
+"""
+
+
+def test_tasks_that_raise_are_named(tell: Callable[..., Told]) -> None:
+    """Lies 3 and 4: before or after their request, tasks that raise make a run that is not believed."""
+    told = tell(TWO_OF_THREE_RAISE, *CLOSED)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    raised = {(row["exception"], row["place"].rpartition(" in ")[2]) for row in told.document["exceptions"]}
+    assert raised == {("KeyError", "before"), ("KeyError", "after")}
+    begun = {row["task"]: row["begun"] for row in told.document["tasks"]}
+    for row in told.document["exceptions"]:
+        assert row["occurrences"] == begun[f"Lie.{row['place'].rpartition(' in ')[2]}"]
+        assert "lie.py:" in row["place"]
+    for text in (told.output, told.summary, told.junit):
+        assert "KeyError" in text
+    assert "lie.py:" in told.sentence("task_exceptions")
+
+
+SOME_DIE = """
+wait_time = constant(0.2)
+made = 0
+
+def on_start(self):
+    Lie.made += 1
+    if Lie.made % 5:
+        raise RuntimeError("no ticket left")
+
+@task
+def get(self):
+    self.client.get("/ok")
+"""
+
+
+def test_users_that_die_in_on_start_are_named(tell: Callable[..., Told]) -> None:
+    """Lie 2: four of five users raise in on_start, and the run says so."""
+    told = tell(SOME_DIE, *CLOSED)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert "8 users ended in an exception (8 x RuntimeError: no ticket left at" in told.sentence("task_exceptions")
+
+
+def test_a_run_in_which_all_users_die_says_of_what(tell: Callable[..., Told]) -> None:
+    """No data has the exception for its reason."""
+    told = tell(SOME_DIE.replace("if Lie.made % 5", "if True"), *CLOSED)
+    assert (told.exit_code, told.outcome) == (ExitCode.NO_DATA, "no data"), told.output
+    assert "the scenario raised RuntimeError: no ticket left at" in told.output

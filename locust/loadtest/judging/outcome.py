@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadtest.exceptions import ExitCode
 from loadtest.judging import shared_cores
+from loadtest.judging.trust import NAMED
 from loadtest.measuring.record import RESET
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
         reasons.insert(0, _all_failed(record))
     if not record.requests:
         outcome = Outcome.NO_DATA
-        reasons.insert(0, "the run measured no request. Next: look at the workers' logs")
+        reasons.insert(0, _nothing_measured(record))
     elif violations:
         outcome = Outcome.NOT_TRUSTWORTHY
     elif failed or record.failures == record.requests:
@@ -143,6 +144,13 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     else:
         outcome = Outcome.NO_DATA if without_data else Outcome.PASSED
     return Verdict(outcome, tuple(reasons), tuple(violations), tuple(results), _notes(record, results))
+
+
+def _nothing_measured(record: RunRecord) -> str:
+    """Say that there was no request, and why, where an exception says it."""
+    for row in record.exceptions():
+        return f"the run measured no request: the scenario raised {row}. Next: mend the scenario"
+    return "the run measured no request. Next: look at the workers' logs"
 
 
 def _all_failed(record: RunRecord) -> str:
@@ -156,6 +164,7 @@ def _all_failed(record: RunRecord) -> str:
 
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
+    notes += [f"{row.occurrences} x the scenario raised {row}" for row in record.exceptions()[:NAMED]]
     if not results:
         notes.append("no threshold was set: nothing but the load generator was judged. Next: set THRESHOLD, or a file")
     if shared := shared_cores.note(record):

@@ -99,6 +99,8 @@ LATE_ITERATIONS: Final = 5
 DROPPED_RATIO: Final = 0.01
 COMPLETENESS: Final = 0.99
 REFUSED_RATIO: Final = 0.001
+EXCEPTIONS_RATIO: Final = 0.01
+"""Share of a scenario's iterations that raised, or of its users that ended in an exception."""
 UNFINISHED_RATIO: Final = 0.01
 """Share of the requests of one name that had no answer when their users were stopped."""
 UNFINISHED_USERS_RATIO: Final = 0.05
@@ -192,6 +194,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _dropped(record)
     yield from _refused(record)
     yield from _unfinished(record)
+    yield from _exceptions(record)
 
 
 def _completeness(record: RunRecord) -> Iterator[Violation]:
@@ -265,3 +268,29 @@ def _unfinished(record: RunRecord) -> Iterator[Violation]:
         "are those of the requests that survived: look at why the service does not answer them; if it is only slow, "
         "raise --stop-timeout",
     )
+
+
+def _exceptions(record: RunRecord) -> Iterator[Violation]:
+    """Iterations that raised did less than the scenario says, and users that ended so did nothing more."""
+    rows = record.exceptions()
+    for scenario in sorted({row.scenario for row in rows}):
+        own = [row for row in rows if row.scenario == scenario]
+        raised = sum(row.occurrences for row in own if not row.ends_user)
+        ended = sum(row.occurrences for row in own if row.ends_user)
+        # The tasks of users in Locust's own loop are not counted; each of their iterations sends a request, or raises.
+        begun = sum(begun for (name, _), begun in record.tasks.items() if name == scenario) or (
+            raised + sum(view.requests for view in record.series(lambda key, name=scenario: key.scenario == name))  # type: ignore[misc]
+        )
+        users = max((point.users for point in record.timeline), default=0)
+        ratio = max(raised / begun if begun else 0.0, ended / (ended + users) if ended else 0.0)
+        if ratio >= EXCEPTIONS_RATIO:
+            named = "; ".join(f"{row.occurrences} x {row}" for row in own[:NAMED])
+            died = f", and {ended} users ended in an exception" if ended else ""
+            yield Violation(
+                "task_exceptions",
+                f"scenario {scenario}",
+                ratio,
+                EXCEPTIONS_RATIO,
+                f"{raised} of {begun} iterations of scenario {scenario} raised an exception{died} ({named}): mend the "
+                "scenario; what it should have done is missing from the load",
+            )

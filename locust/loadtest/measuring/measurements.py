@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from loadtest.measuring.histogram_table import HistogramTable, grown
-from loadtest.measuring.labels import Labels
+from loadtest.measuring.labels import OTHER, Labels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGES: Final = 200
 """Distinct error messages (by series and class) that are kept apart between two takes."""
+MAX_TASKS: Final = 500
+"""Tasks that are kept apart."""
 FURTHER_MESSAGES: Final = "(further messages)"
 _COMPACT_ABOVE: Final = 65_536
 """Requests whose durations wait to be merged, at most: bounds the memory, and the time of one merge to a few ms."""
@@ -35,6 +37,29 @@ class ErrorCount(NamedTuple):
     """Index into the measurements' series."""
     error_class: str
     message: str
+    occurrences: int
+
+
+class TaskCount(NamedTuple):
+    """How often the users of a scenario began one of their tasks."""
+
+    scenario: str
+    task: str
+    """The function's name, with its classes."""
+    begun: int
+
+
+class ExceptionCount(NamedTuple):
+    """How often the code of a scenario raised one exception. Failed requests are not among them."""
+
+    scenario: str
+    exception: str
+    """Its class."""
+    message: str
+    place: str
+    """File, line and function."""
+    ends_user: bool
+    """Whether the user ended with it, as when ``on_start`` raises."""
     occurrences: int
 
 
@@ -55,10 +80,12 @@ class Measurements:
     schedule_lag: HistogramTable
     dropped: Ints
     """Iterations that were never begun."""
+    tasks: tuple[TaskCount, ...] = ()
+    exceptions: tuple[ExceptionCount, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anything was counted."""
-        return bool(self.series) or bool(self.dropped.any())
+        return bool(self.series or self.tasks or self.exceptions) or bool(self.dropped.any())
 
 
 class Accumulator:
@@ -75,10 +102,12 @@ class Accumulator:
         self._waiting = 0  # requests of which single durations are among them
         self._errors: dict[tuple[int, str, str], int] = {}
         self._dropped: dict[int, int] = {}
+        self._tasks: dict[tuple[str, str], int] = {}
+        self._exceptions: dict[tuple[str, str, str, str, bool], int] = {}
 
     def __bool__(self) -> bool:
         """Whether anything was counted since the last take."""
-        return bool(self._totals[0].any()) or bool(self._dropped)
+        return bool(self._totals[0].any()) or bool(self._dropped or self._tasks or self._exceptions)
 
     def add_on_time(self, rows: Ints, lengths: Ints, service_s: npt.NDArray[np.float64]) -> None:
         """Count requests that were sent at their intended start.
@@ -139,6 +168,26 @@ class Accumulator:
         """Count iterations that were never begun."""
         self._dropped[scenario_row] = self._dropped.get(scenario_row, 0) + count
 
+    def add_task(self, scenario: str, task: str, begun: int) -> None:
+        """Count begun tasks; beyond `MAX_TASKS` a task counts as ``other``."""
+        key = (scenario, task)
+        if key not in self._tasks and len(self._tasks) >= MAX_TASKS:
+            key = (OTHER, OTHER)
+        self._tasks[key] = self._tasks.get(key, 0) + begun
+
+    def add_exception(  # noqa: PLR0917 - an exception has that many parts
+        self, scenario: str, exception: str, message: str, place: str, ends_user: bool, occurrences: int = 1
+    ) -> None:
+        """Count an exception; beyond `MAX_MESSAGES` distinct ones the message is dropped, beyond twice that all but
+        the count.
+        """
+        key = (scenario, exception, message, place, ends_user)
+        if key not in self._exceptions and len(self._exceptions) >= MAX_MESSAGES:
+            key = (scenario, exception, FURTHER_MESSAGES, place, ends_user)
+        if key not in self._exceptions and len(self._exceptions) >= 2 * MAX_MESSAGES:
+            key = (OTHER, OTHER, FURTHER_MESSAGES, OTHER, ends_user)
+        self._exceptions[key] = self._exceptions.get(key, 0) + occurrences
+
     def add(self, measured: Measurements, rows: Ints | None = None) -> None:
         """Add measurements.
 
@@ -163,6 +212,10 @@ class Accumulator:
             self._lag.append((scenario_rows, measured.schedule_lag))
         for place in np.flatnonzero(measured.dropped).tolist():
             self.add_dropped(int(scenario_rows[place]), int(measured.dropped[place]))
+        for task in measured.tasks:
+            self.add_task(*task)
+        for exception in measured.exceptions:
+            self.add_exception(*exception)
 
     def take(self) -> Measurements:
         """Take out everything since the last time; series and scenarios come in the order of their rows."""
@@ -184,10 +237,13 @@ class Accumulator:
             scenarios=scenarios,
             schedule_lag=HistogramTable.merge(self._lag, np.arange(len(scenarios))),
             dropped=np.array([self._dropped.get(row, 0) for row in range(len(scenarios))], np.int64),
+            tasks=tuple(TaskCount(*key, begun) for key, begun in self._tasks.items()),
+            exceptions=tuple(ExceptionCount(*key, times) for key, times in self._exceptions.items()),
         )
         self._totals[:, rows] = 0
         self._on_time, self._response, self._service, self._lag = [], [], [], []
         self._waiting, self._errors, self._dropped = 0, {}, {}
+        self._tasks, self._exceptions = {}, {}
         return taken
 
     def _merge_times(self, rows: Ints) -> tuple[HistogramTable, HistogramTable | None]:

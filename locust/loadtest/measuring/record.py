@@ -18,8 +18,8 @@ import numpy as np
 from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
-from loadtest.measuring.labels import Labels
-from loadtest.measuring.measurements import FURTHER_MESSAGES
+from loadtest.measuring.labels import OTHER, Labels
+from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_TASKS
 from loadtest.measuring.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ DICT_FORMAT: Final = 2
 """The version of what `RunRecord.as_dict` returns."""
 MAX_ERRORS: Final = 1_000
 """Distinct errors (by series, class and message) that are kept apart."""
+MAX_EXCEPTIONS: Final = 200
+"""Distinct exceptions (by scenario, class, message and place) that are kept apart."""
 QUANTILES: Final = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999, "p9999_s": 0.9999}
 RESET: Final = "reset"
 """The kind of the event that says what a reset of the statistics took out of the record."""
@@ -101,6 +103,26 @@ class ErrorRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ExceptionRow:
+    """One distinct exception of a scenario's code. Times are seconds since the epoch."""
+
+    scenario: str
+    exception: str
+    """Its class."""
+    message: str
+    place: str
+    """File, line and function."""
+    ends_user: bool
+    occurrences: int
+    first_seen: float
+    last_seen: float
+
+    def __str__(self) -> str:
+        """What was raised, and where."""
+        return f"{self.exception}: {self.message} at {self.place}"
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesView:
     """One series of a record, or the sum of all; its histograms are copies."""
 
@@ -154,6 +176,9 @@ class RunRecord:
     _service: DenseHistogramTable | None = None  # None while every service time is the response time
     _classes: dict[int, dict[str, int]] = field(default_factory=dict)
     _errors: dict[tuple[int, str, str], list[float]] = field(default_factory=dict)
+    tasks: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By scenario and name: how often a task was begun."""
+    _exceptions: dict[tuple[str, str, str, str, bool], list[float]] = field(default_factory=dict)
     _later: dict[int, RunRecord] = field(default_factory=dict)
 
     def since(self, second: int) -> RunRecord:
@@ -181,6 +206,7 @@ class RunRecord:
             self._add_errors(rows, measurements, second)
         for index, scenario in enumerate(measurements.scenarios):
             self._add_scenario(index, scenario, measurements)
+        self._add_code(measurements, second)
         if second is not None:
             self.blocks.add(second, rows, measurements)
             self.timeline.add(
@@ -220,6 +246,21 @@ class RunRecord:
             error[1] = min(error[1], seen)
             error[2] = max(error[2], seen)
 
+    def _add_code(self, measurements: Measurements, second: int | None) -> None:
+        for scenario, task, begun in measurements.tasks:
+            key = (scenario, task)
+            if key not in self.tasks and len(self.tasks) >= MAX_TASKS:
+                key = (OTHER, OTHER)
+            self.tasks[key] = self.tasks.get(key, 0) + begun
+        seen = math.floor(self.started_at) + (second or 0)
+        for scenario, exception, message, place, ends_user, occurrences in measurements.exceptions:
+            what = (scenario, exception, message, place, ends_user)
+            if what not in self._exceptions and len(self._exceptions) >= MAX_EXCEPTIONS:
+                what = (OTHER, OTHER, FURTHER_MESSAGES, OTHER, ends_user)
+            row = self._exceptions.setdefault(what, [0, seen, seen])
+            row[0] += occurrences
+            row[1], row[2] = min(row[1], seen), max(row[2], seen)
+
     def _add_scenario(self, index: int, scenario: str, measurements: Measurements) -> None:
         lag = measurements.schedule_lag
         if scenario not in self.schedule_lag:
@@ -240,6 +281,7 @@ class RunRecord:
         self._classes, self._errors = {}, {}
         self.timeline, self.blocks = Timeline(), Blocks()
         self.schedule_lag, self.dropped = {}, {}
+        self.tasks, self._exceptions = {}, {}
         for later in self._later.values():
             later.reset(second)
 
@@ -294,6 +336,14 @@ class RunRecord:
         ]
         return sorted(rows, key=lambda error: -error.occurrences)
 
+    def exceptions(self) -> list[ExceptionRow]:
+        """The distinct exceptions of the scenario's code, the most frequent first."""
+        rows = [
+            ExceptionRow(*what, int(occurrences), first_seen, last_seen)
+            for what, (occurrences, first_seen, last_seen) in self._exceptions.items()
+        ]
+        return sorted(rows, key=lambda row: -row.occurrences)
+
     def window(self, seconds: int, end: int | None = None) -> Window:
         """The last seconds, or those before second ``end``, merged; see `Timeline.window`."""
         return self.timeline.window(seconds, end)
@@ -321,6 +371,11 @@ class RunRecord:
                 for scenario, lag in self.schedule_lag.items()
             ],
             "errors": [asdict(error) for error in self.errors()],
+            "tasks": [
+                {"scenario": scenario, "task": task, "begun": begun}
+                for (scenario, task), begun in sorted(self.tasks.items())
+            ],
+            "exceptions": [asdict(row) for row in self.exceptions()],
             "events": [asdict(event) for event in sorted(self.events, key=lambda event: event.second)],
             "timeline": [
                 {

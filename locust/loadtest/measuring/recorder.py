@@ -18,10 +18,14 @@ import logging
 import math
 import re
 import struct
+import sysconfig
 import time
+import traceback
 from bisect import bisect_right
+from collections import defaultdict
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import gevent
 import numpy as np
@@ -32,6 +36,7 @@ from loadtest.measuring.measurements import Accumulator, Measurements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     import numpy.typing as npt
     from locust.env import Environment
@@ -60,6 +65,9 @@ ERROR_CLASSES: Final = frozenset(
 )  # fmt: skip
 """The only values of the label ``class``; any other counts as ``other``."""
 
+_PACKAGE: Final = str(Path(__file__).parents[1])
+_SCENARIOS: Final = f"{_PACKAGE}/scenarios/"
+_LIBRARIES: Final = (f"{_PACKAGE}/", *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")))
 _LOOKED_UP: Final = 8_192  # sets of labels whose series are remembered, including those that count as other
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its recorder
@@ -127,13 +135,38 @@ class Series:
         self._counts.add_error(
             self.row,
             error_class if error_class in ERROR_CLASSES else OTHER,
-            _ADDRESS.sub("0x…", message[:MAX_MESSAGE_CHARS]).encode("utf-8", "replace").decode(),
+            _message(message),
         )
 
     def take_failures(self) -> int:
         """The number of failures since this was last called."""
         taken, self._failures = self._failures, 0
         return taken
+
+
+class _Place(NamedTuple):
+    """Where an exception was raised."""
+
+    path: str
+    line: int
+    function: str
+
+    @classmethod
+    def of(cls, trace: TracebackType | None) -> _Place:
+        """The innermost call of the scenario's own code; the innermost of all where there is none."""
+        places = [cls(frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in traceback.walk_tb(trace)]
+        own = [place for place in places if place.is_of_scenario]
+        return (own or places or [cls("?", 0, "?")])[-1]
+
+    @property
+    def is_of_scenario(self) -> bool:
+        """Whether it is neither a library's nor this product's."""
+        return self.path.startswith(_SCENARIOS) or not self.path.startswith(_LIBRARIES)
+
+    def __str__(self) -> str:
+        path = Path(self.path)
+        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        return f"{shown}:{self.line} in {self.function}"
 
 
 class _SeriesByLabels(dict[tuple[str, str, str], Series]):
@@ -166,6 +199,8 @@ class Recorder:
         self._counts = Accumulator()
         self._labels = self._counts.labels
         self._folded = 0  # series that the fold under way has behind it
+        self._begun: dict[str, dict[Any, int]] = {}
+        self._environment: Environment | None = None
 
     @classmethod
     def of(cls, environment: Environment) -> Recorder:
@@ -182,6 +217,8 @@ class Recorder:
                 each for each in recorder.listeners if not (_is_locusts_own(each) or isinstance(each, _Listener))
             ]
             recorder.listeners[:] = [_Listener(recorder, environment), *foreign]
+            recorder._environment = environment
+            environment.events.user_error.add_listener(recorder.on_user_error)  # type: ignore[no-untyped-call]
         return recorder
 
     def notify(self, **request: Any) -> None:
@@ -219,6 +256,30 @@ class Recorder:
     def drop_iterations(self, scenario: str, count: int = 1) -> None:
         """Count iterations that the load profile asked for and that never began."""
         self._counts.add_dropped(self._labels.scenario_row(scenario), count)
+
+    def begun(self, scenario: str) -> dict[Any, int]:
+        """How often each task of a scenario began since the last take: add 1 to a task's number when it begins."""
+        return self._begun.setdefault(scenario, defaultdict(int))
+
+    def on_user_error(
+        self, user_instance: Any, exception: BaseException, tb: TracebackType | None = None, **_: Any
+    ) -> None:
+        """Count an exception of a scenario's code: what Locust's ``events.user_error`` is fired with.
+
+        One that says how a request failed, as ``raise_for_status()`` does, is left out: that request is counted.
+        """
+        if hasattr(exception, "error_class") or getattr(exception, "response", None) is not None:
+            return
+        user = getattr(user_instance, "user", user_instance)  # of a TaskSet
+        if self._environment is not None and user.environment is not self._environment:
+            return  # environments may share their events
+        self._counts.add_exception(
+            readable(scenario_of(user)),
+            readable(type(exception).__name__),
+            _message(str(exception)),
+            readable(str(_Place.of(tb))),
+            user_instance is user,
+        )
 
     def on_request(  # noqa: PLR0917 - Locust's arguments
         self,
@@ -326,6 +387,11 @@ class Recorder:
         self._counts.add_outcomes(
             [series.take_failures() for series in self._series], [series.take_bytes() for series in self._series]
         )
+        for scenario, tasks in self._begun.items():
+            for task, begun in tasks.items():
+                name = getattr(task, "__qualname__", type(task).__qualname__)
+                self._counts.add_task(readable(scenario), readable(name), begun)
+            tasks.clear()
         return self._counts.take()
 
 
@@ -345,6 +411,11 @@ def _emptied(buffers: Sequence[list[float]]) -> tuple[npt.NDArray[np.int64], npt
         buffer.clear()
     # struct makes an array of floats several times faster than numpy does.
     return lengths, np.frombuffer(struct.pack(f"{len(numbers)}d", *numbers), np.float64)
+
+
+def _message(text: str) -> str:
+    """A message cut to its bound, without addresses of objects, so that equal ones count together."""
+    return _ADDRESS.sub("0x…", text[:MAX_MESSAGE_CHARS]).encode("utf-8", "replace").decode()
 
 
 def scenario_of(user: Any) -> str:

@@ -25,7 +25,7 @@ from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import BINS
 from loadtest.measuring.histogram_table import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, HistogramTable
 from loadtest.measuring.labels import SeriesKey
-from loadtest.measuring.measurements import Accumulator, ErrorCount, Measurements
+from loadtest.measuring.measurements import Accumulator, ErrorCount, ExceptionCount, Measurements, TaskCount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 _MAGIC: Final = b"LD"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _HEADER: Final = struct.Struct("<2sBI")
 
 _HIGHEST_COUNT: Final = 2**53
@@ -133,6 +133,8 @@ class PackedMeasurements(NamedTuple):
     schedule_lag: PackedHistograms | None
     """None when no request had an intended start of its own."""
     dropped: bytes
+    tasks: tuple[TaskCount, ...]
+    exceptions: tuple[ExceptionCount, ...]
 
     @classmethod
     def of(cls, measured: Measurements) -> PackedMeasurements:
@@ -149,6 +151,8 @@ class PackedMeasurements(NamedTuple):
             measured.scenarios,
             None if measured.schedule_lag.is_empty else PackedHistograms.of(measured.schedule_lag),
             measured.dropped.astype(_DROPPED).tobytes(),
+            measured.tasks,
+            measured.exceptions,
         )
 
     @classmethod
@@ -158,7 +162,7 @@ class PackedMeasurements(NamedTuple):
         Raises:
             ValueError, TypeError, LookupError, AttributeError: when its parts do not fit together.
         """
-        keys, counts, response, service, errors, scenarios, lag, dropped = wire
+        keys, counts, response, service, errors, scenarios, lag, dropped, tasks, exceptions = wire
         packed = cls(
             keys,
             counts,
@@ -168,10 +172,13 @@ class PackedMeasurements(NamedTuple):
             tuple(map(str, scenarios)),
             None if lag is None else PackedHistograms(*lag),
             dropped,
+            tuple(TaskCount(*task) for task in tasks),
+            tuple(ExceptionCount(*exception) for exception in exceptions),
         )
         rows = len(packed.series)
         packed._check_sizes(rows)
         packed._check_errors(rows)
+        packed._check_code()
         return packed
 
     def _check_sizes(self, rows: int) -> None:
@@ -191,8 +198,18 @@ class PackedMeasurements(NamedTuple):
                 raise TypeError("an error must consist of a series, a class, a message and a number")
             if not 0 <= series < rows:
                 raise ValueError(f"an error belongs to series {series} of {rows}")
-            if type(occurrences) is not int or not 0 <= occurrences <= _HIGHEST_SUMMARY:
-                raise ValueError(f"an error occurred {occurrences} times; allowed are integers from 0 to 2**62")
+            _check_number("an error occurred", occurrences)
+
+    def _check_code(self) -> None:
+        """Check what was counted of the scenario's code."""
+        for scenario, task, begun in self.tasks:
+            if not (isinstance(scenario, str) and isinstance(task, str)):
+                raise TypeError("a task must consist of a scenario, a name and a number")
+            _check_number("a task began", begun)
+        for *texts, ends_user, occurrences in self.exceptions:
+            if not (all(isinstance(text, str) for text in texts) and isinstance(ends_user, bool)):
+                raise TypeError("an exception must consist of a scenario, a class, a message, a place, and two marks")
+            _check_number("an exception occurred", occurrences)
 
     @property
     def series(self) -> tuple[SeriesKey, ...]:
@@ -201,11 +218,16 @@ class PackedMeasurements(NamedTuple):
 
     def __bool__(self) -> bool:
         """Whether anything was counted."""
-        return bool(self.counts) or any(self.dropped)
+        return bool(self.counts or self.tasks or self.exceptions) or any(self.dropped)
 
     def unpacked(self) -> Measurements:
         """The measurements."""
         return unpack([self])
+
+
+def _check_number(what: str, times: object) -> None:
+    if type(times) is not int or not 0 <= times <= _HIGHEST_SUMMARY:
+        raise ValueError(f"{what} {times} times; allowed are integers from 0 to 2**62")
 
 
 def merge(packed: Sequence[PackedMeasurements], labels: Labels) -> Measurements:
@@ -235,6 +257,8 @@ def unpack(packed: Sequence[PackedMeasurements]) -> Measurements:
         scenarios=tuple(scenario for one in packed for scenario in one.scenarios),
         schedule_lag=_unpacked_lag(packed),
         dropped=np.frombuffer(b"".join([one.dropped for one in packed]), _DROPPED).astype(np.int64),
+        tasks=tuple(task for one in packed for task in one.tasks),
+        exceptions=tuple(exception for one in packed for exception in one.exceptions),
     )
 
 

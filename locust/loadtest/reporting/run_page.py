@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.judging.trust import PEAKS, SUSTAINED
@@ -180,7 +180,7 @@ def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str
 
 def _errors(document: Document) -> str:
     if not document["total"]["failures"]:
-        return _section("errors", "Errors", "<p class='quiet'>No request failed.</p>")
+        return _section("errors", "Errors", "<p class='quiet'>No request failed.</p>" + _exceptions(document))
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for error in document["errors"]:
         groups.setdefault((error["error_class"], f"{error['method']} {error['name']}"), []).append(error)
@@ -192,9 +192,24 @@ def _errors(document: Document) -> str:
         for (error_class, name), errors in ordered[:MAX_ERRORS]
     ]
     hint = f"the {MAX_ERRORS} most frequent" if len(ordered) > MAX_ERRORS else "with their most frequent messages"
-    return _section(
-        "errors", "Errors", page.table("Errors by class", ("name", "class", "count", "message"), rows), hint
-    )
+    errors_table = page.table("Errors by class", ("name", "class", "count", "message"), rows)
+    return _section("errors", "Errors", errors_table + _exceptions(document), hint)
+
+
+def _exceptions(document: Document) -> str:
+    """Return the exceptions of the scenario's code; nothing where there are none."""
+    rows = [
+        f"<tr><th scope='row'>{text(row['exception'])}</th><td>{text(row['place'])}</td>"
+        f"<td class='n'>{row['occurrences']:,}</td><td>{_moment(row['first_seen'])}</td>"
+        f"<td>{_moment(row['last_seen'])}</td><td class='message'>{text(row['message'])}</td></tr>"
+        for row in document.get("exceptions", ())[:MAX_ERRORS]
+    ]
+    heads = ("exception", "raised at", "count", "first seen", "last seen", "message")
+    return f"<h3>Exceptions of the scenario</h3>{page.table('Exceptions', heads, rows)}" if rows else ""
+
+
+def _moment(epoch_s: float) -> str:
+    return f"{datetime.fromtimestamp(epoch_s, UTC):%H:%M:%S}"
 
 
 def _thresholds(document: Document) -> str:

@@ -22,6 +22,8 @@ from locust import TaskSet
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet
 
+from loadtest.measuring.recorder import Recorder, scenario_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,6 +44,7 @@ class TaskWalker:
     def __init__(self, user: Any, has_own_loop: Callable[[type[TaskSet]], bool]) -> None:
         self.user = user
         self._has_own_loop = has_own_loop
+        self._begun = Recorder.of(user.environment).begun(scenario_of(user))
         user._taskset_instance = DefaultTaskSet(user)  # where Locust looks for it
         self.level = Level(user._taskset_instance)
         self._outer: list[Level] = []
@@ -83,6 +86,7 @@ class TaskWalker:
         try:
             task = level.queue.popleft() if level.queue else level.choose()
             if type(task) is FunctionType and level.is_plain:
+                self._begun[task] += 1
                 task(level.owner)
                 return False
             return self._execute_other(task)
@@ -103,10 +107,12 @@ class TaskWalker:
     def _execute_other(self, task: Any) -> bool:
         """Execute a task that is not a plain function, as `step` does; of a TaskSet that is its first task."""
         if not (isinstance(task, type) and issubclass(task, TaskSet)):
+            self._begun[task] += 1
             self.level.task_set.execute_task(task)
             return False
         task_set: Any = task(self.level.owner)
         if self._has_own_loop(task):
+            self._begun[task] += 1
             task_set.run()
             return False
         try:

@@ -13,6 +13,25 @@ from loadtest.measuring.recorder import Recorder
 VIOLATION = Violation("cpu", "worker 1", 0.99, 0.9, "worker 1 was busy")
 
 
+def test_a_run_without_requests_names_the_exception_that_prevented_them() -> None:
+    """When every user raises in on_start, no data has that for its reason."""
+    recorder, record = Recorder(), RunRecord()
+    recorder.on_user_error(None, KeyError("token"))
+    record.add(recorder.take(), 0)
+    assert decide(record, ()).reasons[0] == (
+        "the run measured no request: the scenario raised KeyError: 'token' at ?:0 in ?. Next: mend the scenario"
+    )
+
+
+def test_few_exceptions_stand_beside_the_verdict() -> None:
+    """What changes no outcome is told all the same."""
+    recorder, record = Recorder(), RunRecord()
+    recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
+    recorder.on_user_error(None, KeyError("token"))
+    record.add(recorder.take(), 0)
+    assert "1 x the scenario raised KeyError: 'token' at ?:0 in ?" in decide(record, ()).notes
+
+
 def one_request_taken() -> Measurements:
     """The measurements of one request."""
     recorder = Recorder()

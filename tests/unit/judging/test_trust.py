@@ -141,6 +141,45 @@ def test_what_is_missing_breaks_the_rule_below_99_percent() -> None:
     assert "worker 2: 1 interval(s) missing, from 17 s" in violation.sentence
 
 
+def record_with_exceptions(begun: int, raised: int, source: object = None) -> RunRecord:
+    """A record of one scenario, some of whose iterations raised."""
+    recorder = Recorder()
+    recorder.begun("shop")[rules] += begun
+    recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
+    for _ in range(raised):
+        recorder.on_user_error(source, KeyError("price"))
+    record = RunRecord()
+    record.add(recorder.take(), 0)
+    record.timeline.set_users(0, 100)
+    return record
+
+
+class InShop:
+    """Stands for a TaskSet of a user of the shop."""
+
+    class user:  # noqa: N801 - an attribute
+        """The user."""
+
+        scenario = "shop"
+
+
+@pytest.mark.parametrize(("raised", "expected"), [(0, []), (9, []), (10, ["task_exceptions"])])
+def test_iterations_that_raise_break_their_rule_from_one_in_a_hundred(raised: int, expected: list[str]) -> None:
+    """Below 1 % they are named beside the verdict, from 1 % on the run is not believed."""
+    record = record_with_exceptions(1000, raised, InShop())
+    assert rules(record) == expected
+    if expected:
+        [violation] = trust.violations(record, Watch())
+        assert "10 of 1000 iterations of scenario shop raised" in violation.sentence
+        assert "10 x KeyError: 'price' at ?:0 in ?" in violation.sentence
+
+
+@pytest.mark.parametrize(("ended", "expected"), [(0, []), (1, []), (2, ["task_exceptions"])])
+def test_users_that_end_in_an_exception_break_the_rule(ended: int, expected: list[str]) -> None:
+    """One of a hundred users is tolerated; two are not, however many iterations the others made."""
+    assert rules(record_with_exceptions(100_000, ended, InShop.user)) == expected
+
+
 def record_of_users(answered: int, unfinished: int, users: int) -> RunRecord:
     """A record of two names, one of which was held by requests that never ended."""
     recorder = Recorder()
@@ -220,6 +259,10 @@ def test_the_documentation_states_every_limit() -> None:
         ["`dropped_iterations`", f"≥ {trust.DROPPED_RATIO:.0%} of a scenario's iterations"],
         ["`completeness`", f"< {trust.COMPLETENESS:.0%}"],
         ["`unfinished_requests`", f"{hung}, or as many as {trust.UNFINISHED_USERS_RATIO:.0%} of the users"],
+        [
+            "`task_exceptions`",
+            f"≥ {trust.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised, or of its users ended in an exception",
+        ],
         ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],
     ]
     assert rows[: len(rules_of_health)] == rules_of_health

@@ -148,3 +148,19 @@ def test_what_is_missing_reads_as_a_sentence() -> None:
     """A gap names worker and interval; an unannounced end is called that."""
     assert str(Missing(2, 3, 10.0, 13.0)) == "worker 2: 3 interval(s) missing, from 10 s to 13 s"
     assert str(Missing(0, 1, 4.2, None)) == "worker 0: 1 interval(s) missing, from 4 s to its unannounced end"
+
+
+def test_exceptions_have_the_times_at_which_they_were_seen() -> None:
+    """Each distinct exception has its count, and when it was first and last seen; a reset forgets them."""
+    record = RunRecord(started_at=1000.5)
+    for second in (3, 8):
+        recorder = Recorder()
+        recorder.on_user_error(None, KeyError("a"))
+        recorder.begun("shop")[len] += 2
+        record.add(recorder.take(), second)
+    [row] = record.exceptions()
+    assert (row.occurrences, row.first_seen, row.last_seen) == (2, 1003, 1008)
+    assert str(row) == "KeyError: 'a' at ?:0 in ?"
+    assert record.tasks == {("shop", "len"): 4}
+    record.reset(9)
+    assert (record.exceptions(), record.tasks) == ([], {})

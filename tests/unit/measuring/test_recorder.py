@@ -1,5 +1,6 @@
 """From requests to counts, and how the recorder takes its place in Locust."""
 
+import json
 import math
 import time
 
@@ -422,3 +423,45 @@ def test_an_intended_start_is_consumed_by_the_first_request() -> None:
     assert pytest.approx(taken.schedule_lag.total().max_s, abs=0.05) == 0.75
     assert pytest.approx(taken.response_time.total().max_s, abs=0.05) == 1.0
     assert pytest.approx(taken.service_time.total().max_s, abs=0.001) == 0.25
+
+
+class Raising:
+    """Stands for a user whose task raises."""
+
+    scenario = "shop"
+
+    def task(self) -> None:
+        """Raise from within a library."""
+        json.loads("{")
+
+
+def test_an_exception_is_counted_where_the_scenario_raised_it() -> None:
+    """The place is the last line of the scenario's own code, not the library's, and equal ones count together."""
+    recorder = Recorder()
+    for _ in range(3):
+        try:
+            Raising().task()
+        except ValueError as error:
+            recorder.on_user_error(Raising(), error, error.__traceback__)
+    [counted] = recorder.take().exceptions
+    line = Raising.task.__code__.co_firstlineno + 2
+    assert (counted.scenario, counted.exception, counted.occurrences) == ("shop", "JSONDecodeError", 3)
+    assert counted.place == f"tests/unit/measuring/test_recorder.py:{line} in task"
+    assert recorder.take().exceptions == ()
+
+
+def test_an_exception_that_says_how_a_request_failed_is_that_requests() -> None:
+    """What raise_for_status() raises is counted already, as a failed request."""
+    recorder = Recorder()
+    recorder.on_user_error(None, StatusError(503))
+    assert recorder.take().exceptions == ()
+
+
+def test_distinct_exceptions_are_bounded_and_none_is_lost() -> None:
+    """Beyond the bound the message goes, never the count."""
+    recorder = Recorder()
+    for number in range(3 * MAX_MESSAGES):
+        recorder.on_user_error(None, KeyError(number))
+    counted = recorder.take().exceptions
+    assert len(counted) == MAX_MESSAGES + 1
+    assert sum(one.occurrences for one in counted) == 3 * MAX_MESSAGES

@@ -160,8 +160,8 @@ def test_damage_anywhere_is_an_error() -> None:
 def test_a_newer_delta_is_an_error_with_both_versions() -> None:
     """Workers and master of different releases are told so."""
     data = bytearray(delta_of(Accumulator().take()).to_bytes())
-    data[2] = 2
-    with pytest.raises(RecordError, match="version 2, this program reads up to 1; run the same release"):
+    data[2] = 3
+    with pytest.raises(RecordError, match="version 3, this program reads up to 2; run the same release"):
         Delta.from_bytes(bytes(data))
 
 
@@ -199,3 +199,33 @@ def test_a_delta_that_contradicts_itself_is_an_error(change: object) -> None:
     """Even with a right checksum, content that does not fit together is refused."""
     with pytest.raises(RecordError, match="is damaged"):
         Delta.from_bytes(forged(change))
+
+
+def test_what_the_scenarios_code_did_arrives_whole() -> None:
+    """Begun tasks and exceptions come through, also alone in a delta, and merging two workers adds them up."""
+    recorder = Recorder()
+    recorder.begun("shop")[measured] += 3
+    recorder.on_user_error(None, KeyError("a"))
+    packed = PackedMeasurements.of(recorder.take())
+    assert bool(packed)
+    assert PackedMeasurements.from_wire(msgpack.unpackb(msgpack.packb(packed))) == packed
+    merged = merge([packed, packed], Labels())
+    assert merged.tasks == (("shop", "measured", 6),)
+    assert merged.exceptions == (("other", "KeyError", "'a'", "?:0 in ?", True, 2),)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "exceptions"),
+    [
+        ([("shop", "buy", -1)], []),
+        ([("shop", 3, 1)], []),
+        ([], [("shop", "KeyError", "x", "y", 1, 1)]),
+        ([], [("shop", "KeyError", "x", "y", True, 2**70)]),
+        ([], [("shop", "KeyError", None, "y", True, 1)]),
+    ],
+)
+def test_impossible_counts_of_the_scenarios_code_are_refused(tasks: list, exceptions: list) -> None:
+    """What cannot be added up is not counted."""
+    wire = list(PackedMeasurements.of(Accumulator().take()))
+    with pytest.raises((ValueError, TypeError)):
+        PackedMeasurements.from_wire([*wire[:-2], tasks, exceptions])
