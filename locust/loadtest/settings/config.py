@@ -184,7 +184,7 @@ class Config(BaseModel):
     accounts_file: Path | None = _setting(
         None,
         "accounts of the service under test, for scenarios that sign in; by default they sign up new accounts",
-        "a CSV file with the header row login,password",
+        "a CSV file with the header row login,password, or a JSON array of such objects",
         "local_conf/accounts.csv",
     )
     token_file: Path | None = _setting(

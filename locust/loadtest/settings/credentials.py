@@ -6,20 +6,26 @@ files. Accounts and tokens of the service under test are read where they are use
 
 from __future__ import annotations
 
-import csv
+import json
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from loadtest.exceptions import UsageError
 from loadtest.settings.config import Config
+from loadtest.settings.data_file import DataFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LONGEST: Final = 1024
 """The longest secret that `read_secret` accepts, in characters."""
-_COLUMNS = ["login", "password"]
+_COLUMNS: Final = ["login", "password"]
+_ACCOUNTS: Final = (
+    "a CSV file with the header row login,password and an account on each line, or a JSON array of objects with these "
+    "members"
+)
 
 
 @dataclass(frozen=True)
@@ -65,55 +71,61 @@ def check(config: Config) -> None:
 
 
 def read_accounts(path: Path) -> tuple[Account, ...]:
-    """Read accounts from a CSV file with the columns login and password.
+    """Read accounts from a CSV file with the columns login and password, or a JSON array of objects with these members.
 
     Raises:
         UsageError: naming the wrong line, without its content.
     """
-    lines = _text("ACCOUNTS_FILE", path).splitlines()
-    rows = csv.reader(lines)
-    if next(rows, None) != _COLUMNS:
-        raise _wrong("ACCOUNTS_FILE", path, "line 1 is not the header row")
-    found = []
-    for row in rows:
-        if len(row) != len(_COLUMNS) or not all(row):
-            raise _wrong("ACCOUNTS_FILE", path, f"line {rows.line_num} does not hold a login and a password")
-        found.append(Account(*row))
+    file = DataFile(path, f"ACCOUNTS_FILE={path}")
+    ending = path.name.lower().removesuffix(".gz")
+    found = tuple(_of_json(file) if ending.endswith(".json") else _of_table(file))
     if not found:
-        raise _wrong("ACCOUNTS_FILE", path, "it holds no account")
-    return tuple(found)
+        raise file.wrong(1, 1, "no account", _ACCOUNTS)
+    return found
+
+
+def _of_table(file: DataFile) -> Iterator[Account]:
+    rows = file.table(_ACCOUNTS)
+    _, header = next(rows, (1, []))
+    names = [name.strip().lower() for name in header]
+    if sorted(names) != _COLUMNS:
+        raise file.wrong(1, 1, "not the header row", _ACCOUNTS)
+    for line, row in rows:
+        if not all(row):
+            raise file.wrong(line, 1, "not a login and a password", _ACCOUNTS)
+        yield Account(**dict(zip(names, row, strict=True)))
+
+
+def _of_json(file: DataFile) -> Iterator[Account]:
+    try:
+        members = json.loads(file.text())
+    except json.JSONDecodeError as error:
+        raise file.wrong(error.lineno, error.colno, f"not JSON ({error.msg})", _ACCOUNTS) from None  # it holds the text
+    except (RecursionError, ValueError):
+        raise file.wrong(1, 1, "not accounts", _ACCOUNTS) from None
+    if not isinstance(members, list):
+        raise file.wrong(1, 1, "not an array", _ACCOUNTS)
+    for number, member in enumerate(members, 1):
+        values = member.values() if isinstance(member, dict) and sorted(member) == _COLUMNS else [None]
+        if not all(isinstance(value, str) and value for value in values):
+            raise file.wrong(1, 1, f"member {number} of the array is not an account", _ACCOUNTS)
+        yield Account(**member)
 
 
 def read_token(path: Path) -> str:
     """Read a token, the only word of the file.
 
     Raises:
-        UsageError: when there is none, or more than one word.
+        UsageError: when there is none, or more than one word, or it cannot stand in a header.
     """
-    words = _text("TOKEN_FILE", path).split()
-    if len(words) != 1:
+    words = DataFile(path, f"TOKEN_FILE={path}").text().split()
+    if len(words) != 1 or not words[0].isascii() or not words[0].isprintable():
+        held = f"{len(words)} words" if len(words) != 1 else "characters that no header can hold"
         raise UsageError(
-            f"TOKEN_FILE={path} holds {len(words)} words. Allowed: a file that holds a token and nothing else. "
+            f"TOKEN_FILE={path} holds {held}. Allowed: a file that holds a token and nothing else. "
             "Next: write the token into it, without Bearer."
         )
     return words[0]
-
-
-def _wrong(setting: str, path: Path, reason: str) -> UsageError:
-    return UsageError(
-        f"{setting}={path} is not a file of accounts: {reason}. Allowed: a CSV file with the header row "
-        f"{','.join(_COLUMNS)} and an account on each line. Next: correct it."
-    )
-
-
-def _text(setting: str, path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(
-            f"{setting}={path} cannot be read ({reason}). Allowed: a readable UTF-8 file. Next: correct its path."
-        ) from error
 
 
 def read_secret(file: Path, name: str, shortest: int) -> str:

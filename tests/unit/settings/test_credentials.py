@@ -1,5 +1,6 @@
 """Credentials come from files, and an error does not repeat what is in them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,28 @@ def test_accounts_are_read_from_a_csv_file(tmp_path: Path) -> None:
     assert read_accounts(tmp_path / "accounts.csv") == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("accounts.csv", "\ufefflogin;password\r\nada;a,b\r\neve;c d\r\n"),
+        ("accounts.csv", 'login\tpassword\nada\t"a,b"\neve\tc d'),
+        ("accounts.csv", 'Password,Login\n"a,b",ada\n\nc d,eve\n'),
+        ("accounts.json", '[{"login": "ada", "password": "a,b"}, {"password": "c d", "login": "eve"}]'),
+        ("accounts.json", '\ufeff[{"login": "ada", "password": "a,b"}, {"login": "eve", "password": "c d"}]'),
+    ],
+)
+def test_accounts_are_read_as_programs_write_them(tmp_path: Path, name: str, text: str) -> None:
+    """With or without a byte order mark, with any usual delimiter, and as JSON."""
+    (tmp_path / name).write_text(text, newline="")
+    assert read_accounts(tmp_path / name) == (Account("ada", "a,b"), Account("eve", "c d"))
+
+
+def test_only_a_line_feed_outside_quotation_marks_ends_an_account(tmp_path: Path) -> None:
+    """The other characters at which str.splitlines splits may stand in a password."""
+    (tmp_path / "accounts.csv").write_text('login,password\nada,a\u2028b\x85c\neve,"d\ne"\n')
+    assert read_accounts(tmp_path / "accounts.csv") == (Account("ada", "a\u2028b\x85c"), Account("eve", "d\ne"))
+
+
 def test_an_account_does_not_show_its_password() -> None:
     """A log line or a traceback with an account in it gives nothing away."""
     assert repr(Account("ada", "secret")) == "Account(login='ada')"
@@ -25,19 +48,29 @@ def test_an_account_does_not_show_its_password() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "line 1 is not the header row"),
-        ("ada,hidden\n", "line 1 is not the header row"),
-        ("login,password\n", "it holds no account"),
+        ("", "line 1, column 1: not the header row"),
+        ("ada,hidden\n", "line 1, column 1: not the header row"),
+        ("login,password\n", "no account"),
         ("login,password\nada,hidden\neve\n", "line 3"),
         ("login,password\nada,\n", "line 2"),
         ("login,password\nada,hidden,more\n", "line 2"),
+        ('login,password\nada,"hidden', "line 2"),
+        ("[", "line 1, column 2"),
+        ("[]", "no account"),
+        ('{"login": "ada", "password": "hidden"}', "not an array"),
+        ('["hidden"]', "member 1"),
+        ('[{"login": "ada", "password": "hidden"}, {"login": "eve"}]', "member 2"),
+        ('[{"login": "ada", "password": "hidden", "more": ""}]', "member 1"),
+        ('[{"login": "hidden", "password": 1}]', "member 1"),
+        ("[" * 100_000, "not accounts"),
     ],
 )
 def test_a_wrong_file_is_a_usage_error_without_its_content(tmp_path: Path, text: str, words: str) -> None:
     """The setting, the file and the line are named, and no password."""
-    (tmp_path / "accounts.csv").write_text(text)
+    file = tmp_path / ("accounts.json" if text[:1] in ("[", "{") else "accounts.csv")
+    file.write_text(text)
     with pytest.raises(UsageError) as raised:
-        read_accounts(tmp_path / "accounts.csv")
+        read_accounts(file)
     message = str(raised.value)
     assert [part for part in ("ACCOUNTS_FILE=", words, "Allowed: ", "Next: ") if part not in message] == []
     assert "hidden" not in message
@@ -48,7 +81,9 @@ def test_a_token_is_the_only_word_of_its_file(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("\n abc.def \n")
     assert read_token(file) == "abc.def"
-    for text in ("", "Bearer abc.def"):
+    file.write_text("\ufeffabc.def\r\n")
+    assert read_token(file) == "abc.def"
+    for text in ("", "Bearer abc.def", "abc.def\u2028abc.def", "abc.defé"):
         file.write_text(text)
         with pytest.raises(UsageError, match="TOKEN_FILE=") as raised:
             read_token(file)
@@ -58,11 +93,14 @@ def test_a_token_is_the_only_word_of_its_file(tmp_path: Path) -> None:
 def test_both_files_are_checked_before_a_run(tmp_path: Path) -> None:
     """A file that is missing, or not text, is named with its setting."""
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    os.mkfifo(tmp_path / "pipe")
     credentials.check(Config.load({}, environ={}))
     for setting, path, reason in (
         ("accounts_file", "/nowhere", "No such file"),
+        ("accounts_file", str(tmp_path), "Is a directory"),
+        ("token_file", str(tmp_path / "pipe"), "it is not a regular file"),
         ("token_file", "/nowhere", "No such file"),
-        ("token_file", str(tmp_path / "binary"), "not UTF-8"),
+        ("token_file", str(tmp_path / "binary"), "byte 0xff is not UTF-8"),
     ):
         with pytest.raises(UsageError, match=f"{setting.upper()}={path}.*{reason}"):
             credentials.check(Config.load({setting: path}, environ={}))
