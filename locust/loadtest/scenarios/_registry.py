@@ -54,8 +54,15 @@ class Scenario:
 
     @property
     def hosts(self) -> dict[str, str]:
-        """The host of each User class that has one, by the class's name."""
-        return {one.__name__: one.host for one in self.user_classes if one.host}
+        """The host of each User class that has one of its own, by the class's name.
+
+        The built-in ones name where the sample target usually is, which the local stack starts itself, elsewhere.
+        """
+        return {
+            one.__name__: one.host
+            for one in self.user_classes
+            if one.host and one.__module__.rpartition(".")[0] != __package__
+        }
 
 
 def names() -> list[str]:

@@ -118,6 +118,12 @@ def test_an_ordinary_locustfile_is_a_scenario_of_its_name(tmp_path: Path) -> Non
     assert scenario.hosts == {"Shopper": "http://127.0.0.1:8000"}
 
 
+@pytest.mark.parametrize("name", scenarios.names())
+def test_a_built_in_scenario_leaves_the_host_to_the_stack(name: str) -> None:
+    """Its host is no service that is there already: without HOST, the stack starts the sample target."""
+    assert scenarios.load(name).hosts == {}
+
+
 def test_an_unknown_scenario_declares_no_requests() -> None:
     """User classes outside the registry have no declared requests."""
     assert scenarios.requests_of("unknown") == ()
