@@ -41,7 +41,7 @@ from boards.queries import (
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import dashboard, stat
 
-VERDICTS = {"passed": GOOD, "failed": BAD, "not trustworthy": DOUBTFUL, "no data": QUIET}
+VERDICTS = {"passed": GOOD, "failed": BAD, "not trustworthy": DOUBTFUL, "no data": QUIET, "interrupted": DOUBTFUL}
 RESPONSE_TIME = "loadtest_response_time_seconds"
 BY_NAME = "method, name"
 
@@ -52,7 +52,8 @@ def overview(span: int = 3) -> list[stat.Panel]:
         word(
             "Verdict",
             "Of the last run, or the one that the current run would get if it ended now: passed, failed (a threshold "
-            "is broken), no data, or not trustworthy (a trust check failed: see Generator).",
+            "is broken), no data, not trustworthy (a trust check failed: see Generator), or interrupted (ended before "
+            "its plan was done).",
             now(of_run("loadtest_run_verdict == 1"), "{{verdict}}"),
             VERDICTS,
             span=span + 1,

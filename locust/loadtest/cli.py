@@ -24,7 +24,7 @@ from loadtest.judging import thresholds
 from loadtest.local.stack import LocalStack
 from loadtest.profiles import chart
 from loadtest.profiles.profile import LoadProfile, all_profiles
-from loadtest.progress import output
+from loadtest.progress import Screen, output
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
 from loadtest.run_folder import RunFolder, new_run_id
@@ -339,24 +339,24 @@ def declared(scenario: str) -> Declared:
 
 
 def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> int:
-    """Run the stack to its end; Ctrl-C and SIGTERM let it report first, a second Ctrl-C ends it at once."""
+    """Run the stack to its end; a first signal lets it report, a second one ends it at once."""
     started = time.monotonic()
+    screen = Screen(sys.stderr if as_json else sys.stdout)
 
     def say(part: str, text: str) -> None:
-        click.echo(f"{part:12} {text}", err=as_json)
-        sys.stdout.flush()
+        print(f"{part:12} {text}", file=screen, flush=True)
 
     load = "a search for its capacity" if config.slo else f"profile {config.profile}"
     say("run", f"{config.scenario} with {load}, results in {folder.path}/")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    screen = sys.stderr if as_json else sys.stdout
-    with LocalStack(config, folder.logs, say, screen, declared(config.scenario).hosts) as stack:
+    _raise_signals()
+    master_screen = sys.stderr if as_json else sys.stdout
+    with LocalStack(config, folder.logs, say, master_screen, declared(config.scenario).hosts) as stack:
         say("ready", f"after {time.monotonic() - started:.1f} s")
         try:
             code = stack.wait()
-        except KeyboardInterrupt:
+        except Interrupted as interruption:
             say("stopping", "press Ctrl-C again to end at once, without a report")
-            code = _drain(stack, folder, say) if not config.ui else ExitCode.PASSED
+            code = _drain(stack, folder, say, interruption.signal_number, ui=config.ui)
         for notice in stack.notices:
             say("redis", notice)
         if as_json:
@@ -364,13 +364,37 @@ def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> i
         return code
 
 
-def _drain(stack: LocalStack, folder: RunFolder, say: Callable[[str, str], None]) -> int:
+class Interrupted(KeyboardInterrupt):
+    """A signal told this process to end."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__()
+        self.signal_number = signal_number
+
+
+def _raise_signals() -> None:
+    """Raise Interrupted for Ctrl-C, SIGTERM and SIGHUP; the last is left ignored where it is (nohup)."""
+
+    def interrupt(signal_number: int, _frame: object) -> NoReturn:
+        raise Interrupted(signal_number)
+
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:
+            signal.signal(signal_number, interrupt)
+
+
+def _drain(
+    stack: LocalStack, folder: RunFolder, say: Callable[[str, str], None], signal_number: int, *, ui: bool
+) -> int:
+    """Let the master report, and return how the run ended; with the web UI, nothing is wrong with ending it."""
     try:
-        code = stack.drain()
+        code = stack.drain(signal_number)
     except KeyboardInterrupt:
         stack.kill()
         return ExitCode.INTERRUPTED
-    if code == -signal.SIGTERM:  # Locust handles it only from the start of the test on
+    if ui:
+        return ExitCode.INTERRUPTED if code == ExitCode.INTERRUPTED else ExitCode.PASSED
+    if not folder.holds_run:
         say("stopped", "before the test began; there is no report")
         return ExitCode.INTERRUPTED
     if code not in tuple(ExitCode):
@@ -378,4 +402,4 @@ def _drain(stack: LocalStack, folder: RunFolder, say: Callable[[str, str], None]
             f"the master ended with exit code {code} instead of reporting. Its log: {folder.logs}/master.log. "
             "Next: read it; the record up to then is in the run's folder."
         )
-    return ExitCode.INTERRUPTED
+    return code

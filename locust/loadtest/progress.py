@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
+import os
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import gevent
 from rich.console import Console
@@ -25,12 +27,53 @@ PLAIN_INTERVAL_S = 5.0
 PLAIN_WIDTH = 120
 
 
+class Screen(io.TextIOBase):
+    """A file for people to read, which may go away: a terminal that is closed, a pipe whose reader ended.
+
+    What is shown is then lost, and the run goes on to its report.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The file's."""
+        return str(self._file.encoding)
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return bool(self._file.isatty())
+
+    def fileno(self) -> int:
+        """The file's descriptor."""
+        return int(self._file.fileno())
+
+    def write(self, text: str) -> int:
+        """Write text, if anybody is there."""
+        self._try(lambda: self._file.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Show what was written, if anybody is there."""
+        self._try(self._file.flush)
+
+    def _try(self, show: Callable[[], object]) -> None:
+        try:
+            show()
+        except OSError:  # what is buffered must go somewhere, or Python fails when it ends
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._file.fileno())
+            os.close(nowhere)
+
+
 def output(file: IO[str] | None = None) -> Console:
     """Return standard output, or another file, as a console; wide enough for tables when it is not a terminal."""
-    console = Console(file=file or sys.stdout, highlight=False, soft_wrap=True)
+    screen: Any = Screen(file or sys.stdout)
+    console = Console(file=screen, highlight=False, soft_wrap=True)
     if console.is_terminal:
         return console
-    return Console(file=file or sys.stdout, highlight=False, soft_wrap=True, width=PLAIN_WIDTH)
+    return Console(file=screen, highlight=False, soft_wrap=True, width=PLAIN_WIDTH)
 
 
 class ProgressLine:
@@ -105,7 +148,8 @@ class Steps:
 
     def __init__(self, what: str, file: IO[str] | None = None) -> None:
         self._what = what
-        self._console = Console(file=file or sys.stderr, highlight=False, soft_wrap=True)
+        screen: Any = Screen(file or sys.stderr)
+        self._console = Console(file=screen, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._shown_s = time.monotonic()

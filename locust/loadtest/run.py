@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gevent
+from flask import has_request_context
 from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -30,7 +31,7 @@ from loadtest.judging import trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
 from loadtest.measuring import machine, steady_clock
-from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record import Interruption, RunRecord
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load, LoadFactory
 from loadtest.progress import ProgressLine, Steps, output
@@ -38,9 +39,9 @@ from loadtest.reporting import document, files, locust_files, provenance, summar
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.session import Session
 from loadtest.settings import hosts
-from loadtest.swarm import expected_workers
+from loadtest.swarm import expected_workers, interrupt
 from loadtest.swarm.record_keeper import RecordKeeper
-from loadtest.swarm.session import ControllingSwarm
+from loadtest.swarm.session import ControllingSwarm, Swarm
 from loadtest.users import tags
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ logger = logging.getLogger(__name__)
 
 _JUDGE_EVERY_S = 1.0
 _POLL_S = 0.02
+_TIMER_S = 0.1  # a timer of Locust's may have been set this much earlier than the run was prepared
 
 
 def start(environment: Environment, config: Config, scenario: Scenario, form: StartForm | None = None) -> None:
@@ -82,14 +84,14 @@ def start(environment: Environment, config: Config, scenario: Scenario, form: St
     load = loads.automatic(environment)
     if options.headless or options.autostart:
         load.impose(environment)
-    interrupt = _interruption(environment)
+    end_shape = _end_of_shape(environment)
 
     def choose(chosen: Load) -> None:
         nonlocal load
         load = chosen
         load.impose(environment)
 
-    ControllingSwarm.of(environment).make_run = lambda: Run(environment, scenario, load, interrupt)
+    ControllingSwarm.of(environment).make_run = lambda: Run(environment, scenario, load, end_shape)
     if form and environment.web_ui:
         form.check_starts(environment, choose)
 
@@ -106,7 +108,7 @@ def controls_runs(environment: Environment, config: Config) -> bool:
     return True
 
 
-def _interruption(environment: Environment) -> Callable[[], None] | None:
+def _end_of_shape(environment: Environment) -> Callable[[], None] | None:
     """Return what ends a headless shape early, with a report, and let SIGTERM do it; None where there is no such shape.
 
     Locust's main greenlet waits for the shape. It has to be the one that ends the run: another one would be cut off by
@@ -117,13 +119,13 @@ def _interruption(environment: Environment) -> Callable[[], None] | None:
         return None
     waiting = gevent.getcurrent()
 
-    def interrupt() -> None:
+    def end_shape() -> None:
         handler.cancel()
         gevent.kill(waiting, KeyboardInterrupt)
 
-    handler = gevent.signal_handler(signal.SIGTERM, interrupt)
+    handler = gevent.signal_handler(signal.SIGTERM, end_shape)
     environment.events.test_stopping.add_listener(lambda **_: handler.cancel())  # type: ignore[no-untyped-call]
-    return interrupt
+    return end_shape
 
 
 class Run:
@@ -133,11 +135,11 @@ class Run:
         environment: of the master.
         scenario: whose data is loaded.
         load: what the test asks for.
-        interrupt: ends the test in place of Locust's own ways; None where they work.
+        end_shape: ends the test in place of Locust's own ways; None where they work.
     """
 
     def __init__(
-        self, environment: Environment, scenario: Scenario, load: Load, interrupt: Callable[[], None] | None = None
+        self, environment: Environment, scenario: Scenario, load: Load, end_shape: Callable[[], None] | None = None
     ) -> None:
         self._environment = environment
         self._runner: Any = environment.runner
@@ -146,7 +148,7 @@ class Run:
         self._scenario = scenario
         self._load = load
         self._rules = load.rules
-        self._interrupt = interrupt
+        self._end_shape = end_shape
         self._judge: Judge | None = None
         self._run_progress: RunProgress | None = None
         self._watch: gevent.Greenlet[..., None] | None = None
@@ -156,6 +158,8 @@ class Run:
         self._folder = RunFolder(load.config.runs_dir)
         self._redis_watch: RedisWatch | None = None
         self._timers: list[gevent.Greenlet[..., None]] = []
+        self._prepared_at = steady_clock.now()
+        self._is_done = False
         self.arrivals: ArrivalCoordinator | None = None
         """What starts the arrivals of a load of the open model, once the run is prepared."""
 
@@ -166,6 +170,8 @@ class Run:
             StopTest: when the data cannot be loaded or the folder cannot be written; the process then ends, or, with
                 the web UI, keeps serving.
         """
+        interrupt.note_termination()
+        self._prepared_at = steady_clock.now()
         try:
             self._load_data()
             self._feed()
@@ -248,6 +254,37 @@ class Run:
             gevent.sleep(_POLL_S)
         started_at = steady_clock.now() + schedule.origin_s - time.perf_counter()
         self._begin_to_judge(profile, started_at, profile.run_time_s)
+
+    def stopping(self) -> None:
+        """Note in the record what ends the run, if its plan is not done."""
+        record = RecordKeeper.of(self._environment).record
+        if record is None or self._plan_is_done():
+            return
+        now, planned_s = steady_clock.now(), self._load.expected_s
+        before_load_s = 0.0 if planned_s else now - record.started_at  # a search judges its steps itself
+        load_s = self._judge.load_s if self._judge else before_load_s
+        second = round(now - math.floor(record.started_at), 3)
+        record.interruption = Interruption(self._interrupted_by(), second, round(load_s, 3), planned_s)
+        self._note("interrupted", record.interruption.sentence)
+
+    def _plan_is_done(self) -> bool:
+        """Return whether what ends the run was planned: this class, the load shape, Locust's own run time, or a person
+        who stops a run that has no planned end."""
+        if self._is_done or self._runner.shape_greenlet is gevent.getcurrent():
+            return True
+        if self._load.expected_s is None:
+            return has_request_context()
+        keeps_time = self._load.profile is None and self._load.end_after_s is None
+        return keeps_time and steady_clock.now() - self._prepared_at > self._load.expected_s - _TIMER_S
+
+    def _interrupted_by(self) -> str:
+        if signal_name := interrupt.received():
+            return signal_name
+        if isinstance(self._runner, MasterRunner) and not Swarm.of(self._environment).peers():
+            return "all workers left"
+        if has_request_context():
+            return "stopped in the web UI"
+        return "the runner's stop() or quit() was called"
 
     def end(self) -> None:
         """Show and write the results, and set the exit code."""
@@ -334,11 +371,12 @@ class Run:
         raise StopTest(str(error)) from error
 
     def end_test(self) -> None:
-        """End the test: a headless master quits, one with a web UI keeps serving."""
+        """End the test as planned: a headless master quits, one with a web UI keeps serving."""
+        self._is_done = True
         if self._judge:
             self._judge.end()
-        if self._interrupt:
-            self._interrupt()
+        if self._end_shape:
+            self._end_shape()
         elif self._options.headless:
             self._runner.quit()
         else:

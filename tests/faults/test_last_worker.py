@@ -12,17 +12,18 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(90)]
 
 
 def test_a_headless_run_ends_with_its_last_worker(tmp_path: Path) -> None:
-    """The master reports what was measured until then, says that it is not to be trusted, and ends."""
+    """The master reports what was measured until then, says why it ended early, and ends."""
     witness = Witness()
     with FaultySwarm(tmp_path, witness.url) as swarm:
         master = swarm.master(workers=1)
         worker = swarm.worker()
         swarm.wait_for(lambda s: s.value("loadtest_requests_total"), "requests are counted")
         worker.kill()
-        assert master.wait() == ExitCode.NOT_TRUSTWORTHY, swarm.logs()
+        assert master.wait() == ExitCode.INTERRUPTED, swarm.logs()
         record = swarm.record()
     witness.close()
     assert 0 < sum(series["requests"] for series in record["series"]) <= len(witness.requests)
+    assert record["interruption"]["by"] == "all workers left"
     assert "completeness" in [finding["rule"] for finding in record["findings"]]
 
 

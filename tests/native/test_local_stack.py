@@ -10,11 +10,13 @@ import subprocess
 import threading
 import time
 import urllib.request
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from loadtest.exceptions import ExitCode
+from loadtest.measuring import record_file
 from tests.endings import ended_well
 
 from .conftest import ROOT, Stack
@@ -86,14 +88,31 @@ def test_locust_statistics_agree_with_the_record(finished_run: tuple[Stack, int,
     assert sum(failures for _, failures in ours.values()) == 0
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_signal_ends_a_run_with_its_report(stack: Stack, end: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM end a run early: report written, exit code 130, nothing left."""
-    stack.start("--run-time", "5m").read_until("requests/s")
+SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+
+
+@pytest.mark.parametrize("end", SIGNALS)
+def test_signal_ends_a_run_with_its_report(stack: Stack, tmp_path: Path, end: signal.Signals) -> None:
+    """Ctrl-C, SIGTERM and SIGHUP end a run early: every file says interrupted, and by what; 130, nothing left."""
+    stack.start("--run-time", "5m", TMPDIR=str(tmp_path)).read_until("requests/s")
     stack.process.send_signal(end)
     code, output = stack.end()
     assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.INTERRUPTED, []), output
-    assert json.loads((stack.run_dir() / "record.json").read_text())["series"]
+    record = json.loads((stack.run_dir() / "record.json").read_text())
+    assert record["series"]
+    assert (record["verdict"]["name"], record["interruption"]["by"]) == ("interrupted", SIGNALS[end])
+    assert record["interruption"]["planned_s"] == 300
+    assert record["interruption"]["load_s"] < 60
+    assert record["events"][-1]["kind"] == "interrupted"
+    sentence = record["verdict"]["reasons"][0]
+    assert sentence.endswith(f": {SIGNALS[end]}")
+    assert [f"verdict      interrupted\n             {sentence}" in output] == [True], output
+    assert "Load test interrupted" in (stack.run_dir() / "summary.md").read_text()
+    assert sentence in (stack.run_dir() / "report.html").read_text()
+    junit = ET.fromstring((stack.run_dir() / "junit.xml").read_text())  # noqa: S314 - our own
+    assert [error.attrib["message"] for error in junit.iter("error")].count(sentence) == 1
+    assert record_file.read(stack.run_dir() / "record.stream").interruption.by == SIGNALS[end]
+    assert list(tmp_path.glob("loadtest-redis-*")) == []
 
 
 def test_second_signal_ends_at_once(stack: Stack) -> None:

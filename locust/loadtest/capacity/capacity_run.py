@@ -149,6 +149,10 @@ class CapacityRun:
             self._run.say(f"objective    {self._load.config.slo}")
             self._searching = gevent.spawn(self._search, self._run.arrivals)
 
+    def stopping(self) -> None:
+        """Note what ends the search, if it is not done."""
+        self._run.stopping()
+
     def end(self) -> None:
         """Show and write what was found, and decide the exit code."""
         if self._searching is not None and self._searching is not gevent.getcurrent():
@@ -159,7 +163,7 @@ class CapacityRun:
         found, config = self._found, self._load.config
         fit = fit_usl(*_loads(self._steps))
         sentence = _sentence(found, self._steps)
-        verdict = _verdict(found, sentence)
+        verdict = _verdict(found, sentence, record)
         self._environment.process_exit_code = int(verdict.exit_code)
         shown = found or Capacity(End.STEPS, tuple(self._steps), 0.0, 0.0, math.inf)
         for text in (chart.terminal_chart(shown), chart.usl_sentence(fit) if fit else "", f"capacity     {sentence}"):
@@ -326,7 +330,9 @@ def _loads(steps: list[StepResult]) -> tuple[list[float], list[float]]:
     return [step.concurrency for step in fit], [step.requests_per_s for step in fit]
 
 
-def _verdict(found: Capacity | None, sentence: str) -> Verdict:
+def _verdict(found: Capacity | None, sentence: str, record: RunRecord) -> Verdict:
+    if record.interruption is not None:
+        return Verdict(Outcome.INTERRUPTED, (record.interruption.sentence, sentence))
     if found is None:
         return Verdict(Outcome.NO_DATA, (sentence,))
     outcomes = {End.NOTHING: Outcome.FAILED, End.GENERATOR: Outcome.NOT_TRUSTWORTHY}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadtest import atomic_file, untrusted
 from loadtest.exceptions import RecordError, UsageError
+from loadtest.judging.outcome import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,19 @@ def read(runs_dir: Path) -> dict[str, str]:
             "set the baselines again."
         ) from error
     return {str(key): str(run) for key, run in found.items()}
+
+
+def check(document: Document) -> None:
+    """Check that a run can be a baseline.
+
+    Raises:
+        UsageError: when it was interrupted.
+    """
+    if document["verdict"]["name"] == Outcome.INTERRUPTED.value:
+        raise UsageError(
+            f"{document['run_id']} cannot be a baseline: {'; '.join(document['verdict']['reasons'])}. Allowed: a run "
+            "that came to the end of its plan. Next: repeat it, or use --force."
+        )
 
 
 def save(runs_dir: Path, document: Document, run: str) -> str:

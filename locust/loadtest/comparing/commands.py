@@ -146,10 +146,14 @@ def exit_code(comparison: Comparison) -> int:
 
 @click.command(name="history")
 @click.option("--json", "as_json", is_flag=True, help="For programs: print the figures of each run as JSON.")
-def show_history(as_json: bool) -> None:
+@click.option("--interrupted", "with_interrupted", is_flag=True, help="Show interrupted runs as well.")
+def show_history(*, as_json: bool, with_interrupted: bool) -> None:
     """List the runs in the runs folder by scenario and profile, with sparklines of their figures."""
     runs_dir = Config.load().runs_dir
     found, problems = history.entries(runs_dir)
+    if not with_interrupted and (left_out := [entry for entry in found if entry.is_interrupted]):
+        found = [entry for entry in found if not entry.is_interrupted]
+        click.echo(f"left out: {len(left_out)} interrupted; --interrupted shows them", err=True)
     if as_json:
         click.echo(json.dumps([entry.as_dict() for entry in found], indent=1))
     else:
@@ -167,11 +171,15 @@ def baseline() -> None:
 
 @baseline.command(name="set")
 @click.argument("run", metavar="RUN")
-def set_baseline(run: str) -> None:
+@click.option("--force", is_flag=True, help="Take an interrupted run.")
+def set_baseline(run: str, *, force: bool) -> None:
     """Make RUN, a folder in runs/, the baseline of its scenario and profile."""
     runs_dir = Config.load().runs_dir
     folder = RunFolder.find(run, runs_dir).path
-    key = baselines.save(runs_dir, run_document.read(folder), folder.name if folder.parent == runs_dir else str(folder))
+    document = run_document.read(folder)
+    if not force:
+        baselines.check(document)
+    key = baselines.save(runs_dir, document, folder.name if folder.parent == runs_dir else str(folder))
     click.echo(f"baseline     {key}: {folder.name}")
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from loadtest.comparing import baselines
 from loadtest.exceptions import RecordError
+from loadtest.judging.outcome import Outcome
 from loadtest.progress import milliseconds
 from loadtest.reporting import document as run_document
 from loadtest.reporting.document import rate_per_s
@@ -46,6 +47,11 @@ class Entry:
     p99_s: float | None
     commit: str | None
     is_baseline: bool
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the run ended before its plan was done."""
+        return self.verdict == Outcome.INTERRUPTED.value
 
     def as_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""

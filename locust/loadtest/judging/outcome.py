@@ -27,6 +27,7 @@ class Outcome(Enum):
     FAILED = "failed"
     NO_DATA = "no data"
     NOT_TRUSTWORTHY = "not trustworthy"
+    INTERRUPTED = "interrupted"
 
 
 _EXIT_CODES = {
@@ -34,6 +35,7 @@ _EXIT_CODES = {
     Outcome.FAILED: ExitCode.THRESHOLD_FAILED,
     Outcome.NO_DATA: ExitCode.NO_DATA,
     Outcome.NOT_TRUSTWORTHY: ExitCode.NOT_TRUSTWORTHY,
+    Outcome.INTERRUPTED: ExitCode.INTERRUPTED,
 }
 
 
@@ -119,8 +121,9 @@ class Verdict:
 def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence[Result] = ()) -> Verdict:
     """Return the verdict on a run.
 
+    A run that was interrupted is not the run that was asked for, so that comes first, whatever was measured until then.
     Without requests there is nothing to judge. A generator that was not fit to measure makes every threshold
-    meaningless, passed or failed, so violations come first; the thresholds' sentences stay among the reasons. A run in
+    meaningless, passed or failed, so violations come next; the thresholds' sentences stay among the reasons. A run in
     which every request failed has failed, whatever its rules are. A failed threshold outweighs one without data, but a
     run with a threshold without data has not passed.
 
@@ -135,8 +138,12 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     if record.requests and record.failures == record.requests:
         reasons.insert(0, _all_failed(record))
     if not record.requests:
-        outcome = Outcome.NO_DATA
         reasons.insert(0, _nothing_measured(record))
+    if record.interruption is not None:
+        outcome = Outcome.INTERRUPTED
+        reasons.insert(0, record.interruption.sentence)
+    elif not record.requests:
+        outcome = Outcome.NO_DATA
     elif violations:
         outcome = Outcome.NOT_TRUSTWORTHY
     elif failed or record.failures == record.requests:

@@ -104,10 +104,10 @@ class ManagedProcess:
         place = f" ({places[-1]})" if places else ""
         return f"“{lines[-1][:500]}”{place}."
 
-    def terminate(self) -> None:
+    def terminate(self, signal_number: int = signal.SIGTERM) -> None:
         """Ask the process to end, without waiting for it."""
         if self.exit_code is None:
-            self._child.terminate()
+            self._child.send_signal(signal_number)
 
     def stop(self, grace_s: float = 5.0) -> None:
         """End the process and its children: SIGTERM, up to `grace_s` seconds to finish, then SIGKILL."""

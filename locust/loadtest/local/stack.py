@@ -90,7 +90,7 @@ class LocalStack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Nothing may interrupt the shutdown; each part has its own time limit.
-        for signal_number in (signal.SIGINT, signal.SIGTERM):
+        for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signal_number, signal.SIG_IGN)
         self._parts.__exit__(kind, error, trace)
 
@@ -119,10 +119,10 @@ class LocalStack:
             )
         return code
 
-    def drain(self) -> int:
-        """Ask the master to stop its users and to report, and return its exit code."""
+    def drain(self, signal_number: int = signal.SIGTERM) -> int:
+        """Ask the master, by a signal that it names in its report, to stop its users; return its exit code."""
         master = self._running_master()
-        master.terminate()
+        master.terminate(signal_number)
         deadline = time.monotonic() + _DRAIN_S
         while master.exit_code is None and time.monotonic() < deadline:
             time.sleep(_POLL_S)

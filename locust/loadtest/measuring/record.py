@@ -78,13 +78,38 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """What ended a run before its plan was done."""
+
+    by: str
+    """Who or what, such as Ctrl-C, SIGTERM, or: all workers left."""
+    second: float
+    """Seconds since the run's first second."""
+    load_s: float
+    """How long the load had lasted."""
+    planned_s: float | None
+    """How long it was to last; None for a run without a planned end."""
+
+    @property
+    def sentence(self) -> str:
+        """Who or what, when, and how much of the plan was done."""
+        if self.planned_s is None:
+            return f"interrupted after {self.load_s:.1f} s of load, which had no planned end: {self.by}"
+        done_percent = math.floor(100 * min(1.0, self.load_s / self.planned_s)) if self.planned_s else 0
+        return (
+            f"interrupted after {self.load_s:.1f} s of {self.planned_s:g} s of load "
+            f"({done_percent}% of the plan): {self.by}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to the run, such as a lost worker."""
 
     second: float
     """Seconds since the run's first second."""
     kind: str
-    """A single word: start, stage, reset, worker, redis, feed."""
+    """A single word: start, stage, reset, worker, redis, feed, interrupted."""
     text: str
 
 
@@ -157,6 +182,8 @@ class RunRecord:
     """How long the load lasted of which the counts are: since its beginning or the last reset; None as `load_s`."""
     ended: bool = False
     """Whether the run ended; False in a record that was read after its master was killed."""
+    interruption: Interruption | None = None
+    """What ended the run before its plan was done; None when nothing did, or not yet."""
     reset_at_s: int | None = None
     """The second at which the statistics were last reset; earlier requests are not in the record."""
     delivery: Delivery = field(default_factory=Delivery)
@@ -358,6 +385,7 @@ class RunRecord:
             "load_s": self.load_s,
             "counted_s": self.counted_s,
             "ended": self.ended,
+            "interruption": asdict(self.interruption) if self.interruption else None,
             "reset_at_s": self.reset_at_s,
             "stream_error": self.stream_error,
             "configuration": self.configuration,

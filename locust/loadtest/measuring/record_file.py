@@ -6,7 +6,7 @@ and the CRC-32 of its payload (little-endian, 32 bits each), and the payload, co
     ``H`` header: JSON with run_id, started_at, configuration, context   once, first
     ``S`` second: MessagePack with its number, the users that ran,       every second in which something was counted
           and what was measured, as `wire.PackedMeasurements`
-    ``W`` state: JSON with delivery, workers and events                  every 10 s, and at the end
+    ``W`` state: JSON with delivery, workers, events, interruption       every 10 s, and at the end
     ``R`` reset: JSON with the second                                    when the statistics are reset
     ``E`` end                                                            once, last
 
@@ -30,7 +30,7 @@ import msgpack  # type: ignore[import-untyped]
 from loadtest import untrusted
 from loadtest.exceptions import RecordError
 from loadtest.measuring.measurements import Accumulator
-from loadtest.measuring.record import Delivery, Event, Missing, RunRecord
+from loadtest.measuring.record import Delivery, Event, Interruption, Missing, RunRecord
 from loadtest.measuring.wire import PackedMeasurements, check
 
 if TYPE_CHECKING:
@@ -142,8 +142,14 @@ class RecordFile:
 
     def _state(self) -> bytes:
         record = self._record
-        events = [asdict(event) for event in record.events]
-        return _json({"delivery": asdict(record.delivery), "workers": record.workers, "events": events})
+        return _json(
+            {
+                "delivery": asdict(record.delivery),
+                "workers": record.workers,
+                "events": [asdict(event) for event in record.events],
+                "interruption": asdict(record.interruption) if record.interruption else None,
+            }
+        )
 
     def _write(self, data: bytes) -> bool:
         try:
@@ -269,6 +275,8 @@ def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:
         record.delivery = Delivery(missing=missing, **state["delivery"])
         record.workers = tuple(state["workers"])
         record.events = tuple(Event(**event) for event in state.get("events", ()))
+        interruption = state.get("interruption")
+        record.interruption = Interruption(**interruption) if interruption else None
     elif kind == b"R":
         record.reset(int(_parsed(payload)["second"]))
     elif kind == b"E":

@@ -131,8 +131,9 @@ class LoadFactory:
             return Load(config, rules, think_time=profile.think_time)
         if profile.model == "open" or (starts_itself and not profile.is_flat and not has_numbers):
             return Load.following(profile, config, rules)
-        run_time_s = profile.run_time_s if starts_itself and not options.run_time else None
-        return Load(config, rules, None, profile, profile.think_time, run_time_s, run_time_s)
+        end_after_s = profile.run_time_s if starts_itself and not options.run_time else None
+        expected_s = (options.run_time or end_after_s) if starts_itself else None
+        return Load(config, rules, None, profile, profile.think_time, expected_s, end_after_s)
 
     def entered(self, values: Mapping[str, str], environment: Environment) -> Load:
         """Return what a start with these values of the web UI's form asks for; a missing field keeps its default.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest import untrusted
 from loadtest.exceptions import RecordError
+from loadtest.judging.outcome import Outcome
 from loadtest.measuring import record_file
 from loadtest.measuring.record import DICT_FORMAT
 from loadtest.run_folder import RunFolder
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 Document = dict[str, Any]
-
-INTERRUPTED: Final = "interrupted"
-"""The verdict's name in the document of a run whose master stopped before it could judge."""
 
 _LONGEST_BYTES: Final = 128 * 1024 * 1024
 _MOST_VALUES: Final = 3_000_000
@@ -118,9 +116,15 @@ def _cut_off(folder: Path) -> Document:
             f"there is no run in {folder}. Allowed: a run's folder, or its name in the runs folder. "
             "Next: `loadtest history` lists them."
         )
+    record = record_file.read(RunFolder(folder).stream)
+    reasons = [record.interruption.sentence] if record.interruption else []
     return {
-        **record_file.read(RunFolder(folder).stream).as_dict(),
-        "verdict": {"name": INTERRUPTED, "reasons": ["the master stopped before it could report"], "notes": []},
+        **record.as_dict(),
+        "verdict": {
+            "name": Outcome.INTERRUPTED.value,
+            "reasons": [*reasons, "the master stopped before it could report"],
+            "notes": [],
+        },
         "findings": [],
         "thresholds": [],
     }

@@ -1,9 +1,9 @@
 """JUnit: junit.xml, the verdict as test cases, for tools that show the results of a build.
 
 There is one suite, with a test case for each threshold, one for the trust checks of the generator, and one for the run
-itself. A failed threshold is a failure, and so is a run of which every request failed. A threshold without data and a
-failed trust check are errors, since they say nothing about the system under test. What is noted beside the verdict are
-properties of the suite. Jenkins, GitLab and GitHub's actions read this dialect
+itself. A failed threshold is a failure, and so is a run of which every request failed. A threshold without data, a
+failed trust check and an interruption are errors, since they say nothing about the system under test. What is noted
+beside the verdict are properties of the suite. Jenkins, GitLab and GitHub's actions read this dialect
 (https://github.com/testmoapp/junitxml).
 """
 
@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET  # written, never read
 from typing import TYPE_CHECKING
 
 from loadtest.judging.outcome import Outcome
-from loadtest.reporting.document import INTERRUPTED, notes
+from loadtest.reporting.document import notes
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document
@@ -23,18 +23,21 @@ _FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 """The characters that XML 1.0 forbids, section 2.2."""
 _TRUST = "the load generator was fit to measure"
 _MADE = "the run was made, with requests, to its end"
+_NOT_JUDGED = (Outcome.NO_DATA.value, Outcome.INTERRUPTED.value)
 
 
 def document(run: Document) -> str:
     """Return the XML; the class of the test cases is the scenario."""
     results, findings = run["thresholds"], run["findings"]
-    outcomes = [result["outcome"] for result in results]
+    interrupted = run["verdict"]["name"] == Outcome.INTERRUPTED.value
+    outcomes = [Outcome.INTERRUPTED.value if interrupted else result["outcome"] for result in results]
+    errors = len([outcome for outcome in outcomes if outcome in _NOT_JUDGED])
     suite = ET.Element(
         "testsuite",
         name=_clean(f"loadtest {run['run_id']}"),
         tests=str(len(results) + 2),
         failures=str(outcomes.count(Outcome.FAILED.value) + _all_failed(run)),
-        errors=str(outcomes.count(Outcome.NO_DATA.value) + bool(findings) + bool(_missing(run))),
+        errors=str(errors + bool(findings) + bool(_missing(run))),
         skipped="0",
         time=f"{run['duration_s']:.3f}",
     )
@@ -43,13 +46,14 @@ def document(run: Document) -> str:
         for note in said:
             ET.SubElement(properties, "property", name="note", value=_clean(note))
     classname = _clean(f"loadtest.{run['configuration'].get('scenario', '')}".rstrip("."))
-    for result in results:
+    for result, outcome in zip(results, outcomes, strict=True):
         case = ET.SubElement(suite, "testcase", name=_clean(result["rule"]), classname=classname, time="0")
         sentence = _clean(result["sentence"])
-        if result["outcome"] == Outcome.FAILED.value:
+        if outcome == Outcome.FAILED.value:
             ET.SubElement(case, "failure", message=sentence, type="threshold")
-        elif result["outcome"] == Outcome.NO_DATA.value:
-            ET.SubElement(case, "error", message=sentence, type="no data")
+        elif outcome in _NOT_JUDGED:
+            reason = f"not judged, the run was interrupted: {sentence}" if interrupted else sentence
+            ET.SubElement(case, "error", message=reason, type=outcome)
         else:
             ET.SubElement(case, "system-out").text = sentence
     trust = ET.SubElement(suite, "testcase", name=_TRUST, classname=classname, time="0")
@@ -75,7 +79,7 @@ def _all_failed(run: Document) -> bool:
 
 def _missing(run: Document) -> str:
     """Return why the run says nothing about the system under test; empty when it does."""
-    if run["verdict"]["name"] == INTERRUPTED or not run["total"]["requests"]:
+    if run["verdict"]["name"] == Outcome.INTERRUPTED.value or not run["total"]["requests"]:
         return next(iter(run["verdict"]["reasons"]), "no request was measured")
     return ""
 

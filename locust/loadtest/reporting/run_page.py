@@ -30,7 +30,7 @@ _WORDS: Final = {
     "failed": "Failed: at least one threshold was not met.",
     "no data": "No data: there was nothing to judge.",
     "not trustworthy": "Not trustworthy: a trust check of the load generator failed, so these figures say little.",
-    "interrupted": "Interrupted: the record stops before the end of the run, and nothing was judged.",
+    "interrupted": "Interrupted: the run did not come to the end of its plan, so it was not judged.",
 }
 _UNJUDGED: Final = "Passed: no threshold was set, and no trust check failed."
 _HEALTH: Final = {**SUSTAINED, **PEAKS}

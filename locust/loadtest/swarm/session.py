@@ -56,6 +56,9 @@ class RunController(Protocol):
     def begin(self) -> None:
         """Go on: the services have begun."""
 
+    def stopping(self) -> None:
+        """Note what ends the run, while its record is open."""
+
     def end(self) -> None:
         """Report: the record is closed."""
 
@@ -162,6 +165,10 @@ class ControllingSwarm(Swarm):
             self.environment.parsed_options = Namespace()
         RunOptions(record.run_id if record else NO_RUN, self.is_open, think_time_s).announce(self.environment)
 
+    def _note_stopping(self) -> None:
+        if self._run is not None:
+            self._run.stopping()
+
     def _on_test_stop(self, **_: Any) -> None:
         run, self._run = self._run, None
         if run is not None:
@@ -217,6 +224,7 @@ class MasterSwarm(ControllingSwarm):
             self._draining.wait(self.environment.stop_timeout + DRAIN_S)
             return
         self._draining = Event()
+        self._note_stopping()
         self.is_open = False
         RunOptions(NO_RUN).announce(self.environment)  # Locust goes on with a ramp-up after a stop
         try:
@@ -293,6 +301,7 @@ class LocalSwarm(ControllingSwarm):
         self._wait_times.replace(self.environment.user_classes, self.options.think_time_s)
 
     def _on_test_stopping(self, **_: Any) -> None:
+        self._note_stopping()
         for service in reversed(self.services):
             service.drain()
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from loadtest.cli import main
 from loadtest.comparing import history
 from loadtest.exceptions import ExitCode
-from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record import Interruption, RunRecord
 from loadtest.reporting import files
 from loadtest.run_folder import RECORD
 from tests import reports
@@ -17,14 +17,16 @@ from tests import reports
 
 @pytest.fixture(scope="module")
 def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four runs: two alike, one slower, one empty; and two folders that hold none."""
+    """Five runs: two alike, one slower, one interrupted, one empty; and two folders that hold none."""
     folder = tmp_path_factory.mktemp("runs")
     made = {
         "monday": reports.record(60, per_s=60),
         "tuesday": reports.record(60, per_s=60, seed=2),
         "slow": reports.record(60, per_s=60, slower=1.3),
+        "short": reports.record(60, per_s=60, seed=3),
         "empty": RunRecord("empty", 1_600_000_000.0, {"scenario": "documents", "profile": "quick"}),
     }
+    made["short"].interruption = Interruption("Ctrl-C", 60.0, 60.0, 600.0)
     for number, (name, record) in enumerate(made.items()):
         record.run_id, record.started_at = name, record.started_at + number
         (folder / name).mkdir()
@@ -134,3 +136,15 @@ def test_a_baseline_that_cannot_be_saved_is_an_error(runs_dir: Path) -> None:
     """A runs folder that cannot be written is named."""
     done = loadtest(Path("/proc"), "baseline", "set", str(runs_dir / "monday"))
     assert (done.exit_code, "/proc/baselines.json cannot be written" in done.stderr) == (ExitCode.ERROR, True)
+
+
+def test_an_interrupted_run_is_taken_only_when_told(runs_dir: Path) -> None:
+    """`compare`, `baseline set` and `history` leave it out, say why, and take it with an option."""
+    refused = loadtest(runs_dir, "compare", "monday", "short")
+    assert (refused.exit_code, "short is interrupted" in refused.stderr) == (ExitCode.USAGE, True)
+    assert loadtest(runs_dir, "compare", "monday", "short", "--force").exit_code == 0
+    refused = loadtest(runs_dir, "baseline", "set", "short")
+    assert (refused.exit_code, "interrupted after 60.0 s of 600 s" in refused.stderr) == (ExitCode.USAGE, True)
+    listed = loadtest(runs_dir, "history")
+    assert ("short" in listed.stdout, "1 interrupted" in listed.stderr) == (False, True)
+    assert "short" in loadtest(runs_dir, "history", "--interrupted").stdout

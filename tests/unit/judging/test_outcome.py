@@ -7,7 +7,7 @@ from loadtest.judging.outcome import Outcome, Result, decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Violation
 from loadtest.measuring.measurements import Measurements
-from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record import Interruption, RunRecord
 from loadtest.measuring.recorder import Recorder
 
 VIOLATION = Violation("cpu", "worker 1", 0.99, 0.9, "worker 1 was busy")
@@ -106,3 +106,23 @@ def test_a_violation_is_a_reason_in_its_own_words() -> None:
     """The sentence of a failed trust check is the reason of the verdict."""
     verdict = decide(one_request(), [VIOLATION])
     assert (verdict.exit_code, verdict.reasons) == (ExitCode.NOT_TRUSTWORTHY, (VIOLATION.sentence,))
+
+
+@pytest.mark.parametrize(("rules", "violations"), [((), []), (("min > 1s",), [VIOLATION])])
+def test_an_interrupted_run_is_nothing_else(rules: tuple[str, ...], violations: list[Violation]) -> None:
+    """Whatever was measured until then, the run that was asked for was not made; who ended it is the first reason."""
+    record = one_request()
+    record.interruption = Interruption("SIGTERM", 2.5, 2.04, 20.0)
+    verdict = decide(record, violations, results_of(*rules) if rules else [])
+    assert (verdict.outcome, verdict.exit_code) == (Outcome.INTERRUPTED, ExitCode.INTERRUPTED)
+    assert verdict.reasons[0] == "interrupted after 2.0 s of 20 s of load (10% of the plan): SIGTERM"
+
+
+def test_an_interrupted_run_without_requests_is_interrupted() -> None:
+    """Nothing was measured because nothing had begun: that is said second."""
+    verdict = decide(RunRecord(interruption=Interruption("Ctrl-C", 0.5, 0.0, None)), [])
+    assert [verdict.outcome, *verdict.reasons] == [
+        Outcome.INTERRUPTED,
+        "interrupted after 0.0 s of load, which had no planned end: Ctrl-C",
+        "the run measured no request. Next: look at the workers' logs",
+    ]

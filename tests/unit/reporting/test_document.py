@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from loadtest.exceptions import RecordError
-from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record import Interruption, RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.reporting import document
 from loadtest.run_folder import RECORD, STREAM
@@ -42,6 +42,16 @@ def test_a_document_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert document.read(tmp_path) == json.loads(json.dumps(made))
 
 
+def test_a_cut_off_record_says_what_interrupted_the_run(tmp_path: Path) -> None:
+    """The master closed the record and ended before it could report: the stream knows why."""
+    record = RunRecord("cut", 1_700_000_000.0, interruption=Interruption("SIGHUP", 2.5, 2.0, 20.0))
+    RecordFile(tmp_path / STREAM, record).close()
+    assert document.read(tmp_path)["verdict"]["reasons"] == [
+        "interrupted after 2.0 s of 20 s of load (10% of the plan): SIGHUP",
+        "the master stopped before it could report",
+    ]
+
+
 WRONG = {
     "truncated": ('{"format": 2, "run_', r"it is truncated or damaged"),
     "older": ('{"format": 1}', r"its format is 1. Allowed: a complete document of format 2"),
@@ -70,11 +80,14 @@ def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:
         document.read(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("kind", ["whole", "empty", "cut off"])
+@pytest.mark.parametrize("kind", ["whole", "empty", "interrupted", "cut off"])
 def test_documents_follow_the_schema(cut_off: Path, kind: str) -> None:
     """A run with everything, an empty one and one that was cut off are what the schema says."""
     made = {
         "whole": lambda: reports.run_document(reports.record(failing="a")),
+        "interrupted": lambda: reports.run_document(
+            RunRecord("short", 0.0, interruption=Interruption("SIGTERM", 1.0, 1.0, None))
+        ),
         "empty": lambda: reports.run_document(RunRecord("none", 0.0)),
         "cut off": lambda: document.read(cut_off),
     }[kind]()

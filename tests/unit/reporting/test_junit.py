@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from loadtest.judging.outcome import Result, decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Violation
-from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record import Interruption, RunRecord
 from loadtest.reporting import document as run_document
 from loadtest.reporting import junit
 from tests import reports
@@ -57,3 +57,14 @@ def test_a_run_without_requests_is_an_error() -> None:
     (error,) = found["the run was made, with requests, to its end"]
     assert (attributes["errors"], error.attrib["type"]) == ("1", "no data")
     assert error.attrib["message"].startswith("the run measured no request")
+
+
+def test_an_interrupted_run_is_errors_and_no_failure() -> None:
+    """No threshold was judged on the run that was asked for: neither passed nor failed, and the reason is named."""
+    record = reports.record(2)
+    record.interruption = Interruption("Ctrl-C", 2.5, 2.0, 20.0)
+    results = [Result.of(rule, 0.1) for rule in parse("max < 1s, min > 1s", "here")]
+    suite, found = cases(document(results, [], record))
+    assert (suite["tests"], suite["failures"], suite["errors"]) == ("4", "0", "3")
+    assert found["the run was made, with requests, to its end"][0].attrib["message"] == record.interruption.sentence
+    assert {case[0].attrib["type"] for case in found.values() if len(case)} == {"interrupted"}
