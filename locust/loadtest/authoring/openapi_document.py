@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
+import itertools
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 import orjson
+import yaml
 
 from loadtest import untrusted
+from loadtest.authoring import yaml_text
 from loadtest.exceptions import UsageError
 
 _TIMEOUT_S = 15.0
@@ -38,18 +41,23 @@ class OpenApiDocument:
         Raises:
             UsageError: when it has another version, no paths, or broken references; the message names all of these.
         """
-        self.root = root
         self._source = source
         version = str(root.get("openapi", ""))
+        if "swagger" in root:
+            reason = f"it is a Swagger {root['swagger']} document, the format before OpenAPI 3"
+            raise _refusal(source, reason, "convert it, for example with npx swagger2openapi")
         if not version.startswith(("3.0", "3.1")):
             raise _refusal(source, f"its openapi version is {version or 'missing'}", "convert it to OpenAPI 3.0 or 3.1")
         if not isinstance(root.get("paths"), dict) or not root["paths"]:
             raise _refusal(source, "it has no paths", "use the document of a service with operations")
         try:
             broken = [
-                f"{where} refers to {reference!r}" for where, reference in _references(root) if not self._has(reference)
+                f"{where} refers to {reference!r}"
+                for where, reference in _references(root)
+                if not _has(root, reference)
             ][:_MOST_BROKEN]
-        except ValueError as error:
+            self.root: Node = _stated(root, itertools.count())
+        except (ValueError, RecursionError) as error:
             raise _refusal(source, str(error), "use a smaller part of it") from error
         if broken:
             raise _refusal(
@@ -88,31 +96,67 @@ class OpenApiDocument:
             reference = node.get("$ref")
             if not isinstance(reference, str):
                 return node
-            node = self._at(reference)
+            node = _at(self.root, reference)
         raise _refusal(self._source, f"the reference {reference!r} is circular", "break the circle")
 
     def refusal(self, reason: str, advice: str) -> UsageError:
         """Return the error that this document cannot be used, with what to do about it."""
         return _refusal(self._source, reason, advice)
 
-    def _has(self, reference: str) -> bool:
-        try:
-            self._at(reference)
-        except (LookupError, ValueError, TypeError):
-            return False
-        return True
 
-    def _at(self, reference: str) -> Node:
-        """Return what a JSON pointer (RFC 6901) in a fragment leads to; other documents are not read."""
-        if reference != "#" and not reference.startswith("#/"):
-            raise LookupError(reference)
-        node: Any = self.root
-        for part in reference[1:].split("/")[1:]:
-            name = unquote(part).replace("~1", "/").replace("~0", "~")
-            node = node[int(name)] if isinstance(node, list) else node[name]
-        if not isinstance(node, dict):
-            raise TypeError(reference)
+def _has(root: Node, reference: str) -> bool:
+    try:
+        _at(root, reference)
+    except (LookupError, ValueError, TypeError):
+        return False
+    return True
+
+
+def _at(root: Node, reference: str) -> Node:
+    """Return what a JSON pointer (RFC 6901) in a fragment leads to; other documents are not read."""
+    if reference != "#" and not reference.startswith("#/"):
+        raise LookupError(reference)
+    node: Any = root
+    for part in reference[1:].split("/")[1:]:
+        name = unquote(part).replace("~1", "/").replace("~0", "~")
+        node = node[int(name)] if isinstance(node, list) else node[name]
+    if not isinstance(node, dict):
+        raise TypeError(reference)
+    return node
+
+
+_DATA: Final = frozenset({"example", "examples", "default", "enum", "const", "value"})
+"""Members whose value is data of the service, and not a part of the document."""
+
+
+def _stated(node: Any, budget: Iterator[int], *, is_data: bool = False) -> Any:
+    """Return a part of a document without what states nothing: nulls outside of data, and numbers that JSON lacks.
+
+    A YAML document holds a null wherever somebody wrote a name and nothing after it.
+
+    Raises:
+        ValueError: when it has too many values; YAML's aliases make them of a few.
+        RecursionError: when it is nested too deep, or in itself.
+    """
+    if next(budget) > _MOST_VALUES:
+        raise ValueError(f"it has more than {_MOST_VALUES:,} values")
+    if isinstance(node, list):
+        return [_stated(each, budget, is_data=is_data) for each in node if _states(each, is_data=is_data)]
+    if not isinstance(node, dict):
         return node
+    return {
+        _text_of(name): _stated(child, budget, is_data=is_data or name in _DATA)
+        for name, child in node.items()
+        if _states(child, is_data=is_data or name in _DATA)
+    }
+
+
+def _text_of(name: Any) -> str:
+    return name if isinstance(name, str) else orjson.dumps(name, default=str).decode()
+
+
+def _states(node: Any, *, is_data: bool) -> bool:
+    return math.isfinite(node) if isinstance(node, float) else is_data or node is not None
 
 
 def _references(root: object) -> Iterator[tuple[str, str]]:
@@ -133,7 +177,7 @@ def _references(root: object) -> Iterator[tuple[str, str]]:
         for name, child in children:
             if name == "$ref" and isinstance(child, str):
                 yield where, child
-            elif name not in {"example", "examples", "default", "enum", "const"}:
+            elif name not in _DATA:
                 found.append((child, f"{where}/{name}", depth + 1))
         waiting.extend(reversed(found))
 
@@ -163,7 +207,7 @@ def _of_file(path: str) -> bytes:
 
 
 def _parsed(text: bytes, source: str) -> object:
-    """Parse JSON; otherwise YAML, where its parser is installed."""
+    """Parse JSON, or else YAML."""
     try:
         if text.lstrip()[:1] in {b"{", b"["}:
             untrusted.check_json(text, _MOST_VALUES)
@@ -172,13 +216,7 @@ def _parsed(text: bytes, source: str) -> object:
         if text.lstrip()[:1] in {b"{", b"["}:
             raise _refusal(source, f"it is not valid JSON: {error}", "fix it there") from error
     try:
-        yaml = importlib.import_module("yaml")
-    except ImportError:
-        raise _refusal(
-            source, "it is not JSON, and no YAML parser is installed", "pip install pyyaml, or convert it to JSON"
-        ) from None
-    try:
-        return yaml.safe_load(text)
+        return yaml_text.parsed(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise _refusal(source, f"it is neither JSON nor YAML: {reason}", "fix it there") from error

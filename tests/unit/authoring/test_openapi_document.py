@@ -42,6 +42,40 @@ def test_json_and_yaml_are_read_from_files_and_urls(tmp_path: Path, site: str) -
     assert [OpenApiDocument.read(source).root for source in sources] == [MINIMAL] * 4
 
 
+def test_yaml_is_read_as_json_would_say_it(tmp_path: Path) -> None:
+    """Dates and the codes of countries are texts; what JSON cannot say is not stated."""
+    (tmp_path / "a.yaml").write_text(
+        "openapi: 3.1.0\n"
+        "paths: {/a: {get: }, /b: }\n"
+        "x:\n"
+        "  example: {at: 2024-01-31, then: 2024-01-31T10:00:00Z, who: [NO, SE, yes, on], t: 12:30, n: 010, k: null}\n"
+        "  numbers: [1, -2, +3, 0x10, 0o10, 1.5, 1e3, .5, 1_000]\n"
+        "  truths: [true, False]\n"
+        "  maximum: .inf\n"
+        "  enum: [.nan, 1]\n"
+        "  schema:\n"
+        "  200: {1.5: a, true: b}\n"
+    )
+    assert OpenApiDocument.read(str(tmp_path / "a.yaml")).root == {
+        "openapi": "3.1.0",
+        "paths": {"/a": {}},
+        "x": {
+            "example": {
+                "at": "2024-01-31",
+                "then": "2024-01-31T10:00:00Z",
+                "who": ["NO", "SE", "yes", "on"],
+                "t": "12:30",
+                "n": 10,
+                "k": None,
+            },
+            "numbers": [1, -2, 3, 16, 8, 1.5, 1000.0, 0.5, "1_000"],
+            "truths": [True, False],
+            "enum": [1],
+            "200": {"1.5": "a", "true": "b"},
+        },
+    }
+
+
 def test_references_are_followed() -> None:
     """A pointer with escapes, through another reference, ends at what it means."""
     root = MINIMAL | {"components": {"a/b": {"$ref": "#/components/c d"}, "c d": {"type": "string"}}}
@@ -53,7 +87,8 @@ def test_references_are_followed() -> None:
 BAD = {
     "missing reference": (MINIMAL | {"x": {"$ref": "#/no/such"}}, "#/x refers to '#/no/such', which is not in it"),
     "another document": (MINIMAL | {"x": [{"$ref": "b.json#/a"}]}, "#/x/0 refers to 'b.json#/a'"),
-    "old version": ({"swagger": "2.0"}, "its openapi version is missing"),
+    "old version": ({"swagger": "2.0", "paths": {"/a": {"get": {}}}}, "it is a Swagger 2.0 document"),
+    "no version": ({"paths": {"/a": {"get": {}}}}, "its openapi version is missing"),
     "future version": (MINIMAL | {"openapi": "4.0"}, "its openapi version is 4.0"),
     "no paths": (MINIMAL | {"paths": {}}, "it has no paths"),
     "no object": ([], "it is not an object"),
@@ -95,6 +130,14 @@ def test_what_an_example_refers_to_is_data() -> None:
     [
         (b'{"a": ', "it is not valid JSON"),
         (b"a: [1", "neither JSON nor YAML"),
+        (b"a: !!python/object:os.system 1", "neither JSON nor YAML"),
+        (b"openapi: 3.1.0\npaths: {/a: {}}\na: &a [*a]", "nested"),
+        (b"openapi: 3.1.0\npaths: {/a: {}}\nexample: &a [*a]", "recursion"),
+        (
+            b"openapi: 3.1.0\npaths: {/a: {}}\nexample:\n  - &a0 [x,x,x,x,x,x,x,x,x,x]\n"
+            + b"".join(b"  - &a%d [%s]\n" % (n, b",".join([b"*a%d" % (n - 1)] * 10)) for n in range(1, 9)),
+            "more than 1,000,000 values",
+        ),
         (b"\xff\xfe\x00", "neither JSON nor YAML"),
     ],
 )

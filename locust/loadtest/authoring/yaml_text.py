@@ -1,0 +1,47 @@
+"""YamlText: YAML by the core schema of YAML 1.2, as JSON has it: a date is text, and so are NO and 12:30.
+
+PyYAML follows YAML 1.1, in which `[NO, SE]` is `[False, "SE"]`, `2024-01-31` an object, and `010` eight.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import yaml
+
+_FLOAT: Final = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+_PATTERNS: Final = {
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": _FLOAT,
+    "null": r"~|null|Null|NULL|",
+    "merge": r"<<",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as PyYAML declares it
+
+
+def _whole_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node))
+    if text.startswith("0x"):
+        return int(text, 16)
+    return int(text[2:], 8) if text.startswith("0o") else int(text)
+
+
+for _tag, _pattern in _PATTERNS.items():  # the first that matches holds
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), None)
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+
+
+def parsed(text: bytes) -> Any:
+    """Return what a YAML text holds.
+
+    Raises:
+        yaml.YAMLError: when it is not YAML, or needs a type that JSON does not have.
+        ValueError: for bytes that are not text, and for a number of too many digits.
+        RecursionError: when it is nested too deep.
+    """
+    return yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
