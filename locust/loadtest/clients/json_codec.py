@@ -2,8 +2,8 @@
 
 Values are encoded with orjson. What it refuses and the standard library accepts (integers beyond 64 bits, lone
 surrogates) is left to the standard library, so whatever a stock client can send can be sent here. Dates, UUIDs and
-dataclasses, which only orjson accepts, can be sent too. NaN and the infinities, which JSON does not have, are written
-as null; redis-py sends NaN and Infinity, which RedisJSON refuses.
+dataclasses, which only orjson accepts, can be sent too. NaN and the infinities, which JSON does not have, are sent as
+the standard library sends them, and the server says what it thinks of it; orjson alone would make them null.
 
 A decoder is what redis-py's ``json(decoder=…)`` takes, an object with ``decode()``. Both of these work with redis-py
 too:
@@ -26,13 +26,39 @@ def encode_json(value: Any) -> bytes:
         ValueError, RecursionError: The value contains itself, or is nested too deeply.
     """
     try:
-        return orjson.dumps(value)
+        encoded = orjson.dumps(value)
     except TypeError:
-        pass
-    try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:
+        try:
+            encoded = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+        except TypeError:
+            return json.dumps(value).encode()
+    if b"null" in encoded and _holds_nan(value):
         return json.dumps(value).encode()
+    return encoded
+
+
+def _holds_nan(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False, default=repr, skipkeys=True)
+    except ValueError:
+        return True
+    return False
+
+
+_DIGITS = bytes((b"0123456789".find(byte) >= 0 and 48) or 32 for byte in range(256))
+_BEYOND_64_BITS = b"0" * 19
+
+
+def decode_json(document: bytes) -> Any:
+    """Parse a document; integers of any size stay exact.
+
+    Raises:
+        json.JSONDecodeError: It is not JSON in UTF-8.
+    """
+    # orjson makes floats of integers beyond 64 bits; a look for as many digits costs a fraction of the parsing.
+    if _BEYOND_64_BITS in document.translate(_DIGITS):
+        return json.loads(document)
+    return orjson.loads(document)
 
 
 class OrjsonDecoder:

@@ -101,7 +101,7 @@ class HttpClient:
         self.base_url = base_url
         self.request_name: str | None = None
         self._user = user
-        defaults = tuple(headers.items())
+        defaults = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in headers.items())
         self._routes = HttpRoutes.shared(user.environment, scenario_of(user), base_url, defaults)
         self._gets = self._routes.gets
         self._timeouts = timeouts

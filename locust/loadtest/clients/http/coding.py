@@ -12,6 +12,7 @@ from loadtest.clients.http.errors import ProtocolError, TooLargeError
 
 ACCEPTED = "gzip, deflate, br"
 _GZIP_WBITS = 16 + zlib.MAX_WBITS
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class _Inflater:
@@ -21,8 +22,11 @@ class _Inflater:
         self._wbits = wbits
         self._engine = zlib.decompressobj(wbits)
         self._started = False
+        self._ended = False
 
     def feed(self, piece: bytes) -> bytes:
+        if self._ended:  # padding is not collected
+            return b""
         try:
             decoded = self._engine.decompress(piece)
         except zlib.error:
@@ -31,11 +35,15 @@ class _Inflater:
             self._engine = zlib.decompressobj(-zlib.MAX_WBITS)
             decoded = self._engine.decompress(piece)
         self._started = True
-        while self._engine.eof and self._engine.unused_data and self._wbits == _GZIP_WBITS:  # a further gzip member
-            rest = self._engine.unused_data
+        while self._wbits == _GZIP_WBITS and (rest := self._rest()).startswith(_GZIP_MAGIC):  # a further gzip member
             self._engine = zlib.decompressobj(self._wbits)
             decoded += self._engine.decompress(rest)
+        self._ended = self._engine.eof and (self._wbits != _GZIP_WBITS or len(self._rest()) >= len(_GZIP_MAGIC))
         return decoded
+
+    def _rest(self) -> bytes:
+        """What lies behind a complete member: another one, or padding, which gzip's own tool passes over as well."""
+        return self._engine.unused_data if self._engine.eof else b""
 
     def finished(self) -> bool:
         return self._engine.eof or not self._started

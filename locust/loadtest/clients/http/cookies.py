@@ -86,7 +86,7 @@ class CookieJar(MutableMapping[str, str]):
             return b""
         matching.sort(key=lambda cookie: -len(cookie.path))  # RFC 6265, 5.4: longer paths first
         pairs = "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in matching)
-        return b"Cookie: " + pairs.encode("utf-8") + b"\r\n"
+        return b"Cookie: " + pairs.encode("utf-8", "surrogateescape") + b"\r\n"
 
     def _put(self, cookie: Cookie) -> None:
         key = (cookie.domain, cookie.path, cookie.name)
@@ -144,6 +144,8 @@ def _parse(url: Url, line: str) -> Cookie | None:
     """One Set-Cookie field (RFC 6265, 5.2 and 5.3), or None if it is to be ignored."""
     if len(line) > _MAX_COOKIE_BYTES:
         return None
+    # A field comes as Latin-1. Mostly it is UTF-8; what is not goes back as the bytes that came all the same.
+    line = line.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
     pair, *attributes = line.split(";")
     name, equals, value = pair.partition("=")
     if not equals or not (name.strip() or value.strip()):

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from loadtest.clients.http.errors import InvalidRequestError
 
-HeaderValue = str | bytes | int | float | None
+OneValue = str | bytes | int | float
+HeaderValue = OneValue | list[OneValue] | tuple[OneValue, ...] | None
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -68,8 +69,8 @@ def merged(lines: Lines, headers: Mapping[str, HeaderValue]) -> Lines:
 
     Args:
         lines: Encoded lines by name in lower case.
-        headers: What to add; None as a value leaves a line out. The fields that say how long the body is are
-            ignored: the client sets them itself.
+        headers: What to add; None as a value leaves a line out, a list makes a line for each of its values. The fields
+            that say how long the body is are ignored: the client sets them itself.
 
     Raises:
         InvalidRequestError: A name is not a token, or a value holds a line break or another control character.
@@ -80,7 +81,8 @@ def merged(lines: Lines, headers: Mapping[str, HeaderValue]) -> Lines:
         if value is None:
             together.pop(key, None)
         elif key not in _FRAMING:
-            together[key] = prefix + _encode_value(name, value) + b"\r\n"
+            values = value if isinstance(value, list | tuple) else (value,)
+            together[key] = b"".join(prefix + _encode_value(name, each) + b"\r\n" for each in values)
     return together
 
 
@@ -95,9 +97,13 @@ def _learn(name: str) -> tuple[str, bytes]:
     return known
 
 
-def _encode_value(name: str, value: str | bytes | float) -> bytes:
+def _encode_value(name: str, value: OneValue) -> bytes:
     if type(value) is str and value.isascii() and value.isprintable():
         return value.encode("ascii")
+    if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
+        raise InvalidRequestError(
+            f"the header {name!r} has the value {value!r}; allowed are text, numbers, bytes, and a list of these"
+        )
     try:
         raw = value if isinstance(value, bytes) else str(value).encode("latin-1")
     except UnicodeEncodeError as error:

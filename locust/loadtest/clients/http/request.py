@@ -109,7 +109,10 @@ def basic_auth(name: str | bytes, password: str | bytes) -> str:
 
 def location_of(head: "ResponseHead") -> str | None:
     """Where a response leads on to; None if it does not."""
-    return head.headers.get("location") if head.status in _REDIRECTS else None
+    location = head.headers.get("location") if head.status in _REDIRECTS else None
+    if location is None or location.isascii():
+        return location
+    return location.encode("latin-1").decode("utf-8", "surrogateescape")  # mostly UTF-8; other bytes stay as they are
 
 
 def for_any_host(lines: Lines) -> Lines:

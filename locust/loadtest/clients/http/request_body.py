@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from urllib3.fields import RequestField, guess_content_type
 from urllib3.filepost import encode_multipart_formdata
 
 from loadtest.clients.http.errors import InvalidRequestError
@@ -92,19 +93,26 @@ def encode_body(data: Any, json: Any, files: Any) -> tuple[BodyBytes, Mapping[st
 
     Args:
         data: bytes, str, a mapping or pairs for a form, a binary file or an iterable of bytes.
-        json: A value that JSON can represent; used only if there is no data.
-        files: As urllib3 takes multipart fields: a mapping of field to content or (file name, content[, type]).
+        json: A value that JSON can represent; used only if data is empty.
+        files: A mapping or pairs of field to content, or to (file name, content[, type[, headers]]).
 
     Raises:
         InvalidRequestError: It cannot be encoded.
     """
     if files:
         return _encode_multipart(data, files)
+    if json is not None and not _holds_something(data):
+        return _encode_json(json), _JSON
     if data is not None and data not in (b"", ""):  # an empty form is data too, and is sent as such
         return _encode_data(data)
-    if json is not None:
-        return _encode_json(json), _JSON
     return None, NO_FIELDS
+
+
+def _holds_something(data: Any) -> bool:
+    try:
+        return bool(data)
+    except ValueError:  # an array that cannot tell
+        return True
 
 
 def _encode_json(value: Any) -> bytes:
@@ -158,19 +166,33 @@ def _length_in_memory(source: Any) -> int | None:
 
 def _encode_multipart(data: Any, files: Any) -> tuple[bytes, Mapping[str, str]]:
     try:
-        pairs = list(data.items()) if isinstance(data, Mapping) else list(data or ())
-        named = list(files.items()) if isinstance(files, Mapping) else list(files)
-        body, content_type = encode_multipart_formdata(pairs + [(name, _file_field(part)) for name, part in named])
-    except (TypeError, ValueError, AttributeError, UnicodeError) as error:
+        named = [_file_field(name, part) for name, part in _pairs(files) if part is not None]
+        body, content_type = encode_multipart_formdata([*_form_fields(data), *named])
+    except (TypeError, ValueError, AttributeError, UnicodeError, OSError) as error:
         raise InvalidRequestError(f"files cannot be encoded: {error}") from error
     return body, {"Content-Type": content_type}
 
 
-def _file_field(part: Any) -> Any:
-    """Read files; urllib3 wants their contents."""
-    if isinstance(part, tuple):
-        name, content, *rest = part
-        return (name, content.read() if hasattr(content, "read") else content, *rest)
-    if hasattr(part, "read"):
-        return (os.path.basename(getattr(part, "name", "file")), part.read())  # noqa: PTH119 -- a label, no path
-    return part
+def _pairs(fields: Any) -> list[tuple[Any, Any]]:
+    return list(fields.items()) if isinstance(fields, Mapping) else list(fields or ())
+
+
+def _form_fields(data: Any) -> Iterator[tuple[str, str | bytes]]:
+    """The fields beside the files: a list is a field for each of its values, None is left out."""
+    for name, value in _pairs(data):
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each is not None:
+                yield str(name), each if isinstance(each, str | bytes) else str(each)
+
+
+def _file_field(name: str, part: Any) -> RequestField:
+    """A file of a form: without a name of its own it is called like its field."""
+    file_name, content, content_type, headers = name, part, None, None
+    if isinstance(part, tuple | list):
+        file_name, content, content_type, headers = (*part, None, None)[:4]
+    elif hasattr(part, "read"):
+        file_name = os.path.basename(str(getattr(part, "name", name)))  # noqa: PTH119 -- a label, no path
+    body = content.read() if hasattr(content, "read") else content
+    field = RequestField(name, body, filename=file_name, headers=headers)
+    field.make_multipart(content_type=content_type or guess_content_type(file_name))
+    return field

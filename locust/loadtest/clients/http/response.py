@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import gevent
-import orjson
 from locust.exception import (
     InterruptTaskSet,
     LocustError,
@@ -24,6 +23,7 @@ from locust.exception import (
 from loadtest.clients.http.errors import AssertionFailedError, HttpError, UserCodeError
 from loadtest.clients.http.head import ResponseHead, is_failure
 from loadtest.clients.http.headers import Headers
+from loadtest.clients.json_codec import decode_json
 
 if TYPE_CHECKING:
     from loadtest.clients.http.request import Request
@@ -155,9 +155,16 @@ class Response:
         """
         content = self.content or b""
         try:
-            return orjson.loads(content)
-        except orjson.JSONDecodeError:
-            return stdlib_json.loads(self.text or "")  # other encodings than UTF-8, NaN; raises the usual error
+            return decode_json(content)
+        except ValueError:
+            pass  # another encoding than UTF-8, or NaN, or no JSON
+        text = self.text or ""
+        try:
+            return stdlib_json.loads(text)
+        except stdlib_json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:  # a number or a nesting beyond what the interpreter takes
+            raise stdlib_json.JSONDecodeError(str(error), text, 0) from error
 
     def raise_for_status(self) -> None:
         """Raise the request's error if it failed: an HttpError."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 from weakref import WeakValueDictionary
 
+import idna  # comes with requests, which Locust needs; the standard library's is that of 2003
+
 from loadtest.clients.http.errors import InvalidRequestError
 from loadtest.clients.transport.endpoint import Endpoint
 
@@ -24,6 +26,7 @@ _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/")
 _NO_HOST = re.compile(
     r"[\s\"#%/<>?@\[\\\]^`{|}]"
 )  # the Fetch standard's forbidden host code points, and what looks alike
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _MAX_PORT = 65535
 
 
@@ -147,16 +150,25 @@ def _host(hostname: str | None, netloc: str, scheme: str, text: str) -> str:
     if hostname.isascii():
         return hostname
     try:
-        return hostname.encode("idna").decode("ascii")
+        return idna.encode(hostname, uts46=True).decode("ascii")
     except UnicodeError as error:
         raise InvalidRequestError(f"the host {hostname!r} is not a valid name: {error}") from error
 
 
 def encode_target(path: str, query: str) -> str:
-    """Path and query as they go on the request line; what is percent-encoded already stays."""
+    """Path and query as they go on the request line; what is percent-encoded already stays.
+
+    Raises:
+        InvalidRequestError: It holds half a surrogate pair.
+    """
     target = f"{path or '/'}?{query}" if query else path or "/"
     if _UNSAFE.search(target):
-        target = quote(target, safe=_SAFE)
+        try:
+            target = quote(target, safe=_SAFE, errors="surrogateescape")
+        except UnicodeEncodeError as error:
+            raise InvalidRequestError(f"the URL {target!r} cannot be encoded: {error}") from error
+    if "%" in target:
+        target = _LONE_PERCENT.sub("%25", target)
     return target if target.startswith("/") else f"/{target}"
 
 
@@ -173,7 +185,8 @@ def with_params(url: str, params: object) -> str:
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"params={params!r} cannot be encoded: {error}") from error
     bare, _, fragment = url.partition("#")
-    joined = f"{bare}{'&' if '?' in bare else '?'}{query}"
+    separator = "?" if "?" not in bare else "" if bare.endswith(("?", "&")) else "&"
+    joined = f"{bare}{separator}{query}"
     return f"{joined}#{fragment}" if fragment else joined
 
 

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import re
 import time
 import zlib
 
 import brotli
 import gevent
 import pytest
+import requests
 from locust import log
 from locust.exception import (
     InterruptTaskSet,
@@ -19,7 +21,9 @@ from locust.exception import (
     StopUser,
 )
 
+from loadtest.clients.http.coding import Decoder, decode
 from loadtest.clients.http.errors import InvalidRequestError, StatusError
+from loadtest.clients.http.request_body import encode_body
 from tests.http_harness import Peer, ScriptedServer, always, answering, counts, error_classes, ok, running_user
 
 KEPT = ok(b'{"a":1}', "Content-Type: application/json")
@@ -47,6 +51,17 @@ def test_response_offers_what_scenarios_use():
         assert f"{server.url}/x?y=1" == got.url
         assert 0 < got.elapsed.total_seconds() < 5
         got.raise_for_status()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b"[" * 100_000, b"1" * 5000, b"-" * 9], ids=lambda body: f"{len(body)} {body[:1]!r}"
+)
+def test_a_body_that_is_no_json_is_one_kind_of_error(body):
+    """json() raises json.JSONDecodeError whatever came, a nesting or a number without measure too."""
+    with ScriptedServer(always(ok(body))) as server, running_user(server.url) as user:
+        response = user.client.get("/")
+    with pytest.raises(json.JSONDecodeError):
+        response.json()
 
 
 @pytest.mark.parametrize("charset", ["no-such", "undefined", "idna", "punycode", "hex", "rot13", "a\0b", "utf-8\xe9"])
@@ -179,6 +194,58 @@ def test_files_become_a_multipart_form(tmp_path):
     assert b'name="g"; filename="g.bin"\r\nContent-Type: application/x-g\r\n\r\n\x01' in body
 
 
+@pytest.mark.parametrize(
+    ("data", "files"),
+    [
+        (None, {"f": b"bytes"}),
+        (None, {"f": "text"}),
+        ({"n": 5, "l": ["a", 2], "none": None, "b": b"x", "t": True}, {"f": b"bytes"}),
+        ([("k", "1"), ("k", "2")], [("f", ("a.bin", b"1")), ("f", ("b.bin", b"2"))]),
+        (None, {"f": ("a.csv", "a,b", "text/csv", {"X-Part": "1"})}),
+        (None, {"f": ("a.csv", b"a,b", "text/csv"), "none": None}),
+        ({"ü": "ä"}, {"f": ("ü.txt", b"x")}),
+    ],
+)
+def test_a_multipart_form_is_that_of_requests(data, files):
+    """Whatever requests accepts as data and files becomes the same form; only the guess of a file's type differs."""
+
+    def parts(body: bytes) -> list[bytes]:
+        boundary = body.partition(b"\r\n")[0]
+        guess = rb"Content-Type: (application/octet-stream|text/plain)\r\n"
+        return [re.sub(guess, b"", part) for part in body.split(boundary)]
+
+    ours, _ = encode_body(data, None, files)
+    assert parts(ours) == parts(requests.Request("POST", "http://h/", data=data, files=files).prepare().body)
+
+
+@pytest.mark.parametrize("data", [{}, [], (), "", b"", None])
+def test_json_is_sent_where_data_is_empty(data):
+    """Empty data does not keep json from being sent, as with FastHttpUser."""
+    assert encode_body(data, {"a": 1}, None)[0] == b'{"a":1}'
+
+
+@pytest.mark.parametrize("header", [{"a": 1}, {"a"}, iter("a"), [["a"]], ["a\nb"]])
+def test_a_header_that_is_no_text_is_refused(header):
+    """A container is never sent as Python shows it."""
+    with running_user("http://h") as user:
+        with pytest.raises(InvalidRequestError, match="X-A"):
+            user.client.get("/", headers={"X-A": header})
+        assert error_classes(user) == {"exception": 1}
+
+
+def test_a_header_may_have_several_values():
+    """A list is sent as one field for each value, of a call and of the class."""
+    seen = []
+
+    def script(peer: Peer) -> None:
+        seen.append(peer.read_head())
+        peer.send(KEPT)
+
+    with ScriptedServer(script) as server, running_user(server.url, default_headers={"X-B": ["1", "2"]}) as user:
+        user.client.get("/", headers={"X-A": ["a", 2]})
+    assert b"X-B: 1\r\nX-B: 2\r\nX-A: a\r\nX-A: 2\r\n" in seen[0] + b"\r\n"
+
+
 def test_headers_replace_defaults_without_case_and_none_leaves_one_out():
     """A header of the request wins over the default of the same name; None removes it."""
     seen = []
@@ -212,10 +279,14 @@ def test_params_extend_the_query():
         user.client.get("/x?a=1", params={"b": ["2", "3"], "c": "ü &", "d": None})
         user.client.get("/x", params="raw=%20")
         user.client.get("/path with space/ü?q=ä b#fragment")
+        user.client.get("/x?", params={"a": 1})
+        user.client.get("/x?b&", params={"a": 1})
         assert seen == [
             "/x?a=1&b=2&b=3&c=%C3%BC+%26",
             "/x?raw=%20",
             "/path%20with%20space/%C3%BC?q=%C3%A4%20b",
+            "/x?a=1",
+            "/x?b&a=1",
         ]
         assert [key.name for key in user.recorder.take().series][:2] == ["/x?a=1", "/x"]
 
@@ -420,6 +491,17 @@ def test_content_codings_are_undone(coding):
         assert len(CODED[coding]) == got.wire_bytes
         streamed = b"".join(user.client.get("/", stream=True).iter_content(decode_content=False))
         assert streamed == b"text" * 100
+
+
+@pytest.mark.parametrize("padding", [b"\0" * 1000, b"garbage", b"\x1f", b"\0"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_padding_behind_a_gzip_body_is_passed_over(padding, members):
+    """What lies behind the last member is ignored, as gzip itself does, in whatever pieces it comes."""
+    body = gzip.compress(b"text") * members + padding
+    assert decode("gzip", body, 1000) == b"text" * members
+    decoder = Decoder("gzip", 1000)
+    assert b"".join(decoder.feed(body[at : at + 1]) for at in range(len(body))) == b"text" * members
+    decoder.finish()
 
 
 def test_unknown_coding_leaves_the_body_as_it_is():

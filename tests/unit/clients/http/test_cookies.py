@@ -43,6 +43,7 @@ CASES = [
     (["a=b", "a=; Max-Age=0"], "http://h/", "http://h/", ""),
     (["a=1; Path=/", "b=2; Path=/x"], "http://h/", "http://h/x", "b=2; a=1"),
     (['a="quoted value"'], "http://h/", "http://h/", 'a="quoted value"'),
+    (["a=gr\xc3\xbcn"], "http://h/", "http://h/", "a=grün"),
     (["a=b=c"], "http://h/", "http://h/", "a=b=c"),
     (["a="], "http://h/", "http://h/", "a="),
     (["no-equals"], "http://h/", "http://h/", ""),
@@ -127,3 +128,20 @@ def test_user_keeps_its_cookies_and_sends_them_back():
         user.client.cookies.clear()
         user.client.get("/")
     assert seen == [[], [], [b"Cookie: a=1; b=2"], [b"Cookie: own=1"], [], []]
+
+
+def test_cookies_go_back_as_the_bytes_that_came():
+    """UTF-8 and Latin-1 in a cookie go back unchanged; UTF-8 reads as text."""
+
+    def script(peer: Peer) -> None:
+        heads.append(peer.read_request()[0])
+        peer.send(ok(b"", "Set-Cookie: a=grün").replace(b"\r\nContent", b"\r\nSet-Cookie: b=gr\xfcn\r\nContent"))
+        heads.append(peer.read_request()[0])
+        peer.send(ok())
+
+    heads: list[bytes] = []
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        user.client.get("/")
+        assert user.client.cookies["a"] == "grün"
+        user.client.get("/")
+    assert b"Cookie: a=gr\xc3\xbcn; b=gr\xfcn" in heads[1].split(b"\r\n")

@@ -27,6 +27,8 @@ from tests.http_harness import ScriptedServer, always, counts, error_classes, ok
         ("http://[::1]/x", ("http", "::1", 80), "[::1]", "/x"),
         ("http://bücher.example/ä?ö", ("http", "xn--bcher-kva.example", 80), "xn--bcher-kva.example", "/%C3%A4?%C3%B6"),
         ("http://h/100%25 a|b", ("http", "h", 80), "h", "/100%25%20a%7Cb"),
+        ("http://straße.de/", ("http", "xn--strae-oqa.de", 80), "xn--strae-oqa.de", "/"),
+        ("http://h/100%?a=%zz&b=%4", ("http", "h", 80), "h", "/100%25?a=%25zz&b=%254"),
         ("http+unix://%2Frun%2Fa.sock/x?y", ("http+unix", "/run/a.sock", 0), "localhost", "/x?y"),
     ],
 )
