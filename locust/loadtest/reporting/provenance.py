@@ -21,6 +21,7 @@ import redis
 from loadtest import __version__
 from loadtest.profiles import chart
 from loadtest.settings.config import SCENARIO_ENDING
+from loadtest.settings.urls import MASK, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,12 +32,10 @@ _log = logging.getLogger(__name__)
 
 DISTRIBUTION: Final = "loadtest-stack"
 SCENARIOS: Final = "loadtest.scenarios"
-MASK: Final = "***"
 MAX_LEVELS: Final = 240
 _GIT_TIMEOUT_S: Final = 5.0
 _REDIS_TIMEOUT_S: Final = 2.0
 _SECRET: Final = re.compile(r"passw|secret|token|credential|api_?key|authorization", re.IGNORECASE)
-_USER_INFO: Final = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 def of(scenario: str, profile: LoadProfile | None, redis_url: str | None) -> dict[str, Any]:
@@ -57,7 +56,7 @@ def masked(configuration: Mapping[str, Any]) -> dict[str, Any]:
 def _masked(name: str, value: Any) -> Any:
     if value and _SECRET.search(name) and not name.endswith("_file"):
         return MASK
-    return _USER_INFO.sub(f"{MASK}@", value) if isinstance(value, str) else value
+    return without_credentials(value) if isinstance(value, str) else value
 
 
 def plan(profile: LoadProfile) -> dict[str, Any]:

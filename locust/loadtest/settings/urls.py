@@ -1,21 +1,58 @@
-"""URLs without their credentials, for logs and reports.
+"""URLs without their secrets, for logs and reports.
 
-Tested in tests/unit/reporting/test_provenance.py.
+What a URL may hold is not known, so it is masked by its structure: the credentials before its host, and the value of
+every parameter of its query and fragment, except those of the few names in `SHOWN`.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
-_CREDENTIALS = re.compile(r"(?<=://)[^@\s]*@(?=\S)")
-_SECRET_PARAMETERS = re.compile(r"(?i)([?&](?:[a-z]*password|[a-z]*token|[a-z]*secret|username)=)[^&\s]*")
+MASK: Final = "***"
+SHOWN: Final = frozenset(
+    (
+        *("authsource", "authmechanism", "replicaset", "tls", "ssl", "readpreference", "directconnection"),  # MongoDB
+        *("db", "protocol", "max_connections", "decode_responses", "socket_timeout", "socket_connect_timeout"),  # Redis
+        *("page", "size", "limit", "offset", "sort", "order", "q", "path", "depth"),
+    )
+)
+"""Names of parameters that hold no secret, in small letters."""
+_CREDENTIALS: Final = frozenset(("username", "password", "authmechanismproperties"))
+
+_URL: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<rest>[^\s<>\"'`]*)", re.IGNORECASE)
+_PARAMETER: Final = re.compile(r"(?P<before>[?&#;])(?P<name>[^=&#;?\s]*)=(?P<value>[^&#;\s\"'<>]*)")
+_PASSWORD_WITH_A_SLASH: Final = re.compile(r"[^/?#]*:[^?#]*@")
 
 
 def without_credentials(text: str) -> str:
-    """Return a text with ``***`` in place of the credentials of every URL in it."""
-    return _SECRET_PARAMETERS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
+    """Return a text with ``***`` in place of every secret that a URL in it may hold."""
+    return _PARAMETER.sub(_masked_parameter, _URL.sub(_masked_url, text))
 
 
 def has_credentials(url: str) -> bool:
-    """Return whether a URL holds credentials."""
-    return without_credentials(url) != url
+    """Return whether a URL holds credentials that a store takes."""
+    return _URL.sub(_masked_url, url) != url or any(
+        found["name"].lower() in _CREDENTIALS for found in _PARAMETER.finditer(url)
+    )
+
+
+def _masked_url(found: re.Match[str]) -> str:
+    scheme, rest = found["scheme"], found["rest"]
+    end = re.search(r"[/?#]", rest)
+    authority = rest[: end.start()] if end else rest
+    if "@" in authority:
+        return f"{scheme}{MASK}@{rest[rest.rindex('@', 0, len(authority)) + 1 :]}"
+    if (raw := _PASSWORD_WITH_A_SLASH.match(rest)) and not _has_port(authority):
+        return f"{scheme}{MASK}@{rest[raw.end() :]}"  # a password that was not quoted as it should be
+    return found[0]
+
+
+def _has_port(authority: str) -> bool:
+    return authority.rpartition(":")[2].isdigit()
+
+
+def _masked_parameter(found: re.Match[str]) -> str:
+    if not found["value"] or found["name"].lower() in SHOWN:
+        return found[0]
+    return f"{found['before']}{found['name']}={MASK}"

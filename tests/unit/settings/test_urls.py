@@ -1,0 +1,50 @@
+"""Secrets in URLs: none is shown, wherever it stands and whatever characters it has."""
+
+import pytest
+
+from loadtest.settings.urls import has_credentials, without_credentials
+
+URLS = {
+    "redis://user:hunter2@host:6379/0": "redis://***@host:6379/0",
+    "redis://:hunter2@host/0": "redis://***@host/0",
+    "redis://user:hunter2@hunter2@host/0": "redis://***@host/0",
+    "redis://user:hunter2@/x@host/0": "redis://***@/x@host/0",
+    "redis://user:hunter2/more@host/0": "redis://***@host/0",
+    "http://hunter2@host": "http://***@host",
+    "HTTP://user:hunter2@host": "HTTP://***@host",
+    "http://host/x?access_token=hunter2": "http://host/x?access_token=***",
+    "http://host/x?client-secret=hunter2&page=2": "http://host/x?client-secret=***&page=2",
+    "http://host/x?X-Amz-Signature=hunter2": "http://host/x?X-Amz-Signature=***",
+    "http://host/x?sig=hunter2;api_key=hunter2": "http://host/x?sig=***;api_key=***",
+    "http://host/#id_token=hunter2": "http://host/#id_token=***",
+    "/relative?code=hunter2": "/relative?code=***",
+    "mongodb://a:hunter2@h1,h2/db?replicaSet=r&authSource=admin": "mongodb://***@h1,h2/db?replicaSet=r&authSource=admin",
+    "a text: redis://:hunter2@host failed, http://host/?key=hunter2 too": (
+        "a text: redis://***@host failed, http://host/?key=*** too"
+    ),
+}
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_no_secret_of_a_url_is_shown(url: str) -> None:
+    """Credentials and the values of parameters are masked; what finds the server is not."""
+    assert without_credentials(url) == URLS[url]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://host:6379/0", "https://staging.example.com/a@b", "http://host:80/a:b@c", "http://h/x?page=2&q="),
+        *("redis://host/0?protocol=3", "documents", "50%"),
+    ],
+)
+def test_what_is_no_secret_is_shown(url: str) -> None:
+    """A URL without credentials and with well-known parameters stays as it is."""
+    assert (without_credentials(url), has_credentials(url)) == (url, False)
+
+
+def test_a_store_has_credentials_in_its_address_or_its_parameters() -> None:
+    """An option that is merely not known to be harmless is none."""
+    assert has_credentials("redis://:hunter2@host")
+    assert has_credentials("redis://host?password=hunter2")
+    assert not has_credentials("mongodb://host/x?serverSelectionTimeoutMS=200")
