@@ -166,6 +166,18 @@ def test_nobody_speaks_for_another_worker(master: Master, kind: str) -> None:
     assert (master.joined(), master.sample("loadtest_users")) == (1, 0)
 
 
+@pytest.mark.parametrize("kind", ["quit", "client_ready"])
+def test_a_name_alone_takes_over_no_connection(master: Master, kind: str) -> None:
+    """Who connects under the name of a worker that is there is refused, gets none of its messages, and it stays."""
+    before = master.refused("forged")
+    name = next(words[0] for line in master.process.log.read_text().splitlines() if (words := _ready(line)) is not None)
+    with peer(master, name, Keys.of(SECRET)) as impostor:
+        impostor.send(message(kind, None if kind == "quit" else "2.47.0", name))
+        assert eventually(lambda: master.refused("forged") == before + 1)
+        assert not impostor.poll(2_000)
+    assert eventually(lambda: master.joined() == 1)
+
+
 def _ready(line: str) -> list[str] | None:
     before, found, _ = line.partition(" (index 0) reported as ready")
     return [before.rsplit(" ", 1)[1]] if found else None

@@ -130,8 +130,12 @@ class MasterGate(Gate):
 
     def send_each(self, kind: Kind[Payload], payloads: Iterable[tuple[str, Payload]]) -> None:
         """Send messages of one kind to workers at the price of few."""
-        packed = [(worker.encode(), _message(kind, payload, worker).serialize()) for worker, payload in payloads]  # type: ignore[no-untyped-call]
-        sockets.send_each(self._runner.server.socket, packed)
+        server: Any = self._runner.server
+        packed = [
+            (server.address_of(worker), _message(kind, payload, worker).serialize())  # type: ignore[no-untyped-call]
+            for worker, payload in payloads
+        ]
+        sockets.send_each(server.socket, packed)
 
 
 class WorkerGate(Gate):

@@ -84,11 +84,12 @@ class WorkerPresence:
 
     def is_connected(self, worker: str) -> bool:
         """Return whether a worker's connection stands."""
-        socket: Any = self._runner.server.socket
+        server: Any = self._runner.server
+        socket = server.socket
         try:
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
             probe = Message(PROBE.name, None, worker).serialize()  # type: ignore[no-untyped-call]
-            socket.send_multipart([worker.encode(), probe], zmq.NOBLOCK)
+            socket.send_multipart([server.address_of(worker), probe], zmq.NOBLOCK)
         except zmq.ZMQError as error:
             return bool(error.errno == zmq.EAGAIN)  # connected, but its queue is full
         finally:

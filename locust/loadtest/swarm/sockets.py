@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
 import gevent
 import zmq.green as zmq
-from locust.exception import RPCError, RPCReceiveError
+from locust.exception import RPCError, RPCReceiveError, RPCSendError
 from locust.rpc import zmqrpc
+from locust.util.exception_handler import retry
 from zmq.backend import Socket
 
 from loadtest.exceptions import UsageError
@@ -43,6 +45,11 @@ connects again. TCP alone waits longer after each try: after a cut of half a min
 minute late."""
 MOST_WAITING = 64
 """Messages of one worker that wait on the master; more wait on the worker. It sends a few each second."""
+MOST_NAMES = 10_000
+"""Names of workers that a master takes in all its time."""
+_OWN_MARK = b"\n" + secrets.token_hex(16).encode()
+"""What follows a worker's name in the identity of its connection. A name is public; this is known to the two ends only,
+so nobody can take over a connection by its name. It stays when a worker connects again."""
 _AT_ONCE_S = 0.02
 _PAUSE_S = 0.001
 """How long messages are received without a pause, and the pause. Yielding alone is none: it lets no timer run and no
@@ -127,6 +134,7 @@ class MasterEnd(zmqrpc.Server):
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a worker's new connection takes the place of its dead one
         self._authenticator = None
         self._paused_s = time.monotonic()
+        self._addresses: dict[str, bytes] = {}
         if keys:
             self.socket.curve_server = True
             self.socket.curve_secretkey = keys.master.secret
@@ -151,13 +159,36 @@ class MasterEnd(zmqrpc.Server):
             except zmq.ZMQError as error:
                 raise RPCError("ZMQ network broken") from error
             try:
-                sender, message = address.decode(), messages.read(b"".join(rest))
+                sender, message = address.partition(b"\n")[0].decode(), messages.read(b"".join(rest))
             except ValueError as error:
                 refusals.refuse(refusals.MALFORMED, str(error))
             else:
-                if message.node_id == sender:
+                if message.node_id != sender:
+                    refusals.refuse(refusals.FORGED, f"{sender!r} sent it in the name of {message.node_id!r}")
+                elif self._addresses.get(sender) == address or self._is_new(sender, address):
                     return sender, message
-                refusals.refuse(refusals.FORGED, f"{sender!r} sent it in the name of {message.node_id!r}")
+                else:
+                    refusals.refuse(refusals.FORGED, f"another connection than that of {sender!r} sent it")
+
+    def _is_new(self, name: str, address: bytes) -> bool:
+        """Whether nobody had the name so far; from now on it belongs to this address."""
+        return len(self._addresses) < MOST_NAMES and self._addresses.setdefault(name, address) is address
+
+    def address_of(self, worker: str) -> bytes:
+        """Return what a message to a worker begins with."""
+        return self._addresses.get(worker) or worker.encode()
+
+    @retry()  # type: ignore[untyped-decorator,no-untyped-call]
+    def send_to_client(self, message: Message) -> None:
+        """Send a message to the worker that it names; one whose connection is gone gets none.
+
+        Raises:
+            RPCSendError: the network broke.
+        """
+        try:
+            self.socket.send_multipart([self.address_of(message.node_id), message.serialize()])  # type: ignore[no-untyped-call]
+        except zmq.ZMQError as error:
+            raise RPCSendError("ZMQ sent failure") from error
 
     def _pause(self) -> None:
         """Leave time for others in a flood of messages."""
@@ -188,7 +219,7 @@ class WorkerEnd(zmqrpc.Client):
     def __init__(self, host: str, port: int, identity: str, keys: Keys | None) -> None:
         zmqrpc.BaseSocket.__init__(self, zmq.DEALER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
         self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
-        self.socket.setsockopt(zmq.IDENTITY, identity.encode())
+        self.socket.setsockopt(zmq.IDENTITY, identity.encode() + _OWN_MARK)
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, PING_EVERY_MS)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * PING_EVERY_MS)
         self.socket.setsockopt(zmq.HEARTBEAT_TTL, 2 * PING_EVERY_MS)
