@@ -158,3 +158,31 @@ def test_each_start_chooses_anew(form: Form) -> None:
     # The last test's end does not reach into the next one.
     logs = "".join(log.read_text() for log in (form.runs_dir / "ui" / "logs").glob("worker_*.log"))
     assert "no word from the master" not in logs
+
+
+def test_a_start_that_says_nothing_inherits_nothing(form: Form) -> None:
+    """A start without profile, rate, rules and host has the defaults, whatever the last start was."""
+    before = len(list(form.runs_dir.glob("*/record.json")))
+    elsewhere = {"host": "http://localhost:1", "thresholds": "requests > 100000"}
+    fields = {"load_profile": "constant-arrival-rate", "arrival_rate": "20", "run_time": "2s"}
+    assert form.post(**fields, **elsewhere)["success"]
+    assert "host cannot change while a test is under way" in form.post(host="http://localhost:2", **fields)["message"]
+    assert _failures(form.wait_for_record(_name(before))) == 80
+
+    answer = form.post(user_count="7", spawn_rate="7", run_time="2s", host="")
+    assert answer["success"], answer
+    record = form.wait_for_record(_name(before + 1))
+    assert max(point["users"] for point in record["timeline"]) == 7
+    assert {rule["rule"]: rule["outcome"] for rule in record["thresholds"]} == {"error_ratio < 1%": "passed"}
+    assert (record["configuration"]["profile"], record["configuration"]["rate"]) == ("as-entered", None)
+    assert _failures(record) == 0
+
+
+def _name(number: int) -> str:
+    """Return the name of the folder of a run of the process, counted from 0."""
+    return f"ui-{number + 1}" if number else "ui"
+
+
+def _failures(record: dict[str, Any]) -> int:
+    """Return how many requests of a run failed."""
+    return sum(series["failures"] for series in record["series"])

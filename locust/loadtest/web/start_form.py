@@ -79,6 +79,7 @@ class StartForm:
     def __init__(self, config: Config, scenario: Scenario) -> None:
         self.loads = LoadFactory(config, scenario.requests)
         self._texts = self.loads.texts
+        self._host: str | None = None
         self._starting: gevent.Greenlet[..., object] | None = None
 
     def declare(self, parser: LocustArgumentParser, **_: object) -> None:
@@ -93,19 +94,23 @@ class StartForm:
     def check_starts(self, environment: Environment, choose: Callable[[Load], None]) -> None:
         """Check each start from the web UI before Locust's own handler makes it.
 
+        A start is what it says: a field that is missing has the value of the settings, not of the last start.
+
         Args:
             environment: with a web UI.
             choose: receives the load of the test that starts next.
         """
         web_ui: Any = environment.web_ui
         start = web_ui.app.view_functions[_SWARM]
+        self._host = environment.host
 
         def checked() -> Response:
             try:
                 if self._is_under_way(environment):
-                    self._check_unchanged(request.form)
+                    self._check_unchanged(request.form, environment)
+                    request.form = _without_empty_host(request.form)
                     return start()  # type: ignore[no-any-return]
-                load = self.loads.entered({**self._texts, **request.form.to_dict()}, environment)
+                load = self.loads.entered(request.form, environment)
                 _check_ready(environment)
             except UsageError as error:
                 logger.error("%s", error)
@@ -120,7 +125,9 @@ class StartForm:
         self, environment: Environment, load: Load, choose: Callable[[Load], None], start: Callable[[], Response]
     ) -> Response:
         """Let Locust start a load; with a profile, Locust's own fields of the form keep their values."""
-        texts = self._given(request.form)
+        texts = _given(request.form, self.loads.texts)
+        environment.host = self._host
+        request.form = _without_empty_host(request.form)
         choose(load)
         if load.profile is None:
             response = start()
@@ -146,21 +153,34 @@ class StartForm:
         follows_shape = runner.shape_greenlet is not None and not runner.shape_greenlet.dead
         return follows_shape and runner.state not in (STATE_STOPPING, STATE_CLEANUP)
 
-    def _given(self, values: Mapping[str, str]) -> dict[str, str]:
-        return {name: values.get(name, text) for name, text in self._texts.items()}
-
-    def _check_unchanged(self, values: Mapping[str, str]) -> None:
-        if changed := [name for name, text in self._given(values).items() if text != self._texts[name]]:
+    def _check_unchanged(self, values: Mapping[str, str], environment: Environment) -> None:
+        running = {**self._texts, "host": environment.host or ""}
+        given = _given(values, running)
+        given["host"] = given["host"].strip() or running["host"]
+        if changed := [name for name, text in given.items() if text != running[name]]:
             raise _NotNowError(
                 f"{', '.join(changed).replace('_', ' ')} cannot change while a test is under way. Allowed: the number "
                 "of users and the ramp up. Next: stop the test, then start another."
             )
 
 
+def _given(values: Mapping[str, str], otherwise: Mapping[str, str]) -> dict[str, str]:
+    return {name: values.get(name, text) for name, text in otherwise.items()}
+
+
+def _without(values: ImmutableMultiDict[str, str], *names: str) -> ImmutableMultiDict[str, str]:
+    return ImmutableMultiDict([(name, value) for name, value in values.items(multi=True) if name not in names])
+
+
+def _without_empty_host(values: ImmutableMultiDict[str, str]) -> ImmutableMultiDict[str, str]:
+    """Return the form without an empty host, for which workers would load the one that their User class names."""
+    return values if values.get("host", "").strip() else _without(values, "host")
+
+
 def _for_locust(values: ImmutableMultiDict[str, str], profile: LoadProfile) -> ImmutableMultiDict[str, str]:
     """Return the form with the numbers that Locust requires; a closed profile's own come from its LoadTestShape."""
-    others = [(name, value) for name, value in values.items(multi=True) if name not in _OF_LOCUST]
     users = str(profile.peak_users)
+    others = _without(values, *_OF_LOCUST).items(multi=True)
     return ImmutableMultiDict([*others, ("user_count", users), ("spawn_rate", users)])
 
 
