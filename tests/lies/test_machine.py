@@ -1,5 +1,6 @@
 """Lies that the generator's own machine tells: its delays and its limits, which would read as the service's."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from loadtest.exceptions import ExitCode
 from tests.lies.generator import busy_neighbours, generator, service
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
-BUSY_MACHINE = {"other_processes", "run_delay"}
+BUSY_MACHINE = {"other_processes", "run_delay", "late_wake_ups"}
 """What is found on a machine that does other work during the tests."""
 
 
@@ -33,3 +34,80 @@ def test_a_calm_run_is_trusted(tmp_path: Path) -> None:
     assert ended.code == (ExitCode.NOT_TRUSTWORTHY if ended.rules else ExitCode.PASSED)
     for text in (ended.output, *((tmp_path / "lie" / name).read_text() for name in ("summary.md", "junit.xml"))):
         assert "with the load generator; the cores were" in text
+
+
+def test_a_process_that_is_stopped_for_seconds_is_found(tmp_path: Path) -> None:
+    """A worker that stands still for 3 of 10 s sends nothing meanwhile; its own clock says that it did not wake."""
+    with service() as host, generator(tmp_path, host, LOADTEST_RUN_TIME="10s") as running:
+        running.wait_for_load()
+        (worker,) = running.workers()
+        worker.suspend()
+        time.sleep(3)
+        worker.resume()
+        ended = running.end()
+    assert ended.code == ExitCode.NOT_TRUSTWORTHY
+    assert "late_wake_ups" in ended.rules
+    assert "worker 0 woke up" in ended.sentence("late_wake_ups")
+
+
+STALLS = """
+import time
+
+import gevent
+
+from loadtest.clients.http import HttpUser
+from loadtest.scenarios import Scenario
+from locust import constant, task
+
+sleep = gevent.monkey.get_original("time", "sleep")
+
+
+class Shopper(HttpUser):
+    scenario = "stalls"
+    wait_time = constant(0.05)
+
+    @task
+    def buy(self) -> None:
+        self.client.get("/buy", name="buy")
+
+
+class Blocking(Shopper):
+    fixed_count = 1
+    wait_time = constant(0.41)
+
+    @task
+    def buy(self) -> None:
+        sleep(0.09)  # a call that gevent does not know of
+
+
+scenario = Scenario("stalls", (Shopper, Blocking), (("GET", "buy"),))
+"""
+
+
+def test_a_blocking_call_in_a_task_is_found(tmp_path: Path) -> None:
+    """Stalls of 90 ms in each half second make every other user late; no second by itself looks bad."""
+    file = tmp_path / "stalls.py"
+    file.write_text(STALLS)
+    with service() as host, generator(tmp_path, host, LOADTEST_SCENARIO=str(file)) as running:
+        ended = running.end()
+    assert ended.code == ExitCode.NOT_TRUSTWORTHY
+    assert "late_wake_ups" in ended.rules
+    assert "take blocking calls out of the scenario" in ended.sentence("late_wake_ups")
+
+
+def test_one_slow_worker_is_not_hidden_in_the_merge(tmp_path: Path) -> None:
+    """One of two workers is stopped every other moment: it is the one that is named."""
+    with service() as host, generator(tmp_path, host, LOADTEST_WORKERS="2", LOADTEST_USERS="60") as running:
+        running.wait_for_load()
+        slow = running.workers()[0]
+        until_s = time.monotonic() + 7
+        while time.monotonic() < until_s and running.process.poll() is None:
+            slow.suspend()
+            time.sleep(0.2)
+            slow.resume()
+            time.sleep(0.1)
+        ended = running.end()
+    assert ended.code == ExitCode.NOT_TRUSTWORTHY
+    assert "late_wake_ups" in ended.rules
+    named = {finding["subject"] for finding in ended.document["findings"] if finding["rule"] == "uneven_workers"}
+    assert len(named) == 1

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadtest.measuring.health import MASTER, SATURATED, Health
+from loadtest.measuring.health import FIGURES, LATE_S, LOOP_PROBE_S, MASTER, SATURATED
 from loadtest.measuring.recorder import UNFINISHED
 
 if TYPE_CHECKING:
@@ -93,6 +93,18 @@ RUN_DELAY_RATIO: Final = 0.10
 """The wait for a core before each turn, relative to the median response time."""
 RUN_DELAY_S: Final = 0.000_2
 """The shortest wait that counts: on an idle machine a turn is a few hundredths of a millisecond late."""
+LATE_SHARE: Final = 0.5
+"""The event loop's delay relative to the same percentile of the response times."""
+SHOWN: Final = {"median": 0.5, "p95": 0.95, "p99": 0.99}
+"""The percentiles that reports show; one is compared from `LATE_WAKE_UPS` late wake-ups beyond it on."""
+LATE_WAKE_UPS: Final = 5
+SLOWER: Final = 3.0
+"""How many times as long as the others' a worker's mean response time may be."""
+SLOWER_S: Final = 0.005
+SHARE: Final = 0.5
+"""The smallest tolerated share of the requests per user of the other workers."""
+COMPARED_REQUESTS: Final = 200
+"""Minimum number of requests, of a worker or expected of it, before it is compared with the others."""
 SCHEDULE_LAG_P99_S: Final = 0.100
 LATE_ITERATIONS: Final = 5
 """Minimum number of late iterations: among a dozen, a single late start would be the 99th percentile."""
@@ -124,7 +136,13 @@ class Violation:
 
 def violations(record: RunRecord, watch: Watch) -> list[Violation]:
     """Every broken rule of a run."""
-    return [*process_violations(watch), *_machine_violations(record, watch), *_record_violations(record)]
+    return [
+        *process_violations(watch),
+        *_machine_violations(record, watch),
+        *_late_wake_ups(record, watch),
+        *_uneven_workers(record, watch),
+        *_record_violations(record),
+    ]
 
 
 def process_violations(watch: Watch) -> list[Violation]:
@@ -138,7 +156,7 @@ def _violations_of(observed: Observed) -> Iterator[Violation]:
         if stretch.seconds >= SUSTAINED_S:
             yield _violation(observed.subject, rule, stretch.mean, stretch.seconds)
     for name, rule in PEAKS.items():
-        value = observed.highest[Health._fields.index(name)]
+        value = observed.highest[FIGURES.index(name)]
         if value >= rule.limit:
             yield _violation(observed.subject, rule, value, 0.0)
 
@@ -174,6 +192,53 @@ def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
                 f"every response time (median {median_s * 1000:.2f} ms): end other processes, use fewer workers, or "
                 "use a machine with more cores",
             )
+
+
+def _late_wake_ups(record: RunRecord, watch: Watch) -> Iterator[Violation]:
+    times = record.total().response_time
+    for observed in watch:
+        if observed.subject == MASTER:
+            continue
+        for name, q in SHOWN.items():
+            lag_s, shown_s = observed.lag_s(q), times.quantile(q)
+            enough = (1 - q) * observed.seconds / LOOP_PROBE_S >= LATE_WAKE_UPS
+            if enough and lag_s >= max(LATE_S, LATE_SHARE * shown_s):
+                yield Violation(
+                    "late_wake_ups",
+                    observed.subject,
+                    lag_s / shown_s,
+                    LATE_SHARE,
+                    f"{observed.subject} woke up {lag_s * 1000:.1f} ms late ({name} of its event loop), which is part "
+                    f"of the {name} of the response times, {shown_s * 1000:.1f} ms: take blocking calls out of the "
+                    "scenario, add a worker, and let nothing stop the process",
+                )
+                break
+
+
+def _uneven_workers(record: RunRecord, watch: Watch) -> Iterator[Violation]:
+    """A worker that is slow on its own; with more than one scenario, workers may differ by what they run."""
+    workers = [one for one in watch if one.subject != MASTER and one.user_seconds]
+    if len(record.schedule_lag) != 1:
+        return
+    for one in workers:
+        others = [other for other in workers if other is not one]
+        requests = sum(other.requests for other in others)
+        expected = requests / sum(other.user_seconds for other in others) * one.user_seconds if others else 0.0
+        if min(requests, expected) < COMPARED_REQUESTS:
+            continue
+        mean_s = one.response_s / one.requests if one.requests else 0.0
+        others_s = sum(other.response_s for other in others) / requests
+        if one.requests <= SHARE * expected:
+            value, limit = one.requests / expected, SHARE
+            found = f"made {one.requests:,} requests, where {expected:,.0f} were its share by its users"
+        elif mean_s >= max(SLOWER * others_s, others_s + SLOWER_S):
+            value, limit = mean_s / others_s, SLOWER
+            found = f"measured {mean_s * 1000:.1f} ms on average, the other workers {others_s * 1000:.1f} ms"
+        else:
+            continue
+        yield Violation(
+            "uneven_workers", one.subject, value, limit, f"{one.subject} {found}: look at its machine, or leave it out"
+        )
 
 
 def _record_violations(record: RunRecord) -> Iterator[Violation]:

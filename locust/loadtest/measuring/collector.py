@@ -256,7 +256,7 @@ class Collector:
         users = sum(delta.users.values())
         worker = self.workers.get(name)
         index = self.ledger.accounts[name].index
-        self.watch.add(f"worker {index}", delta.health, delta.end_s - delta.start_s, users)
+        self.watch.add(f"worker {index}", delta.health, delta.end_s - delta.start_s, users, *delta.packed.summed())
         if worker is not None:
             worker.users = users
             worker.cpu_ratio, worker.loop_lag_s = delta.health.cpu_ratio, delta.health.loop_lag_s

@@ -9,20 +9,23 @@ Whether a run with such a generator can be trusted is judged elsewhere.
 from __future__ import annotations
 
 import gc
+import math
 import resource
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import gevent
+import numpy as np
 import psutil
 
 from loadtest.measuring import machine
+from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.machine import CpuTime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from loadtest.measuring.machine import Peers, Reading
 
@@ -30,6 +33,8 @@ MASTER: Final = "master"
 """The subject under which the master's own health is kept; workers are ``worker 0``, ``worker 1`` …"""
 LOOP_PROBE_S: Final = 0.05
 """The interval at which a greenlet measures how late the event loop wakes it."""
+LATE_S: Final = 0.005
+"""From this delay on a wake-up is kept for the distribution over the run; shorter ones move nothing worth judging."""
 DESCRIPTORS_EVERY_S: Final = 5.0
 SATURATED: Final = {"cpu_ratio": 0.90, "loop_lag_s": 0.100, "throttled_ratio": 0.05, "gc_ratio": 0.10}
 """The value of a figure of `Health` from which the process has nothing left to give. A `Watch` keeps how long the
@@ -81,6 +86,29 @@ class Health(NamedTuple):
     """Share that the system under test took, where it runs on this machine; the master's."""
     crowded_ratio: float = 0.0
     """1 if others took `OTHERS` of the cores while these were crowded, by `BUSY` or `PRESSURE`; otherwise 0."""
+    late_s: tuple[float, ...] = ()
+    """The delays of the event loop's wake-ups that were `LATE_S` or more, in seconds; not a figure but many."""
+
+    @classmethod
+    def of(cls, figures: Sequence[float], late_s: Iterable[float] = ()) -> Self:
+        """Make one of its figures, in order; those of an older worker are fewer.
+
+        Raises:
+            ValueError: when there are more figures than are known.
+        """
+        if len(figures) > len(FIGURES):
+            raise ValueError(f"its health has {len(figures)} figures; known are {len(FIGURES)}")
+        return cls(**dict(zip(FIGURES, figures, strict=False)), late_s=tuple(late_s))
+
+    @property
+    def figures(self) -> tuple[float, ...]:
+        """Everything but the single delays."""
+        figures: tuple[Any, ...] = self[:-1]
+        return figures
+
+
+FIGURES: Final = Health._fields[:-1]
+"""The names of a Health's figures."""
 
 
 class HealthProbe:
@@ -96,6 +124,7 @@ class HealthProbe:
         self._descriptors_ratio = 0.0
         self._descriptors_due_s = 0.0
         self._not_before_s = 0.0
+        self._due_s = math.inf
         self._run: CpuTime | None = None
         self._target: CpuTime | None = None
         self._greenlet: gevent.Greenlet[..., None] | None = None
@@ -127,6 +156,7 @@ class HealthProbe:
 
     def take(self) -> Health:
         """The Health since the last time."""
+        self._note_overdue()
         wall_s, began_s, cpu_s, throttled_s = self._wall_s, self._began_s, self._cpu_s, self._throttled_s
         lags, gc_sum_s, gc_longest_s = sorted(self._lags), self._gc_sum_s, self._gc_longest_s
         reading, run_cpu_s, target_cpu_s = self._reading, self._run_cpu_s, self._target_cpu_s
@@ -151,6 +181,7 @@ class HealthProbe:
             others_cpu_ratio=others,
             target_cpu_ratio=passed.share(self._target_cpu_s - target_cpu_s),
             crowded_ratio=float(crowded),
+            late_s=tuple(round(lag_s, 6) for lag_s in lags if lag_s >= LATE_S),
         )
 
     def _remember(self) -> None:
@@ -164,9 +195,17 @@ class HealthProbe:
 
     def _probe_loop(self) -> None:
         while True:
-            due_s = time.perf_counter() + LOOP_PROBE_S
+            self._due_s = time.perf_counter() + LOOP_PROBE_S
             gevent.sleep(LOOP_PROBE_S)
-            self._lags.append(max(0.0, time.perf_counter() - max(due_s, self._not_before_s)))
+            self._lags.append(max(0.0, time.perf_counter() - max(self._due_s, self._not_before_s)))
+
+    def _note_overdue(self) -> None:
+        """Count a wake-up that is due and did not come yet, so that its delay is in the interval that it fell in."""
+        now_s = time.perf_counter()
+        overdue_s = now_s - max(self._due_s, self._not_before_s)
+        if self._greenlet is not None and overdue_s >= LATE_S:
+            self._lags.append(overdue_s)
+            self._not_before_s = now_s
 
     def _on_gc(self, phase: str, _info: dict[str, int]) -> None:
         if phase == "start":
@@ -248,36 +287,57 @@ class Stretch:
         return self.weighted / self.seconds if self.seconds else 0.0
 
 
-_SATURATED_FIELDS: Final = [(name, Health._fields.index(name), value) for name, value in SATURATED.items()]
+_SATURATED_FIELDS: Final = [(name, FIGURES.index(name), value) for name, value in SATURATED.items()]
 
 
 @dataclass(slots=True)
 class Observed:
-    """One process over the run. Entry *i* of a list belongs to field *i* of `Health`."""
+    """One process over the run. Entry *i* of a list belongs to figure *i* of `Health`."""
 
     subject: str
     seconds: float = 0.0
-    sums: list[float] = field(default_factory=lambda: [0.0] * len(Health._fields))
+    sums: list[float] = field(default_factory=lambda: [0.0] * len(FIGURES))
     """Sums of value times seconds."""
-    highest: list[float] = field(default_factory=lambda: [0.0] * len(Health._fields))
+    highest: list[float] = field(default_factory=lambda: [0.0] * len(FIGURES))
     longest: dict[str, Stretch] = field(default_factory=lambda: {name: Stretch() for name in SATURATED})
     """The longest stretch of each field in `SATURATED`."""
+    late: Histogram = field(default_factory=Histogram)
+    """The wake-ups that were `LATE_S` late or more: see `lag_s`."""
+    requests: int = 0
+    """What a worker counted, failed ones included."""
+    response_s: float = 0.0
+    """The sum of its response times."""
+    user_seconds: float = 0.0
     _current: dict[str, Stretch] = field(default_factory=dict)
 
     def mean(self) -> Health:
         """The mean over the run."""
-        return Health(*(total / self.seconds for total in self.sums))
+        return Health.of([total / self.seconds for total in self.sums])
+
+    def lag_s(self, q: float) -> float:
+        """The quantile of the event loop's delay over the run, in seconds; 0 if it is below `LATE_S`.
+
+        The loop is asked every `LOOP_PROBE_S`. While it stands still nobody asks, so a delay stands for all the
+        questions that fell into it, each with what was left of it.
+        """
+        late, beyond = self.late.count, (1 - q) * self.seconds / LOOP_PROBE_S
+        return self.late.quantile(1 - beyond / late) if late > beyond else 0.0
 
     def add(self, health: Health, seconds: float) -> None:
         """Add an interval of this many seconds."""
         self.seconds += seconds
-        highest = self.highest
-        for index, value in enumerate(health):
+        room = round(seconds / LOOP_PROBE_S)  # more questions do not fit in
+        for delay_s in health.late_s:
+            fell_in = min(room, int((delay_s - LATE_S) / LOOP_PROBE_S) + 1)
+            self.late.add_many(delay_s - LOOP_PROBE_S * np.arange(fell_in, dtype=np.float64))
+            room -= fell_in
+        figures, highest = health.figures, self.highest
+        for index, value in enumerate(figures):
             if value:  # most are 0 in most seconds, and the master adds every worker's
                 self.sums[index] += value * seconds
                 highest[index] = max(highest[index], value)
         for name, index, limit in _SATURATED_FIELDS:
-            value = health[index]
+            value = figures[index]
             if value < limit:
                 self._current.pop(name, None)
                 continue
@@ -299,7 +359,9 @@ class Watch:
         """The processes, in the order in which they first reported."""
         return iter(self._observed.values())
 
-    def add(self, subject: str, health: Health, seconds: float, users: int) -> None:
+    def add(  # noqa: PLR0917 - an interval of a worker has that many parts
+        self, subject: str, health: Health, seconds: float, users: int, requests: int = 0, response_s: float = 0.0
+    ) -> None:
         """Add an interval.
 
         Args:
@@ -308,12 +370,17 @@ class Watch:
             seconds: how long the interval was.
             users: the users that ran; an interval without users is left out, since a process that loads data before a
                 run may be as busy as it likes.
+            requests: what a worker counted in it.
+            response_s: the sum of their response times, in seconds.
         """
         if users > 0 and seconds > 0:
             known = self._observed.get(subject)
             if known is None:
                 known = self._observed[subject] = Observed(subject)
             known.add(health, seconds)
+            known.requests += requests
+            known.response_s += response_s
+            known.user_seconds += users * seconds
 
     def summary(self) -> tuple[dict[str, Any], ...]:
         """Per process: seconds observed, mean and highest of each field of `Health`."""
@@ -329,4 +396,4 @@ class Watch:
 
 
 def _by_field(values: Iterable[float]) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in zip(Health._fields, values, strict=True)}
+    return {name: round(value, 6) for name, value in zip(FIGURES, values, strict=True)}

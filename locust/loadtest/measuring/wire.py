@@ -220,6 +220,12 @@ class PackedMeasurements(NamedTuple):
         """Whether anything was counted."""
         return bool(self.counts or self.tasks or self.exceptions) or any(self.dropped)
 
+    def summed(self) -> tuple[int, float]:
+        """How many requests there are, and the sum of their response times in seconds."""
+        requests = np.frombuffer(self.counts, _COUNTS)["requests"].sum(dtype=np.int64)
+        nanoseconds = np.frombuffer(self.response_time.rows, _ROW)["sum"].sum(dtype=np.float64)
+        return int(requests), float(nanoseconds) / 1e9
+
     def unpacked(self) -> Measurements:
         """The measurements."""
         return unpack([self])
@@ -364,8 +370,12 @@ class Delta(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """The binary form."""
-        body: bytes = msgpack.packb((*self[:5], dict(self.users), [value or 0 for value in self.health], self.packed))
+        body: bytes = msgpack.packb((*self[:5], dict(self.users), self._packed_health(), self.packed))
         return _HEADER.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body
+
+    def _packed_health(self) -> list[Any]:
+        """An integer takes one byte where a float takes nine, and most figures are 0."""
+        return [*(value or 0 for value in self.health.figures), self.health.late_s]
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Delta:
@@ -390,8 +400,10 @@ class Delta(NamedTuple):
         try:
             run, sequence, start_s, end_s, final, users, health, wire = _unpacked(body)
             _check_interval(run, sequence, start_s, end_s, final)
-            _check_state(users, health)
-            return cls(run, sequence, start_s, end_s, final, users, Health(*health), PackedMeasurements.from_wire(wire))
+            *figures, late_s = health
+            _check_state(users, [*figures, *late_s])
+            observed = Health.of(figures, late_s)
+            return cls(run, sequence, start_s, end_s, final, users, observed, PackedMeasurements.from_wire(wire))
         except (ValueError, TypeError, LookupError, AttributeError, msgpack.UnpackException) as error:
             raise RecordError(_damaged(f"a delta of {len(data)} bytes", str(error))) from error
 

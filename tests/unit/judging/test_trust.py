@@ -6,7 +6,7 @@ import pytest
 
 from loadtest.judging import trust
 from loadtest.judging.trust import PEAKS, SUSTAINED, process_violations
-from loadtest.measuring.health import MASTER, Health, Watch
+from loadtest.measuring.health import LATE_S, MASTER, Health, Watch
 from loadtest.measuring.record import Delivery, Missing, RunRecord
 from loadtest.measuring.recorder import Recorder
 
@@ -72,9 +72,9 @@ def record_with(
     return record
 
 
-def rules(record: RunRecord) -> list[str]:
+def rules(record: RunRecord, watch: Watch | None = None) -> list[str]:
     """The names of the rules that a record breaks."""
-    return [violation.rule for violation in trust.violations(record, Watch())]
+    return [violation.rule for violation in trust.violations(record, watch or Watch())]
 
 
 def test_a_calm_record_breaks_no_rule() -> None:
@@ -115,6 +115,52 @@ def test_a_wait_for_a_core_counts_by_the_response_time(subject: str, delay_s: fl
     watch = observed(20, subject=subject, run_delay_ratio=delay_s * 200, turns_per_s=200.0)
     assert [one.rule for one in trust.violations(record_with(duration_s=0.005), watch)] == expected
     assert trust.violations(record_with(duration_s=0.5), watch) == []  # the same wait moves nothing here
+
+
+@pytest.mark.parametrize(
+    ("late_s", "expected"),
+    [
+        ((0.09, 0.09), ["late_wake_ups"]),  # stalls of 90 ms, twice a second: more than a twentieth of the wake-ups
+        ((0.004, 0.004), []),  # below what counts
+        ((), []),
+    ],
+)
+def test_stalls_add_up_over_the_run(late_s: tuple[float, ...], expected: list[str]) -> None:
+    """A delay that moves a percentile which is shown breaks the rule, though no second is bad by itself."""
+    watch = Watch()
+    for _ in range(20):
+        watch.add("worker 0", Health(loop_lag_s=0.09, late_s=late_s), 1.0, 5)
+    assert rules(record_with(duration_s=0.003), watch) == expected
+    assert rules(record_with(duration_s=0.5), watch) == []  # the same stalls are little of half a second
+
+
+def test_a_process_that_stood_still_once_is_found_by_what_it_missed() -> None:
+    """Three seconds out of twenty are one late wake-up, and 15 % of the time."""
+    watch = observed(17, subject="worker 0")
+    watch.add("worker 0", Health(late_s=(3.0,)), 3.0, 5)
+    [violation] = trust.violations(record_with(duration_s=0.003), watch)
+    assert violation.rule == "late_wake_ups"
+    assert "(p95 of its event loop)" in violation.sentence
+
+
+@pytest.mark.parametrize(
+    ("requests", "mean_s", "expected"),
+    [
+        (1000, 0.003, []),
+        (1000, 0.02, ["uneven_workers"]),
+        (1000, 0.007, []),  # a few milliseconds
+        (400, 0.003, ["uneven_workers"]),
+        (600, 0.003, []),
+    ],
+)
+def test_a_worker_that_differs_from_the_others_is_named(requests: int, mean_s: float, expected: list[str]) -> None:
+    """Much slower, or a much smaller share of the requests than its users: the merge would hide it."""
+    watch = Watch()
+    for subject, made, each_s in (("worker 0", 1000, 0.003), ("worker 1", requests, mean_s)):
+        watch.add(subject, Health(), 10.0, 5, made, made * each_s)
+    found = trust.violations(record_with(), watch)
+    assert [one.rule for one in found] == expected
+    assert [one.subject for one in found] == ["worker 1"] * len(expected)
 
 
 def test_late_sends_break_the_lag_rule() -> None:
@@ -254,6 +300,14 @@ def test_the_documentation_states_every_limit() -> None:
         [
             "`run_delay`",
             f"≥ {trust.RUN_DELAY_RATIO:.0%} of the median response time, and ≥ {trust.RUN_DELAY_S * 1000:.1f} ms",
+        ],
+        [
+            "`late_wake_ups`",
+            f"≥ {trust.LATE_SHARE:.0%} of the median, p95 or p99 of the response times, and ≥ {LATE_S * 1000:.0f} ms",
+        ],
+        [
+            "`uneven_workers`",
+            f"mean ≥ {trust.SLOWER:.0f} times the others', or ≤ {trust.SHARE:.0%} of its share of the requests",
         ],
         ["`schedule_lag`", f"{late} (p99 of a scenario, and for {trust.LATE_ITERATIONS} iterations at least)"],
         ["`dropped_iterations`", f"≥ {trust.DROPPED_RATIO:.0%} of a scenario's iterations"],
