@@ -103,9 +103,9 @@ def test_one_slow_worker_is_not_hidden_in_the_merge(tmp_path: Path) -> None:
         until_s = time.monotonic() + 7
         while time.monotonic() < until_s and running.process.poll() is None:
             slow.suspend()
-            time.sleep(0.2)
+            time.sleep(0.6)
             slow.resume()
-            time.sleep(0.1)
+            time.sleep(0.05)
         ended = running.end()
     assert ended.code == ExitCode.NOT_TRUSTWORTHY
     assert "late_wake_ups" in ended.rules

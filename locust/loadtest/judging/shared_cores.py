@@ -26,9 +26,15 @@ def note(record: RunRecord) -> str:
     shared = f"the {cores} cores of its machine" if cores else "its machine"
     said = f"the service shares {shared} with the load generator; the cores were {mean['machine_cpu_ratio']:.0%} busy"
     if not mean.get("target_cpu_ratio"):
-        return said
+        return said + _waits(record)
     generator = max(0.0, mean["machine_cpu_ratio"] - mean["target_cpu_ratio"] - mean["others_cpu_ratio"])
     return (
         f"{said}: {mean['target_cpu_ratio']:.0%} by the service, {generator:.0%} by the generator and the run's "
-        f"stores, {mean['others_cpu_ratio']:.0%} by other processes"
+        f"stores, {mean['others_cpu_ratio']:.0%} by other processes" + _waits(record)
     )
+
+
+def _waits(record: RunRecord) -> str:
+    means = [one["mean"] for one in record.workers if one["subject"] != MASTER and one["mean"].get("turns_per_s")]
+    delay_s = max((mean["run_delay_ratio"] / mean["turns_per_s"] for mean in means), default=0.0)
+    return f"; a worker waited {delay_s * 1000:.2f} ms for one before each turn" if delay_s else ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadtest.measuring.health import FIGURES, LATE_S, LOOP_PROBE_S, MASTER, SATURATED
+from loadtest.measuring.health import FIGURES, LATE_S, LOOP_PROBE_S, MASTER, OTHERS, SATURATED, Health
 from loadtest.measuring.recorder import UNFINISHED
 
 if TYPE_CHECKING:
@@ -168,6 +168,9 @@ def _violation(subject: str, rule: HealthRule, value: float, seconds: float) -> 
 
 def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
     median_s = record.total().response_time.quantile(0.5)
+    master = next((observed.mean() for observed in watch if observed.subject == MASTER), Health())
+    # Then nobody but the service takes the cores: that is noted beside the verdict, see `shared_cores`.
+    only_the_service = master.target_cpu_ratio > 0 and master.others_cpu_ratio < OTHERS
     for observed in watch:
         mean = observed.mean()
         if mean.crowded_ratio >= CROWDED_RATIO:
@@ -181,7 +184,7 @@ def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
                 f"busy, and processes waited for one {mean.pressure_ratio:.0%} of the time: end them, or use a "
                 "machine that does nothing else",
             )
-        delay_s = mean.run_delay_ratio / mean.turns_per_s if mean.turns_per_s else 0.0
+        delay_s = 0.0 if only_the_service else mean.delay_per_turn_s
         if observed.subject != MASTER and delay_s >= max(RUN_DELAY_S, RUN_DELAY_RATIO * median_s):
             yield Violation(
                 "run_delay",

@@ -89,6 +89,11 @@ class Health(NamedTuple):
     late_s: tuple[float, ...] = ()
     """The delays of the event loop's wake-ups that were `LATE_S` or more, in seconds; not a figure but many."""
 
+    @property
+    def delay_per_turn_s(self) -> float:
+        """How long the process waited for a core before it got one, on average, in seconds."""
+        return self.run_delay_ratio / self.turns_per_s if self.turns_per_s else 0.0
+
     @classmethod
     def of(cls, figures: Sequence[float], late_s: Iterable[float] = ()) -> Self:
         """Make one of its figures, in order; those of an older worker are fewer.

@@ -31,6 +31,14 @@ def test_cores_that_are_shared_are_said_with_numbers(host: str | None) -> None:
     assert said in decide(shared, []).notes
 
 
+def test_what_the_workers_waited_for_a_core_is_said() -> None:
+    """The longest mean wait of a worker before a turn."""
+    shared = record(None, **MEAN)
+    waited = {"run_delay_ratio": 0.1, "turns_per_s": 100.0}
+    shared.workers += ({"subject": "worker 0", "seconds": 2.0, "mean": waited, "highest": {}},)
+    assert note(shared).endswith("5% by other processes; a worker waited 1.00 ms for one before each turn")
+
+
 def test_a_service_whose_processes_cannot_be_seen_is_said_too() -> None:
     """Behind a proxy of ports its share is not known, but that it is there is."""
     assert note(record("http://127.0.0.1:5000", machine_cpu_ratio=0.5)).endswith("the cores were 50% busy")

@@ -117,6 +117,15 @@ def test_a_wait_for_a_core_counts_by_the_response_time(subject: str, delay_s: fl
     assert trust.violations(record_with(duration_s=0.5), watch) == []  # the same wait moves nothing here
 
 
+def test_a_wait_for_a_core_that_the_service_takes_is_no_violation() -> None:
+    """When only the service on the same machine takes the cores, that is a note; with others it is not its doing."""
+    watch = observed(20, subject="worker 0", run_delay_ratio=0.2, turns_per_s=200.0)
+    watch.add(MASTER, Health(target_cpu_ratio=0.8), 20.0, 5)
+    assert rules(record_with(duration_s=0.005), watch) == []
+    watch.add(MASTER, Health(target_cpu_ratio=0.5, others_cpu_ratio=0.3), 20.0, 5)
+    assert rules(record_with(duration_s=0.005), watch) == ["run_delay"]
+
+
 @pytest.mark.parametrize(
     ("late_s", "expected"),
     [
