@@ -8,9 +8,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
+from locust.event import EventHook
 
 from loadtest.clients.http.coding import Decoder, decode
-from loadtest.clients.http.cookies import CookieJar
+from loadtest.clients.http.cookies import CookieJar, StandardJar
 from loadtest.clients.http.errors import (
     HttpError,
     InvalidRequestError,
@@ -29,7 +30,7 @@ from loadtest.clients.http.request_body import NO_FIELDS, encode_body
 from loadtest.clients.http.response import CaughtResponse, Response, new_response
 from loadtest.clients.http.response_body import Body, BodyStream, read_all
 from loadtest.clients.http.routes import HttpRoute, HttpRoutes
-from loadtest.clients.http.url import with_params
+from loadtest.clients.http.url import split_credentials, with_params
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
 from loadtest.measuring.recorder import scenario_of
 from loadtest.users.base import LoadUser
@@ -73,7 +74,7 @@ class HttpClient:
     It may be used by several greenlets of the user at once; each takes a connection of its own.
 
     Attributes:
-        base_url: What relative URLs are relative to.
+        user: Whose client it is.
         request_name: Name for all requests that give none, within rename_request().
     """
 
@@ -98,12 +99,14 @@ class HttpClient:
         """
         self._pool = ConnectionPool(tls_context)
         self._idle = self._pool.idle
-        self.base_url = base_url
         self.request_name: str | None = None
-        self._user = user
-        defaults = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in headers.items())
-        self._routes = HttpRoutes.shared(user.environment, scenario_of(user), base_url, defaults)
-        self._gets = self._routes.gets
+        self.user = user
+        self._defaults = tuple(
+            (name, tuple(value) if isinstance(value, list) else value) for name, value in headers.items()
+        )
+        self._base_url, credentials = split_credentials(base_url)
+        self._auth_header = None if credentials is None else basic_auth(*credentials)
+        self._use_routes(shared=True)
         self._timeouts = timeouts
         self._max_redirects = max_redirects
         self._read_timeout_s = min(timeouts.read_s, timeouts.total_s)
@@ -113,14 +116,54 @@ class HttpClient:
         for timeout_s in timeouts:
             sweeper.allow_for(timeout_s)
 
+    def _use_routes(self, shared: bool) -> None:
+        settings = (self._base_url, self._defaults, self._auth_header)
+        scenario = scenario_of(self.user)
+        if shared:
+            self._routes = HttpRoutes.shared(self.user.environment, scenario, *settings)
+        else:
+            self._routes = HttpRoutes(self.user.recorder, scenario, *settings)
+        self._gets = self._routes.gets
+
+    @property
+    def base_url(self) -> str:
+        """What relative URLs are relative to, from the next call on; credentials in it become ``auth_header``."""
+        return self._base_url
+
+    @base_url.setter
+    def base_url(self, base_url: str) -> None:
+        self._base_url, credentials = split_credentials(base_url)
+        if credentials is not None:
+            self._auth_header = basic_auth(*credentials)
+        self._use_routes(shared=True)
+
+    @property
+    def auth_header(self) -> str | None:
+        """The header Authorization for the host of ``base_url``, from the next call on; None for none."""
+        return self._auth_header
+
+    @auth_header.setter
+    def auth_header(self, auth_header: str | None) -> None:
+        self._auth_header = auth_header
+        self._use_routes(shared=False)  # mostly a token of this user alone
+
+    @property
+    def request_event(self) -> EventHook:
+        """Locust's ``events.request``."""
+        event: EventHook = self.user.environment.events.request
+        return event
+
+    @property
+    def cookiejar(self) -> StandardJar:
+        """The user's cookies in the form of http.cookiejar."""
+        return StandardJar(self.cookies)
+
     @property
     def cookies(self) -> CookieJar:
         """The user's cookies; a mapping of name and value."""
         if self._cookies is None:
             self._cookies = CookieJar()
         return self._cookies
-
-    cookiejar = cookies
 
     def get(self, url: str, name: str | None = None, catch_response: bool = False, **options: Any) -> Response:
         """Send a GET request; the options are those of request()."""
@@ -230,6 +273,7 @@ class HttpClient:
             if auth:
                 headers = {**(headers or {}), "Authorization": basic_auth(*auth)}
             request = Request(method, route.url, headers, fields, body)
+            request.lines = route.lines
             cookies = b"" if self._cookies is None else self._cookies.line_for(route.url)
             wire = request.encode(route.lines, cookies) if headers else route.encode(fields, body, cookies)
         except InvalidRequestError as error:
@@ -251,10 +295,10 @@ class HttpClient:
     def _start(self) -> tuple[float, float]:
         """When this request was meant to be sent, and when it is sent: now."""
         sent_s = perf_counter()
-        intended_s = self._user.intended_start_s
+        intended_s = self.user.intended_start_s
         if intended_s is None:
             return sent_s, sent_s
-        self._user.intended_start_s = None
+        self.user.intended_start_s = None
         return intended_s, sent_s
 
     def _send(self, route: HttpRoute, wire: bytes, call: _Call | None, caught: bool) -> Response:  # noqa: C901, PLR0915
@@ -263,7 +307,7 @@ class HttpClient:
         Everything else continues on the general path from where this one stopped. The code is long and flat on purpose:
         every call and attribute counts here.
         """
-        user = self._user
+        user = self.user
         sent_s = perf_counter()
         intended_s = user.intended_start_s
         if intended_s is None:
@@ -310,7 +354,7 @@ class HttpClient:
         request = route if call is None else call.request
         if caught:
             response = new_response(CaughtResponse, head, received, head.raw_length, request, intended_s, sent_s, end_s)
-            response.begin(self.report, route, call.context if call is not None else None)
+            response.begin(self, route, call.context if call is not None else None)
             return response
         route.success(intended_s, sent_s, end_s, head.body_length)
         plain = new_response(Response, head, received, head.raw_length, request, intended_s, sent_s, end_s)
@@ -321,6 +365,7 @@ class HttpClient:
     def _plain_call(self, route: HttpRoute, caught: bool) -> _Call:
         """The call of a request without options."""
         request = Request(route.method, route.url, None, NO_FIELDS, None)
+        request.lines = route.lines
         return _Call(route, request, self._timeouts, caught=caught)
 
     def _send_generally(
@@ -351,7 +396,7 @@ class HttpClient:
         if progress.stream is not None:
             response.attach(progress.stream)
         if isinstance(response, CaughtResponse):
-            response.begin(self.report, call.route, call.context)
+            response.begin(self, call.route, call.context)
         else:
             self.report(call.route, response, call.context)
         return response
@@ -452,31 +497,49 @@ class HttpClient:
         self.report(route, response, call.context if call is not None else None)
 
     def _notify_of(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None = None) -> None:
-        """Notify Locust's listeners of a request, with Locust's arguments."""
-        self._user.recorder.notify(
-            request_type=route.method,
-            name=route.name,
-            response_time=(response.end_s - response.sent_s) * 1000,
-            response_length=response.wire_bytes,
-            response=response,
-            context={**self._user.context(), **(context or {})},
-            exception=response.error,
-            start_time=time.time() - (perf_counter() - response.sent_s),
-            url=route.url.text,
-        )
+        """Notify Locust's listeners of a request."""
+        self.user.recorder.notify(**self.event_of(route, response, context))
+
+    def event_of(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What Locust's listeners are told of a request, with Locust's arguments."""
+        return {
+            "request_type": route.method,
+            "name": route.name,
+            "response_time": (response.end_s - response.sent_s) * 1000,
+            "response_length": response.wire_bytes,
+            "response": response,
+            "context": {**self.user.context(), **(context or {})},
+            "exception": response.error,
+            "start_time": time.time() - (perf_counter() - response.sent_s),
+            "url": route.url.text,
+        }
+
+    def report_changed(self, event: dict[str, Any]) -> None:
+        """Count a request as a scenario changed what is told of it, by ``response.request_meta``."""
+        response: Response = event["response"]
+        series = self._routes.series(str(event["request_type"]), str(event["name"]))
+        end_s = response.sent_s + event["response_time"] / 1000
+        counted = (response.intended_s, response.sent_s, end_s, event["response_length"])
+        error = event["exception"]
+        if error is None:
+            series.success(*counted)
+        else:
+            series.failure(*counted, error_class_of(error), str(error))
+        if len(self._listeners) > 1:
+            self.user.recorder.notify(**event)
 
     def _count_invalid(self, method: str, label: str, error: InvalidRequestError) -> None:
         """Count a call that could not be built."""
         now_s = perf_counter()
         self._routes.series(method, label).failure(now_s, now_s, now_s, 0, error.error_class, str(error))
         if len(self._listeners) > 1:
-            self._user.recorder.notify(
+            self.user.recorder.notify(
                 request_type=method,
                 name=label,
                 response_time=0.0,
                 response_length=0,
                 response=None,
-                context=self._user.context(),
+                context=self.user.context(),
                 exception=error,
                 start_time=time.time(),
                 url=label,

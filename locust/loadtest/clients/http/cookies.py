@@ -5,9 +5,10 @@ a cookie for a whole top-level domain if a server of that domain sets one, which
 """
 
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Collection, Iterator, MutableMapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.cookiejar import Cookie as StandardCookie
 from ipaddress import ip_address
 from time import time
 
@@ -50,6 +51,29 @@ class Cookie:
         path = url.path
         return path == self.path or (
             path.startswith(self.path) and (self.path.endswith("/") or path[len(self.path)] == "/")
+        )
+
+    def standard(self) -> StandardCookie:
+        """The same in the form of http.cookiejar."""
+        expires = None if self.expires_s is None else int(self.expires_s)
+        wide = bool(self.domain) and not self.host_only
+        return StandardCookie(
+            version=0,
+            name=self.name,
+            value=self.value,
+            port=None,
+            port_specified=False,
+            domain=f".{self.domain}" if wide else self.domain,
+            domain_specified=wide,
+            domain_initial_dot=wide,
+            path=self.path,
+            path_specified=True,
+            secure=self.secure,
+            expires=expires,
+            discard=expires is None,
+            comment=None,
+            comment_url=None,
+            rest={},
         )
 
 
@@ -109,6 +133,25 @@ class CookieJar(MutableMapping[str, str]):
         )
         self._lines.clear()
 
+    def put(self, cookie: StandardCookie) -> None:
+        """Take a cookie of http.cookiejar's form."""
+        domain = cookie.domain.removeprefix(".").lower()
+        host_only = not cookie.domain_specified
+        expires_s = None if cookie.expires is None else float(cookie.expires)
+        self._put(
+            Cookie(cookie.name, cookie.value or "", domain, host_only, cookie.path or "/", cookie.secure, expires_s)
+        )
+
+    def standard(self) -> list[StandardCookie]:
+        """The cookies in the form of http.cookiejar."""
+        self._expire()
+        return [cookie.standard() for cookie in self._cookies.values()]
+
+    def remove(self, chosen: Callable[[Cookie], bool]) -> None:
+        """Forget the cookies chosen."""
+        self._cookies = {key: cookie for key, cookie in self._cookies.items() if not chosen(cookie)}
+        self._lines.clear()
+
     def __getitem__(self, name: str) -> str:
         """The value of the cookie of that name set last."""
         for cookie in reversed(self._cookies.values()):
@@ -138,6 +181,45 @@ class CookieJar(MutableMapping[str, str]):
     def __len__(self) -> int:
         """The number of different names."""
         return len({cookie.name for cookie in self._cookies.values()})
+
+
+class StandardJar(Collection[StandardCookie]):
+    """A user's cookies as http.cookiejar has them, which FastHttpUser's scenarios use.
+
+    Args:
+        jar: The cookies.
+    """
+
+    def __init__(self, jar: CookieJar) -> None:
+        """Look at a jar; what is changed here is changed there."""
+        self._jar = jar
+
+    def __iter__(self) -> Iterator[StandardCookie]:
+        """The cookies."""
+        return iter(self._jar.standard())
+
+    def __len__(self) -> int:
+        """Their number."""
+        return len(self._jar.standard())
+
+    def __contains__(self, cookie: object) -> bool:
+        """Whether there is such a cookie."""
+        return any(vars(each) == vars(cookie) for each in self) if isinstance(cookie, StandardCookie) else False
+
+    def set_cookie(self, cookie: StandardCookie) -> None:
+        """Send a cookie from now on."""
+        self._jar.put(cookie)
+
+    def clear(self, domain: str | None = None, path: str | None = None, name: str | None = None) -> None:
+        """Forget all cookies, or those of a domain, of a path of it, or one."""
+        bare = None if domain is None else domain.removeprefix(".").lower()
+        self._jar.remove(
+            lambda cookie: bare in {None, cookie.domain} and path in {None, cookie.path} and name in {None, cookie.name}
+        )
+
+    def clear_session_cookies(self) -> None:
+        """Forget the cookies that end with the session."""
+        self._jar.remove(lambda cookie: cookie.expires_s is None)
 
 
 def _parse(url: Url, line: str) -> Cookie | None:

@@ -27,6 +27,7 @@ Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 from typing import TYPE_CHECKING, ClassVar
 
 import gevent
+from locust.exception import CatchResponseError
 
 from loadtest.measuring.recorder import NO_ANSWER, UNFINISHED
 
@@ -137,7 +138,7 @@ class UnfinishedError(HttpError):
     error_class = UNFINISHED
 
 
-class AssertionFailedError(HttpError):
+class AssertionFailedError(HttpError, CatchResponseError):
     """The scenario called response.failure()."""
 
     error_class = "assertion"

@@ -6,15 +6,16 @@ Tested in tests/unit/clients/http/test_client.py and test_redirects.py.
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadtest.clients.http.errors import InvalidRequestError, RedirectError
-from loadtest.clients.http.headers import HeaderValue, Lines, merged
+from loadtest.clients.http.headers import Headers, HeaderValue, Lines, merged
 from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes, Upload
 from loadtest.clients.http.url import Url, join
 
 if TYPE_CHECKING:
     from loadtest.clients.http.head import ResponseHead
+    from loadtest.clients.http.routes import HttpRoute
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -45,9 +46,10 @@ class Request:
         headers: The headers that the scenario gave; None as a value leaves a default out.
         body_fields: Header fields that describe the body.
         body: The body.
+        lines: The header lines sent by default.
     """
 
-    __slots__ = ("body", "body_fields", "headers", "method", "url")
+    __slots__ = ("body", "body_fields", "headers", "lines", "method", "url")
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Request:
         self.headers = headers
         self.body_fields = body_fields
         self.body = body
+        self.lines: Lines = {}
 
     @property
     def upload(self) -> Upload | None:
@@ -79,6 +82,7 @@ class Request:
         Raises:
             InvalidRequestError: A header is not allowed.
         """
+        self.lines = lines
         if self.body_fields:
             lines = merged(lines, self.body_fields)
         if self.headers:
@@ -88,6 +92,33 @@ class Request:
         start = start_line(self.method, self.url)
         head = b"".join((start, *lines.values(), cookies, framing_line(self.method, self.body), b"\r\n"))
         return head + self.body if isinstance(self.body, bytes) else head
+
+
+class SentRequest:
+    """A request as a scenario looks at it, in the form of FastHttpUser's.
+
+    Attributes:
+        method: The method.
+        url: The absolute URL.
+        headers: The fields that the scenario or the client gave; cookies and the body's length are not among them.
+        body, payload: The body as sent, a file or iterable as given; None if there is none.
+    """
+
+    __slots__ = ("body", "headers", "method", "url")
+
+    def __init__(self, request: "Request | HttpRoute") -> None:
+        """Look at a request."""
+        self.method = request.method
+        self.url = request.url.text
+        self.body = request.body.source if isinstance(request.body, Upload) else request.body
+        lines = merged(merged(request.lines, request.body_fields), request.headers or {})
+        pairs = [line.split(b": ", 1) for entry in lines.values() for line in entry.split(b"\r\n") if line]
+        self.headers = Headers([(name, value) for name, value in pairs])
+
+    @property
+    def payload(self) -> Any:
+        """The body."""
+        return self.body
 
 
 def framing_line(method: str, body: BodyBytes) -> bytes:

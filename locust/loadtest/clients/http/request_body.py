@@ -35,7 +35,7 @@ class Upload:
 
     def __init__(self, source: Any, length: int | None) -> None:
         """Remember the source; nothing is read yet."""
-        self._source = source
+        self.source = source
         self.length = length
         self._used = False
 
@@ -62,9 +62,9 @@ class Upload:
             raise InvalidRequestError(f"the body holds {sent} bytes, {self.length} were announced")
 
     def _raw_pieces(self) -> Iterator[bytes]:
-        read: Callable[[int], bytes] | None = getattr(self._source, "read", None)
+        read: Callable[[int], bytes] | None = getattr(self.source, "read", None)
         if read is None:
-            yield from self._source
+            yield from self.source
             return
         left = self.length if self.length is not None else FOREVER_S
         while left > 0 and (piece := read(int(min(left, self._PIECE_BYTES)))):
@@ -75,9 +75,9 @@ class Upload:
         """Make the body ready to be sent once more; False if it cannot be."""
         if not self._used:
             return True
-        seek = getattr(self._source, "seek", None)
+        seek = getattr(self.source, "seek", None)
         if seek is None:
-            return isinstance(self._source, list | tuple)
+            return isinstance(self.source, list | tuple)
         try:
             seek(0)
         except (OSError, ValueError):

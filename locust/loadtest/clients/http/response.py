@@ -3,11 +3,12 @@
 Tested in tests/unit/clients/http/test_client.py and test_porting.py.
 """
 
+import io
 import json as stdlib_json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import gevent
 from locust.exception import (
@@ -20,9 +21,11 @@ from locust.exception import (
     StopUser,
 )
 
+from loadtest.clients.http.cookies import CookieJar
 from loadtest.clients.http.errors import AssertionFailedError, HttpError, UserCodeError
 from loadtest.clients.http.head import ResponseHead, is_failure
 from loadtest.clients.http.headers import Headers
+from loadtest.clients.http.request import SentRequest
 from loadtest.clients.json_codec import decode_json
 
 if TYPE_CHECKING:
@@ -46,7 +49,6 @@ class Response:
     """The response to a request, or the reason why there is none.
 
     Attributes:
-        request: What was sent: ``method``, ``url``, ``body``. After a redirect, the last request.
         error: Why the request failed, or None: an HttpError.
         encoding: The text's character encoding; set it before reading ``text`` to choose another one.
         history: The responses that redirected to this one, oldest first.
@@ -55,7 +57,7 @@ class Response:
             ``time.perf_counter``.
     """
 
-    __slots__ = ("__dict__", "_content", "_head", "_offset", "end_s", "intended_s", "request", "sent_s")
+    __slots__ = ("__dict__", "_content", "_head", "_offset", "_request", "end_s", "intended_s", "sent_s")
 
     # Most responses never set these, so they cost nothing: the instance's dictionary is made when one is set.
     error: Exception | None = None
@@ -68,7 +70,7 @@ class Response:
     _head: ResponseHead | None
     _content: bytes | None
     _offset: int
-    request: "HttpRoute | Request"
+    _request: "HttpRoute | Request"
     intended_s: float
     sent_s: float
     end_s: float
@@ -107,7 +109,27 @@ class Response:
     @property
     def url(self) -> str:
         """The URL that was asked for; after a redirect, the last one."""
-        return self.request.url.text
+        return self._request.url.text
+
+    @property
+    def request(self) -> SentRequest:
+        """What was sent: ``method``, ``url``, ``headers``, ``body``. After a redirect, the last request."""
+        return SentRequest(self._request)
+
+    @property
+    def cookies(self) -> CookieJar:
+        """The cookies that this response sets; a mapping of name and value."""
+        jar = CookieJar()
+        jar.store(self._request.url, self.headers.get_all("set-cookie"))
+        return jar
+
+    @property
+    def stream(self) -> io.BufferedReader:
+        """The body as a binary file, which with stream=True is read as it arrives."""
+        reader: io.BufferedReader | None = vars(self).get("_reader")
+        if reader is None:
+            reader = vars(self)["_reader"] = io.BufferedReader(_BodyFile(self._pieces()))
+        return reader
 
     @property
     def elapsed(self) -> timedelta:
@@ -171,16 +193,17 @@ class Response:
         if self.error is not None:
             raise self.error
 
-    def iter_content(self, chunk_size: int = 1024, decode_content: bool = True) -> Iterator[bytes | str]:
+    def iter_content(self, chunk_size: int | None = 1024, decode_content: bool = True) -> Iterator[bytes | str]:
         """The body piece by piece, as it arrives with stream=True.
 
         Args:
-            chunk_size: The largest piece, in bytes.
+            chunk_size: The largest piece, in bytes; None for pieces as they arrive.
             decode_content: Turn a piece into text if it is UTF-8.
         """
         for piece in self._pieces():
-            for at in range(0, len(piece), chunk_size):
-                part = piece[at : at + chunk_size]
+            size = chunk_size or len(piece)
+            for at in range(0, len(piece), size):
+                part = piece[at : at + size]
                 if decode_content:
                     try:
                         yield part.decode("utf-8")
@@ -224,9 +247,7 @@ class Response:
         raise LocustError(_NOT_CAUGHT)
 
     def __enter__(self) -> Self:
-        """Only with catch_response=True, or for a stream, which is closed at the end."""
-        if self._stream is None:
-            raise LocustError(_NOT_CAUGHT)
+        """The response; a stream is closed at the end. The request is counted already."""
         return self
 
     def __exit__(
@@ -242,7 +263,19 @@ class Response:
 
 
 AnyResponse = TypeVar("AnyResponse", bound=Response)
-Report = Callable[["HttpRoute", Response, Mapping[str, Any] | None], None]
+
+
+class Reporter(Protocol):
+    """What counts a request: the client."""
+
+    def report(self, route: "HttpRoute", response: Response, context: Mapping[str, Any] | None) -> None:
+        """Count a request and notify the listeners."""
+
+    def event_of(self, route: "HttpRoute", response: Response, context: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What listeners are told of a request."""
+
+    def report_changed(self, event: dict[str, Any]) -> None:
+        """Count a request as a scenario changed it."""
 
 
 class CaughtResponse(Response):
@@ -253,16 +286,24 @@ class CaughtResponse(Response):
     changing the outcome.
     """
 
-    __slots__ = ("_context", "_report", "_route")
+    __slots__ = ("_context", "_reporter", "_route")
 
     _entered = False
     _decided = False
+    _event: dict[str, Any] | None = None
 
-    def begin(self, report: "Report", route: "HttpRoute", context: Mapping[str, Any] | None) -> None:
+    def begin(self, reporter: Reporter, route: "HttpRoute", context: Mapping[str, Any] | None) -> None:
         """Set how it is counted."""
-        self._report = report
+        self._reporter = reporter
         self._route = route
         self._context = context
+
+    @property
+    def request_meta(self) -> dict[str, Any]:
+        """What the request will be counted as; a scenario may change it within the with-block, ``name`` for example."""
+        if self._event is None:
+            self._event = self._reporter.event_of(self._route, self, self._context)
+        return self._event
 
     def success(self) -> None:
         """Count the request as successful, whatever its status."""
@@ -302,7 +343,12 @@ class CaughtResponse(Response):
                 self.error = UserCodeError(f"{type(error).__name__}: {error}")
         if self._stream is not None:
             self.close()
-        self._report(self._route, self, self._context)
+        if self._event is None:
+            self._reporter.report(self._route, self, self._context)
+        else:
+            if self._decided or self.error is not None:
+                self._event["exception"] = self.error
+            self._reporter.report_changed(self._event)
         return swallowed
 
 
@@ -332,11 +378,28 @@ def new_response(  # noqa: PLR0917 -- the hot path passes them by position
     response._head = head
     response._content = content
     response._offset = offset
-    response.request = request
+    response._request = request
     response.intended_s = intended_s
     response.sent_s = sent_s
     response.end_s = end_s
     return response
+
+
+class _BodyFile(io.RawIOBase):
+    """The pieces of a body as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._rest or next(self._pieces, b"")
+        size = min(len(buffer), len(piece))
+        buffer[:size], self._rest = piece[:size], piece[size:]
+        return size
 
 
 def _declared_charset(content_type: str) -> str:

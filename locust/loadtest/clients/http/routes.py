@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.clients.http.head import HEADS, UNKNOWN_HEAD, ResponseHead
 from loadtest.clients.http.headers import HeaderValue, Lines, check_method, merged
-from loadtest.clients.http.request import IDEMPOTENT, basic_auth, framing_line, host_line, start_line
+from loadtest.clients.http.request import IDEMPOTENT, framing_line, host_line, start_line
 from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes
 from loadtest.clients.http.url import Url, names_scheme, parse
 from loadtest.clients.routes import Route, RouteTable
@@ -36,7 +36,10 @@ class HttpRoute(Route):
 
     __slots__ = ("_heads", "head", "idempotent", "lines", "origin", "receive_bytes", "url", "wire")
 
+    # As a request without anything of its own; see Request.
     body = None
+    headers = None
+    body_fields = NO_FIELDS
 
     def __init__(self, method: str, url: Url, defaults: Lines, series: "Series") -> None:
         """Encode what does not vary.
@@ -101,6 +104,7 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
     Args:
         base_url: What relative URLs are relative to; may carry credentials.
         headers: Name and value of the headers sent with every request unless it says otherwise.
+        auth_header: Value of the header Authorization for the base URL's own host, or None.
 
     Attributes:
         gets: The same for GET, by URL if there is no name of its own, else by (URL, name).
@@ -108,7 +112,12 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
     """
 
     def __init__(
-        self, recorder: "Recorder", scenario: str, base_url: str, headers: tuple[tuple[str, HeaderValue], ...]
+        self,
+        recorder: "Recorder",
+        scenario: str,
+        base_url: str,
+        headers: tuple[tuple[str, HeaderValue], ...],
+        auth_header: str | None = None,
     ) -> None:
         """Start without routes; a bad base URL shows at the first request."""
         super().__init__(recorder, scenario)
@@ -116,7 +125,8 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
         self._base_url = base_url
         self._base: Url | None = None
         self.common = merged({}, dict(headers))
-        self._own = self.common  # for the base URL's own host, with its credentials
+        # For the base URL's own host, with its credentials.
+        self._own = merged(self.common, {"Authorization": auth_header}) if auth_header is not None else self.common
 
     def make(self, method: str, url: str, name: str | None, label: str) -> HttpRoute:
         """The route for a URL, absolute or relative to the base.
@@ -130,7 +140,7 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
         Raises:
             InvalidRequestError: The base URL, the URL or the method is not valid.
         """
-        base = self._base or self._parse_base()
+        base = self._base = self._base or parse(self._base_url)
         parsed = parse(self._absolute(url))
         defaults = self._own if parsed.origin is base.origin else self.common
         route = HttpRoute(method, parsed, defaults, self.series(method, label))
@@ -141,14 +151,6 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
         if method == "GET":
             self.gets[url if name is None else (url, name)] = route
         return route
-
-    def _parse_base(self) -> Url:
-        """Parse the base URL; credentials in it become a header for its own host."""
-        base = parse(self._base_url)
-        if base.credentials is not None:
-            self._own = merged(self.common, {"Authorization": basic_auth(*base.credentials)})
-        self._base = base
-        return base
 
     def _absolute(self, url: str) -> str:
         if names_scheme(url):

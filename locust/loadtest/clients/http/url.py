@@ -133,6 +133,18 @@ def parse(text: str) -> Url:
     return Url(f"{scheme}://{shown}{target if parts.path or parts.query else ''}", origin, target, credentials)
 
 
+def split_credentials(text: str) -> tuple[str, tuple[str, str] | None]:
+    """A URL without name and password, and these, decoded; a URL that is not valid stays for ``parse`` to refuse."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return text, None
+    if parts.username is None or parts.password is None:
+        return text, None
+    bare = text.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
+    return bare, (unquote(parts.username), unquote(parts.password))
+
+
 def _host(hostname: str | None, netloc: str, scheme: str, text: str) -> str:
     """The name or address to connect to."""
     if scheme == "http+unix":

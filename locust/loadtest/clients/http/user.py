@@ -13,6 +13,7 @@ Tested in tests/unit/clients/http/test_porting.py and test_client.py.
 """
 
 import functools
+import inspect
 import ssl
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,15 @@ def _default_context(insecure: bool) -> ssl.SSLContext:
     return tls_context(requirement=ssl.CERT_NONE if insecure else ssl.CERT_REQUIRED, alpn=("http/1.1",))
 
 
+def _takes_user(factory: Callable[..., ssl.SSLContext]) -> bool:
+    """Whether a factory found in a class is a method, rather than a function without arguments."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except ValueError:  # a function in C
+        return False
+    return any(each.default is each.empty and each.kind <= each.POSITIONAL_OR_KEYWORD for each in parameters)
+
+
 @functools.cache
 def _context_from(factory: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     """The context that a factory makes, once per factory: sessions are resumed within one context only."""
@@ -55,9 +65,10 @@ class HttpUser(LoadUser, RestMixin[Response]):
         network_timeout: Seconds from the request to the response's complete head, and between two pieces of its body.
         total_timeout: Seconds for the whole request, redirects included; None for no limit.
         max_redirects: Redirects that are followed for one call.
-        insecure: Do not verify the server's certificate.
+        insecure: Do not verify the server's certificate; may be set per user, in ``__init__``.
         default_headers: Headers sent with every request.
-        ssl_context_factory: Makes the TLS context; called once. It overrides ``insecure``.
+        ssl_context_factory: Makes the TLS context, instead of ``insecure``. A function is called once for all users; a
+            method, or what a user sets in ``__init__``, once for the user, with a certificate of its own for example.
     """
 
     abstract = True
@@ -67,7 +78,7 @@ class HttpUser(LoadUser, RestMixin[Response]):
     max_redirects: int = 30
     insecure: bool = False
     default_headers: Mapping[str, HeaderValue] | None = None
-    ssl_context_factory: Callable[[], ssl.SSLContext] | None = None
+    ssl_context_factory: Callable[..., ssl.SSLContext] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse what would have no effect.
@@ -98,15 +109,19 @@ class HttpUser(LoadUser, RestMixin[Response]):
             **(self.default_headers or {}),
         }
         timeouts = Timeouts(self.connection_timeout, self.network_timeout, self.total_timeout or FOREVER_S)
-        self.client = HttpClient(self, self.host, headers, timeouts, self.max_redirects, self.tls_context)
+        self.client = HttpClient(
+            self, self.host, headers, timeouts, self.max_redirects, functools.cache(self.tls_context)
+        )
 
-    @classmethod
-    def tls_context(cls) -> ssl.SSLContext:
-        """The TLS context that all users of this class share."""
-        factory = cls.ssl_context_factory
+    def tls_context(self) -> ssl.SSLContext:
+        """The TLS context of this user, which it shares with the others of its class unless the factory is its own."""
+        if own := vars(self).get("ssl_context_factory"):
+            context: ssl.SSLContext = own()
+            return context
+        factory = type(self).ssl_context_factory
         if factory is None:
-            return _default_context(cls.insecure)
-        return _context_from(getattr(factory, "__func__", factory))
+            return _default_context(self.insecure)
+        return factory(self) if _takes_user(factory) else _context_from(factory)
 
     def close(self) -> None:
         """Close the connections; called when the user has stopped."""

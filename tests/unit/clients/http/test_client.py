@@ -377,8 +377,8 @@ def test_deciding_outside_a_with_block_is_refused():
             response.failure("x")
         with pytest.raises(LocustError, match="catch_response"):
             user.client.get("/", catch_response=True).failure("x")
-        with pytest.raises(LocustError, match="catch_response"), user.client.get("/"):
-            pass
+        with pytest.raises(LocustError, match="catch_response"), user.client.get("/") as response:
+            response.success()
 
 
 def test_rest_parses_json_and_fails_what_is_none():
