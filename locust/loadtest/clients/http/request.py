@@ -6,7 +6,7 @@ Tested in tests/unit/clients/http/test_client.py and test_redirects.py.
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loadtest.clients.http.errors import InvalidRequestError, RedirectError
 from loadtest.clients.http.headers import Headers, HeaderValue, Lines, merged
@@ -15,7 +15,6 @@ from loadtest.clients.http.url import Url, join
 
 if TYPE_CHECKING:
     from loadtest.clients.http.head import ResponseHead
-    from loadtest.clients.http.routes import HttpRoute
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -94,6 +93,23 @@ class Request:
         return head + self.body if isinstance(self.body, bytes) else head
 
 
+class Sendable(Protocol):
+    """A request, or the route of one that has nothing of its own."""
+
+    @property
+    def method(self) -> str: ...  # noqa: D102 -- as in Request
+    @property
+    def url(self) -> Url: ...  # noqa: D102
+    @property
+    def headers(self) -> Mapping[str, HeaderValue] | None: ...  # noqa: D102
+    @property
+    def lines(self) -> Lines: ...  # noqa: D102
+    @property
+    def body_fields(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def body(self) -> BodyBytes: ...  # noqa: D102
+
+
 class SentRequest:
     """A request as a scenario looks at it, in the form of FastHttpUser's.
 
@@ -106,7 +122,7 @@ class SentRequest:
 
     __slots__ = ("body", "headers", "method", "url")
 
-    def __init__(self, request: "Request | HttpRoute") -> None:
+    def __init__(self, request: "Sendable") -> None:
         """Look at a request."""
         self.method = request.method
         self.url = request.url.text
