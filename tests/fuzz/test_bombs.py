@@ -63,7 +63,7 @@ def ids(path: Path, name: str, text: str) -> None:
 def openapi(path: Path, text: str) -> None:
     """Draft a scenario."""
     (path / "api.json").write_text(text)
-    openapi_scenario.source(OpenApiDocument.read(str(path / "api.json")), "api")
+    openapi_scenario.draft(OpenApiDocument.read(str(path / "api.json")), "api")
 
 
 def operation(schema: object, **schemas: object) -> str:
@@ -125,7 +125,7 @@ def test_a_schema_that_refers_to_itself_twice_ends(tmp_path: Path) -> None:
     lists = {"type": "array", "minItems": 20, "items": {"$ref": "#/components/schemas/Node"}}
     for schema in (tree, lists):
         (tmp_path / "api.json").write_text(operation(node, Node=schema))
-        text = openapi_scenario.source(OpenApiDocument.read(str(tmp_path / "api.json")), "api")
+        text = openapi_scenario.draft(OpenApiDocument.read(str(tmp_path / "api.json")), "api").text
         compile(text, "api.py", "exec")
         assert len(text) < 500_000
 

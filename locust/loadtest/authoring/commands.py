@@ -28,16 +28,20 @@ def init(name: str | None, openapi: str | None) -> None:
     if name is None and openapi is None:
         raise UsageError("NAME is missing. Allowed: a name, --openapi URL_OR_FILE, or both. Next: add one of them.")
     host = None
+    notes: list[str] = []
     if openapi is None:
         name = scenario_file.checked_name(str(name))
         text = scenario_file.draft(name)
     else:
         document = OpenApiDocument.read(openapi)
         name = scenario_file.checked_name(name or scenario_file.name_from(document.title))
-        text, host = openapi_scenario.source(document, name), openapi_scenario.host_of(document)
+        drafted = openapi_scenario.draft(document, name)
+        text, notes, host = drafted.text, drafted.notes, openapi_scenario.host_of(document)
     path = scenario_file.write(name, text, Path())
     tasks = text.count("    @task")
     click.echo(f"written      {path}, {tasks} task{'s' * (tasks > 1)}")
+    for note in notes:
+        click.echo(f"not drafted  {note}")
     path = path if LOCUSTFILE.exists() else path.resolve()
     click.echo(
         f"next         in the project's folder: loadtest run --scenario {path}{f' --host {host}' if host else ''}"

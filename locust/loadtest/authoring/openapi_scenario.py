@@ -6,34 +6,40 @@ scenario.
 
 from __future__ import annotations
 
-import pprint
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
-from loadtest.authoring.schema_example import example, given
+from loadtest.authoring import parameter_style
+from loadtest.authoring.openapi_access import HELPERS, Access, access_of
+from loadtest.authoring.openapi_body import body_of, value_given
+from loadtest.authoring.schema_example import example
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from loadtest.authoring.openapi_document import Node, OpenApiDocument
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _OWN_CALLS = {"get", "put", "post", "delete", "options", "head", "patch"}
-_FORM = "application/x-www-form-urlencoded"
-_WIDTH = 100
+_OWN_HEADERS = {"accept", "content-type", "authorization"}
+"""What a document declares elsewhere; as parameters they are ignored, as OpenAPI says."""
+_MOST_REASONS = 5
+_WIDTH = 200
 
 _HEAD = '''\
 """{title}: a task for each of its operations, with the examples of its OpenAPI document.
 
 All tasks run equally often, in random order: add weights, combine tasks that belong together, and change paths and
-bodies to existing data. Operations that need a token send the one of TOKEN_FILE.
+bodies to existing data. Operations that need a token or a key send the one of TOKEN_FILE,
+those that need a name and a password the first account of ACCOUNTS_FILE.
 """
 
 from locust import between, task
 
 from loadtest.clients.http import HttpUser
-from loadtest.scenarios import Scenario, bearer_headers
+from loadtest.scenarios import {imports}
 
 NAME = {name!r}
 
@@ -55,41 +61,47 @@ class _Operation:
         name: the last part of the request name; the task is called `call_NAME`, to avoid clashes with methods of User.
         summary: one line, may be empty.
         url: path and query, without the host.
-        headers: in addition to that of the token.
+        headers: in addition to those of its access.
         arguments: further arguments of the call, as Python code.
-        signed_in: whether it needs a token.
+        access: what it needs to be let in.
     """
 
     method: str
     name: str
     summary: str
     url: str
-    headers: dict[str, str] = field(default_factory=dict)
-    arguments: tuple[str, ...] = ()
-    signed_in: bool = False
+    headers: dict[str, str]
+    arguments: tuple[str, ...]
+    access: Access
+
+
+@dataclass
+class Draft:
+    """A scenario's draft.
+
+    Attributes:
+        text: of its file.
+        notes: what could not be drafted, and why.
+    """
+
+    text: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 _MOST_OPERATIONS = 2_000
 _LONGEST_CHARS = 2_000_000
 
 
-def source(document: OpenApiDocument, name: str) -> str:
-    """Return the text of a scenario's file.
+def draft(document: OpenApiDocument, name: str) -> Draft:
+    """Draft a scenario.
 
     Raises:
-        UsageError: when references of the document form a circle, it is too large, or a part of it has the wrong form.
+        UsageError: when references of the document form a circle, it is too large, or no operation can be drafted.
     """
-    try:
-        return _source(document, name)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = f"a part of it has the wrong form ({type(error).__name__}: {str(error)[:200]})"
-        raise document.refusal(reason, "validate it, and correct it") from error
-
-
-def _source(document: OpenApiDocument, name: str) -> str:
+    found = Draft()
     operations: list[_Operation] = []
     length = 0
-    for operation in _operations(document):
+    for operation in _operations(document, found.notes):
         operations.append(operation)
         length += len(operation.url) + sum(map(len, operation.arguments))
         if len(operations) > _MOST_OPERATIONS or length > _LONGEST_CHARS:
@@ -97,85 +109,105 @@ def _source(document: OpenApiDocument, name: str) -> str:
                 f"its scenario would have over {_MOST_OPERATIONS:,} requests or {_LONGEST_CHARS:,} characters",
                 "use the part of it that you want to load",
             )
+    if not operations:
+        reason = "; ".join(found.notes[:_MOST_REASONS]) or "its paths have none"
+        raise document.refusal(f"no operation of it can be drafted ({reason})", "validate it, and correct it")
     title = _line(document.title).replace('"', "'").replace("\\", "/")
-    parts = [_HEAD.format(title=title or name, name=name)]
-    parts += [_task(operation) for operation in operations]
+    tasks = "".join(_task(operation) for operation in operations)
+    imports = ", ".join(["Scenario", *(helper for helper in HELPERS if f"{helper}(" in tasks)])
     pairs = "".join(f'    ("{each.method}", f"{{NAME}}/{each.name}"),\n' for each in operations)
-    parts.append(f"\n\nREQUESTS = (\n{pairs})\n")
-    parts.append("scenario = Scenario(name=NAME, user_classes=(ApiUser,), requests=REQUESTS)\n")
-    return "".join(parts)
+    found.text = (
+        _HEAD.format(title=title or name, name=name, imports=imports)
+        + tasks
+        + f"\n\nREQUESTS = (\n{pairs})\n"
+        + "scenario = Scenario(name=NAME, user_classes=(ApiUser,), requests=REQUESTS)\n"
+    )
+    return found
 
 
 def host_of(document: OpenApiDocument) -> str | None:
     """Return the base URL of the document's first server; None without one."""
-    url = urlsplit(_server(document))
+    url = urlsplit(_server(document.root))
     return f"{url.scheme}://{url.netloc}" if url.scheme in {"http", "https"} and url.netloc else None
 
 
-def _server(document: OpenApiDocument) -> str:
-    """Return the first server's URL, with the defaults of its variables."""
-    servers = document.root.get("servers") or [{"url": ""}]
-    url = str(servers[0].get("url", ""))
-    for name, variable in servers[0].get("variables", {}).items():
+def _server(*holders: Node) -> str:
+    """Return the first server's URL of the first that has servers, with the defaults of its variables."""
+    server: Node = next((holder["servers"][0] for holder in holders if holder.get("servers")), {})
+    url = str(server.get("url", ""))
+    for name, variable in server.get("variables", {}).items():
         url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
     return url
 
 
-def _operations(document: OpenApiDocument) -> Iterator[_Operation]:
+def _operations(document: OpenApiDocument, notes: list[str]) -> Iterator[_Operation]:
     taken: set[str] = set()
-    base = urlsplit(_server(document)).path.rstrip("/")
-    for path, item in document.root["paths"].items():
-        shared = document.resolved(item)
+    for path, found in document.root["paths"].items():
+        item = found
         for method in _METHODS:
-            if method in shared:
-                yield _operation(document, base + path, method, shared, taken)
+            try:
+                item = document.resolved(found)
+                if method not in item:
+                    continue
+                operation = _operation(document, path, method, item, notes)
+            except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+                reason = str(error) if isinstance(error, ValueError) else f"its form is wrong ({type(error).__name__})"
+                notes.append(_line(f"{method.upper()} {path}: {reason}"))
+                if item is found:
+                    break
+                continue
+            yield replace(operation, name=_named(operation.name, taken))
 
 
-def _operation(document: OpenApiDocument, path: str, method: str, item: Node, taken: set[str]) -> _Operation:
+def _operation(document: OpenApiDocument, path: str, method: str, item: Node, notes: list[str]) -> _Operation:
     operation = item[method]
     declared = [document.resolved(each) for each in (*item.get("parameters", ()), *operation.get("parameters", ()))]
     parameters = {(each["in"], each["name"]): each for each in declared}  # those of the operation take precedence
-    query = {}
-    headers = {}
+    server = urlsplit(_server(operation, item, document.root))
+    if server.netloc != urlsplit(_server(document.root)).netloc:
+        notes.append(_line(f"{method.upper()} {path}: it is drafted for HOST, but its own server is {server.netloc}"))
+    url = path
+    query: list[tuple[str, str]] = []
+    headers, cookies = {}, []
     for (place, name), parameter in parameters.items():
         value = _value(document, parameter)
+        style = parameter.get("style", parameter_style.DEFAULT[place])
+        explode = parameter.get("explode", style in ("form", "deepObject"))
+        is_sent = parameter.get("required") or value_given(document, parameter)[0]
         if place == "path":
-            path = path.replace(f"{{{name}}}", quote(str(value), safe=":"))
-        elif place == "query" and (parameter.get("required") or given(parameter)[0]):
-            query[name] = value
-        elif place == "header" and parameter.get("required"):
-            headers[name] = str(value)
-    arguments, media_type = _body(document, operation)
+            url = url.replace(f"{{{name}}}", parameter_style.in_path(name, value, style, explode=explode))
+        elif place == "query" and is_sent:
+            query += parameter_style.query_pairs(name, value, style, explode=explode)
+        elif place == "header" and is_sent and name.lower() not in _OWN_HEADERS:
+            headers[name] = parameter_style.in_header(value, explode=explode)
+        elif place == "cookie" and is_sent:
+            cookies += ["=".join(pair) for pair in parameter_style.query_pairs(name, value, style, explode=explode)]
+    if missing := re.search(r"\{[^{}]*\}", url):
+        raise ValueError(f"no parameter says what {missing.group()} in its path is")
+    body = body_of(document, operation)
+    access = access_of(document, operation, cookies)
+    if access.note:
+        notes.append(_line(f"{method.upper()} {path}: {access.note}"))
+    if cookies and not access.has_cookie:
+        headers["Cookie"] = "; ".join(cookies)
     return _Operation(
         method.upper(),
-        _named(operation.get("operationId") or f"{method} {path}", taken),
+        operation.get("operationId") or f"{method} {path}",
         _line(str(operation.get("summary") or operation.get("description") or "")),
-        path + (f"?{urlencode(query, doseq=True)}" if query else ""),
-        headers | ({"Content-Type": media_type} if media_type else {}),
-        arguments,
-        bool(operation.get("security", document.root.get("security"))),
+        server.path.rstrip("/") + url + ("?" if query else "") + "&".join("=".join(pair) for pair in query),
+        headers | ({"Content-Type": body.media_type} if body.media_type else {}),
+        body.arguments,
+        access,
     )
 
 
 def _value(document: OpenApiDocument, parameter: Node) -> Any:
-    found, value = given(parameter)
-    return value if found else example(parameter.get("schema", {}), document)
-
-
-def _body(document: OpenApiDocument, operation: Node) -> tuple[tuple[str, ...], str | None]:
-    """Return the argument for the body, and its media type where the client would not set it."""
-    content = document.resolved(operation.get("requestBody", {})).get("content", {})
-    if not content:
-        return (), None
-    chosen = next((each for each in content if each.partition(";")[0].endswith(("/json", "+json"))), None)
-    media_type = chosen or (_FORM if _FORM in content else next(iter(content)))
-    found, value = given(content[media_type])
-    value = value if found else example(content[media_type].get("schema", {}), document)
-    if chosen is not None:
-        return (f"json={_literal(value)}",), None if chosen == "application/json" else chosen
-    if isinstance(value, Mapping) and media_type == _FORM:
-        return (f"data={_literal(value)}",), None
-    return (f"data={str(value)!r}",), media_type
+    """Return a parameter's value; one with a media type of its own is written as JSON."""
+    content = parameter.get("content", {})
+    holder = next(iter(content.values()), parameter)
+    found, value = value_given(document, {**holder, **parameter})
+    value = value if found else example(holder.get("schema", {}), document)
+    return parameter_style.text_of(value) if content else value
 
 
 def _task(operation: _Operation) -> str:
@@ -183,23 +215,18 @@ def _task(operation: _Operation) -> str:
         f"self.client.{operation.method.lower()}(" if operation.method.lower() in _OWN_CALLS else "self.client.request("
     )
     first = [] if operation.method.lower() in _OWN_CALLS else [repr(operation.method)]
-    headers = repr(operation.headers)
-    if operation.signed_in:
-        headers = f"bearer_headers() | {headers}" if operation.headers else "bearer_headers()"
+    headers = " | ".join([*operation.access.headers, *([repr(operation.headers)] if operation.headers else [])])
     arguments = [
         *first,
         repr(operation.url),
         *operation.arguments,
-        *([f"headers={headers}"] if operation.headers or operation.signed_in else []),
+        *([f"params={operation.access.params}"] if operation.access.params else []),
+        *([f"headers={headers}"] if headers else []),
         f'name=f"{{NAME}}/{operation.name}"',
     ]
     lines = ",\n".join(f"            {argument}" for argument in arguments)
     comment = f"        # {operation.summary}\n" if operation.summary else ""
     return f"\n    @task\n    def call_{operation.name}(self):\n{comment}        {call}\n{lines},\n        )\n"
-
-
-def _literal(value: object) -> str:
-    return pprint.pformat(value, width=_WIDTH, sort_dicts=False).replace("\n", "\n            ")
 
 
 def _named(text: str, taken: set[str]) -> str:

@@ -6,6 +6,17 @@ A module of this package whose name begins with `_` is no scenario; the others h
 """
 
 from loadtest.scenarios._registry import Scenario, load, names, requests_of
-from loadtest.settings.credentials import Account, accounts, bearer_headers
+from loadtest.settings.credentials import Account, accounts, api_key, api_key_cookie, basic_headers, bearer_headers
 
-__all__ = ["Account", "Scenario", "accounts", "bearer_headers", "load", "names", "requests_of"]
+__all__ = [
+    "Account",
+    "Scenario",
+    "accounts",
+    "api_key",
+    "api_key_cookie",
+    "basic_headers",
+    "bearer_headers",
+    "load",
+    "names",
+    "requests_of",
+]

@@ -6,6 +6,7 @@ files. Accounts and tokens of the service under test are read where they are use
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, field
 from functools import cache
@@ -56,6 +57,41 @@ def bearer_headers() -> dict[str, str]:
     """
     path = Config.load().token_file
     return {"Authorization": f"Bearer {read_token(path)}"} if path else {}
+
+
+@cache
+def api_key(name: str) -> dict[str, str]:
+    """Return a header, or a parameter of a query, with the token of TOKEN_FILE; none when it is not set.
+
+    Raises:
+        UsageError: when the file cannot be read, or does not hold one token.
+    """
+    path = Config.load().token_file
+    return {name: read_token(path)} if path else {}
+
+
+@cache
+def api_key_cookie(name: str, *others: str) -> dict[str, str]:
+    """Return the header of cookies: the others, and one with the token of TOKEN_FILE if that is set.
+
+    Raises:
+        UsageError: when the file cannot be read, or does not hold one token.
+    """
+    cookies = [*others, *(f"{key}={token}" for key, token in api_key(name).items())]
+    return {"Cookie": "; ".join(cookies)} if cookies else {}
+
+
+@cache
+def basic_headers() -> dict[str, str]:
+    """Return the header with the first account of ACCOUNTS_FILE; none when it is not set.
+
+    Raises:
+        UsageError: when the file cannot be read, or holds no account.
+    """
+    for account in accounts()[:1]:
+        pair = base64.b64encode(f"{account.login}:{account.password}".encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
+    return {}
 
 
 def check(config: Config) -> None:

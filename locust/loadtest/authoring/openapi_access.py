@@ -1,0 +1,68 @@
+"""OpenApiAccess: how an operation is let in, by the security schemes of its document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadtest.authoring.openapi_document import Node, OpenApiDocument
+
+HELPERS: Final = ("api_key", "api_key_cookie", "basic_headers", "bearer_headers")
+"""What the calls below are imported as, from `loadtest.scenarios`."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a call sends to be let in, as Python code.
+
+    Attributes:
+        headers: each a call that returns headers.
+        params: a call that returns parameters of the query.
+        has_cookie: whether one of the headers is that of the cookies, with all of them.
+        note: why it will not be let in.
+    """
+
+    headers: tuple[str, ...] = ()
+    params: str | None = None
+    has_cookie: bool = False
+    note: str | None = None
+
+
+def access_of(document: OpenApiDocument, operation: Node, cookies: Sequence[str]) -> Access:
+    """Return what an operation needs: the first of its alternatives that can be drafted.
+
+    Args:
+        document: with the schemes.
+        operation: the operation.
+        cookies: the others that it sends.
+    """
+    alternatives = operation.get("security", document.root.get("security")) or []
+    found = [_access(document, [*each], cookies) for each in alternatives if each]
+    return next((each for each in found if each.note is None), found[0] if found else Access())
+
+
+def _access(document: OpenApiDocument, names: Sequence[str], cookies: Sequence[str]) -> Access:
+    schemes = document.root.get("components", {}).get("securitySchemes", {})
+    headers: list[str] = []
+    params: list[str] = []
+    has_cookie = False
+    for scheme in (document.resolved(schemes.get(name, {"type": "oauth2"})) for name in names):
+        kind, place = scheme.get("type"), scheme.get("in")
+        is_basic = kind == "http" and str(scheme.get("scheme")).lower() == "basic"
+        is_bearer = kind in ("oauth2", "openIdConnect") or str(scheme.get("scheme")).lower() == "bearer"
+        if kind == "apiKey" and place == "query":
+            params.append(f"api_key({scheme['name']!r})")
+        elif kind == "apiKey" and place == "cookie":
+            headers.append(f"api_key_cookie({', '.join(map(repr, (scheme['name'], *cookies)))})")
+            has_cookie = True
+        elif kind == "apiKey":
+            headers.append(f"api_key({scheme['name']!r})")
+        elif is_basic or is_bearer:
+            headers.append("basic_headers()" if is_basic else "bearer_headers()")
+        else:
+            what = scheme.get("scheme", kind)
+            return Access(note=f"it is drafted without its security, {what}, which has no draft")
+    return Access(tuple(headers), " | ".join(params) or None, has_cookie)
