@@ -9,7 +9,9 @@ or for `LINGER_S`: `rate` and `increase` miss the end of a counter whose last va
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +24,7 @@ from locust.runners import WorkerRunner
 
 from loadtest.exceptions import StackError
 from loadtest.exporting.exposition import CONTENT_TYPE, Exposition
+from loadtest.settings.hosts import parse
 from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 MAX_CLIENTS: Final = 32
 CLIENT_TIMEOUT_S: Final = 10.0
 """Limit for a request to arrive, for a response to be read, and for a connection to stay idle."""
+
+REQUEST_TIMEOUT_S: Final = 20.0
+"""Limit for a whole request, from the wait for its first byte to the last byte of its response."""
 
 LINGER_S: Final = 10.0
 """How long a master waits at its end for the final numbers to be fetched."""
@@ -55,13 +61,20 @@ class Exporter:
         port: The port it listens on.
     """
 
-    def __init__(self, exposition: Exposition, bind: str, port: int) -> None:
+    def __init__(self, exposition: Exposition, bind: str, port: int, names: str | None = None) -> None:
         """Listen and serve.
+
+        Args:
+            exposition: what to serve.
+            bind: the IP address to listen on.
+            port: 0 for any free one.
+            names: host names with a dot under which a scraper may address it, separated by commas.
 
         Raises:
             StackError: when it cannot listen on the address.
         """
         self._exposition = exposition
+        self._names = {name.strip().lower() for name in (names or "").split(",")}
         self._one_at_a_time = Semaphore()
         self._scraped_s: float | None = None
         self._ending = False
@@ -94,10 +107,13 @@ class Exporter:
             gevent.sleep(_POLL_S)
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
-        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        path, method, host = environ["PATH_INFO"], environ["REQUEST_METHOD"], environ.get("HTTP_HOST", "")
         status, body, kind = "404 Not Found", b"not found; see /metrics and /healthz\n", "text/plain"
         is_final = False
-        if method not in ("GET", "HEAD"):
+        if not self._is_ours(host):
+            allowed = b"allowed as Host: an IP address, a name without a dot, and those in LOADTEST_WEB_HOSTS\n"
+            status, body = "421 Misdirected Request", allowed
+        elif method not in ("GET", "HEAD"):
             status, body = "405 Method Not Allowed", b"only GET and HEAD are allowed\n"
         elif path == "/metrics":
             with self._one_at_a_time:
@@ -110,6 +126,14 @@ class Exporter:
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return self._send(body if method != "HEAD" else b"", is_final)
 
+    def _is_ours(self, host: str) -> bool:
+        """Whether no web page can have sent a request here by a domain of its own that resolves to this machine.
+
+        Such a domain has a dot; the names of services in a container network have none.
+        """
+        name = re.sub(r":\d+$", "", host).strip("[]").lower()
+        return parse(name) is not None or "." not in name.rstrip(".") or name in self._names
+
     def _send(self, body: bytes, is_final: bool) -> Iterable[bytes]:
         """Yield the body; a scrape of the final numbers counts once all of it was read, which may take a while."""
         yield body
@@ -117,11 +141,23 @@ class Exporter:
 
 
 class _Handler(WSGIHandler):
-    """A connection with a time limit. It is not an error when the client closes it."""
+    """A connection with a time limit for each request, and for each wait. It is no error when the client closes it."""
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         sock.settimeout(CLIENT_TIMEOUT_S)
         super().__init__(sock, address, server)
+
+    def handle_one_request(self) -> Any:
+        """Serve one request, or close the connection when it takes too long, however often a byte comes."""
+        timer = gevent.spawn_later(REQUEST_TIMEOUT_S, self._let_go)
+        try:
+            return super().handle_one_request()
+        finally:
+            timer.kill(block=False)
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # who waits for it gets an end, or an error of the network
 
     def handle_error(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -140,10 +176,18 @@ def start_on_master(environment: Environment, config: Config) -> None:
         StackError: when it cannot listen on the address.
     """
     if not isinstance(environment.runner, WorkerRunner):
-        start(environment, config.exporter_bind, config.exporter_port, compatible=config.exporter_compatibility)
+        start(
+            environment,
+            config.exporter_bind,
+            config.exporter_port,
+            compatible=config.exporter_compatibility,
+            names=config.web_hosts,
+        )
 
 
-def start(environment: Environment, bind: str, port: int, *, compatible: bool = False) -> Exporter:
+def start(
+    environment: Environment, bind: str, port: int, *, compatible: bool = False, names: str | None = None
+) -> Exporter:
     """Serve the measurements of a master's Environment, whose User classes must be known already.
 
     Call it after all other listeners of ``quitting`` have been added: Locust calls them in reverse order.
@@ -153,11 +197,12 @@ def start(environment: Environment, bind: str, port: int, *, compatible: bool = 
         bind: the IP address to listen on.
         port: 0 for any free one; the result's `port` says which.
         compatible: add the names of `loadtest.exporting.compatibility`.
+        names: see `Exporter`.
 
     Raises:
         StackError: when it cannot listen on the address.
     """
-    exporter = Exporter(Exposition(environment, compatible=compatible), bind, port)
+    exporter = Exporter(Exposition(environment, compatible=compatible), bind, port, names)
 
     def quitting(**_: object) -> None:
         RecordKeeper.of(environment).finish()

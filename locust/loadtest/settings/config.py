@@ -208,7 +208,7 @@ class Config(BaseModel):
     web_port: Port = _setting(8089, "port of Locust's web UI", _A_PORT, "8089")
     web_hosts: str | None = _setting(
         None,
-        "host names under which browsers may open the web UI, in addition to this machine's own",
+        "host names under which the web UI and the exporter may be addressed, in addition to this machine's own",
         "host names or IP addresses separated by commas",
         "loadtest.example.com",
     )

@@ -1,5 +1,6 @@
 """The exporter tells Prometheus what the record holds: exact, from the start, bounded, holding nothing up."""
 
+import contextlib
 import socket
 import time
 import urllib.error
@@ -392,6 +393,45 @@ def test_slow_clients_are_let_go(environment: Environment, monkeypatch: pytest.M
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as client:
         client.sendall(b"GET /metrics HT")
         assert client.recv(1) == b""
+    running.stop()
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_let_go(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is for the whole request, not for each read; then there is room for others."""
+    monkeypatch.setattr(exporter, "REQUEST_TIMEOUT_S", 0.5)
+    running = exporter.start(environment, "127.0.0.1", 0)
+    slow = [socket.create_connection(("127.0.0.1", running.port), timeout=10) for _ in range(exporter.MAX_CLIENTS)]
+    until_s = time.monotonic() + 1.5
+    while time.monotonic() < until_s:
+        for client in slow:
+            with contextlib.suppress(OSError):
+                client.sendall(b"G")
+        gevent.sleep(0.1)
+    assert _get(running.port, "/healthz")[0] == 200
+    for client in slow:
+        client.close()
+    running.stop()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(("127.0.0.1:9646", 200), ("[::1]:9646", 200), ("localhost", 200), ("locust_master:9646", 200), ("", 200)),
+        *(("evil.example", 421), ("127.0.0.1.evil.example:9646", 421), ("metrics.example:9646", 200)),
+    ],
+)
+def test_a_foreign_name_is_no_way_in(environment: Environment, host: str, status: int) -> None:
+    """A page of another site cannot read the metrics under its own name."""
+    running = exporter.start(environment, "127.0.0.1", 0, names="metrics.example")
+    request = urllib.request.Request(f"http://127.0.0.1:{running.port}/metrics", headers={"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == status
+    except urllib.error.HTTPError as error:
+        with error:
+            assert error.code == status
     running.stop()
 
 
