@@ -6,7 +6,6 @@ import os
 import resource
 import time
 import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from loadtest.local import redis_server, stack
 from loadtest.profiles.profile import LoadProfile
 from loadtest.settings import credentials
 from loadtest.settings.config import default_workers
+from loadtest.settings.fetching import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,14 +127,13 @@ def _clock(config: Config) -> str:
 
 def _apart_s(host: str) -> float | None:
     """Return the difference between the clocks of this machine and a service; None when it does not send its time."""
-    request = urllib.request.Request(host, method="HEAD")  # noqa: S310 - http or https, checked by Config
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+        with fetch(host, _TIMEOUT_S, "HEAD") as answer:
             date = answer.headers.get("Date")
     except urllib.error.HTTPError as error:
         with error:
             date = error.headers.get("Date")
-    except OSError:
+    except (OSError, ValueError):
         return None
     try:
         return abs(time.time() - parsedate_to_datetime(date).timestamp()) if date else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ import yaml
 from loadtest import untrusted
 from loadtest.authoring import yaml_text
 from loadtest.exceptions import UsageError
+from loadtest.settings.fetching import fetch
 
 _TIMEOUT_S = 15.0
 _LARGEST_BYTES = 32 * 1024 * 1024
@@ -185,8 +185,7 @@ def _references(root: object) -> Iterator[tuple[str, str]]:
 def _fetched(url: str) -> bytes:
     headers = {"Accept": "application/json, application/yaml, */*"}
     try:
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - http or https, as given
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+        with fetch(url, _TIMEOUT_S, headers=headers) as answer:
             text: bytes = answer.read(_LARGEST_BYTES + 1)
     except urllib.error.HTTPError as error:
         with error:

@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 import urllib.error
-import urllib.request
 from typing import IO, TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from loadtest.local.process import ManagedProcess, free_port
 from loadtest.progress import Steps
 from loadtest.settings import hosts
 from loadtest.settings.config import CONF_DIR, LOCUSTFILE, Config, default_workers
+from loadtest.settings.fetching import fetch
 from loadtest.settings.hosts import check_open
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class LocalStack:
 def connected_workers(exporter: str) -> tuple[int, int]:
     """Return how many workers are connected to the master of an exporter, and how many it expects."""
     try:
-        with urllib.request.urlopen(f"{exporter}/metrics", timeout=5) as answer:  # noqa: S310 - http, ours
+        with fetch(f"{exporter}/metrics", 5) as answer:
             text = answer.read().decode()
     except OSError:
         return 0, 0
@@ -308,7 +308,7 @@ def _locust() -> list[str]:
 
 def _status(url: str) -> int | None:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - http, ours
+        with fetch(url, 2) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -30,16 +30,31 @@ CLOSED: Final[tuple[Network, ...]] = tuple(
     map(
         ipaddress.ip_network,
         (
-            "169.254.0.0/16",  # link-local: metadata of most clouds
-            "fe80::/10",  # link-local
-            "fd00:ec2::/32",  # metadata of one cloud over IPv6
-            "100.100.100.200/32",  # metadata of another
-            "168.63.129.16/32",  # the host's agent of a third
-            "192.0.0.192/32",  # metadata of a fourth
+            "169.254.0.0/16",  # link-local (RFC 3927): metadata of nearly every cloud
+            "fe80::/10",  # link-local (RFC 4291): OpenStack's fe80::a9fe:a9fe
+            "fd00:ec2::/32",  # AWS: EC2 User Guide, "Access instance metadata" (fd00:ec2::254), EKS (fd00:ec2::23)
+            "fd20:ce::254/128",  # Google: Compute Engine, "About VM metadata", of instances with IPv6 only
+            "fd00:c1::a9fe:a9fe/128",  # Oracle: oci-python-sdk, auth/signers
+            "fd00:42::42/128",  # Scaleway: cloud-init, "Datasources", Scaleway
+            "fd00:a9fe:a9fe::1/128",  # Akamai (Linode): Metadata Service API
+            "100.100.100.200/32",  # Alibaba: ECS User Guide, "View instance metadata"
+            "fd00:100::100:200/128",  # the same over IPv6
+            "168.63.129.16/32",  # Azure: Virtual Network, "What is IP address 168.63.129.16"
+            "192.0.0.192/32",  # Oracle Cloud at Customer
         ),
     )
 )
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_EMBEDDING: Final = tuple(
+    map(
+        ipaddress.IPv6Network,
+        (
+            "64:ff9b::/96",  # NAT64 (RFC 6052)
+            "64:ff9b:1::/48",  # NAT64 of a network's own (RFC 8215), with the address at its end
+            "::ffff:0:0:0/96",  # translated (RFC 2765)
+            "::/96",  # compatible (RFC 4291)
+        ),
+    )
+)
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,252})?", re.ASCII)
 _SCHEMES: Final = ("http", "https")
 _opened: set[Network] = set()
@@ -73,7 +88,7 @@ def embedded(address: Address) -> Address:
     """Return the IPv4 address that an IPv6 address stands for, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _NAT64:
+    if any(address in network for network in _EMBEDDING) and int(address) > 1:  # neither :: nor ::1
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
 
@@ -169,17 +184,20 @@ def check_open(url: str) -> None:
     Raises:
         UsageError: when one is.
     """
-    host = _host_of(url)
+    if closed := closed_address_of(_host_of(url)):
+        raise UsageError(
+            f"host {url!r} resolves to {closed}, an address at which clouds serve credentials. Allowed: other "
+            "addresses. Next: correct the host, or, if that address is intended, add it to LOADTEST_ALLOWED_HOSTS."
+        )
+
+
+def closed_address_of(host: str) -> str | None:
+    """Return a closed address of a host; None when it has none, or does not resolve."""
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
-        return
-    closed = sorted(filter(is_closed, found))
-    if closed:
-        raise UsageError(
-            f"host {url!r} resolves to {closed[0]}, an address at which clouds serve credentials. Allowed: other "
-            "addresses. Next: correct the host, or, if that address is intended, add it to LOADTEST_ALLOWED_HOSTS."
-        )
+        return None
+    return min(filter(is_closed, found), default=None)
 
 
 def _host_of(url: str) -> str:

@@ -17,8 +17,21 @@ CLOSED = {
     "IPv4 in IPv6": "::ffff:169.254.169.254",
     "behind NAT64": "64:ff9b::a9fe:a9fe",
     "behind 6to4": "2002:a9fe:a9fe::1",
-    "metadata over IPv6": "fd00:ec2::254",
-    "metadata elsewhere": "100.100.100.200",
+    "behind a network's own NAT64": "64:ff9b:1::a9fe:a9fe",
+    "IPv4 compatible": "::a9fe:a9fe",
+    "IPv4 translated": "::ffff:0:a9fe:a9fe",
+    "OpenStack over IPv6": "fe80::a9fe:a9fe",
+    "AWS over IPv6": "fd00:ec2::254",
+    "AWS, of a pod": "fd00:ec2::23",
+    "Google over IPv6": "fd20:ce::254",
+    "Oracle over IPv6": "fd00:c1::a9fe:a9fe",
+    "Oracle at the customer": "192.0.0.192",
+    "Scaleway": "169.254.42.42",
+    "Scaleway over IPv6": "fd00:42::42",
+    "Akamai over IPv6": "fd00:a9fe:a9fe::1",
+    "Alibaba": "100.100.100.200",
+    "Alibaba over IPv6": "fd00:100::100:200",
+    "Azure": "168.63.129.16",
 }
 OPEN = ("127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "203.0.113.7", "2001:db8::1", "169.253.255.255", "a name")
 WAYS = {
