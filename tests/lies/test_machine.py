@@ -1,6 +1,8 @@
 """Lies that the generator's own machine tells: its delays and its limits, which would read as the service's."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,8 @@ def test_a_process_that_is_stopped_for_seconds_is_found(tmp_path: Path) -> None:
 
 STALLS = """
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import gevent
 
@@ -111,3 +115,43 @@ def test_one_slow_worker_is_not_hidden_in_the_merge(tmp_path: Path) -> None:
     assert "late_wake_ups" in ended.rules
     named = {finding["subject"] for finding in ended.document["findings"] if finding["rule"] == "uneven_workers"}
     assert len(named) == 1
+
+
+@contextmanager
+def quota(share: float) -> Iterator[Path]:
+    """A cgroup whose processes get this share of a core together; skips where none can be made."""
+    version_1, version_2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+    group = (version_1 if (version_1 / "cpu.cfs_quota_us").exists() or version_1.is_dir() else version_2) / "lies_test"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made here: {error}")
+    try:
+        if (group / "cpu.cfs_quota_us").exists():
+            (group / "cpu.cfs_quota_us").write_text(str(int(share * 100_000)))
+        elif (group / "cpu.max").exists():
+            (group / "cpu.max").write_text(f"{int(share * 100_000)} 100000")
+        else:
+            pytest.skip("the cpu controller is not available in this cgroup")
+        yield group
+    finally:
+        until_s = time.monotonic() + 10
+        while time.monotonic() < until_s:
+            try:
+                group.rmdir()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                break
+
+
+def test_a_quota_that_throttles_the_worker_is_found(tmp_path: Path) -> None:
+    """A worker that gets a fiftieth of a core is stopped by the kernel most of the time, and says so."""
+    with quota(0.02) as group, service() as host, generator(tmp_path, host, LOADTEST_USERS="40") as running:
+        running.wait_for_load()
+        (worker,) = running.workers()
+        (group / "cgroup.procs").write_text(str(worker.pid))
+        ended = running.end()
+    assert ended.code == ExitCode.NOT_TRUSTWORTHY
+    assert "cpu_throttling" in ended.rules
+    assert "was throttled by its cgroup" in ended.sentence("cpu_throttling")

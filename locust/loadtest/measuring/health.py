@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 
 from loadtest.measuring import machine
+from loadtest.measuring.cgroup import Groups
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.machine import CpuTime
 
@@ -47,8 +48,6 @@ BUSY: Final = 0.90
 PRESSURE: Final = 0.50
 """the share of the time in which a process waits for a core, from either of which on the machine is crowded."""
 
-_CPU_STAT_V2: Final = Path("/sys/fs/cgroup/cpu.stat")
-_CPU_STAT_V1: Final = Path("/sys/fs/cgroup/cpu,cpuacct/cpu.stat")
 _SOCKETS: Final = Path("/proc/net/sockstat")
 _PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -61,7 +60,7 @@ class Health(NamedTuple):
     loop_lag_s: float = 0.0
     """99th percentile, nearest rank, of the event loop's wake-up delay, in seconds."""
     throttled_ratio: float = 0.0
-    """Share of the interval in which the cgroup had used up its CPU quota."""
+    """Share of the interval in which a cgroup of the process had used up its CPU quota."""
     gc_ratio: float = 0.0
     """Share of the interval spent in garbage collection."""
     gc_pause_s: float = 0.0
@@ -173,7 +172,7 @@ class HealthProbe:
         return Health(
             cpu_ratio=(self._cpu_s - cpu_s) / elapsed_s,
             loop_lag_s=lags[-(-99 * len(lags) // 100) - 1] if lags else 0.0,
-            throttled_ratio=min(1.0, (self._throttled_s - throttled_s) / elapsed_s),
+            throttled_ratio=min(1.0, max(0.0, self._throttled_s - throttled_s) / elapsed_s),
             gc_ratio=gc_sum_s / elapsed_s,
             gc_pause_s=gc_longest_s,
             clock_step_s=abs((self._wall_s - wall_s) - elapsed_s),
@@ -191,7 +190,7 @@ class HealthProbe:
 
     def _remember(self) -> None:
         self._wall_s, self._began_s, self._cpu_s = time.time(), time.perf_counter(), time.process_time()
-        self._throttled_s = _throttled_s()
+        self._throttled_s = Groups().throttled_s()  # a process can be moved into other groups
         self._reading = machine.read()
         self._run_cpu_s = self._run.read_s() if self._run is not None else 0.0
         self._target_cpu_s = self._target.read_s() if self._target is not None else 0.0
@@ -246,16 +245,6 @@ class _Passed:
     def others(self, run_cpu_s: float) -> float:
         """The share of all but the run's processes."""
         return self.share(self._busy_s - run_cpu_s)
-
-
-def _throttled_s() -> float:
-    """Seconds for which this cgroup was throttled since it was made; 0 where there is no quota."""
-    return _number_after("throttled_usec", _CPU_STAT_V2) / 1e6 or _number_after("throttled_time", _CPU_STAT_V1) / 1e9
-
-
-def _number_after(word: str, path: Path) -> float:
-    words = _words(path)
-    return float(words[words.index(word) + 1]) if word in words else 0.0
 
 
 def _sockets_in_use() -> float:

@@ -40,6 +40,16 @@ def test_the_seconds_must_follow_each_other() -> None:
     ]
 
 
+def test_bad_seconds_add_up_over_the_run() -> None:
+    """Throttled in every other second is never sustained, and still a tenth of the run."""
+    watch = Watch()
+    for second in range(20):
+        watch.add("worker 3", Health(throttled_ratio=0.2 * (second % 2)), 1.0, 5)
+    assert [violation.sentence for violation in process_violations(watch)] == [
+        "worker 3 was throttled by its cgroup 10% of the time for 20 s: raise its CPU limit or add a worker"
+    ]
+
+
 @pytest.mark.parametrize("name", PEAKS)
 def test_a_peak_breaks_its_rule_at_once(name: str) -> None:
     """A single interval at the limit breaks the rule; just below does not."""

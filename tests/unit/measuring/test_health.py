@@ -7,6 +7,7 @@ import gevent
 import pytest
 
 from loadtest.measuring import health as health_module
+from loadtest.measuring.cgroup import Groups
 from loadtest.measuring.health import Health, HealthProbe, Watch
 
 
@@ -84,17 +85,17 @@ def test_a_step_of_the_wall_clock_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
     assert pytest.approx(probe.take().clock_step_s, abs=0.5) == 7.0
 
 
-def test_throttling_is_read_from_the_cgroup(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The throttled time of cgroup v2, or else of v1, is a share of the interval."""
-    v2, v1 = tmp_path / "cpu.stat", tmp_path / "v1"
-    monkeypatch.setattr(health_module, "_CPU_STAT_V2", v2)
-    monkeypatch.setattr(health_module, "_CPU_STAT_V1", v1)
-    v1.write_text("nr_periods 5\nthrottled_time 0\n")
+def test_throttling_is_a_share_of_the_interval(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds for which the process's cgroups were throttled are divided by the interval's, and at most all."""
+    (tmp_path / "membership").write_text("0::/")
+    stat = tmp_path / "cpu.stat"
+    stat.write_text("nr_periods 5\nthrottled_usec 0\n")
+    monkeypatch.setattr(health_module, "Groups", lambda: Groups(tmp_path / "membership", tmp_path))
     probe = HealthProbe()
     time.sleep(0.05)
-    v1.write_text("nr_periods 5\nthrottled_time 25000000\n")
-    assert 0.1 < probe.take().throttled_ratio <= 0.5
-    v2.write_text("usage_usec 9\nnr_throttled 2\nthrottled_usec 999000000\n")
+    stat.write_text("nr_periods 5\nthrottled_usec 25000\n")
+    assert 0.05 < probe.take().throttled_ratio <= 0.5
+    stat.write_text("nr_throttled 2\nthrottled_usec 999000000\n")
     assert probe.take().throttled_ratio == 1.0
 
 
