@@ -14,7 +14,10 @@ Tested in tests/contracts/test_docs.py.
 
 import difflib
 import logging
+import site
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -61,6 +64,15 @@ def exit_on_error() -> Iterator[None]:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("loadtest").error("%s", error)
         sys.exit(int(error.exit_code))
+
+
+def described(error: BaseException) -> str:
+    """Return an exception with the file and line that raised it: the last that is no library's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    libraries = (*site.getsitepackages(), sysconfig.get_path("stdlib"))
+    own = [frame for frame in frames if not frame.filename.startswith(libraries)] or frames
+    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def unknown_name(what: str, value: str, known: list[str]) -> str:

@@ -9,6 +9,7 @@ Tested in tests/native/test_local_stack.py and tests/native/test_load_model.py.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import signal
@@ -16,7 +17,7 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from flask import has_request_context
@@ -24,7 +25,7 @@ from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.clients.redis.watch import RedisWatch
-from loadtest.exceptions import ExitCode, LoadtestError
+from loadtest.exceptions import ExitCode, described
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import service as feeding
 from loadtest.judging import trust
@@ -34,12 +35,13 @@ from loadtest.measuring import machine, steady_clock
 from loadtest.measuring.record import Interruption, RunRecord
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load, LoadFactory
+from loadtest.profiles.shape import ProfileShape
 from loadtest.progress import ProgressLine, Steps, output
 from loadtest.reporting import document, files, locust_files, provenance, summary
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.session import Session
 from loadtest.settings import hosts
-from loadtest.swarm import expected_workers, interrupt
+from loadtest.swarm import expected_workers, interrupt, preparation
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm, Swarm
 from loadtest.users import tags
@@ -84,6 +86,7 @@ def start(environment: Environment, config: Config, scenario: Scenario, form: St
     load = loads.automatic(environment)
     if options.headless or options.autostart:
         load.impose(environment)
+    shape = WatchedShape.watch(environment)
     end_shape = _end_of_shape(environment)
 
     def choose(chosen: Load) -> None:
@@ -91,7 +94,7 @@ def start(environment: Environment, config: Config, scenario: Scenario, form: St
         load = chosen
         load.impose(environment)
 
-    ControllingSwarm.of(environment).make_run = lambda: Run(environment, scenario, load, end_shape)
+    ControllingSwarm.of(environment).make_run = lambda: Run(environment, scenario, load, end_shape, shape)
     if form and environment.web_ui:
         form.check_starts(environment, choose)
 
@@ -128,6 +131,39 @@ def _end_of_shape(environment: Environment) -> Callable[[], None] | None:
     return end_shape
 
 
+class WatchedShape:
+    """The locustfile's own load shape, an error of which ends the test; Locust would go on without the shape."""
+
+    def __init__(self, environment: Environment, tick: Callable[[], Any]) -> None:
+        self._environment = environment
+        self._tick = tick
+        self.error = ""
+        """What it raised while there was load."""
+
+    @classmethod
+    def watch(cls, environment: Environment) -> WatchedShape | None:
+        """Watch the shape of an Environment, if it has one."""
+        shape: Any = environment.shape_class
+        if shape is None or isinstance(shape, ProfileShape):
+            return None
+        watched = cls(environment, shape.tick)
+        shape.tick = watched.tick
+        return watched
+
+    def tick(self) -> Any:
+        """Return what the shape does; None, which ends the test, when it raises."""
+        try:
+            return self._tick()
+        except Exception as error:
+            if RecordKeeper.of(self._environment).running:
+                logger.exception("the load shape raised an exception, which ends the test")
+                self.error = described(error)
+                return None
+            with contextlib.suppress(StopTest):
+                preparation.refuse(self._environment, error)
+            return None
+
+
 class Run:
     """One test, conducted on the master.
 
@@ -136,10 +172,16 @@ class Run:
         scenario: whose data is loaded.
         load: what the test asks for.
         end_shape: ends the test in place of Locust's own ways; None where they work.
+        shape: the locustfile's own load shape; None without one.
     """
 
     def __init__(
-        self, environment: Environment, scenario: Scenario, load: Load, end_shape: Callable[[], None] | None = None
+        self,
+        environment: Environment,
+        scenario: Scenario,
+        load: Load,
+        end_shape: Callable[[], None] | None = None,
+        shape: WatchedShape | None = None,
     ) -> None:
         self._environment = environment
         self._runner: Any = environment.runner
@@ -149,6 +191,7 @@ class Run:
         self._load = load
         self._rules = load.rules
         self._end_shape = end_shape
+        self._shape = shape
         self._judge: Judge | None = None
         self._run_progress: RunProgress | None = None
         self._watch: gevent.Greenlet[..., None] | None = None
@@ -167,21 +210,19 @@ class Run:
         """Load the data, and name the file that the record is streamed to.
 
         Raises:
-            StopTest: when the data cannot be loaded or the folder cannot be written; the process then ends, or, with
-                the web UI, keeps serving.
+            Exception: when the data cannot be loaded or the folder cannot be written.
         """
         interrupt.note_termination()
         self._prepared_at = steady_clock.now()
-        try:
-            self._load_data()
-            self._feed()
-            name = self._config.run_id or new_run_id(self._config.scenario_name, self._config.profile)
-            self._folder = RunFolder.create_next(self._config.runs_dir, name)
-            profile = self._load.profile
-            if profile is not None and profile.model == "open":
-                self.arrivals = pacing.prepare(self._environment, profile, self.end_test)
-        except LoadtestError as error:
-            self._abort(error)
+        if self._options.headless:
+            self._environment.process_exit_code = int(ExitCode.ERROR)  # until the run has reported
+        self._load_data()
+        self._feed()
+        name = self._config.run_id or new_run_id(self._config.scenario_name, self._config.profile)
+        self._folder = RunFolder.create_next(self._config.runs_dir, name)
+        profile = self._load.profile
+        if profile is not None and profile.model == "open":
+            self.arrivals = pacing.prepare(self._environment, profile, self.end_test)
         ControllingSwarm.of(self._environment).think_time = self._load.think_time
         Session.of(self._environment).put(Load, self._load)
         Session.of(self._environment).put(RunProgress, None)
@@ -270,8 +311,10 @@ class Run:
     def _plan_is_done(self) -> bool:
         """Return whether what ends the run was planned: this class, the load shape, Locust's own run time, or a person
         who stops a run that has no planned end."""
-        if self._is_done or self._runner.shape_greenlet is gevent.getcurrent():
+        if self._is_done:
             return True
+        if self._runner.shape_greenlet is gevent.getcurrent():
+            return not (self._shape and self._shape.error)
         if self._load.expected_s is None:
             return has_request_context()
         keeps_time = self._load.profile is None and self._load.end_after_s is None
@@ -280,6 +323,8 @@ class Run:
     def _interrupted_by(self) -> str:
         if signal_name := interrupt.received():
             return signal_name
+        if self._shape and self._shape.error:
+            return f"the load shape raised {self._shape.error}"
         if isinstance(self._runner, MasterRunner) and not Swarm.of(self._environment).peers():
             return "all workers left"
         if has_request_context():
@@ -361,14 +406,6 @@ class Run:
         self._note("feed", reason)
         self.say(f"ended        {reason}")
         self.end_test()
-
-    def _abort(self, error: LoadtestError) -> NoReturn:
-        logger.error("%s", error)
-        self.say(f"error: {error}")
-        if self._options.headless:
-            self._environment.process_exit_code = int(ExitCode.ERROR)
-            gevent.spawn(self._runner.quit)
-        raise StopTest(str(error)) from error
 
     def end_test(self) -> None:
         """End the test as planned: a headless master quits, one with a web UI keeps serving."""

@@ -27,7 +27,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRu
 from loadtest.profiles.load import release
 from loadtest.profiles.think_time import WaitTimes
 from loadtest.session import Session
-from loadtest.swarm import interrupt, rebalancing
+from loadtest.swarm import interrupt, preparation, rebalancing
 from loadtest.swarm.delta_sender import DeltaSender
 from loadtest.swarm.gate import MasterGate, WorkerGate
 from loadtest.swarm.loops import listen
@@ -118,6 +118,7 @@ class ControllingSwarm(Swarm):
         make_run: returns what controls the next run; None where nobody does.
         think_time: what the users of the next run wait between two iterations; None leaves each scenario its own.
         is_open: whether the run that begins starts arrivals instead of users.
+        failure: what went wrong when the current or last run was stopped; None when nothing did.
     """
 
     def __init__(self, environment: Environment, record_keeper: RecordKeeper) -> None:
@@ -126,11 +127,12 @@ class ControllingSwarm(Swarm):
         self._run: RunController | None = None
         self.think_time: ThinkTime | None = None
         self.is_open = False
+        self.failure: Exception | None = None
         self.record_keeper = record_keeper
         session = Session.of(environment)
         session.put(RecordKeeper, record_keeper)
         session.put(ControllingSwarm, self)
-        listen(environment.events.test_start, self._on_test_start)
+        preparation.fire_strictly(environment, self._on_test_start, self._clean_up)
         listen(environment.events.test_stop, self._on_test_stop)
         listen(environment.events.quitting, self._on_quitting)
 
@@ -147,7 +149,7 @@ class ControllingSwarm(Swarm):
         return swarm
 
     def _on_test_start(self, **_: Any) -> None:
-        self._run = None
+        self._run, self.failure = None, None
         run = self.make_run() if self.make_run is not None else None
         if run is not None:
             run.prepare()
@@ -157,6 +159,15 @@ class ControllingSwarm(Swarm):
         self._announce()
         if run is not None:
             run.begin()
+
+    def _clean_up(self) -> None:
+        """Undo what was begun of a run that is not made."""
+        self._run = None
+        for service in reversed(self.services):
+            service.drain()
+        self.record_keeper.finish()
+        self.is_open = False
+        RunOptions(NO_RUN).announce(self.environment)
 
     def _announce(self) -> None:
         record, wait = self.record_keeper.record, self.think_time
@@ -224,12 +235,15 @@ class MasterSwarm(ControllingSwarm):
             self._draining.wait(self.environment.stop_timeout + DRAIN_S)
             return
         self._draining = Event()
-        self._note_stopping()
-        self.is_open = False
-        RunOptions(NO_RUN).announce(self.environment)  # Locust goes on with a ramp-up after a stop
         try:
+            self._note_stopping()
+            self.is_open = False
+            RunOptions(NO_RUN).announce(self.environment)  # Locust goes on with a ramp-up after a stop
             for service in (*reversed(self.services), self.record_keeper):
                 service.drain()
+        except Exception as error:
+            self.failure = error
+            raise
         finally:
             self._draining.set()
 

@@ -178,6 +178,11 @@ REPLACED_ELSEWHERE = (
         "their listeners send the rounded statistics to the master",
     ),
     Elsewhere(
+        "Environment.events.test_start.fire, on the master",
+        "loadtest.swarm.preparation",
+        "an error of a listener is logged, and there is load that nothing was prepared for",
+    ),
+    Elsewhere(
         "User.run",
         "loadtest.users.base",
         "its loop costs as much as a request of our clients, and an iteration does not know when it was to begin",
