@@ -105,7 +105,7 @@ class HttpClient:
             (name, tuple(value) if isinstance(value, list) else value) for name, value in headers.items()
         )
         self._base_url, credentials = split_credentials(base_url)
-        self._auth_header = None if credentials is None else basic_auth(*credentials)
+        self._auth_header = None if credentials is None else basic_auth(credentials)
         self._use_routes(shared=True)
         self._timeouts = timeouts
         self._max_redirects = max_redirects
@@ -134,7 +134,7 @@ class HttpClient:
     def base_url(self, base_url: str) -> None:
         self._base_url, credentials = split_credentials(base_url)
         if credentials is not None:
-            self._auth_header = basic_auth(*credentials)
+            self._auth_header = basic_auth(credentials)
         self._use_routes(shared=True)
 
     @property
@@ -271,7 +271,7 @@ class HttpClient:
             route = self._routes.get((method, full_url, name)) or self._routes.make(method, full_url, name, name or url)
             body, fields = (None, NO_FIELDS) if data is json is files is None else encode_body(data, json, files)
             if auth:
-                headers = {**(headers or {}), "Authorization": basic_auth(*auth)}
+                headers = {**(headers or {}), "Authorization": basic_auth(auth)}
             request = Request(method, route.url, headers, fields, body)
             request.lines = route.lines
             cookies = b"" if self._cookies is None else self._cookies.line_for(route.url)

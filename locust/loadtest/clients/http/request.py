@@ -148,9 +148,16 @@ def framing_line(method: str, body: BodyBytes) -> bytes:
     return b"Content-Length: 0\r\n" if method in _WITH_BODY else b""
 
 
-def basic_auth(name: str | bytes, password: str | bytes) -> str:
-    """The value of the Authorization field (RFC 7617)."""
-    raw = b":".join(part.encode("utf-8") if isinstance(part, str) else part for part in (name, password))
+def basic_auth(auth: tuple[str | bytes, str | bytes]) -> str:
+    """The value of the Authorization field for a name and a password (RFC 7617).
+
+    Raises:
+        InvalidRequestError: It is not a pair of text or bytes.
+    """
+    parts = tuple(auth) if isinstance(auth, tuple | list) else ()
+    if len(parts) != 2 or not all(isinstance(part, str | bytes) for part in parts):  # noqa: PLR2004
+        raise InvalidRequestError(f"auth is of type {type(auth).__name__}; allowed is a pair (name, password) of text")
+    raw = b":".join(part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part for part in parts)
     return "Basic " + b64encode(raw).decode("ascii")
 
 

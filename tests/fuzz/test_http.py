@@ -1,0 +1,193 @@
+"""Whatever a server sends and a scenario asks for: a call counts once, and only the client's own errors leave it."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import gevent.socket
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtest.clients.http.errors import HttpError, InvalidRequestError
+from tests.fuzz.cases import fuzz
+from tests.http_harness import Peer, ScriptedServer, counts, ok, running_user
+
+TEXTS = st.text(max_size=30)
+NUMBERS = st.one_of(
+    st.integers(-5, 50).map(str), st.sampled_from(["9" * 400, "9" * 5000, "-0", "1e9", "0x1", "+5", "٣"])
+)
+DATES = st.one_of(
+    st.sampled_from(
+        ["Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01-Jan-2099 00:00:00 GMT", "Thu, 99 Jan 99999 99:99:99 +9999"]
+    ),
+    st.builds(
+        "{} {} {} {}".format, NUMBERS, st.sampled_from(["Jan", "x"]), NUMBERS, st.sampled_from(["1:2:3", "::", "GMT"])
+    ),
+)
+ATTRIBUTES = st.one_of(
+    st.builds("{}={}".format, st.sampled_from(["Max-Age", "Domain", "Path", "max-age", ""]), st.one_of(NUMBERS, TEXTS)),
+    st.builds("Expires={}".format, st.one_of(DATES, TEXTS)),
+    st.sampled_from(["Secure", "Domain=127.0.0.1", "Path=/", "Domain=.", "Path=/a/../b", "="]),
+)
+COOKIES = st.builds("{}={}; {}".format, TEXTS, TEXTS, st.lists(ATTRIBUTES, max_size=3).map("; ".join))
+LOCATIONS = st.one_of(
+    st.builds(
+        "{}{}{}{}".format,
+        st.sampled_from(
+            ["http://", "https://", "//", "", "/", "http+unix://", "ftp://", "http:", "?", "#", " http://"]
+        ),
+        st.sampled_from(
+            ["SERVER", "[::1]", "[", "a b", "u:p@SERVER", "%41", "ü", "x" * 300, "127.0.0.1:1", "[v1.a]", ""]
+        ),
+        st.sampled_from(["", ":0", ":x", ":99999", "/", "/end", "/%", "/ü"]),
+        TEXTS,
+    ),
+    TEXTS,
+)
+FIELDS = st.one_of(
+    st.tuples(st.just("Set-Cookie"), COOKIES),
+    st.tuples(st.just("Location"), LOCATIONS),
+    st.tuples(st.just("Content-Length"), NUMBERS),
+    st.tuples(
+        st.just("Content-Encoding"), st.sampled_from(["gzip", "deflate", "br", "gzip, br", "x", "identity", ","])
+    ),
+    st.tuples(st.just("Transfer-Encoding"), st.sampled_from(["chunked", "gzip, chunked", "identity", ""])),
+    st.tuples(st.just("Connection"), st.sampled_from(["close", "keep-alive", "upgrade", "x"])),
+    st.tuples(
+        st.just("Content-Type"),
+        st.builds(
+            "text/plain; charset={}".format,
+            st.one_of(TEXTS, st.sampled_from(["idna", "hex", "undefined", '"', "utf-16"])),
+        ),
+    ),
+    st.tuples(TEXTS, TEXTS),
+)
+STATUSES = st.one_of(
+    st.sampled_from([100, 101, 200, 204, 206, 301, 302, 303, 304, 307, 308, 404, 503, 999]), st.integers(0, 9999)
+)
+BODIES = st.one_of(
+    st.binary(max_size=60),
+    st.sampled_from(
+        [b"5\r\nhello\r\n0\r\n\r\n", b"ffffffffffffffff1\r\n", b"{}", b"[" * 3000, b"1" * 5000, b"\x1f\x8b\x08\x00"]
+    ),
+)
+
+
+def response(status: int, fields: list[tuple[str, str]], body: bytes) -> bytes:
+    """The bytes of a response; its fields go out as UTF-8, line breaks included."""
+    lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in fields), "", ""]
+    return "\r\n".join(lines).encode("utf-8", "replace") + body
+
+
+RESPONSES = st.one_of(
+    st.builds(response, STATUSES, st.lists(FIELDS, max_size=5), BODIES),
+    st.builds(lambda status, fields, body: ok(body, *fields, status=f"{status} X"), STATUSES, st.just(()), BODIES),
+    st.binary(max_size=200),
+)
+
+
+class Server:
+    """A server that sends what a case says."""
+
+    def __init__(self) -> None:
+        self.responses: list[bytes] = []
+
+    def __call__(self, peer: Peer) -> None:
+        """Answer the requests of a connection while there are responses."""
+        while self.responses and peer.read_head():
+            peer.send(self.responses.pop(0).replace(b"SERVER", f"127.0.0.1:{self.port}".encode()))
+
+    port = 0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[Server, str]]:
+    """The server and its URL; no other host can be reached."""
+    script = Server()
+
+    def resolve(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        if host not in {"127.0.0.1", "localhost"}:
+            raise socket.gaierror(socket.EAI_NONAME, "not in this test")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    with ScriptedServer(script) as scripted, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gevent.socket, "getaddrinfo", resolve)
+        script.port = scripted.port
+        yield script, scripted.url
+
+
+@contextmanager
+def told(user: Any) -> Iterator[list[Any]]:
+    """The errors of which a listener is told."""
+    errors: list[Any] = []
+    user.environment.events.request.add_listener(lambda exception, **_: errors.append(exception))
+    yield errors
+
+
+def look_at(got: Any) -> None:
+    """Use every part of a response."""
+    assert isinstance(got.text, str | None)
+    assert isinstance(got.error, HttpError | None)
+    assert all(isinstance(name + value, str) for name, value in got.headers.items())
+    assert isinstance(repr(got) + got.url + got.reason, str)
+    assert (got.request.method, isinstance(dict(got.cookies), dict)) == ("GET", True)
+    for passed in got.history:
+        assert (isinstance(passed.text, str | None), passed.elapsed.total_seconds()) == (True, 0)
+    with suppress(json.JSONDecodeError):
+        got.json()
+
+
+@fuzz
+@given(responses=st.lists(RESPONSES, min_size=1, max_size=4), caught=st.booleans(), stream=st.booleans())
+def test_responses(server: tuple[Server, str], responses: list[bytes], caught: bool, stream: bool) -> None:
+    """Any bytes are a response, or an error of the client's own: counted once, told once, and no later call breaks."""
+    script, url = server
+    with running_user(url, max_redirects=2, network_timeout=0.5, total_timeout=2) as user, told(user) as errors:
+        script.responses = list(responses)
+        with user.client.get("/a/b", catch_response=caught, stream=stream) as got:
+            try:
+                look_at(got)
+            except HttpError:
+                assert stream
+        assert (counts(user)[0], len(errors)) == (1, 1)
+        assert isinstance(errors[0], HttpError | None)
+        script.responses = [ok(b"after")] * 3
+        assert user.client.get("/a/b").status_code in {0, 200}
+        assert (counts(user)[0], len(errors)) == (1, 2)
+        assert len(user.client.cookiejar) <= 300
+
+
+VALUES = st.one_of(TEXTS, st.none(), st.integers(), st.floats(), st.booleans(), st.binary(max_size=9))
+ANYTHING = st.one_of(VALUES, st.lists(VALUES, max_size=3), st.dictionaries(VALUES, VALUES, max_size=3))
+ARGUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "headers": st.dictionaries(TEXTS, ANYTHING, max_size=3),
+        "params": ANYTHING,
+        "data": ANYTHING,
+        "json": ANYTHING,
+        "files": ANYTHING,
+        "timeout": st.one_of(ANYTHING, st.floats(0.1, 1)),
+        "auth": st.one_of(st.none(), st.tuples(VALUES, VALUES)),
+        "name": st.one_of(st.none(), TEXTS),
+        "verify": ANYTHING,
+    },
+)
+
+
+@fuzz
+@given(method=st.sampled_from(["GET", "POST", "PUT", "HEAD", "G T", "ü", ""]), url=LOCATIONS, arguments=ARGUMENTS)
+def test_calls(server: tuple[Server, str], method: str, url: str, arguments: dict[str, Any]) -> None:
+    """Any call is sent, or refused by InvalidRequestError: counted once either way."""
+    script, host = server
+    script.responses = [ok()]
+    with running_user(host, network_timeout=0.5, connection_timeout=0.5) as user:
+        try:
+            got = user.client.request(method, url.replace("SERVER", host[7:]), **arguments)
+            assert isinstance(got.error, HttpError | None)
+        except InvalidRequestError as error:
+            assert len(str(error)) > 10
+        assert counts(user)[0] == 1
