@@ -24,7 +24,7 @@ from loadtest.judging import thresholds
 from loadtest.local.stack import LocalStack
 from loadtest.profiles import chart
 from loadtest.profiles.profile import LoadProfile, all_profiles
-from loadtest.progress import Screen, output
+from loadtest.progress import Screen, output, printable
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
 from loadtest.run_folder import RunFolder, new_run_id
@@ -53,7 +53,7 @@ class _Group(click.Group):
         except LoadtestError as error:
             for line in str(error).splitlines():
                 click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-                click.echo(line, err=True)
+                click.echo(printable(line), err=True)
             code = error.exit_code
         except (KeyboardInterrupt, click.Abort):
             code = ExitCode.INTERRUPTED

@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import sys
 import time
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import gevent
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rich.progress import TaskID
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 LIVE_INTERVAL_S = 1.0
 PLAIN_INTERVAL_S = 5.0
 PLAIN_WIDTH = 120
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Screen(io.TextIOBase):
@@ -67,13 +70,27 @@ class Screen(io.TextIOBase):
             os.close(nowhere)
 
 
+def printable(text: str) -> str:
+    """Return a text from elsewhere with ``?`` for what would command a terminal, or turn the order of its letters."""
+    return _COMMANDS.sub("?", text)
+
+
+class PrintableConsole(Console):
+    """A console on which names and texts from elsewhere command nothing: only the console itself does."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """See rich."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
 def output(file: IO[str] | None = None) -> Console:
     """Return standard output, or another file, as a console; wide enough for tables when it is not a terminal."""
     screen: Any = Screen(file or sys.stdout)
-    console = Console(file=screen, highlight=False, soft_wrap=True)
+    console = PrintableConsole(file=screen, highlight=False, soft_wrap=True)
     if console.is_terminal:
         return console
-    return Console(file=screen, highlight=False, soft_wrap=True, width=PLAIN_WIDTH)
+    return PrintableConsole(file=screen, highlight=False, soft_wrap=True, width=PLAIN_WIDTH)
 
 
 class ProgressLine:
@@ -149,7 +166,7 @@ class Steps:
     def __init__(self, what: str, file: IO[str] | None = None) -> None:
         self._what = what
         screen: Any = Screen(file or sys.stderr)
-        self._console = Console(file=screen, highlight=False, soft_wrap=True)
+        self._console = PrintableConsole(file=screen, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._shown_s = time.monotonic()

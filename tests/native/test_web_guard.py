@@ -172,7 +172,8 @@ def test_a_start_comes_from_the_own_page_only(owner: WebUi, case: str) -> None:
 
 
 WRONG = {
-    "too many users": ({"user_count": "5000000"}, 400, "from 0 to 50000"),
+    "too many users": ({"user_count": "5000000"}, 400, "from 1 to 50000"),
+    "no users": ({"user_count": "0"}, 400, "user count '0'"),
     "no number of users": ({"user_count": "NaN"}, 400, "user count 'NaN'"),
     "negative users": ({"user_count": "-1"}, 400, "user count '-1'"),
     "endless spawn rate": ({"spawn_rate": "inf"}, 400, "spawn rate 'inf'"),

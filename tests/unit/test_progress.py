@@ -5,6 +5,8 @@ import os
 import pty
 
 import pytest
+from rich.table import Table
+from rich.text import Text
 
 from loadtest import progress
 from loadtest.progress import Steps
@@ -36,3 +38,28 @@ def test_on_a_terminal_steps_are_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     os.close(terminal)
     assert "3/40" in written
     assert "━" in written
+
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31mname\u202egnp\r\x08"
+
+
+def test_text_from_elsewhere_commands_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of requests, folders and errors are shown without what a terminal would obey; our own colours stay."""
+    monkeypatch.setenv("TERM", "xterm")
+    file = io.StringIO()
+    monkeypatch.setattr(file, "isatty", lambda: True)
+    console = progress.output(file)
+    table = Table("name")
+    table.add_row(Text(HOSTILE))
+    for shown in (HOSTILE, Text(HOSTILE), table, Text("red", style="red")):
+        console.print(shown, markup=False)
+    console = progress.PrintableConsole(file=file, force_terminal=True, color_system="standard")
+    console.print(Text(HOSTILE, style="red"))
+    written = file.getvalue()
+    assert [mark in written for mark in ("\x1b]", "\x1b[2J", "\x9b", "\x07", "\x08", "\u202e")] == [False] * 6
+    assert ("name" in written, "\x1b[31m" in written) == (True, True)
+
+
+def test_a_line_from_elsewhere_is_printable() -> None:
+    """Line breaks and tabs stay, letters of all languages too."""
+    assert progress.printable(f"é\t語\n{HOSTILE}") == "é\t語\n?]0;title??[2J?31mname?gnp??"

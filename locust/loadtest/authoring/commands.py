@@ -5,6 +5,7 @@ Tested in tests/unit/authoring/test_scenario_file.py.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ import click
 from loadtest.authoring import openapi_scenario, scenario_file
 from loadtest.authoring.openapi_document import OpenApiDocument
 from loadtest.exceptions import UsageError
+from loadtest.progress import printable
 from loadtest.settings.config import LOCUSTFILE
 
 
@@ -41,8 +43,7 @@ def init(name: str | None, openapi: str | None) -> None:
     tasks = text.count("    @task")
     click.echo(f"written      {path}, {tasks} task{'s' * (tasks > 1)}")
     for note in notes:
-        click.echo(f"not drafted  {note}")
+        click.echo(printable(f"not drafted  {note}"))
     path = path if LOCUSTFILE.exists() else path.resolve()
-    click.echo(
-        f"next         in the project's folder: loadtest run --scenario {path}{f' --host {host}' if host else ''}"
-    )
+    words = ["loadtest", "run", "--scenario", str(path), *(["--host", host] if host else [])]
+    click.echo(printable(f"next         in the project's folder: {shlex.join(words)}"))

@@ -14,7 +14,7 @@ from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion
 from loadtest.comparing.comparison import compare as compare_runs
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError
-from loadtest.progress import Steps, output
+from loadtest.progress import Steps, output, printable
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files
 from loadtest.run_folder import RunFolder
@@ -161,7 +161,7 @@ def show_history(*, as_json: bool, with_interrupted: bool) -> None:
         if not found:
             click.echo(f"no runs in {runs_dir}")
     for problem in problems:
-        click.secho(f"skipped: {problem}", err=True)
+        click.secho(f"skipped: {printable(problem)}", err=True)
 
 
 @click.group()
@@ -180,11 +180,11 @@ def set_baseline(run: str, *, force: bool) -> None:
     if not force:
         baselines.check(document)
     key = baselines.save(runs_dir, document, folder.name if folder.parent == runs_dir else str(folder))
-    click.echo(f"baseline     {key}: {folder.name}")
+    click.echo(printable(f"baseline     {key}: {folder.name}"))
 
 
 @baseline.command(name="list")
 def list_baselines() -> None:
     """List the baselines."""
     for key, run in sorted(baselines.read(Config.load().runs_dir).items()):
-        click.echo(f"{key}: {run}")
+        click.echo(printable(f"{key}: {run}"))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _QUANTILES: Final = ("p50_s", "p90_s", "p95_s", "p99_s", "p999_s", "p9999_s")
 _FIGURES: Final = ("mean_s", "min_s", "max_s", *_QUANTILES)
+_SPACES: Final = " \n\v\f\u00a0\ufeff"
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 STATS: Final = (
     *("scenario", "method", "name", "requests", "failures", "error_ratio", "requests_per_s", "response_bytes"),
     *(f"{kind}_{figure}" for kind in ("response_time", "service_time") for figure in _FIGURES),
@@ -52,10 +54,10 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({column: _cell(row[column]) for column in columns} for row in rows)
+    writer.writerows({column: cell(row[column]) for column in columns} for row in rows)
     return file.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """Return a value that no spreadsheet takes for a formula: request names may come from anywhere."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if isinstance(value, str) and value.lstrip(_SPACES).startswith(_FORMULAS) else value

@@ -15,21 +15,60 @@ from typing import TYPE_CHECKING, Any
 from locust.html import get_html_report
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
 
+from loadtest.reporting.csv_tables import cell
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from locust.env import Environment
 
 
 def of(environment: Environment) -> dict[str, Callable[[], str]]:
     """Return a function for each file that makes its text, by the file's name."""
-    statistics = StatsCSV(environment, PERCENTILES_TO_REPORT)
+    statistics = PlainTables(StatsCSV(environment, PERCENTILES_TO_REPORT))
     return {
         "locust.html": lambda: get_html_report(environment, show_download_link=False),  # type: ignore[no-untyped-call]
         "locust_stats.csv": lambda: _csv(statistics.requests_csv),
         "locust_failures.csv": lambda: _csv(statistics.failures_csv),
         "locust_exceptions.csv": lambda: _csv(statistics.exceptions_csv),
     }
+
+
+class PlainTables:
+    """Locust's writer of tables, whose cells are no formulas; otherwise as it is."""
+
+    def __init__(self, tables: Any) -> None:
+        self._tables = tables
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tables, name)
+
+    def requests_csv(self, writer: Any) -> None:
+        """Write the table of requests."""
+        self._tables.requests_csv(_PlainWriter(writer))
+
+    def failures_csv(self, writer: Any) -> None:
+        """Write the table of failures."""
+        self._tables.failures_csv(_PlainWriter(writer))
+
+    def exceptions_csv(self, writer: Any) -> None:
+        """Write the table of exceptions."""
+        self._tables.exceptions_csv(_PlainWriter(writer))
+
+
+class _PlainWriter:
+    """What Locust uses of `csv.writer`."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        """Write a row."""
+        self._writer.writerow(map(cell, row))
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        """Write rows."""
+        self._writer.writerows(map(cell, row) for row in rows)
 
 
 def _csv(rows: Callable[[Any], None]) -> str:

@@ -27,6 +27,8 @@ Payload = TypeVar("Payload")
 
 LONGEST_BYTES: Final = 16 * 1024 * 1024
 """The longest message. A worker's largest, with thousands of names and a minute to catch up on, is less than half."""
+LONGEST_TEXT: Final = 10_000
+"""Characters that are sent and kept of an exception, and of a line of a log."""
 MOST_VALUES: Final = 1_000_000
 """The most values in a master's message: the arrivals of a profile with the most segments are two thirds of it."""
 MOST_VALUES_OF_A_WORKER: Final = untrusted.SMALL_BYTES
@@ -293,6 +295,15 @@ def read(data: bytes, most_values: int = MOST_VALUES_OF_A_WORKER) -> Message:
     if not isinstance(kind, str) or not (sender is None or isinstance(sender, str)):
         raise ValueError("its kind or its sender is no text")
     return Message(*parts)  # type: ignore[no-untyped-call]
+
+
+def shortened(message: Message) -> Message:
+    """Return a worker's message with its long texts cut: over one that is too long the master ends the connection."""
+    if message.type == "exception":
+        message.data = {name: str(text)[:LONGEST_TEXT] for name, text in message.data.items()}
+    elif message.type == "logs":
+        message.data = {**message.data, "logs": [line[:LONGEST_TEXT] for line in message.data["logs"]]}
+    return message
 
 
 def _validated(shape: TypeAdapter[Payload], data: Any, what: str) -> Payload:

@@ -228,6 +228,14 @@ class WorkerEnd(zmqrpc.Client):
             self.socket.curve_publickey, self.socket.curve_secretkey = keys.worker.public, keys.worker.secret
         self.socket.connect(f"tcp://{host}:{port}")
 
+    def send(self, message: Message) -> None:
+        """Send a message, with its long texts cut.
+
+        Raises:
+            RPCSendError: the network broke.
+        """
+        super().send(messages.shortened(message))
+
     def recv(self) -> Message:
         """Receive a message.
 

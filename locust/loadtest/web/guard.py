@@ -10,6 +10,7 @@ from flask import current_app, request, send_file
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from loadtest.exceptions import UsageError
+from loadtest.reporting.locust_files import PlainTables
 from loadtest.settings.credentials import read_secret
 from loadtest.settings.hosts import Targets, is_loopback
 from loadtest.web.headers import Headers
@@ -42,6 +43,7 @@ def start(environment: Environment, config: Config) -> None:
     if web_ui is None:
         return
     check_reach(web_ui.host, config)
+    web_ui.stats_csv_writer = PlainTables(web_ui.stats_csv_writer)
     options: Any = environment.parsed_options
     app: Flask = web_ui.app
     encrypted = bool(web_ui.tls_cert and web_ui.tls_key)

@@ -49,8 +49,8 @@ class Inputs:
         self._targets = targets
         self._kinds: dict[str, tuple[TypeAdapter[Any], str]] = {
             "user_count": (
-                TypeAdapter(Annotated[int, Field(ge=0, le=config.max_users)]),
-                f"a whole number from 0 to {config.max_users} (LOADTEST_MAX_USERS)",
+                TypeAdapter(Annotated[int, Field(ge=1, le=config.max_users)]),
+                f"a whole number from 1 to {config.max_users} (LOADTEST_MAX_USERS)",
             ),
             "spawn_rate": (TypeAdapter(SpawnRate), allowed("spawn_rate")),
             "run_time": (TypeAdapter(Seconds), allowed("run_time")),

@@ -1,5 +1,7 @@
 """Scenario files: short, running at once, written whole and never over another."""
 
+import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,13 @@ def test_a_folder_that_cannot_be_written_is_named() -> None:
 def test_a_title_becomes_a_name(title: str, name: str) -> None:
     """Every title gives a name that is allowed."""
     assert scenario_file.checked_name(scenario_file.name_from(title)) == name
+
+
+def test_the_next_command_is_quoted(folder: Path) -> None:
+    """A document cannot put commands of its own into the one that is printed to be run."""
+    server = {"url": "http://x;touch${IFS}owned"}
+    document = {"openapi": "3.0.3", "info": {"title": "T"}, "servers": [server], "paths": {"/a": {"get": {}}}}
+    (folder / "api.json").write_text(json.dumps(document))
+    code, output = init("own", "--openapi", "api.json")
+    words = shlex.split(output.partition("folder: ")[2].splitlines()[0])
+    assert (code, words[:3], words[-1]) == (0, ["loadtest", "run", "--scenario"], "http://x;touch${IFS}owned")

@@ -122,3 +122,13 @@ def test_the_longest_message_of_a_worker_is_read() -> None:
     """What is long in it are bytes."""
     longest = ("loadtest_report", (1.0, [b"d" * 500_000] * 30, None, None), "w")
     assert messages.read(msgpack.packb(longest)).data == [1.0, [b"d" * 500_000] * 30, None, None]
+
+
+def test_a_workers_long_texts_are_cut() -> None:
+    """An error's text of 30 MB would otherwise cost the worker its connection; other messages are left alone."""
+    long = "x" * 30_000_000
+    error = messages.shortened(Message("exception", {"msg": long, "traceback": long}, "w"))
+    logs = messages.shortened(Message("logs", {"worker_id": "w", "logs": ["short", long]}, "w"))
+    assert {name: len(text) for name, text in error.data.items()} == {"msg": 10_000, "traceback": 10_000}
+    assert (logs.data["worker_id"], [len(line) for line in logs.data["logs"]]) == ("w", [5, 10_000])
+    assert messages.shortened(Message("stats", long, "w")).data == long

@@ -8,6 +8,7 @@ import gevent
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
 from loadtest.swarm.gate import MasterGate
+from loadtest.swarm.messages import LONGEST_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 MOST_EXCEPTIONS: Final = 500
 """Different exceptions of scenarios that are kept; the others count as one."""
-LONGEST_TEXT: Final = 10_000
-"""Characters of an exception or of a line of a log that are kept."""
 MOST_LOG_LINES: Final = 500
 LONGEST_LOG: Final = 100_000
 MOST_LOGS: Final = 200

@@ -7,7 +7,8 @@ from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import STATE_RUNNING
 
-from loadtest.swarm.replacements.master import LONGEST_LOG, LONGEST_TEXT, MOST_EXCEPTIONS, MOST_LOGS
+from loadtest.swarm.messages import LONGEST_TEXT
+from loadtest.swarm.replacements.master import LONGEST_LOG, MOST_EXCEPTIONS, MOST_LOGS
 from tests.link_peers import Peer, eventually, master
 from tests.locust_runners import Idle, end
 
