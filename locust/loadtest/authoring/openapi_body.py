@@ -113,10 +113,9 @@ def _multipart(document: OpenApiDocument, value: Any, schema: Node, encoding: No
         for each in member if isinstance(member, list) else [member]:
             if _is_file(of_items):
                 fields.append((name, (f"{name}.bin", _FILE, content_type or "application/octet-stream")))
-            elif isinstance(each, dict | list):
-                fields.append((name, (None, text_of(each), content_type or _JSON)))
             else:
-                fields.append((name, (None, text_of(each), content_type) if content_type else text_of(each)))
+                usual = _JSON if isinstance(each, dict | list) else "text/plain"
+                fields.append((name, (None, text_of(each), content_type or usual)))
     return Body((f"files={literal(fields)}",))
 
 
