@@ -1,5 +1,6 @@
 """Lies that the generator's own machine tells: its delays and its limits, which would read as the service's."""
 
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ def test_a_process_that_is_stopped_for_seconds_is_found(tmp_path: Path) -> None:
 
 
 STALLS = """
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -155,3 +157,15 @@ def test_a_quota_that_throttles_the_worker_is_found(tmp_path: Path) -> None:
     assert ended.code == ExitCode.NOT_TRUSTWORTHY
     assert "cpu_throttling" in ended.rules
     assert "was throttled by its cgroup" in ended.sentence("cpu_throttling")
+
+
+def test_running_out_of_files_is_not_blamed_on_the_service(tmp_path: Path) -> None:
+    """A worker that may open no more files fails its requests itself: neither the resolver nor the service did."""
+    with service() as host, generator(tmp_path, host, LOADTEST_USERS="100", LOADTEST_SPAWN_RATE="20") as running:
+        running.wait_for_load()
+        (worker,) = running.workers()
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (worker.num_fds() + 5, worker.num_fds() + 5))
+        ended = running.end()
+    assert ended.code == ExitCode.NOT_TRUSTWORTHY
+    assert "this process may not open more files: raise the limit" in ended.sentence("generator_errors")
+    assert {error["error_class"] for error in ended.document["errors"]} == {"generator"}

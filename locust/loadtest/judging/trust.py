@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.measuring.health import FIGURES, LATE_S, LOOP_PROBE_S, MASTER, OTHERS, SATURATED, Health
-from loadtest.measuring.recorder import UNFINISHED
+from loadtest.measuring.recorder import GENERATOR, UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +106,7 @@ SHARE: Final = 0.5
 """The smallest tolerated share of the requests per user of the other workers."""
 COMPARED_REQUESTS: Final = 200
 """Minimum number of requests, of a worker or expected of it, before it is compared with the others."""
+GENERATOR_ERRORS: Final = 1
 SCHEDULE_LAG_P99_S: Final = 0.100
 LATE_ITERATIONS: Final = 5
 """Minimum number of late iterations: among a dozen, a single late start would be the 99th percentile."""
@@ -264,6 +265,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
             )
     yield from _dropped(record)
     yield from _refused(record)
+    yield from _own_errors(record)
     yield from _unfinished(record)
     yield from _exceptions(record)
 
@@ -311,6 +313,20 @@ def _refused(record: RunRecord) -> Iterator[Violation]:
             REFUSED_RATIO,
             f"{times.refused} durations were negative or not a number and {times.above} were above an hour "
             f"({ratio:.1%}): check the scenario's client and the machine's clock",
+        )
+
+
+def _own_errors(record: RunRecord) -> Iterator[Violation]:
+    """Errors that are the generator's: one of them shows that it had reached a limit."""
+    found = [error for error in record.errors() if error.error_class == GENERATOR]
+    if found:
+        count = sum(error.occurrences for error in found)
+        yield Violation(
+            "generator_errors",
+            "run",
+            count,
+            GENERATOR_ERRORS,
+            f"{count} requests failed for a limit of the load generator: {found[0].message}",
         )
 
 

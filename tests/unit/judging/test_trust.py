@@ -182,6 +182,21 @@ def test_a_worker_that_differs_from_the_others_is_named(requests: int, mean_s: f
     assert [one.subject for one in found] == ["worker 1"] * len(expected)
 
 
+def test_an_error_of_the_generator_breaks_its_rule_with_the_cause() -> None:
+    """One request that failed for a limit of the generator shows that it had reached it."""
+    recorder = Recorder()
+    series = recorder.series("shop", "GET", "buy")
+    series.success(1.0, 1.0, 1.1, 1)
+    series.failure(1.0, 1.0, 1.1, 0, "generator", "this process may not open more files: raise the limit (ulimit -n)")
+    record = RunRecord()
+    record.add(recorder.take())
+    [violation] = trust.violations(record, Watch())
+    assert violation.rule == "generator_errors"
+    assert violation.sentence.startswith(
+        "1 requests failed for a limit of the load generator: this process may not open"
+    )
+
+
 def test_late_sends_break_the_lag_rule() -> None:
     """When the 99th percentile of the schedule lag reaches its limit, the finding names the scenario."""
     [violation] = trust.violations(record_with(lag_s=0.25), Watch())
@@ -331,6 +346,7 @@ def test_the_documentation_states_every_limit() -> None:
         ["`schedule_lag`", f"{late} (p99 of a scenario, and for {trust.LATE_ITERATIONS} iterations at least)"],
         ["`dropped_iterations`", f"≥ {trust.DROPPED_RATIO:.0%} of a scenario's iterations"],
         ["`completeness`", f"< {trust.COMPLETENESS:.0%}"],
+        ["`generator_errors`", f"≥ {trust.GENERATOR_ERRORS} error of class `generator`"],
         ["`unfinished_requests`", f"{hung}, or as many as {trust.UNFINISHED_USERS_RATIO:.0%} of the users"],
         [
             "`task_exceptions`",

@@ -5,6 +5,7 @@
     ├── DnsError                 dns
     ├── ConnectError             connect
     ├── TlsError                 tls
+    ├── GeneratorError           generator          a limit of the load generator itself
     ├── ConnectTimeoutError      timeout_connect
     ├── ReadTimeoutError         timeout_read
     ├── TotalTimeoutError        timeout_total
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, ClassVar
 import gevent
 from locust.exception import CatchResponseError
 
-from loadtest.measuring.recorder import NO_ANSWER, UNFINISHED
+from loadtest.measuring.recorder import GENERATOR, NO_ANSWER, UNFINISHED
 
 if TYPE_CHECKING:
     from loadtest.clients.transport.stream import TransportError
@@ -63,6 +64,12 @@ class TlsError(HttpError):
     """The TLS handshake failed or its records are broken; a certificate that fails verification, for example."""
 
     error_class = "tls"
+
+
+class GeneratorError(HttpError):
+    """The load generator reached a limit of its own: files, ports or memory."""
+
+    error_class = GENERATOR
 
 
 class ConnectTimeoutError(HttpError):
@@ -163,7 +170,7 @@ def interruption(cause: BaseException) -> HttpError:
 
 def connect_error(error: "TransportError") -> HttpError:
     """The HttpError for a connection that could not be opened, or whose TLS broke."""
-    kinds = (DnsError, ConnectError, TlsError)
+    kinds = (DnsError, ConnectError, TlsError, GeneratorError)
     return next(kind for kind in kinds if kind.error_class == error.error_class)(str(error))
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from loadtest.clients.http.connection import HttpConnection
 from loadtest.clients.http.errors import (
     ClosedError,
+    GeneratorError,
     HttpError,
     InvalidRequestError,
     ProtocolError,
@@ -22,6 +23,7 @@ from loadtest.clients.http.errors import (
 from loadtest.clients.http.head import HEADS, ResponseHead, is_failure
 from loadtest.clients.http.request_body import Upload
 from loadtest.clients.http.response_body import Body, body_of
+from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineExpired
 from loadtest.clients.transport.stream import RECEIVE_BYTES, TransportError
 
@@ -244,6 +246,8 @@ class Exchange:
             return timeout_error(self.ends_s, ReadTimeoutError)
         if isinstance(error, TransportError):
             return connect_error(error)
+        if limit := own_limits.reached(error):
+            return GeneratorError(f"the connection broke: {limit}")
         return ResetError(f"the connection broke: {error}")
 
 

@@ -22,9 +22,11 @@ from greenlet import getcurrent, greenlet
 
 from loadtest.clients.redis.errors import ConnectionBroken, RequestTimeout, connect_error, reply_error
 from loadtest.clients.redis.settings import RESP3
+from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.connection import Connection
 from loadtest.clients.transport.deadlines import DeadlineExpired, DeadlineSweeper
 from loadtest.clients.transport.stream import TransportError
+from loadtest.measuring.recorder import GENERATOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -402,4 +404,6 @@ def _broken(error: OSError | hiredis.HiredisError) -> ConnectionBroken | Request
         return connect_error(error)
     if isinstance(error, hiredis.HiredisError):
         return ConnectionBroken("protocol", f"what came is not a reply: {error}")
+    if limit := own_limits.reached(error):
+        return ConnectionBroken(GENERATOR, f"the connection broke: {limit}")
     return ConnectionBroken("reset", f"the connection broke: {error.strerror or error}")

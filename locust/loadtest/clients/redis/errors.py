@@ -13,6 +13,7 @@ class                  what happened
 dns, connect, tls,     no connection; the exception is ``redis.exceptions.ConnectionError`` or ``TimeoutError``
 timeout_connect
 timeout_read           no reply in time; the connection is given up
+generator              a limit of the load generator itself: files, ports or memory
 reset, closed          the connection broke with an error, or the server closed it, before the reply
 protocol               what came was not RESP, or more than was asked for
 redis_auth             NOAUTH, WRONGPASS, NOPERM

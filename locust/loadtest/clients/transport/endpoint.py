@@ -12,8 +12,10 @@ import gevent
 import gevent.select
 import gevent.socket
 
+from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.deadlines import FOREVER_S
 from loadtest.clients.transport.stream import Stream, TlsStream, TransportError, tls_reason
+from loadtest.measuring.recorder import GENERATOR
 from loadtest.settings.hosts import is_closed
 
 _FULL_BACKLOG_PAUSE_S = 0.005
@@ -65,6 +67,8 @@ class Endpoint:
         except ssl.SSLError as error:
             raise TransportError("tls", f"TLS with {self} failed: {tls_reason(error)}") from error
         except OSError as error:
+            if limit := own_limits.reached(error):
+                raise TransportError(GENERATOR, f"cannot connect to {self}: {limit}") from error
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise TransportError("connect", f"cannot connect to {self}: {reason}") from error
 
@@ -117,6 +121,8 @@ class Endpoint:
         try:
             found = gevent.socket.getaddrinfo(self.host, self.port, type=SOCK_STREAM)
         except (OSError, UnicodeError) as error:
+            if limit := own_limits.reached(error) or own_limits.out_of_files():
+                raise TransportError(GENERATOR, f"cannot look up {self.host!r}: {limit}") from error
             reason = getattr(error, "strerror", None) or error
             raise TransportError("dns", f"the host name {self.host!r} does not resolve: {reason}") from error
         if closed := [address[0] for *_, address in found if is_closed(str(address[0]))]:

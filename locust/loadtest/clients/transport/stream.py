@@ -26,7 +26,7 @@ class TransportError(OSError):
     """A connection could not be opened, or its encryption broke.
 
     Attributes:
-        error_class: ``dns``, ``connect``, ``timeout_connect`` or ``tls``.
+        error_class: ``dns``, ``connect``, ``timeout_connect``, ``tls`` or ``generator``.
     """
 
     def __init__(self, error_class: str, message: str) -> None:

@@ -1,6 +1,7 @@
 """How clients reach a server: TCP, TLS and Unix sockets, names and addresses; through Redis, which needs them all."""
 
 import os
+import resource
 import socket
 import ssl
 import time
@@ -142,6 +143,35 @@ def test_a_name_that_does_not_resolve_is_a_dns_error():
     with pytest.raises(TransportError, match=r"'no-such-host\.invalid' does not resolve") as caught:
         Endpoint("no-such-host.invalid", 80).connect(5)
     assert caught.value.error_class == "dns"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_running_out_of_files_is_the_generators_error(host):
+    """Neither the resolver nor the service is blamed when this process may open no more files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with gevent.socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = Endpoint(host, listener.getsockname()[1])
+        endpoint.connect(5).close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (listener.fileno() + 1, hard))
+        held = []
+        try:
+            while not held or held[-1] is not None:
+                held.append(_opened())
+            with pytest.raises(TransportError, match="this process may not open more files: raise the limit") as caught:
+                endpoint.connect(5)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for file in held[:-1]:
+                os.close(file)
+    assert caught.value.error_class == "generator"
+
+
+def _opened():
+    """A file that was opened; None when no more can be."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return None
 
 
 def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path):

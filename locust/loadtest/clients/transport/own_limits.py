@@ -1,0 +1,38 @@
+"""Limits of the load generator itself that a client meets, which say nothing about the service.
+
+They are an error class of their own, `GENERATOR`, and a run with one of them is not trustworthy.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+_LIMITS: Final = {
+    errno.EMFILE: "this process may not open more files: raise the limit (ulimit -n) or add a worker",
+    errno.ENFILE: "this machine cannot open more files: raise fs.file-max or add a machine",
+    errno.EADDRNOTAVAIL: (
+        "this machine has no free local port or address for it: keep connections alive, widen "
+        "net.ipv4.ip_local_port_range, or add a machine"
+    ),
+    errno.ENOBUFS: "this machine has no memory left for sockets: raise net.ipv4.tcp_mem or add a machine",
+    errno.ENOMEM: "this machine has no memory left: give the worker more, or add a machine",
+}
+
+
+def reached(error: BaseException) -> str:
+    """Return which limit of the generator an error shows and what to do; empty when it shows none."""
+    return _LIMITS.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+
+
+def out_of_files() -> str:
+    """Return why no more files can be opened; empty when one can.
+
+    A resolver that cannot open its files says only that the name is not known.
+    """
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return reached(error)
+    return ""
