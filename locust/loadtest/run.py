@@ -47,7 +47,7 @@ from loadtest.swarm.session import ControllingSwarm, Swarm
 from loadtest.users import tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from locust.env import Environment
 
@@ -332,7 +332,37 @@ class Run:
         return "the runner's stop() or quit() was called"
 
     def end(self) -> None:
-        """Show and write the results, and set the exit code."""
+        """Show and write the results, then set the exit code."""
+        with self.reporting():
+            self._report()
+
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Say what goes wrong within this context, and end with exit code 1 unless it sets another, at its end."""
+        self._environment.process_exit_code = int(ExitCode.ERROR)
+        try:
+            yield
+        except Exception as error:
+            logger.exception("the run was made, but could not be reported")
+            self.say(
+                f"error: the run was made, but could not be reported: {described(error)}. Next: report this as a "
+                f"fault of loadtest, with the master's log; `loadtest report {self._folder.path}` shows what there is."
+            )
+
+    def closed_record(self) -> RunRecord:
+        """Return the record of the run that has ended.
+
+        Raises:
+            Exception: what went wrong when it was stopped.
+        """
+        record = RecordKeeper.of(self._environment).finish()
+        if (failure := ControllingSwarm.of(self._environment).failure) is not None:
+            raise failure
+        if record is None:
+            raise RuntimeError("there is no record of the run")
+        return record
+
+    def _report(self) -> None:
         if self._progress:
             self._progress.stop()
         if self._redis_watch:
@@ -340,14 +370,11 @@ class Run:
         for greenlet in (self._timer, self._watch, *self._timers):
             if greenlet is not None and greenlet is not gevent.getcurrent():
                 greenlet.kill(block=False)
-        record = RecordKeeper.of(self._environment).finish()
-        if record is None:
-            return
+        record = self.closed_record()
         judge = self._judge or Judge(self._rules, record)  # a run that never came to its first arrival
         judge.end()
         record.load_s, record.counted_s = judge.load_s, judge.counted_s
         verdict = self._verdict(judge)
-        self._environment.process_exit_code = int(verdict.exit_code)
         if self._run_progress is not None:
             progress = replace(self._run_progress, verdict=lambda: verdict)
             Session.of(self._environment).put(RunProgress, progress)
@@ -358,14 +385,24 @@ class Run:
         summary.show(made, self._console)
         for sentence in account:
             self.say(f"feed         {sentence}")
-        self.report(made)
+        self.report(made, verdict)
 
-    def report(self, made: Document, more: Mapping[str, Callable[[], str]] | None = None) -> None:
-        """Write the files of the run's document, and more of them: by name, with what makes their text."""
+    def report(self, made: Document, verdict: Verdict, more: Mapping[str, Callable[[], str]] | None = None) -> None:
+        """Write the files of the run's document, then set the exit code of its verdict.
+
+        A pass whose files could not all be written has exit code 1: what reads them must not miss that.
+
+        Args:
+            made: the document.
+            verdict: the one in it.
+            more: further files by name, with what makes their text.
+        """
         texts = {**files.of(made), **locust_files.of(self._environment), **(more or {})}
-        for problem in files.write(self._folder.path, texts):
+        problems = files.write(self._folder.path, texts)
+        for problem in problems:
             self.say(f"error: {problem}")
         self.say(f"report       {self._folder.path}/")
+        self._environment.process_exit_code = int(verdict.exit_code or (ExitCode.ERROR if problems else 0))
 
     def say(self, line: str) -> None:
         """Print a line on the screen."""

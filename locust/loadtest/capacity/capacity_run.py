@@ -154,17 +154,18 @@ class CapacityRun:
         self._run.stopping()
 
     def end(self) -> None:
-        """Show and write what was found, and decide the exit code."""
+        """Show and write what was found, then set the exit code."""
+        with self._run.reporting():
+            self._report()
+
+    def _report(self) -> None:
         if self._searching is not None and self._searching is not gevent.getcurrent():
             self._searching.kill(block=False)
-        record = RecordKeeper.of(self._environment).finish()
-        if record is None:
-            return
+        record = self._run.closed_record()
         found, config = self._found, self._load.config
         fit = fit_usl(*_loads(self._steps))
         sentence = _sentence(found, self._steps)
         verdict = _verdict(found, sentence, record)
-        self._environment.process_exit_code = int(verdict.exit_code)
         shown = found or Capacity(End.STEPS, tuple(self._steps), 0.0, 0.0, math.inf)
         for text in (chart.terminal_chart(shown), chart.usl_sentence(fit) if fit else "", f"capacity     {sentence}"):
             if text:
@@ -175,7 +176,7 @@ class CapacityRun:
             "capacity.json": lambda: json.dumps(found_document, indent=1),
             "capacity.html": lambda: chart.html_page(shown, title, sentence, fit),
         }
-        self._run.report(document.of(record, verdict), files)
+        self._run.report(document.of(record, verdict), verdict, files)
 
     def _search(self, coordinator: ArrivalCoordinator) -> None:
         try:

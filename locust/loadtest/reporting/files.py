@@ -10,10 +10,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest import atomic_file
+from loadtest.exceptions import described
 from loadtest.reporting import csv_tables, junit, markdown, run_page
 from loadtest.run_folder import RECORD, REPORT
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadtest.reporting.document import Document
+
+
+_log = logging.getLogger(__name__)
 
 
 def json_text(value: Any) -> str:
@@ -46,7 +51,7 @@ def of(document: Document) -> dict[str, Callable[[], str]]:
 
 
 def write(folder: Path, texts: Mapping[str, Callable[[], str]]) -> list[str]:
-    """Write files, each whole or not at all, and return a sentence for each one that could not be written."""
+    """Write files, each whole or not at all, and return a sentence for each one that could not be made or written."""
     problems = []
     for name, text in texts.items():
         try:
@@ -55,5 +60,11 @@ def write(folder: Path, texts: Mapping[str, Callable[[], str]]) -> list[str]:
             problems.append(
                 f"{folder / name} could not be written ({error.strerror}). Next: free some space, then let "
                 "`loadtest report` write it again."
+            )
+        except Exception as error:
+            _log.exception("%s could not be made", name)
+            problems.append(
+                f"{folder / name} could not be made ({described(error)}). Next: report this as a fault of loadtest, "
+                f"with {RECORD}."
             )
     return problems

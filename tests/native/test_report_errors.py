@@ -1,0 +1,59 @@
+"""Whatever goes wrong after the load: exit code 1 and a sentence, never a pass."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtest.exceptions import ExitCode
+
+from .conftest import Stack
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
+
+SCENARIO = """
+from locust import HttpUser, constant, task
+from loadtest.judging import trust
+from loadtest.reporting import files
+from loadtest.scenarios import Scenario
+from loadtest.swarm.record_keeper import MasterRecordKeeper
+
+
+class Mine(HttpUser):
+    scenario = "mine"
+    wait_time = constant(0.2)
+
+    @task
+    def live(self):
+        self.client.get("/healthz/live", name="live")
+
+
+def fail(*_, **__):
+    raise OverflowError("a clock is off")
+
+
+scenario = Scenario("mine", (Mine,), (("GET", "live"),))
+"""
+FAULTS = {
+    "one file": ('files.FILES["junit.xml"] = fail', "junit.xml could not be made (OverflowError: a clock is off ("),
+    "the verdict": ("trust.violations = fail", "could not be reported: OverflowError: a clock is off ("),
+    "the last deltas": ("MasterRecordKeeper.drain = fail", "could not be reported: OverflowError: a clock is off ("),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_error_after_the_load_is_no_pass(stack: Stack, tmp_path: Path, fault: str) -> None:
+    """The sentence names exception, file and line; what can be written is."""
+    more, words = FAULTS[fault]
+    path = tmp_path / "mine.py"
+    path.write_text(f"{SCENARIO}{more}\n")
+    arguments = ("--scenario", str(path), "--profile", "smoke", "--users", "2", "--run-time", "4s")
+    code, output = stack.start(*arguments, LOADTEST_THRESHOLD="error_ratio < 1%").end()
+    assert words in output
+    assert f"{path}, line " in output
+    written = {file.name for file in stack.run_dir().iterdir()}
+    if fault == "one file":
+        assert {"record.json", "report.html", "summary.md", "stats.csv"} <= written
+        assert code == (ExitCode.ERROR if "verdict      passed" in output else ExitCode.NOT_TRUSTWORTHY), output
+    else:
+        assert code == ExitCode.ERROR, output
+    assert "record.stream" in written
