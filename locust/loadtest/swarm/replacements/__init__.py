@@ -15,7 +15,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from locust import User, argument_parser, clients, env, runners
+from locust import User, argument_parser, clients, dispatch, env, runners
 from locust.contrib import fasthttp
 from locust.rpc import zmqrpc
 
@@ -74,6 +74,12 @@ TABLE = (
         "stop",
         master.stop,
         "a headless master whose last worker was lost stops its test and then waits for ever",
+    ),
+    Replacement(
+        dispatch.UsersDispatcher,
+        "add_worker",
+        master.add_worker,
+        "a worker that says again that it is ready, as after a cut network, gets the share of two workers for good",
     ),
     Replacement(
         runners.Runner,

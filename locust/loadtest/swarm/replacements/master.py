@@ -13,9 +13,10 @@ from loadtest.swarm.messages import LONGEST_TEXT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from locust.dispatch import UsersDispatcher
     from locust.env import Environment
     from locust.rpc import Message
-    from locust.runners import MasterRunner
+    from locust.runners import MasterRunner, WorkerNode
 
 MOST_EXCEPTIONS: Final = 500
 """Different exceptions of scenarios that are kept; the others count as one."""
@@ -67,6 +68,16 @@ def stop(original: Callable[..., None]) -> Callable[..., None]:
             gevent.spawn(self.quit)
 
     return stop
+
+
+def add_worker(original: Callable[..., None]) -> Callable[..., None]:
+    """Know each worker once."""
+
+    def add_worker(self: UsersDispatcher, worker_node: WorkerNode) -> None:
+        self._worker_nodes = [node for node in self._worker_nodes if node.id != worker_node.id]
+        original(self, worker_node)
+
+    return add_worker
 
 
 def log_exception(original: Callable[..., None]) -> Callable[..., None]:

@@ -95,6 +95,19 @@ def test_a_master_with_a_web_ui_stays_when_its_test_ends() -> None:
         assert len(runner.greenlet)
 
 
+def test_a_worker_that_comes_back_gets_one_share() -> None:
+    """However often it says it is ready, it has as many users as the other (replaces UsersDispatcher.add_worker)."""
+    with master() as runner, Obedient(runner, "a") as back, Obedient(runner, "b") as other:
+        gevent.spawn(runner.start, 12, 100.0)
+        eventually(lambda: runner.user_count == 12 and runner.state == STATE_RUNNING, PATIENCE_S)
+        for _ in range(3):
+            back.say("client_ready", __version__)
+        gevent.sleep(0.5)
+        gevent.spawn(runner.start, 12, 100.0)
+        gevent.sleep(2.0)
+        assert (back.spawned[-1], other.spawned[-1]) == (6, 6)
+
+
 def test_exceptions_of_scenarios_do_not_fill_the_memory() -> None:
     """A bounded number is kept, a bounded part of each, and the count of all (replaces Runner.log_exception)."""
     with master() as runner:
