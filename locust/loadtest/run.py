@@ -270,7 +270,9 @@ class Run:
                 for number, at in self._run_progress.later_stages()
             ]
         if self._config.redis_url:
-            self._redis_watch = RedisWatch(self._config.redis_url, lambda text: self._note("redis", text))
+            self._redis_watch = RedisWatch(
+                self._config.redis_url, lambda text: self._note("redis", text), self._load_data_again
+            )
 
     def _verdict(self, judge: Judge) -> Verdict:
         """Return the verdict on what the record holds now."""
@@ -431,6 +433,20 @@ class Run:
         with Steps("data", sys.stdout) as steps:
             load_data(redis_url, progress)
         self.say(f"data         {there:,} keys in place")
+
+    def _load_data_again(self) -> None:
+        """Load what Redis lost, so that the rest of the run is not the failure of that moment."""
+        load_data, redis_url = self._scenario.load_data, self._config.redis_url
+        if load_data is None or redis_url is None:
+            sentence = "Redis lost most of its keys: requests that need them fail from here on"
+        else:
+            try:
+                load_data(redis_url, lambda _done, _total: None)
+                sentence = "Redis lost its data, which was loaded again"
+            except Exception as error:
+                sentence = f"Redis lost its data, and requests that need it fail from here on: {described(error)}"
+        self._note("redis", sentence)
+        self.say(f"redis        {sentence}")
 
     def _feed(self) -> None:
         """Read the test data."""

@@ -1,6 +1,8 @@
-"""RedisWatch: a Redis that goes away and comes back is noted in the run's events."""
+"""RedisWatch: a Redis that goes away and comes back is noted, and one that lost its data gets it again."""
 
 from pathlib import Path
+
+import redis
 
 from loadtest.clients.redis.watch import RedisWatch
 from tests.redis_harness import PrivateRedis
@@ -10,7 +12,7 @@ def test_a_restart_is_noted_once(tmp_path: Path) -> None:
     """Gone, then another process: two events, however often one looks."""
     server = PrivateRedis("", tmp_path, ())
     messages: list[str] = []
-    watch = RedisWatch(server.url, messages.append)
+    watch = RedisWatch(server.url, messages.append, lambda: messages.append("lost"))
     watch.look()
     assert messages == []
     server.process.kill()
@@ -23,3 +25,33 @@ def test_a_restart_is_noted_once(tmp_path: Path) -> None:
     watch.stop()
     server.close()
     assert messages == ["Redis does not answer", "Redis was restarted"]
+
+
+def test_lost_data_is_loaded_again(tmp_path: Path) -> None:
+    """A Redis without its keys gets its data once: after a restart without a file, and after a flush."""
+    server = PrivateRedis("", tmp_path, ())
+    client = redis.Redis.from_url(server.url)
+    data = {f"loadtest:{number}": number for number in range(100)}
+    losses: list[int] = []
+
+    def load_again() -> None:
+        losses.append(client.dbsize())
+        client.mset(data)
+
+    client.mset(data)
+    watch = RedisWatch(server.url, lambda _text: None, load_again)
+    watch.look()
+    server.process.kill()
+    server.process.stop()
+    watch.look()
+    server.start()
+    watch.look()
+    watch.look()
+    assert (losses, client.dbsize()) == ([0], 100)
+    client.flushall()
+    watch.look()
+    watch.look()
+    assert (losses, client.dbsize()) == ([0, 0], 100)
+    watch.stop()
+    client.close()
+    server.close()

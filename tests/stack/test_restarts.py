@@ -1,0 +1,68 @@
+"""Single services of a running stack are restarted, and the others go on."""
+
+import json
+import time
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack.compose import Project, eventually
+
+USERS = 4
+ENOUGH_REQUESTS = 100
+
+
+@pytest.fixture
+def project(built: Project) -> Iterator[Project]:
+    """A stack with one worker."""
+    built.up(1)
+    yield built
+    built.down()
+
+
+def test_a_restarted_redis_gets_its_data_back(project: Project, tmp_path: Path) -> None:
+    """Requests fail only until the data is loaded again; the record has the restart, the loading and Redis' version."""
+    eventually("a start", lambda: _starts(project), True)
+    eventually("load", lambda: (project.value("sum(loadtest_requests_total)") or 0) > ENOUGH_REQUESTS, True)
+    project.run("restart", "--timeout", "1", "redis")
+    failures = 'sum(increase(loadtest_requests_total{result="failure"}[10s]))'
+    time.sleep(10.0)
+    eventually("failures of the last 10 s", lambda: project.value(failures), 0)
+    project.get("locust_master", 8089, "/stop", {})
+    eventually("the end", lambda: project.value('loadtest_run_state{state="stopped"}'), 1)
+    record = _record(project, tmp_path)
+    events = [event["text"] for event in record["events"] if event["kind"] == "redis"]
+    assert events[-2:] == ["Redis was restarted", "Redis lost its data, which was loaded again"]
+    assert {"redis-server", "ReJSON"} <= set(record["context"]["versions"])
+
+
+def test_a_restarted_master_gets_its_workers_back(project: Project) -> None:
+    """A master that ends by SIGTERM ends its workers; they start again, and the next master can start a test."""
+    eventually("a start", lambda: _starts(project), True)
+    project.run("restart", "locust_master", timeout_s=120)
+    eventually("a start after the restart", lambda: _starts(project), True)
+
+
+def _starts(project: Project) -> bool:
+    """Try to start a test; say whether that was possible."""
+    try:
+        answer = project.get("locust_master", 8089, "/swarm", {"user_count": str(USERS), "spawn_rate": str(USERS)})
+    except (urllib.error.URLError, ConnectionError):
+        return False
+    return bool(answer["success"])
+
+
+def _record(project: Project, folder: Path) -> dict[str, Any]:
+    """Return the record of the only run, when it is there."""
+
+    def copied() -> list[Path]:
+        project.run("cp", "locust_master:/app/runs/.", str(folder))
+        return list(folder.glob("*/record.json"))
+
+    eventually("records", lambda: len(copied()), 1)
+    (file,) = copied()
+    record: dict[str, Any] = json.loads(file.read_text())
+    return record
