@@ -245,6 +245,8 @@ class Run:
     def begin(self) -> None:
         """Start the load, show progress, and judge from the beginning of the load on."""
         load = self._load
+        if load.plan is not None and load.plan.unreached:
+            self.say(f"warning      {load.plan.unreached}")
         self._show(load.expected_s)
         if self.arrivals is not None and load.profile is not None:
             self._timer = gevent.spawn(self._await_arrivals, self.arrivals, load.profile)

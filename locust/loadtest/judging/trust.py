@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from loadtest.judging import plan
 from loadtest.measuring.health import FIGURES, LATE_S, LOOP_PROBE_S, MASTER, OTHERS, SATURATED, Health
 from loadtest.measuring.recorder import GENERATOR, UNFINISHED
 
@@ -115,10 +116,16 @@ COMPLETENESS: Final = 0.99
 REFUSED_RATIO: Final = 0.001
 EXCEPTIONS_RATIO: Final = 0.01
 """Share of a scenario's iterations that raised, or of its users that ended in an exception."""
+SHORTFALL_RATIO: Final = 0.05
+"""Share of the planned users, or arrivals, that were not there."""
 UNFINISHED_RATIO: Final = 0.01
 """Share of the requests of one name that had no answer when their users were stopped."""
 UNFINISHED_USERS_RATIO: Final = 0.05
 """The same number by the most users that ran: few requests may have held many users for most of the run."""
+LOAD_ADVICE: Final = (
+    "run longer or start users faster; look in the exceptions and the workers' logs for users that ended themselves or "
+    "never started"
+)
 NAMED: Final = 5
 """How many of several things a sentence names."""
 
@@ -268,6 +275,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _own_errors(record)
     yield from _unfinished(record)
     yield from _exceptions(record)
+    yield from _load_not_reached(record)
 
 
 def _completeness(record: RunRecord) -> Iterator[Violation]:
@@ -381,3 +389,16 @@ def _exceptions(record: RunRecord) -> Iterator[Violation]:
                 f"{raised} of {begun} iterations of scenario {scenario} raised an exception{died} ({named}): mend the "
                 "scenario; what it should have done is missing from the load",
             )
+
+
+def _load_not_reached(record: RunRecord) -> Iterator[Violation]:
+    """Users or arrivals that were never there."""
+    missing = plan.shortfall(record)
+    if missing.ratio >= SHORTFALL_RATIO:
+        yield Violation(
+            "load_not_reached",
+            "run",
+            missing.ratio,
+            SHORTFALL_RATIO,
+            f"{missing.what}: {LOAD_ADVICE}",
+        )

@@ -133,7 +133,8 @@ class LoadFactory:
             return Load.following(profile, config, rules)
         end_after_s = profile.run_time_s if starts_itself and not options.run_time else None
         expected_s = (options.run_time or end_after_s) if starts_itself else None
-        return Load(config, rules, None, profile, profile.think_time, expected_s, end_after_s)
+        plan = None if has_numbers else profile  # Locust's own numbers are not the profile's
+        return Load(config, rules, None, plan, profile.think_time, expected_s, end_after_s)
 
     def entered(self, values: Mapping[str, str], environment: Environment) -> Load:
         """Return what a start with these values of the web UI's form asks for; a missing field keeps its default.

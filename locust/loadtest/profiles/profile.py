@@ -99,6 +99,17 @@ class LoadProfile:
         """Whether it is one step to one level, which Locust's own users, spawn rate and run time can express."""
         return self.model == "closed" and len(self.stages) == 1 and self.stages[0].ramp == "step"
 
+    @property
+    def unreached(self) -> str:
+        """A sentence about a ramp that the run is too short for; empty where every level is reached."""
+        asked, peak = max(stage.level for stage in self.stages), self.curve.peak
+        if _nearest(peak) >= _nearest(asked):
+            return ""
+        return (
+            f"at SPAWN_RATE={self.spawn_rate_per_s:g} the run of {self.run_time_s:g} s reaches {_nearest(peak)} of "
+            f"{_nearest(asked)} users. Next: raise SPAWN_RATE or RUN_TIME, or lower USERS"
+        )
+
     def users_at(self, t_s: float) -> int:
         """Return the users that should run t seconds into the run; in the open model, those there from the start.
 

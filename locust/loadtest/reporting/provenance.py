@@ -60,11 +60,11 @@ def _masked(name: str, value: Any) -> Any:
 
 
 def plan(profile: LoadProfile) -> dict[str, Any]:
-    """Return the profile, and its level at regular intervals: (seconds, users or arrivals per second)."""
+    """Return the profile, its peak, and its level at regular intervals: (seconds, users or arrivals per second)."""
     count = max(2, min(MAX_LEVELS, round(profile.run_time_s)))
     times_s = [profile.run_time_s * index / count for index in range(count)]
     levels = [[round(t_s, 3), round(profile.curve.level_at(t_s), 3)] for t_s in times_s]
-    return {**chart.as_dict(profile), "levels": levels}
+    return {**chart.as_dict(profile), "peak": round(profile.curve.peak, 3), "levels": levels}
 
 
 def versions() -> dict[str, str]:

@@ -329,6 +329,7 @@ def test_the_documentation_states_every_limit() -> None:
     ]
     late = f"≥ {trust.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
     hung = f"≥ {trust.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
+    never_there = f"≥ {trust.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there"
     rules_of_records = [
         ["`other_processes`", f"≥ {trust.CROWDED_RATIO:.0%} of the run"],
         [
@@ -352,6 +353,7 @@ def test_the_documentation_states_every_limit() -> None:
             "`task_exceptions`",
             f"≥ {trust.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised, or of its users ended in an exception",
         ],
+        ["`load_not_reached`", f"{never_there}, or its ramp is that much too long for the run"],
         ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],
     ]
     assert rows[: len(rules_of_health)] == rules_of_health

@@ -1,0 +1,80 @@
+"""Plan: whether the load that was asked for came, second by second.
+
+A run with fewer users, or fewer arrivals, than it says measures another load. The plan is in the record's context; the
+users are those that the workers counted themselves, so a worker that only says that it lives adds none.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from loadtest.measuring.record import RunRecord
+
+LAG_S: Final = 3.0
+"""How far users may be behind the plan: they are started in steps of a second, and counted once a second."""
+_DEVIATIONS: Final = 4.0
+"""Arrivals at random times deviate from their mean number; this many standard deviations are no shortfall."""
+
+
+class Shortfall(NamedTuple):
+    """The part of a plan that did not come."""
+
+    ratio: float
+    """From 0 to 1."""
+    what: str
+    """What was missing, as the beginning of a sentence."""
+
+
+def shortfall(record: RunRecord) -> Shortfall:
+    """Compare plan and load; without a plan nothing is missing."""
+    plan: dict[str, Any] = record.context.get("plan") or {}
+    levels: list[tuple[float, float]] = [(t_s, level) for t_s, level in plan.get("levels") or ()]
+    if not levels or not plan.get("stages"):
+        return Shortfall(0.0, "")
+    begins_s = next((event.second for event in record.events if event.kind == "start"), 0.0)
+    until_s = record.load_s if record.load_s is not None else record.timeline.end - begins_s - LAG_S
+    if plan["model"] == "open":
+        return _arrivals(record, levels, until_s)
+    return max(_ramp(plan), _users(record, levels, begins_s, until_s))
+
+
+def _ramp(plan: dict[str, Any]) -> Shortfall:
+    """What a ramp that is longer than the run leaves out."""
+    asked = max(stage["level"] for stage in plan["stages"])
+    peak = plan.get("peak", asked)
+    return Shortfall(
+        1 - peak / asked if asked else 0.0,
+        f"at {plan['spawn_rate_per_s']:g} users per second the run reached {peak:.0f} of the {asked:.0f} users that it "
+        f"asks for",
+    )
+
+
+def _users(record: RunRecord, levels: list[tuple[float, float]], begins_s: float, until_s: float) -> Shortfall:
+    points = {point.second: point for point in record.timeline}
+    running = {second: point.users for point in points.values() for second in range(point.second, point.end)}
+    planned = missing = 0.0
+    for t_s, _ in levels:
+        second = int(begins_s + t_s)
+        if LAG_S <= t_s < until_s - 1.0 and second in running:
+            wanted = min(level for at_s, level in levels if t_s - LAG_S <= at_s <= t_s)
+            planned += wanted
+            missing += max(0.0, wanted - running[second])
+    ratio = missing / planned if planned else 0.0
+    return Shortfall(ratio, f"{ratio:.0%} of the users that the profile asks for did not run")
+
+
+def _arrivals(record: RunRecord, levels: list[tuple[float, float]], until_s: float) -> Shortfall:
+    ends = [*levels, (levels[-1][0] + (levels[-1][0] - levels[-2][0] if len(levels) > 1 else 0.0), levels[-1][1])]
+    planned = sum(
+        (min(to_s, until_s) - from_s) * (first + last) / 2
+        for (from_s, first), (to_s, last) in pairwise(ends)
+        if from_s < until_s
+    )
+    missing = planned - sum(record.tasks.values()) - sum(record.dropped.values())
+    if missing <= _DEVIATIONS * planned**0.5:
+        return Shortfall(0.0, "")
+    return Shortfall(
+        missing / planned, f"{missing:.0f} of the {planned:.0f} arrivals of the profile were neither begun nor dropped"
+    )

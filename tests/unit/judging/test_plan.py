@@ -1,0 +1,70 @@
+"""What of a plan did not come."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from loadtest.judging import plan
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
+from loadtest.profiles.curve import Stage
+from loadtest.profiles.profile import read_profiles
+from loadtest.reporting import provenance
+
+PROFILES = read_profiles()
+
+
+def record_of(profile: str, users: dict[int, int], **changes: Any) -> RunRecord:
+    """A record of 20 s under a profile, with these users by second."""
+    stages = (Stage(20.0, changes.pop("level", 10.0), "step"),)
+    made = replace(PROFILES[profile], stages=stages, **changes)
+    record = RunRecord(context={"plan": provenance.plan(made)}, load_s=20.0)
+    record.note(0.4, "start", "load begins")
+    for second, count in users.items():
+        record.timeline.set_users(second, count)
+    return record
+
+
+ALL = dict.fromkeys(range(20), 10)
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [
+        (ALL, 0.0),
+        ({**ALL, 0: 0, 1: 3, 2: 7, 3: 9}, 0.0),  # a ramp that is two seconds late
+        ({**ALL, **dict.fromkeys(range(10, 20), 5)}, 0.29),  # half of them gone for half of the time
+        (dict.fromkeys(range(20), 2), 0.8),
+        (dict.fromkeys(range(20), 0), 1.0),
+    ],
+)
+def test_users_that_were_not_there_are_a_share_of_the_plan(users: dict[int, int], expected: float) -> None:
+    """A little lateness is none; what is missing counts by the second."""
+    assert plan.shortfall(record_of("quick", users, spawn_rate_per_s=10.0)).ratio == pytest.approx(expected, abs=0.02)
+
+
+def test_a_ramp_that_is_longer_than_the_run_never_reaches_its_level() -> None:
+    """128 users at 4 per second take 32 s; in 20 s there are 80 of them, however exactly they come."""
+    users = {second: 4 * (second + 1) for second in range(20)}
+    missing = plan.shortfall(record_of("quick", users, level=128.0, spawn_rate_per_s=4.0))
+    assert missing.ratio == pytest.approx(1 - 80 / 128)
+    assert missing.what == "at 4 users per second the run reached 80 of the 128 users that it asks for"
+
+
+@pytest.mark.parametrize(
+    ("begun", "dropped", "expected"), [(200, 0, 0.0), (150, 50, 0.0), (150, 0, 0.0), (100, 0, 0.5)]
+)
+def test_arrivals_that_were_neither_begun_nor_dropped_are_missing(begun: int, dropped: int, expected: float) -> None:
+    """Of 200 arrivals some fifty may be missing by chance, where their times are random."""
+    record = record_of("constant-arrival-rate", ALL)
+    recorder = Recorder()
+    recorder.begun("shop")[len] += begun
+    recorder.drop_iterations("shop", dropped)
+    record.add(recorder.take(), 0)
+    assert plan.shortfall(record).ratio == pytest.approx(expected)
+
+
+def test_without_a_plan_nothing_is_missing() -> None:
+    """A LoadTestShape of one's own, or Locust's own numbers, have no plan."""
+    assert plan.shortfall(RunRecord(context={"plan": None})).ratio == 0.0
