@@ -228,6 +228,7 @@ class Run:
         Session.of(self._environment).put(RunProgress, None)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)
+        context["declared"] = [list(request) for request in self._scenario.requests]
         measured = RecordKeeper.of(self._environment)
         measured.stream_to(self._folder.stream, self._folder.name, configuration, context)
         measured.tell_apart(self._peers())

@@ -169,3 +169,24 @@ def test_too_few_users_for_the_arrival_rate_are_told(tell: Callable[..., Told]) 
     assert "dropped_iterations" in told.rules
     dropped = sum(one["dropped"] for one in told.document["scenarios"])
     assert sum(one["begun"] for one in told.document["tasks"]) + dropped == 60
+
+
+def test_a_service_that_stands_still_is_noticed(tell: Callable[..., Told]) -> None:
+    """For three seconds nothing is answered; the percentiles hardly show it, and the run says so."""
+
+    class Standing(Referee):
+        def answer_after_s(self, age_s: float) -> float:
+            return max(0.0, 6.5 - age_s) if age_s > 3.0 else 0.0
+
+    told = tell(
+        GET.replace("0.2", "0.05"), "--users", "10", "--spawn-rate", "10", "--run-time", "12s", service=Standing()
+    )
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert "no request was answered for" in told.sentence("stall")
+
+
+def test_a_declared_request_that_no_user_makes_is_named(tell: Callable[..., Told]) -> None:
+    """It stands beside the verdict in each output."""
+    told = tell(GET.replace('"/ok")', '"/ok", name="other")'), *CLOSED)
+    for text in (told.output, told.summary, told.junit):
+        assert "1 of 1 declared requests were never made: GET /ok" in text

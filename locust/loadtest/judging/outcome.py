@@ -172,8 +172,21 @@ def _all_failed(record: RunRecord) -> str:
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
     notes += [f"{row.occurrences} x the scenario raised {row}" for row in record.exceptions()[:NAMED]]
+    if never := _never_made(record):
+        notes.append(never)
     if not results:
         notes.append("no threshold was set: nothing but the load generator was judged. Next: set THRESHOLD, or a file")
     if shared := shared_cores.note(record):
         notes.append(shared)
     return tuple(notes)
+
+
+def _never_made(record: RunRecord) -> str:
+    """Name the requests that the scenario declares and that no user made; empty when there are none."""
+    made = {(view.method, view.name) for view in record.series()}
+    declared = [(method, name) for method, name in record.context.get("declared", ())]
+    never = [f"{method} {name}" for method, name in declared if (method, name) not in made]
+    if not never:
+        return ""
+    more = f" and {len(never) - NAMED} more" if len(never) > NAMED else ""
+    return f"{len(never)} of {len(declared)} declared requests were never made: {', '.join(never[:NAMED])}{more}"

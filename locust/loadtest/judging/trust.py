@@ -116,6 +116,10 @@ COMPLETENESS: Final = 0.99
 REFUSED_RATIO: Final = 0.001
 EXCEPTIONS_RATIO: Final = 0.01
 """Share of a scenario's iterations that raised, or of its users that ended in an exception."""
+STALL_S: Final = 2
+"""Whole seconds without an answer, while half of the users waited for one."""
+STALL_BY_MEDIAN: Final = 10
+"""The least length of a stall, as a multiple of the median response time."""
 SHORTFALL_RATIO: Final = 0.05
 """Share of the planned users, or arrivals, that were not there."""
 UNFINISHED_RATIO: Final = 0.01
@@ -126,6 +130,7 @@ LOAD_ADVICE: Final = (
     "run longer or start users faster; look in the exceptions and the workers' logs for users that ended themselves or "
     "never started"
 )
+STALL_ADVICE: Final = "look at what the service did then, or use an arrival rate, which counts their wait"
 NAMED: Final = 5
 """How many of several things a sentence names."""
 
@@ -276,6 +281,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _unfinished(record)
     yield from _exceptions(record)
     yield from _load_not_reached(record)
+    yield from _stall(record)
 
 
 def _completeness(record: RunRecord) -> Iterator[Violation]:
@@ -402,3 +408,38 @@ def _load_not_reached(record: RunRecord) -> Iterator[Violation]:
             SHORTFALL_RATIO,
             f"{missing.what}: {LOAD_ADVICE}",
         )
+
+
+def _stall(record: RunRecord) -> Iterator[Violation]:
+    """A standstill of the service in the closed model: users that wait send nothing, so few requests show it."""
+    if (record.context.get("plan") or {}).get("model") == "open":
+        return  # arrivals go on, and wait from their intended start
+    stalled_s, users = _longest_gap(record)
+    times = record.total().response_time
+    held = -(-users // 2)
+    if stalled_s < max(STALL_S, STALL_BY_MEDIAN * times.quantile(0.5)) or not 1 < held <= times.count:
+        return
+    if times.quantile(1 - (held - 0.5) / times.count) >= stalled_s:
+        yield Violation(
+            "stall",
+            "run",
+            float(stalled_s),
+            float(STALL_S),
+            f"no request was answered for {stalled_s} s, while users waited for an answer: the requests that they "
+            f"would have sent in that time are in no percentile; {STALL_ADVICE}",
+        )
+
+
+def _longest_gap(record: RunRecord) -> tuple[int, int]:
+    """The most whole seconds in a row in which users ran and nothing was answered, and how many users ran in them."""
+    longest = (0, 0)
+    gap, held = 0, 0
+    answered = False
+    for point in record.timeline:
+        if point.requests or not point.users or point.width_s > 1:
+            longest = max(longest, (gap, held)) if answered and point.requests else longest
+            gap, held = 0, 0
+            answered = answered or point.requests > 0
+        else:
+            gap, held = gap + 1, max(held, point.users)
+    return longest

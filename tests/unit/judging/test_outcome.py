@@ -23,6 +23,17 @@ def test_a_run_without_requests_names_the_exception_that_prevented_them() -> Non
     )
 
 
+def test_declared_requests_that_were_never_made_are_named() -> None:
+    """A request that the scenario declares and no user made is told beside the verdict."""
+    recorder = Recorder()
+    recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
+    record = RunRecord(context={"declared": [["GET", "buy"], ["POST", "pay"]]})
+    record.add(recorder.take(), 0)
+    assert "1 of 2 declared requests were never made: POST pay" in decide(record, ()).notes
+    record.context["declared"] = [["GET", "buy"]]
+    assert [note for note in decide(record, ()).notes if "declared" in note] == []
+
+
 def test_few_exceptions_stand_beside_the_verdict() -> None:
     """What changes no outcome is told all the same."""
     recorder, record = Recorder(), RunRecord()

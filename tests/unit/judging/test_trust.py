@@ -260,6 +260,42 @@ def test_users_that_end_in_an_exception_break_the_rule(ended: int, expected: lis
     assert rules(record_with_exceptions(100_000, ended, InShop.user)) == expected
 
 
+def record_with_gap(gap_s: int, held: int, median_s: float = 0.003, model: str = "closed") -> RunRecord:
+    """A record of 15 s with ten users, in which the service stood still and then answered those that waited."""
+    record = RunRecord(context={"plan": {"model": model}})
+    for second in range(15):
+        recorder = Recorder()
+        series = recorder.series("shop", "GET", "buy")
+        if not 5 <= second < 5 + gap_s:
+            for _ in range(50):
+                series.success(1.0, 1.0, 1.0 + median_s, 1)
+        if second == 5 + gap_s:
+            for _ in range(held):
+                series.success(1.0, 1.0, 1.0 + gap_s + 0.5, 1)
+        record.add(recorder.take(), second)
+        record.timeline.set_users(second, 10)
+    return record
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "held", "median_s", "model", "expected"),
+    [
+        (0, 10, 0.003, "closed", []),
+        (1, 10, 0.003, "closed", []),
+        (2, 10, 0.003, "closed", ["stall"]),
+        (3, 5, 0.003, "closed", ["stall"]),
+        (3, 4, 0.003, "closed", []),  # most users waited for nothing but their own wait time
+        (3, 10, 0.4, "closed", []),  # a slow service with few users
+        (3, 10, 0.003, "open", []),
+    ],
+)
+def test_a_standstill_of_the_service_breaks_its_rule(
+    gap_s: int, held: int, median_s: float, model: str, expected: list[str]
+) -> None:
+    """Two whole seconds without an answer while half of the users wait for one are told, in the closed model."""
+    assert rules(record_with_gap(gap_s, held, median_s, model)) == expected
+
+
 def record_of_users(answered: int, unfinished: int, users: int) -> RunRecord:
     """A record of two names, one of which was held by requests that never ended."""
     recorder = Recorder()
@@ -330,6 +366,7 @@ def test_the_documentation_states_every_limit() -> None:
     late = f"≥ {trust.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
     hung = f"≥ {trust.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
     never_there = f"≥ {trust.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there"
+    no_answer = f"≥ {trust.STALL_S} s without any answer, and {trust.STALL_BY_MEDIAN} times the median response time"
     rules_of_records = [
         ["`other_processes`", f"≥ {trust.CROWDED_RATIO:.0%} of the run"],
         [
@@ -354,6 +391,7 @@ def test_the_documentation_states_every_limit() -> None:
             f"≥ {trust.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised, or of its users ended in an exception",
         ],
         ["`load_not_reached`", f"{never_there}, or its ramp is that much too long for the run"],
+        ["`stall`", f"{no_answer}, while half of the users waited (closed model)"],
         ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],
     ]
     assert rows[: len(rules_of_health)] == rules_of_health
