@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LIVE_INTERVAL_S = 1.0
 PLAIN_INTERVAL_S = 5.0
 PLAIN_WIDTH = 120
+HANG_S = 2.0
+"""The age of the oldest unanswered request from which on the line says so."""
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -130,9 +132,11 @@ class ProgressLine:
 def progress_text(now: Snapshot, total_s: float | None) -> str:
     """Return the figures as one line."""
     total = f"/{clock(total_s)}" if total_s else ""
+    waiting = now.in_flight
+    hang = f"  {waiting.requests:,} unanswered, up to {waiting.oldest_s:.0f} s" if waiting.oldest_s >= HANG_S else ""
     return (
         f"{clock(min(now.elapsed_s, total_s or now.elapsed_s))}{total}  users {now.users}  "
-        f"{now.requests_per_s:,.0f} requests/s  errors {now.errors:,}  p95 {milliseconds(now.p95_s)} ms"
+        f"{now.requests_per_s:,.0f} requests/s  errors {now.errors:,}  p95 {milliseconds(now.p95_s)} ms{hang}"
     )
 
 

@@ -9,7 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtest import progress
+from loadtest.measuring.in_flight import InFlight
+from loadtest.measuring.snapshot import Snapshot
 from loadtest.progress import Steps
+
+
+@pytest.mark.parametrize(
+    ("oldest_s", "ending"), [(1.9, "p95 2.00 ms"), (12.4, "p95 2.00 ms  7 unanswered, up to 12 s")]
+)
+def test_a_hang_is_seen_while_it_lasts(oldest_s: float, ending: str) -> None:
+    """The line says how many requests wait for an answer, and how long, once one waits for seconds."""
+    line = progress.progress_text(Snapshot(20.0, 10, 0.0, 0, 0.002, InFlight(7, oldest_s)), 60.0)
+    assert line.endswith(ending)
 
 
 def test_elsewhere_steps_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:

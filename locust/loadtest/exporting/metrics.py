@@ -67,6 +67,20 @@ METRICS: Final = (
     RESPONSE_BYTES,
     ERRORS,
     Metric(
+        "loadtest_requests_in_flight",
+        "gauge",
+        (),
+        "Requests that wait for an answer.",
+        lambda now: _one(now.keeper.in_flight.requests),
+    ),
+    Metric(
+        "loadtest_request_oldest_age_seconds",
+        "gauge",
+        (),
+        "Age of the oldest request that waits for an answer, up to a second too low; 0 without one.",
+        lambda now: _one(now.keeper.in_flight.oldest_s),
+    ),
+    Metric(
         "loadtest_users",
         "gauge",
         ("scenario",),

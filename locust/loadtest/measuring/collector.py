@@ -11,6 +11,7 @@ from loadtest.exceptions import RecordError
 from loadtest.measuring import steady_clock, wire
 from loadtest.measuring.delivery import Acknowledgement, Ledger
 from loadtest.measuring.health import MASTER, Watch
+from loadtest.measuring.in_flight import InFlight
 from loadtest.measuring.labels import Labels
 from loadtest.measuring.record import Delivery, Missing, RunRecord
 from loadtest.measuring.wire import Delta
@@ -268,6 +269,12 @@ class Collector:
     def users(self) -> dict[str, int]:
         """The running users by scenario, as the workers last reported."""
         return self._users_of({})
+
+    def in_flight(self) -> InFlight:
+        """The requests that wait for an answer, as the connected workers last reported; none between runs."""
+        connected = {name for name, worker in self.workers.items() if worker.state not in _AWAY}
+        accounts = self.ledger.accounts.items() if self.running else ()
+        return InFlight.sum(account.in_flight for name, account in accounts if name in connected)
 
     def _users_of(self, reported: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
         """All workers' users by scenario: what each reported of a second, else its last report if connected."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight
 from loadtest.measuring.wire import Delta, PackedMeasurements
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Reporter:
         outbox: Outbox,
         users: Callable[[], Mapping[str, int]],
         health: Callable[[], Health],
+        in_flight: Callable[[], InFlight] = InFlight,
     ) -> None:
         """Make a reporter outside any run.
 
@@ -107,11 +109,13 @@ class Reporter:
             outbox: keeps deltas until they are acknowledged.
             users: returns the running users by scenario.
             health: returns the Health since its last call.
+            in_flight: returns the requests that wait for an answer.
         """
         self._recorder = recorder
         self._outbox = outbox
         self._users = users
         self._health = health
+        self._in_flight = in_flight
         self._start_s = 0.0
         self.run = ""
         """The run that samples belong to; empty outside any run."""
@@ -158,6 +162,7 @@ class Reporter:
             users=self._users(),
             health=self._health(),
             packed=PackedMeasurements.of(self._recorder.take()),
+            in_flight=self._in_flight(),
         )
         self._start_s = now_s
         return self._outbox.put(delta, now_s)
@@ -187,6 +192,7 @@ class Account:
     """The highest number that was marked as final; 0 when none was."""
     repeated: int = 0
     users: dict[str, int] = field(default_factory=dict)
+    in_flight: InFlight = NONE_IN_FLIGHT
 
     @property
     def held(self) -> int:
@@ -213,7 +219,7 @@ class Account:
             return False
         self.beyond[delta.sequence] = (delta.start_s + offset_s, delta.end_s + offset_s)
         if delta.sequence == self.highest:
-            self.users = dict(delta.users)
+            self.users, self.in_flight = dict(delta.users), delta.in_flight
         if delta.final:
             self.final = max(self.final, delta.sequence)
         while self.upto + 1 in self.beyond:

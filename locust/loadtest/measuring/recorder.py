@@ -193,6 +193,9 @@ class Recorder:
         self.listeners: list[Callable[..., None]] = []
         """The listeners of Locust's ``events.request``, this recorder first: a live list. If there are more, whoever
         counts a request without firing the event calls ``notify``."""
+        self.open_requests: dict[int, float] = {}
+        """When requests of clients other than this product's were sent, in seconds of ``time.perf_counter``, by any
+        number that is theirs alone; such a client enters and removes them."""
         self.by_labels = _SeriesByLabels(self._series_of)
         """The series of (scenario, method, name), for callers that look it up for each request: see `series`."""
         self._by_key: dict[SeriesKey, Series] = {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from loadtest.measuring import steady_clock
+from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight
 
 if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
@@ -30,12 +31,15 @@ class Snapshot:
     """Since the run began (or was reset)."""
     p95_s: float
     """The response time's 95th percentile over the last 10 s; NaN without requests."""
+    in_flight: InFlight = NONE_IN_FLIGHT
+    """The requests that wait for an answer."""
 
     @classmethod
-    def of(cls, record: RunRecord | None, users: int, *, running: bool) -> Self:
+    def of(cls, record: RunRecord | None, users: int, *, running: bool, in_flight: InFlight = NONE_IN_FLIGHT) -> Self:
         """Look at a record, whose run goes on or has ended; None before the first run."""
         if record is None:
             return cls(0.0, 0, 0.0, 0, math.nan)
         window = record.window(WINDOW_S)
         elapsed_s = steady_clock.now() - record.started_at if running else float(record.duration_s)
-        return cls(elapsed_s, users, window.requests_per_s, record.failures, window.response_time.quantile(0.95))
+        p95_s = window.response_time.quantile(0.95)
+        return cls(elapsed_s, users, window.requests_per_s, record.failures, p95_s, in_flight)

@@ -24,6 +24,7 @@ from loadtest.exceptions import RecordError
 from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import BINS
 from loadtest.measuring.histogram_table import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, HistogramTable
+from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight
 from loadtest.measuring.labels import SeriesKey
 from loadtest.measuring.measurements import Accumulator, ErrorCount, ExceptionCount, Measurements, TaskCount
 
@@ -367,10 +368,13 @@ class Delta(NamedTuple):
     """Running users by scenario."""
     health: Health
     packed: PackedMeasurements
+    in_flight: InFlight = NONE_IN_FLIGHT
+    """The requests that waited for an answer at its end."""
 
     def to_bytes(self) -> bytes:
         """The binary form."""
-        body: bytes = msgpack.packb((*self[:5], dict(self.users), self._packed_health(), self.packed))
+        state = (dict(self.users), self._packed_health(), self.packed, tuple(self.in_flight))
+        body: bytes = msgpack.packb((*self[:5], *state))
         return _HEADER.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body
 
     def _packed_health(self) -> list[Any]:
@@ -398,12 +402,13 @@ class Delta(NamedTuple):
         """
         body = _checked_body(data)
         try:
-            run, sequence, start_s, end_s, final, users, health, wire = _unpacked(body)
+            run, sequence, start_s, end_s, final, users, health, wire, in_flight = _unpacked(body)
             _check_interval(run, sequence, start_s, end_s, final)
             *figures, late_s = health
             _check_state(users, [*figures, *late_s])
-            observed = Health.of(figures, late_s)
-            return cls(run, sequence, start_s, end_s, final, users, observed, PackedMeasurements.from_wire(wire))
+            _check_in_flight(*in_flight)
+            observed, packed = Health.of(figures, late_s), PackedMeasurements.from_wire(wire)
+            return cls(run, sequence, start_s, end_s, final, users, observed, packed, InFlight(*in_flight))
         except (ValueError, TypeError, LookupError, AttributeError, msgpack.UnpackException) as error:
             raise RecordError(_damaged(f"a delta of {len(data)} bytes", str(error))) from error
 
@@ -438,6 +443,13 @@ def _check_state(users: Any, health: Any) -> None:
             raise ValueError("its numbers of users must be integers from 0 to 2**53")
     if not _NUMBERS.issuperset(map(type, health)) or not all(map(math.isfinite, health)):
         raise ValueError("its health must consist of finite numbers")
+
+
+def _check_in_flight(requests: object, oldest_s: object) -> None:
+    if type(requests) is not int or not 0 <= requests <= _HIGHEST_COUNT:
+        raise ValueError("its requests in flight must be an integer from 0 to 2**53")
+    if type(oldest_s) is not float or not 0 <= oldest_s < _LONGEST_S:
+        raise ValueError(f"the age of its oldest request in flight must be 0 s to {_LONGEST_S:.0f} s, as a float")
 
 
 def _checked_body(data: bytes) -> bytes:

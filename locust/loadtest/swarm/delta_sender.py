@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust import runners
 
+from loadtest.clients.transport.deadlines import DeadlineSweeper
 from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Outbox, Reporter
 from loadtest.measuring.health import HealthProbe
+from loadtest.measuring.in_flight import InFlightProbe
 from loadtest.measuring.recorder import Recorder
 from loadtest.swarm.loops import FOLD_EVERY_S, Loops, drop_locusts_statistics, seconds, users_of
 from loadtest.swarm.messages import ACKNOWLEDGEMENT, DRAIN, REPORT, Heartbeat, Report, Users
@@ -56,7 +58,10 @@ class DeltaSender:
         self._probe = HealthProbe()
         self._probe.start()
         self._outbox = Outbox()
-        self._reporter = Reporter(self._recorder, self._outbox, lambda: users_of(environment), self._probe.take)
+        in_flight = InFlightProbe(DeadlineSweeper.current().waiting, self._recorder.open_requests)
+        self._reporter = Reporter(
+            self._recorder, self._outbox, lambda: users_of(environment), self._probe.take, in_flight.look
+        )
         drop_locusts_statistics(environment)
         gate.on(ACKNOWLEDGEMENT, self._on_acknowledgement)
         gate.on(DRAIN, self._on_drain, concurrent=True)

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import STATE_INIT, STATE_STOPPED
 
+from loadtest.clients.transport.deadlines import DeadlineSweeper
 from loadtest.exceptions import RecordError
 from loadtest.measuring import locust_statistics, steady_clock
 from loadtest.measuring.collector import Collector, Lost
 from loadtest.measuring.delivery import Outbox, Reporter
 from loadtest.measuring.health import HealthProbe
+from loadtest.measuring.in_flight import InFlightProbe
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.recorder import Recorder
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from loadtest.measuring.collector import Second, Worker
     from loadtest.measuring.health import Watch
+    from loadtest.measuring.in_flight import InFlight
     from loadtest.measuring.machine import Peers
     from loadtest.swarm.presence import WorkerPresence
 
@@ -110,6 +113,11 @@ class RecordKeeper:
         return self._collector.users()
 
     @property
+    def in_flight(self) -> InFlight:
+        """The requests that wait for an answer, as of the last second."""
+        return self._collector.in_flight()
+
+    @property
     def running(self) -> bool:
         """Whether a run is open."""
         return self._collector.running
@@ -131,7 +139,7 @@ class RecordKeeper:
 
     def snapshot(self) -> Snapshot:
         """The run at this moment."""
-        return Snapshot.of(self.record, sum(self.users.values()), running=self.running)
+        return Snapshot.of(self.record, sum(self.users.values()), running=self.running, in_flight=self.in_flight)
 
     @property
     def watch(self) -> Watch:
@@ -381,7 +389,10 @@ class LocalRecordKeeper(RecordKeeper):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._outbox = Outbox()
-        self._reporter = Reporter(self._recorder, self._outbox, lambda: users_of(environment), self._probe.take)
+        in_flight = InFlightProbe(DeadlineSweeper.current().waiting, self._recorder.open_requests)
+        self._reporter = Reporter(
+            self._recorder, self._outbox, lambda: users_of(environment), self._probe.take, in_flight.look
+        )
         self._loops.spawn(self._report_loop)
 
     def begin(self) -> None:

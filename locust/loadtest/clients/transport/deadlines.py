@@ -75,6 +75,10 @@ class DeadlineSweeper:
                 self._stop()
                 self._start()
 
+    def waiting(self) -> list[tuple[int, float]]:
+        """A key for each wait that is under way: the connection and its deadline, which each request sets anew."""
+        return [(id(each), each.deadline_s) for each in self.watched if each.waiter is not None]
+
     def _start(self) -> None:
         # ref=False: a sweep alone is no reason for the event loop to go on.
         self._timer = self._hub.loop.timer(self.period_s, self.period_s, ref=False)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
+
+from loadtest.measuring.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from locust import User
+
+
+_request_ids: Final = itertools.count()
 
 
 def stop(original: Callable[..., bool]) -> Callable[..., bool]:
@@ -36,6 +42,9 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def request(self: Any, method: str, url: str, name: str | None = None, *args: Any, **more: Any) -> Any:
         began_s, start_time = perf_counter(), time()
+        waiting = Recorder.of(self.user.environment).open_requests if self.user is not None else {}
+        request_id = next(_request_ids)
+        waiting[request_id] = began_s
         try:
             return original(self, method, url, name, *args, **more)
         except (gevent.GreenletExit, gevent.Timeout) as cause:
@@ -51,5 +60,7 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
                 url=url,
             )
             raise
+        finally:
+            del waiting[request_id]
 
     return request
