@@ -17,6 +17,7 @@ import pytest
 
 from loadtest.exceptions import StackError
 from loadtest.local.process import ManagedProcess, free_port
+from loadtest.web.login import TOKEN_HEADER
 
 from .conftest import ROOT
 
@@ -50,6 +51,7 @@ class WebUi:
     port: int
     link_port: int
     cookie: str = ""
+    token: str = ""
 
     def ask(self, method: str, path: str, body: str | bytes | None = None, **headers: str) -> Answer:
         """Send one request with exactly these headers; a header's name has _ for -."""
@@ -58,6 +60,8 @@ class WebUi:
             given.setdefault("Content-Type", "application/x-www-form-urlencoded")
         if self.cookie:
             given.setdefault("Cookie", self.cookie)
+        if self.token:
+            given.setdefault(TOKEN_HEADER, self.token)
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request(method, path, body, given)
@@ -107,9 +111,14 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUi]:
 @pytest.fixture(scope="module")
 def owner(guarded: WebUi) -> WebUi:
     """The same web UI, logged in."""
+    return _session(guarded)
+
+
+def _session(guarded: WebUi) -> WebUi:
     answer = guarded.log_in(PASSWORD)
     assert answer.status == 302
-    return WebUi(guarded.port, guarded.link_port, str(answer.headers["Set-Cookie"]).split(";")[0])
+    cookie = str(answer.headers["Set-Cookie"]).split(";")[0]
+    return WebUi(guarded.port, guarded.link_port, cookie, str(answer.headers[TOKEN_HEADER]))
 
 
 def _answers(ui: WebUi) -> bool:
@@ -143,6 +152,28 @@ def test_the_session_cookie_is_kept_from_scripts_and_other_sites(guarded: WebUi,
     assert [owner.ask("GET", path).status for path in PAGES] == [200] * len(PAGES)
 
 
+def test_a_stolen_cookie_changes_nothing(guarded: WebUi) -> None:
+    """Browsers send the cookie to the service under test as well; without the token it starts and stops nothing."""
+    whole = _session(guarded)
+    for token in ("", "guessed", "\xe9"):
+        thief = WebUi(guarded.port, guarded.link_port, whole.cookie, token)
+        for path in ("/swarm", "/stop", "/stats/reset", "/user", "/logout"):
+            answer = thief.ask("POST", path, "")
+            assert (answer.status, "more than a cookie" in answer.sentence) == (401, True)
+    assert whole.start().status == 409
+    other = WebUi(guarded.port, guarded.link_port, _session(guarded).cookie, whole.token)
+    assert other.start().status == 401
+
+
+def test_logging_out_ends_the_session(guarded: WebUi) -> None:
+    """Whoever kept a copy of cookie and token has nothing any more."""
+    session = _session(guarded)
+    assert session.ask("GET", "/stats/requests").status == 200
+    assert session.ask("POST", "/logout", "").status == 204
+    assert session.ask("GET", "/stats/requests").status == 401
+    assert session.start().status == 401
+
+
 SITES = {
     "a foreign page": ({"Origin": "https://evil.example"}, 403),
     "a sandboxed page": ({"Origin": "null"}, 403),
@@ -156,6 +187,7 @@ SITES = {
     "a Host with credentials": ({"Host": "127.0.0.1@evil.example"}, 421),
     "its own page": ({"Origin": "http://127.0.0.1:{port}", "Sec_Fetch_Site": "same-origin"}, 409),
     "its own page by name": ({"Host": "localhost:{port}", "Origin": "http://localhost:{port}"}, 409),
+    "a name that only this machine has": ({"Host": "loadtest.localhost:{port}"}, 409),
     "a program": ({}, 409),
 }
 
@@ -260,6 +292,7 @@ def test_a_page_for_people(with_worker: WebUi) -> None:
     assert seen["wrong"] == "Wrong password."
     assert "user count '5000000' is not allowed" in seen["refused"]
     assert "Locust Test Report" in seen["report"]
+    assert seen["logged_out_at"].endswith("/login")
     expected = ["401", "400"]  # what the browser notes of every refused request
     assert len(seen["complaints"]) == len(expected), seen["complaints"]
     assert all(status in complaint for status, complaint in zip(expected, seen["complaints"], strict=True))

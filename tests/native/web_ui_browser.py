@@ -36,8 +36,14 @@ def visit(url: str, password: str) -> dict[str, object]:
         refused = page.get_by_role("alert").inner_text()
         page.goto(f"{url}/stats/report")
         report = page.locator("body").inner_text()
+        page.goto(url)
+        page.get_by_role("button", name="Log out").click()
+        page.get_by_label("Password").wait_for()
+        page.goto(url)
+        logged_out_at = page.url
         browser.close()
-    return {"asked_at": asked_at, "wrong": wrong, "refused": refused, "report": report, "complaints": complaints}
+    seen = {"asked_at": asked_at, "wrong": wrong, "refused": refused, "report": report}
+    return {**seen, "logged_out_at": logged_out_at, "complaints": complaints}
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ class Project:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         plain = {} if folder else {"COMPOSE_FILE": "docker-compose.yml"}
         self.environment = {**kept, **ANY_PORT, **plain, **settings}
-        self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        self._open = self._opener.open
 
     def run(self, *words: str, timeout_s: float = 120) -> str:
         """Run a Compose command in the project's folder and return what it printed.
@@ -107,7 +108,9 @@ class Project:
     def log_in(self, password: str) -> None:
         """Log in to the web UI; `get` has the session from then on."""
         data = urllib.parse.urlencode({"password": password}).encode()
-        self._open(f"http://127.0.0.1:{self.port('locust_master', 8089)}/login", data, 30).close()
+        with self._open(f"http://127.0.0.1:{self.port('locust_master', 8089)}/login", data, 30) as answer:
+            token = answer.url.partition("#loadtest=")[2]
+        self._opener.addheaders.append(("X-Loadtest-Token", token))
 
     def query(self, expression: str, at_s: float | None = None) -> list[dict[str, Any]]:
         """Return Prometheus' answer to a query, now or at a moment of the past."""

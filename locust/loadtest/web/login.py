@@ -1,5 +1,9 @@
 """Login: one password for the web UI, and a session for those who know it.
 
+A session is a cookie and a token. Browsers send a cookie to every port of a host, so also to a service under test on
+this machine, and with every request that a page of that service makes. So what changes something needs the token too:
+it is in no cookie, the page keeps it where only pages of the same port can read it, and sends it in a header.
+
 Tested in tests/native/test_web_guard.py.
 """
 
@@ -30,6 +34,11 @@ _FORM: Final = "locust.login"
 _SUBMIT: Final = "loadtest_login"
 _OPEN: Final = frozenset({_FORM, _SUBMIT, "locust.send_assets", "loadtest_page_script"})
 _WHO: Final = "owner"
+_NUMBER: Final = "loadtest_session"
+TOKEN_HEADER: Final = "X-Loadtest-Token"  # noqa: S105 - its name
+MOST_SESSIONS: Final = 100
+"""Sessions at a time; a further login ends the oldest."""
+SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
 class Owner(UserMixin):  # type: ignore[misc]
@@ -49,6 +58,7 @@ class Login:
     def __init__(self, password: str, attempts: Attempts | None = None) -> None:
         self._password = password.encode()
         self._attempts = attempts or Attempts()
+        self._tokens: dict[str, str] = {}
 
     def install(self, web_ui: Any) -> None:
         """Turn on Locust's login, with this password."""
@@ -61,6 +71,7 @@ class Login:
         web_ui.web_login, web_ui.login_manager = True, manager
         form = web_ui.environment.parsed_options.web_base_path + "/login"
         app.add_url_rule(form, _SUBMIT, self._submit, methods=["POST"])
+        app.add_url_rule(form.removesuffix("login") + "logout", "loadtest_logout", self._log_out, methods=["POST"])
         field = {"label": "Password", "name": "password", "is_secret": True, "is_required": True}
         web_ui.auth_args["custom_form"] = {"inputs": [field], "callback_url": form, "submit_button_text": "Log in"}
 
@@ -68,10 +79,19 @@ class Login:
         """Return a redirect to the login page for a page requested without a session; None with a session.
 
         Raises:
-            Refusal: 401 for other requests without a session.
+            Refusal: 401 for other requests without a session, and for changes without its token.
         """
-        if request.endpoint in _OPEN or current_user.is_authenticated:
+        if request.endpoint in _OPEN:
             return None
+        token = self._tokens.get(session.get(_NUMBER, ""))
+        if token and current_user.is_authenticated:
+            if request.method in SAFE or hmac.compare_digest(_sent_token(), token.encode()):
+                return None
+            raise Refusal(
+                401,
+                f"a change requires more than a cookie. Allowed: requests with the header {TOKEN_HEADER} that the "
+                "answer to the login had. Next: log in again, and send it.",
+            )
         if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
             return redirect(url_for(_FORM))
         raise Refusal(
@@ -95,7 +115,24 @@ class Login:
         session.permanent = True
         login_user(Owner())
         logger.info("login: from %s", address)
-        return redirect(url_for("locust.index"))
+        return self._opened()
+
+    def _opened(self) -> AnyResponse:
+        """Begin a session, and hand out its token: to a page in a part of the URL that is never sent."""
+        number, token = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
+        session[_NUMBER] = number
+        self._tokens[number] = token
+        while len(self._tokens) > MOST_SESSIONS:
+            del self._tokens[next(iter(self._tokens))]
+        answer = redirect(url_for("locust.index", _anchor=f"loadtest={token}"))
+        answer.headers[TOKEN_HEADER] = token
+        return answer
+
+    def _log_out(self) -> AnyResponse:
+        self._tokens.pop(session.get(_NUMBER, ""), None)
+        logout_user()
+        session.clear()
+        return make_response("", 204)
 
     def _again(self, sentence: str, status: int, wait_s: str | None = None) -> Response:
         """Show the login page again, with an error."""
@@ -107,6 +144,10 @@ class Login:
         if wait_s:
             answer.headers["Retry-After"] = wait_s
         return answer
+
+
+def _sent_token() -> bytes:
+    return request.headers.get(TOKEN_HEADER, "").encode(errors="replace")
 
 
 def new_key() -> str:

@@ -61,7 +61,7 @@ class Origins:
         if match is None:
             return False
         name = match[1].strip("[]").lower().rstrip(".")
-        return is_loopback(name) or name in self._names
+        return is_loopback(name) or name.endswith(".localhost") or name in self._names  # RFC 6761
 
 
 def _is_own_page(request: Request, host: str) -> bool:

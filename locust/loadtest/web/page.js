@@ -1,12 +1,37 @@
 // Loaded first by Locust's page, which shows the message of a refused start only when the response has status 200,
-// and which keeps polling after its session has expired.
+// which keeps polling after its session has expired, and which knows neither the session's token nor how to log out.
 (() => {
   const send = window.fetch;
+  const base = new URL(".", document.currentScript.src);
+  const place = "loadtest-token"; // read by pages of this port only; a cookie is sent to every port
+  const given = /^#loadtest=([\w-]+)$/.exec(window.location.hash);
+  if (given) {
+    window.localStorage.setItem(place, given[1]);
+    window.history.replaceState(null, "", window.location.pathname + window.location.search);
+  }
+  const login = () => window.location.assign(new URL("login", base));
+
   window.fetch = async (input, init) => {
-    const answer = await send(input, init);
-    const path = new URL(input.url ?? input, document.baseURI).pathname;
-    if (answer.status === 401) window.location.reload();
-    if (answer.ok || !path.endsWith("/swarm")) return answer;
+    const request = new Request(input, init);
+    const url = new URL(request.url);
+    const token = window.localStorage.getItem(place);
+    if (token && url.origin === window.location.origin) request.headers.set("X-Loadtest-Token", token);
+    const answer = await send(request);
+    if (answer.status === 401) login();
+    if (answer.ok || !url.pathname.endsWith("/swarm")) return answer;
     return new Response(answer.body, { status: 200, headers: answer.headers });
   };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    if (!window.localStorage.getItem(place) || window.location.pathname.endsWith("/login")) return;
+    const button = document.createElement("button");
+    button.textContent = "Log out";
+    button.style = "position: fixed; right: 1em; bottom: 1em; padding: 0.4em 0.8em";
+    button.onclick = async () => {
+      await window.fetch(new URL("logout", base), { method: "POST" });
+      window.localStorage.removeItem(place);
+      login();
+    };
+    document.body.append(button);
+  });
 })();
