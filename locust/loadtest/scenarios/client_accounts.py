@@ -19,7 +19,6 @@ class ClientUser(HttpUser):
     """A client: logs in with an account of ACCOUNTS_FILE, or with the one that it registered first."""
 
     scenario = NAME
-    host = "http://127.0.0.1:5000"
     wait_time = between(1, 3)
     _account: Account | None = None
 

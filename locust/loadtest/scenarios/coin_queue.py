@@ -31,7 +31,6 @@ class CoinQueueUser(HttpUser):
     """Takes places in the queue, for one user after another."""
 
     scenario = NAME
-    host = "http://127.0.0.1:5000"
     wait_time = between(0.1, 0.5)
     feeder = Feed(sample_ids, ids_only=True)
 

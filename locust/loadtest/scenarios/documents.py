@@ -308,7 +308,6 @@ class _DocumentsUser(User):
 class DocumentsHttpUser(_DocumentsUser, HttpUser):
     """Uses the documents through the target's API."""
 
-    host = "http://127.0.0.1:5000"
     _requests: dict[str, Callable[..., object]]
 
     def on_start(self) -> None:

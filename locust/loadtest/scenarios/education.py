@@ -215,7 +215,6 @@ class StudentUser(HttpUser):
     """A student: signs up with a new account, or uses one of ACCOUNTS_FILE."""
 
     scenario = NAME
-    host = "http://127.0.0.1:5000"
     wait_time = between(1, 3)
     tasks = {  # type: ignore[assignment]  # noqa: RUF012 - Locust makes a list of it
         AccountVisit: 1,

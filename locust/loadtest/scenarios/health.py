@@ -12,7 +12,6 @@ class HealthUser(HttpUser):
     """Requests both probes in turn."""
 
     scenario = NAME
-    host = "http://127.0.0.1:5000"
     wait_time = between(0.5, 1.5)
 
     @task
