@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from gevent.pywsgi import WSGIServer
 
@@ -148,3 +149,49 @@ def test_a_tag_that_no_task_has_is_refused_before_load(lies: Lies) -> None:
     code, output = lies.run(*FEW, LOCUST_TAGS="raed")
     assert code == ExitCode.ERROR, output
     assert "LOCUST_TAGS=raed: no task has the tag 'raed'. Allowed: read. Next: did you mean read?" in output
+
+
+LOGIN = SCENARIO.replace(
+    '    @tag("read")',
+    """    def on_start(self):
+        self.client.post("/login", name="mine/login")
+
+    @tag("read")""",
+).replace('("GET", "mine/never")', '("POST", "mine/login")')
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        ("--users", "10", "--spawn-rate", "10", "--run-time", "4s"),
+        ("--profile", "constant-arrival-rate", "--rate", "40", "--users", "40", "--run-time", "4s"),
+    ],
+    ids=["closed", "open"],
+)
+def test_requests_of_on_start_are_no_load(lies: Lies, load: tuple[str, ...]) -> None:
+    """A slow login is in no percentile, count or rule of the load; a rule that asks for it judges it."""
+    lies.answer = slow_login
+    rules = """'max < 350ms', 'error_ratio{phase="setup"} <= 0%', 'max{phase="setup"} < 300ms'"""
+    code, output = lies.run(*load, scenario=LOGIN, rules=rules)
+    assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output
+    record = lies.record()
+    assert {one["name"] for one in record["series"]} == {"mine/page"}
+    (login,) = record["setup"]["series"]
+    assert login["name"] == "mine/login"
+    assert login["response_time"]["min_s"] > 0.4
+    assert [result["outcome"] for result in record["thresholds"]] == ["passed", "passed", "failed"]
+    assert "requests of on_start and on_stop, 0 failed; not in the load" in output
+
+
+def slow_login(path: str) -> str:
+    """Answer a login after 400 ms, everything else at once."""
+    gevent.sleep(0.4 if path == "/login" else 0)
+    return "200 OK"
+
+
+def test_failed_logins_are_noted_beside_the_verdict(lies: Lies) -> None:
+    """Set-up is in no rule by default, so its failures are said."""
+    lies.answer = lambda path: "503 Service Unavailable" if path == "/login" else "200 OK"
+    _, output = lies.run(*FEW, scenario=LOGIN, rules="'error_ratio < 1%'")
+    assert "5 of the 5 requests of its set-up failed, most often with status_5xx" in output
+    assert lies.said_in("5 of the 5 requests of its set-up failed") == EVERYWHERE

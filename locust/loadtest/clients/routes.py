@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 from weakref import WeakKeyDictionary
 
+from loadtest.measuring.labels import LOAD
 from loadtest.measuring.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ class RouteTable(dict[Key, AnyRoute]):
         super().__init__()
         self._recorder = recorder
         self._scenario = scenario
+        self.phase = LOAD
 
     @classmethod
-    def shared(cls, environment: "Environment", scenario: str, *settings: Any) -> Self:
-        """The table that all users of an environment with this scenario and these settings share.
+    def shared(cls, environment: "Environment", scenario: str, *settings: Any, phase: str = LOAD) -> Self:
+        """The table that all users of an environment with this scenario and these settings share in a phase.
 
         Beyond ``MAX_TABLES`` a new table is the caller's alone.
 
@@ -66,16 +68,18 @@ class RouteTable(dict[Key, AnyRoute]):
             environment: Whose recorder counts the requests.
             scenario: The scenario's name.
             settings: Further arguments of the class, hashable.
+            phase: What the requests are recorded as.
         """
         tables = cls._shared.setdefault(environment, {})
-        key = (cls, scenario, *settings)
+        key = (cls, scenario, phase, *settings)
         table: Self | None = tables.get(key)
         if table is None:
             table = cls(Recorder.of(environment), scenario, *settings)
+            table.phase = phase
             if len(tables) < MAX_TABLES:
                 tables[key] = table
         return table
 
     def series(self, method: str, name: str) -> "Series":
         """Where requests of this method and name are recorded."""
-        return self._recorder.series(self._scenario, method, name)
+        return self._recorder.series(self._scenario, method, name, self.phase)

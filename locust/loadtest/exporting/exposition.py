@@ -44,7 +44,7 @@ MAX_OTHERS: Final = 5
 SLICE_S: Final = 0.001
 """Work between two turns of the event loop."""
 
-_PER_SCENARIO: Final = 4 + HISTOGRAM_LINES
+_PER_SCENARIO: Final = 6 + HISTOGRAM_LINES
 _SINGLE: Final = 40
 """Time series that exist once: states, verdicts, the run's times."""
 _OTHER_KEY: Final = SeriesKey(OTHER, OTHER, OTHER)
@@ -107,7 +107,7 @@ class Exposition:
 
     def _shown_name(self, method: str, name: str) -> str:
         """Return the name under which a request of Locust's statistics is shown here."""
-        known = any((scenario, method, name) in self._series for scenario in self._weights)
+        known = any(SeriesKey(scenario, method, name) in self._series for scenario in self._weights)
         return name if known else OTHER
 
     def _update(self, totals: RunRecord) -> None:

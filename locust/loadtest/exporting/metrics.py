@@ -58,6 +58,13 @@ SERVICE_TIME = Metric(
     "Time from the sending of a request to its end: what the service took.",
 )
 RESPONSE_BYTES = Metric("loadtest_response_bytes_total", "counter", _SERIES, "Bytes of response bodies.")
+_SETUP = Metric(
+    "loadtest_setup_requests_total",
+    "counter",
+    ("scenario", "result"),
+    "Finished requests of on_start and on_stop, which are in no other metric, by result: success or failure.",
+    lambda now: now.setup_requests(),
+)
 ERRORS = Metric("loadtest_errors_total", "counter", (*_SERIES, "class"), "Failed requests, by error class.")
 
 METRICS: Final = (
@@ -66,6 +73,7 @@ METRICS: Final = (
     SERVICE_TIME,
     RESPONSE_BYTES,
     ERRORS,
+    _SETUP,
     Metric(
         "loadtest_requests_in_flight",
         "gauge",

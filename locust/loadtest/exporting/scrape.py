@@ -84,6 +84,15 @@ class Scrape:
         weight = sum(self._weights.values()) or 1
         return {scenario: total * own / weight for scenario, own in self._weights.items()}
 
+    def setup_requests(self) -> dict[tuple[str, ...], float]:
+        """Return the requests of on_start and on_stop by scenario and result."""
+        succeeded, failed = dict.fromkeys(self._shown, 0), dict.fromkeys(self._shown, 0)
+        for view in self.keeper.totals.setup.series() if self.keeper.totals.setup else ():
+            succeeded[view.scenario] = succeeded.get(view.scenario, 0) + view.requests - view.failures
+            failed[view.scenario] = failed.get(view.scenario, 0) + view.failures
+        results = {"success": self.by_scenario(succeeded), "failure": self.by_scenario(failed)}
+        return {(scenario, result): count for result, counts in results.items() for scenario, count in counts.items()}
+
     def schedule_lags(self) -> dict[str, Histogram]:
         """Return the schedule lag of each scenario shown."""
         lags = {label: Histogram() for label in self._shown.values()}
@@ -152,7 +161,7 @@ class Scrape:
     def threshold_limits(self, selectors: Sequence[str]) -> dict[tuple[str, ...], float]:
         """Return each limit by the number, metric, aggregate and selectors of its threshold."""
         load = Session.of(self._environment).find(Load)
-        drawable = [rule for rule in load.rules if rule.kind != "count"] if load else []
+        drawable = [rule for rule in load.rules if rule.kind != "count" and not rule.is_of_setup] if load else []
         limits = {}
         for number, rule in enumerate(drawable[:MAX_RULES], 1):
             selected = dict(rule.selector)

@@ -85,13 +85,15 @@ class SeriesText:
     """
 
     def __init__(self, key: SeriesKey, error_classes: Collection[str], budget: SeriesBudget) -> None:
+        labels = key[:3]  # every series here is of the load
         self._requests_template = "".join(
-            f"{REQUESTS.name}{template(label_text(REQUESTS, (*key, result)))} %d\n" for result in ("success", "failure")
+            f"{REQUESTS.name}{template(label_text(REQUESTS, (*labels, result)))} %d\n"
+            for result in ("success", "failure")
         )
-        self._bytes_template = f"{RESPONSE_BYTES.name}{template(label_text(RESPONSE_BYTES, key))} %d\n"
-        self._response = HistogramText(RESPONSE_TIME, key)
-        self._service = HistogramText(SERVICE_TIME, key)
-        self._key = key
+        self._bytes_template = f"{RESPONSE_BYTES.name}{template(label_text(RESPONSE_BYTES, labels))} %d\n"
+        self._response = HistogramText(RESPONSE_TIME, labels)
+        self._service = HistogramText(SERVICE_TIME, labels)
+        self._key = labels
         self._budget = budget
         self._errors = dict.fromkeys(error_classes, 0)
         self._errors_text = self._all_errors()

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from loadtest.judging.outcome import Outcome, Result
 from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.record import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from loadtest.judging.threshold import Threshold
-    from loadtest.measuring.record import RunRecord, SeriesView
+    from loadtest.measuring.record import SeriesView
 
 
 class Judge:
@@ -130,6 +131,8 @@ class _View:
 
     def __init__(self, cut: _Cut, rule: Threshold, until_s: float) -> None:
         record = cut.record
+        if rule.is_of_setup:
+            record = record.setup or RunRecord()
         self._record = record
         self._seconds = cut.seconds_until(until_s)
         self._series: list[SeriesView] = (

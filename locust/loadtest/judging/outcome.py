@@ -157,16 +157,26 @@ def _nothing_measured(record: RunRecord) -> str:
     """Say that there was no request, and why, where an exception says it."""
     for row in record.exceptions():
         return f"the run measured no request: the scenario raised {row}. Next: mend the scenario"
-    return "the run measured no request. Next: look at the workers' logs"
+    beside = f" of its load, and {_setup_counts(record)}" if record.setup else ""
+    return f"the run measured no request{beside}. Next: look at the workers' logs"
 
 
 def _all_failed(record: RunRecord) -> str:
     """Say that no request succeeded, with the error that came most often."""
-    most = "".join(f", most often with {error.error_class}: {error.message}" for error in record.errors()[:1])
     return (
-        f"every one of the {record.requests:,} requests failed{most}. "
+        f"every one of the {record.requests:,} requests failed{_most_frequent(record)}. "
         "Next: look at the system under test and at the host of the run"
     )
+
+
+def _most_frequent(record: RunRecord) -> str:
+    """The error that came most often, as the end of a sentence."""
+    return "".join(f", most often with {error.error_class}: {error.message}" for error in record.errors()[:1])
+
+
+def _setup_counts(record: RunRecord) -> str:
+    setup = record.setup
+    return f"{setup.failures:,} of the {setup.requests:,} requests of its set-up failed" if setup else ""
 
 
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
@@ -174,6 +184,11 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes += [f"{row.occurrences} x the scenario raised {row}" for row in record.exceptions()[:NAMED]]
     if never := _never_made(record):
         notes.append(never)
+    if record.setup is not None and record.setup.failures:
+        notes.append(
+            f"{_setup_counts(record)}{_most_frequent(record.setup)}: users may have run without what it prepares. "
+            'Next: look at the set-up in the report, or set a threshold such as error_ratio{phase="setup"} <= 0%'
+        )
     if not results:
         notes.append("no threshold was set: nothing but the load generator was judged. Next: set THRESHOLD, or a file")
     if shared := shared_cores.note(record):
@@ -183,7 +198,8 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
 
 def _never_made(record: RunRecord) -> str:
     """Name the requests that the scenario declares and that no user made; empty when there are none."""
-    made = {(view.method, view.name) for view in record.series()}
+    phases = [record, record.setup] if record.setup else [record]
+    made = {(view.method, view.name) for phase in phases for view in phase.series()}
     declared = [(method, name) for method, name in record.context.get("declared", ())]
     never = [f"{method} {name}" for method, name in declared if (method, name) not in made]
     if not never:

@@ -5,7 +5,7 @@
     rule        metric [selector] comparison number unit option*
     metric      aggregate(distribution) | aggregate | figure
     aggregate   p0 … p100 (also p99.9), mean, min, max; alone it is of response_time
-    selector    {label="value", …}: name, scenario, method, equal to the value; without one, all
+    selector    {label="value", …}: name, scenario, method, phase, equal to the value; without one, all of the load
     comparison  <  <=  >  >=
     option      warm_up=DURATION | delay=DURATION | abort_on_fail
 
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.measuring.histogram import HIGHEST_NS
+from loadtest.measuring.labels import LOAD, SETUP
 from loadtest.settings.config import duration_s
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Metric:
     meaning: str
 
 
-_ALL_LABELS: Final = ("scenario", "method", "name")
+_ALL_LABELS: Final = ("phase", "scenario", "method", "name")
 
 DISTRIBUTIONS: Final = {
     "response_time": Metric("time", _ALL_LABELS, "from the intended start to the end of the response"),
@@ -144,6 +145,11 @@ class Threshold:
             return 1
         further = max(quantile, 1 - quantile)
         return math.ceil(math.log(_CHANCE_OF_NO_SAMPLE_BEYOND) / math.log(further))
+
+    @property
+    def is_of_setup(self) -> bool:
+        """Whether the rule is about the requests of on_start and on_stop; others are about the load only."""
+        return ("phase", SETUP) in self.selector
 
     def selects(self, **labels: str) -> bool:
         """Whether the selector selects a series with these labels; labels that are not given do not matter."""
@@ -306,6 +312,8 @@ class _Reader:
                 )
             if label in chosen:
                 raise _WrongError(f"{label} is given twice. Allowed: once. Next: write a rule for each value.")
+            if label == "phase" and value not in {LOAD, SETUP}:
+                raise _WrongError(f"there is no phase {value!r}. Allowed: {LOAD}, {SETUP}. Next: write one of them.")
             chosen[label] = value
             if self._take(re.compile(r"\}")):
                 return tuple((label, chosen[label]) for label in metric.labels if label in chosen)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.judging.threshold import Threshold, parse, split
+from loadtest.measuring.labels import LOAD, SETUP
 from loadtest.settings.toml_file import TomlFile
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def _undeclared(rule: Threshold, scenario: str, requests: Requests, where: str) 
         "scenario": [scenario],
         "method": sorted({method for method, _ in requests}),
         "name": sorted({name for _, name in requests}),
+        "phase": [LOAD, SETUP],
     }
     problems = []
     for label, value in rule.selector:

@@ -110,6 +110,12 @@ class HistogramTable:
             tables.append(type(self)(*part, self.counts_are_ones))
         return tables
 
+    def select(self, wanted: npt.NDArray[np.bool_]) -> Self:
+        """The table of the rows for which ``wanted`` is true."""
+        cells = np.repeat(wanted, self.lengths)
+        part = (self.lengths[wanted], self.bins[cells], self.counts[cells], self.summaries[:, wanted])
+        return type(self)(*part, self.counts_are_ones)
+
     def keys(self, rows: Ints, integer: type[np.integer[Any]] = np.int64) -> npt.NDArray[Any]:
         """The key of each entry: `BINS` times its row, which is ``rows[i]`` for row *i*, and its bin."""
         keys = np.repeat((rows * BINS).astype(integer), self.lengths)

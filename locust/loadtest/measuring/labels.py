@@ -19,6 +19,9 @@ MAX_SCENARIOS: Final = 100
 MAX_LABEL_CHARS: Final = 200
 """Characters of a label that are kept; the rest is cut off, so names with the same beginning count together."""
 OTHER: Final = "other"
+LOAD: Final = "load"
+SETUP: Final = "setup"
+"""The phases that requests belong to. What users send in on_start and on_stop is set-up; only load is judged."""
 
 _REMEMBERED: Final = 512  # sets of labels whose rows are remembered
 
@@ -29,6 +32,7 @@ class SeriesKey(NamedTuple):
     scenario: str
     method: str
     name: str
+    phase: str = LOAD
 
 
 def readable(label: str) -> str:
@@ -59,7 +63,7 @@ class Labels:
         other = key._replace(name=OTHER)
         if other in self._rows or len(self.keys) < MAX_SERIES + MAX_OTHER_SERIES:
             return other
-        return SeriesKey(OTHER, OTHER, OTHER)
+        return SeriesKey(OTHER, OTHER, OTHER, key.phase)
 
     def row(self, key: SeriesKey) -> int:
         """The row of a series."""

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from loadtest.measuring.histogram_table import HistogramTable, grown
-from loadtest.measuring.labels import OTHER, Labels
+from loadtest.measuring.labels import OTHER, SETUP, Labels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -86,6 +86,31 @@ class Measurements:
     def __bool__(self) -> bool:
         """Whether anything was counted."""
         return bool(self.series or self.tasks or self.exceptions) or bool(self.dropped.any())
+
+    def by_phase(self) -> tuple[Measurements, Measurements | None]:
+        """What belongs to the load, iterations included, and what belongs to set-up; None when nothing does."""
+        is_setup = np.array([key.phase == SETUP for key in self.series], np.bool_)
+        if not is_setup.any():
+            return self, None
+        nothing = HistogramTable.empty(0)
+        requests_only = replace(
+            self, scenarios=(), schedule_lag=nothing, dropped=np.zeros(0, np.int64), tasks=(), exceptions=()
+        )
+        return self._select(~is_setup), requests_only._select(is_setup)
+
+    def _select(self, wanted: npt.NDArray[np.bool_]) -> Measurements:
+        """The measurements of some series."""
+        places = (np.cumsum(wanted) - 1).tolist()
+        return replace(
+            self,
+            series=tuple([key for key, is_wanted in zip(self.series, wanted.tolist(), strict=True) if is_wanted]),
+            requests=self.requests[wanted],
+            failures=self.failures[wanted],
+            response_bytes=self.response_bytes[wanted],
+            response_time=self.response_time.select(wanted),
+            service_time=None if self.service_time is None else self.service_time.select(wanted),
+            errors=tuple(error._replace(series=places[error.series]) for error in self.errors if wanted[error.series]),
+        )
 
 
 class Accumulator:

@@ -198,6 +198,8 @@ class RunRecord:
     """By scenario: the lag of the requests that had an intended start of their own."""
     dropped: dict[str, int] = field(default_factory=dict)
     """By scenario: the iterations that were asked for and never began."""
+    setup: RunRecord | None = None
+    """What users sent in on_start and on_stop, which is in no other figure; without a time line. None while nothing."""
     _totals: Ints = field(default_factory=lambda: np.zeros((3, 0), np.int64))
     _response: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _service: DenseHistogramTable | None = None  # None while every service time is the response time
@@ -225,6 +227,16 @@ class RunRecord:
             measurements: each of its series at most once, as `Accumulator.take` returns it.
             second: where on the time line it belongs, in seconds since the run's first; None for no time line.
         """
+        for first, later in self._later.items():
+            if second is not None and second >= first:
+                later.add(measurements)
+        measurements, setup = measurements.by_phase()
+        if setup is not None:
+            self.setup = self.setup or RunRecord(self.run_id, self.started_at, labels=self.labels)
+            self.setup._count(setup)
+        self._count(measurements, second)
+
+    def _count(self, measurements: Measurements, second: int | None = None) -> None:
         rows = self.labels.rows(measurements.series)
         if len(rows):
             self._totals = grown(self._totals, int(rows.max()) + 1)
@@ -243,9 +255,6 @@ class RunRecord:
                 measurements.response_time,
                 measurements.service_time,
             )
-            for first, later in self._later.items():
-                if second >= first:
-                    later.add(measurements)
 
     def note(self, second: float, kind: str, text: str) -> None:
         """Add an event; those beyond `MAX_EVENTS` are left out."""
@@ -342,7 +351,7 @@ class RunRecord:
             response = self._response.row(row)
             service = response if self._service is None else self._service.row(row)
             classes = dict(self._classes.get(row, {}))
-            yield SeriesView(*key, requests, failures, response_bytes, classes, response, service)
+            yield SeriesView(*key[:3], requests, failures, response_bytes, classes, response, service)
 
     def total(self) -> SeriesView:
         """The sum of all series, without labels."""
@@ -358,7 +367,7 @@ class RunRecord:
     def errors(self) -> list[ErrorRow]:
         """The distinct errors, the most frequent first."""
         rows = [
-            ErrorRow(*self.labels.keys[row], error_class, message, int(occurrences), first_seen, last_seen)
+            ErrorRow(*self.labels.keys[row][:3], error_class, message, int(occurrences), first_seen, last_seen)
             for (row, error_class, message), (occurrences, first_seen, last_seen) in self._errors.items()
         ]
         return sorted(rows, key=lambda error: -error.occurrences)
@@ -404,6 +413,7 @@ class RunRecord:
                 for (scenario, task), begun in sorted(self.tasks.items())
             ],
             "exceptions": [asdict(row) for row in self.exceptions()],
+            "setup": _setup_dict(self.setup or RunRecord()),
             "events": [asdict(event) for event in sorted(self.events, key=lambda event: event.second)],
             "timeline": [
                 {
@@ -418,6 +428,14 @@ class RunRecord:
             ],
             "blocks": self.blocks.as_dict(np.flatnonzero(self._totals[0]).tolist()),
         }
+
+
+def _setup_dict(setup: RunRecord) -> dict[str, Any]:
+    return {
+        "total": _series_dict(setup.total()),
+        "series": [_series_dict(view) for view in setup.series()],
+        "errors": [asdict(error) for error in setup.errors()],
+    }
 
 
 def _series_dict(view: SeriesView) -> dict[str, Any]:

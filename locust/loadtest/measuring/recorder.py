@@ -31,7 +31,7 @@ import gevent
 import numpy as np
 from locust.event import EventHook
 
-from loadtest.measuring.labels import OTHER, SeriesKey, readable
+from loadtest.measuring.labels import LOAD, OTHER, SeriesKey, readable
 from loadtest.measuring.measurements import Accumulator, Measurements
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ _ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its record
 
 
 class Series:
-    """The samples of one (scenario, method, name).
+    """The samples of one (scenario, method, name) in one phase.
 
     ``success(intended_s, sent_s, end_s, response_bytes)`` counts a request that succeeded. The three times are
     `time.perf_counter` seconds; for a request without an intended start of its own pass the same object for
@@ -171,14 +171,14 @@ class _Place(NamedTuple):
         return f"{shown}:{self.line} in {self.function}"
 
 
-class _SeriesByLabels(dict[tuple[str, str, str], Series]):
+class _SeriesByLabels(dict[tuple[str, ...], Series]):
     """Makes a missing series. A dictionary takes half the time of a cached function of three arguments."""
 
-    def __init__(self, make: Callable[[str, str, str], Series]) -> None:
+    def __init__(self, make: Callable[..., Series]) -> None:
         super().__init__()
         self._make = make
 
-    def __missing__(self, labels: tuple[str, str, str]) -> Series:
+    def __missing__(self, labels: tuple[str, ...]) -> Series:
         if len(self) >= _LOOKED_UP:
             self.clear()
         series = self[labels] = self._make(*labels)
@@ -197,7 +197,8 @@ class Recorder:
         """When requests of clients other than this product's were sent, in seconds of ``time.perf_counter``, by any
         number that is theirs alone; such a client enters and removes them."""
         self.by_labels = _SeriesByLabels(self._series_of)
-        """The series of (scenario, method, name), for callers that look it up for each request: see `series`."""
+        """The series of (scenario, method, name), for callers that look it up for each request, with a phase behind the
+        name where it is not the load: see `series`."""
         self._by_key: dict[SeriesKey, Series] = {}
         self._series: list[Series] = []
         self._buffers: list[list[float]] = []
@@ -240,16 +241,16 @@ class Recorder:
         others._handlers = [each for each in self.listeners if not isinstance(each, _Listener)]
         others.fire(**request)  # type: ignore[no-untyped-call]
 
-    def series(self, scenario: str, method: str, name: str) -> Series:
+    def series(self, scenario: str, method: str, name: str, phase: str = LOAD) -> Series:
         """The series of these labels, to be looked up once and kept.
 
         Beyond `labels.MAX_SERIES` series a new name counts as ``other`` of its scenario and method. Labels are made
         readable: see `labels.readable`.
         """
-        return self.by_labels[scenario, method, name]
+        return self.by_labels[(scenario, method, name) if phase == LOAD else (scenario, method, name, phase)]
 
-    def _series_of(self, scenario: str, method: str, name: str) -> Series:
-        bounded = self._labels.bounded(SeriesKey(readable(scenario), readable(method), readable(name)))
+    def _series_of(self, scenario: str, method: str, name: str, phase: str = LOAD) -> Series:
+        bounded = self._labels.bounded(SeriesKey(readable(scenario), readable(method), readable(name), phase))
         if bounded not in self._by_key:
             row = self._labels.row(bounded)
             series = Series(bounded, row, self._labels.scenario_row(bounded.scenario), self._counts)
@@ -306,7 +307,7 @@ class Recorder:
         intended_s = sent_s
         if user is not None and getattr(user, "intended_start_s", None) is not None:
             intended_s, user.intended_start_s = user.intended_start_s, None
-        series = self.by_labels[scenario_of(user), str(request_type), str(name)]
+        series = self.series(scenario_of(user), str(request_type), str(name), getattr(user, "phase", LOAD))
         if exception:
             series.failure(intended_s, sent_s, end_s, response_length or 0, _class_of(exception), _text_of(exception))
         else:

@@ -25,7 +25,7 @@ from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import BINS
 from loadtest.measuring.histogram_table import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, HistogramTable
 from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight
-from loadtest.measuring.labels import SeriesKey
+from loadtest.measuring.labels import LOAD, SETUP, SeriesKey
 from loadtest.measuring.measurements import Accumulator, ErrorCount, ExceptionCount, Measurements, TaskCount
 
 if TYPE_CHECKING:
@@ -338,13 +338,16 @@ def _unpacked_histograms(packed: Sequence[PackedHistograms]) -> HistogramTable:
 # A worker names the same series second after second, so both directions remember the last few sets of labels.
 @functools.lru_cache(maxsize=64)
 def _packed_keys(series: tuple[SeriesKey, ...]) -> bytes:
-    packed: bytes = msgpack.packb(series)
+    packed: bytes = msgpack.packb([key[:3] if key.phase == LOAD else key for key in series])
     return packed
 
 
 @functools.lru_cache(maxsize=256)
 def _unpacked_keys(packed: bytes) -> tuple[SeriesKey, ...]:
-    return tuple(SeriesKey(*map(str, key)) for key in _unpacked(packed))
+    series = tuple(SeriesKey(*map(str, key)) for key in _unpacked(packed))
+    if wrong := {key.phase for key in series} - {LOAD, SETUP}:
+        raise ValueError(f"a series is of the phases {sorted(wrong)}; allowed are {LOAD} and {SETUP}")
+    return series
 
 
 def _unpacked(packed: bytes) -> Any:

@@ -13,6 +13,7 @@ late, and it starts it late if it comes back.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -51,8 +52,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FIRST_LEAD_S: Final = 0.5
-"""From the first assignment to the first arrival: the time to make the users that are wanted from the start."""
-ASSEMBLY_S: Final = 5.0
+"""From the first assignment to the first arrival, which every worker must know by then."""
+PREPARE_S: Final = 30.0
+"""How long a worker waits for the on_start of its first users before it says that it is ready."""
+ASSEMBLY_S: Final = PREPARE_S + 5.0
 """How long a run waits for workers that are connected but not ready."""
 DRAIN_S: Final = 30.0
 """How long iterations may run on after the last arrival."""
@@ -94,7 +97,8 @@ def prepare(environment: Environment, profile: LoadProfile, on_end: Callable[[],
     for user_class in environment.user_classes:
         check_user_class(user_class)
     coordinator.prepare(Arrivals(profile.curve, profile.arrivals, profile.seed), profile.pre_allocated_users, on_end)
-    ControllingSwarm.of(environment).is_open = True
+    swarm = ControllingSwarm.of(environment)
+    swarm.is_open, swarm.prepared_ratio = True, profile.pre_allocated_users / profile.max_users
     return coordinator
 
 
@@ -308,6 +312,7 @@ class ArrivalWorker:
         while not self._clock.is_known:
             self._ask_time()
             gevent.sleep(_POLL_S)
+        self._prepare_pool()
         self._swarm.send(READY, None)
         told = 0
         asked_s = time.perf_counter()
@@ -318,6 +323,19 @@ class ArrivalWorker:
             if time.perf_counter() - asked_s > _CLOCK_EVERY_S:
                 asked_s = time.perf_counter()
                 self._ask_time()
+            gevent.sleep(_POLL_S)
+
+    def _prepare_pool(self) -> None:
+        """Make the users that are wanted from the start, so that their on_start is over before the first arrival."""
+        pool = self._pool
+        if pool is None:
+            return
+        pool.grow_to(math.ceil(pool.limit * self._swarm.options.prepared_ratio))
+        deadline_s = time.perf_counter() + PREPARE_S
+        while not pool.is_prepared:
+            if time.perf_counter() > deadline_s:
+                logger.warning("the users' on_start takes longer than %.0f s: arrivals begin without them", PREPARE_S)
+                return
             gevent.sleep(_POLL_S)
 
     def _ask_time(self) -> None:

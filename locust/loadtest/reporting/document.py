@@ -105,6 +105,14 @@ def notes(document: Document) -> list[str]:
     return list(document["verdict"].get("notes", ()))
 
 
+def setup_sentence(document: Document) -> str:
+    """Return what the users sent in on_start and on_stop, in a few words; empty when it was nothing."""
+    total = document.get("setup", {}).get("total", {})
+    if not total.get("requests"):
+        return ""
+    return f"{total['requests']:,} requests of on_start and on_stop, {total['failures']:,} failed; not in the load"
+
+
 def by_name(document: Document) -> list[dict[str, Any]]:
     """Return the series in the order in which every report shows them."""
     return sorted(document["series"], key=lambda one: (one["name"], one["method"], one["scenario"]))

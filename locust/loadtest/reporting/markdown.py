@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.progress import clock, milliseconds
-from loadtest.reporting.document import by_name, load_s, notes, rate_per_s
+from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,7 @@ def summary(document: Document) -> str:
         f"### {MARKS.get(verdict['name'], '')} Load test {verdict['name']}: {scenario}",
         "",
         _counts(document),
+        *(f"- Set-up: {sentence}" for sentence in [setup_sentence(document)] if sentence),
         *(f"- {_escape(reason)}" for reason in verdict["reasons"]),
         *(f"- Note: {_escape(note)}" for note in notes(document)),
         "",

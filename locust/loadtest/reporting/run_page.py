@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.judging.trust import PEAKS, SUSTAINED
 from loadtest.progress import clock, milliseconds
 from loadtest.reporting import chart_data, page
-from loadtest.reporting.document import by_name, load_s, notes, rate_per_s
+from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence
 from loadtest.reporting.page import text
 
 if TYPE_CHECKING:
@@ -165,7 +165,27 @@ def _names(document: Document) -> str:
         else ""
     )
     table = page.table("Figures by request name", heads, rows, foot, sortable=True)
-    return _section("names", "By name", table + more, "response times in milliseconds; stats.csv")
+    return _section("names", "By name", table + more + _setup(document), "response times in milliseconds; stats.csv")
+
+
+def _setup(document: Document) -> str:
+    """Return the figures of on_start and on_stop, folded; nothing when there were none."""
+    sentence = setup_sentence(document)
+    if not sentence:
+        return ""
+    heads = ("name", "requests", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms")
+    rows = [
+        f"<tr><th scope='row'>{text(one['name'])} <small>{text(one['method'])}</small></th>"
+        f"<td class='n'>{one['requests']:,}</td><td class='n'>{one['failures']:,}</td>"
+        + "".join(
+            f"<td class='n'>{milliseconds(one['response_time'][time])}</td>"
+            for time in ("p50_s", "p95_s", "p99_s", "max_s")
+        )
+        + "</tr>"
+        for one in by_name(document["setup"])[:MAX_ROWS]
+    ]
+    table = page.table("Figures of the set-up by request name", heads, rows)
+    return f"<details><summary>Set-up: {text(sentence)}</summary>{table}</details>"
 
 
 def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str:

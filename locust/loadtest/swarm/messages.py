@@ -92,6 +92,8 @@ class RunOptions(NamedTuple):
     """Whether arrivals are started instead of users."""
     think_time_s: tuple[float, float] | None = None
     """The shortest and the longest wait between two iterations; None leaves each scenario its own."""
+    prepared_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of the users that a worker may have for arrivals: the share that it makes before the first one."""
 
     def announce(self, environment: Environment) -> None:
         """Put these into what Locust's master sends with every spawn message."""

@@ -236,7 +236,8 @@ class RecordKeeper:
             return
         for one in seconds:
             if feed:
-                locust_statistics.feed(runner.stats, one.measurements, math.floor(record.started_at) + one.second)
+                load, _ = one.measurements.by_phase()
+                locust_statistics.feed(runner.stats, load, math.floor(record.started_at) + one.second)
             if self._file is not None:
                 self._file.add(one.second, one.measurements, one.users)
 

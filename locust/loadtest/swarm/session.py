@@ -119,6 +119,7 @@ class ControllingSwarm(Swarm):
         think_time: what the users of the next run wait between two iterations; None leaves each scenario its own.
         is_open: whether the run that begins starts arrivals instead of users.
         failure: what went wrong when the current or last run was stopped; None when nothing did.
+        prepared_ratio: the share of the users for arrivals that is made before the first one.
     """
 
     def __init__(self, environment: Environment, record_keeper: RecordKeeper) -> None:
@@ -128,6 +129,7 @@ class ControllingSwarm(Swarm):
         self.think_time: ThinkTime | None = None
         self.is_open = False
         self.failure: Exception | None = None
+        self.prepared_ratio = 0.0
         self.record_keeper = record_keeper
         session = Session.of(environment)
         session.put(RecordKeeper, record_keeper)
@@ -174,7 +176,8 @@ class ControllingSwarm(Swarm):
         think_time_s = (wait.min_s, wait.max_s) if wait else None
         if self.environment.parsed_options is None:
             self.environment.parsed_options = Namespace()
-        RunOptions(record.run_id if record else NO_RUN, self.is_open, think_time_s).announce(self.environment)
+        run_id = record.run_id if record else NO_RUN
+        RunOptions(run_id, self.is_open, think_time_s, self.prepared_ratio).announce(self.environment)
 
     def _note_stopping(self) -> None:
         if self._run is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from locust import User
 
+from loadtest.measuring.labels import LOAD
 from loadtest.measuring.recorder import Recorder
 from loadtest.users import task_loop
 from loadtest.users.task_walker import TaskWalker
@@ -30,11 +31,13 @@ class LoadUser(User):
             ``wait_time`` function that knows better (a pacing by schedule) sets it itself, in the past if the
             iteration is late already. The iteration's first request takes it and leaves None.
         recorder: The recorder of this user's environment.
+        phase: What the user's requests are recorded as now: ``setup`` in its on_start and on_stop, else ``load``.
     """
 
     abstract = True
     scenario: str
     intended_start_s: float | None = None
+    phase: str = LOAD
 
     def __init__(self, environment: Environment) -> None:
         """Create the user; it runs when Locust starts it."""
@@ -48,6 +51,11 @@ class LoadUser(User):
             TaskWalker(self, task_loop.has_own_loop).live(task_loop.run)
         finally:
             self.close()
+
+    def enter_phase(self, phase: str) -> None:
+        """Record what the user sends from now on as of this phase, ``setup`` or ``load``."""
+        self.phase = phase
+        self.intended_start_s = None
 
     def close(self) -> None:
         """Release what the user's client holds; called once, after on_stop."""

@@ -110,6 +110,11 @@ class UserPool:
         """Whether no iteration is under way or waits for its user."""
         return not self._busy and not any(pool.waiting for pool in self._pools.values())
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether every user that was ordered waits for an arrival, its on_start behind it, or has ended."""
+        return not self._orders and all(len(pool.idle) >= pool.alive for pool in self._pools.values())
+
     def grow_to(self, users: int) -> None:
         """Make users before they are needed, up to that many, each class in proportion to its limit."""
         for pool in self._choices:

@@ -22,6 +22,7 @@ from locust import TaskSet
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet
 
+from loadtest.measuring.labels import LOAD, SETUP
 from loadtest.measuring.recorder import Recorder, scenario_of
 
 if TYPE_CHECKING:
@@ -61,9 +62,12 @@ class TaskWalker:
         user = self.user
         user._state = LOCUST_STATE_RUNNING
         try:
+            _enter(user, SETUP)
             user.on_start()
+            _enter(user, LOAD)
             work(self)
         except (GreenletExit, StopUser, StopTest):
+            _enter(user, SETUP)
             for level in (self.level, *reversed(self._outer)):
                 _stop(level.task_set)
             user.on_stop()
@@ -167,6 +171,15 @@ def _chooser(task_set: Any, owner: Any) -> Callable[[], Any]:
         return tasks[0] if len(tasks) == 1 else tasks[int(draw() * len(tasks))]
 
     return choose
+
+
+def _enter(user: Any, phase: str) -> None:
+    """Have a user's requests recorded as of this phase."""
+    enter_phase = getattr(user, "enter_phase", None)  # of a LoadUser
+    if enter_phase is not None:
+        enter_phase(phase)
+    else:
+        user.phase = phase  # what the recorder looks at for the requests of a stock user
 
 
 def _stop(task_set: Any, passing: tuple[type[Exception], ...] = ()) -> None:

@@ -231,3 +231,10 @@ def test_the_counted_time_is_that_since_the_last_reset() -> None:
     whole = run.judge.counted_s
     run.record.reset(4)
     assert (whole, run.judge.counted_s) == (10.0, 6.25)
+
+
+def test_only_a_rule_about_set_up_judges_set_up() -> None:
+    """A rule counts the load; with phase="setup" it counts what users sent in on_start and on_stop."""
+    run = Run('max < 1s, requests{phase="load"} < 9, error_ratio{phase="setup"} < 9%, max{phase="setup"} < 1s')
+    run.add(0, measured(GET, [0.1, 0.2]), measured(GET._replace(phase="setup"), [3.0, 5.0], failures=1))
+    assert run.results() == [(0.2, "passed"), (2, "passed"), (0.5, "failed"), (5.0, "failed")]

@@ -127,8 +127,9 @@ def test_values_are_worded_in_the_rules_unit() -> None:
         ("requests > 5 abort_on_fail", "abort_on_fail would end the run at once"),
         (
             'error_ratio{nam="x"} < 5%',
-            "error_ratio has no label 'nam'. Allowed: scenario, method, name. Next: did yo",
+            "error_ratio has no label 'nam'. Allowed: phase, scenario, method, name. Next: did yo",
         ),
+        ('error_ratio{phase="warmup"} < 5%', "there is no phase 'warmup'. Allowed: load, setup."),
         ('dropped_ratio{name="x"} < 5%', "dropped_ratio has no label 'name'. Allowed: scenario."),
         ('error_ratio{name="x", name="y"} < 5%', "name is given twice."),
         ("error_ratio{name=x} < 5%", "the selector is wrong at 'name=x} < 5%'."),
@@ -179,7 +180,11 @@ def rules(draw: st.DrawFn) -> Threshold:
         draw(numbers.get(kind, st.floats(0, 1e12))) + 0.0,
         draw(st.sampled_from([unit for unit in UNITS[kind] if unit != "µs"])),
         aggregate,
-        tuple((label, draw(st.text())) for label in labels if label in chosen),
+        tuple(
+            (label, draw(st.sampled_from(["load", "setup"]) if label == "phase" else st.text()))
+            for label in labels
+            if label in chosen
+        ),
         draw(seconds) + 0.0,
         draw(seconds) + 0.0 if abort else 0.0,
         abort,

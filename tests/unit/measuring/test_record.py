@@ -8,9 +8,11 @@ import pytest
 
 from loadtest.measuring import record as record_module
 from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.labels import SETUP
 from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.record import Delivery, Missing, RunRecord
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.wire import PackedMeasurements, unpack
 
 
 def measure(*requests: tuple[str, float, float | None, str | None]) -> Measurements:
@@ -164,3 +166,23 @@ def test_exceptions_have_the_times_at_which_they_were_seen() -> None:
     assert record.tasks == {("shop", "len"): 4}
     record.reset(9)
     assert (record.exceptions(), record.tasks) == ([], {})
+
+
+def test_set_up_is_recorded_apart_from_the_load() -> None:
+    """What is sent in on_start is in no count, percentile, error or second of the load, but in a record of its own."""
+    recorder = Recorder()
+    recorder.series("s", "GET", "page").success(0.0, 0.0, 0.010, 1)
+    login = recorder.series("s", "POST", "login", SETUP)
+    login.success(0.0, 0.0, 5.0, 1)
+    login.failure(0.0, 0.0, 6.0, 1, "status_5xx", "status 500")
+    record = RunRecord()
+    later = record.since(2)
+    for second in (1, 2):
+        record.add(unpack([PackedMeasurements.of(recorder.take())]) if second == 1 else measure(), second)
+    assert (record.requests, record.failures, record.errors()) == (1, 0, [])
+    assert record.total().response_time.max_s == pytest.approx(0.010)
+    assert [point.requests for point in record.timeline] == [1, 0]
+    assert (record.setup.requests, record.setup.failures, later.setup) == (2, 1, None)
+    found = json.loads(json.dumps(record.as_dict()))["setup"]
+    assert [(one["name"], one["requests"]) for one in found["series"]] == [("login", 2)]
+    assert [(one["name"], one["message"]) for one in found["errors"]] == [("login", "status 500")]

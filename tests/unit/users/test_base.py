@@ -274,3 +274,32 @@ def test_user_without_tasks_says_so(caplog):
     gevent.sleep(0.02)
     greenlet.kill()
     assert "No tasks defined on Empty" in caplog.text
+
+
+def test_what_on_start_and_on_stop_send_is_set_up():
+    """The recorder's series change with the user's state, not with each request."""
+
+    class Customer(Stopping):
+        limit = 2
+
+        def send(self, name):
+            self.recorder.series("shop", "GET", name, self.phase).success(0.0, 0.0, 0.1, 1)
+
+        def on_start(self):
+            self.send("login")
+
+        @task
+        def buy(self):
+            self.send("buy")
+            self.note("bought")
+
+        def on_stop(self):
+            self.send("logout")
+
+    user = run_until_stopped(Customer)
+    taken = user.recorder.take()
+    assert dict(zip(((key.name, key.phase) for key in taken.series), taken.requests.tolist(), strict=True)) == {
+        ("login", "setup"): 1,
+        ("buy", "load"): 2,
+        ("logout", "setup"): 1,
+    }

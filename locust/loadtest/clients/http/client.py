@@ -32,6 +32,7 @@ from loadtest.clients.http.response_body import Body, BodyStream, read_all
 from loadtest.clients.http.routes import HttpRoute, HttpRoutes
 from loadtest.clients.http.url import split_credentials, with_params
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
+from loadtest.measuring.labels import LOAD
 from loadtest.measuring.recorder import scenario_of
 from loadtest.users.base import LoadUser
 
@@ -106,6 +107,7 @@ class HttpClient:
         )
         self._base_url, credentials = split_credentials(base_url)
         self._auth_header = None if credentials is None else basic_auth(credentials)
+        self._phase = LOAD
         self._use_routes(shared=True)
         self._timeouts = timeouts
         self._max_redirects = max_redirects
@@ -116,13 +118,20 @@ class HttpClient:
         for timeout_s in timeouts:
             sweeper.allow_for(timeout_s)
 
+    def enter(self, phase: str) -> None:
+        """Record the requests that begin from now on as of this phase, ``setup`` or ``load``."""
+        self._phase = phase
+        self._use_routes(shared=self._is_shared)
+
     def _use_routes(self, shared: bool) -> None:
+        self._is_shared = shared
         settings = (self._base_url, self._defaults, self._auth_header)
         scenario = scenario_of(self.user)
         if shared:
-            self._routes = HttpRoutes.shared(self.user.environment, scenario, *settings)
+            self._routes = HttpRoutes.shared(self.user.environment, scenario, *settings, phase=self._phase)
         else:
             self._routes = HttpRoutes(self.user.recorder, scenario, *settings)
+            self._routes.phase = self._phase
         self._gets = self._routes.gets
 
     @property

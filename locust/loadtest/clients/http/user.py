@@ -123,6 +123,11 @@ class HttpUser(LoadUser, RestMixin[Response]):
             return _default_context(self.insecure)
         return factory(self) if _takes_user(factory) else _context_from(factory)
 
+    def enter_phase(self, phase: str) -> None:
+        """Record what the user sends from now on as of this phase."""
+        super().enter_phase(phase)
+        self.client.enter(phase)
+
     def close(self) -> None:
         """Close the connections; called when the user has stopped."""
         self.client.close()

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from loadtest.clients.redis.connection import RespConnection
     from loadtest.clients.redis.replies import Callback
-    from loadtest.clients.redis.session import RedisRoutes, RedisSession
+    from loadtest.clients.redis.session import RedisSession
+    from loadtest.clients.routes import Route
 
 _MULTI = pack(("MULTI",))
 _EXEC = pack(("EXEC",))
@@ -43,7 +44,7 @@ class RedisPipeline(RedisCommands):
         explicit_transaction: Whether ``multi()`` was called.
     """
 
-    def __init__(self, session: "RedisSession", routes: "RedisRoutes", callbacks: Any, transaction: bool) -> None:
+    def __init__(self, session: "RedisSession", label: str | None, callbacks: Any, transaction: bool) -> None:
         """Begin an empty pipeline."""
         self.settings = session.settings
         self.callbacks = callbacks
@@ -51,7 +52,7 @@ class RedisPipeline(RedisCommands):
         self.watching = False
         self.explicit_transaction = False
         self._session = session
-        self._routes = routes
+        self._label = label
         self._connection: RespConnection | None = None
         self._packed: list[bytes] = []
         # What turns replies into values, by place in the queue; without an entry the reply is a document.
@@ -86,7 +87,7 @@ class RedisPipeline(RedisCommands):
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "RedisPipeline":  # noqa: ARG002 -- redis-py's
         """Another pipeline, empty."""
-        return RedisPipeline(self._session, self._routes, self.callbacks, transaction)
+        return RedisPipeline(self._session, self._label, self.callbacks, transaction)
 
     def as_json(self) -> "JsonPipeline":
         """This pipeline with RedisJSON's commands in the first place."""
@@ -148,7 +149,7 @@ class RedisPipeline(RedisCommands):
                 replies, error = self._exchange_transaction()
             else:
                 data, count = b"".join(self._packed), len(self._packed)
-                route = self._routes["PIPELINE"]
+                route = self._route("PIPELINE")
                 replies, error = self._session.request_many(route, data, count, self._connection)
             if error is not None:
                 self._check_replies(replies, raise_on_error)
@@ -169,7 +170,7 @@ class RedisPipeline(RedisCommands):
         watching, self.watching = self.watching, False
         if watching and connection.is_open:
             with contextlib.suppress(RedisError):
-                self._session.request_many(self._routes["UNWATCH"], _UNWATCH, 1, connection)
+                self._session.request_many(self._route("UNWATCH"), _UNWATCH, 1, connection)
         connection.release()
 
     close = reset
@@ -180,7 +181,7 @@ class RedisPipeline(RedisCommands):
             self._connection = self._session.reserve()
         try:
             self._check_watch()
-            replies, refusal = self._session.request_many(self._routes[command], data, 1, self._connection)
+            replies, refusal = self._session.request_many(self._route(command), data, 1, self._connection)
             if refusal is not None:
                 raise refusal
         except (ConnectionError, TimeoutError) as error:
@@ -189,6 +190,10 @@ class RedisPipeline(RedisCommands):
             raise broken from error
         self.watching = command == "WATCH" or (self.watching and command not in _UNWATCHING)
         return replies[0] if callback is None else callback(replies[0], **(options or {}))
+
+    def _route(self, command: str) -> "Route":
+        """Where a command is recorded in the user's present phase."""
+        return self._session.routes[self._label][command]
 
     def _check_watch(self) -> None:
         """Make sure that the connection which watches is still there.
@@ -210,7 +215,7 @@ class RedisPipeline(RedisCommands):
     def _exchange_transaction(self) -> tuple[list[Any], Exception | None]:
         """Send the queue between MULTI and EXEC, and return the replies of EXEC."""
         data = b"".join((_MULTI, *self._packed, _EXEC))
-        route = self._routes["MULTI"]
+        route = self._route("MULTI")
         replies, error = self._session.request_many(route, data, len(self._packed) + 2, self._connection)
         self.watching = False  # EXEC ends the watch, whatever its outcome
         outcome = replies.pop()

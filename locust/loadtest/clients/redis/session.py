@@ -11,6 +11,8 @@ from redis.exceptions import MaxConnectionsError
 from loadtest.clients.redis.connection import RespConnection
 from loadtest.clients.redis.errors import error_class_of, interruption
 from loadtest.clients.routes import Route, RouteTable
+from loadtest.measuring.labels import LOAD, MAX_SERIES
+from loadtest.measuring.recorder import scenario_of
 
 if TYPE_CHECKING:
     from loadtest.clients.redis.settings import RedisSettings
@@ -43,10 +45,27 @@ class RedisRoutes(RouteTable[str, Route]):
         return route
 
 
+class _RoutesByLabel(dict[str | None, RedisRoutes]):
+    """A user's routes in one phase."""
+
+    def __init__(self, user: "LoadUser", phase: str) -> None:
+        super().__init__()
+        self._user = user
+        self._phase = phase
+
+    def __missing__(self, label: str | None) -> RedisRoutes:
+        """Find the table that the users share."""
+        if len(self) >= MAX_SERIES:
+            self.clear()
+        user = self._user
+        routes = self[label] = RedisRoutes.shared(user.environment, scenario_of(user), label, phase=self._phase)
+        return routes
+
+
 class RedisSession:
     """What the client, its labelled views and its pipelines share."""
 
-    __slots__ = ("_spares", "connection", "listeners", "settings", "user")
+    __slots__ = ("_spares", "connection", "listeners", "routes", "settings", "user")
 
     def __init__(self, user: "LoadUser", settings: "RedisSettings") -> None:
         """Prepare a session; the first request connects."""
@@ -55,6 +74,11 @@ class RedisSession:
         self.listeners = user.recorder.listeners
         self.connection = RespConnection(settings)
         self._spares: list[RespConnection] = []
+        self.enter(LOAD)
+
+    def enter(self, phase: str) -> None:
+        """Record what is sent from now on, through the client and all its views, as of this phase."""
+        self.routes = _RoutesByLabel(self.user, phase)
 
     def request_many(
         self, route: Route, data: bytes, count: int, connection: RespConnection | None = None

@@ -29,10 +29,9 @@ from loadtest.clients.redis.commands import RedisCommands
 from loadtest.clients.redis.errors import interruption
 from loadtest.clients.redis.pipeline import RedisPipeline
 from loadtest.clients.redis.replies import plain_callbacks
-from loadtest.clients.redis.session import RedisRoutes, RedisSession
+from loadtest.clients.redis.session import RedisSession
 from loadtest.clients.redis.settings import SCHEMES, RedisSettings
 from loadtest.exceptions import UsageError
-from loadtest.measuring.recorder import scenario_of
 from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:
@@ -58,12 +57,10 @@ class RedisJsonClient(RedisCommands):
 
     def __init__(self, session: RedisSession, label: str | None = None) -> None:
         """Use ``RedisJsonUser.client``, or ``labelled`` for a view."""
-        user = session.user
         self.settings = session.settings
         self.callbacks = plain_callbacks(session.settings.protocol)
         self.label = label
         self._session = session
-        self._routes = RedisRoutes.shared(user.environment, scenario_of(user), label)
 
     def labelled(self, label: str) -> "RedisJsonClient":
         """A view of this client whose requests are recorded under a label, on the same connection.
@@ -78,7 +75,8 @@ class RedisJsonClient(RedisCommands):
 
         This is the hot path of nearly every request, hence in one piece.
         """
-        route, session = self._routes[command], self._session
+        session = self._session
+        route = session.routes[self.label][command]
         connection, user = session.connection, session.user
         if not connection.ready:
             connection = session.free_connection()
@@ -111,7 +109,7 @@ class RedisJsonClient(RedisCommands):
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> RedisPipeline:  # noqa: ARG002 -- redis-py's
         """Commands that are sent together; ``transaction`` puts MULTI and EXEC around them."""
-        return RedisPipeline(self._session, self._routes, self.callbacks, transaction)
+        return RedisPipeline(self._session, self.label, self.callbacks, transaction)
 
     def transaction(
         self, func: "Callable[[RedisPipeline], Any]", *watches: Any, value_from_callable: bool = False
@@ -153,7 +151,13 @@ class RedisJsonUser(LoadUser):
             UsageError: There is no Redis URL, or it is not valid.
         """
         super().__init__(environment)
-        self.client = RedisJsonClient(RedisSession(self, _settings(self._find_url())))
+        self._session = RedisSession(self, _settings(self._find_url()))
+        self.client = RedisJsonClient(self._session)
+
+    def enter_phase(self, phase: str) -> None:
+        """Record what the user sends from now on as of this phase."""
+        super().enter_phase(phase)
+        self._session.enter(phase)
 
     def _find_url(self) -> str:
         """The URL of the Redis that this user talks to."""

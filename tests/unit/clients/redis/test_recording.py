@@ -211,3 +211,18 @@ def test_custom_coders_are_used(redis_url):
         assert shouting.get("shout") == '"shout"'
         assert user.client.json().get("shout") == "SHOUT"
         user.client.delete("shout")
+
+
+def test_views_and_pipelines_made_in_on_start_are_load_afterwards(redis_url):
+    """A phase belongs to the user, not to the view or pipeline that was made in it."""
+    with running_user(redis_url) as user:
+        user.enter_phase("setup")
+        view = user.client.labelled("documents/read")
+        pipeline = view.pipeline(transaction=False)
+        view.get("nothing")
+        user.enter_phase("load")
+        view.get("nothing")
+        pipeline.get("nothing").execute()
+        taken = user.recorder.take()
+    found = {(key.method, key.phase): int(count) for key, count in zip(taken.series, taken.requests, strict=True)}
+    assert found == {("GET", "setup"): 1, ("GET", "load"): 1, ("PIPELINE", "load"): 1}
