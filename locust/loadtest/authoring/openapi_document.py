@@ -11,10 +11,8 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import orjson
-import yaml
 
 from loadtest import untrusted
-from loadtest.authoring import yaml_text
 from loadtest.exceptions import UsageError
 from loadtest.settings.fetching import fetch
 
@@ -214,11 +212,12 @@ def _parsed(text: bytes, source: str) -> object:
     except ValueError as error:
         if text.lstrip()[:1] in {b"{", b"["}:
             raise _refusal(source, f"it is not valid JSON: {error}", "fix it there") from error
+    from loadtest.authoring import yaml_text  # noqa: PLC0415 - PyYAML, for those who use it only
+
     try:
         return yaml_text.parsed(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise _refusal(source, f"it is neither JSON nor YAML: {reason}", "fix it there") from error
+    except (ValueError, RecursionError) as error:
+        raise _refusal(source, f"it is neither JSON nor YAML: {error}", "fix it there") from error
 
 
 def _refusal(source: str, reason: str, advice: str) -> UsageError:

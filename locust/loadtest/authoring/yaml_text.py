@@ -40,8 +40,10 @@ def parsed(text: bytes) -> Any:
     """Return what a YAML text holds.
 
     Raises:
-        yaml.YAMLError: when it is not YAML, or needs a type that JSON does not have.
-        ValueError: for bytes that are not text, and for a number of too many digits.
+        ValueError: when it is not YAML, needs a type that JSON does not have, or holds a number of too many digits.
         RecursionError: when it is nested too deep.
     """
-    return yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
