@@ -403,7 +403,7 @@ class Run:
             more: further files by name, with what makes their text.
         """
         texts = {**files.of(made), **locust_files.of(self._environment), **(more or {})}
-        problems = files.write(self._folder.path, texts)
+        problems = files.write(self._folder.path, texts, is_streamed=not made["stream_error"])
         for problem in problems:
             self.say(f"error: {problem}")
         self.say(f"report       {self._folder.path}/")

@@ -130,7 +130,10 @@ def _cut_off(folder: Path) -> Document:
         **record.as_dict(),
         "verdict": {
             "name": Outcome.INTERRUPTED.value,
-            "reasons": [*reasons, "the master stopped before it could report"],
+            "reasons": [
+                *reasons,
+                "the record ends without a report: the master was killed, or could not write it, as to a full disk",
+            ],
             "notes": [],
         },
         "findings": [],

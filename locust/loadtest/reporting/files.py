@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+_PARTIAL: Final = (
+    "repeat the run: record.stream has a part of it only, which `loadtest report` would show as an interrupted run."
+)
+
+
 def json_text(value: Any) -> str:
     """Return JSON for people and programs."""
     return json.dumps(value, indent=1, ensure_ascii=False)
@@ -50,16 +55,24 @@ def of(document: Document) -> dict[str, Callable[[], str]]:
     return {name: partial(make, document) for name, make in FILES.items()}
 
 
-def write(folder: Path, texts: Mapping[str, Callable[[], str]]) -> list[str]:
-    """Write files, each whole or not at all, and return a sentence for each one that could not be made or written."""
+def write(folder: Path, texts: Mapping[str, Callable[[], str]], *, is_streamed: bool = True) -> list[str]:
+    """Write files, each whole or not at all, and return a sentence for each one that could not be made or written.
+
+    Args:
+        folder: where to.
+        texts: what makes each file's text, by the file's name.
+        is_streamed: whether the folder's record.stream holds the whole run, from which it can be reported again.
+    """
     problems = []
+    holds_run = is_streamed
     for name, text in texts.items():
         try:
             atomic_file.replace(folder / name, text().encode(errors="replace"))
+            holds_run = holds_run or name == RECORD
         except OSError as error:
             problems.append(
-                f"{folder / name} could not be written ({error.strerror}). Next: free some space, then let "
-                "`loadtest report` write it again."
+                f"{folder / name} could not be written ({error.strerror}). Next: free some space, then "
+                + ("let `loadtest report` write it again." if holds_run else _PARTIAL)
             )
         except Exception as error:
             _log.exception("%s could not be made", name)

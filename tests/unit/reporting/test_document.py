@@ -48,7 +48,7 @@ def test_a_cut_off_record_says_what_interrupted_the_run(tmp_path: Path) -> None:
     RecordFile(tmp_path / STREAM, record).close()
     assert document.read(tmp_path)["verdict"]["reasons"] == [
         "interrupted after 2.0 s of 20 s of load (10% of the plan): SIGHUP",
-        "the master stopped before it could report",
+        "the record ends without a report: the master was killed, or could not write it, as to a full disk",
     ]
 
 

@@ -52,6 +52,19 @@ def test_a_full_disk_is_named_and_leaves_no_torn_file(full_disk: Path) -> None:
     assert "verdict      failed" in console.file.getvalue()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system of one's own takes root")
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_reporting_again_is_advised_only_where_the_disk_holds_the_run(full_disk: Path, is_streamed: bool) -> None:
+    """Where neither record.json nor record.stream could be written whole, the advice is to repeat the run."""
+    (full_disk / "more_ballast").write_bytes(bytes(22 * 1024))
+    problems = files.write(full_disk, files.of(reports.run_document()), is_streamed=is_streamed)
+    assert any("record.json could not be written" in one for one in problems)
+    assert ["let `loadtest report` write it again" in one for one in problems] == [is_streamed] * len(problems)
+    assert ["repeat the run: record.stream has a part of it only" in one for one in problems] == [
+        not is_streamed
+    ] * len(problems)
+
+
 def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     """Without the folder every file is named."""
     problems = files.write(tmp_path / "gone", files.of(reports.run_document()))
