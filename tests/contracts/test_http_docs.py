@@ -4,10 +4,15 @@ import inspect
 import re
 from pathlib import Path
 
+from geventhttpclient.useragent import UserAgent
+from locust.contrib import fasthttp
+
 from loadtest.clients.http import HttpUser
 from loadtest.clients.http import errors as http_errors
 from loadtest.clients.http.client import HttpClient
-from loadtest.clients.http.response import Response
+from loadtest.clients.http.refused import ARGUMENTS, ATTRIBUTES
+from loadtest.clients.http.request import SentRequest
+from loadtest.clients.http.response import CaughtResponse, Response
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "http_client.md").read_text()
 
@@ -49,3 +54,61 @@ def test_every_documented_part_of_a_response_exists():
     names = {name.removesuffix("()") for name in re.findall(r"`([\w()]+)`", sentence)}
     assert len(names) > 10
     assert names <= set(dir(Response)) | set(Response.__slots__)
+
+
+def public(*classes: type) -> set[str]:
+    """The public names of stock classes and the library below them, what instances set included."""
+    names: set[str] = set()
+    for stock in (each for one in classes for each in one.__mro__):
+        if stock.__module__.partition(".")[0] in {"locust", "geventhttpclient"} and stock is not fasthttp.User:
+            names |= {*vars(stock), *vars(stock).get("__annotations__", {})}
+            names |= set(re.findall(r"self\.(\w+)(?::[^=\n]+)? = ", inspect.getsource(stock)))
+    return {name for name in names if not name.startswith("_")}
+
+
+def arguments() -> set[str]:
+    """The arguments of FastHttpUser's calls, with those of the library that they are passed on to."""
+    parameters = [
+        *inspect.signature(fasthttp.FastHttpSession.request).parameters.values(),
+        *inspect.signature(UserAgent.urlopen).parameters.values(),
+    ]
+    return {each.name for each in parameters if each.kind is not each.VAR_KEYWORD} - {"self"}
+
+
+STOCK = {
+    "user": public(fasthttp.FastHttpUser) - {"client", "host"},
+    "client": public(fasthttp.FastHttpSession),
+    "response": public(fasthttp.RestResponseContextManager, fasthttp.ErrorResponse),
+    "sent": public(fasthttp.FastRequest),
+}
+OURS = {"user": HttpUser, "client": HttpClient, "response": CaughtResponse, "sent": SentRequest}
+
+
+def compared() -> dict[str, str]:
+    """What the comparison with FastHttpUser says of each name."""
+    return {name: answer for names, answer in rows("FastHttpUser → ours") for name in re.findall(r"`([^`]+)`", names)}
+
+
+def test_everything_of_fast_http_user_has_a_row():
+    """Every public attribute, argument and exception of FastHttpUser is compared, and nothing else."""
+    raised = {
+        name for name, kind in vars(fasthttp).items() if isinstance(kind, type) and issubclass(kind, BaseException)
+    }
+    expected = {f"{owner}.{name}" for owner, names in STOCK.items() for name in names}
+    expected |= {f"request({name})" for name in arguments()} | raised
+    mentioned = set(compared())
+    assert (expected - mentioned, mentioned - expected) == (set(), set())
+
+
+def test_what_the_comparison_says_holds():
+    """What is the same exists here, what there is none of does not, what is refused is in the tables of refusals."""
+    for name, answer in compared().items():
+        owner, _, attribute = name.rstrip(")").replace("(", ".").partition(".")
+        if answer.startswith("refused"):
+            assert attribute in (ARGUMENTS if owner == "request" else ATTRIBUTES), name
+        elif owner == "request":
+            assert attribute in inspect.signature(HttpClient.request).parameters, name
+        elif owner in OURS:
+            source = inspect.getsource(OURS[owner])
+            exists = hasattr(OURS[owner], attribute) or f"self.{attribute}" in source
+            assert exists is not answer.startswith("none"), name
