@@ -116,17 +116,26 @@ def test_what_is_private_is_not_published() -> None:
 
 
 def test_redis_is_reachable_inside_only() -> None:
-    """Stores and the exporter of Redis are on the internal network alone; what publishes a port is on another, too."""
-    assert COMPOSE["networks"]["data"] == {"internal": True}
-    assert (
-        SERVICES["redis"]["networks"]
-        == SERVICES["redis_exporter"]["networks"]
-        == SERVICES["mongo"]["networks"]
-        == ["data"]
-    )
+    """Stores and the exporter of Redis are on internal networks alone; what publishes a port is on another, too."""
+    networks = COMPOSE["networks"]
+    assert networks["data"] == networks["store"] == {"internal": True}
+    assert SERVICES["redis_exporter"]["networks"] == SERVICES["mongo"]["networks"] == ["data"]
+    assert SERVICES["redis"]["networks"] == ["data", "store"]
     for service in SERVICES.values():
         if service.get("ports"):
-            assert "edge" in service["networks"]
+            assert {"edge", "target"} & set(service["networks"])
+
+
+def test_the_service_under_test_shares_networks_with_few() -> None:
+    """With its store, and with those who send it requests or scrape it; its network has no way out."""
+    own = set(SERVICES["target_app"]["networks"])
+    beside = {name: own & set(service["networks"]) for name, service in SERVICES.items() if name != "target_app"}
+    assert {name: shared for name, shared in beside.items() if shared} == {
+        "redis": {"store"},
+        "locust_worker": {"target"},
+        "prometheus": {"target"},
+    }
+    assert COMPOSE["networks"]["target"] == {"driver_opts": {"com.docker.network.bridge.enable_ip_masquerade": "false"}}
 
 
 def test_mounts_are_read_only_and_exist() -> None:
