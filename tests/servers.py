@@ -63,3 +63,15 @@ def answers(url: str) -> bool:
     except OSError as error:
         logging.getLogger(__name__).debug("%s does not answer yet: %s", url, error)
         return False
+
+
+@contextmanager
+def imitation(folder: Path) -> Iterator[str]:
+    """Run the imitation of Redis that the local stack falls back to, and yield its URL."""
+    port = free_port()
+    process = ManagedProcess("imitation", [sys.executable, "-c", redis_server._IMITATION, str(port)], folder / "log")
+    try:
+        process.wait_until(lambda: redis_server.answers_json(f"redis://127.0.0.1:{port}/0"), 30)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.stop()

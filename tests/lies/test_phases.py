@@ -14,6 +14,7 @@ from gevent.pywsgi import WSGIServer
 
 from loadtest.exceptions import ExitCode
 from tests.native.conftest import Stack
+from tests.servers import imitation
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
 
@@ -195,3 +196,13 @@ def test_failed_logins_are_noted_beside_the_verdict(lies: Lies) -> None:
     _, output = lies.run(*FEW, scenario=LOGIN, rules="'error_ratio < 1%'")
     assert "5 of the 5 requests of its set-up failed, most often with status_5xx" in output
     assert lies.said_in("5 of the 5 requests of its set-up failed") == EVERYWHERE
+
+
+def test_an_imitation_that_answers_is_named_in_every_report(lies: Lies, tmp_path: Path) -> None:
+    """Against fakeredis the figures are the imitation's: the verdict stays, and its note says so."""
+    with imitation(tmp_path) as url:
+        code, output = lies.run(*FEW, rules="'error_ratio < 1%'", REDIS_URL=url)
+    assert code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output
+    assert lies.record()["context"]["imitation"] is True
+    assert "note         an imitation of Redis, such as fakeredis, answered" in output
+    assert lies.said_in("an imitation of Redis, such as fakeredis, answered") == EVERYWHERE

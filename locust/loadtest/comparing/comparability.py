@@ -78,6 +78,10 @@ def _problems(base: Document, new: Document) -> list[str]:
         found.append("the stages of the load profile differ")
     verdicts = ((document["run_id"], document["verdict"]["name"]) for document in (base, new))
     found += [f"{run} is {verdict}" for run, verdict in verdicts if verdict not in _MEASURED]
+    imitations = [bool(document["context"].get("imitation")) for document in (base, new)]
+    if imitations[0] is not imitations[1]:
+        imitated = base if imitations[0] else new
+        found.append(f"in {imitated['run_id']} an imitation of Redis answered, in the other Redis did")
     lengths = [load_s(document) for document in (base, new)]
     if min(lengths) * _LENGTH_RATIO < max(lengths):
         found.append(f"one run has {lengths[0]:.0f} s of load, the other {lengths[1]:.0f} s")

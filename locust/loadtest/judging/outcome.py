@@ -181,6 +181,11 @@ def _setup_counts(record: RunRecord) -> str:
 
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
+    if record.context.get("imitation"):
+        notes.append(
+            "an imitation of Redis, such as fakeredis, answered: these figures describe it, not Redis. Next: set "
+            "REDIS_URL to a Redis with RedisJSON"
+        )
     notes += [f"{row.occurrences} x the scenario raised {row}" for row in record.exceptions()[:NAMED]]
     if never := _never_made(record):
         notes.append(never)

@@ -45,6 +45,7 @@ def of(scenario: str, profile: LoadProfile | None, redis_url: str | None) -> dic
         "versions": {**versions(), **_redis_versions(redis_url)},
         "host": host(),
         "source": source(scenario),
+        "imitation": redis_url is not None and is_imitation(redis_url),
     }
 
 
@@ -98,6 +99,20 @@ def _redis_versions(redis_url: str | None) -> dict[str, str]:
         _log.info("the versions of Redis and its modules are unknown: %s", error)
         return {}
     return found
+
+
+def is_imitation(redis_url: str) -> bool:
+    """Return whether an imitation such as fakeredis answers in place of Redis: it does not know the command INFO."""
+    try:
+        with redis.Redis.from_url(
+            redis_url, socket_connect_timeout=_REDIS_TIMEOUT_S, socket_timeout=_REDIS_TIMEOUT_S, protocol=2
+        ) as client:
+            client.info("server")
+    except redis.ResponseError as error:
+        return str(error).lower().startswith("unknown command")
+    except redis.RedisError:
+        pass
+    return False
 
 
 def host() -> dict[str, Any]:

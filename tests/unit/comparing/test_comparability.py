@@ -81,3 +81,14 @@ def test_other_machines_are_noted(base: dict[str, Any]) -> None:
     other["context"]["host"]["cpu"] = "another"
     notes = comparability.check(base, other)
     assert [note.split("different ")[1].split(":")[0] for note in notes] == ["processors", "hosts"]
+
+
+def test_an_imitation_is_not_compared_with_redis(base: dict[str, Any]) -> None:
+    """A run that fakeredis answered describes another system; two such runs are compared."""
+    other = changed(base)
+    other["context"]["imitation"] = True
+    for runs in ((base, other), (other, base)):
+        with pytest.raises(UsageError, match="in new an imitation of Redis answered, in the other Redis did"):
+            comparability.check(*runs)
+    base["context"]["imitation"] = True
+    assert comparability.check(base, other) == []

@@ -137,3 +137,12 @@ def test_an_interrupted_run_without_requests_is_interrupted() -> None:
         "interrupted after 0.0 s of load, which had no planned end: Ctrl-C",
         "the run measured no request. Next: look at the workers' logs",
     ]
+
+
+def test_an_imitation_is_noted_beside_the_verdict() -> None:
+    """Its figures are not those of Redis; the outcome stays."""
+    record = one_request()
+    record.context["imitation"] = True
+    verdict = decide(record, [], results_of("max < 1s"))
+    assert verdict.outcome is Outcome.PASSED
+    assert [note.split(":")[0] for note in verdict.notes] == ["an imitation of Redis, such as fakeredis, answered"]

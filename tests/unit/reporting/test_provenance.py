@@ -9,6 +9,7 @@ import pytest
 
 from loadtest.profiles.profile import read_profiles
 from loadtest.reporting import provenance
+from tests.servers import imitation
 
 
 def test_secrets_are_masked() -> None:
@@ -71,3 +72,10 @@ def test_a_scenario_in_a_repository_has_its_commit(monkeypatch: pytest.MonkeyPat
     assert provenance.source(str(room)) == provenance.source("shop")
     assert provenance.source("nowhere") is None
     assert provenance.source("nowhere.py") is None
+
+
+def test_an_imitation_of_redis_is_told_from_redis(redis_url: str, tmp_path: Path) -> None:
+    """Redis knows INFO; fakeredis, which the local stack falls back to, does not. Nobody at all is no imitation."""
+    with imitation(tmp_path) as url:
+        urls = (url, redis_url, "redis://127.0.0.1:1/0")
+        assert [provenance.is_imitation(url) for url in urls] == [True, False, False]
