@@ -21,7 +21,7 @@ from loadtest.seeding.stores import COLLECTION, MongoStore
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _OWN: Final = ("collection", "field", "filter")
 
@@ -53,8 +53,11 @@ class MongoQuery:
         """Return whether a URL names a MongoDB."""
         return urlsplit(url).scheme in ("mongodb", "mongodb+srv")
 
-    def values(self) -> Iterator[Any]:
+    def values(self, fields: Sequence[str] | None = None) -> Iterator[Any]:
         """Yield the documents, or the field, sorted by ``_id``.
+
+        Args:
+            fields: those that are needed of the documents; None for all.
 
         Raises:
             StackError: when the MongoDB does not answer.
@@ -62,7 +65,8 @@ class MongoQuery:
         """
         field = self._given.get("field")
         with MongoStore(self._url, self._given.get("collection", COLLECTION)) as store:
-            for document in store.find(self._filter, [field.partition(".")[0]] if field else None):
+            needed = [field.partition(".")[0]] if field else list(fields) if fields else None
+            for document in store.find(self._filter, needed):
                 yield self._field(document, field) if field else plain(document)
 
     def _field(self, document: dict[str, Any], field: str) -> Any:

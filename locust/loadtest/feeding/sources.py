@@ -89,7 +89,7 @@ def read(source: Source, *, ids_only: bool = False) -> Data:
     if isinstance(source, str) and urlsplit(source).scheme not in stores.SCHEMES:
         _add_file(found, source, ids_only=ids_only)
     else:
-        _add_values(found, origin, _values(source), ids_only=ids_only)
+        _add_values(found, origin, _values(source, ids_only=ids_only), ids_only=ids_only)
     items = found.without_duplicates()
     if not len(items):
         place = ", line 1, column 1" if isinstance(source, str) and "://" not in source else ""
@@ -102,15 +102,26 @@ def read(source: Source, *, ids_only: bool = False) -> Data:
     return data
 
 
-def _values(source: Source) -> Iterable[Any]:
+def _values(source: Source, *, ids_only: bool) -> Iterable[Any]:
     if callable(source):
         return source()
     if not isinstance(source, str):
         return source
     if MongoQuery.is_meant(source):
-        return MongoQuery(source).values()
+        return _checked(MongoQuery(source).values(ID_COLUMNS if ids_only else None))
     with stores.open_store(source) as store:
         return store.ids()
+
+
+def _checked(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        try:
+            _check(value)
+        except ValueError as error:
+            raise UsageError(
+                f"a document has {_shown(value)}: {error}. Allowed: {_ITEM}. Next: choose another field, or filter."
+            ) from error
+        yield value
 
 
 def _add_values(items: PackedItems, origin: str, values: Iterable[Any], *, ids_only: bool) -> None:
