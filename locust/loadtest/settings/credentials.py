@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from loadtest import untrusted
 from loadtest.exceptions import UsageError
 from loadtest.settings.config import Config
 from loadtest.settings.data_file import DataFile
@@ -178,8 +179,7 @@ def read_secret(file: Path, name: str, shortest: int) -> str:
     """
     allowed = f"Allowed: a readable file with {shortest} to {LONGEST} characters in one line."
     try:
-        with file.open(encoding="utf-8") as opened:
-            text = opened.read(8 * LONGEST).strip()
+        text = untrusted.read_file(file, 8 * LONGEST).decode("utf-8-sig").strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UsageError(f"{name}={file} cannot be read ({reason}). {allowed} Next: create it.") from error

@@ -8,7 +8,7 @@ import pytest
 from loadtest.exceptions import UsageError
 from loadtest.settings import credentials
 from loadtest.settings.config import Config
-from loadtest.settings.credentials import Account, read_accounts, read_token
+from loadtest.settings.credentials import Account, read_accounts, read_secret, read_token
 
 
 def test_accounts_are_read_from_a_csv_file(tmp_path: Path) -> None:
@@ -88,6 +88,17 @@ def test_a_token_is_the_only_word_of_its_file(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="TOKEN_FILE=") as raised:
             read_token(file)
         assert "abc.def" not in str(raised.value)
+
+
+def test_a_secret_is_read_from_a_regular_file_only(tmp_path: Path) -> None:
+    """A byte order mark is no part of it, and a named pipe is not waited for."""
+    (tmp_path / "secret").write_text("\ufeffa secret of a key\n")
+    assert read_secret(tmp_path / "secret", "LINK_KEY_FILE", 8) == "a secret of a key"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "long").write_text("x" * 100_000)
+    for name, reason in (("pipe", "it is no regular file"), ("long", "it is longer than")):
+        with pytest.raises(UsageError, match=f"LINK_KEY_FILE=.*{reason}.*Next: "):
+            read_secret(tmp_path / name, "LINK_KEY_FILE", 8)
 
 
 def test_both_files_are_checked_before_a_run(tmp_path: Path) -> None:
