@@ -17,7 +17,7 @@ from rich.console import Console
 from loadtest import __version__, scenarios
 from loadtest.authoring.commands import init
 from loadtest.comparing import commands
-from loadtest.doctor import examine
+from loadtest.doctor import check_users_fit, examine
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
 from loadtest.feeding import policies, sources
 from loadtest.judging import thresholds
@@ -133,6 +133,8 @@ def run(as_json: bool, **options: Any) -> int:
     check_names(config)
     if not LOCUSTFILE.exists():
         raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
+    if not config.ui:  # its start form chooses the load
+        check_users_fit(config)
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
     folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, config.profile))
     code = _supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json)

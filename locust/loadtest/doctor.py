@@ -11,8 +11,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from loadtest.exceptions import LoadtestError, UsageError
 from loadtest.local import redis_server, stack
+from loadtest.measuring.cgroup import Groups
+from loadtest.measuring.machine import port_count
 from loadtest.profiles.profile import LoadProfile
 from loadtest.settings import credentials
 from loadtest.settings.config import default_workers
@@ -25,6 +29,12 @@ if TYPE_CHECKING:
 
 SPARE_DESCRIPTORS = 200
 """What a worker opens in addition to a connection per user: libraries, logs, the link, timers."""
+PORTS_USED = 0.9
+"""The share of the local ports that may be in use: see the trust check on ephemeral ports."""
+USER_BYTES = 32 * 1024
+"""Memory of a user with a connection: 14.5 kB when idle, see docs/performance.md, and as much for its scenario."""
+WORKER_BYTES = 100 * 2**20
+"""Memory of a worker without users."""
 CLOCK_RESOLUTION_S = 1e-6
 """The histograms begin at 1 µs; a coarser clock would show in them."""
 CLOCKS_APART_S = 5.0
@@ -94,16 +104,66 @@ def usable_cores(quota_file: Path = _CPU_QUOTA) -> float:
         return cores
 
 
+def check_users_fit(config: Config) -> None:
+    """Check that this machine has the files, ports and memory that the users of a run need.
+
+    Raises:
+        UsageError: with everything that does not suffice.
+    """
+    problems = []
+    for check in (_descriptors, _local_ports, _memory):
+        try:
+            check(config)
+        except UsageError as error:
+            problems.append(str(error))
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def _users(config: Config) -> int:
+    """The users that are asked for, also where the profile's time is over before all of them would have started."""
+    return max(config.users or 0, LoadProfile.of(config).peak_users)
+
+
 def _descriptors(config: Config) -> str:
-    users = LoadProfile.of(config).peak_users
+    users, workers = _users(config), config.workers or default_workers()
     hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    needed = users // (config.workers or default_workers()) + SPARE_DESCRIPTORS
+    needed = -(-users // workers) + SPARE_DESCRIPTORS
     if hard_limit not in (resource.RLIM_INFINITY, -1) and hard_limit < needed:
+        fit = max(0, hard_limit - SPARE_DESCRIPTORS) * workers
         raise UsageError(
-            f"a process may open only {hard_limit} files, but {users} users need {needed} in each worker. "
-            f"Allowed: a limit of {needed} or more. Next: raise the limit (ulimit -Hn), add workers, or lower USERS."
+            f"a process may open only {hard_limit:,} files, but {users:,} users need {needed:,} in each worker. "
+            f"Allowed: up to {fit:,} users with {workers} worker{'s' * (workers > 1)}. "
+            "Next: raise the limit (ulimit -Hn), add workers, or lower USERS."
         )
-    return f"enough for {users} users: a worker needs {needed} file descriptors"
+    return f"enough for {users:,} users: a worker needs {needed:,} file descriptors"
+
+
+def _local_ports(config: Config) -> str:
+    users, ports = _users(config), int(port_count() * PORTS_USED)
+    if ports and users > ports:
+        raise UsageError(
+            f"{users:,} users need a connection each, but this machine has {ports:,} local ports for the connections "
+            f"to one address. Allowed: up to {ports:,} users. Next: widen net.ipv4.ip_local_port_range, share the "
+            "users between machines, or lower USERS."
+        )
+    return f"enough for {users:,} users: {ports:,} connections to one address" if ports else "unknown on this system"
+
+
+def _memory(config: Config) -> str:
+    users, workers = _users(config), config.workers or default_workers()
+    limited = Groups().memory()
+    free_bytes = float(psutil.virtual_memory().available)
+    if limited is not None:
+        free_bytes = min(free_bytes, limited.limit - limited.used)
+    needed_bytes = users * USER_BYTES + workers * WORKER_BYTES
+    if needed_bytes > free_bytes:
+        fit = max(0, int((free_bytes - workers * WORKER_BYTES) / USER_BYTES))
+        raise UsageError(
+            f"{users:,} users need about {needed_bytes / 2**30:.1f} GiB of memory, but {free_bytes / 2**30:.1f} GiB "
+            f"are free. Allowed: up to {fit:,} users. Next: free some, use a larger machine, or lower USERS."
+        )
+    return f"enough for {users:,} users: about {needed_bytes / 2**30:.1f} of {free_bytes / 2**30:.1f} GiB"
 
 
 def _clock(config: Config) -> str:
@@ -165,6 +225,8 @@ _CHECKS: dict[str, Callable[[Config], str]] = {
     "ports": _ports,
     "cores": _cores,
     "descriptors": _descriptors,
+    "local ports": _local_ports,
+    "memory": _memory,
     "clock": _clock,
     "credentials": _credentials,
     "results": _runs_dir,

@@ -8,9 +8,11 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from loadtest.doctor import Check, examine, usable_cores
+from loadtest.doctor import Check, check_users_fit, examine, usable_cores
+from loadtest.exceptions import UsageError
 from loadtest.local import redis_server
 from loadtest.settings.config import Config
 
@@ -27,7 +29,18 @@ def test_a_machine_that_runs_the_tests_is_healthy(redis_url: str, target_url: st
     """With its servers there, every check is fine."""
     found = checks(redis_url=redis_url, host=target_url)
     assert [check for check in found.values() if not check.healthy] == []
-    assert set(found) == {"host", "redis", "ports", "cores", "descriptors", "clock", "credentials", "results"}
+    assert set(found) == {
+        "host",
+        "redis",
+        "ports",
+        "cores",
+        "descriptors",
+        "local ports",
+        "memory",
+        "clock",
+        "credentials",
+        "results",
+    }
     assert "ReJSON" in found["redis"].sentence
     assert "in sync with the service" in found["clock"].sentence
 
@@ -60,11 +73,26 @@ def test_what_is_wrong_is_said(options: dict[str, object], name: str, words: str
     assert found["clock"].healthy
 
 
-def test_too_few_descriptors_are_found() -> None:
-    """A pool of users that cannot have a connection each is said before the run."""
+def test_users_that_do_not_fit_are_found() -> None:
+    """The number asked for counts, also when the run is too short to reach it, for files, ports and memory."""
+    found = checks(users=1_000_000, spawn_rate=10, run_time="1m", workers=1)
+    ports = found["local ports"]  # at most 65,535 on any machine
+    assert not ports.healthy
+    assert "1,000,000 users need a connection each" in ports.sentence
+    assert "Allowed: up to " in ports.sentence
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    found = checks(users=1_000_000, spawn_rate=100_000, workers=1)["descriptors"]
-    assert (hard == resource.RLIM_INFINITY or hard > 1_000_200) == found.healthy
+    assert (hard == resource.RLIM_INFINITY or hard >= 1_000_200) == found["descriptors"].healthy
+    assert "1,000,000 users" in found["memory"].sentence
+    assert (psutil.virtual_memory().available > 31 * 2**30) or not found["memory"].healthy
+
+
+def test_a_run_whose_users_do_not_fit_is_refused() -> None:
+    """The error comes before there is any load, and ten users always fit."""
+    config = Config.load({**FREE, "users": 1_000_000}, environ={}, file=Path("/nonexistent"))
+    with pytest.raises(UsageError) as caught:
+        check_users_fit(config)
+    assert "local ports" in str(caught.value)
+    check_users_fit(Config.load({**FREE, "users": 10}, environ={}, file=Path("/nonexistent")))
 
 
 @pytest.mark.parametrize(("resolution_s", "monotonic"), [(0.015, True), (1e-9, False)])

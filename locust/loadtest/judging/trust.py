@@ -340,7 +340,7 @@ def _own_errors(record: RunRecord) -> Iterator[Violation]:
             "run",
             count,
             GENERATOR_ERRORS,
-            f"{count} requests failed for a limit of the load generator: {found[0].message}",
+            f"{count:,} request{'s' * (count != 1)} failed for a limit of the load generator: {found[0].message}",
         )
 
 

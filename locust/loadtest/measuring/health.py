@@ -49,7 +49,6 @@ PRESSURE: Final = 0.50
 """the share of the time in which a process waits for a core, from either of which on the machine is crowded."""
 
 _SOCKETS: Final = Path("/proc/net/sockstat")
-_PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class Health(NamedTuple):
@@ -122,7 +121,7 @@ class HealthProbe:
         """Make a probe that has not begun."""
         self._process = psutil.Process()
         self._descriptor_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._ports = _port_count()
+        self._ports = machine.port_count()
         self._lags: list[float] = []
         self._gc_began_s = self._gc_sum_s = self._gc_longest_s = 0.0
         self._descriptors_ratio = 0.0
@@ -253,11 +252,6 @@ def _sockets_in_use() -> float:
         return 0.0
     tcp = words[words.index("TCP:") :]
     return float(tcp[tcp.index("inuse") + 1]) + float(tcp[tcp.index("tw") + 1])
-
-
-def _port_count() -> float:
-    words = _words(_PORT_RANGE)
-    return float(words[1]) - float(words[0]) + 1 if len(words) == 2 else 0.0  # noqa: PLR2004 - first and last
 
 
 def _words(path: Path) -> list[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PROC: Final = Path("/proc")
 _WAITED: Final = _PROC / "self/schedstat"
 _CORES: Final = _PROC / "stat"
+_PORT_RANGE: Final = _PROC / "sys/net/ipv4/ip_local_port_range"
 _PRESSURE: Final = _PROC / "pressure/cpu"
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"
@@ -127,6 +128,12 @@ def peers(link_port: int, served: Collection[int], target_port: int | None) -> P
             return UNKNOWN
         peers_of |= found
     return Peers(frozenset(peers_of), frozenset(target))
+
+
+def port_count() -> int:
+    """How many local ports there are for connections to one address; 0 where the system does not say."""
+    ports = numbers(_PORT_RANGE)
+    return int(ports[1] - ports[0]) + 1 if len(ports) == 2 else 0  # noqa: PLR2004 - first and last
 
 
 def _is_relay(pid: int) -> bool:
