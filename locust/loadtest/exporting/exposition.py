@@ -25,8 +25,9 @@ from loadtest.exporting import compatibility
 from loadtest.exporting.metrics import METRICS
 from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_WORKERS, Scrape
 from loadtest.exporting.series import HISTOGRAM_LINES, SeriesBudget, SeriesText, Sum, header, text_of
+from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.labels import OTHER, SeriesKey
-from loadtest.measuring.recorder import ERROR_CLASSES, scenario_of
+from loadtest.measuring.recorder import scenario_of
 from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:

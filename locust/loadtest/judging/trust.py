@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.judging import plan
+from loadtest.measuring.error_classes import GENERATOR, UNFINISHED
 from loadtest.measuring.health import FIGURES, LATE_S, LOOP_PROBE_S, MASTER, OTHERS, SATURATED, Health
-from loadtest.measuring.recorder import GENERATOR, UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -31,6 +31,7 @@ import gevent
 import numpy as np
 from locust.event import EventHook
 
+from loadtest.measuring.error_classes import ERROR_CLASSES, NO_ANSWER, UNFINISHED
 from loadtest.measuring.labels import LOAD, OTHER, SeriesKey, readable
 from loadtest.measuring.measurements import Accumulator, Measurements
 
@@ -51,21 +52,6 @@ FOLD_PAYS: Final = 64
 """Samples per series, on average, from which folding early is worth its cost; with fewer the second's end is soon
 enough."""
 MAX_MESSAGE_CHARS: Final = 300
-NO_ANSWER: Final = "no answer yet when the user was stopped"
-
-UNFINISHED: Final = "unfinished"
-"""The class of a request that had no answer when its user was stopped. Its time so far, a lower bound, is its time."""
-GENERATOR: Final = "generator"
-"""The class of an error that is the load generator's own: it ran out of files, ports or memory."""
-ERROR_CLASSES: Final = frozenset(
-    {
-        "timeout_connect", "timeout_read", "timeout_total", "connect", "reset", "closed", "protocol", "too_large",
-        "tls", "dns", "redirect", "status_4xx", "status_5xx", "status_other", "assertion", "exception", "redis_error",
-        "redis_oom", "redis_loading", "redis_moved", "redis_auth", "redis_noscript", "redis_wrongtype",
-        UNFINISHED, GENERATOR, OTHER,
-    }
-)  # fmt: skip
-"""The only values of the label ``class``; any other counts as ``other``."""
 
 _PACKAGE: Final = str(Path(__file__).parents[1])
 _SCENARIOS: Final = f"{_PACKAGE}/scenarios/"

@@ -26,7 +26,8 @@ from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.threshold import parse
 from loadtest.measuring.collector import Collector
-from loadtest.measuring.recorder import ERROR_CLASSES, Recorder
+from loadtest.measuring.error_classes import ERROR_CLASSES
+from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.load import Load
 from loadtest.profiles.profile import LoadProfile

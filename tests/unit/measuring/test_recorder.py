@@ -14,10 +14,11 @@ from locust.env import Environment
 from locust.exception import CatchResponseError
 
 from loadtest.measuring import labels, recorder
+from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import SeriesKey
 from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_MESSAGES, Measurements
-from loadtest.measuring.recorder import ERROR_CLASSES, FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
+from loadtest.measuring.recorder import FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
 
 
 def series_of(measured: Measurements) -> dict[SeriesKey, int]:

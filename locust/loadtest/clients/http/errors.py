@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, ClassVar
 import gevent
 from locust.exception import CatchResponseError
 
-from loadtest.measuring.recorder import GENERATOR, NO_ANSWER, UNFINISHED
+from loadtest.measuring.error_classes import GENERATOR, NO_ANSWER, UNFINISHED
 
 if TYPE_CHECKING:
     from loadtest.clients.transport.stream import TransportError

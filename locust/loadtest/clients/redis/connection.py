@@ -26,7 +26,7 @@ from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.connection import Connection
 from loadtest.clients.transport.deadlines import DeadlineExpired, DeadlineSweeper
 from loadtest.clients.transport.stream import TransportError
-from loadtest.measuring.recorder import GENERATOR
+from loadtest.measuring.error_classes import GENERATOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -37,7 +37,7 @@ from locust.exception import RescheduleTask
 from redis import exceptions
 from redis.connection import DefaultParser
 
-from loadtest.measuring.recorder import NO_ANSWER, UNFINISHED
+from loadtest.measuring.error_classes import NO_ANSWER, UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import gevent.socket
 from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.deadlines import FOREVER_S
 from loadtest.clients.transport.stream import Stream, TlsStream, TransportError, tls_reason
-from loadtest.measuring.recorder import GENERATOR
+from loadtest.measuring.error_classes import GENERATOR
 from loadtest.settings.hosts import is_closed
 
 _FULL_BACKLOG_PAUSE_S = 0.005

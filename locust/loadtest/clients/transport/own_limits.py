@@ -1,6 +1,8 @@
 """Limits of the load generator itself that a client meets, which say nothing about the service.
 
 They are an error class of their own, `GENERATOR`, and a run with one of them is not trustworthy.
+
+Tested by tests/unit/clients/transport/test_endpoint.py.
 """
 
 from __future__ import annotations

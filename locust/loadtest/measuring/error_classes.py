@@ -1,0 +1,26 @@
+"""The classes under which errors are counted. Whoever judges them needs no recorder, and none of Locust.
+
+Tested by tests/unit/measuring/test_recorder.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from loadtest.measuring.labels import OTHER
+
+NO_ANSWER: Final = "no answer yet when the user was stopped"
+
+UNFINISHED: Final = "unfinished"
+"""The class of a request that had no answer when its user was stopped. Its time so far, a lower bound, is its time."""
+GENERATOR: Final = "generator"
+"""The class of an error that is the load generator's own: it ran out of files, ports or memory."""
+ERROR_CLASSES: Final = frozenset(
+    {
+        "timeout_connect", "timeout_read", "timeout_total", "connect", "reset", "closed", "protocol", "too_large",
+        "tls", "dns", "redirect", "status_4xx", "status_5xx", "status_other", "assertion", "exception", "redis_error",
+        "redis_oom", "redis_loading", "redis_moved", "redis_auth", "redis_noscript", "redis_wrongtype",
+        UNFINISHED, GENERATOR, OTHER,
+    }
+)  # fmt: skip
+"""The only values of the label ``class``; any other counts as ``other``."""
