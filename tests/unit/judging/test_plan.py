@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 
 from loadtest.judging import plan
+from loadtest.measuring.collector import Collector
+from loadtest.measuring.health import Health
+from loadtest.measuring.measurements import Accumulator
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.wire import Delta, PackedMeasurements
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import read_profiles
 from loadtest.reporting import provenance
@@ -68,3 +72,19 @@ def test_arrivals_that_were_neither_begun_nor_dropped_are_missing(begun: int, dr
 def test_without_a_plan_nothing_is_missing() -> None:
     """A LoadTestShape of one's own, or Locust's own numbers, have no plan."""
     assert plan.shortfall(RunRecord(context={"plan": None})).ratio == 0.0
+
+
+def test_a_worker_that_only_says_that_it_lives_adds_no_users() -> None:
+    """Of two workers one sends nothing but heartbeats: half of the users were never there, and the share says so."""
+    collector, record = Collector(), record_of("quick", {}, spawn_rate_per_s=10.0)
+    record.run_id = "r1"
+    for worker in ("works", "silent"):
+        collector.join(worker, "running", 0.0)
+    collector.begin(record, 0.0)
+    packed = PackedMeasurements.of(Accumulator().take())
+    for second in range(20):
+        delta = Delta(record.run_id, second + 1, float(second), second + 1.0, False, {"shop": 5}, Health(), packed)
+        collector.take("works", delta.to_bytes(), 0.0)
+        collector.join("silent", "running", second + 1.0)
+        collector.flush(second + 0.5)
+    assert plan.shortfall(record).ratio == pytest.approx(0.5)
