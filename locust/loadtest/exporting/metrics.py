@@ -174,6 +174,13 @@ METRICS: Final = (
         lambda now: _by({index: worker.loop_lag_s for index, worker in now.reporting.items()}),
     ),
     Metric(
+        "loadtest_worker_memory_ratio",
+        "gauge",
+        ("worker",),
+        "Memory in use by the limit of a worker's cgroup or machine.",
+        lambda now: _by({index: worker.memory_ratio for index, worker in now.reporting.items()}),
+    ),
+    Metric(
         "loadtest_worker_users",
         "gauge",
         ("worker",),

@@ -31,7 +31,7 @@ class HealthRule(NamedTuple):
     name: str
     limit: float
     message: str
-    """The sentence's middle; ``{value}`` and ``{seconds}`` are filled in."""
+    """The sentence's middle; ``{value}``, ``{rest}`` (of 1) and ``{seconds}`` are filled in."""
     advice: str
 
 
@@ -79,6 +79,12 @@ PEAKS: Final = {
         0.90,
         "used {value:.0%} of the file descriptors that it may open",
         "raise the limit (ulimit -n) or add a worker",
+    ),
+    "memory_ratio": HealthRule(
+        "memory",
+        0.95,
+        "had only {rest:.0%} of its memory left, so the kernel may end it or swap",
+        "give it more memory, add a machine, or lower USERS",
     ),
     "ports_ratio": HealthRule(
         "ephemeral_ports",
@@ -178,7 +184,7 @@ def _violations_of(observed: Observed) -> Iterator[Violation]:
 
 
 def _violation(subject: str, rule: HealthRule, value: float, seconds: float) -> Violation:
-    message = rule.message.format(value=value, seconds=seconds)
+    message = rule.message.format(value=value, rest=1 - value, seconds=seconds)
     return Violation(rule.name, subject, value, rule.limit, f"{subject} {message}: {rule.advice}")
 
 
@@ -293,7 +299,7 @@ def _completeness(record: RunRecord) -> Iterator[Violation]:
             record.completeness,
             COMPLETENESS,
             f"the record holds {record.completeness:.1%} of what the workers measured ({missing}): check the "
-            "workers' logs, and repeat the run",
+            "workers' logs, and the kernel's for a process that it ended for memory, and repeat the run",
         )
 
 

@@ -45,6 +45,7 @@ class Worker:
     seen_s: float
     cpu_ratio: float = 0.0
     loop_lag_s: float = 0.0
+    memory_ratio: float = 0.0
     users: int = 0
 
 
@@ -261,6 +262,7 @@ class Collector:
         if worker is not None:
             worker.users = users
             worker.cpu_ratio, worker.loop_lag_s = delta.health.cpu_ratio, delta.health.loop_lag_s
+            worker.memory_ratio = delta.health.memory_ratio
 
     def observe_master(self, health: Health, seconds: float) -> None:
         """Add what the master observed about itself."""

@@ -84,6 +84,8 @@ class Health(NamedTuple):
     """Share that the system under test took, where it runs on this machine; the master's."""
     crowded_ratio: float = 0.0
     """1 if others took `OTHERS` of the cores while these were crowded, by `BUSY` or `PRESSURE`; otherwise 0."""
+    memory_ratio: float = 0.0
+    """Memory in use by what may be used: that of the fullest cgroup of the process with a limit, or the machine's."""
     late_s: tuple[float, ...] = ()
     """The delays of the event loop's wake-ups that were `LATE_S` or more, in seconds; not a figure but many."""
 
@@ -184,6 +186,7 @@ class HealthProbe:
             others_cpu_ratio=others,
             target_cpu_ratio=passed.share(self._target_cpu_s - target_cpu_s),
             crowded_ratio=float(crowded),
+            memory_ratio=_memory_in_use(),
             late_s=tuple(round(lag_s, 6) for lag_s in lags if lag_s >= LATE_S),
         )
 
@@ -244,6 +247,12 @@ class _Passed:
     def others(self, run_cpu_s: float) -> float:
         """The share of all but the run's processes."""
         return self.share(self._busy_s - run_cpu_s)
+
+
+def _memory_in_use() -> float:
+    limited, machines = Groups().memory(), psutil.virtual_memory()
+    of_machine = 1 - machines.available / machines.total
+    return of_machine if limited is None else max(of_machine, limited.used / limited.limit)
 
 
 def _sockets_in_use() -> float:

@@ -64,6 +64,7 @@ def test_an_idle_process_is_calm() -> None:
     assert 0 <= health.ports_ratio < 0.9
     assert health.clock_step_s < 0.5
     assert health.throttled_ratio <= 1.0
+    assert 0 < health.memory_ratio < 1
 
 
 def test_garbage_collections_are_timed() -> None:
