@@ -144,8 +144,44 @@ def test_mounts_are_read_only_and_exist() -> None:
         for volume in service.get("volumes", []):
             source, _, mode = volume.split(":") if volume.count(":") == 2 else (*volume.split(":"), "")
             if source.startswith("./"):
-                assert mode == "ro"
+                assert mode == "ro,z"
                 assert (ROOT / source).is_dir()
+
+
+def test_a_checkout_that_containers_cannot_read_is_named(tmp_path: Path) -> None:
+    """Under a umask of 077 the first container says what to do; else it starts Redis."""
+    shell, option, script = SERVICES["redis"]["entrypoint"]
+    assert (shell, option, script.endswith("exec /bin/sh /etc/redis/start.sh")) == ("/bin/sh", "-c", True)
+    script = script.replace("/etc/redis/start.sh", str(tmp_path / "start.sh"))
+    done = subprocess.run([shell, option, script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: the containers cannot read this folder" in done.stderr
+    assert "Next: chmod -R go+rX docker local_conf" in done.stderr
+    (tmp_path / "start.sh").write_text("echo started\n")
+    done = subprocess.run([shell, option, script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "started\n", "")
+
+
+def test_files_keep_their_line_ends_on_every_machine() -> None:
+    """A checkout on Windows has no CRLF in what the containers read."""
+    files = ["docker/redis/start.sh", "local_conf/make_secrets.sh", "docker-compose.yml", "docker/redis/redis.conf"]
+    said = subprocess.run(
+        ["git", "check-attr", "eol", "--", *files], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.splitlines() == [f"{file}: eol: lf" for file in files]
+
+
+@pytest.mark.parametrize("file", ["tcp", "tcp6"])
+def test_a_worker_connected_by_either_protocol_is_healthy(tmp_path: Path, file: str) -> None:
+    """The health check finds a connection to the master's port over IPv4 and over IPv6, and only there."""
+    command = [
+        word.replace("/proc/net", str(tmp_path)) for word in SERVICES["locust_worker"]["healthcheck"]["test"][1:]
+    ]
+    (tmp_path / file).write_text("0: 0100007F:15B5 00000000:0000 0A\n")
+    assert subprocess.run(command, check=False).returncode != 0
+    (tmp_path / file).write_text("0: 0100007F:B0A2 0100007F:15B5 01 00000000:00000000\n")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_start_needs_no_secret() -> None:
