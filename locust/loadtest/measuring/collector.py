@@ -211,7 +211,8 @@ class Collector:
     def _take(self, worker: str, delta: Delta, offset_s: float) -> Acknowledgement | None:
         ledger = self._ledger_of(worker, delta, offset_s)
         if ledger is None:
-            self._refuse(worker, f"run {delta.run!r} is not open, or the worker is not known")
+            if not self._is_held(worker, delta):
+                self._refuse(worker, f"run {delta.run!r} is not open, or the worker is not known")
             return Acknowledgement(delta.run, 0, refused=True)
         account = ledger.accounts[worker]
         repeated, users_before = account.repeated, account.users
@@ -233,6 +234,11 @@ class Collector:
         self.refused += 1
         known = self.workers.get(worker)
         _log.warning("refused a delta of %s: %s", f"worker {known.index}" if known else "an unknown worker", why)
+
+    def _is_held(self, worker: str, delta: Delta) -> bool:
+        """Whether a delta is one of the run that has ended, sent again before its acknowledgement arrived."""
+        account = self.ledger.accounts.get(worker)
+        return delta.run == self.ledger.run and account is not None and account.holds(delta)
 
     def _ledger_of(self, worker: str, delta: Delta, offset_s: float) -> Ledger | None:
         """The ledger that a delta belongs in; None when it is refused."""

@@ -212,9 +212,13 @@ class Account:
         ended_well = self.final > 0 and self.final == self.highest
         return self.highest + (0 if alive or ended_well else 1)
 
+    def holds(self, delta: Delta) -> bool:
+        """Whether a delta's number was entered before."""
+        return delta.sequence <= self.upto or delta.sequence in self.beyond
+
     def take(self, delta: Delta, offset_s: float) -> bool:
         """Enter a delta; False when its number was entered before."""
-        if delta.sequence <= self.upto or delta.sequence in self.beyond:
+        if self.holds(delta):
             self.repeated += 1
             return False
         self.beyond[delta.sequence] = (delta.start_s + offset_s, delta.end_s + offset_s)

@@ -157,6 +157,20 @@ def test_after_the_end_nothing_changes_the_record() -> None:
     assert (collector.record.requests, collector.record.completeness, collector.record.ended) == (10, 1.0, True)
 
 
+def test_a_repetition_after_the_end_is_no_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    """A delta that the closed record holds is sent again when its acknowledgement is late: nothing is lost, or said."""
+    collector = started("a")
+    collector.take("a", delta(1, final=True), 100.0)
+    collector.end()
+    assert collector.take("a", delta(1, final=True), 100.0).refused
+    assert (collector.refused, caplog.messages) == (0, [])
+    collector.take("a", delta(2), 100.0)
+    assert (collector.refused, [text.partition(":")[0] for text in caplog.messages]) == (
+        1,
+        ["refused a delta of worker 0"],
+    )
+
+
 def test_while_a_run_goes_on_only_dead_workers_make_it_incomplete() -> None:
     """A living worker's current second is not missing; a dead one's is, from its last delta on."""
     collector = started("a", "b")
