@@ -50,6 +50,7 @@ def test_every_service_is_hardened(name: str) -> None:
     expected = {"init": True, "read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
     assert hardening == expected
     assert {"pids_limit", "mem_limit", "stop_grace_period", "logging"} <= set(service)
+    assert service["memswap_limit"] == service["mem_limit"]  # no swap: it would be latency of the system under test
     assert set(service["logging"]["options"]) == {"max-size", "max-file"}
     if name not in RUNS_AS_ITS_IMAGE_SAYS:
         assert int(service["user"].partition(":")[0]) > 0
