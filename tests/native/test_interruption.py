@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -15,7 +17,7 @@ from loadtest.exceptions import ExitCode
 from tests.endings import ended_well
 from tests.faults.swarm import FaultySwarm, Witness, end
 
-from .conftest import Stack
+from .conftest import ROOT, Stack
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
 
@@ -64,6 +66,31 @@ def test_locusts_own_run_time_is_a_plan(tmp_path: Path) -> None:
         record = swarm.record()
     witness.close()
     assert (record["interruption"], ended_well(code, swarm.logs())) == (None, True), swarm.logs()
+
+
+TERMINAL = """
+import os, pty, subprocess, sys
+screen, terminal = pty.openpty()
+command = ["setsid", "--ctty", *sys.argv[1:]]
+process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+os.close(terminal)
+seen = b""
+while b"requests/s" not in seen:
+    seen += os.read(screen, 4096)
+os.close(screen)
+sys.exit(process.wait(60))
+"""
+
+
+def test_a_terminal_that_is_closed_costs_no_report(stack: Stack) -> None:
+    """The kernel sends SIGHUP and takes no more output: the run ends with its report, and nothing is left."""
+    loadtest = Path(sys.executable).with_name("loadtest")
+    command = [sys.executable, "-c", TERMINAL, loadtest, "run", *HEALTH, "--run-time", "60s"]
+    done = subprocess.run(command, cwd=ROOT, env=stack.environment(), check=False, timeout=100)
+    assert done.returncode == ExitCode.INTERRUPTED
+    assert stack.wait_until_nothing_is_left() == []
+    assert record_of(stack)["interruption"]["by"] == "SIGHUP"
+    assert (stack.run_dir() / "report.html").exists()
 
 
 def test_a_run_that_was_told_to_ignore_sighup_goes_on(stack: Stack) -> None:
