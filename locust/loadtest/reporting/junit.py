@@ -74,7 +74,8 @@ def document(run: Document) -> str:
 def _all_failed(run: Document) -> bool:
     """Whether the verdict says that no request succeeded."""
     total = run["total"]
-    return bool(run["verdict"]["name"] == Outcome.FAILED.value and total["failures"] == total["requests"])
+    judged = (Outcome.FAILED.value, Outcome.NOT_TRUSTWORTHY.value)
+    return bool(run["verdict"]["name"] in judged and 0 < total["failures"] == total["requests"])
 
 
 def _missing(run: Document) -> str:
