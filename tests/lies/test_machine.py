@@ -169,3 +169,46 @@ def test_running_out_of_files_is_not_blamed_on_the_service(tmp_path: Path) -> No
     assert ended.code == ExitCode.NOT_TRUSTWORTHY
     assert "this process may not open more files: raise the limit" in ended.sentence("generator_errors")
     assert {error["error_class"] for error in ended.document["errors"]} == {"generator"}
+
+
+HEAP = """
+import gc
+
+from loadtest.clients.http import HttpUser
+from loadtest.scenarios import Scenario
+from locust import constant, task
+
+heap = [[number] for number in range(1_500_000)]
+
+
+class Shopper(HttpUser):
+    scenario = "heap"
+    wait_time = constant(0.05)
+
+    @task
+    def buy(self) -> None:
+        self.client.get("/buy", name="buy")
+
+
+class Collecting(Shopper):
+    fixed_count = 1
+    wait_time = constant(0.2)
+
+    @task
+    def buy(self) -> None:
+        gc.collect()
+
+
+scenario = Scenario("heap", (Shopper, Collecting), (("GET", "buy"),))
+"""
+
+
+def test_garbage_collection_of_a_large_heap_is_found(tmp_path: Path) -> None:
+    """Pauses for the scenario's own garbage are the generator's, and are named as such."""
+    file = tmp_path / "heap.py"
+    file.write_text(HEAP)
+    with service() as host, generator(tmp_path, host, LOADTEST_SCENARIO=str(file)) as running:
+        ended = running.end()
+    assert ended.code == ExitCode.NOT_TRUSTWORTHY
+    assert "garbage_collection" in ended.rules
+    assert "keep fewer objects in the scenario" in ended.sentence("garbage_collection")

@@ -225,7 +225,10 @@ class HealthProbe:
         now_s = time.perf_counter()
         if now_s >= self._descriptors_due_s and self._descriptor_limit > 0:
             self._descriptors_due_s = now_s + DESCRIPTORS_EVERY_S
-            self._descriptors_ratio = self._process.num_fds() / self._descriptor_limit
+            try:
+                self._descriptors_ratio = self._process.num_fds() / self._descriptor_limit
+            except OSError:  # they cannot be counted without one that is free
+                self._descriptors_ratio = 1.0
         return self._descriptors_ratio
 
 
@@ -250,8 +253,11 @@ class _Passed:
 
 
 def _memory_in_use() -> float:
-    limited, machines = Groups().memory(), psutil.virtual_memory()
-    of_machine = 1 - machines.available / machines.total
+    try:
+        machines = psutil.virtual_memory()
+    except OSError:  # no file can be opened
+        return 0.0
+    limited, of_machine = Groups().memory(), 1 - machines.available / machines.total
     return of_machine if limited is None else max(of_machine, limited.used / limited.limit)
 
 
