@@ -207,7 +207,8 @@ def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
                 "machine that does nothing else",
             )
         delay_s = 0.0 if only_the_service else mean.delay_per_turn_s
-        if observed.subject != MASTER and delay_s >= max(RUN_DELAY_S, RUN_DELAY_RATIO * median_s):
+        is_worker = observed.subject != MASTER
+        if is_worker and median_s > 0 and delay_s >= max(RUN_DELAY_S, RUN_DELAY_RATIO * median_s):
             yield Violation(
                 "run_delay",
                 observed.subject,
