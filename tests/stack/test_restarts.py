@@ -18,9 +18,11 @@ ENOUGH_REQUESTS = 100
 @pytest.fixture
 def project(built: Project) -> Iterator[Project]:
     """A stack with one worker."""
-    built.up(1)
-    yield built
-    built.down()
+    try:
+        built.up(1)
+        yield built
+    finally:
+        built.down()
 
 
 def test_a_restarted_redis_gets_its_data_back(project: Project, tmp_path: Path) -> None:
