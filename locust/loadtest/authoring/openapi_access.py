@@ -1,4 +1,7 @@
-"""OpenApiAccess: how an operation is let in, by the security schemes of its document."""
+"""OpenApiAccess: how an operation is let in, by the security schemes of its document.
+
+Tested in tests/unit/authoring/test_openapi_requests.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""OpenApiBody: the body of an operation, as arguments of the client's call."""
+"""OpenApiBody: the body of an operation, as arguments of the client's call.
+
+Tested in tests/unit/authoring/test_openapi_requests.py.
+"""
 
 from __future__ import annotations
 

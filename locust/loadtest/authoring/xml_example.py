@@ -1,4 +1,7 @@
-"""XmlExample: a value of a schema as an XML document, with the names that the schema gives its elements."""
+"""XmlExample: a value of a schema as an XML document, with the names that the schema gives its elements.
+
+Tested in tests/unit/authoring/test_openapi_requests.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """YamlText: YAML by the core schema of YAML 1.2, as JSON has it: a date is text, and so are NO and 12:30.
 
 PyYAML follows YAML 1.1, in which `[NO, SE]` is `[False, "SE"]`, `2024-01-31` an object, and `010` eight.
+
+Tested in tests/unit/authoring/test_openapi_document.py.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
 
 An ObjectId, a UUID and a decimal become text, a date becomes text by ISO 8601; numbers, truth values, texts, lists and
 documents stay what they are; binary data becomes text by Base64.
+
+Tested in tests/unit/feeding/test_sources.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Two million Python objects take more than half a gigabyte, their bytes a tenth of that. What the link cannot carry
 fails here, when it is read, and not when a worker waits for it.
+
+Tested in tests/unit/feeding/test_sources.py.
 """
 
 from __future__ import annotations

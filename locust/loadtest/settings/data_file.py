@@ -2,6 +2,8 @@
 
 A line ends at a line feed only. `str.splitlines` also splits at U+2028 and at seven other characters that may stand
 within a value, and so makes new values out of a part of one.
+
+Tested in tests/unit/feeding/test_sources.py and tests/unit/settings/test_credentials.py.
 """
 
 from __future__ import annotations
