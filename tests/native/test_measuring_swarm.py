@@ -242,7 +242,7 @@ def test_reset_after_spawning_resets_record_and_locust_alike(processes: Processe
     master = processes.master("--reset-stats", "--spawn-rate", "3")
     processes.worker()
     processes.worker()
-    wait_until(lambda: "Resetting stats" in processes.logs(), "the users run")
+    wait_until(lambda: "counting begins again" in processes.logs(), "the users run")
     floor = processes.truth()[0]
     wait_until(lambda: processes.truth()[0] > floor + 100, "requests are made")
     end(master)
