@@ -6,7 +6,7 @@ Tested in tests/unit/clients/http/test_client.py and test_redirects.py.
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loadtest.clients.http.errors import InvalidRequestError, RedirectError
 from loadtest.clients.http.headers import Headers, HeaderValue, Lines, merged
@@ -34,6 +34,9 @@ def start_line(method: str, url: Url) -> bytes:
 def host_line(url: Url) -> bytes:
     """The Host line."""
     return f"Host: {url.origin.authority}\r\n".encode("ascii")
+
+
+_NO_LINES: Final[Lines] = {}
 
 
 class Request:
@@ -64,7 +67,7 @@ class Request:
         self.headers = headers
         self.body_fields = body_fields
         self.body = body
-        self.lines: Lines = {}
+        self.lines = _NO_LINES
 
     @property
     def upload(self) -> Upload | None:

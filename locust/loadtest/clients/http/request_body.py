@@ -101,7 +101,7 @@ def encode_body(data: Any, json: Any, files: Any) -> tuple[BodyBytes, Mapping[st
     """
     if files:
         return _encode_multipart(data, files)
-    if json is not None and not _holds_something(data):
+    if json is not None and (data is None or not _holds_something(data)):
         return _encode_json(json), _JSON
     if data is not None and data not in (b"", ""):  # an empty form is data too, and is sent as such
         return _encode_data(data)
