@@ -68,7 +68,10 @@ def wire(environment: Environment, **_: Any) -> None:
     def write(**_: Any) -> None:
         record = RecordKeeper.of(environment).finish()
         assert record is not None
+        assert record.setup is not None, "each user writes its document in on_start"
         rows = {
-            f"{view.method} {view.name}": [view.requests, view.failures, dict(view.errors)] for view in record.series()
+            f"{view.method} {view.name}": [view.requests, view.failures, dict(view.errors)]
+            for phase in (record.setup, record)
+            for view in phase.series()
         }
         Path(os.environ["RESULT"]).write_text(json.dumps(rows), encoding="utf-8")
