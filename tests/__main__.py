@@ -14,8 +14,6 @@ from pathlib import Path
 
 WAITING = ("native", "faults")
 QUIET = ("native/test_open_model.py",)
-UNHURRIED = ("native/test_readme.py",)
-"""Whole runs that a busy machine does not fail. They are with those that compute, so that both end together."""
 GIVE_WAY = ("nice", "-n", "5")
 FOLDER = Path(__file__).parent
 PYTEST = (sys.executable, "-m", "pytest")
@@ -25,14 +23,13 @@ def main() -> int:
     """Run both, and return the exit code."""
     waiting = [str(FOLDER / name) for name in WAITING]
     quiet = [str(FOLDER / name) for name in QUIET]
-    unhurried = [str(FOLDER / name) for name in UNHURRIED]
-    left_out = [f"--ignore={path}" for path in (*quiet, *unhurried)]
+    left_out = [f"--ignore={path}" for path in quiet]
     computing = sorted(
         str(path) for path in FOLDER.iterdir() if path.name not in WAITING and next(path.rglob("test_*.py"), None)
     )
     with tempfile.TemporaryFile("w+") as output:
         computing = subprocess.Popen(
-            [*GIVE_WAY, *PYTEST, "-p", "no:cacheprovider", *computing, *unhurried],
+            [*GIVE_WAY, *PYTEST, "-p", "no:cacheprovider", *computing],
             stdout=output,
             stderr=subprocess.STDOUT,
         )
