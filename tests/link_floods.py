@@ -1,5 +1,9 @@
-"""A process that sends one small message after another over the workers' link."""
+"""A process that sends one small message after another over the workers' link.
 
+python -m tests.link_floods PORT KIND
+"""
+
+import sys
 import time
 
 import msgpack
@@ -15,3 +19,7 @@ def send_for_a_second(port: int, kind: str) -> None:
         message, end_s = msgpack.packb((kind, None, "w")), time.monotonic() + 1.5
         while time.monotonic() < end_s:
             socket.send(message)
+
+
+if __name__ == "__main__":
+    send_for_a_second(int(sys.argv[1]), sys.argv[2])

@@ -1,6 +1,7 @@
 """What passes the gates, what is refused and counted, and what reaches Locust."""
 
-import multiprocessing
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import gevent
@@ -13,7 +14,6 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadtest.swarm import refusals
 from loadtest.swarm.gate import MasterGate, WorkerGate
 from loadtest.swarm.messages import DONE, DRAIN, NO_RUN, RunOptions
-from tests.link_floods import send_for_a_second
 from tests.link_peers import Peer, eventually, master
 from tests.locust_runners import Idle, end
 
@@ -109,14 +109,13 @@ def test_a_worker_sends_no_log_of_another(runner: MasterRunner) -> None:
 @pytest.mark.parametrize("kind", ["nobody knows it", "spawning", "pacing_ready"])
 def test_a_flood_of_messages_leaves_time_for_others(runner: MasterRunner, kind: str) -> None:
     """Timers go on while messages come in faster than they are handled, of whatever kind they are."""
-    flood = multiprocessing.get_context("spawn").Process(target=send_for_a_second, args=(runner.server.port, kind))
-    flood.start()
+    flood = subprocess.Popen([sys.executable, "-m", "tests.link_floods", str(runner.server.port), kind])
     eventually(lambda: runner.server.socket.get(zmq.EVENTS) & zmq.POLLIN, 60.0)  # it has begun
     ticks = 0
-    while flood.is_alive():
+    while flood.poll() is None:
         gevent.sleep(0.01)
         ticks += 1
-    flood.join()
+    assert flood.returncode == 0
     assert ticks >= 5
 
 
