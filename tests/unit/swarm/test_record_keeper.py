@@ -230,11 +230,13 @@ def test_reset_stats_counts_from_the_end_of_the_first_ramp_up_only(environment: 
     environment.events.spawning_complete.add_listener(lambda **_: made_at_ends.append(Steady.made))
     for _ in range(2):
         made_at_ends.clear()
-        environment.runner.start(4, 8)
-        gevent.sleep(0.9)
-        environment.runner.start(4, 8)
+        before = Steady.made
+        environment.runner.start(4, 2)  # two at once, and two a second later
+        gevent.sleep(1.5)
+        environment.runner.start(4, 2)
         gevent.sleep(0.4)
         environment.runner.stop()
         assert len(made_at_ends) == 2
+        assert made_at_ends[0] > before + 50, "the ramp-up makes requests, which the reset leaves out"
         counted = own.record.requests
         assert (counted, environment.stats.total.num_requests) == (Steady.made - made_at_ends[0],) * 2

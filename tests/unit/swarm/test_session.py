@@ -1,4 +1,4 @@
-"""A run that ends while Locust is still starting its users, between a real master and a real worker."""
+"""Runs and processes that end while Locust is still starting users, between a real master and a real worker."""
 
 import time
 from collections.abc import Iterator
@@ -81,3 +81,12 @@ def test_a_run_that_ends_during_its_ramp_up_is_counted_to_the_last_request(pair:
     next_one.join()
     pair.master.stop()
     assert record_keeper(pair.master.environment).record.requests == Leisurely.made - before
+
+
+def test_a_worker_that_was_told_to_end_starts_none_of_the_users_that_come_yet(pair: Pair) -> None:
+    """Workers that are scaled down together: what the master gives one that is ending, it does not begin."""
+    quitting = pair.worker.environment.events.quitting
+    quitting.fire(environment=pair.worker.environment, reverse=True)
+    pair.start(2, 10.0).join()
+    gevent.sleep(0.2)
+    assert (pair.worker.user_count, Leisurely.made) == (0, 0)
