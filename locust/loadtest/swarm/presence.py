@@ -2,8 +2,9 @@
 
 **On the master.** Locust learns of a dead worker by its missing heartbeats, after four to five seconds. The kernel
 closes the connection of a dead process at once. ZeroMQ tells that a connection closed, not whose; so every worker is
-then probed: a ROUTER socket with ROUTER_MANDATORY refuses to send to a peer that has no connection. The services are
-told at once; Locust, which moves users between workers then, after `RETURN_S`, unless the worker came back.
+then probed: a ROUTER socket with ROUTER_MANDATORY refuses to send to a peer that has no connection. ZeroMQ tells before
+the socket has taken notice itself, so the workers are probed again after `AGAIN_S`. The services are told at once;
+Locust, which moves users between workers then, after `RETURN_S`, unless the worker came back.
 
 **On a worker.** It never makes load without a master. The master answers every other second; a worker that has received
 nothing for `CLOSED_S` after its connection closed, or for `SILENCE_S` while it stands, stops its users and looks for
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+AGAIN_S: Final = 0.1
+"""How long the socket may take to notice that a connection closed; on a machine without a free core, `RETURN_S`."""
 RETURN_S: Final = 0.5
 """How long a worker whose connection closed may take to make another before Locust is told that it is lost."""
 CLOSED_S: Final = 4.0
@@ -127,13 +130,17 @@ class WorkerPresence:
 
     def _on_closed(self) -> None:
         """A connection closed: whose?"""
-        gone = [worker for worker in self._there if not self.is_connected(worker)]
-        for worker in gone:
-            self._lose(worker)
+        self._lose_unconnected()
+        gevent.spawn_later(AGAIN_S, self._lose_unconnected)
         gevent.spawn_later(RETURN_S, self._tell_locust)
+
+    def _lose_unconnected(self) -> None:
+        for worker in [worker for worker in self._there if not self.is_connected(worker)]:
+            self._lose(worker)
 
     def _tell_locust(self) -> None:
         """No heartbeat is to be waited for: Locust looks once a second, and does what follows from a loss."""
+        self._lose_unconnected()
         for worker in self.peers():
             if not self.is_connected(worker):
                 self._runner.clients[worker].heartbeat = -1
