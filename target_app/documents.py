@@ -83,7 +83,7 @@ def delete_value(document: str) -> Response:
 
 
 @blueprint.get("/documents/<document>/keys")
-@described(query=_PATH, answer=array_of(_NAMES), problems=_NOT_FOUND)
+@described(query={"path": {**inputs.PATH, "examples": ["$"]}}, answer=array_of(_NAMES), problems=_NOT_FOUND)
 def list_object_keys(document: str) -> Response:
     """List the member names of each object that a JSONPath (`path`) matches."""
     return responses.json(extensions.store().object_keys(inputs.key(document), inputs.query_path()))

@@ -30,7 +30,7 @@ def init(name: str | None, openapi: str | None) -> None:
     if name is None and openapi is None:
         raise UsageError("NAME is missing. Allowed: a name, --openapi URL_OR_FILE, or both. Next: add one of them.")
     host = None
-    notes: list[str] = []
+    drafted = openapi_scenario.Draft()
     if openapi is None:
         name = scenario_file.checked_name(str(name))
         text = scenario_file.draft(name)
@@ -38,12 +38,14 @@ def init(name: str | None, openapi: str | None) -> None:
         document = OpenApiDocument.read(openapi)
         name = scenario_file.checked_name(name or scenario_file.name_from(document.title))
         drafted = openapi_scenario.draft(document, name)
-        text, notes, host = drafted.text, drafted.notes, openapi_scenario.host_of(document)
+        text, host = drafted.text, openapi_scenario.host_of(document)
     path = scenario_file.write(name, text, Path())
     tasks = text.count("    @task")
     click.echo(f"written      {path}, {tasks} task{'s' * (tasks > 1)}")
-    for note in notes:
+    for note in drafted.notes:
         click.echo(printable(f"not drafted  {note}"))
+    for check in drafted.checks:
+        click.echo(printable(f"check        {check}"))
     path = path if LOCUSTFILE.exists() else path.resolve()
     words = ["loadtest", "run", "--scenario", str(path), *(["--host", host] if host else [])]
     click.echo(printable(f"next         in the project's folder: {shlex.join(words)}"))

@@ -14,6 +14,8 @@ from loadtest.authoring.schema_example import example, given
 from loadtest.authoring.xml_example import xml_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loadtest.authoring.openapi_document import Node, OpenApiDocument
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -37,8 +39,13 @@ class Body:
     media_type: str | None = None
 
 
-def body_of(document: OpenApiDocument, operation: Node) -> Body:
+def body_of(document: OpenApiDocument, operation: Node, values: Mapping[str, str]) -> Body:
     """Return the body of an operation: of its media types JSON, else a form, else the first that it has.
+
+    Args:
+        document: the operation's.
+        operation: the operation.
+        values: texts that take the place of members' examples, by name.
 
     Raises:
         ValueError: when there is none that can be drafted.
@@ -52,6 +59,7 @@ def body_of(document: OpenApiDocument, operation: Node) -> Body:
     schema = holder.get("schema", {})
     found, value = value_given(document, holder)
     value = value if found else example(schema, document)
+    value = {**value, **values} if isinstance(value, dict) else value
     if _is_json(media_type):
         return Body((f"json={literal(value)}",), None if media_type == _JSON else written)
     if media_type == _MULTIPART:

@@ -1,4 +1,7 @@
-"""OpenApiDocument: an OpenAPI 3.0 or 3.1 document, from a file or a URL, without broken references."""
+"""OpenApiDocument: an OpenAPI 3.0 or 3.1 document, from a file or a URL, without broken references.
+
+One of Swagger 2.0 is converted first.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from urllib.parse import unquote
 import orjson
 
 from loadtest import untrusted
+from loadtest.authoring import swagger
 from loadtest.exceptions import UsageError
 from loadtest.settings.fetching import fetch
 
@@ -22,6 +26,7 @@ _MOST_VALUES = 1_000_000
 _MOST_BROKEN = 20
 _MOST_STEPS = 32
 """The longest chain of references to references."""
+_SWAGGER: Final = "2.0"
 
 Node = Mapping[str, Any]
 
@@ -42,8 +47,8 @@ class OpenApiDocument:
         self._source = source
         version = str(root.get("openapi", ""))
         if "swagger" in root:
-            reason = f"it is a Swagger {root['swagger']} document, the format before OpenAPI 3"
-            raise _refusal(source, reason, "convert it, for example with npx swagger2openapi")
+            root = _converted(root, source)
+            version = "3.0"
         if not version.startswith(("3.0", "3.1")):
             raise _refusal(source, f"its openapi version is {version or 'missing'}", "convert it to OpenAPI 3.0 or 3.1")
         if not isinstance(root.get("paths"), dict) or not root["paths"]:
@@ -100,6 +105,16 @@ class OpenApiDocument:
     def refusal(self, reason: str, advice: str) -> UsageError:
         """Return the error that this document cannot be used, with what to do about it."""
         return _refusal(self._source, reason, advice)
+
+
+def _converted(root: Node, source: str) -> Node:
+    if str(root["swagger"]) != _SWAGGER:
+        raise _refusal(source, f"its swagger version is {root['swagger']}", f"convert it to Swagger {_SWAGGER}")
+    try:
+        return swagger.converted(_stated(root, itertools.count()))
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise _refusal(source, f"its form is not that of Swagger {_SWAGGER} ({what})", "validate it") from error
 
 
 def _has(root: Node, reference: str) -> bool:
@@ -223,5 +238,5 @@ def _parsed(text: bytes, source: str) -> object:
 def _refusal(source: str, reason: str, advice: str) -> UsageError:
     return UsageError(
         f"--openapi {source} cannot be used: {reason}. Allowed: the URL or file of a self-contained OpenAPI "
-        f"document, version 3.0 or 3.1. Next: {advice}. Nothing was written."
+        f"document, version 3.0 or 3.1, or Swagger 2.0. Next: {advice}. Nothing was written."
     )

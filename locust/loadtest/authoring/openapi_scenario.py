@@ -1,4 +1,4 @@
-"""OpenApiScenario: a scenario with one task for each operation of an OpenAPI document, with its examples.
+"""OpenApiScenario: a scenario with one task for each resource of an OpenAPI document, with its examples.
 
 All text from the document becomes a Python literal or a one-line comment, so that a document cannot put code into the
 scenario.
@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from loadtest.authoring import parameter_style
+from loadtest.authoring import code_text, parameter_style
 from loadtest.authoring.openapi_access import HELPERS, Access, access_of
 from loadtest.authoring.openapi_body import body_of, value_given
+from loadtest.authoring.openapi_journey import METHODS, UNIQUE, Journeys, SignIn, Step, journeys_of, keys_of_examples
 from loadtest.authoring.schema_example import example
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from loadtest.authoring.openapi_document import Node, OpenApiDocument
 
-_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _OWN_CALLS = {"get", "put", "post", "delete", "options", "head", "patch"}
 _OWN_HEADERS = {"accept", "content-type", "authorization"}
 """What a document declares elsewhere; as parameters they are ignored, as OpenAPI says."""
@@ -29,14 +29,14 @@ _MOST_REASONS = 5
 _WIDTH = 200
 
 _HEAD = '''\
-"""{title}: a task for each of its operations, with the examples of its OpenAPI document.
+"""{title}: a task for each of its resources, with the examples of its OpenAPI document.
 
 All tasks run equally often, in random order: add weights, combine tasks that belong together, and change paths and
 bodies to existing data. Operations that need a token or a key send the one of TOKEN_FILE,
 those that need a name and a password the first account of ACCOUNTS_FILE.
 """
 
-from locust import between, task
+{modules}from locust import between, task
 
 from loadtest.clients.http import HttpUser
 from loadtest.scenarios import {imports}
@@ -50,20 +50,39 @@ class ApiUser(HttpUser):
     scenario = NAME
     wait_time = between(0.5, 1.5)
 '''
+_SIGN_IN = '''
+    def on_start(self):
+        """Sign in before the load begins."""
+        self.renew_at_s = 0.0
+        self.bearer()
+
+    def bearer(self):
+        """Return the header with a token: that of TOKEN_FILE, or that of an account that is made here."""
+        if not bearer_headers() and time.monotonic() > self.renew_at_s:
+            self.sign_in()
+        return bearer_headers() or self.token
+
+    def sign_in(self):
+        """Make an account and sign in; again before the token expires, and some seconds after it went wrong."""
+        self.token, self.renew_at_s = {{}}, time.monotonic() + 10.0
+{calls}        self.token = {{"Authorization": f"Bearer {{answer.json(){token}}}"}}
+        self.renew_at_s = {renew_at}
+'''
 
 
 @dataclass(frozen=True)
 class _Operation:
-    """One operation, as its task calls it.
+    """One operation, as a task calls it.
 
     Attributes:
         method: in capital letters.
-        name: the last part of the request name; the task is called `call_NAME`, to avoid clashes with methods of User.
+        name: the last part of the request name.
         summary: one line, may be empty.
         url: path and query, without the host.
         headers: in addition to those of its access.
         arguments: further arguments of the call, as Python code.
         access: what it needs to be let in.
+        kept: what is kept of its answer: the members that lead to it, by variable.
     """
 
     method: str
@@ -73,6 +92,7 @@ class _Operation:
     headers: dict[str, str]
     arguments: tuple[str, ...]
     access: Access
+    kept: dict[str, tuple[str, ...]]
 
 
 @dataclass
@@ -82,10 +102,12 @@ class Draft:
     Attributes:
         text: of its file.
         notes: what could not be drafted, and why.
+        checks: what has to exist for its requests to be answered as they should.
     """
 
     text: str = ""
     notes: list[str] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
 
 
 _MOST_OPERATIONS = 2_000
@@ -98,31 +120,97 @@ def draft(document: OpenApiDocument, name: str) -> Draft:
     Raises:
         UsageError: when references of the document form a circle, it is too large, or no operation can be drafted.
     """
-    found = Draft()
-    operations: list[_Operation] = []
-    length = 0
-    for operation in _operations(document, found.notes):
-        operations.append(operation)
-        length += len(operation.url) + sum(map(len, operation.arguments))
-        if len(operations) > _MOST_OPERATIONS or length > _LONGEST_CHARS:
-            raise document.refusal(
-                f"its scenario would have over {_MOST_OPERATIONS:,} requests or {_LONGEST_CHARS:,} characters",
-                "use the part of it that you want to load",
-            )
-    if not operations:
-        reason = "; ".join(found.notes[:_MOST_REASONS]) or "its paths have none"
+    drafting = _Drafting(document)
+    tasks = "".join(drafting.tasks())
+    if not drafting.requests:
+        reason = "; ".join(drafting.notes[:_MOST_REASONS]) or "its paths have none"
         raise document.refusal(f"no operation of it can be drafted ({reason})", "validate it, and correct it")
     title = _line(document.title).replace('"', "'").replace("\\", "/")
-    tasks = "".join(_task(operation) for operation in operations)
     imports = ", ".join(["Scenario", *(helper for helper in HELPERS if f"{helper}(" in tasks)])
-    pairs = "".join(f'    ("{each.method}", f"{{NAME}}/{each.name}"),\n' for each in operations)
-    found.text = (
-        _HEAD.format(title=title or name, name=name, imports=imports)
+    modules = ["import time\n"] if "time.monotonic" in tasks else []
+    modules += ["from uuid import uuid4\n"] if "uuid4" in tasks else []
+    pairs = "".join(f'    ("{method}", f"{{NAME}}/{each}"),\n' for method, each in drafting.requests)
+    text = (
+        _HEAD.format(title=title or name, name=name, imports=imports, modules="".join(modules) + "\n" * bool(modules))
         + tasks
         + f"\n\nREQUESTS = (\n{pairs})\n"
         + "scenario = Scenario(name=NAME, user_classes=(ApiUser,), requests=REQUESTS)\n"
     )
-    return found
+    return Draft(text, drafting.notes, drafting.checks)
+
+
+class _Drafting:
+    """The draft of one document.
+
+    Attributes:
+        requests: method and name of each operation that is drafted.
+        notes: see `Draft`.
+        checks: see `Draft`.
+    """
+
+    def __init__(self, document: OpenApiDocument) -> None:
+        self._document = document
+        self._names: dict[int, str] = {}
+        self._task_names: set[str] = set()
+        self._length = 0
+        self._keys: list[str] = []
+        self.requests: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+
+    @property
+    def checks(self) -> list[str]:
+        """What must exist, in one line."""
+        shown = ", ".join(self._keys[:_MOST_REASONS]) + ", …" * (len(self._keys) > _MOST_REASONS)
+        return [_line(f"the document's examples must exist as data of the service: {shown}")] if self._keys else []
+
+    def tasks(self) -> Iterator[str]:
+        """Yield the source of how users sign in, and of each task."""
+        steps = list(_steps(self._document, self.notes))
+        try:
+            journeys = journeys_of(self._document, steps)
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):  # each wrong form has a note below
+            journeys = Journeys([[step] for step in steps])
+        drafted = [[made for step in task if (made := self._made(step))] for task in journeys.tasks]
+        sign_in = journeys.sign_in and self._sign_in(journeys.sign_in)
+        if sign_in:
+            yield sign_in
+        for task, operations in zip(journeys.tasks, drafted, strict=True):
+            if operations:
+                begin = task[0].path.partition("{")[0]
+                text = operations[0].name if len(operations) == 1 else begin
+                yield _task(_named(text, self._task_names), operations, bearer="self.bearer()" if sign_in else None)
+
+    def _made(self, step: Step) -> _Operation | None:
+        """Return an operation, or note why it cannot be drafted."""
+        where = f"{step.method.upper()} {step.path}"
+        try:
+            made = _operation(self._document, step, self.notes)
+            self._keys += [f"{name} of {where}" for name in keys_of_examples(self._document, step)]
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError, SyntaxError) as error:
+            reason = str(error) if type(error) is ValueError else f"its form is wrong ({type(error).__name__})"
+            self.notes.append(_line(f"{where}: {reason}"))
+            return None
+        identity = id(step.operation)
+        if identity not in self._names:
+            self._names[identity] = _named(made.name, set(self._names.values()))
+            self.requests.append((made.method, self._names[identity]))
+        self._length += len(made.url) + sum(map(len, made.arguments))
+        if len(self.requests) > _MOST_OPERATIONS or self._length > _LONGEST_CHARS:
+            raise self._document.refusal(
+                f"its scenario would have over {_MOST_OPERATIONS:,} requests or {_LONGEST_CHARS:,} characters",
+                "use the part of it that you want to load",
+            )
+        return replace(made, name=self._names[identity])
+
+    def _sign_in(self, found: SignIn) -> str:
+        operations = [made for step in found.steps if (made := self._made(step))]
+        if len(operations) < len(found.steps):
+            return ""
+        operations = [replace(made, kept={"answer": ()}) for made in operations]
+        member = "".join(f"[{name!r}]" for name in found.lifetime)
+        valid_s = f"time.monotonic() + 0.9 * answer.json(){member}" if found.lifetime else 'float("inf")'
+        token = "".join(f"[{name!r}]" for name in found.token)
+        return _SIGN_IN.format(calls=_calls(operations), token=token, renew_at=valid_s)
 
 
 def host_of(document: OpenApiDocument) -> str | None:
@@ -140,65 +228,89 @@ def _server(*holders: Node) -> str:
     return url
 
 
-def _operations(document: OpenApiDocument, notes: list[str]) -> Iterator[_Operation]:
-    taken: set[str] = set()
+def _steps(document: OpenApiDocument, notes: list[str]) -> Iterator[Step]:
     for path, found in document.root["paths"].items():
-        item = found
-        for method in _METHODS:
-            try:
-                item = document.resolved(found)
-                if method not in item:
-                    continue
-                operation = _operation(document, path, method, item, notes)
-            except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-                reason = str(error) if isinstance(error, ValueError) else f"its form is wrong ({type(error).__name__})"
-                notes.append(_line(f"{method.upper()} {path}: {reason}"))
-                if item is found:
-                    break
-                continue
-            yield replace(operation, name=_named(operation.name, taken))
+        try:
+            item = document.resolved(found)
+            methods = [method for method in METHODS if method in item]
+            for method in methods:
+                if isinstance(item[method], dict):
+                    yield Step(path, method, item)
+                else:
+                    notes.append(_line(f"{method.upper()} {path}: its form is wrong (it is no object)"))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            notes.append(_line(f"{path}: its form is wrong ({type(error).__name__})"))
 
 
-def _operation(document: OpenApiDocument, path: str, method: str, item: Node, notes: list[str]) -> _Operation:
-    operation = item[method]
-    declared = [document.resolved(each) for each in (*item.get("parameters", ()), *operation.get("parameters", ()))]
-    parameters = {(each["in"], each["name"]): each for each in declared}  # those of the operation take precedence
-    server = urlsplit(_server(operation, item, document.root))
+def _operation(document: OpenApiDocument, step: Step, notes: list[str]) -> _Operation:
+    operation = step.operation
+    server = urlsplit(_server(operation, step.item, document.root))
+    where = f"{step.method.upper()} {step.path}"
     if server.netloc != urlsplit(_server(document.root)).netloc:
-        notes.append(_line(f"{method.upper()} {path}: it is drafted for HOST, but its own server is {server.netloc}"))
-    url = path
-    query: list[tuple[str, str]] = []
-    headers, cookies = {}, []
-    for (place, name), parameter in parameters.items():
-        value = _value(document, parameter)
-        style = parameter.get("style", parameter_style.DEFAULT[place])
-        explode = parameter.get("explode", style in ("form", "deepObject"))
-        is_sent = parameter.get("required") or value_given(document, parameter)[0]
-        if place == "path":
-            url = url.replace(f"{{{name}}}", parameter_style.in_path(name, value, style, explode=explode))
-        elif place == "query" and is_sent:
-            query += parameter_style.query_pairs(name, value, style, explode=explode)
-        elif place == "header" and is_sent and name.lower() not in _OWN_HEADERS:
-            headers[name] = parameter_style.in_header(value, explode=explode)
-        elif place == "cookie" and is_sent:
-            cookies += ["=".join(pair) for pair in parameter_style.query_pairs(name, value, style, explode=explode)]
-    if missing := re.search(r"\{[^{}]*\}", url):
-        raise ValueError(f"no parameter says what {missing.group()} in its path is")
-    body = body_of(document, operation)
-    access = access_of(document, operation, cookies)
+        notes.append(_line(f"{where}: it is drafted for HOST, but its own server is {server.netloc}"))
+    sent = _Parameters.of(document, step)
+    body = body_of(document, operation, {name: text for (place, name), text in step.values.items() if place == "body"})
+    access = access_of(document, operation, sent.cookies)
     if access.note:
-        notes.append(_line(f"{method.upper()} {path}: {access.note}"))
-    if cookies and not access.has_cookie:
-        headers["Cookie"] = "; ".join(cookies)
+        notes.append(_line(f"{where}: {access.note}"))
+    if sent.cookies and not access.has_cookie:
+        sent.headers["Cookie"] = "; ".join(sent.cookies)
     return _Operation(
-        method.upper(),
-        operation.get("operationId") or f"{method} {path}",
+        step.method.upper(),
+        operation.get("operationId") or f"{step.method} {step.path}",
         _line(str(operation.get("summary") or operation.get("description") or "")),
-        server.path.rstrip("/") + url + ("?" if query else "") + "&".join("=".join(pair) for pair in query),
-        headers | ({"Content-Type": body.media_type} if body.media_type else {}),
+        server.path.rstrip("/") + sent.path + ("?" if sent.query else "") + "&".join(map("=".join, sent.query)),
+        sent.headers | ({"Content-Type": body.media_type} if body.media_type else {}),
         body.arguments,
         access,
+        step.kept,
     )
+
+
+@dataclass
+class _Parameters:
+    """The parameters of an operation, written."""
+
+    path: str
+    query: list[tuple[str, str]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    cookies: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, document: OpenApiDocument, step: Step) -> _Parameters:
+        declared = map(document.resolved, (*step.item.get("parameters", ()), *step.operation.get("parameters", ())))
+        sent = cls(step.path)
+        for (place, name), parameter in {(each["in"], each["name"]): each for each in declared}.items():
+            if place == "path" or parameter.get("required") or _has_example(document, parameter):
+                sent._add(place, name, step.values.get((place, name)) or _value(document, parameter), parameter)
+        if missing := re.search(r"\{[^{}]*\}", sent.path):
+            raise ValueError(f"no parameter says what {missing.group()} in its path is")
+        return sent
+
+    def _add(self, place: str, name: str, value: Any, parameter: Node) -> None:
+        style = parameter.get("style", parameter_style.DEFAULT[place])
+        explode = parameter.get("explode", style in ("form", "deepObject"))
+        if place == "path":
+            written = parameter_style.in_path(name, value, style, explode=explode)
+            self.path = self.path.replace(f"{{{name}}}", written)
+        elif place == "header" and name.lower() not in _OWN_HEADERS:
+            self.headers[name] = parameter_style.in_header(value, explode=explode)
+        elif place in ("query", "cookie"):
+            pairs = parameter_style.query_pairs(name, value, style, explode=explode)
+            if place == "query":
+                self.query += pairs
+            else:
+                self.cookies += map("=".join, pairs)
+
+
+def _has_example(document: OpenApiDocument, parameter: Node) -> bool:
+    """Return whether a parameter, or its schema, has a value of its own other than the one that is meant without it."""
+    schema = document.resolved(parameter.get("schema") or {})
+    return any(value_given(document, _without_default(each))[0] for each in (parameter, schema))
+
+
+def _without_default(holder: Node) -> Node:
+    return {name: value for name, value in holder.items() if name not in ("default", "enum")}
 
 
 def _value(document: OpenApiDocument, parameter: Node) -> Any:
@@ -210,23 +322,42 @@ def _value(document: OpenApiDocument, parameter: Node) -> Any:
     return parameter_style.text_of(value) if content else value
 
 
-def _task(operation: _Operation) -> str:
-    call = (
-        f"self.client.{operation.method.lower()}(" if operation.method.lower() in _OWN_CALLS else "self.client.request("
-    )
-    first = [] if operation.method.lower() in _OWN_CALLS else [repr(operation.method)]
-    headers = " | ".join([*operation.access.headers, *([repr(operation.headers)] if operation.headers else [])])
+def _task(name: str, operations: list[_Operation], bearer: str | None) -> str:
+    return f"\n    @task\n    def call_{name}(self):\n{_calls(operations, bearer)}"
+
+
+def _calls(operations: list[_Operation], bearer: str | None = None) -> str:
+    """Return the source of several requests; one whose answer is needed ends the task where it fails."""
+    lines = []
+    for operation in operations:
+        lines.append(_call(operation, bearer, "answer = " if operation.kept else ""))
+        if operation.kept:
+            lines.append("        if not answer.ok:\n            return\n")
+            lines += [
+                f"        {variable} = answer.json()" + "".join(f"[{name!r}]" for name in path) + "\n"
+                for variable, path in operation.kept.items()
+                if path
+            ]
+    source = "".join(lines)
+    return f"        {UNIQUE} = uuid4().hex[:12]\n{source}" if f"{{{UNIQUE}}}" in source else source
+
+
+def _call(operation: _Operation, bearer: str | None, kept: str) -> str:
+    own = operation.method.lower() in _OWN_CALLS
+    access = [bearer if bearer and each == "bearer_headers()" else each for each in operation.access.headers]
+    headers = " | ".join([*access, *([code_text.filled(repr(operation.headers))] if operation.headers else [])])
     arguments = [
-        *first,
-        repr(operation.url),
-        *operation.arguments,
+        *([] if own else [repr(operation.method)]),
+        code_text.filled(repr(operation.url)),
+        *(code_text.filled_argument(argument) for argument in operation.arguments),
         *([f"params={operation.access.params}"] if operation.access.params else []),
         *([f"headers={headers}"] if headers else []),
         f'name=f"{{NAME}}/{operation.name}"',
     ]
     lines = ",\n".join(f"            {argument}" for argument in arguments)
     comment = f"        # {operation.summary}\n" if operation.summary else ""
-    return f"\n    @task\n    def call_{operation.name}(self):\n{comment}        {call}\n{lines},\n        )\n"
+    method = operation.method.lower() if own else "request"
+    return f"{comment}        {kept}self.client.{method}(\n{lines},\n        )\n"
 
 
 def _named(text: str, taken: set[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,12 @@ _TEXTS = {
     "uuid": "00000000-0000-4000-8000-000000000000",
     "byte": "ZXhhbXBsZQ==",
 }
+_FORMS = {
+    "email": r"[^@\s]+@[^@\s]+",
+    "uuid": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    **dict.fromkeys(("date", "date-time", "time", "uri", "ipv4", "ipv6", "byte", "binary", "hostname"), r"(?!)"),
+}
+"""What a text of each format is, where it can be made unique."""
 _WORD = "example"
 
 
@@ -70,6 +77,36 @@ def _example(schema: Node | bool, document: OpenApiDocument, place: _Place) -> A
                 {**_without(schema, choice), **document.resolved(schema[choice][0])}, document, place.deeper()
             )
     return _of_type(schema, document, place)
+
+
+def members(schema: Node | bool, document: OpenApiDocument) -> dict[str, Node]:
+    """Return the members of a schema's objects, by name, also of those that it is made of."""
+    found: dict[str, Node] = {}
+    waiting: list[Any] = [schema]
+    for each in itertools.islice(_taken(waiting), _MOST_PARTS):
+        if isinstance(each, Mapping):
+            resolved = document.resolved(each)
+            waiting += [*resolved.get("allOf", ()), *resolved.get("anyOf", ()), *resolved.get("oneOf", ())]
+            parts = resolved.get("properties", {})
+            found = {**{name: document.resolved(part) for name, part in parts.items() if part is not True}, **found}
+    return found
+
+
+def _taken(waiting: list[Any]) -> Iterator[Any]:
+    while waiting:
+        yield waiting.pop()
+
+
+def fits(text: str, schema: Node) -> bool:
+    """Return whether a schema, one without parts, allows a text."""
+    if not schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", math.inf):
+        return False
+    if text not in schema.get("enum", [text]) or not re.fullmatch(_FORMS.get(schema.get("format", ""), ".*"), text):
+        return False
+    try:
+        return re.search(schema.get("pattern", ""), text) is not None
+    except re.error:
+        return False
 
 
 def given(holder: Node) -> tuple[bool, Any]:

@@ -87,7 +87,7 @@ def test_references_are_followed() -> None:
 BAD = {
     "missing reference": (MINIMAL | {"x": {"$ref": "#/no/such"}}, "#/x refers to '#/no/such', which is not in it"),
     "another document": (MINIMAL | {"x": [{"$ref": "b.json#/a"}]}, "#/x/0 refers to 'b.json#/a'"),
-    "old version": ({"swagger": "2.0", "paths": {"/a": {"get": {}}}}, "it is a Swagger 2.0 document"),
+    "old version": ({"swagger": "1.2", "paths": {"/a": {"get": {}}}}, "its swagger version is 1.2"),
     "no version": ({"paths": {"/a": {"get": {}}}}, "its openapi version is missing"),
     "future version": (MINIMAL | {"openapi": "4.0"}, "its openapi version is 4.0"),
     "no paths": (MINIMAL | {"paths": {}}, "it has no paths"),

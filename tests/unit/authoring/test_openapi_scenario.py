@@ -1,19 +1,12 @@
 """A scenario from an OpenAPI document: a task for each operation, and nothing of the document as code."""
 
 import ast
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loadtest import scenarios
 from loadtest.authoring import openapi_scenario
 from loadtest.authoring.openapi_document import OpenApiDocument
-from target_app import create_app
-from target_app.openapi import document as document_of_target
-from target_app.settings import Settings
-from tests.journeys import run_each_task_once
 
 
 def source(paths: dict[str, Any], **more: Any) -> str:
@@ -29,24 +22,6 @@ def calls(text: str) -> list[ast.Call]:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("self.client.")
     ]
-
-
-def test_the_targets_own_document_becomes_a_scenario_of_valid_requests(
-    tmp_path: Path, target_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One task for each operation; the target finds no fault with path, query or body of any."""
-    monkeypatch.setattr(scenarios, "bearer_headers", dict)
-    root = document_of_target(create_app(Settings()))
-    (tmp_path / "own.py").write_text(openapi_scenario.draft(OpenApiDocument(root, "x"), "own").text)
-    scenario = scenarios.load(str(tmp_path / "own.py"))
-    requests = run_each_task_once(scenario.user_classes[0], target_url)
-    operations = [operation["operationId"] for item in root["paths"].values() for operation in item.values()]
-    assert sorted(request.name for request in requests) == sorted(f"own/{operation}" for operation in operations)
-    assert {(request.method, request.name) for request in requests} == set(scenario.requests)
-    refused = [
-        request for request in requests if re.search(r"\b(400|405|413|415|422|5\d\d)\b", str(request.error or ""))
-    ]
-    assert refused == []
 
 
 def test_path_query_and_header_come_from_the_parameters() -> None:

@@ -1,0 +1,56 @@
+"""CodeText: text of a draft in which a run puts what it makes, or what an answer gave.
+
+Such a text has a mark in each place. It goes through escapes and encodings like any text; in the end the Python strings
+that hold marks become f-strings. A mark is random, so that no document can hold one.
+
+Tested in tests/unit/authoring/test_openapi_journey.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import secrets
+
+_MARK = f"v{secrets.token_hex(8)}"
+_MARKED = re.compile(rf"{_MARK}x([0-9a-f]*)x")
+
+
+def mark(name: str) -> str:
+    """Return what stands for a variable or attribute in a text, such as `answer_id` or `self.email`; ASCII letters and
+    digits only."""
+    return f"{_MARK}x{name.encode().hex()}x"
+
+
+def filled(source: str) -> str:
+    """Return a Python expression whose strings with marks are f-strings; a string that is a mark is the variable."""
+    if _MARK not in source:
+        return source
+    return ast.unparse(_Filler().visit(ast.parse(source, mode="eval")))
+
+
+def filled_argument(source: str) -> str:
+    """Return an argument of a call, as `filled` returns its value."""
+    name, equals, value = source.partition("=")
+    return f"{name}={filled(value)}" if equals and name.isidentifier() else filled(source)
+
+
+def sample(text: str, value: str) -> str:
+    """Return a text with a value in place of each mark."""
+    return _MARKED.sub(value, text)
+
+
+class _Filler(ast.NodeTransformer):
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        """Return the f-string of a string with marks."""
+        if not isinstance(node.value, str) or _MARK not in node.value:
+            return node
+        parts = _MARKED.split(node.value)
+        names = [ast.parse(bytes.fromhex(name).decode(), mode="eval").body for name in parts[1::2]]
+        if parts == ["", parts[1], ""]:
+            return names[0]
+        values: list[ast.expr] = []
+        for text, name in zip(parts[::2], [*names, None], strict=True):
+            values += [ast.Constant(text)] if text else []
+            values += [ast.FormattedValue(name, -1)] if name is not None else []
+        return ast.JoinedStr(values)
