@@ -70,7 +70,7 @@ def read_value(document: str) -> Response:
 @described(query=_PATH, body=_VALUE, problems=_NOT_FOUND, **_CHANGED)
 def update_value(document: str) -> Response:
     """Replace the values that a JSONPath (`path`) matches with the body."""
-    extensions.store().update(inputs.key(document), inputs.query_path(), inputs.json_text())
+    extensions.store().update(inputs.key(document), inputs.query_path(writing=True), inputs.json_text())
     return responses.no_content()
 
 
@@ -78,7 +78,7 @@ def update_value(document: str) -> Response:
 @described(query=_PATH, answer=json_object(deleted={"type": "integer"}), problems=_NOT_FOUND)
 def delete_value(document: str) -> Response:
     """Delete the values that a JSONPath (`path`) matches."""
-    deleted = extensions.store().delete_path(inputs.key(document), inputs.query_path())
+    deleted = extensions.store().delete_path(inputs.key(document), inputs.query_path(writing=True))
     return responses.json({"deleted": deleted})
 
 
@@ -94,7 +94,7 @@ def list_object_keys(document: str) -> Response:
 def increment(document: str) -> Response:
     """Add a number to the numbers at a path: `{"path": "$.visits", "by": 1}`."""
     body = inputs.json_object()
-    path, by = inputs.path(body.get("path")), inputs.number(body.get("by"))
+    path, by = inputs.path(body.get("path"), writing=True), inputs.number(body.get("by"))
     return responses.raw(extensions.store().increment(inputs.key(document), path, by))
 
 
@@ -103,7 +103,7 @@ def increment(document: str) -> Response:
 def multiply(document: str) -> Response:
     """Multiply the numbers at a path: `{"path": "$.score", "by": 2}`."""
     body = inputs.json_object()
-    path, by = inputs.path(body.get("path")), inputs.number(body.get("by"))
+    path, by = inputs.path(body.get("path"), writing=True), inputs.number(body.get("by"))
     return responses.raw(extensions.store().multiply(inputs.key(document), path, by))
 
 
@@ -112,7 +112,7 @@ def multiply(document: str) -> Response:
 def append_to_array(document: str) -> Response:
     """Append to the arrays at a path: `{"path": "$.tags", "values": ["new"]}`."""
     body = inputs.json_object()
-    path, values = inputs.path(body.get("path")), inputs.array(body.get("values"))
+    path, values = inputs.path(body.get("path"), writing=True), inputs.array(body.get("values"))
     return responses.json(extensions.store().append_to_array(inputs.key(document), path, values))
 
 
@@ -121,7 +121,7 @@ def append_to_array(document: str) -> Response:
 def append_to_string(document: str) -> Response:
     """Append to the strings at a path: `{"path": "$.bio", "text": " more"}`."""
     body = inputs.json_object()
-    path, text = inputs.path(body.get("path")), inputs.text(body.get("text"))
+    path, text = inputs.path(body.get("path"), writing=True), inputs.text(body.get("text"))
     return responses.json(extensions.store().append_to_string(inputs.key(document), path, text))
 
 

@@ -8,13 +8,14 @@ import orjson
 from flask import abort, request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from target_app import json_path
+
 Model = TypeVar("Model", bound=BaseModel)
 
 _KEY = re.compile(r"[A-Za-z0-9:._-]{1,128}")
 _PATTERN = re.compile(r"[A-Za-z0-9:._*?\[\]^-]{1,128}")
 _FIELD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CURSOR = re.compile(r"[0-9]{1,20}")
-_LONGEST_PATH = 512
 _LONGEST_ARRAY = 1_000
 _HIGHEST_CURSOR = 2**64 - 1
 
@@ -29,7 +30,7 @@ PATH_PARAMETERS = {
 PATH = {
     "type": "string",
     "pattern": "^[$]",
-    "maxLength": _LONGEST_PATH,
+    "maxLength": json_path.LONGEST,
     "description": "a JSONPath; $ is the whole document",
     "examples": ["$.visits"],
 }
@@ -78,18 +79,20 @@ def user_id(value: object) -> str:
     return value
 
 
-def path(text: object) -> str:
-    """Return a JSONPath if it begins with `$`, is printable and has at most 512 characters."""
-    if not isinstance(text, str) or not text.startswith("$") or not text.isprintable() or len(text) > _LONGEST_PATH:
-        abort(
-            400, f"The path {str(text)[:80]!r} is not allowed: a JSONPath begins with $ and is printable, e.g. $.name."
-        )
+def path(text: object, *, writing: bool = False) -> str:
+    """Return a JSONPath that RedisJSON can be given; see `json_path`."""
+    if not isinstance(text, str):
+        abort(400, f"The path {_shown(text)} is not allowed: a JSONPath is a text, e.g. $.name.")
+    try:
+        json_path.check(text, writing=writing)
+    except json_path.PathError as error:
+        abort(400, f"The path {text[:80]!r} is not allowed, {error}.")
     return text
 
 
-def query_path() -> str:
+def query_path(*, writing: bool = False) -> str:
     """Return the JSONPath in the query's `path`, by default the whole document."""
-    return path(request.args.get("path", "$"))
+    return path(request.args.get("path", "$"), writing=writing)
 
 
 def pattern() -> str:

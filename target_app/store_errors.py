@@ -56,7 +56,7 @@ _MEANINGS: tuple[tuple[re.Pattern[str], type[StoreError]], ...] = tuple(
         (r"not an integer|not a valid float|not a float", WrongTypeError),
         (r"key that doesn't exist|new objects must be created at the root", UnknownKeyError),
         (r"Error occurred on position|invalid path|wrong static path", BadPathError),
-        (r"[Pp]ath .* does not exist|index out of range", UnknownPathError),
+        (r"[Pp]ath (.* )?does not exist|index out of range", UnknownPathError),
         (r"at line \d+ column \d+|not a number|overflow|recursion limit", BadValueError),
     )
 )

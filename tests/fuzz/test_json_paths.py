@@ -1,0 +1,71 @@
+"""Paths made up at random, to a target with a Redis of its own: every answer is the target's, and Redis stays up."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtest.local import redis_server
+from target_app import create_app, extensions
+from target_app.settings import Settings
+from tests.fuzz.cases import fuzz
+
+DOCUMENT = {
+    "a": [1, 2.5, None, {"a": ["x", {"b": 1}]}],
+    "b": {"a": {"a": 1e308}, "c d": "text"},
+    "c": True,
+    "n": -(2**63),
+}
+INTEGERS = st.one_of(st.integers(-3, 5), st.integers(-(10**22), 10**22)).map(str)
+NAMES = st.one_of(st.sampled_from(["a", "b", "c", "n", "*", "-", "9", "ü"]), st.text(max_size=4))
+QUOTED = NAMES.map('"{}"'.format) | NAMES.map("'{}'".format)
+SLICES = st.lists(INTEGERS | st.just(""), min_size=2, max_size=3).map(":".join)
+OPERANDS = st.one_of(
+    INTEGERS, QUOTED, NAMES.map("@.{}".format), st.sampled_from(["@", "$", "$.a", "1e99", "null", "true"])
+)
+COMPARISONS = st.one_of(
+    OPERANDS, st.builds("{} {} {}".format, OPERANDS, st.sampled_from(["==", "!=", "<", ">=", "=~", "+"]), OPERANDS)
+)
+FILTERS = st.recursive(
+    COMPARISONS,
+    lambda inner: (
+        st.builds("({}{}{})".format, inner, st.sampled_from(["&&", " || ", "!"]), inner) | inner.map("({})".format)
+    ),
+    max_leaves=12,
+).map("?({})".format)
+LISTS = st.lists(INTEGERS | QUOTED, max_size=5).map(",".join)
+BRACKETS = st.one_of(INTEGERS, QUOTED, SLICES, LISTS, FILTERS, st.just("*"), st.text(max_size=5)).map("[{}]".format)
+SEGMENTS = st.one_of(NAMES.map(".{}".format), NAMES.map("..{}".format), BRACKETS, BRACKETS.map("..{}".format))
+PATHS = st.lists(SEGMENTS, max_size=6).map("".join).map("${}".format)
+URL = "/api/v1/documents/scratch:fuzz"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    """Speaks to the target over a Redis that may end."""
+    with redis_server.running(tmp_path_factory.mktemp("redis") / "redis.log", lambda _message: None) as url:
+        app = create_app(Settings(redis_url=url, password_cost=10))
+        yield app.test_client()
+        app.extensions["store"].close()
+
+
+@fuzz
+@given(path=PATHS, value=st.sampled_from([1, "x", None, [], {"a": {"a": [1]}}]))
+def test_no_path_ends_redis(client: FlaskClient, path: str, value: object) -> None:
+    """Each operation with a path is answered with success or with a client's error."""
+    client.put(URL, json=DOCUMENT)
+    answers = [
+        client.get(f"{URL}/value", query_string={"path": path}),
+        client.get(f"{URL}/keys", query_string={"path": path}),
+        client.post(f"{URL}/increment", json={"path": path, "by": 1}),
+        client.post(f"{URL}/multiply", json={"path": path, "by": 2}),
+        client.post(f"{URL}/append-to-array", json={"path": path, "values": [value]}),
+        client.post(f"{URL}/append-to-string", json={"path": path, "text": "x"}),
+        client.put(f"{URL}/value", query_string={"path": path}, json=value),
+        client.delete(f"{URL}/value", query_string={"path": path}),
+    ]
+    assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
+    with client.application.app_context():
+        assert extensions.store().keys("scratch:*", 0) is not None
