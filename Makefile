@@ -27,18 +27,21 @@ $(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
 $(error stopped)
 endif
 
-.PHONY: help setup setup-dev loadtest test test-stack up down lint fuzz newest-locust audit sbom rebuild bench soak dashboards dashboards-preview clean
+.PHONY: help setup environment setup-dev loadtest test test-stack up down lint fuzz newest-locust audit sbom rebuild bench soak dashboards dashboards-preview clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
-setup: ## make the environment (.venv) from the lock file
+setup: environment ## make the environment (.venv) from the lock file, and fetch RedisJSON
+	@$(RUN)/python -m loadtest.local
+
+environment:
 	@local_conf/setup.sh
 
 setup-dev:
 	@local_conf/setup.sh requirements-dev.lock
 
-loadtest: setup ## run a load test on this machine, without Docker
+loadtest: environment ## run a load test on this machine, without Docker
 	@exec $(RUN)/loadtest run
 
 test: lint ## lint, types, and all tests; those of the stack too where a Docker engine is available

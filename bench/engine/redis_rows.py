@@ -11,7 +11,7 @@ import redis
 
 from bench.engine.measuring import SERVER_CORE, Comparison, Subject
 from bench.engine.redis_documents import LARGE, LARGE_DOCUMENT, SMALL, SMALL_DOCUMENT
-from loadtest.local import redis_server
+from loadtest.local import redis_server, redisjson_module
 from loadtest.local.process import ManagedProcess, free_port
 
 _USERS = 64
@@ -60,9 +60,9 @@ def running() -> Iterator[RedisUnderLoad]:
 
 def _module() -> Path:
     """RedisJSON, which ``make setup`` or the first test has put into the cache."""
-    found = [path for path in (redis_server.MODULE_CACHE / "rejson.so", Path(".cache/rejson.so")) if path.exists()]
+    found = [path for path in (redisjson_module.FILE, Path(".cache/rejson.so")) if path.exists()]
     if not found:
-        raise SystemExit(f"{redis_server.MODULE_CACHE / 'rejson.so'} is missing; run `make loadtest` once")
+        raise SystemExit(f"{redisjson_module.FILE} is missing; run `make loadtest` once")
     return found[0].resolve()
 
 

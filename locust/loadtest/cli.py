@@ -30,7 +30,7 @@ from loadtest.reporting import files, summary
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.seeding.commands import seed
 from loadtest.settings import credentials
-from loadtest.settings.config import LOCUSTFILE, SCENARIO_ENDING, Config, allowed
+from loadtest.settings.config import SCENARIO_ENDING, Config, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,8 +131,6 @@ def run(as_json: bool, **options: Any) -> int:
             "--json does not work with UI=1: the web UI runs many tests. Allowed: one of the two. Next: leave one out."
         )
     check_names(config)
-    if not LOCUSTFILE.exists():
-        raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
     if not config.ui:  # its start form chooses the load
         check_users_fit(config)
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
@@ -170,8 +168,6 @@ def capacity(**options: Any) -> int:
     config = Config.load({**options, "profile": "constant-arrival-rate"})
     check_names(config)
     thresholds.objective(config, lambda: declared(config.scenario).requests)
-    if not LOCUSTFILE.exists():
-        raise UsageError(f"there is no {LOCUSTFILE} in this folder. Next: run from the project's folder.")
     folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, "capacity"))
     return _supervise(config.model_copy(update={"run_id": folder.name}), folder)
 
@@ -316,6 +312,8 @@ class Declared(NamedTuple):
     """Pairs of method and name."""
     hosts: dict[str, str]
     """The host of each User class that has one."""
+    needs_redis: bool
+    """Whether its users or its data need the Redis of REDIS_URL."""
 
 
 @cache
@@ -337,7 +335,7 @@ def declared(scenario: str) -> Declared:
         reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(f"SCENARIO={scenario} cannot be imported ({reason}). Next: correct its module.")
     found = json.loads(child.stdout)
-    return Declared([(method, name) for method, name in found["requests"]], found["hosts"])
+    return Declared([(method, name) for method, name in found["requests"]], found["hosts"], found["needs_redis"])
 
 
 def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> int:
@@ -352,7 +350,8 @@ def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> i
     say("run", f"{config.scenario} with {load}, results in {folder.path}/")
     _raise_signals()
     master_screen = sys.stderr if as_json else sys.stdout
-    with LocalStack(config, folder.logs, say, master_screen, declared(config.scenario).hosts) as stack:
+    found = declared(config.scenario)
+    with LocalStack(config, folder.logs, say, master_screen, found.hosts, needs_redis=found.needs_redis) as stack:
         say("ready", f"after {time.monotonic() - started:.1f} s")
         try:
             code = stack.wait()

@@ -73,10 +73,7 @@ def _redis(config: Config) -> str:
         redis_server.check_given(config.redis_url)
         found = ", ".join(redis_server.modules(config.redis_url)) or "not listable"
         return f"the Redis of REDIS_URL answers and has RedisJSON (modules: {found})"
-    prospect = redis_server.prospect()
-    if prospect is None:
-        raise UsageError(redis_server.IMITATION_NOTICE)
-    return f"a run will start {prospect}"
+    return f"a run will start {redis_server.prospect()}"
 
 
 def _ports(config: Config) -> str:

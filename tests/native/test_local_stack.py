@@ -195,7 +195,7 @@ def test_own_host_is_tested_without_the_target(stack: Stack) -> None:
     server.server_close()
     assert ended_well(code, output), output
     assert set(paths) == {"/healthz/live", "/healthz/ready"}, output
-    assert not (stack.run_dir() / "logs" / "target_app.log").exists()
+    assert [name for name in ("target_app.log", "redis.log") if (stack.run_dir() / "logs" / name).exists()] == []
 
 
 BAD_INPUT = {
@@ -220,6 +220,7 @@ def test_bad_input_is_one_paragraph(stack: Stack, case: str) -> None:
     assert words in output
     assert "Traceback" not in output
     assert case == "unknown option" or ("Next: " in output and "Allowed: " in output)
+    assert list(stack.runs_dir.rglob("redis.log")) == []  # not even for a host that is dead
 
 
 def test_port_in_use_names_the_setting(stack: Stack) -> None:
@@ -250,16 +251,14 @@ def test_a_misspelt_setting_of_make_is_refused(given: str, hint: str) -> None:
     assert hint in done.stderr
 
 
-def test_broken_locustfile_is_named(stack: Stack, tmp_path: Path) -> None:
-    """A syntax error in the locustfile is reported with its place and the log, without a traceback."""
-    (tmp_path / "locust").mkdir()
-    (tmp_path / "locust" / "locustfile.py").write_text("def broken(:\n")
-    (tmp_path / "local_conf").symlink_to(ROOT / "local_conf")
-    (tmp_path / ".cache").symlink_to(ROOT / ".cache")
+def test_a_part_that_cannot_start_is_named(stack: Stack, tmp_path: Path) -> None:
+    """What Locust refuses in local_conf/ of any folder is reported with the part and its log, without a traceback."""
+    (tmp_path / "local_conf").mkdir()
+    (tmp_path / "local_conf" / "locust.conf").write_text("users = many\n")
     code, output = stack.start(cwd=tmp_path).end()
     assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.ERROR, []), output
-    assert "error: master ended with exit code 1 before it was ready: “SyntaxError" in output
-    assert 'locustfile.py", line 1' in output
+    assert "error: master ended with exit code 2 before it was ready: “" in output
+    assert "invalid int value: 'many'" in output
     assert "master.log" in output
     assert "Traceback" not in output
 

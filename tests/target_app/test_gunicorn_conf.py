@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from loadtest.local import redis_server
+from loadtest.local import redis_server, redisjson_module
 from loadtest.local.process import ManagedProcess, free_port
 from target_app import seed
 from tests.target_app.gunicorn_server import Server, until
@@ -74,7 +74,7 @@ def test_a_redis_that_was_restarted_unnoticed_is_served_at_once(start: Callable[
 def start_redis(port: int, folder: Path) -> ManagedProcess:
     """Start a Redis with RedisJSON on that port."""
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    module = redis_server.MODULE_CACHE / "rejson.so"
+    module = redisjson_module.FILE
     if module.exists():
         command += ["--loadmodule", str(module.resolve())]
     process = ManagedProcess("redis", command, folder / "redis.log")

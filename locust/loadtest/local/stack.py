@@ -21,8 +21,8 @@ from loadtest.exceptions import ExitCode, StackError, UsageError
 from loadtest.local import redis_server
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.progress import Steps
-from loadtest.settings import hosts
-from loadtest.settings.config import CONF_DIR, LOCUSTFILE, Config, default_workers
+from loadtest.settings import hosts, shipped
+from loadtest.settings.config import Config, default_workers
 from loadtest.settings.fetching import fetch
 from loadtest.settings.hosts import check_open
 
@@ -48,6 +48,7 @@ class LocalStack:
         say: called with the name and a description of each part when it is ready.
         screen: where the master prints its progress and summary.
         hosts_of_classes: the host of each User class that has one, loaded where `host` is not set.
+        needs_redis: whether the scenario itself uses the Redis of REDIS_URL.
 
     Attributes:
         notices: what to repeat when the figures of the run are shown.
@@ -64,12 +65,15 @@ class LocalStack:
         say: Callable[[str, str], None],
         screen: IO[str] = sys.stdout,
         hosts_of_classes: Mapping[str, str] | None = None,
+        *,
+        needs_redis: bool = True,
     ) -> None:
         self._config = config
         self._say = say
         self._screen = screen
         self._logs = logs
         self._hosts_of_classes = hosts_of_classes or {}
+        self._needs_redis = needs_redis
         self._parts = contextlib.ExitStack()
         self._started: list[ManagedProcess] = []
         self._watched: list[ManagedProcess] = []
@@ -78,10 +82,7 @@ class LocalStack:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as parts:
-            check_ports_free(self._config, own_target=not (self._config.host or self._hosts_of_classes))
-            self._logs.mkdir(parents=True, exist_ok=True)
-            redis_url = self._start_redis(parts)
-            host = self._start_target(parts, redis_url)
+            host, redis_url = self._start_service(parts)
             self._start_swarm(parts, host, redis_url)
             self._parts = parts.pop_all()
         return self
@@ -144,6 +145,22 @@ class LocalStack:
             f"Full log: {part.log}. Next: fix the cause and run again; the report shows the run until then."
         )
 
+    def _start_service(self, parts: contextlib.ExitStack) -> tuple[str | None, str | None]:
+        """Start what the users load and what that needs; the cheap checks come first.
+
+        Returns:
+            The host that all users load, None where each User class has its own; and the URL of Redis, None where
+            neither the scenario nor the target needs one.
+        """
+        is_elsewhere = bool(self._config.host or self._hosts_of_classes)
+        check_ports_free(self._config, own_target=not is_elsewhere)
+        host = self._given_host() if is_elsewhere else None
+        self._logs.mkdir(parents=True, exist_ok=True)
+        redis_url = self._start_redis(parts) if self._needs_redis or not is_elsewhere else self._config.redis_url
+        if redis_url and not is_elsewhere:
+            host = self._start_target(parts, redis_url)
+        return host, redis_url
+
     def _start_redis(self, parts: contextlib.ExitStack) -> str:
         if self._config.redis_url:
             redis_server.check_given(self._config.redis_url)
@@ -152,21 +169,22 @@ class LocalStack:
         return parts.enter_context(redis_server.running(self._logs / "redis.log", self._say_redis))
 
     def _say_redis(self, text: str) -> None:
-        if text == redis_server.IMITATION_NOTICE:
+        if text.startswith(redis_server.IMITATION_NOTICE):
             self.notices.append(text)
         self._say("redis", text)
 
-    def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str | None:
-        """Return the host that all users load; None where each User class has its own."""
+    def _given_host(self) -> str | None:
+        """Return the host that all users load, once it answers; None where each User class has its own."""
         given, of_classes = self._config.host, self._hosts_of_classes
-        if given or of_classes:
-            hosts.open_allowed(self._config.allowed_hosts)
-            for host in [given] if given else sorted(set(of_classes.values())):
-                check_open(host)
-                check_host_answers(host)
-            self._say("target", _sentence_of_hosts(given, of_classes))
-            only_one = len(set(of_classes.values())) == 1
-            return given or (next(iter(of_classes.values())) if only_one else None)
+        hosts.open_allowed(self._config.allowed_hosts)
+        for host in [given] if given else sorted(set(of_classes.values())):
+            check_open(host)
+            check_host_answers(host)
+        self._say("target", _sentence_of_hosts(given, of_classes))
+        only_one = len(set(of_classes.values())) == 1
+        return given or (next(iter(of_classes.values())) if only_one else None)
+
+    def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str:
         port = self._config.target_port or free_port()
         host = f"http://{_LISTENER}:{port}"
         target = ManagedProcess(
@@ -182,7 +200,7 @@ class LocalStack:
         self._say("target", f"the sample target under Gunicorn, {host} ({took_s:.1f} s)")
         return host
 
-    def _start_swarm(self, parts: contextlib.ExitStack, host: str | None, redis_url: str) -> None:
+    def _start_swarm(self, parts: contextlib.ExitStack, host: str | None, redis_url: str | None) -> None:
         link_port, exporter_port = free_port(), self._config.exporter_port or free_port()
         web_port = self._config.web_port or free_port()
         workers = self._config.workers or default_workers()
@@ -303,7 +321,8 @@ def check_host_answers(host: str) -> None:
 
 
 def _locust() -> list[str]:
-    return [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--config", str(CONF_DIR / "locust.conf")]
+    options = shipped.own_or_shipped(shipped.CONF_DIR / "locust.conf")
+    return [sys.executable, "-m", "locust", "-f", str(shipped.LOCUSTFILE), "--config", str(options)]
 
 
 def _status(url: str) -> int | None:

@@ -17,7 +17,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from loadtest.exceptions import UsageError, unknown_name
 from loadtest.profiles.curve import RAMPS, LoadCurve, Ramp, Stage
 from loadtest.profiles.think_time import ThinkTime
-from loadtest.settings.config import CONF_DIR, Config, Rate, Seconds, SpawnRate, Users, allowed, duration_s
+from loadtest.settings.config import Config, Rate, Seconds, SpawnRate, Users, allowed, duration_s
+from loadtest.settings.shipped import CONF_DIR, own_or_shipped
 from loadtest.settings.toml_file import TomlFile
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def read_profiles(file: Path = PROFILES_FILE) -> dict[str, LoadProfile]:
     Raises:
         UsageError: when the file is missing, is not TOML, or holds wrong values, all of which are named.
     """
-    toml = TomlFile(file, "profiles file")
+    toml = TomlFile(own_or_shipped(file), "profiles file")
     problems: list[str] = []
     profiles: dict[str, LoadProfile] = {}
     for name, table in toml.tables.items():

@@ -15,7 +15,8 @@ if __name__ == "__main__":
     try:
         with contextlib.redirect_stdout(sys.stderr):  # a file may print what it likes while it is imported
             scenario = scenarios.load(sys.argv[1])
-        sys.stdout.write(json.dumps({"requests": scenario.requests, "hosts": scenario.hosts}))
+        declared = {"requests": scenario.requests, "hosts": scenario.hosts, "needs_redis": scenario.needs_redis}
+        sys.stdout.write(json.dumps(declared))
     except UsageError as error:
         sys.stderr.write(str(error))
         sys.exit(error.exit_code)

@@ -64,6 +64,13 @@ class Scenario:
             if one.host and one.__module__.rpartition(".")[0] != __package__
         }
 
+    @property
+    def needs_redis(self) -> bool:
+        """Whether its users, or the data that it loads, need the Redis of REDIS_URL."""
+        from loadtest.clients.redis import RedisJsonUser  # noqa: PLC0415 - imports Locust, see `_of_locustfile`
+
+        return self.load_data is not None or any(issubclass(one, RedisJsonUser) for one in self.user_classes)
+
 
 def names() -> list[str]:
     """Return the names of the built-in scenarios, sorted."""

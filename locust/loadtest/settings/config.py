@@ -18,14 +18,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from loadtest import untrusted
 from loadtest.exceptions import UsageError
+from loadtest.settings.shipped import CONF_DIR
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "LOADTEST_"
-CONF_DIR = Path("local_conf")
-LOCUSTFILE = Path("locust") / "locustfile.py"
 SETTINGS_FILE = CONF_DIR / "loadtest.env"
 SCENARIO_ENDING = ".py"
 """The ending of a scenario that is a file, not a name."""

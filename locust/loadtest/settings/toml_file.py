@@ -50,8 +50,7 @@ class TomlFile:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise UsageError(
-                f"the {what} {file} cannot be read ({reason}). Allowed: a TOML file. "
-                "Next: correct the name, or run from the project's folder."
+                f"the {what} {file} cannot be read ({reason}). Allowed: a TOML file. Next: correct the name."
             ) from error
         if (longest := max(map(len, text.splitlines()), default=0)) > _LONGEST_LINE:
             raise UsageError(

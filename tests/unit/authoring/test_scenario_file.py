@@ -87,5 +87,5 @@ def test_the_next_command_is_quoted(folder: Path) -> None:
     document = {"openapi": "3.0.3", "info": {"title": "T"}, "servers": [server], "paths": {"/a": {"get": {}}}}
     (folder / "api.json").write_text(json.dumps(document))
     code, output = init("own", "--openapi", "api.json")
-    words = shlex.split(output.partition("folder: ")[2].splitlines()[0])
+    words = shlex.split(output.partition("next         ")[2].splitlines()[0])
     assert (code, words[:3], words[-1]) == (0, ["loadtest", "run", "--scenario"], "http://x;touch${IFS}owned")

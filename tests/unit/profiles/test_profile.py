@@ -237,7 +237,7 @@ def test_a_gap_between_stages_holds_the_level(tmp_path: Path) -> None:
     assert [profile.users_at(t) for t in (10, 19, 25)] == [10, 10, 15]
 
 
-def test_missing_file_says_where_to_run() -> None:
-    """Outside of the project's folder the error says so."""
-    with pytest.raises(UsageError, match=r"cannot be read .*run from the project's folder"):
+def test_a_missing_file_is_named() -> None:
+    """It is said before anything starts."""
+    with pytest.raises(UsageError, match=r"/nonexistent/profiles.toml cannot be read .*correct the name"):
         read_profiles(Path("/nonexistent/profiles.toml"))

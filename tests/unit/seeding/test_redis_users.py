@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from loadtest.local import redis_server
+from loadtest.local import redisjson_module
 from target_app import seed
 from tests.redis_harness import PrivateRedis, client_of
 
@@ -20,7 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
     folder = tmp_path_factory.mktemp("redis")
     users = folder / "users.conf"
     users.write_text("".join(line for line in CONF.read_text().splitlines(True) if line.startswith("user ")))
-    module = redis_server._module(lambda _text: None)
+    module = redisjson_module.fetched(lambda _text: None)
     server = PrivateRedis(str(module), folder, ("--include", str(users)))
     yield server
     server.close()
