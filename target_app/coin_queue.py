@@ -1,9 +1,10 @@
 """A queue for coins: a user's pre-purchase takes a place in it, once.
 
 Users and the queue are RedisJSON documents. The queue's document holds its id, whether it is open, its capacity, and
-the users in the order of their places; a user's holds which queue it stands in and where. One script reads and writes
-both, and Redis runs scripts one after another: no place is given twice and no user gets two, even if many workers ask
-at once. A place belongs to one queue, known by its id: when a new queue is opened, every user may ask again.
+the users in the order of their places; a user's holds which queue it stands in and where. One transaction appends the
+user and notes the queue at the user, on the condition that nobody has changed the user meanwhile: no place is given
+twice and no user gets two, even if many workers ask at once, and different users never wait for each other. A place
+belongs to one queue, known by its id: when a new queue is opened, every user may ask again.
 """
 
 import uuid
@@ -14,12 +15,15 @@ from flask import Blueprint, Response
 
 from target_app import extensions, inputs, responses
 from target_app.openapi import described, json_object
-from target_app.store import Script
-from target_app.store_errors import StoreError
+from target_app.store_errors import StoreError, UnknownKeyError
 
 QUEUE_KEY = "coin-queue"
 """The queue's key, without the store's prefix."""
 _CAPACITY = 1_000_000
+_END = 2**31
+"""Beyond the last place of any queue."""
+_CLOSED = "The queue is closed."
+_FULL = "Every place of the queue is taken."
 
 blueprint = Blueprint("coin_queue", __name__, url_prefix="/api/quickie/user/coin-queue")
 
@@ -34,25 +38,6 @@ class QueueClosedError(StoreError):
 
 class QueueFullError(StoreError):
     """Every place of the queue is taken."""
-
-
-# KEYS: the queue, the user. ARGV: the user's id as JSON. First the queue takes the user, then the user takes the place:
-# a script that stops between the two leaves a place empty, but gives none twice.
-_TAKE_PLACE = Script("""
-local user = redis.call('JSON.GET', KEYS[2], '$.coin_queue')
-if not user then return {'unknown'} end
-local queue = redis.call('JSON.GET', KEYS[1], '$.id', '$.open', '$.capacity')
-if not queue then return {'closed'} end
-queue = cjson.decode(queue)
-local id = queue['$.id'][1]
-local standing = cjson.decode(user)[1]
-if type(standing) == 'table' and standing.queue == id then return {'in', standing.place} end
-if not queue['$.open'][1] then return {'closed'} end
-if redis.call('JSON.ARRLEN', KEYS[1], '$.users')[1] >= queue['$.capacity'][1] then return {'full'} end
-local place = redis.call('JSON.ARRAPPEND', KEYS[1], '$.users', ARGV[1])[1]
-redis.call('JSON.SET', KEYS[2], '$.coin_queue', cjson.encode({queue = id, place = place}))
-return {'in', place}
-""")
 
 
 def user_key(user_id: str) -> str:
@@ -74,11 +59,48 @@ def new_queue(capacity: int = _CAPACITY) -> dict[str, Any]:
 def pre_purchase() -> Response:
     """Take a place in the queue for a user: `{"user_id": "…"}`; asked again, the user keeps the place."""
     user_id = inputs.user_id(inputs.json_object().get("user_id"))
-    outcome, *standing = extensions.store().evaluate(_TAKE_PLACE, (QUEUE_KEY, user_key(user_id)), orjson.dumps(user_id))
-    if outcome == b"unknown":
-        raise UnknownUserError(f"There is no user {user_id!r}.")
-    if outcome == b"closed":
-        raise QueueClosedError("The queue is closed.")
-    if outcome == b"full":
-        raise QueueFullError("Every place of the queue is taken.")
-    return responses.json({"user_id": user_id, "place": standing[0]})
+    return responses.json({"user_id": user_id, "place": _place(user_id)})
+
+
+def _place(user_id: str) -> int:
+    """Return the user's place in the queue: the one that it has, or the next one.
+
+    Raises:
+        UnknownUserError: there is no such user.
+        QueueClosedError: there is no queue, or it is closed and the user has no place in it.
+        QueueFullError: others have all its places.
+    """
+    key, name = user_key(user_id), orjson.dumps(user_id)
+    capacity = 0
+
+    def take(queue_text: bytes, taken: list[int], user_text: bytes | None) -> list[tuple[Any, ...]]:
+        nonlocal capacity
+        if user_text is None:
+            raise UnknownUserError(f"There is no user {user_id!r}.")
+        queue = {path: found[0] for path, found in orjson.loads(queue_text).items()}
+        capacity = queue["$.capacity"]
+        (standing,) = orjson.loads(user_text) or [None]
+        look = ("JSON.ARRINDEX", QUEUE_KEY, "$.users", name)
+        if standing and standing["queue"] == queue["$.id"]:
+            return [(*look, standing["after"], _END)]
+        if not queue["$.open"]:
+            raise QueueClosedError(_CLOSED)
+        if taken[0] >= capacity:
+            raise QueueFullError(_FULL)
+        # Others may append between the look at the length and now, so the place is after that length, and near.
+        noted = orjson.dumps({"queue": queue["$.id"], "after": taken[0]})
+        taking = ("JSON.ARRAPPEND", QUEUE_KEY, "$.users", name), ("JSON.SET", key, "$.coin_queue", noted)
+        return [*taking, (*look, taken[0], _END)]
+
+    reads = (
+        ("JSON.GET", QUEUE_KEY, "$.id", "$.open", "$.capacity"),
+        ("JSON.ARRLEN", QUEUE_KEY, "$.users"),
+        ("JSON.GET", key, "$.coin_queue"),
+    )
+    try:
+        *_, (index,) = extensions.store().change(key, reads, take)
+    except UnknownKeyError:  # there is no queue
+        raise QueueClosedError(_CLOSED) from None
+    if index >= capacity:
+        raise QueueFullError(_FULL)
+    return int(index) + 1

@@ -12,6 +12,8 @@ LONGEST: Final = 512
 MOST_SEGMENTS: Final = 32
 MOST_IN_LIST: Final = 64
 """Names or indexes between two brackets, and comparisons of a filter."""
+MOST_COPIES: Final = 64
+"""Combinations of the lists of a path, which may all reach the same values: 20 lists of two hold Redis for seconds."""
 DEEPEST_FILTER: Final = 8
 """Parentheses within parentheses."""
 
@@ -55,6 +57,8 @@ class _Scanner:
         self._text = text
         self._writing = writing
         self._at = 0
+        self._copies = 1
+        self._descents = 0
 
     def path(self) -> None:
         self._expect("$", "a path begins with $")
@@ -73,6 +77,9 @@ class _Scanner:
     def _segment(self) -> None:
         if self._text.startswith("..", self._at) and self._writing:
             self._refuse("'..' is not allowed where values are changed")
+        self._descents += self._text.startswith("..", self._at)
+        if self._descents > 1:
+            self._refuse("only one '..' is allowed: each reaches the same values again")
         dots = self._takes("..") or self._takes(".")
         if dots and not self._text.startswith("..[", self._at - 2):
             self._member()
@@ -95,12 +102,15 @@ class _Scanner:
         self._expect("]", "expected ']'; an index has at most 9 digits, and a step is at least 1")
 
     def _list(self) -> None:
-        for _ in range(MOST_IN_LIST):
+        for length in range(1, MOST_IN_LIST + 1):
             self._matches(_SPACE)
             if not (self._matches(_TEXT) or self._matches(_INDEX)):
                 self._refuse("expected a name in quotes, an index of at most 9 digits, a slice, * or ?(…)")
             self._matches(_SPACE)
             if not self._takes(","):
+                self._copies *= length
+                if self._copies > MOST_COPIES:
+                    self._refuse(f"the lists of a path may together make {MOST_COPIES} combinations")
                 return
         self._refuse(f"at most {MOST_IN_LIST} are allowed between two brackets")
 

@@ -5,14 +5,13 @@ A command is sent once and never again: increments and appends would otherwise c
 Tested through the API, in tests/target_app/test_documents.py.
 """
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 import redis
 
-from target_app.redis_pool import RedisPool, exchange
+from target_app.redis_pool import Command, RedisPool, exchange
 from target_app.store_errors import (
     StoreError,
     UnavailableError,
@@ -35,18 +34,6 @@ _SCAN_BATCHES = 20
 
 _UPDATE_TRIES = 5
 """How often a read-modify-write starts again when another writer was faster."""
-
-
-class Script:
-    """A Lua script that Redis runs as one step, and the digest that Redis knows it by.
-
-    Attributes:
-        text: the script; whatever can stop it halfway leaves what it has written until then.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class Store:
@@ -73,15 +60,6 @@ class Store:
     def check(self) -> None:
         """Require that Redis answers and knows RedisJSON."""
         self._run("JSON.GET", "")
-
-    def evaluate(self, script: Script, keys: Sequence[str], *arguments: str | bytes) -> Any:
-        """Run a script and return its reply; the script's text is sent only to a Redis that does not know it."""
-        more = (len(keys), *(KEY_PREFIX + key for key in keys), *arguments)
-        with translate_errors(keys[0]):
-            try:
-                return self._pool.run("EVALSHA", script.digest, *more)
-            except redis.exceptions.NoScriptError:
-                return self._pool.run("EVAL", script.text, *more)
 
     # documents
 
@@ -178,15 +156,35 @@ class Store:
         # An array with the document in it; from fakeredis, a run's last resort, the document itself.
         return [text[1:-1] if text.startswith(b"[") else text for text in found if text and text != b"[]"]
 
-    def together(self, *commands: tuple[Any, ...]) -> list[Any]:
+    def together(self, *commands: Command) -> list[Any]:
         """Run several commands, each (name, key, arguments…), as one step, and return their replies."""
         with translate_errors(commands[0][1]), self._pool.connection() as connection:
-            named = [(name, KEY_PREFIX + key, *arguments) for name, key, *arguments in commands]
-            *_, replies = exchange(connection, ("MULTI",), *named, ("EXEC",))
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
-        return list(replies)
+            *_, replies = exchange(connection, ("MULTI",), *_named(commands), ("EXEC",))
+            return _succeeded(replies)
+
+    def change(self, key: str, reads: Sequence[Command], decide: Callable[..., Sequence[Command]]) -> list[Any]:
+        """Read, decide what to write, and write it as one step; again if the key changed meanwhile.
+
+        Args:
+            key: what must not change between reading and writing.
+            reads: commands, each (name, key, arguments…).
+            decide: takes their replies and returns the commands that write; raises a `StoreError` to write nothing.
+
+        Returns:
+            The replies of the commands that wrote.
+        """
+        with translate_errors(key), self._pool.connection() as connection:
+            for _ in range(_UPDATE_TRIES):
+                _, *found = exchange(connection, ("WATCH", KEY_PREFIX + key), *_named(reads))
+                try:
+                    commands = decide(*found)
+                except StoreError:
+                    exchange(connection, ("UNWATCH",))
+                    raise
+                *_, replies = exchange(connection, ("MULTI",), *_named(commands), ("EXEC",))
+                if replies is not None:
+                    return _succeeded(replies)
+        raise UnavailableError(f"The key {key!r} changed {_UPDATE_TRIES} times while it was being updated.")
 
     # hashes: each field holds the JSON text of one member of the document
 
@@ -240,19 +238,13 @@ class Store:
 
     def string_update(self, key: str, field: str, value: object) -> None:
         """Read, change and write back the whole text, again if another writer was faster."""
-        name = KEY_PREFIX + key
-        with translate_errors(key), self._pool.connection() as connection:
-            for _ in range(_UPDATE_TRIES):
-                _, text = exchange(connection, ("WATCH", name), ("GET", name))
-                if text is None:
-                    exchange(connection, ("UNWATCH",))
-                    raise _unknown_key(key)
-                document = orjson.loads(text)
-                document[field] = value
-                *_, written = exchange(connection, ("MULTI",), ("SET", name, orjson.dumps(document)), ("EXEC",))
-                if written is not None:
-                    return
-        raise UnavailableError(f"The key {key!r} changed {_UPDATE_TRIES} times while it was being updated.")
+
+        def changed(text: bytes | None) -> list[Command]:
+            if text is None:
+                raise _unknown_key(key)
+            return [("SET", key, orjson.dumps(orjson.loads(text) | {field: value}))]
+
+        self.change(key, [("GET", key)], changed)
 
     def string_delete(self, key: str) -> None:
         """Delete a whole text; a key of another type stays."""
@@ -274,6 +266,19 @@ class Store:
 
     def _missing(self, key: str, path: str) -> StoreError:
         return _unknown_path(key, path) if self._run("EXISTS", key) else _unknown_key(key)
+
+
+def _named(commands: Sequence[Command]) -> list[Command]:
+    """Return commands on keys without the prefix as Redis takes them."""
+    return [(name, KEY_PREFIX + key, *arguments) for name, key, *arguments in commands]
+
+
+def _succeeded(replies: Sequence[Any]) -> list[Any]:
+    """Return the replies of a transaction, none of which is an error."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return list(replies)
 
 
 def _unknown_key(key: str) -> UnknownKeyError:

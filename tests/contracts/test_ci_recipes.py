@@ -46,6 +46,13 @@ def scripts(provider: str) -> list[str]:
     return ["\n".join(job[part]) for part in ("before_script", "script", "after_script")]
 
 
+def test_actions_are_pinned_by_commit() -> None:
+    """A tag can be moved to other code; a commit cannot. The comment says which version it is."""
+    uses = re.findall(r"uses: (.*)", (ROOT / "docs" / "ci" / "github.yml").read_text())
+    assert uses
+    assert [use for use in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)] == []
+
+
 @pytest.mark.parametrize("provider", SCHEMAS)
 def test_recipes_follow_the_providers_schema(provider: str) -> None:
     """The file is valid, and a misspelled key would not be."""

@@ -79,6 +79,20 @@ def test_every_image_can_be_replaced() -> None:
     assert len([match for match in matches if match]) == len(images)
 
 
+def test_no_image_floats() -> None:
+    """An image's default is one version, so that the numbers of two days come from the same programs."""
+    defaults = re.findall(r"_IMAGE:-[^}]*:([^}:]+)\}", TEXT)
+    assert [tag for tag in defaults if not re.match(r"v?\d+\.\d+", tag)] == []
+    assert len(defaults) >= len(OVERRIDABLE_IMAGES)
+
+
+def test_what_watches_yields_the_processor() -> None:
+    """Where cores are short, dashboards and exporters wait for what measures and for what is measured."""
+    shares = {name: service["cpu_shares"] for name, service in SERVICES.items()}
+    watching = {"prometheus", "grafana", "redis_exporter"}
+    assert shares == {name: 256 if name in watching else 1024 for name in SERVICES}
+
+
 def test_nothing_breaks_or_misleads_docker_compose_1_29() -> None:
     """The file keeps to what Compose v2 and docker-compose 1.29.2 read alike."""
     assert {key for key in COMPOSE if not key.startswith("x-")} == {"services", "networks", "volumes"}

@@ -1,4 +1,4 @@
-"""What the service under test reaches from its container, if somebody took it over."""
+"""What is reached from the container of the service under test, if somebody took it over, and by strangers."""
 
 import json
 from collections.abc import Iterator
@@ -9,14 +9,16 @@ from tests.stack.compose import Project, docker
 
 REACH = """
 import json, socket, sys
-reached = []
-for address, port in json.loads(sys.argv[1]):
+from concurrent.futures import ThreadPoolExecutor
+def is_reached(place):
     try:
-        socket.create_connection((address, port), 1.0).close()
-        reached.append([address, port])
+        socket.create_connection(place, 2.0).close()
     except OSError:
-        pass
-print(json.dumps(reached))
+        return False
+    return True
+places = json.loads(sys.argv[1])
+with ThreadPoolExecutor(64) as pool:
+    print(json.dumps([place for place, found in zip(places, pool.map(is_reached, places)) if found]))
 """
 CLOSED = {"locust_master": (5557, 8089, 9646), "redis_exporter": (9121,)}
 
@@ -40,6 +42,31 @@ def _reached(project: Project, places: list[tuple[str, int]]) -> list[list[objec
     output = project.run("exec", "-T", "target_app", "python", "-c", REACH, json.dumps(places))
     found: list[list[object]] = json.loads(output)
     return found
+
+
+def _ports(project: Project) -> set[int]:
+    """Return every port that a service of the stack listens on."""
+    found = {5557}
+    for container in project.containers():
+        found |= {int(port.partition("/")[0]) for port in container["Config"].get("ExposedPorts") or {}}
+    return found
+
+
+def test_a_stranger_on_the_host_reaches_nothing(project: Project) -> None:
+    """A container that has nothing to do with the stack: not its addresses, nor what it publishes on 127.0.0.1."""
+    containers = {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in project.containers()}
+    addresses = {address for service in containers for address in _addresses(project, service)}
+    places: list[tuple[str, int]] = [(address, port) for address in addresses for port in _ports(project)]
+    (gateway,) = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"]
+    published = [
+        project.port("target_app", 5000),
+        project.port("locust_master", 8089),
+        project.port("prometheus", 9090),
+    ]
+    places += [(gateway["Gateway"], port) for port in published]
+    image = containers["target_app"]["Image"]
+    output = docker("run", "--rm", "--network", "bridge", image, "python", "-c", REACH, json.dumps(places))
+    assert (len(addresses) >= len(containers), json.loads(output)) == (True, [])
 
 
 def test_a_compromised_target_reaches_nothing_that_controls_the_load(project: Project) -> None:

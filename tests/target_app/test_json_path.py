@@ -56,6 +56,21 @@ def test_a_recursive_path_reads_only() -> None:
         json_path.check("$..a", writing=True)
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("$..*..a", "only one '..'"),
+        ("$" + "['a','a']" * 7, "64 combinations"),
+        ("$" + "[0,0,0,0]" * 4, "64 combinations"),
+    ],
+)
+def test_a_path_does_not_multiply_what_it_reaches(path: str, message: str) -> None:
+    """A path of 200 characters would hold Redis for minutes otherwise."""
+    with pytest.raises(PathError, match=message):
+        json_path.check(path)
+    json_path.check("$" + "['a','b']" * 6 + "..c")
+
+
 @pytest.mark.usefixtures("problem_document")
 @pytest.mark.parametrize(
     ("method", "path"),

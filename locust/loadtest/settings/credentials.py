@@ -7,6 +7,7 @@ files. Accounts and tokens of the service under test are read where they are use
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 1024
 """The longest secret that `read_secret` accepts, in characters."""
+MOST_ACCOUNTS: Final = 1_000_000
+"""The most accounts of a file; each worker holds all of them."""
+LARGEST_BYTES: Final = 256 * 1024 * 1024
+"""The largest file of accounts in JSON, which is parsed at once."""
 _COLUMNS: Final = ["login", "password"]
 _ACCOUNTS: Final = (
     "a CSV file with the header row login,password and an account on each line, or a JSON array of objects with these "
@@ -111,11 +116,14 @@ def read_accounts(path: Path) -> tuple[Account, ...]:
     """Read accounts from a CSV file with the columns login and password, or a JSON array of objects with these members.
 
     Raises:
-        UsageError: naming the wrong line, without its content.
+        UsageError: naming the wrong line, without its content; also when there are more than `MOST_ACCOUNTS`.
     """
     file = DataFile(path, f"ACCOUNTS_FILE={path}")
     ending = path.name.lower().removesuffix(".gz")
-    found = tuple(_of_json(file) if ending.endswith(".json") else _of_table(file))
+    rows = _of_json(file) if ending.endswith(".json") else _of_table(file)
+    found = tuple(itertools.islice(rows, MOST_ACCOUNTS + 1))
+    if len(found) > MOST_ACCOUNTS:
+        raise file.wrong(1, 1, f"more than {MOST_ACCOUNTS:,} accounts", _ACCOUNTS)
     if not found:
         raise file.wrong(1, 1, "no account", _ACCOUNTS)
     return found
@@ -135,7 +143,9 @@ def _of_table(file: DataFile) -> Iterator[Account]:
 
 def _of_json(file: DataFile) -> Iterator[Account]:
     try:
-        members = json.loads(file.text())
+        text = file.text(LARGEST_BYTES)
+        untrusted.check_json(text.encode(), 5 * MOST_ACCOUNTS)
+        members = json.loads(text)
     except json.JSONDecodeError as error:
         raise file.wrong(error.lineno, error.colno, f"not JSON ({error.msg})", _ACCOUNTS) from None  # it holds the text
     except (RecursionError, ValueError):

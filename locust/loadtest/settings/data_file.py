@@ -52,16 +52,16 @@ class DataFile:
             f"{self.name}, line {line}, column {column}: {found}. Allowed: {allowed}. Next: correct it there."
         )
 
-    def text(self) -> str:
+    def text(self, most_bytes: int = LARGEST_BYTES) -> str:
         """Return the whole text.
 
         Raises:
-            UsageError: when the file cannot be read, is larger than `LARGEST_BYTES`, or is not UTF-8.
+            UsageError: when the file cannot be read, is larger than this, or is not UTF-8.
         """
         with self._opened() as file:
-            data = file.read(LARGEST_BYTES + 1)
-        if len(data) > LARGEST_BYTES:
-            raise self._unreadable(f"it is larger than {LARGEST_BYTES:,} bytes")
+            data = file.read(most_bytes + 1)
+        if len(data) > most_bytes:
+            raise self._unreadable(f"it is larger than {most_bytes:,} bytes")
         try:
             return data.decode().removeprefix(_BOM)
         except UnicodeDecodeError as error:

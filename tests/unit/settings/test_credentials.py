@@ -1,5 +1,6 @@
 """Credentials come from files, and an error does not repeat what is in them."""
 
+import json
 import os
 from pathlib import Path
 
@@ -74,6 +75,25 @@ def test_a_wrong_file_is_a_usage_error_without_its_content(tmp_path: Path, text:
     message = str(raised.value)
     assert [part for part in ("ACCOUNTS_FILE=", words, "Allowed: ", "Next: ") if part not in message] == []
     assert "hidden" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("accounts.csv", "login,password\n" + "a,b\n" * 4),
+        ("accounts.json", json.dumps([{"login": "a", "password": "b"}] * 4)),
+        ("accounts.json", "[" * 100_000),
+        ("accounts.json", " " * 2000),
+    ],
+    ids=["many rows", "many members", "deep", "long"],
+)
+def test_a_file_of_accounts_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    """Every worker holds all accounts, so a file may not fill its memory, by number, depth or length."""
+    monkeypatch.setattr(credentials, "MOST_ACCOUNTS", 3)
+    monkeypatch.setattr(credentials, "LARGEST_BYTES", 1000)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=r"more than 3 accounts|not accounts|larger than 1,000 bytes"):
+        read_accounts(tmp_path / name)
 
 
 def test_a_token_is_the_only_word_of_its_file(tmp_path: Path) -> None:
