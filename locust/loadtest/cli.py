@@ -134,7 +134,7 @@ def run(as_json: bool, **options: Any) -> int:
     if not config.ui:  # its start form chooses the load
         check_users_fit(config)
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
-    folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, config.profile))
+    folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, config.profile_name))
     code = _supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json)
     return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)
 

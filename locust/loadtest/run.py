@@ -218,7 +218,7 @@ class Run:
             self._environment.process_exit_code = int(ExitCode.ERROR)  # until the run has reported
         self._load_data()
         self._feed()
-        name = self._config.run_id or new_run_id(self._config.scenario_name, self._config.profile)
+        name = self._config.run_id or new_run_id(self._config.scenario_name, self._config.profile_name)
         self._folder = RunFolder.create_next(self._config.runs_dir, name)
         profile = self._load.profile
         if profile is not None and profile.model == "open":

@@ -5,9 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadtest.measuring import steady_clock
+
+MOST_NOTED: Final = 100
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +46,12 @@ class RunProgress:
         return (number, limits_at[number - 1]) if 0 < number < len(limits_at) else (0, 0.0)
 
     def later_stages(self) -> list[tuple[int, float]]:
-        """Return the number and the beginning, in seconds since the epoch, of each stage after the first."""
+        """Return the number and the beginning, in seconds since the epoch, of each stage after the first.
+
+        None if there are over `MOST_NOTED`: the stages of measured load are no events of their own.
+        """
+        if self.profile is None or len(self.profile.stages) > MOST_NOTED:
+            return []
         return list(enumerate(self._limits_at()[1:-1], 2))
 
     def _limits_at(self) -> list[float]:

@@ -6,6 +6,7 @@ users are those that the workers counted themselves, so a worker that only says 
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -36,7 +37,7 @@ def shortfall(record: RunRecord) -> Shortfall:
     begins_s = next((event.second for event in record.events if event.kind == "start"), 0.0)
     until_s = record.load_s if record.load_s is not None else record.timeline.end - begins_s - LAG_S
     if plan["model"] == "open":
-        return _arrivals(record, levels, until_s)
+        return _arrivals(record, levels, until_s, plan.get("arrivals_total"))
     return max(_ramp(plan), _users(record, levels, begins_s, until_s))
 
 
@@ -65,13 +66,19 @@ def _users(record: RunRecord, levels: list[tuple[float, float]], begins_s: float
     return Shortfall(ratio, f"{ratio:.0%} of the users that the profile asks for did not run")
 
 
-def _arrivals(record: RunRecord, levels: list[tuple[float, float]], until_s: float) -> Shortfall:
-    ends = [*levels, (levels[-1][0] + (levels[-1][0] - levels[-2][0] if len(levels) > 1 else 0.0), levels[-1][1])]
-    planned = sum(
+def _area(levels: list[tuple[float, float]], until_s: float) -> float:
+    return sum(
         (min(to_s, until_s) - from_s) * (first + last) / 2
-        for (from_s, first), (to_s, last) in pairwise(ends)
+        for (from_s, first), (to_s, last) in pairwise(levels)
         if from_s < until_s
     )
+
+
+def _arrivals(record: RunRecord, levels: list[tuple[float, float]], until_s: float, total: float | None) -> Shortfall:
+    """Compare arrivals; the levels are samples of the curve, which may rise and fall between them."""
+    ends = [*levels, (levels[-1][0] + (levels[-1][0] - levels[-2][0] if len(levels) > 1 else 0.0), levels[-1][1])]
+    sampled = _area(ends, math.inf)
+    planned = _area(ends, until_s) * (total / sampled if total and sampled else 1.0)
     missing = planned - sum(record.tasks.values()) - sum(record.dropped.values())
     if missing <= _DEVIATIONS * planned**0.5:
         return Shortfall(0.0, "")

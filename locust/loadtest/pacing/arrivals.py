@@ -64,6 +64,8 @@ class Arrivals:
     curve: LoadCurve
     spacing: Spacing = "even"
     seed: int = 0
+    starts: bytes = b""
+    """Each single start, ascending, as little-endian doubles, where they are known; curve and spacing play no part."""
 
     def between(
         self, from_s: float, until_s: float, share: Share = EVERYTHING, origin_s: float = 0.0
@@ -73,6 +75,9 @@ class Arrivals:
         `origin_s`, the instant at which the curve begins, is added to each start before it is compared: an instant
         then divides the arrivals in the same way on every worker, whatever the rounding.
         """
+        if self.starts:
+            yield from self._known(from_s, until_s, share, origin_s)
+            return
         first = max(0.0, self.curve.integral_to(from_s - origin_s) - _ROUNDING) // CELL
         for cell in range(int(first), int(self.curve.total // CELL) + 1):
             times = self._times(cell, share) + origin_s
@@ -80,6 +85,22 @@ class Arrivals:
                 yield times[(times >= from_s) & (times < until_s)]
                 return
             yield times[times >= from_s]
+
+    def _known(self, from_s: float, until_s: float, share: Share, origin_s: float) -> Iterator[Floats]:
+        times = self._starts_s[share.rest :: share.of] + origin_s
+        first, end = np.searchsorted(times, (from_s, until_s))
+        for begin in range(first, end, CELL):
+            yield times[begin : min(begin + CELL, end)]
+
+    def number_at(self, t_s: float) -> int:
+        """Return the number of the known start that is nearest to t seconds from the beginning."""
+        after = min(int(np.searchsorted(self._starts_s, t_s)), len(self._starts_s) - 1)
+        before = max(after - 1, 0)
+        return before if t_s - self._starts_s[before] < self._starts_s[after] - t_s else after
+
+    @cached_property
+    def _starts_s(self) -> Floats:
+        return np.frombuffer(self.starts, "<f8")
 
     def _times(self, cell: int, share: Share) -> Floats:
         points = self._even(cell, share) if self.spacing == "even" else self._poisson(cell, share)
@@ -106,13 +127,13 @@ class Arrivals:
     def to_wire(self) -> ArrivalsMessage:
         """Return what a message can carry."""
         segments = [(s.start_s, s.duration_s, s.first, s.last, s.smooth) for s in self.curve.segments]
-        return {"segments": segments, "spacing": self.spacing, "seed": self.seed}
+        return {"segments": segments, "spacing": self.spacing, "seed": self.seed, "starts": self.starts}
 
     @classmethod
     def from_wire(cls, wire: ArrivalsMessage) -> Arrivals:
         """Return the arrivals that a message carries."""
         segments = tuple(Segment(*segment) for segment in wire["segments"])
-        return cls(LoadCurve(segments), wire["spacing"], wire["seed"])
+        return cls(LoadCurve(segments), wire["spacing"], wire["seed"], wire["starts"])
 
 
 class _Inverse:

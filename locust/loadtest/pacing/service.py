@@ -67,7 +67,9 @@ _POLL_S: Final = 0.02
 def service(swarm: Swarm) -> Service | None:
     """Return this process's side of pacing; None in a process that runs alone, which starts no arrivals."""
     if isinstance(swarm, WorkerSwarm):
-        return ArrivalWorker(swarm)
+        worker = ArrivalWorker(swarm)
+        Session.of(swarm.environment).put(ArrivalWorker, worker)
+        return worker
     if isinstance(swarm, MasterSwarm):
         coordinator = ArrivalCoordinator(swarm)
         Session.of(swarm.environment).put(ArrivalCoordinator, coordinator)
@@ -96,7 +98,9 @@ def prepare(environment: Environment, profile: LoadProfile, on_end: Callable[[],
         )
     for user_class in environment.user_classes:
         check_user_class(user_class)
-    coordinator.prepare(Arrivals(profile.curve, profile.arrivals, profile.seed), profile.pre_allocated_users, on_end)
+    coordinator.prepare(
+        Arrivals(profile.curve, profile.arrivals, profile.seed, profile.starts), profile.pre_allocated_users, on_end
+    )
     swarm = ControllingSwarm.of(environment)
     swarm.is_open, swarm.prepared_ratio = True, profile.pre_allocated_users / profile.max_users
     return coordinator
@@ -106,6 +110,22 @@ def intended_rate_per_s(environment: Environment) -> float:
     """Return the arrivals per second that an open-model run intends now; 0 without such a run."""
     coordinator = Session.of(environment).find(ArrivalCoordinator)
     return coordinator.rate_per_s if coordinator is not None else 0.0
+
+
+def number_of(environment: Environment, intended_s: float) -> int:
+    """Return which of a profile's single arrivals a user of this worker begins with, from 0.
+
+    Args:
+        environment: the worker's.
+        intended_s: the user's `intended_start_s`.
+
+    Raises:
+        RuntimeError: when no run of such a profile is under way.
+    """
+    worker = Session.of(environment).find(ArrivalWorker)
+    if worker is None:
+        raise RuntimeError("this process starts no arrivals")
+    return worker.number_of(intended_s)
 
 
 class ArrivalCoordinator:
@@ -263,6 +283,7 @@ class ArrivalWorker:
         self._pacer: Pacer | None = None
         self._keeper: gevent.Greenlet[..., None] | None = None
         self._number = 0
+        self._schedule: Schedule | None = None
         swarm.on(JOIN, lambda _master, _payload: self._join())
         swarm.on(TIME, self._on_time)
         swarm.on(ASSIGNMENT, self._on_assignment)
@@ -291,6 +312,12 @@ class ArrivalWorker:
         self._pool = self._pacer = None
         self._number = 0
         self._swarm.send(LEAVING, ended_s)
+
+    def number_of(self, intended_s: float) -> int:
+        """See the function of this name."""
+        if self._schedule is None or not self._schedule.arrivals.starts:
+            raise RuntimeError("no run of single arrivals is under way")
+        return self._schedule.arrivals.number_at(intended_s + self._clock.offset_s - self._schedule.origin_s)
 
     def _limit_users(self, limits: dict[str, int]) -> None:
         if self._pool is None:
@@ -354,6 +381,8 @@ class ArrivalWorker:
                 "an assignment came %.3f s after its instant: arrivals of that time may have been started twice", late_s
             )
         self._number = assignment.number
+        if assignment.own is not None:
+            self._schedule = assignment.own.schedule
         self._pool.grow_to(message.users)
         self._pacer.take(assignment)
 

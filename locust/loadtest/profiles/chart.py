@@ -67,4 +67,6 @@ def show(profiles: Iterable[LoadProfile], console: Console) -> None:
 
 def as_dict(profile: LoadProfile) -> dict[str, Any]:
     """Return the whole profile, ready for JSON."""
-    return {**asdict(profile), "run_time_s": profile.run_time_s}
+    parts = asdict(profile)
+    del parts["starts"]
+    return {**parts, "run_time_s": profile.run_time_s}

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from loadtest.exceptions import UsageError, unknown_name
 from loadtest.judging import thresholds
-from loadtest.profiles.profile import LoadProfile, all_profiles
+from loadtest.profiles.profile import LoadProfile, profiles_of
 from loadtest.profiles.shape import ProfileShape
 from loadtest.settings.config import Config, allowed
 
@@ -97,13 +97,13 @@ class LoadFactory:
     def __init__(self, config: Config, requests: Requests) -> None:
         self._config = config
         self._requests = requests
-        self._profiles = all_profiles(config.profiles_file)
+        self._profiles = profiles_of(config)
         profile = LoadProfile.of(config, self._profiles)
         self._think_time = profile.think_time
         self.choices = [AS_ENTERED, *self._profiles]
         # A profile of one level fills Locust's own fields, where it can be changed; others cannot be shown there.
         self.texts = {
-            "load_profile": AS_ENTERED if profile.is_flat else profile.name,
+            "load_profile": AS_ENTERED if profile.is_flat else config.profile,
             "arrival_rate": repr(config.rate).removesuffix(".0") if config.rate else "",
             "thresholds": config.threshold or "",
         }

@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from loadtest.exceptions import UsageError, unknown_name
 from loadtest.profiles.curve import RAMPS, LoadCurve, Ramp, Stage
+from loadtest.profiles.curve_file import ENDINGS, CurveFile
 from loadtest.profiles.think_time import ThinkTime
 from loadtest.settings.config import Config, Rate, Seconds, SpawnRate, Users, allowed, duration_s
 from loadtest.settings.shipped import CONF_DIR, own_or_shipped
@@ -23,12 +26,13 @@ from loadtest.settings.toml_file import TomlFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 PROFILES_FILE = CONF_DIR / "profiles.toml"
 DEFAULT_SPAWN_RATE_PER_S = 100.0
 """How fast a step changes the number of users by default: Locust's own recommendation for one worker."""
 Arrivals = Literal["even", "poisson"]
+_ANSWERS_TAKE_S = 10.0
+_FEWEST_USERS, _MOST_USERS = 100, 10_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class LoadProfile:
         pre_allocated_users: open model: users that are there from the start, at most `max_users`.
         arrivals: open model: "even" distances, or a "poisson" process of the same rate.
         seed: open model: of the Poisson process; the same seed gives the same arrivals.
+        starts: open model: when each single arrival is, where that is known: see `CurveFile.starts`.
     """
 
     name: str
@@ -58,6 +63,7 @@ class LoadProfile:
     pre_allocated_users: int = 0
     arrivals: Arrivals = "even"
     seed: int = 1
+    starts: bytes = b""
 
     @classmethod
     def of(cls, config: Config, profiles: Mapping[str, LoadProfile] | None = None) -> LoadProfile:
@@ -65,12 +71,12 @@ class LoadProfile:
 
         Args:
             config: the settings.
-            profiles: those to choose from; by default `all_profiles` are read.
+            profiles: those to choose from; by default `profiles_of` reads them.
 
         Raises:
             UsageError: for an unknown profile, with the nearest name; for a setting that does not fit its model.
         """
-        profiles = all_profiles(config.profiles_file) if profiles is None else profiles
+        profiles = profiles_of(config) if profiles is None else profiles
         if config.profile not in profiles:
             raise UsageError(unknown_name("PROFILE", config.profile, list(profiles)))
         return profiles[config.profile].changed_by(config)
@@ -130,15 +136,18 @@ class LoadProfile:
             UsageError: naming every setting that does not apply to this profile's model.
         """
         self._check_fits(config)
-        stages = self.stages
+        stages, starts = self.stages, self.starts
         if config.run_time is not None:
             factor = config.run_time / sum(stage.duration_s for stage in stages)
             stages = tuple(replace(stage, duration_s=stage.duration_s * factor) for stage in stages)
+            starts = (np.frombuffer(starts, "<f8") * factor).tobytes()
         peak = config.rate if self.model == "open" else config.users
         if peak is not None:
             factor = peak / max(stage.level for stage in stages)
             stages = tuple(replace(stage, level=stage.level * factor) for stage in stages)
-        changed = replace(self, stages=stages, spawn_rate_per_s=config.spawn_rate or self.spawn_rate_per_s)
+        changed = replace(
+            self, stages=stages, starts=starts, spawn_rate_per_s=config.spawn_rate or self.spawn_rate_per_s
+        )
         if self.model == "open" and config.users is not None:
             pre_allocated_users = min(self.pre_allocated_users, config.users)
             changed = replace(changed, max_users=config.users, pre_allocated_users=pre_allocated_users)
@@ -158,12 +167,39 @@ class LoadProfile:
                 "which sets arrivals per second. Allowed: with a profile of the closed model. Next: set RATE, or leave "
                 "SPAWN_RATE out."
             )
+        if self.starts and config.rate is not None:
+            problems.append(
+                f"RATE={config.rate:g} does not apply to PROFILE={self.name}, which has the times of single arrivals. "
+                "Allowed: RUN_TIME, which makes all of it faster or slower. Next: leave RATE out."
+            )
         if problems:
             raise UsageError("\n".join(problems))
 
 
 def _nearest(level: float) -> int:
     return int(level + 0.5)
+
+
+def profiles_of(config: Config) -> dict[str, LoadProfile]:
+    """Return what PROFILE can be: the profiles, and the one of a file of measured load if it names one.
+
+    Raises:
+        UsageError: as `read_profiles` and `CurveFile`.
+    """
+    profiles = all_profiles(config.profiles_file)
+    if config.profile.endswith(ENDINGS):
+        profiles[config.profile] = _measured(Path(config.profile), config.profile_name)
+    return profiles
+
+
+def _measured(path: Path, name: str) -> LoadProfile:
+    """Return the profile of a file; its users suffice for answers that take ten seconds at the peak."""
+    file = CurveFile(path)
+    peak_per_s = max(stage.level for stage in file.stages)
+    max_users = max(_FEWEST_USERS, min(_MOST_USERS, math.ceil(_ANSWERS_TAKE_S * peak_per_s)))
+    return LoadProfile(
+        name, "open", file.stages, max_users=max_users, pre_allocated_users=max_users // 10, starts=file.starts
+    )
 
 
 def all_profiles(own_file: Path | None = None) -> dict[str, LoadProfile]:

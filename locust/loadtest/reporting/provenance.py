@@ -65,7 +65,8 @@ def plan(profile: LoadProfile) -> dict[str, Any]:
     count = max(2, min(MAX_LEVELS, round(profile.run_time_s)))
     times_s = [profile.run_time_s * index / count for index in range(count)]
     levels = [[round(t_s, 3), round(profile.curve.level_at(t_s), 3)] for t_s in times_s]
-    return {**chart.as_dict(profile), "peak": round(profile.curve.peak, 3), "levels": levels}
+    total = {"arrivals_total": round(profile.curve.total, 3)} if profile.model == "open" else {}
+    return {**chart.as_dict(profile), "peak": round(profile.curve.peak, 3), "levels": levels, **total}
 
 
 def versions() -> dict[str, str]:

@@ -95,7 +95,12 @@ class Config(BaseModel):
         "a name from `loadtest scenarios`, or the path of a Python file with one",
         "documents",
     )
-    profile: str = _setting("quick", "the load profile", "a name from `loadtest profiles`", "quick")
+    profile: str = _setting(
+        "quick",
+        "the load profile",
+        "a name from `loadtest profiles`, or the path of a file of measured load: .csv, .csv.gz, or .json",
+        "quick",
+    )
     profiles_file: Path | None = _setting(
         None,
         "your own profiles, in addition to local_conf/profiles.toml",
@@ -309,6 +314,11 @@ class Config(BaseModel):
     def scenario_name(self) -> str:
         """The name of the scenario: of one in a file, the file's without its ending."""
         return Path(self.scenario).stem if self.scenario.endswith(SCENARIO_ENDING) else self.scenario
+
+    @property
+    def profile_name(self) -> str:
+        """The name of the profile: of a file, the file's up to its first dot."""
+        return Path(self.profile).name.partition(".")[0] or "profile"
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that give a child process the same Config."""

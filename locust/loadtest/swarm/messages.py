@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 import msgpack  # type: ignore[import-untyped]
+import numpy as np
 from locust.rpc import Message
 from locust.rpc.protocol import decode
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic reads it on every Python that is supported
 
 from loadtest import untrusted
@@ -140,12 +141,20 @@ class ClockAnswer(NamedTuple):
 _Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
 
 
+def _ascending(packed: bytes) -> bytes:
+    starts = np.frombuffer(packed, "<f8")  # raises ValueError when it holds half a number
+    if not np.isfinite(starts).all() or (np.diff(starts) < 0).any():
+        raise ValueError("it holds what is no instant after the one before")
+    return packed
+
+
 class ArrivalsMessage(TypedDict):
     """What `loadtest.pacing.arrivals.Arrivals.to_wire` returns."""
 
     segments: Annotated[list[tuple[_Number, _Number, _Number, _Number, bool]], Field(max_length=100_000)]
     spacing: Literal["even", "poisson"]
     seed: int
+    starts: Annotated[bytes, AfterValidator(_ascending)]
 
 
 AssignedStretch = tuple[ArrivalsMessage, _Instant, _Whole, Annotated[int, Field(ge=1, le=10**15)], _Instant, float]

@@ -88,3 +88,13 @@ def test_a_worker_that_only_says_that_it_lives_adds_no_users() -> None:
         collector.join("silent", "running", second + 1.0)
         collector.flush(second + 0.5)
     assert plan.shortfall(record).ratio == pytest.approx(0.5)
+
+
+def test_arrivals_between_the_samples_of_a_curve_count() -> None:
+    """A curve that rises each other second is sampled where it is high; its whole is known all the same."""
+    stages = tuple(Stage(0.5, level, "step") for _ in range(500) for level in (20.0, 0.0))
+    made = replace(PROFILES["constant-arrival-rate"], stages=stages)
+    record = RunRecord(context={"plan": provenance.plan(made)}, load_s=500.0)
+    record.note(0.4, "start", "load begins")
+    record.tasks = {("a", "b"): 5_000}
+    assert plan.shortfall(record).ratio == 0.0

@@ -134,3 +134,27 @@ def test_arrivals_survive_the_wire(curve: LoadCurve, spacing: str) -> None:
     """What a message carries is the same arrivals."""
     arrivals = Arrivals(curve, spacing, 9)
     assert Arrivals.from_wire(arrivals.to_wire()) == arrivals
+
+
+STARTS = np.array([0.0, 1e-6, 0.5, 2.75, *np.linspace(3, 4, 10_000)])
+
+
+def test_known_starts_are_taken_as_they_are() -> None:
+    """Shared over workers, cut at any instant, and carried by a message; each is found again by its time."""
+    curve = LoadCurve.of([Stage(5.0, len(STARTS) / 5, "step")])
+    arrivals = Arrivals.from_wire(Arrivals(curve, starts=STARTS.tobytes()).to_wire())
+    origin_s = 1e6
+    parts = [
+        np.concatenate([np.zeros(0), *arrivals.between(from_s, until_s, Share(rest, 3), origin_s)])
+        for rest in range(3)
+        for from_s, until_s in [(0.0, origin_s + 0.5), (origin_s + 0.5, origin_s + 3.3), (origin_s + 3.3, math.inf)]
+    ]
+    assert np.array_equal(np.sort(np.concatenate(parts)), STARTS + origin_s)
+    assert [arrivals.number_at(time) for time in STARTS + 4e-7] == list(range(len(STARTS)))
+    assert [arrivals.number_at(time) for time in STARTS - 4e-7] == list(range(len(STARTS)))
+
+
+def test_a_single_known_start_is_found() -> None:
+    """Whatever the time."""
+    arrivals = Arrivals(LoadCurve.of([Stage(1.0, 1.0, "step")]), starts=np.zeros(1).tobytes())
+    assert [arrivals.number_at(t_s) for t_s in (-1.0, 0.0, 1.0)] == [0, 0, 0]

@@ -1,8 +1,8 @@
 """Assignments: every arrival is started once, whatever the workers do."""
 
-import json
 import math
 
+import msgpack
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -65,7 +65,7 @@ def test_every_arrival_is_started_once(events: list[tuple[float, str, int]], spa
 
     def tell(assignments: dict[str, Assignment]) -> None:
         for name, assignment in assignments.items():
-            workers[name].agenda.take(Assignment.from_wire(json.loads(json.dumps(assignment.to_wire()))))
+            workers[name].agenda.take(Assignment.from_wire(msgpack.unpackb(msgpack.packb(assignment.to_wire()))))
 
     tell(allocator.assign(present, 1000.0))
     now_s = 1000.0

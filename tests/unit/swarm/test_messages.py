@@ -2,8 +2,10 @@
 
 import time
 import tracemalloc
+from dataclasses import replace
 
 import msgpack
+import numpy as np
 import pytest
 from locust.env import Environment
 from locust.rpc import Message
@@ -33,6 +35,8 @@ from loadtest.swarm.messages import (
 )
 
 STRETCH = Stretch(Schedule(Arrivals(LoadCurve.of([Stage(5, 100, "step")]), "even", 3), 12.5), Share(0, 2), 12.5)
+STARTS = replace(STRETCH.schedule.arrivals, starts=np.array([0.0, 0.5, 4.0]).tobytes())
+KNOWN = Stretch(Schedule(STARTS, 12.5), Share(0, 2), 12.5)
 HEARTBEAT = Heartbeat(state="running", current_cpu_usage=5, current_memory_usage=7)
 PAYLOADS = [
     (REPORT, Report(1.5, [b"\xff\x00"], HEARTBEAT, Users(user_classes_count={"Idle": 3}, user_count=3))),
@@ -41,6 +45,7 @@ PAYLOADS = [
     (ACKNOWLEDGEMENT, None),
     (TIME, ClockAnswer(1.0, 2.0, "a clock")),
     (ASSIGNMENT, AssignmentMessage(10, Assignment(1, 12.5, STRETCH, (STRETCH,)).to_wire())),
+    (ASSIGNMENT, AssignmentMessage(10, Assignment(1, 12.5, KNOWN).to_wire())),
     (ASSIGNMENT, AssignmentMessage(0, Assignment(2, 13.0, None).to_wire())),
     (BATCH_REQUEST, BatchRequestMessage("feed", (1, 2, 3, 4, 5, 6, False), 1.0, (0, 0.0, 0.0))),
     (BATCH_ALLOCATED, BatchMessage("feed", (1, 0, ["a", 2], True), 1.0)),
@@ -76,6 +81,15 @@ def test_a_message_of_the_master_is_checked_too(name: str, data: object) -> None
     """A worker refuses what its master must not send, naming the kind."""
     with pytest.raises(ValueError, match=f"of a {name} message"):
         FROM_MASTER[name].read(data)
+
+
+@pytest.mark.parametrize("starts", [b"1234567", np.array([1.0, 0.5]).tobytes(), np.array([0.0, np.nan]).tobytes()])
+def test_starts_that_are_none_are_refused(starts: bytes) -> None:
+    """A worker would start arrivals out of order, or wait for one that never comes."""
+    assignment = Assignment(1, 12.5, KNOWN).to_wire()
+    wire = {**assignment, "own": ({**KNOWN.to_wire()[0], "starts": starts}, *KNOWN.to_wire()[1:])}
+    with pytest.raises(ValueError, match="of a pacing_assignment message"):
+        ASSIGNMENT.read([1, wire])
 
 
 def test_what_is_no_message_is_refused() -> None:
