@@ -31,6 +31,7 @@ def record(
             "plan": provenance.plan(read_profiles()["quick"]),
             "versions": provenance.versions(),
             "host": provenance.host(),
+            "target": {"hosts": ["https://a.example"], "sentence": "https://a.example (HOST, <b> of A)"},
             "source": None,
         },
     )

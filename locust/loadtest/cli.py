@@ -314,6 +314,8 @@ class Declared(NamedTuple):
     """The host of each User class that has one."""
     needs_redis: bool
     """Whether its users or its data need the Redis of REDIS_URL."""
+    takes_sample_target: bool
+    """Whether the sample target is loaded when no other is given."""
 
 
 @cache
@@ -334,8 +336,8 @@ def declared(scenario: str) -> Declared:
     if child.returncode:
         reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(f"SCENARIO={scenario} cannot be imported ({reason}). Next: correct its module.")
-    found = json.loads(child.stdout)
-    return Declared([(method, name) for method, name in found["requests"]], found["hosts"], found["needs_redis"])
+    requests, *others = json.loads(child.stdout)
+    return Declared([(method, name) for method, name in requests], *others)
 
 
 def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> int:
@@ -350,8 +352,9 @@ def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> i
     say("run", f"{config.scenario} with {load}, results in {folder.path}/")
     _raise_signals()
     master_screen = sys.stderr if as_json else sys.stdout
-    found = declared(config.scenario)
-    with LocalStack(config, folder.logs, say, master_screen, found.hosts, needs_redis=found.needs_redis) as stack:
+    known = declared(config.scenario)
+    of_classes = None if known.takes_sample_target else known.hosts
+    with LocalStack(config, folder.logs, say, master_screen, of_classes, needs_redis=known.needs_redis) as stack:
         say("ready", f"after {time.monotonic() - started:.1f} s")
         try:
             code = stack.wait()

@@ -45,6 +45,7 @@ from loadtest.swarm import expected_workers, interrupt, preparation
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm, Swarm
 from loadtest.users import tags
+from loadtest.users.target import Target, check_hosts, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,7 +79,7 @@ def start(environment: Environment, config: Config, scenario: Scenario, form: St
     Raises:
         UsageError: for a wrong profile or threshold, and for tags that no task has.
     """
-    if not controls_runs(environment, config):
+    if not controls_runs(environment, config, scenario):
         return
     tags.check(environment)
     options: Any = environment.parsed_options
@@ -99,13 +100,15 @@ def start(environment: Environment, config: Config, scenario: Scenario, form: St
         form.check_starts(environment, choose)
 
 
-def controls_runs(environment: Environment, config: Config) -> bool:
+def controls_runs(environment: Environment, config: Config, scenario: Scenario) -> bool:
     """Whether this process controls runs, for which the settings are then applied to Locust's options."""
     if isinstance(environment.runner, WorkerRunner):
         return False
     options: Any = environment.parsed_options
     options.autostart = options.autostart or config.autostart
     environment.host = environment.host or config.host
+    if scenario.takes_sample_target:
+        environment.host = environment.host or config.sample_target
     if isinstance(environment.runner, MasterRunner):
         expected_workers.watch(environment, environment.runner, go_on=config.fewer_workers)
     return True
@@ -216,6 +219,7 @@ class Run:
         self._prepared_at = steady_clock.now()
         if self._options.headless:
             self._environment.process_exit_code = int(ExitCode.ERROR)  # until the run has reported
+        check_hosts(self._environment.user_classes, self._environment.host)
         self._load_data()
         self._feed()
         name = self._config.run_id or new_run_id(self._config.scenario_name, self._config.profile_name)
@@ -228,10 +232,18 @@ class Run:
         Session.of(self._environment).put(RunProgress, None)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)
+        context["target"] = self._target._asdict()
         context["declared"] = [list(request) for request in self._scenario.requests]
         measured = RecordKeeper.of(self._environment)
         measured.stream_to(self._folder.stream, self._folder.name, configuration, context)
         measured.tell_apart(self._peers())
+
+    @property
+    def _target(self) -> Target:
+        """What this test loads; a listener of the locustfile, or a start from the web UI, may have set the host."""
+        taking_part = {kind.__name__ for kind in self._environment.user_classes}
+        of_classes = {name: host for name, host in self._scenario.hosts.items() if name in taking_part}
+        return target_of(self._environment.host, of_classes, self._config)
 
     def _peers(self) -> Callable[[], machine.Peers]:
         """Return what finds the processes of this machine that take part in the test."""
@@ -240,7 +252,7 @@ class Run:
             machine.peers,
             link_port=getattr(self._runner, "master_bind_port", 0),
             served=() if redis_port is None else (redis_port,),
-            target_port=hosts.local_port(self._environment.host or ""),
+            target_port=next(filter(None, map(hosts.local_port, self._target.hosts)), None),
         )
 
     def begin(self) -> None:

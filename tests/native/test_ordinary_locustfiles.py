@@ -107,20 +107,38 @@ def witness() -> Iterator[Witness]:
     witness.close()
 
 
+def run(file: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """`loadtest run` of this file, with the runs folder beside it."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOADTEST_", "LOCUST_"))}
+    settings = {"LOADTEST_EXPORTER_PORT": "0", "LOADTEST_RUNS_DIR": str(file.parent / "runs"), "LOADTEST_RUN_ID": "run"}
+    return subprocess.run(
+        [Path(sys.executable).with_name("loadtest"), "run", "-f", str(file), *options],
+        cwd=ROOT, env={**kept, **settings}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_an_ordinary_locustfile_runs_as_it_is(tmp_path: Path, witness: Witness, name: str) -> None:
     """Its classes, shape, listeners and host are Locust's; its requests are under their names, under the file's."""
     (tmp_path / f"{name}.py").write_text(FILES[name].replace("HOST", witness.url))
     options = [] if name == "shaped" else ["-u", "6", "-r", "6", "-t", "5s"]
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOADTEST_", "LOCUST_"))}
-    settings = {"LOADTEST_EXPORTER_PORT": "0", "LOADTEST_RUNS_DIR": str(tmp_path / "runs"), "LOADTEST_RUN_ID": "run"}
-    done = subprocess.run(
-        [Path(sys.executable).with_name("loadtest"), "run", "-f", str(tmp_path / f"{name}.py"), *options],
-        cwd=ROOT, env={**kept, **settings}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run(tmp_path / f"{name}.py", *options)
     document = json.loads((tmp_path / "runs" / "run" / "record.json").read_text())
     assert ended_well(done.returncode, done.stdout), done.stdout + done.stderr
     counted = Counter({series["name"]: series["requests"] for series in document["series"]})
     assert (set(counted), counted.total()) == (NAMES[name], len(witness.requests)), done.stdout
     assert {series["scenario"] for series in document["series"]} == {name}
-    assert f"{witness.url} of " in done.stdout
+    target = document["context"]["target"]
+    assert target["hosts"] == [witness.url]
+    assert f"results      run run\ntarget       {target['sentence']}\n" in done.stdout
+    assert f"Target: {witness.url} of " in (tmp_path / "runs" / "run" / "summary.md").read_text().splitlines()[1]
+    assert f"Target: {target['sentence']}" in (tmp_path / "runs" / "run" / "report.html").read_text()
+
+
+def test_an_ordinary_locustfile_without_a_host_loads_nothing(tmp_path: Path) -> None:
+    """Nothing says which service is meant, and the sample target would answer in its place, and the run pass."""
+    (tmp_path / "bare.py").write_text(OURS.replace('    host = "HOST"\n', ""))
+    done = run(tmp_path / "bare.py", "-u", "2", "-t", "3s")
+    assert done.returncode == 1, done.stdout
+    assert "error: Visitor of this locustfile has no host. Allowed: HOST" in done.stdout
+    assert not (tmp_path / "runs" / "run" / "logs" / "target_app.log").exists()

@@ -92,7 +92,7 @@ def start(environment: Environment, config: Config, scenario: Scenario, _form: o
     Raises:
         UsageError: for a wrong objective.
     """
-    if not controls_runs(environment, config):
+    if not controls_runs(environment, config, scenario):
         return
     options: Any = environment.parsed_options
     rules = thresholds.objective(config, lambda: scenario.requests)

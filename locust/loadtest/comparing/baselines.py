@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from loadtest import atomic_file, untrusted
 from loadtest.exceptions import RecordError, UsageError
 from loadtest.judging.outcome import Outcome
+from loadtest.settings.config import name_of_scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,12 @@ KEYWORD: Final = "baseline"
 def key_of(document: Document) -> str:
     """Return the scenario and profile that a run can be the baseline of."""
     configuration = document["configuration"]
-    return f"{configuration.get('scenario', '')}/{configuration.get('profile', '')}"
+    return key(configuration.get("scenario", ""), configuration.get("profile", ""))
+
+
+def key(scenario: str, profile: str) -> str:
+    """Return what the runs of a scenario, by name or path, and a profile have in common."""
+    return f"{name_of_scenario(scenario)}/{profile}"
 
 
 def read(runs_dir: Path) -> dict[str, str]:

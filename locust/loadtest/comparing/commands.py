@@ -45,7 +45,7 @@ def baseline_of(config: Config) -> Document:
         RecordError: when it cannot be read.
         UsageError: when no baseline is set, or it had another load.
     """
-    base = base_of(str(config.baseline), f"{config.scenario}/{config.profile}", config.runs_dir)
+    base = base_of(str(config.baseline), baselines.key(config.scenario, config.profile), config.runs_dir)
     comparability.check_settings(base, config.model_dump(mode="json"))
     return base
 

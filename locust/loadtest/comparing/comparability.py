@@ -9,6 +9,7 @@ from loadtest.exceptions import UsageError
 from loadtest.judging.outcome import Outcome
 from loadtest.measuring.health import MASTER, OTHERS
 from loadtest.reporting.document import load_s
+from loadtest.settings.config import name_of_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,8 +68,14 @@ def _settings(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} is {shown(base.get(name))} in one run and {shown(new.get(name))} in the other"
         for name in SETTINGS
-        if base.get(name) != new.get(name)
+        if _identity(name, base) != _identity(name, new)
     ]
+
+
+def _identity(name: str, configuration: Mapping[str, Any]) -> Any:
+    """Return what must be the same of a setting; a scenario's file may be written and lie as it likes."""
+    value = configuration.get(name)
+    return name_of_scenario(value) if name == "scenario" and value else value
 
 
 def _problems(base: Document, new: Document) -> list[str]:
@@ -110,14 +117,15 @@ def _notes(base: Document, new: Document) -> list[str]:
         values = [host.get(name) for host in hosts]
         if values[0] != values[1]:
             notes.append(f"the runs were made with different {what}: {values[0]} and {values[1]}")
-    targets = [document["configuration"].get("host") for document in (base, new)]
-    if targets[0] != targets[1] and not all(map(_is_local, targets)):
-        notes.append(f"the runs were made against different hosts: {targets[0]} and {targets[1]}")
+    targets = [(document["context"].get("target") or {}).get("hosts", []) for document in (base, new)]
+    if targets[0] != targets[1] and not all(_is_local(host) for hosts in targets for host in hosts):
+        texts = " and ".join(", ".join(hosts) or "no host" for hosts in targets)
+        notes.append(f"the runs were made against different hosts: {texts}")
     workers = [document["configuration"].get("workers") for document in (base, new)]
     if workers[0] != workers[1]:
         notes.append(f"the runs were made with different numbers of workers: {workers[0]} and {workers[1]}")
     return notes
 
 
-def _is_local(host: str | None) -> bool:
-    return host is None or urlsplit(host).hostname in _LOOPBACK
+def _is_local(host: str) -> bool:
+    return urlsplit(host).hostname in _LOOPBACK

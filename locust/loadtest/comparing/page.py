@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.comparing import text as words
 from loadtest.comparing.comparison import ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference
 from loadtest.reporting import page
+from loadtest.reporting.document import target_sentence
 from loadtest.reporting.page import text
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _facts(title: str, document: Document) -> str:
         "requests": f"{document['total']['requests']:,}",
         "verdict": document["verdict"]["name"],
         "commit": source.get("commit", "-"),
-        "host": document["configuration"].get("host") or "the sample target",
+        "host": target_sentence(document),
         "processor": (context.get("host") or {}).get("cpu", "-"),
     }
     return page.facts(title, facts)

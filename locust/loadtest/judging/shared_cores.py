@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def note(record: RunRecord) -> str:
     """Return a sentence with the share of each; empty when the service is elsewhere or nothing was measured."""
-    host = record.configuration.get("host", "")  # None is the sample target
-    if host is not None and hosts.local_port(host) is None:
+    loaded = (record.context.get("target") or {}).get("hosts", ())
+    if not any(map(hosts.local_port, loaded)):
         return ""
     mean: dict[str, float] = next((one["mean"] for one in record.workers if one["subject"] == MASTER), {})
     if not mean.get("machine_cpu_ratio"):

@@ -25,6 +25,7 @@ from loadtest.settings import hosts, shipped
 from loadtest.settings.config import Config, default_workers
 from loadtest.settings.fetching import fetch
 from loadtest.settings.hosts import check_open
+from loadtest.users.target import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,7 +48,8 @@ class LocalStack:
         logs: the folder of the processes' logs; made when it is missing.
         say: called with the name and a description of each part when it is ready.
         screen: where the master prints its progress and summary.
-        hosts_of_classes: the host of each User class that has one, loaded where `host` is not set.
+        hosts_of_classes: the host of each User class that has one, loaded where `host` is not set; None: the sample
+            target is started there.
         needs_redis: whether the scenario itself uses the Redis of REDIS_URL.
 
     Attributes:
@@ -74,6 +76,7 @@ class LocalStack:
         self._logs = logs
         self._hosts_of_classes = hosts_of_classes or {}
         self._needs_redis = needs_redis
+        self._takes_sample_target = hosts_of_classes is None and not config.host
         self._parts = contextlib.ExitStack()
         self._started: list[ManagedProcess] = []
         self._watched: list[ManagedProcess] = []
@@ -82,8 +85,8 @@ class LocalStack:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as parts:
-            host, redis_url = self._start_service(parts)
-            self._start_swarm(parts, host, redis_url)
+            sample, redis_url = self._start_service(parts)
+            self._start_swarm(parts, sample, redis_url)
             self._parts = parts.pop_all()
         return self
 
@@ -149,17 +152,18 @@ class LocalStack:
         """Start what the users load and what that needs; the cheap checks come first.
 
         Returns:
-            The host that all users load, None where each User class has its own; and the URL of Redis, None where
-            neither the scenario nor the target needs one.
+            The URL of the sample target, None where another is loaded; and that of Redis, None where neither the
+            scenario nor the target needs one.
         """
-        is_elsewhere = bool(self._config.host or self._hosts_of_classes)
-        check_ports_free(self._config, own_target=not is_elsewhere)
-        host = self._given_host() if is_elsewhere else None
+        check_ports_free(self._config, own_target=self._takes_sample_target)
+        if not self._takes_sample_target:
+            self._check_target()
         self._logs.mkdir(parents=True, exist_ok=True)
-        redis_url = self._start_redis(parts) if self._needs_redis or not is_elsewhere else self._config.redis_url
-        if redis_url and not is_elsewhere:
-            host = self._start_target(parts, redis_url)
-        return host, redis_url
+        needs_redis = self._needs_redis or self._takes_sample_target
+        redis_url = self._start_redis(parts) if needs_redis else self._config.redis_url
+        if redis_url is None or not self._takes_sample_target:
+            return None, redis_url
+        return self._start_target(parts, redis_url), redis_url
 
     def _start_redis(self, parts: contextlib.ExitStack) -> str:
         if self._config.redis_url:
@@ -173,18 +177,17 @@ class LocalStack:
             self.notices.append(text)
         self._say("redis", text)
 
-    def _given_host(self) -> str | None:
-        """Return the host that all users load, once it answers; None where each User class has its own."""
-        given, of_classes = self._config.host, self._hosts_of_classes
+    def _check_target(self) -> None:
+        """Say what will be loaded, and check that it may be and answers."""
+        target = target_of(self._config.host, self._hosts_of_classes, self._config)
         hosts.open_allowed(self._config.allowed_hosts)
-        for host in [given] if given else sorted(set(of_classes.values())):
+        for host in filter(hosts.is_http, target.hosts):
             check_open(host)
             check_host_answers(host)
-        self._say("target", _sentence_of_hosts(given, of_classes))
-        only_one = len(set(of_classes.values())) == 1
-        return given or (next(iter(of_classes.values())) if only_one else None)
+        self._say("target", target.sentence)
 
     def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str:
+        """Start the sample target, and return its base URL."""
         port = self._config.target_port or free_port()
         host = f"http://{_LISTENER}:{port}"
         target = ManagedProcess(
@@ -200,11 +203,13 @@ class LocalStack:
         self._say("target", f"the sample target under Gunicorn, {host} ({took_s:.1f} s)")
         return host
 
-    def _start_swarm(self, parts: contextlib.ExitStack, host: str | None, redis_url: str | None) -> None:
+    def _start_swarm(self, parts: contextlib.ExitStack, sample: str | None, redis_url: str | None) -> None:
         link_port, exporter_port = free_port(), self._config.exporter_port or free_port()
         web_port = self._config.web_port or free_port()
         workers = self._config.workers or default_workers()
-        settings = {"host": host, "redis_url": redis_url, "exporter_port": exporter_port, "workers": workers}
+        settings = {
+            "sample_target": sample, "redis_url": redis_url, "exporter_port": exporter_port, "workers": workers
+        }  # fmt: skip
         environment = self._config.model_copy(update=settings).environment()
         mode = ["--web-host", _LISTENER, "--web-port", str(web_port)] if self._config.ui else ["--headless"]
         link = ["--master-bind-host", _LISTENER, "--master-bind-port", str(link_port)]
@@ -265,14 +270,6 @@ def connected_workers(exporter: str) -> tuple[int, int]:
     return int(sum(sample.value for sample in states if sample.labels["state"] != "missing")), int(expected.value)
 
 
-def _sentence_of_hosts(given: str | None, of_classes: Mapping[str, str]) -> str:
-    """Return which host is loaded, and why that one."""
-    if not of_classes or set(of_classes.values()) == {given}:
-        return str(given)
-    named = ", ".join(f"{host} of {name}" for name, host in of_classes.items())
-    return f"{given} (HOST, instead of {named})" if given else f"{named} (HOST is not set)"
-
-
 def check_ports_free(config: Config, *, own_target: bool) -> None:
     """Check the ports that a run listens on.
 
@@ -316,7 +313,7 @@ def check_host_answers(host: str) -> None:
     except OSError as error:
         raise UsageError(
             f"HOST={host} does not accept connections ({error.strerror or error}). Allowed: the base URL of a "
-            "running service. Next: start it, correct the address, or leave HOST out to test the sample target."
+            "running service. Next: start it, or correct the address."
         ) from error
 
 

@@ -113,6 +113,12 @@ def setup_sentence(document: Document) -> str:
     return f"{total['requests']:,} requests of on_start and on_stop, {total['failures']:,} failed; not in the load"
 
 
+def target_sentence(document: Document) -> str:
+    """Return which service was loaded, and why that one."""
+    target = document["context"].get("target") or {}
+    return str(target.get("sentence") or document["configuration"].get("host") or "not recorded")
+
+
 def by_name(document: Document) -> list[dict[str, Any]]:
     """Return the series in the order in which every report shows them."""
     return sorted(document["series"], key=lambda one: (one["name"], one["method"], one["scenario"]))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.judging.outcome import Outcome
 from loadtest.reporting.document import notes
+from loadtest.settings.config import name_of_scenario
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document
@@ -45,7 +46,7 @@ def document(run: Document) -> str:
         properties = ET.SubElement(suite, "properties")
         for note in said:
             ET.SubElement(properties, "property", name="note", value=_clean(note))
-    classname = _clean(f"loadtest.{run['configuration'].get('scenario', '')}".rstrip("."))
+    classname = _clean(f"loadtest.{name_of_scenario(run['configuration'].get('scenario', ''))}".rstrip("."))
     for result, outcome in zip(results, outcomes, strict=True):
         case = ET.SubElement(suite, "testcase", name=_clean(result["rule"]), classname=classname, time="0")
         sentence = _clean(result["sentence"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.progress import clock, milliseconds
-from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence
+from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence, target_sentence
+from loadtest.settings.config import name_of_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +24,10 @@ _SPECIAL: Final = str.maketrans(
 def summary(document: Document) -> str:
     """Return the verdict and its reasons, the thresholds, and the figures by request name."""
     verdict, configuration = document["verdict"], document["configuration"]
-    scenario = _escape(f"{configuration.get('scenario', '')} with {configuration.get('profile', '')}")
+    scenario = _escape(f"{name_of_scenario(configuration.get('scenario', ''))} with {configuration.get('profile', '')}")
     lines = [
         f"### {MARKS.get(verdict['name'], '')} Load test {verdict['name']}: {scenario}",
+        f"Target: {_escape(target_sentence(document))}",
         "",
         _counts(document),
         *(f"- Set-up: {sentence}" for sentence in [setup_sentence(document)] if sentence),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.judging.trust import PEAKS, SUSTAINED
 from loadtest.progress import clock, milliseconds
 from loadtest.reporting import chart_data, page
-from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence
+from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence, target_sentence
 from loadtest.reporting.page import text
+from loadtest.settings.config import name_of_scenario
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document
@@ -58,21 +59,22 @@ def html(document: Document) -> str:
 
 
 def _head(document: Document) -> str:
-    configuration = document["configuration"]
     started = datetime.fromisoformat(document["started_at"])
     jumps = "".join(f"<li><a href='#{key}'>{word}</a></li>" for key, word in _JUMPS)
     return f"""<header class="top"><div class="wrap">
 <h1>Load test: {text(_subject(document))}</h1>
 <button type="button" id="theme" class="theme" hidden>Light / dark</button>
+<p class="when">Target: {text(target_sentence(document))}</p>
 <p class="when"><time datetime="{text(document["started_at"])}">{started:%d %B %Y, %H:%M:%S} UTC</time>
- · run {text(document["run_id"])} · against {text(configuration.get("host") or "the sample target")}</p>
+ · run {text(document["run_id"])}</p>
 </div></header>
 <nav class="jump wrap" aria-label="Sections"><ul>{jumps}</ul></nav>"""
 
 
 def _subject(document: Document) -> str:
     configuration = document["configuration"]
-    return f"{configuration.get('scenario', 'unnamed')} with {configuration.get('profile', 'no profile')}"
+    scenario = name_of_scenario(configuration.get("scenario", "unnamed"))
+    return f"{scenario} with {configuration.get('profile', 'no profile')}"
 
 
 def _foot() -> str:

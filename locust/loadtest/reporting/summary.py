@@ -13,7 +13,7 @@ from rich.text import Text
 
 from loadtest.judging.outcome import Outcome
 from loadtest.progress import clock, milliseconds
-from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence
+from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence, target_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,9 @@ _TIMES = ("p50_s", "p95_s", "p99_s", "max_s")
 
 
 def show(document: Document, console: Console) -> None:
-    """Print the figures by request name, the outcome of each threshold, and the verdict with its reasons."""
+    """Print what was loaded, the figures by request name, the outcome of each threshold, and the verdict."""
+    console.print(f"results      run {document['run_id']}", markup=False)
+    console.print(f"target       {target_sentence(document)}", markup=False)
     console.print(_table(document))
     if sentence := setup_sentence(document):
         console.print(f"set-up       {sentence}", markup=False)

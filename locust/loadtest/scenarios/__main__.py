@@ -15,8 +15,8 @@ if __name__ == "__main__":
     try:
         with contextlib.redirect_stdout(sys.stderr):  # a file may print what it likes while it is imported
             scenario = scenarios.load(sys.argv[1])
-        declared = {"requests": scenario.requests, "hosts": scenario.hosts, "needs_redis": scenario.needs_redis}
-        sys.stdout.write(json.dumps(declared))
+        found = (scenario.requests, scenario.hosts, scenario.needs_redis, scenario.takes_sample_target)
+        sys.stdout.write(json.dumps(found))
     except UsageError as error:
         sys.stderr.write(str(error))
         sys.exit(error.exit_code)

@@ -39,6 +39,7 @@ class Scenario:
         load_data: Loads the data that the users read, given a Redis URL and a listener for progress (done, total);
             None when there is nothing to load. Raises StackError when it cannot.
         shape: The LoadTestShape that says how many users run; None where the load profile does.
+        is_locustfile: Whether it is an ordinary locustfile, which was not written for the sample target.
     """
 
     name: str
@@ -46,11 +47,17 @@ class Scenario:
     requests: tuple[tuple[str, str], ...] = ()
     load_data: Callable[[str, Callable[[int, int], None]], None] | None = None
     shape: type[LoadTestShape] | None = None
+    is_locustfile: bool = False
 
     @property
     def classes(self) -> dict[str, type]:
         """The classes that Locust must find in its locustfile, by name."""
         return {one.__name__: one for one in (*self.user_classes, self.shape) if one is not None}
+
+    @property
+    def takes_sample_target(self) -> bool:
+        """Whether the sample target is loaded when no other is given."""
+        return not (self.is_locustfile or self.hosts)
 
     @property
     def hosts(self) -> dict[str, str]:
@@ -133,7 +140,7 @@ def _of_locustfile(path: Path, module: ModuleType) -> Scenario:
     for user_class in user_classes:
         if not getattr(user_class, "scenario", None):
             user_class.scenario = path.stem
-    return Scenario(path.stem, user_classes, shape=shapes[0] if shapes else None)
+    return Scenario(path.stem, user_classes, shape=shapes[0] if shapes else None, is_locustfile=True)
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -153,6 +153,13 @@ class Config(BaseModel):
         "http://host[:port] or https://host[:port]",
         "https://staging.example.com",
     )
+    sample_target: Annotated[str, AfterValidator(_http_url)] | None = _setting(
+        None,
+        "base URL of a sample target that runs already; loaded where neither HOST nor a User class names a host, "
+        "except by ordinary locustfiles",
+        "http://host[:port] or https://host[:port]",
+        "http://127.0.0.1:5000",
+    )
     allowed_hosts: str | None = _setting(
         None,
         "hosts that a start from the web UI may load, in addition to the configured service and this machine; "
@@ -312,8 +319,8 @@ class Config(BaseModel):
 
     @property
     def scenario_name(self) -> str:
-        """The name of the scenario: of one in a file, the file's without its ending."""
-        return Path(self.scenario).stem if self.scenario.endswith(SCENARIO_ENDING) else self.scenario
+        """The name of the scenario."""
+        return name_of_scenario(self.scenario)
 
     @property
     def profile_name(self) -> str:
@@ -324,6 +331,11 @@ class Config(BaseModel):
         """Return the environment variables that give a child process the same Config."""
         values = self.model_dump(mode="json", exclude_none=True)
         return {variable(setting): _as_text(value) for setting, value in values.items()}
+
+
+def name_of_scenario(scenario: str) -> str:
+    """Return what the setting `scenario` names: a file by its name without folder and ending, however it was given."""
+    return Path(scenario).stem if scenario.endswith(SCENARIO_ENDING) else scenario
 
 
 def variable(setting: str) -> str:

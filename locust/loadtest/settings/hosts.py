@@ -109,6 +109,11 @@ def local_port(url: str) -> int | None:
     return port if parts.hostname and is_loopback(parts.hostname) else None
 
 
+def is_http(url: str) -> bool:
+    """Return whether a text is a base URL of HTTP; the `host` of users with clients of their own may be anything."""
+    return url.startswith(tuple(f"{scheme}://" for scheme in _SCHEMES))
+
+
 def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 

@@ -65,7 +65,9 @@ def start(environment: Environment, config: Config) -> None:
     login = _login(config, web_logins=options.web_login)
     if login:
         login.install(web_ui)
-    inputs = Inputs(environment, config, Targets(config.allowed_hosts, config.host, environment.host))
+    inputs = Inputs(
+        environment, config, Targets(config.allowed_hosts, config.host, config.sample_target, environment.host)
+    )
 
     def check() -> Any:
         try:

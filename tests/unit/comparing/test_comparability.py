@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.comparing import comparability
+from loadtest.comparing import baselines, comparability
 from loadtest.exceptions import UsageError
 from tests import reports
 
@@ -77,10 +77,21 @@ def test_a_run_that_ended_early_is_refused(base: dict[str, Any]) -> None:
 
 def test_other_machines_are_noted(base: dict[str, Any]) -> None:
     """Another processor or service is noted, and does not prevent the comparison."""
-    other = changed(base, host="https://staging.example.com")
+    other = changed(base)
+    other["context"]["target"] = {"hosts": ["https://staging.example.com"], "sentence": "HOST"}
     other["context"]["host"]["cpu"] = "another"
     notes = comparability.check(base, other)
     assert [note.split("different ")[1].split(":")[0] for note in notes] == ["processors", "hosts"]
+
+
+@pytest.mark.parametrize("path", ["shop.py", "./shop.py", "/srv/tests/shop.py"])
+def test_a_scenarios_path_is_not_its_identity(base: dict[str, Any], path: str) -> None:
+    """The same file by another path, or in another folder as on another machine, is the same scenario."""
+    base["configuration"]["scenario"] = "shop.py"
+    assert comparability.check(base, changed(base, scenario=path)) == []
+    assert baselines.key_of(changed(base, scenario=path)) == "shop/quick"
+    with pytest.raises(UsageError, match="scenario is"):
+        comparability.check(base, changed(base, scenario="other.py"))
 
 
 def test_an_imitation_is_not_compared_with_redis(base: dict[str, Any]) -> None:

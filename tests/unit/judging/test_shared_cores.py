@@ -10,17 +10,17 @@ from tests import reports
 MEAN = {"machine_cpu_ratio": 0.5, "target_cpu_ratio": 0.25, "others_cpu_ratio": 0.05}
 
 
-def record(host: str | None, **mean: float) -> RunRecord:
+def record(host: str, **mean: float) -> RunRecord:
     """A run against a host, and what its master observed."""
     made = reports.record(2)
-    made.configuration["host"] = host
+    made.context["target"] = {"hosts": [host], "sentence": host}
     made.context["host"] = {"cores": 2}
     made.workers = ({"subject": "master", "seconds": 2.0, "mean": mean, "highest": {}},)
     return made
 
 
-@pytest.mark.parametrize("host", [None, "http://127.0.0.1:5000", "http://localhost", "https://[::1]:8443/shop"])
-def test_cores_that_are_shared_are_said_with_numbers(host: str | None) -> None:
+@pytest.mark.parametrize("host", ["http://127.0.0.1:5000", "http://localhost", "https://[::1]:8443/shop"])
+def test_cores_that_are_shared_are_said_with_numbers(host: str) -> None:
     """The shares of the service, the generator and of others stand beside the verdict."""
     said = (
         "the service shares the 2 cores of its machine with the load generator; the cores were 50% busy: 25% by the "
@@ -33,7 +33,7 @@ def test_cores_that_are_shared_are_said_with_numbers(host: str | None) -> None:
 
 def test_what_the_workers_waited_for_a_core_is_said() -> None:
     """The longest mean wait of a worker before a turn."""
-    shared = record(None, **MEAN)
+    shared = record("http://127.0.0.1:5000", **MEAN)
     waited = {"run_delay_ratio": 0.1, "turns_per_s": 100.0}
     shared.workers += ({"subject": "worker 0", "seconds": 2.0, "mean": waited, "highest": {}},)
     assert note(shared).endswith("5% by other processes; a worker waited 1.00 ms for one before each turn")

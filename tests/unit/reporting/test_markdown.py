@@ -9,7 +9,8 @@ def test_verdict_thresholds_and_names_are_there() -> None:
     """The verdict is the heading, then its reasons, the rules and a row for each name."""
     text = markdown.summary(reports.run_document(reports.record(10)))
     assert text.startswith(
-        "### ❌ Load test failed: documents with quick\n\n400 requests in 0:10, 0 failed · run run-1\n"
+        "### ❌ Load test failed: documents with quick\nTarget: https://a.example (HOST, \\<b\\> of A)\n\n"
+        "400 requests in 0:10, 0 failed · run run-1\n"
     )
     assert "| ❌ | p50(response\\_time) \\< 1us |" in text
     assert "\n| GET a | 200 | 0 | 20.0 |" in text

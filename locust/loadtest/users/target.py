@@ -1,0 +1,72 @@
+"""Target: which service the users load, and why that one.
+
+As in Locust, a host that is given comes before the `host` of the User classes. The sample target is loaded where there
+is neither, and never by an ordinary locustfile, which was not written for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from loadtest.exceptions import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from loadtest.settings.config import Config
+
+_WITH_CLIENT: Final = "RestMixin"
+"""The base of each User class whose client needs a host: Locust's HttpUser and FastHttpUser, and this product's."""
+
+
+class Target(NamedTuple):
+    """What a run loads."""
+
+    hosts: list[str]
+    """Every host, sorted; none where the users' own clients know what they load."""
+    sentence: str
+    """The same for people, with the reason."""
+
+
+def target_of(host: str | None, of_classes: Mapping[str, str], config: Config) -> Target:
+    """Return what is loaded, and why.
+
+    Args:
+        host: what all users load; None where each User class has its own.
+        of_classes: the hosts that User classes name, by the class's name.
+        config: what was set.
+    """
+    named = ", ".join(f"{one} of {name}" for name, one in of_classes.items())
+    if host is None:
+        return Target(sorted(set(of_classes.values())), f"{named or 'no host'} (HOST is not set)")
+    if host == config.sample_target:
+        return Target([host], f"the sample target, {host}")
+    reason = "HOST" if host == config.host else "given to Locust, or set by the locustfile"
+    other = [name for name, one in of_classes.items() if one != host]
+    if host == config.host and not other:
+        return Target([host], host)
+    return Target([host], f"{host} ({reason}{f', instead of {named}' if other else ''})")
+
+
+def check_hosts(user_classes: Iterable[type], host: str | None) -> None:
+    """Check that every user with an HTTP client has a host. One that makes its own in `__init__` may set it there.
+
+    Raises:
+        UsageError: when one has none, so that none of its users could send a request.
+    """
+    if host is not None:
+        return
+    missing = [kind.__name__ for kind in user_classes if _needs_host(kind) and getattr(kind, "host", None) is None]
+    if missing:
+        raise UsageError(
+            f"{', '.join(missing)} of this locustfile has no host. Allowed: HOST, or `host` in each User class. Next: "
+            "add --host https://… (in Compose: LOADTEST_HOST), or write host = … into the class."
+        )
+
+
+def _needs_host(kind: type) -> bool:
+    """Whether a User class's client needs a host from outside, since the class does not make it itself."""
+    maker = next(base for base in kind.__mro__ if "__init__" in vars(base))
+    return maker.__module__.startswith(("locust.", "loadtest.")) and any(
+        base.__name__ == _WITH_CLIENT for base in kind.__mro__
+    )

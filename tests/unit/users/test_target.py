@@ -1,0 +1,52 @@
+"""Which service is loaded, and why that one."""
+
+import pytest
+from locust import FastHttpUser, User
+from locust import HttpUser as StockHttpUser
+
+from loadtest.clients.http import HttpUser
+from loadtest.exceptions import UsageError
+from loadtest.settings.config import Config
+from loadtest.users.target import check_hosts, target_of
+
+SAMPLE, MINE, OTHER = "http://127.0.0.1:5000", "https://staging.example.com", "https://shop.example.com"
+
+
+@pytest.mark.parametrize(
+    ("host", "of_classes", "sentence"),
+    [
+        (MINE, {}, MINE),
+        (MINE, {"Shopper": MINE}, MINE),
+        (MINE, {"Shopper": OTHER}, f"{MINE} (HOST, instead of {OTHER} of Shopper)"),
+        (None, {"Shopper": OTHER}, f"{OTHER} of Shopper (HOST is not set)"),
+        (None, {"A": OTHER, "B": SAMPLE}, f"{OTHER} of A, {SAMPLE} of B (HOST is not set)"),
+        (None, {}, "no host (HOST is not set)"),
+        (SAMPLE, {}, f"the sample target, {SAMPLE}"),
+        ("http://a", {"A": OTHER}, f"http://a (given to Locust, or set by the locustfile, instead of {OTHER} of A)"),
+    ],
+)  # fmt: skip
+def test_the_target_is_named_with_the_reason(host: str | None, of_classes: dict[str, str], sentence: str) -> None:
+    """Where HOST, the classes' hosts and the sample target differ, the sentence says which one is taken."""
+    target = target_of(host, of_classes, Config(host=MINE, sample_target=SAMPLE))
+    assert target.sentence == sentence
+    assert target.hosts == sorted({host} if host else set(of_classes.values()))
+
+
+@pytest.mark.parametrize("kind", [StockHttpUser, FastHttpUser, HttpUser])
+def test_a_user_with_an_http_client_needs_a_host(kind: type[User]) -> None:
+    """Without one no user could send a request; a host of its own, or one for all, is enough."""
+    bare = type("Bare", (kind,), {})
+    with pytest.raises(UsageError, match=r"Bare of this locustfile has no host\. .*--host"):
+        check_hosts([type("Own", (kind,), {"host": MINE}), bare], None)
+    check_hosts([bare], MINE)
+
+
+def test_a_user_that_makes_its_own_client_needs_none() -> None:
+    """A custom User, and one that sets its host while it is made."""
+
+    class Late(StockHttpUser):
+        def __init__(self, environment: object) -> None:
+            self.host = MINE
+            super().__init__(environment)
+
+    check_hosts([type("Custom", (User,), {}), Late], None)
