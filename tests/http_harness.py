@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from gevent.server import StreamServer
+from locust import FastHttpUser
 from locust.env import Environment
 
 from loadtest.clients.http import HttpUser
@@ -74,11 +75,13 @@ class Peer:
 class ScriptedServer:
     """A TCP server that runs a script on each connection and closes it at the script's end."""
 
-    def __init__(self, script: Callable[[Peer], None], address: str = "127.0.0.1", **options: Any) -> None:
+    def __init__(
+        self, script: Callable[[Peer], None], address: str | socket.socket = "127.0.0.1", **options: Any
+    ) -> None:
         self.connections = 0
         self.heads: list[bytes] = []
         self._script = script
-        self._server = StreamServer((address, 0), self._serve, **options)
+        self._server = StreamServer((address, 0) if isinstance(address, str) else address, self._serve, **options)
 
     def _serve(self, sock: Any, _address: Any) -> None:
         self.connections += 1
@@ -151,7 +154,7 @@ def running_user(host: str | None, base: type = HttpUser, **attributes: Any) -> 
 def close(user: Any) -> None:
     """Close a user's connections; a stock FastHttpUser leaves them to the garbage collector otherwise."""
     client = user.client
-    (client if isinstance(user, HttpUser) else client.client).close()
+    (client.client if isinstance(user, FastHttpUser) else client).close()
 
 
 def counts(user: Any) -> tuple[int, int]:

@@ -327,7 +327,7 @@ class HttpClient:
         if not idle:
             return self._send_generally(call or self._plain_call(route, caught), wire, intended_s, sent_s)
         connection = idle.pop()
-        if not connection.polled or not (route.idempotent or not connection.arrived(0)):
+        if not connection.polled:
             idle.append(connection)  # the general path looks closer
             return self._send_generally(call or self._plain_call(route, caught), wire, intended_s, sent_s)
         connection.deadline_s = sent_s + self._read_timeout_s
@@ -355,7 +355,7 @@ class HttpClient:
         if head.plain_length != len(received):
             call = call or self._plain_call(route, caught)
             begun = Exchange(connection, wire[sent:], None, call.timeouts, sent_s + call.timeouts.total_s, reused=True)
-            begun.failure, begun.sent_any = failure, sent > 0
+            begun.failure, begun.sent_bytes = failure, sent
             begun.take(received)
             return self._send_generally(call, wire, intended_s, sent_s, begun)
         connection.idle_since_s = end_s = perf_counter()

@@ -8,7 +8,6 @@ Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 
 from typing import TYPE_CHECKING
 
-import gevent.monkey
 from greenlet import getcurrent
 
 from loadtest.clients.transport.connection import Connection
@@ -19,22 +18,17 @@ if TYPE_CHECKING:
 
     from loadtest.clients.transport.stream import Stream
 
-_READABLE = 1  # the bit of poll(2)
-_poll = gevent.monkey.get_original("select", "poll")  # gevent hides what can block; a poll of 0 ms cannot
-
 
 class HttpConnection(Connection):
     """A connected stream. While it is idle, ``polled`` turns False when it becomes stale.
 
     Attributes:
         idle_since_s: When its last response was complete, in seconds of ``time.perf_counter``.
-        arrived: Called with 0, asks the kernel whether something can be received, the end of the stream included; the
-            event loop may not have noticed yet. The cheapest way to ask, because nothing is raised.
         send: Sends some bytes, returns how many; raises BlockingIOError when the kernel takes none.
         receive_now: Receives up to n bytes, b"" at the end; raises BlockingIOError when there are none.
     """
 
-    __slots__ = ("arrived", "idle_since_s", "receive_now", "send")
+    __slots__ = ("idle_since_s", "receive_now", "send")
 
     stream: "Stream"
 
@@ -45,9 +39,6 @@ class HttpConnection(Connection):
         self.send: Callable[[bytes | memoryview], int] = stream.send
         self.receive_now: Callable[[int], bytes] = stream.recv
         self.idle_since_s = 0.0
-        kernel = _poll()
-        kernel.register(stream.fileno(), _READABLE)
-        self.arrived: Callable[[int], list[tuple[int, int]]] = kernel.poll
 
     def on_unsolicited_input(self) -> None:
         """Stop polling: an idle connection is stale, one that is being read slowly will be polled again."""

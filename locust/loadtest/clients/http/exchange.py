@@ -86,7 +86,7 @@ class Exchange:
         any_received: Whether a single byte has come; after that nothing is sent again.
         keeps: Whether the connection may serve another request as far as this side is concerned.
         failure: An error that has happened already; send() raises it.
-        sent_any: Whether a part of the request is sent, so that what comes then answers it.
+        sent_bytes: How much of the request is sent, so that what comes then answers it.
     """
 
     def __init__(  # noqa: PLR0917 -- made in two places only
@@ -110,7 +110,7 @@ class Exchange:
         self._upload = upload
         self._read_s = timeouts.read_s
         self._interim = 0
-        self.sent_any = False
+        self.sent_bytes = 0
         self._early_bytes = 0
         self._early_pieces: list[bytes] | None = None  # of a response that came early and wants the rest of the request
 
@@ -148,8 +148,9 @@ class Exchange:
         self._renew_deadline()
         while True:
             try:
-                rest = rest[connection.send(rest) :]
-                self.sent_any = True
+                sent = connection.send(rest)
+                self.sent_bytes += sent
+                rest = rest[sent:]
                 if not rest:
                     return True
                 self._renew_deadline()
@@ -183,7 +184,7 @@ class Exchange:
         self.keeps = False
         pieces = self._early_pieces = self._early_pieces or []
         with suppress(OSError):
-            while self.sent_any and (piece := self.connection.receive_now(RECEIVE_BYTES)):
+            while self.sent_bytes and (piece := self.connection.receive_now(RECEIVE_BYTES)):
                 pieces.append(piece)
         if not pieces and not self.received:
             raise error
@@ -232,6 +233,15 @@ class Exchange:
 
     def _how_far(self) -> str:
         return "'s head was complete" if self.any_received else " began"
+
+    def is_unread(self, error: Exception) -> bool:
+        """Tell whether the server certainly got nothing of the request before it closed the connection.
+
+        The end of its stream acknowledges what had come until then. A reset acknowledges nothing, whatever was read.
+        """
+        if not self.sent_bytes:
+            return True
+        return isinstance(error, ClosedError) and self.connection.stream.unacknowledged_bytes() >= self.sent_bytes
 
     def body(self, head: ResponseHead, method: str) -> Body:
         """The reader of the response's body."""

@@ -45,7 +45,8 @@ class ConnectionPool:
         """Send a request and read the head of its response.
 
         A connection that has served before may be closed by the server at any time. If that happens before a single
-        byte of the response has come, and sending twice does no harm, the request goes over the next connection.
+        byte of the response has come, and sending twice does no harm or the server got nothing of the request, it goes
+        over the next connection (RFC 9110, section 9.2.2).
 
         Args:
             request: What is sent.
@@ -64,8 +65,9 @@ class ConnectionPool:
                 exchange.send()
                 return exchange, exchange.read_head()
             except (ClosedError, ConnectionError) as error:
+                repeatable = _may_repeat(request, exchange.is_unread(error))
                 exchange.connection.close()
-                if exchange.any_received or not exchange.reused or not _may_repeat(request):
+                if exchange.any_received or not exchange.reused or not repeatable:
                     raise exchange.classify(error) from error
             except Exception as error:
                 exchange.connection.close()
@@ -154,6 +156,6 @@ class ConnectionPool:
                 self._discard(origin, idle.pop())
 
 
-def _may_repeat(request: Request) -> bool:
+def _may_repeat(request: Request, is_unread: bool) -> bool:
     """Tell whether sending a request twice does no harm and is possible."""
-    return request.method in IDEMPOTENT and (request.upload is None or request.upload.rewind())
+    return (is_unread or request.method in IDEMPOTENT) and (request.upload is None or request.upload.rewind())

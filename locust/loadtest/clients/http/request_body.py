@@ -102,7 +102,10 @@ def encode_body(data: Any, json: Any, files: Any) -> tuple[BodyBytes, Mapping[st
     if files:
         return _encode_multipart(data, files)
     if json is not None and (data is None or not _holds_something(data)):
-        return _encode_json(json), _JSON
+        try:
+            return encode_json(json), _JSON
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"json={type(json).__name__} cannot be encoded: {error}") from error
     if data is not None and data not in (b"", ""):  # an empty form is data too, and is sent as such
         return _encode_data(data)
     return None, NO_FIELDS
@@ -113,13 +116,6 @@ def _holds_something(data: Any) -> bool:
         return bool(data)
     except ValueError:  # an array that cannot tell
         return True
-
-
-def _encode_json(value: Any) -> bytes:
-    try:
-        return encode_json(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"json={type(value).__name__} cannot be encoded: {error}") from error
 
 
 def _encode_data(data: Any) -> tuple[BodyBytes, Mapping[str, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.clients.http.head import HEADS, UNKNOWN_HEAD, ResponseHead
 from loadtest.clients.http.headers import HeaderValue, Lines, check_method, merged
-from loadtest.clients.http.request import IDEMPOTENT, framing_line, host_line, start_line
+from loadtest.clients.http.request import framing_line, host_line, start_line
 from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes
 from loadtest.clients.http.url import Url, names_scheme, parse
 from loadtest.clients.routes import Route, RouteTable
@@ -31,10 +31,9 @@ class HttpRoute(Route):
         wire: The whole request as sent without further headers, cookies or body.
         head: The head of its last response; the next response often begins with the same bytes.
         receive_bytes: How many bytes to ask the kernel for: a little more than the last response had.
-        idempotent: Whether it may be sent again when a kept connection turns out to be closed.
     """
 
-    __slots__ = ("_heads", "head", "idempotent", "lines", "origin", "receive_bytes", "url", "wire")
+    __slots__ = ("_heads", "head", "lines", "origin", "receive_bytes", "url", "wire")
 
     # As a request without anything of its own; see Request.
     body = None
@@ -52,7 +51,6 @@ class HttpRoute(Route):
         self.url = url
         self.origin = url.origin
         self.lines = {"host": host_line(url), **defaults}
-        self.idempotent = method in IDEMPOTENT
         self.head = UNKNOWN_HEAD
         self.receive_bytes = RECEIVE_BYTES
         self._heads: dict[str, bytes] = {}

@@ -8,7 +8,10 @@ Tested in tests/unit/clients/http/test_tls.py and tests/unit/clients/transport/t
 """
 
 import _socket
+import fcntl
 import ssl
+import struct
+import termios
 from typing import TYPE_CHECKING, Any
 
 import gevent.socket
@@ -58,6 +61,11 @@ class Stream(_socket.socket):
         except OSError:
             return True
         return True
+
+    def unacknowledged_bytes(self) -> int:
+        """How many of the bytes sent the peer has not acknowledged; over TLS with the encryption's own."""
+        waiting: int = struct.unpack("i", fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
+        return waiting
 
 
 class TlsStream(Stream):
