@@ -21,13 +21,13 @@ MINUTES ?= 3
 
 # A misspelt NAME=value would be ignored in silence, and another test run than the one that was asked for.
 GIVEN := $(foreach name,$(filter-out MAKE% -%,$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name)))
-UNKNOWN := $(filter-out $(SETTINGS) LOADTEST_% LOCUST_% MINUTES CASES PYTHON,$(GIVEN))
+UNKNOWN := $(filter-out $(SETTINGS) LOADTEST_% LOCUST_% MINUTES SECONDS SEED CASES PYTHON,$(GIVEN))
 ifneq ($(and $(UNKNOWN),$(filter loadtest,$(MAKECMDGOALS))),)
 $(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
 $(error stopped)
 endif
 
-.PHONY: help setup environment setup-dev loadtest test test-stack up down lint fuzz newest-locust audit sbom rebuild bench soak dashboards dashboards-preview clean
+.PHONY: help setup environment setup-dev loadtest test test-stack up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -82,8 +82,11 @@ down: docker-ready ## stop the Compose stack
 bench: setup-dev ## measure speed against other tools, side by side
 	@for bench in recorder master exporter engine target; do $(RUN)/python -m bench.$$bench || exit; done
 
-soak: setup-dev ## check memory and open files over a run of 3 minutes; MINUTES=30 for longer
-	@exec $(RUN)/python -m bench.soak $(MINUTES)
+growth: setup-dev ## check memory and open files over a run of 3 minutes; MINUTES=30 for longer
+	@exec $(RUN)/python -m bench.growth $(MINUTES)
+
+soak: setup-dev ## for an hour, kill, stop and cut at random what runs, and count; SECONDS=600 SEED=1 for others
+	@exec $(RUN)/python -m tests.faults $(or $(SECONDS),3600) $(SEED)
 
 dashboards: setup-dev ## write grafana/dashboards/*.json from their Python source
 	@exec $(RUN)/python grafana/generate.py

@@ -1,8 +1,8 @@
 """Whether a long run grows: memory and open files of its master and workers, from warm-up to end.
 
-    python -m bench.soak [minutes]
+    python -m bench.growth [minutes]
 
-A real `loadtest run` of the documents scenario, 3 minutes when not told otherwise; nightly 30. The first third is
+A real `loadtest run` of the documents scenario, 3 minutes when not told otherwise; 30 at night. The first third is
 warm-up: for ten minutes the record keeps each second of each name, and merges them from then on. Of the rest, the mean
 of the last quarter is compared with that of the first. More than 5 % of memory, or more open files, ends with exit
 code 1.

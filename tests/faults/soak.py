@@ -1,0 +1,430 @@
+"""A soak: at random, people do to a running stack what people do, and after each run the referee has the last word.
+
+    python -m tests.faults.soak [SECONDS] [SEED]
+
+A master with a web UI, workers that come, go, hang and die, a network that is cut, a target that restarts: real
+processes, an hour long when not told otherwise. After each run, what the referee answered is what the record counts,
+but for what the record names as lost: for that, what the workers that were hurt sent since the second that it names is
+the bound. The seed, which is printed, decides what happens and how long each thing takes.
+"""
+
+import contextlib
+import json
+import math
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from gevent.server import StreamServer
+
+from loadtest.local.process import free_port
+from tests.faults.referee import Line, Referee
+from tests.faults.swarm import FaultySwarm
+
+SCENARIO = '''
+"""Asks often, in two ways, and says who asks."""
+
+import itertools
+import os
+
+from locust import between, task
+
+from loadtest.clients.http import HttpUser
+from loadtest.scenarios import Scenario
+
+NUMBERS = itertools.count()
+
+
+class Asker(HttpUser):
+    scenario = "asker"
+    wait_time = between(0.02, 0.3)
+
+    def on_start(self):
+        self.fields = {"X-User": f"{os.getpid()}-{next(NUMBERS)}"}
+
+    @task(3)
+    def look(self):
+        self.client.get("/look", headers=self.fields)
+
+    @task
+    def write(self):
+        self.client.post("/write", json={"text": "much"}, headers=self.fields)
+
+
+scenario = Scenario("asker", (Asker,), (("GET", "/look"), ("POST", "/write")))
+'''
+MOST_WORKERS = 5
+KILLED_MASTER_LOSES_S = 2.5
+"""The last 2 s, and the moment that the signal takes."""
+KILLED_WORKER_LOSES_S = 2.5
+"""The current second, and what a busy machine delays its last delta by."""
+CLOCKS_S = 0.5
+"""How far the times of record and journal may be apart."""
+RECOVERY_S = 15.0
+"""A worker whose pause or cut ended so long before the run has sent everything."""
+
+
+class Cable:
+    """The way of one worker to the master, which can be cut: nothing passes then, and no end hears of it."""
+
+    def __init__(self, port: int) -> None:
+        """Lay it to the master's port."""
+        self._port = port
+        self._whole = Event()
+        self._whole.set()
+        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server.start()
+        self.port = self._server.server_port
+
+    def cut(self) -> None:
+        """Cut it."""
+        self._whole.clear()
+
+    def mend(self) -> None:
+        """Mend it."""
+        self._whole.set()
+
+    def _serve(self, worker: socket.socket, _address: object) -> None:
+        self._whole.wait()
+        try:
+            master = socket.create_connection(("127.0.0.1", self._port))
+        except OSError:
+            return
+        with master:
+            back = gevent.spawn(self._carry, master, worker)
+            self._carry(worker, master)
+            back.join()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                self._whole.wait()
+                other.sendall(data)
+        self._whole.wait()
+        with contextlib.suppress(OSError):
+            other.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Take it away."""
+        self.mend()
+        self._server.stop(timeout=0)
+
+
+@dataclass
+class Worker:
+    """A worker, its cable, and what was done to it in the present run that can lose measurements.
+
+    Attributes:
+        hurt_until: when its pause or cut ended, in seconds since the epoch; infinite while it lasts, 0 without one.
+        killed_at: when it was killed, in seconds since the epoch.
+        leaving: whether it was told to end, or killed.
+    """
+
+    process: subprocess.Popen[bytes]
+    cable: Cable
+    hurt_until: float = 0.0
+    killed_at: float | None = None
+    leaving: bool = False
+
+    def may_lack(self, start_at: float, ended_at: float) -> tuple[float, float]:
+        """Return the stretch of time of which measurements may be lost, given where the record says it begins."""
+        if self.killed_at is not None and not self.hurt_until:
+            return max(start_at, self.killed_at - KILLED_WORKER_LOSES_S), self.killed_at
+        is_hurt = self.killed_at is not None or self.hurt_until > ended_at - RECOVERY_S
+        return start_at, inf if is_hurt else start_at
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    def heal(self) -> None:
+        """End its pause and mend its cable."""
+        self.cable.mend()
+        self.signal(signal.SIGCONT)
+        self.hurt_until = min(self.hurt_until, time.time())
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs and was not told to end."""
+        return not self.leaving and self.process.poll() is None
+
+
+@dataclass
+class Soak:
+    """A stack, and what happens to it.
+
+    Args:
+        folder: for logs, journal and records.
+        seed: decides what happens.
+        say: is told everything that happens.
+    """
+
+    folder: Path
+    seed: int
+    say: Callable[[str], None] = print
+    workers: list[Worker] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Start the stack."""
+        self.random = random.Random(self.seed)
+        self.began_s = time.monotonic()
+        scenario = self.folder / "asker.py"
+        scenario.write_text(SCENARIO)
+        self.referee = Referee(self.folder, free_port(), delay_s=0.01)
+        self.swarm = FaultySwarm(self.folder, self.referee.url, variables={"LOADTEST_SCENARIO": str(scenario)})
+        self.web = free_port()
+        self.master = self._start_master()
+
+    def _start_master(self) -> subprocess.Popen[bytes]:
+        link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(self.swarm.port)]
+        return self.swarm.start("--master", *link, "--web-host", "127.0.0.1", "--web-port", str(self.web))
+
+    def tell(self, text: str) -> None:
+        """Say what happens, and when."""
+        self.say(f"{time.monotonic() - self.began_s:7.1f} s  {text}")
+
+    # What people do ---------------------------------------------------------------------------------------------------
+
+    def living(self, *, whole: bool = False) -> list[Worker]:
+        """The workers that run; those that nothing was done to only, when the others do not count."""
+        return [one for one in self.workers if one.alive and not (whole and one.hurt_until == inf)]
+
+    def join(self) -> None:
+        """Start a worker."""
+        if len(self.living()) >= MOST_WORKERS:
+            return
+        cable = Cable(self.swarm.port)
+        process = self.swarm.start("--worker", "--master-host", "127.0.0.1", "--master-port", str(cable.port))
+        self.workers.append(Worker(process, cable))
+        self.tell(f"worker {process.pid} starts")
+
+    def leave(self) -> None:
+        """Tell one worker or several to end; one stays."""
+        able = self.living()[1:]
+        for worker in self.random.sample(able, self.random.randint(min(1, len(able)), len(able))):
+            worker.leaving = True
+            worker.signal(signal.SIGTERM)
+            self.tell(f"worker {worker.process.pid} is told to end")
+
+    def kill(self) -> None:
+        """Kill a worker; one stays."""
+        if len(self.living()) > 1:
+            worker = self.random.choice(self.living())
+            worker.killed_at, worker.leaving = time.time(), True
+            worker.process.kill()
+            self.tell(f"worker {worker.process.pid} is killed")
+
+    def pause(self) -> None:
+        """Stop a worker's process for some seconds."""
+        if worker := self._whole_one():
+            duration_s = self.random.choice((1.0, 3.0, 5.0, 8.0, 15.0))
+            worker.hurt_until = inf
+            worker.signal(signal.SIGSTOP)
+            self._later(duration_s, worker.heal)
+            self.tell(f"worker {worker.process.pid} is paused for {duration_s:g} s")
+
+    def cut(self) -> None:
+        """Cut a worker's cable for some seconds."""
+        if worker := self._whole_one():
+            duration_s = self.random.choice((1.0, 3.0, 6.0, 10.0, 15.0))
+            worker.hurt_until = inf
+            worker.cable.cut()
+            self._later(duration_s, worker.heal)
+            self.tell(f"worker {worker.process.pid} is cut off for {duration_s:g} s")
+
+    def restart_target(self) -> None:
+        """Kill the target and start it again."""
+        away_s = self.random.choice((0.0, 0.5, 2.0))
+        self.tell(f"the target is killed, and starts again after {away_s:g} s")
+        self.referee.restart(away_s)
+
+    def scrape(self) -> None:
+        """Scrape the exporter and go away in the middle."""
+        self.tell("a scraper goes away in the middle")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.swarm.exporter), 5) as scraper:
+            scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            scraper.recv(100)
+
+    def change(self) -> None:
+        """Change the number of users."""
+        users = self.random.randint(4, 30)
+        if self.is_closed_model and self._ask("/swarm", {"user_count": str(users), "spawn_rate": "30"}):
+            self.tell(f"the number of users is changed to {users}")
+
+    def _whole_one(self) -> Worker | None:
+        able = self.living(whole=True)
+        return self.random.choice(able) if len(able) > 1 else None
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        self.healing.append(gevent.spawn_later(seconds, act))
+
+    # A run ------------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """One run, from its start to the comparison with the referee."""
+        self.healing: list[gevent.Greenlet[..., None]] = []
+        while len(self.living()) < 2:
+            self.join()
+        after, earlier = self.referee.size, self._runs()
+        self.is_closed_model = self.random.random() < 0.7
+        self._start_run()
+        self.tell(f"RUN, {'closed' if self.is_closed_model else 'open'} model")
+        until_s = time.monotonic() + self.random.uniform(8.0, 30.0)
+        acts = [self.join, self.join, self.leave, self.kill, self.pause, self.cut, self.scrape, self.change]
+        acts += [self.restart_target] if self.random.random() < 0.5 else []
+        while time.monotonic() < until_s:
+            gevent.sleep(self.random.uniform(0.2, 4.0))
+            self.random.choice(acts)()
+        killed_at = self._end_run()
+        for one in self.healing:
+            one.kill()
+        for worker in self.workers:
+            worker.heal()
+        self._wait_for_silence()
+        self._judge(self.referee.lines(after), self._runs() - earlier, killed_at)
+        self._clear_away()
+
+    def _start_run(self) -> None:
+        users, rate = self.random.randint(4, 30), self.random.randint(10, 60)
+        form = {"user_count": str(users), "spawn_rate": "30", "load_profile": "as-entered"}
+        if not self.is_closed_model:
+            form |= {"load_profile": "constant-arrival-rate", "arrival_rate": str(rate)}
+        self._until(lambda: self._ask("/swarm", form), "a start")
+
+    def _end_run(self) -> float | None:
+        """End it in one of the ways; return when the master was killed, if it was."""
+        how = self.random.random()
+        if how < 0.7:
+            self.tell("the run is stopped")
+            self._until(lambda: self._ask("/stop", {}), "a stop")
+            return None
+        killed_at = None
+        if how < 0.85:
+            self.tell("the master is told to end")
+            self.master.send_signal(signal.SIGTERM)
+            self.master.wait(150)
+        else:
+            self.tell("the master is killed")
+            self.master.kill()
+            killed_at = time.time()
+        self.master.wait(5)
+        self.master = self._start_master()
+        return killed_at
+
+    def _wait_for_silence(self) -> None:
+        """Wait until nothing was sent for two seconds."""
+
+        def silent() -> bool:
+            size = self.referee.size
+            gevent.sleep(2.0)
+            return size == self.referee.size
+
+        self._until(silent, "silence after the run")
+
+    def _clear_away(self) -> None:
+        """See that those that were told to end have ended, and no other one has by a fault of its own."""
+        for worker in list(self.workers):
+            code = worker.process.poll()
+            if worker.leaving:
+                code = worker.process.wait(60)
+            if code is not None:
+                worker.cable.close()
+                self.workers.remove(worker)
+            worker.hurt_until = 0.0
+
+    # The comparison ---------------------------------------------------------------------------------------------------
+
+    def _runs(self) -> set[Path]:
+        return set(self.swarm.runs.glob("*"))
+
+    def _judge(self, lines: list[Line], folders: set[Path], killed_at: float | None) -> None:
+        (folder,) = folders
+        if killed_at is not None:
+            command = [Path(sys.executable).with_name("loadtest"), "report", folder]
+            subprocess.run(command, capture_output=True, check=False)
+        record = json.loads((folder / "record.json").read_text())
+        sure_until = inf if killed_at is None else killed_at - KILLED_MASTER_LOSES_S
+        counted = {f"{one['method']} {one['name']}": one for one in record["series"]}
+        gaps = record["delivery"]["missing"]
+        for name in sorted({line.name for line in lines} | set(counted)):
+            mine = [line for line in lines if line.name == name]
+            answered = sum(line.answered and line.at < sure_until for line in mine)
+            answered_ever = sum(line.answered for line in mine)
+            received = len(mine) - answered_ever
+            requests, failures = (counted[name]["requests"], counted[name]["failures"]) if name in counted else (0, 0)
+            lost = sum(self._most_lost(gap, record, mine) for gap in gaps)
+            sentence = (
+                f"{name}: received {received}, answered {answered_ever}, of which {answered} before a kill of the "
+                f"master counts; the record has {requests} requests, {failures} of them failed, and misses {gaps}, "
+                f"which are at most {lost}: {folder}"
+            )
+            self.tell(sentence)
+            if not (requests - failures <= answered_ever and answered <= requests + lost <= received + failures + lost):
+                self.problems.append(f"seed {self.seed}: {sentence}")
+                self.tell("PROBLEM")
+
+    def _most_lost(self, gap: dict[str, Any], record: dict[str, Any], lines: list[Line]) -> int:
+        """The most that one gap can be: what the busiest worker sent in the stretch of which it may lack something."""
+        epoch = float(math.floor(datetime.fromisoformat(record["started_at"]).timestamp()))
+        most = 0
+        for worker in self.workers:
+            start_at, end_at = worker.may_lack(epoch + gap["start_s"] - CLOCKS_S, epoch + record["duration_s"])
+            if gap["end_s"] is not None:
+                end_at = min(end_at, epoch + gap["end_s"] + CLOCKS_S)
+            pid = str(worker.process.pid)
+            most = max(
+                most, sum(one.process == pid and not one.answered and start_at <= one.at <= end_at for one in lines)
+            )
+        return most
+
+    # Small things -----------------------------------------------------------------------------------------------------
+
+    def _ask(self, path: str, form: dict[str, str]) -> bool:
+        data = urllib.parse.urlencode(form).encode()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.web}{path}", data, timeout=150) as answer:
+                return bool(json.load(answer)["success"])
+        except (OSError, ValueError):
+            return False
+
+    def _until(self, holds: Callable[[], object], what: str, patience_s: float = 150.0) -> None:
+        until_s = time.monotonic() + patience_s
+        while not holds():
+            if time.monotonic() > until_s:
+                raise AssertionError(f"it never came to be: {what}\n{self.swarm.logs()}")
+            gevent.sleep(0.2)
+
+    def end(self) -> None:
+        """End everything."""
+        for worker in self.workers:
+            worker.heal()
+            worker.cable.close()
+        self.swarm.__exit__()
+        self.referee.kill()
+
+
+def soak(folder: Path, seconds: float, seed: int, say: Callable[[str], None] = print) -> list[str]:
+    """Let people do what they do for so many seconds, and return what was wrong."""
+    say(f"seed {seed}")
+    going = Soak(folder, seed, say)
+    try:
+        while time.monotonic() < going.began_s + seconds:
+            going.run()
+    finally:
+        going.end()
+    return going.problems

@@ -1,0 +1,21 @@
+"""What people do at random, for four minutes; `make soak` does it for an hour."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .soak import soak
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(900)]
+
+SECONDS = float(os.environ.get("SOAK_SECONDS", "240"))
+SEEDS = (1,)
+"""One that once failed is added; they share the time."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_the_referee_answered_is_what_the_records_count(tmp_path: Path, seed: int) -> None:
+    """Whatever leaves, hangs or dies: each request is counted, or its loss is named with a bound that holds."""
+    told: list[str] = []
+    assert soak(tmp_path, SECONDS / len(SEEDS), seed, told.append) == [], "\n".join(told)
