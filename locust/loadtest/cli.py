@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import click
 from rich.console import Console
 
-from loadtest import __version__, scenarios
+from loadtest import __version__, compose, scenarios
 from loadtest.authoring.commands import init
 from loadtest.comparing import commands
 from loadtest.doctor import check_users_fit, examine
@@ -137,6 +137,31 @@ def run(as_json: bool, **options: Any) -> int:
     folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, config.profile_name))
     code = _supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json)
     return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_setting_option("scenario", "NAME", "-f")
+@_setting_option("profile", "NAME")
+@_setting_option("host", "URL", "-H")
+@click.argument("words", metavar="COMMAND", nargs=-1, required=True, type=click.UNPROCESSED)
+def stack(words: tuple[str, ...], **options: Any) -> int:
+    """Run the stack in containers: a command of Docker Compose, with Prometheus, Grafana and your scenario.
+
+    \b
+    loadtest stack up                                   the web UI on http://127.0.0.1:8089, Grafana on port 3000
+    loadtest stack -f load/shop.py up --scale locust_worker=4      your scenario; the containers see its folder
+    loadtest stack logs -f locust_master
+    loadtest stack cp locust_master:/app/runs/. "$PWD/runs"
+    loadtest stack down
+
+    Settings also come from local_conf/loadtest.env and the environment. An installed package writes the stack's files
+    to .loadtest/ of this folder.
+    """
+    config = Config.load(options)
+    hosts: dict[str, str] = {}
+    if config.scenario.endswith(SCENARIO_ENDING):
+        hosts = declared(config.scenario).hosts
+    return compose.run(config, hosts, words)
 
 
 @main.command(epilog=EXIT_CODES)

@@ -10,11 +10,11 @@ import os
 from pathlib import Path
 
 _CHECKOUT = Path(__file__).parents[3]
-_IS_CHECKOUT = (_CHECKOUT / "locust" / "locustfile.py").is_file()
-ROOT = _CHECKOUT if _IS_CHECKOUT else Path(__file__).parents[1] / "shipped"
+IS_CHECKOUT = (_CHECKOUT / "locust" / "locustfile.py").is_file()
+ROOT = _CHECKOUT if IS_CHECKOUT else Path(__file__).parents[1] / "shipped"
 """The folder that holds the files."""
 _USERS_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-CACHE = _CHECKOUT / ".cache" if _IS_CHECKOUT else _USERS_CACHE / "loadtest"
+CACHE = _CHECKOUT / ".cache" if IS_CHECKOUT else _USERS_CACHE / "loadtest"
 """What is made once for all runs: the checkout's own, or, of an installed package, the user's."""
 CONF_DIR = Path("local_conf")
 """Where a user's own configuration lies, in the folder of a run."""

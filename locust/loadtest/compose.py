@@ -1,0 +1,129 @@
+"""Compose: the Compose stack, for a scenario in any folder.
+
+In a checkout the stack is the checkout. An installed package has no such folder: the stack's files are written to
+`.loadtest/` of the present folder, where Compose builds the images and mounts them.
+
+Tested in tests/native/test_installed.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import target_app
+from loadtest.exceptions import StackError, UsageError
+from loadtest.settings import shipped
+from loadtest.settings.config import SCENARIO_ENDING, variable
+from loadtest.settings.hosts import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from loadtest.settings.config import Config
+
+FOLDER: Final = Path(".loadtest")
+_MOUNTED: Final = "scenarios"
+"""Where the containers find the scenario's folder, below theirs."""
+_FILES: Final = ("scenario", "feed", "accounts_file", "token_file", "profiles_file", "thresholds_file")
+
+
+def run(config: Config, hosts: Mapping[str, str], words: Sequence[str]) -> int:
+    """Run a command of Compose for the stack, and return its exit code.
+
+    Args:
+        config: the settings of the run; the files that they name lie in the scenario's folder or below it.
+        hosts: the host of each User class that has one, which is loaded where `host` is not set.
+        words: Compose's command and its arguments, such as ``up``.
+
+    Raises:
+        UsageError: when a file lies elsewhere, or a host is this machine's own address.
+        StackError: when there is no Compose.
+    """
+    environment = {**os.environ, **_settings(config, hosts)}
+    folder = shipped.ROOT
+    if not shipped.IS_CHECKOUT:
+        folder = FOLDER.resolve()
+        write(folder)
+        environment.setdefault("COMPOSE_PROJECT_NAME", _project(Path.cwd().name))
+    return subprocess.run([*_compose(), *words], cwd=folder, env=environment, check=False).returncode  # noqa: S603
+
+
+def write(folder: Path) -> None:
+    """Write the stack's files into a folder, and over them what is in local_conf/ of the present one.
+
+    Raises:
+        UsageError: when the folder cannot be written.
+    """
+    ours = shutil.ignore_patterns("__pycache__", "shipped")
+    try:
+        shutil.copytree(shipped.ROOT, folder, dirs_exist_ok=True)
+        shutil.copytree(Path(__file__).parent, folder / "locust" / "loadtest", ignore=ours, dirs_exist_ok=True)
+        shutil.copytree(Path(target_app.__file__).parent, folder / "target_app", ignore=ours, dirs_exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        if shipped.CONF_DIR.is_dir():
+            shutil.copytree(shipped.CONF_DIR, folder / shipped.CONF_DIR, dirs_exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the stack's files cannot be written to {folder} ({error}). Allowed: a folder that can be written. "
+            "Next: run in another one."
+        ) from error
+
+
+def _settings(config: Config, hosts: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the containers: what was set, with files as the containers see them."""
+    given: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
+    is_file = config.scenario.endswith(SCENARIO_ENDING)
+    folder = Path(config.scenario).resolve().parent if is_file else shipped.CONF_DIR.resolve()
+    files = [name for name in _FILES if given.get(name) and (is_file or name != "scenario")]
+    given |= {name: _inside(folder, name, str(given[name])) for name in files}
+    for host in [config.host] if config.host else hosts.values():
+        _check_reachable(host)
+    texts = {name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in given.items()}
+    return {"SCENARIOS_DIR": str(folder), **{variable(name): text for name, text in texts.items()}}
+
+
+def _inside(folder: Path, name: str, value: str) -> str:
+    """Return the path of a file as the containers see it."""
+    if "://" in value:
+        return value
+    path = Path(value).resolve()
+    for seen, place in ((shipped.CONF_DIR.resolve(), shipped.CONF_DIR), (folder, Path(_MOUNTED))):
+        if path.is_relative_to(seen):
+            return str(place / path.relative_to(seen))
+    raise UsageError(
+        f"{name.upper()}={value} is neither in {folder} nor in local_conf/, which is what the containers see of this "
+        "machine. Allowed: a file in one of them. Next: move it there."
+    )
+
+
+def _check_reachable(host: str) -> None:
+    url = urlsplit(host)
+    if is_loopback(url.hostname or ""):
+        elsewhere = url._replace(netloc="host.docker.internal" + (f":{url.port}" if url.port else "")).geturl()
+        raise UsageError(
+            f"HOST={host} is, in a container, the container itself. Allowed: an address that containers reach. "
+            f"Next: have the service listen on 0.0.0.0, and set HOST={elsewhere}."
+        )
+
+
+def _project(name: str) -> str:
+    """Return a name that Compose allows for a project."""
+    return "loadtest-" + re.sub(r"[^a-z0-9_-]", "", name.lower())
+
+
+def _compose() -> list[str]:
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]):
+            done = subprocess.run([*command, "version"], capture_output=True, check=False)  # noqa: S603
+            if done.returncode == 0:
+                return command
+    raise StackError(
+        "there is no Compose on this machine. Allowed: Docker with Compose v2, or docker-compose 1.29.2. Next: install "
+        "one, or use 'loadtest run', which needs no Docker."
+    )

@@ -1,0 +1,163 @@
+"""The built wheel, installed with what it names into an empty environment, used in an empty folder."""
+
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from loadtest.local import redisjson_module
+from tests.endings import ended_well
+
+from .conftest import ROOT
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(300)]
+
+LOCUSTFILE = """
+from locust import FastHttpUser, constant, task
+
+
+class Shopper(FastHttpUser):
+    host = "HOST"
+    wait_time = constant(0.1)
+
+    @task
+    def look(self):
+        self.client.get("/products")
+"""
+
+
+class _Shop(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment that has the wheel, and an empty folder."""
+
+    programs: Path
+    folder: Path
+
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `loadtest` in the folder."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOADTEST_", "LOCUST_"))}
+        cache = {"XDG_CACHE_HOME": str(self.folder.parent / "cache"), "PYTHONPATH": ""}
+        return subprocess.run(
+            [self.programs / "loadtest", *words],
+            cwd=self.folder,
+            env={**kept, **cache, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Build the wheel, and install it as a person would, in the versions that were tested."""
+    place = tmp_path_factory.mktemp("installed")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = place.glob("*.whl")
+    locked = re.findall(
+        r"^([a-z0-9._-]+)(?:\[.*?\])?(==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
+    (place / "constraints.txt").write_text("\n".join(name + version for name, version in locked))
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / "venv"], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", place / "venv", "install", "-q", "--no-compile"]
+    done = subprocess.run(
+        [*pip, "--only-binary", ":all:", "-c", place / "constraints.txt", wheel],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (place / "folder").mkdir()
+    cache = place / "cache" / "loadtest" / "redis-stack"
+    cache.mkdir(parents=True)
+    (cache / "rejson.so").symlink_to(redisjson_module.fetched(lambda _text: None))
+    return Installed(place / "venv" / "bin", place / "folder")
+
+
+@pytest.fixture
+def shop() -> Iterator[str]:
+    """A service of somebody's."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_locustfile_runs_from_anywhere(installed: Installed, shop: str) -> None:
+    """Profiles, thresholds and the locustfile that ties it together come with the wheel; results stay in the folder."""
+    (installed.folder / "shop.py").write_text(LOCUSTFILE.replace("HOST", shop))
+    options = ["-f", "shop.py", "--profile", "smoke", "--run-time", "4s", "--run-id", "first"]
+    done = installed.run("run", *options, LOADTEST_EXPORTER_PORT="0")
+    assert ended_well(done.returncode, done.stdout), done.stdout + done.stderr
+    record = json.loads((installed.folder / "runs" / "first" / "record.json").read_text())
+    (series,) = record["series"]
+    assert (series["scenario"], series["name"], series["requests"] > 10) == ("shop", "/products", True)
+    assert "error_ratio < 1%" in done.stdout
+    assert sorted(path.name for path in installed.folder.iterdir()) == ["runs", "shop.py"]
+
+
+def test_the_stack_runs_for_the_scenario_of_any_folder(installed: Installed) -> None:
+    """Compose accepts what is written: every folder that is mounted or built from is there, the scenario among them."""
+    (installed.folder / "load").mkdir()
+    (installed.folder / "load" / "shop.py").write_text(LOCUSTFILE.replace("HOST", "http://shop.example.com"))
+    done = installed.run("stack", "-f", "load/shop.py", "--profile", "smoke", "config")
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    master = services["locust_master"]
+    settings = {name: master["environment"][f"LOADTEST_{name}"] for name in ("SCENARIO", "PROFILE")}
+    assert settings == {"SCENARIO": "scenarios/shop.py", "PROFILE": "smoke"}
+    mounts = {mount["target"]: Path(mount["source"]) for mount in master["volumes"] if mount["type"] == "bind"}
+    assert mounts["/app/scenarios"] == installed.folder / "load"
+    assert (mounts["/app/locust"] / "locustfile.py").is_file()
+    assert (mounts["/app/locust"] / "loadtest" / "run.py").is_file()
+    assert (mounts["/app/target_app"] / "home.py").is_file()
+    for service in services.values():
+        for mount in service.get("volumes", []):
+            assert mount["type"] != "bind" or any(Path(mount["source"]).iterdir())
+        if build := service.get("build"):
+            context = Path(build["context"])
+            copied = re.findall(r"^COPY (\S+) ", (context / build["dockerfile"]).read_text(), re.MULTILINE)
+            assert [name for name in copied if not (context / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--host", "http://localhost:8000"], "set HOST=http://host.docker.internal:8000"),
+        (["-f", "/etc/hosts.py"], "there is no such file"),
+    ],
+)
+def test_what_containers_cannot_reach_is_refused(installed: Installed, options: list[str], words: str) -> None:
+    """One sentence says what to do; nothing is started."""
+    done = installed.run("stack", *options, "config")
+    assert (done.returncode, words in done.stderr, done.stdout) == (2, True, ""), done.stderr
+
+
+def test_a_file_that_containers_do_not_see_is_refused(installed: Installed) -> None:
+    """What lies neither beside the scenario nor in local_conf/ is named."""
+    done = installed.run("stack", "config", LOADTEST_FEED="/etc/passwd")
+    assert (done.returncode, "FEED=/etc/passwd is neither in " in done.stderr) == (2, True), done.stderr
