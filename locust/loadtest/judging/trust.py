@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.judging import plan
 from loadtest.measuring.error_classes import GENERATOR, UNFINISHED
-from loadtest.measuring.health import FIGURES, LATE_S, LOOP_PROBE_S, MASTER, OTHERS, SATURATED, Health
+from loadtest.measuring.health import FIGURES, LATE_S, MASTER, OTHERS, SATURATED, Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,8 +104,8 @@ RUN_DELAY_S: Final = 0.000_2
 LATE_SHARE: Final = 0.5
 """The event loop's delay relative to the same percentile of the response times."""
 SHOWN: Final = {"median": 0.5, "p95": 0.95, "p99": 0.99}
-"""The percentiles that reports show; one is compared from `LATE_WAKE_UPS` late wake-ups beyond it on."""
-LATE_WAKE_UPS: Final = 5
+"""The percentiles that reports show; one is compared when the part of the run beyond it is as long as `BEYOND_S`."""
+BEYOND_S: Final = 0.25
 SLOWER: Final = 3.0
 """How many times as long as the others' a worker's mean response time may be."""
 SLOWER_S: Final = 0.005
@@ -227,7 +227,7 @@ def _late_wake_ups(record: RunRecord, watch: Watch) -> Iterator[Violation]:
             continue
         for name, q in SHOWN.items():
             lag_s, shown_s = observed.lag_s(q), times.quantile(q)
-            enough = (1 - q) * observed.seconds / LOOP_PROBE_S >= LATE_WAKE_UPS
+            enough = (1 - q) * observed.seconds >= BEYOND_S
             if enough and lag_s >= max(LATE_S, LATE_SHARE * shown_s):
                 yield Violation(
                     "late_wake_ups",

@@ -1,6 +1,6 @@
 """The load generator's own health: what each of its processes observes about itself.
 
-A `HealthProbe` runs in each worker and in the master. It costs a timer that fires 20 times a second and a few reads of
+A `HealthProbe` runs in each worker and in the master. It costs a timer that fires 50 times a second and a few reads of
 /proc once a second; what a system does not offer (no cgroup, no /proc) reads as 0. File descriptors are counted every
 5 s, because the cost of counting grows with their number. The master adds up what all processes report in a `Watch`.
 Whether a run with such a generator can be trusted is judged elsewhere.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import math
+import random
 import resource
 import time
 from dataclasses import dataclass, field
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 
 MASTER: Final = "master"
 """The subject under which the master's own health is kept; workers are ``worker 0``, ``worker 1`` …"""
-LOOP_PROBE_S: Final = 0.05
-"""The interval at which a greenlet measures how late the event loop wakes it."""
+LOOP_PROBE_S: Final = 0.02
+"""The mean interval at which a greenlet measures how late the event loop wakes it. Each one is drawn from half of it to
+one and a half: after equal ones the questions fall in step with stalls at equal intervals, since the end of a stall
+wakes the greenlet too, and then see only the stalls' ends."""
 LATE_S: Final = 0.005
 """From this delay on a wake-up is kept for the distribution over the run; shorter ones move nothing worth judging."""
 DESCRIPTORS_EVERY_S: Final = 5.0
@@ -128,6 +131,7 @@ class HealthProbe:
         self._gc_began_s = self._gc_sum_s = self._gc_longest_s = 0.0
         self._descriptors_ratio = 0.0
         self._descriptors_due_s = 0.0
+        self._intervals = random.Random()  # noqa: S311 - of its own: a scenario may have seeded the shared one
         self._not_before_s = 0.0
         self._due_s = math.inf
         self._run: CpuTime | None = None
@@ -201,8 +205,9 @@ class HealthProbe:
 
     def _probe_loop(self) -> None:
         while True:
-            self._due_s = time.perf_counter() + LOOP_PROBE_S
-            gevent.sleep(LOOP_PROBE_S)
+            interval_s = LOOP_PROBE_S * self._intervals.uniform(0.5, 1.5)
+            self._due_s = time.perf_counter() + interval_s
+            gevent.sleep(interval_s)
             self._lags.append(max(0.0, time.perf_counter() - max(self._due_s, self._not_before_s)))
 
     def _note_overdue(self) -> None:
@@ -320,8 +325,8 @@ class Observed:
     def lag_s(self, q: float) -> float:
         """The quantile of the event loop's delay over the run, in seconds; 0 if it is below `LATE_S`.
 
-        The loop is asked every `LOOP_PROBE_S`. While it stands still nobody asks, so a delay stands for all the
-        questions that fell into it, each with what was left of it.
+        The loop is asked every `LOOP_PROBE_S` on average. While it stands still nobody asks, so a delay stands for all
+        the questions that fell into it, each with what was left of it.
         """
         late, beyond = self.late.count, (1 - q) * self.seconds / LOOP_PROBE_S
         return self.late.quantile(1 - beyond / late) if late > beyond else 0.0

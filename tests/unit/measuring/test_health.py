@@ -41,6 +41,25 @@ def test_a_blocked_event_loop_is_noticed() -> None:
     assert health.cpu_ratio >= 0.8 * mean > 0
 
 
+def test_stalls_at_equal_intervals_are_seen_in_full() -> None:
+    """Stalls of 90 ms in each half second are a p95 of 65 ms; asked each 50 ms, the loop would show their last 50."""
+    probe, watch = HealthProbe(), Watch()
+    probe.start()
+    gevent.sleep(0)
+    probe.take()
+    began_s = time.perf_counter()
+    for _ in range(6):
+        until_s = time.perf_counter() + 0.09
+        while time.perf_counter() < until_s:
+            pass
+        gevent.sleep(0.41)
+    health = probe.take()
+    probe.stop()
+    watch.add("worker 0", health, time.perf_counter() - began_s, users=1)
+    [observed] = watch
+    assert observed.lag_s(0.95) > 0.052
+
+
 def test_a_restart_forgets_a_delay_that_began_before_it() -> None:
     """What blocked the event loop before a run began is not held against the run."""
     probe = HealthProbe()
