@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.snapshot import Snapshot
 
 LIVE_INTERVAL_S = 1.0
-PLAIN_INTERVAL_S = 5.0
+PLAIN_INTERVAL_S = 10.0
 PLAIN_WIDTH = 120
 HANG_S = 2.0
 """The age of the oldest unanswered request from which on the line says so."""
@@ -96,7 +96,7 @@ def output(file: IO[str] | None = None) -> Console:
 
 
 class ProgressLine:
-    """One line about the running test: rewritten each second on a terminal, printed every 5 s elsewhere.
+    """One line about the running test: rewritten each second on a terminal, printed every 10 s elsewhere.
 
     Args:
         snapshot: returns the current figures.
@@ -117,7 +117,7 @@ class ProgressLine:
     def _live(self) -> None:
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
-                live.update(Text(self._line(), no_wrap=True, overflow="ellipsis"), refresh=True)
+                live.update(Text(self._line(), no_wrap=False, overflow="fold"), refresh=True)
                 gevent.sleep(LIVE_INTERVAL_S)
 
     def _plain(self) -> None:
@@ -131,13 +131,23 @@ class ProgressLine:
 
 def progress_text(now: Snapshot, total_s: float | None) -> str:
     """Return the figures as one line."""
-    total = f"/{clock(total_s)}" if total_s else ""
+    errors = f"{now.errors:,} {now.reason}" if now.errors else "0"
+    times = " ".join(
+        f"{name} {milliseconds(s)}" for name, s in (("p50", now.p50_s), ("p95", now.p95_s), ("p99", now.p99_s))
+    )
     waiting = now.in_flight
     hang = f"  {waiting.requests:,} unanswered, up to {waiting.oldest_s:.0f} s" if waiting.oldest_s >= HANG_S else ""
     return (
-        f"{clock(min(now.elapsed_s, total_s or now.elapsed_s))}{total}  users {now.users}  "
-        f"{now.requests_per_s:,.0f} requests/s  errors {now.errors:,}  p95 {milliseconds(now.p95_s)} ms{hang}"
+        f"{_done(now.elapsed_s, total_s)}  users {now.users}  {now.requests_per_s:,.0f} requests/s  errors {errors}  "
+        f"{times} ms{hang}"
     )
+
+
+def _done(elapsed_s: float, total_s: float | None) -> str:
+    if not total_s:
+        return clock(elapsed_s)
+    done_s = min(elapsed_s, total_s)
+    return f"{clock(done_s)}/{clock(total_s)} {done_s / total_s:.0%}"
 
 
 def clock(seconds: float) -> str:
@@ -160,7 +170,7 @@ def milliseconds(seconds: float | None) -> str:
 
 
 class Steps:
-    """The progress of countable work: a bar on a terminal, elsewhere a plain line every 5 s, on standard error.
+    """The progress of countable work: a bar on a terminal, elsewhere a plain line every 10 s, on standard error.
 
     Args:
         what: the work, in a word or two.

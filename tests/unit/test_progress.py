@@ -15,12 +15,21 @@ from loadtest.progress import Steps
 
 
 @pytest.mark.parametrize(
-    ("oldest_s", "ending"), [(1.9, "p95 2.00 ms"), (12.4, "p95 2.00 ms  7 unanswered, up to 12 s")]
+    ("oldest_s", "ending"), [(1.9, "p99 3.00 ms"), (12.4, "p99 3.00 ms  7 unanswered, up to 12 s")]
 )
 def test_a_hang_is_seen_while_it_lasts(oldest_s: float, ending: str) -> None:
     """The line says how many requests wait for an answer, and how long, once one waits for seconds."""
-    line = progress.progress_text(Snapshot(20.0, 10, 0.0, 0, 0.002, InFlight(7, oldest_s)), 60.0)
+    line = progress.progress_text(
+        Snapshot(20.0, 10, 0.0, 0, 0.001, 0.002, 0.003, in_flight=InFlight(7, oldest_s)), 60.0
+    )
     assert line.endswith(ending)
+
+
+def test_the_line_says_how_far_the_run_is_and_what_fails() -> None:
+    """The share that is done, and the most frequent class of errors, fit into 100 columns."""
+    line = progress.progress_text(Snapshot(20.0, 10, 1234.4, 17, 0.001, 0.02, 0.3, "timeout_read"), 60.0)
+    assert line == ("0:20/1:00 33%  users 10  1,234 requests/s  errors 17 timeout_read  p50 1.00 p95 20.0 p99 300 ms")
+    assert progress.progress_text(Snapshot(20.0, 0, 0, 0, 0, 0, 0), None).startswith("0:20  users 0")
 
 
 def test_elsewhere_steps_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:

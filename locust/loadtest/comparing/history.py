@@ -9,15 +9,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.text import Text
-
 from loadtest.comparing import baselines
 from loadtest.exceptions import RecordError
 from loadtest.judging.outcome import Outcome
 from loadtest.progress import milliseconds
 from loadtest.reporting import document as run_document
+from loadtest.reporting.console_table import ConsoleTable
 from loadtest.reporting.document import rate_per_s
-from loadtest.reporting.summary import console_table
 from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ def entries(runs_dir: Path) -> tuple[list[Entry], list[str]]:
         try:
             with run_document.reading(folder.path):
                 entry = _entry(folder.path, known)
-                _cells(entry)
+                _labels(entry), _figures(entry)
             found.append(entry)
         except RecordError as error:
             problems.append(str(error))
@@ -123,9 +121,9 @@ def show(found: Sequence[Entry], console: Console) -> None:
     for key in sorted({entry.key for entry in found}):
         own = [entry for entry in found if entry.key == key]
         right = ("requests", "per s", "failed", "p50 ms", "p95 ms", "p99 ms")
-        table = console_table(key, ("run", "started", "verdict"), right)
+        table = ConsoleTable(key, ("run", "started", "verdict"), right)
         for entry in own:
-            table.add_row(*_cells(entry), style="bold" if entry.is_baseline else None)
+            table.add_row(_labels(entry), _figures(entry), "bold" if entry.is_baseline else "")
         console.print(table)
         for name, values in (
             ("throughput", [entry.requests_per_s for entry in own]),
@@ -135,10 +133,12 @@ def show(found: Sequence[Entry], console: Console) -> None:
             console.print(f"  {name:11} {sparkline(values)}", markup=False)
 
 
-def _cells(entry: Entry) -> list[str | Text]:
+def _labels(entry: Entry) -> tuple[str, str, str]:
     mark = " (baseline)" if entry.is_baseline else ""
+    return f"{entry.run_id}{mark}", f"{datetime.fromisoformat(entry.started_at):%Y-%m-%d %H:%M}", entry.verdict
+
+
+def _figures(entry: Entry) -> list[str]:
     ratio = "-" if entry.error_ratio is None else f"{entry.error_ratio:.2%}"
     times = map(milliseconds, (entry.p50_s, entry.p95_s, entry.p99_s))
-    started = f"{datetime.fromisoformat(entry.started_at):%Y-%m-%d %H:%M}"
-    figures = [f"{entry.requests:,}", f"{entry.requests_per_s:,.1f}", ratio, *times]
-    return [Text(f"{entry.run_id}{mark}"), started, entry.verdict, *figures]
+    return [f"{entry.requests:,}", f"{entry.requests_per_s:,.1f}", ratio, *times]

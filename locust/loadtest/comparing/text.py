@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadtest.comparing.comparison import CONFIDENCE, ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference
 from loadtest.progress import milliseconds
-from loadtest.reporting.summary import console_table
+from loadtest.reporting.console_table import ConsoleTable, print_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,19 +45,19 @@ _MARKS: Final = {
 def show(comparison: Comparison, console: Console) -> None:
     """Print a row for each request name, a line for each clear difference, and the conclusion."""
     title = f"{comparison.base} → {comparison.new}"
-    table = console_table(title, ("request",), HEADINGS.values())
-    table.add_column("verdict", no_wrap=True)
+    table = ConsoleTable(title, ("request",), (*HEADINGS.values(), "verdict"))
     for name in comparison.names:
         cells = [Text(_cell(one), style=_STYLES[one.conclusion]) for one in name.differences]
         conclusion = name.conclusion
-        table.add_row(Text(label(name.name)), *cells, Text(conclusion.value, style=_STYLES[conclusion]))
+        table.add_row((label(name.name),), (*cells, Text(conclusion.value, style=_STYLES[conclusion])))
     console.print(table)
     for name_of, difference in clear(comparison):
         console.print(Text(sentence(name_of, difference), style=_STYLES[difference.conclusion]))
     for note in comparison.notes:
-        console.print(f"note         {note}", markup=False)
-    console.print(f"method       {method(comparison)}", markup=False)
-    console.print(f"comparison   {comparison.conclusion.value}", markup=False)
+        print_line(console, "note", note)
+    print_line(console, "marks", "✗ worse, ✓ better, = the same, ? inconclusive: too few requests or too much noise")
+    print_line(console, "method", method(comparison))
+    print_line(console, "comparison", comparison.conclusion.value)
 
 
 def _cell(difference: Difference) -> str:

@@ -91,6 +91,16 @@ _RANGE: Final = {"time": "0 s to 1 h", "ratio": "0% to 100%", "rate": "0/s or mo
 _MEASURED: Final = {"time": "time", "ratio": "a ratio", "rate": "a rate", "count": "a count"}
 
 
+def samples_needed(quantile: float) -> int:
+    """Return the number of samples from which on a quantile, above 0 and below 1, can be judged.
+
+    With fewer, the chance that all samples are on one side of it is more than 5 %: a slow 99th percentile then passes,
+    because no sample shows it. Of n samples all are below the quantile q with the chance q**n.
+    """
+    further = max(quantile, 1 - quantile)
+    return math.ceil(math.log(_CHANCE_OF_NO_SAMPLE_BEYOND) / math.log(further))
+
+
 @dataclass(frozen=True)
 class Threshold:
     """One rule; `str` gives its canonical text, which parses to an equal rule.
@@ -136,15 +146,10 @@ class Threshold:
     def samples_needed(self) -> int:
         """The number of samples from which on the aggregate can be judged; 1 for all but percentiles.
 
-        With fewer, the chance that all samples are on one side of the percentile is more than 5 %: a slow 99th
-        percentile then passes, because no sample shows it. Of n samples all are below the quantile q with the chance
-        q**n. The extremes p0 and p100 are, like min and max, those of the samples that there are.
+        The extremes p0 and p100 are, like min and max, those of the samples that there are.
         """
         quantile = self.quantile
-        if quantile in {None, 0.0, 1.0}:
-            return 1
-        further = max(quantile, 1 - quantile)
-        return math.ceil(math.log(_CHANCE_OF_NO_SAMPLE_BEYOND) / math.log(further))
+        return 1 if quantile in {None, 0.0, 1.0} else samples_needed(quantile)
 
     @property
     def is_of_setup(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -363,6 +364,13 @@ class RunRecord:
         response = self._response.total()
         service = response if self._service is None else self._service.total()
         return SeriesView("", "", "", requests, failures, response_bytes, classes, response, service)
+
+    def most_frequent_error(self) -> str:
+        """The class of the most errors; empty without errors."""
+        classes: Counter[str] = Counter()
+        for by_class in self._classes.values():
+            classes.update(by_class)
+        return max(classes, key=classes.__getitem__, default="")
 
     def errors(self) -> list[ErrorRow]:
         """The distinct errors, the most frequent first."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 WINDOW_S: Final = 10
-"""The seconds that rate and percentile look back."""
+"""The seconds that rate and percentiles look back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,12 @@ class Snapshot:
     """Over the last 10 s."""
     errors: int
     """Since the run began (or was reset)."""
+    p50_s: float
     p95_s: float
-    """The response time's 95th percentile over the last 10 s; NaN without requests."""
+    p99_s: float
+    """The response time's percentiles over the last 10 s; NaN without requests."""
+    reason: str = ""
+    """The most frequent class of errors; empty without errors."""
     in_flight: InFlight = NONE_IN_FLIGHT
     """The requests that wait for an answer."""
 
@@ -38,8 +42,18 @@ class Snapshot:
     def of(cls, record: RunRecord | None, users: int, *, running: bool, in_flight: InFlight = NONE_IN_FLIGHT) -> Self:
         """Look at a record, whose run goes on or has ended; None before the first run."""
         if record is None:
-            return cls(0.0, 0, 0.0, 0, math.nan)
+            return cls(0.0, 0, 0.0, 0, math.nan, math.nan, math.nan)
         window = record.window(WINDOW_S)
         elapsed_s = steady_clock.now() - record.started_at if running else float(record.duration_s)
-        p95_s = window.response_time.quantile(0.95)
-        return cls(elapsed_s, users, window.requests_per_s, record.failures, p95_s, in_flight)
+        p50_s, p95_s, p99_s = window.response_time.quantiles((0.5, 0.95, 0.99))
+        return cls(
+            elapsed_s,
+            users,
+            window.requests_per_s,
+            record.failures,
+            p50_s,
+            p95_s,
+            p99_s,
+            record.most_frequent_error(),
+            in_flight,
+        )

@@ -6,6 +6,7 @@ docs/reference/record.md describes it, docs/reference/record.schema.json is its 
 from __future__ import annotations
 
 import json
+import textwrap
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest import untrusted
 from loadtest.exceptions import RecordError
 from loadtest.judging.outcome import Outcome
+from loadtest.judging.threshold import samples_needed
 from loadtest.measuring import record_file
-from loadtest.measuring.record import DICT_FORMAT
+from loadtest.measuring.record import DICT_FORMAT, QUANTILES
+from loadtest.progress import milliseconds
 from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from loadtest.judging.outcome import Verdict
@@ -29,6 +32,8 @@ Document = dict[str, Any]
 _LONGEST_BYTES: Final = 128 * 1024 * 1024
 _MOST_VALUES: Final = 3_000_000
 """Bounds of a document: that of a day with all the names that are kept apart has a tenth of both."""
+_LONGEST_MESSAGE: Final = 160
+"""Characters of an error's message beside the verdict."""
 _REQUIRED: Final = (
     "run_id", "started_at", "duration_s", "load_s", "configuration", "context", "delivery", "workers", "total",
     "series", "scenarios", "errors", "events", "timeline", "blocks", "verdict", "findings", "thresholds",
@@ -117,6 +122,40 @@ def target_sentence(document: Document) -> str:
     """Return which service was loaded, and why that one."""
     target = document["context"].get("target") or {}
     return str(target.get("sentence") or document["configuration"].get("host") or "not recorded")
+
+
+def percentile_ms(series: dict[str, Any], figure: str, kind: str = "response_time") -> str:
+    """Return a figure of a series' times in milliseconds, as text.
+
+    A dash stands for a figure that does not exist, and for a percentile of fewer requests than it needs: it would be
+    the slowest of a few, and change with each run.
+    """
+    if figure in QUANTILES and series["requests"] < samples_needed(QUANTILES[figure]):
+        return "-"
+    return milliseconds(series[kind][figure])
+
+
+def too_few_sentence(document: Document, figures: Sequence[str]) -> str:
+    """Return why some percentiles are a dash, given those that are shown; empty when none is."""
+    least = min((one["requests"] for one in document["series"]), default=0)
+    needed = {one.removesuffix("_s"): samples_needed(QUANTILES[one]) for one in figures if one in QUANTILES}
+    wanting = [f"{name} needs {count:,}" for name, count in needed.items() if count > least]
+    return f"a dash stands for a percentile of too few requests: {', '.join(wanting)}" if least and wanting else ""
+
+
+def failure_reasons(document: Document, most: int = 3) -> list[str]:
+    """Return why requests failed, the most frequent reason first, each with the names that it met."""
+    by_reason: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for error in document["errors"]:
+        by_reason.setdefault((error["error_class"], error["message"]), []).append(error)
+    counted = {reason: sum(one["occurrences"] for one in errors) for reason, errors in by_reason.items()}
+    reasons = []
+    for reason in sorted(counted, key=lambda reason: -counted[reason])[:most]:
+        names = [f"{one['method']} {one['name']}".strip() for one in by_reason[reason]]
+        further = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        message = textwrap.shorten(reason[1], _LONGEST_MESSAGE, placeholder=" …")
+        reasons.append(f"{counted[reason]:,} with {reason[0]}: {message} ({names[0]}{further})")
+    return reasons
 
 
 def by_name(document: Document) -> list[dict[str, Any]]:

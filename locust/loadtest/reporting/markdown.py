@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.progress import clock, milliseconds
-from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence, target_sentence
+from loadtest.progress import clock
+from loadtest.reporting.document import (
+    by_name,
+    failure_reasons,
+    load_s,
+    notes,
+    percentile_ms,
+    rate_per_s,
+    setup_sentence,
+    target_sentence,
+    too_few_sentence,
+)
 from loadtest.settings.config import name_of_scenario
 
 if TYPE_CHECKING:
@@ -16,6 +26,7 @@ if TYPE_CHECKING:
 MARKS: Final = {"passed": "✅", "failed": "❌", "no data": "⚪", "not trustworthy": "⚠️", "interrupted": "⚠️"}
 MAX_NAMES: Final = 50
 """The most names shown: GitHub limits a comment to 65,536 characters."""
+_TIMES: Final = ("p50_s", "p95_s", "p99_s")
 _SPECIAL: Final = str.maketrans(
     {character: f"\\{character}" for character in "\\`*_{}[]<>#|~"} | {"\n": " ", "\r": " "}
 )
@@ -32,6 +43,7 @@ def summary(document: Document) -> str:
         _counts(document),
         *(f"- Set-up: {sentence}" for sentence in [setup_sentence(document)] if sentence),
         *(f"- {_escape(reason)}" for reason in verdict["reasons"]),
+        *(f"- Failed: {_escape(reason)}" for reason in failure_reasons(document)),
         *(f"- Note: {_escape(note)}" for note in notes(document)),
         "",
     ]
@@ -46,6 +58,8 @@ def summary(document: Document) -> str:
     lines += _table(heads, rows_of_names, right_from=1)
     if len(series) > MAX_NAMES:
         lines += ["", f"{len(series) - MAX_NAMES:,} more names are in the report."]
+    if sentence := too_few_sentence(document, _TIMES):
+        lines += ["", f"{sentence}."]
     return "\n".join(lines) + "\n"
 
 
@@ -63,7 +77,7 @@ def _row(name: str, series: dict[str, Any], document: Document) -> tuple[str, ..
         f"{series['requests']:,}",
         f"{series['failures']:,}",
         f"{rate_per_s(series, document):,.1f}",
-        *(milliseconds(series["response_time"][time]) for time in ("p50_s", "p95_s", "p99_s")),
+        *(percentile_ms(series, time) for time in _TIMES),
     )
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.judging.trust import PEAKS, SUSTAINED
 from loadtest.progress import clock, milliseconds
 from loadtest.reporting import chart_data, page
-from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence, target_sentence
+from loadtest.reporting.document import (
+    by_name,
+    load_s,
+    notes,
+    percentile_ms,
+    rate_per_s,
+    setup_sentence,
+    target_sentence,
+    too_few_sentence,
+)
 from loadtest.reporting.page import text
 from loadtest.settings.config import name_of_scenario
 
@@ -44,15 +53,15 @@ _TIMES: Final = {
     "max_s": "max ms",
 }
 _JUMPS: Final = (
-    ("thresholds", "Thresholds"), ("over-time", "Over time"), ("distribution", "Distribution"), ("names", "By name"),
-    ("errors", "Errors"), ("generator", "Generator"), ("made-with", "Environment"),
+    ("errors", "Errors"), ("thresholds", "Thresholds"), ("over-time", "Over time"), ("distribution", "Distribution"),
+    ("names", "By name"), ("generator", "Generator"), ("made-with", "Environment"),
 )  # fmt: skip
 
 
 def html(document: Document) -> str:
     """Return the page."""
     title = f"{_subject(document)} · {document['run_id']}"
-    sections = (_thresholds, _over_time, _distribution, _names, _errors, _generator, _made_with)
+    sections = (_errors, _thresholds, _over_time, _distribution, _names, _generator, _made_with)
     main = "\n".join(section(document) for section in sections)
     body = f"{_head(document)}\n<main id='main' class='wrap'>\n{_verdict(document)}\n{main}\n</main>\n{_foot()}"
     return page.whole(title, body, chart_data.of(document))
@@ -88,14 +97,14 @@ def _verdict(document: Document) -> str:
     reasons = "".join(f"<li>{text(reason)}</li>" for reason in document["verdict"]["reasons"])
     reasons += "".join(f"<li>Note: {text(note)}</li>" for note in notes(document))
     words = _WORDS.get(name, name) if document["thresholds"] or name != "passed" else _UNJUDGED
-    total, times = document["total"], document["total"]["response_time"]
+    total = document["total"]
     share = f"{total['failures'] / total['requests']:.2%}" if total["requests"] else "-"
     users = max((point["users"] for point in document["timeline"]), default=0)
     tiles = (
         ("Requests", f"{total['requests']:,}"),
         ("Throughput", f"{rate_per_s(total, document):,.1f} <small>/s</small>"),
         ("Failed", f"{total['failures']:,} <small>{share}</small>"),
-        *((key, f"{milliseconds(times[f'{key}_s'])} <small>ms</small>") for key in ("p50", "p95", "p99")),
+        *((key, f"{percentile_ms(total, f'{key}_s')} <small>ms</small>") for key in ("p50", "p95", "p99")),
         ("Peak users", f"{users:,}"),
         ("Duration", clock(load_s(document))),
     )
@@ -167,6 +176,8 @@ def _names(document: Document) -> str:
         else ""
     )
     table = page.table("Figures by request name", heads, rows, foot, sortable=True)
+    few = too_few_sentence(document, tuple(_TIMES))
+    more += f"<p class='quiet'>{text(few)}.</p>" if few else ""
     return _section("names", "By name", table + more + _setup(document), "response times in milliseconds; stats.csv")
 
 
@@ -179,10 +190,7 @@ def _setup(document: Document) -> str:
     rows = [
         f"<tr><th scope='row'>{text(one['name'])} <small>{text(one['method'])}</small></th>"
         f"<td class='n'>{one['requests']:,}</td><td class='n'>{one['failures']:,}</td>"
-        + "".join(
-            f"<td class='n'>{milliseconds(one['response_time'][time])}</td>"
-            for time in ("p50_s", "p95_s", "p99_s", "max_s")
-        )
+        + "".join(f"<td class='n'>{percentile_ms(one, time)}</td>" for time in ("p50_s", "p95_s", "p99_s", "max_s"))
         + "</tr>"
         for one in by_name(document["setup"])[:MAX_ROWS]
     ]
@@ -191,11 +199,11 @@ def _setup(document: Document) -> str:
 
 
 def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str:
-    times = [series["response_time"][time] for time in _TIMES] + [series["service_time"]["p99_s"]]
+    times = [(time, "response_time") for time in _TIMES] + [("p99_s", "service_time")]
     numbers = [(series["requests"], f"{series['requests']:,}"), (series["failures"], f"{series['failures']:,}")]
     rate = rate_per_s(series, document)
     numbers.append((rate, f"{rate:,.1f}"))
-    numbers += [(time or 0, milliseconds(time)) for time in times]
+    numbers += [(series[kind][time] or 0, percentile_ms(series, time, kind)) for time, kind in times]
     cells = "".join(f"<td class='n' data-v='{value}'>{shown}</td>" for value, shown in numbers)
     return f"<tr class='{kind}'><th scope='row'>{text(series['method'])} {text(series['name'])}</th>{cells}</tr>"
 

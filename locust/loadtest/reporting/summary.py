@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE
-from rich.table import Table
 from rich.text import Text
 
 from loadtest.judging.outcome import Outcome
-from loadtest.progress import clock, milliseconds
-from loadtest.reporting.document import by_name, load_s, notes, rate_per_s, setup_sentence, target_sentence
+from loadtest.progress import clock
+from loadtest.reporting.console_table import ConsoleTable, print_line
+from loadtest.reporting.document import (
+    by_name,
+    failure_reasons,
+    load_s,
+    notes,
+    percentile_ms,
+    rate_per_s,
+    setup_sentence,
+    target_sentence,
+    too_few_sentence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,38 +36,31 @@ _TIMES = ("p50_s", "p95_s", "p99_s", "max_s")
 
 def show(document: Document, console: Console) -> None:
     """Print what was loaded, the figures by request name, the outcome of each threshold, and the verdict."""
-    console.print(f"results      run {document['run_id']}", markup=False)
-    console.print(f"target       {target_sentence(document)}", markup=False)
+    print_line(console, "results", f"run {document['run_id']}")
+    print_line(console, "target", target_sentence(document))
     console.print(_table(document))
+    if sentence := too_few_sentence(document, _TIMES):
+        print_line(console, "", sentence)
     if sentence := setup_sentence(document):
-        console.print(f"set-up       {sentence}", markup=False)
+        print_line(console, "set-up", sentence)
     if document["thresholds"]:
         console.print(_thresholds(document["thresholds"]))
-    console.print(f"verdict      {document['verdict']['name']}", markup=False)
+    for number, reason in enumerate(failure_reasons(document)):
+        print_line(console, "" if number else "failures", reason)
+    print_line(console, "verdict", document["verdict"]["name"])
     for reason in document["verdict"]["reasons"]:
-        console.print(f"             {reason}", markup=False)
+        print_line(console, "", reason)
     for note in notes(document):
-        console.print(f"note         {note}", markup=False)
+        print_line(console, "note", note)
 
 
-def console_table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
-    """Return an empty table with columns of text on the left and of numbers on the right."""
-    table = Table(title=title, title_justify="left", box=SIMPLE)
-    for heading in left:
-        table.add_column(heading, no_wrap=True)
-    for heading in right:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
-
-
-def _table(document: Document) -> Table:
+def _table(document: Document) -> ConsoleTable:
     title = f"{clock(load_s(document))} of load, response times in ms"
-    table = console_table(title, ("method", "name"), ("requests", "failed", "per s", "p50", "p95", "p99", "max"))
+    table = ConsoleTable(title, ("method", "name"), ("requests", "failed", "per s", "p50", "p95", "p99", "max"))
     for series in by_name(document):
-        table.add_row(Text(series["method"]), Text(series["name"]), *_figures(series, document), style=_style(series))
-    table.add_section()
+        table.add_row((series["method"], series["name"]), _figures(series, document), _style(series))
     if document["total"]["requests"]:
-        table.add_row("", "all", *_figures(document["total"], document), style=_style(document["total"]))
+        table.add_row(("", "all"), _figures(document["total"], document), _style(document["total"]))
     return table
 
 
@@ -67,20 +69,17 @@ def _figures(series: dict[str, Any], document: Document) -> list[str]:
         f"{series['requests']:,}",
         f"{series['failures']:,}",
         f"{rate_per_s(series, document):,.1f}",
-        *(milliseconds(series["response_time"][time]) for time in _TIMES),
+        *(percentile_ms(series, time) for time in _TIMES),
     ]
 
 
-def _style(series: dict[str, Any]) -> str | None:
-    return "red" if series["failures"] else None
+def _style(series: dict[str, Any]) -> str:
+    return "red" if series["failures"] else ""
 
 
-def _thresholds(results: Iterable[dict[str, Any]]) -> Table:
-    table = Table(title="thresholds", title_justify="left", box=SIMPLE)
-    table.add_column("rule", overflow="fold")
-    table.add_column("value", justify="right")
-    table.add_column("outcome")
+def _thresholds(results: Iterable[dict[str, Any]]) -> ConsoleTable:
+    table = ConsoleTable("thresholds", ("rule",), ("value", "outcome"))
     for result in results:
         colour = "green" if result["outcome"] == Outcome.PASSED.value else "red"
-        table.add_row(Text(result["rule"]), result["worded"], Text(result["outcome"], style=colour))
+        table.add_row((result["rule"],), (result["worded"], Text(result["outcome"], style=colour)))
     return table

@@ -100,3 +100,32 @@ def test_the_schema_is_strict() -> None:
     made = json.loads(json.dumps(reports.run_document()))
     for change in ({"format": 1}, {"surprise": 1}, {"duration_s": "20"}):
         assert not jsonschema.Draft202012Validator(SCHEMA).is_valid({**made, **change})
+
+
+def test_a_percentile_of_too_few_requests_is_no_number() -> None:
+    """The 99th needs 299 requests, as in thresholds; a sentence says which need more."""
+    few, enough = reports.run_document(reports.record(10)), reports.run_document(reports.record(15))
+    shown = [document.percentile_ms(one["series"][0], "p99_s") for one in (few, enough)]
+    assert (few["series"][0]["requests"], enough["series"][0]["requests"]) == (200, 300)
+    assert (shown[0], float(shown[1]) > 10) == ("-", True)
+    assert document.percentile_ms(few["series"][0], "max_s") != "-"
+    assert document.too_few_sentence(few, ("p95_s", "p99_s", "max_s")) == (
+        "a dash stands for a percentile of too few requests: p99 needs 299"
+    )
+    assert document.too_few_sentence(enough, ("p95_s", "p99_s")) == ""
+
+
+def test_the_most_frequent_reasons_of_failures_come_first() -> None:
+    """One line for each class and message, with the first of the names that it met, and without a page of text."""
+    made = reports.run_document(reports.record(5, failing="b"))
+    error = made["errors"][0]
+    made["errors"] = [
+        error | {"message": "x" * 30 + " y" * 200, "occurrences": 7},
+        *(error | {"name": name, "message": "down", "occurrences": 5} for name in ("b", "c")),
+        *(error | {"message": str(number), "occurrences": 1} for number in range(3)),
+    ]
+    reasons = document.failure_reasons(made)
+    assert len(reasons) == 3
+    assert reasons[0] == "10 with status_5xx: down (GET b and 1 more)"
+    assert reasons[1].startswith("7 with status_5xx: xxx")
+    assert len(reasons[1]) < 200

@@ -17,6 +17,12 @@ def test_verdict_thresholds_and_names_are_there() -> None:
     assert "\n| all | 400 | 0 | 40.0 |" in text
 
 
+def test_why_requests_failed_is_beside_the_verdict() -> None:
+    """With the most frequent reason first."""
+    text = markdown.summary(reports.run_document(reports.record(10, failing="b")))
+    assert "- Failed: 40 with status\\_5xx: 503 from" in text.split("| threshold |")[0]
+
+
 def test_names_cannot_break_out() -> None:
     """Neither HTML, nor a table's bar, nor a line break of a name has an effect, and no mention notifies anybody."""
     text = markdown.summary(reports.run_document(reports.record(1, names=(reports.HOSTILE, "@team"))))
