@@ -419,7 +419,7 @@ class Soak:
 
 
 def soak(folder: Path, seconds: float, seed: int, say: Callable[[str], None] = print) -> list[str]:
-    """Let people do what they do for so many seconds, and return what was wrong."""
+    """Do what people do for this many seconds, and return what was wrong."""
     say(f"seed {seed}")
     going = Soak(folder, seed, say)
     try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_BLOCKS: Final = 600
 MAX_ENTRIES: Final = 1_000_000
-_LONGEST_BYTES: Final = 64 * 1024 * 1024  # of a packed column, inflated: twice what so many entries take
+_LONGEST_BYTES: Final = 64 * 1024 * 1024  # of a packed column, inflated: twice the size of the most entries
 _WIDEST_S: Final = 2**24
 _LAST_BLOCK: Final = 10 * MAX_BLOCKS
 

@@ -177,8 +177,8 @@ class Recorder:
     def __init__(self) -> None:
         """Make an empty recorder; use `Recorder.of` for the one of a Locust Environment."""
         self.listeners: list[Callable[..., None]] = []
-        """The listeners of Locust's ``events.request``, this recorder first: a live list. If there are more, whoever
-        counts a request without firing the event calls ``notify``."""
+        """The listeners of Locust's ``events.request``, this recorder first: a live list. If there are more, a
+        client that counts a request without firing the event calls ``notify``."""
         self.open_requests: dict[int, float] = {}
         """When requests of clients other than this product's were sent, in seconds of ``time.perf_counter``, by any
         number that is theirs alone; such a client enters and removes them."""
@@ -475,8 +475,8 @@ class _Listener:
 class _RequestHook(EventHook):
     """Locust's ``events.request``, which takes Locust's own statistics no more.
 
-    The hook that is there becomes one, and its list of listeners stays the same object: whoever bound the hook or its
-    ``fire`` before, at import for example, still feeds the record.
+    The hook that is there becomes one, and its list of listeners stays the same object: code that bound the hook or
+    its ``fire`` before, at import for example, still feeds the record.
     """
 
     @classmethod

@@ -288,7 +288,7 @@ FROM_MASTER: Final = _table(
 
 
 def read(data: bytes, most_values: int = MOST_VALUES_OF_A_WORKER) -> Message:
-    """Read a message of at most so many values; what it holds is yet to be checked.
+    """Read a message of a bounded number of values; its content is still to be checked.
 
     Raises:
         ValueError: when it is none.

@@ -1,7 +1,7 @@
 """Preparation: what happens on the master between the start of a test and its first load.
 
 Locust logs an error of a listener of ``test_start`` and goes on, with load that nothing was prepared for. Here the
-first error, whoever raised it, refuses the start. The listener that makes the run is called last, so that the run's
+first error, in any listener, refuses the start. The listener that makes the run is called last, so that the run's
 time begins when everything is prepared.
 """
 

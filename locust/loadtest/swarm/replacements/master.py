@@ -81,7 +81,7 @@ def add_worker(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def log_exception(original: Callable[..., None]) -> Callable[..., None]:
-    """Keep so many different exceptions, and so much of each."""
+    """Keep a bounded number of different exceptions, and a part of each text."""
 
     def log_exception(self: MasterRunner, node_id: str, msg: str, formatted_tb: str) -> None:
         text, trace = msg[:LONGEST_TEXT], formatted_tb[:LONGEST_TEXT]
