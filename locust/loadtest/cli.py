@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
@@ -25,6 +26,7 @@ from loadtest.local.stack import LocalStack
 from loadtest.profiles import chart
 from loadtest.profiles.profile import LoadProfile, all_profiles
 from loadtest.progress import Screen, output, printable
+from loadtest.replaying.replay import NAME, Replay, Selection, private_folder
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
 from loadtest.run_folder import RunFolder, new_run_id
@@ -130,6 +132,11 @@ def run(as_json: bool, **options: Any) -> int:
         raise UsageError(
             "--json does not work with UI=1: the web UI runs many tests. Allowed: one of the two. Next: leave one out."
         )
+    return _conduct(config, as_json=as_json)
+
+
+def _conduct(config: Config, *, as_json: bool) -> int:
+    """Check what can be checked beforehand, and run."""
     check_names(config)
     if not config.ui:  # its start form chooses the load
         check_users_fit(config)
@@ -162,6 +169,56 @@ def stack(words: tuple[str, ...], **options: Any) -> int:
     if config.scenario.endswith(SCENARIO_ENDING):
         hosts = declared(config.scenario).hosts
     return compose.run(config, hosts, words)
+
+
+@main.command(name=NAME, epilog=EXIT_CODES)
+@click.argument("log", metavar="LOG", type=click.Path(path_type=Path))
+@click.option("--speed", metavar="N", type=click.FloatRange(0.001, 1000), default=1.0, help="N times as fast.")
+@click.option("--from", "from_", metavar="TIME", help="Begin there: a duration since the first request, or a time.")
+@click.option("--until", metavar="TIME", help="End there, exclusively.")
+@click.option(
+    "--sample",
+    metavar="PERCENT",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=100.0,
+    help="A share by chance.",
+)
+@click.option("--from-host", metavar="NAME", multiple=True, help="Only what the log sent to this host.")
+@_setting_option("host", "URL", "-H")
+@_setting_option("workers", "N")
+@_setting_option("users", "N", "-u")
+@_setting_option("threshold", "RULE", multiple=True)
+@_setting_option("thresholds_file", "FILE")
+@_setting_option("token_file", "FILE")
+@_setting_option("run_id", "NAME")
+@_setting_option("baseline", "RUN")
+@click.option("--json", "as_json", is_flag=True, help="For programs: as for `loadtest run`.")
+def replay_log(log: Path, as_json: bool, from_host: tuple[str, ...], **options: Any) -> int:
+    """Send the requests of an access log again, at their times, to a service that you name.
+
+    \b
+    loadtest replay access.log --host https://staging.example.com
+    loadtest replay access.log.gz --host https://staging.example.com --speed 2 --from 10m --until 25m
+    loadtest replay shop.har --host http://127.0.0.1:8000 --from-host shop.example.com
+
+    LOG is a log of nginx or Apache (common, combined), JSON lines, a log of an AWS ALB, or a HAR file. docs/replay.md
+    says what is sent.
+    """
+    options["threshold"] = ", ".join(options["threshold"]) or None
+    times = options.pop("speed"), options.pop("sample") / 100, options.pop("from_"), options.pop("until")
+    config = Config.load(options)
+    if config.host is None:
+        raise UsageError(
+            "HOST is missing: a replay goes only to a service that you name. Allowed: the base URL of a service that "
+            "you may load. Next: add --host https://staging.example.com."
+        )
+    replay = Replay.of(log, Selection(*times, from_host))
+    for sentence in replay.sentences:
+        click.echo(f"replay       {printable(sentence)}", err=as_json)
+    with private_folder(config.runs_dir, log) as folder:
+        scenario, profile = replay.write(folder)
+        files_of_run = {"scenario": str(scenario), "profile": str(profile), "ui": False}
+        return _conduct(config.model_copy(update=files_of_run), as_json=as_json)
 
 
 @main.command(epilog=EXIT_CODES)

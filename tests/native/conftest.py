@@ -32,10 +32,10 @@ class Stack:
         ports = {f"LOADTEST_{name}_PORT": "0" for name in ("WEB", "EXPORTER", "TARGET")}
         return {**mine, **ports, "LOADTEST_RUNS_DIR": str(self.runs_dir), MARK: self.mark, "COLUMNS": "120"}
 
-    def start(self, *arguments: str, cwd: Path = ROOT, **variables: str) -> "Stack":
-        """Start `loadtest run` with these arguments."""
+    def start(self, *arguments: str, cwd: Path = ROOT, command: str = "run", **variables: str) -> "Stack":
+        """Start `loadtest run`, or another command that runs, with these arguments."""
         self.process = subprocess.Popen(
-            [Path(sys.executable).with_name("loadtest"), "run", *arguments],
+            [Path(sys.executable).with_name("loadtest"), command, *arguments],
             cwd=cwd,
             env={**self.environment(), **variables},
             stdin=subprocess.DEVNULL,

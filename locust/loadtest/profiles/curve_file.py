@@ -37,8 +37,8 @@ HIGHEST_PER_S: Final = 1_000_000
 _LARGEST_BYTES: Final = 64 * 1024 * 1024
 _MOST_VALUES: Final = 1_000_000
 _MOST_STAGES: Final = 500
-_MILLISECONDS: Final = 1e11
-"""A Unix time above this is one in milliseconds: as seconds it would be after the year 5000."""
+_UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+"""A Unix time above this is one in parts of a second, so many: as seconds it would be after the year 5000."""
 _APART_S: Final = 1e-6
 """Arrivals at the same time are made this far apart, so that each has a time of its own."""
 _ALLOWED: Final = (
@@ -162,7 +162,7 @@ class CurveFile:
 
 
 def time_s(text: str) -> float:
-    """Return the seconds of a time: a number of seconds, a Unix time in seconds or milliseconds, or ISO 8601.
+    """Return the seconds of a time: a number of seconds, a Unix time in seconds or parts of them, or ISO 8601.
 
     Raises:
         ValueError: when it is none.
@@ -174,7 +174,7 @@ def time_s(text: str) -> float:
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     if not math.isfinite(number):
         raise ValueError("it is not finite")
-    return number / 1e3 if abs(number) > _MILLISECONDS else number
+    return number / next((unit for above, unit in _UNITS if abs(number) > above), 1.0)
 
 
 def _of_starts(times_s: npt.NDArray[np.float64]) -> tuple[tuple[Stage, ...], bytes]:

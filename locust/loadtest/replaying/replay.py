@@ -1,0 +1,216 @@
+"""Replay: a log as a scenario and a profile, in files that a run reads.
+
+Three files: `replay.py` is the scenario, `replay.requests` holds each request on a line, `replay.csv` the time of each.
+They hold what the log holds, which may be secret, so only their owner can read them, and the run removes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import hashlib
+import os
+import pprint
+import random
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from loadtest.exceptions import UsageError
+from loadtest.profiles.curve_file import LONGEST_S, MOST_STARTS, time_s
+from loadtest.replaying import path_names
+from loadtest.replaying.access_log import AccessLog
+from loadtest.settings.config import duration_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from loadtest.replaying.logged_request import LoggedRequest
+
+NAME: Final = "replay"
+_SHOWN: Final = 5
+_SEED: Final = 1
+_SCENARIO: Final = '''"""A replay, written for one run."""
+
+from pathlib import Path
+
+from loadtest.replaying.replay_user import scenario_of
+
+scenario = scenario_of({name!r}, Path(__file__).with_suffix(".requests"), {requests})
+'''
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a log is replayed, and how fast.
+
+    Attributes:
+        speed: how many seconds of the log are one of the run.
+        share: of the requests, by chance, the same ones each time; above 0, at most 1.
+        from_: from when on, a duration since the log's first request or a time; None: from the first one on.
+        until: until when; None: to the last one.
+        hosts: of requests to these hosts only, where the log has hosts.
+    """
+
+    speed: float = 1.0
+    share: float = 1.0
+    from_: str | None = None
+    until: str | None = None
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A prepared replay.
+
+    Attributes:
+        requests: in the order of their starts.
+        names: the name of each target.
+        starts_s: when each begins, in seconds from the first one.
+        sentences: what was read, for people.
+    """
+
+    requests: list[LoggedRequest]
+    names: dict[str, str]
+    starts_s: list[float]
+    sentences: list[str]
+
+    @classmethod
+    def of(cls, path: Path, selection: Selection) -> Replay:
+        """Read a log.
+
+        Raises:
+            UsageError: when it cannot be read, holds several hosts none of which was chosen, or nothing is left of it.
+        """
+        chance = random.Random(_SEED)  # noqa: S311 - a sample
+        hosts: Counter[str] = Counter()
+        wanted = {host.lower() for host in selection.hosts}
+
+        def takes(request: LoggedRequest) -> bool:
+            hosts[request.host] += 1
+            if wanted and request.host not in wanted:
+                return False
+            return selection.share >= 1.0 or chance.random() < selection.share
+
+        log = AccessLog(path, takes)
+        _check_hosts(path, hosts, wanted)
+        requests = _within(log.requests, selection)
+        if not requests:
+            raise UsageError(
+                f"{path}: no request is left of {sum(hosts.values()):,}. Allowed: a time window, a sample and hosts "
+                "that hold some. Next: widen them."
+            )
+        if len(requests) > MOST_STARTS:
+            raise UsageError(
+                f"{path}: {len(requests):,} requests are chosen. Allowed: at most {MOST_STARTS:,}. Next: use a shorter "
+                "time window, or --sample."
+            )
+        first_s = requests[0].start_s
+        starts_s = [(request.start_s - first_s) / selection.speed for request in requests]
+        if starts_s[-1] > LONGEST_S:
+            raise UsageError(
+                f"{path}: the replay would take {starts_s[-1]:,.0f} s. Allowed: at most {LONGEST_S:,} s. Next: raise "
+                "--speed, or use a shorter time window."
+            )
+        names = path_names.names_of(request.target for request in requests)
+        began, ended = (_shown(requests[index].start_s) for index in (0, -1))
+        chosen = f"{len(requests):,} of {sum(hosts.values()):,} requests, from {began} to {ended}"
+        sentences = [f"{chosen}, under {len(set(names.values())):,} names, in {starts_s[-1]:,.1f} s"]
+        if log.left_out:
+            sentences.append(f"{log.left_out:,} lines hold no request that can be sent")
+        return cls(requests, names, starts_s, sentences)
+
+    def write(self, folder: Path) -> tuple[Path, Path]:
+        """Write the files of the run into a folder, and return those of scenario and profile."""
+        pairs = sorted({(request.method, f"{NAME}{self.names[request.target]}") for request in self.requests})
+        scenario, profile = folder / f"{NAME}.py", folder / f"{NAME}.csv"
+        scenario.write_text(_SCENARIO.format(name=NAME, requests=pprint.pformat(pairs, width=100)), encoding="utf-8")
+        with (folder / f"{NAME}.requests").open("wb") as file:
+            for request in self.requests:
+                file.write(orjson.dumps(self._line(request)) + b"\n")
+        with profile.open("w", encoding="ascii") as table:
+            table.write("start\n")
+            table.writelines(f"{start_s:.6f}\n" for start_s in self.starts_s)
+        return scenario, profile
+
+    def _line(self, request: LoggedRequest) -> list[object]:
+        body = base64.b64encode(request.body).decode() if request.body else ""
+        name = f"{NAME}{self.names[request.target]}"
+        return [request.method, request.target, name, request.status, body, request.media_type]
+
+
+@contextlib.contextmanager
+def private_folder(runs_dir: Path, log: Path) -> Iterator[Path]:
+    """Make a folder for the files of a replay, which only its owner can read, and remove it afterwards.
+
+    Its name is the same for the same log, so that two runs are found to have the same scenario.
+
+    Raises:
+        UsageError: when it cannot be made, or another replay of that log uses it.
+    """
+    folder = runs_dir / f".replay-{hashlib.sha256(str(log.absolute()).encode()).hexdigest()[:12]}"
+    with contextlib.ExitStack() as at_the_end:
+        try:
+            runs_dir.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)  # it may be left from a run that was killed
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            at_the_end.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"{folder} cannot be used ({error.strerror}). Allowed: a writable RUNS_DIR, and one replay of a log "
+                "at a time. Next: correct it, or wait for the other one."
+            ) from error
+        at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield folder
+
+
+def _check_hosts(path: Path, hosts: Counter[str], wanted: set[str]) -> None:
+    """Check that it is clear which host's requests are meant.
+
+    Raises:
+        UsageError: when it is not: those to another service, such as one that counts visits, are not this one's load.
+    """
+    found = ", ".join(f"{host or 'none'} ({count:,})" for host, count in hosts.most_common(_SHOWN))
+    if not wanted and len(hosts) > 1:
+        raise UsageError(
+            f"{path} has requests to {len(hosts)} hosts: {found}. Allowed: those that --from-host names; all of them "
+            "are sent to HOST. Next: name one, such as --from-host "
+            f"{next(host for host, _ in hosts.most_common() if host)}."
+        )
+    if missing := wanted - set(hosts):
+        raise UsageError(
+            f"{path} has no request to {', '.join(sorted(missing))}; it has those to {found}. Allowed: hosts of the "
+            "log. Next: correct --from-host, or leave it out."
+        )
+
+
+def _within(requests: Sequence[LoggedRequest], selection: Selection) -> list[LoggedRequest]:
+    if not requests:
+        return []
+    first_s = requests[0].start_s
+    from_s = _instant_s("--from", selection.from_, first_s) if selection.from_ else first_s
+    until_s = _instant_s("--until", selection.until, first_s) if selection.until else float("inf")
+    return [request for request in requests if from_s <= request.start_s < until_s]
+
+
+def _instant_s(option: str, text: str, first_s: float) -> float:
+    with contextlib.suppress(ValueError):
+        if (since_s := duration_s(text)) <= LONGEST_S:  # a larger number is a Unix time
+            return first_s + since_s
+    with contextlib.suppress(ValueError):
+        return time_s(text)
+    raise UsageError(
+        f"{option}={text} is neither a duration nor a time. Allowed: a duration since the log's first request, such as "
+        "10m, or a time, such as 2026-01-31T12:00:00Z. Next: correct it."
+    )
+
+
+def _shown(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")

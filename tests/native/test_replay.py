@@ -1,0 +1,112 @@
+"""A replay for real: every request of a log once, at its time, as it was, to the service that was named."""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.endings import ended_well
+
+from .conftest import Stack
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
+
+NOON_S = 1769860800.0
+EARLY_S = 0.1
+"""How much earlier than in the log a request may come after the first one, which may have been late itself."""
+
+
+class Service(ThreadingHTTPServer):
+    """A service that keeps what it gets, and when."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.got: list[tuple[float, str, str, bytes, str | None]] = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers 404 below /gone, a redirect below /old, and 200 elsewhere."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        """Keep the request, and answer it."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        server: Any = self.server
+        path = self.requestline.split()[1]  # as it was sent; self.path is cleaned
+        server.got.append((time.monotonic(), self.command, path, body, self.headers.get("Content-Type")))
+        status = next((code for begin, code in (("/gone", 404), ("/old", 302)) if self.path.startswith(begin)), 200)
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = do_DELETE = answer  # noqa: N815 - as http.server calls them
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def entry(at_s: float, method: str, path: str, status: int = 200, body: str = "") -> dict[str, Any]:
+    """Return an entry of a HAR file."""
+    posted = {"postData": {"mimeType": "application/json", "text": body}} if body else {}
+    started = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(NOON_S + at_s)) + f".{round(at_s % 1 * 1000):03d}Z"
+    request = {"method": method, "url": f"https://shop.example.com{path}", **posted}
+    return {"startedDateTime": started, "time": 5, "request": request, "response": {"status": status}}
+
+
+ENTRIES = [
+    *(entry(number / 40, "GET", f"/items/{number}?page=2") for number in range(200)),
+    *(entry(3.0, "GET", "/gone/1", 404) for _ in range(3)),
+    entry(1.25, "POST", "/cart", 200, '{"n": 1}'),
+    entry(4.5, "DELETE", "//evil.example/cart", 200),
+    entry(0.5, "GET", "/old/1", 302),
+]
+
+
+def test_a_log_is_replayed_at_its_times(stack: Stack, tmp_path: Path) -> None:
+    """Twice as fast, by two workers: nothing is missing, added, earlier or sent elsewhere; the log's 404 is no failure.
+
+    Its files are gone afterwards.
+    """
+    (tmp_path / "shop.har").write_text(json.dumps({"log": {"entries": ENTRIES}}))
+    service = Service()
+    host = f"http://127.0.0.1:{service.server_address[1]}"
+    arguments = [str(tmp_path / "shop.har"), "--host", host, "--speed", "2", "--workers", "2"]
+    code, output = stack.start(*arguments, command="replay").end()
+    service.shutdown()
+    service.server_close()
+    assert ended_well(code, output), output
+    assert "206 of 206 requests" in output
+    sent = [
+        (item["request"]["method"], item["request"]["url"].removeprefix("https://shop.example.com")) for item in ENTRIES
+    ]
+    assert sorted((method, path) for _, method, path, _, _ in service.got) == sorted(sent)
+    assert [(body, kind) for _, _, _, body, kind in service.got if body] == [(b'{"n": 1}', "application/json")]
+    first_s = min(at_s for at_s, *_ in service.got)
+    early = [
+        path
+        for at_s, _, path, _, _ in service.got
+        if path.startswith("/items/") and at_s - first_s < int(path[7:].partition("?")[0]) / 80 - EARLY_S
+    ]
+    assert early == []
+    record = json.loads((stack.run_dir() / "record.json").read_text())
+    (scenario,) = record["scenarios"]
+    assert (scenario["dropped"], scenario["schedule_lag"]["count"]) == (0, len(ENTRIES))
+    assert {(series["method"], series["name"]): series["requests"] for series in record["series"]} == {
+        ("GET", "replay/items/:id"): 200,
+        ("GET", "replay/gone/:id"): 3,
+        ("GET", "replay/old/:id"): 1,
+        ("POST", "replay/cart"): 1,
+        ("DELETE", "replay//evil.example/cart"): 1,
+    }
+    assert sum(series["failures"] for series in record["series"]) == 0
+    assert [path.name for path in stack.runs_dir.iterdir()] == [stack.run_dir().name]
