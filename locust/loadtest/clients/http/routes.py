@@ -151,9 +151,9 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
         return route
 
     def _absolute(self, url: str) -> str:
-        if names_scheme(url):
-            return url
         base = self._base_url
+        if names_scheme(url, base):
+            return url
         if url.startswith("/"):
             return base.rstrip("/") + url
         return f"{base}{'' if not url or url.startswith('?') or base.endswith('/') else '/'}{url}"

@@ -23,6 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE = re.compile(r"[^!#$%&'()*+,/:;=?@\[\]~\w.-]", re.ASCII)
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/")
+_COLON = re.compile(r"[^/?#]*:")  # RFC 3986, 4.2: the first segment of a relative reference holds none
 _NO_HOST = re.compile(
     r"[\s\"#%/<>?@\[\\\]^`{|}]"
 )  # the Fetch standard's forbidden host code points, and what looks alike
@@ -96,9 +97,12 @@ class Url(NamedTuple):
         return self.target.partition("?")[0]
 
 
-def names_scheme(text: str) -> bool:
-    """Tell whether a URL says by which scheme it is reached; one that does not is relative to the user's host."""
-    return _SCHEME.match(text) is not None
+def names_scheme(text: str, base: str) -> bool:
+    """Tell whether a URL says by which scheme it is reached, as ``ftp:x`` does and, by mistake, ``localhost:80``.
+
+    One that does not is relative to the base. A base that ends in a slash may be continued by ``items:count``.
+    """
+    return (_SCHEME if base.endswith("/") else _COLON).match(text) is not None
 
 
 def parse(text: str) -> Url:

@@ -1,16 +1,18 @@
 """Scenarios in the style of Locust's FastHttpUser examples run unchanged when the base class is."""
 
 import json
+import time
 
+import gevent
 import pytest
 from gevent.pywsgi import WSGIServer
 from locust import FastHttpUser, TaskSet, between, constant, run_single_user, tag, task
 from locust.env import Environment
-from locust.exception import RescheduleTask, StopUser
+from locust.exception import LocustError, RescheduleTask, ResponseError, StopUser
 
 from loadtest.clients.http import HttpUser
 from loadtest.measuring.recorder import Recorder
-from tests.http_harness import close
+from tests.http_harness import ScriptedServer, close, running_user
 
 
 def item(environ, body):
@@ -135,6 +137,40 @@ def every_method(user):
         user.client.get("/nowhere").raise_for_status()
 
 
+def judge(user):
+    """Every way to decide on a request, and to fail to."""
+    for decisions in (["failure"], ["success"], ["failure", "success", "failure", "success"], []):
+        for path in ("/item/1", "/nowhere"):
+            with user.client.get(path, name=f"{path} {decisions}", catch_response=True) as response:
+                for decision in decisions:
+                    getattr(response, decision)(*["nope"] if decision == "failure" else [])
+    with pytest.raises(ZeroDivisionError), user.client.get("/nowhere", catch_response=True) as response:
+        response.success()
+        raise ZeroDivisionError
+    with user.client.get("/item/1", name="/responseerror", catch_response=True) as response:
+        raise ResponseError("not working")
+    dead = "http://127.0.0.1:1/"
+    with user.client.get(dead, name="/dead success", catch_response=True) as response:
+        assert (response.status_code, response.content) == (0, None)
+        response.success()
+    with user.client.get(dead, name="/dead failure", catch_response=True) as response:
+        response.failure("nope")
+    response = user.client.get("/nowhere", catch_response=True)  # without its with-block it does not count
+    for decide in (response.success, lambda: response.failure("nope")):
+        with pytest.raises(LocustError):
+            decide()
+    with user.client.get("/item/1", name="/no catch_response") as response, pytest.raises(LocustError):
+        response.success()
+
+
+def redirects(user):
+    """A redirect counts once, under the method and the URL that were asked for."""
+    assert user.client.post("/old").status_code == 200
+    assert "Location" not in user.client.get("/old").headers
+    assert user.client.get("/old", allow_redirects=False).headers["location"] == "/item/1"
+    assert user.client.get(user.host + "/item/5", name="/absolute").json()["id"] == 5
+
+
 def stream(user):
     """Bodies read in pieces."""
     assert list(user.client.iter_lines("/lines")) == ["one", "two", "three"]
@@ -161,12 +197,66 @@ def recorded(base: type, journey, host: str) -> dict[tuple[str, str], tuple[int,
     }
 
 
-@pytest.mark.parametrize("step", [browse, log_in, validate, every_method, stream])
+@pytest.mark.parametrize("step", [browse, log_in, validate, judge, redirects, every_method, stream])
 def test_journey_of_fast_http_user_runs_and_counts_the_same(host, step):
     """The same journey passes on both base classes and records the same requests and failures."""
     ours, stock = (recorded(base, once(step), host) for base in (HttpUser, FastHttpUser))
     assert stock == ours
     assert sum(requests for requests, _ in ours.values()) > 0
+
+
+def told(base: type, host: str) -> list[tuple[object, ...]]:
+    """What listeners of events.request are told of a few calls of a user of this base class."""
+    events = []
+    user_class = type("Told", (base,), {"host": host, "context": lambda self: {"user": self.host == host, "k": 1}})
+    environment = Environment(user_classes=[user_class])
+    Recorder.of(environment)
+
+    def listen(response, exception, start_time, response_time, **event):
+        before_s, now_s = started_s[-1], time.time()
+        assert before_s - 0.01 <= start_time <= start_time + response_time / 1000 <= now_s + 0.01
+        event["failed"], event["text"] = exception is not None, response.text
+        event["sent"] = (response.url, response.request.url == response.url)
+        events.append(tuple(sorted(event.items(), key=str)))
+
+    environment.events.request.add_listener(listen)
+    started_s: list[float] = []
+    user = user_class(environment)
+    for method, path, arguments in (
+        ("GET", "/item/1", {}),
+        ("GET", "/nowhere", {"name": "renamed", "context": {"k": 2}}),
+        ("POST", "/item/2", {"json": 1}),
+        ("GET", "/old", {"name": "/old"}),
+        ("PUT", "/item/3", {"data": "x", "context": {"other": 3}}),
+        ("HEAD", "/item/4", {}),
+        ("GET", "/secret", {"auth": ("ada", "lovelace")}),
+    ):
+        started_s.append(time.time())
+        user.client.request(method, path, **arguments)
+    close(user)
+    return events
+
+
+def test_listeners_are_told_what_fast_http_user_tells(host):
+    """Method, name, URL, context, length, outcome and response are the same; the times hold the call."""
+    ours = told(HttpUser, host)
+    assert (len(ours), ours) == (7, told(FastHttpUser, host))
+
+
+def test_time_of_a_stream_is_that_of_its_head():
+    """A body that takes its time is in the response time, unless it is read as a stream."""
+
+    def script(peer):
+        while peer.read_head():
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+            gevent.sleep(0.3)
+            peer.send(b"cd")
+
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        for stream in (False, True):
+            response = user.client.get("/", stream=stream)
+            assert (response.elapsed.total_seconds() < 0.25) is stream
+            assert response.content == b"abcd"
 
 
 def test_whole_locustfile_runs_under_locusts_runner(host):
