@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ _PREFIX = "TARGET_APP_"
 _HIGHEST_PORT = 65_535
 _SHORTEST_KEY = 16
 _HIDDEN = {"secret_key"}
+_SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 class SettingsError(Exception):
@@ -89,6 +92,7 @@ class Settings(BaseModel):
         Raises:
             SettingsError: one or more values are wrong; all of them are named.
         """
+        environment = {name: value for name, value in environment.items() if not _is_service_link(name, value)}
         given = {field: environment.get(_variable(field)) for field in cls.model_fields}
         mistakes = [_unknown(name, cls) for name in environment if _is_unknown(name, cls)]
         try:
@@ -115,6 +119,14 @@ class Settings(BaseModel):
 
 def _variable(field: str) -> str:
     return _VARIABLES.get(field, _PREFIX + field.upper())
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Tell whether Kubernetes made a variable: it gives every pod some for each Service of its namespace.
+
+    Those of a Service ``target-app`` begin like settings. See "Environment variables" in Kubernetes' page on Services.
+    """
+    return bool(_SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value)))
 
 
 def _is_unknown(name: str, settings: type[BaseModel]) -> bool:

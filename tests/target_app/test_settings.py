@@ -105,3 +105,20 @@ def test_every_setting_is_in_the_reference_with_its_default() -> None:
         "TARGET_APP_SECRET_KEY_FILE": "",
     }
     assert documented == expected | own_words
+
+
+def test_variables_that_kubernetes_makes_are_no_settings() -> None:
+    """A Service ``target-app`` in the namespace gives every pod eight variables with the target's prefix."""
+    links = {
+        "TARGET_APP_SERVICE_HOST": "10.96.0.7",
+        "TARGET_APP_SERVICE_PORT": "80",
+        "TARGET_APP_SERVICE_PORT_HTTP": "80",
+        "TARGET_APP_PORT": "tcp://10.96.0.7:80",
+        "TARGET_APP_PORT_80_TCP": "tcp://10.96.0.7:80",
+        "TARGET_APP_PORT_80_TCP_PROTO": "tcp",
+        "TARGET_APP_PORT_80_TCP_PORT": "80",
+        "TARGET_APP_PORT_80_TCP_ADDR": "10.96.0.7",
+    }
+    assert Settings.from_environment({**links, "TARGET_APP_THREADS": "3"}).threads == 3
+    with pytest.raises(SettingsError, match="TARGET_APP_PORT is not a setting"):
+        Settings.from_environment({"TARGET_APP_PORT": "80"})

@@ -29,6 +29,8 @@ SETTINGS_FILE = CONF_DIR / "loadtest.env"
 SCENARIO_ENDING = ".py"
 """The ending of a scenario that is a file, not a name."""
 PLAIN_NAMES = {"redis_url": "REDIS_URL"}
+_SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
 _LONGEST_FILE_BYTES = 1024 * 1024
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -294,9 +296,10 @@ class Config(BaseModel):
         given: dict[str, tuple[object, str]] = {}
         in_file = _read_file(file)
         problems = [_without_prefix(name, str(file)) for name in in_file if name.lower() in cls.model_fields]
+        environ = os.environ if environ is None else environ
         for source, values in (
             (str(file), in_file),
-            ("the environment", os.environ if environ is None else environ),
+            ("the environment", {name: value for name, value in environ.items() if not _is_service_link(name, value)}),
         ):
             for name, value in values.items():
                 setting = setting_of(name)
@@ -336,6 +339,14 @@ class Config(BaseModel):
 def name_of_scenario(scenario: str) -> str:
     """Return what the setting `scenario` names: a file by its name without folder and ending, however it was given."""
     return Path(scenario).stem if scenario.endswith(SCENARIO_ENDING) else scenario
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Tell whether Kubernetes made a variable: it gives every pod some for each Service of its namespace.
+
+    Those of a Service ``loadtest`` begin like settings. See "Environment variables" in Kubernetes' page on Services.
+    """
+    return bool(_SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value)))
 
 
 def variable(setting: str) -> str:

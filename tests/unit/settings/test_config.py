@@ -128,3 +128,17 @@ def test_foreign_variables_are_left_alone() -> None:
 def test_default_workers_leave_a_core_for_the_rest() -> None:
     """One core is left for the master, the target and Redis where there is more than one."""
     assert default_workers() == max(1, (os.cpu_count() or 1) - 1)
+
+
+def test_variables_that_kubernetes_makes_are_no_settings() -> None:
+    """Services ``loadtest`` and ``loadtest-exporter`` in the namespace give every pod variables with this prefix."""
+    links = {
+        "LOADTEST_SERVICE_HOST": "10.96.0.7",
+        "LOADTEST_SERVICE_PORT_HTTP": "80",
+        "LOADTEST_PORT": "tcp://10.96.0.7:80",
+        "LOADTEST_PORT_80_TCP_ADDR": "10.96.0.7",
+        "LOADTEST_EXPORTER_PORT": "tcp://10.96.0.8:9646",
+    }
+    assert load(environ=links) == load()
+    with pytest.raises(UsageError, match="LOADTEST_PORT"):
+        load(environ={"LOADTEST_PORT": "80"})
