@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_NAMES: Final = 40
 """The most names whose distribution is drawn: those with the most requests."""
+_SHORTEST_S: Final = 0.5
+"""The shortest time under load for which a rate is drawn."""
 _PER_DECADE: Final = 12
 _DECADES: Final = 6
 INVERSES: Final = tuple(10 ** (step / _PER_DECADE) for step in range(_PER_DECADE * _DECADES + 1))
@@ -29,11 +31,11 @@ def of(document: Document) -> dict[str, Any]:
     """Return the data."""
     points = document["timeline"]
     seconds = np.array([point["second"] for point in points], float)
-    widths = np.array([point["width_s"] for point in points], float)
+    widths = _under_load_s(document, seconds)
     return {
         "time": [point["second"] for point in points],
-        "throughput": _short(np.array([point["requests"] for point in points], float) / widths),
-        "errors": _short(np.array([point["failures"] for point in points], float) / widths),
+        "throughput": _per_s(points, "requests", widths),
+        "errors": _per_s(points, "failures", widths),
         "users": [point["users"] for point in points],
         **{name: [_ms(point[f"{name}_s"]) for point in points] for name in ("p50", "p95", "p99")},
         "load": _load(document, seconds),
@@ -43,11 +45,30 @@ def of(document: Document) -> dict[str, Any]:
     }
 
 
+def _begins_s(document: Document) -> float:
+    return float(next((event["second"] for event in document["events"] if event["kind"] == "start"), 0.0))
+
+
+def _under_load_s(document: Document, seconds: Any) -> Any:
+    """How much of each point's time there was load: the first and the last second of a run are rarely whole ones."""
+    widths = np.array([point["width_s"] for point in document["timeline"]], float)
+    begins_s = _begins_s(document)
+    ends_s = begins_s + document["load_s"] if document["load_s"] else np.inf
+    return np.minimum(seconds + widths, ends_s) - np.maximum(seconds, begins_s)
+
+
+def _per_s(points: Any, figure: str, widths: Any) -> list[float | None]:
+    """A rate for each point; none where there was load for so short a time that a few requests would be a peak."""
+    counts = np.array([point[figure] for point in points], float)
+    rates = _short(counts / np.maximum(widths, _SHORTEST_S))
+    return [rate if width >= _SHORTEST_S else None for rate, width in zip(rates, widths.tolist(), strict=True)]
+
+
 def _load(document: Document, seconds: Any) -> dict[str, Any]:
     plan = document["context"].get("plan")
     if not plan:
         return {"label": "users", "planned": None, "rate": None}
-    begins = next((event["second"] for event in document["events"] if event["kind"] == "start"), 0.0)
+    begins = _begins_s(document)
     times, levels = np.array(plan["levels"], float).T
     inside = (seconds + 1 >= begins) & (seconds < begins + plan["run_time_s"])
     planned = [

@@ -91,3 +91,12 @@ def test_the_distribution_ends_with_the_requests() -> None:
     assert len(one["response"]) == 25  # 100 requests: two decades of twelve points, and the first
     assert one["response"] == everything["response"]
     assert one["response"] == sorted(one["response"])
+
+
+def test_seconds_that_are_not_whole_draw_no_fall() -> None:
+    """20 requests in half a second are 40 per second; what a tenth of a second holds is no rate."""
+    made = reports.run_document(reports.record(5, names=("a",)))
+    made["load_s"] = 4.25  # from 0.25 on: the first second has 0.75 of load, the last 0.5
+    assert chart_data.of(made)["throughput"] == [26.67, 20.0, 20.0, 20.0, 40.0]
+    made["load_s"] = 3.85
+    assert chart_data.of(made)["throughput"][-1] is None
