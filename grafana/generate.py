@@ -25,7 +25,10 @@ def render(name: str) -> str:
     """Return the text of a dashboard's file."""
     built = DASHBOARDS[name].build().build()
     built.schema_version = SCHEMA_VERSION
-    return json.dumps(built, cls=JSONEncoder, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    board = json.loads(json.dumps(built, cls=JSONEncoder))
+    for shown in (*board["links"], *board["annotations"]["list"]):
+        shown.pop("placement", None)  # the SDK's own default hides them in a menu
+    return json.dumps(board, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as d
 
-from boards.queries import DATASOURCE, RUN
+from boards.queries import DATASOURCE, RUN, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 TITLES = {"home": "Home", "load_run": "Load run", "generator": "Generator", "target": "Target", "redis": "Redis"}
 """The dashboards by uid, in the order of the links."""
 
+SINCE = "now-5m"
+"""The beginning of the time range: a run of two minutes fills much of it, and a longer one moves through."""
+REFRESH = ["2s", "5s", "10s", "30s", "1m", "5m"]
+
 
 def board(
-    uid: str, description: str, rows: Mapping[str, Sequence[Any]], *, chosen: Sequence[str], since: str = "now-15m"
+    uid: str, description: str, rows: Mapping[str, Sequence[Any]], *, chosen: Sequence[str], since: str = SINCE
 ) -> dashboard.Dashboard:
     """Return a dashboard.
 
@@ -26,7 +30,7 @@ def board(
         description: one sentence for the list of dashboards.
         rows: panels by the title of their row; an empty title makes no row.
         chosen: the variables that its panels ask for. The others are there too, hidden, so that links keep them.
-        since: the beginning of the time range.
+        since: the beginning of the time range; links from one that begins elsewhere leave the range behind.
     """
     made = (
         dashboard.Dashboard(TITLES[uid])
@@ -36,11 +40,12 @@ def board(
         .readonly()
         .time(since, "now")
         .refresh("5s")
+        .timepicker(dashboard.TimePicker().refresh_intervals(REFRESH))
         .timezone("browser")
         .tooltip(d.DashboardCursorSync.CROSSHAIR)
         .variables([_variable(name, hidden=name not in chosen) for name in _VARIABLES])
         .annotations(_marks())
-        .links([_link(other) for other in TITLES if other != uid])
+        .links([_link(other, keep_time=since == SINCE) for other in TITLES if other != uid])
     )
     number = 0
     for title, panels in rows.items():
@@ -76,28 +81,28 @@ def _variable(name: str, *, hidden: bool) -> dashboard.QueryVariable:
     )
 
 
-def _link(uid: str) -> dashboard.DashboardLink:
-    """Return a link to another dashboard, which opens with the same time range and variables."""
+def _link(uid: str, *, keep_time: bool) -> dashboard.DashboardLink:
+    """Return a link to another dashboard, which opens with the same variables."""
     return (
         dashboard.DashboardLink(TITLES[uid])
         .type(d.DashboardLinkType.LINK)
         .url(f"/d/{uid}")
         .icon("dashboard")
-        .keep_time(True)
+        .keep_time(keep_time)
         .include_vars(True)
     )
 
 
 def _marks() -> list[dashboard.AnnotationQuery]:
-    """Mark the start and the end of each run, each stage of its profile, and each worker that was lost.
+    """Mark the start and the end of each run, each later stage of its profile, and each worker that was lost.
 
     The value of each query is the moment of the mark, so that it is where it happened, whatever the step is.
     """
-    info = 'max by (run_id, scenario, profile) (loadtest_run_info{run_id=~"$run", run_id!=""})'
-    stage = 'count_values("stage", max(loadtest_run_stage > 0))'
+    info = f"max by (run_id, scenario, profile) (loadtest_run_info{{{RUNS}}})"
+    stage = 'count_values("stage", max(loadtest_run_stage > 1))'
     times = {
-        "start": "max(loadtest_run_start_time_seconds > 0) * 1000",
-        "end": "max(loadtest_run_end_time_seconds > 0) * 1000",
+        "start": f"max by (run_id) (loadtest_run_start_time_seconds{{{RUNS}}}) * 1000",
+        "end": f"max by (run_id) (loadtest_run_end_time_seconds{{{RUNS}}} > 0) * 1000",
         "stage": "max(loadtest_run_stage_start_time_seconds > 0) * 1000",
         "lost": "max(loadtest_worker_lost_time_seconds > 0) * 1000",
     }
@@ -105,11 +110,11 @@ def _marks() -> list[dashboard.AnnotationQuery]:
         _mark(
             "Run starts",
             "blue",
-            f"{info} * on () group_left () ({times['start']})",
+            f"{info} * on (run_id) group_left () ({times['start']})",
             "Run {{run_id}} starts",
             "scenario {{scenario}}, profile {{profile}}",
         ),
-        _mark("Run ends", "purple", f"{info} * on () group_left () ({times['end']})", "Run {{run_id}} ends", ""),
+        _mark("Run ends", "purple", f"{info} * on (run_id) group_left () ({times['end']})", "Run {{run_id}} ends", ""),
         _mark(
             "Stages",
             "yellow",

@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from boards.frame import board
-from boards.panels import BAD, colored, curves, figure, limits, with_line
-from boards.queries import SCENARIO, curve, now, of_run, quantile, rate
+from boards.panels import BAD, QUIET, colored, curves, figure, limits, with_line, word
+from boards.queries import OPEN, RANGE, SCENARIO, alerts, curve, highest, kept, latest, now, of_run, quantile, rate
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import dashboard, prometheus, stat
 
 CONNECTED = 'sum(loadtest_workers{state!="missing"})'
 MISSING = 'sum(loadtest_workers{state="missing"})'
+AWAITED = f"clamp_min(max(loadtest_workers_expected) - {CONNECTED}, 0)"
 LAG = "loadtest_schedule_lag_seconds"
 SCRAPE = 'job="locust_master"'
 
 
-def completeness(span: int = 3) -> stat.Panel:
+def completeness() -> stat.Panel:
     """The share of the measurements that was received; Load run shows it too."""
     return figure(
         "Completeness",
         "Share of the workers' measurements that the record holds. Below 100 % the figures are incomplete.",
         "percentunit",
-        now(of_run("loadtest_run_completeness_ratio"), "complete"),
-        span=span,
+        now(latest(kept("loadtest_run_completeness_ratio")), "complete"),
     ).thresholds(limits(1, below=True))
 
 
@@ -36,21 +36,22 @@ def by_worker(metric: str) -> prometheus.Dataquery:
 def trust_row() -> list[Any]:
     """Whether the other dashboards can be relied on."""
     return [
-        figure(
+        word(
             "Alerts about trust",
             "Alerts about the generator that fire now: lost or saturated workers, late requests, missing "
             "measurements. While there is one, the latencies may be the generator's own.",
-            "none",
-            now('count(ALERTS{alertstate="firing", severity="trust"}) or vector(0)', "firing"),
-        ).thresholds(limits(1)),
+            alerts('severity="trust"'),
+            {"none": QUIET},
+            span=8,
+        ),
         figure(
             "Workers",
-            "Workers that the master expects, those that are connected, and those that stopped answering.",
+            "Workers that are connected, those that stopped answering, and those that the master still waits for.",
             "none",
-            now("loadtest_workers_expected", "expected"),
             now(CONNECTED, "connected"),
             now(MISSING, "missing"),
-            span=6,
+            now(AWAITED, "awaited"),
+            span=8,
         ),
         figure(
             "Workers lost",
@@ -58,28 +59,29 @@ def trust_row() -> list[Any]:
             "none",
             now("round(sum(increase(loadtest_workers_lost_total[$__range])))", "lost"),
         ).thresholds(limits(1)),
+        completeness(),
         figure(
             "Busiest worker",
-            "CPU of the busiest worker; 100 % is one core. From 90 % on its latencies include its own queue.",
+            "Highest CPU of a worker in the time range; 100 % is one core. From 90 % on its latencies include its own "
+            "queue.",
             "percentunit",
-            now(of_run("max(loadtest_worker_cpu_ratio)"), "cpu"),
-        )
-        .thresholds(limits(0.9))
-        .no_value("none"),
+            now(highest("max(loadtest_worker_cpu_ratio)"), "cpu"),
+            span=8,
+        ).thresholds(limits(0.9)),
         figure(
             "Schedule lag",
-            "How long after their intended start requests were sent, p99. Only an open profile has intended starts.",
+            "How long after their intended start requests were sent, p99 in the time range. Only an open profile has "
+            "intended starts.",
             "s",
-            now(of_run(quantile(0.99, LAG, SCENARIO)), "p99"),
-        )
-        .thresholds(limits(0.1))
-        .no_value("none"),
-        completeness(),
+            now(f"{quantile(0.99, LAG, SCENARIO, window=RANGE)} and on () max_over_time(({OPEN})[$__range:2s])", "p99"),
+            span=8,
+        ).thresholds(limits(0.1)),
         figure(
             "Scrape",
             "Duration of Prometheus' last scrape of the master.",
             "s",
             now(f"scrape_duration_seconds{{{SCRAPE}}}", "scrape"),
+            span=8,
         ).thresholds(limits(0.5)),
     ]
 
@@ -93,7 +95,7 @@ def workers_row() -> list[Any]:
                 "Workers by state. A missing one stopped answering the master.",
                 "short",
                 curve(of_run("sum by (state) (loadtest_workers) > 0"), "{{state}}"),
-                curve(of_run("loadtest_workers_expected"), "expected"),
+                curve(of_run(AWAITED), "awaited"),
                 span=12,
             ),
             {"missing": BAD},
@@ -139,9 +141,12 @@ def schedule_row() -> list[Any]:
                 "Schedule lag",
                 "How long after their intended start requests were sent. An open profile only.",
                 "s",
-                *(curve(of_run(quantile(q, LAG, SCENARIO)), f"p{int(q * 100)}") for q in (0.5, 0.99)),
+                *(
+                    curve(of_run(f"{quantile(q, LAG, SCENARIO)} and on () ({OPEN})"), f"p{int(q * 100)}")
+                    for q in (0.5, 0.99)
+                ),
                 span=6,
-            ),
+            ).no_value("A closed profile has no intended starts"),
             0.1,
         ),
         curves(
@@ -155,7 +160,7 @@ def schedule_row() -> list[Any]:
             "Completeness",
             "Share of the workers' measurements that the record holds.",
             "percentunit",
-            curve(of_run("loadtest_run_completeness_ratio"), "complete"),
+            curve(of_run("max(loadtest_run_completeness_ratio)"), "complete"),
             span=6,
         ).max(1),
         curves(

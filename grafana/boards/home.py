@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from grafana_foundation_sdk.builders import dashboard
-from grafana_foundation_sdk.models import dashboard as d
+from typing import TYPE_CHECKING, Any
 
 from boards.frame import board
 from boards.load_run import overview
-from boards.panels import Column, curves, figure, limits, rows, words
-from boards.queries import REQUESTS_PER_S, column, curve, now, of_run, rate
+from boards.panels import QUIET, Column, curves, figure, limits, linked, rows, word, words
+from boards.queries import REQUESTS_PER_S, alerts, column, curve, kept, now, of_run, rate
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders import dashboard, prometheus
 
 WELCOME = """
 **1** Start a test in [Locust's web UI](http://127.0.0.1:8089), or with `LOADTEST_AUTOSTART=1 docker compose up`.
@@ -20,13 +20,21 @@ trust them, [Target](/d/target) and [Redis](/d/redis) for what the service does 
 
 **3** Choose a run above a dashboard, or a time range, to see an earlier one. Its report is in its folder in `runs/`.
 """
-STARTED = 'loadtest_run_info{run_id!=""} * on (instance) group_left () loadtest_run_start_time_seconds'
+INFO = kept("loadtest_run_info", by="run_id, scenario, profile")
+RUN = (
+    f"max by (run_id, verdict) ({kept('loadtest_run_verdict', by='run_id, verdict')} == 1)"
+    f" * on (run_id) group_left (scenario, profile) {INFO}"
+)
+"""1 for each run, with the labels that are the first columns of its row."""
+STARTED, ENDED = kept("loadtest_run_start_time_seconds"), kept("loadtest_run_end_time_seconds")
+SETTLED_S = 15
+"""After a run's end, until Prometheus has all of it; a link to a run ends then."""
 
 
 def welcome_row() -> list[Any]:
     """What to do first, and whether all parts are up."""
     return [
-        words("Start here", "Three steps to a running test.", WELCOME.strip(), span=16, height=6),
+        words("Start here", "Three steps to a running test.", WELCOME.strip(), span=11, height=6),
         figure(
             "Parts of the stack",
             "1 for each part that answers Prometheus, 0 for one that does not.",
@@ -36,69 +44,58 @@ def welcome_row() -> list[Any]:
         )
         .thresholds(limits(1, below=True))
         .height(6),
+        word(
+            "Alerts",
+            "The alerts that fire now; Prometheus describes them on http://127.0.0.1:9090/alerts.",
+            alerts(),
+            {"none": QUIET},
+            span=5,
+        ).height(6),
     ]
-
-
-def present_row() -> list[Any]:
-    """The running test, or the last one; click it to open it."""
-    panels = [panel.links([_to_load_run()]) for panel in overview(span=3)]
-    alerts = figure(
-        "Alerts",
-        "Alerts that fire now; Prometheus lists them on http://127.0.0.1:9090/alerts.",
-        "none",
-        now('count(ALERTS{alertstate="firing"}) or vector(0)', "firing"),
-        span=4,
-    ).thresholds(limits(1))
-    return [*panels, alerts]
 
 
 def history_row() -> list[Any]:
     """The runs of the time range."""
+    requests = kept("loadtest_run_requests", by="run_id, result")
+    failed = kept("loadtest_run_requests", 'result="failure"')
+    p95 = kept("loadtest_run_response_time_seconds", 'quantile="0.95"')
     runs = rows(
         "Runs",
-        "The runs of the time range, the latest first. Click one to open it.",
-        {"run_id": "run", "scenario": "scenario", "profile": "profile"},
-        Column(
-            "started",
-            "dateTimeAsIso",
-            column(f"max by (run_id, scenario, profile) (max_over_time(({STARTED})[$__range:10s])) * 1000"),
-        ),
-        span=14,
-    ).override_by_name(
-        "run",
-        [
-            d.DynamicConfigValue(
-                id_val="links",
-                value=[
-                    {
-                        "title": "Open this run",
-                        "url": "/d/load_run?var-run=${__value.text}&from=${__data.fields.started}&to=now",
-                    }
-                ],
-            )
-        ],
+        "The runs of the time range, the latest first. Click the name of one to open it.",
+        {
+            "run_id": ("run", 270),
+            "scenario": ("scenario", 120),
+            "profile": ("profile", 150),
+            "verdict": ("verdict", 120),
+        },
+        Column("started", "dateTimeAsIso", _of_row(f"{STARTED} * 1000"), 150),
+        Column("ended", "dateTimeAsIso", _of_row(f"({ENDED} > 0) * 1000"), 150),
+        Column("until", "none", _of_row(f"({ENDED} + {SETTLED_S} > {SETTLED_S} or {STARTED} * 0 + time()) * 1000"), 0),
+        Column("requests", "locale", _of_row(f"sum by (run_id) ({requests})"), 90),
+        Column("failed", "percentunit", _of_row(f"{failed} / (sum by (run_id) ({requests}) > 0)")),
+        Column("p95", "s", _of_row(p95)),
     )
     return [
-        runs,
+        linked(
+            runs,
+            "run",
+            "Open this run",
+            "/d/load_run?var-run=${__value.text}&from=${__data.fields.started.numeric}&to=${__data.fields.until.numeric}",
+        ),
         curves(
             "Requests",
-            "Requests per second of the time range: of the load, and as the sample target counts them.",
+            "Requests per second: of the load, and as the sample target counts them.",
             "reqps",
             curve(of_run(REQUESTS_PER_S), "load"),
             curve(rate("target_app_requests_total"), "target"),
-            span=10,
-        ),
+            span=24,
+        ).time_from("15m"),
     ]
 
 
-def _to_load_run() -> dashboard.DashboardLink:
-    return (
-        dashboard.DashboardLink("Load run")
-        .type(d.DashboardLinkType.LINK)
-        .url("/d/load_run")
-        .keep_time(False)
-        .include_vars(True)
-    )
+def _of_row(expr: str) -> prometheus.Dataquery:
+    """Return the query of a column whose value is known for each run."""
+    return column(f"{RUN} * on (run_id) group_left () ({expr})")
 
 
 def build() -> dashboard.Dashboard:
@@ -106,7 +103,7 @@ def build() -> dashboard.Dashboard:
     return board(
         "home",
         "Where to start: the running test, earlier runs, and links to the other dashboards.",
-        {"": welcome_row(), "The test that runs, or the last one": present_row(), "Runs": history_row()},
+        {"": welcome_row(), "The test that runs, or the last one": overview(), "Runs": history_row()},
         chosen=(),
         since="now-24h",
     )

@@ -17,6 +17,7 @@ from boards.panels import (
     distribution,
     figure,
     limits,
+    on_the_right,
     rows,
     with_limits,
     word,
@@ -25,83 +26,131 @@ from boards.queries import (
     CHOSEN,
     ERROR_RATIO,
     FAILED,
+    OPEN,
+    RANGE,
     REQUESTS_PER_S,
     SCENARIO,
     WINDOW,
     cells,
     column,
     curve,
+    kept,
+    latest,
     mean,
     now,
     of_run,
+    or_word,
     quantile,
     rate,
 )
 
 if TYPE_CHECKING:
-    from grafana_foundation_sdk.builders import dashboard, stat
+    from grafana_foundation_sdk.builders import dashboard, stat, timeseries
 
 VERDICTS = {"passed": GOOD, "failed": BAD, "not trustworthy": DOUBTFUL, "no data": QUIET, "interrupted": DOUBTFUL}
 RESPONSE_TIME = "loadtest_response_time_seconds"
 BY_NAME = "method, name"
 
 
-def overview(span: int = 3) -> list[stat.Panel]:
-    """The present state of the run; Home shows it too."""
+def overview() -> list[stat.Panel]:
+    """The latest of the chosen runs, so far or as it ended; Home shows it too."""
+    failed = kept("loadtest_run_requests", 'result="failure"')
+    requests = kept("loadtest_run_requests", by="run_id, result")
     return [
         word(
             "Verdict",
-            "Of the last run, or the one that the current run would get if it ended now: passed, failed (a threshold "
-            "is broken), no data, not trustworthy (a trust check failed: see Generator), or interrupted (ended before "
-            "its plan was done).",
-            now(of_run("loadtest_run_verdict == 1"), "{{verdict}}"),
+            "Of the latest run, or the one that it would get if it ended now: passed, failed (a threshold is broken), "
+            "no data, not trustworthy (a trust check failed: see Generator), or interrupted (ended before its plan was "
+            "done).",
+            now(
+                or_word(latest(f"{kept('loadtest_run_verdict', by='run_id, verdict')} == 1"), "verdict", "none yet"),
+                "{{verdict}}",
+            ),
             VERDICTS,
-            span=span + 1,
         ),
         word(
-            "Run state",
-            "What the master is doing: ready, spawning, running, cleanup, stopping or stopped.",
-            now(of_run("loadtest_run_state == 1"), "{{state}}"),
+            "State",
+            "What the master does at the end of the time range: ready, spawning, running, cleanup, stopping or "
+            "stopped; over, when the chosen run is an earlier one or the master has gone.",
+            now(or_word(of_run("loadtest_run_state == 1"), "state", "over"), "{{state}}"),
             {"running": GOOD, "spawning": GOOD},
-            span=span,
-        ),
-        figure(
-            "Users",
-            "Users that run now, and the target of a closed load profile.",
-            "none",
-            now(of_run(f"sum(loadtest_users{{{SCENARIO}}})"), "real"),
-            now(of_run(f"sum(loadtest_users_target{{{SCENARIO}}})"), "wanted"),
-            span=span + 1,
         ),
         figure(
             "Requests",
-            "Requests finished per second, failed ones included.",
-            "reqps",
-            now(of_run(REQUESTS_PER_S), "requests"),
-            span=span,
+            "Requests that the run has finished, failed ones included.",
+            "locale",
+            now(latest(f"sum by (run_id) ({requests})"), "requests"),
         ),
         figure(
-            "Error ratio",
-            "Share of the requests that failed. Red from 1 %.",
-            "percentunit",
-            now(of_run(ERROR_RATIO), "failed"),
-            span=span,
-        )
-        .thresholds(limits(0.01))
-        .no_value("none"),
+            "Requests per second",
+            "The run's requests by the seconds of its load.",
+            "reqps",
+            now(latest(f"sum by (run_id) ({requests}) / ({kept('loadtest_run_load_seconds')} > 0)"), "requests"),
+        ),
         figure(
-            "Response time",
-            "95 % of the requests were answered within this time, counted from their intended start.",
+            "Failed",
+            "Share of the run's requests that failed. Red from 1 %.",
+            "percentunit",
+            now(latest(f"{failed} / (sum by (run_id) ({requests}) > 0)"), "failed"),
+        ).thresholds(limits(0.01)),
+        figure(
+            "p95",
+            "95 % of the run's requests were answered within this time, counted from their intended start.",
             "s",
-            now(of_run(quantile(0.95, RESPONSE_TIME)), "p95"),
-            span=span,
-        ).no_value("none"),
+            now(latest(kept("loadtest_run_response_time_seconds", 'quantile="0.95"')), "p95"),
+        ),
     ]
 
 
 def run_row() -> list[Any]:
-    """The present state of the run."""
-    return [*overview(), completeness(span=4)]
+    """The run in figures, and on one time axis."""
+    return [
+        *overview(),
+        figure(
+            "Peak users",
+            "The most users that ran at a time; in an open profile, those that its arrivals needed.",
+            "none",
+            now(latest(kept("loadtest_run_users_peak")), "users"),
+        ),
+        figure(
+            "Time of load",
+            "How long the run's load has lasted, or lasted.",
+            "s",
+            now(latest(kept("loadtest_run_load_seconds")), "load"),
+        ),
+        figure(
+            "Stage",
+            "Number of the profile's stage at the end of the time range.",
+            "none",
+            now(of_run("loadtest_run_stage > 0"), "stage"),
+        ),
+        *(
+            figure(
+                f"p{share}",
+                f"{share} % of the run's requests were answered within this time, counted from their intended start.",
+                "s",
+                now(latest(kept("loadtest_run_response_time_seconds", f'quantile="{share / 100:g}"')), f"p{share}"),
+            )
+            for share in (50, 99)
+        ),
+        completeness(),
+        _at_a_glance(),
+    ]
+
+
+def _at_a_glance() -> timeseries.Panel:
+    """Load, requests, errors and response time on one time axis."""
+    panel = curves(
+        "At a glance",
+        "Load, requests and failed requests per second on the left; p95 of the response time on the right.",
+        "short",
+        curve(of_run(f"sum(loadtest_users{{{SCENARIO}}})"), "users"),
+        curve(of_run(REQUESTS_PER_S), "requests/s"),
+        curve(of_run(rate("loadtest_requests_total", FAILED)), "failed/s"),
+        curve(of_run(quantile(0.95, RESPONSE_TIME)), "p95"),
+        span=24,
+    )
+    return on_the_right(colored(panel, {"failed/s": BAD}), "p95", "s")
 
 
 def load_row() -> list[Any]:
@@ -112,7 +161,7 @@ def load_row() -> list[Any]:
             "Users that run, and the target of a closed load profile. An open profile has arrivals instead.",
             "short",
             curve(of_run(f"sum(loadtest_users{{{SCENARIO}}})"), "real"),
-            curve(of_run(f"sum(loadtest_users_target{{{SCENARIO}}})"), "wanted"),
+            curve(of_run(f"sum(loadtest_users_target{{{SCENARIO}}}) > 0"), "wanted"),
             span=6,
         ),
         curves(
@@ -120,11 +169,11 @@ def load_row() -> list[Any]:
             "Iterations per second of an open profile: planned, started, and dropped because all users were busy. "
             "A closed profile plans none.",
             "ops",
-            curve(of_run(f"sum(loadtest_arrival_rate_target_per_second{{{SCENARIO}}})"), "wanted"),
-            curve(of_run(rate("loadtest_schedule_lag_seconds_count", SCENARIO)), "started"),
-            curve(of_run(rate("loadtest_iterations_dropped_total", SCENARIO)), "dropped"),
+            curve(of_run(OPEN), "wanted"),
+            curve(of_run(f"{rate('loadtest_schedule_lag_seconds_count', SCENARIO)} and on () ({OPEN})"), "started"),
+            curve(of_run(f"{rate('loadtest_iterations_dropped_total', SCENARIO)} and on () ({OPEN})"), "dropped"),
             span=6,
-        ),
+        ).no_value("A closed profile has no arrivals"),
         colored(
             curves(
                 "Requests by result",
@@ -147,9 +196,10 @@ def load_row() -> list[Any]:
             "Requests by name",
             "Requests finished per second by name, failed ones included.",
             "reqps",
-            curve(of_run(rate("loadtest_requests_total", CHOSEN, BY_NAME)), "{{method}} {{name}}"),
+            curve(of_run(f"{rate('loadtest_requests_total', CHOSEN, BY_NAME)} > 0"), "{{method}} {{name}}"),
             span=12,
             stacked=True,
+            many=True,
         ),
         with_limits(
             curves(
@@ -167,7 +217,10 @@ def load_row() -> list[Any]:
             "Errors by class",
             "Failed requests per second by error class.",
             "reqps",
-            curve(of_run(rate("loadtest_errors_total", CHOSEN, "class")), "{{class}}"),
+            curve(
+                or_word(of_run(f"{rate('loadtest_errors_total', CHOSEN, 'class')} > 0"), "class", "none", 0),
+                "{{class}}",
+            ),
             span=6,
             stacked=True,
         ),
@@ -207,36 +260,28 @@ def latency_row() -> list[Any]:
 
 def names_row() -> list[Any]:
     """Which request stands out."""
+    count = f"sum by ({BY_NAME}) (increase(loadtest_requests_total{{{CHOSEN}}}[$__range]))"
+    failed = f"sum by ({BY_NAME}) (increase(loadtest_requests_total{{{FAILED}}}[$__range]))"
     return [
         rows(
-            "Top names",
-            "Each name's recent response times, request rate and error ratio; the slowest first.",
-            {"method": "method", "name": "name"},
-            Column(
-                "p95",
-                "s",
-                column(of_run(f"{quantile(0.95, RESPONSE_TIME, by=BY_NAME)} > 0")),
+            "Names",
+            "Each name in the time range, the slowest first. The links of Home set the range to a run.",
+            {"method": ("method", 90), "name": ("name", 300)},
+            *(
+                Column(f"p{int(q * 100)}", "s", column(f"{quantile(q, RESPONSE_TIME, by=BY_NAME, window=RANGE)} > 0"))
+                for q in (0.95, 0.5, 0.99)
             ),
-            Column("mean", "s", column(of_run(mean(RESPONSE_TIME, by=BY_NAME)))),
-            Column("requests", "reqps", column(of_run(f"{rate('loadtest_requests_total', CHOSEN, BY_NAME)} > 0"))),
-            Column(
-                "failed",
-                "percentunit",
-                column(
-                    of_run(
-                        f"{rate('loadtest_requests_total', FAILED, BY_NAME)}"
-                        f" / ({rate('loadtest_requests_total', CHOSEN, BY_NAME)} > 0)"
-                    )
-                ),
-            ),
-            span=12,
+            Column("mean", "s", column(mean(RESPONSE_TIME, by=BY_NAME, window=RANGE))),
+            Column("requests", "locale", column(f"round({count}) > 0"), 90),
+            Column("failed", "percentunit", column(f"{failed} / ({count} > 0)")),
         ),
         curves(
             "p95 of response time by name",
             "The slowest names stand out here.",
             "s",
-            curve(of_run(quantile(0.95, RESPONSE_TIME, by=BY_NAME)), "{{method}} {{name}}"),
-            span=12,
+            curve(of_run(f"{quantile(0.95, RESPONSE_TIME, by=BY_NAME)} > 0"), "{{method}} {{name}}"),
+            span=24,
+            many=True,
         ),
     ]
 

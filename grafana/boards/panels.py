@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
     from grafana_foundation_sdk.builders import prometheus
 
+SMALLEST_AXES = {"s": 0.001, "percentunit": 0.01}
+"""The end of the axis of curves that are 0, by unit; otherwise 1. Grafana's own would be 100."""
 STAT_HEIGHT = 4
 PANEL_HEIGHT = 8
+LEGEND_PX = 260
 GOOD, BAD, DOUBTFUL, QUIET = "green", "red", "orange", "text"
 
 
-def figure(title: str, description: str, unit: str, *queries: prometheus.Dataquery, span: int = 3) -> stat.Panel:
-    """Return a panel of one present figure, or a few."""
+def figure(title: str, description: str, unit: str, *queries: prometheus.Dataquery, span: int = 4) -> stat.Panel:
+    """Return a panel of one figure, or a few, at the end of the time range; narrower than 4, its title is cut off."""
     panel = (
         stat.Panel()
         .height(STAT_HEIGHT)
@@ -30,13 +33,20 @@ def figure(title: str, description: str, unit: str, *queries: prometheus.Dataque
         .graph_mode(c.BigValueGraphMode.NONE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(limits(None))
+        .no_value("none")
     )
     return _described(panel, title, description, unit=unit, span=span, queries=queries)
 
 
-def word(title: str, description: str, query: prometheus.Dataquery, colors: Mapping[str, str], span: int) -> stat.Panel:
-    """Return a panel that shows the name of the series that is there, in its colour."""
-    panel = figure(title, description, "none", query, span=span).text_mode(c.BigValueTextMode.NAME).no_value("none yet")
+def word(
+    title: str, description: str, query: prometheus.Dataquery, colors: Mapping[str, str], span: int = 4
+) -> stat.Panel:
+    """Return a panel that shows the names of the series that are there, in their colours.
+
+    Without a series it would be blank: the query must always answer.
+    """
+    panel = figure(title, description, "none", query, span=span).text_mode(c.BigValueTextMode.NAME)
+    panel.orientation(c.VizOrientation.HORIZONTAL)  # several names stand below each other
     for name, color in colors.items():
         panel.override_by_name(name, [_property("color", {"mode": "fixed", "fixedColor": color})])
     return panel
@@ -50,35 +60,50 @@ def curves(
     span: int = 8,
     stacked: bool = False,
     logarithmic: bool = False,
+    many: bool = False,
 ) -> timeseries.Panel:
-    """Return a panel of curves over time, from 0 on or on a logarithmic scale."""
+    """Return a panel of curves over time, from 0 on or on a logarithmic scale.
+
+    Args:
+        title: the panel's.
+        description: the panel's.
+        unit: the curves'.
+        queries: the curves.
+        span: the panel's width.
+        stacked: whether each curve begins on the one below.
+        logarithmic: whether the scale is.
+        many: whether there may be dozens of curves: their legend is then a table beside them, the highest first.
+    """
     panel = (
         timeseries.Panel()
         .height(PANEL_HEIGHT)
         .line_width(1)
         .fill_opacity(25 if stacked else 5)
         .show_points(c.VisibilityMode.NEVER)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(c.LegendDisplayMode.LIST)
-            .placement(c.LegendPlacement.BOTTOM)
-            .show_legend(True)
-        )
+        .legend(_legend(many=many))
         .tooltip(common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING))
     )
     if logarithmic:
         panel.scale_distribution(common.ScaleDistributionConfig().type(c.ScaleDistribution.LOG).log(10))
     else:
-        panel.min(0)
+        panel.min(0).axis_soft_max(SMALLEST_AXES.get(unit, 1.0))
     if stacked:
         panel.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL).group("A"))
     return _described(panel, title, description, unit=unit, span=span, queries=queries)
 
 
+def _legend(*, many: bool) -> common.VizLegendOptions:
+    if not many:
+        shown = common.VizLegendOptions().display_mode(c.LegendDisplayMode.LIST)
+        return shown.placement(c.LegendPlacement.BOTTOM).show_legend(True)
+    table_of = common.VizLegendOptions().display_mode(c.LegendDisplayMode.TABLE).calcs(["max"]).sort_by("Max")
+    return table_of.sort_desc(True).placement(c.LegendPlacement.RIGHT).width(LEGEND_PX).show_legend(True)
+
+
 def with_line(panel: timeseries.Panel, limit: float) -> timeseries.Panel:
     """Draw a fixed limit as a dashed red line."""
     style = common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED)
-    return panel.thresholds(limits(limit)).thresholds_style(style)
+    return panel.thresholds(_steps((None, QUIET), (limit, BAD))).thresholds_style(style)
 
 
 def with_limits(panel: timeseries.Panel, metrics: str, legend: str, letter: str) -> timeseries.Panel:
@@ -103,6 +128,11 @@ def colored(panel: timeseries.Panel, colors: Mapping[str, str]) -> timeseries.Pa
     return panel
 
 
+def on_the_right(panel: timeseries.Panel, name: str, unit: str) -> timeseries.Panel:
+    """Give the curve of this name an axis of its own, on the right."""
+    return panel.override_by_name(name, [_property("unit", unit), _property("custom.axisPlacement", "right")])
+
+
 def distribution(title: str, description: str, query: prometheus.Dataquery, span: int = 12) -> heatmap.Panel:
     """Return a heatmap: a column is a point in time, a cell's colour the number of requests in it."""
     panel = (
@@ -111,12 +141,10 @@ def distribution(title: str, description: str, query: prometheus.Dataquery, span
         .calculate(False)
         .color(
             heatmap.HeatmapColorOptions()
-            .mode(HeatmapColorMode.SCHEME)
-            .scheme("Turbo")
+            .mode(HeatmapColorMode.OPACITY)  # one hue, on which more is stronger in a light theme and in a dark one
+            .fill("blue")
             .exponent(0.5)
             .steps(64)
-            .fill("dark-blue")
-            .reverse(False)
         )
         .y_axis(heatmap.YAxisConfig().unit("s").axis_placement(c.AxisPlacement.LEFT))
     )
@@ -124,19 +152,21 @@ def distribution(title: str, description: str, query: prometheus.Dataquery, span
 
 
 class Column:
-    """A column of a table: its title, its query and its unit."""
+    """A column of a table: its title, its query, its unit, and its width in pixels; 0 hides it, for links to use."""
 
-    def __init__(self, title: str, unit: str, query: prometheus.Dataquery) -> None:
-        self.title, self.unit, self.query = title, unit, query
+    def __init__(self, title: str, unit: str, query: prometheus.Dataquery, width_px: int = 80) -> None:
+        self.title, self.unit, self.query, self.width_px = title, unit, query, width_px
 
 
-def rows(title: str, description: str, labels: Mapping[str, str], *columns: Column, span: int = 24) -> table.Panel:
+def rows(
+    title: str, description: str, labels: Mapping[str, tuple[str, int]], *columns: Column, span: int = 24
+) -> table.Panel:
     """Return a table with a row for each set of labels; the first column sorts it, the largest value first.
 
     Args:
         title: the panel's.
         description: the panel's.
-        labels: the labels that are shown, with their titles.
+        labels: the labels that are shown, with their titles and widths in pixels.
         columns: the figures.
         span: the panel's width.
     """
@@ -156,14 +186,23 @@ def rows(title: str, description: str, labels: Mapping[str, str], *columns: Colu
                 options={
                     "excludeByName": {"Time": True},
                     "indexByName": order,
-                    "renameByName": {**labels, **names},
+                    "renameByName": {label: name for label, (name, _) in labels.items()} | names,
                 },
             )
         )
     )
+    for name, width_px in labels.values():
+        panel.override_by_name(name, [_property("custom.width", width_px)])
     for one in columns:
-        panel.override_by_name(one.title, [_property("unit", one.unit)])
+        size = [_property("custom.width", one.width_px)]
+        hidden = [_property("custom.hidden", value=True), _property("custom.hideFrom", {"viz": True})]
+        panel.override_by_name(one.title, [_property("unit", one.unit), *(size if one.width_px else hidden)])
     return _described(panel, title, description, unit="none", span=span, queries=tuple(one.query for one in columns))
+
+
+def linked(panel: table.Panel, name: str, title: str, url: str) -> table.Panel:
+    """Make the values of this column links."""
+    return panel.override_by_name(name, [_property("links", [{"title": title, "url": url}])])
 
 
 def words(title: str, description: str, content: str, span: int, height: int) -> text.Panel:
@@ -174,12 +213,17 @@ def words(title: str, description: str, content: str, span: int, height: int) ->
 
 
 def limits(red: float | None, *, below: bool = False) -> dashboard.ThresholdsConfig:
-    """Return green up to a limit and red from it on (or the other way round); without a limit, always green."""
+    """Return green up to a limit and red from it on, or the other way round.
+
+    What is no number, such as "none", and what has no limit is neither good nor bad.
+    """
     low, high = (BAD, GOOD) if below else (GOOD, BAD)
-    steps = [d.Threshold(value=None, color=low if red is not None else GOOD)]
-    if red is not None:
-        steps.append(d.Threshold(value=red, color=high))
-    return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(steps)
+    return _steps((None, QUIET)) if red is None else _steps((None, QUIET), (0, low), (red, high))
+
+
+def _steps(*steps: tuple[float | None, str]) -> dashboard.ThresholdsConfig:
+    made = [d.Threshold(value=value, color=color) for value, color in steps]
+    return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(made)
 
 
 def _property(name: str, value: object) -> d.DynamicConfigValue:

@@ -10,7 +10,9 @@ DATASOURCE = c.DataSourceRef(type_val="prometheus", uid="prometheus")
 CHOSEN = 'scenario=~"$scenario", name=~"$name"'
 SCENARIO = 'scenario=~"$scenario"'
 WINDOW = "[$__rate_interval]"
+RANGE = "[$__range]"
 RUN = 'loadtest_run_info{run_id=~"$run"}'
+RUNS = 'run_id=~"$run", run_id!=""'
 
 
 def of_run(expr: str) -> str:
@@ -18,23 +20,48 @@ def of_run(expr: str) -> str:
     return f"{expr} and on () {RUN}"
 
 
-def rate(metric: str, labels: str = "", by: str = "") -> str:
+def kept(metric: str, labels: str = "", by: str = "run_id") -> str:
+    """Return the last values of a run's own gauge in the time range, for each chosen run, also long after it."""
+    return f"max by ({by}) (last_over_time({metric}{{{', '.join(filter(None, (RUNS, labels)))}}}[$__range]))"
+
+
+LATEST = f"topk(1, {kept('loadtest_run_start_time_seconds')})"
+
+
+def latest(expr: str) -> str:
+    """Return the expression, which has a value for each run, for the latest of the chosen runs in the time range."""
+    return f"{expr} and on (run_id) {LATEST}"
+
+
+def or_word(expr: str, label: str, word: str, value: int = 1) -> str:
+    """Return the expression, or a value with a word for a label where it has no answer."""
+    return f'{expr} or on () label_replace(vector({value}), "{label}", "{word}", "", "")'
+
+
+def highest(expr: str) -> str:
+    """Return the highest value of an expression in the time range, where it is one of a chosen run."""
+    return f"max_over_time(({of_run(expr)})[$__range:2s])"
+
+
+def rate(metric: str, labels: str = "", by: str = "", window: str = WINDOW) -> str:
     """Return the expression of the summed rates of a counter, per second."""
     braces = f"{{{labels}}}" if labels else ""
-    return f"sum{f' by ({by})' if by else ''} (rate({metric}{braces}{WINDOW}))"
+    return f"sum{f' by ({by})' if by else ''} (rate({metric}{braces}{window}))"
 
 
-def quantile(q: float, histogram: str, labels: str = CHOSEN, by: str = "") -> str:
+def quantile(q: float, histogram: str, labels: str = CHOSEN, by: str = "", window: str = WINDOW) -> str:
     """Return the expression of a quantile over all series chosen, or by some labels."""
-    return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', labels, f'{by}, le' if by else 'le')})"
+    return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', labels, f'{by}, le' if by else 'le', window)})"
 
 
-def mean(histogram: str, labels: str = CHOSEN, by: str = "") -> str:
+def mean(histogram: str, labels: str = CHOSEN, by: str = "", window: str = WINDOW) -> str:
     """Return the expression of the mean of what a histogram observed; no value where it observed nothing."""
-    return f"{rate(f'{histogram}_sum', labels, by)} / ({rate(f'{histogram}_count', labels, by)} > 0)"
+    return f"{rate(f'{histogram}_sum', labels, by, window)} / ({rate(f'{histogram}_count', labels, by, window)} > 0)"
 
 
 REQUESTS_PER_S = rate("loadtest_requests_total", CHOSEN)
+OPEN = f"sum(loadtest_arrival_rate_target_per_second{{{SCENARIO}}}) > 0"
+"""Where an open profile asks for arrivals."""
 FAILED = f'{CHOSEN}, result="failure"'
 ERROR_RATIO = f"{rate('loadtest_requests_total', FAILED)} / ({REQUESTS_PER_S} > 0)"
 
@@ -47,6 +74,12 @@ def curve(expr: str, legend: str = "") -> prometheus.Dataquery:
 def now(expr: str, legend: str = "") -> prometheus.Dataquery:
     """Return a query that answers with the last value only."""
     return prometheus.Dataquery().datasource(DATASOURCE).expr(expr).legend_format(legend).instant()
+
+
+def alerts(labels: str = "") -> prometheus.Dataquery:
+    """Return a query that answers with the names of the alerts that fire, or with none."""
+    selector = ", ".join(filter(None, ('alertstate="firing"', labels)))
+    return now(or_word(f"max by (alertname) (ALERTS{{{selector}}})", "alertname", "none"), "{{alertname}}")
 
 
 def column(expr: str) -> prometheus.Dataquery:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from boards.frame import board
 from boards.panels import colored, curves, distribution, figure, limits
-from boards.queries import WINDOW, cells, curve, mean, now, quantile, rate
+from boards.queries import WINDOW, cells, curve, mean, now, or_word, quantile, rate
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import dashboard
@@ -32,7 +32,6 @@ def now_row() -> list[Any]:
             "none",
             now(BUSY, "busy"),
             now(TOTAL, "total"),
-            span=5,
         ),
         figure("In flight", "Requests that are being served now.", "none", now(f"sum({IN_FLIGHT})", "requests")),
         figure(
@@ -47,13 +46,6 @@ def now_row() -> list[Any]:
             "reqps",
             now(rate("target_app_exceptions_total"), "exceptions"),
         ).thresholds(limits(0.01)),
-        figure(
-            "Memory",
-            "Resident memory of all workers.",
-            "bytes",
-            now("sum(target_app_resident_memory_bytes)", "rss"),
-            span=4,
-        ),
     ]
 
 
@@ -74,16 +66,17 @@ def requests_row() -> list[Any]:
             "Requests by route",
             "Requests answered per second, by route.",
             "reqps",
-            curve(rate("target_app_requests_total", by="method, route"), "{{method}} {{route}}"),
+            curve(f"{rate('target_app_requests_total', by='method, route')} > 0", "{{method}} {{route}}"),
             span=16,
             stacked=True,
+            many=True,
         ),
         curves(
             "p95 by route",
             "95 % of the requests of a route were answered within this time, without the server's queue.",
             "s",
             curve(
-                quantile(0.95, DURATION, "", "method, route"),
+                f"{quantile(0.95, DURATION, '', 'method, route')} > 0",
                 "{{method}} {{route}}",
             ),
         ),
@@ -111,7 +104,6 @@ def resources_row() -> list[Any]:
             "short",
             curve(BUSY, "busy"),
             curve(TOTAL, "total"),
-            span=6,
         ),
         curves(
             "In flight",
@@ -119,14 +111,12 @@ def resources_row() -> list[Any]:
             "short",
             curve(f"sum({IN_FLIGHT})", "at the look"),
             curve(rate(f"{DURATION}_sum"), "on average"),
-            span=6,
         ),
         curves(
             "Exceptions",
             "Requests per second that ended in an exception, by kind.",
             "reqps",
-            curve(rate("target_app_exceptions_total", by="kind"), "{{kind}}"),
-            span=4,
+            curve(or_word(f"{rate('target_app_exceptions_total', by='kind')} > 0", "kind", "none", 0), "{{kind}}"),
             stacked=True,
         ),
         curves(
@@ -134,14 +124,14 @@ def resources_row() -> list[Any]:
             "CPU of all workers; 100 % is one core.",
             "percentunit",
             curve(rate("target_app_cpu_seconds_total"), "all workers"),
-            span=4,
+            span=12,
         ),
         curves(
             "Memory",
             "Resident memory of all workers.",
             "bytes",
             curve("sum(target_app_resident_memory_bytes)", "rss"),
-            span=4,
+            span=12,
         ),
     ]
 

@@ -34,6 +34,7 @@ const ago = (milliseconds) => {
 };
 const UNITS = {
   none: digits,
+  locale: (value) => value.toLocaleString("en"),
   short: (value) => scaled(value, ["", " K", " Mil"], 1000),
   s: seconds,
   "µs": (value) => seconds(value / 1e6),
@@ -107,8 +108,8 @@ const drawMarks = (plot, marks) => {
 const AXIS = { stroke: "#8e8e99", grid: { stroke: "#25282d", width: 1 }, ticks: { show: false }, font: "11px system-ui" };
 const clock = (_, splits) => splits.map((at) => new Date(at * 1000).toISOString().slice(...(at % 60 ? [16, 19] : [11, 16])));
 const TIME_AXIS = { ...AXIS, size: 26, space: 44, incrs: [30, 60, 120, 300, 600, 1800, 3600], values: clock };
-const plotInto = (body, options, data, legendHeight) => {
-  const size = { width: body.clientWidth - 16, height: body.clientHeight - legendHeight };
+const plotInto = (body, options, data, legendHeight, beside = 0) => {
+  const size = { width: body.clientWidth - 16 - beside, height: body.clientHeight - legendHeight };
   return new uPlot({ ...size, padding: [10, 24, 0, 0], legend: { show: false }, cursor: { show: false }, ...options }, data, body);
 };
 const stack = (rows) => {
@@ -121,6 +122,7 @@ const drawCurves = (panel, body, marks) => {
   if (!found.some((one) => one.values.some((value) => value !== null))) return false;
   const { unit, custom } = panel.fieldConfig.defaults;
   const stacked = custom?.stacking?.mode === "normal";
+  const beside = panel.options.legend.displayMode === "table" ? panel.options.legend.width : 0;
   const log = custom?.scaleDistribution?.type === "log";
   const lines = custom?.thresholdsStyle ? panel.fieldConfig.defaults.thresholds.steps.filter((step) => step.value) : [];
   const rows = found.map((one) => (log ? one.values.map((value) => (value > 0 ? value : null)) : one.values));
@@ -129,6 +131,7 @@ const drawCurves = (panel, body, marks) => {
   const colors = looks.map(colorOf);
   const series = found.map((one, index) => ({
     label: one.name, stroke: colors[index], width: 1.5, points: { show: false },
+    scale: looks[index]["custom.axisPlacement"] === "right" ? "right" : "y",
     dash: looks[index]["custom.lineStyle"]?.dash, fill: stacked ? `${colors[index]}55` : undefined,
   }));
   const order = stacked ? series.map((_, index) => index).reverse() : series.map((_, index) => index);
@@ -147,23 +150,23 @@ const drawCurves = (panel, body, marks) => {
     }
     ctx.restore();
   };
+  const right = looks.find((look) => look["custom.axisPlacement"] === "right");
+  const axes = right ? [{ ...AXIS, scale: "right", side: 1, size: 74, grid: { show: false },
+    values: (_, splits) => splits.map((value) => worded(right.unit, value)) }] : [];
   plotInto(body, {
-    scales: { y: log ? { distr: 3 } : { range: (_, low, high) =>
-      [0, (Math.max(high ?? 0, highest) || (unit === "percentunit" ? 0.01 : 1)) * 1.08] } },
+    scales: { right: { range: (_, low, high) => [0, (high || 1) * 1.08] }, y: log ? { distr: 3 } : { range: (_, low, high) =>
+      [0, Math.max(high ?? 0, highest, custom.axisSoftMax) * 1.08] } },
     axes: [TIME_AXIS, { ...AXIS, size: 74, values: (_, splits) => splits.map((value) =>
-      (value === null || (log && !/^[1-9]0*$/.test(value.toExponential().split("e")[0].replace(".", ""))) ? "" : worded(unit, value))) }],
+      (value === null || (log && !/^[1-9]0*$/.test(value.toExponential().split("e")[0].replace(".", ""))) ? "" : worded(unit, value))) }, ...axes],
     series: [{}, ...order.map((index) => series[index])],
     hooks: { draw: [(plot) => { drawLines(plot); drawMarks(plot, marks); }] },
-  }, [TIMES, ...order.map((index) => drawn[index])], 36);
-  const legend = element("div", body, "legend");
+  }, [TIMES, ...order.map((index) => drawn[index])], beside ? 4 : 36, beside);
+  const legend = element("div", body, beside ? "legend beside" : "legend");
   series.forEach((one) => element("span", legend, "", one.label).style.setProperty("--color", one.stroke));
   return true;
 };
 
-const turbo = (share) => { // from dark blue over green to red
-  const hue = 240 - 240 * share;
-  return `hsl(${hue} 85% ${25 + 30 * Math.sin(Math.PI * share)}%)`;
-};
+const shade = (share) => `rgb(87 148 242 / ${0.15 + 0.85 * share})`; // one hue, as Grafana's mode "opacity"
 const drawHeatmap = (panel, body, marks) => {
   const sorted = seriesOf(panel).toSorted((a, b) => Number(a.metric.le.replace("+Inf", "Infinity")) -
     Number(b.metric.le.replace("+Inf", "Infinity")));
@@ -185,7 +188,7 @@ const drawHeatmap = (panel, body, marks) => {
         if (!value) return;
         const left = plot.valToPos(TIMES[index] - answers.step_s, "x", true);
         const top = plot.valToPos(level + 1, "y", true);
-        ctx.fillStyle = turbo(Math.sqrt(value / most));
+        ctx.fillStyle = shade(Math.sqrt(value / most));
         ctx.fillRect(Math.max(left, plot.bbox.left), top, plot.valToPos(TIMES[index], "x", true) - left - 1,
           plot.valToPos(level, "y", true) - top - 1);
       }));
@@ -198,7 +201,7 @@ const drawHeatmap = (panel, body, marks) => {
 const drawFigures = (panel, body) => {
   const found = seriesOf(panel).filter((one) => one.value !== null);
   const { unit, noValue } = panel.fieldConfig.defaults;
-  const figures = element("div", body, "figures");
+  const figures = element("div", body, `figures ${panel.options.orientation}`);
   const figure = (text, color, caption) => {
     const made = element("div", figures, "figure");
     element("strong", made, "", text).style.color = color;
@@ -229,7 +232,8 @@ const drawTable = (panel, body) => {
     }
   });
   if (!rows.size) return false;
-  const columns = Object.entries(names).toSorted(([a], [b]) => order[a] - order[b]);
+  const columns = Object.entries(names).toSorted(([a], [b]) => order[a] - order[b])
+    .filter(([, title]) => !looksOf(panel, { name: title })["custom.hidden"]);
   const sortBy = columns.find(([, title]) => title === panel.options.sortBy[0].displayName)[0];
   const table = element("table", body);
   const head = element("tr", table);

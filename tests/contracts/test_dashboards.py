@@ -131,7 +131,7 @@ def test_rates_are_taken_before_they_are_summed(expression: str) -> None:
         counters = [
             name for name in re.findall(r"\w+(?:_total|_bucket|_sum|_count)\b", expression) if name not in gauges
         ]
-        assert len(re.findall(r"\[\$__(?:rate_interval|range)\]", expression)) == len(counters)
+        assert len(re.findall(r"\b(?:rate|increase)\(", expression)) == len(counters)
 
 
 def test_every_metric_is_exported() -> None:
@@ -139,7 +139,7 @@ def test_every_metric_is_exported() -> None:
     names = {name for expression in expressions() for name in re.findall(r"\b(?:loadtest|target_app)_\w+", expression)}
     assert names <= _loadtest_names() | _target_names()
     labels = {label for metric in METRICS for label in metric.labels}
-    labels |= {"le", "route", "status", "kind", "cmd", "key", "job"}
+    labels |= {"le", "route", "status", "kind", "cmd", "key", "job", "alertname"}
     used = {
         label.strip()
         for expression in expressions()
@@ -175,12 +175,14 @@ def test_there_are_four_dashboards_and_a_home() -> None:
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_links_keep_time_range_and_variables(path: Path) -> None:
-    """Each dashboard leads to all others with the time range and the variables, which all of them have."""
+    """Each leads to all others with the variables, which all of them have, and, but for Home, with the time range."""
     board = read(path)
     assert [f"/d/{uid}" for uid in ("home", "load_run", "generator", "target", "redis") if uid != path.stem] == [
         link["url"] for link in board["links"]
     ]
-    assert all(link["keepTime"] and link["includeVars"] and link["type"] == "link" for link in board["links"])
+    assert all(link["includeVars"] and link["type"] == "link" for link in board["links"])
+    # Home's range is a day, in which a run is a sliver.
+    assert {link["keepTime"] for link in board["links"]} == {path.stem != "home"}
     variables = {one["name"]: one for one in board["templating"]["list"]}
     assert list(variables) == ["run", "scenario", "name"]
     text = json.dumps(board["panels"])
@@ -191,7 +193,7 @@ def test_links_keep_time_range_and_variables(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_a_choice_of_runs_holds_for_every_panel(path: Path) -> None:
-    """Where a run can be chosen, every query about the load asks for the chosen run's time."""
+    """Where a run can be chosen, every query about the load asks for that run, or says that it is of the range."""
     board = read(path)
     (run,) = [one for one in board["templating"]["list"] if one["name"] == "run"]
     if run["hide"] == 2:
@@ -199,8 +201,92 @@ def test_a_choice_of_runs_holds_for_every_panel(path: Path) -> None:
     about_load = re.compile(r"loadtest_(requests|response|service|errors|users|run_|schedule|iterations)")
     for panel in board["panels"]:
         for target in panel.get("targets", []):
-            if about_load.search(target["expr"]):
-                assert target["expr"].endswith('and on () loadtest_run_info{run_id=~"$run"}')
+            if about_load.search(target["expr"]) and 'run_id=~"$run"' not in target["expr"]:
+                assert "[$__range]" in target["expr"]
+                assert "in the time range" in panel["description"]
+
+
+@pytest.mark.parametrize("panel", [one for one in panels() if one.values[0]["type"] in {"stat", "table"}])
+def test_figures_of_the_load_outlast_it(panel: dict[str, Any]) -> None:
+    """A rate at the end of the time range is 0 once the load has ended: figures are of a run, or of the whole range."""
+    for target in panel["targets"]:
+        assert target["instant"]
+        if "loadtest_" in target["expr"]:
+            assert "$__rate_interval" not in target["expr"]
+
+
+@pytest.mark.parametrize("panel", [one for one in panels() if one.values[0]["type"] == "stat"])
+def test_no_figure_is_blank_or_praised_for_nothing(panel: dict[str, Any]) -> None:
+    """Without an answer there is a word, which is neither green nor red; a panel of names always has an answer."""
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert (steps[0]["value"], steps[0]["color"]) == (None, "text")
+    assert panel["fieldConfig"]["defaults"]["noValue"]
+    if panel["options"].get("textMode") == "name":
+        (target,) = panel["targets"]
+        assert re.search(r'or on \(\) label_replace\(vector\(1\), "\w+", "[a-z ]+", "", ""\)$', target["expr"])
+
+
+def test_a_run_is_opened_at_its_time() -> None:
+    """Its link has both ends as numbers: as text they are in the reader's time zone, which a URL does not know."""
+    home = read(ROOT / "grafana" / "dashboards" / "home.json")
+    (runs,) = [panel for panel in home["panels"] if panel["type"] == "table"]
+    columns = runs["transformations"][1]["options"]["renameByName"].values()
+    looks = [look for one in runs["fieldConfig"]["overrides"] for look in one["properties"]]
+    (url,) = [look["value"][0]["url"] for look in looks if look["id"] == "links"]
+    used = re.findall(r"\$\{__data\.fields\.(\w+)(\.numeric)?\}", url)
+    assert used == [("started", ".numeric"), ("until", ".numeric")]
+    assert {"started", "ended", "until", "verdict", "requests", "failed", "p95"} <= set(columns)
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_nothing_hides_in_a_menu(path: Path) -> None:
+    """Links and marks are beside the variables, and the refresh picker has the interval at which Prometheus scrapes."""
+    assert '"placement": "inControlsMenu"' not in path.read_text()
+    board = read(path)
+    assert board["timepicker"]["refresh_intervals"][0] == "2s"
+    assert board["time"]["from"] == ("now-24h" if path.stem == "home" else "now-5m")
+
+
+SCREEN_PX, MARGIN_PX, LETTER_PX = 1280, 32, 7.6
+"""A small laptop's width, what Grafana needs beside the panels, and a letter of a title on average (14 px, medium)."""
+HEADER_PX = 16 + 24
+"""In a panel's header, its padding and the mark that shows the description."""
+
+
+@pytest.mark.parametrize("panel", panels())
+def test_no_title_is_cut_off_on_a_laptop(panel: dict[str, Any]) -> None:
+    """Titles fit above their panels, and no link takes their place; the columns of a table fit beside each other."""
+    width_px = panel["gridPos"]["w"] * (SCREEN_PX - MARGIN_PX) / 24 - 8
+    assert len(panel["title"]) * LETTER_PX <= width_px - HEADER_PX
+    assert not panel.get("links")
+    if panel["type"] == "stat":
+        assert panel["gridPos"]["w"] >= 4
+    if panel["type"] == "table":
+        properties = [one for look in panel["fieldConfig"]["overrides"] for one in look["properties"]]
+        columns_px = [one["value"] for one in properties if one["id"] == "custom.width"]
+        hidden = [one for one in properties if one["id"] == "custom.hidden"]
+        columns = panel["transformations"][1]["options"]["renameByName"]
+        assert len(columns_px) + len(hidden) == len(columns)
+        assert sum(columns_px) <= width_px - 16
+
+
+@pytest.mark.parametrize("panel", [one for one in panels() if one.values[0]["type"] == "timeseries"])
+def test_curves_have_readable_legends_and_axes(panel: dict[str, Any]) -> None:
+    """Dozens of curves have a table for a legend, without those that are 0; curves at 0 have no axis up to 100."""
+    for target in panel["targets"]:
+        if re.search(r"by \((?:method, (?:name|route)|class|kind|cmd)(?:, le)?\)", target["expr"]):
+            assert " > 0" in target["expr"]
+        if re.search(r"by \(method, name", target["expr"]):
+            assert panel["options"]["legend"]["displayMode"] == "table"
+    custom = panel["fieldConfig"]["defaults"]["custom"]
+    assert custom["scaleDistribution"]["type"] == "log" if "scaleDistribution" in custom else custom["axisSoftMax"] <= 1
+
+
+def test_heatmaps_have_one_hue() -> None:
+    """A scheme of many colours reads inverted in the light theme."""
+    drawn = [one.values[0]["options"]["color"] for one in panels() if one.values[0]["type"] == "heatmap"]
+    assert [color["mode"] for color in drawn] == ["opacity"] * len(drawn)
+    assert drawn
 
 
 def test_thresholds_are_drawn() -> None:

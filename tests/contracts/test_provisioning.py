@@ -102,6 +102,21 @@ def test_grafana_gets_the_folders_that_its_files_name() -> None:
     assert provider["options"]["path"] == str(Path(home).parent)
 
 
+@pytest.mark.parametrize("folder", ["plugins", "alerting"])
+def test_grafana_finds_the_folders_that_it_looks_for(folder: str) -> None:
+    """Nothing is in them; without them its log would begin with errors."""
+    assert [path.name for path in (PROVISIONING / folder).iterdir()] == [".gitkeep"]
+
+
+def test_grafana_asks_nobody_outside() -> None:
+    """Neither for updates, news, plugins and their keys, nor with what is used."""
+    given = SERVICES["grafana"]["environment"]
+    off = ("ANALYTICS_REPORTING", "ANALYTICS_CHECK_FOR_UPDATES", "NEWS_NEWS_FEED", "SNAPSHOTS_EXTERNAL")
+    assert {given.get(f"GF_{name}_ENABLED", given.get(f"GF_{name}")) for name in off} == {"false"}
+    disabled = ("PLUGINS_PREINSTALL", "PLUGINS_PUBLIC_KEY_RETRIEVAL")
+    assert {given[f"GF_{name}_DISABLED"] for name in disabled} == {"true"}
+
+
 def test_the_datasource_is_the_stacks_prometheus() -> None:
     """Grafana asks the service prometheus, under the fixed uid, with Prometheus' own scrape interval."""
     datasource = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"][0]

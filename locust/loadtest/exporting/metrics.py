@@ -41,6 +41,12 @@ def _by(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:
     return {(label,): value for label, value in values.items()}
 
 
+def _of_run(now: Scrape, values: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+    """Return the values of a metric of a run, whose first label is the run's id."""
+    return {(now.run_names[0], *labels): value for labels, value in values.items()}
+
+
+_RUN: Final = ("run_id",)
 _SERIES: Final = ("scenario", "method", "name")
 REQUESTS = Metric(
     "loadtest_requests_total", "counter", (*_SERIES, "result"), "Finished requests, by result: success or failure."
@@ -204,16 +210,16 @@ METRICS: Final = (
     Metric(
         "loadtest_run_start_time_seconds",
         "gauge",
-        (),
+        _RUN,
         "Unix time at which the current or most recent run began; 0 before the first.",
-        lambda now: _one(now.keeper.record.started_at if now.keeper.record else 0),
+        lambda now: _of_run(now, _one(now.keeper.record.started_at if now.keeper.record else 0)),
     ),
     Metric(
         "loadtest_run_end_time_seconds",
         "gauge",
-        (),
+        _RUN,
         "Unix time at which the most recent run ended; 0 before the first end and during a run.",
-        lambda now: _one(now.keeper.ended_at),
+        lambda now: _of_run(now, _one(now.keeper.ended_at)),
     ),
     Metric(
         "loadtest_run_stage",
@@ -232,16 +238,44 @@ METRICS: Final = (
     Metric(
         "loadtest_run_verdict",
         "gauge",
-        ("verdict",),
+        (*_RUN, "verdict"),
         "1 for the verdict of the most recent run, or for the one that the current run would get if it ended now.",
-        lambda now: _by(now.outcomes()),
+        lambda now: _of_run(now, _by(now.outcomes())),
     ),
     Metric(
         "loadtest_run_completeness_ratio",
         "gauge",
-        (),
+        _RUN,
         "Share of the workers' measurements that the run's record holds; 1 before the first run.",
-        lambda now: _one(now.keeper.completeness),
+        lambda now: _of_run(now, _one(now.keeper.completeness)),
+    ),
+    Metric(
+        "loadtest_run_requests",
+        "gauge",
+        (*_RUN, "result"),
+        "Requests of the current or most recent run, by result: success or failure.",
+        lambda now: _of_run(now, _by(now.run_requests())),
+    ),
+    Metric(
+        "loadtest_run_response_time_seconds",
+        "gauge",
+        (*_RUN, "quantile"),
+        "Quantile of the response times of the current or most recent run, as in its record: 0.5, 0.95 and 0.99.",
+        lambda now: _of_run(now, _by(now.run_quantiles())),
+    ),
+    Metric(
+        "loadtest_run_load_seconds",
+        "gauge",
+        _RUN,
+        "How long the load of the current or most recent run has lasted.",
+        lambda now: _of_run(now, _one(now.load_s)),
+    ),
+    Metric(
+        "loadtest_run_users_peak",
+        "gauge",
+        _RUN,
+        "The most users that have run at a time in the current or most recent run.",
+        lambda now: _of_run(now, _one(now.peak_users)),
     ),
     Metric(
         "loadtest_threshold_limit",

@@ -22,11 +22,13 @@ from loadtest.judging.outcome import Outcome
 from loadtest.measuring.collector import GONE, MISSING
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import OTHER
+from loadtest.measuring.record import RunRecord
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load
 from loadtest.session import Session
 from loadtest.swarm import refusals
 from loadtest.swarm.record_keeper import RecordKeeper
+from loadtest.swarm.session import ControllingSwarm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +45,8 @@ MAX_RULES: Final = 50
 """Thresholds whose limits are shown: the first of a run."""
 RUN_STATES: Final = (STATE_INIT, STATE_SPAWNING, STATE_RUNNING, STATE_CLEANUP, STATE_STOPPING, STATE_STOPPED)
 WORKER_STATES: Final = (*RUN_STATES, STATE_MISSING)
+QUANTILES: Final = (0.5, 0.95, 0.99)
+"""Of a run's response times."""
 _WITH_USERS: Final = (STATE_SPAWNING, STATE_RUNNING)
 
 
@@ -110,10 +114,12 @@ class Scrape:
     def target_users(self) -> int:
         """The users that a closed-model profile asks for now.
 
-        In the open model Locust's target is the largest allowed size of the pool, which is no target of the profile's.
+        In the open model Locust's target is the largest allowed size of the pool, which is no target of the profile's,
+        also before the first arrival and after the last.
         """
-        runner = self._environment.runner
-        return runner.target_user_count if runner and self._state in _WITH_USERS and not self.target_rate_per_s else 0
+        runner, swarm = self._environment.runner, Session.of(self._environment).find(ControllingSwarm)
+        is_closed = swarm is None or not swarm.is_open
+        return runner.target_user_count if runner and self._state in _WITH_USERS and is_closed else 0
 
     @property
     def expected_workers(self) -> int:
@@ -147,6 +153,31 @@ class Scrape:
         if (record := self.keeper.record) is None:
             return "", "", ""
         return record.run_id, *(str(record.configuration.get(name, "")) for name in ("scenario", "profile"))
+
+    def run_requests(self) -> dict[str, int]:
+        """Return the requests of the current or most recent run, by result."""
+        record = self.keeper.record or RunRecord()
+        return {"success": record.requests - record.failures, "failure": record.failures}
+
+    def run_quantiles(self) -> dict[str, float]:
+        """Return quantiles of the response times of the current or most recent run; none without a request."""
+        record = self.keeper.record
+        if record is None or not record.requests:
+            return {}
+        found = record.total().response_time.quantiles(QUANTILES)
+        return {str(q): value for q, value in zip(QUANTILES, found, strict=True)}
+
+    @property
+    def load_s(self) -> float:
+        """How long the load of the current or most recent run has lasted of which its counts are."""
+        record = self.keeper.record or RunRecord()
+        return record.counted_s or record.load_s or record.duration_s
+
+    @property
+    def peak_users(self) -> int:
+        """The most users that have run at a time in the current or most recent run."""
+        record = self.keeper.record or RunRecord()
+        return max((point.users for point in record.timeline), default=0)
 
     @property
     def stage(self) -> tuple[int, float]:

@@ -21,7 +21,7 @@ from loadtest.exporting import compatibility, exporter
 from loadtest.exporting.exposition import MAX_SERIES, Exposition
 from loadtest.exporting.metrics import METRICS
 from loadtest.exporting.run_progress import RunProgress
-from loadtest.exporting.scrape import MAX_RULES, RUN_STATES
+from loadtest.exporting.scrape import MAX_RULES, RUN_STATES, Scrape
 from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.threshold import parse
@@ -33,6 +33,7 @@ from loadtest.profiles.load import Load
 from loadtest.profiles.profile import LoadProfile
 from loadtest.session import Session
 from loadtest.settings.config import Config
+from loadtest.swarm.session import ControllingSwarm
 from tests.swarms import record_keeper
 
 Labels = frozenset[tuple[str, str]]
@@ -130,8 +131,8 @@ def test_declared_requests_are_at_zero_before_load() -> None:
     for gauge in ("loadtest_users", "loadtest_users_target", "loadtest_iterations_dropped_total"):
         assert value(samples, gauge, scenario="documents") == 0
     assert value(samples, "loadtest_schedule_lag_seconds_count", scenario="documents") == 0
-    assert value(samples, "loadtest_run_start_time_seconds") == 0
-    assert value(samples, "loadtest_run_completeness_ratio") == 1
+    assert value(samples, "loadtest_run_start_time_seconds", run_id="") == 0
+    assert value(samples, "loadtest_run_completeness_ratio", run_id="") == 1
 
 
 def test_every_metric_has_its_type_and_meaning(environment: Environment) -> None:
@@ -296,11 +297,19 @@ def test_a_real_run_is_followed_and_the_next_one_goes_on() -> None:
         stopped = samples_of(exposed.text().decode())
         record = record_keeper(made).record
         assert record is not None
-        assert value(stopped, "loadtest_run_info", run_id=record.run_id, scenario="", profile="") == 1
-        assert value(stopped, "loadtest_run_start_time_seconds") == pytest.approx(time.time(), abs=60)
-        assert value(running, "loadtest_run_end_time_seconds") == 0
-        assert value(stopped, "loadtest_run_end_time_seconds") == pytest.approx(time.time(), abs=10)
-        assert value(stopped, "loadtest_run_completeness_ratio") == 1
+        run = {"run_id": record.run_id}
+        assert value(stopped, "loadtest_run_info", **run, scenario="", profile="") == 1
+        assert value(stopped, "loadtest_run_start_time_seconds", **run) == pytest.approx(time.time(), abs=60)
+        assert value(running, "loadtest_run_end_time_seconds", **run) == 0
+        assert value(stopped, "loadtest_run_end_time_seconds", **run) == pytest.approx(time.time(), abs=10)
+        assert value(stopped, "loadtest_run_completeness_ratio", **run) == 1
+        assert total(stopped, "loadtest_run_requests", **run) == record.requests
+        p95_s = record.total().response_time.quantile(0.95)
+        assert value(stopped, "loadtest_run_response_time_seconds", **run, quantile="0.95") == pytest.approx(p95_s)
+        assert (
+            0 < value(running, "loadtest_run_load_seconds", **run) <= value(stopped, "loadtest_run_load_seconds", **run)
+        )
+        assert value(stopped, "loadtest_run_users_peak", **run) == 3
         assert value(stopped, "loadtest_users_target", scenario="mine") == 0
         seen.append((record.requests, total(stopped, "loadtest_requests_total")))
     runner.quit()
@@ -488,6 +497,19 @@ def test_limits_of_the_run_are_lines(environment: Environment) -> None:
     }
 
 
+@pytest.mark.parametrize(("is_open", "wanted"), [(True, 0), (False, 7)])
+def test_an_open_run_asks_for_no_number_of_users(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, is_open: bool, wanted: int
+) -> None:
+    """Its largest number of users is no target, neither while arrivals are due nor before and after them."""
+    runner = environment.runner
+    assert runner is not None
+    monkeypatch.setattr(runner, "state", "running")
+    monkeypatch.setattr(runner, "target_user_count", 7, raising=False)
+    monkeypatch.setattr(ControllingSwarm.of(environment), "is_open", is_open)
+    assert Scrape(environment, {"mine": 1}).target_users == wanted
+
+
 def test_limits_are_bounded(environment: Environment) -> None:
     """Of very many thresholds the first ones are shown."""
     run_with(environment, ", ".join(f"p99 < {n}ms" for n in range(1, MAX_RULES + 9)))
@@ -512,7 +534,7 @@ def test_stage_and_verdict_of_the_run_are_told(environment: Environment, monkeyp
     during = scrape(environment)
     assert value(during, "loadtest_run_stage") == 2
     assert value(during, "loadtest_run_stage_start_time_seconds") == pytest.approx(began_at + 10)
-    assert value(during, "loadtest_run_verdict", verdict="failed") == 1
+    assert value(during, "loadtest_run_verdict", run_id="", verdict="failed") == 1
     assert total(during, "loadtest_run_verdict") == 1
     taken = Session.of(environment).find(RunProgress)
     assert taken is not None
