@@ -2,16 +2,24 @@
 
 import json
 import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
+import brotli
 import gevent.socket
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from loadtest.clients.http.errors import HttpError, InvalidRequestError
+from loadtest.clients.http import cookies, request
+from loadtest.clients.http.client import HttpClient
+from loadtest.clients.http.coding import Decoder
+from loadtest.clients.http.errors import HttpError, InvalidRequestError, RedirectError
+from loadtest.clients.http.response import Response, new_response
+from loadtest.clients.http.url import Url, join
 from tests.fuzz.cases import fuzz
 from tests.http_harness import Peer, ScriptedServer, counts, ok, running_user
 
@@ -77,7 +85,17 @@ STATUSES = st.one_of(
 BODIES = st.one_of(
     st.binary(max_size=60),
     st.sampled_from(
-        [b"5\r\nhello\r\n0\r\n\r\n", b"ffffffffffffffff1\r\n", b"{}", b"[" * 3000, b"1" * 5000, b"\x1f\x8b\x08\x00"]
+        [
+            *(
+                b"5\r\nhello\r\n0\r\n\r\n",
+                b"ffffffffffffffff1\r\n",
+                b"{}",
+                b"[" * 3000,
+                b"1" * 5000,
+                b"\x1f\x8b\x08\x00",
+            ),
+            ok(b"smuggled"),
+        ]
     ),
 )
 
@@ -152,8 +170,11 @@ def look_at(got: Any) -> None:
         got.json()
 
 
+SERIES = {"responses": st.lists(RESPONSES, min_size=1, max_size=4), "caught": st.booleans(), "stream": st.booleans()}
+
+
 @fuzz
-@given(responses=st.lists(RESPONSES, min_size=1, max_size=4), caught=st.booleans(), stream=st.booleans())
+@given(**SERIES)
 def test_responses(server: tuple[Server, str], responses: list[bytes], caught: bool, stream: bool) -> None:
     """Any bytes are a response, or an error of the client's own: counted once, told once, and no later call breaks."""
     script, url = server
@@ -167,9 +188,59 @@ def test_responses(server: tuple[Server, str], responses: list[bytes], caught: b
         assert (counts(user)[0], len(errors)) == (1, 1)
         assert isinstance(errors[0], HttpError | None)
         script.responses = [ok(b"after")] * 3
-        assert user.client.get("/a/b").status_code in {0, 200}
+        got = user.client.get("/a/b")
+        assert (got.status_code, got.content) in {(0, None), (200, b"after")}
         assert (counts(user)[0], len(errors)) == (1, 2)
         assert len(user.client.cookiejar) <= 300
+
+
+def counted_twice(client: HttpClient, *call: Any) -> Any:
+    """What HttpClient._pass_over does, and a sample for the redirect itself."""
+    client.report(call[0].route, new_response(Response, call[2], None, 0, call[3], 0.0, 0.0, 0.0))
+    return PASS_OVER(client, *call)
+
+
+def not_counted(client: HttpClient, route: Any, response: Response, context: Any = None) -> None:
+    """What HttpClient.report does, but for redirects that cannot be followed."""
+    if not isinstance(response.error, RedirectError):
+        REPORT(client, route, response, context)
+
+
+def unchecked_join(base: Url, location: str) -> Url:
+    """What url.join does, but an impossible port is not a URL that is not valid."""
+    assert urlsplit(urljoin(base.text, location)).port != 0
+    return join(base, location)
+
+
+def unguarded(decoder: Decoder, piece: bytes) -> bytes:
+    """What Decoder.feed does, but the decoders' own errors leave it."""
+    for stage in decoder._stages:
+        piece = stage.feed(piece)
+    return piece
+
+
+PASS_OVER, REPORT = HttpClient._pass_over, HttpClient.report
+FAULTS: dict[str, tuple[Any, str, Any]] = {
+    "an age of any number of digits": (cookies, "_seconds", lambda text: float(int(text))),
+    "an age that is not a number": (cookies, "_seconds", lambda text: float(text[:9])),
+    "a redirect to a port that does not exist": (request, "join", unchecked_join),
+    "a body that does not decode": (Decoder, "feed", unguarded),
+    "a character set that does not exist": (Response, "text", property(lambda self: str(self.content, self.encoding))),
+    "a redirect that counts": (HttpClient, "_pass_over", counted_twice),
+    "a failure that does not count": (HttpClient, "report", not_counted),
+}
+"""Faults by what is wrong with them: where, which name, and what stands there instead."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_seeded_fault_is_found(server: tuple[Server, str], fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above finds faults of each kind that it guards against."""
+    monkeypatch.setattr(*FAULTS[fault])
+    search = settings(fuzz, max_examples=500, phases=[Phase.generate], report_multiple_bugs=False, database=None)(
+        given(**SERIES)(test_responses.hypothesis.inner_test)  # type: ignore[attr-defined]
+    )
+    with pytest.raises((AssertionError, ValueError, TypeError, LookupError, OverflowError, zlib.error, brotli.error)):
+        search(server)
 
 
 VALUES = st.one_of(TEXTS, st.none(), st.integers(), st.floats(), st.booleans(), st.binary(max_size=9))

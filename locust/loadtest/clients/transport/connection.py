@@ -3,6 +3,7 @@
 Tested by what is built on it: tests/unit/clients/http/ and tests/unit/clients/redis/test_faults.py.
 """
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _WRITABLE = 2  # libev's bit
 
 
-class Connection:
+class Connection(ABC):
     """A stream, the greenlet that waits for it and until when.
 
     Attributes:
@@ -101,6 +102,6 @@ class Connection:
         if stream is not None:
             stream.close()
 
+    @abstractmethod
     def on_unsolicited_input(self) -> None:
         """Handle what has arrived while no greenlet waits. Runs in the hub or any greenlet, and must not switch."""
-        raise NotImplementedError
