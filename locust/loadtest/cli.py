@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict
 from functools import cache
@@ -17,6 +19,7 @@ from rich.console import Console
 
 from loadtest import __version__, compose, scenarios
 from loadtest.authoring.commands import init
+from loadtest.checking import endpoint
 from loadtest.comparing import commands
 from loadtest.doctor import check_users_fit, examine
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
@@ -31,7 +34,7 @@ from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.seeding.commands import seed
-from loadtest.settings import credentials
+from loadtest.settings import credentials, hosts
 from loadtest.settings.config import SCENARIO_ENDING, Config, allowed
 
 if TYPE_CHECKING:
@@ -146,6 +149,46 @@ def _conduct(config: Config, *, as_json: bool) -> int:
     return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("scenario", metavar="FILE")
+@_setting_option("host", "URL", "-H")
+@_setting_option("redis_url", "URL")
+@_setting_option("feed", "FILE|URL")
+@_setting_option("feed_policy", "POLICY")
+@_setting_option("accounts_file", "FILE")
+@_setting_option("token_file", "FILE")
+@click.argument("arguments", metavar="[OPTIONS OF LOCUST AND OF THE FILE]", nargs=-1, type=click.UNPROCESSED)
+def check(arguments: tuple[str, ...], **options: Any) -> int:
+    """Run each task of a scenario once, before it becomes load.
+
+    \b
+    loadtest check load/shop.py --host https://staging.example.com
+    loadtest check load/shop.py --tags buy
+
+    Shown are the service's name and certificate, each request with status, time and size, and each exception with file
+    and line. FILE may also be the name of a built-in scenario. Exit code 0 when everything worked, 1 when not.
+    """
+    config = Config.load({**options, "target_port": "0"})
+    if not _is_known(config):
+        raise UsageError(unknown_name("SCENARIO", config.scenario, scenarios.names()))
+    _check_feed(config)
+    credentials.check(config)
+    known = declared(config.scenario)
+    of_classes = None if known.takes_sample_target else known.hosts
+
+    def say(part: str, text: str) -> None:
+        click.echo(f"{part:12} {text}")
+
+    with tempfile.TemporaryDirectory(prefix="loadtest-check-") as folder:
+        stack = LocalStack(config, Path(folder), say, hosts_of_classes=of_classes, needs_redis=known.needs_redis)
+        with stack.service() as settings:
+            for host in filter(hosts.is_http, [config.host] if config.host else sorted(set(known.hosts.values()))):
+                for part, text in endpoint.look(host):
+                    say(part, text)
+            command = [sys.executable, "-m", "loadtest.checking", config.scenario, *arguments]
+            return subprocess.run(command, env={**os.environ, **settings}, check=False).returncode  # noqa: S603
+
+
 @main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @_setting_option("scenario", "NAME", "-f")
 @_setting_option("profile", "NAME")
@@ -165,10 +208,8 @@ def stack(words: tuple[str, ...], **options: Any) -> int:
     to .loadtest/ of this folder.
     """
     config = Config.load(options)
-    hosts: dict[str, str] = {}
-    if config.scenario.endswith(SCENARIO_ENDING):
-        hosts = declared(config.scenario).hosts
-    return compose.run(config, hosts, words)
+    is_file = config.scenario.endswith(SCENARIO_ENDING)
+    return compose.run(config, declared(config.scenario).hosts if is_file else {}, words)
 
 
 @main.command(name=NAME, epilog=EXIT_CODES)

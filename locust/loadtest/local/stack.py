@@ -28,7 +28,7 @@ from loadtest.settings.hosts import check_open
 from loadtest.users.target import target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -97,6 +97,18 @@ class LocalStack:
         for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signal_number, signal.SIG_IGN)
         self._parts.__exit__(kind, error, trace)
+
+    @contextlib.contextmanager
+    def service(self) -> Iterator[dict[str, str]]:
+        """Start only what the users load, and yield the environment of a process that loads it.
+
+        Raises:
+            StackError: when a part does not become ready.
+            UsageError: when a port is in use or the host does not respond.
+        """
+        with contextlib.ExitStack() as parts:
+            sample, redis_url = self._start_service(parts)
+            yield self._config.model_copy(update={"sample_target": sample, "redis_url": redis_url}).environment()
 
     def kill(self) -> None:
         """Kill every part."""

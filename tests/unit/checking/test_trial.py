@@ -1,0 +1,157 @@
+"""`loadtest check`: each task once, each request and exception shown, and exit code 0 only when all worked."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+WORKING = """
+from locust import FastHttpUser, HttpUser, SequentialTaskSet, TaskSet, constant, events, task
+
+from loadtest.clients.http import HttpUser as OurUser
+
+
+@events.init_command_line_parser.add_listener
+def add_arguments(parser):
+    parser.add_argument("--tenant", default="nobody")
+
+
+@events.test_start.add_listener
+def seed(environment, **_):
+    print("seeded for", environment.parsed_options.tenant)
+
+
+class Browse(SequentialTaskSet):
+    def on_start(self):
+        self.client.get("/healthz/live", name="enter")
+
+    @task
+    def first(self):
+        self.client.get("/healthz/live", name="first")
+
+    @task
+    class Inner(TaskSet):
+        @task(3)
+        def deep(self):
+            with self.client.get("/missing", name="deep", catch_response=True) as response:
+                response.success() if response.status_code == 404 else response.failure("found")
+
+        @task
+        def out(self):
+            self.interrupt()
+
+    @task
+    def last(self):
+        self.interrupt()
+
+    def on_stop(self):
+        self.client.get("/healthz/live", name="leave")
+
+
+class Stock(HttpUser):
+    wait_time = constant(100)
+    tasks = [Browse]
+
+
+class Fast(FastHttpUser):
+    wait_time = constant(100)
+
+    @task
+    def look(self):
+        self.client.get("/healthz/live", name="fast")
+
+
+class Ours(OurUser):
+    wait_time = constant(100)
+
+    @task
+    def look(self):
+        self.client.get("/healthz/live", name="ours")
+"""
+BROKEN = """
+from locust import FastHttpUser, task
+
+
+class Shopper(FastHttpUser):
+    @task
+    def fine(self):
+        self.client.get("/healthz/live", name="fine")
+
+    @task
+    def missing(self):
+        self.client.get("/missing", name="missing")
+
+    @task
+    def raises(self):
+        return {}["price"]
+
+
+class Late(FastHttpUser):
+    def on_start(self):
+        raise ValueError("no account")
+
+    @task
+    def never(self):
+        self.client.get("/healthz/live", name="never")
+"""
+SILENT = """
+from locust import HttpUser, events, task
+
+
+@events.test_start.add_listener
+def seed(**_):
+    raise OSError("no database")
+
+
+class Shopper(HttpUser):
+    @task
+    def never(self):
+        self.client.get("/healthz/live", name="never")
+"""
+
+
+def check(file: Path, text: str, host: str, *options: str) -> tuple[int, str]:
+    """Write a locustfile, check it against a host, and return exit code and output."""
+    file.write_text(text)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOADTEST_", "LOCUST_"))}
+    words = [Path(sys.executable).with_name("loadtest"), "check", file.name, "--host", host, *options]
+    done = subprocess.run(words, cwd=file.parent, env=kept, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stdout + done.stderr * (text != SILENT), done.stderr
+    return done.returncode, done.stdout
+
+
+def test_each_task_of_each_kind_of_user_runs_once(tmp_path: Path, target_url: str) -> None:
+    """Stock, fast and own users, nested task sets, `on_start`, `on_stop` and arguments; nobody waits."""
+    code, output = check(tmp_path / "shop.py", WORKING, target_url, "--tenant", "blue")
+    names = re.findall(r"^(\S+) +GET (\w+) +(\d+) +[\d.]+ ms +[\d,]+ B  ok$", output, re.MULTILINE)
+    assert names == [
+        ("Stock.Browse.on_start", "enter", "200"),
+        ("Stock.Browse.first", "first", "200"),
+        ("Stock.Browse.Inner.deep", "deep", "404"),
+        ("Stock.Browse.on_stop", "leave", "200"),
+        ("Fast.look", "fast", "200"),
+        ("Ours.look", "ours", "200"),
+    ], output
+    assert (code, "seeded for blue" in output) == (0, True)
+    assert output.endswith("checked      6 tasks, 6 requests: all worked\n")
+
+
+def test_what_does_not_work_is_shown(tmp_path: Path, target_url: str) -> None:
+    """A failed request and an exception, with file and line, make the exit code 1; the other tasks still run."""
+    code, output = check(tmp_path / "shop.py", BROKEN, target_url)
+    line = 1 + BROKEN.splitlines().index('        return {}["price"]')
+    assert code == 1
+    assert re.search(r"^Shopper\.fine .* 200 .* ok$", output, re.MULTILINE)
+    assert re.search(r"^Shopper\.missing .* 404 .* failed: ", output, re.MULTILINE)
+    assert re.search(rf"^Shopper\.raises +KeyError: 'price' \(.*shop\.py, line {line}\)$", output, re.MULTILINE)
+    assert re.search(r"^Late\.on_start +ValueError: no account \(.*shop\.py, line \d+\)$", output, re.MULTILINE)
+    assert "never" not in output
+    assert output.endswith("failed       3 tasks, 2 requests: 1 failed requests, 2 other problems\n")
+
+
+def test_nothing_is_tried_after_a_listener_failed(tmp_path: Path, target_url: str) -> None:
+    """An exception of a listener that prepares the test ends it before the first task, with file and line."""
+    code, output = check(tmp_path / "shop.py", SILENT, target_url)
+    assert (code, "never" in output) == (1, False), output
+    assert re.search(r"OSError: no database \(.*shop\.py, line \d+\)", output)
