@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ASSETS: Final = resources.files("loadtest") / "assets"
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_SEPARATORS: Final = re.compile(r"([/_.?=-]|&amp;)(?=\w)")
 _ESCAPED: Final = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
@@ -31,6 +32,11 @@ _ESCAPED: Final = str.maketrans(
 def text(value: object) -> str:
     """Return text for the inside of an element or of a quoted attribute."""
     return html.escape(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(value)))
+
+
+def name(value: object) -> str:
+    """Return the name of a request, which may be broken after its separators and within no word."""
+    return _SEPARATORS.sub(r"\1<wbr>", text(value))
 
 
 def json_for_script(value: Any) -> str:

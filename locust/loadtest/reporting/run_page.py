@@ -188,7 +188,7 @@ def _setup(document: Document) -> str:
         return ""
     heads = ("name", "requests", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms")
     rows = [
-        f"<tr><th scope='row'>{text(one['name'])} <small>{text(one['method'])}</small></th>"
+        f"<tr><th scope='row'>{page.name(one['name'])} <small>{text(one['method'])}</small></th>"
         f"<td class='n'>{one['requests']:,}</td><td class='n'>{one['failures']:,}</td>"
         + "".join(f"<td class='n'>{percentile_ms(one, time)}</td>" for time in ("p50_s", "p95_s", "p99_s", "max_s"))
         + "</tr>"
@@ -205,7 +205,7 @@ def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str
     numbers.append((rate, f"{rate:,.1f}"))
     numbers += [(series[kind][time] or 0, percentile_ms(series, time, kind)) for time, kind in times]
     cells = "".join(f"<td class='n' data-v='{value}'>{shown}</td>" for value, shown in numbers)
-    return f"<tr class='{kind}'><th scope='row'>{text(series['method'])} {text(series['name'])}</th>{cells}</tr>"
+    return f"<tr class='{kind}'><th scope='row'>{text(series['method'])} {page.name(series['name'])}</th>{cells}</tr>"
 
 
 def _errors(document: Document) -> str:
@@ -216,7 +216,7 @@ def _errors(document: Document) -> str:
         groups.setdefault((error["error_class"], f"{error['method']} {error['name']}"), []).append(error)
     ordered = sorted(groups.items(), key=lambda group: -sum(error["occurrences"] for error in group[1]))
     rows = [
-        f"<tr><th scope='row'>{text(name)}</th><td>{text(error_class)}</td>"
+        f"<tr><th scope='row'>{page.name(name)}</th><td>{text(error_class)}</td>"
         f"<td class='n'>{sum(error['occurrences'] for error in errors):,}</td>"
         f"<td class='message'>{text(max(errors, key=lambda error: error['occurrences'])['message'])}</td></tr>"
         for (error_class, name), errors in ordered[:MAX_ERRORS]
@@ -254,16 +254,14 @@ def _thresholds(document: Document) -> str:
 
 
 def _generator(document: Document) -> str:
-    heads = [
-        "process",
-        *(f"{rule.name.replace('_', ' ')} {text(_share(key, rule.limit))}" for key, rule in _HEALTH.items()),
-    ]
+    processes = document["workers"]
     rows = [
-        f"<tr><th scope='row'>{text(one['subject'])}</th>"
-        + "".join(_health_cell(key, rule.limit, one["highest"].get(key, 0.0)) for key, rule in _HEALTH.items())
+        f"<tr><th scope='row'>{rule.name.replace('_', ' ')}</th><td class='n'>{text(_share(key, rule.limit))}</td>"
+        + "".join(_health_cell(key, rule.limit, one["highest"].get(key, 0.0)) for one in processes)
         + "</tr>"
-        for one in document["workers"]
+        for key, rule in _HEALTH.items()
     ]
+    heads = ("check", "limit", *(text(one["subject"]) for one in processes))
     delivery = document["delivery"]
     sentences = [f"The record holds {delivery['completeness']:.2%} of the workers' measurements."]
     sentences += [_on_its_machine(one) for one in document["workers"] if one["mean"].get("machine_cpu_ratio")]
@@ -275,7 +273,7 @@ def _generator(document: Document) -> str:
                 f"{one['dropped']:,} iterations dropped."
             )
     notes = "".join(f"<p class='quiet'>{text(sentence)}</p>" for sentence in sentences)
-    hint = "the highest value of any second, and the limit from which a run is not trustworthy"
+    hint = "the highest value of any second, beside the limit from which a run is not trustworthy"
     return _section("generator", "Generator", page.table("Generator health", heads, rows) + notes, hint)
 
 
@@ -306,14 +304,11 @@ def _made_with(document: Document) -> str:
         host["memory"] = f"{host.pop('memory_bytes') / 2**30:.1f} GiB"
     source = context.get("source") or {"commit": "not in a git repository"}
     configuration = {name: value for name, value in document["configuration"].items() if value not in {None, ""}}
-    groups = (
-        ("Host", host),
-        ("Scenario", source),
-        ("Configuration", configuration),
-        ("Versions", context.get("versions") or {}),
-    )
+    groups = (("Host", host), ("Scenario", source), ("Configuration", configuration))
     blocks = "".join(page.facts(title, values) for title, values in groups)
-    return _section("made-with", "Environment", f"<div class='facts'>{blocks}</div>")
+    versions = page.facts("Versions", context.get("versions") or {})
+    folded = f"<details><summary>Versions</summary><div class='facts'>{versions}</div></details>"
+    return _section("made-with", "Environment", f"<div class='facts'>{blocks}</div>{folded}")
 
 
 def _section(key: str, title: str, body: str, hint: str = "") -> str:

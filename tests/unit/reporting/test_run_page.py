@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 
 from loadtest.measuring.record import RunRecord
-from loadtest.reporting import chart_data, run_page
+from loadtest.reporting import chart_data, page, run_page
 from tests import reports
 
 LARGEST_BYTES = 1_500_000
@@ -64,7 +64,7 @@ def test_verdict_reasons_errors_and_health_are_shown() -> None:
     assert "Failed: at least one threshold was not met." in shown
     assert "p50(response_time) < 1us: failed" in shown
     assert "status_5xx" in shown
-    assert re.search(r"worker 0\s+95%", shown)
+    assert re.search(r"check\s+limit\s+worker 0\s+cpu\s+90%\s+95%", shown)
 
 
 def test_the_largest_run_stays_small() -> None:
@@ -100,3 +100,10 @@ def test_seconds_that_are_not_whole_draw_no_fall() -> None:
     assert chart_data.of(made)["throughput"] == [26.67, 20.0, 20.0, 20.0, 40.0]
     made["load_s"] = 3.85
     assert chart_data.of(made)["throughput"][-1] is None
+
+
+def test_names_are_broken_after_separators_only() -> None:
+    """A long name goes on in the next line after a slash, not within a word; what it is called stays the same."""
+    shown = page.name("/api/users/{id}/read_all?a=<b>&c=1")
+    assert shown == "/<wbr>api/<wbr>users/{id}/<wbr>read_<wbr>all?<wbr>a=&lt;b&gt;&amp;<wbr>c=<wbr>1"
+    assert "overflow-wrap: anywhere" not in re.findall(r"\.scroll tbody th \{[^}]*\}", page.asset("report.css"))[0]
