@@ -1,5 +1,6 @@
-"""A server of MongoDB's wire protocol for tests."""
+"""A server of MongoDB for tests: a real one where the machine has it, else an independent one, else an imitation."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,20 +10,45 @@ from loadtest.exceptions import LoadtestError
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.seeding.stores import MongoStore
 
+used: set[str] = set()
+"""Which servers the tests of this process ran against."""
+
 
 @contextmanager
 def mongo_server(folder: Path) -> Iterator[str]:
     """Run a server that is empty, and yield the URL of a database of it."""
     port = free_port()
-    files = ["--log-file", str(folder / "server.log"), "--pid-file", str(folder / "server.pid")]
-    command = [sys.executable, "-m", "nx_27017.nx_27017", "--db", "memory", "--port", str(port), *files]
-    server = ManagedProcess("nx-27017", command, folder / "log")
+    name, command = _server(folder, port)
+    used.add(name)
+    server = ManagedProcess(name, command, folder / "log")
     url = f"mongodb://127.0.0.1:{port}/loadtest_tests"
     try:
-        server.wait_until(lambda: _answers(url), 30)
+        server.wait_until(lambda: _answers(url), 60)
         yield url
     finally:
         server.stop()
+
+
+def summary() -> str:
+    """Return what the tests of MongoDB ran against; nothing if there were none, or if it was the real one."""
+    if not used - {"mongod"}:
+        return ""
+    return (
+        f"MongoDB itself was NOT tested: there is no mongod on PATH. Its tests ran against {', '.join(sorted(used))}, "
+        "which speaks its protocol. Next: install mongod, and run tests/unit/feeding and tests/unit/seeding again."
+    )
+
+
+def _server(folder: Path, port: int) -> tuple[str, list[str]]:
+    files = ["--log-file", str(folder / "server.log"), "--pid-file", str(folder / "server.pid")]
+    nx_27017 = [sys.executable, "-m", "nx_27017.nx_27017", "--db", "memory", "--port", str(port), *files]
+    listen = f"127.0.0.1:{port}"
+    sqlite = ["--handler=sqlite", f"--sqlite-url=file:{folder}/", f"--state-dir={folder}", "--telemetry=disable"]
+    commands = {
+        "mongod": ["mongod", "--dbpath", str(folder), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"],
+        "ferretdb": ["ferretdb", f"--listen-addr={listen}", "--debug-addr=-", *sqlite],
+    }
+    return next(((name, command) for name, command in commands.items() if shutil.which(name)), ("nx-27017", nx_27017))
 
 
 def _answers(url: str) -> bool:

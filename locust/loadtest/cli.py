@@ -24,6 +24,7 @@ from loadtest.comparing import commands
 from loadtest.doctor import check_users_fit, examine
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
 from loadtest.feeding import policies, sources
+from loadtest.feeding.file_formats import is_standard_input
 from loadtest.judging import thresholds
 from loadtest.local.stack import LocalStack
 from loadtest.profiles import chart
@@ -412,16 +413,21 @@ def _check_thresholds(config: Config) -> None:
 
 
 def _check_feed(config: Config) -> None:
-    """Check the test data that the settings name; the master reads it again.
+    """Check the test data that the settings name, as far as that can be done without reading it; the master does that.
 
     Raises:
-        UsageError: for an unknown order, or a missing or damaged source.
-        StackError: when the store does not answer.
+        UsageError: for an unknown order, an unknown or missing source, or standard input for several runs.
     """
     if config.feed_policy is not None:
         policies.check(config.feed_policy)
-    if config.feed is not None:
-        sources.read(config.feed)
+    if config.feed is None:
+        return
+    if config.ui and is_standard_input(config.feed):
+        raise UsageError(
+            f"FEED={config.feed} does not work with UI=1: standard input can be read once, and the web UI runs many "
+            "tests. Allowed: a file. Next: write what it holds into one."
+        )
+    sources.check(config.feed)
 
 
 def _is_known(config: Config) -> bool:

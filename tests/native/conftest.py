@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -32,13 +33,20 @@ class Stack:
         ports = {f"LOADTEST_{name}_PORT": "0" for name in ("WEB", "EXPORTER", "TARGET")}
         return {**mine, **ports, "LOADTEST_RUNS_DIR": str(self.runs_dir), MARK: self.mark, "COLUMNS": "120"}
 
-    def start(self, *arguments: str, cwd: Path = ROOT, command: str = "run", **variables: str) -> "Stack":
+    def start(
+        self,
+        *arguments: str,
+        cwd: Path = ROOT,
+        command: str = "run",
+        stdin: IO[bytes] | int = subprocess.DEVNULL,
+        **variables: str,
+    ) -> "Stack":
         """Start `loadtest run`, or another command that runs, with these arguments."""
         self.process = subprocess.Popen(
             [Path(sys.executable).with_name("loadtest"), command, *arguments],
             cwd=cwd,
             env={**self.environment(), **variables},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,10 +1,11 @@
 """The locustfile of the feeding tests: users that write down each item before they use it.
 
-A worker appends the item to ``used-<pid>`` with one write, which survives whatever end. The master writes how the run
-ended to ``ended``.
+A worker appends the item and the time to ``used-<pid>`` with one write, which survives whatever end. The master writes
+how the run ended to ``ended``.
 """
 
 import os
+import time
 from pathlib import Path
 
 import gevent
@@ -33,7 +34,7 @@ class Reader(User):
     @task
     def use(self) -> None:
         """Write the next item down."""
-        os.write(self.file, b"%d\n" % self.feeder.next())
+        os.write(self.file, b"%d %f\n" % (self.feeder.next(), time.perf_counter()))
 
 
 @events.init.add_listener

@@ -47,7 +47,19 @@ def listen(environment, **_):
 
 
 """
+FEED = """
+from loadtest.feeding.feed import Feed
+
+
+def customers():
+    yield "ada"
+    raise LookupError("no such table")  # HERE
+
+
+Mine.feeder = Feed(customers)
+"""
 CASES = {
+    "feed": (f'{FEED}scenario = Scenario("mine", (Mine,), (("GET", "live"),))', "LookupError: no such table"),
     "load_data": ('scenario = Scenario("mine", (Mine,), (("GET", "live"),), load_data=load_data)', "KeyError"),
     "listener": (
         'events.test_start.add_listener(listen)\nscenario = Scenario("mine", (Mine,), (("GET", "live"),))',
@@ -87,6 +99,16 @@ def test_an_error_while_a_run_is_prepared_ends_it(stack: Stack, tmp_path: Path, 
     assert place(path, sentence) == "HERE"
     assert [file.name for file in stack.run_dir().iterdir()] == ["logs"]
     assert list(tmp_path.glob("loadtest-redis-*")) == []
+
+
+def test_a_damaged_feed_is_wrong_usage(stack: Stack, tmp_path: Path) -> None:
+    """The master alone reads it: it names line and column, there is no load, and the exit code is 2."""
+    (tmp_path / "ids.csv").write_text("id,name\n1,Ada\n2\n")
+    code, output = stack.start("--scenario", "coin_queue", "--feed", str(tmp_path / "ids.csv")).end()
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.USAGE, []), output
+    (sentence,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert sentence.startswith(f"error: {tmp_path}/ids.csv, line 3, column 1: 1 values. Allowed: "), output
+    assert [file.name for file in stack.run_dir().iterdir()] == ["logs"]
 
 
 def test_an_error_of_the_shape_under_load_interrupts_the_run(stack: Stack, tmp_path: Path) -> None:

@@ -67,16 +67,25 @@ def test_declared_requests_are_those_of_the_scenario() -> None:
     ("option", "value", "words"),
     [
         ("--feed", "none.json", "none.json cannot be read"),
-        ("--feed", "redis://:hidden@127.0.0.1:1/0", "the Redis at redis://***@127.0.0.1:1/0 cannot be used"),
+        ("--feed", "ids.xml", "FEED=ids.xml has an unknown format"),
+        ("--feed", "redis://:hidden@127.0.0.1:1/0?key=", "FEED=redis://***@127.0.0.1:1/0?key=: "),
+        ("--feed", "sqlite:///none.db?table=a", "there is no such file"),
+        ("--feed", "postgres://me:hidden@127.0.0.1/x", "FEED=postgres://***@127.0.0.1/x: "),
         ("--feed-policy", "robin", "FEED_POLICY=robin is unknown"),
     ],
 )
 def test_wrong_test_data_is_said_before_anything_starts(option: str, value: str, words: str) -> None:
     """A file, a store or an order that cannot be used is named, and no password with it."""
     result = invoke("run", "--scenario", "coin_queue", option, value)
-    assert result.exit_code in {1, 2}
+    assert result.exit_code == 2
     assert words in result.stderr
     assert "hidden" not in result.stderr
+
+
+def test_standard_input_cannot_feed_several_runs() -> None:
+    """The second start of the web UI would find nothing."""
+    result = invoke("run", "--scenario", "coin_queue", "--ui", "--feed", "-.csv")
+    assert (result.exit_code, "FEED=-.csv does not work with UI=1" in result.stderr) == (2, True)
 
 
 def test_the_command_line_does_without_locust() -> None:

@@ -34,19 +34,25 @@ class PackedItems(Sequence[Any]):
 
     def __init__(self) -> None:
         self._bytes = bytearray()
-        self._ends = array("Q", [0])
+        self._ends = array("q", [0])
         self._shapes = array("i")
         self._hashes = array("q")
         self._columns: dict[tuple[Any, ...], int] = {}
         self._names: list[tuple[Any, ...]] = []
         self._pack = msgpack.Packer().pack
-        self.largest_bytes = 0
-        """The size of the largest item, its columns' names included."""
 
     @property
     def columns(self) -> tuple[Any, ...]:
         """The columns of the records, in the order in which they came; none without records."""
         return tuple(dict.fromkeys(name for names in self._names for name in names))
+
+    @property
+    def largest_bytes(self) -> int:
+        """The size of the largest item, its columns' names included."""
+        sizes = np.diff(np.frombuffer(self._ends, np.int64))
+        of_names = np.array([*(sum(len(name) + 1 for name in names) for names in self._names), 0])
+        sizes += of_names[np.frombuffer(self._shapes, np.int32)]  # a bare item's is the last
+        return int(sizes.max(initial=0))
 
     def append(self, item: Any) -> None:
         """Add an item.
@@ -56,18 +62,18 @@ class PackedItems(Sequence[Any]):
         """
         try:
             if isinstance(item, dict):
-                names, members = tuple(item), list(item.values())
+                names = tuple(item)
                 shape = self._columns.get(names, _BARE)
                 shape = self._shape_of(names) if shape == _BARE else shape
-                packed = self._pack(members)
+                members = list(item.values())
             else:
-                members = [item]
-                shape, packed = _BARE, self._pack(item)
+                shape, members = _BARE, item
+            packed = self._pack(members)
         except (OverflowError, ValueError, TypeError, RecursionError) as error:
             raise ValueError(_reason(error)) from error
         if len(packed) > LARGEST_BYTES:
             raise ValueError(f"it takes {len(packed):,} bytes, and at most {LARGEST_BYTES:,} can be carried")
-        nested = [member for member in members if isinstance(member, _NESTS)]
+        nested = [one for one in (members if isinstance(members, _NESTS) else ()) if isinstance(one, _NESTS)]
         if nested:
             _check_nesting(nested, packed)
         self._add(packed, shape)
@@ -124,9 +130,7 @@ class PackedItems(Sequence[Any]):
         self._bytes += packed
         self._ends.append(len(self._bytes))
         self._shapes.append(shape)
-        self._hashes.append(hash((shape, packed)))
-        size = len(packed) + (sum(len(name) + 1 for name in self._names[shape]) if shape != _BARE else 0)
-        self.largest_bytes = max(self.largest_bytes, size)
+        self._hashes.append(hash(packed))
 
 
 def _reason(error: Exception) -> str:

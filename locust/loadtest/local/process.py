@@ -39,6 +39,7 @@ class ManagedProcess:
         log: file for its standard error, and for its standard output unless `stdout` is given.
         environment: variables in addition to those of this process.
         stdout: an open file for its standard output.
+        stdin: what it reads from; None for this process's own standard input.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class ManagedProcess:
         log: Path,
         environment: Mapping[str, str] | None = None,
         stdout: IO[bytes] | IO[str] | None = None,
+        *,
+        stdin: int | None = subprocess.DEVNULL,
     ) -> None:
         self.name = name
         self.log = log
@@ -55,7 +58,7 @@ class ManagedProcess:
             self._child = subprocess.Popen(  # noqa: S603 - our own commands
                 [*_prefix(), *command],
                 env={**os.environ, **(environment or {})},
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout or log_file,
                 stderr=log_file,
                 start_new_session=True,

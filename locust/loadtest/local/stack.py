@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import signal
 import socket
+import subprocess
 import sys
 import time
 import urllib.error
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.exceptions import ExitCode, StackError, UsageError
+from loadtest.feeding.file_formats import is_standard_input
 from loadtest.local import redis_server
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.progress import Steps
@@ -232,6 +234,7 @@ class LocalStack:
             self._logs / "master.log",
             environment,
             stdout=self._screen,
+            stdin=None if self._config.feed and is_standard_input(self._config.feed) else subprocess.DEVNULL,
         )
         self._master = master
         parts.callback(master.stop)

@@ -92,10 +92,7 @@ class RedisStore(Store):
     def write(self, users: Sequence[dict[str, Any]]) -> int:
         """Write the users that do not exist yet, in one pipeline, and return their number."""
         commands = [("JSON.SET", _key(user["id"]), "$", orjson.dumps(user), "NX") for user in users]
-        try:
-            return sum(reply is not None for reply in exchange(self._connection, *commands))
-        except redis.RedisError as error:
-            raise self._failed(error) from error
+        return sum(reply is not None for reply in self.ask(*commands))
 
     def finish(self) -> None:
         """Open a queue, unless there is one."""
@@ -108,9 +105,19 @@ class RedisStore(Store):
     def ids(self) -> list[str]:
         """Return the ids of all users, sorted."""
         start = len(_key(""))
+        return sorted(key.decode()[start:] for key in self.keys(_key("*")))
+
+    def keys(self, pattern: str) -> set[bytes]:
+        """Return the keys that match."""
         try:
-            keys = self._redis.scan_iter(match=_key("*"), count=_SCAN_COUNT)
-            return sorted({key.decode()[start:] for key in keys})
+            return set(self._redis.scan_iter(match=pattern, count=_SCAN_COUNT))
+        except redis.RedisError as error:
+            raise self._failed(error) from error
+
+    def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Send commands in one pipeline, and return their replies."""
+        try:
+            return exchange(self._connection, *commands)
         except redis.RedisError as error:
             raise self._failed(error) from error
 

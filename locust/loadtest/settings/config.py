@@ -178,8 +178,8 @@ class Config(BaseModel):
     feed: str | None = _setting(
         None,
         "where the scenario's test data comes from, overriding what it declares; read by the master",
-        "a file .csv, .tsv, .json or .jsonl, also with .gz, redis://host:port/db or "
-        "mongodb://host:port/database?collection=…",
+        "a file .csv, .tsv, .json or .jsonl, also with .gz, or .parquet; -.csv and the like for standard input; "
+        "redis://…, mongodb://… or a URL of SQLAlchemy's",
         "user_ids.json",
     )
     feed_policy: str | None = _setting(
@@ -399,7 +399,7 @@ def _read_file(file: Path) -> dict[str, str]:
         UsageError: for a line of another form.
     """
     try:
-        lines = untrusted.read_file(file, _LONGEST_FILE_BYTES).decode().splitlines()
+        lines = untrusted.read_file(file, _LONGEST_FILE_BYTES).decode("utf-8-sig").split("\n")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

@@ -17,6 +17,7 @@ from loadtest import untrusted
 from loadtest.exceptions import UsageError
 from loadtest.settings.config import Config
 from loadtest.settings.data_file import DataFile
+from loadtest.settings.json_values import JsonValues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ LONGEST: Final = 1024
 MOST_ACCOUNTS: Final = 1_000_000
 """The most accounts of a file; each worker holds all of them."""
 LARGEST_BYTES: Final = 256 * 1024 * 1024
-"""The largest file of accounts in JSON, which is parsed at once."""
+"""The largest file of accounts."""
 _COLUMNS: Final = ["login", "password"]
 _ACCOUNTS: Final = (
     "a CSV file with the header row login,password and an account on each line, or a JSON array of objects with these "
@@ -118,7 +119,7 @@ def read_accounts(path: Path) -> tuple[Account, ...]:
     Raises:
         UsageError: naming the wrong line, without its content; also when there are more than `MOST_ACCOUNTS`.
     """
-    file = DataFile(path, f"ACCOUNTS_FILE={path}")
+    file = DataFile(path, f"ACCOUNTS_FILE={path}", LARGEST_BYTES)
     ending = path.name.lower().removesuffix(".gz")
     rows = _of_json(file) if ending.endswith(".json") else _of_table(file)
     found = tuple(itertools.islice(rows, MOST_ACCOUNTS + 1))
@@ -142,20 +143,10 @@ def _of_table(file: DataFile) -> Iterator[Account]:
 
 
 def _of_json(file: DataFile) -> Iterator[Account]:
-    try:
-        text = file.text(LARGEST_BYTES)
-        untrusted.check_json(text.encode(), 5 * MOST_ACCOUNTS)
-        members = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise file.wrong(error.lineno, error.colno, f"not JSON ({error.msg})", _ACCOUNTS) from None  # it holds the text
-    except (RecursionError, ValueError):
-        raise file.wrong(1, 1, "not accounts", _ACCOUNTS) from None
-    if not isinstance(members, list):
-        raise file.wrong(1, 1, "not an array", _ACCOUNTS)
-    for number, member in enumerate(members, 1):
+    for place, member in JsonValues(file, json.JSONDecoder().raw_decode, _ACCOUNTS):
         values = member.values() if isinstance(member, dict) and sorted(member) == _COLUMNS else [None]
         if not all(isinstance(value, str) and value for value in values):
-            raise file.wrong(1, 1, f"member {number} of the array is not an account", _ACCOUNTS)
+            raise file.wrong(*place, "not an account", _ACCOUNTS)
         yield Account(**member)
 
 

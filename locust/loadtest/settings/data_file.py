@@ -8,28 +8,30 @@ Tested in tests/unit/feeding/test_sources.py and tests/unit/settings/test_creden
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
+import io
 import itertools
 import os
 import re
 import stat
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from loadtest.exceptions import UsageError
 
 if TYPE_CHECKING:
-    import io
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """What may separate the columns of a table, and its name."""
-LONGEST_LINE_BYTES: Final = 16 * 1024 * 1024
+LONGEST_LINE: Final = 16 * 1024 * 1024
+"""In characters."""
 LARGEST_BYTES: Final = 2 * 1024 * 1024 * 1024
-_BOM: Final = "\ufeff"
+_PIECE_BYTES: Final = 1024 * 1024
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -39,12 +41,13 @@ class DataFile:
     Args:
         path: its path.
         name: what errors call it; by default the path.
+        most_bytes: the most that it may hold.
     """
 
-    def __init__(self, path: Path, name: str | None = None) -> None:
+    def __init__(self, path: Path, name: str | None = None, most_bytes: int = LARGEST_BYTES) -> None:
+        self._most_bytes = most_bytes
         self.path = path
         self.name = name or str(path)
-        self._line = ""
 
     def wrong(self, line: int, column: int, found: str, allowed: str) -> UsageError:
         """Return the error for something at a line and a column, both counted from 1."""
@@ -52,43 +55,57 @@ class DataFile:
             f"{self.name}, line {line}, column {column}: {found}. Allowed: {allowed}. Next: correct it there."
         )
 
-    def text(self, most_bytes: int = LARGEST_BYTES) -> str:
+    def text(self) -> str:
         """Return the whole text.
 
         Raises:
-            UsageError: when the file cannot be read, is larger than this, or is not UTF-8.
+            UsageError: when the file cannot be read, is too large, or is not UTF-8.
         """
-        with self._opened() as file:
-            data = file.read(most_bytes + 1)
-        if len(data) > most_bytes:
-            raise self._unreadable(f"it is larger than {most_bytes:,} bytes")
-        try:
-            return data.decode().removeprefix(_BOM)
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise self._not_utf8(line, data[data.rfind(b"\n", 0, error.start) + 1 :], error) from error
+        return "".join(self.pieces())
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the text in pieces of at most `_PIECE_BYTES`.
+
+        Raises:
+            UsageError: when the file cannot be read, is too large, or is not UTF-8.
+        """
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        line, column, size = 1, 1, 0
+        with self.opened() as file:
+            while True:
+                data = file.read(_PIECE_BYTES)
+                size += len(data)
+                if size > self._most_bytes:
+                    raise self.unreadable(f"it is larger than {self._most_bytes:,} bytes")
+                try:
+                    text = decoder.decode(data, final=not data)
+                except UnicodeDecodeError as error:
+                    line, column = _after(error.object[: error.start].decode("utf-8-sig"), line, column)
+                    byte = f"byte 0x{error.object[error.start]:02x} is not UTF-8"
+                    raise self.wrong(line, column, byte, "UTF-8") from error
+                if text:
+                    yield text
+                if not data:
+                    return
+                line, column = _after(text, line, column)
 
     def lines(self) -> Iterator[str]:
         r"""Yield the lines, each with its ``\n``.
 
         Raises:
-            UsageError: when the file cannot be read, holds a line of more than `LONGEST_LINE_BYTES`, or is not UTF-8.
+            UsageError: when the file cannot be read, holds a line of more than `LONGEST_LINE`, or is not UTF-8.
         """
-        with self._opened() as file:
-            for number in itertools.count(1):
-                data = file.readline(LONGEST_LINE_BYTES + 1)
-                if not data:
-                    return
-                if len(data) > LONGEST_LINE_BYTES:
-                    allowed = f"at most {LONGEST_LINE_BYTES:,} bytes"
-                    raise self.wrong(number, 1, f"a line of more than {LONGEST_LINE_BYTES:,} bytes", allowed)
-                try:
-                    self._line = data.decode()
-                except UnicodeDecodeError as error:
-                    raise self._not_utf8(number, data, error) from error
-                if number == 1:
-                    self._line = self._line.removeprefix(_BOM)
-                yield self._line
+        begun, number = "", 1
+        for piece in self.pieces():
+            text = begun + piece
+            end = text.rfind("\n") + 1
+            yield from io.StringIO(text[:end], newline="\n")
+            begun, number = text[end:], number + text.count("\n")
+            if len(begun) > LONGEST_LINE:
+                found = f"a line of more than {LONGEST_LINE:,} characters"
+                raise self.wrong(number, 1, found, f"at most {LONGEST_LINE:,}")
+        if begun:
+            yield begun
 
     def table(self, allowed: str) -> Iterator[tuple[int, list[str]]]:
         """Yield the rows of a CSV file, the header row first, each with the line in which it begins.
@@ -103,22 +120,24 @@ class DataFile:
                 values than that.
         """
         lines = self.lines()
-        first = next(lines, "")
-        self._line = first
-        rows = csv.reader(itertools.chain([first], lines), delimiter=self._delimiter(first, allowed), strict=True)
+        header = next(lines, "")
+        delimiter = self._delimiter(header, allowed)
+        rest = lines if delimiter else self._undivided(lines)
+        rows = csv.reader(itertools.chain([header], rest), delimiter=delimiter or ",", strict=True)
         width, line = 0, 1
         try:
             for row in rows:
                 if row:
                     width = width or len(row)
-                    if len(row) != width or (width == 1 and line > 1 and self._is_divided(row)):
-                        raise self.wrong(line, 1, _found(row, width), f"{width} in each row, as in the header row")
+                    if len(row) != width:
+                        raise self.wrong(line, 1, f"{len(row)} values", f"{width} in each row, as in the header row")
                     yield line, row
                 line = rows.line_num + 1
         except csv.Error as error:
             raise self.wrong(line, 1, f"not CSV ({error})", "CSV with a header row") from error
 
     def _delimiter(self, header: str, allowed: str) -> str:
+        """Return what separates the columns; nothing where there is one column."""
         if self.path.name.lower().removesuffix(".gz").endswith(".tsv"):
             return "\t"
         plain = _QUOTED.sub("", header)
@@ -126,36 +145,50 @@ class DataFile:
         if len(found) > 1:
             names = " and ".join(DELIMITERS[delimiter] for delimiter in found)
             raise self.wrong(1, 1, f"{names} in the header row, so it is open what separates the columns", allowed)
-        return found[0] if found else ","
+        return found[0] if found else ""
 
-    def _is_divided(self, row: Sequence[str]) -> bool:
-        """Return whether the one value of a row is several, separated by something that the header row lacks."""
-        return '"' not in self._line and any(delimiter in row[0] for delimiter in DELIMITERS)
+    def _undivided(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield the lines of a table of one column, if none holds what separates columns and is not quoted."""
+        for number, line in enumerate(lines, 2):
+            if '"' not in line and any(delimiter in line for delimiter in DELIMITERS):
+                raise self.wrong(number, 1, "several values in the only column", "1 in each row, as in the header row")
+            yield line
 
     @contextmanager
-    def _opened(self) -> Iterator[io.BufferedIOBase]:
-        try:
-            with open(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - of a descriptor
-                before = os.fstat(file.fileno())
-                if not stat.S_ISREG(before.st_mode):
-                    raise self._unreadable("it is not a regular file")
-                yield gzip.GzipFile(fileobj=file) if self.path.suffix.lower() == ".gz" else file
-                if os.fstat(file.fileno()).st_size != before.st_size:
-                    raise self._unreadable("its size changed while it was read")
-        except (OSError, EOFError, zlib.error) as error:
-            raise self._unreadable(getattr(error, "strerror", None) or str(error)) from error
+    def opened(self) -> Iterator[BinaryIO]:
+        """Have the file open.
 
-    def _unreadable(self, reason: str) -> UsageError:
+        Raises:
+            UsageError: when it cannot be read, or another program writes to it meanwhile.
+        """
+        try:
+            with self._open() as file:
+                before = os.fstat(file.fileno())
+                yield cast("BinaryIO", gzip.GzipFile(fileobj=file)) if self.path.suffix.lower() == ".gz" else file
+                after = os.fstat(file.fileno())
+                is_same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+                if stat.S_ISREG(before.st_mode) and not is_same:
+                    raise self.unreadable("it changed while it was read")
+        except (OSError, EOFError, zlib.error) as error:
+            raise self.unreadable(getattr(error, "strerror", None) or str(error)) from error
+
+    def unreadable(self, reason: str) -> UsageError:
+        """Return the error for a file that cannot be read at all."""
         return UsageError(
             f"{self.name} cannot be read ({reason}). Allowed: a readable file that nobody writes to. Next: correct its "
             "path, or what is wrong with it."
         )
 
-    def _not_utf8(self, number: int, data: bytes, error: UnicodeDecodeError) -> UsageError:
-        line_start = error.object.rfind(b"\n", 0, error.start) + 1
-        column = len(error.object[line_start : error.start].decode().removeprefix(_BOM)) + 1
-        return self.wrong(number, column, f"byte 0x{data[error.start - line_start]:02x} is not UTF-8", "UTF-8")
+    def _open(self) -> BinaryIO:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
+            raise self.unreadable("it is a directory" if stat.S_ISDIR(mode) else "it is not a regular file")
+        return open(descriptor, "rb")  # noqa: PTH123 - of a descriptor, and closed by who asked
 
 
-def _found(row: Sequence[str], width: int) -> str:
-    return "several values in the only column" if len(row) == width else f"{len(row)} values"
+def _after(text: str, line: int, column: int) -> tuple[int, int]:
+    """Return where a text ends that begins at a line and a column."""
+    last = text.rfind("\n")
+    return line + text.count("\n"), len(text) - last if last >= 0 else column + len(text)

@@ -50,7 +50,7 @@ def fire_strictly(environment: Environment, make_run: Callable[..., None], clean
 
 
 def refuse(environment: Environment, error: Exception) -> NoReturn:
-    """Have no test: the process ends with exit code 1, or, with the web UI, goes on serving.
+    """Have no test: the process ends with the error's exit code, by default 1, or, with the web UI, goes on serving.
 
     Raises:
         StopTest: always; in Locust it ends what starts the test.
@@ -63,6 +63,6 @@ def refuse(environment: Environment, error: Exception) -> NoReturn:
     runner: Any = environment.runner
     runner.log_exception("master", sentence, "".join(traceback.format_exception(error)))  # for the web UI
     if getattr(environment.parsed_options, "headless", False):
-        environment.process_exit_code = int(ExitCode.ERROR)
+        environment.process_exit_code = int(error.exit_code if isinstance(error, LoadtestError) else ExitCode.ERROR)
         gevent.spawn(runner.quit)
     raise StopTest(sentence) from error

@@ -271,7 +271,7 @@ def test_whatever_a_worker_says_it_gets_no_more_than_a_message_holds(requests: l
     honest.deliver(honest.workers[0])
     assert (
         honest.workers[0].held.items
-        or allocator.used + allocator.in_doubt + len(allocator._holdings["liar"].items) == 1_000
+        or allocator.used + allocator.in_doubt + len(allocator._leases["liar"].items) == 1_000
     )
 
 

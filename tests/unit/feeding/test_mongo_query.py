@@ -54,7 +54,7 @@ def test_a_field_and_a_filter_choose(url: str) -> None:
     ("query", "words"),
     [
         ("?collection=customers&field=coins", "the document 1 has no field coins"),
-        ("?collection=customers&field=active", "a document has true: not an item"),
+        ("?collection=customers&field=active", "item 1: true: not an item"),
         ("?collection=none", "no items"),
         ("?filter={", "its filter is not JSON"),
         ("?filter=[]", "its filter is not a JSON object"),

@@ -11,6 +11,7 @@ import pytest
 
 from loadtest.exceptions import LoadtestError, UsageError
 from loadtest.feeding import sources
+from loadtest.settings.data_file import DataFile
 
 OID = "507f1f77bcf86cd799439011"
 OID_2 = "507f191e810c19729de860ea"
@@ -258,7 +259,7 @@ def test_what_is_no_file_is_said(tmp_path: Path) -> None:
     for name, words in (
         ("none.json", "cannot be read"),
         ("ids.xml", "unknown format"),
-        ("folder.json", "Is a directory"),
+        ("folder.json", "it is a directory"),
         ("pipe.csv", "it is not a regular file"),
     ):
         with pytest.raises(UsageError, match=rf"{name} .*{words}.*Next: "):
@@ -269,12 +270,12 @@ def test_a_file_that_grows_is_refused(tmp_path: Path) -> None:
     """Its last line may be a part of one."""
     path = tmp_path / "a.csv"
     path.write_text("id\n1\n")
-    file = sources.DataFile(path)
+    file = DataFile(path)
     rows = file.table("")
     next(rows)
     with path.open("a") as writer:
         writer.write("2\n")
-    with pytest.raises(UsageError, match="its size changed while it was read"):
+    with pytest.raises(UsageError, match="it changed while it was read"):
         list(rows)
 
 

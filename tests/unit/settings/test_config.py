@@ -93,6 +93,14 @@ def test_all_errors_are_reported_together() -> None:
     assert first_words == ["LOADTEST_USRES", "RUN_TIME", "USERS"]
 
 
+def test_only_a_line_feed_ends_a_setting_of_the_file(tmp_path: Path) -> None:
+    """A byte order mark is no part of a name, and what other programs take for a line's end is part of a value."""
+    file = tmp_path / "loadtest.env"
+    file.write_text("\ufeffLOADTEST_FEED=a\u2028b.csv\r\nLOADTEST_RUN_ID=night\r\n", newline="")
+    config = Config.load(environ={}, file=file)
+    assert (config.feed, config.run_id) == ("a\u2028b.csv", "night")
+
+
 def test_malformed_file_names_its_line(tmp_path: Path) -> None:
     """A line of another form is refused with file and line number."""
     file = tmp_path / "loadtest.env"

@@ -59,11 +59,12 @@ def test_an_account_does_not_show_its_password() -> None:
         ("[", "line 1, column 2"),
         ("[]", "no account"),
         ('{"login": "ada", "password": "hidden"}', "not an array"),
-        ('["hidden"]', "member 1"),
-        ('[{"login": "ada", "password": "hidden"}, {"login": "eve"}]', "member 2"),
-        ('[{"login": "ada", "password": "hidden", "more": ""}]', "member 1"),
-        ('[{"login": "hidden", "password": 1}]', "member 1"),
-        ("[" * 100_000, "not accounts"),
+        ('["hidden"]', "line 1, column 2: not an account"),
+        ('[{"login": "ada", "password": "hidden"},\n  {"login": "eve"}]', "line 2, column 3: not an account"),
+        ('[{"login": "ada", "password": "hidden", "more": ""}]', "line 1, column 2: not an account"),
+        ('[{"login": "hidden", "password": 1}]', "line 1, column 2: not an account"),
+        ('[{"login": "ada", "password": "hidden}]', "line 1, column 31: not JSON"),
+        ("[" * 100_000, "line 1, column 2: it is nested too deep"),
     ],
 )
 def test_a_wrong_file_is_a_usage_error_without_its_content(tmp_path: Path, text: str, words: str) -> None:
@@ -92,7 +93,7 @@ def test_a_file_of_accounts_is_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(credentials, "MOST_ACCOUNTS", 3)
     monkeypatch.setattr(credentials, "LARGEST_BYTES", 1000)
     (tmp_path / name).write_text(text)
-    with pytest.raises(UsageError, match=r"more than 3 accounts|not accounts|larger than 1,000 bytes"):
+    with pytest.raises(UsageError, match=r"more than 3 accounts|nested too deep|larger than 1,000 bytes"):
         read_accounts(tmp_path / name)
 
 
@@ -128,7 +129,7 @@ def test_both_files_are_checked_before_a_run(tmp_path: Path) -> None:
     credentials.check(Config.load({}, environ={}))
     for setting, path, reason in (
         ("accounts_file", "/nowhere", "No such file"),
-        ("accounts_file", str(tmp_path), "Is a directory"),
+        ("accounts_file", str(tmp_path), "it is a directory"),
         ("token_file", str(tmp_path / "pipe"), "it is not a regular file"),
         ("token_file", "/nowhere", "No such file"),
         ("token_file", str(tmp_path / "binary"), "byte 0xff is not UTF-8"),

@@ -1,0 +1,194 @@
+"""Formats of files: how the items of a feed are read from one.
+
+Tested in tests/unit/feeding/test_sources.py.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import select
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+
+from loadtest.exceptions import UsageError
+from loadtest.feeding.mongo_values import ShellValues, from_extended_json
+from loadtest.feeding.python_values import plain_record
+from loadtest.settings import json_values
+from loadtest.settings.data_file import DataFile
+from loadtest.settings.json_values import JsonValues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    Found = Generator[tuple[tuple[int, int], Any], None, None]
+    """Each value after its line and column."""
+
+ITEM: Final = "text, a whole number, or a record"
+STANDARD_INPUT: Final = "-"
+"""The name of a file, without its ending, that stands for standard input."""
+_HEADER: Final = "a header row with a name for each column, separated by commas, semicolons, tabs or vertical bars"
+_DATA: Final = re.compile(r"-?\d[\d.,]*|[0-9a-fA-F]{24}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\S+@\S+")
+"""What no column is called: a number, an ObjectId, a UUID, or an address."""
+_ROWS: Final = 10_000
+_PARQUET: Final = ".parquet"
+
+
+class StandardInput(DataFile):
+    """What another program writes into this one; it can be read once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "standard input")
+
+    def _open(self) -> BinaryIO:
+        if sys.stdin is None or sys.stdin.closed:
+            raise self.unreadable("it is closed")
+        if sys.stdin.isatty():
+            raise self.unreadable("it is a terminal, and no file or program")
+        return cast("BinaryIO", io.BufferedReader(_Descriptor(sys.stdin.fileno())))
+
+
+class _Descriptor(io.RawIOBase):
+    """A file that is not closed with this; while it is waited for, other greenlets run."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        select.select([self._number], [], [])
+        data = os.read(self._number, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def is_standard_input(source: str) -> bool:
+    """Return whether a source is standard input."""
+    return source.startswith(f"{STANDARD_INPUT}.")
+
+
+def open_file(source: str) -> DataFile:
+    """Return the file of a source, with nothing read.
+
+    Raises:
+        UsageError: for an unknown format.
+    """
+    path = Path(source)
+    if _ending(path) not in (*_READERS, _PARQUET):
+        raise UsageError(
+            f"FEED={source} has an unknown format. Allowed: a file that ends in {', '.join(_READERS)}, each also with "
+            f".gz, or in {_PARQUET}; standard input with -{' or -'.join(_READERS)}; or a URL redis://…, mongodb://… or "
+            "of SQLAlchemy's. Next: rename or convert it."
+        )
+    return StandardInput(path) if is_standard_input(source) else DataFile(path)
+
+
+def found_in(file: DataFile) -> Found:
+    """Yield what a file holds.
+
+    Raises:
+        UsageError: when it cannot be read, or is damaged.
+    """
+    reader = _READERS.get(_ending(file.path), _parquet)
+    return reader(file)
+
+
+def _ending(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _table(file: DataFile) -> Found:
+    rows = file.table(_HEADER)
+    _, header = next(rows, (1, [""]))
+    names = [name.strip() for name in header]
+    for name in names:
+        if not name or names.count(name) > 1 or _DATA.fullmatch(name):
+            reason = "is there twice" if names.count(name) > 1 else "looks like data and not like a column's name"
+            if not name:
+                reason = "is not a name"
+            raise file.wrong(1, 1, f"in the header row, {name!r} {reason}", _HEADER)
+    if len(names) == 1:
+        name = names[0]
+        for line, (value,) in rows:
+            yield (line, 1), {name: value.strip()}
+    for line, row in rows:
+        yield (line, 1), dict(zip(names, row, strict=True))
+
+
+def _lines(file: DataFile) -> Found:
+    for number, line in enumerate(file.lines(), 1):
+        text = line.strip(" \t\r\n")
+        if text:
+            start = line.index(text[0])
+
+            def wrong(at: int, reason: str, number: int = number, start: int = start) -> UsageError:
+                return file.wrong(number, start + at + 1, reason, ITEM)
+
+            value, end = json_values.read(_decode, text, 0, wrong)
+            if end != len(text):
+                raise wrong(end, "more than one value on a line")
+            yield (number, start + 1), value
+
+
+def _document(file: DataFile) -> Found:
+    yield from JsonValues(file, _decode, ITEM)
+
+
+def _parquet(file: DataFile) -> Found:
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(
+            f"{file.name} needs pyarrow, which is not installed. Allowed: {', '.join(_READERS)} without it. Next: "
+            ".venv/bin/pip install pyarrow, or convert the file."
+        ) from error
+    with file.opened() as opened:
+        try:
+            table = parquet.ParquetFile(opened, pre_buffer=False)
+            names = table.schema_arrow.names
+            if len(set(names)) != len(names):
+                raise file.wrong(1, 1, f"the columns are {', '.join(names)}", "columns of different names")
+            batches = table.iter_batches(batch_size=_ROWS, use_threads=False)
+            rows = (row for batch in batches for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                yield (number, 1), plain_record(row)
+        except (pa.ArrowException, ValueError) as error:
+            raise file.unreadable(str(error).partition("\n")[0]) from error
+
+
+def _decode(text: str, at: int) -> tuple[Any, int]:
+    """Return the value at a place, as JSON or as MongoDB's shells print it, and the place after it.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    try:
+        return _JSON.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        try:
+            return ShellValues(text).read(at)
+        except json.JSONDecodeError as other:
+            raise max(error, other, key=lambda each: each.pos) from error
+
+
+def _refused_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_JSON: Final = json.JSONDecoder(object_hook=from_extended_json, parse_constant=_refused_constant)
+_READERS: Final[dict[str, Callable[[DataFile], Found]]] = {
+    ".json": _document,
+    ".jsonl": _lines,
+    ".ndjson": _lines,
+    ".csv": _table,
+    ".tsv": _table,
+}

@@ -1,0 +1,131 @@
+"""JsonValues: the values of a JSON file one after another, without the whole file in memory.
+
+A file is an array, whose members are the values, or values that follow one another.
+
+Tested in tests/unit/feeding/test_sources.py and tests/unit/settings/test_credentials.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from loadtest.exceptions import UsageError
+    from loadtest.settings.data_file import DataFile
+
+    Decode = Callable[[str, int], tuple[Any, int]]
+    """Returns the value at a place, and the place after it; raises ValueError or RecursionError where there is none."""
+
+LONGEST: Final = 1024 * 1024
+"""The longest value, in characters."""
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+
+
+class JsonValues:
+    """The values of a file, each with the line and the column at which it begins.
+
+    Args:
+        file: the file.
+        decode: reads a value.
+        allowed: what a value may be, for errors.
+    """
+
+    def __init__(self, file: DataFile, decode: Decode, allowed: str) -> None:
+        self._file = file
+        self._decode = decode
+        self._allowed = allowed
+        self._pieces = file.pieces()
+        self._text = ""
+        self._at = 0
+        self._is_whole = False  # whether the text holds the end of the file
+        self._line = 1
+        self._line_start = 0  # may lie before the text
+        self._counted = 0
+
+    def __iter__(self) -> Iterator[tuple[tuple[int, int], Any]]:
+        """Yield each value after its line and column.
+
+        Raises:
+            UsageError: for what is no such file.
+        """
+        is_array = self._next() == "["
+        if is_array:
+            self._at += 1
+        for number in itertools.count():
+            if self._next() == ("]" if is_array else ""):
+                break
+            place = self._place(self._at)
+            value = self._value()
+            mark = self._next()
+            if not is_array and number == 0 and not mark and not isinstance(value, str):
+                raise self._file.wrong(*place, "not an array", "an array, or values on lines")
+            yield place, value
+            if is_array and mark != "]":
+                self._expect(",", mark)
+        if is_array:
+            end = self._place(self._at)
+            self._expect("]", self._next())
+            if self._next():
+                raise self._file.wrong(*end, "not JSON (the array does not end there)", "an array")
+
+    def _value(self) -> Any:
+        value, self._at = read(self._decode, self._text, self._at, self._wrong)
+        return value
+
+    def _expect(self, mark: str, found: str) -> None:
+        if found != mark:
+            raise self._wrong(self._at, f"not JSON ({mark!r} is expected)")
+        self._at += 1
+
+    def _wrong(self, at: int, reason: str) -> UsageError:
+        return self._file.wrong(*self._place(at), reason, f"{self._allowed}, of at most {LONGEST:,} characters")
+
+    def _next(self) -> str:
+        """Go to the next character that is no space, with a whole value's characters after it; return it."""
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches everywhere
+            if self._is_whole or len(self._text) - self._at >= LONGEST:
+                return self._text[self._at : self._at + 1]
+            self._place(self._at)
+            piece = next(self._pieces, "")
+            self._is_whole = not piece
+            self._text = self._text[self._at :] + piece
+            self._line_start -= self._at
+            self._at = self._counted = 0
+
+    def _place(self, at: int) -> tuple[int, int]:
+        """Return line and column of a place that is not before those asked for earlier."""
+        self._line += self._text.count("\n", self._counted, at)
+        last = self._text.rfind("\n", self._counted, at)
+        self._line_start = last + 1 if last >= 0 else self._line_start
+        self._counted = at
+        return self._line, at - self._line_start + 1
+
+
+def read(decode: Decode, text: str, at: int, wrong: Callable[[int, str], UsageError]) -> tuple[Any, int]:
+    """Return the value at a place of a text, and the place after it.
+
+    Args:
+        decode: reads the value.
+        text: what holds the value.
+        at: where it begins.
+        wrong: returns the error for a place and a reason.
+
+    Raises:
+        UsageError: when there is none.
+    """
+    try:
+        return decode(text, at)
+    except json.JSONDecodeError as error:
+        found = wrong(error.pos, f"not JSON ({error.msg})")
+    except RecursionError:
+        found = wrong(at, "it is nested too deep")
+    except ValueError as error:
+        is_long = "integer string conversion" in str(error)
+        found = wrong(at, "a number of too many digits" if is_long else str(error))
+    raise found from None  # the cause may hold what the file holds
