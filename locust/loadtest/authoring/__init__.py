@@ -1,4 +1,4 @@
-"""Authoring: drafts of scenarios, minimal or from an OpenAPI document, for people to continue.
+"""Authoring: drafts of scenarios for people to continue: minimal, or from OpenAPI, a browser, Postman or curl.
 
 tests/unit/authoring/test_scenario_file.py tests the command.
 """

@@ -6,44 +6,99 @@ Tested in tests/unit/authoring/test_scenario_file.py.
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from loadtest.authoring import openapi_scenario, scenario_file
+from loadtest.authoring import curl_command, har_scenario, openapi_scenario, recorded_scenario, scenario_file
 from loadtest.authoring.openapi_document import OpenApiDocument
+from loadtest.authoring.postman_collection import PostmanCollection
 from loadtest.exceptions import UsageError
 from loadtest.progress import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class _Drafted:
+    """A draft, and what there is to say about it: lines of a word and a text."""
+
+    name: str
+    text: str
+    host: str | None = None
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _of_openapi(name: str | None, source: str) -> _Drafted:
+    document = OpenApiDocument.read(source)
+    name = scenario_file.checked_name(name or scenario_file.name_from(document.title))
+    made = openapi_scenario.draft(document, name)
+    lines = [*(("not drafted", note) for note in made.notes), *(("check", check) for check in made.checks)]
+    return _Drafted(name, made.text, openapi_scenario.host_of(document), lines)
+
+
+def _of_har(name: str | None, source: str) -> _Drafted:
+    made = har_scenario.draft(Path(source))
+    name = scenario_file.checked_name(name or scenario_file.name_from(Path(source).stem))
+    text = recorded_scenario.written(name, f"{made.host} as a browser used it", made.requests)
+    return _Drafted(name, text, made.host, [("left out", note) for note in made.notes])
+
+
+def _of_curl(name: str | None, source: str) -> _Drafted:
+    request, host = curl_command.request_of(source)
+    name = scenario_file.checked_name(name or "my-request")
+    return _Drafted(name, recorded_scenario.written(name, f"{request.method} {host}", [request]), host)
+
+
+def _of_postman(name: str | None, source: str) -> _Drafted:
+    made = PostmanCollection(Path(source))
+    name = scenario_file.checked_name(name or scenario_file.name_from(made.title))
+    text = recorded_scenario.written(name, made.title, made.requests)
+    return _Drafted(name, text, made.host, [("not drafted", note) for note in made.notes])
+
+
+_SOURCES: Final[dict[str, Callable[[str | None, str], _Drafted]]] = {
+    "openapi": _of_openapi,
+    "har": _of_har,
+    "curl": _of_curl,
+    "postman": _of_postman,
+}
 
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--openapi", metavar="URL_OR_FILE", help="Write a task for each operation of this OpenAPI document.")
-def init(name: str | None, openapi: str | None) -> None:
+@click.option("--openapi", metavar="URL_OR_FILE", help="Call each operation of this OpenAPI or Swagger document.")
+@click.option("--har", metavar="FILE", help="Do what a browser did: the requests of this HAR file in their order.")
+@click.option("--curl", metavar="COMMAND", help="Send the request of this curl command, given in one argument.")
+@click.option("--postman", metavar="FILE", help="Send the requests of this Postman collection in their order.")
+def init(name: str | None, **sources: str | None) -> None:
     """Write a draft of a scenario, NAME.py, in this folder.
 
     \b
     loadtest init my-scenario                                   runs as it is, against the sample target
-    loadtest init --openapi http://127.0.0.1:8000/openapi.json  a task for each operation of a service
+    loadtest init --openapi http://127.0.0.1:8000/openapi.json  calls each operation of a service
+    loadtest init --har shop.har                                does what a browser did
+    loadtest init --curl 'curl https://shop.example.com/cart -d n=1'
     """
-    if name is None and openapi is None:
-        raise UsageError("NAME is missing. Allowed: a name, --openapi URL_OR_FILE, or both. Next: add one of them.")
-    host = None
-    drafted = openapi_scenario.Draft()
-    if openapi is None:
-        name = scenario_file.checked_name(str(name))
-        text = scenario_file.draft(name)
+    given = [(kind, source) for kind, source in sources.items() if source is not None]
+    if len(given) > 1 or (name is None and not given):
+        found = "NAME is missing" if not given else " and ".join(f"--{kind}" for kind, _ in given) + " are given"
+        raise UsageError(
+            f"{found}. Allowed: a name, one of --openapi, --har, --curl and --postman, or both. Next: give one of them."
+        )
+    if given:
+        ((kind, source),) = given
+        drafted = _SOURCES[kind](name, source)
     else:
-        document = OpenApiDocument.read(openapi)
-        name = scenario_file.checked_name(name or scenario_file.name_from(document.title))
-        drafted = openapi_scenario.draft(document, name)
-        text, host = drafted.text, openapi_scenario.host_of(document)
-    path = scenario_file.write(name, text, Path())
-    tasks = text.count("    @task")
+        name = scenario_file.checked_name(str(name))
+        drafted = _Drafted(name, scenario_file.draft(name))
+    path = scenario_file.write(drafted.name, drafted.text, Path())
+    tasks = drafted.text.count("    @task")
     click.echo(f"written      {path}, {tasks} task{'s' * (tasks > 1)}")
-    for note in drafted.notes:
-        click.echo(printable(f"not drafted  {note}"))
-    for check in drafted.checks:
-        click.echo(printable(f"check        {check}"))
-    words = ["loadtest", "run", "--scenario", str(path), *(["--host", host] if host else [])]
+    for word, text in drafted.lines:
+        click.echo(printable(f"{word:12} {text}"))
+    words = ["loadtest", "run", "--scenario", str(path), *(["--host", drafted.host] if drafted.host else [])]
     click.echo(printable(f"next         {shlex.join(words)}"))

@@ -39,6 +39,8 @@ class Entry:
         headers: those of the request.
         ended_s: when the answer was there, a Unix time.
         answer: its text; empty where it is none.
+        answer_headers: its headers, by names in small letters.
+        location: to where it redirects; may be empty.
         is_page: whether it is a document or data of it, and not a picture, a script, a font or a style.
     """
 
@@ -47,6 +49,8 @@ class Entry:
     headers: dict[str, str]
     ended_s: float
     answer: str
+    answer_headers: dict[str, str]
+    location: str
     is_page: bool
 
 
@@ -98,17 +102,22 @@ def _entry(entry: dict[str, Any]) -> Entry:
     posted = asked.get("postData") or {}
     if request is not None and posted:
         request.body, request.media_type = _body(posted), media_type(str(posted.get("mimeType") or "text/plain"))
-    headers = {str(each["name"]).lower(): str(each["value"]) for each in asked.get("headers") or []}
     content = answered.get("content") or {}
     scheme, _, rest = url.partition("://")
     return Entry(
         request,
         f"{scheme}://{re.split('[/?#]', rest, maxsplit=1)[0].rpartition('@')[2]}",
-        headers,
+        _headers(asked),
         start_s + max(0.0, float(entry.get("time") or 0.0)) / 1e3,
         "" if content.get("encoding") else str(content.get("text") or ""),
+        _headers(answered),
+        str(answered.get("redirectURL") or ""),
         _is_page(entry, str(content.get("mimeType") or "")),
     )
+
+
+def _headers(message: dict[str, Any]) -> dict[str, str]:
+    return {str(each["name"]).lower(): str(each["value"]) for each in message.get("headers") or []}
 
 
 def _is_page(entry: dict[str, Any], kind: str) -> bool:

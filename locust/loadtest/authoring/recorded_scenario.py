@@ -1,0 +1,228 @@
+"""RecordedScenario: requests in their order as one task, from a HAR file, a Postman collection or a curl command.
+
+All text from elsewhere becomes a Python literal. Credentials do not: they come from TOKEN_FILE and ACCOUNTS_FILE.
+
+Tested in tests/unit/authoring/test_har_scenario.py.
+"""
+
+from __future__ import annotations
+
+import pprint
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from loadtest.authoring import code_text
+from loadtest.replaying import path_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+MOST_REQUESTS: Final = 2_000
+FORM: Final = "application/x-www-form-urlencoded"
+_WIDTH: Final = 100
+_SHORTEST_THINK_S: Final = 0.05
+_OWN_CALLS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
+_PASSWORD: Final = re.compile(r"pass(word|wd|phrase)?|pwd", re.IGNORECASE)
+_LOGIN: Final = re.compile(r"e?-?mail|user(_?name)?|login", re.IGNORECASE)
+_UNSAFE: Final = re.compile(r'["\\{}]|[^ -~]')
+"""What cannot stand in the f-string of a name."""
+_SECRET_HEADER: Final = re.compile(r"token|key|secret|auth|session", re.IGNORECASE)
+_HELPERS: Final = ("accounts", "api_key", "basic_headers", "bearer_headers")
+_HEAD: Final = '''\
+"""{title}: its requests in their order.
+
+It is a start: make values random, and give each user data of its own.{secrets}
+"""
+
+{modules}from locust import between, task
+
+from loadtest.clients.http import HttpUser
+from loadtest.scenarios import {imports}
+
+NAME = {name!r}
+
+
+class Visitor(HttpUser):
+    """Sends the requests."""
+
+    scenario = NAME
+    wait_time = between(1, 3)
+{on_start}
+    @task
+    def visit(self):
+{calls}
+
+REQUESTS = (
+{pairs})
+scenario = Scenario(name=NAME, user_classes=(Visitor,), requests=REQUESTS)
+'''
+_ON_START: Final = '''
+    def on_start(self):
+        """Take an account of ACCOUNTS_FILE."""
+        self.account = random.choice(accounts())
+'''
+_SECRETS: Final = """ Tokens and keys are those of TOKEN_FILE, names and
+passwords those of ACCOUNTS_FILE."""
+
+
+@dataclass
+class Recorded:
+    """One request.
+
+    Attributes:
+        method: in capital letters.
+        target: path and query.
+        headers: to send, without that of the body.
+        body: a value of JSON, if the media type is that; pairs, if it is a form; else text or bytes; None: none.
+        media_type: of the body.
+        fields: of a multipart form: name, file name or None, content, media type.
+        think_s: the wait before it.
+        kept: what is kept of its answer: an expression of `answer`, by variable.
+    """
+
+    method: str
+    target: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    media_type: str = ""
+    fields: list[tuple[str, str | None, str, str]] = field(default_factory=list)
+    think_s: float = 0.0
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def take_body(self, text: bytes | str, media_type: str) -> None:
+        """Set the body, parsed if it is JSON."""
+        self.media_type = media_type
+        content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+        self.body = content.decode("utf-8", "surrogateescape") if _is_text(content) else content
+        if is_json(media_type):
+            try:
+                self.body = orjson.loads(content)
+            except orjson.JSONDecodeError:
+                self.media_type = media_type + "; charset=utf-8" if media_type == "application/json" else media_type
+        elif media_type.startswith(FORM) and isinstance(self.body, str):
+            pairs = parse_qsl(self.body, keep_blank_values=True)
+            if len(pairs) == self.body.count("&") + 1:
+                self.body = [[*pair] for pair in pairs]
+
+
+def is_json(media_type: str) -> bool:
+    """Return whether a media type is JSON."""
+    return media_type.partition(";")[0].strip().lower().endswith(("/json", "+json"))
+
+
+def written(name: str, title: str, requests: Sequence[Recorded]) -> str:
+    """Return the source of a scenario."""
+    found = path_names.names_of(code_text.sample(request.target, "1") for request in requests)
+    names = [_UNSAFE.sub("_", found[code_text.sample(request.target, "1")]) for request in requests]
+    for request in requests:
+        _use_account(request)
+    calls = "\n".join(map(_call, requests, names))
+    pairs = dict.fromkeys((each.method, path) for each, path in zip(requests, names, strict=True))
+    uses_account = "self.account" in calls
+    helpers = [each for each in _HELPERS if f"{each}(" in calls or (each == "accounts" and uses_account)]
+    modules = [*(["random"] if uses_account else []), *(["re"] if "re.search(" in calls else [])]
+    modules += ["time"] if "time.sleep(" in calls else []
+    plain = "".join(letter for letter in " ".join(title.split()) if letter.isprintable())[:100]
+    return _HEAD.format(
+        title=plain.replace('"', "'").replace("\\", "/") or name,
+        secrets=_SECRETS if helpers else "",
+        modules="".join(f"import {module}\n" for module in modules) + "\n" * bool(modules),
+        imports=", ".join(["Scenario", *helpers]),
+        name=name,
+        on_start=_ON_START if uses_account else "",
+        calls=calls,
+        pairs="".join(f'    ({method!r}, f"{{NAME}}{path}"),\n' for method, path in pairs),
+    )
+
+
+def _call(request: Recorded, name: str) -> str:
+    own = request.method.lower() in _OWN_CALLS
+    headers = " | ".join(_headers(request))
+    arguments = [
+        *([] if own else [repr(request.method)]),
+        code_text.filled(repr(request.target)),
+        *map(code_text.filled_argument, _body(request)),
+        *([f"headers={headers}"] if headers else []),
+        f'name=f"{{NAME}}{name}"',
+    ]
+    lines = ",\n".join(f"            {argument}" for argument in arguments)
+    method = f"{request.method.lower()}(" if own else "request("
+    think = f"        time.sleep({request.think_s:.2f})\n" if request.think_s >= _SHORTEST_THINK_S else ""
+    keeps = "".join(f"        {variable} = {expression}\n" for variable, expression in request.kept.items())
+    stop = "        if not answer.ok:\n            return\n" if keeps else ""
+    return f"{think}        {'answer = ' if keeps else ''}self.client.{method}\n{lines},\n        )\n{stop}{keeps}"
+
+
+def _headers(request: Recorded) -> Iterator[str]:
+    plain = dict(request.headers)
+    if request.media_type and not request.fields and not _is_usual(request):
+        plain["Content-Type"] = request.media_type
+    for name, value in request.headers.items():
+        if not _SECRET_HEADER.search(name) or code_text.sample(value, "") != value:
+            continue  # an answer gave it
+        del plain[name]
+        kind = value.partition(" ")[0].lower()
+        is_own = name.lower() == "authorization"
+        yield f"{kind}_headers()" if is_own and kind in ("basic", "bearer") else f"api_key({name!r})"
+    if plain:
+        yield code_text.filled(_literal(plain))
+
+
+def _is_usual(request: Recorded) -> bool:
+    """Return whether the client says by itself what the body is."""
+    is_parsed = not isinstance(request.body, str | bytes)
+    return is_parsed and request.media_type in ("application/json", FORM)
+
+
+def _body(request: Recorded) -> Iterator[str]:
+    if request.fields:
+        parts = [(name, (file, content, kind)) for name, file, content, kind in request.fields]
+        yield f"files={_literal(parts)}"
+    elif is_json(request.media_type) and not isinstance(request.body, bytes) and not _is_unparsed(request):
+        yield f"json={_literal(request.body)}"
+    elif _is_form(request):
+        yield f"data={_literal([tuple(pair) for pair in request.body])}"
+    elif request.body is not None:
+        yield f"data={_literal(request.body)}"
+
+
+def _is_form(request: Recorded) -> bool:
+    return request.media_type.startswith(FORM) and isinstance(request.body, list)
+
+
+def _is_unparsed(request: Recorded) -> bool:
+    return isinstance(request.body, str) and request.media_type.endswith("; charset=utf-8")
+
+
+def _use_account(request: Recorded) -> None:
+    """Put an account of ACCOUNTS_FILE in place of the name and the password in a body."""
+    if isinstance(request.body, dict):
+        request.body = _with_account(request.body)
+    elif _is_form(request):
+        changed = _with_account(dict(request.body))
+        marked = {name: value for name, value in changed.items() if code_text.sample(value, "") != value}
+        request.body = [[name, marked.get(name, text)] for name, text in request.body]
+
+
+def _with_account(fields: dict[str, Any]) -> dict[str, Any]:
+    passwords = [name for name in fields if _PASSWORD.search(name) and isinstance(fields[name], str)]
+    if not passwords:
+        return fields
+    logins = [name for name in fields if _LOGIN.fullmatch(name) and isinstance(fields[name], str)]
+    parts = {**dict.fromkeys(logins, "login"), **dict.fromkeys(passwords, "password")}
+    return fields | {name: code_text.mark(f"self.account.{part}") for name, part in parts.items()}
+
+
+def _literal(value: object) -> str:
+    return pprint.pformat(value, width=_WIDTH, sort_dicts=False).replace("\n", "\n            ")
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        return content.decode().isprintable() or not re.search(rb"[\x00-\x08\x0e-\x1f]", content)
+    except UnicodeDecodeError:
+        return False
