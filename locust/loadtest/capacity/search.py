@@ -215,10 +215,20 @@ class _Search:
         return min(kept, len(near) - near.count(Outcome.NOT_TRUSTWORTHY) - kept) >= REPEATS
 
     def _bound(self, end: End) -> Capacity:
-        """Return what is known when there is no rate of each kind."""
+        """Return what is known when the climb did not end between two rates.
+
+        A rate that missed the objective below one that met it was disturbed, or the limit wanders: then the belief
+        says how low it may be, and how high it may be is not known.
+        """
         kept = max((step.rate_per_s for step in self.steps if step.outcome is Outcome.PASSED), default=0.0)
         broken = [step.rate_per_s for step in self.steps if step.outcome in {Outcome.FAILED, Outcome.NO_DATA}]
-        return Capacity(end, tuple(self.steps), kept, kept, min(broken, default=math.inf))
+        low = kept
+        if kept and min(broken, default=math.inf) <= kept:
+            belief = Belief(self.plan.lowest_rate_per_s, self.plan.highest_rate_per_s)
+            for step in self.steps:
+                self._learn(belief, step)
+            low = min(kept, *belief.quantiles(CREDIBLE[0]))
+        return Capacity(end, tuple(self.steps), kept, low, min((r for r in broken if r > kept), default=math.inf))
 
 
 def _rounded(rate_per_s: float) -> float:

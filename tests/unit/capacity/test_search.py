@@ -154,3 +154,31 @@ def test_a_belief_stays_a_probability(answers: list[tuple[float, bool]]) -> None
         belief.learn(rate_per_s, kept=kept)
     low, middle, high = belief.quantiles(0.025, 0.5, 0.975)
     assert 0.5 <= low <= middle <= high <= 2000
+
+
+OUTCOMES = [Outcome.PASSED, Outcome.FAILED, Outcome.NO_DATA, Outcome.NOT_TRUSTWORTHY]
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    outcomes=st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=30),
+    first_per_s=st.floats(0.5, 300),
+    highest_per_s=st.sampled_from([300.0, 100_000.0]),
+    steps=st.integers(1, 30),
+)
+def test_the_rate_lies_in_its_interval(
+    outcomes: list[Outcome], first_per_s: float, highest_per_s: float, steps: int
+) -> None:
+    """Whatever the steps said, the low end is at most the rate, and the rate at most the high end."""
+    said = iter(outcomes * 200)
+    plan = Plan(first_rate_per_s=first_per_s, highest_rate_per_s=highest_per_s, steps=steps)
+    found = find_capacity(lambda rate_per_s: StepResult(rate_per_s, next(said)), plan)
+    assert 0 <= found.low_per_s <= found.rate_per_s <= found.high_per_s
+
+
+def test_a_disturbed_step_below_the_best_one_does_not_turn_the_interval_round() -> None:
+    """A miss at 80/s and then answers that meet the objective up to 160/s: the interval was "160 to 80"."""
+    said = iter([Outcome.FAILED, *[Outcome.PASSED] * 2, *[Outcome.NOT_TRUSTWORTHY] * 4])
+    found = find_capacity(lambda rate_per_s: StepResult(rate_per_s, next(said)), Plan(first_rate_per_s=80.0))
+    assert (found.end, found.rate_per_s, found.high_per_s) == (End.GENERATOR, 160.0, math.inf)
+    assert found.low_per_s <= 160
