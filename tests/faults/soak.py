@@ -198,6 +198,11 @@ class Soak:
         """Say what happens, and when."""
         self.say(f"{time.monotonic() - self.began_s:7.1f} s  {text}")
 
+    def problem(self, text: str) -> None:
+        """Note what is wrong."""
+        self.tell(f"PROBLEM  {text}")
+        self.problems.append(f"seed {self.seed}: {text}")
+
     # What people do ---------------------------------------------------------------------------------------------------
 
     def living(self, *, whole: bool = False) -> list[Worker]:
@@ -278,8 +283,10 @@ class Soak:
     def run(self) -> None:
         """One run, from its start to the comparison with the referee."""
         self.healing: list[gevent.Greenlet[..., None]] = []
+        self.master_ended = False
         while len(self.living()) < 2:
             self.join()
+        self.swarm.wait_for(lambda s: s.value("loadtest_workers", 'state="ready"') >= 2, "two workers are ready")
         after, earlier = self.referee.size, self._runs()
         self.is_closed_model = self.random.random() < 0.7
         self._start_run()
@@ -313,7 +320,7 @@ class Soak:
             self.tell("the run is stopped")
             self._until(lambda: self._ask("/stop", {}), "a stop")
             return None
-        killed_at = None
+        self.master_ended, killed_at = True, None
         if how < 0.85:
             self.tell("the master is told to end")
             self.master.send_signal(signal.SIGTERM)
@@ -345,6 +352,8 @@ class Soak:
             if code is not None:
                 worker.cable.close()
                 self.workers.remove(worker)
+                if not (worker.leaving or self.master_ended):
+                    self.problem(f"worker {worker.process.pid} ended by itself, with exit code {code}")
             worker.hurt_until = 0.0
 
     # The comparison ---------------------------------------------------------------------------------------------------
@@ -353,30 +362,29 @@ class Soak:
         return set(self.swarm.runs.glob("*"))
 
     def _judge(self, lines: list[Line], folders: set[Path], killed_at: float | None) -> None:
-        (folder,) = folders
+        """Compare; there is more than one folder when all workers were lost for a moment, which ends a run."""
         if killed_at is not None:
-            command = [Path(sys.executable).with_name("loadtest"), "report", folder]
-            subprocess.run(command, capture_output=True, check=False)
-        record = json.loads((folder / "record.json").read_text())
+            for folder in folders:
+                command = [Path(sys.executable).with_name("loadtest"), "report", folder]
+                subprocess.run(command, capture_output=True, check=False)
+        records = [json.loads((folder / "record.json").read_text()) for folder in sorted(folders)]
+        gaps = [(gap, record) for record in records for gap in record["delivery"]["missing"]]
         sure_until = inf if killed_at is None else killed_at - KILLED_MASTER_LOSES_S
-        counted = {f"{one['method']} {one['name']}": one for one in record["series"]}
-        gaps = record["delivery"]["missing"]
-        for name in sorted({line.name for line in lines} | set(counted)):
+        for name in sorted({line.name for line in lines}):
             mine = [line for line in lines if line.name == name]
-            answered = sum(line.answered and line.at < sure_until for line in mine)
-            answered_ever = sum(line.answered for line in mine)
-            received = len(mine) - answered_ever
-            requests, failures = (counted[name]["requests"], counted[name]["failures"]) if name in counted else (0, 0)
-            lost = sum(self._most_lost(gap, record, mine) for gap in gaps)
+            answered = sum(line.answered for line in mine)
+            received = len(mine) - answered
+            sure = sum(line.answered and line.at < sure_until for line in mine)
+            series = [one for record in records for one in record["series"] if f"{one['method']} {one['name']}" == name]
+            requests, failures = sum(one["requests"] for one in series), sum(one["failures"] for one in series)
+            lost = sum(self._most_lost(gap, record, mine) for gap, record in gaps)
             sentence = (
-                f"{name}: received {received}, answered {answered_ever}, of which {answered} before a kill of the "
-                f"master counts; the record has {requests} requests, {failures} of them failed, and misses {gaps}, "
-                f"which are at most {lost}: {folder}"
+                f"{name}: received {received}, answered {answered}, {sure} of them long enough before the master was "
+                f"killed, if it was; counted {requests}, {failures} of them as failed; named as lost at most {lost}"
             )
             self.tell(sentence)
-            if not (requests - failures <= answered_ever and answered <= requests + lost <= received + failures + lost):
-                self.problems.append(f"seed {self.seed}: {sentence}")
-                self.tell("PROBLEM")
+            if not (requests - failures <= answered and sure <= requests + lost <= received + failures + lost):
+                self.problem(f"{sentence}; {[gap for gap, _ in gaps]} in {', '.join(map(str, folders))}")
 
     def _most_lost(self, gap: dict[str, Any], record: dict[str, Any], lines: list[Line]) -> int:
         """The most that one gap can be: what the busiest worker sent in the stretch of which it may lack something."""

@@ -161,9 +161,9 @@ class FaultySwarm:
         raise AssertionError(f"it never came to be: {what}\n{self.logs()}")
 
     def wait_for_load(self, workers: int = 2) -> Sight:
-        """Wait until every user runs, on this number of workers."""
-        everybody = f"{self.users} users on {workers} workers"
-        return self.wait_for(lambda s: (sum(s.users.values()), len(s.users)) == (self.users, workers), everybody)
+        """Wait until every user runs, on this number of workers in equal shares."""
+        shares = sorted((self.users + number) // workers for number in range(workers))
+        return self.wait_for(lambda s: sorted(s.users.values()) == shares, f"{self.users} users on {workers} workers")
 
     def record(self) -> dict[str, Any]:
         """Return the last run's record."""

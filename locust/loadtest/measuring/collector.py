@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.exceptions import RecordError
 from loadtest.measuring import steady_clock, wire
-from loadtest.measuring.delivery import Acknowledgement, Ledger
+from loadtest.measuring.delivery import WINDOW, Acknowledgement, Ledger
 from loadtest.measuring.health import MASTER, Watch
 from loadtest.measuring.in_flight import InFlight
 from loadtest.measuring.labels import Labels
@@ -98,12 +98,13 @@ class Collector:
         self.ended_at = 0.0
         """When the last run ended, in seconds since the epoch; 0 before, and while one is open."""
         self.refused = 0
-        """Deltas from unknown workers, or damaged, since the process began."""
+        """Deltas with counts from unknown workers or too late, and damaged ones, since the process began."""
         self._refused_before = 0
         self._outside = Ledger("")  # samples outside any run go to the totals only
         self._pending: dict[int | None, list[PackedMeasurements]] = {}  # by second of the time line
         self._epoch_s = 0.0
-        self._users_in: dict[int, dict[str, Mapping[str, int]]] = {}  # second, worker, scenario
+        self._users_in: dict[int, dict[str, Mapping[str, int]]] = {}  # second, worker, scenario; of the last `WINDOW`
+        self._users_flushed = -1  # the latest second whose users are in the time line
         self._described = 0  # flushes until the summary of the workers is updated
 
     @property
@@ -120,6 +121,8 @@ class Collector:
                 next(i for i in range(len(taken) + 1) if i not in taken), state, now_s
             )
             self._note(now_s, f"worker {known.index} joined")
+            if self.running:  # it may send requests, and be killed, before its first delta
+                self.ledger.expect(worker, known.index, now_s)
         elif state in _AWAY and known.state not in _AWAY:
             self._note(now_s, f"worker {known.index} lost")
         elif known.state in _AWAY and state not in _AWAY:
@@ -140,6 +143,7 @@ class Collector:
             worker = self.workers[name]
             if worker.state not in _AWAY:
                 self._note(now_s, f"worker {worker.index} left")
+                self.ledger.excuse(name)
             worker.state, worker.users = GONE, 0
             if now_s - worker.seen_s > INDEX_KEPT_S:
                 del self.workers[name]
@@ -152,7 +156,7 @@ class Collector:
         self.ledger = Ledger(record.run_id)
         self.watch = Watch()
         self._refused_before = self.refused
-        self._users_in = {}
+        self._users_in, self._users_flushed = {}, -1
         self.ended_at = 0.0
         self._described = 0
         self._epoch_s = now_s - record.started_at % 1.0
@@ -211,7 +215,7 @@ class Collector:
     def _take(self, worker: str, delta: Delta, offset_s: float) -> Acknowledgement | None:
         ledger = self._ledger_of(worker, delta, offset_s)
         if ledger is None:
-            if not self._is_held(worker, delta):
+            if delta.packed and not self._is_held(worker, delta):
                 self._refuse(worker, f"run {delta.run!r} is not open, or the worker is not known")
             return Acknowledgement(delta.run, 0, refused=True)
         account = ledger.accounts[worker]
@@ -284,12 +288,15 @@ class Collector:
         accounts = self.ledger.accounts.items() if self.running else ()
         return InFlight.sum(account.in_flight for name, account in accounts if name in connected)
 
-    def _users_of(self, reported: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-        """All workers' users by scenario: what each reported of a second, else its last report if connected."""
+    def _users_of(self, reported: Mapping[str, Mapping[str, int]], *, is_past: bool = False) -> dict[str, int]:
+        """All workers' users by scenario: what each reported of a second, else its last report if connected.
+
+        Of a second that is past, the last report says nothing: the users of a worker that was cut off run elsewhere.
+        """
         users: dict[str, int] = {}
         for name, account in self.ledger.accounts.items():
             worker = self.workers.get(name)
-            connected = worker is not None and worker.state not in _AWAY
+            connected = worker is not None and worker.state not in _AWAY and not is_past
             for scenario, count in reported.get(name, account.users if connected else {}).items():
                 users[scenario] = users.get(scenario, 0) + count
         return users
@@ -308,12 +315,14 @@ class Collector:
             measured = wire.merge(packed, self.labels)
             self.totals.add(measured)
             if second is not None and self.record is not None:
-                users = self._users_of(self._users_in.pop(second, {}))
+                users = self._users_of(self._users_in.get(second, {}), is_past=second <= self._users_flushed)
                 self.record.add(measured, second)
                 self.record.timeline.set_users(second, sum(users.values()))
                 flushed.append(Second(second, measured, users))
-        if flushed:  # users of earlier seconds, from late deltas without samples
-            self._users_in = {second: users for second, users in self._users_in.items() if second > flushed[-1].second}
+        if flushed:
+            self._users_flushed = max(self._users_flushed, flushed[-1].second)
+            oldest = self._users_flushed - WINDOW
+            self._users_in = {second: users for second, users in self._users_in.items() if second > oldest}
         if self.record is not None and self.running:
             alive = {name for name, worker in self.workers.items() if worker.state not in _AWAY}
             self.record.delivery = self._delivery(alive)

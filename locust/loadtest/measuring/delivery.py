@@ -260,6 +260,11 @@ class Ledger:
             self.accounts[worker] = Account(index, now_s)
         return self.accounts[worker]
 
+    def excuse(self, worker: str) -> None:
+        """Expect nothing of a worker that left properly and sent nothing before: it had not begun."""
+        if worker in self.accounts and not self.accounts[worker].highest:
+            del self.accounts[worker]
+
     def take(self, worker: str, delta: Delta, offset_s: float) -> bool:
         """Enter a delta; True when it is to be counted, False when it was counted before or is refused.
 

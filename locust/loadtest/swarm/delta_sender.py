@@ -66,6 +66,7 @@ class DeltaSender:
         gate.on(ACKNOWLEDGEMENT, self._on_acknowledgement)
         gate.on(DRAIN, self._on_drain, concurrent=True)
         self._loops = Loops()
+        self._heartbeat_second = 0
 
     def start(self) -> None:
         """Report from now on."""
@@ -106,9 +107,13 @@ class DeltaSender:
             self._send(self._outbox.due(now_s, RESEND_LAST_AFTER_S if self._reporter.finished else RESEND_AFTER_S))
 
     def _heartbeat(self, second: int) -> Heartbeat | None:
-        """Locust's heartbeat, which the master answers."""
-        if second % HEARTBEAT_EVERY_S:
+        """Locust's heartbeat, which the master answers.
+
+        A process that was held up sends one at once: its users run elsewhere by then, until the master hears of it.
+        """
+        if second - self._heartbeat_second < HEARTBEAT_EVERY_S:
             return None
+        self._heartbeat_second = second
         runner: Any = self._runner
         return Heartbeat(
             state=runner.worker_state,
@@ -151,5 +156,7 @@ class DeltaSender:
         """Stop the users and send the last delta of the run that the master wants to close."""
         if self._reporter.run != run:
             self._send(self._reporter.begin(run, time.perf_counter()))
-        self._runner.stop()
-        self._send(self._reporter.answer(time.perf_counter()))
+        had_finished = self._reporter.finished
+        self._runner.stop()  # which sends the last delta, unless the users were stopped before
+        if had_finished or not self._reporter.finished:
+            self._send(self._reporter.answer(time.perf_counter()))

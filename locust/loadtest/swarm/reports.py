@@ -91,10 +91,10 @@ class Reports:
         for worker, report, _ in received:
             if report.heartbeat is not None and worker not in answered:
                 answers[worker, ""] = self._collector.acknowledgement(worker)
-            if report.users is not None:
+            if report.users is not None and worker in self._runner.clients:
                 worker_report = self._runner.environment.events.worker_report
                 worker_report.fire(client_id=worker, data=report.users.model_dump())  # type: ignore[no-untyped-call]
-        known = self._runner.clients
+        known = self._collector.workers  # also those that Locust does not count while they stop
         self._gate.send_each(
             ACKNOWLEDGEMENT, [(worker, answer) for (worker, _), answer in answers.items() if worker in known]
         )

@@ -5,7 +5,7 @@ import pytest
 from loadtest.measuring.collector import INDEX_KEPT_S, Arrival, Collector
 from loadtest.measuring.delivery import Acknowledgement
 from loadtest.measuring.health import Health
-from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record import Missing, RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.wire import Delta, PackedMeasurements
 
@@ -71,6 +71,22 @@ def test_users_of_a_second_are_those_of_its_deltas() -> None:
     # What stopped within a second ran in it; of b nothing came later, so it is taken to run on.
     assert [point.users for point in collector.record.timeline] == [3, 6, 6, 2]
     assert [one.users["shop"] for one in seconds] == [3, 6, 6, 2]
+
+
+def test_users_that_run_elsewhere_meanwhile_are_counted_where_they_ran() -> None:
+    """A worker that was cut off reports late: of each second its users are added to those that the others had then."""
+    collector = started("a", "b")
+    for sequence, users_of_a in ((1, 3), (2, 3), (3, 6)):
+        collector.take("a", delta(sequence, users=users_of_a), 100.0)
+        if sequence == 1:
+            collector.take("b", delta(1), 100.0)
+        if sequence == 3:
+            collector.join("b", "missing", 103.0)
+        collector.flush()
+    collector.take("b", delta(2), 100.0)
+    collector.take("b", delta(3), 100.0)
+    collector.flush()
+    assert [point.users for point in collector.record.timeline] == [6, 6, 9]
 
 
 def test_users_of_a_moment_make_no_second() -> None:
@@ -158,17 +174,32 @@ def test_after_the_end_nothing_changes_the_record() -> None:
 
 
 def test_a_repetition_after_the_end_is_no_refusal(caplog: pytest.LogCaptureFixture) -> None:
-    """A delta that the closed record holds is sent again when its acknowledgement is late: nothing is lost, or said."""
+    """A delta that the closed record holds, or one without counts, may come late: nothing is lost, or said."""
     collector = started("a")
     collector.take("a", delta(1, final=True), 100.0)
     collector.end()
     assert collector.take("a", delta(1, final=True), 100.0).refused
+    assert collector.take("a", delta(2, requests=0, final=True), 100.0).refused
     assert (collector.refused, caplog.messages) == (0, [])
     collector.take("a", delta(2), 100.0)
     assert (collector.refused, [text.partition(":")[0] for text in caplog.messages]) == (
         1,
         ["refused a delta of worker 0"],
     )
+
+
+@pytest.mark.parametrize(("ends", "missing"), [("killed", [Missing(1, 1, 5.0, None)]), ("leaves", [])])
+def test_a_worker_that_joins_and_ends_before_its_first_delta(ends: str, missing: list[Missing]) -> None:
+    """One that is killed may have sent requests, which are named as missing; one that leaves properly has sent none."""
+    collector = started("a")
+    collector.join("b", "spawning", 105.0)
+    if ends == "killed":
+        collector.join("b", "missing", 106.0)
+    else:
+        collector.leave(["a"], 106.0)
+    collector.take("a", delta(1, final=True), 100.0)
+    collector.end()
+    assert list(collector.record.delivery.missing) == missing
 
 
 def test_while_a_run_goes_on_only_dead_workers_make_it_incomplete() -> None:

@@ -100,6 +100,16 @@ def test_a_worker_taken_for_lost_heals_as_locust_heals_it(runner: MasterRunner) 
         eventually(lambda: runner.worker_cpu_warning_emitted)
 
 
+def test_a_worker_that_has_stopped_is_answered(runner: MasterRunner, caplog: pytest.LogCaptureFixture) -> None:
+    """Locust forgets it until it is ready again; it is told that its delta is refused, and repeats it no more."""
+    with Hearing(runner, "w") as worker:
+        worker.say("client_stopped")
+        eventually(lambda: "w" not in runner.clients)
+        worker.report(delta("before", 1), users={"user_classes_count": {}, "user_count": 0})
+        eventually(lambda: worker.answers() == [["before", 0, [], True]])
+    assert "Discarded report" not in caplog.text
+
+
 def test_users_of_locusts_own_report_reach_its_listeners(runner: MasterRunner) -> None:
     """What a worker reports of its users reaches the listeners of Locust's own event."""
     with Hearing(runner, "w") as worker:

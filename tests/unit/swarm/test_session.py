@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import gevent
 import pytest
+from gevent.monkey import get_original
 from locust import User, constant, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
@@ -81,6 +82,18 @@ def test_a_run_that_ends_during_its_ramp_up_is_counted_to_the_last_request(pair:
     next_one.join()
     pair.master.stop()
     assert record_keeper(pair.master.environment).record.requests == Leisurely.made - before
+
+
+def test_a_worker_that_was_held_up_says_at_once_that_it_lives(pair: Pair) -> None:
+    """Its users run elsewhere by then, so the master hears of it before the next heartbeat would be due."""
+    hold_up, heard = get_original("time", "sleep"), []
+    pair.master.environment.events.heartbeat_sent.add_listener(lambda **_: heard.append(time.time()))
+    hold_up(4.1 - time.time() % 2)  # until an even second, when the next heartbeat would be due in any case
+    gevent.sleep(0.5)
+    heard.clear()
+    hold_up(3.1 - time.time() % 2)  # until an odd one
+    gevent.sleep(0.6)
+    assert heard
 
 
 def test_a_worker_that_was_told_to_end_starts_none_of_the_users_that_come_yet(pair: Pair) -> None:
