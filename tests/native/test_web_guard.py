@@ -145,7 +145,7 @@ def test_nothing_is_done_without_a_session(guarded: WebUi, path: str) -> None:
 
 
 def test_the_session_cookie_is_kept_from_scripts_and_other_sites(guarded: WebUi, owner: WebUi) -> None:
-    """The cookie is HttpOnly and SameSite=Strict, and opens every page."""
+    """The cookie is HttpOnly and SameSite=Strict, and with its token opens every page."""
     cookie = guarded.log_in(PASSWORD).headers["Set-Cookie"]
     assert cookie.startswith("loadtest_session=")
     assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
@@ -163,6 +163,16 @@ def test_a_stolen_cookie_changes_nothing(guarded: WebUi) -> None:
     assert whole.start().status == 409
     other = WebUi(guarded.port, guarded.link_port, _session(guarded).cookie, whole.token)
     assert other.start().status == 401
+
+
+@pytest.mark.parametrize("path", (*PAGES, "/stats/requests/csv", "/exceptions/csv"))
+def test_a_stolen_cookie_reads_nothing(guarded: WebUi, owner: WebUi, path: str) -> None:
+    """Without the token a program gets 401, and what looks like a browser a page without content."""
+    thief = WebUi(guarded.port, guarded.link_port, owner.cookie)
+    assert thief.ask("GET", path).status == 401
+    page = thief.ask("GET", path, Accept="text/html")
+    assert (page.status, re.sub(r"<[^>]*>", "", page.text)) == (200, "Locust")
+    assert owner.ask("GET", path, Accept="text/html").text != page.text
 
 
 def test_logging_out_ends_the_session(guarded: WebUi) -> None:
@@ -292,6 +302,7 @@ def test_a_page_for_people(with_worker: WebUi) -> None:
     assert seen["wrong"] == "Wrong password."
     assert "user count '5000000' is not allowed" in seen["refused"]
     assert "Locust Test Report" in seen["report"]
+    assert seen["table"].startswith("Type,Name,Request Count")
     assert seen["logged_out_at"].endswith("/login")
     expected = ["401", "400"]  # what the browser notes of every refused request
     assert len(seen["complaints"]) == len(expected), seen["complaints"]

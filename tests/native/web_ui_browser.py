@@ -4,10 +4,11 @@ Run as `python web_ui_browser.py URL PASSWORD`. A program of its own, because th
 replaced by gevent's.
 """
 
+import contextlib
 import json
 import sys
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 QUIET = (
@@ -35,14 +36,20 @@ def visit(url: str, password: str) -> dict[str, object]:
         page.get_by_role("button", name="Start").click()
         refused = page.get_by_role("alert").inner_text()
         page.goto(f"{url}/stats/report")
+        page.get_by_text("Locust Test Report").wait_for()
         report = page.locator("body").inner_text()
         page.goto(url)
+        page.get_by_role("button", name="Log out").wait_for()
+        with page.expect_download() as download, contextlib.suppress(Error):
+            page.goto(f"{url}/stats/requests/csv")
+        table = download.value.path().read_text()
+        page.get_by_role("button", name="Log out").wait_for()
         page.get_by_role("button", name="Log out").click()
         page.get_by_label("Password").wait_for()
         page.goto(url)
         logged_out_at = page.url
         browser.close()
-    seen = {"asked_at": asked_at, "wrong": wrong, "refused": refused, "report": report}
+    seen = {"asked_at": asked_at, "wrong": wrong, "refused": refused, "report": report, "table": table}
     return {**seen, "logged_out_at": logged_out_at, "complaints": complaints}
 
 

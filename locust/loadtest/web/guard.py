@@ -20,6 +20,8 @@ from loadtest.web.origin import Origins
 from loadtest.web.refusal import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask, Response
     from locust.env import Environment
 
@@ -60,9 +62,10 @@ def start(environment: Environment, config: Config) -> None:
     )
     script = options.web_base_path + _SCRIPT_ADDRESS
     app.add_url_rule(script, "loadtest_page_script", lambda: send_file(_SCRIPT, mimetype="text/javascript"))
-    Headers(script, encrypted=encrypted).install(app)
+    headers = Headers(script, encrypted=encrypted)
+    headers.install(app)
     origins = Origins(config.web_hosts, "" if web_ui.host in _ANY else web_ui.host)
-    login = _login(config, web_logins=options.web_login)
+    login = _login(config, headers.shell, web_logins=options.web_login)
     if login:
         login.install(web_ui)
     inputs = Inputs(
@@ -104,14 +107,14 @@ def check_reach(host: str, config: Config) -> None:
     )
 
 
-def _login(config: Config, *, web_logins: bool) -> Login | None:
+def _login(config: Config, shell: Callable[[], Response], *, web_logins: bool) -> Login | None:
     """Return the login, where a password is configured.
 
     Raises:
         UsageError: when it cannot be read, or when Locust's login is requested without one.
     """
     if config.web_password_file:
-        return Login(read_secret(config.web_password_file, "LOADTEST_WEB_PASSWORD_FILE", SHORTEST))
+        return Login(read_secret(config.web_password_file, "LOADTEST_WEB_PASSWORD_FILE", SHORTEST), shell)
     if web_logins:
         raise UsageError(
             "--web-login has no password to check. Allowed: LOADTEST_WEB_PASSWORD_FILE, which turns the login on by "

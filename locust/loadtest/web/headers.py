@@ -9,13 +9,14 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import request
+from flask import Response, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from flask import Flask, Response
+    from flask import Flask
 
+_POLICY: Final = "Content-Security-Policy"
 _FIXED: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -37,6 +38,13 @@ _PAGE: Final = (
 _REPORT: Final = (
     "default-src 'none'; font-src data:; form-action 'none'; img-src 'self' data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; " + _EVERYWHERE
+)
+_REPORTS: Final = ("locust.stats_report",)
+# A page with nothing in it but our script, which fetches what was asked for, with the session's token, and shows it.
+_SHELL: Final = (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Locust</title>'
+    '<link rel="icon" href="data:,"><script src="{script}" nonce="{nonce}" data-shell></script></head>'
+    "<body></body></html>"
 )
 _OPEN_TO_ALL: Final = "access-control-"
 _VALUES: Final = re.compile(r"<script>(?=\s*window\.(?:templateArgs|authArgs) = )")
@@ -60,17 +68,29 @@ class Headers:
         app.after_request(self._fit)
         app.wsgi_app = self._around(app.wsgi_app)  # type: ignore[method-assign]
 
+    def shell(self) -> Response:
+        """Return a page without content that fetches its own address with the session's token, and shows the answer."""
+        nonce = secrets.token_urlsafe(16)
+        answer = Response(_SHELL.format(script=self._script, nonce=nonce), mimetype="text/html")
+        # What is shown keeps this policy, so it must allow what the page that was asked for needs.
+        report = _REPORT.replace("script-src", "connect-src 'self'; script-src 'self'")
+        policy = report if request.endpoint in _REPORTS else _PAGE.format(nonce=nonce)
+        answer.headers[_POLICY] = policy
+        return answer
+
     def _fit(self, response: Response) -> Response:
         """Give the inline script of Locust's page the nonce that the policy requires, and load our script."""
-        if request.endpoint == "locust.stats_report":
-            response.headers["Content-Security-Policy"] = _REPORT
+        if _POLICY in response.headers:
+            return response
+        if request.endpoint in _REPORTS:
+            response.headers[_POLICY] = _REPORT
         if request.endpoint not in _PAGES or response.mimetype != "text/html":
             return response
         nonce = secrets.token_urlsafe(16)
         page, pages = _VALUES.subn(f'<script nonce="{nonce}">', response.get_data(as_text=True), count=1)
         if pages:
             response.set_data(page.replace(_HEAD, f'{_HEAD}<script src="{self._script}"></script>', 1))
-            response.headers["Content-Security-Policy"] = _PAGE.format(nonce=nonce)
+            response.headers[_POLICY] = _PAGE.format(nonce=nonce)
         return response
 
     def _around(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
@@ -79,8 +99,8 @@ class Headers:
                 # Locust lets every site read every response (Access-Control-Allow-Origin: *); nothing needs that.
                 ours = self._fixed if _ASSETS in environ["PATH_INFO"] else self._fixed | _NOT_KEPT
                 kept = [(n, v) for n, v in headers if not n.lower().startswith(_OPEN_TO_ALL) and n not in ours]
-                if not any(name == "Content-Security-Policy" for name, _ in kept):
-                    kept.append(("Content-Security-Policy", _NO_PAGE))
+                if not any(name == _POLICY for name, _ in kept):
+                    kept.append((_POLICY, _NO_PAGE))
                 return start_response(status, [*kept, *ours.items()], exc_info)
 
             return app(environ, start)

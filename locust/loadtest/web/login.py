@@ -1,8 +1,9 @@
 """Login: one password for the web UI, and a session for those who know it.
 
 A session is a cookie and a token. Browsers send a cookie to every port of a host, so also to a service under test on
-this machine, and with every request that a page of that service makes. So what changes something needs the token too:
-it is in no cookie, the page keeps it where only pages of the same port can read it, and sends it in a header.
+this machine, and with every request that a page of that service makes. So every request needs the token too: it is in
+no cookie, the page keeps it where only pages of the same port can read it, and sends it in a header. A browser that
+opens an address sends no such header: it gets a page without content, which fetches the address again with the token.
 
 Tested in tests/native/test_web_guard.py.
 """
@@ -23,6 +24,8 @@ from loadtest.web.attempts import Attempts
 from loadtest.web.refusal import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask, Response
     from werkzeug.wrappers import Response as AnyResponse
 
@@ -38,7 +41,6 @@ _NUMBER: Final = "loadtest_session"
 TOKEN_HEADER: Final = "X-Loadtest-Token"  # noqa: S105 - its name
 MOST_SESSIONS: Final = 100
 """Sessions at a time; a further login ends the oldest."""
-SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
 class Owner(UserMixin):  # type: ignore[misc]
@@ -52,11 +54,13 @@ class Login:
 
     Args:
         password: the one to enter.
+        shell: returns the page without content.
         attempts: the limit on failed ones.
     """
 
-    def __init__(self, password: str, attempts: Attempts | None = None) -> None:
+    def __init__(self, password: str, shell: Callable[[], Response], attempts: Attempts | None = None) -> None:
         self._password = password.encode()
+        self._shell = shell
         self._attempts = attempts or Attempts()
         self._tokens: dict[str, str] = {}
 
@@ -76,26 +80,33 @@ class Login:
         web_ui.auth_args["custom_form"] = {"inputs": [field], "callback_url": form, "submit_button_text": "Log in"}
 
     def check(self) -> AnyResponse | None:
-        """Return a redirect to the login page for a page requested without a session; None with a session.
+        """Return what a browser that opens an address gets in its place; None for a request of a whole session.
+
+        That is the login page without a session, and the page without content with its cookie alone.
 
         Raises:
-            Refusal: 401 for other requests without a session, and for changes without its token.
+            Refusal: 401 for other requests without a session, or with its cookie alone.
         """
         if request.endpoint in _OPEN:
             return None
+        is_opened = request.method == "GET" and "text/html" in request.headers.get("Accept", "")
         token = self._tokens.get(session.get(_NUMBER, ""))
         if token and current_user.is_authenticated:
-            if request.method in SAFE or hmac.compare_digest(_sent_token(), token.encode()):
+            if hmac.compare_digest(_sent_token(), token.encode()):
                 return None
+            if is_opened:
+                return self._shell()
             raise Refusal(
                 401,
-                f"a change requires more than a cookie. Allowed: requests with the header {TOKEN_HEADER} that the "
-                "answer to the login had. Next: log in again, and send it.",
+                f"this requires more than a cookie. Allowed: requests with the header {TOKEN_HEADER} that the answer "
+                "to the login had. Next: log in again, and send it.",
             )
-        if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+        if is_opened:
             return redirect(url_for(_FORM))
         raise Refusal(
-            401, "this requires a login. Allowed: requests with a session cookie. Next: send the password to /login."
+            401,
+            "this requires a login. Allowed: requests with a session's cookie and token. Next: send the password "
+            "to /login.",
         )
 
     def _submit(self) -> AnyResponse:
