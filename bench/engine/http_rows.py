@@ -90,7 +90,7 @@ def comparisons() -> list[Comparison]:
             "Small GET with a different response head each time",
             "varying",
             {},
-            "The client cannot reuse a parsed response head here.",
+            "Each head has a request id of its own, as those of real services have.",
         ),
         (
             "tls",

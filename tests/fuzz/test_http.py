@@ -18,6 +18,7 @@ from loadtest.clients.http import cookies, request
 from loadtest.clients.http.client import HttpClient
 from loadtest.clients.http.coding import Decoder
 from loadtest.clients.http.errors import HttpError, InvalidRequestError, RedirectError
+from loadtest.clients.http.head import UNKNOWN_HEAD, HeadCache, ResponseHead
 from loadtest.clients.http.response import Response, new_response
 from loadtest.clients.http.url import Url, join
 from tests.fuzz.cases import fuzz
@@ -241,6 +242,63 @@ def test_a_seeded_fault_is_found(server: tuple[Server, str], fault: str, monkeyp
     )
     with pytest.raises((AssertionError, ValueError, TypeError, LookupError, OverflowError, zlib.error, brotli.error)):
         search(server)
+
+
+PLAIN_HEAD = (
+    b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Thu, 26 Nov 2026 16:24:31 GMT\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: %b\r\nconnection: %b\r\nX-Request-Id: %b\r\nVary: a\r\nVary: b\r\n\r\n"
+)
+PIECES = st.one_of(
+    st.binary(max_size=6),
+    st.sampled_from(
+        [b"\r\n", b"\n", b"\r", b":", b" ", b"\t", b"\r\n ", b"\0", b"\x7f", b"\xff", b"5", b"-", b"HTTP/1.1 "]
+    ),
+    st.builds(
+        b"\r\n%b: %b".__mod__,
+        st.tuples(
+            st.sampled_from(b"Content-Length Transfer-Encoding Connection Upgrade Set-Cookie Content-Encoding".split()),
+            st.sampled_from([b"5", b"chunked", b"close", b"upgrade", b"a=b", b"gzip", b"identity", b""]),
+        ),
+    ),
+)
+CUTS = st.tuples(st.integers(0, len(PLAIN_HEAD) + 20), st.integers(0, 6), PIECES)
+"""A place in a head, how many bytes go there, and what comes instead."""
+
+
+def verdict(cache: HeadCache, received: bytes, last: ResponseHead = UNKNOWN_HEAD) -> Any:
+    """What is made of these bytes: everything about the head, or the error."""
+    try:
+        head = cache.find(received, last)
+    except HttpError as error:
+        return type(error)
+    if head is None:
+        return None
+    own = {name: getattr(head, name) for name in ResponseHead.__slots__ if name not in {"_headers", "pattern"}}
+    return {**own, "fields": head.headers.fields}
+
+
+@fuzz
+@given(
+    length=st.one_of(
+        st.just(b"5"), st.sampled_from([b" 7\t ", b"007", b"", b"-1", b"+5", b"1_0", b"9" * 16, b"9" * 30])
+    ),
+    connection=st.one_of(st.just(b"keep-alive"), st.sampled_from([b"close", b"Keep-Alive", b"upgrade", b"x", b""])),
+    request_id=st.one_of(st.just(b"f00"), st.binary(max_size=20)),
+    cuts=st.lists(CUTS, max_size=2),
+)
+def test_heads_like_the_last(
+    length: bytes, connection: bytes, request_id: bytes, cuts: list[tuple[int, int, bytes]]
+) -> None:
+    """Whatever is changed in a head, it is taken for one like the last only where llhttp says the same of it."""
+    cache = HeadCache()
+    for number in (b"1", b"2"):
+        last = cache.find(PLAIN_HEAD % (number, b"keep-alive", number))
+    assert last is not None
+    assert last.like(PLAIN_HEAD % (b"3", b"keep-alive", b"3")) is not None
+    received = PLAIN_HEAD % (length, connection, request_id)
+    for at, size, piece in cuts:
+        received = received[:at] + piece + received[at + size :]
+    assert verdict(cache, received, last) == verdict(HeadCache(), received)
 
 
 VALUES = st.one_of(TEXTS, st.none(), st.integers(), st.floats(), st.booleans(), st.binary(max_size=9))

@@ -355,7 +355,7 @@ class HttpClient:
         if head.plain_length != len(received):
             call = call or self._plain_call(route, caught)
             begun = Exchange(connection, wire[sent:], None, call.timeouts, sent_s + call.timeouts.total_s, reused=True)
-            begun.failure, begun.sent_bytes = failure, sent
+            begun.failure, begun.sent_bytes, begun.last_head = failure, sent, route.head
             begun.take(received)
             return self._send_generally(call, wire, intended_s, sent_s, begun)
         connection.idle_since_s = end_s = perf_counter()

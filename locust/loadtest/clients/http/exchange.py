@@ -20,7 +20,7 @@ from loadtest.clients.http.errors import (
     TotalTimeoutError,
     connect_error,
 )
-from loadtest.clients.http.head import HEADS, ResponseHead, is_failure
+from loadtest.clients.http.head import HEADS, UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http.request_body import Upload
 from loadtest.clients.http.response_body import Body, body_of
 from loadtest.clients.transport import own_limits
@@ -86,6 +86,7 @@ class Exchange:
         any_received: Whether a single byte has come; after that nothing is sent again.
         keeps: Whether the connection may serve another request as far as this side is concerned.
         failure: An error that has happened already; send() raises it.
+        last_head: The head of an earlier response, which this one's may be like.
         sent_bytes: How much of the request is sent, so that what comes then answers it.
     """
 
@@ -106,6 +107,7 @@ class Exchange:
         self.any_received = False
         self.keeps = True
         self.failure: Exception | None = None
+        self.last_head = UNKNOWN_HEAD
         self._unsent = unsent
         self._upload = upload
         self._read_s = timeouts.read_s
@@ -222,7 +224,7 @@ class Exchange:
 
     def _final_head(self) -> ResponseHead | None:
         """The head with which the bytes received begin, if it is complete; interim ones before it are dropped."""
-        while self.received and (head := HEADS.find(self.received)) is not None:
+        while self.received and (head := HEADS.find(self.received, self.last_head)) is not None:
             if head.status >= _OK:
                 return head
             self.received = self.received[head.raw_length :]

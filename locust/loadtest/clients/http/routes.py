@@ -87,12 +87,14 @@ class HttpRoute(Route):
         Raises:
             ProtocolError, TooLargeError: As HeadCache.find() raises them.
         """
-        head = HEADS.find(received)
+        last = self.head
+        head = HEADS.find(received, last)
         if head is None:
             return UNKNOWN_HEAD
         self.head = head
-        # A buffer is allocated for each response, so a fitting one is cheaper than one for the worst case.
-        self.receive_bytes = next((size for size in _RECEIVE_SIZES if size > head.plain_length > 0), RECEIVE_BYTES)
+        if head.plain_length != last.plain_length:
+            # A buffer is allocated for each response, so a fitting one is cheaper than one for the worst case.
+            self.receive_bytes = next((size for size in _RECEIVE_SIZES if size > head.plain_length > 0), RECEIVE_BYTES)
         return head
 
 

@@ -80,6 +80,35 @@ def test_request_is_what_fast_http_user_sends(call):
     assert sent_by(FastHttpUser, *CALLS[call]) == sent_by(HttpUser, *CALLS[call])
 
 
+@pytest.mark.parametrize("body_bytes", [0, 5, 100_000])
+def test_heads_that_vary_are_each_their_own(body_bytes):
+    """Status, headers, body and length of a response are its own where each head differs; so is the end of a series."""
+
+    def script(peer: Peer) -> None:
+        for number in range(20):
+            body = b"x" * (body_bytes + number)
+            fields = [f"X-Request-Id: {number}-{'a' * (number % 7)}", "Vary: a", "vary: b"]
+            if not peer.read_head():
+                return
+            if number == 18:
+                peer.send(ok(b"gone", *fields, status="503 X"))
+            else:
+                peer.send(ok(body, *fields, *["Connection: close"] * (number == 19)))
+
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        for number in range(20):
+            response = user.client.get("/")
+            assert response.headers["x-request-id"] == f"{number}-{'a' * (number % 7)}"
+            assert response.headers.get_all("Vary") == ["a", "b"]
+            assert (response.status_code, response.reason) == ((503, "X") if number == 18 else (200, "OK"))
+            assert response.content == (b"gone" if number == 18 else b"x" * (body_bytes + number))
+            assert int(response.headers["content-length"]) == response.wire_bytes == len(response.content)
+        assert user.client.get("/").headers["x-request-id"] == "0-"
+        taken = user.recorder.take()
+        assert (int(sum(taken.requests)), int(sum(taken.failures)), server.connections) == (21, 1, 2)
+        assert int(sum(taken.response_bytes)) == body_bytes * 20 + sum(range(18)) + 4 + 19
+
+
 RESPONSES = {
     "length": ok(b"hello", "X-A: 1"),
     "empty": ok(b""),
