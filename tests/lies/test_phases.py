@@ -125,6 +125,27 @@ def test_a_run_without_rules_of_which_every_request_failed_has_failed(lies: Lies
     assert lies.said_in("no threshold was set") == EVERYWHERE
 
 
+def test_errors_that_are_faster_than_successes_do_not_pass(lies: Lies) -> None:
+    """Refused at once, a third of the requests lowers every percentile: the run is not believed."""
+    asked = []
+
+    def refuse_some(_path: str) -> str:
+        asked.append(_path)
+        if len(asked) % 3 == 0:
+            return "503 Service Unavailable"
+        gevent.sleep(0.2)
+        return "200 OK"
+
+    lies.answer = refuse_some
+    code, output = lies.run(*FEW, rules="""'p50 < 150ms', 'p50{result="success"} < 1s'""")
+    assert code in {ExitCode.NOT_TRUSTWORTHY, ExitCode.THRESHOLD_FAILED}, output
+    (series,) = lies.record()["series"]
+    assert series["success_time"]["min_s"] > 0.19
+    assert series["failure_time"]["p50_s"] < series["success_time"]["p50_s"] / 2
+    assert lies.said_in("mine/page failed, in") == EVERYWHERE
+    assert "so percentiles of all requests are too low" in output
+
+
 def test_statistics_reset_in_the_middle_are_noted_beside_the_verdict(lies: Lies) -> None:
     """Failures that a reset removed are said, and the rate is that of the time that is counted."""
     asked = []

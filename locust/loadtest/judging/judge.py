@@ -145,7 +145,8 @@ class _View:
             return Result.of(rule, self._figure(rule))
         histograms = self._lags(rule)
         if rule.metric != "schedule_lag":
-            histograms = [getattr(view, rule.metric) for view in self._series]
+            metric = f"{rule.result}_time" if rule.result else rule.metric
+            histograms = [getattr(view, metric) for view in self._series]
         times = _merged(histograms)
         if times.count < rule.samples_needed:
             return Result(rule, None, Outcome.NO_DATA, times.count)

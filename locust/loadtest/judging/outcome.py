@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadtest.exceptions import ExitCode
 from loadtest.judging import shared_cores
-from loadtest.judging.trust import NAMED
+from loadtest.judging.trust import FAST_FAILURES, NAMED
 from loadtest.measuring.record import RESET
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     Without requests there is nothing to judge. A generator that was not fit to measure makes every threshold
     meaningless, passed or failed, so violations come next; the thresholds' sentences stay among the reasons. A run in
     which every request failed has failed, whatever its rules are. A failed threshold outweighs one without data, but a
-    run with a threshold without data has not passed.
+    run with a threshold without data has not passed. Failures that are faster than successes are a violation where
+    something was, or may be, judged by times of both, unless a threshold failed; else they are noted.
 
     Args:
         record: the run's record.
@@ -134,6 +135,9 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     """
     failed = [result.sentence for result in results if result.outcome is Outcome.FAILED]
     without_data = [result.sentence for result in results if result.outcome is Outcome.NO_DATA]
+    mixed = not results or any(result.threshold.judges_all_times for result in results)
+    noted = [one.sentence for one in violations if one.rule == FAST_FAILURES and (failed or not mixed)]
+    violations = [one for one in violations if one.sentence not in noted]
     reasons = [*(violation.sentence for violation in violations), *failed, *without_data]
     if record.requests and record.failures == record.requests:
         reasons.insert(0, _all_failed(record))
@@ -150,7 +154,7 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
         outcome = Outcome.FAILED
     else:
         outcome = Outcome.NO_DATA if without_data else Outcome.PASSED
-    return Verdict(outcome, tuple(reasons), tuple(violations), tuple(results), _notes(record, results))
+    return Verdict(outcome, tuple(reasons), tuple(violations), tuple(results), (*noted, *_notes(record, results)))
 
 
 def _nothing_measured(record: RunRecord) -> str:

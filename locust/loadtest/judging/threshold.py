@@ -5,7 +5,8 @@
     rule        metric [selector] comparison number unit option*
     metric      aggregate(distribution) | aggregate | figure
     aggregate   p0 … p100 (also p99.9), mean, min, max; alone it is of response_time
-    selector    {label="value", …}: name, scenario, method, phase, equal to the value; without one, all of the load
+    selector    {label="value", …}: name, scenario, method, phase, result, equal to the value; without one, all of the
+                load
     comparison  <  <=  >  >=
     option      warm_up=DURATION | delay=DURATION | abort_on_fail
 
@@ -46,9 +47,11 @@ class Metric:
 
 
 _ALL_LABELS: Final = ("phase", "scenario", "method", "name")
+VALUES: Final = {"phase": (LOAD, SETUP), "result": ("success", "failure")}
+"""The labels that have only some values."""
 
 DISTRIBUTIONS: Final = {
-    "response_time": Metric("time", _ALL_LABELS, "from the intended start to the end of the response"),
+    "response_time": Metric("time", ("result", *_ALL_LABELS), "from the intended start to the end of the response"),
     "service_time": Metric("time", _ALL_LABELS, "from sending to the end of the response"),
     "schedule_lag": Metric("time", ("scenario",), "from the intended start to sending, by iteration"),
 }
@@ -155,6 +158,16 @@ class Threshold:
     def is_of_setup(self) -> bool:
         """Whether the rule is about the requests of on_start and on_stop; others are about the load only."""
         return ("phase", SETUP) in self.selector
+
+    @property
+    def result(self) -> str:
+        """Which requests' times the rule is about: ``success``, ``failure``, or empty for all."""
+        return dict(self.selector).get("result", "")
+
+    @property
+    def judges_all_times(self) -> bool:
+        """Whether the rule is about times of requests that succeeded and of those that failed together."""
+        return self.metric in {"response_time", "service_time"} and not self.result
 
     def selects(self, **labels: str) -> bool:
         """Whether the selector selects a series with these labels; labels that are not given do not matter."""
@@ -317,8 +330,10 @@ class _Reader:
                 )
             if label in chosen:
                 raise _WrongError(f"{label} is given twice. Allowed: once. Next: write a rule for each value.")
-            if label == "phase" and value not in {LOAD, SETUP}:
-                raise _WrongError(f"there is no phase {value!r}. Allowed: {LOAD}, {SETUP}. Next: write one of them.")
+            if value not in (allowed := VALUES.get(label, (value,))):
+                raise _WrongError(
+                    f"there is no {label} {value!r}. Allowed: {_listed(allowed)}. Next: write one of them."
+                )
             chosen[label] = value
             if self._take(re.compile(r"\}")):
                 return tuple((label, chosen[label]) for label in metric.labels if label in chosen)

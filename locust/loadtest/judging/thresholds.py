@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.judging.threshold import Threshold, parse, split
-from loadtest.measuring.labels import LOAD, SETUP
 from loadtest.settings.shipped import own_or_shipped
 from loadtest.settings.toml_file import TomlFile
 
@@ -118,11 +117,10 @@ def _undeclared(rule: Threshold, scenario: str, requests: Requests, where: str) 
         "scenario": [scenario],
         "method": sorted({method for method, _ in requests}),
         "name": sorted({name for _, name in requests}),
-        "phase": [LOAD, SETUP],
     }
     problems = []
     for label, value in rule.selector:
-        if value not in declared[label]:
+        if value not in declared.get(label, (value,)):
             nearest = nearest_name(value, declared[label])
             advice = f"did you mean {nearest}?" if nearest else "use one of them."
             problems.append(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 SUSTAINED_S: Final = 5.0
+FAST_FAILURES: Final = "fast_failures"
+"""The rule that is about how a run is judged, not about how it was made: see `loadtest.judging.outcome.decide`."""
 
 
 class HealthRule(NamedTuple):
@@ -132,6 +134,14 @@ UNFINISHED_RATIO: Final = 0.01
 """Share of the requests of one name that had no answer when their users were stopped."""
 UNFINISHED_USERS_RATIO: Final = 0.05
 """The same number by the most users that ran: few requests may have held many users for most of the run."""
+FAILURES_RATIO: Final = 0.01
+"""Share of the requests of one name that failed, from which their times"""
+FASTER: Final = 0.5
+"""are compared: the median of the failures relative to that of the successes."""
+FASTER_S: Final = 0.005
+"""How much shorter the median must be at least."""
+FEW_FAILURES: Final = 20
+"""Failures, and successes, of one name before their times are compared."""
 LOAD_ADVICE: Final = (
     "run longer or start users faster; look in the exceptions and the workers' logs for users that ended themselves or "
     "never started"
@@ -289,6 +299,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _exceptions(record)
     yield from _load_not_reached(record)
     yield from _stall(record)
+    yield from _fast_failures(record)
 
 
 def _completeness(record: RunRecord) -> Iterator[Violation]:
@@ -435,6 +446,25 @@ def _stall(record: RunRecord) -> Iterator[Violation]:
             f"no request was answered for {stalled_s} s, while users waited for an answer: the requests that they "
             f"would have sent in that time are in no percentile; {STALL_ADVICE}",
         )
+
+
+def _fast_failures(record: RunRecord) -> Iterator[Violation]:
+    """Failures that are faster than successes lower every percentile of both: the more fail, the faster it seems."""
+    for view in record.series():
+        successes = view.requests - view.failures
+        if min(view.failures, successes) < FEW_FAILURES or view.failures < FAILURES_RATIO * view.requests:
+            continue
+        failed_s, succeeded_s = view.failure_time.quantile(0.5), view.success_time.quantile(0.5)
+        if failed_s <= min(FASTER * succeeded_s, succeeded_s - FASTER_S):
+            yield Violation(
+                FAST_FAILURES,
+                f"{view.method} {view.name}",
+                failed_s / succeeded_s,
+                FASTER,
+                f"{view.failures:,} of {view.requests:,} {view.method} {view.name} failed, in {failed_s * 1000:.1f} ms "
+                f"(median) where successes took {succeeded_s * 1000:.1f} ms, so percentiles of all requests are too "
+                'low: judge those of result="success", and the share of failures with error_ratio',
+            )
 
 
 def _longest_gap(record: RunRecord) -> tuple[int, int]:

@@ -233,6 +233,25 @@ class Histogram:
         self.above += other.above
         self.refused += other.refused
 
+    def without(self, part: Histogram) -> Histogram:
+        """The durations that are not in ``part``, a histogram of some of these; its extremes are a bin's edges where
+        those of the whole belong to the part."""
+        counts = self.counts - part.counts
+        filled = np.flatnonzero(counts)
+        if not len(filled):
+            return Histogram()
+        shortest = int(EDGES_NS[filled[0]]) if filled[0] else 0  # the lowest bin holds what is below the range too
+        longest = int(EDGES_NS[filled[-1] + 1])
+        return Histogram.from_parts(
+            counts,
+            self.sum_ns - part.sum_ns,
+            self._min_ns if self._min_ns < part._min_ns else max(self._min_ns, shortest),
+            self._max_ns if self._max_ns > part._max_ns else min(self._max_ns, longest),
+            self.below - part.below,
+            self.above - part.above,
+            self.refused - part.refused,
+        )
+
     def quantile(self, q: float) -> float:
         """The duration, in seconds, of nearest rank ⌈q·count⌉ (rank 1 for q = 0).
 

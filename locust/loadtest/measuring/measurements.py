@@ -82,6 +82,8 @@ class Measurements:
     """Iterations that were never begun."""
     tasks: tuple[TaskCount, ...] = ()
     exceptions: tuple[ExceptionCount, ...] = ()
+    failure_time: HistogramTable | None = None
+    """The response times of the failures alone; None when there was none."""
 
     def __bool__(self) -> bool:
         """Whether anything was counted."""
@@ -109,6 +111,7 @@ class Measurements:
             response_bytes=self.response_bytes[wanted],
             response_time=self.response_time.select(wanted),
             service_time=None if self.service_time is None else self.service_time.select(wanted),
+            failure_time=None if self.failure_time is None else self.failure_time.select(wanted),
             errors=tuple(error._replace(series=places[error.series]) for error in self.errors if wanted[error.series]),
         )
 
@@ -124,6 +127,7 @@ class Accumulator:
         self._response: list[Part] = []
         self._service: list[Part] = []
         self._lag: list[Part] = []
+        self._failed: list[Part] = []
         self._waiting = 0  # requests of which single durations are among them
         self._errors: dict[tuple[int, str, str], int] = {}
         self._dropped: dict[int, int] = {}
@@ -164,6 +168,10 @@ class Accumulator:
         self._lag.append((scenario_rows, lag))
         self._compact(len(service_s))
 
+    def add_failed(self, rows: Ints, lengths: Ints, response_s: npt.NDArray[np.float64]) -> None:
+        """Keep the response times of failures, which are counted already; arguments are as for `add_on_time`."""
+        self._failed.append((rows, HistogramTable.of(response_s, lengths)))
+
     def _add_requests(self, rows: Ints, requests: Ints) -> None:
         self._totals = grown(self._totals, len(self.labels.keys))
         self._totals[0, rows] += requests
@@ -172,7 +180,7 @@ class Accumulator:
         self._waiting += added
         if self._waiting > _COMPACT_ABOVE:
             rows = np.arange(len(self.labels.keys))
-            for parts in (self._on_time, self._response, self._service, self._lag):
+            for parts in (self._on_time, self._response, self._service, self._lag, self._failed):
                 if parts:
                     parts[:] = [(rows, HistogramTable.merge(parts, rows))]
             self._waiting = 0
@@ -231,6 +239,8 @@ class Accumulator:
             else:
                 self._response.append((rows, measured.response_time))
                 self._service.append((rows, measured.service_time))
+            if measured.failure_time is not None:
+                self._failed.append((rows, measured.failure_time))
             for series, error_class, message, occurrences in measured.errors:
                 self.add_error(int(rows[series]), error_class, message, occurrences)
         if not measured.schedule_lag.is_empty:
@@ -264,9 +274,10 @@ class Accumulator:
             dropped=np.array([self._dropped.get(row, 0) for row in range(len(scenarios))], np.int64),
             tasks=tuple(TaskCount(*key, begun) for key, begun in self._tasks.items()),
             exceptions=tuple(ExceptionCount(*key, times) for key, times in self._exceptions.items()),
+            failure_time=HistogramTable.merge(self._failed, rows) if self._failed else None,
         )
         self._totals[:, rows] = 0
-        self._on_time, self._response, self._service, self._lag = [], [], [], []
+        self._on_time, self._response, self._service, self._lag, self._failed = [], [], [], [], []
         self._waiting, self._errors, self._dropped = 0, {}, {}
         self._tasks, self._exceptions = {}, {}
         return taken

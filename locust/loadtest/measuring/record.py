@@ -1,8 +1,8 @@
 """RunRecord: everything that was measured in a run, from which it is displayed, reported and judged.
 
 It holds counts and histograms per series and per scenario, the errors, the time line, and how complete it is. Its
-memory is bounded: 16 KiB per series for response times and, once a request was sent late, as much for service times;
-at most `MAX_ERRORS` distinct errors; the time line has its own bound.
+memory is bounded: 16 KiB per series for response times, as much for service times once a request was sent late, and
+for failures once one failed; at most `MAX_ERRORS` distinct errors; the time line has its own bound.
 """
 
 from __future__ import annotations
@@ -163,6 +163,13 @@ class SeriesView:
     """Occurrences by error class."""
     response_time: Histogram
     service_time: Histogram
+    failure_time: Histogram
+    """The response times of the failures alone."""
+
+    @property
+    def success_time(self) -> Histogram:
+        """The response times of the successes alone."""
+        return self.response_time.without(self.failure_time) if self.failures else self.response_time
 
 
 @dataclass(slots=True)
@@ -204,6 +211,7 @@ class RunRecord:
     _totals: Ints = field(default_factory=lambda: np.zeros((3, 0), np.int64))
     _response: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _service: DenseHistogramTable | None = None  # None while every service time is the response time
+    _failed: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _classes: dict[int, dict[str, int]] = field(default_factory=dict)
     _errors: dict[tuple[int, str, str], list[float]] = field(default_factory=dict)
     tasks: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -268,6 +276,10 @@ class RunRecord:
         if self._service is not None:
             self._service.merge(measurements.service_time or measurements.response_time, rows)
         self._response.merge(measurements.response_time, rows)
+        if measurements.failures.any():
+            self._failed.grow(int(rows.max()) + 1)
+        if measurements.failure_time is not None:
+            self._failed.merge(measurements.failure_time, rows)
 
     def _add_errors(self, rows: Ints, measurements: Measurements, second: int | None) -> None:
         seen = math.floor(self.started_at) + (second or 0)
@@ -314,7 +326,7 @@ class RunRecord:
             self.note(second, RESET, f"the statistics were reset at {second} s: {gone}, are in no figure of this run")
         self.reset_at_s = second
         self._totals[:] = 0
-        self._response, self._service = DenseHistogramTable(), None
+        self._response, self._service, self._failed = DenseHistogramTable(), None, DenseHistogramTable()
         self._classes, self._errors = {}, {}
         self.timeline, self.blocks = Timeline(), Blocks()
         self.schedule_lag, self.dropped = {}, {}
@@ -352,7 +364,8 @@ class RunRecord:
             response = self._response.row(row)
             service = response if self._service is None else self._service.row(row)
             classes = dict(self._classes.get(row, {}))
-            yield SeriesView(*key[:3], requests, failures, response_bytes, classes, response, service)
+            failed = self._failed.row(row) if failures else Histogram()
+            yield SeriesView(*key[:3], requests, failures, response_bytes, classes, response, service, failed)
 
     def total(self) -> SeriesView:
         """The sum of all series, without labels."""
@@ -363,7 +376,8 @@ class RunRecord:
                 classes[error_class] = classes.get(error_class, 0) + occurrences
         response = self._response.total()
         service = response if self._service is None else self._service.total()
-        return SeriesView("", "", "", requests, failures, response_bytes, classes, response, service)
+        failed = self._failed.total()
+        return SeriesView("", "", "", requests, failures, response_bytes, classes, response, service, failed)
 
     def most_frequent_error(self) -> str:
         """The class of the most errors; empty without errors."""
@@ -457,6 +471,8 @@ def _series_dict(view: SeriesView) -> dict[str, Any]:
         "errors": dict(view.errors),
         "response_time": histogram_dict(view.response_time),
         "service_time": histogram_dict(view.service_time),
+        "success_time": histogram_dict(view.success_time) if view.failures else None,
+        "failure_time": histogram_dict(view.failure_time) if view.failures else None,
     }
 
 

@@ -69,7 +69,9 @@ class Series:
     ``intended_s`` and ``sent_s``. It is a closure over the buffers: this is the hot path.
     """
 
-    __slots__ = ("_counts", "_failures", "key", "late", "row", "scenario_row", "success", "take_bytes", "times")
+    __slots__ = (
+        "_counts", "_failures", "failed", "key", "late", "row", "scenario_row", "success", "take_bytes", "times",
+    )  # fmt: skip
 
     success: Callable[[float, float, float, int], None]
     take_bytes: Callable[[], int]
@@ -85,6 +87,7 @@ class Series:
         # Lists, although arrays are smaller: the interpreter has an instruction of its own for appending to a list.
         self.times: list[float] = []  # service times of requests sent at their intended start
         self.late: list[float] = []  # lag and service time in turns
+        self.failed: list[float] = []  # response times of failures, which are among the others too
         times, late = self.times, self.late
         total_bytes = 0
 
@@ -120,6 +123,8 @@ class Series:
         """
         self.success(intended_s, sent_s, end_s, response_bytes)
         self._failures += 1
+        lag_s = 0.0 if intended_s is sent_s else max(sent_s - intended_s, 0.0)  # added up as when it is folded
+        self.failed.append(lag_s + (end_s - sent_s))
         self._counts.add_error(
             self.row,
             error_class if error_class in ERROR_CLASSES else OTHER,
@@ -379,6 +384,10 @@ class Recorder:
         self._counts.add_outcomes(
             [series.take_failures() for series in self._series], [series.take_bytes() for series in self._series]
         )
+        failed = [series for series in self._series if series.failed]
+        if failed:
+            lengths, values = _emptied([series.failed for series in failed])
+            self._counts.add_failed(np.array([series.row for series in failed]), lengths, values)
         for scenario, tasks in self._begun.items():
             for task, begun in tasks.items():
                 name = getattr(task, "__qualname__", type(task).__qualname__)

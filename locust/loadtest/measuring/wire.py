@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 _MAGIC: Final = b"LD"
-_VERSION: Final = 2
+_VERSION: Final = 3
 _HEADER: Final = struct.Struct("<2sBI")
 
 _HIGHEST_COUNT: Final = 2**53
@@ -136,6 +136,8 @@ class PackedMeasurements(NamedTuple):
     dropped: bytes
     tasks: tuple[TaskCount, ...]
     exceptions: tuple[ExceptionCount, ...]
+    failure_time: PackedHistograms | None
+    """None when no request failed."""
 
     @classmethod
     def of(cls, measured: Measurements) -> PackedMeasurements:
@@ -154,6 +156,7 @@ class PackedMeasurements(NamedTuple):
             measured.dropped.astype(_DROPPED).tobytes(),
             measured.tasks,
             measured.exceptions,
+            None if measured.failure_time is None else PackedHistograms.of(measured.failure_time),
         )
 
     @classmethod
@@ -163,7 +166,7 @@ class PackedMeasurements(NamedTuple):
         Raises:
             ValueError, TypeError, LookupError, AttributeError: when its parts do not fit together.
         """
-        keys, counts, response, service, errors, scenarios, lag, dropped, tasks, exceptions = wire
+        keys, counts, response, service, errors, scenarios, lag, dropped, tasks, exceptions, failed = wire
         packed = cls(
             keys,
             counts,
@@ -175,6 +178,7 @@ class PackedMeasurements(NamedTuple):
             dropped,
             tuple(TaskCount(*task) for task in tasks),
             tuple(ExceptionCount(*exception) for exception in exceptions),
+            None if failed is None else PackedHistograms(*failed),
         )
         rows = len(packed.series)
         packed._check_sizes(rows)
@@ -188,8 +192,9 @@ class PackedMeasurements(NamedTuple):
         if len(self.counts) != rows * _COUNTS.itemsize or len(self.dropped) != len(self.scenarios) * _DROPPED.itemsize:
             raise ValueError("it does not hold one count for each label")
         self.response_time.check_sizes(rows)
-        if self.service_time is not None:
-            self.service_time.check_sizes(rows)
+        for times in (self.service_time, self.failure_time):
+            if times is not None:
+                times.check_sizes(rows)
         if self.schedule_lag is not None:
             self.schedule_lag.check_sizes(len(self.scenarios))
 
@@ -252,6 +257,7 @@ def unpack(packed: Sequence[PackedMeasurements]) -> Measurements:
     if any(one.service_time is not None for one in packed):
         service = _unpacked_histograms([one.service_time or one.response_time for one in packed])
     series, errors = _joined_labels(packed)
+    scenarios = [len(one.scenarios) for one in packed]
     counts = np.frombuffer(b"".join([one.counts for one in packed]), _COUNTS)
     return Measurements(
         series=series,
@@ -262,10 +268,12 @@ def unpack(packed: Sequence[PackedMeasurements]) -> Measurements:
         service_time=service,
         errors=errors,
         scenarios=tuple(scenario for one in packed for scenario in one.scenarios),
-        schedule_lag=_unpacked_lag(packed),
+        schedule_lag=_unpacked_rows([one.schedule_lag for one in packed], scenarios)
+        or HistogramTable.empty(sum(scenarios)),
         dropped=np.frombuffer(b"".join([one.dropped for one in packed]), _DROPPED).astype(np.int64),
         tasks=tuple(task for one in packed for task in one.tasks),
         exceptions=tuple(exception for one in packed for exception in one.exceptions),
+        failure_time=_unpacked_rows([one.failure_time for one in packed], [len(one.series) for one in packed]),
     )
 
 
@@ -293,7 +301,7 @@ def check(packed: Sequence[PackedMeasurements]) -> None:
     if max(int(counted["bytes"].max(initial=0)), int(dropped.max(initial=0))) > _HIGHEST_SUMMARY:
         raise ValueError("a number is above 2**62")
     _check_histograms([one.response_time for one in packed])
-    for late in ([one.service_time for one in packed], [one.schedule_lag for one in packed]):
+    for late in zip(*((one.service_time, one.schedule_lag, one.failure_time) for one in packed), strict=True):
         _check_histograms([histograms for histograms in late if histograms is not None])
 
 
@@ -314,13 +322,14 @@ def _check_histograms(packed: Sequence[PackedHistograms]) -> None:
         raise ValueError("a number is above 2**62")
 
 
-def _unpacked_lag(packed: Sequence[PackedMeasurements]) -> HistogramTable:
-    if all(one.schedule_lag is None for one in packed):
-        return HistogramTable.empty(sum(len(one.scenarios) for one in packed))
-    return _unpacked_histograms([one.schedule_lag or _packed_empty(len(one.scenarios)) for one in packed])
+def _unpacked_rows(packed: Sequence[PackedHistograms | None], rows: Sequence[int]) -> HistogramTable | None:
+    """Histograms of which some have none, with as many rows as there should be; None when all have none."""
+    if all(one is None for one in packed):
+        return None
+    return _unpacked_histograms([one or _packed_empty(count) for one, count in zip(packed, rows, strict=True)])
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)
 def _packed_empty(rows: int) -> PackedHistograms:
     return PackedHistograms.of(HistogramTable.empty(rows))
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 _QUANTILES: Final = ("p50_s", "p90_s", "p95_s", "p99_s", "p999_s", "p9999_s")
 _FIGURES: Final = ("mean_s", "min_s", "max_s", *_QUANTILES)
+_KINDS: Final = ("response_time", "service_time", "success_time", "failure_time")
 _SPACES: Final = " \n\v\f\u00a0\ufeff"
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 STATS: Final = (
     *("scenario", "method", "name", "requests", "failures", "error_ratio", "requests_per_s", "response_bytes"),
-    *(f"{kind}_{figure}" for kind in ("response_time", "service_time") for figure in _FIGURES),
+    *(f"{kind}_{figure}" for kind in _KINDS for figure in _FIGURES),
 )
 TIMELINE: Final = ("second", "width_s", "requests", "failures", "requests_per_s", "users", *_QUANTILES)
 
@@ -36,11 +37,7 @@ def timeline(document: Document) -> str:
 
 
 def _row(series: dict[str, Any], document: Document) -> dict[str, Any]:
-    times = {
-        f"{kind}_{figure}": value
-        for kind in ("response_time", "service_time")
-        for figure, value in series[kind].items()
-    }
+    times = {f"{kind}_{figure}": value for kind in _KINDS for figure, value in (series[kind] or {}).items()}
     requests = series["requests"]
     return {
         **series,
@@ -54,7 +51,7 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({column: cell(row[column]) for column in columns} for row in rows)
+    writer.writerows({column: cell(row.get(column)) for column in columns} for row in rows)
     return file.getvalue()
 
 

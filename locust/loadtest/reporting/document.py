@@ -143,6 +143,19 @@ def too_few_sentence(document: Document, figures: Sequence[str]) -> str:
     return f"a dash stands for a percentile of too few requests: {', '.join(wanting)}" if least and wanting else ""
 
 
+def times_apart(series: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the successes and the failures of a series, each as a series, where it has both: the more requests fail at
+    once, the faster all of them together seem."""
+    failures = series["failures"]
+    successes = series["requests"] - failures
+    if not (failures and successes):
+        return []
+    return [
+        {"name": "succeeded", "requests": successes, "failures": 0, "response_time": series["success_time"]},
+        {"name": "failed", "requests": failures, "failures": failures, "response_time": series["failure_time"]},
+    ]
+
+
 def failure_reasons(document: Document, most: int = 3) -> list[str]:
     """Return why requests failed, the most frequent reason first, each with the names that it met."""
     by_reason: dict[tuple[str, str], list[dict[str, Any]]] = {}

@@ -14,6 +14,7 @@ from loadtest.reporting.document import (
     rate_per_s,
     setup_sentence,
     target_sentence,
+    times_apart,
     too_few_sentence,
 )
 from loadtest.settings.config import name_of_scenario
@@ -52,7 +53,10 @@ def summary(document: Document) -> str:
         lines += [*_table(("", "threshold", "value"), rows), ""]
     series = by_name(document)
     heads = ("request", "requests", "failed", "per s", "p50 ms", "p95 ms", "p99 ms")
-    rows_of_names = [_row(f"{one['method']} {one['name']}", one, document) for one in series[:MAX_NAMES]]
+    rows_of_names = []
+    for one in series[:MAX_NAMES]:
+        rows_of_names.append(_row(f"{one['method']} {one['name']}", one, document))
+        rows_of_names += [_row(f"… {part['name']}", part, document) for part in times_apart(one)]
     if document["total"]["requests"]:
         rows_of_names.append(_row("all", document["total"], document))
     lines += _table(heads, rows_of_names, right_from=1)

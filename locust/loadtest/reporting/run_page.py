@@ -16,6 +16,7 @@ from loadtest.reporting.document import (
     rate_per_s,
     setup_sentence,
     target_sentence,
+    times_apart,
     too_few_sentence,
 )
 from loadtest.reporting.page import text
@@ -178,7 +179,25 @@ def _names(document: Document) -> str:
     table = page.table("Figures by request name", heads, rows, foot, sortable=True)
     few = too_few_sentence(document, tuple(_TIMES))
     more += f"<p class='quiet'>{text(few)}.</p>" if few else ""
-    return _section("names", "By name", table + more + _setup(document), "response times in milliseconds; stats.csv")
+    more += _apart(series) + _setup(document)
+    return _section("names", "By name", table + more, "response times in milliseconds; stats.csv")
+
+
+def _apart(series: list[dict[str, Any]]) -> str:
+    """Return the times of successes and of failures apart, where a name has both."""
+    rows = [
+        f"<tr><th scope='row'>{page.name(one['name'])} <small>{text(one['method'])}</small></th><td>{part['name']}</td>"
+        f"<td class='n'>{part['requests']:,}</td>{_times(part)}</tr>"
+        for one in series[:MAX_ROWS]
+        for part in times_apart(one)
+    ]
+    heads = ("name", "result", "requests", "p50 ms", "p95 ms", "p99 ms", "max ms")
+    table = page.table("Response times of successes and failures apart", heads, rows)
+    return f"<h3>Successes and failures apart</h3>{table}" if rows else ""
+
+
+def _times(series: dict[str, Any]) -> str:
+    return "".join(f"<td class='n'>{percentile_ms(series, time)}</td>" for time in ("p50_s", "p95_s", "p99_s", "max_s"))
 
 
 def _setup(document: Document) -> str:
@@ -189,9 +208,7 @@ def _setup(document: Document) -> str:
     heads = ("name", "requests", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms")
     rows = [
         f"<tr><th scope='row'>{page.name(one['name'])} <small>{text(one['method'])}</small></th>"
-        f"<td class='n'>{one['requests']:,}</td><td class='n'>{one['failures']:,}</td>"
-        + "".join(f"<td class='n'>{percentile_ms(one, time)}</td>" for time in ("p50_s", "p95_s", "p99_s", "max_s"))
-        + "</tr>"
+        f"<td class='n'>{one['requests']:,}</td><td class='n'>{one['failures']:,}</td>" + _times(one) + "</tr>"
         for one in by_name(document["setup"])[:MAX_ROWS]
     ]
     table = page.table("Figures of the set-up by request name", heads, rows)

@@ -21,6 +21,7 @@ from loadtest.reporting.document import (
     rate_per_s,
     setup_sentence,
     target_sentence,
+    times_apart,
     too_few_sentence,
 )
 
@@ -59,6 +60,8 @@ def _table(document: Document) -> ConsoleTable:
     table = ConsoleTable(title, ("method", "name"), ("requests", "failed", "per s", "p50", "p95", "p99", "max"))
     for series in by_name(document):
         table.add_row((series["method"], series["name"]), _figures(series, document), _style(series))
+        for part in times_apart(series):
+            table.add_row(("", f"… {part['name']}"), _figures(part, document), "dim")
     if document["total"]["requests"]:
         table.add_row(("", "all"), _figures(document["total"], document), _style(document["total"]))
     return table

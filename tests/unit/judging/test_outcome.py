@@ -5,7 +5,7 @@ import pytest
 from loadtest.exceptions import ExitCode
 from loadtest.judging.outcome import Outcome, Result, decide
 from loadtest.judging.threshold import parse
-from loadtest.judging.trust import Violation
+from loadtest.judging.trust import FAST_FAILURES, Violation
 from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.record import Interruption, RunRecord
 from loadtest.measuring.recorder import Recorder
@@ -81,6 +81,25 @@ def test_verdict_weighs_violations_failures_and_missing_data(
     """Not trustworthy outweighs failed, failed outweighs no data, and each has its exit code and its reasons."""
     verdict = decide(one_request(), violations, results_of(*rules) if rules else [])
     assert (verdict.outcome, int(verdict.exit_code), len(verdict.reasons)) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("", (Outcome.NOT_TRUSTWORTHY, 1, False)),
+        ("max < 1s", (Outcome.NOT_TRUSTWORTHY, 1, False)),
+        ('max{result="success"} < 1s', (Outcome.PASSED, 0, True)),
+        ("requests > 0", (Outcome.PASSED, 0, True)),
+        ("min > 1s", (Outcome.FAILED, 1, True)),
+    ],
+)
+def test_fast_failures_weigh_where_times_of_both_results_are_judged(
+    rule: str, expected: tuple[Outcome, int, bool]
+) -> None:
+    """Where a threshold failed, or none is about all times, they are a note beside the verdict."""
+    fast = Violation(FAST_FAILURES, "GET buy", 0.1, 0.5, "20 of 40 GET buy failed, in 1 ms")
+    verdict = decide(one_request(), [fast], results_of(rule) if rule else [])
+    assert (verdict.outcome, len(verdict.reasons), fast.sentence in verdict.notes) == expected
 
 
 def test_a_run_without_requests_has_no_data_whatever_its_rules() -> None:

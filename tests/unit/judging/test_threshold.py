@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadtest.exceptions import UsageError
-from loadtest.judging.threshold import COMPARISONS, LONGEST_S, METRICS, RANGES, UNITS, Threshold, parse
+from loadtest.judging.threshold import COMPARISONS, LONGEST_S, METRICS, RANGES, UNITS, VALUES, Threshold, parse
 
 
 def rule(text: str) -> Threshold:
@@ -129,6 +129,7 @@ def test_values_are_worded_in_the_rules_unit() -> None:
             'error_ratio{nam="x"} < 5%',
             "error_ratio has no label 'nam'. Allowed: phase, scenario, method, name. Next: did yo",
         ),
+        ('p99{result="ok"} < 5ms', "there is no result 'ok'. Allowed: success, failure."),
         ('error_ratio{phase="warmup"} < 5%', "there is no phase 'warmup'. Allowed: load, setup."),
         ('dropped_ratio{name="x"} < 5%', "dropped_ratio has no label 'name'. Allowed: scenario."),
         ('error_ratio{name="x", name="y"} < 5%', "name is given twice."),
@@ -181,7 +182,7 @@ def rules(draw: st.DrawFn) -> Threshold:
         draw(st.sampled_from([unit for unit in UNITS[kind] if unit != "µs"])),
         aggregate,
         tuple(
-            (label, draw(st.sampled_from(["load", "setup"]) if label == "phase" else st.text()))
+            (label, draw(st.sampled_from(VALUES[label]) if label in VALUES else st.text()))
             for label in labels
             if label in chosen
         ),

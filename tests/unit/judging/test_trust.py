@@ -332,6 +332,34 @@ def test_few_unfinished_requests_that_held_many_users_break_the_rule(unfinished:
     assert rules(record) == expected
 
 
+@pytest.mark.parametrize(
+    ("failures", "failed_s", "succeeded_s", "expected"),
+    [
+        (200, 0.001, 0.3, ["fast_failures"]),
+        (20, 0.15, 0.3, ["fast_failures"]),
+        (200, 0.3, 0.3, []),
+        (200, 0.001, 0.004, []),
+        (19, 0.001, 0.3, []),
+    ],
+)
+def test_failures_that_are_faster_than_successes_break_their_rule(
+    failures: int, failed_s: float, succeeded_s: float, expected: list[str]
+) -> None:
+    """From 20 and 1 % of a name's requests on, when they take half the time; the sentence has both medians."""
+    recorder, record = Recorder(), RunRecord()
+    series = recorder.series("shop", "GET", "buy")
+    for number in range(1000):
+        if number < failures:
+            series.failure(0.0, 0.0, failed_s, 1, "status_5xx", "status 503")
+        else:
+            series.success(0.0, 0.0, succeeded_s, 1)
+    record.add(recorder.take())
+    found = trust.violations(record, Watch())
+    assert [violation.rule for violation in found] == expected
+    if failed_s == 0.001 and expected:
+        assert "200 of 1,000 GET buy failed, in 1.0 ms (median) where successes took 30" in found[0].sentence
+
+
 @pytest.mark.parametrize(("duration_s", "words"), [(-1.0, "1000 durations were negative"), (5000.0, "1000 were above")])
 def test_impossible_durations_break_their_rule(duration_s: float, words: str) -> None:
     """Durations that were refused or clamped are said."""
@@ -366,6 +394,8 @@ def test_the_documentation_states_every_limit() -> None:
     hung = f"≥ {trust.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
     never_there = f"≥ {trust.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there"
     no_answer = f"≥ {trust.STALL_S} s without any answer, and {trust.STALL_BY_MEDIAN} times the median response time"
+    fast = f"≥ {trust.FAILURES_RATIO:.0%} of a name's requests, and ≥ {trust.FEW_FAILURES}, failed"
+    fast += f", and their median is ≤ {trust.FASTER:.0%} of that of the successes"
     rules_of_records = [
         ["`other_processes`", f"≥ {trust.CROWDED_RATIO:.0%} of the run"],
         [
@@ -391,6 +421,10 @@ def test_the_documentation_states_every_limit() -> None:
         ],
         ["`load_not_reached`", f"{never_there}, or its ramp is that much too long for the run"],
         ["`stall`", f"{no_answer}, while half of the users waited (closed model)"],
+        [
+            "`fast_failures`",
+            f"{fast}, and ≥ {trust.FASTER_S * 1000:.0f} ms shorter",
+        ],
         ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],
     ]
     assert rows[: len(rules_of_health)] == rules_of_health

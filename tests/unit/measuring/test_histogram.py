@@ -206,6 +206,20 @@ def test_what_lies_outside_the_range_is_in_the_outermost_bins() -> None:
     assert bins_of(outside).tolist() == [0] * 7 + [BINS - 1] * 3
 
 
+@given(st.lists(st.floats(0, 4000)), st.lists(st.floats(0, 4000)))
+def test_what_is_left_without_a_part_is_the_rest(rest: list[float], part: list[float]) -> None:
+    """Counts, sum and bins are exact; the extremes are, or lie within the outermost bins."""
+    whole = Histogram.of([*rest, *part])
+    left, expected = whole.without(Histogram.of(part)), Histogram.of(rest)
+    assert (left.count, left.sum_ns, left.below, left.above) == (
+        expected.count, expected.sum_ns, expected.below, expected.above,
+    )  # fmt: skip
+    assert (left.counts == expected.counts).all()
+    if rest:
+        assert left.min_s <= expected.min_s <= expected.max_s <= left.max_s
+        assert left.quantile(0.5) == pytest.approx(expected.quantile(0.5), rel=0.016, abs=1e-6)
+
+
 def damaged(data: bytes, at: int) -> bytes:
     """The data with one byte changed."""
     return data[:at] + bytes((data[at] ^ 0x55,)) + data[at + 1 :]

@@ -45,6 +45,8 @@ def test_series_hold_counts_errors_and_both_times() -> None:
     assert a.errors == {"reset": 2, "timeout_read": 1}
     assert a.response_time == Histogram.of([0.5, 0.25, 0.625, 0.125])
     assert a.service_time == Histogram.of([0.5, 0.25, 0.125, 0.125])
+    assert (a.success_time.sum_s, a.success_time.count) == (0.5, 1)
+    assert a.failure_time == Histogram.of([0.25, 0.625, 0.125])
     assert Histogram.of([1.0]) == by_name["b"].response_time == by_name["b"].service_time
     assert sample_record().schedule_lag["shop"] == Histogram.of([0.5])
 

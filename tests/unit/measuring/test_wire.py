@@ -65,6 +65,7 @@ def asdict_of(view: SeriesView) -> tuple:
         dict(view.errors),
         view.response_time,
         view.service_time,
+        view.failure_time,
     )
 
 
@@ -72,7 +73,12 @@ def same_arrays(one: Measurements, other: Measurements) -> bool:
     """Whether every array of two measurements is the same."""
 
     def flat(measurements: Measurements) -> list:
-        times = (measurements.response_time, measurements.service_time, measurements.schedule_lag)
+        times = (
+            measurements.response_time,
+            measurements.service_time,
+            measurements.schedule_lag,
+            measurements.failure_time,
+        )
         arrays = [
             array
             for each in times
@@ -102,6 +108,7 @@ def test_a_delta_is_read_back_equal(samples: list, dropped: int) -> None:
     assert (unpacked.series, unpacked.errors, unpacked.scenarios) == (content.series, content.errors, content.scenarios)
     assert same_arrays(content, unpacked)
     assert (content.service_time is None) == (unpacked.service_time is None)
+    assert (content.failure_time is None) == (unpacked.failure_time is None)
     assert bool(read.packed) == bool(content)
 
 
@@ -160,8 +167,8 @@ def test_damage_anywhere_is_an_error() -> None:
 def test_a_newer_delta_is_an_error_with_both_versions() -> None:
     """Workers and master of different releases are told so."""
     data = bytearray(delta_of(Accumulator().take()).to_bytes())
-    data[2] = 3
-    with pytest.raises(RecordError, match="version 3, this program reads up to 2; run the same release"):
+    data[2] = 4
+    with pytest.raises(RecordError, match="version 4, this program reads up to 3; run the same release"):
         Delta.from_bytes(bytes(data))
 
 

@@ -23,6 +23,13 @@ def test_why_requests_failed_is_beside_the_verdict() -> None:
     assert "- Failed: 40 with status\\_5xx: 503 from" in text.split("| threshold |")[0]
 
 
+def test_successes_and_failures_are_apart_where_a_name_has_both() -> None:
+    """Of 200 requests each fifth failed; a name without failures has one row."""
+    text = markdown.summary(reports.run_document(reports.record(10, failing="b")))
+    rows = [line.split("|")[1:4] for line in text.splitlines() if line.startswith("| …")]
+    assert rows == [[" … succeeded ", " 160 ", " 0 "], [" … failed ", " 40 ", " 40 "]]
+
+
 def test_names_cannot_break_out() -> None:
     """Neither HTML, nor a table's bar, nor a line break of a name has an effect, and no mention notifies anybody."""
     text = markdown.summary(reports.run_document(reports.record(1, names=(reports.HOSTILE, "@team"))))

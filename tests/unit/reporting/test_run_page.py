@@ -64,6 +64,7 @@ def test_verdict_reasons_errors_and_health_are_shown() -> None:
     assert "Failed: at least one threshold was not met." in shown
     assert "p50(response_time) < 1us: failed" in shown
     assert "status_5xx" in shown
+    assert re.search(r"Successes and failures apart.* succeeded\s+320\s.* failed\s+80\s", shown, re.DOTALL)
     assert re.search(r"check\s+limit\s+worker 0\s+cpu\s+90%\s+95%", shown)
 
 
