@@ -21,6 +21,7 @@ from loadtest.exceptions import StackError, UsageError
 from loadtest.settings import shipped
 from loadtest.settings.config import SCENARIO_ENDING, variable
 from loadtest.settings.hosts import is_loopback
+from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,7 +84,8 @@ def _settings(config: Config, hosts: Mapping[str, str]) -> dict[str, str]:
     files = [name for name in _FILES if given.get(name) and (is_file or name != "scenario")]
     given |= {name: _inside(folder, name, str(given[name])) for name in files}
     for host in [config.host] if config.host else hosts.values():
-        _check_reachable(host)
+        _check_reachable("HOST", host)
+    _check_reachable("REDIS_URL", config.redis_url or "")
     texts = {name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in given.items()}
     return {"SCENARIOS_DIR": str(folder), **{variable(name): text for name, text in texts.items()}}
 
@@ -102,13 +104,13 @@ def _inside(folder: Path, name: str, value: str) -> str:
     )
 
 
-def _check_reachable(host: str) -> None:
-    url = urlsplit(host)
+def _check_reachable(name: str, value: str) -> None:
+    url = urlsplit(value)
     if is_loopback(url.hostname or ""):
         elsewhere = url._replace(netloc="host.docker.internal" + (f":{url.port}" if url.port else "")).geturl()
         raise UsageError(
-            f"HOST={host} is, in a container, the container itself. Allowed: an address that containers reach. "
-            f"Next: have the service listen on 0.0.0.0, and set HOST={elsewhere}."
+            f"{name}={without_credentials(value)} is, in a container, the container itself. Allowed: an address that "
+            f"containers reach. Next: have the service listen on 0.0.0.0, and set {name}={elsewhere}."
         )
 
 

@@ -1,6 +1,7 @@
 """docker-compose.yml keeps its promises: hardened, loopback only, ordered, readable by old and new Compose."""
 
 import http.server
+import json
 import os
 import re
 import subprocess
@@ -197,6 +198,32 @@ def test_a_worker_connected_by_either_protocol_is_healthy(tmp_path: Path, file: 
     (tmp_path / file).write_text("0: 0100007F:B0A2 0100007F:15B5 01 00000000:00000000\n")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_redis_elsewhere_takes_the_place_of_the_stacks(tmp_path: Path) -> None:
+    """Its URL reaches target, master and workers from a file or the environment; the target then has a way out."""
+    added = yaml.safe_load((ROOT / "docker" / "own_redis.yml").read_text())
+    of_services = {name: SERVICES[name]["environment"]["REDIS_URL"] for name in added["services"]}
+    assert of_services == {
+        "target_app": "${REDIS_URL:-redis://target_app@redis:6379/0}",
+        "locust_master": "${REDIS_URL:-redis://locust@redis:6379/0}",
+        "locust_worker": "${REDIS_URL:-redis://locust@redis:6379/0}",
+    }
+    assert [name for name in added["services"] if "outside" in added["services"][name].get("networks", [])] == [
+        "target_app"
+    ]
+    dockerfile = (ROOT / "docker" / "target_app.Dockerfile").read_text()
+    assert f"CMD {json.dumps(added['services']['target_app']['command'])}" in dockerfile
+    (url := tmp_path / "url").write_text("rediss://user:a word@redis.example.com:6380/0\n")
+    for service in added["services"].values():
+        shell, option, script = service["entrypoint"]
+        for folder, expected in ((tmp_path, url.read_text().strip()), (tmp_path / "none", "redis://else")):
+            here = script.replace("$$", "$").replace("/run/redis", str(folder))
+            command = [shell, option, here, "sh", "-c", 'echo "$REDIS_URL" "$0"', "more"]
+            done = subprocess.run(
+                command, env={"REDIS_URL": "redis://else"}, capture_output=True, text=True, check=True
+            )
+            assert done.stdout == f"{expected} more\n"
 
 
 def test_the_start_needs_no_secret() -> None:

@@ -46,7 +46,7 @@ class Project:
         self.separator = "_" if compose[0] == "docker-compose" else "-"
         """What this Compose puts between the project's name and a service's in the name of an image."""
         self._compose = [*compose, "-p", name]
-        ours = ("LOADTEST_", "LOCUST_", "COMPOSE_")
+        ours = ("LOADTEST_", "LOCUST_", "COMPOSE_", "REDIS_")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         plain = {} if folder else {"COMPOSE_FILE": "docker-compose.yml"}
         self.environment = {**kept, **ANY_PORT, **plain, **settings}
