@@ -2,6 +2,9 @@
 
 from loadtest.exceptions import ExitCode
 
+BUSY_MACHINE = frozenset({"other_processes", "run_delay", "late_wake_ups"})
+"""The trust checks that a machine fails which does other work during the tests."""
+
 
 def ended_well(code: int, output: str) -> bool:
     """Whether a run passed; on a busy machine it may say instead that its generator was not fit to measure."""

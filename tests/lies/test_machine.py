@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from loadtest.exceptions import ExitCode
+from tests.endings import BUSY_MACHINE
 from tests.lies.generator import busy_neighbours, generator, service
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
-BUSY_MACHINE = {"other_processes", "run_delay", "late_wake_ups"}
-"""What is found on a machine that does other work during the tests."""
 
 
 def test_a_busy_neighbour_is_not_blamed_on_the_service(tmp_path: Path) -> None:
