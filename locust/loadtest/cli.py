@@ -36,7 +36,7 @@ from loadtest.reporting import files, summary
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.seeding.commands import seed
 from loadtest.settings import credentials, hosts
-from loadtest.settings.config import SCENARIO_ENDING, Config, allowed
+from loadtest.settings.config import Config, allowed, paths_of_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -209,7 +209,7 @@ def stack(words: tuple[str, ...], **options: Any) -> int:
     to .loadtest/ of this folder.
     """
     config = Config.load(options)
-    is_file = config.scenario.endswith(SCENARIO_ENDING)
+    is_file = bool(paths_of_scenario(config.scenario))
     return compose.run(config, declared(config.scenario).hosts if is_file else {}, words)
 
 
@@ -407,7 +407,7 @@ def _check_thresholds(config: Config) -> None:
     if not _is_known(config):
         thresholds.of(config)
         return
-    if config.scenario.endswith(SCENARIO_ENDING):
+    if paths_of_scenario(config.scenario):
         declared(config.scenario)  # a file of the user's may be wrong itself
     thresholds.of(config, lambda: declared(config.scenario).requests)
 
@@ -431,7 +431,7 @@ def _check_feed(config: Config) -> None:
 
 
 def _is_known(config: Config) -> bool:
-    return config.scenario.endswith(SCENARIO_ENDING) or config.scenario in scenarios.names()
+    return bool(paths_of_scenario(config.scenario)) or config.scenario in scenarios.names()
 
 
 class Declared(NamedTuple):

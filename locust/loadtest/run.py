@@ -42,6 +42,7 @@ from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.session import Session
 from loadtest.settings import hosts
 from loadtest.swarm import expected_workers, interrupt, preparation
+from loadtest.swarm.exit_code import ProcessExitCode
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm, Swarm
 from loadtest.users import tags
@@ -195,6 +196,7 @@ class Run:
         self._rules = load.rules
         self._end_shape = end_shape
         self._shape = shape
+        self._exit_code = ProcessExitCode.of(environment)
         self._judge: Judge | None = None
         self._run_progress: RunProgress | None = None
         self._watch: gevent.Greenlet[..., None] | None = None
@@ -218,7 +220,7 @@ class Run:
         interrupt.note_termination()
         self._prepared_at = steady_clock.now()
         if self._options.headless:
-            self._environment.process_exit_code = int(ExitCode.ERROR)  # until the run has reported
+            self._exit_code.set(ExitCode.ERROR)  # until the run has reported
         check_hosts(self._environment.user_classes, self._environment.host)
         self._load_data()
         self._feed()
@@ -356,7 +358,7 @@ class Run:
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
         """Say what goes wrong within this context, and end with exit code 1 unless it sets another, at its end."""
-        self._environment.process_exit_code = int(ExitCode.ERROR)
+        self._exit_code.set(ExitCode.ERROR)
         try:
             yield
         except Exception as error:
@@ -419,7 +421,7 @@ class Run:
         for problem in problems:
             self.say(f"error: {problem}")
         self.say(f"report       {self._folder.path}/")
-        self._environment.process_exit_code = int(verdict.exit_code or (ExitCode.ERROR if problems else 0))
+        self._exit_code.set(verdict.exit_code or (ExitCode.ERROR if problems else ExitCode.PASSED))
 
     def say(self, line: str) -> None:
         """Print a line on the screen."""

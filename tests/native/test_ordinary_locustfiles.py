@@ -139,6 +139,6 @@ def test_an_ordinary_locustfile_without_a_host_loads_nothing(tmp_path: Path) -> 
     """Nothing says which service is meant, and the sample target would answer in its place, and the run pass."""
     (tmp_path / "bare.py").write_text(OURS.replace('    host = "HOST"\n', ""))
     done = run(tmp_path / "bare.py", "-u", "2", "-t", "3s")
-    assert done.returncode == 1, done.stdout
+    assert done.returncode == 2, done.stdout
     assert "error: Visitor of this locustfile has no host. Allowed: HOST" in done.stdout
     assert not (tmp_path / "runs" / "run" / "logs" / "target_app.log").exists()

@@ -23,6 +23,7 @@ from loadtest.feeding.file_formats import is_standard_input
 from loadtest.local import redis_server
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.progress import Steps
+from loadtest.run_folder import RunFolder
 from loadtest.settings import hosts, shipped
 from loadtest.settings.config import Config, default_workers
 from loadtest.settings.fetching import fetch
@@ -130,7 +131,8 @@ class LocalStack:
                     self._watched.remove(part)
                     self._on_loss(part)
             time.sleep(_POLL_S)
-        if code not in tuple(ExitCode):
+        has_reported = RunFolder(self._logs.parent).record.exists()  # then the code may be one that a locustfile set
+        if code not in tuple(ExitCode) and not (has_reported and code > 0):
             raise StackError(
                 f"the master ended with exit code {code}: {master.last_log_line()} Full log: {master.log}. "
                 "Next: fix the cause and run again."

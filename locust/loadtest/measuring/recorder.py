@@ -137,6 +137,24 @@ class Series:
         return taken
 
 
+class _Uncounted(Series):
+    """A series of which nobody keeps a record."""
+
+    __slots__ = ()
+
+    def __init__(self, key: SeriesKey, row: int, scenario_row: int, counts: Accumulator) -> None:
+        super().__init__(key, row, scenario_row, counts)
+        self.success = _count_nothing
+        self.take_bytes = int
+
+    def failure(self, *_: object) -> None:
+        """Count nothing."""
+
+
+def _count_nothing(*_: object) -> None:
+    """In the place of a series's counting."""
+
+
 class _Place(NamedTuple):
     """Where an exception was raised."""
 
@@ -198,6 +216,7 @@ class Recorder:
         self._folded = 0  # series that the fold under way has behind it
         self._begun: dict[str, dict[Any, int]] = {}
         self._environment: Environment | None = None
+        self._kind = Series
 
     @classmethod
     def of(cls, environment: Environment) -> Recorder:
@@ -218,6 +237,23 @@ class Recorder:
             environment.events.user_error.add_listener(recorder.on_user_error)  # type: ignore[no-untyped-call]
         return recorder
 
+    @classmethod
+    def beside_locusts(cls, environment: Environment) -> Recorder:
+        """The recorder of this Environment, as `of` gives it; under plain Locust one that counts nothing.
+
+        Where nobody has asked for a record before the first user, Locust's own statistics are the only ones. They stay
+        listeners of ``events.request``, and are notified of each request.
+        """
+        hook = environment.events.request
+        if hasattr(environment, _ATTRIBUTE) or not any(map(_is_locusts_own, hook._handlers)):
+            return cls.of(environment)
+        recorder = cls()
+        recorder._kind = _Uncounted
+        recorder.listeners = hook._handlers
+        recorder.listeners.insert(0, _Listener(None, environment))
+        setattr(environment, _ATTRIBUTE, recorder)
+        return recorder
+
     def notify(self, **request: Any) -> None:
         """Call the other listeners of ``events.request`` for a request that is counted already.
 
@@ -228,6 +264,8 @@ class Recorder:
             StopUser, StopTest, RescheduleTask, RescheduleTaskImmediately, InterruptTaskSet: A listener raised it to
                 steer the user; any other error of a listener is logged.
         """
+        if self._kind is _Uncounted and getattr(request.get("exception"), "error_class", "") == UNFINISHED:
+            return  # Locust counts no request of a user that it stops, and its exit code would be that of a failure
         others = EventHook()  # type: ignore[no-untyped-call]
         others._handlers = [each for each in self.listeners if not isinstance(each, _Listener)]
         others.fire(**request)  # type: ignore[no-untyped-call]
@@ -244,7 +282,7 @@ class Recorder:
         bounded = self._labels.bounded(SeriesKey(readable(scenario), readable(method), readable(name), phase))
         if bounded not in self._by_key:
             row = self._labels.row(bounded)
-            series = Series(bounded, row, self._labels.scenario_row(bounded.scenario), self._counts)
+            series = self._kind(bounded, row, self._labels.scenario_row(bounded.scenario), self._counts)
             self._series.append(series)
             self._buffers += (series.times, series.late)
             self._by_key[bounded] = series
@@ -465,15 +503,20 @@ def _is_locusts_own(listener: Callable[..., None]) -> bool:
 
 
 class _Listener:
-    """The recorder among the listeners of Locust's ``events.request``, in the place of Locust's own statistics."""
+    """The recorder among the listeners of Locust's ``events.request``, in the place of Locust's own statistics.
 
-    def __init__(self, recorder: Recorder, environment: Environment) -> None:
+    Under plain Locust, whose statistics stay, there is no recorder to tell.
+    """
+
+    def __init__(self, recorder: Recorder | None, environment: Environment) -> None:
         self._recorder = recorder
         only = environment.user_classes
         self._only_user = only[0] if len(only) == 1 else None
 
     def __call__(self, **request: Any) -> None:
         """Count the request."""
+        if self._recorder is None:
+            return
         user = current_user()
         try:
             self._recorder.on_request(**{**request, "user": user if user is not None else self._only_user})

@@ -20,7 +20,7 @@ import redis
 
 from loadtest import __version__
 from loadtest.profiles import chart
-from loadtest.settings.config import SCENARIO_ENDING
+from loadtest.settings.config import paths_of_scenario
 from loadtest.settings.urls import MASK, without_credentials
 
 if TYPE_CHECKING:
@@ -140,7 +140,8 @@ def _cpu() -> str:
 
 def source(scenario: str) -> dict[str, Any] | None:
     """Return the scenario's file with its git commit; None outside of a repository."""
-    file = Path(scenario).resolve() if scenario.endswith(SCENARIO_ENDING) else _module_file(scenario)
+    paths = paths_of_scenario(scenario)
+    file = paths[0].resolve() if paths else _module_file(scenario)
     if file is None:
         return None
     tracked = _git(file.parent, "ls-files", "--full-name", "--", file.name)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PREFIX = "LOADTEST_"
 SETTINGS_FILE = CONF_DIR / "loadtest.env"
 SCENARIO_ENDING = ".py"
-"""The ending of a scenario that is a file, not a name."""
+"""The ending of a scenario's file."""
 PLAIN_NAMES = {"redis_url": "REDIS_URL"}
 _SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
@@ -94,7 +94,7 @@ class Config(BaseModel):
     scenario: str = _setting(
         "documents",
         "the user journey to run",
-        "a name from `loadtest scenarios`, or the path of a Python file with one",
+        "a name from `loadtest scenarios`, or the paths of locustfiles or of a folder with them, separated by commas",
         "documents",
     )
     profile: str = _setting(
@@ -336,9 +336,22 @@ class Config(BaseModel):
         return {variable(setting): _as_text(value) for setting, value in values.items()}
 
 
+def paths_of_scenario(scenario: str) -> list[Path]:
+    """Return the files and folders that the setting `scenario` names, as Locust's -f does; none for a built-in one."""
+    paths = [Path(part.strip()) for part in scenario.split(",")]
+    is_name = len(paths) == 1 and not (
+        scenario.endswith(SCENARIO_ENDING) or os.sep in scenario or (paths[0].is_dir() and not _is_built_in(scenario))
+    )
+    return [] if is_name else paths
+
+
+def _is_built_in(scenario: str) -> bool:
+    return (Path(__file__).parents[1] / "scenarios" / f"{scenario}{SCENARIO_ENDING}").is_file()
+
+
 def name_of_scenario(scenario: str) -> str:
-    """Return what the setting `scenario` names: a file by its name without folder and ending, however it was given."""
-    return Path(scenario).stem if scenario.endswith(SCENARIO_ENDING) else scenario
+    """Return what the setting `scenario` is called: files by their names without folder and ending, however given."""
+    return "-".join(path.resolve().stem for path in paths_of_scenario(scenario)) or scenario
 
 
 def _is_service_link(name: str, value: str) -> bool:

@@ -16,6 +16,7 @@ from locust.exception import StopTest
 
 from loadtest.exceptions import ExitCode, LoadtestError, described
 from loadtest.progress import output
+from loadtest.swarm.exit_code import ProcessExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,6 @@ def refuse(environment: Environment, error: Exception) -> NoReturn:
     runner: Any = environment.runner
     runner.log_exception("master", sentence, "".join(traceback.format_exception(error)))  # for the web UI
     if getattr(environment.parsed_options, "headless", False):
-        environment.process_exit_code = int(error.exit_code if isinstance(error, LoadtestError) else ExitCode.ERROR)
+        ProcessExitCode.of(environment).set(error.exit_code if isinstance(error, LoadtestError) else ExitCode.ERROR)
         gevent.spawn(runner.quit)
     raise StopTest(sentence) from error

@@ -30,7 +30,8 @@ class LoadUser(User):
             None for "when its first request is sent". The task loop sets it to the end of the wait time; a
             ``wait_time`` function that knows better (a pacing by schedule) sets it itself, in the past if the
             iteration is late already. The iteration's first request takes it and leaves None.
-        recorder: The recorder of this user's environment.
+        recorder: The recorder of this user's environment. Under plain Locust, without this product's locustfile, it
+            counts nothing, and Locust's own statistics count every request.
         phase: What the user's requests are recorded as now: ``setup`` in its on_start and on_stop, else ``load``.
     """
 
@@ -42,7 +43,7 @@ class LoadUser(User):
     def __init__(self, environment: Environment) -> None:
         """Create the user; it runs when Locust starts it."""
         super().__init__(environment)
-        self.recorder = Recorder.of(environment)
+        self.recorder = Recorder.beside_locusts(environment)
 
     # Locust marks run() as final so that nobody overrides it by mistake; here its loop is replaced on purpose.
     def run(self) -> None:  # type: ignore[misc]

@@ -13,6 +13,7 @@ from locust import User, task
 from locust.env import Environment
 from locust.exception import CatchResponseError
 
+from loadtest.clients.http.errors import UnfinishedError
 from loadtest.measuring import labels, recorder
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.histogram import Histogram
@@ -313,6 +314,35 @@ def test_a_recorder_made_before_the_runner_still_replaces_locusts_listener() -> 
     assert len(counts.listeners) == 1
     assert environment.stats.num_requests == 0
     assert counts.take().requests[0] >= 5
+
+
+def test_under_plain_locust_its_statistics_count_every_request() -> None:
+    """Where nobody keeps a record, nothing is kept for one, and Locust's own listener gets what clients notify."""
+    environment = Environment(user_classes=[Shopper])
+    environment.create_local_runner()
+    recorder = Recorder.beside_locusts(environment)
+    assert Recorder.of(environment) is recorder
+    run_for_a_moment(environment)  # a stock user beside
+    series = recorder.series("shop", "GET", "look")
+    request = {"request_type": "GET", "name": "look", "response_time": 7.0, "response_length": 3, "context": {}}
+    series.success(1.0, 1.0, 1.007, 3)
+    recorder.notify(**request, exception=None)
+    series.failure(1.0, 1.0, 1.007, 3, "reset", "gone")
+    recorder.notify(**request, exception=ConnectionResetError("gone"))
+    recorder.notify(**request, exception=UnfinishedError())  # which Locust does not count, and would end with code 1
+    counted = environment.stats.get("look", "GET")
+    assert (counted.num_requests, counted.num_failures, counted.avg_response_time) == (2, 1, 7.0)
+    assert environment.stats.get("buy", "POST").num_requests >= 5
+    assert recorder.waiting() == 0
+    assert not recorder.take()
+
+
+def test_a_user_made_before_the_runner_is_recorded() -> None:
+    """There are no statistics of Locust's to leave the counting to."""
+    environment = Environment(user_classes=[Shopper])
+    recorder = Recorder.beside_locusts(environment)
+    recorder.series("shop", "GET", "look").success(1.0, 1.0, 1.007, 3)
+    assert list(recorder.take().requests) == [1]
 
 
 def test_other_listeners_still_get_every_request() -> None:

@@ -66,10 +66,7 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
     [
         (None, "there is no such file"),
         ("from locust import HttpUser\n", "it has no User class"),
-        (
-            "from locust import LoadTestShape as L, User\nclass U(User): pass\nclass A(L): pass\nclass B(L): pass\n",
-            "it has several LoadTestShapes: A, B",
-        ),
+        ("import sys\nsys.exit()\n", "line 2: SystemExit"),
         ("x = 1\ny = (\n", "line 2: SyntaxError"),
         ("\nimport no_such_module\n", "line 2: ModuleNotFoundError: No module named 'no_such_module'"),
         ("def f():\n    return 1 / 0\n\n\nf()\n", "line 2: ZeroDivisionError"),
@@ -116,6 +113,42 @@ def test_an_ordinary_locustfile_is_a_scenario_of_its_name(tmp_path: Path) -> Non
     ]
     assert sorted(scenario.classes) == ["Custom", "Shopper", "Steps"]
     assert scenario.hosts == {"Shopper": "http://127.0.0.1:8000"}
+
+
+def test_several_files_and_a_folder_are_one_scenario(tmp_path: Path) -> None:
+    """As with Locust's -f; a helper without users is imported too, and a class that two files share runs once."""
+    file_of(tmp_path, "from locust import HttpUser\nclass Base(HttpUser):\n    host = 'http://a'\n", "of_both_basis.py")
+    for name in ("shop", "admin"):
+        file_of(tmp_path, f"from of_both_basis import Base\nclass {name.title()}(Base): pass\n", f"{name}.py")
+    several = scenarios.load(f"{tmp_path}/shop.py,{tmp_path}/admin.py")
+    assert several.name == "shop-admin"
+    assert [(kind.__name__, kind.scenario) for kind in several.user_classes] == [
+        (name, "shop-admin") for name in ("Base", "Shop", "Admin")
+    ]
+    folder = scenarios.load(str(tmp_path))
+    assert folder.name == tmp_path.name
+    assert {(kind.__name__, kind.scenario) for kind in folder.user_classes} == {
+        (name, tmp_path.name) for name in ("Base", "Shop", "Admin")
+    }
+
+
+def test_two_user_classes_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Locust would know one of them."""
+    paths = [file_of(tmp_path, "from locust import User\nclass Same(User): pass\n", f"{name}.py") for name in "xy"]
+    with pytest.raises(UsageError, match=r"x\.py and .*y\.py both have a User class Same"):
+        scenarios.load(",".join(paths))
+
+
+def test_the_tests_of_a_pytest_file_are_user_classes(tmp_path: Path) -> None:
+    """Where a file has no User class, its test functions are users, as Locust has it."""
+    path = file_of(tmp_path, "def test_home(session):\n    session.get('/')\n", "test_of_users.py")
+    assert [kind.__name__ for kind in scenarios.load(path).user_classes] == ["test_home"]
+
+
+def test_locust_takes_the_first_of_several_shapes(tmp_path: Path) -> None:
+    """It offers the others in its class picker."""
+    text = "from locust import LoadTestShape as L, User\nclass U(User): pass\nclass A(L): pass\nclass B(L): pass\n"
+    assert list(scenarios.load(file_of(tmp_path, text)).classes) == ["U", "A", "B"]
 
 
 @pytest.mark.parametrize("name", scenarios.names())

@@ -1,0 +1,130 @@
+"""Files: the scenario in a file, and ordinary locustfiles as a scenario, one, several or those of a folder.
+
+They are imported as Locust imports them. What they have in common is the scenario: their User classes, their
+LoadTestShapes, and the requests that a `scenario` object of theirs declares; other requests are learnt as they come.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from loadtest.exceptions import UsageError
+from loadtest.scenarios._scenario import Scenario
+from loadtest.settings.config import SCENARIO_ENDING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import ModuleType
+
+    from locust import User
+
+_labelled: set[type] = set()
+"""Classes that got their scenario's name here; a subclass in another file must not inherit it."""
+
+
+def load(paths: Sequence[Path], name: str) -> Scenario:
+    """Return the scenario that these files and folders make.
+
+    Args:
+        paths: Where they are.
+        name: What their scenario is called.
+
+    Raises:
+        UsageError: There is no such file; one cannot be imported; there is no User class; two have the same name.
+    """
+    modules = [(file, _import_file(file)) for path in paths for file in _files(path)]
+    declared = [found for _, module in modules if isinstance(found := getattr(module, "scenario", None), Scenario)]
+    if len(modules) == 1 and declared:
+        if declared[0].name != name:
+            _refuse(paths[0], f"its scenario is named {declared[0].name!r}", f"name it {name!r}, or rename the file")
+        return declared[0]
+    # The command line imports this module, and must not import Locust: that replaces sockets with gevent's.
+    from locust.util.load_locustfile import is_shape_class, is_user_class, load_locustfile_pytest  # noqa: PLC0415
+
+    found = [value for _, module in modules for value in vars(module).values()]
+    user_classes = list(dict.fromkeys(filter(is_user_class, found)))
+    if not user_classes:
+        user_classes = [kind for file, _ in modules for kind in load_locustfile_pytest(str(file)).values()]
+    if not user_classes:
+        _refuse(paths[0], "it has no User class", "write one, as `loadtest init NAME` does")
+    _check_names(paths[0], user_classes)
+    for user_class in user_classes:
+        _label(user_class, name)
+    return Scenario(
+        name,
+        tuple(user_classes),
+        tuple(dict.fromkeys(request for one in declared for request in one.requests)),
+        next((one.load_data for one in declared if one.load_data), None),
+        tuple(dict.fromkeys(filter(is_shape_class, found))),
+        is_locustfile=True,
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the locustfiles of a path; of a folder those that Locust takes, in a stable order."""
+    if path.is_dir():
+        from locust.util.directory import get_abspaths_in  # noqa: PLC0415 - see `load`
+
+        found = sorted(map(Path, get_abspaths_in(path, SCENARIO_ENDING)))  # type: ignore[no-untyped-call]
+        if not found:
+            _refuse(path, "the folder has no Python file", "name another folder, or a file")
+        return found
+    if not path.is_file():
+        _refuse(path, "there is no such file", "correct the path, or write one: loadtest init NAME")
+    return [path]
+
+
+def _check_names(path: Path, user_classes: Iterable[type[User]]) -> None:
+    """Locust knows User classes by their names: of two alike it would run one."""
+    by_name: dict[str, type[User]] = {}
+    for kind in user_classes:
+        other = by_name.setdefault(kind.__name__, kind)
+        if other is not kind and inspect.getfile(other) != inspect.getfile(kind):
+            places = f"{inspect.getfile(other)} and {inspect.getfile(kind)}"
+            _refuse(path, f"{places} both have a User class {kind.__name__}", "rename one")
+
+
+def _label(user_class: type[Any], name: str) -> None:
+    owner = next((base for base in user_class.__mro__ if vars(base).get("scenario")), None)
+    if owner is None or owner in _labelled:
+        user_class.scenario = name
+        _labelled.add(user_class)
+
+
+def _import_file(path: Path) -> ModuleType:
+    # As in Locust, by its own name, so that what lies beside it can import it; but in the place of no other module.
+    is_free = path.stem not in sys.modules or path.stem == "locustfile"
+    specification = importlib.util.spec_from_file_location(
+        path.stem if is_free else f"loadtest_scenario_{path.stem}", path
+    )
+    if specification is None or specification.loader is None:
+        _refuse(path, "it cannot be imported", "rename it")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    sys.path.insert(0, str(path.parent.resolve()))  # so that it can import what lies beside it
+    try:
+        specification.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
+        _refuse(path, f"line {line}: {type(error).__name__}: {error}", "correct it")
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    return module
+
+
+def _line_in(path: Path, error: BaseException) -> int | None:
+    """Return the last line of the file that led to the error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if Path(frame.filename) == path), None)
+
+
+def _refuse(path: Path, reason: str, advice: str) -> NoReturn:
+    raise UsageError(
+        f"SCENARIO={path} cannot be run: {reason}. Allowed: a locustfile, or a Python file that defines a scenario of "
+        f"the file's name. Next: {advice}."
+    )

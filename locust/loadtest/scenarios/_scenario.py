@@ -1,0 +1,67 @@
+"""Scenario: what every scenario says of itself, the built-in ones and those in files.
+
+Tested in tests/unit/scenarios/test_registry.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust import LoadTestShape, User
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A named user journey: who does it, what it requests, and the data it needs.
+
+    Attributes:
+        name: The module's name.
+        user_classes: Locust User classes whose `scenario` is that name.
+        requests: Every (method, name) that the users may record, so that each is known before load begins; empty where
+            they are learnt as they come.
+        load_data: Loads the data that the users read, given a Redis URL and a listener for progress (done, total);
+            None when there is nothing to load. Raises StackError when it cannot.
+        shapes: The LoadTestShapes of its file, of which Locust takes the first; none where the load profile says how
+            many users run.
+        is_locustfile: Whether it is an ordinary locustfile, which was not written for the sample target.
+    """
+
+    name: str
+    user_classes: tuple[type[User], ...]
+    requests: tuple[tuple[str, str], ...] = ()
+    load_data: Callable[[str, Callable[[int, int], None]], None] | None = None
+    shapes: tuple[type[LoadTestShape], ...] = ()
+    is_locustfile: bool = False
+
+    @property
+    def classes(self) -> dict[str, type]:
+        """The classes that Locust must find in its locustfile, by name."""
+        return {one.__name__: one for one in (*self.user_classes, *self.shapes)}
+
+    @property
+    def takes_sample_target(self) -> bool:
+        """Whether the sample target is loaded when no other is given."""
+        return not (self.is_locustfile or self.hosts)
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The host of each User class that has one of its own, by the class's name.
+
+        The built-in ones name where the sample target usually is, which the local stack starts itself, elsewhere.
+        """
+        return {
+            one.__name__: one.host
+            for one in self.user_classes
+            if one.host and one.__module__.rpartition(".")[0] != __package__
+        }
+
+    @property
+    def needs_redis(self) -> bool:
+        """Whether its users, or the data that it loads, need the Redis of REDIS_URL."""
+        from loadtest.clients.redis import RedisJsonUser  # noqa: PLC0415 - imports Locust, see `_files`
+
+        return self.load_data is not None or any(issubclass(one, RedisJsonUser) for one in self.user_classes)

@@ -1,0 +1,44 @@
+"""ProcessExitCode: what a master's process ends with, where both this product and the locustfile may have a say.
+
+A locustfile sets `environment.process_exit_code`, often to 0 or 1 when Locust quits. Its 0 excuses no verdict; any
+other code of its own is the process's, whatever the verdict.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from loadtest.progress import output
+from loadtest.session import Session
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+
+class ProcessExitCode:
+    """The exit code of one Environment's process. Use `ProcessExitCode.of`."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._code: int | None = None
+        # Locust calls these in reverse order, so this one comes after every other.
+        handlers: list[Any] = environment.events.quitting._handlers
+        handlers.insert(0, self._settle)
+
+    @classmethod
+    def of(cls, environment: Environment) -> ProcessExitCode:
+        """Return the Environment's, made on first use."""
+        return Session.of(environment).find_or_make(cls, lambda: cls(environment))
+
+    def set(self, code: int) -> None:
+        """Have the process end with this code, unless the locustfile sets one."""
+        self._code = int(code)
+
+    def _settle(self, **_: object) -> None:
+        if self._code is None:
+            return
+        theirs = self._environment.process_exit_code
+        if not theirs:
+            self._environment.process_exit_code = self._code
+        elif theirs != self._code:
+            output().print(f"exit code    {theirs}, set by the locustfile", markup=False)

@@ -1,0 +1,35 @@
+"""The exit code of a process of which both the product and the locustfile set one."""
+
+import pytest
+from locust.env import Environment
+
+from loadtest.swarm.exit_code import ProcessExitCode
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [(3, 0, 3), (3, None, 3), (0, 1, 1), (5, 7, 7), (0, 0, 0), (None, 1, 1), (None, None, None)],
+)
+def test_a_locustfiles_zero_excuses_no_verdict(ours: int | None, theirs: int | None, expected: int | None) -> None:
+    """Any other code of the locustfile is the process's, also one that it sets when Locust quits."""
+    environment = Environment()
+
+    def quitting(environment: Environment, **_: object) -> None:
+        environment.process_exit_code = theirs
+
+    environment.events.quitting.add_listener(quitting)
+    code = ProcessExitCode.of(environment)
+    if ours is not None:
+        code.set(ours)
+    environment.events.quitting.fire(environment=environment, reverse=True)
+    assert environment.process_exit_code == expected
+
+
+def test_a_code_that_is_set_during_the_test_is_kept() -> None:
+    """A listener of test_stop is called before the run's end, which sets the verdict's code."""
+    environment = Environment()
+    code = ProcessExitCode.of(environment)
+    environment.process_exit_code = 2
+    code.set(0)
+    environment.events.quitting.fire(environment=environment, reverse=True)
+    assert environment.process_exit_code == 2
