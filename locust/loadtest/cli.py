@@ -96,6 +96,7 @@ def _setting_option(setting: str, metavar: str, *short: str, **more: Any) -> Cal
 @_setting_option("spawn_rate", "PER_S", "-r")
 @_setting_option("rate", "PER_S")
 @_setting_option("run_time", "DURATION", "-t")
+@_setting_option("warm_up", "DURATION")
 @_setting_option("profiles_file", "FILE")
 @_setting_option("threshold", "RULE", multiple=True)
 @_setting_option("thresholds_file", "FILE")

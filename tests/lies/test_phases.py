@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,30 @@ def test_a_run_without_rules_of_which_every_request_failed_has_failed(lies: Lies
     assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output
     assert lies.said_in("requests failed, most often with status_5xx") == EVERYWHERE
     assert lies.said_in("no threshold was set") == EVERYWHERE
+
+
+def test_a_warm_up_is_left_out_of_the_judgement_and_stays_in_the_record(lies: Lies) -> None:
+    """A cold cache answers in 400 ms for two seconds: no threshold judges it, the record has it, and a note says so."""
+    began_s = []
+
+    def cold_at_first(_path: str) -> str:
+        began_s[1:] = [time.monotonic()]
+        gevent.sleep(0.4 if began_s[-1] - began_s[0] < 2 else 0.0)
+        return "200 OK"
+
+    lies.answer = cold_at_first
+    load = ("--users", "5", "--spawn-rate", "5", "--run-time", "9s")
+    rules = "'max < 350ms', 'p0 > 1us warm_up=1s'"
+    code, output = lies.run(*load, rules=rules, LOADTEST_WARM_UP="5s")
+    assert code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output
+    record = lies.record()
+    assert [one["rule"] for one in record["thresholds"]] == [
+        "max(response_time) < 350ms warm_up=5s",
+        "p0(response_time) > 1us warm_up=1s",
+    ]
+    assert record["thresholds"][0]["outcome"] == "passed"
+    assert record["total"]["response_time"]["max_s"] > 0.39
+    assert lies.said_in("the first 5 s of load were warm-up: in the figures shown, but in no threshold") == EVERYWHERE
 
 
 def test_errors_that_are_faster_than_successes_do_not_pass(lies: Lies) -> None:

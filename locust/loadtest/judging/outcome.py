@@ -185,6 +185,8 @@ def _setup_counts(record: RunRecord) -> str:
 
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
+    if warm_up_s := record.configuration.get("warm_up"):
+        notes.append(f"the first {warm_up_s:g} s of load were warm-up: in the figures shown, but in no threshold")
     if record.context.get("imitation"):
         notes.append(
             "an imitation of Redis, such as fakeredis, answered: these figures describe it, not Redis. Next: set "

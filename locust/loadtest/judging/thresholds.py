@@ -7,6 +7,7 @@ and from THRESHOLD, which adds to them. Their language is in `loadtest.judging.t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loadtest.exceptions import UsageError, nearest_name
@@ -71,6 +72,8 @@ def _rules(
             continue
         if where not in (_SETTING, _OBJECTIVE) and not rule.selects(scenario=scenario):
             continue
+        if config.warm_up and not rule.warm_up_s and not rule.is_of_setup and where != _OBJECTIVE:
+            rule = replace(rule, warm_up_s=config.warm_up)
         rules.append(rule)
         if requests is not None and any(pair != ("scenario", scenario) for pair in rule.selector):
             problems += _undeclared(rule, scenario, requests(), where) if requests() else []

@@ -130,6 +130,13 @@ class Config(BaseModel):
         _A_DURATION,
         "20s",
     )
+    warm_up: Seconds | None = _setting(
+        None,
+        "how much of the load's beginning the thresholds leave out, unless they have a warm_up of their own; it stays "
+        "in the record, in the reports and in the trust checks",
+        "a duration above 0, shorter than the run, such as 20s or 1m30s",
+        "20s",
+    )
     threshold: str | None = _setting(
         None,
         "thresholds in addition to those of the file, separated by commas",

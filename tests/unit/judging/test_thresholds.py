@@ -41,6 +41,12 @@ def test_the_setting_adds_rules_to_those_of_the_file(file: Path) -> None:
     assert [str(rule) for rule in thresholds.of(settings)] == expected
 
 
+def test_a_warm_up_is_the_default_of_every_rule_about_load(file: Path) -> None:
+    """A rule's own warm-up stays, and set-up has none."""
+    rules = """thresholds = ['max < 2s', 'p50 < 1s warm_up=1s', 'max{phase="setup"} < 3s']"""
+    assert [rule.warm_up_s for rule in thresholds.of(config(file, rules, warm_up="20s"))] == [20.0, 1.0, 0.0]
+
+
 def test_the_shipped_file_holds_for_every_scenario() -> None:
     """What a run must keep without anybody saying so: at most 1 % of errors, and the sample scenario answers in 1 s."""
     of_any = parse("error_ratio < 1%", "here")
