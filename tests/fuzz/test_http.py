@@ -19,6 +19,7 @@ from loadtest.clients.http.client import HttpClient
 from loadtest.clients.http.coding import Decoder
 from loadtest.clients.http.errors import HttpError, InvalidRequestError, RedirectError
 from loadtest.clients.http.head import UNKNOWN_HEAD, HeadCache, ResponseHead
+from loadtest.clients.http.reporter import RequestReporter
 from loadtest.clients.http.response import Response, new_response
 from loadtest.clients.http.url import Url, join
 from tests.fuzz.cases import fuzz
@@ -197,14 +198,14 @@ def test_responses(server: tuple[Server, str], responses: list[bytes], caught: b
 
 def counted_twice(client: HttpClient, *call: Any) -> Any:
     """What HttpClient._pass_over does, and a sample for the redirect itself."""
-    client.report(call[0].route, new_response(Response, call[2], None, 0, call[3], 0.0, 0.0, 0.0))
+    client._reporter.report(call[0].route, new_response(Response, call[2], None, 0, call[3], 0.0, 0.0, 0.0))
     return PASS_OVER(client, *call)
 
 
-def not_counted(client: HttpClient, route: Any, response: Response, context: Any = None) -> None:
-    """What HttpClient.report does, but for redirects that cannot be followed."""
+def not_counted(reporter: RequestReporter, route: Any, response: Response, context: Any = None) -> None:
+    """What RequestReporter.report does, but for redirects that cannot be followed."""
     if not isinstance(response.error, RedirectError):
-        REPORT(client, route, response, context)
+        REPORT(reporter, route, response, context)
 
 
 def unchecked_join(base: Url, location: str) -> Url:
@@ -220,7 +221,7 @@ def unguarded(decoder: Decoder, piece: bytes) -> bytes:
     return piece
 
 
-PASS_OVER, REPORT = HttpClient._pass_over, HttpClient.report
+PASS_OVER, REPORT = HttpClient._pass_over, RequestReporter.report
 FAULTS: dict[str, tuple[Any, str, Any]] = {
     "an age of any number of digits": (cookies, "_seconds", lambda text: float(int(text))),
     "an age that is not a number": (cookies, "_seconds", lambda text: float(text[:9])),
@@ -228,7 +229,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "a body that does not decode": (Decoder, "feed", unguarded),
     "a character set that does not exist": (Response, "text", property(lambda self: str(self.content, self.encoding))),
     "a redirect that counts": (HttpClient, "_pass_over", counted_twice),
-    "a failure that does not count": (HttpClient, "report", not_counted),
+    "a failure that does not count": (RequestReporter, "report", not_counted),
 }
 """Faults by what is wrong with them: where, which name, and what stands there instead."""
 

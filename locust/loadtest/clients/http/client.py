@@ -1,6 +1,5 @@
 """The HTTP side of one user: the calls, the fast path, and the general path."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,14 +16,13 @@ from loadtest.clients.http.errors import (
     InvalidRequestError,
     RedirectError,
     StatusError,
-    error_class_of,
-    interruption,
 )
 from loadtest.clients.http.exchange import Exchange, Timeouts
 from loadtest.clients.http.head import UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http.headers import HeaderValue
 from loadtest.clients.http.pool import ConnectionPool
 from loadtest.clients.http.refused import refuse_arguments
+from loadtest.clients.http.reporter import RequestReporter
 from loadtest.clients.http.request import Request, basic_auth, for_any_host, host_line, location_of, redirected
 from loadtest.clients.http.request_body import NO_FIELDS, encode_body
 from loadtest.clients.http.response import CaughtResponse, Response, new_response
@@ -113,6 +111,7 @@ class HttpClient:
         self._max_redirects = max_redirects
         self._read_timeout_s = min(timeouts.read_s, timeouts.total_s)
         self._listeners = user.recorder.listeners
+        self._reporter = RequestReporter(user)
         self._cookies: CookieJar | None = None
         sweeper = DeadlineSweeper.current()
         for timeout_s in timeouts:
@@ -286,7 +285,7 @@ class HttpClient:
             cookies = b"" if self._cookies is None else self._cookies.line_for(route.url)
             wire = request.encode(route.lines, cookies) if headers else route.encode(fields, body, cookies)
         except InvalidRequestError as error:
-            self._count_invalid(method, name or url, error)
+            self._reporter.report_invalid(method, name or url, error)
             raise
         call = _Call(route, request, timeouts, allow_redirects, stream, catch_response, context)
         if timeout is None and not stream and method != "HEAD" and request.upload is None:
@@ -350,7 +349,8 @@ class HttpClient:
             failure = error
         except BaseException as cause:  # the user was stopped while it waited
             connection.close()
-            self._report_interruption(route, call, intended_s, sent_s, cause)
+            context = call.context if call is not None else None
+            self._reporter.report_interruption(route, context, intended_s, sent_s, cause)
             raise
         if head.plain_length != len(received):
             call = call or self._plain_call(route, caught)
@@ -363,12 +363,12 @@ class HttpClient:
         request = route if call is None else call.request
         if caught:
             response = new_response(CaughtResponse, head, received, head.raw_length, request, intended_s, sent_s, end_s)
-            response.begin(self, route, call.context if call is not None else None)
+            response.begin(self._reporter, route, call.context if call is not None else None)
             return response
         route.success(intended_s, sent_s, end_s, head.body_length)
         plain = new_response(Response, head, received, head.raw_length, request, intended_s, sent_s, end_s)
         if len(self._listeners) > 1:
-            self._notify_of(route, plain, call.context if call is not None else None)
+            self._reporter.notify_of(route, plain, call.context if call is not None else None)
         return plain
 
     def _plain_call(self, route: HttpRoute, caught: bool) -> _Call:
@@ -389,7 +389,7 @@ class HttpClient:
         except HttpError as error:
             failure = error
         except BaseException as cause:
-            self._report_interruption(call.route, call, intended_s, sent_s, cause)
+            self._reporter.report_interruption(call.route, call.context, intended_s, sent_s, cause)
             raise
         head = progress.head
         if failure is None and head is not None and is_failure(head.status):
@@ -405,9 +405,9 @@ class HttpClient:
         if progress.stream is not None:
             response.attach(progress.stream)
         if isinstance(response, CaughtResponse):
-            response.begin(self, call.route, call.context)
+            response.begin(self._reporter, call.route, call.context)
         else:
-            self.report(call.route, response, call.context)
+            self._reporter.report(call.route, response, call.context)
         return response
 
     def _fetch(
@@ -485,74 +485,6 @@ class HttpClient:
         """What gives the connection back."""
         pool, origin = self._pool, request.url.origin
         return lambda reusable: pool.release(origin, exchange.connection, reusable and exchange.keeps)
-
-    def report(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None = None) -> None:
-        """Count a request and notify Locust's listeners, if there are any."""
-        error = response.error
-        times = (response.intended_s, response.sent_s, response.end_s)
-        if error is None:
-            route.success(*times, response.wire_bytes)
-        else:
-            route.series.failure(*times, response.wire_bytes, error_class_of(error), str(error))
-        if len(self._listeners) > 1:
-            self._notify_of(route, response, context)
-
-    def _report_interruption(
-        self, route: HttpRoute, call: _Call | None, intended_s: float, sent_s: float, cause: BaseException
-    ) -> None:
-        """Count a request that something other than its connection ended before the response came."""
-        response = new_response(Response, None, None, 0, route, intended_s, sent_s, perf_counter())
-        response.error = interruption(cause)
-        self.report(route, response, call.context if call is not None else None)
-
-    def _notify_of(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None = None) -> None:
-        """Notify Locust's listeners of a request."""
-        self.user.recorder.notify(**self.event_of(route, response, context))
-
-    def event_of(self, route: HttpRoute, response: Response, context: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What Locust's listeners are told of a request, with Locust's arguments."""
-        return {
-            "request_type": route.method,
-            "name": route.name,
-            "response_time": (response.end_s - response.sent_s) * 1000,
-            "response_length": response.wire_bytes,
-            "response": response,
-            "context": {**self.user.context(), **(context or {})},
-            "exception": response.error,
-            "start_time": time.time() - (perf_counter() - response.sent_s),
-            "url": route.url.text,
-        }
-
-    def report_changed(self, event: dict[str, Any]) -> None:
-        """Count a request as a scenario changed what is told of it, by ``response.request_meta``."""
-        response: Response = event["response"]
-        series = self._routes.series(str(event["request_type"]), str(event["name"]))
-        end_s = response.sent_s + event["response_time"] / 1000
-        counted = (response.intended_s, response.sent_s, end_s, event["response_length"])
-        error = event["exception"]
-        if error is None:
-            series.success(*counted)
-        else:
-            series.failure(*counted, error_class_of(error), str(error))
-        if len(self._listeners) > 1:
-            self.user.recorder.notify(**event)
-
-    def _count_invalid(self, method: str, label: str, error: InvalidRequestError) -> None:
-        """Count a call that could not be built."""
-        now_s = perf_counter()
-        self._routes.series(method, label).failure(now_s, now_s, now_s, 0, error.error_class, str(error))
-        if len(self._listeners) > 1:
-            self.user.recorder.notify(
-                request_type=method,
-                name=label,
-                response_time=0.0,
-                response_length=0,
-                response=None,
-                context=self.user.context(),
-                exception=error,
-                start_time=time.time(),
-                url=label,
-            )
 
     def close(self) -> None:
         """Close the user's connections."""

@@ -1,0 +1,107 @@
+"""Counts the requests of one user, and tells Locust's listeners of them.
+
+Tested in tests/unit/clients/http/test_client.py and test_scenario_api.py.
+"""
+
+import time
+from collections.abc import Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from loadtest.clients.http.errors import InvalidRequestError, error_class_of, interruption
+from loadtest.clients.http.response import Response, new_response
+from loadtest.measuring.recorder import scenario_of
+
+if TYPE_CHECKING:
+    from loadtest.clients.http.routes import HttpRoute
+    from loadtest.measuring.recorder import Series
+    from loadtest.users.base import LoadUser
+
+Context = Mapping[str, Any] | None
+
+
+class RequestReporter:
+    """Counts the requests of one user.
+
+    Args:
+        user: Whose requests they are.
+    """
+
+    __slots__ = ("_listeners", "_user")
+
+    def __init__(self, user: "LoadUser") -> None:
+        """Find the recorder."""
+        self._user = user
+        self._listeners = user.recorder.listeners
+
+    def report(self, route: "HttpRoute", response: Response, context: Context = None) -> None:
+        """Count a request and notify Locust's listeners, if there are any."""
+        error = response.error
+        times = (response.intended_s, response.sent_s, response.end_s)
+        if error is None:
+            route.success(*times, response.wire_bytes)
+        else:
+            route.series.failure(*times, response.wire_bytes, error_class_of(error), str(error))
+        if len(self._listeners) > 1:
+            self.notify_of(route, response, context)
+
+    def report_interruption(
+        self, route: "HttpRoute", context: Context, intended_s: float, sent_s: float, cause: BaseException
+    ) -> None:
+        """Count a request that something other than its connection ended before the response came."""
+        response = new_response(Response, None, None, 0, route, intended_s, sent_s, perf_counter())
+        response.error = interruption(cause)
+        self.report(route, response, context)
+
+    def report_invalid(self, method: str, label: str, error: InvalidRequestError) -> None:
+        """Count a call that could not be built."""
+        now_s = perf_counter()
+        self._series(method, label).failure(now_s, now_s, now_s, 0, error.error_class, str(error))
+        if len(self._listeners) > 1:
+            self._user.recorder.notify(
+                request_type=method,
+                name=label,
+                response_time=0.0,
+                response_length=0,
+                response=None,
+                context=self._user.context(),
+                exception=error,
+                start_time=time.time(),
+                url=label,
+            )
+
+    def report_changed(self, event: dict[str, Any]) -> None:
+        """Count a request as a scenario changed what is told of it, by ``response.request_meta``."""
+        response: Response = event["response"]
+        series = self._series(str(event["request_type"]), str(event["name"]))
+        end_s = response.sent_s + event["response_time"] / 1000
+        counted = (response.intended_s, response.sent_s, end_s, event["response_length"])
+        error = event["exception"]
+        if error is None:
+            series.success(*counted)
+        else:
+            series.failure(*counted, error_class_of(error), str(error))
+        if len(self._listeners) > 1:
+            self._user.recorder.notify(**event)
+
+    def notify_of(self, route: "HttpRoute", response: Response, context: Context = None) -> None:
+        """Notify Locust's listeners of a request that is counted."""
+        self._user.recorder.notify(**self.event_of(route, response, context))
+
+    def event_of(self, route: "HttpRoute", response: Response, context: Context) -> dict[str, Any]:
+        """What Locust's listeners are told of a request, with Locust's arguments."""
+        return {
+            "request_type": route.method,
+            "name": route.name,
+            "response_time": (response.end_s - response.sent_s) * 1000,
+            "response_length": response.wire_bytes,
+            "response": response,
+            "context": {**self._user.context(), **(context or {})},
+            "exception": response.error,
+            "start_time": time.time() - (perf_counter() - response.sent_s),
+            "url": route.url.text,
+        }
+
+    def _series(self, method: str, name: str) -> "Series":
+        """Where requests without a route are recorded."""
+        return self._user.recorder.series(scenario_of(self._user), method, name, self._user.phase)
