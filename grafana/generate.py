@@ -12,10 +12,10 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from boards import generator, home, load_run, redis, target
+from boards import generator, history, home, load_run, redis, target
 
 FOLDER = Path(__file__).parent / "dashboards"
-MODULES = (home, load_run, generator, target, redis)
+MODULES = (home, load_run, history, generator, target, redis)
 DASHBOARDS = {f"{module.__name__.rpartition('.')[2]}.json": module for module in MODULES}
 SCHEMA_VERSION = 39
 """Grafana 11's: later ones bring an older schema up to their own, and nobody has to guess what a newer one means."""

@@ -12,7 +12,14 @@ from boards.queries import DATASOURCE, RUN, RUNS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-TITLES = {"home": "Home", "load_run": "Load run", "generator": "Generator", "target": "Target", "redis": "Redis"}
+TITLES = {
+    "home": "Home",
+    "load_run": "Load run",
+    "history": "History",
+    "generator": "Generator",
+    "target": "Target",
+    "redis": "Redis",
+}
 """The dashboards by uid, in the order of the links."""
 
 SINCE = "now-5m"

@@ -10,7 +10,7 @@ from boards.panels import QUIET, Column, curves, figure, limits, linked, rows, w
 from boards.queries import REQUESTS_PER_S, alerts, column, curve, kept, now, of_run, rate
 
 if TYPE_CHECKING:
-    from grafana_foundation_sdk.builders import dashboard, prometheus
+    from grafana_foundation_sdk.builders import dashboard, prometheus, table
 
 WELCOME = """
 **1** Start a test in [Locust's web UI](http://127.0.0.1:8089), or with `LOADTEST_AUTOSTART=1 docker compose up`.
@@ -54,12 +54,12 @@ def welcome_row() -> list[Any]:
     ]
 
 
-def history_row() -> list[Any]:
-    """The runs of the time range."""
+def runs() -> table.Panel:
+    """The runs of the time range; History shows them too."""
     requests = kept("loadtest_run_requests", by="run_id, result")
     failed = kept("loadtest_run_requests", 'result="failure"')
     p95 = kept("loadtest_run_response_time_seconds", 'quantile="0.95"')
-    runs = rows(
+    panel = rows(
         "Runs",
         "The runs of the time range, the latest first. Click the name of one to open it.",
         {
@@ -75,13 +75,18 @@ def history_row() -> list[Any]:
         Column("failed", "percentunit", _of_row(f"{failed} / (sum by (run_id) ({requests}) > 0)")),
         Column("p95", "s", _of_row(p95)),
     )
+    return linked(
+        panel,
+        "run",
+        "Open this run",
+        "/d/load_run?var-run=${__value.text}&from=${__data.fields.started.numeric}&to=${__data.fields.until.numeric}",
+    )
+
+
+def history_row() -> list[Any]:
+    """The runs of the time range, and how much went on lately."""
     return [
-        linked(
-            runs,
-            "run",
-            "Open this run",
-            "/d/load_run?var-run=${__value.text}&from=${__data.fields.started.numeric}&to=${__data.fields.until.numeric}",
-        ),
+        runs(),
         curves(
             "Requests",
             "Requests per second: of the load, and as the sample target counts them.",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FOLDER = Path(__file__).parents[1] / "dashboards"
-ORDER = ("home", "load_run", "generator", "target", "redis")
+ORDER = ("home", "load_run", "history", "generator", "target", "redis")
 
 
 class Query(NamedTuple):

@@ -166,23 +166,23 @@ def test_runs_are_marked() -> None:
             assert mark["enable"] is True
 
 
-def test_there_are_four_dashboards_and_a_home() -> None:
+def test_there_are_five_dashboards_and_a_home() -> None:
     """Their uids are their files' names, and what the links lead to."""
     boards = {path.stem: read(path) for path in DASHBOARDS}
-    assert set(boards) == {"home", "load_run", "generator", "target", "redis"}
+    assert set(boards) == {"home", "load_run", "history", "generator", "target", "redis"}
     assert {stem: stem for stem in boards} == {stem: board["uid"] for stem, board in boards.items()}
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_links_keep_time_range_and_variables(path: Path) -> None:
-    """Each leads to all others with the variables, which all of them have, and, but for Home, with the time range."""
+    """Each leads to all others with the variables, which all have, and with the time range, unless it is of days."""
     board = read(path)
-    assert [f"/d/{uid}" for uid in ("home", "load_run", "generator", "target", "redis") if uid != path.stem] == [
-        link["url"] for link in board["links"]
-    ]
+    assert [
+        f"/d/{uid}" for uid in ("home", "load_run", "history", "generator", "target", "redis") if uid != path.stem
+    ] == [link["url"] for link in board["links"]]
     assert all(link["includeVars"] and link["type"] == "link" for link in board["links"])
-    # Home's range is a day, in which a run is a sliver.
-    assert {link["keepTime"] for link in board["links"]} == {path.stem != "home"}
+    # In a range of days a run is a sliver.
+    assert {link["keepTime"] for link in board["links"]} == {path.stem not in {"home", "history"}}
     variables = {one["name"]: one for one in board["templating"]["list"]}
     assert list(variables) == ["run", "scenario", "name"]
     text = json.dumps(board["panels"])
@@ -244,7 +244,7 @@ def test_nothing_hides_in_a_menu(path: Path) -> None:
     assert '"placement": "inControlsMenu"' not in path.read_text()
     board = read(path)
     assert board["timepicker"]["refresh_intervals"][0] == "2s"
-    assert board["time"]["from"] == ("now-24h" if path.stem == "home" else "now-5m")
+    assert board["time"]["from"] == {"home": "now-24h", "history": "now-7d"}.get(path.stem, "now-5m")
 
 
 SCREEN_PX, MARGIN_PX, LETTER_PX = 1280, 32, 7.6
