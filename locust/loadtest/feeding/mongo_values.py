@@ -54,13 +54,11 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - one for each type
 
 
 def from_extended_json(found: dict[str, Any]) -> Any:
-    """Return what an object of a JSON text stands for: one of MongoDB's values, or the object.
+    """Return what an object stands for whose first name begins with a dollar sign.
 
     Raises:
         ValueError: for a form of Extended JSON that is not complete.
     """
-    if next(iter(found), "")[:1] != "$":
-        return found
     try:
         return plain(json_util.object_hook(found))
     except (TypeError, ValueError, KeyError, AttributeError, bson.errors.BSONError) as error:
@@ -140,6 +138,8 @@ class ShellValues:
             if found is None:
                 raise self._error("a name is expected", at)
             name = _unescaped(found) if found.re is _STRING else found.group()
+            if name in document:
+                raise self._error("a document has two members of one name", at)
             document[name], at = self.read(self._after(":", self._skip(found.end())))
             at = self._next(at, "}")
         return document, self._after("}", at, skip=False)

@@ -22,6 +22,7 @@ DEEPEST: Final = 32
 """How many lists and mappings of an item may stand within each other."""
 _BARE: Final = -1
 _NESTS: Final = (dict, list, tuple)
+_PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 _RESERVED: Final = (b"__datetime__", b"__ObjectId__")
 """Names of members that Locust's link replaces by something else."""
 
@@ -73,9 +74,8 @@ class PackedItems(Sequence[Any]):
             raise ValueError(_reason(error)) from error
         if len(packed) > LARGEST_BYTES:
             raise ValueError(f"it takes {len(packed):,} bytes, and at most {LARGEST_BYTES:,} can be carried")
-        nested = [one for one in (members if isinstance(members, _NESTS) else ()) if isinstance(one, _NESTS)]
-        if nested:
-            _check_nesting(nested, packed)
+        if (shape != _BARE or isinstance(members, _NESTS)) and not _PLAIN.issuperset(map(type, members)):
+            _check_nesting(members, packed)
         self._add(packed, shape)
 
     def without_duplicates(self) -> PackedItems:
@@ -149,10 +149,11 @@ def _check_names(packed: bytes) -> None:
 
 
 def _check_nesting(level: Sequence[Any], packed: bytes) -> None:
-    _check_names(packed)
-    for _ in range(DEEPEST - 1):
-        inner = (each for one in level for each in (one.values() if isinstance(one, dict) else one))
-        level = [each for each in inner if isinstance(each, _NESTS)]
+    for depth in range(DEEPEST):
+        level = [each for each in level if isinstance(each, _NESTS)]
         if not level:
             return
+        if depth == 0:
+            _check_names(packed)
+        level = [each for one in level for each in (one.values() if isinstance(one, dict) else one)]
     raise ValueError(f"it is nested more than {DEEPEST} levels deep")

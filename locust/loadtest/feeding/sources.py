@@ -155,6 +155,8 @@ def _checked(value: Any) -> Any:
     Raises:
         ValueError: when it is none.
     """
+    if type(value) is dict and len(value) > 1:
+        return value
     only = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
     if isinstance(only, bool) or not isinstance(only, str | int | dict) or only in ("", {}):
         raise ValueError("not an item")

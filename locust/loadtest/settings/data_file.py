@@ -134,7 +134,9 @@ class DataFile:
                     yield line, row
                 line = rows.line_num + 1
         except csv.Error as error:
-            raise self.wrong(line, 1, f"not CSV ({error})", "CSV with a header row") from error
+            is_return = "new-line character" in str(error)
+            reason = "a carriage return without a line feed" if is_return else str(error)
+            raise self.wrong(line, 1, f"not CSV ({reason})", "CSV with a header row") from error
 
     def _delimiter(self, header: str, allowed: str) -> str:
         """Return what separates the columns; nothing where there is one column."""

@@ -88,9 +88,10 @@ class JsonValues:
     def _next(self) -> str:
         """Go to the next character that is no space, with a whole value's characters after it; return it."""
         while True:
-            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches everywhere
-            if self._is_whole or len(self._text) - self._at >= LONGEST:
-                return self._text[self._at : self._at + 1]
+            text = self._text
+            at = self._at = _SPACE.match(text, self._at).end()  # type: ignore[union-attr]  # it matches everywhere
+            if self._is_whole or len(text) - at >= LONGEST:
+                return text[at : at + 1]
             self._place(self._at)
             piece = next(self._pieces, "")
             self._is_whole = not piece
