@@ -200,7 +200,10 @@ def _examples(parameter: Node) -> dict[str, Any]:
 def unique_text(schema: Node, document: OpenApiDocument) -> str | None:
     """Return a text with the mark of `UNIQUE` that the schema allows, near its example; None where there is none."""
     schema = document.resolved(schema)
-    near = example(schema, document)
+    try:
+        near = example(schema, document)
+    except ValueError:
+        return None
     if not isinstance(near, str):
         return None
     unique = code_text.mark(UNIQUE)

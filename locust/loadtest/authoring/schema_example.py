@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from rstr import Rstr
 
 if TYPE_CHECKING:
     from loadtest.authoring.openapi_document import Node, OpenApiDocument
@@ -17,6 +20,8 @@ _DEEPEST_OF_ALL = 24
 _LONGEST_LIST = 20
 _LONGEST_TEXT = 10_000
 _MOST_PARTS = 1_000
+_LONGEST_PATTERN = 1_000
+_TRIES = 40
 _TEXTS = {
     "date-time": "2026-01-31T12:00:00Z",
     "date": "2026-01-31",
@@ -56,8 +61,10 @@ class _Place:
 def example(schema: Node | bool, document: OpenApiDocument) -> Any:
     """Return a value for a schema.
 
-    Patterns are ignored: a string with a pattern but without an example will probably not match. What is required
-    beyond a number of parts, as in a schema that refers to itself twice, is null.
+    What is required beyond a number of parts, as in a schema that refers to itself twice, is null.
+
+    Raises:
+        ValueError: when none was found, such as a text for a pattern in another language's form.
     """
     return _example(schema, document, _Place(itertools.count()))
 
@@ -99,9 +106,13 @@ def _taken(waiting: list[Any]) -> Iterator[Any]:
 
 def fits(text: str, schema: Node) -> bool:
     """Return whether a schema, one without parts, allows a text."""
+    is_listed = text in schema.get("enum", [text])
+    return bool(is_listed and re.fullmatch(_FORMS.get(schema.get("format", ""), ".*"), text) and _matches(text, schema))
+
+
+def _matches(text: str, schema: Node) -> bool:
+    """Return whether length and pattern of a schema allow a text."""
     if not schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", math.inf):
-        return False
-    if text not in schema.get("enum", [text]) or not re.fullmatch(_FORMS.get(schema.get("format", ""), ".*"), text):
         return False
     try:
         return re.search(schema.get("pattern", ""), text) is not None
@@ -132,13 +143,31 @@ def _of_type(schema: Node, document: OpenApiDocument, place: _Place) -> Any:
     if kind == "object" or (kind is None and "properties" in schema):
         return _object(schema, document, place)
     if kind == "array":
-        count = min(max(schema.get("minItems", 1), 1), _LONGEST_LIST)
-        return [_example(schema.get("items", {}), document, place.deeper()) for _ in range(count)]
+        return _list(schema, document, place)
     if kind in {"integer", "number"}:
         return _number(schema, whole=kind == "integer")
     if kind == "boolean":
         return True
     return None if kind == "null" else _text(schema)
+
+
+def _list(schema: Node, document: OpenApiDocument, place: _Place) -> list[Any]:
+    members = [_example(part, document, place.deeper()) for part in schema.get("prefixItems", ())]
+    items = schema.get("items", {})
+    least = min(max(schema.get("minItems", 1), 1), _LONGEST_LIST, schema.get("maxItems", _LONGEST_LIST))
+    while len(members) < least and items is not False:
+        member = _example(items, document, place.deeper())
+        members.append(_another(member, members) if schema.get("uniqueItems") else member)
+    return members
+
+
+def _another(member: Any, members: list[Any]) -> Any:
+    """Return a number or a text that is not yet in a list, near one that is."""
+    for number in range(1, len(members) + 1):
+        if member not in members:
+            break
+        member = f"{member}{number}" if isinstance(member, str) else member + 1 if isinstance(member, int) else member
+    return member
 
 
 def _object(schema: Node, document: OpenApiDocument, place: _Place) -> dict[str, Any]:
@@ -147,9 +176,19 @@ def _object(schema: Node, document: OpenApiDocument, place: _Place) -> dict[str,
     members = {}
     for name, part in properties.items():
         resolved = {} if isinstance(part, bool) else document.resolved(part)
-        if not resolved.get("readOnly") and (name in required or place.depth < _DEEPEST):
+        if resolved.get("readOnly") or (name not in required and place.depth >= _DEEPEST):
+            continue
+        try:
             members[name] = _example(resolved, document, place.deeper())
-    return members | {name: _WORD for name in required if name not in properties}
+        except ValueError:
+            if name in required:
+                raise
+    others = schema.get("additionalProperties", True)
+    names = [name for name in required if name not in properties and others is not False]
+    least = min(schema.get("minProperties", 0), _LONGEST_LIST) if others is not False else 0
+    names += [f"{_WORD}{number}" for number in range(1, least + 1 - len(members) - len(names))]
+    part = others if isinstance(others, Mapping) and others else {"type": "string"}
+    return members | {name: _example(part, document, place.deeper()) for name in names}
 
 
 def _merged(schema: Node, document: OpenApiDocument, place: _Place) -> Any:
@@ -167,18 +206,24 @@ def _without(schema: Node, name: str) -> dict[str, Any]:
 
 
 def _number(schema: Node, *, whole: bool) -> float:
-    """Return 1 where allowed, otherwise the lowest number allowed, or the highest without a lower limit."""
+    """Return 1 where allowed, otherwise a number near a limit, or between the two."""
     step = schema.get("multipleOf", 1 if whole else None)
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     above, below = schema.get("exclusiveMinimum", False), schema.get("exclusiveMaximum", False)
-    margin = step or 0.5
     # In OpenAPI 3.0 an exclusive limit is a flag beside the limit, in 3.1 it is the limit.
-    low = max(low, above + margin) if above is not True and above is not False else low + margin * bool(above)
-    high = min(high, below - margin) if below is not True and below is not False else high - margin * bool(below)
-    value = 1 if low <= 1 <= high else low if math.isfinite(low) else high
+    above, below = (low if above is True else above), (high if below is True else below)
+    low = max(low, -math.inf if above is False else above)
+    high = min(high, math.inf if below is False else below)
+    middle = (low + high) / 2 if math.isfinite(low) and math.isfinite(high) else 0.0
+    margin = step or 0.5
+    found = [1, *(each for each in (low, high, low + margin, high - margin, middle) if math.isfinite(each))]
     if step:
-        value = math.ceil(value / step) * step
-    return int(value) if whole else value
+        found = [1, *(up(each / step) * step for each in found for up in (math.ceil, math.floor))]
+    for value in found:
+        is_inside = low <= value <= high and (above is False or value > above) and (below is False or value < below)
+        if is_inside and (not step or math.isclose(value / step, round(value / step))):
+            return int(value) if whole else value
+    raise ValueError(f"no number was found from {low} to {high}")
 
 
 def _text(schema: Node) -> str:
@@ -186,4 +231,22 @@ def _text(schema: Node) -> str:
     shortest, longest = min(schema.get("minLength", 0), _LONGEST_TEXT), schema.get("maxLength", len(text))
     while len(text) < shortest:
         text += f"-{_WORD}"
-    return text[: max(shortest, longest)]
+    text = text[: max(shortest, longest)]
+    if _matches(text, schema):
+        return text
+    found = [each for each in _texts_of(str(schema.get("pattern", ""))) if _matches(each, schema)]
+    if not found:
+        raise ValueError(f"no text was found for the pattern {schema.get('pattern')}")
+    return min(found, key=len)
+
+
+def _texts_of(pattern: str) -> Iterator[str]:
+    """Yield some texts for a pattern, the same ones each time; none for one with what Python's patterns lack."""
+    counts = [int(each) for each in re.findall(r"[{,](\d{1,9})(?=[,}])", pattern)]
+    if len(pattern) > _LONGEST_PATTERN or math.prod(max(1, each) for each in counts) > _LONGEST_TEXT:
+        return
+    for seed in range(_TRIES):
+        try:
+            yield Rstr(random.Random(seed)).xeger(pattern)  # noqa: S311 - an example
+        except (re.error, LookupError, TypeError, ValueError, NotImplementedError, OverflowError):
+            return

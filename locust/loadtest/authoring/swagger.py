@@ -113,7 +113,7 @@ def _form(fields: list[Node], takes: list[str]) -> dict[str, Any]:
     media_types = [each for each in takes if each in (_FORM, _MULTIPART)] or [_MULTIPART if has_file else _FORM]
     schema = {
         "type": "object",
-        "properties": {each["name"]: _schema(each) for each in fields},
+        "properties": {each["name"]: _schema(each) | _example(each) for each in fields},
         "required": [each["name"] for each in fields if each.get("required")],
     }
     encoding = {

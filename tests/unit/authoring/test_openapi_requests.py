@@ -238,6 +238,7 @@ def test_what_cannot_be_drafted_is_listed_and_the_rest_is_drafted() -> None:
         "/h": {"get": {"parameters": None, "requestBody": None, "servers": None, "summary": None}},
         "/i": {"get": {"servers": [{"url": "https://other.example.com/"}]}},
         "/j": {"post": body("multipart/form-data", {"type": "string"})},
+        "/k": {"post": body("application/json", {"type": "string", "pattern": r"^\p{L}+$"})},
     }
     components = {"securitySchemes": {"mine": {"type": "mutualTLS"}}}
     root = {"openapi": "3.1.0", "paths": paths, "components": components}
@@ -250,5 +251,6 @@ def test_what_cannot_be_drafted_is_listed_and_the_rest_is_drafted() -> None:
         "GET /g: it is drafted without its security, mutualTLS, which has no draft",
         "GET /i: it is drafted for HOST, but its own server is other.example.com",
         "POST /j: its body is multipart/form-data, and its schema is not an object",
+        r"POST /k: no text was found for the pattern ^\p{L}+$",
     ]
     assert [name for name in ("get_a", "get_g", "get_h", "get_i") if f"call_{name}" not in drafted.text] == []

@@ -1,5 +1,7 @@
 """Examples of schemas: their own where there is one, and otherwise a value that fits."""
 
+import time
+
 import jsonschema
 import pytest
 
@@ -52,12 +54,27 @@ def test_what_a_schema_says_itself_is_taken(schema: object, value: object) -> No
         {"type": "array", "minItems": 3, "items": {"type": "integer"}},
         {"oneOf": [{"type": "integer", "minimum": 9}, {"type": "string"}]},
         {"type": "object", "required": ["x"], "properties": {"y": {"type": "number"}}},
+        {"type": "object", "minProperties": 3, "additionalProperties": {"type": "integer", "minimum": 4}},
+        {"type": "array", "minItems": 4, "uniqueItems": True, "items": {"type": "string"}},
+        {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{3}$"},
+        {"type": "string", "pattern": "^x*$", "minLength": 4, "maxLength": 9},
         TREE | {"components": {"schemas": {"Tree": TREE}}},
     ],
 )
 def test_a_made_up_value_fits_its_schema(schema: dict[str, object]) -> None:
     """Limits and required members are kept; a schema that contains itself comes to an end."""
     jsonschema.validate(example(schema, DOCUMENT), schema)
+
+
+@pytest.mark.parametrize("pattern", [r"^\p{L}$", "^.{100000000}$", "^((x{900}){900}){900}$", "(", "^a$b"])
+def test_a_pattern_for_which_there_is_no_text_is_said_in_little_time(pattern: str) -> None:
+    """An optional member is left out then."""
+    began_s = time.process_time()
+    schema = {"type": "string", "pattern": pattern}
+    with pytest.raises(ValueError, match="no text was found for the pattern"):
+        example(schema, DOCUMENT)
+    assert example({"properties": {"a": schema, "b": {"const": 1}}}, DOCUMENT) == {"b": 1}
+    assert time.process_time() - began_s < 5.0
 
 
 def test_the_limits_of_openapi_3_0_are_understood() -> None:
