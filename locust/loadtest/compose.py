@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import target_app
 from loadtest.exceptions import StackError, UsageError
 from loadtest.settings import shipped
-from loadtest.settings.config import SCENARIO_ENDING, variable
+from loadtest.settings.config import paths_of_scenario, variable
 from loadtest.settings.hosts import is_loopback
 from loadtest.settings.urls import without_credentials
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(".loadtest")
 _MOUNTED: Final = "scenarios"
 """Where the containers find the scenario's folder, below theirs."""
-_FILES: Final = ("scenario", "feed", "accounts_file", "token_file", "profiles_file", "thresholds_file")
+_FILES: Final = ("feed", "accounts_file", "token_file", "profiles_file", "thresholds_file")
 
 
 def run(config: Config, hosts: Mapping[str, str], words: Sequence[str]) -> int:
@@ -79,10 +79,14 @@ def write(folder: Path) -> None:
 def _settings(config: Config, hosts: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the containers: what was set, with files as the containers see them."""
     given: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
-    is_file = config.scenario.endswith(SCENARIO_ENDING)
-    folder = Path(config.scenario).resolve().parent if is_file else shipped.CONF_DIR.resolve()
-    files = [name for name in _FILES if given.get(name) and (is_file or name != "scenario")]
-    given |= {name: _inside(folder, name, str(given[name])) for name in files}
+    paths = [path.resolve() for path in paths_of_scenario(config.scenario)]
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    folder = Path(os.path.commonpath(folders)) if folders else shipped.CONF_DIR.resolve()
+    if paths:
+        given["scenario"] = ",".join(_inside(folder, "scenario", str(path)) for path in paths)
+    for name in (*_FILES, *(["profile"] if Path(config.profile).is_file() else [])):
+        if given.get(name):
+            given[name] = _inside(folder, name, str(given[name]))
     for host in [config.host] if config.host else hosts.values():
         _check_reachable("HOST", host)
     _check_reachable("REDIS_URL", config.redis_url or "")

@@ -43,6 +43,7 @@ from loadtest.session import Session
 from loadtest.settings import hosts
 from loadtest.swarm import expected_workers, interrupt, preparation
 from loadtest.swarm.exit_code import ProcessExitCode
+from loadtest.swarm.hooks import Hooks
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm, Swarm
 from loadtest.users import tags
@@ -206,6 +207,8 @@ class Run:
         self._folder = RunFolder(load.config.runs_dir)
         self._redis_watch: RedisWatch | None = None
         self._timers: list[gevent.Greenlet[..., None]] = []
+        self._hooks = Hooks(environment, scenario.setup, scenario.teardown)
+        self._problems: list[str] = []
         self._prepared_at = steady_clock.now()
         self._is_done = False
         self.arrivals: ArrivalCoordinator | None = None
@@ -239,6 +242,8 @@ class Run:
         measured = RecordKeeper.of(self._environment)
         measured.stream_to(self._folder.stream, self._folder.name, configuration, context)
         measured.tell_apart(self._peers())
+        Session.of(self._environment).put(Hooks, self._hooks)
+        self._hooks.set_up()
 
     @property
     def _target(self) -> Target:
@@ -390,6 +395,7 @@ class Run:
             if greenlet is not None and greenlet is not gevent.getcurrent():
                 greenlet.kill(block=False)
         record = self.closed_record()
+        self._tear_down()
         judge = self._judge or Judge(self._rules, record)  # a run that never came to its first arrival
         judge.end()
         record.load_s, record.counted_s = judge.load_s, judge.counted_s
@@ -406,6 +412,15 @@ class Run:
             self.say(f"feed         {sentence}")
         self.report(made, verdict)
 
+    def _tear_down(self) -> None:
+        """Have the scenario remove what the run made; if it cannot, the run is none that passed."""
+        try:
+            self._hooks.tear_down()
+        except Exception as error:
+            logger.exception("the scenario's teardown failed")
+            self._problems.append(f"the scenario's teardown failed: {described(error)}")
+            self._note("teardown", self._problems[-1])
+
     def report(self, made: Document, verdict: Verdict, more: Mapping[str, Callable[[], str]] | None = None) -> None:
         """Write the files of the run's document, then set the exit code of its verdict.
 
@@ -417,7 +432,7 @@ class Run:
             more: further files by name, with what makes their text.
         """
         texts = {**files.of(made), **locust_files.of(self._environment), **(more or {})}
-        problems = files.write(self._folder.path, texts, is_streamed=not made["stream_error"])
+        problems = self._problems + files.write(self._folder.path, texts, is_streamed=not made["stream_error"])
         for problem in problems:
             self.say(f"error: {problem}")
         self.say(f"report       {self._folder.path}/")

@@ -25,6 +25,7 @@ from loadtest.progress import printable
 from loadtest.settings import credentials
 from loadtest.settings.shipped import CONF_DIR, own_or_shipped
 from loadtest.swarm import session
+from loadtest.swarm.hooks import Hooks
 from loadtest.swarm.session import ControllingSwarm
 from loadtest.users.target import check_hosts
 
@@ -186,14 +187,20 @@ class _Data:
         self._config = config
         self._scenario = scenario
         self._environment = environment
+        self._hooks = Hooks(environment, scenario.setup, scenario.teardown)
 
     def prepare(self) -> None:
         """Load the data."""
         if self._scenario.load_data is not None and self._config.redis_url is not None:
             self._scenario.load_data(self._config.redis_url, lambda _done, _total: None)
         feeding.of(self._environment).prepare(self._config.feed, self._config.feed_policy, lambda _reason: None)
+        self._hooks.set_up()
 
     def begin(self) -> None:
         """Do nothing more."""
 
-    stopping = end = begin
+    def end(self) -> None:
+        """Remove what was made."""
+        self._hooks.tear_down()
+
+    stopping = begin

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from locust import LoadTestShape, User
+    from locust.env import Environment
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Scenario:
         shapes: The LoadTestShapes of its file, of which Locust takes the first; none where the load profile says how
             many users run.
         is_locustfile: Whether it is an ordinary locustfile, which was not written for the sample target.
+        setup: Called once per run with Locust's Environment, on the master, before the users start. It has 300 s; an
+            exception stops the start.
+        teardown: Called once per run, on the master, after the users have stopped, if `setup` was complete. It has
+            20 s; an exception makes the exit code 1.
     """
 
     name: str
@@ -36,6 +41,8 @@ class Scenario:
     load_data: Callable[[str, Callable[[int, int], None]], None] | None = None
     shapes: tuple[type[LoadTestShape], ...] = ()
     is_locustfile: bool = False
+    setup: Callable[[Environment], object] | None = None
+    teardown: Callable[[Environment], object] | None = None
 
     @property
     def classes(self) -> dict[str, type]:

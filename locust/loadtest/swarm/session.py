@@ -16,6 +16,7 @@ away) starts no users from then on, stops those that run, and waits until the ma
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +31,7 @@ from loadtest.session import Session
 from loadtest.swarm import interrupt, preparation, rebalancing
 from loadtest.swarm.delta_sender import DeltaSender
 from loadtest.swarm.gate import MasterGate, WorkerGate
+from loadtest.swarm.hooks import Hooks
 from loadtest.swarm.loops import listen
 from loadtest.swarm.messages import NO_RUN, RunOptions
 from loadtest.swarm.presence import MASTER, WorkerPresence
@@ -164,6 +166,9 @@ class ControllingSwarm(Swarm):
 
     def _clean_up(self) -> None:
         """Undo what was begun of a run that is not made."""
+        if (hooks := Session.of(self.environment).find(Hooks)) is not None:
+            with contextlib.suppress(Exception):  # the error that is reported is the first
+                hooks.tear_down()
         self._run = None
         for service in reversed(self.services):
             service.drain()

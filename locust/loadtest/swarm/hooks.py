@@ -1,0 +1,70 @@
+"""Hooks: what a scenario does before and after a run, once in the whole swarm, on the master."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import gevent
+
+from loadtest.exceptions import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+    Hook = Callable[[Environment], object]
+
+SETUP_LIMIT_S: Final = 300.0
+TEARDOWN_LIMIT_S: Final = 20.0
+"""Less than what a run that is interrupted has to end in."""
+
+
+class Hooks:
+    """The hooks of one run.
+
+    Args:
+        environment: what each is called with.
+        setup: prepares the service; None when there is nothing to do.
+        teardown: removes what the run made. It is called once, and only after a complete `setup`.
+    """
+
+    def __init__(self, environment: Environment, setup: Hook | None, teardown: Hook | None) -> None:
+        self._environment = environment
+        self._setup = setup
+        self._teardown = teardown
+        self._is_due = False
+
+    def set_up(self) -> None:
+        """Call `setup`.
+
+        Raises:
+            StackError: when it takes longer than `SETUP_LIMIT_S`, or than a timeout of its own.
+            Exception: what it raises.
+        """
+        self._call("setup", self._setup, SETUP_LIMIT_S)
+        self._is_due = True
+
+    def tear_down(self) -> None:
+        """Call `teardown`, if it is due.
+
+        Raises:
+            StackError: when it takes longer than `TEARDOWN_LIMIT_S`, or than a timeout of its own.
+            Exception: what it raises.
+        """
+        if self._is_due:
+            self._is_due = False
+            self._call("teardown", self._teardown, TEARDOWN_LIMIT_S)
+
+    def _call(self, name: str, hook: Hook | None, limit_s: float) -> None:
+        if hook is None:
+            return
+        limit = gevent.Timeout(limit_s)
+        try:
+            with limit:
+                hook(self._environment)
+        except gevent.Timeout as timeout:
+            reason = "took too long" if timeout is limit else f"ended by its own timeout of {timeout.seconds} s"
+            raise StackError(
+                f"the scenario's {name} {reason}. Allowed: {limit_s:g} s. Next: do less in it, or before the run."
+            ) from timeout
