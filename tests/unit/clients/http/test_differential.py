@@ -1,7 +1,8 @@
 """One scripted server, three clients: what ours, FastHttpUser and HttpUser make of an answer.
 
 A case is an answer to GET /start, and what each client makes of it. Where one expectation stands, all three agree;
-where they differ, the case says which is right and by which document. What they send is in test_differential_sent.py.
+where they differ, the case says which is right and by which document. What they send is in test_differential_sent.py,
+how long they keep a connection in test_differential_connections.py.
 """
 
 import gzip
