@@ -15,7 +15,7 @@ from loadtest import atomic_file
 from loadtest.exceptions import UsageError
 from loadtest.progress import Steps
 from loadtest.seeding.stores import Store, open_store
-from loadtest.seeding.users import Users
+from loadtest.seeding.users import BLOCK, Users
 from loadtest.settings.config import Config
 from loadtest.settings.urls import has_credentials
 
@@ -26,23 +26,30 @@ MOST_USERS = 10_000_000
 _LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 
 
-@click.group()
-def seed() -> None:
-    """Generate data for scenarios."""
-
-
-@seed.command()
-@click.option("--count", default="10000", show_default=True, metavar="N", help="Number of users, 1 to 10 million.")
-@click.option(
+_COUNT = click.option(
+    "--count", default="10000", show_default=True, metavar="N", help="Number of users, 1 to 10 million."
+)
+_SEED = click.option(
     "--seed", "seed_number", default=42, show_default=True, metavar="S", help="The same seed gives the same users."
 )
-@click.option(
+_STORE = click.option(
     "--store",
     metavar="URL",
-    help="Where to write them: redis://host:port/db or mongodb://host:port/database; by default the one of "
+    help="Where they are kept: redis://host:port/db or mongodb://host:port/database; by default the one of "
     "REDIS_URL, or Redis on 127.0.0.1. A URL with a password belongs in LOADTEST_STORE, in the environment or in "
     "local_conf/loadtest.env.",
 )
+
+
+@click.group()
+def seed() -> None:
+    """Generate data for scenarios, and remove it."""
+
+
+@seed.command()
+@_COUNT
+@_SEED
+@_STORE
 @click.option(
     "--out",
     default="user_ids.json",
@@ -62,14 +69,8 @@ def users(count: str, seed_number: int, store: str | None, out: Path) -> None:
     just run the command again. The file of ids is written last, and either completely or not at all.
     """
     number = _checked(count)
-    if store and has_credentials(store):
-        raise UsageError(
-            "--store contains a password, which everybody on this machine can read on the command line. Allowed: the "
-            "URL in the environment or in local_conf/loadtest.env. Next: set LOADTEST_STORE there and omit --store."
-        )
     check_writable(out)
-    config = Config.load({"store": store})
-    with open_store(config.store or config.redis_url or _LOCAL_REDIS) as opened:
+    with _opened(store) as opened:
         started_s = time.monotonic()
         generated = Users(seed_number)
         written = _write(opened, generated, number)
@@ -79,6 +80,45 @@ def users(count: str, seed_number: int, store: str | None, out: Path) -> None:
         existed = f", {number - written:,} existed already" if number > written else ""
         click.echo(f"users        {written:,} written to {opened.name} in {took_s:.2f} s{existed}")
         click.echo(f"ids          {number:,} in {out}")
+
+
+@seed.command()
+@_COUNT
+@_SEED
+@_STORE
+@click.option("--all", "everything", is_flag=True, help="Every key under loadtest: of a Redis, whoever made it.")
+def remove(count: str, seed_number: int, store: str | None, everything: bool) -> None:
+    """Remove the users that `seed users` wrote with the same count and seed, or everything of this product.
+
+    \b
+    loadtest seed remove --count 100000 --seed 42 --store mongodb://127.0.0.1:27017/loadtest
+    loadtest seed remove --all
+
+    Other data is left as it is.
+    """
+    number = _checked(count)
+    with _opened(store) as opened:
+        if everything:
+            click.echo(f"removed      {opened.remove_all():,} keys from {opened.name}")
+            return
+        ids = Users(seed_number).ids(number)
+        removed = sum(opened.remove(ids[start : start + BLOCK]) for start in range(0, number, BLOCK))
+        click.echo(f"removed      {removed:,} users from {opened.name}")
+
+
+def _opened(store: str | None) -> Store:
+    """Return the store that a command names, or the settings.
+
+    Raises:
+        UsageError: when the command's URL contains a password, or is not that of a store.
+    """
+    if store and has_credentials(store):
+        raise UsageError(
+            "--store contains a password, which everybody on this machine can read on the command line. Allowed: the "
+            "URL in the environment or in local_conf/loadtest.env. Next: set LOADTEST_STORE there and omit --store."
+        )
+    config = Config.load({"store": store})
+    return open_store(config.store or config.redis_url or _LOCAL_REDIS)
 
 
 def _checked(count: str) -> int:

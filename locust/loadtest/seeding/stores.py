@@ -5,6 +5,7 @@ Tested in tests/unit/seeding/test_commands.py.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
@@ -62,6 +63,18 @@ class Store(ABC):
         """Write the users that do not exist yet, and return their number; existing users stay as they are."""
 
     @abstractmethod
+    def remove(self, ids: Sequence[str]) -> int:
+        """Remove the users of these ids, and return how many there were."""
+
+    @abstractmethod
+    def remove_all(self) -> int:
+        """Remove everything of this product, and return how many keys that was.
+
+        Raises:
+            UsageError: when this store also holds what is not this product's.
+        """
+
+    @abstractmethod
     def finish(self) -> None:
         """Write what else a run needs, once all users are written."""
 
@@ -93,6 +106,30 @@ class RedisStore(Store):
         """Write the users that do not exist yet, in one pipeline, and return their number."""
         commands = [("JSON.SET", _key(user["id"]), "$", orjson.dumps(user), "NX") for user in users]
         return sum(reply is not None for reply in self.ask(*commands))
+
+    def remove(self, ids: Sequence[str]) -> int:
+        """Remove the users of these ids, and return how many there were."""
+        return self._unlink([_key(user_id) for user_id in ids])
+
+    def remove_all(self) -> int:
+        """Remove every key under the product's prefix, and return their number."""
+        removed = 0
+        try:
+            keys = iter(self._redis.scan_iter(match=f"{KEY_PREFIX}*", count=_SCAN_COUNT))
+            while batch := list(itertools.islice(keys, _SCAN_COUNT)):
+                removed += self._unlink(batch)
+        except redis.RedisError as error:
+            raise self._failed(error) from error
+        return removed
+
+    def _unlink(self, keys: Sequence[str | bytes]) -> int:
+        try:
+            (removed,) = exchange(self._connection, ("UNLINK", *keys))
+        except redis.RedisError as error:
+            raise self._failed(error) from error
+        if isinstance(removed, redis.ResponseError):
+            raise self._failed(removed) from removed
+        return int(removed)
 
     def finish(self) -> None:
         """Open a queue, unless there is one."""
@@ -186,6 +223,24 @@ class MongoStore(Store):
         except self._errors.PyMongoError as error:
             raise self._failed(error) from error
         return len(missing)
+
+    def remove(self, ids: Sequence[str]) -> int:
+        """Remove the users of these ids, and return how many there were."""
+        try:
+            return int(self._users.delete_many({"_id": {"$in": [*ids]}}).deleted_count)
+        except self._errors.PyMongoError as error:
+            raise self._failed(error) from error
+
+    def remove_all(self) -> int:
+        """Refuse: a collection may hold other people's documents.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            f"--all is not for {self.name}, whose collection may hold other users. Allowed: a Redis, where all keys of "
+            "this product have one prefix. Next: give --count and --seed, as to `seed users`."
+        )
 
     def finish(self) -> None:
         """Do nothing: a run needs nothing else."""

@@ -47,6 +47,12 @@ def seed(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def remove(*arguments: str) -> tuple[int, str]:
+    """Run `loadtest seed remove`; return its exit code and output."""
+    result = click.testing.CliRunner().invoke(main, ["seed", "remove", *arguments])
+    return result.exit_code, result.output
+
+
 def test_the_same_seed_gives_the_same_users() -> None:
     """Users do not depend on how many are made; another seed makes others."""
     few = [user for batch in Users(42).batches(10) for user in batch]
@@ -100,6 +106,29 @@ def test_seeding_again_completes_without_duplicates(store_url: str, tmp_path: Pa
     assert (code, "800 written" in output, "700 existed already" in output) == (0, True, True), output
     with open_store(store_url) as store:
         assert len(store.ids()) == before + 1500
+
+
+def test_what_was_seeded_is_removed_and_nothing_else(store_url: str, tmp_path: Path) -> None:
+    """The same count and seed name the users; those of another seed stay, and a second time there are none."""
+    for number in ("11", "12"):
+        assert seed("--count", "1200", "--seed", number, "--store", store_url, "--out", str(tmp_path / "ids"))[0] == 0
+    outputs = [remove("--count", "1200", "--seed", "11", "--store", store_url) for _ in range(2)]
+    assert [code for code, _ in outputs] == [0, 0]
+    assert ["1,200 users" in outputs[0][1], "removed      0 users" in outputs[1][1]] == [True, True], outputs
+    with open_store(store_url) as store:
+        left = set(store.ids())
+    assert (left & set(Users(11).ids(1200)), set(Users(12).ids(1200)) - left) == (set(), set())
+
+
+def test_everything_of_the_product_is_removed_from_redis(private: PrivateRedis, tmp_path: Path, mongo_url: str) -> None:
+    """Only what is under its prefix goes; of a MongoDB nobody knows what else is in it."""
+    private.admin.set("somebody:else", "1")
+    assert seed("--count", "20", "--store", private.url, "--out", str(tmp_path / "ids"))[0] == 0
+    code, output = remove("--all", "--store", private.url)
+    assert (code, private.admin.keys("*")) == (0, [b"somebody:else"]), output
+    private.admin.delete("somebody:else")
+    code, output = remove("--all", "--store", mongo_url)
+    assert (code, "give --count and --seed" in output) == (2, True), output
 
 
 def test_a_killed_seeding_leaves_no_half_file(private: PrivateRedis, tmp_path: Path) -> None:
