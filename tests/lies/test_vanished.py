@@ -185,6 +185,19 @@ def test_a_service_that_stands_still_is_noticed(tell: Callable[..., Told]) -> No
     assert "no request was answered for" in told.sentence("stall")
 
 
+def test_a_success_with_an_error_in_its_body_is_a_failure_where_the_scenario_says_what_it_expects(
+    tell: Callable[..., Told],
+) -> None:
+    """Lie 7: the service answers 200 and nothing that was asked for."""
+    body = GET.replace('"/ok")', '"/ok", expect=Expect(json={"status": "ok"}))')
+    told = tell(body, *CLOSED[:-1], "3s", imports="from loadtest.clients.http import Expect\n")
+    requests, failures = told.requests("/ok")
+    assert requests == failures > 0, told.output
+    assert set(told.document["total"]["errors"]) == {"check"}
+    assert told.outcome in {"failed", "not trustworthy"}  # on a busy machine
+    assert "check: json has no status" in told.output
+
+
 def test_a_declared_request_that_no_user_makes_is_named(tell: Callable[..., Told]) -> None:
     """It stands beside the verdict in each output."""
     told = tell(GET.replace('"/ok")', '"/ok", name="other")'), *CLOSED)

@@ -18,6 +18,7 @@ from loadtest.clients.http.errors import (
     StatusError,
 )
 from loadtest.clients.http.exchange import Exchange, Timeouts
+from loadtest.clients.http.expect import Expect
 from loadtest.clients.http.head import UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http.headers import HeaderValue
 from loadtest.clients.http.pool import ConnectionPool
@@ -53,6 +54,7 @@ class _Call:
     stream: bool = False
     caught: bool = False
     context: Mapping[str, Any] | None = None
+    expect: Expect | None = None
 
 
 @dataclass(slots=True)
@@ -242,6 +244,7 @@ class HttpClient:
         params: Any = None,
         files: Any = None,
         timeout: Any = None,
+        expect: Expect | None = None,
         **others: Any,
     ) -> Response:
         """Send a request, follow its redirects, count it, return its response.
@@ -265,6 +268,7 @@ class HttpClient:
             params: The query: a mapping, pairs, or a string.
             files: Files for a multipart form: a mapping of field to file, bytes or (file name, content[, type]).
             timeout: Seconds for connect and for read, or a tuple (connect, read[, total]); None in it for no limit.
+            expect: What a good answer looks like; one that is not so counts as failed, with the class ``check``.
             others: Arguments of other clients, which are refused.
 
         Raises:
@@ -274,6 +278,8 @@ class HttpClient:
         try:
             if others:
                 refuse_arguments(others)
+            if expect is not None:
+                expect.check_call(stream=stream)
             timeouts = self._timeouts_of(timeout)
             full_url = with_params(url, params) if params else url
             route = self._routes.get((method, full_url, name)) or self._routes.make(method, full_url, name, name or url)
@@ -287,7 +293,7 @@ class HttpClient:
         except InvalidRequestError as error:
             self._reporter.report_invalid(method, name or url, error)
             raise
-        call = _Call(route, request, timeouts, allow_redirects, stream, catch_response, context)
+        call = _Call(route, request, timeouts, allow_redirects, stream, catch_response, context, expect)
         if timeout is None and not stream and method != "HEAD" and request.upload is None:
             return self._send(route, wire, call, catch_response)
         return self._send_generally(call, wire, *self._start())
@@ -361,6 +367,10 @@ class HttpClient:
         connection.idle_since_s = end_s = perf_counter()
         idle.append(connection)
         request = route if call is None else call.request
+        if call is not None and call.expect is not None:
+            kind = CaughtResponse if caught else Response
+            whole = new_response(kind, head, received, head.raw_length, request, intended_s, sent_s, end_s)
+            return self._end(call, whole)
         if caught:
             response = new_response(CaughtResponse, head, received, head.raw_length, request, intended_s, sent_s, end_s)
             response.begin(self._reporter, route, call.context if call is not None else None)
@@ -404,6 +414,14 @@ class HttpClient:
             response.history = progress.history
         if progress.stream is not None:
             response.attach(progress.stream)
+        return self._end(call, response)
+
+    def _end(self, call: _Call, response: Response) -> Response:
+        """Look whether the answer is as expected, and count the request, or let its with-block do that."""
+        if call.expect is not None:
+            error = call.expect.error_of(response)
+            if error is not response.error:
+                response.error = error
         if isinstance(response, CaughtResponse):
             response.begin(self._reporter, call.route, call.context)
         else:

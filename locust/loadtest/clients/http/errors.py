@@ -17,6 +17,7 @@
     ├── StatusError              status_4xx, status_5xx, status_other
     ├── UnfinishedError          unfinished         the user was stopped before the response came
     ├── AssertionFailedError     assertion          response.failure("...") in a with-block
+    ├── CheckError               check              the answer is not what the call expects
     └── UserCodeError            exception          the with-block raised
 
 Except for InvalidRequestError a call does not raise them: it returns a response whose ``error`` is set, and
@@ -149,6 +150,12 @@ class AssertionFailedError(HttpError, CatchResponseError):
     """The scenario called response.failure()."""
 
     error_class = "assertion"
+
+
+class CheckError(HttpError):
+    """The answer is not what the call expects: see `loadtest.clients.http.expect`."""
+
+    error_class = "check"
 
 
 class UserCodeError(HttpError):
