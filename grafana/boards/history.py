@@ -13,18 +13,18 @@ from boards.queries import RUNS, WINDOW, curve
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import dashboard
 
-HELD = "A line holds until the next run; a run that goes on has its figures so far."
+HELD = "A line holds until the next run; where a point stands for several runs, it is the highest of them."
 
 
-def last(metric: str, labels: str = "", by: str = "") -> str:
-    """Return the last values of a run's own gauge at each point in time."""
+def last(metric: str, labels: str = "", by: str = "run_id") -> str:
+    """Return the last values of a run's own gauge at each point in time, for each run."""
     selector = ", ".join(filter(None, (RUNS, labels)))
-    return f"max{f' by ({by})' if by else ''} (last_over_time({metric}{{{selector}}}{WINDOW}))"
+    return f"max by ({by}) (last_over_time({metric}{{{selector}}}{WINDOW}))"
 
 
 def trend_row() -> list[Any]:
     """How the runs' figures change."""
-    requests = f"sum(last_over_time(loadtest_run_requests{{{RUNS}}}{WINDOW}))"
+    requests = f"sum by (run_id) ({last('loadtest_run_requests', by='run_id, result')})"
     failed = last("loadtest_run_requests", 'result="failure"')
     return [
         curves(
@@ -38,7 +38,7 @@ def trend_row() -> list[Any]:
             "Requests per second",
             f"Each run's requests by the seconds of its load. {HELD}",
             "reqps",
-            curve(f"{requests} / ({last('loadtest_run_load_seconds')} > 0)", "requests"),
+            curve(f"max({requests} / ({last('loadtest_run_load_seconds')} > 0))", "requests"),
             span=12,
         ),
         colored(
@@ -46,7 +46,7 @@ def trend_row() -> list[Any]:
                 "Failed",
                 f"Share of each run's requests that failed. {HELD}",
                 "percentunit",
-                curve(f"{failed} / ({requests} > 0)", "failed"),
+                curve(f"max({failed} / ({requests} > 0))", "failed"),
                 span=12,
             ),
             {"failed": BAD},

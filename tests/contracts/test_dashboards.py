@@ -226,6 +226,14 @@ def test_no_figure_is_blank_or_praised_for_nothing(panel: dict[str, Any]) -> Non
         assert re.search(r'or on \(\) label_replace\(vector\(1\), "\w+", "[a-z ]+", "", ""\)$', target["expr"])
 
 
+def test_figures_of_several_runs_are_never_mixed() -> None:
+    """What is divided is of one run on both sides, since a point of a long time range stands for several runs."""
+    history = read(ROOT / "grafana" / "dashboards" / "history.json")
+    for target in (target for panel in history["panels"] for target in panel.get("targets", [])):
+        for side in re.findall(r"(?:sum|max) (?:by \(([^)]*)\) )?\(last_over_time", target["expr"]):
+            assert "run_id" in side or " / " not in target["expr"]
+
+
 def test_a_run_is_opened_at_its_time() -> None:
     """Its link has both ends as numbers: as text they are in the reader's time zone, which a URL does not know."""
     home = read(ROOT / "grafana" / "dashboards" / "home.json")
