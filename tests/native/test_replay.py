@@ -13,7 +13,7 @@ from tests.endings import ended_well
 
 from .conftest import Stack
 
-pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
 
 NOON_S = 1769860800.0
 EARLY_S = 0.1
@@ -28,6 +28,7 @@ class Service(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.got: list[tuple[float, str, str, bytes, str | None]] = []
+        self.cookies: list[str | None] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
@@ -42,11 +43,13 @@ class Handler(BaseHTTPRequestHandler):
         server: Any = self.server
         path = self.requestline.split()[1]  # as it was sent; self.path is cleaned
         server.got.append((time.monotonic(), self.command, path, body, self.headers.get("Content-Type")))
+        server.cookies.append(self.headers.get("Cookie"))
         status = next((code for begin, code in (("/gone", 404), ("/old", 302)) if self.path.startswith(begin)), 200)
         self.send_response(status)
         if status == 302:
             self.send_header("Location", "http://127.0.0.1:1/elsewhere")
         self.send_header("Content-Length", "0")
+        self.send_header("Set-Cookie", "session=another")
         self.end_headers()
 
     do_GET = do_POST = do_DELETE = answer  # noqa: N815 - as http.server calls them
@@ -91,6 +94,7 @@ def test_a_log_is_replayed_at_its_times(stack: Stack, tmp_path: Path) -> None:
     ]
     assert sorted((method, path) for _, method, path, _, _ in service.got) == sorted(sent)
     assert [(body, kind) for _, _, _, body, kind in service.got if body] == [(b'{"n": 1}', "application/json")]
+    assert set(service.cookies) == {None}
     first_s = min(at_s for at_s, *_ in service.got)
     early = [
         path

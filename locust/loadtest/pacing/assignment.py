@@ -57,15 +57,23 @@ class Stretch(NamedTuple):
         """Yield the intended starts, ascending, cell by cell."""
         return self.schedule.arrivals.between(self.from_s, self.until_s, self.share, self.schedule.origin_s)
 
-    def to_wire(self) -> AssignedStretch:
-        """Return what a message can carry."""
-        return self.schedule.arrivals.to_wire(), self.schedule.origin_s, *self.share, self.from_s, self.until_s
+    def to_wire(self, known: Arrivals | None = None) -> AssignedStretch:
+        """Return what a message can carry; without the arrivals where they are those that are known."""
+        arrivals = None if self.schedule.arrivals is known else self.schedule.arrivals.to_wire()
+        return arrivals, self.schedule.origin_s, *self.share, self.from_s, self.until_s
 
     @classmethod
-    def from_wire(cls, wire: AssignedStretch) -> Stretch:
-        """Return the stretch that a message carries."""
-        arrivals, origin_s, rest, of, from_s, until_s = wire
-        return cls(Schedule(Arrivals.from_wire(arrivals), origin_s), Share(rest, of), from_s, until_s)
+    def from_wire(cls, wire: AssignedStretch, known: Arrivals | None = None) -> Stretch:
+        """Return the stretch that a message carries.
+
+        Raises:
+            ValueError: when it has no arrivals, and none are known.
+        """
+        sent, origin_s, rest, of, from_s, until_s = wire
+        arrivals = Arrivals.from_wire(sent) if sent else known
+        if arrivals is None:
+            raise ValueError("a stretch without arrivals")
+        return cls(Schedule(arrivals, origin_s), Share(rest, of), from_s, until_s)
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ class Assignment:
 
     def to_wire(self) -> AssignedArrivals:
         """Return what a message can carry."""
-        inherited = [stretch.to_wire() for stretch in self.inherited]
+        arrivals = self.own.schedule.arrivals if self.own else None
+        inherited = [stretch.to_wire(known=arrivals) for stretch in self.inherited]
         own = self.own and self.own.to_wire()
         return {"number": self.number, "from_s": self.from_s, "own": own, "inherited": inherited}
 
@@ -90,7 +99,9 @@ class Assignment:
     def from_wire(cls, wire: AssignedArrivals) -> Assignment:
         """Return the assignment that a message carries."""
         own = wire["own"] and Stretch.from_wire(wire["own"])
-        return cls(wire["number"], wire["from_s"], own, tuple(map(Stretch.from_wire, wire["inherited"])))
+        known = own.schedule.arrivals if own else None
+        inherited = tuple(Stretch.from_wire(each, known) for each in wire["inherited"])
+        return cls(wire["number"], wire["from_s"], own, inherited)
 
 
 @dataclass

@@ -63,10 +63,11 @@ class ReplayUser(HttpUser):
         """Send the request of this arrival.
 
         An answer with the status that the log has is as it should be, whatever it says. Redirects are not followed: the
-        log has what followed.
+        log has what followed. Cookies of earlier answers are not sent: they were another client's.
         """
         if self.intended_start_s is None:
             raise RuntimeError("a replay follows the times of its log: run it by `loadtest replay`")
+        self.client.cookiejar.clear()
         number = number_of(self.environment, self.intended_start_s)
         method, target, name, status, body, media_type = _requests(self.requests_file)[number]
         headers = bearer_headers() | ({"Content-Type": media_type} if body else {})

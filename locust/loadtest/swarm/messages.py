@@ -157,7 +157,9 @@ class ArrivalsMessage(TypedDict):
     starts: Annotated[bytes, AfterValidator(_ascending)]
 
 
-AssignedStretch = tuple[ArrivalsMessage, _Instant, _Whole, Annotated[int, Field(ge=1, le=10**15)], _Instant, float]
+_Parts = Annotated[int, Field(ge=1, le=10**15)]
+AssignedStretch = tuple[ArrivalsMessage | None, _Instant, _Whole, _Parts, _Instant, float]
+"""A share of arrivals; without them, of those of the worker's own stretch."""
 
 
 class AssignedArrivals(TypedDict):
@@ -169,12 +171,21 @@ class AssignedArrivals(TypedDict):
     inherited: list[AssignedStretch]
 
 
+def _complete(assigned: AssignedArrivals) -> AssignedArrivals:
+    own = assigned["own"]
+    if own is not None and own[0] is None:
+        raise ValueError("the worker's own stretch has no arrivals")
+    if own is None and any(stretch[0] is None for stretch in assigned["inherited"]):
+        raise ValueError("an inherited stretch has no arrivals")
+    return assigned
+
+
 class AssignmentMessage(NamedTuple):
     """The arrivals that a worker starts: see `loadtest.pacing.assignment`."""
 
     users: _Count
     """How many users to make before they are needed."""
-    assignment: AssignedArrivals
+    assignment: Annotated[AssignedArrivals, AfterValidator(_complete)]
 
 
 class BatchRequestMessage(NamedTuple):

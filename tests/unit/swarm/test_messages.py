@@ -92,6 +92,17 @@ def test_starts_that_are_none_are_refused(starts: bytes) -> None:
         ASSIGNMENT.read([1, wire])
 
 
+def test_inherited_stretches_share_the_arrivals_of_the_own_one() -> None:
+    """A profile's arrivals are megabytes; sent again with each, a message would be too long."""
+    assignment = Assignment(1, 12.5, KNOWN, (KNOWN._replace(until_s=13.0), STRETCH))
+    wire = assignment.to_wire()
+    assert [stretch[0] is None for stretch in wire["inherited"]] == [True, False]
+    assert Assignment.from_wire(wire) == assignment
+    for damaged in ({**wire, "own": None}, {**wire, "own": (None, *KNOWN.to_wire()[1:])}):
+        with pytest.raises(ValueError, match="of a pacing_assignment message"):
+            ASSIGNMENT.read([1, damaged])
+
+
 def test_what_is_no_message_is_refused() -> None:
     """It must be MessagePack of kind, data and sender."""
     for data in (b"", b"\xc1", msgpack.packb(7), msgpack.packb(("stats", None)), msgpack.packb(({}, None, "w"))):
