@@ -159,7 +159,7 @@ class WatchedShape:
         """Return what the shape does; None, which ends the test, when it raises."""
         try:
             return self._tick()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if RecordKeeper.of(self._environment).running:
                 logger.exception("the load shape raised an exception, which ends the test")
                 self.error = described(error)

@@ -20,7 +20,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import UsageError
@@ -33,7 +35,7 @@ from loadtest.feeding.sql_query import SqlQuery
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     Source = str | Sequence[Any] | Callable[[], Iterable[Any]]
 
@@ -81,7 +83,7 @@ def read(source: Source, *, ids_only: bool = False) -> Data:
     found = PackedItems()
     if not isinstance(source, str):
         origin = "the scenario"
-        values = source() if callable(source) else source
+        values = _made(source)
         _add(found, enumerate(values, 1), _wrong_in(origin), _id_of if ids_only else lambda value: value)
     elif (query := _query(source, ID_COLUMNS if ids_only else None)) is not None:
         origin = without_credentials(source)
@@ -117,6 +119,17 @@ def check(source: str) -> None:
     if _query(source) is None:
         with file_formats.open_file(source).opened():
             """It can be opened."""
+
+
+def _made(source: Sequence[Any] | Callable[[], Iterable[Any]]) -> Iterable[Any]:
+    values = source() if callable(source) else source
+    if isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping):
+        return values
+    code = source.__code__ if isinstance(source, FunctionType) else None
+    raise UsageError(
+        f"{f'{code.co_filename}, line {code.co_firstlineno}' if code else 'the scenario'}: the feed is of the type "
+        f"{type(values).__name__}. Allowed: a list, or a function that returns or yields items. Next: correct it there."
+    )
 
 
 def _query(source: str, fields: Sequence[str] | None = None) -> RedisQuery | MongoQuery | SqlQuery | None:

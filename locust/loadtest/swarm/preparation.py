@@ -43,14 +43,14 @@ def fire_strictly(environment: Environment, make_run: Callable[..., None], clean
                 listener(**more)
             except StopTest:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # sys.exit(0) would end the process as if the run had passed
                 clean_up()
                 refuse(environment, error)
 
     event.fire = fire
 
 
-def refuse(environment: Environment, error: Exception) -> NoReturn:
+def refuse(environment: Environment, error: BaseException) -> NoReturn:
     """Have no test: the process ends with the error's exit code, by default 1, or, with the web UI, goes on serving.
 
     Raises:

@@ -295,6 +295,15 @@ def test_lists_and_functions_are_sources() -> None:
     assert items(["a", "a"]) == items(lambda: ["a"]) == ["a"]
 
 
+@pytest.mark.parametrize("made", [None, "users.csv", b"ab", {"id": 1}, 7])
+def test_a_function_that_returns_no_list_is_named(made: Any) -> None:
+    """The letters of a text, or the names of a mapping, are no items."""
+    with pytest.raises(UsageError, match=rf"{__file__}, line \d+: the feed is of the type .*Allowed: a list"):
+        sources.read(lambda: made)
+    with pytest.raises(UsageError, match=r"the scenario: the feed is of the type .*Allowed: a list"):
+        sources.read({"id": 1})
+
+
 @pytest.mark.parametrize("url", ["redis://user:secret@127.0.0.1:1/0", "redis://:secret@127.0.0.1:x/0"])
 def test_an_unreachable_store_is_an_error_without_its_password(url: str) -> None:
     """Nothing secret is in what people see."""
