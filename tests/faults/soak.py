@@ -284,9 +284,7 @@ class Soak:
         """One run, from its start to the comparison with the referee."""
         self.healing: list[gevent.Greenlet[..., None]] = []
         self.master_ended = False
-        while len(self.living()) < 2:
-            self.join()
-        self.swarm.wait_for(lambda s: s.value("loadtest_workers", 'state="ready"') >= 2, "two workers are ready")
+        self._until(self._has_two_ready, "two workers are ready")
         after, earlier = self.referee.size, self._runs()
         self.is_closed_model = self.random.random() < 0.7
         self._start_run()
@@ -305,6 +303,13 @@ class Soak:
         self._wait_for_silence()
         self._judge(self.referee.lines(after), self._runs() - earlier, killed_at)
         self._clear_away()
+
+    def _has_two_ready(self) -> bool:
+        """Start workers that are missing, also for those that a master took with it, and look for two."""
+        while len(self.living()) < 2:
+            self.join()
+        sight = self.swarm.look()
+        return sight is not None and sight.value("loadtest_workers", 'state="ready"') >= 2
 
     def _start_run(self) -> None:
         users, rate = self.random.randint(4, 30), self.random.randint(10, 60)

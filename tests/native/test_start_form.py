@@ -181,6 +181,19 @@ def test_a_start_that_says_nothing_inherits_nothing(form: Form) -> None:
     assert _failures(record) == 0
 
 
+@pytest.mark.parametrize("profile", ["climb", "as-entered"])
+def test_a_stop_while_a_test_is_prepared_stops_it(form: Form, profile: str) -> None:
+    """Its load ends as soon as it has begun, and the record says why."""
+    before = len(list(form.runs_dir.glob("*/record.json")))
+    assert form.post(load_profile=profile, run_time="20s")["success"]
+    with urllib.request.urlopen(f"{form.url}/stop", b"", timeout=60) as answer:
+        assert json.load(answer)["success"]
+    record = form.wait_for_record(_name(before))
+    assert record["duration_s"] < 15
+    assert record["interruption"]["by"] == "stopped in the web UI"
+    assert json.loads(form.get("/stats/requests"))["state"] in ("stopped", "ready")
+
+
 def _name(number: int) -> str:
     """Return the name of the folder of a run of the process, counted from 0."""
     return f"ui-{number + 1}" if number else "ui"

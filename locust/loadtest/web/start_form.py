@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+import gevent
 from flask import jsonify, request
 from locust import events
 from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_SPAWNING, STATE_STOPPING, MasterRunner
@@ -22,7 +23,6 @@ from loadtest.profiles.load import AS_ENTERED, Load, LoadFactory
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import gevent
     from flask import Response
     from locust.argument_parser import LocustArgumentParser
     from locust.env import Environment
@@ -40,6 +40,8 @@ _HELP: Final = {
     "thresholds": "thresholds in addition to those of the file, such as p99(response_time) < 50ms, separated by commas",
 }
 _SWARM: Final = "locust.swarm"  # the endpoint of POST /swarm
+_STOP: Final = "locust.stop"
+_POLL_S: Final = 0.05
 _OF_LOCUST: Final = ("user_count", "spawn_rate", "run_time")
 _BAD_REQUEST, _CONFLICT = 400, 409
 _BUSY: Final = (STATE_SPAWNING, STATE_RUNNING)
@@ -94,14 +96,16 @@ class StartForm:
     def check_starts(self, environment: Environment, choose: Callable[[Load], None]) -> None:
         """Check each start from the web UI before Locust's own handler makes it.
 
-        A start is what it says: a field that is missing has the value of the settings, not of the last start.
+        A start is what it says: a field that is missing has the value of the settings, not of the last start. A stop
+        that comes while a test is prepared stops it as soon as it has begun; Locust would say that it stopped it, and
+        then begin.
 
         Args:
             environment: with a web UI.
             choose: receives the load of the test that starts next.
         """
         web_ui: Any = environment.web_ui
-        start = web_ui.app.view_functions[_SWARM]
+        start, stop = web_ui.app.view_functions[_SWARM], web_ui.app.view_functions[_STOP]
         self._host = environment.host
 
         def checked() -> Response:
@@ -119,7 +123,13 @@ class StartForm:
                 return answer
             return self._start(environment, load, choose, start)
 
+        def stopped() -> Response:
+            while self._is_under_way(environment) and environment.runner.state not in _BUSY:  # type: ignore[union-attr]
+                gevent.sleep(_POLL_S)
+            return stop()  # type: ignore[no-any-return]
+
         web_ui.app.view_functions[_SWARM] = web_ui.auth_required_if_enabled(checked)
+        web_ui.app.view_functions[_STOP] = web_ui.auth_required_if_enabled(stopped)
 
     def _start(
         self, environment: Environment, load: Load, choose: Callable[[Load], None], start: Callable[[], Response]

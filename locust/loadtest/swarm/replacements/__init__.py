@@ -198,6 +198,11 @@ REPLACED_ELSEWHERE = (
         "loadtest.web.start_form",
         "a start knows users, spawn rate and run time only, and checks none of them",
     ),
+    Elsewhere(
+        "WebUI.app.view_functions['locust.stop']",
+        "loadtest.web.start_form",
+        "a stop while a test is prepared says that it stopped it, and then the test begins",
+    ),
 )
 
 

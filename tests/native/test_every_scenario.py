@@ -1,0 +1,130 @@
+"""The referee stands behind every built-in scenario and load profile: what it received is what the record counts."""
+
+import json
+import time
+import urllib.parse
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from gevent.pool import Pool
+
+from loadtest import scenarios
+from loadtest.local.process import free_port
+from loadtest.profiles.profile import all_profiles
+from tests.faults.referee import Referee
+from tests.faults.swarm import FaultySwarm
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(600)]
+
+PROFILES = sorted(all_profiles(None))
+SCENARIOS = scenarios.names()
+SHARES = {name: PROFILES[number :: len(SCENARIOS)] for number, name in enumerate(SCENARIOS)}
+"""The profiles that each scenario is run with: each profile once."""
+LOAD_S = 1.5
+"""After so long, in the middle of the ramp-up of most, each run is stopped."""
+HTTP = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What referee and records hold of a scenario, by HTTP method, and what its processes wrote."""
+
+    received: Counter[str]
+    answered: Counter[str]
+    counted: Counter[str]
+    failed: Counter[str]
+    runs: int
+    logs: str
+
+
+@pytest.fixture(scope="module")
+def seen(redis_url: str, target_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Seen]]:
+    """Run the scenarios two at a time, each with its profiles one after the other."""
+    pool = Pool(2)
+    going = {
+        name: pool.spawn(run, name, redis_url, urllib.parse.urlsplit(target_url).port, tmp_path_factory.mktemp(name))
+        for name in SCENARIOS
+    }
+    yield {name: one.get() for name, one in going.items()}
+
+
+def run(name: str, redis_url: str, target_port: int, folder: Path) -> Seen:
+    """Run a scenario with each of its profiles."""
+    settings = {"LOADTEST_SCENARIO": name, "REDIS_URL": redis_url}
+    with (
+        Referee(folder, free_port(), upstream=target_port) as referee,
+        FaultySwarm(folder, referee.url, variables=settings) as swarm,
+    ):
+        web = free_port()
+        link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(swarm.port)]
+        swarm.start("--master", *link, "--web-host", "127.0.0.1", "--web-port", str(web), "--stop-timeout", "2")
+        swarm.worker()
+        records = []
+        for profile in SHARES[name]:
+            swarm.wait_for(lambda s: s.value("loadtest_workers", 'state="ready"') == 1, f"{name}: a ready worker")
+            post(f"http://127.0.0.1:{web}/swarm", user_count="1", spawn_rate="1", load_profile=profile)
+            swarm.wait_for(
+                lambda s: s.value("loadtest_run_state", 'state="stopped"') < s.value("loadtest_users"),
+                f"{name}, {profile}: load",
+            )
+            gevent.sleep(LOAD_S)
+            post(f"http://127.0.0.1:{web}/stop")
+            records.append(wait_for_record(swarm, len(records) + 1))
+        gevent.sleep(1.0)
+        lines = referee.lines()
+        series = [one for record in records for one in (*record["series"], *record["setup"]["series"])]
+        return Seen(
+            Counter(line.name.split(" ")[0] for line in lines if not line.answered),
+            Counter(line.name.split(" ")[0] for line in lines if line.answered),
+            sum_by_method(series, "requests"),
+            sum_by_method(series, "failures"),
+            len(records),
+            swarm.logs(),
+        )
+
+
+def post(url: str, **form: str) -> None:
+    """Send a form to the web UI."""
+    with urllib.request.urlopen(url, urllib.parse.urlencode(form).encode(), timeout=60) as answer:
+        assert json.load(answer)["success"]
+
+
+def wait_for_record(swarm: FaultySwarm, number: int) -> dict[str, Any]:
+    """Return the last of so many records, when it is there."""
+    until_s = time.monotonic() + 60
+    while len(found := list(swarm.runs.glob("*/record.json"))) < number:
+        assert time.monotonic() < until_s, swarm.logs()
+        gevent.sleep(0.2)
+    record: dict[str, Any] = json.loads(max(found, key=lambda path: path.stat().st_mtime).read_text())
+    return record
+
+
+def sum_by_method(series: list[dict[str, Any]], figure: str) -> Counter[str]:
+    """Return the sum of a figure by HTTP method."""
+    sums: Counter[str] = Counter()
+    for one in series:
+        if one["method"] in HTTP and "/resp/" not in one["name"] and one[figure]:  # Redis has a GET too
+            sums[one["method"]] += one[figure]
+    return sums
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_what_the_referee_received_is_what_the_records_count(seen: dict[str, Seen], name: str) -> None:
+    """Set-up included; what was not answered before the end is counted as failed."""
+    one = seen[name]
+    assert one.runs == len(SHARES[name])
+    assert one.counted == one.received, one.logs
+    assert one.counted - one.failed <= one.answered, one.logs
+    assert one.received.total() > 10 * one.runs
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_run_that_ends_well_warns_of_no_loss(seen: dict[str, Seen], name: str) -> None:
+    """No master refuses what comes after a normal end."""
+    assert [text for text in ("refused a delta", "Discarded report") if text in seen[name].logs] == []
