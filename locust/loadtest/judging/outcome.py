@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import ExitCode
 from loadtest.judging import shared_cores
@@ -30,6 +30,9 @@ class Outcome(Enum):
     INTERRUPTED = "interrupted"
 
 
+NOT_JUDGED: Final = "not judged"
+"""What a threshold of an interrupted run came to."""
+
 _EXIT_CODES = {
     Outcome.PASSED: ExitCode.PASSED,
     Outcome.FAILED: ExitCode.THRESHOLD_FAILED,
@@ -43,7 +46,7 @@ _EXIT_CODES = {
 class Result:
     """A threshold with its measured value: in seconds, as a ratio from 0 to 1, per second, or as a plain number.
 
-    The outcome is passed, failed or no data; with no data the value is None.
+    The outcome is passed, failed, no data, or interrupted: not judged. Without data the value is None.
     """
 
     threshold: Threshold
@@ -64,6 +67,9 @@ class Result:
         """Condition, outcome and value in one line."""
         rule = self.threshold
         after = f" (after {rule.warm_up_s:g} s of warm-up)" if rule.warm_up_s else ""
+        if self.outcome is Outcome.INTERRUPTED:
+            until_then = "" if self.value is None else f"; it was {rule.format(self.value)} until then"
+            return f"{rule.condition}: {NOT_JUDGED}, since the run was interrupted{until_then}"
         if self.value is None:
             return f"{rule.condition}: no data; {self._lacking}{after}"
         return f"{rule.condition}: {self.outcome.value} with {rule.format(self.value)}{after}"
@@ -94,7 +100,7 @@ class Result:
             "limit": rule.limit,
             "value": self.value,
             "worded": "-" if self.value is None else rule.format(self.value),
-            "outcome": self.outcome.value,
+            "outcome": NOT_JUDGED if self.outcome is Outcome.INTERRUPTED else self.outcome.value,
             "sentence": self.sentence,
         }
 
@@ -121,18 +127,21 @@ class Verdict:
 def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence[Result] = ()) -> Verdict:
     """Return the verdict on a run.
 
-    A run that was interrupted is not the run that was asked for, so that comes first, whatever was measured until then.
-    Without requests there is nothing to judge. A generator that was not fit to measure makes every threshold
-    meaningless, passed or failed, so violations come next; the thresholds' sentences stay among the reasons. A run in
-    which every request failed has failed, whatever its rules are. A failed threshold outweighs one without data, but a
-    run with a threshold without data has not passed. Failures that are faster than successes are a violation where
-    something was, or may be, judged by times of both, unless a threshold failed; else they are noted.
+    A run that was interrupted is not the run that was asked for, so that comes first, whatever was measured until then,
+    and none of its thresholds is judged. Without requests there is nothing to judge. A generator that was not fit to
+    measure makes every threshold meaningless, passed or failed, so violations come next; the thresholds' sentences stay
+    among the reasons. A run in which every request failed has failed, whatever its rules are. A failed threshold
+    outweighs one without data, but a run with a threshold without data has not passed. Failures that are faster than
+    successes are a violation where something was, or may be, judged by times of both, unless a threshold failed; else
+    they are noted.
 
     Args:
         record: the run's record.
         violations: from `loadtest.judging.trust`.
         results: of the thresholds, from `loadtest.judging.judge`.
     """
+    if record.interruption is not None:
+        results = [replace(result, outcome=Outcome.INTERRUPTED) for result in results]
     failed = [result.sentence for result in results if result.outcome is Outcome.FAILED]
     without_data = [result.sentence for result in results if result.outcome is Outcome.NO_DATA]
     mixed = not results or any(result.threshold.judges_all_times for result in results)

@@ -53,8 +53,7 @@ def document(run: Document) -> str:
         if outcome == Outcome.FAILED.value:
             ET.SubElement(case, "failure", message=sentence, type="threshold")
         elif outcome in _NOT_JUDGED:
-            reason = f"not judged, the run was interrupted: {sentence}" if interrupted else sentence
-            ET.SubElement(case, "error", message=reason, type=outcome)
+            ET.SubElement(case, "error", message=sentence, type=outcome)
         else:
             ET.SubElement(case, "system-out").text = sentence
     trust = ET.SubElement(suite, "testcase", name=_TRUST, classname=classname, time="0")

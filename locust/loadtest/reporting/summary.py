@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from loadtest.judging.outcome import Outcome
+from loadtest.judging.outcome import NOT_JUDGED, Outcome
 from loadtest.progress import clock
 from loadtest.reporting.console_table import ConsoleTable, print_line
 from loadtest.reporting.document import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from loadtest.reporting.document import Document
 
+_COLOURS = {Outcome.PASSED.value: "green", NOT_JUDGED: "yellow"}
 _TIMES = ("p50_s", "p95_s", "p99_s", "max_s")
 
 
@@ -83,6 +84,6 @@ def _style(series: dict[str, Any]) -> str:
 def _thresholds(results: Iterable[dict[str, Any]]) -> ConsoleTable:
     table = ConsoleTable("thresholds", ("rule",), ("value", "outcome"))
     for result in results:
-        colour = "green" if result["outcome"] == Outcome.PASSED.value else "red"
+        colour = _COLOURS.get(result["outcome"], "red")
         table.add_row((result["rule"],), (result["worded"], Text(result["outcome"], style=colour)))
     return table

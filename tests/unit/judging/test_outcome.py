@@ -146,6 +146,10 @@ def test_an_interrupted_run_is_nothing_else(rules: tuple[str, ...], violations: 
     verdict = decide(record, violations, results_of(*rules) if rules else [])
     assert (verdict.outcome, verdict.exit_code) == (Outcome.INTERRUPTED, ExitCode.INTERRUPTED)
     assert verdict.reasons[0] == "interrupted after 2.0 s of 20 s of load (10% of the plan): SIGTERM"
+    assert len(verdict.reasons) == 1 + len(violations)
+    judged = [(result.as_dict()["outcome"], result.sentence) for result in verdict.results]
+    sentence = "min(response_time) > 1s: not judged, since the run was interrupted; it was 0.1s until then"
+    assert judged == [("not judged", sentence)] * len(rules)
 
 
 def test_an_interrupted_run_without_requests_is_interrupted() -> None:
