@@ -10,6 +10,7 @@ Tested in tests/unit/clients/http/test_hostile.py and test_wire.py, and beside l
 """
 
 import re
+from collections import deque
 
 import httptools
 
@@ -23,6 +24,7 @@ _FOLD = re.compile(rb"\r\n[ \t]+(?!\r\n)")  # RFC 9112, 5.2: a user agent reads 
 _STATUS_LINE_START = b"HTTP/1."
 _CACHED_HEADS = 512
 _MAX_PATTERNS = 256
+_EXAMPLES = 4
 _MAX_PATTERNED_BYTES = 4096  # of a head: a longer one is rare, and its pattern would take long to compile
 _LENGTH = b"content-length"
 # Fields whose values llhttp or ResponseHead look at; all others may hold what llhttp takes for a value.
@@ -232,6 +234,7 @@ class HeadCache:
         """Start empty."""
         self._heads: dict[bytes, ResponseHead] = {}
         self._patterns: dict[bytes, re.Pattern[bytes] | None] = {}
+        self._examples: deque[ResponseHead] = deque(maxlen=_EXAMPLES)  # one for each of the latest patterns
 
     def find(self, received: bytes, last: ResponseHead = UNKNOWN_HEAD) -> ResponseHead | None:
         """The head with which the bytes begin, or None while it is incomplete.
@@ -251,13 +254,23 @@ class HeadCache:
         raw = received[:end] if end > 3 else _odd_head(received)  # noqa: PLR2004
         if raw is None:
             return None
-        head = self._heads.get(raw)
-        if head is None:
-            head = parse_head(raw)
-            head.pattern = self._pattern_of(head)
-            if len(self._heads) >= _CACHED_HEADS:
-                self._heads.clear()
-            self._heads[raw] = head
+        return self._heads.get(raw) or self._alike(raw) or self._parsed(raw)
+
+    def _alike(self, raw: bytes) -> ResponseHead | None:
+        """The head if it is like one of another kind seen lately: from the other of two servers, for example."""
+        for example in self._examples:
+            alike = example.like(raw)
+            if alike is not None:
+                return alike
+        return None
+
+    def _parsed(self, raw: bytes) -> ResponseHead:
+        """The head as llhttp reads it, remembered."""
+        head = parse_head(raw)
+        head.pattern = self._pattern_of(head)
+        if len(self._heads) >= _CACHED_HEADS:
+            self._heads.clear()
+        self._heads[raw] = head
         return head
 
     def _pattern_of(self, head: ResponseHead) -> re.Pattern[bytes] | None:
@@ -267,8 +280,10 @@ class HeadCache:
             return None
         source = _source_of(head.raw)
         if source in self._patterns:
-            known = self._patterns[source] = self._patterns[source] or re.compile(source)
-            return known
+            pattern = self._patterns[source] = self._patterns[source] or re.compile(source)
+            if all(example.pattern is not pattern for example in self._examples):
+                self._examples.append(head)
+            return pattern
         if len(self._patterns) < _MAX_PATTERNS:
             self._patterns[source] = None
         return None

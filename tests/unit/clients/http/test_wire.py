@@ -12,6 +12,7 @@ import pytest
 from locust import FastHttpUser
 
 from loadtest.clients.http import HttpUser
+from loadtest.clients.http.head import UNKNOWN_HEAD, HeadCache
 from tests.http_harness import Peer, ScriptedServer, ok, running_user
 
 CALLS = {
@@ -107,6 +108,16 @@ def test_heads_that_vary_are_each_their_own(body_bytes):
         taken = user.recorder.take()
         assert (int(sum(taken.requests)), int(sum(taken.failures)), server.connections) == (21, 1, 2)
         assert int(sum(taken.response_bytes)) == body_bytes * 20 + sum(range(18)) + 4 + 19
+
+
+def test_heads_of_several_kinds_in_turns_are_recognised():
+    """Where two servers answer in turns, each with other fields, neither's heads are parsed one by one."""
+    cache, last = HeadCache(), UNKNOWN_HEAD
+    for number in range(50):
+        kind = f"X-{'AB'[number % 2]}: {number}"
+        last = cache.find(ok(b"x" * number, kind), last)
+        assert (last.content_length, last.headers.fields[0]) == (number, (kind[:3].encode(), str(number).encode()))
+    assert len(cache._heads) == 4
 
 
 RESPONSES = {
