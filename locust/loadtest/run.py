@@ -346,7 +346,8 @@ class Run:
 
     def _interrupted_by(self) -> str:
         if signal_name := interrupt.received():
-            return signal_name
+            cause = self._folder.cause
+            return cause.read_text(encoding="utf-8") if cause.is_file() else signal_name
         if self._shape and self._shape.error:
             return f"the load shape raised {self._shape.error}"
         if isinstance(self._runner, MasterRunner) and not Swarm.of(self._environment).peers():

@@ -101,6 +101,11 @@ class RunFolder:
         return self.path / "logs"
 
     @property
+    def cause(self) -> Path:
+        """Why the processes' parent told the master to end, in a few words; it is there only where a part was lost."""
+        return self.logs / "cause"
+
+    @property
     def holds_run(self) -> bool:
         """Whether a run has begun to write here."""
         return self.stream.exists() or self.record.exists()

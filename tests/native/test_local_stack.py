@@ -152,13 +152,15 @@ def test_killed_supervisor_leaves_nothing(stack: Stack) -> None:
 
 
 def test_lost_target_fails_the_run(stack: Stack) -> None:
-    """A target that dies mid-run ends the run with its name, its log and exit code 1; nothing is left."""
+    """A target that dies mid-run ends the run with its name, its log and exit code 1; the record names it too."""
     stack.start("--run-time", "5m").read_until("requests/s")
     os.kill(min(stack.pids("gunicorn")), signal.SIGKILL)
     code, output = stack.end()
     assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.ERROR, []), output
     assert "error: target_app ended during the run with exit code -9" in output
     assert "target_app.log" in output
+    interruption = json.loads((stack.run_dir() / "record.json").read_text())["interruption"]
+    assert interruption["by"] == "target_app ended during the run with exit code -9"
 
 
 def test_web_ui_serves_until_ctrl_c(stack: Stack) -> None:

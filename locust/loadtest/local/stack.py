@@ -158,9 +158,12 @@ class LocalStack:
             if part.exit_code != 0:  # 0: the master told it to quit
                 self._say("worker lost", f"{part.name} ended with exit code {part.exit_code}; its log: {part.log}")
             return
+        what = f"{part.name} ended during the run with exit code {part.exit_code}"
+        with contextlib.suppress(OSError):  # a full disk: the report then names the signal alone
+            RunFolder(self._logs.parent).cause.write_text(what, encoding="utf-8")
         self.drain()
         raise StackError(
-            f"{part.name} ended during the run with exit code {part.exit_code}: {part.last_log_line()} "
+            f"{what}: {part.last_log_line()} "
             f"Full log: {part.log}. Next: fix the cause and run again; the report shows the run until then."
         )
 
