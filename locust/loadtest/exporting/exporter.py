@@ -10,6 +10,7 @@ or for `LINGER_S`: `rate` and `increase` miss the end of a counter whose last va
 from __future__ import annotations
 
 import contextlib
+import gzip
 import logging
 import re
 import socket
@@ -42,6 +43,9 @@ CLIENT_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT_S: Final = 20.0
 """Limit for a whole request, from the wait for its first byte to the last byte of its response."""
 
+GZIP_BYTES: Final = 10_000
+"""Shorter answers are sent as they are."""
+
 LINGER_S: Final = 10.0
 """How long a master waits at its end for the final numbers to be fetched."""
 FINAL_SCRAPES: Final = 2
@@ -50,6 +54,8 @@ _RECENT_SCRAPE_S: Final = 15.0
 _SCRAPER: Final = "HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS"
 """The header that Prometheus and compatible agents send; a request without it is a person's, not a scrape."""
 _POLL_S: Final = 0.05
+_GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
+_FASTEST: Final = 1
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +129,11 @@ class Exporter:
                     self._scraped_s = time.monotonic()
         elif path == "/healthz":
             status, body = "200 OK", b"ok\n"
-        start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        headers = [("Content-Type", kind), ("Vary", "Accept-Encoding")]
+        if len(body) >= GZIP_BYTES and _GZIP.search(environ.get("HTTP_ACCEPT_ENCODING", "")):
+            body = gevent.get_hub().threadpool.apply(gzip.compress, (body, _FASTEST))  # beside the load
+            headers.append(("Content-Encoding", "gzip"))
+        start_response(status, [*headers, ("Content-Length", str(len(body)))])
         return self._send(body if method != "HEAD" else b"", is_final)
 
     def _is_ours(self, host: str) -> bool:

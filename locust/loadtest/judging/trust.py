@@ -97,6 +97,17 @@ PEAKS: Final = {
 }
 """Rules that are broken by a single interval. The value is the highest."""
 
+_FOR_MASTER: Final = "give the master a core of its own, use fewer workers, or name fewer requests"
+MASTER_ADVICE: Final = {
+    "cpu": _FOR_MASTER,
+    "event_loop_lag": _FOR_MASTER,
+    "garbage_collection": _FOR_MASTER,
+    "gc_pause": _FOR_MASTER,
+    "cpu_throttling": "raise its CPU limit",
+    "file_descriptors": "raise the limit (ulimit -n)",
+}
+"""What to do where it is the master: it merges what the workers measure, and another worker is more of that."""
+
 CROWDED_RATIO: Final = 0.10
 """Share of the run in which other processes crowded the machine; a twentieth would move the 95th percentile."""
 RUN_DELAY_RATIO: Final = 0.10
@@ -195,7 +206,8 @@ def _violations_of(observed: Observed) -> Iterator[Violation]:
 
 def _violation(subject: str, rule: HealthRule, value: float, seconds: float) -> Violation:
     message = rule.message.format(value=value, rest=1 - value, seconds=seconds)
-    return Violation(rule.name, subject, value, rule.limit, f"{subject} {message}: {rule.advice}")
+    advice = MASTER_ADVICE.get(rule.name, rule.advice) if subject == MASTER else rule.advice
+    return Violation(rule.name, subject, value, rule.limit, f"{subject} {message}: {advice}")
 
 
 def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:

@@ -1,6 +1,7 @@
 """The exporter tells Prometheus what the record holds: exact, from the start, bounded, holding nothing up."""
 
 import contextlib
+import gzip
 import socket
 import time
 import urllib.error
@@ -350,6 +351,29 @@ def test_it_serves_metrics_and_health(environment: Environment, port: int) -> No
     assert _get(port, "/healthz", "HEAD")[::2] == (200, b"")
     assert _get(port, "/other")[0] == 404
     assert _get(port, "/metrics", "POST")[0] == 405
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [("gzip", "gzip"), ("deflate, gzip;q=0.5", "gzip"), ("identity", None), ("gzip;q=0, identity", None)],
+)
+def test_a_scraper_that_takes_gzip_gets_it(
+    environment: Environment, port: int, accepted: str, encoding: str | None
+) -> None:
+    """It saves most of the bytes; what is in them is the same."""
+    count(environment, "/a", [0.001 * number for number in range(1, 40)])
+    plain = _get(port, "/metrics")[2]
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept-Encoding": accepted})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        body, found = answer.read(), answer.headers["Content-Encoding"]
+    assert found == encoding
+    if encoding:
+        assert len(body) < len(plain) / 4
+        body = gzip.decompress(body)
+    name = "loadtest_response_time_seconds_bucket"
+    assert {key: one for key, one in samples_of(body.decode()).items() if key[0] == name} == {
+        key: one for key, one in samples_of(plain.decode()).items() if key[0] == name
+    }
 
 
 def test_every_scrape_is_fresh(environment: Environment, port: int) -> None:

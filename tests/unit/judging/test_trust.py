@@ -30,6 +30,13 @@ def test_a_sustained_limit_must_be_reached_for_five_seconds(name: str) -> None:
     assert violation.sentence.endswith(rule.advice)
 
 
+@pytest.mark.parametrize(("figure", "rule"), [*SUSTAINED.items(), *PEAKS.items()])
+def test_a_busy_master_is_not_helped_by_another_worker(figure: str, rule: trust.HealthRule) -> None:
+    """It merges what the workers measure, so its own advice is another."""
+    [violation] = process_violations(observed(9, subject=MASTER, **{figure: rule.limit}))
+    assert "add a worker" not in violation.sentence
+
+
 def test_the_seconds_must_follow_each_other() -> None:
     """One good second restarts the count, and the longest stretch is reported."""
     watch = Watch()
