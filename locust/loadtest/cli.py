@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -22,11 +21,20 @@ from loadtest.authoring.commands import init
 from loadtest.checking import endpoint
 from loadtest.comparing import commands
 from loadtest.doctor import check_users_fit, examine
-from loadtest.exceptions import ExitCode, LoadtestError, RecordError, StackError, UsageError, unknown_name
+from loadtest.exceptions import (
+    ExitCode,
+    LoadtestError,
+    RecordError,
+    StackError,
+    UsageError,
+    nearest_name,
+    unknown_name,
+)
 from loadtest.feeding import policies, sources
 from loadtest.feeding.file_formats import is_standard_input
 from loadtest.judging import thresholds
-from loadtest.local.stack import LocalStack
+from loadtest.local import locust_options
+from loadtest.local.stack import LocalStack, show_by_locust
 from loadtest.profiles import chart
 from loadtest.profiles.profile import LoadProfile, all_profiles
 from loadtest.progress import Screen, output, printable
@@ -39,8 +47,9 @@ from loadtest.settings import credentials, hosts
 from loadtest.settings.config import Config, allowed, paths_of_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+LOCUST_OPTIONS = "loadtest.locust_options"
 EXIT_CODES = """\b
 Exit codes: 0 passed, 1 the run could not be carried out, 2 wrong usage,
 3 a threshold failed, 4 no data, 5 not trustworthy, 130 interrupted."""
@@ -66,7 +75,7 @@ class _Group(click.Group):
         sys.exit(int(code or 0))
 
 
-@click.group(cls=_Group, epilog=EXIT_CODES)
+@click.group(cls=_Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
     """Measure how much load a service can handle, from your own machine, with numbers you can trust.
@@ -80,18 +89,29 @@ def main() -> None:
 main.add_command(seed)
 
 
+class _Run(click.Command):
+    """`loadtest run`: what is no option of its own is Locust's, or the locustfile's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        own = {name: not option.is_flag for option in options for name in option.opts}
+        mine, ctx.meta[LOCUST_OPTIONS] = locust_options.split(args, own)
+        return super().parse_args(ctx, mine)
+
+
 def _setting_option(setting: str, metavar: str, *short: str, **more: Any) -> Callable[[Any], Any]:
     field = Config.model_fields[setting]
     text = f"{field.description}. Allowed: {allowed(setting)}."
     if not more.get("is_flag"):
         more["metavar"] = metavar
-    return click.option(*short, f"--{setting.replace('_', '-')}", help=text[0].upper() + text[1:], **more)
+    return click.option(setting, *short, f"--{setting.replace('_', '-')}", help=text[0].upper() + text[1:], **more)
 
 
-@main.command(epilog=EXIT_CODES)
-@_setting_option("scenario", "NAME", "-f")
+@main.command(epilog=EXIT_CODES, cls=_Run)
+@_setting_option("scenario", "NAME", "-f", "--locustfile", multiple=True)
 @_setting_option("profile", "NAME")
 @_setting_option("workers", "N")
+@click.option("--processes", type=int, metavar="N", help="As in Locust: the number of workers, -1 for one per core.")
 @_setting_option("users", "N", "-u")
 @_setting_option("spawn_rate", "PER_S", "-r")
 @_setting_option("rate", "PER_S")
@@ -110,13 +130,19 @@ def _setting_option(setting: str, metavar: str, *short: str, **more: Any) -> Cal
 @_setting_option("run_id", "NAME")
 @_setting_option("baseline", "RUN")
 @_setting_option("ui", "", is_flag=True, default=None)
+@_setting_option("web_port", "PORT", "-P")
+@click.option("--headless", is_flag=True, help="As in Locust, and the default here: no web UI.")
+@click.option("--autostart", is_flag=True, help="As in Locust: the web UI, with a test at once.")
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="For programs: the record on standard output, everything else on standard error.",
+    help="As in Locust: its statistics on standard output, everything else on standard error.",
 )
-def run(as_json: bool, **options: Any) -> int:
+@click.pass_context
+def run(
+    ctx: click.Context, /, as_json: bool, processes: int | None, headless: bool, autostart: bool, **options: Any
+) -> int:
     """Run a load test with the whole stack as processes on this machine.
 
     \b
@@ -124,6 +150,7 @@ def run(as_json: bool, **options: Any) -> int:
     loadtest run --profile stress --workers 2       more load
     loadtest run --host https://staging.example.com your own service
     loadtest run -f locustfile.py -u 50 -r 10 -t 5m a locustfile of yours, as it is
+    loadtest run -f a.py,b.py --tags read --csv out  other files, and any option of Locust or of the locustfile
     loadtest run --ui                               Locust's web UI instead of a headless run
     loadtest run --threshold 'p99 < 50ms'           exit code 3 when the 99th percentile is 50 ms or more
     loadtest run --baseline night-41                exit code 3 when a request is worse than in that run
@@ -131,23 +158,54 @@ def run(as_json: bool, **options: Any) -> int:
     Settings also come from local_conf/loadtest.env and the environment (LOADTEST_PROFILE=stress); the command
     line wins. Results go to runs/<id>/.
     """
-    options["threshold"] = ", ".join(options["threshold"]) or None
-    config = Config.load(options)
+    for name, separator in (("threshold", ", "), ("scenario", ",")):
+        options[name] = separator.join(options[name]) or None
+    if processes is not None:
+        options["workers"] = (os.cpu_count() or 1) if processes == -1 else processes
+    if headless or autostart:
+        options |= {"ui": not headless, "autostart": autostart}
+    theirs: list[str] = ctx.meta[LOCUST_OPTIONS]
+    config, more = _with_locusts(options, theirs, [name for param in ctx.command.params for name in param.opts])
+    if locust_options.ENDS_AT_ONCE.intersection(theirs):
+        return show_by_locust(config, theirs)
     if as_json and config.ui:
         raise UsageError(
             "--json does not work with UI=1: the web UI runs many tests. Allowed: one of the two. Next: leave one out."
         )
-    return _conduct(config, as_json=as_json)
+    return _conduct(config, as_json=as_json, more=more)
 
 
-def _conduct(config: Config, *, as_json: bool) -> int:
+def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -> tuple[Config, list[str]]:
+    """Return the settings, with those that Locust's own options and files give, and the options for its processes.
+
+    Raises:
+        UsageError: for an option that nobody knows, with the nearest one.
+    """
+    config = Config.load(options)
+    if not _is_known(config):
+        return config, []  # which is said together with everything else that is wrong
+    found = declared(config.scenario if "scenario" in config.model_fields_set else "", theirs)
+    if found.unknown:
+        nearest = nearest_name(found.unknown[0].partition("=")[0], [*ours, *found.known])
+        raise UsageError(
+            f"{found.unknown[0]} is not an option. Allowed: those of `loadtest run --help`, of `locust --help`, and of "
+            f"the locustfile. Next: {f'did you mean {nearest}?' if nearest else 'leave it out.'}"
+        )
+    settings = {"scenario": found.scenario, **found.settings}
+    missing = {name: value for name, value in settings.items() if name not in config.model_fields_set}
+    config = Config.load({**options, **missing})
+    locust_options.take_out(os.environ)
+    return config, [*locust_options.repeated(found.settings, config), *theirs]
+
+
+def _conduct(config: Config, *, as_json: bool, more: Sequence[str] = ()) -> int:
     """Check what can be checked beforehand, and run."""
     check_names(config)
     if not config.ui:  # its start form chooses the load
         check_users_fit(config)
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
     folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, config.profile_name))
-    code = _supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json)
+    code = _supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json, more=more)
     return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)
 
 
@@ -436,8 +494,10 @@ def _is_known(config: Config) -> bool:
 
 
 class Declared(NamedTuple):
-    """What a scenario declares."""
+    """What a scenario declares, and what Locust's own options say."""
 
+    scenario: str
+    """Its name or path: the locustfile of Locust's settings where ours name none."""
     requests: list[tuple[str, str]]
     """Pairs of method and name."""
     hosts: dict[str, str]
@@ -446,11 +506,16 @@ class Declared(NamedTuple):
     """Whether its users or its data need the Redis of REDIS_URL."""
     takes_sample_target: bool
     """Whether the sample target is loaded when no other is given."""
+    settings: dict[str, Any]
+    """Our settings that Locust's options, variables and files give."""
+    unknown: list[str]
+    """Options that neither Locust nor the locustfile knows."""
+    known: list[str]
+    """Those that they know."""
 
 
-@cache
-def declared(scenario: str) -> Declared:
-    """Return what a scenario declares.
+def declared(scenario: str, options: Sequence[str] = ()) -> Declared:
+    """Return what a scenario declares; the options count when it is asked for the first time.
 
     It is read in a separate process: a scenario's module imports Locust, which replaces the standard library's
     sockets and processes with gevent's, and the stack's supervisor must keep the real ones.
@@ -458,19 +523,25 @@ def declared(scenario: str) -> Declared:
     Raises:
         UsageError: when the scenario's module or file cannot be imported, or holds no scenario.
     """
+    if scenario in _declared:
+        return _declared[scenario]
     child = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", "loadtest.scenarios", scenario], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "loadtest.scenarios", scenario, *options], capture_output=True, text=True, check=False
     )
     if child.returncode == ExitCode.USAGE:
         raise UsageError(child.stderr.strip())
     if child.returncode:
         reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(f"SCENARIO={scenario} cannot be imported ({reason}). Next: correct its module.")
-    requests, *others = json.loads(child.stdout)
-    return Declared([(method, name) for method, name in requests], *others)
+    name, requests, *others = json.loads(child.stdout)
+    _declared[name] = Declared(name, [(method, label) for method, label in requests], *others)
+    return _declared[name]
 
 
-def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> int:
+_declared: dict[str, Declared] = {}
+
+
+def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False, more: Sequence[str] = ()) -> int:
     """Run the stack to its end; a first signal lets it report, a second one ends it at once."""
     started = time.monotonic()
     screen = Screen(sys.stderr if as_json else sys.stdout)
@@ -484,7 +555,9 @@ def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> i
     master_screen = sys.stderr if as_json else sys.stdout
     known = declared(config.scenario)
     of_classes = None if known.takes_sample_target else known.hosts
-    with LocalStack(config, folder.logs, say, master_screen, of_classes, needs_redis=known.needs_redis) as stack:
+    with LocalStack(
+        config, folder.logs, say, master_screen, of_classes, needs_redis=known.needs_redis, locust_options=more
+    ) as stack:
         say("ready", f"after {time.monotonic() - started:.1f} s")
         try:
             code = stack.wait()
@@ -494,7 +567,7 @@ def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False) -> i
         for notice in stack.notices:
             say("redis", notice)
         if as_json:
-            click.echo(files.json_text(run_document.read(folder.path)))
+            click.echo((folder.path / "locust.json").read_text())
         return code
 
 

@@ -39,7 +39,7 @@ def old(tmp_path: Path) -> Path:
 
 
 def test_json_of_a_run_is_all_of_standard_output(stack: Stack, old: Path) -> None:
-    """With --json a program reads the record from standard output; the report shows the same run again.
+    """With --json a program reads Locust's statistics from standard output; the report shows the same run again.
 
     The run ends with the comparison, on standard error: nothing can be told of five seconds, and the exit code says so.
     A busy machine makes the run one that cannot be compared at all.
@@ -47,13 +47,15 @@ def test_json_of_a_run_is_all_of_standard_output(stack: Stack, old: Path) -> Non
     arguments = ["--scenario", "health", "--profile", "smoke", "--run-time", "5s", "--json", "--baseline", str(old)]
     command = [Path(sys.executable).with_name("loadtest"), "run", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False)
-    document = json.loads(done.stdout)
+    rows = json.loads(done.stdout)
     assert done.returncode in {ExitCode.NO_DATA, ExitCode.NOT_TRUSTWORTHY}, done.stderr
     compared = done.returncode == ExitCode.NO_DATA
     assert ("comparison   inconclusive" in done.stderr) is compared, done.stderr
     assert (stack.run_dir() / "comparison.html").exists() is compared
     assert (stack.run_dir() / "comparison.json").exists() is compared
-    assert document == json.loads(report(stack, "--json"))
+    document = json.loads(report(stack, "--json"))
+    counted = {(one["name"], one["requests"], one["failures"]) for one in document["series"]}
+    assert {(row["name"], row["num_requests"], row["num_failures"]) for row in rows} == counted
     assert f"verdict      {document['verdict']['name']}" in report(stack)
     assert "workers" in done.stderr
     assert document["total"]["requests"] > 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from loadtest.exceptions import ExitCode, StackError, UsageError
 from loadtest.feeding.file_formats import is_standard_input
 from loadtest.local import redis_server
+from loadtest.local.locust_options import for_worker
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.progress import Steps
 from loadtest.run_folder import RunFolder
@@ -31,7 +33,7 @@ from loadtest.settings.hosts import check_open
 from loadtest.users.target import target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -54,6 +56,7 @@ class LocalStack:
         hosts_of_classes: the host of each User class that has one, loaded where `host` is not set; None: the sample
             target is started there.
         needs_redis: whether the scenario itself uses the Redis of REDIS_URL.
+        locust_options: further options of Locust's, for the master and the workers.
 
     Attributes:
         notices: what to repeat when the figures of the run are shown.
@@ -72,6 +75,7 @@ class LocalStack:
         hosts_of_classes: Mapping[str, str] | None = None,
         *,
         needs_redis: bool = True,
+        locust_options: Sequence[str] = (),
     ) -> None:
         self._config = config
         self._say = say
@@ -79,6 +83,7 @@ class LocalStack:
         self._logs = logs
         self._hosts_of_classes = hosts_of_classes or {}
         self._needs_redis = needs_redis
+        self._locust_options = locust_options
         self._takes_sample_target = hosts_of_classes is None and not config.host
         self._parts = contextlib.ExitStack()
         self._started: list[ManagedProcess] = []
@@ -235,7 +240,7 @@ class LocalStack:
         waiting = ["--expect-workers", str(workers), "--expect-workers-max-wait", f"{_WORKERS_TIMEOUT_S:.0f}"]
         master = ManagedProcess(
             "master",
-            [*_locust(), "--master", *link, *waiting, *mode],
+            [*_locust(), "--master", *link, *waiting, *mode, *self._locust_options],
             self._logs / "master.log",
             environment,
             stdout=self._screen,
@@ -258,9 +263,10 @@ class LocalStack:
         self, parts: contextlib.ExitStack, count: int, link_port: int, environment: dict[str, str]
     ) -> None:
         link = ["--worker", "--master-host", _LISTENER, "--master-port", str(link_port)]
+        own = for_worker(self._locust_options)
         for number in range(1, count + 1):
             worker = ManagedProcess(
-                f"worker {number}", [*_locust(), *link], self._logs / f"worker_{number}.log", environment
+                f"worker {number}", [*_locust(), *link, *own], self._logs / f"worker_{number}.log", environment
             )
             parts.callback(worker.stop)
             self._started.append(worker)
@@ -337,9 +343,17 @@ def check_host_answers(host: str) -> None:
         ) from error
 
 
+def show_by_locust(config: Config, options: Sequence[str]) -> int:
+    """Have Locust print what some of its options ask for, and return its exit code."""
+    environment = {**os.environ, **config.environment()}
+    return subprocess.run([*_locust(), *options], env=environment, check=False).returncode  # noqa: S603
+
+
 def _locust() -> list[str]:
     options = shipped.own_or_shipped(shipped.CONF_DIR / "locust.conf")
-    return [sys.executable, "-m", "locust", "-f", str(shipped.LOCUSTFILE), "--config", str(options)]
+    # The flags stand in that file too, but a --config of the person's takes its place.
+    flags = ["--config", str(options), "--enable-rebalancing", "--only-summary"]
+    return [sys.executable, "-m", "locust", "-f", str(shipped.LOCUSTFILE), *flags]
 
 
 def _status(url: str) -> int | None:

@@ -1,4 +1,4 @@
-"""LocustFiles: Locust's own reports: locust.html, locust_stats.csv, locust_failures.csv, locust_exceptions.csv.
+"""LocustFiles: Locust's own reports: locust.html, locust.json, locust_{stats,failures,exceptions}.csv.
 
 They are made from Locust's statistics, not from the document, and so only at the end of a run. Importing Locust
 replaces the standard library's sockets, which the other files must not do to a process that only reports.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import TYPE_CHECKING, Any
 
 from locust.html import get_html_report
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
 def of(environment: Environment) -> dict[str, Callable[[], str]]:
     """Return a function for each file that makes its text, by the file's name."""
+    entries = environment.stats.entries  # Locust's own serialize_stats() resets them
     statistics = PlainTables(StatsCSV(environment, PERCENTILES_TO_REPORT))
     return {
         "locust.html": lambda: get_html_report(environment, show_download_link=False),  # type: ignore[no-untyped-call]
+        "locust.json": lambda: json.dumps([entry.serialize() for entry in entries.values()], indent=4),
         "locust_stats.csv": lambda: _csv(statistics.requests_csv),
         "locust_failures.csv": lambda: _csv(statistics.failures_csv),
         "locust_exceptions.csv": lambda: _csv(statistics.exceptions_csv),

@@ -2,6 +2,8 @@
 
 They are imported as Locust imports them. What they have in common is the scenario: their User classes, their
 LoadTestShapes, and the requests that a `scenario` object of theirs declares; other requests are learnt as they come.
+
+Tested in tests/unit/scenarios/test_registry.py.
 """
 
 from __future__ import annotations
