@@ -419,7 +419,7 @@ class Run:
         """Have the scenario remove what the run made; if it cannot, the run is none that passed."""
         try:
             self._hooks.tear_down()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             logger.exception("the scenario's teardown failed")
             self._problems.append(f"the scenario's teardown failed: {described(error)}")
             self._note("teardown", self._problems[-1])

@@ -11,11 +11,17 @@ import logging  # noqa: E402 - gevent comes before what it patches
 import sys  # noqa: E402
 
 from loadtest.checking.trial import Trial  # noqa: E402
-from loadtest.exceptions import ExitCode, exit_on_error  # noqa: E402
+from loadtest.exceptions import ExitCode, UsageError, described, exit_on_error  # noqa: E402
 from loadtest.settings.config import Config  # noqa: E402
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with exit_on_error():
-        worked = Trial(Config.load({"scenario": sys.argv[1]}), sys.argv[2:]).run()
+        try:
+            worked = Trial(Config.load({"scenario": sys.argv[1]}), sys.argv[2:]).run()
+        except SystemExit as error:  # of a listener, or of an option that only shows something
+            raise UsageError(
+                f"the check was ended before its end ({described(error)}). Allowed: a scenario and options that do not "
+                "exit. Next: leave that out."
+            ) from error
         sys.exit(ExitCode.PASSED if worked else ExitCode.ERROR)

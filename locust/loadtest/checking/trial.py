@@ -155,7 +155,7 @@ class Trial:
             self._problem(where, f"did not end within {TASK_LIMIT_S:g} s")
         except StopTest as error:
             self._problem(where, str(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # an exit of the scenario's own is no end of this
             self._problem(where, described(error))
         return None
 

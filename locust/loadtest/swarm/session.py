@@ -167,7 +167,7 @@ class ControllingSwarm(Swarm):
     def _clean_up(self) -> None:
         """Undo what was begun of a run that is not made."""
         if (hooks := Session.of(self.environment).find(Hooks)) is not None:
-            with contextlib.suppress(Exception):  # the error that is reported is the first
+            with contextlib.suppress(Exception, SystemExit):  # the error that is reported is the first
                 hooks.tear_down()
         self._run = None
         for service in reversed(self.services):

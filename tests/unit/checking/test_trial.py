@@ -70,6 +70,8 @@ class Ours(OurUser):
         self.client.get("/healthz/live", name="ours")
 """
 BROKEN = """
+import sys
+
 from locust import FastHttpUser, task
 
 
@@ -85,6 +87,11 @@ class Shopper(FastHttpUser):
     @task
     def raises(self):
         return {}["price"]
+
+
+    @task
+    def leaves(self):
+        sys.exit(0)
 
 
 class Late(FastHttpUser):
@@ -145,9 +152,17 @@ def test_what_does_not_work_is_shown(tmp_path: Path, target_url: str) -> None:
     assert re.search(r"^Shopper\.fine .* 200 .* ok$", output, re.MULTILINE)
     assert re.search(r"^Shopper\.missing .* 404 .* failed: ", output, re.MULTILINE)
     assert re.search(rf"^Shopper\.raises +KeyError: 'price' \(.*shop\.py, line {line}\)$", output, re.MULTILINE)
+    assert re.search(r"^Shopper\.leaves +SystemExit: 0 \(.*shop\.py, line \d+\)$", output, re.MULTILINE)
     assert re.search(r"^Late\.on_start +ValueError: no account \(.*shop\.py, line \d+\)$", output, re.MULTILINE)
     assert "never" not in output
-    assert output.endswith("failed       3 tasks, 2 requests: 1 failed requests, 2 other problems\n")
+    assert output.endswith("failed       4 tasks, 2 requests: 1 failed requests, 3 other problems\n")
+
+
+def test_an_exit_of_a_listener_is_no_pass(tmp_path: Path, target_url: str) -> None:
+    """The check has not come to its end, whatever the exit code that the locustfile asked for."""
+    text = SILENT.replace("test_start", "init").replace('OSError("no database")', "SystemExit(0)")
+    code, output = check(tmp_path / "shop.py", text, target_url)
+    assert (code, "never" in output) == (2, False), output
 
 
 def test_nothing_is_tried_after_a_listener_failed(tmp_path: Path, target_url: str) -> None:
