@@ -1,4 +1,4 @@
-"""A server of MongoDB for tests: a real one where the machine has it, else an independent one, else an imitation."""
+"""A server of MongoDB for tests: a real one where the machine has it, else an imitation."""
 
 import shutil
 import sys
@@ -40,15 +40,11 @@ def summary() -> str:
 
 
 def _server(folder: Path, port: int) -> tuple[str, list[str]]:
+    if shutil.which("mongod"):
+        listen = ["--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
+        return "mongod", ["mongod", "--dbpath", str(folder), *listen]
     files = ["--log-file", str(folder / "server.log"), "--pid-file", str(folder / "server.pid")]
-    nx_27017 = [sys.executable, "-m", "nx_27017.nx_27017", "--db", "memory", "--port", str(port), *files]
-    listen = f"127.0.0.1:{port}"
-    sqlite = ["--handler=sqlite", f"--sqlite-url=file:{folder}/", f"--state-dir={folder}", "--telemetry=disable"]
-    commands = {
-        "mongod": ["mongod", "--dbpath", str(folder), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"],
-        "ferretdb": ["ferretdb", f"--listen-addr={listen}", "--debug-addr=-", *sqlite],
-    }
-    return next(((name, command) for name, command in commands.items() if shutil.which(name)), ("nx-27017", nx_27017))
+    return "nx-27017", [sys.executable, "-m", "nx_27017.nx_27017", "--db", "memory", "--port", str(port), *files]
 
 
 def _answers(url: str) -> bool:
