@@ -108,7 +108,9 @@ class Project:
     def log_in(self, password: str) -> None:
         """Log in to the web UI; `get` has the session from then on."""
         data = urllib.parse.urlencode({"password": password}).encode()
-        with self._open(f"http://127.0.0.1:{self.port('locust_master', 8089)}/login", data, 30) as answer:
+        form = f"http://127.0.0.1:{self.port('locust_master', 8089)}/login"
+        as_browser = urllib.request.Request(form, data, {"Accept": "text/html"})  # as the page that follows requires
+        with self._open(as_browser, timeout=30) as answer:
             token = answer.url.partition("#loadtest=")[2]
         self._opener.addheaders.append(("X-Loadtest-Token", token))
 

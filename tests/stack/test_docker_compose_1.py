@@ -3,11 +3,13 @@
 A test starts automatically.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import urllib.error
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,12 +52,18 @@ def test_it_accepts_the_file(project: Project) -> None:
     assert set(project.run("config", "--volumes").split()) == {"runs", "prometheus_data"}
 
 
-def test_up_runs_a_test_by_itself(project: Project) -> None:
-    """`docker-compose up --scale` starts everything, and LOADTEST_AUTOSTART makes a run that ends and is counted."""
+def test_up_runs_a_test_by_itself(project: Project, tmp_path: Path) -> None:
+    """`docker-compose up --scale` starts everything, and LOADTEST_AUTOSTART makes a run that ends and is counted.
+
+    It has no `cp`, so the results are copied by `docker cp`.
+    """
     project.up(WORKERS)
     with project.told():
         eventually("state of the run", lambda: project.value('loadtest_run_state{state="stopped"}'), 1)
     eventually("workers", lambda: project.value('sum(loadtest_workers{state=~"ready|running"})'), WORKERS)
+    docker("cp", f"{project.run('ps', '-q', 'locust_master').strip()}:/app/runs/.", str(tmp_path))
+    (record,) = tmp_path.glob("*/record.json")
+    assert json.loads(record.read_text())["total"]["requests"] > 0
     with pytest.raises(urllib.error.HTTPError, match="401"):
         project.get("locust_master", 8089, "/stats/requests")
     project.log_in((ROOT / "secrets" / "web_password").read_text())
