@@ -127,26 +127,26 @@ def test_a_run_without_rules_of_which_every_request_failed_has_failed(lies: Lies
 
 
 def test_a_warm_up_is_left_out_of_the_judgement_and_stays_in_the_record(lies: Lies) -> None:
-    """A cold cache answers in 400 ms for two seconds: no threshold judges it, the record has it, and a note says so."""
+    """A cold cache answers in 1.5 s for two seconds: no threshold judges it, the record has it, and a note says so."""
     began_s = []
 
     def cold_at_first(_path: str) -> str:
         began_s[1:] = [time.monotonic()]
-        gevent.sleep(0.4 if began_s[-1] - began_s[0] < 2 else 0.0)
+        gevent.sleep(1.5 if began_s[-1] - began_s[0] < 2 else 0.0)
         return "200 OK"
 
     lies.answer = cold_at_first
     load = ("--users", "5", "--spawn-rate", "5", "--run-time", "9s")
-    rules = "'max < 350ms', 'p0 > 1us warm_up=1s'"
+    rules = "'max < 1400ms', 'p0 > 1us warm_up=1s'"
     code, output = lies.run(*load, rules=rules, LOADTEST_WARM_UP="5s")
     assert code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output
     record = lies.record()
     assert [one["rule"] for one in record["thresholds"]] == [
-        "max(response_time) < 350ms warm_up=5s",
+        "max(response_time) < 1400ms warm_up=5s",
         "p0(response_time) > 1us warm_up=1s",
     ]
     assert record["thresholds"][0]["outcome"] == "passed"
-    assert record["total"]["response_time"]["max_s"] > 0.39
+    assert record["total"]["response_time"]["max_s"] > 1.49
     assert lies.said_in("the first 5 s of load were warm-up: in the figures shown, but in no threshold") == EVERYWHERE
 
 
@@ -219,7 +219,7 @@ LOGIN = SCENARIO.replace(
 def test_requests_of_on_start_are_no_load(lies: Lies, load: tuple[str, ...]) -> None:
     """A slow login is in no percentile, count or rule of the load; a rule that asks for it judges it."""
     lies.answer = slow_login
-    rules = """'max < 350ms', 'error_ratio{phase="setup"} <= 0%', 'max{phase="setup"} < 300ms'"""
+    rules = """'p50 < 350ms', 'error_ratio{phase="setup"} <= 0%', 'max{phase="setup"} < 300ms'"""
     code, output = lies.run(*load, scenario=LOGIN, rules=rules)
     assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output
     record = lies.record()
