@@ -7,9 +7,10 @@ import os
 import ssl
 from itertools import count
 
-from locust import FastHttpUser, HttpUser, constant, task
+from locust import FastHttpUser, HttpUser, constant, events, task
 
 from loadtest.clients.http import HttpUser as OurHttpUser
+from loadtest.swarm import session
 
 _BASES = {"ours": OurHttpUser, "fast": FastHttpUser, "stock": HttpUser}
 _WORK = os.environ["BENCH_WORK"]
@@ -18,6 +19,13 @@ _NUMBERS = count()
 
 def _trusting() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=os.environ["BENCH_CERTIFICATE"])
+
+
+@events.init.add_listener
+def measure(environment, **_):
+    """Measure our users as a run does; for Locust's, its own statistics stay in place."""
+    if issubclass(BenchUser, OurHttpUser):
+        session.start(environment)
 
 
 class BenchUser(_BASES[os.environ["BENCH_BASE"]]):
