@@ -164,7 +164,7 @@ def run(
         options["workers"] = (os.cpu_count() or 1) if processes == -1 else processes
     if headless or autostart:
         options |= {"ui": not headless, "autostart": autostart}
-    theirs: list[str] = ctx.meta[LOCUST_OPTIONS]
+    theirs: list[str] = [*(["--autostart"] if autostart else []), *ctx.meta[LOCUST_OPTIONS]]  # --autoquit asks for it
     config, more = _with_locusts(options, theirs, [name for param in ctx.command.params for name in param.opts])
     if locust_options.ENDS_AT_ONCE.intersection(theirs):
         return show_by_locust(config, theirs)
@@ -195,7 +195,9 @@ def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -
     missing = {name: value for name, value in settings.items() if name not in config.model_fields_set}
     config = Config.load({**options, **missing})
     locust_options.take_out(os.environ)
-    return config, [*locust_options.repeated(found.settings, config), *theirs]
+    # Only the end of Locust's own run time makes it quit by --autoquit.
+    of_locust = {*found.settings, *(["run_time"] if "--autoquit" in theirs else [])}
+    return config, [*locust_options.repeated(sorted(of_locust), config), *theirs]
 
 
 def _conduct(config: Config, *, as_json: bool, more: Sequence[str] = ()) -> int:

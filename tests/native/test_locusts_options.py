@@ -108,6 +108,18 @@ def test_locusts_variables_and_files_are_settings(tmp_path: Path, witness: Witne
     assert (tmp_path / "out_stats.csv").exists()
 
 
+def test_autostart_begins_a_test_beside_the_web_ui(tmp_path: Path, witness: Witness) -> None:
+    """With --autoquit the process ends after it, with the verdict's exit code; the class picker is Locust's."""
+    (tmp_path / "visits.py").write_text(LOCUSTFILE.format(name="Visitor"))
+    load = ("-u", "2", "-r", "2", "-t", "3s", "-s", "2", "-H", witness.url)
+    options = ("--autostart", "--autoquit", "1", "--class-picker", "-P", "0", "Visitor")
+    done = loadtest(tmp_path, "-f", "visits.py", *load, *options)
+    assert ended_well(done.returncode, done.stdout), done.stdout + done.stderr
+    assert "web UI       http://127.0.0.1:" in done.stdout
+    record = json.loads((tmp_path / "runs" / "run" / "record.json").read_text())
+    assert record["total"]["requests"] == len(witness.requests) > 0
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
