@@ -22,14 +22,18 @@ _request_ids: Final = itertools.count()
 
 
 def stop(original: Callable[..., bool]) -> Callable[..., bool]:
-    """Mark a waiting user as stopping before it is killed: should its timer be due already, it wakes and sends
-    nothing.
+    """End the wait of a user at once.
+
+    Locust has it killed in the event loop's next turn. A user whose wait is over until then wakes, and the kill breaks
+    off a request that it sends: of its task, or of its on_stop.
     """
 
     def stop(self: User, force: bool = False) -> bool:
         if self._state == LOCUST_STATE_WAITING:
             self._state = LOCUST_STATE_STOPPING
-            self.group.killone(self.greenlet)
+            gevent.get_hub().loop.run_callback(gevent.getcurrent().switch)  # back here when the user waits or has ended
+            self.greenlet.throw(gevent.GreenletExit)
+            self.greenlet.join()
             return True
         return original(self, force)
 

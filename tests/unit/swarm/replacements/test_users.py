@@ -19,6 +19,8 @@ pytestmark = pytest.mark.usefixtures("locust")
 class Waiter(User):
     """Waits, and notes what it does."""
 
+    left = 0
+
     wait_time = constant(0.05)
     begun = 0
     ended = 0
@@ -41,6 +43,25 @@ def test_a_user_whose_timer_is_due_begins_nothing_when_it_is_stopped() -> None:
     stopping.join(timeout=5)
     user.greenlet.join(timeout=5)
     assert (user.begun, user.ended) == (1, 1)
+
+
+def test_what_a_user_does_when_it_stops_is_not_broken_off() -> None:
+    """A user whose wait ends while it is stopped has one end: nothing is raised in the log-out of its on_stop."""
+
+    class Leaver(Waiter):
+        def on_stop(self) -> None:
+            gevent.sleep(0.05)
+            self.left += 1
+
+    for early_s in (0.0, 0.01):  # the wait is over before or after the stop, in the same turn
+        user = Leaver(Environment(user_classes=[Leaver]))
+        user.start(Group())
+        gevent.sleep(0.02)
+        stopping = gevent.spawn_later(early_s, user.stop)
+        busy_until(0.08)
+        stopping.join(timeout=5)
+        user.greenlet.join(timeout=5)
+        assert (user.begun, user.ended, user.left) == (1, 1, 1)
 
 
 def busy_until(seconds: float) -> None:
