@@ -68,7 +68,7 @@ CASES = {
         "SystemExit: 0",
     ),
     "shape": (
-        'GOOD_TICKS = 0\nscenario = Scenario("mine", (Mine,), (("GET", "live"),), shape=Shape)',
+        'GOOD_TICKS = 0\nscenario = Scenario("mine", (Mine,), (("GET", "live"),), shapes=(Shape,))',
         "ValueError: no more ticks",
     ),
 }
