@@ -1,9 +1,9 @@
-"""Runs all tests: those of real processes together with those that compute and the soak, then those that need a quiet
-machine.
+"""Runs all tests: those of real processes beside those of faults and lies, the soak and those that compute; then those
+that need a quiet machine.
 
     python -m tests
 
-The first three are pytest processes that share the machine. The first mostly waits, and is shown as it goes; the others
+The first four are pytest processes that share the machine, which mostly wait. The first is shown as it goes; the others
 give way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone. The exit
 code is that of the first that failed.
 """
@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-WAITING = ("native", "faults")
+FIRST = ("native",)
+BESIDE = ("faults", "lies")
 SOAK = "faults/test_soak.py"
 QUIET = ("native/test_open_model.py",)
 GIVE_WAY = ("nice", "-n", "5")
@@ -25,16 +26,16 @@ PYTEST = (sys.executable, "-m", "pytest")
 
 def main() -> int:
     """Run them, and return the exit code."""
-    waiting = [str(FOLDER / name) for name in WAITING]
-    soak = str(FOLDER / SOAK)
-    quiet = [str(FOLDER / name) for name in QUIET]
-    left_out = [f"--ignore={path}" for path in (soak, *quiet)]
+    first, beside, soak, quiet = ([str(FOLDER / name) for name in names] for names in (FIRST, BESIDE, (SOAK,), QUIET))
     computing = sorted(
-        str(path) for path in FOLDER.iterdir() if path.name not in WAITING and next(path.rglob("test_*.py"), None)
+        str(path)
+        for path in FOLDER.iterdir()
+        if path.name not in FIRST + BESIDE and next(path.rglob("test_*.py"), None)
     )
+    without_soak, without_quiet = [f"--ignore={path}" for path in soak], [f"--ignore={path}" for path in quiet]
     with contextlib.ExitStack() as ends:
-        giving_way = [ends.enter_context(Beside(paths)) for paths in ([soak], computing)]
-        codes = [subprocess.run([*PYTEST, *waiting, *left_out], check=False).returncode]
+        giving_way = [ends.enter_context(Beside(paths)) for paths in (soak, [*beside, *without_soak], computing)]
+        codes = [subprocess.run([*PYTEST, *first, *without_quiet], check=False).returncode]
         codes += [beside.end() for beside in giving_way]
     return next(filter(None, codes), 0) or subprocess.run([*PYTEST, *quiet], check=False).returncode
 
