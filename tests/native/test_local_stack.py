@@ -55,7 +55,7 @@ PARTS = [
     "master",
     "2 connected",
     "ready",
-    "0:05/1:00",
+    "0:10/1:00",
     "requests/s",
     "p95",
 ]
