@@ -1,6 +1,6 @@
 """The pool of an open-model worker: growth, limits, drops, and Locust's life of a user."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import gevent
@@ -23,6 +23,13 @@ def fresh() -> None:
     said.clear()
 
 
+def until(is_so: Callable[[], bool]) -> None:
+    """Let the others run until something is so, for 20 s at most: how long it takes is the machine's affair."""
+    with gevent.Timeout(20):
+        while not is_so():
+            gevent.sleep(0.001)
+
+
 class Worker:
     """A runner with a pool, and a way to start arrivals as the pacer does: from the event loop's greenlet."""
 
@@ -41,9 +48,13 @@ class Worker:
 
         for _ in range(count):
             gevent.get_hub().loop.run_callback(start)
-        while left[0]:
-            gevent.sleep(0.001)
+        until(lambda: not left[0] and not self.pool._orders and not any(p.waiting for p in self.pool._pools.values()))
         gevent.sleep(0.03)
+
+    def grow_to(self, users: int) -> None:
+        """Have users made, and wait until they are ready."""
+        self.pool.grow_to(users)
+        until(lambda: self.pool.is_prepared)
 
     def dropped(self) -> int:
         """Return how many iterations were dropped since last asked."""
@@ -92,8 +103,8 @@ class Slow(LoadUser):
 
     @task
     def work(self) -> None:
-        """Take a tenth of a second."""
-        gevent.sleep(0.1)
+        """Take half a second."""
+        gevent.sleep(0.5)
         said.append("done")
 
 
@@ -113,9 +124,9 @@ def test_the_pool_grows_and_then_drops(worker_of: Any) -> None:
     worker.pool.set_limits({"Slow": 3})
     worker.arrive(5)
     assert (worker.runner.user_count, worker.dropped()) == (3, 2)
-    gevent.sleep(0.15)
+    until(lambda: worker.pool.is_quiet)
     worker.arrive(1)
-    gevent.sleep(0.15)
+    until(lambda: worker.pool.is_quiet)
     assert (worker.runner.user_count, worker.dropped(), said) == (3, 0, ["done"] * 4)
     assert worker.pool.is_quiet
 
@@ -140,8 +151,7 @@ def test_users_can_be_there_before_they_are_needed(worker_of: Any) -> None:
     """Users made beforehand have run on_start and wait."""
     worker = worker_of(Quick)
     worker.pool.set_limits({"Quick": 4})
-    worker.pool.grow_to(3)
-    gevent.sleep(0.05)
+    worker.grow_to(3)
     assert (worker.runner.user_count, said) == (3, ["start"] * 3)
 
 
@@ -157,13 +167,11 @@ def test_a_lower_limit_ends_users(worker_of: Any) -> None:
     """Surplus users end: idle ones at once, busy ones after their iteration."""
     worker = worker_of(Slow)
     worker.pool.set_limits({"Slow": 5})
-    worker.pool.grow_to(5)
-    gevent.sleep(0.05)
+    worker.grow_to(5)
     worker.arrive(4)
     worker.pool.set_limits({"Slow": 2})
-    gevent.sleep(0.05)
-    assert worker.runner.user_count == 4
-    gevent.sleep(0.15)
+    until(lambda: worker.runner.user_count == 4)
+    until(lambda: worker.pool.is_quiet and worker.runner.user_count == 2)
     assert (worker.runner.user_count, said) == (2, ["done"] * 4)
 
 
@@ -171,8 +179,7 @@ def test_stopping_ends_each_user_with_on_stop(worker_of: Any) -> None:
     """Locust's stop calls on_stop of every user; waiting arrivals are counted as dropped."""
     worker = worker_of(Quick)
     worker.pool.set_limits({"Quick": 2})
-    worker.pool.grow_to(2)
-    gevent.sleep(0.05)
+    worker.grow_to(2)
     worker.pool.close()
     worker.runner.stop_users(worker.runner.user_classes_count)
     assert (said, worker.runner.user_count) == (["start", "start", "stop", "stop"], 0)
@@ -203,8 +210,7 @@ def test_classes_are_chosen_by_their_limits(worker_of: Any) -> None:
 
     worker = worker_of(Often, Seldom)
     worker.pool.set_limits({"Often": 30, "Seldom": 10})
-    worker.pool.grow_to(10)
-    gevent.sleep(0.3)
+    worker.grow_to(10)
     worker.arrive(2000)
     assert len(said) == 2000
     assert said.count("often") / len(said) == pytest.approx(0.75, abs=0.05)
@@ -230,8 +236,7 @@ def test_tasks_are_chosen_by_weight(worker_of: Any) -> None:
     worker = worker_of(Weighted, exclude_tags=["left out"])
     worker.environment._filter_tasks_by_tags()
     worker.pool.set_limits({"Weighted": 10})
-    worker.pool.grow_to(10)
-    gevent.sleep(0.3)
+    worker.grow_to(10)
     worker.arrive(2000)
     assert said.count("never") == 0
     assert said.count("often") / len(said) == pytest.approx(0.8, abs=0.05)
