@@ -147,7 +147,7 @@ def _done(elapsed_s: float, total_s: float | None) -> str:
     if not total_s:
         return clock(elapsed_s)
     done_s = min(elapsed_s, total_s)
-    return f"{clock(done_s)}/{clock(total_s)} {done_s / total_s:.0%}"
+    return f"{clock(done_s)}/{clock(total_s)} {done_s / total_s:.0%} {clock(math.ceil(total_s - done_s))} left"
 
 
 def clock(seconds: float) -> str:
@@ -155,6 +155,11 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which is plural but for 1."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def milliseconds(seconds: float | None) -> str:

@@ -26,10 +26,18 @@ def test_a_hang_is_seen_while_it_lasts(oldest_s: float, ending: str) -> None:
 
 
 def test_the_line_says_how_far_the_run_is_and_what_fails() -> None:
-    """The share that is done, and the most frequent class of errors, fit into 100 columns."""
+    """The share that is done, the time left and the most frequent class of errors."""
     line = progress.progress_text(Snapshot(20.0, 10, 1234.4, 17, 0.001, 0.02, 0.3, "timeout_read"), 60.0)
-    assert line == ("0:20/1:00 33%  users 10  1,234 requests/s  errors 17 timeout_read  p50 1.00 p95 20.0 p99 300 ms")
+    assert line == (
+        "0:20/1:00 33% 0:40 left  users 10  1,234 requests/s  errors 17 timeout_read  p50 1.00 p95 20.0 p99 300 ms"
+    )
     assert progress.progress_text(Snapshot(20.0, 0, 0, 0, 0, 0, 0), None).startswith("0:20  users 0")
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 requests"), (1, "1 request"), (1_200, "1,200 requests")])
+def test_one_is_singular(number: int, words: str) -> None:
+    """A number agrees with its noun."""
+    assert progress.counted(number, "request") == words
 
 
 def test_elsewhere_steps_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
 from loadtest import scenarios
 from loadtest.exceptions import described
 from loadtest.feeding import service as feeding
-from loadtest.progress import printable
+from loadtest.progress import counted, printable
 from loadtest.settings import credentials
 from loadtest.settings.shipped import CONF_DIR, own_or_shipped
 from loadtest.swarm import session
@@ -98,8 +98,10 @@ class Trial:
         if not self._requests:
             self._problem("the scenario", "made no request")
         worked = not (self._failures or self._problems)
-        result = "all worked" if worked else f"{self._failures} failed requests, {self._problems} other problems"
-        self._say(f"{'checked' if worked else 'failed':12} {self._tasks} tasks, {self._requests} requests: {result}")
+        failed = f"{counted(self._failures, 'failed request')}, {counted(self._problems, 'other problem')}"
+        result = "all worked" if worked else failed
+        done = f"{counted(self._tasks, 'task')}, {counted(self._requests, 'request')}"
+        self._say(f"{'checked' if worked else 'failed':12} {done}: {result}")
         return worked
 
     def _live(self, user_class: type[User]) -> None:

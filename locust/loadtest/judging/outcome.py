@@ -11,6 +11,7 @@ from loadtest.exceptions import ExitCode
 from loadtest.judging import shared_cores
 from loadtest.judging.trust import FAST_FAILURES, NAMED
 from loadtest.measuring.record import RESET
+from loadtest.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,9 +177,9 @@ def _nothing_measured(record: RunRecord) -> str:
 
 def _all_failed(record: RunRecord) -> str:
     """Say that no request succeeded, with the error that came most often."""
+    all_of_them = "the only request" if record.requests == 1 else f"every one of the {record.requests:,} requests"
     return (
-        f"every one of the {record.requests:,} requests failed{_most_frequent(record)}. "
-        "Next: look at the system under test and at the host of the run"
+        f"{all_of_them} failed{_most_frequent(record)}. Next: look at the system under test and at the host of the run"
     )
 
 
@@ -189,7 +190,7 @@ def _most_frequent(record: RunRecord) -> str:
 
 def _setup_counts(record: RunRecord) -> str:
     setup = record.setup
-    return f"{setup.failures:,} of the {setup.requests:,} requests of its set-up failed" if setup else ""
+    return f"{setup.failures:,} of the {counted(setup.requests, 'request')} of its set-up failed" if setup else ""
 
 
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:

@@ -178,10 +178,11 @@ class Threshold:
         return COMPARISONS[self.comparison](value, self.limit)
 
     def format(self, value: float) -> str:
-        """Return a value, given in the unit of `limit`, as text in the unit in which the rule is written."""
-        shown = value / UNITS[self.kind][self.unit]
+        """Return a value, given in the unit of `limit`, as text; a time in milliseconds, as in every table."""
+        unit = "ms" if self.kind == "time" else self.unit
+        shown = value / UNITS[self.kind][unit]
         digits = f"{shown:.0f}" if self.kind == "count" or shown >= _WHOLE_FROM else f"{shown:.4g}"
-        return f"{digits}{self.unit}"
+        return f"{digits}{unit}"
 
     @property
     def condition(self) -> str:

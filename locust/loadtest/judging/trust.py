@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from loadtest.judging import plan
 from loadtest.measuring.error_classes import GENERATOR, UNFINISHED
 from loadtest.measuring.health import FIGURES, LATE_S, MASTER, OTHERS, SATURATED, Health
+from loadtest.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,7 +279,7 @@ def _uneven_workers(record: RunRecord, watch: Watch) -> Iterator[Violation]:
         others_s = sum(other.response_s for other in others) / requests
         if one.requests <= SHARE * expected:
             value, limit = one.requests / expected, SHARE
-            found = f"made {one.requests:,} requests, where {expected:,.0f} were its share by its users"
+            found = f"made {counted(one.requests, 'request')}, where {expected:,.0f} were its share by its users"
         elif mean_s >= max(SLOWER * others_s, others_s + SLOWER_S):
             value, limit = mean_s / others_s, SLOWER
             found = f"measured {mean_s * 1000:.1f} ms on average, the other workers {others_s * 1000:.1f} ms"
@@ -395,9 +396,9 @@ def _unfinished(record: RunRecord) -> Iterator[Violation]:
         "run",
         ratio,
         UNFINISHED_RATIO,
-        f"{unfinished} requests had no answer when their users were stopped ({'; '.join(names)}), so the percentiles "
-        "are those of the requests that survived: look at why the service does not answer them; if it is only slow, "
-        "raise --stop-timeout",
+        f"{counted(unfinished, 'request')} had no answer when their users were stopped ({'; '.join(names)}), so "
+        "the percentiles are those of the requests that survived: look at why the service does not answer them; if it "
+        "is only slow, raise --stop-timeout",
     )
 
 

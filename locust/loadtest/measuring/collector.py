@@ -103,7 +103,8 @@ class Collector:
         self._outside = Ledger("")  # samples outside any run go to the totals only
         self._pending: dict[int | None, list[PackedMeasurements]] = {}  # by second of the time line
         self._epoch_s = 0.0
-        self._users_in: dict[int, dict[str, Mapping[str, int]]] = {}  # second, worker, scenario; of the last `WINDOW`
+        # By second and worker: the users by scenario at its start, then as each report says. Of the last `WINDOW`.
+        self._users_in: dict[int, dict[str, list[Mapping[str, int]]]] = {}
         self._users_flushed = -1  # the latest second whose users are in the time line
         self._described = 0  # flushes until the summary of the workers is updated
 
@@ -257,12 +258,12 @@ class Collector:
         return ledger
 
     def _note_users(self, second: int, worker: str, before: Mapping[str, int], now: Mapping[str, int]) -> None:
-        """A worker's users in a second are the most it had, because those that stopped in it also ran in it."""
+        """Those that stopped in a second also ran in it: its users are also those that a worker had at its start."""
         known = self._users_in.setdefault(second, {})
         if before == now and worker not in known:  # the usual case, and this runs for each worker in each second
-            known[worker] = now
-            return
-        known[worker] = max(known.get(worker, {}), before, now, key=lambda users: sum(users.values()))
+            known[worker] = [now]
+        else:
+            known.setdefault(worker, [before]).append(now)
 
     def _observe(self, name: str, delta: Delta) -> None:
         users = sum(delta.users.values())
@@ -281,6 +282,22 @@ class Collector:
     def users(self) -> dict[str, int]:
         """The running users by scenario, as the workers last reported."""
         return self._users_of({})
+
+    def _users_of_second(self, second: int) -> dict[str, int]:
+        """The users by scenario of a second: at its start or after one of the workers' reports, whenever most ran.
+
+        Users that move from one worker to another are in an earlier report of the one and in a later one of the other.
+        So reports are added up in their order, and only once every worker has reported, or the run is over.
+        """
+        reported = self._users_in.get(second, {})
+        present = {name for name, worker in self.workers.items() if worker.state not in _AWAY}
+        is_whole = not self.running or present & self.ledger.accounts.keys() <= reported.keys()
+        reports = max(map(len, reported.values()), default=1) if is_whole else 1
+        moments = [
+            {name: users[min(moment, len(users) - 1)] for name, users in reported.items()} for moment in range(reports)
+        ]
+        is_past = second <= self._users_flushed
+        return max((self._users_of(one, is_past=is_past) for one in moments), key=lambda users: sum(users.values()))
 
     def in_flight(self) -> InFlight:
         """The requests that wait for an answer, as the connected workers last reported; none between runs."""
@@ -315,7 +332,7 @@ class Collector:
             measured = wire.merge(packed, self.labels)
             self.totals.add(measured)
             if second is not None and self.record is not None:
-                users = self._users_of(self._users_in.get(second, {}), is_past=second <= self._users_flushed)
+                users = self._users_of_second(second)
                 self.record.add(measured, second)
                 self.record.timeline.set_users(second, sum(users.values()))
                 flushed.append(Second(second, measured, users))
@@ -343,8 +360,8 @@ class Collector:
 
     def end(self) -> list[Second]:
         """Close the run: later deltas are refused. Returns the last seconds."""
-        flushed = self.flush()
         self.ledger.closed = True
+        flushed = self.flush()
         self.ended_at = steady_clock.now()
         if self.record is not None:
             self.record.delivery = self._delivery(alive=())

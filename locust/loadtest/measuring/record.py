@@ -322,8 +322,8 @@ class RunRecord:
     def reset(self, second: int) -> None:
         """Reset all counts, as resetting Locust's statistics does; the run continues at this second."""
         if self.requests:
-            gone = f"{self.requests:,} requests, {self.failures:,} of them failed"
-            self.note(second, RESET, f"the statistics were reset at {second} s: {gone}, are in no figure of this run")
+            gone = f"{self.requests:,} request{'' if self.requests == 1 else 's'}, {self.failures:,} of them failed"
+            self.note(second, RESET, f"the statistics were reset at {second} s; in no figure of this run: {gone}")
         self.reset_at_s = second
         self._totals[:] = 0
         self._response, self._service, self._failed = DenseHistogramTable(), None, DenseHistogramTable()

@@ -17,7 +17,7 @@ from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import samples_needed
 from loadtest.measuring import record_file
 from loadtest.measuring.record import DICT_FORMAT, QUANTILES
-from loadtest.progress import milliseconds
+from loadtest.progress import counted, milliseconds
 from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def setup_sentence(document: Document) -> str:
     total = document.get("setup", {}).get("total", {})
     if not total.get("requests"):
         return ""
-    return f"{total['requests']:,} requests of on_start and on_stop, {total['failures']:,} failed; not in the load"
+    sent = counted(total["requests"], "request")
+    return f"{sent} of on_start and on_stop, {total['failures']:,} failed; not in the load"
 
 
 def target_sentence(document: Document) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.progress import clock
+from loadtest.progress import clock, counted
 from loadtest.reporting.document import (
     by_name,
     failure_reasons,
@@ -70,7 +70,7 @@ def summary(document: Document) -> str:
 def _counts(document: Document) -> str:
     total = document["total"]
     return (
-        f"{total['requests']:,} requests in {clock(load_s(document))}, {total['failures']:,} failed · "
+        f"{counted(total['requests'], 'request')} in {clock(load_s(document))}, {total['failures']:,} failed · "
         f"run {_escape(document['run_id'])}"
     )
 

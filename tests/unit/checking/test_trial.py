@@ -155,7 +155,7 @@ def test_what_does_not_work_is_shown(tmp_path: Path, target_url: str) -> None:
     assert re.search(r"^Shopper\.leaves +SystemExit: 0 \(.*shop\.py, line \d+\)$", output, re.MULTILINE)
     assert re.search(r"^Late\.on_start +ValueError: no account \(.*shop\.py, line \d+\)$", output, re.MULTILINE)
     assert "never" not in output
-    assert output.endswith("failed       4 tasks, 2 requests: 1 failed requests, 3 other problems\n")
+    assert output.endswith("failed       4 tasks, 2 requests: 1 failed request, 3 other problems\n")
 
 
 def test_an_exit_of_a_listener_is_no_pass(tmp_path: Path, target_url: str) -> None:

@@ -128,7 +128,7 @@ def test_what_a_reset_removed_is_noted_beside_the_verdict() -> None:
     record.reset(7)
     record.reset(9)
     record.add(one_request_taken())
-    expected = "the statistics were reset at 7 s: 1 requests, 0 of them failed, are in no figure of this run"
+    expected = "the statistics were reset at 7 s; in no figure of this run: 1 request, 0 of them failed"
     assert (record.reset_at_s, decide(record, [], results_of("max < 1s")).notes) == (9, (expected,))
 
 
@@ -148,7 +148,7 @@ def test_an_interrupted_run_is_nothing_else(rules: tuple[str, ...], violations: 
     assert verdict.reasons[0] == "interrupted after 2.0 s of 20 s of load (10% of the plan): SIGTERM"
     assert len(verdict.reasons) == 1 + len(violations)
     judged = [(result.as_dict()["outcome"], result.sentence) for result in verdict.results]
-    sentence = "min(response_time) > 1s: not judged, since the run was interrupted; it was 0.1s until then"
+    sentence = "min(response_time) > 1s: not judged, since the run was interrupted; it was 100ms until then"
     assert judged == [("not judged", sentence)] * len(rules)
 
 

@@ -89,6 +89,22 @@ def test_users_that_run_elsewhere_meanwhile_are_counted_where_they_ran() -> None
     assert [point.users for point in collector.record.timeline] == [6, 6, 9]
 
 
+@pytest.mark.parametrize("first", ["a", "b", "both"])
+def test_users_that_move_to_a_new_worker_count_once(first: str) -> None:
+    """Ten users become five on each of two workers within a second: there were never more, whoever reports first."""
+    collector = started("a")
+    collector.take("a", delta(1, users=10), 100.0)
+    collector.flush()
+    collector.join("b", "running", 101.0)
+    reports = {"a": (delta(2, users=5), 100.0), "b": (delta(1, users=5), 101.0)}
+    for worker in sorted(reports, reverse=first == "b"):
+        collector.take(worker, *reports[worker])
+        if first != "both":
+            collector.flush()
+    collector.flush()
+    assert [point.users for point in collector.record.timeline] == [10, 10]
+
+
 def test_users_of_a_moment_make_no_second() -> None:
     """A last delta of a few milliseconds without a sample adds no second to the time line."""
     collector = started("a")
