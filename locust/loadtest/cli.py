@@ -45,6 +45,7 @@ from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.seeding.commands import seed
 from loadtest.settings import credentials, hosts
 from loadtest.settings.config import Config, allowed, paths_of_scenario
+from loadtest.users.target import check_is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -164,7 +165,7 @@ def run(
         options["workers"] = (os.cpu_count() or 1) if processes == -1 else processes
     if headless or autostart:
         options |= {"ui": not headless, "autostart": autostart}
-    theirs: list[str] = [*(["--autostart"] if autostart else []), *ctx.meta[LOCUST_OPTIONS]]  # --autoquit asks for it
+    theirs: list[str] = ctx.meta[LOCUST_OPTIONS]
     config, more = _with_locusts(options, theirs, [name for param in ctx.command.params for name in param.opts])
     if locust_options.ENDS_AT_ONCE.intersection(theirs):
         return show_by_locust(config, theirs)
@@ -195,9 +196,11 @@ def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -
     missing = {name: value for name, value in settings.items() if name not in config.model_fields_set}
     config = Config.load({**options, **missing})
     locust_options.take_out(os.environ)
-    # Only the end of Locust's own run time makes it quit by --autoquit.
-    of_locust = {*found.settings, *(["run_time"] if "--autoquit" in theirs else [])}
-    return config, [*locust_options.repeated(sorted(of_locust), config), *theirs]
+    if not config.autostart:
+        return config, [*locust_options.repeated(sorted(found.settings), config), *theirs]
+    # --autoquit asks for --autostart, and only the end of Locust's own run time makes it quit.
+    of_locust = locust_options.repeated(sorted({*found.settings, "run_time"}), config)
+    return config, ["--autostart", *of_locust, *theirs]
 
 
 def _conduct(config: Config, *, as_json: bool, more: Sequence[str] = ()) -> int:
@@ -252,7 +255,7 @@ def check(arguments: tuple[str, ...], **options: Any) -> int:
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@_setting_option("scenario", "NAME", "-f")
+@_setting_option("scenario", "NAME", "-f", multiple=True)
 @_setting_option("profile", "NAME")
 @_setting_option("host", "URL", "-H")
 @click.argument("words", metavar="COMMAND", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -269,9 +272,10 @@ def stack(words: tuple[str, ...], **options: Any) -> int:
     Settings also come from local_conf/loadtest.env and the environment. An installed package writes the stack's files
     to .loadtest/ of this folder.
     """
-    config = Config.load(options)
-    is_file = bool(paths_of_scenario(config.scenario))
-    return compose.run(config, declared(config.scenario).hosts if is_file else {}, words)
+    config = Config.load({**options, "scenario": ",".join(options["scenario"]) or None})
+    known = declared(config.scenario) if paths_of_scenario(config.scenario) else None
+    _check_host(config)
+    return compose.run(config, known.hosts if known else {}, words)
 
 
 @main.command(name=NAME, epilog=EXIT_CODES)
@@ -450,13 +454,13 @@ def check_names(config: Config) -> None:
     problems = []
     if not _is_known(config):
         problems.append(unknown_name("SCENARIO", config.scenario, scenarios.names()))
-    for check in (LoadProfile.of, _check_thresholds, _check_feed, credentials.check):
+    for check in (LoadProfile.of, _check_thresholds, _check_feed, credentials.check, _check_host):
         try:
             check(config)
         except UsageError as error:
             problems.append(str(error))
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError("\n".join(dict.fromkeys(problems)))
 
 
 def _check_thresholds(config: Config) -> None:
@@ -471,6 +475,11 @@ def _check_thresholds(config: Config) -> None:
     if paths_of_scenario(config.scenario):
         declared(config.scenario)  # a file of the user's may be wrong itself
     thresholds.of(config, lambda: declared(config.scenario).requests)
+
+
+def _check_host(config: Config) -> None:
+    if config.host and _is_known(config):
+        check_is_url(config.host, declared(config.scenario).speaking_http)
 
 
 def _check_feed(config: Config) -> None:
@@ -508,6 +517,8 @@ class Declared(NamedTuple):
     """Whether its users or its data need the Redis of REDIS_URL."""
     takes_sample_target: bool
     """Whether the sample target is loaded when no other is given."""
+    speaking_http: list[str]
+    """The User classes that need a base URL of HTTP."""
     settings: dict[str, Any]
     """Our settings that Locust's options, variables and files give."""
     unknown: list[str]

@@ -20,7 +20,7 @@ import target_app
 from loadtest.exceptions import StackError, UsageError
 from loadtest.settings import shipped
 from loadtest.settings.config import paths_of_scenario, variable
-from loadtest.settings.hosts import is_loopback
+from loadtest.settings.hosts import leads_here
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
@@ -109,9 +109,10 @@ def _inside(folder: Path, name: str, value: str) -> str:
 
 
 def _check_reachable(name: str, value: str) -> None:
-    url = urlsplit(value)
-    if is_loopback(url.hostname or ""):
+    if leads_here(value):
+        url = urlsplit(value if "//" in value else f"//{value}")
         elsewhere = url._replace(netloc="host.docker.internal" + (f":{url.port}" if url.port else "")).geturl()
+        elsewhere = elsewhere.removeprefix("//")
         raise UsageError(
             f"{name}={without_credentials(value)} is, in a container, the container itself. Allowed: an address that "
             f"containers reach. Next: have the service listen on 0.0.0.0, and set {name}={elsewhere}."

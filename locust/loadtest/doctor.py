@@ -21,6 +21,7 @@ from loadtest.profiles.profile import LoadProfile
 from loadtest.settings import credentials
 from loadtest.settings.config import default_workers
 from loadtest.settings.fetching import fetch
+from loadtest.settings.hosts import is_http
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +65,8 @@ def examine(config: Config) -> Iterator[Check]:
 def _host(config: Config) -> str:
     if config.host is None:
         return "HOST is not set: the sample target will be started"
+    if not is_http(config.host):
+        return f"{config.host} is no base URL of HTTP: only users with clients of their own can load it"
     stack.check_host_answers(config.host)
     return f"{config.host} accepts connections"
 
@@ -171,7 +174,7 @@ def _clock(config: Config) -> str:
             "better, never going backwards. Next: measure on a machine with a better clock."
         )
     found = f"monotonic, with a resolution of {clock.resolution:g} s"
-    apart_s = _apart_s(config.host) if config.host else None
+    apart_s = _apart_s(config.host) if config.host and is_http(config.host) else None
     if apart_s is None:
         return found
     if apart_s > CLOCKS_APART_S:

@@ -124,13 +124,15 @@ def test_a_locustfile_runs_from_anywhere(installed: Installed, shop: str) -> Non
 def test_the_stack_runs_for_the_scenario_of_any_folder(installed: Installed) -> None:
     """Compose accepts what is written: every folder that is mounted or built from is there, the scenario among them."""
     (installed.folder / "load").mkdir()
-    (installed.folder / "load" / "shop.py").write_text(LOCUSTFILE.replace("HOST", "http://shop.example.com"))
-    done = installed.run("stack", "-f", "load/shop.py", "--profile", "smoke", "config")
+    for name in ("shop", "admin"):
+        text = LOCUSTFILE.replace("HOST", "http://shop.example.com").replace("Shopper", name.title())
+        (installed.folder / "load" / f"{name}.py").write_text(text)
+    done = installed.run("stack", "-f", "load/shop.py", "-f", "load/admin.py", "--profile", "smoke", "config")
     assert done.returncode == 0, done.stderr
     services = yaml.safe_load(done.stdout)["services"]
     master = services["locust_master"]
     settings = {name: master["environment"][f"LOADTEST_{name}"] for name in ("SCENARIO", "PROFILE")}
-    assert settings == {"SCENARIO": "scenarios/shop.py", "PROFILE": "smoke"}
+    assert settings == {"SCENARIO": "scenarios/shop.py,scenarios/admin.py", "PROFILE": "smoke"}
     mounts = {mount["target"]: Path(mount["source"]) for mount in master["volumes"] if mount["type"] == "bind"}
     assert mounts["/app/scenarios"] == installed.folder / "load"
     assert (mounts["/app/locust"] / "locustfile.py").is_file()
@@ -149,6 +151,7 @@ def test_the_stack_runs_for_the_scenario_of_any_folder(installed: Installed) -> 
     ("options", "words"),
     [
         (["--host", "http://localhost:8000"], "set HOST=http://host.docker.internal:8000"),
+        (["--host", "localhost:8000"], "HOST=localhost:8000 is not a base URL"),
         (["-f", "/etc/hosts.py"], "there is no such file"),
     ],
 )

@@ -108,12 +108,13 @@ def test_locusts_variables_and_files_are_settings(tmp_path: Path, witness: Witne
     assert (tmp_path / "out_stats.csv").exists()
 
 
-def test_autostart_begins_a_test_beside_the_web_ui(tmp_path: Path, witness: Witness) -> None:
-    """With --autoquit the process ends after it, with the verdict's exit code; the class picker is Locust's."""
+@pytest.mark.parametrize("how", [("--autostart", "--autoquit", "1", "--class-picker"), ()])
+def test_autostart_begins_a_test_beside_the_web_ui(tmp_path: Path, witness: Witness, how: tuple[str, ...]) -> None:
+    """With --autoquit the process ends after it, with the verdict's exit code; the same by Locust's variables."""
     (tmp_path / "visits.py").write_text(LOCUSTFILE.format(name="Visitor"))
     load = ("-u", "2", "-r", "2", "-t", "3s", "-s", "2", "-H", witness.url)
-    options = ("--autostart", "--autoquit", "1", "--class-picker", "-P", "0", "Visitor")
-    done = loadtest(tmp_path, "-f", "visits.py", *load, *options)
+    variables = {} if how else {"LOCUST_AUTOSTART": "true", "LOCUST_AUTOQUIT": "1"}
+    done = loadtest(tmp_path, "-f", "visits.py", *load, *how, "-P", "0", "Visitor", **variables)
     assert ended_well(done.returncode, done.stdout), done.stdout + done.stderr
     assert "web UI       http://127.0.0.1:" in done.stdout
     record = json.loads((tmp_path / "runs" / "run" / "record.json").read_text())

@@ -24,10 +24,11 @@ _OF_THE_STACK: Final = (
     "--expect-workers", "--expect-workers-max-wait",
 )  # fmt: skip
 _VARIABLES: Final = (
-    "HOST", "USERS", "SPAWN_RATE", "RUN_TIME", "PROCESSES", "LOCUSTFILE", "HEADLESS", "HEADFUL", "MODE_MASTER",
-    "MODE_WORKER", "MASTER_BIND_HOST", "MASTER_BIND_PORT", "MASTER_NODE_HOST", "MASTER_NODE_PORT", "EXPECT_WORKERS",
-    "EXPECT_WORKERS_MAX_WAIT", "WEB_HOST", "WEB_PORT",
+    "HOST", "USERS", "SPAWN_RATE", "RUN_TIME", "PROCESSES", "LOCUSTFILE", "AUTOSTART", "HEADLESS", "HEADFUL",
+    "MODE_MASTER", "MODE_WORKER", "MASTER_BIND_HOST", "MASTER_BIND_PORT", "MASTER_NODE_HOST", "MASTER_NODE_PORT",
+    "EXPECT_WORKERS", "EXPECT_WORKERS_MAX_WAIT", "WEB_HOST", "WEB_PORT",
 )  # fmt: skip
+_FLAGS: Final = ("autostart", "ui")
 _NO_FILES: Final = ("--csv", "", "--html", "", "--json-file", "")
 _CLASSES_FOLLOW: Final = "--"
 
@@ -97,7 +98,7 @@ def repeated(found: Iterable[str], config: Config) -> list[str]:
         found: the settings that Locust's variables or files give.
         config: what holds instead.
     """
-    values: dict[str, Any] = {name: getattr(config, name) for name in found}
+    values: dict[str, Any] = {name: getattr(config, name) for name in found if name not in _FLAGS}
     if "workers" in values:
         values = {**values, "workers": None, "processes": 0}  # the stack starts them
     if values.get("run_time"):

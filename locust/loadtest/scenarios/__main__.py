@@ -18,6 +18,7 @@ from locust.argument_parser import get_parser, parse_locustfile_option  # noqa: 
 from loadtest import scenarios  # noqa: E402
 from loadtest.exceptions import UsageError, unknown_name  # noqa: E402
 from loadtest.settings.config import Config  # noqa: E402
+from loadtest.users.target import speaking_http  # noqa: E402
 
 _LOCUSTFILE = "locustfile.py"
 _SHARED = {
@@ -51,6 +52,8 @@ def _settings(arguments: list[str], scenario: scenarios.Scenario) -> tuple[dict[
         if name not in there:
             raise UsageError(unknown_name("User class", name, there))
     found = {ours: value for theirs, ours in _SHARED.items() if (value := getattr(options, theirs)) is not None}
+    if options.autostart and not options.headless:
+        found |= {"autostart": True, "ui": True}
     if found.get("workers") == -1:
         found["workers"] = os.cpu_count()
     known = [option for action in parser._actions for option in action.option_strings]
@@ -63,7 +66,10 @@ if __name__ == "__main__":
     try:
         name = sys.argv[1] or _locustfile(sys.argv[2:])
         scenario = scenarios.load(name)
-        found = (scenario.requests, scenario.hosts, scenario.needs_redis, scenario.takes_sample_target)
+        found = (
+            scenario.requests, scenario.hosts, scenario.needs_redis, scenario.takes_sample_target,
+            speaking_http(scenario.user_classes),
+        )  # fmt: skip
         with os.fdopen(answer, "w") as output:
             json.dump([name, *found, *_settings(sys.argv[2:], scenario)], output)
     except UsageError as error:

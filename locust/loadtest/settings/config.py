@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from loadtest import untrusted
 from loadtest.exceptions import UsageError
+from loadtest.settings.hosts import is_http
 from loadtest.settings.shipped import CONF_DIR
 from loadtest.settings.urls import without_credentials
 
@@ -60,6 +61,12 @@ def _http_url(value: str) -> str:
         raise ValueError("not a base URL")
     _ = url.port  # raises ValueError when it is not a port number
     return value.rstrip("/")
+
+
+def _host(value: str) -> str:
+    if not value or re.search(r"[\s\x00-\x1f\x7f]", value):
+        raise ValueError("not a host")
+    return _http_url(value) if is_http(value) else value
 
 
 def _redis_url(value: str) -> str:
@@ -156,10 +163,10 @@ class Config(BaseModel):
         "rules such as p99(response_time) < 100ms, error_ratio < 0.1%",
         "p99(response_time) < 100ms",
     )
-    host: Annotated[str, AfterValidator(_http_url)] | None = _setting(
+    host: Annotated[str, AfterValidator(_host)] | None = _setting(
         None,
         "base URL of the service under test; by default the sample target, started for the run",
-        "http://host[:port] or https://host[:port]",
+        "http://host[:port] or https://host[:port]; for users with clients of their own any text without blanks",
         "https://staging.example.com",
     )
     sample_target: Annotated[str, AfterValidator(_http_url)] | None = _setting(

@@ -16,7 +16,7 @@ import ipaddress
 import re
 import socket
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from loadtest.exceptions import UsageError
 
@@ -102,11 +102,23 @@ def is_loopback(host: str) -> bool:
 def local_port(url: str) -> int | None:
     """Return the TCP port that a URL leads to on this machine's loopback interface; None when it leads elsewhere."""
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
         port = parts.port or {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}.get(parts.scheme)
     except ValueError:
         return None
-    return port if parts.hostname and is_loopback(parts.hostname) else None
+    return port if leads_here(url) else None
+
+
+def leads_here(host: str) -> bool:
+    """Return whether a URL, or a text such as ``localhost:50051``, names this machine's loopback interface."""
+    try:
+        return is_loopback(_split(host).hostname or "")
+    except ValueError:
+        return False
+
+
+def _split(host: str) -> SplitResult:
+    return urlsplit(host if "//" in host else f"//{host}")
 
 
 def is_http(url: str) -> bool:
@@ -123,7 +135,7 @@ class Targets:
 
     Args:
         allowed: LOADTEST_ALLOWED_HOSTS.
-        own: base URLs of the configured service; None for none.
+        own: the configured service; None for none.
 
     Attributes:
         networks: those that `allowed` names.
@@ -133,7 +145,8 @@ class Targets:
     """
 
     def __init__(self, allowed: str | None, *own: str | None) -> None:
-        self._own = {_host_of(url) for url in own if url}
+        self._texts = {text for text in own if text and not is_http(text)}
+        self._own = {_host_of(url) for url in own if url and is_http(url)}
         self._names: set[str] = set()
         self.networks: list[Network] = []
         for item in filter(None, map(str.strip, (allowed or "").lower().split(","))):
@@ -154,8 +167,11 @@ class Targets:
         """Check that a base URL that somebody entered may be loaded.
 
         Raises:
-            UsageError: when it is not an HTTP URL, its host is not allowed, or its address is closed.
+            UsageError: when it is not an HTTP URL, its host is not allowed, or its address is closed; never for a
+                configured host that only users with clients of their own understand.
         """
+        if url in self._texts:
+            return
         host = _host_of(url)
         if not (is_loopback(host) or host in self._own or self._is_named(host)):
             raise UsageError(

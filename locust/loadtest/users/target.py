@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.exceptions import UsageError
+from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from loadtest.settings.config import Config
 
@@ -19,11 +20,14 @@ _WITH_CLIENT: Final = "RestMixin"
 """The base of each User class whose client needs a host: Locust's HttpUser and FastHttpUser, and this product's."""
 
 
+_URLS: Final = ("http://", "https://", "http+unix://")
+
+
 class Target(NamedTuple):
     """What a run loads."""
 
     hosts: list[str]
-    """Every host, sorted; none where the users' own clients know what they load."""
+    """Every host, sorted, without credentials; none where the users' own clients know what they load."""
     sentence: str
     """The same for people, with the reason."""
 
@@ -36,25 +40,28 @@ def target_of(host: str | None, of_classes: Mapping[str, str], config: Config) -
         of_classes: the hosts that User classes name, by the class's name.
         config: what was set.
     """
-    named = ", ".join(f"{one} of {name}" for name, one in of_classes.items())
+    named = ", ".join(f"{without_credentials(one)} of {name}" for name, one in of_classes.items())
     if host is None:
-        return Target(sorted(set(of_classes.values())), f"{named or 'no host'} (HOST is not set)")
+        every = sorted(set(map(without_credentials, of_classes.values())))
+        return Target(every, f"{named or 'no host'} (HOST is not set)")
     if host == config.sample_target:
         return Target([host], f"the sample target, {host}")
     reason = "HOST" if host == config.host else "given to Locust, or set by the locustfile"
     other = [name for name, one in of_classes.items() if one != host]
+    shown = without_credentials(host)
     if host == config.host and not other:
-        return Target([host], host)
-    return Target([host], f"{host} ({reason}{f', instead of {named}' if other else ''})")
+        return Target([shown], shown)
+    return Target([shown], f"{shown} ({reason}{f', instead of {named}' if other else ''})")
 
 
 def check_hosts(user_classes: Iterable[type], host: str | None) -> None:
     """Check that every user with an HTTP client has a host. One that makes its own in `__init__` may set it there.
 
     Raises:
-        UsageError: when one has none, so that none of its users could send a request.
+        UsageError: when one has none, or what is given is no base URL, so that none of its users could send a request.
     """
     if host is not None:
+        check_is_url(host, speaking_http(user_classes))
         return
     missing = [kind.__name__ for kind in user_classes if _needs_host(kind) and getattr(kind, "host", None) is None]
     if missing:
@@ -64,9 +71,33 @@ def check_hosts(user_classes: Iterable[type], host: str | None) -> None:
         )
 
 
+def speaking_http(user_classes: Iterable[type]) -> list[str]:
+    """Return the names of the User classes whose client is one of HTTP."""
+    return [kind.__name__ for kind in user_classes if _speaks_http(kind)]
+
+
+def check_is_url(host: str, speaking_http: Sequence[str]) -> None:
+    """Check a host that is given: only users with clients of their own understand something else than a base URL.
+
+    Args:
+        host: what is given.
+        speaking_http: the names of the User classes whose client is one of HTTP.
+
+    Raises:
+        UsageError: when it is no base URL and one of them needs one.
+    """
+    if speaking_http and not host.startswith(_URLS):
+        raise UsageError(
+            f"HOST={without_credentials(host)} is not a base URL, which {', '.join(speaking_http)} needs. Allowed: "
+            f"http://host[:port] or https://host[:port]. Next: set HOST=http://{host.rpartition('//')[2]}."
+        )
+
+
+def _speaks_http(kind: type) -> bool:
+    return any(base.__name__ == _WITH_CLIENT for base in kind.__mro__)
+
+
 def _needs_host(kind: type) -> bool:
     """Whether a User class's client needs a host from outside, since the class does not make it itself."""
     maker = next(base for base in kind.__mro__ if "__init__" in vars(base))
-    return maker.__module__.startswith(("locust.", "loadtest.")) and any(
-        base.__name__ == _WITH_CLIENT for base in kind.__mro__
-    )
+    return maker.__module__.startswith(("locust.", "loadtest.")) and _speaks_http(kind)

@@ -50,7 +50,7 @@ def test_what_became_a_setting_is_taken_out_of_the_environment() -> None:
 
 def test_a_setting_that_a_file_gives_too_is_repeated() -> None:
     """Locust's processes read the file again, and their command line wins."""
-    config = Config(host="http://a", users=3, run_time="2.5s", workers=2)
-    found = ("host", "users", "spawn_rate", "run_time", "workers")
+    config = Config(host="http://a", users=3, run_time="2.5s", workers=2, autostart=True, ui=True)
+    found = ("host", "users", "spawn_rate", "run_time", "workers", "autostart", "ui")
     assert locust_options.repeated(found, config) == ["--host=http://a", "--users=3", "--run-time=3", "--processes=0"]
     assert locust_options.repeated((), config) == []

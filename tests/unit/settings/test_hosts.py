@@ -120,6 +120,27 @@ def test_what_is_allowed_passes(allowed: str | None, url: str) -> None:
     Targets(allowed, OWN).check(url)
 
 
+def test_a_configured_host_need_not_be_a_url() -> None:
+    """Users with clients of their own understand it; another one like it is not allowed."""
+    targets = Targets("*", "localhost:50051", "grpc://shop:50051")
+    targets.check("localhost:50051")
+    targets.check("grpc://shop:50051")
+    with pytest.raises(UsageError, match="is not a base URL"):
+        targets.check("localhost:50052")
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        ("http://127.0.0.1", 80), ("localhost:50051", 50051), ("grpc://[::1]:7", 7), ("127.0.0.1", None),
+        ("http://a:80", None), ("shop:50051", None), ("http://a:x", None), ("[::1", None),
+    ],
+)  # fmt: skip
+def test_the_port_of_a_service_on_this_machine_is_known(host: str, port: int | None) -> None:
+    """Also of a host that is no URL."""
+    assert hosts.local_port(host) == port
+
+
 @pytest.mark.parametrize(
     ("allowed", "url"),
     [

@@ -7,6 +7,7 @@ from locust import HttpUser as StockHttpUser
 from loadtest.clients.http import HttpUser
 from loadtest.exceptions import UsageError
 from loadtest.settings.config import Config
+from loadtest.settings.urls import without_credentials
 from loadtest.users.target import check_hosts, target_of
 
 SAMPLE, MINE, OTHER = "http://127.0.0.1:5000", "https://staging.example.com", "https://shop.example.com"
@@ -21,6 +22,8 @@ SAMPLE, MINE, OTHER = "http://127.0.0.1:5000", "https://staging.example.com", "h
         (None, {"Shopper": OTHER}, f"{OTHER} of Shopper (HOST is not set)"),
         (None, {"A": OTHER, "B": SAMPLE}, f"{OTHER} of A, {SAMPLE} of B (HOST is not set)"),
         (None, {}, "no host (HOST is not set)"),
+        ("grpc://me:secret@shop:1", {}, "grpc://***@shop:1 (given to Locust, or set by the locustfile)"),
+        (None, {"A": "mongodb://me:secret@shop"}, "mongodb://***@shop of A (HOST is not set)"),
         (SAMPLE, {}, f"the sample target, {SAMPLE}"),
         ("http://a", {"A": OTHER}, f"http://a (given to Locust, or set by the locustfile, instead of {OTHER} of A)"),
     ],
@@ -29,7 +32,7 @@ def test_the_target_is_named_with_the_reason(host: str | None, of_classes: dict[
     """Where HOST, the classes' hosts and the sample target differ, the sentence says which one is taken."""
     target = target_of(host, of_classes, Config(host=MINE, sample_target=SAMPLE))
     assert target.sentence == sentence
-    assert target.hosts == sorted({host} if host else set(of_classes.values()))
+    assert target.hosts == sorted(map(without_credentials, {host} if host else set(of_classes.values())))
 
 
 @pytest.mark.parametrize("kind", [StockHttpUser, FastHttpUser, HttpUser])
@@ -50,3 +53,12 @@ def test_a_user_that_makes_its_own_client_needs_none() -> None:
             super().__init__(environment)
 
     check_hosts([type("Custom", (User,), {}), Late], None)
+
+
+@pytest.mark.parametrize("host", ["localhost:50051", "grpc://shop:50051", "staging.example.com"])
+def test_only_users_with_clients_of_their_own_take_a_host_that_is_no_url(host: str) -> None:
+    """An HTTP client could not send a request to it."""
+    custom = type("Custom", (User,), {})
+    check_hosts([custom], host)
+    with pytest.raises(UsageError, match=r"is not a base URL, which Visitor needs\. Allowed: http.*Next: set HOST="):
+        check_hosts([custom, type("Visitor", (StockHttpUser,), {})], host)
