@@ -79,7 +79,6 @@ class ScriptedServer:
         self, script: Callable[[Peer], None], address: str | socket.socket = "127.0.0.1", **options: Any
     ) -> None:
         self.connections = 0
-        self.heads: list[bytes] = []
         self._script = script
         self._server = StreamServer((address, 0) if isinstance(address, str) else address, self._serve, **options)
 

@@ -10,7 +10,7 @@ from greenlet import getcurrent
 from locust.event import EventHook
 
 from loadtest.clients.http.coding import Decoder, decode
-from loadtest.clients.http.cookies import CookieJar, StandardJar
+from loadtest.clients.http.cookies import CookieJar, StandardJar, line_with
 from loadtest.clients.http.errors import (
     HttpError,
     InvalidRequestError,
@@ -55,6 +55,7 @@ class _Call:
     caught: bool = False
     context: Mapping[str, Any] | None = None
     expect: Expect | None = None
+    cookies: Mapping[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -245,6 +246,7 @@ class HttpClient:
         files: Any = None,
         timeout: Any = None,
         expect: Expect | None = None,
+        cookies: Mapping[str, str] | None = None,
         **others: Any,
     ) -> Response:
         """Send a request, follow its redirects, count it, return its response.
@@ -269,6 +271,8 @@ class HttpClient:
             files: Files for a multipart form: a mapping of field to file, bytes or (file name, content[, type]).
             timeout: Seconds for connect and for read, or a tuple (connect, read[, total]); None in it for no limit.
             expect: What a good answer looks like; one that is not so counts as failed, with the class ``check``.
+            cookies: Cookies of this call alone, beside the user's own; they replace those of the same names, and do not
+                go to another host on a redirect.
             others: Arguments of other clients, which are refused.
 
         Raises:
@@ -288,12 +292,14 @@ class HttpClient:
                 headers = {**(headers or {}), "Authorization": basic_auth(auth)}
             request = Request(method, route.url, headers, fields, body)
             request.lines = route.lines
-            cookies = b"" if self._cookies is None else self._cookies.line_for(route.url)
-            wire = request.encode(route.lines, cookies) if headers else route.encode(fields, body, cookies)
+            cookie_line = b"" if self._cookies is None else self._cookies.line_for(route.url)
+            if cookies:
+                cookie_line = line_with(cookie_line, cookies)
+            wire = request.encode(route.lines, cookie_line) if headers else route.encode(fields, body, cookie_line)
         except InvalidRequestError as error:
             self._reporter.report_invalid(method, name or url, error)
             raise
-        call = _Call(route, request, timeouts, allow_redirects, stream, catch_response, context, expect)
+        call = _Call(route, request, timeouts, allow_redirects, stream, catch_response, context, expect, cookies)
         if timeout is None and not stream and method != "HEAD" and request.upload is None:
             return self._send(route, wire, call, catch_response)
         return self._send_generally(call, wire, *self._start())
@@ -451,7 +457,7 @@ class HttpClient:
             if len(progress.history) > self._max_redirects:
                 raise RedirectError(f"more than {self._max_redirects} redirects")
             progress.request = redirected(call.request, request, head.status, location)
-            wire = self._encode_redirected(call.route, progress.request)
+            wire = self._encode_redirected(call, progress.request)
 
     def _pass_over(self, call: _Call, exchange: Exchange, head: ResponseHead, request: Request) -> bytes | None:
         """A redirect's own body; where it is cut, malformed or without end, the redirect counts and the body does not.
@@ -466,12 +472,15 @@ class HttpClient:
             return self._read_body(_Call(call.route, request, call.timeouts), exchange, head, passed)
         return None
 
-    def _encode_redirected(self, route: HttpRoute, request: Request) -> bytes:
+    def _encode_redirected(self, call: _Call, request: Request) -> bytes:
         """The bytes of a request to which a redirect led; another host does not get the credentials of the first."""
-        lines = route.lines
-        if request.url.origin is not route.origin:
+        lines = call.route.lines
+        cookie_line = b"" if self._cookies is None else self._cookies.line_for(request.url)
+        if request.url.origin is not call.route.origin:
             lines = {"host": host_line(request.url), **for_any_host(self._routes.common)}
-        return request.encode(lines, b"" if self._cookies is None else self._cookies.line_for(request.url))
+        elif call.cookies:
+            cookie_line = line_with(cookie_line, call.cookies)
+        return request.encode(lines, cookie_line)
 
     def _read_body(self, call: _Call, exchange: Exchange, head: ResponseHead, progress: _Progress) -> bytes | None:
         """The decoded body; None for a stream, which is then in the progress."""

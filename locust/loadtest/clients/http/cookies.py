@@ -5,15 +5,18 @@ a cookie for a whole top-level domain if a server of that domain sets one, which
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import Cookie as StandardCookie
 from ipaddress import ip_address
 from time import time
 
+from loadtest.clients.http.errors import InvalidRequestError
 from loadtest.clients.http.url import Url
 
+_COOKIE = b"Cookie: "
 _MAX_COOKIES = 300
 _MAX_COOKIE_BYTES = 8192
 _INTEGER = re.compile(r"-?[0-9]+")
@@ -110,7 +113,7 @@ class CookieJar(MutableMapping[str, str]):
             return b""
         matching.sort(key=lambda cookie: -len(cookie.path))  # RFC 6265, 5.4: longer paths first
         pairs = "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in matching)
-        return b"Cookie: " + pairs.encode("utf-8", "surrogateescape") + b"\r\n"
+        return _COOKIE + pairs.encode("utf-8", "surrogateescape") + b"\r\n"
 
     def _put(self, cookie: Cookie) -> None:
         key = (cookie.domain, cookie.path, cookie.name)
@@ -134,7 +137,12 @@ class CookieJar(MutableMapping[str, str]):
         self._lines.clear()
 
     def put(self, cookie: StandardCookie) -> None:
-        """Take a cookie of http.cookiejar's form."""
+        """Take a cookie of http.cookiejar's form.
+
+        Raises:
+            InvalidRequestError: It cannot be sent.
+        """
+        _encoded(cookie.name, cookie.value or "")
         domain = cookie.domain.removeprefix(".").lower()
         host_only = not cookie.domain_specified
         expires_s = None if cookie.expires is None else float(cookie.expires)
@@ -160,9 +168,12 @@ class CookieJar(MutableMapping[str, str]):
         raise KeyError(name)
 
     def __setitem__(self, name: str, value: str) -> None:
-        """Send a cookie to every host."""
-        if any(char in "\r\n;\0" for char in name + value):
-            raise ValueError(f"the cookie {name!r}={value!r} holds a line break or a semicolon")
+        """Send a cookie to every host.
+
+        Raises:
+            InvalidRequestError: It cannot be sent.
+        """
+        _encoded(name, value)
         self._put(Cookie(name, value, "", host_only=False, path="/", secure=False, expires_s=None))
 
     def __delitem__(self, name: str) -> None:
@@ -181,6 +192,38 @@ class CookieJar(MutableMapping[str, str]):
     def __len__(self) -> int:
         """The number of different names."""
         return len({cookie.name for cookie in self._cookies.values()})
+
+
+def line_with(line: bytes, own: Mapping[str, str]) -> bytes:
+    """The Cookie header line of one call that has cookies of its own, which replace those of the same names.
+
+    Args:
+        line: The line of the user's cookies, b"" for none.
+        own: The call's, by name.
+
+    Raises:
+        InvalidRequestError: They are no mapping of text to text, or one would end the line or its pair.
+    """
+    if not isinstance(own, Mapping):
+        raise InvalidRequestError(f"cookies is of type {type(own).__name__}; allowed is a mapping of name and value")
+    pairs = dict(_encoded(name, value) for name, value in own.items())
+    users = [pair for pair in line.removeprefix(_COOKIE).strip().split(b"; ") if pair]
+    kept = [pair for pair in users if pair.partition(b"=")[0] not in pairs]
+    return _COOKIE + b"; ".join([*kept, *(b"%b=%b" % pair for pair in pairs.items())]) + b"\r\n"
+
+
+def _encoded(name: object, value: object) -> tuple[bytes, bytes]:
+    """A cookie that the scenario gives, as bytes.
+
+    Raises:
+        InvalidRequestError: It is no text, or would end its pair or the header's line.
+    """
+    if isinstance(name, str) and isinstance(value, str) and not any(char in "\r\n;\0" for char in name + value):
+        with suppress(UnicodeEncodeError):
+            return name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")
+    raise InvalidRequestError(
+        f"the cookie {name!r}={value!r} cannot be sent; allowed is text without a line break and a semicolon"
+    )
 
 
 class StandardJar(Collection[StandardCookie]):

@@ -13,7 +13,6 @@ from loadtest.exceptions import UsageError
 
 ARGUMENTS: Final = {
     "cert": "let ssl_context_factory of the User class load the certificate",
-    "cookies": "set client.cookies[name] = value, or send the header Cookie",
     "debug_stream": "log response.request and response.headers",
     "hooks": "use the response that the call returns, or a listener of events.request",
     "max_redirects": "set max_redirects of the User class",

@@ -1,12 +1,14 @@
 """The cookie jar, after RFC 6265."""
 
 import time
+from collections.abc import Sequence
 
 import pytest
 
 from loadtest.clients.http.cookies import CookieJar
+from loadtest.clients.http.errors import InvalidRequestError
 from loadtest.clients.http.url import parse
-from tests.http_harness import Peer, ScriptedServer, ok, running_user
+from tests.http_harness import Peer, ScriptedServer, always, error_classes, ok, running_user
 
 # (Set-Cookie fields of one response, URL that set them, URL asked, expected Cookie value)
 CASES = [
@@ -51,6 +53,70 @@ CASES = [
     (["a=" + "x" * 10_000], "http://h/", "http://h/", ""),
     ([" a = b ; path = /"], "http://h/", "http://h/", "a=b"),
 ]
+
+
+# (what the service set, cookies of the call, what is sent)
+OF_A_CALL = [
+    ([], {"a": "1"}, "a=1"),
+    ([], {"a": "1", "b": "2"}, "a=1; b=2"),
+    (["a=1"], {"b": "2"}, "a=1; b=2"),
+    (["a=1", "b=2"], {"a": "3"}, "b=2; a=3"),
+    (["ab=1"], {"a": "2"}, "ab=1; a=2"),
+    (["a=1"], {}, "a=1"),
+    ([], {"a": "grün"}, "a=grün"),
+    ([], {"a": ""}, "a="),
+]
+
+
+@pytest.mark.parametrize(("lines", "own", "expected"), OF_A_CALL)
+def test_a_call_may_have_cookies_of_its_own(lines, own, expected):
+    """They are sent with that call alone, beside the user's own, whose names they replace."""
+    sent: list[str] = []
+    with ScriptedServer(noting(sent)) as server, running_user(server.url) as user:
+        user.client.cookies.store(parse(server.url), lines)
+        for cookies in (own, None):
+            user.client.post("/", cookies=cookies, data="x")
+            user.client.get("/", cookies=cookies)
+    assert sent == [expected] * 2 + ["; ".join(lines)] * 2
+
+
+def noting(sent: list[str], redirect: Sequence[str] = ()):
+    """A script that notes the Cookie field of each request, and redirects /start by these header fields."""
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_request()[0]:
+            fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+            sent.append(fields.get("Cookie", ""))
+            peer.send(ok(b"", *redirect, status="302 Found") if b" /start " in head else ok())
+
+    return script
+
+
+@pytest.mark.parametrize(("elsewhere", "expected"), [(False, "a=1; b=2"), (True, "a=1")])
+def test_cookies_of_a_call_stay_with_their_host(elsewhere, expected):
+    """A redirect takes them along, beside those that it sets, but not to another origin."""
+    here: list[str] = []
+    there: list[str] = []
+    with ScriptedServer(noting(there)) as other:
+        away = [f"Location: {other.url if elsewhere else ''}/end", "Set-Cookie: a=1"]
+        with ScriptedServer(noting(here, away)) as server, running_user(server.url) as user:
+            user.client.get("/start", cookies={"b": "2"})
+    assert (here + there) == ["b=2", expected]
+
+
+@pytest.mark.parametrize(
+    "cookies", ["a=1", ["a"], {"a": 1}, {1: "a"}, {"a": "1\r\nX: y"}, {"a;b": "1"}, {"a": "\ud800"}]
+)
+def test_a_cookie_that_cannot_be_sent_is_refused_and_counted(cookies):
+    """One sentence, and nothing is sent: no line of the head is the scenario's own by way of a cookie."""
+    with ScriptedServer(always(ok())) as server, running_user(server.url) as user:
+        with pytest.raises(InvalidRequestError, match="cookie"):
+            user.client.get("/", cookies=cookies)
+        assert (error_classes(user), server.connections) == ({"exception": 1}, 0)
+        if isinstance(cookies, dict):
+            (pair,) = cookies.items()
+            with pytest.raises(InvalidRequestError, match="cookie"):
+                user.client.cookies[pair[0]] = pair[1]
 
 
 @pytest.mark.parametrize(("lines", "set_by", "asked", "expected"), CASES)

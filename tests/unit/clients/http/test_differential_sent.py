@@ -486,6 +486,13 @@ COOKIES: dict[str, Case] = {
         fast="GET /dir/start | GET /dir/end",
         requests="GET /dir/start | GET /dir/end",
     ),
+    "of the call alone": Case(
+        (("GET", "/end", {"cookies": {"a": "1"}}), ("GET", "/end", {})),
+        ("GET /end cookie=a=1", "GET /end"),
+        {"fast": ("GET /end?cookies=a", "GET /end")},
+        "FastHttpUser makes a query of an argument that it does not know",
+        shown=("cookie",),
+    ),
     "two, the longer path first": Case(
         (("GET", "/start", {}), ("GET", "/x/end", {})),
         ("GET /start", "GET /x/end cookie=b=2; a=1"),
