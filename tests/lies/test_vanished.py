@@ -158,6 +158,29 @@ def test_users_that_end_themselves_are_missed(tell: Callable[..., Told]) -> None
     told = tell(ENDS_ITSELF, *CLOSED)
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
     assert "of the users that the profile asks for did not run" in told.sentence("load_not_reached")
+    assert "(10 x StopUser: the user ended itself at " in told.sentence("load_not_reached")
+    assert "lie.py:" in told.sentence("load_not_reached")
+    for text in (told.output, told.summary, told.junit):
+        assert "10 x the scenario raised StopUser: the user ended itself at" in text.replace("\\", "")
+
+
+def test_a_listener_that_raises_on_a_worker_is_not_forgotten(tell: Callable[..., Told]) -> None:
+    """What test_start should have prepared there is missing: the run is not believed, and says where it was raised."""
+    prepare = """
+from locust import events
+from locust.runners import WorkerRunner
+
+@events.test_start.add_listener
+def prepare(environment, **_):
+    if isinstance(environment.runner, WorkerRunner):
+        raise RuntimeError("no test data")
+
+"""
+    told = tell(GET, *CLOSED[:-1], "3s", imports=prepare)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert "listener_exceptions" in told.rules
+    assert "1 x RuntimeError: no test data at" in told.sentence("listener_exceptions")
+    assert "lie.py:" in told.sentence("listener_exceptions")
 
 
 def test_too_few_users_for_the_arrival_rate_are_told(tell: Callable[..., Told]) -> None:

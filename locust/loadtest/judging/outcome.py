@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.exceptions import ExitCode
 from loadtest.judging import shared_cores
 from loadtest.judging.trust import FAST_FAILURES, NAMED
+from loadtest.measuring.measurements import LISTENERS
 from loadtest.measuring.record import RESET
 from loadtest.progress import counted
 
@@ -202,7 +203,8 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
             "an imitation of Redis, such as fakeredis, answered: these figures describe it, not Redis. Next: set "
             "REDIS_URL to a Redis with RedisJSON"
         )
-    notes += [f"{row.occurrences} x the scenario raised {row}" for row in record.exceptions()[:NAMED]]
+    raised = [row for row in record.exceptions() if row.scenario != LISTENERS]
+    notes += [f"{row.occurrences} x the scenario raised {row}" for row in raised[:NAMED]]
     if never := _never_made(record):
         notes.append(never)
     if record.setup is not None and record.setup.failures:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from loadtest.judging import plan
 from loadtest.measuring.error_classes import GENERATOR, UNFINISHED
 from loadtest.measuring.health import FIGURES, LATE_S, MASTER, OTHERS, SATURATED, Health
+from loadtest.measuring.measurements import LISTENERS
 from loadtest.progress import counted
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ LATE_ITERATIONS: Final = 5
 DROPPED_RATIO: Final = 0.01
 COMPLETENESS: Final = 0.99
 REFUSED_RATIO: Final = 0.001
+LISTENER_EXCEPTIONS: Final = 1
 EXCEPTIONS_RATIO: Final = 0.01
 """Share of a scenario's iterations that raised, or of its users that ended in an exception."""
 STALL_S: Final = 2
@@ -310,6 +312,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _own_errors(record)
     yield from _unfinished(record)
     yield from _exceptions(record)
+    yield from _listeners(record)
     yield from _load_not_reached(record)
     yield from _stall(record)
     yield from _fast_failures(record)
@@ -404,7 +407,7 @@ def _unfinished(record: RunRecord) -> Iterator[Violation]:
 
 def _exceptions(record: RunRecord) -> Iterator[Violation]:
     """Iterations that raised did less than the scenario says, and users that ended so did nothing more."""
-    rows = record.exceptions()
+    rows = [row for row in record.exceptions() if not row.is_own_end and row.scenario != LISTENERS]
     for scenario in sorted({row.scenario for row in rows}):
         own = [row for row in rows if row.scenario == scenario]
         raised = sum(row.occurrences for row in own if not row.ends_user)
@@ -428,16 +431,34 @@ def _exceptions(record: RunRecord) -> Iterator[Violation]:
             )
 
 
+def _listeners(record: RunRecord) -> Iterator[Violation]:
+    """Listeners of Locust's events that raised did not do what they are for; stock Locust ends with an error."""
+    rows = [row for row in record.exceptions() if row.scenario == LISTENERS]
+    if rows:
+        raised = sum(row.occurrences for row in rows)
+        named = "; ".join(f"{row.occurrences} x {row}" for row in rows[:NAMED])
+        yield Violation(
+            "listener_exceptions",
+            "run",
+            raised,
+            LISTENER_EXCEPTIONS,
+            f"listeners of Locust's events raised {raised:,} times ({named}): mend them; what they prepare or check is "
+            "missing from the run",
+        )
+
+
 def _load_not_reached(record: RunRecord) -> Iterator[Violation]:
     """Users or arrivals that were never there."""
     missing = plan.shortfall(record)
     if missing.ratio >= SHORTFALL_RATIO:
+        ended = [f"{row.occurrences} x {row}" for row in record.exceptions() if row.is_own_end]
+        named = f" ({'; '.join(ended[:NAMED])})" if ended else ""
         yield Violation(
             "load_not_reached",
             "run",
             missing.ratio,
             SHORTFALL_RATIO,
-            f"{missing.what}: {LOAD_ADVICE}",
+            f"{missing.what}{named}: {LOAD_ADVICE}",
         )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from loadtest.measuring.health import Health
+    from loadtest.measuring.measurements import ExceptionCount
     from loadtest.measuring.recorder import Recorder
 
 WINDOW: Final = 120
@@ -94,13 +95,14 @@ class Outbox:
 class Reporter:
     """Cuts what a worker's recorder counted into numbered deltas. Times are the worker's monotonic seconds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a delta is made of
         self,
         recorder: Recorder,
         outbox: Outbox,
         users: Callable[[], Mapping[str, int]],
         health: Callable[[], Health],
         in_flight: Callable[[], InFlight] = InFlight,
+        raised: Callable[[], Iterable[ExceptionCount]] = tuple,
     ) -> None:
         """Make a reporter outside any run.
 
@@ -110,12 +112,14 @@ class Reporter:
             users: returns the running users by scenario.
             health: returns the Health since its last call.
             in_flight: returns the requests that wait for an answer.
+            raised: returns what listeners of this process raised since its last call.
         """
         self._recorder = recorder
         self._outbox = outbox
         self._users = users
         self._health = health
         self._in_flight = in_flight
+        self._raised = raised
         self._start_s = 0.0
         self.run = ""
         """The run that samples belong to; empty outside any run."""
@@ -136,6 +140,7 @@ class Reporter:
         """
         if self.finished:
             return self._cut(now_s, final=True)
+        self._count_raised()
         return [self._delta(now_s, final=False)] if self._outbox.has_room() else []
 
     def finish(self, now_s: float) -> list[bytes]:
@@ -145,12 +150,18 @@ class Reporter:
     def answer(self, now_s: float) -> list[bytes]:
         """A last delta, even if there was one before: the answer to a drain, which tells the master that it has all."""
         self.finished = True
+        self._count_raised()
         return [self._delta(now_s, final=True)]
 
     def _cut(self, now_s: float, *, final: bool) -> list[bytes]:
         """A delta, if anything was counted."""
         self._recorder.fold_all()
         return [self._delta(now_s, final=final)] if self._recorder.has_counts() else []
+
+    def _count_raised(self) -> None:
+        """Count what listeners raised, in a run; those of init and of its test_start are called before it begins."""
+        for exception in self._raised():
+            self._recorder.count_exception(exception)
 
     def _delta(self, now_s: float, *, final: bool) -> bytes:
         delta = Delta(

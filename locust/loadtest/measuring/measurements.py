@@ -26,6 +26,10 @@ MAX_MESSAGES: Final = 200
 MAX_TASKS: Final = 500
 """Tasks that are kept apart."""
 FURTHER_MESSAGES: Final = "(further messages)"
+OWN_END: Final = "the user ended itself"
+"""In place of an exception's message, where a scenario's code ended its own user."""
+LISTENERS: Final = "listeners"
+"""In place of a scenario, where a listener of Locust's events raised."""
 _COMPACT_ABOVE: Final = 65_536
 """Requests whose durations wait to be merged, at most: bounds the memory, and the time of one merge to a few ms."""
 

@@ -20,16 +20,16 @@ from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
 from loadtest.measuring.labels import OTHER, Labels
-from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_TASKS
+from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_TASKS, OWN_END
 from loadtest.measuring.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import numpy.typing as npt
 
     from loadtest.measuring.labels import SeriesKey
-    from loadtest.measuring.measurements import Measurements
+    from loadtest.measuring.measurements import ExceptionCount, Measurements
     from loadtest.measuring.timeline import Window
 
     Ints = npt.NDArray[np.int64]
@@ -142,6 +142,11 @@ class ExceptionRow:
     occurrences: int
     first_seen: float
     last_seen: float
+
+    @property
+    def is_own_end(self) -> bool:
+        """Whether a user ended itself: no error, although it may leave load out."""
+        return self.message == OWN_END
 
     def __str__(self) -> str:
         """What was raised, and where."""
@@ -301,8 +306,12 @@ class RunRecord:
             if key not in self.tasks and len(self.tasks) >= MAX_TASKS:
                 key = (OTHER, OTHER)
             self.tasks[key] = self.tasks.get(key, 0) + begun
+        self.add_exceptions(measurements.exceptions, second)
+
+    def add_exceptions(self, exceptions: Iterable[ExceptionCount], second: int | None) -> None:
+        """Add exceptions of code that is not this product's."""
         seen = math.floor(self.started_at) + (second or 0)
-        for scenario, exception, message, place, ends_user, occurrences in measurements.exceptions:
+        for scenario, exception, message, place, ends_user, occurrences in exceptions:
             what = (scenario, exception, message, place, ends_user)
             if what not in self._exceptions and len(self._exceptions) >= MAX_EXCEPTIONS:
                 what = (OTHER, OTHER, FURTHER_MESSAGES, OTHER, ends_user)

@@ -14,6 +14,7 @@ Memory is bounded: `labels.MAX_SERIES` names, beyond which a name counts as ``ot
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import re
@@ -32,12 +33,12 @@ import numpy as np
 from locust.event import EventHook
 
 from loadtest.measuring.error_classes import ERROR_CLASSES, NO_ANSWER, UNFINISHED
-from loadtest.measuring.labels import LOAD, OTHER, SeriesKey, readable
-from loadtest.measuring.measurements import Accumulator, Measurements
+from loadtest.measuring.labels import LOAD, OTHER, SETUP, SeriesKey, readable
+from loadtest.measuring.measurements import OWN_END, Accumulator, ExceptionCount, Measurements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     import numpy.typing as npt
     from locust.env import Environment
@@ -52,13 +53,23 @@ FOLD_PAYS: Final = 64
 """Samples per series, on average, from which folding early is worth its cost; with fewer the second's end is soon
 enough."""
 MAX_MESSAGE_CHARS: Final = 300
+STARTING_S: Final = 5.0
+"""From here on, a user that is stopped in its on_start counts as one that never began: a run may end within a login."""
+NOT_STARTED: Final = f"stopped in on_start, which had run for {STARTING_S:g} s or more"
 
 _PACKAGE: Final = str(Path(__file__).parents[1])
 _SCENARIOS: Final = f"{_PACKAGE}/scenarios/"
-_LIBRARIES: Final = (f"{_PACKAGE}/", *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")))
+_LIBRARIES: Final = (
+    f"{_PACKAGE}/",
+    "src/gevent/",
+    *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
+)
 _LOOKED_UP: Final = 8_192  # sets of labels whose series are remembered, including those that count as other
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its recorder
+_COUNTED: Final = "loadtest_counted"  # on what says how a request failed that is counted
+PHASE: Final = "loadtest_phase"
+"""The attribute of a user that holds its phase."""
 
 
 class Series:
@@ -165,9 +176,19 @@ class _Place(NamedTuple):
     @classmethod
     def of(cls, trace: TracebackType | None) -> _Place:
         """The innermost call of the scenario's own code; the innermost of all where there is none."""
-        places = [cls(frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in traceback.walk_tb(trace)]
+        places = cls.all_of(trace)
         own = [place for place in places if place.is_of_scenario]
         return (own or places or [cls("?", 0, "?")])[-1]
+
+    @classmethod
+    def all_of(cls, trace: TracebackType | None) -> list[_Place]:
+        """Every call, the innermost last."""
+        return [cls.at(frame, line) for frame, line in traceback.walk_tb(trace)]
+
+    @classmethod
+    def at(cls, frame: FrameType, line: int) -> _Place:
+        """The place of one call."""
+        return cls(frame.f_code.co_filename, line, frame.f_code.co_name)
 
     @property
     def is_of_scenario(self) -> bool:
@@ -178,6 +199,20 @@ class _Place(NamedTuple):
         path = Path(self.path)
         shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
         return f"{shown}:{self.line} in {self.function}"
+
+
+def exception_count(
+    scenario: str, exception: BaseException, place: _Place | None = None, *, ends_user: bool = False
+) -> ExceptionCount:
+    """Describe one exception: see `Recorder.add_exception`."""
+    return ExceptionCount(
+        readable(scenario),
+        readable(type(exception).__name__),
+        _message(str(exception)),
+        readable(str(place or _Place.of(exception.__traceback__))),
+        ends_user,
+        1,
+    )
 
 
 class _SeriesByLabels(dict[tuple[str, ...], Series]):
@@ -279,6 +314,7 @@ class Recorder:
         return self.by_labels[(scenario, method, name) if phase == LOAD else (scenario, method, name, phase)]
 
     def _series_of(self, scenario: str, method: str, name: str, phase: str = LOAD) -> Series:
+        phase = phase if phase == SETUP else LOAD  # a scenario's own attribute may have the name of ours
         bounded = self._labels.bounded(SeriesKey(readable(scenario), readable(method), readable(name), phase))
         if bounded not in self._by_key:
             row = self._labels.row(bounded)
@@ -301,20 +337,58 @@ class Recorder:
     ) -> None:
         """Count an exception of a scenario's code: what Locust's ``events.user_error`` is fired with.
 
-        One that says how a request failed, as ``raise_for_status()`` does, is left out: that request is counted.
+        One that says how a request failed which is counted, as ``raise_for_status()`` does, is left out. One of a
+        request that is not counted as failed, as of a body that broke off behind its head, or of a client that reports
+        nothing, is counted here.
         """
-        if hasattr(exception, "error_class") or getattr(exception, "response", None) is not None:
+        if _is_counted(exception) or _is_counted(getattr(exception, "response", None)):
             return
         user = getattr(user_instance, "user", user_instance)  # of a TaskSet
         if self._environment is not None and user.environment is not self._environment:
             return  # environments may share their events
-        self._counts.add_exception(
-            readable(scenario_of(user)),
-            readable(type(exception).__name__),
-            _message(str(exception)),
-            readable(str(_Place.of(tb))),
-            user_instance is user,
-        )
+        self.add_exception(scenario_of(user), exception, _Place.of(tb), ends_user=user_instance is user)
+
+    def add_exception(
+        self, scenario: str, exception: BaseException, place: _Place | None = None, *, ends_user: bool = False
+    ) -> None:
+        """Count an exception of code that is not this product's.
+
+        Args:
+            scenario: whose code it is.
+            exception: what was raised.
+            place: where; by default what its traceback says.
+            ends_user: whether a user ended with it.
+        """
+        self.count_exception(exception_count(scenario, exception, place, ends_user=ends_user))
+
+    def count_exception(self, count: ExceptionCount) -> None:
+        """Count an exception that was described before."""
+        self._counts.add_exception(*count)
+
+    def on_end(self, user: Any, ending: BaseException, starting_s: float = 0.0) -> None:
+        """Count that a user ended itself, when code of its scenario raised what ended it, such as StopUser; or that it
+        was stopped before it made any load.
+
+        Args:
+            user: the user.
+            ending: what ended it.
+            starting_s: how long its on_start had run, if that was not over.
+        """
+        places = _Place.all_of(ending.__traceback__)
+        if places and places[-1].is_of_scenario:
+            self._add_own_end(user, type(ending).__name__, places[-1])
+        elif starting_s >= STARTING_S:
+            place = readable(str(_Place.of(ending.__traceback__)))
+            self._counts.add_exception(readable(scenario_of(user)), type(ending).__name__, NOT_STARTED, place, True)
+
+    def on_own_stop(self, user: Any) -> None:
+        """Count that a user ended itself by calling its ``stop()``."""
+        calls = [(frame, line) for frame, line in traceback.walk_stack(None) if _Place.at(frame, line).is_of_scenario]
+        if calls:
+            self._add_own_end(user, "stop()", _Place.at(*calls[0]))
+
+    def _add_own_end(self, user: Any, how: str, place: _Place) -> None:
+        self._counts.add_exception(readable(scenario_of(user)), readable(how), OWN_END, readable(str(place)), True)
 
     def on_request(  # noqa: PLR0917 - Locust's arguments
         self,
@@ -324,6 +398,7 @@ class Recorder:
         response_length: int | None,
         exception: BaseException | str | None = None,
         user: Any = None,
+        response: Any = None,
         **_: Any,
     ) -> None:
         """Count a request of a stock Locust user: what ``events.request`` is fired with.
@@ -336,8 +411,9 @@ class Recorder:
         intended_s = sent_s
         if user is not None and getattr(user, "intended_start_s", None) is not None:
             intended_s, user.intended_start_s = user.intended_start_s, None
-        series = self.series(scenario_of(user), str(request_type), str(name), getattr(user, "phase", LOAD))
+        series = self.series(scenario_of(user), str(request_type), str(name), phase_of(user))
         if exception:
+            mark_counted(exception, response)
             series.failure(intended_s, sent_s, end_s, response_length or 0, _class_of(exception), _text_of(exception))
         else:
             series.success(intended_s, sent_s, end_s, response_length or 0)
@@ -455,6 +531,22 @@ def _emptied(buffers: Sequence[list[float]]) -> tuple[npt.NDArray[np.int64], npt
 def _message(text: str) -> str:
     """A message cut to its bound, without addresses of objects, so that equal ones count together."""
     return _ADDRESS.sub("0x…", text[:MAX_MESSAGE_CHARS]).encode("utf-8", "replace").decode()
+
+
+def mark_counted(*failures: Any) -> None:
+    """Mark the exceptions and responses of a request that is counted as failed, so that it is not counted again."""
+    for failure in failures:
+        with contextlib.suppress(AttributeError, TypeError):
+            setattr(failure, _COUNTED, True)
+
+
+def _is_counted(failure: Any) -> bool:
+    return getattr(failure, _COUNTED, False) is True
+
+
+def phase_of(user: Any) -> str:
+    """The phase of a user; of one that is not this product's it is kept where its own attributes are not."""
+    return SETUP if getattr(user, PHASE, None) == SETUP else LOAD
 
 
 def scenario_of(user: Any) -> str:

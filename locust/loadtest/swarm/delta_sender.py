@@ -17,6 +17,7 @@ from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Outbox, Reporter
 from loadtest.measuring.health import HealthProbe
 from loadtest.measuring.in_flight import InFlightProbe
 from loadtest.measuring.recorder import Recorder
+from loadtest.swarm import listeners
 from loadtest.swarm.loops import FOLD_EVERY_S, Loops, drop_locusts_statistics, seconds, users_of
 from loadtest.swarm.messages import ACKNOWLEDGEMENT, DRAIN, REPORT, Heartbeat, Report, Users
 from loadtest.swarm.record_keeper import DRAIN_S
@@ -60,7 +61,12 @@ class DeltaSender:
         self._outbox = Outbox()
         in_flight = InFlightProbe(DeadlineSweeper.current().waiting, self._recorder.open_requests)
         self._reporter = Reporter(
-            self._recorder, self._outbox, lambda: users_of(environment), self._probe.take, in_flight.look
+            self._recorder,
+            self._outbox,
+            lambda: users_of(environment),
+            self._probe.take,
+            in_flight.look,
+            listeners.take_raised,
         )
         drop_locusts_statistics(environment)
         gate.on(ACKNOWLEDGEMENT, self._on_acknowledgement)

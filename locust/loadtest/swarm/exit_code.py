@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from loadtest.exceptions import ExitCode
 from loadtest.progress import output
 from loadtest.session import Session
+from loadtest.swarm import listeners
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -37,6 +39,13 @@ class ProcessExitCode:
     def _settle(self, **_: object) -> None:
         if self._code is None:
             return
+        if not self._code and (raised := listeners.take_raised()):
+            self._code = int(ExitCode.ERROR)
+            output().print(
+                f"error: a listener of Locust's events raised {raised[0].exception}: {raised[0].message} at "
+                f"{raised[0].place}. Next: correct it; what it should have done after the run is not done.",
+                markup=False,
+            )
         theirs = self._environment.process_exit_code
         if not theirs:
             self._environment.process_exit_code = self._code

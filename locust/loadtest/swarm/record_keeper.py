@@ -31,6 +31,7 @@ from loadtest.measuring.snapshot import Snapshot
 from loadtest.profiles.shape import ProfileShape
 from loadtest.run_folder import new_run_id
 from loadtest.session import Session
+from loadtest.swarm import listeners
 from loadtest.swarm.gate import MasterGate
 from loadtest.swarm.loops import FOLD_EVERY_S, Loops, drop_locusts_statistics, listen, seconds, users_of
 from loadtest.swarm.messages import DRAIN
@@ -353,6 +354,19 @@ class MasterRecordKeeper(RecordKeeper):
     def _gather(self) -> None:
         self._reports.take()
 
+    def _flush(self, *, feed: bool = True, complete_s: float | None = None) -> None:
+        super()._flush(feed=feed, complete_s=complete_s)
+        self._note_listeners()
+
+    def _close(self) -> None:
+        super()._close()
+        self._note_listeners()
+
+    def _note_listeners(self) -> None:
+        """Add what listeners of the master's own process raised; those of workers come with their deltas."""
+        if self.record is not None:
+            self.record.add_exceptions(listeners.take_raised(), self._collector.second_of(time.perf_counter()))
+
     def _stop_users(self) -> None:
         # Drains, like any stop. Locust's own messages to the workers follow when it quits.
         self._runner.stop(send_stop_to_client=False)
@@ -392,7 +406,12 @@ class LocalRecordKeeper(RecordKeeper):
         self._outbox = Outbox()
         in_flight = InFlightProbe(DeadlineSweeper.current().waiting, self._recorder.open_requests)
         self._reporter = Reporter(
-            self._recorder, self._outbox, lambda: users_of(environment), self._probe.take, in_flight.look
+            self._recorder,
+            self._outbox,
+            lambda: users_of(environment),
+            self._probe.take,
+            in_flight.look,
+            listeners.take_raised,
         )
         self._loops.spawn(self._report_loop)
 

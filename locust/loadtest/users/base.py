@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from locust import User
 
 from loadtest.measuring.labels import LOAD
-from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.recorder import PHASE, Recorder
 from loadtest.users import task_loop
 from loadtest.users.task_walker import TaskWalker
 
@@ -56,6 +56,7 @@ class LoadUser(User):
     def enter_phase(self, phase: str) -> None:
         """Record what the user sends from now on as of this phase, ``setup`` or ``load``."""
         self.phase = phase
+        setattr(self, PHASE, phase)
         self.intended_start_s = None
 
     def close(self) -> None:

@@ -189,6 +189,7 @@ class UserPool:
         try:
             user = pool.user_class(self._runner.environment)
         except Exception as error:
+            self._recorder.add_exception(pool.scenario, error, ends_user=True)
             if not pool.failure_logged:
                 pool.failure_logged = True
                 logger.error("cannot make a %s: %s\n%s", pool.user_class.__name__, error, traceback.format_exc())

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import random
 import traceback
+from time import perf_counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImm
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet
 
 from loadtest.measuring.labels import LOAD, SETUP
-from loadtest.measuring.recorder import Recorder, scenario_of
+from loadtest.measuring.recorder import PHASE, Recorder, scenario_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,18 +62,21 @@ class TaskWalker:
         """
         user = self.user
         user._state = LOCUST_STATE_RUNNING
+        began_s = perf_counter()
         try:
             _enter(user, SETUP)
             user.on_start()
             _enter(user, LOAD)
+            began_s = 0.0
             work(self)
-        except (GreenletExit, StopUser, StopTest):
+        except (GreenletExit, StopUser, StopTest) as ending:
+            Recorder.of(user.environment).on_end(user, ending, perf_counter() - began_s if began_s else 0.0)
             _enter(user, SETUP)
             for level in (self.level, *reversed(self._outer)):
                 _stop(level.task_set)
-            user.on_stop()
-        except Exception as error:
-            _report(error, user)
+            stop_user(user, user.on_stop)
+        except BaseException as error:  # gevent's Timeout, for example, which ends the user like any other
+            report(error, user)
             raise
 
     def step(self) -> bool:
@@ -105,7 +109,7 @@ class TaskWalker:
         except Exception as error:
             if not self.user.environment.catch_exceptions:
                 raise
-            _report(error, level.task_set)
+            report(error, level.task_set)
             return False
 
     def _execute_other(self, task: Any) -> bool:
@@ -179,20 +183,33 @@ def _enter(user: Any, phase: str) -> None:
     if enter_phase is not None:
         enter_phase(phase)
     else:
-        user.phase = phase  # what the recorder looks at for the requests of a stock user
+        setattr(user, PHASE, phase)
 
 
 def _stop(task_set: Any, passing: tuple[type[Exception], ...] = ()) -> None:
-    """Call on_stop; its errors are logged, except those that must pass."""
+    """Call on_stop; its errors are reported, except those that must pass."""
     try:
         task_set.on_stop()
     except passing:
         raise
-    except Exception:
-        logger.exception("Uncaught exception in on_stop of %s", type(task_set).__name__)
+    except Exception as error:
+        report(error, task_set)
 
 
-def _report(error: Exception, source: Any) -> None:
+def stop_user(user: Any, on_stop: Callable[[], object]) -> None:
+    """Call a user's on_stop, and report its error.
+
+    Raises:
+        Exception: what it raised.
+    """
+    try:
+        on_stop()
+    except Exception as error:
+        report(error, user)
+        raise
+
+
+def report(error: BaseException, source: Any) -> None:
     """Log an error and fire Locust's event for it; `source` is the User or the TaskSet that it comes from."""
     logger.error("%s\n%s", error, traceback.format_exc())
     user = source.user if isinstance(source, TaskSet) else source

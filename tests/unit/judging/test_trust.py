@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from locust.exception import StopUser
 
 from loadtest.judging import trust
 from loadtest.judging.trust import PEAKS, SUSTAINED, process_violations
 from loadtest.measuring.health import LATE_S, MASTER, Health, Watch
+from loadtest.measuring.measurements import LISTENERS
 from loadtest.measuring.record import Delivery, Missing, RunRecord
 from loadtest.measuring.recorder import Recorder
 
@@ -260,6 +262,28 @@ def test_iterations_that_raise_break_their_rule_from_one_in_a_hundred(raised: in
         assert "10 x KeyError: 'price' at ?:0 in ?" in violation.sentence
 
 
+def test_a_listener_that_raised_breaks_its_rule_with_the_place() -> None:
+    """Once is enough: what it should have prepared or checked is missing."""
+    recorder, record = Recorder(), record_with()
+    recorder.add_exception(LISTENERS, KeyError("token"))
+    record.add(recorder.take())
+    [violation] = trust.violations(record, Watch())
+    assert (violation.rule, violation.value) == ("listener_exceptions", 1)
+    assert "1 x KeyError: 'token' at" in violation.sentence
+
+
+def test_a_user_that_ends_itself_is_no_exception() -> None:
+    """A journey may end so; whether load is missing for it is another rule."""
+    recorder, record = Recorder(), record_with()
+    with pytest.raises(StopUser) as ending:
+        raise StopUser
+    recorder.on_end(InShop.user, ending.value)
+    record.add(recorder.take())
+    assert rules(record) == []
+    [row] = record.exceptions()
+    assert (row.is_own_end, str(row)[:35]) == (True, "StopUser: the user ended itself at ")
+
+
 @pytest.mark.parametrize(("ended", "expected"), [(0, []), (1, []), (2, ["task_exceptions"])])
 def test_users_that_end_in_an_exception_break_the_rule(ended: int, expected: list[str]) -> None:
     """One of a hundred users is tolerated; two are not, however many iterations the others made."""
@@ -425,6 +449,10 @@ def test_the_documentation_states_every_limit() -> None:
         [
             "`task_exceptions`",
             f"≥ {trust.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised, or of its users ended in an exception",
+        ],
+        [
+            "`listener_exceptions`",
+            f"≥ {trust.LISTENER_EXCEPTIONS} exception of a listener of Locust's events, on the master or a worker",
         ],
         ["`load_not_reached`", f"{never_there}, or its ramp is that much too long for the run"],
         ["`stall`", f"{no_answer}, while half of the users waited (closed model)"],

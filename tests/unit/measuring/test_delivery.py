@@ -12,7 +12,7 @@ from loadtest.measuring.collector import Collector
 from loadtest.measuring.delivery import WINDOW, Account, Acknowledgement, Ledger, Outbox, Reporter
 from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.measurements import Accumulator
+from loadtest.measuring.measurements import Accumulator, ExceptionCount
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.wire import Delta, PackedMeasurements
@@ -371,3 +371,19 @@ def test_a_last_delta_from_before_is_no_answer() -> None:
     assert not ledger.all_final(["w"], asked)
     ledger.take("w", delta(3), 0.0)
     assert ledger.all_final(["w"], asked)
+
+
+def test_what_a_listener_raised_before_a_run_belongs_to_it() -> None:
+    """Those of init and test_start are called before the run begins on a worker; outside of it nothing is judged."""
+    raised: list[ExceptionCount] = []
+
+    def take() -> list[ExceptionCount]:
+        taken, raised[:] = raised.copy(), []
+        return taken
+
+    reporter = Reporter(Recorder(), Outbox(), dict, Health, raised=take)
+    raised.append(ExceptionCount("listeners", "KeyError", "token", "lie.py:1 in prepare", False, 1))
+    assert reporter.cut(1.0) == reporter.finish(1.5) == reporter.begin("run", 2.0) == []
+    [data] = reporter.cut(3.0)
+    delta = Delta.from_bytes(data)
+    assert (delta.run, [one.message for one in delta.packed.exceptions]) == ("run", ["token"])

@@ -7,6 +7,7 @@ import time
 import gevent
 import numpy as np
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from locust import User, task
@@ -19,7 +20,7 @@ from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import SeriesKey
 from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_MESSAGES, Measurements
-from loadtest.measuring.recorder import FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
+from loadtest.measuring.recorder import FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder, mark_counted
 
 
 def series_of(measured: Measurements) -> dict[SeriesKey, int]:
@@ -483,10 +484,30 @@ def test_an_exception_is_counted_where_the_scenario_raised_it() -> None:
 
 
 def test_an_exception_that_says_how_a_request_failed_is_that_requests() -> None:
-    """What raise_for_status() raises is counted already, as a failed request."""
+    """What raise_for_status() raises is counted already, as a failed request: of our clients, and of stock ones."""
     recorder = Recorder()
-    recorder.on_user_error(None, StatusError(503))
+    ours, theirs = StatusError(503), requests.HTTPError("503", response=requests.Response())
+    mark_counted(ours)
+    recorder.on_request("GET", "page", 1.0, 0, requests.HTTPError("503"), response=theirs.response)
+    for failure in (ours, theirs):
+        recorder.on_user_error(None, failure)
     assert recorder.take().exceptions == ()
+
+
+def test_an_exception_of_a_request_that_nobody_counted_is_one_of_the_scenario() -> None:
+    """Such as that of a body which broke off behind its head, or of a client that reports nothing."""
+    recorder = Recorder()
+    for failure in (StatusError(503), requests.HTTPError("503", response=requests.Response())):
+        recorder.on_user_error(None, failure)
+    assert [counted.exception for counted in recorder.take().exceptions] == ["StatusError", "HTTPError"]
+
+
+def test_an_attribute_of_the_scenario_is_no_phase() -> None:
+    """A user may have a `phase` of its own; its requests are load."""
+    recorder = Recorder()
+    recorder.on_request("GET", "page", 1.0, 0, user=type("Shopper", (), {"phase": "checkout"})())
+    recorder.series("shop", "GET", "page", "checkout").success(1.0, 1.0, 1.1, 0)
+    assert {key.phase for key in recorder.take().series} == {"load"}
 
 
 def test_distinct_exceptions_are_bounded_and_none_is_lost() -> None:

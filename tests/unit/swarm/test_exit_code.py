@@ -3,6 +3,7 @@
 import pytest
 from locust.env import Environment
 
+from loadtest.exceptions import ExitCode
 from loadtest.swarm.exit_code import ProcessExitCode
 
 
@@ -33,3 +34,18 @@ def test_a_code_that_is_set_during_the_test_is_kept() -> None:
     code.set(0)
     environment.events.quitting.fire(environment=environment, reverse=True)
     assert environment.process_exit_code == 2
+
+
+@pytest.mark.usefixtures("replaced_locust")
+def test_a_listener_that_raises_at_the_end_leaves_no_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    """Stock Locust ends with 2 for it; the verdict may be in the record already, so the exit code says it."""
+    environment = Environment()
+
+    def clean_up(**_: object) -> None:
+        raise KeyError("token")
+
+    environment.events.quitting.add_listener(clean_up)
+    ProcessExitCode.of(environment).set(ExitCode.PASSED)
+    environment.events.quitting.fire(environment=environment, reverse=True)
+    assert environment.process_exit_code == ExitCode.ERROR
+    assert "a listener of Locust's events raised KeyError: 'token' at" in capsys.readouterr().out.replace("\n", " ")

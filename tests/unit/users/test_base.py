@@ -7,6 +7,9 @@ from locust import TaskSet, constant, tag, task
 from locust.env import Environment
 from locust.exception import StopUser
 
+from loadtest.measuring import recorder
+from loadtest.measuring.measurements import OWN_END
+from loadtest.measuring.recorder import NOT_STARTED, Recorder
 from loadtest.users.base import LoadUser
 from tests.stopping_users import Stopping, run_until_stopped, started
 
@@ -240,6 +243,59 @@ def test_error_in_on_start_ends_the_user_and_is_reported():
     with pytest.raises(RuntimeError):
         user.run()
     assert (user.log, errors) == ([], ["start broke"])
+
+
+@pytest.mark.parametrize("source", ["task", "on_stop"])
+def test_whatever_ends_a_user_is_counted(source):
+    """Also what is no Exception, as an expired gevent.Timeout, and what on_stop raises."""
+
+    class Ending(Stopping):
+        @task
+        def work(self):
+            if source == "task":
+                raise gevent.Timeout(0.1)
+            raise StopUser
+
+        def on_stop(self):
+            if source == "on_stop":
+                raise RuntimeError("stop broke")
+
+    environment = Environment(user_classes=[Ending])
+    with pytest.raises((gevent.Timeout, RuntimeError)):
+        Ending(environment).run()
+    raised = {(one.exception, one.ends_user) for one in Recorder.of(environment).take().exceptions}
+    assert raised - {("StopUser", True)} == {("Timeout" if source == "task" else "RuntimeError", True)}
+
+
+def test_a_user_that_ends_itself_is_counted_with_its_place():
+    """A run whose users are gone can say where they went; one that is stopped from outside has no such place."""
+
+    class Leaving(Stopping):
+        @task
+        def work(self):
+            raise StopUser
+
+    environment = Environment(user_classes=[Leaving])
+    Leaving(environment).run()
+    [end] = Recorder.of(environment).take().exceptions
+    assert (end.exception, end.message, end.ends_user) == ("StopUser", OWN_END, True)
+    assert end.place == f"tests/unit/users/test_base.py:{Leaving.work.__code__.co_firstlineno + 2} in work"
+    user, greenlet = started(type("Waiting", (Stopping,), {"tasks": [lambda _user: gevent.sleep(60)]}))
+    gevent.sleep(0)
+    user.stop(force=True)
+    greenlet.join(timeout=10)
+    assert Recorder.of(user.environment).take().exceptions == ()
+
+
+@pytest.mark.parametrize(("limit_s", "expected"), [(0.0, [NOT_STARTED]), (60.0, [])])
+def test_a_user_that_is_stopped_in_its_on_start_never_began(limit_s, expected, monkeypatch):
+    """It was there and made no load; within the first seconds that is a run that ends during a login."""
+    monkeypatch.setattr(recorder, "STARTING_S", limit_s)
+    user, greenlet = started(type("Hanging", (Stopping,), {"on_start": lambda _user: gevent.sleep(60)}))
+    gevent.sleep(0.01)
+    user.stop(force=True)
+    greenlet.join(timeout=10)
+    assert [one.message for one in Recorder.of(user.environment).take().exceptions] == expected
 
 
 def test_user_stopped_during_the_wait_after_an_error_gets_its_on_stop():

@@ -408,7 +408,9 @@ def test_arrivals_are_dropped_when_no_user_can_be_made(worker_of: Any, where: st
     worker.pool.set_limits({"Broken": 2})
     worker.arrive(5)
     del gevent.get_hub().handle_error
-    assert (said, worker.dropped(), worker.runner.user_count) == ([], 5, 0)
+    taken = worker.pool._recorder.take()
+    assert (said, int(taken.dropped.sum()), worker.runner.user_count) == ([], 5, 0)
+    assert {(one.exception, one.ends_user) for one in taken.exceptions} == {("ValueError", True)}
 
 
 def test_stock_locust_users_take_arrivals(worker_of: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadtest.clients.http.errors import InvalidRequestError, error_class_of, interruption
 from loadtest.clients.http.response import Response, new_response
-from loadtest.measuring.recorder import scenario_of
+from loadtest.measuring.recorder import mark_counted, phase_of, scenario_of
 
 if TYPE_CHECKING:
     from loadtest.clients.http.routes import HttpRoute
@@ -42,6 +42,7 @@ class RequestReporter:
             route.success(*times, response.wire_bytes)
         else:
             route.series.failure(*times, response.wire_bytes, error_class_of(error), str(error))
+            mark_counted(error)
         if len(self._listeners) > 1:
             self.notify_of(route, response, context)
 
@@ -57,6 +58,7 @@ class RequestReporter:
         """Count a call that could not be built."""
         now_s = perf_counter()
         self._series(method, label).failure(now_s, now_s, now_s, 0, error.error_class, str(error))
+        mark_counted(error)
         if len(self._listeners) > 1:
             self._user.recorder.notify(
                 request_type=method,
@@ -81,6 +83,7 @@ class RequestReporter:
             series.success(*counted)
         else:
             series.failure(*counted, error_class_of(error), str(error))
+            mark_counted(error)
         if len(self._listeners) > 1:
             self._user.recorder.notify(**event)
 
@@ -104,4 +107,4 @@ class RequestReporter:
 
     def _series(self, method: str, name: str) -> "Series":
         """Where requests without a route are recorded."""
-        return self._user.recorder.series(scenario_of(self._user), method, name, self._user.phase)
+        return self._user.recorder.series(scenario_of(self._user), method, name, phase_of(self._user))

@@ -15,11 +15,11 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from locust import User, argument_parser, clients, dispatch, env, runners
+from locust import User, argument_parser, clients, dispatch, env, event, runners
 from locust.contrib import fasthttp
 from locust.rpc import zmqrpc
 
-from loadtest.swarm import sockets
+from loadtest.swarm import listeners, sockets
 from loadtest.swarm.replacements import master, users, worker
 
 if TYPE_CHECKING:
@@ -129,6 +129,19 @@ TABLE = (
         "stats_reporter",
         worker.leave_to_reports,
         "the same, for a message every third second",
+    ),
+    Replacement(
+        event.EventHook,
+        "fire",
+        listeners.fire,
+        "an error of a listener is logged and forgotten, and on a worker nobody hears of it",
+    ),
+    Replacement(
+        User,
+        "run",
+        users.run,
+        "nobody can tell the requests of on_start from those of tasks, and a user that ends by a BaseException, such "
+        "as gevent's Timeout, vanishes without a report",
     ),
     Replacement(
         User,

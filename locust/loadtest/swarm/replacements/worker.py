@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from locust import runners
 
+from loadtest.measuring.labels import OTHER
+from loadtest.measuring.recorder import Recorder
 from loadtest.session import Session
 from loadtest.swarm.gate import WorkerGate
 from loadtest.swarm.presence import MASTER, MasterPresence
@@ -55,7 +57,11 @@ def start_worker(original: Callable[..., None]) -> Callable[..., None]:
         swarm = Session.of(self.environment).find(Swarm)
         limit_users = swarm.limit_users if swarm is not None else None
         if limit_users is None:
-            original(self, user_classes_count, **more)
+            try:
+                original(self, user_classes_count, **more)
+            except Exception as error:  # of a user's __init__: those that should follow are not made
+                Recorder.of(self.environment).add_exception(OTHER, error, ends_user=True)
+                raise
             return
         self.target_user_classes_count = user_classes_count
         self.target_user_count = sum(user_classes_count.values())

@@ -9,9 +9,11 @@ import pytest
 from gevent.pool import Group
 from locust import FastHttpUser, HttpUser, User, constant, task
 from locust.env import Environment
+from locust.exception import StopUser
 
+from loadtest.measuring.measurements import OWN_END, Measurements
 from loadtest.measuring.recorder import Recorder
-from tests.http_harness import ScriptedServer
+from tests.http_harness import ScriptedServer, always, ok
 
 pytestmark = pytest.mark.usefixtures("locust")
 
@@ -62,6 +64,74 @@ def test_what_a_user_does_when_it_stops_is_not_broken_off() -> None:
         stopping.join(timeout=5)
         user.greenlet.join(timeout=5)
         assert (user.begun, user.ended, user.left) == (1, 1, 1)
+
+
+class Beginner(HttpUser):
+    """Logs in and out with requests of its own."""
+
+    wait_time = constant(0.01)
+
+    def on_start(self) -> None:
+        """Log in."""
+        self.client.get("/login")
+
+    @task
+    def work(self) -> None:
+        """Make one request, and end."""
+        self.client.get("/work")
+        raise StopUser
+
+    def on_stop(self) -> None:
+        """Log out."""
+        self.client.get("/logout")
+
+
+def lived(user_class: type[User], host: str = "") -> Measurements:
+    """What is counted of one user's life."""
+    user_class.host = host
+    environment = Environment(user_classes=[user_class])
+    environment.create_local_runner()
+    recorder = Recorder.of(environment)
+    user = user_class(environment)
+    user.start(Group())
+    user.greenlet.join(timeout=10)
+    environment.runner.quit()
+    return recorder.take()
+
+
+def test_what_a_stock_user_sends_in_on_start_and_on_stop_is_set_up() -> None:
+    """Its tasks are load, and where it ended itself is known (replaces User.run)."""
+    with ScriptedServer(always(ok())) as server:
+        taken = lived(Beginner, server.url)
+    phases = {key.name: key.phase for key in taken.series}
+    assert phases == {"/login": "setup", "/work": "load", "/logout": "setup"}
+    [end] = taken.exceptions
+    assert (end.exception, end.message, end.ends_user) == ("StopUser", OWN_END, True)
+    assert end.place.endswith(f"test_users.py:{Beginner.work.__code__.co_firstlineno + 4} in work")
+
+
+@pytest.mark.parametrize("how", ["a timeout of its own", "its stop()", "an error in on_stop"])
+def test_however_a_stock_user_ends_itself_it_is_told(how: str) -> None:
+    """Nothing that ends a user vanishes."""
+
+    class Ending(User):
+        wait_time = constant(0.01)
+
+        @task
+        def end(self) -> None:
+            if how == "its stop()":
+                self.stop()
+            elif how == "a timeout of its own":
+                raise gevent.Timeout(0.1)
+            else:
+                raise StopUser
+
+        def on_stop(self) -> None:
+            if how == "an error in on_stop":
+                raise KeyError("gone")
+
+    expected = {"a timeout of its own": "Timeout", "its stop()": "stop()", "an error in on_stop": "KeyError"}
+    assert expected[how] in {one.exception for one in lived(Ending).exceptions}
 
 
 def busy_until(seconds: float) -> None:

@@ -1,0 +1,49 @@
+"""What listeners raise, in the order in which Locust calls them; the rest is in replacements/test_events.py."""
+
+import pytest
+from locust.event import EventHook
+from locust.exception import StopUser
+
+from loadtest.swarm import listeners
+
+
+@pytest.mark.usefixtures("replaced_locust")
+@pytest.mark.parametrize(("reverse", "expected"), [(False, ["first", "second"]), (True, ["second", "first"])])
+def test_listeners_are_called_in_locusts_order(reverse: bool, expected: list[str]) -> None:
+    """From the first to the last, or the other way round where Locust says so."""
+    called: list[str] = []
+    hook = EventHook()
+    hook.add_listener(lambda **_: called.append("first"))
+    hook.add_listener(lambda **_: called.append("second"))
+    hook.fire(reverse=reverse)
+    assert called == expected
+
+
+@pytest.mark.usefixtures("replaced_locust")
+def test_what_steers_a_user_goes_on_and_is_no_error() -> None:
+    """A listener may stop a user."""
+
+    def stop(**_: object) -> None:
+        raise StopUser
+
+    hook = EventHook()
+    hook.add_listener(stop)
+    listeners.take_raised()
+    with pytest.raises(StopUser):
+        hook.fire()
+    assert listeners.take_raised() == []
+
+
+@pytest.mark.usefixtures("replaced_locust")
+def test_what_is_kept_is_bounded() -> None:
+    """A listener of each request may raise for hours while no run takes it."""
+
+    def broken(**_: object) -> None:
+        raise KeyError
+
+    hook = EventHook()
+    hook.add_listener(broken)
+    listeners.take_raised()
+    for _ in range(1_010):
+        hook.fire()
+    assert len(listeners.take_raised()) == 1_000
