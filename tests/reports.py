@@ -2,7 +2,8 @@
 
 from random import Random
 
-from loadtest.judging.outcome import Result, decide
+from loadtest.judging.judge import Judge
+from loadtest.judging.outcome import decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Violation
 from loadtest.measuring.record import RunRecord
@@ -56,10 +57,10 @@ def record(
     return made
 
 
-def run_document(run: RunRecord | None = None, violations: tuple[Violation, ...] = ()) -> document.Document:
+def run_document(
+    run: RunRecord | None = None, violations: tuple[Violation, ...] = (), rules: str = "p99 < 1s, p50 < 1us"
+) -> document.Document:
     """The document of a run that kept one rule and broke another."""
     run = run or record()
-    rules = parse("p99 < 1s, p50 < 1us", "here")
-    total = run.total().response_time
-    results = [Result.of(rule, value) for rule, value in zip(rules, total.quantiles((0.99, 0.5)), strict=True)]
+    results = Judge(parse(rules, "here"), run).results()
     return document.of(run, decide(run, violations, results))

@@ -162,6 +162,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def size(count_bytes: int) -> str:
+    """Return a number of bytes with three significant digits and a decimal unit, such as 1.23 MB."""
+    value, unit = float(count_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:  # noqa: PLR2004 - what three digits would round to 1000
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
+
+
 def milliseconds(seconds: float | None) -> str:
     """Return seconds as milliseconds with three significant digits, the histogram's own precision.
 

@@ -25,6 +25,7 @@ from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.clients.redis.watch import RedisWatch
+from loadtest.comparing import history
 from loadtest.exceptions import ExitCode, described
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import service as feeding
@@ -410,6 +411,7 @@ class Run:
         for sentence in account:
             self._note("feed", sentence)
         made = document.of(record, verdict)
+        made["earlier"] = history.earlier(self._config.runs_dir, made)
         summary.show(made, self._console)
         for sentence in account:
             self.say(f"feed         {sentence}")

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from loadtest.comparing import page as comparing_page
 from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import compare
-from loadtest.reporting import run_page
+from loadtest.reporting import document, run_page
 from tests import reports
 
 ARGUMENTS = [
@@ -23,7 +23,11 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-CHARTS = ["chart-throughput", "chart-load", "chart-errors", "chart-times", "chart-response", "chart-service"]
+CHARTS = [
+    *("chart-throughput", "chart-load", "chart-errors", "chart-times", "chart-capacity", "chart-latency"),
+    *("chart-name-rate", "chart-name-times", "chart-name-bars", "chart-trend-times", "chart-trend-throughput"),
+    *("chart-response", "chart-service"),
+]
 NON_BLANK = """id => {
   const canvas = document.querySelector(`#${id} canvas`);
   const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -70,7 +74,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run.note(20.5, "worker", "worker 1 lost")
     run.note(40.0, "redis", "Redis was restarted")
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(run_page.html(reports.run_document(run)))
+    made = reports.run_document(run, rules='p99 < 1s, p50 < 1us, p95{name="shop/read"} < 30ms, error_ratio < 1%')
+    made["earlier"] = [{**document.figures(made), "run_id": f"run-{number}"} for number in range(3)]
+    path.write_text(run_page.html(made))
     return path
 
 
@@ -88,7 +94,7 @@ def opened(browser: Browser, file: Path, scheme: str, width: int) -> tuple[Page,
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 def test_every_chart_is_drawn(browser: Browser, file: Path, scheme: str, width: int) -> None:
-    """Light, dark and on a phone: six charts with lines, no complaint, no sideways scrolling, enough contrast."""
+    """Light, dark and on a phone: every chart with lines, no complaint, no sideways scrolling, enough contrast."""
     page, complaints = opened(browser, file, scheme, width)
     colours = {chart: page.evaluate(NON_BLANK, chart) for chart in CHARTS}
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
@@ -140,6 +146,32 @@ def test_the_keyboard_reaches_everything(browser: Browser, file: Path) -> None:
     page.close()
 
 
+def test_a_name_is_drawn_when_it_is_chosen(browser: Browser, file: Path) -> None:
+    """By its name in the table, or from the list: its curves replace those of all requests, with its own limit."""
+    page, complaints = opened(browser, file, "light", 1280)
+    picture = "document.querySelector('#chart-name-bars canvas').toDataURL()"
+    of_all = page.evaluate(picture)
+    assert "p95(response_time)" not in page.inner_text("#chart-name-times .u-legend")
+    page.click("tr[data-name='GET shop/read'] button.pick")
+    assert page.evaluate("document.getElementById('name-chosen').selectedOptions[0].text") == "GET shop/read"
+    assert page.evaluate(picture) != of_all
+    assert "p95(response_time)" in page.inner_text("#chart-name-times .u-legend")
+    page.select_option("#name-chosen", "0")
+    assert page.evaluate(picture) == of_all
+    assert complaints == []
+    page.close()
+
+
+def test_a_search_leaves_the_names_that_match(browser: Browser, file: Path) -> None:
+    """Each word that is typed must be in the name; the sum stays."""
+    page, complaints = opened(browser, file, "light", 1280)
+    page.fill("input[data-for=by-name]", "GET read")
+    shown = "[...document.querySelectorAll('#by-name :is(tbody, tfoot) tr')].filter(row => row.offsetParent)"
+    assert page.evaluate(f"{shown}.map(row => row.cells[0].innerText.trim())") == ["GET shop/read", "all"]
+    assert complaints == []
+    page.close()
+
+
 def test_the_time_charts_share_their_axis(browser: Browser, file: Path) -> None:
     """Pointing at one shows the same moment in all; zooming one zooms all."""
     page, _ = opened(browser, file, "light", 1280)
@@ -151,14 +183,14 @@ def test_the_time_charts_share_their_axis(browser: Browser, file: Path) -> None:
     shown = page.evaluate(times)
     assert (len(shown), len(set(shown))) == (4, 1)
     before = page.evaluate("document.querySelector('#chart-times canvas').toDataURL()")
-    page.evaluate("document.documentElement.style.scrollBehavior = 'auto'; scrollTo(0, 0)")
+    page.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
+    page.locator("#chart-throughput").scroll_into_view_if_needed()
     box = page.locator("#chart-throughput .u-over").bounding_box()
     page.mouse.move(box["x"] + 200, box["y"] + 50)
     page.mouse.down()
     page.mouse.move(box["x"] + 400, box["y"] + 50)
     page.mouse.up()
-    page.wait_for_timeout(100)
-    assert page.evaluate("document.querySelector('#chart-times canvas').toDataURL()") != before
+    page.wait_for_function("before => document.querySelector('#chart-times canvas').toDataURL() !== before", arg=before)
     page.close()
 
 

@@ -40,6 +40,14 @@ def test_one_is_singular(number: int, words: str) -> None:
     assert progress.counted(number, "request") == words
 
 
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 B"), (999, "999 B"), (1_234, "1.23 kB"), (999_600, "1 MB"), (52_100_000_000, "52.1 GB")]
+)
+def test_bytes_have_three_digits(count: int, words: str) -> None:
+    """A size has a unit that leaves it three digits."""
+    assert progress.size(count) == words
+
+
 def test_elsewhere_steps_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a build's log a line says how far the work is, and not more often than every few seconds."""
     now_s = 100.0

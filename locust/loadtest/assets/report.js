@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
@@ -19,6 +18,7 @@
   };
   const milliseconds = (value) => (value == null ? "–" : `${three(value)} ms`);
   const percentile = (inverse) => `${Number((100 * (1 - 1 / inverse)).toPrecision(7))}%`;
+  const highest = (rows) => rows.flat().reduce((a, b) => Math.max(a, b ?? 0), 0);
 
   const charts = [];
 
@@ -30,6 +30,22 @@
       font: "12px system-ui, sans-serif",
       ...extra,
     };
+  }
+
+  function shadeUnjudged(plot) {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`;
+    data.unjudged.forEach((span) => {
+      const from = Math.max(plot.valToPos(span.from, "x", true), bbox.left);
+      const to = Math.min(plot.valToPos(span.to, "x", true), bbox.left + bbox.width);
+      if (to <= from) return;
+      ctx.fillStyle = colour("grid");
+      ctx.fillRect(from, bbox.top, to - from, bbox.height);
+      ctx.fillStyle = colour("soft");
+      if (ctx.measureText(span.text).width < to - from) ctx.fillText(span.text, from + 3, bbox.top + 11 * devicePixelRatio);
+    });
+    ctx.restore();
   }
 
   function markEvents(plot) {
@@ -55,50 +71,70 @@
     ctx.restore();
   }
 
-  function overTime(place, label, lines, show, more) {
+  const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600];
+  const overTime = {
+    x: { label: "time", show: clock, incrs: SECONDS, cursor: { sync: { key: "time" } } },
+    hooks: { drawClear: [shadeUnjudged], draw: [markEvents] },
+  };
+
+  // A limit far above its curve is only in the legend: drawn, it would press the curve against the axis.
+  const limitsOn = (metric, labels, lines, scaled = (value) => value) => {
+    const top = highest(lines.map((line) => line.values));
+    return data.limits
+      .filter((one) => one.metric === metric)
+      .filter((one) => Object.keys(one.selector).length === 0 ? !labels.name : Object.entries(one.selector).every(([label, value]) => labels[label] === value))
+      .map((one) => {
+        const values = lines[0].values.map((value, at) => scaled(one.value, at));
+        return { label: one.text, colour: "bad", dash: [8, 4], values, limit: true, far: highest([values]) > 2 * top };
+      });
+  };
+
+  // A chart of lines over any axis. `look` is asked again at each drawing, since the name that is chosen may change.
+  function lines(place, show, look) {
     const holder = document.getElementById(place);
     if (!holder) return;
     const make = () => {
-      const plot = new uPlot(
+      const { x, xs, drawn, hooks = {}, scale = {}, height = 170 } = look();
+      return new uPlot(
         {
           width: holder.clientWidth,
-          height: 170,
+          height,
           padding: [16, 20, 0, 0],
-          cursor: { sync: { key: "time" }, focus: { prox: 30 }, drag: { x: true, y: false } },
-          scales: { x: { time: false }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+          cursor: { ...x.cursor, focus: { prox: 30 }, drag: { x: true, y: false } },
+          scales: { x: { time: false, ...scale }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
           axes: [
-            axis({ size: 30, values: (u, ticks) => ticks.map(clock), incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600] }),
+            axis({ size: 30, values: (u, ticks) => ticks.map((tick) => (tick == null ? "" : x.show(tick))), ...(x.incrs && { incrs: x.incrs }), ...x.axis }),
             axis({ size: 58, values: (u, ticks) => ticks.map(three) }),
           ],
           series: [
-            { label: "time", value: (u, value) => (value == null ? "–" : clock(value)) },
-            ...lines.map((line) => ({
+            { label: x.label, value: (u, value) => (value == null ? "–" : x.show(value)) },
+            ...drawn.map((line) => ({
               label: line.label,
               stroke: colour(line.colour),
-              width: 1.75,
+              width: line.dots ? 0 : 1.75,
               dash: line.dash,
+              auto: !line.far,
               fill: line.fill ? `${colour(line.colour)}22` : undefined,
-              paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
-              points: { show: data.time.length < 3 },
+              paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : line.dots ? () => null : undefined,
+              points: { show: Boolean(line.dots) || (xs.length < 3 && !line.limit), size: 5, fill: colour(line.colour) },
               value: (u, value) => show(value),
             })),
           ],
-          hooks: { draw: [markEvents] },
+          hooks,
         },
-        [data.time, ...lines.map((line) => line.values)],
+        [xs, ...drawn.map((line) => line.values)],
         holder,
       );
-      return plot;
     };
-    register(holder, make, label, more);
+    register(holder, make);
   }
 
   // Both distributions share one scale, so that response and service time can be compared by eye.
-  const drawn = data.names.flatMap((one) => [...one.response, ...one.service]).filter((value) => value > 0);
-  const reach = [drawn.reduce((a, b) => Math.min(a, b), Infinity) * 0.9, drawn.reduce((a, b) => Math.max(a, b), 0) * 1.15];
+  const times = data.names.flatMap((one) => [...one.response, ...one.service]).filter((value) => value > 0);
+  const reach = [times.reduce((a, b) => Math.min(a, b), Infinity) * 0.9, highest([times]) * 1.15];
 
   const decades = [...Array(10).keys()].flatMap((decade) => [1, 2, 5].map((one) => Number(`${one}e${decade - 4}`)));
-  const roundSteps = decades.filter((one) => one >= reach[0] && one <= reach[1]);
+  const roundSteps = (low, high) => decades.filter((one) => one >= low && one <= high);
 
   function distribution(place, kind) {
     const holder = document.getElementById(place);
@@ -116,7 +152,7 @@
           scales: { x: { distr: 3, time: false }, y: { distr: 3, range: () => reach } },
           axes: [
             axis({ size: 30, space: 20, filter: (u, splits) => splits, values: (u, ticks) => ticks.map((tick) => (tick == null ? "" : percentile(tick))), splits: (u) => [1, 2, 10, 100, 1000, 10000, 100000, 1000000].filter((one) => one <= u.scales.x.max * 1.001) }),
-            axis({ size: 62, space: 16, splits: () => roundSteps, filter: (u, splits) => splits, values: (u, ticks) => ticks.map(three) }),
+            axis({ size: 62, space: 16, splits: () => roundSteps(...reach), filter: (u, splits) => splits, values: (u, ticks) => ticks.map(three) }),
           ],
           series: [
             {},
@@ -158,8 +194,8 @@
     });
   }
 
-  function draw() {
-    for (const chart of charts) {
+  function draw(some = charts) {
+    for (const chart of some) {
       chart.plot?.destroy();
       chart.plot = chart.make();
     }
@@ -187,6 +223,34 @@
     });
   }
 
+  // The name whose curves are drawn: chosen from the list, or by its name in the table.
+  let chosen = data.names[0];
+  const select = document.getElementById("name-chosen");
+  function choose(index) {
+    chosen = data.names[index];
+    select.value = String(index);
+    draw(charts.filter((chart) => chart.holder.dataset.kind === "name"));
+  }
+  function choices() {
+    if (!select) return;
+    data.names.forEach((one, index) => select.add(new Option(one.name, String(index))));
+    select.addEventListener("change", () => choose(Number(select.value)));
+    document.querySelectorAll("tr[data-name]").forEach((row) => {
+      const index = data.names.findIndex((one) => one.name === row.dataset.name);
+      if (index < 1) return;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "pick";
+      button.append(...row.cells[0].childNodes);
+      button.addEventListener("click", () => {
+        choose(index);
+        select.scrollIntoView({ block: "start" });
+        select.focus({ preventScroll: true });
+      });
+      row.cells[0].append(button);
+    });
+  }
+
   function sortable(table) {
     table.querySelectorAll("thead button").forEach((button) => {
       button.addEventListener("click", () => {
@@ -205,28 +269,93 @@
           .forEach((row) => body.append(row));
       });
     });
+    const search = document.querySelector(`input[data-for="${table.id}"]`);
+    if (!search) return;
+    search.hidden = false;
+    search.addEventListener("input", () => {
+      const wanted = search.value.toLowerCase().split(/\s+/);
+      for (const row of table.tBodies[0].rows) {
+        row.hidden = !wanted.every((word) => row.cells[0].textContent.toLowerCase().includes(word));
+      }
+    });
   }
 
   data.names.forEach((one, index) => {
     one.colour = paletteOf(index);
     one.shown = index < 6;
   });
-  const load = [{ label: data.load.label, colour: "three", values: data.users, stepped: true, fill: true }];
-  if (data.load.planned) load.push({ label: data.load.planned_label, colour: "seven", values: data.load.planned, dash: [6, 4] });
-  overTime("chart-throughput", "Throughput", [
-    { label: "requests/s", colour: "one", values: data.throughput, fill: true },
-    ...(data.load.rate ? [{ label: "planned iterations/s", colour: "seven", values: data.load.rate, dash: [6, 4] }] : []),
-  ], three);
-  overTime("chart-load", "Load", load, three);
-  overTime("chart-errors", "Errors", [{ label: "failed/s", colour: "bad", values: data.errors, fill: true }], three);
-  overTime("chart-times", "Response time", [
-    { label: "p50", colour: "one", values: data.p50 },
-    { label: "p95", colour: "two", values: data.p95 },
-    { label: "p99", colour: "three", values: data.p99 },
-  ], milliseconds);
+  const planned = (label, values) => (values ? [{ label, colour: "seven", values, dash: [6, 4] }] : []);
+  const percentiles = (of) => [
+    { label: "p50", colour: "one", values: of.p50 },
+    { label: "p95", colour: "two", values: of.p95 },
+    { label: "p99", colour: "three", values: of.p99 },
+  ];
+  const ofRun = (drawn) => () => ({ ...overTime, xs: data.time, drawn });
+
+  const throughput = [{ label: "requests/s", colour: "one", values: data.throughput, fill: true }];
+  lines("chart-throughput", three, ofRun([
+    ...throughput,
+    ...planned("planned iterations/s", data.load.rate),
+    ...limitsOn("requests_per_s", {}, throughput),
+  ]));
+  lines("chart-load", three, ofRun([
+    { label: "users", colour: "three", values: data.users, stepped: true, fill: true },
+    ...planned("planned users", data.load.planned),
+  ]));
+  const errors = data.errors.map((one, index) => ({
+    label: `${one.name}/s`, colour: index ? paletteOf(index) : "bad", values: one.values, fill: index === 0,
+  }));
+  lines("chart-errors", three, ofRun([
+    ...errors,
+    ...limitsOn("error_ratio", {}, errors, (ratio, at) => (data.throughput[at] == null ? null : ratio * data.throughput[at])),
+  ]));
+  const ofAll = percentiles(data);
+  lines("chart-times", milliseconds, ofRun([...ofAll, ...limitsOn("response_time", {}, ofAll)]));
+
+  // Points by load, in the order that uPlot needs: of the horizontal axis.
+  const against = (values, label, show, named) => () => {
+    const order = [...values.keys()].filter((at) => values[at] > 0).sort((a, b) => values[a] - values[b]);
+    const picked = (line) => ({ ...line, values: order.map((at) => line.values[at]), dots: true, fill: false });
+    return { x: { label, show }, xs: order.map((at) => values[at]), drawn: named.map(picked), height: 240 };
+  };
+  const load = data.load.rate ?? data.users;
+  lines("chart-capacity", three, against(load, data.load.rate ? "planned iterations/s" : "users", three, throughput));
+  lines("chart-latency", milliseconds, against(data.throughput, "requests/s", three, ofAll.slice(0, 2)));
+
+  const ofName = (made) => () => ({ ...overTime, x: { ...overTime.x, cursor: { sync: { key: "name" } } }, xs: chosen.over_time.time, drawn: made() });
+  lines("chart-name-rate", three, ofName(() => {
+    const requests = [{ label: "requests/s", colour: "one", values: chosen.over_time.requests, fill: true }];
+    const failed = { label: "failed/s", colour: "bad", values: chosen.over_time.failures, fill: true };
+    return [...requests, failed, ...limitsOn("requests_per_s", chosen.labels, requests)];
+  }));
+  lines("chart-name-times", milliseconds, ofName(() => {
+    const own = percentiles(chosen.over_time);
+    return [...own, ...limitsOn("response_time", chosen.labels, own)];
+  }));
+  lines("chart-name-bars", three, () => {
+    const { edges, counts } = chosen.bars;
+    const ends = [edges[0] ?? 1, edges.at(-1) ?? 2];
+    return {
+      x: { label: "from", show: milliseconds, axis: { space: 40, splits: () => roundSteps(...ends), filter: (u, splits) => splits } },
+      xs: edges,
+      drawn: [{ label: "requests", colour: "one", values: edges.length ? [...counts, 0] : [], stepped: true, fill: true }],
+      scale: { distr: 3, range: () => ends },
+    };
+  });
+
+  const runs = data.trend;
+  const ofTrend = (drawn) => () => ({
+    x: { label: "run", show: (at) => (runs[at] ? runs[at].run : ""), incrs: [1, 2, 5, 10], axis: { values: (u, ticks) => ticks.map((at) => String(at + 1)) } },
+    xs: runs.map((_, at) => at),
+    drawn: drawn.map((line) => ({ ...line, values: runs.map((run) => run[line.key]) })),
+  });
+  lines("chart-trend-times", milliseconds, ofTrend(percentiles({}).map((line) => ({ ...line, key: line.label }))));
+  lines("chart-trend-throughput", three, ofTrend([{ label: "requests/s", colour: "one", key: "throughput" }]));
+
   distribution("chart-response", "response");
   distribution("chart-service", "service");
   toggles();
+  choices();
   document.querySelectorAll("table.sortable").forEach(sortable);
   draw();
 
@@ -237,7 +366,7 @@
     root.dataset.theme = dark ? "light" : "dark";
     draw();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
   let width = innerWidth;
   addEventListener("resize", () => {
     if (innerWidth === width) return;

@@ -5,6 +5,7 @@ Tested in tests/unit/comparing/test_commands.py.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SPARKS: Final = "▁▂▃▄▅▆▇█"
 SPARK_RUNS: Final = 30
+EARLIER_RUNS: Final = 20
+"""The latest runs of the folder among which a report looks for those of its scenario and profile."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,26 @@ def entries(runs_dir: Path) -> tuple[list[Entry], list[str]]:
         except RecordError as error:
             problems.append(str(error))
     return sorted(found, key=lambda entry: entry.started_at), problems
+
+
+def earlier(runs_dir: Path, document: run_document.Document) -> list[dict[str, Any]]:
+    """Return the figures of earlier runs of a document's scenario and profile, the oldest first.
+
+    They are among the latest `EARLIER_RUNS` of the folder. Interrupted ones, and unreadable ones, are left out.
+    """
+    key, found = baselines.key_of(document), []
+    try:
+        records = [folder for folder in RunFolder.all(runs_dir) if folder.record.is_file()]
+        latest = sorted(records, key=lambda folder: folder.record.stat().st_mtime)[-EARLIER_RUNS:]
+    except OSError:
+        return []
+    for folder in latest:
+        with contextlib.suppress(RecordError), run_document.reading(folder.path):
+            other = run_document.read(folder.path)
+            is_whole = other["verdict"]["name"] != Outcome.INTERRUPTED.value
+            if is_whole and baselines.key_of(other) == key and other["run_id"] != document["run_id"]:
+                found.append(run_document.figures(other))
+    return sorted(found, key=lambda run: str(run["started_at"]))
 
 
 def _entry(folder: Path, known: set[tuple[str, str]]) -> Entry:

@@ -268,6 +268,7 @@ class RunRecord:
                 int(measurements.failures.sum()),
                 measurements.response_time,
                 measurements.service_time,
+                errors=[(error.error_class, error.occurrences) for error in measurements.errors],
             )
 
     def note(self, second: float, kind: str, text: str) -> None:
@@ -453,6 +454,7 @@ class RunRecord:
                     "requests": point.requests,
                     "failures": point.failures,
                     "users": point.users,
+                    "errors": dict(point.errors),
                     **_quantiles(point.response_time.total()),
                 }
                 for point in self.timeline

@@ -8,7 +8,7 @@ percentiles keep their error bound.
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import HistogramTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 WIDTHS_S: Final = (1, 10, 60, 600)
 """The widths of points, finest first; each divides the next."""
@@ -43,6 +43,13 @@ class Point:
     """One row, the sum of all series."""
     service_time: HistogramTable | None
     """None when it equals the response time, because no request was sent late."""
+    errors: dict[str, int] = field(default_factory=dict)
+    """Failed requests by error class."""
+
+    def count_errors(self, errors: Iterable[tuple[str, int]]) -> None:
+        """Add failed requests, given by error class."""
+        for error_class, occurrences in errors:
+            self.errors[error_class] = self.errors.get(error_class, 0) + occurrences
 
     @property
     def end(self) -> int:
@@ -96,11 +103,14 @@ class Timeline:
         failures: int,
         response_time: HistogramTable,
         service_time: HistogramTable | None,
+        *,
+        errors: Iterable[tuple[str, int]] = (),
     ) -> None:
         """Add counts to a second, or to the coarser point that contains it when it is long past."""
         point = self._at(max(second, 0))
         point.requests += requests
         point.failures += failures
+        point.count_errors(errors)
         if service_time is not None or point.service_time is not None:
             point.service_time = _sum([point.service_time or point.response_time, service_time or response_time])
         point.response_time = _sum([point.response_time, response_time])
@@ -177,6 +187,8 @@ class Timeline:
         merged.requests = sum(point.requests for point in tier[:count])
         merged.failures = sum(point.failures for point in tier[:count])
         merged.users = max(point.users for point in tier[:count])
+        for point in tier[:count]:
+            merged.count_errors(point.errors.items())
         merged.response_time = _sum([point.response_time for point in tier[:count]])
         if any(point.service_time is not None for point in tier[:count]):
             merged.service_time = _sum([point.service_time or point.response_time for point in tier[:count]])

@@ -11,37 +11,56 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from loadtest.measuring.histogram import Histogram
-from loadtest.reporting.document import by_name
+from loadtest.judging.threshold import samples_needed
+from loadtest.measuring.blocks import BlockTable
+from loadtest.measuring.histogram import BINS_PER_OCTAVE, EDGES_NS, MIDDLES_NS, Histogram
+from loadtest.reporting.document import by_name, earlier_and_own
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from loadtest.reporting.document import Document
 
+    Columns = npt.NDArray[np.int64]
+
 MAX_NAMES: Final = 40
-"""The most names whose distribution is drawn: those with the most requests."""
+"""The most names that are drawn: those with the most requests."""
+MAX_CLASSES: Final = 8
+"""The most classes of errors that are drawn: the most frequent ones."""
+MAX_STRETCHES: Final = 150
+"""The most points of a name's curves."""
+_LEAST_STRETCHES: Final = 4
+"""The fewest stretches of time with a percentile each, into which a run is cut so that each has enough requests."""
+_BARS_PER_OCTAVE: Final = 4
 _SHORTEST_S: Final = 0.5
 """The shortest time under load for which a rate is drawn."""
 _PER_DECADE: Final = 12
 _DECADES: Final = 6
 INVERSES: Final = tuple(10 ** (step / _PER_DECADE) for step in range(_PER_DECADE * _DECADES + 1))
 """1 / (1 - quantile) of the points of a distribution: 10 is the 90th percentile, 100 the 99th, up to 99.9999 %."""
+_SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+ALL: Final = "all requests"
 
 
 def of(document: Document) -> dict[str, Any]:
     """Return the data."""
     points = document["timeline"]
     seconds = np.array([point["second"] for point in points], float)
-    widths = _under_load_s(document, seconds)
+    widths = _under_load_s(document, seconds, np.array([point["width_s"] for point in points], float))
+    names = _names(document)
     return {
         "time": [point["second"] for point in points],
-        "throughput": _per_s(points, "requests", widths),
-        "errors": _per_s(points, "failures", widths),
+        "throughput": _per_s([point["requests"] for point in points], widths),
+        "errors": _errors(points, widths),
         "users": [point["users"] for point in points],
-        **{name: [_ms(point[f"{name}_s"]) for point in points] for name in ("p50", "p95", "p99")},
+        **{name: _at(seconds, names[0]["over_time"], name) for name in _SHARES},
         "load": _load(document, seconds),
         "events": document["events"],
+        "unjudged": _unjudged(document),
+        "limits": [_limit(one) for one in document["thresholds"]],
         "inverses": [float(f"{inverse:.6g}") for inverse in INVERSES],
-        "names": [_distribution("all requests", document["total"]), *_names(document)],
+        "names": names,
+        "trend": [_run(one) for one in earlier_and_own(document)],
     }
 
 
@@ -49,25 +68,42 @@ def _begins_s(document: Document) -> float:
     return float(next((event["second"] for event in document["events"] if event["kind"] == "start"), 0.0))
 
 
-def _under_load_s(document: Document, seconds: Any) -> Any:
+def _under_load_s(document: Document, seconds: Any, widths: Any) -> Any:
     """How much of each point's time there was load: the first and the last second of a run are rarely whole ones."""
-    widths = np.array([point["width_s"] for point in document["timeline"]], float)
     begins_s = _begins_s(document)
     ends_s = begins_s + document["load_s"] if document["load_s"] else np.inf
     return np.minimum(seconds + widths, ends_s) - np.maximum(seconds, begins_s)
 
 
-def _per_s(points: Any, figure: str, widths: Any) -> list[float | None]:
+def _per_s(counts: Any, widths: Any) -> list[float | None]:
     """A rate for each point; none where there was load for so short a time that a few requests would be a peak."""
-    counts = np.array([point[figure] for point in points], float)
-    rates = _short(counts / np.maximum(widths, _SHORTEST_S))
+    rates = _short(np.array(counts, float) / np.maximum(widths, _SHORTEST_S))
     return [rate if width >= _SHORTEST_S else None for rate, width in zip(rates, widths.tolist(), strict=True)]
+
+
+def _at(seconds: Any, over_time: dict[str, Any], name: str) -> list[float | None]:
+    """Return the values of a curve at these seconds; none behind its end."""
+    places = (seconds // over_time["width_s"]).astype(int).tolist()
+    return [over_time[name][place] if place < len(over_time[name]) else None for place in places]
+
+
+def _errors(points: Any, widths: Any) -> list[dict[str, Any]]:
+    """Return the rate of each class of errors, the most frequent first; of all errors where there is none."""
+    totals: dict[str, int] = {}
+    for point in points:
+        for error_class, count in point.get("errors", {}).items():
+            totals[error_class] = totals.get(error_class, 0) + count
+    classes = sorted(totals, key=lambda one: -totals[one])[:MAX_CLASSES]
+    by_class = [
+        {"name": one, "values": _per_s([point["errors"].get(one, 0) for point in points], widths)} for one in classes
+    ]
+    return by_class or [{"name": "failed", "values": _per_s([point["failures"] for point in points], widths)}]
 
 
 def _load(document: Document, seconds: Any) -> dict[str, Any]:
     plan = document["context"].get("plan")
     if not plan:
-        return {"label": "users", "planned": None, "rate": None}
+        return {"planned": None, "rate": None}
     begins = _begins_s(document)
     times, levels = np.array(plan["levels"], float).T
     inside = (seconds + 1 >= begins) & (seconds < begins + plan["run_time_s"])
@@ -75,24 +111,111 @@ def _load(document: Document, seconds: Any) -> dict[str, Any]:
         value if ok else None
         for value, ok in zip(_short(np.interp(seconds - begins, times, levels)), inside.tolist(), strict=True)
     ]
-    if plan["model"] == "open":
-        return {"label": "users", "planned": None, "rate": planned}
-    return {"label": "users", "planned": planned, "planned_label": "planned users", "rate": None}
+    return {"planned": None, "rate": planned} if plan["model"] == "open" else {"planned": planned, "rate": None}
+
+
+def _unjudged(document: Document) -> list[dict[str, Any]]:
+    """Return the stretches of time that no threshold counts: preparation before the load, and the warm-up."""
+    begins = _begins_s(document)
+    warm_up_s = document["configuration"].get("warm_up") or 0.0
+    spans = [(0.0, begins, "set-up"), (begins, begins + warm_up_s, "warm-up")]
+    return [{"from": start, "to": end, "text": text} for start, end, text in spans if end > start]
+
+
+def _limit(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what a threshold limits, and where, in the unit of the chart that it is drawn in."""
+    is_time = result["metric"] in {"response_time", "service_time"}
+    return {
+        "metric": result["metric"],
+        "selector": {label: value for label, value in result["selector"].items() if label != "scenario"},
+        "text": result["rule"],
+        "value": result["limit"] * (1e3 if is_time else 1.0),
+    }
 
 
 def _names(document: Document) -> list[dict[str, Any]]:
-    most = sorted(by_name(document), key=lambda series: -series["requests"])[:MAX_NAMES]
-    return [_distribution(f"{series['method']} {series['name']}", series) for series in most]
+    """Return the curves of all requests together, and of the names with the most."""
+    blocks = BlockTable.of(document["blocks"])
+    counts, bins = blocks.counts.astype(np.int64), blocks.response_time.astype(np.int64)
+    indices = {id(series): index for index, series in enumerate(document["series"])}
+    every = _curves(ALL, {}, document["total"])
+    drawn = [{**every, "over_time": _over_time(document, counts, bins, blocks.width_s)}]
+    for series in sorted(by_name(document), key=lambda series: -series["requests"])[:MAX_NAMES]:
+        index = indices[id(series)]
+        labels = {"method": series["method"], "name": series["name"]}
+        own = counts[:, counts[1] == index], bins[:, bins[1] == index]
+        one = _curves(f"{series['method']} {series['name']}", labels, series)
+        drawn.append({**one, "over_time": _over_time(document, *own, blocks.width_s)})
+    return drawn
 
 
-def _distribution(name: str, series: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "response": _curve(series["response_time"]), "service": _curve(series["service_time"])}
+def _curves(name: str, labels: dict[str, str], series: dict[str, Any]) -> dict[str, Any]:
+    response = Histogram.from_bytes(base64.b64decode(series["response_time"]["histogram"]))
+    return {
+        "name": name,
+        "labels": labels,
+        "response": _distribution(response),
+        "service": _distribution(Histogram.from_bytes(base64.b64decode(series["service_time"]["histogram"]))),
+        "bars": _bars(response),
+    }
 
 
-def _curve(times: dict[str, Any]) -> list[float | None]:
-    histogram = Histogram.from_bytes(base64.b64decode(times["histogram"]))
+def _distribution(histogram: Histogram) -> list[float | None]:
     inverses = [inverse for inverse in INVERSES if inverse <= histogram.count]
     return [_ms(value) for value in histogram.quantiles([1 - 1 / inverse for inverse in inverses])]
+
+
+def _bars(histogram: Histogram) -> dict[str, list[Any]]:
+    """Return the counts between edges in milliseconds; the edges are one more."""
+    wide = BINS_PER_OCTAVE // _BARS_PER_OCTAVE
+    counts = np.add.reduceat(histogram.counts, np.arange(0, len(histogram.counts), wide))
+    filled = np.flatnonzero(counts)
+    if not len(filled):
+        return {"edges": [], "counts": []}
+    first, last = int(filled[0]), int(filled[-1]) + 1
+    edges_ns = EDGES_NS[np.minimum(np.arange(first, last + 1) * wide, len(EDGES_NS) - 1)]
+    return {"edges": _short(edges_ns / 1e6), "counts": counts[first:last].tolist()}
+
+
+def _over_time(document: Document, counts: Columns, bins: Columns, width_s: int) -> dict[str, Any]:
+    """Return rates and percentiles over time."""
+    many = int(counts[0].max(initial=-1)) + 1
+    wide = max(1, math.ceil(many / MAX_STRETCHES))
+    starts = np.arange(0, many, wide) * width_s
+    widths = _under_load_s(document, starts, np.minimum(wide * width_s, many * width_s - starts))
+    requests, failures = (np.bincount(counts[0] // wide, counts[row], len(starts)) for row in (2, 3))
+    return {
+        "time": starts.tolist(),
+        "width_s": wide * width_s,
+        "requests": _per_s(requests, widths),
+        "failures": _per_s(failures, widths),
+        **{name: _percentile(share, bins[0] // wide, bins, len(starts)) for name, share in _SHARES.items()},
+    }
+
+
+def _percentile(share: float, at: Columns, bins: Columns, stretches: int) -> list[float | None]:
+    """Return a percentile for each stretch, by nearest rank.
+
+    Neighbours share the one of all their requests, where each has too few; where all have, there is none.
+    """
+    needed, total = samples_needed(share), int(bins[3].sum())
+    if total < needed:
+        return [None] * stretches
+    merged = max(1, min(math.ceil(needed * stretches / total), stretches // _LEAST_STRETCHES))
+    at = at // merged
+    order = np.lexsort((bins[2], at))
+    summed = np.cumsum(bins[3][order])
+    inside = np.bincount(at, bins[3], math.ceil(stretches / merged)).astype(np.int64)
+    ranks = np.cumsum(inside) - inside + np.maximum(1, np.ceil(share * inside)).astype(np.int64)
+    places = np.minimum(np.searchsorted(summed, ranks), len(summed) - 1)
+    values = (MIDDLES_NS[bins[2][order][places]] / 1e9).tolist()
+    shown = [_ms(value) if count >= needed else None for value, count in zip(values, inside.tolist(), strict=True)]
+    return [shown[stretch // merged] for stretch in range(stretches)]
+
+
+def _run(entry: dict[str, Any]) -> dict[str, Any]:
+    times = {name: _ms(entry[f"{name}_s"]) for name in _SHARES}
+    return {"run": entry["run_id"], "throughput": float(f"{entry['requests_per_s']:.4g}"), **times}
 
 
 def _ms(value_s: float | None) -> float | None:

@@ -177,6 +177,24 @@ def by_name(document: Document) -> list[dict[str, Any]]:
     return sorted(document["series"], key=lambda one: (one["name"], one["method"], one["scenario"]))
 
 
+def earlier_and_own(document: Document) -> list[dict[str, Any]]:
+    """Return the earlier runs that the document names, and itself as the last; nothing where it names none."""
+    earlier = list(document.get("earlier", ()))
+    return [*earlier, figures(document)] if earlier else []
+
+
+def figures(document: Document) -> dict[str, Any]:
+    """Return a run in a few figures, as later runs show it; times are in seconds."""
+    total = document["total"]
+    return {
+        "run_id": document["run_id"],
+        "started_at": document["started_at"],
+        "verdict": document["verdict"]["name"],
+        "requests_per_s": rate_per_s(total, document),
+        **{time: total["response_time"][time] for time in ("p50_s", "p95_s", "p99_s")},
+    }
+
+
 def _cut_off(folder: Path) -> Document:
     if not folder.is_dir():
         raise RecordError(

@@ -86,7 +86,7 @@ def whole(title: str, body: str, data: Any = None) -> str:
 """
 
 
-def table(label: str, heads: Sequence[str], rows: Iterable[str], foot: str = "", *, sortable: bool = False) -> str:
+def table(label: str, heads: Sequence[str], rows: Iterable[str], foot: str = "", *, key: str = "") -> str:
     """Return a table that scrolls sideways on a small screen.
 
     Args:
@@ -94,16 +94,23 @@ def table(label: str, heads: Sequence[str], rows: Iterable[str], foot: str = "",
         heads: the headings of its columns.
         rows: its rows, as HTML.
         foot: a last row that sorting leaves in place, as HTML.
-        sortable: headings become buttons that sort; all columns but the first hold numbers.
+        key: the id of a table that is sorted by its headings, which are buttons, and searched by its first column; all
+            other columns hold numbers.
     """
 
-    def head(index: int, word: str) -> str:
-        inner = f"<button type='button'>{word}</button>" if sortable else word
-        return f"<th scope='col'{' class=n' if index and sortable else ''}>{inner}</th>"
+    rows = list(rows)
+    cells = re.findall(r"<t[hd][^>]*>", rows[0]) if rows else []
+    kinds = {index for index, cell in enumerate(cells) if "class='n" in cell}
 
-    kind = " class='sortable'" if sortable else ""
+    def head(index: int, word: str) -> str:
+        inner = f"<button type='button'>{word}</button>" if key else word
+        return f"<th scope='col'{' class=n' if index in kinds else ''}>{inner}</th>"
+
+    kind = f" class='sortable' id='{key}'" if key else ""
+    search = f"<input type='search' data-for='{key}' placeholder='Search' aria-label='Search {label}' hidden>"
+    scroll = f"<div class='scroll' tabindex='0' role='region' aria-label='{label}'>"
     return (
-        f"<div class='scroll' tabindex='0' role='region' aria-label='{label}'><table{kind}><thead><tr>"
+        f"{search if key else ''}{scroll}<table{kind}><thead><tr>"
         f"{''.join(head(index, word) for index, word in enumerate(heads))}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody>{f'<tfoot>{foot}</tfoot>' if foot else ''}</table></div>"
     )

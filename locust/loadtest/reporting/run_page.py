@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.judging.trust import PEAKS, SUSTAINED
-from loadtest.progress import clock, milliseconds
+from loadtest.progress import clock, counted, milliseconds, size
 from loadtest.reporting import chart_data, page
 from loadtest.reporting.document import (
     by_name,
+    earlier_and_own,
     load_s,
     notes,
     percentile_ms,
@@ -23,6 +24,9 @@ from loadtest.reporting.page import text
 from loadtest.settings.config import name_of_scenario
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadtest.judging.trust import HealthRule
     from loadtest.reporting.document import Document
 
 MAX_ROWS: Final = 400
@@ -46,6 +50,7 @@ _WORDS: Final = {
 _UNJUDGED: Final = "Passed: no threshold was set, and no trust check failed."
 _HEALTH: Final = {**SUSTAINED, **PEAKS}
 _TIMES: Final = {
+    "mean_s": "mean ms",
     "p50_s": "p50 ms",
     "p90_s": "p90 ms",
     "p95_s": "p95 ms",
@@ -54,23 +59,27 @@ _TIMES: Final = {
     "max_s": "max ms",
 }
 _JUMPS: Final = (
-    ("errors", "Errors"), ("thresholds", "Thresholds"), ("over-time", "Over time"), ("distribution", "Distribution"),
-    ("names", "By name"), ("generator", "Generator"), ("made-with", "Environment"),
+    ("errors", "Errors"), ("thresholds", "Thresholds"), ("over-time", "Over time"), ("by-load", "By load"),
+    ("names", "By name"), ("one-name", "One name"), ("distribution", "Distribution"), ("trend", "Trend"),
+    ("generator", "Generator"), ("made-with", "Environment"),
 )  # fmt: skip
 
 
 def html(document: Document) -> str:
     """Return the page."""
     title = f"{_subject(document)} · {document['run_id']}"
-    sections = (_errors, _thresholds, _over_time, _distribution, _names, _generator, _made_with)
+    sections = (
+        _errors, _thresholds, _over_time, _by_load, _names, _one_name, _distribution, _trend, _generator, _made_with
+    )  # fmt: skip
     main = "\n".join(section(document) for section in sections)
-    body = f"{_head(document)}\n<main id='main' class='wrap'>\n{_verdict(document)}\n{main}\n</main>\n{_foot()}"
+    body = f"{_head(document, main)}\n<main id='main' class='wrap'>\n{_verdict(document)}\n{main}\n</main>\n{_foot()}"
     return page.whole(title, body, chart_data.of(document))
 
 
-def _head(document: Document) -> str:
+def _head(document: Document, main: str) -> str:
     started = datetime.fromisoformat(document["started_at"])
-    jumps = "".join(f"<li><a href='#{key}'>{word}</a></li>" for key, word in _JUMPS)
+    there = [(key, word) for key, word in _JUMPS if f"<section id='{key}'" in main]
+    jumps = "".join(f"<li><a href='#{key}'>{word}</a></li>" for key, word in there)
     return f"""<header class="top"><div class="wrap">
 <h1>Load test: {text(_subject(document))}</h1>
 <button type="button" id="theme" class="theme" hidden>Light / dark</button>
@@ -105,7 +114,9 @@ def _verdict(document: Document) -> str:
         ("Requests", f"{total['requests']:,}"),
         ("Throughput", f"{rate_per_s(total, document):,.1f} <small>/s</small>"),
         ("Failed", f"{total['failures']:,} <small>{share}</small>"),
+        ("Mean", f"{percentile_ms(total, 'mean_s')} <small>ms</small>"),
         *((key, f"{percentile_ms(total, f'{key}_s')} <small>ms</small>") for key in ("p50", "p95", "p99")),
+        ("Received", size(total["response_bytes"])),
         ("Peak users", f"{users:,}"),
         ("Duration", clock(load_s(document))),
     )
@@ -133,17 +144,70 @@ def _over_time(document: Document) -> str:
         for index, event in enumerate(document["events"], 1)
     )
     events = f"<ol class='events' aria-label='Events'>{marks}</ol>" if marks else ""
-    is_open = (document["context"].get("plan") or {}).get("model") == "open"
-    load = "Users" if is_open else "Users, actual and planned"
+    load = "Users" if _is_open(document) else "Users, actual and planned"
     charts = (
         _figure("chart-throughput", "Throughput", "requests per second")
         + _figure("chart-load", load, "running concurrently")
-        + _figure("chart-errors", "Errors", "failed requests per second")
-        + _figure("chart-times", "Response time", "percentiles in milliseconds")
+        + _figure("chart-errors", "Errors", "failed requests per second, by class")
+        + _figure("chart-times", "Response time", "percentiles in milliseconds, where there are enough requests")
     )
     return _section(
         "over-time", "Over time", charts + events, "drag to zoom, double-click to reset; as data in timeline.csv"
     )
+
+
+def _is_open(document: Document) -> bool:
+    return bool((document["context"].get("plan") or {}).get("model") == "open")
+
+
+def _by_load(document: Document) -> str:
+    if not document["total"]["requests"]:
+        return ""
+    load = "planned iterations/s" if _is_open(document) else "users"
+    body = (
+        "<div class='pair'>"
+        + _figure("chart-capacity", "Throughput by load", f"requests/s by {load}", "load")
+        + _figure("chart-latency", "Response time by throughput", "milliseconds by requests/s", "load")
+        + "</div>"
+    )
+    return _section("by-load", "By load", body, "a point for each second")
+
+
+def _one_name(document: Document) -> str:
+    if not document["total"]["requests"]:
+        return ""
+    body = (
+        "<p><label>Name <select id='name-chosen'></select></label></p>"
+        + _figure("chart-name-rate", "Throughput and errors", "per second", "name")
+        + _figure(
+            "chart-name-times", "Response time", "percentiles in milliseconds, where there are enough requests", "name"
+        )
+        + _figure("chart-name-bars", "Histogram", "requests by response time; the scale is logarithmic", "name")
+    )
+    return _section("one-name", "One name", body, f"all requests, or one of the {chart_data.MAX_NAMES} most frequent")
+
+
+def _trend(document: Document) -> str:
+    """Return this run beside the earlier ones of its scenario and profile; nothing where there are none."""
+    runs = earlier_and_own(document)
+    rows = [
+        f"<tr><th scope='row'>{number} {page.name(one['run_id'])}</th>"
+        f"<td><span class='tag {TONES.get(one['verdict'], 'doubt')}'>{text(one['verdict'])}</span></td>"
+        f"<td class='n'>{one['requests_per_s']:,.1f}</td>"
+        + "".join(f"<td class='n'>{milliseconds(one[time])}</td>" for time in ("p50_s", "p95_s", "p99_s"))
+        + "</tr>"
+        for number, one in enumerate(runs, 1)
+    ]
+    if not rows:
+        return ""
+    charts = (
+        "<div class='pair'>"
+        + _figure("chart-trend-times", "Response time", "percentiles in milliseconds, by run", "trend")
+        + _figure("chart-trend-throughput", "Throughput", "requests per second, by run", "trend")
+        + "</div>"
+    )
+    table = page.table("Runs", ("run", "verdict", "per s", "p50 ms", "p95 ms", "p99 ms"), rows)
+    return _section("trend", "Trend", charts + table, "the latest runs of this scenario and profile, this one last")
 
 
 def _distribution(document: Document) -> str:
@@ -160,14 +224,7 @@ def _distribution(document: Document) -> str:
 
 
 def _names(document: Document) -> str:
-    heads = [
-        "name",
-        "requests",
-        "failed",
-        "per s",
-        *_TIMES.values(),
-        "service p99 ms",
-    ]
+    heads = ("name", "requests", "failed", "per s", *_TIMES.values(), "service p99 ms", "received")
     series = by_name(document)
     rows = [_name_row(one, document) for one in series[:MAX_ROWS]]
     foot = _name_row({**document["total"], "name": "all", "method": ""}, document, "all") if series else ""
@@ -176,7 +233,7 @@ def _names(document: Document) -> str:
         if len(series) > MAX_ROWS
         else ""
     )
-    table = page.table("Figures by request name", heads, rows, foot, sortable=True)
+    table = page.table("Figures by request name", heads, rows, foot, key="by-name")
     few = too_few_sentence(document, tuple(_TIMES))
     more += f"<p class='quiet'>{text(few)}.</p>" if few else ""
     more += _apart(series) + _setup(document)
@@ -216,13 +273,20 @@ def _setup(document: Document) -> str:
 
 
 def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str:
+    requests, rate = series["requests"], rate_per_s(series, document)
     times = [(time, "response_time") for time in _TIMES] + [("p99_s", "service_time")]
-    numbers = [(series["requests"], f"{series['requests']:,}"), (series["failures"], f"{series['failures']:,}")]
-    rate = rate_per_s(series, document)
-    numbers.append((rate, f"{rate:,.1f}"))
-    numbers += [(series[kind][time] or 0, percentile_ms(series, time, kind)) for time, kind in times]
-    cells = "".join(f"<td class='n' data-v='{value}'>{shown}</td>" for value, shown in numbers)
-    return f"<tr class='{kind}'><th scope='row'>{text(series['method'])} {page.name(series['name'])}</th>{cells}</tr>"
+    numbers = [(series["failures"], f"{series['failures']:,}"), (rate, f"{rate:,.1f}")]
+    numbers += [(series[which][time] or 0, percentile_ms(series, time, which)) for time, which in times]
+    numbers.append((series["response_bytes"], size(series["response_bytes"])))
+    most = max(one["requests"] for one in document["series"])
+    share = "" if kind else f" style='--share:{100 * requests / most:.1f}%'"
+    cells = f"<td class='n bar' data-v='{requests}'{share}>{requests:,}</td>"
+    cells += "".join(f"<td class='n' data-v='{value}'>{shown}</td>" for value, shown in numbers)
+    full = f"{series['method']} {series['name']}"
+    return (
+        f"<tr class='{kind}' data-name='{text(full)}'>"
+        f"<th scope='row'>{text(series['method'])} {page.name(series['name'])}</th>{cells}</tr>"
+    )
 
 
 def _errors(document: Document) -> str:
@@ -272,13 +336,8 @@ def _thresholds(document: Document) -> str:
 
 def _generator(document: Document) -> str:
     processes = document["workers"]
-    rows = [
-        f"<tr><th scope='row'>{rule.name.replace('_', ' ')}</th><td class='n'>{text(_share(key, rule.limit))}</td>"
-        + "".join(_health_cell(key, rule.limit, one["highest"].get(key, 0.0)) for one in processes)
-        + "</tr>"
-        for key, rule in _HEALTH.items()
-    ]
-    heads = ("check", "limit", *(text(one["subject"]) for one in processes))
+    rows = [_health_row(key, rule, processes) for key, rule in _HEALTH.items() if processes]
+    heads = ("check", "limit", "highest", "in")
     delivery = document["delivery"]
     sentences = [f"The record holds {delivery['completeness']:.2%} of the workers' measurements."]
     sentences += [_on_its_machine(one) for one in document["workers"] if one["mean"].get("machine_cpu_ratio")]
@@ -287,11 +346,37 @@ def _generator(document: Document) -> str:
         if lag is not None or one["dropped"]:
             sentences.append(
                 f"Scenario {one['scenario']}: schedule lag {milliseconds(lag)} ms (p99), "
-                f"{one['dropped']:,} iterations dropped."
+                f"{counted(one['dropped'], 'iteration')} dropped."
             )
     notes = "".join(f"<p class='quiet'>{text(sentence)}</p>" for sentence in sentences)
     hint = "the highest value of any second, beside the limit from which a run is not trustworthy"
-    return _section("generator", "Generator", page.table("Generator health", heads, rows) + notes, hint)
+    body = page.table("Generator health", heads, rows) + _processes(processes) + notes
+    return _section("generator", "Generator", body, hint)
+
+
+def _health_row(key: str, rule: HealthRule, processes: Sequence[dict[str, Any]]) -> str:
+    """Return the highest value of all processes, and whose it is."""
+    worst = max(processes, key=lambda one: one["highest"].get(key, 0.0))
+    return (
+        f"<tr><th scope='row'>{_words_of(rule)}</th><td class='n'>{text(_share(key, rule.limit))}</td>"
+        f"{_health_cell(key, rule.limit, worst['highest'].get(key, 0.0))}<td>{text(worst['subject'])}</td></tr>"
+    )
+
+
+def _processes(processes: Sequence[dict[str, Any]]) -> str:
+    """Return the health of each process, folded: with many of them the table is longer than it is wide."""
+    rows = [
+        f"<tr><th scope='row'>{text(one['subject'])}</th>"
+        + "".join(_health_cell(key, rule.limit, one["highest"].get(key, 0.0)) for key, rule in _HEALTH.items())
+        + "</tr>"
+        for one in processes
+    ]
+    table = page.table("Health of each process", ("process", *map(_words_of, _HEALTH.values())), rows)
+    return f"<details><summary>Each process</summary>{table}</details>" if rows else ""
+
+
+def _words_of(rule: HealthRule) -> str:
+    return rule.name.replace("_", " ")
 
 
 def _on_its_machine(process: dict[str, Any]) -> str:
@@ -321,11 +406,12 @@ def _made_with(document: Document) -> str:
         host["memory"] = f"{host.pop('memory_bytes') / 2**30:.1f} GiB"
     source = context.get("source") or {"commit": "not in a git repository"}
     configuration = {name: value for name, value in document["configuration"].items() if value not in {None, ""}}
-    groups = (("Host", host), ("Scenario", source), ("Configuration", configuration))
-    blocks = "".join(page.facts(title, values) for title, values in groups)
-    versions = page.facts("Versions", context.get("versions") or {})
-    folded = f"<details><summary>Versions</summary><div class='facts'>{versions}</div></details>"
-    return _section("made-with", "Environment", f"<div class='facts'>{blocks}</div>{folded}")
+    shown = "".join(page.facts(title, values) for title, values in (("Host", host), ("Scenario", source)))
+    folded = "".join(
+        f"<details><summary>{title}</summary><div class='facts'>{page.facts(title, values)}</div></details>"
+        for title, values in (("Configuration", configuration), ("Versions", context.get("versions") or {}))
+    )
+    return _section("made-with", "Environment", f"<div class='facts'>{shown}</div>{folded}")
 
 
 def _section(key: str, title: str, body: str, hint: str = "") -> str:

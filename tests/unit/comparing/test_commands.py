@@ -120,6 +120,27 @@ def test_history_lists_the_runs_in_order(runs_dir: Path) -> None:
     assert "  p50          ▁▁█" in text
 
 
+def test_a_report_knows_the_earlier_runs_of_its_kind(tmp_path: Path) -> None:
+    """Those of the same scenario and profile that were not interrupted and can be read, the oldest first."""
+    made = reports.run_document()
+    cases = {
+        "b": {"started_at": "2026-01-02"},
+        "a": {"started_at": "2026-01-03"},
+        "other": {"configuration": {"scenario": "other", "profile": "quick"}},
+        "cut": {"verdict": {**made["verdict"], "name": "interrupted"}},
+        "run-1": {},
+    }
+    for name, changed in cases.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / RECORD).write_text(json.dumps({**made, "run_id": name, **changed}))
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / RECORD).write_text("{")
+    earlier = history.earlier(tmp_path, made)
+    assert [(run["run_id"], run["started_at"]) for run in earlier] == [("b", "2026-01-02"), ("a", "2026-01-03")]
+    assert earlier[0]["p95_s"] == made["total"]["response_time"]["p95_s"]
+    assert history.earlier(tmp_path / "none", made) == []
+
+
 def test_history_of_nothing_says_so(tmp_path: Path) -> None:
     """No folder, no runs."""
     assert loadtest(tmp_path / "none", "history").output == f"no runs in {tmp_path / 'none'}\n"

@@ -23,7 +23,8 @@ def times(*durations_s: float) -> HistogramTable:
 
 def add(line: Timeline, second: int, *durations_s: float, failures: int = 0) -> None:
     """Add requests of these durations to a second."""
-    line.add(second, len(durations_s), failures, times(*durations_s), None)
+    errors = [("status_5xx", failures)] if failures else []
+    line.add(second, len(durations_s), failures, times(*durations_s), None, errors=errors)
 
 
 def test_a_second_is_a_point() -> None:
@@ -89,7 +90,7 @@ def test_coarse_points_are_exact_merges(seconds: list[tuple[int, int]], source: 
         for second, count in seconds:
             durations = [source.uniform(1e-4, 5.0) for _ in range(count)]
             truth.setdefault(second, []).extend(durations)
-            add(line, second, *durations)
+            add(line, second, *durations, failures=1)
     points = list(line)
     assert sorted(point.second for point in points) == [point.second for point in points]
     assert all(one.end <= other.second for one, other in itertools.pairwise(points))
@@ -99,6 +100,7 @@ def test_coarse_points_are_exact_merges(seconds: list[tuple[int, int]], source: 
     for point in points:
         own = [value for second in range(point.second, point.end) for value in truth.pop(second, [])]
         assert point.requests == len(own)
+        assert point.errors == {"status_5xx": point.failures}
         assert point.response_time.total() == Histogram.of(own)
     assert truth == {}
 

@@ -3,8 +3,10 @@
 import re
 from html.parser import HTMLParser
 
+import pytest
+
 from loadtest.measuring.record import RunRecord
-from loadtest.reporting import chart_data, page, run_page
+from loadtest.reporting import chart_data, document, page, run_page
 from tests import reports
 
 LARGEST_BYTES = 1_500_000
@@ -65,7 +67,7 @@ def test_verdict_reasons_errors_and_health_are_shown() -> None:
     assert "p50(response_time) < 1us: failed" in shown
     assert "status_5xx" in shown
     assert re.search(r"Successes and failures apart.* succeeded\s+320\s.* failed\s+80\s", shown, re.DOTALL)
-    assert re.search(r"check\s+limit\s+worker 0\s+cpu\s+90%\s+95%", shown)
+    assert re.search(r"check\s+limit\s+highest\s+in\s+cpu\s+90%\s+95%\s+worker 0", shown)
 
 
 def test_the_largest_run_stays_small() -> None:
@@ -108,3 +110,89 @@ def test_names_are_broken_after_separators_only() -> None:
     shown = page.name("/api/users/{id}/read_all?a=<b>&c=1")
     assert shown == "/<wbr>api/<wbr>users/{id}/<wbr>read_<wbr>all?<wbr>a=&lt;b&gt;&amp;<wbr>c=<wbr>1"
     assert "overflow-wrap: anywhere" not in re.findall(r"\.scroll tbody th \{[^}]*\}", page.asset("report.css"))[0]
+
+
+def test_errors_over_time_are_drawn_by_class() -> None:
+    """Each class has a curve of its own, the most frequent first; without an error there is one, at 0."""
+    made = reports.run_document(reports.record(3, names=("a",), failing="a"))
+    assert chart_data.of(made)["errors"] == [{"name": "status_5xx", "values": [5.333, 4.0, 4.0]}]
+    made = reports.run_document(reports.record(3, names=("a",)))
+    assert chart_data.of(made)["errors"] == [{"name": "failed", "values": [0.0, 0.0, 0.0]}]
+
+
+def test_a_name_has_curves_whose_percentiles_have_enough_requests() -> None:
+    """20 requests a second make a p95 every 3 s, a p99 every 15 s, and a rate each second; 5 have a p50 alone."""
+    made = reports.run_document(reports.record(60, names=("a", "b"), failing="b"))
+    data = chart_data.of(made)
+    names = {one["name"]: one["over_time"] for one in data["names"]}
+    b = names["GET b"]
+    assert b["time"] == list(range(60))
+    assert (b["requests"][1], b["failures"][1], names["all requests"]["requests"][1]) == (20.0, 4.0, 40.0)
+    assert [len(set(b["p95"][at : at + 3])) for at in range(0, 60, 3)] == [1] * 20
+    assert len(set(b["p95"])) > 5
+    assert all(
+        20 < p50 < p95 < 41 and 38 < p99 < 41 for p50, p95, p99 in zip(b["p50"], b["p95"], b["p99"], strict=True)
+    )
+    assert data["p95"] == names["all requests"]["p95"]
+    few = chart_data.of(reports.run_document(reports.record(3, names=("a",), per_s=5)))
+    assert (len(set(few["p50"])), few["p95"], few["p99"]) == (3, [None] * 3, [None] * 3)
+
+
+def test_percentiles_of_a_stretch_are_those_of_its_requests() -> None:
+    """They are the histogram's own, whatever else is in the blocks."""
+    run = reports.record(10, names=("a",), per_s=400)
+    (_, one) = chart_data.of(reports.run_document(run))["names"]
+    expected = [point.response_time.total().quantiles((0.5, 0.95, 0.99)) for point in run.timeline]
+    drawn = list(zip(one["over_time"]["p50"], one["over_time"]["p95"], one["over_time"]["p99"], strict=True))
+    assert len(drawn) == 10
+    for shown, true in zip(drawn, expected, strict=True):
+        assert shown == pytest.approx([value * 1e3 for value in true], rel=1e-3)
+
+
+def test_the_bars_hold_every_request() -> None:
+    """The histogram's bars lie between ascending edges and add up to the requests."""
+    (everything, *_) = chart_data.of(reports.run_document(reports.record(5)))["names"]
+    bars = everything["bars"]
+    assert sum(bars["counts"]) == 200
+    assert len(bars["edges"]) == len(bars["counts"]) + 1
+    assert bars["edges"] == sorted(bars["edges"])
+    assert (bars["edges"][0] <= 10, bars["edges"][-1] >= 39) == (True, True)
+
+
+def test_limits_are_drawn_in_the_unit_of_their_chart() -> None:
+    """Limits on times are milliseconds, others as they are; each says which requests it is about."""
+    limits = chart_data.of(reports.run_document(rules='p99 < 1s, p50{name="a"} < 1us, error_ratio < 1%'))["limits"]
+    assert [(one["metric"], one["text"], one["value"], one["selector"]) for one in limits] == [
+        ("response_time", "p99(response_time) < 1s", 1000.0, {}),
+        ("response_time", 'p50(response_time){name="a"} < 1us', pytest.approx(0.001), {"name": "a"}),
+        ("error_ratio", "error_ratio < 1%", pytest.approx(0.01), {}),
+    ]
+
+
+def test_what_no_threshold_counts_is_marked() -> None:
+    """Time before the load, and the warm-up, are shaded."""
+    run = reports.record()
+    run.configuration["warm_up"] = 5.0
+    assert chart_data.of(reports.run_document(run))["unjudged"] == [
+        {"from": 0.0, "to": 0.25, "text": "set-up"},
+        {"from": 0.25, "to": 5.25, "text": "warm-up"},
+    ]
+
+
+def test_earlier_runs_make_a_trend() -> None:
+    """Runs of the same scenario and profile stand before this one; without any there is no such section."""
+    made = reports.run_document()
+    assert "id='trend'" not in run_page.html(made)
+    made["earlier"] = [{**document.figures(made), "run_id": "run-0", "verdict": "passed"}]
+    shown = " ".join(" ".join(Elements(run_page.html(made)).texts).split())
+    assert re.search(r"1 run- 0 passed 40\.0 .* 2 run- 1 failed 40\.0 ", shown)
+    assert [one["run"] for one in chart_data.of(made)["trend"]] == ["run-0", "run-1"]
+
+
+def test_each_name_shows_its_share_mean_and_bytes() -> None:
+    """A bar shows the requests beside those of the most frequent name; mean and bytes stand beside the percentiles."""
+    html = run_page.html(reports.run_document(reports.record(names=("a", "b"))))
+    assert html.count("style='--share:100.0%'") == 2
+    assert "Mean" in html
+    assert re.findall(r"<button type='button'>(mean ms|received)</button>", html) == ["mean ms", "received"]
+    assert re.search(r"data-v='40000'>40 kB</td></tr>", html)
