@@ -19,7 +19,10 @@ def identity(text: str) -> str:
 
 
 def key(room: str, account: str) -> str:
-    """Return the key of an account's document, without the store's prefix; tokens hold it."""
+    """Return the key of an account's document, without the store's prefix; tokens hold it.
+
+    The keys of all that belongs to the account, such as its sessions, begin with it and a colon.
+    """
     return f"{PRIVATE}{room}:account:{account}"
 
 

@@ -13,7 +13,7 @@ from target_app.store_errors import UnknownKeyError
 
 blueprint = Blueprint("client_accounts", __name__)
 
-_ROOM = "client"
+ROOM = "client"
 _BODIES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
 
 UserName = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{3,64}$", examples=["ada"])]
@@ -48,13 +48,13 @@ class Login(BaseModel):
 def register() -> Response:
     """Register a client; its user name and its e-mail address must be new."""
     client = inputs.form_or_json(Registration)
-    name_key = _name_key(client.userName)
+    key_of_name = name_key(client.userName)
     store = extensions.store()
-    if not store.create(name_key, orjson.dumps(accounts.identity(client.email)), accounts.KEPT_S):
+    if not store.create(key_of_name, orjson.dumps(accounts.identity(client.email)), accounts.KEPT_S):
         abort(409, f'"userName" {client.userName!r} is taken: choose another one.')
     more = {"userName": client.userName, "fullName": client.fullName, "phone": client.phone}
-    if accounts.create(_ROOM, client.email, client.password.get_secret_value(), more) is None:
-        store.delete(name_key)
+    if accounts.create(ROOM, client.email, client.password.get_secret_value(), more) is None:
+        store.delete(key_of_name)
         abort(409, f'"email" {client.email!r} is registered already: log in.')
     return responses.json({"msg": "User Registered"})
 
@@ -80,12 +80,13 @@ def _account_of(login: Login) -> str:
     known_as = accounts.identity(login.email) if login.email else None
     if login.userName:
         try:
-            named = orjson.loads(extensions.store().read(_name_key(login.userName)))
+            named = orjson.loads(extensions.store().read(name_key(login.userName)))
         except UnknownKeyError:
             named = ""
         known_as = named if known_as in {None, named} else ""
-    return accounts.key(_ROOM, known_as or "")
+    return accounts.key(ROOM, known_as or "")
 
 
-def _name_key(user_name: str) -> str:
-    return f"{PRIVATE}{_ROOM}:name:{accounts.identity(user_name)}"
+def name_key(user_name: str) -> str:
+    """Return the key of a user name, without the store's prefix."""
+    return f"{PRIVATE}{ROOM}:name:{accounts.identity(user_name)}"

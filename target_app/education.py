@@ -13,12 +13,11 @@ from pydantic import Field
 
 from target_app import accounts, education_data, extensions, inputs, responses, sessions
 from target_app.openapi import array_of, described, json_object
-from target_app.store import PRIVATE
 from target_app.store_errors import UnknownKeyError
 
 blueprint = Blueprint("education", __name__, url_prefix="/api")
 
-_ROOM = "education"
+ROOM = "education"
 _PAGE = 10
 _MOST_COLLECTIONS = 50
 _MOST_THREADS = 20
@@ -113,7 +112,7 @@ def sign_up() -> Response:
     """Create an account; the e-mail address must be new."""
     student = inputs.body(SignUp)
     more = {"name": student.name, "collections": [], "threads": []}
-    if accounts.create(_ROOM, student.email, student.password.get_secret_value(), more) is None:
+    if accounts.create(ROOM, student.email, student.password.get_secret_value(), more) is None:
         abort(409, f'"email" {student.email!r} has an account already: sign in.')
     return responses.json({"email": student.email, "name": student.name}, 201)
 
@@ -123,7 +122,7 @@ def sign_up() -> Response:
 def sign_in() -> Response:
     """Begin a session with e-mail address and password."""
     student = inputs.body(SignIn)
-    account = accounts.key(_ROOM, accounts.identity(student.email))
+    account = accounts.key(ROOM, accounts.identity(student.email))
     if not accounts.check(account, student.password.get_secret_value()):
         sessions.refuse("E-mail address or password is wrong.")
     return responses.json(sessions.begin(account))
@@ -143,7 +142,7 @@ def refresh() -> Response:
 @described(signed_in=True, answer=json_object(name=_TEXT, collections=_COUNT, threads=_COUNT, suggested=_ITEM))
 def dashboard() -> Response:
     """Show how much a student has, and suggest an item."""
-    account = sessions.account(_ROOM)
+    account = sessions.account(ROOM)
     name, collections, threads = _read_student(
         ("JSON.GET", account, "$.name"),
         ("JSON.ARRLEN", account, "$.collections"),
@@ -163,7 +162,7 @@ def dashboard() -> Response:
 @described(signed_in=True, query=Search, answer=_ITEMS)
 def search() -> Response:
     """Find the library's items that have all the words of `q`, a page at a time."""
-    sessions.account(_ROOM)
+    sessions.account(ROOM)
     wanted = inputs.query(Search)
     lists = [education_data.numbers_of_word(word) for word in education_data.words(wanted.q)]
     found = [number for number in lists[0] if all(number in other for other in lists)] if lists else []
@@ -177,7 +176,7 @@ def search() -> Response:
 @described(signed_in=True, answer=array_of(json_object(id=_COUNT, name=_TEXT, template=_TEXT)))
 def tools_and_template() -> Response:
     """List the assistant's tools with their templates."""
-    sessions.account(_ROOM)
+    sessions.account(ROOM)
     return responses.raw(education_data.tools())
 
 
@@ -185,7 +184,7 @@ def tools_and_template() -> Response:
 @described(signed_in=True, answer=_ITEM)
 def random_mystery_box() -> Response:
     """Show a random item of the library."""
-    sessions.account(_ROOM)
+    sessions.account(ROOM)
     return responses.raw(education_data.any_item())
 
 
@@ -193,7 +192,7 @@ def random_mystery_box() -> Response:
 @described(signed_in=True, answer=array_of(_THREAD))
 def list_threads() -> Response:
     """List a student's latest threads."""
-    account = sessions.account(_ROOM)
+    account = sessions.account(ROOM)
     return responses.raw(_read_student(("JSON.GET", account, "$.threads[*]"))[0])
 
 
@@ -207,10 +206,10 @@ def list_threads() -> Response:
 )
 def chat() -> Response:
     """Send a message to the assistant, in a new thread or in one of the latest."""
-    account = sessions.account(_ROOM)
+    account = sessions.account(ROOM)
     sent = inputs.body(Message)
     thread = sent.thread or secrets.token_hex(8)
-    key = f"{PRIVATE}{_ROOM}:thread:{accounts.identity(account)}:{thread}"
+    key = f"{account}:thread:{thread}"
     reply = {"from": "assistant", "text": f"Let us look at it together: {sent.message[:200]}"}
     messages = [{"from": "student", "text": sent.message}, reply]
     if sent.thread:
@@ -232,7 +231,7 @@ def chat() -> Response:
 @described(signed_in=True, query=LibraryPage, answer=_ITEMS)
 def library() -> Response:
     """Show the library, or one subject of it, a page at a time."""
-    sessions.account(_ROOM)
+    sessions.account(ROOM)
     wanted = inputs.query(LibraryPage)
     if wanted.subject is None:
         return _page(range(education_data.ITEMS), wanted.page)
@@ -243,7 +242,7 @@ def library() -> Response:
 @described(signed_in=True, answer=array_of(_COLLECTION))
 def my_collection() -> Response:
     """List a student's latest collections."""
-    account = sessions.account(_ROOM)
+    account = sessions.account(ROOM)
     return responses.raw(_read_student(("JSON.GET", account, "$.collections[*]"))[0])
 
 
@@ -251,7 +250,7 @@ def my_collection() -> Response:
 @described(signed_in=True, body=NewCollection, status=201, answer=_COLLECTION)
 def create_collection() -> Response:
     """Create a collection of library items under a title."""
-    account = sessions.account(_ROOM)
+    account = sessions.account(ROOM)
     wanted = inputs.body(NewCollection)
     collection = {"id": secrets.token_hex(8), "title": wanted.title, "items": wanted.items}
     _append_to_student(account, "$.collections", collection, _MOST_COLLECTIONS)
@@ -283,7 +282,8 @@ def contact_us() -> Response:
     """Send a message to the support team."""
     message = inputs.body(Contact)
     number = secrets.token_hex(8)
-    extensions.store().create(f"{PRIVATE}{_ROOM}:letter:{number}", orjson.dumps(message.model_dump()), accounts.KEPT_S)
+    key = f"{accounts.key(ROOM, accounts.identity(message.email))}:letter:{number}"
+    extensions.store().create(key, orjson.dumps(message.model_dump()), accounts.KEPT_S)
     return responses.json({"id": number}, 201)
 
 

@@ -23,6 +23,7 @@ TYPE_SIZES_BYTES = {"type-small": 15_000, "type-large": 55_000}
 USERS = 100
 """How many basic and how many advanced users there are; their names end with 0 … USERS - 1."""
 
+_KINDS = ("document", "hash", "string")
 _BATCH = 50
 _TIMEOUT_S = 10.0
 _SYLLABLES = ("ba", "dor", "el", "fi", "gra", "ith", "jo", "ka", "lum", "mo", "oth", "pe", "quil", "sho", "tek", "um")
@@ -135,6 +136,12 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"user-advanced-{number}", advanced_user(number)
 
 
+def keys() -> list[str]:
+    """Return the keys of everything that is seeded, without the store's prefix."""
+    users = [f"user-{kind}-{number}" for kind in ("basic", "advanced") for number in range(USERS)]
+    return [key(kind, name) for kind in _KINDS for name in (*TYPE_SIZES_BYTES, *users)]
+
+
 def load(redis_url: str, progress: Callable[[int, int], None]) -> int:
     """Write everything into Redis, pipelined. Doing it again changes nothing.
 
@@ -165,7 +172,7 @@ def load(redis_url: str, progress: Callable[[int, int], None]) -> int:
 
 def _write(pipeline: "redis.client.Pipeline", name: str, document: dict[str, Any]) -> None:
     text = orjson.dumps(document)
-    as_document, as_hash, as_string = (KEY_PREFIX + key(kind, name) for kind in ("document", "hash", "string"))
+    as_document, as_hash, as_string = (KEY_PREFIX + key(kind, name) for kind in _KINDS)
     pipeline.delete(as_document, as_hash)  # whatever else may be there
     pipeline.execute_command("JSON.SET", as_document, "$", text)
     pipeline.hset(as_hash, mapping={member: orjson.dumps(value) for member, value in document.items()})

@@ -15,7 +15,6 @@ from werkzeug.exceptions import Unauthorized
 
 from target_app import accounts, extensions
 from target_app.openapi import json_object
-from target_app.store import PRIVATE
 from target_app.store_errors import UnknownKeyError
 from target_app.tokens import RefreshToken, TokenError
 
@@ -34,7 +33,7 @@ def begin(account: str) -> dict[str, Any]:
     """Begin a session: return an access token, how long it is valid, and a refresh token."""
     family = secrets.token_hex(12)
     state = orjson.dumps({"generation": 0, "revoked": False})
-    extensions.store().create(_family_key(family), state, extensions.tokens().refresh_lifetime_s + 1)
+    extensions.store().create(_family_key(account, family), state, extensions.tokens().refresh_lifetime_s + 1)
     return _pair(RefreshToken(account, family, 0))
 
 
@@ -46,7 +45,7 @@ def refresh(token: str) -> dict[str, Any]:
     """
     try:
         old = extensions.tokens().read_refresh(token)
-        key = _family_key(old.family)
+        key = _family_key(old.account, old.family)
         counted, revoked = extensions.store().together(
             ("JSON.NUMINCRBY", key, "$.generation", "1"), ("JSON.GET", key, "$.revoked")
         )
@@ -94,5 +93,5 @@ def _pair(statement: RefreshToken) -> dict[str, Any]:
     return {**access(statement.account), "refresh": extensions.tokens().refresh(statement)}
 
 
-def _family_key(family: str) -> str:
-    return f"{PRIVATE}session:{family}"
+def _family_key(account: str, family: str) -> str:
+    return f"{account}:session:{family}"

@@ -1,5 +1,6 @@
 """Runs each task of a User class once, and of each of its task sets, and says what was requested."""
 
+from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,9 @@ from locust.env import Environment
 from locust.exception import InterruptTaskSet
 
 from loadtest.clients.http import HttpUser
+from loadtest.session import Session
+from loadtest.swarm.messages import RunOptions
+from loadtest.swarm.session import Swarm
 
 
 @dataclass(frozen=True)
@@ -21,9 +25,11 @@ class Request:
     error: BaseException | None
 
 
-def run_each_task_once(user_class: type[User], host: str) -> list[Request]:
-    """Start a user, run each of its tasks once, stop it, and return all requests in order."""
-    environment = Environment(user_classes=[user_class])
+def run_each_task_once(user_class: type[User], host: str, run_id: str = "") -> list[Request]:
+    """Start a user of a run, run each of its tasks once, stop it, and return all requests in order."""
+    environment = Environment(user_classes=[user_class], parsed_options=Namespace())
+    RunOptions(run_id).announce(environment)
+    Session.of(environment).put(Swarm, Swarm(environment))
     requests: list[Request] = []
 
     def listen(request_type: str, name: str, url: str, exception: BaseException | None, **_: Any) -> None:

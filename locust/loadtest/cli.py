@@ -125,6 +125,7 @@ def _setting_option(setting: str, metavar: str, *short: str, **more: Any) -> Cal
 @_setting_option("redis_url", "URL")
 @_setting_option("feed", "FILE|URL")
 @_setting_option("feed_policy", "POLICY")
+@_setting_option("keep_data", "", is_flag=True, default=None)
 @_setting_option("accounts_file", "FILE")
 @_setting_option("token_file", "FILE")
 @_setting_option("client", "NAME")

@@ -226,6 +226,7 @@ class Run:
         if self._options.headless:
             self._exit_code.set(ExitCode.ERROR)  # until the run has reported
         check_hosts(self._environment.user_classes, self._environment.host)
+        Session.of(self._environment).put(Hooks, self._hooks)
         self._load_data()
         self._feed()
         name = self._config.run_id or new_run_id(self._config.scenario_name, self._config.profile_name)
@@ -243,7 +244,6 @@ class Run:
         measured = RecordKeeper.of(self._environment)
         measured.stream_to(self._folder.stream, self._folder.name, configuration, context)
         measured.tell_apart(self._peers())
-        Session.of(self._environment).put(Hooks, self._hooks)
         self._hooks.set_up()
 
     @property
@@ -458,6 +458,8 @@ class Run:
 
     def _load_data(self) -> None:
         load_data, redis_url = self._scenario.load_data, self._config.redis_url
+        if redis_url is not None and not self._config.keep_data:
+            self._hooks.removals.append(lambda _: self._remove_data(redis_url))
         if load_data is None or redis_url is None:
             return
         there = 0
@@ -470,6 +472,10 @@ class Run:
         with Steps("data", sys.stdout) as steps:
             load_data(redis_url, progress)
         self.say(f"data         {there:,} keys in place")
+
+    def _remove_data(self, redis_url: str) -> None:
+        if self._scenario.remove_data is not None:
+            self.say(f"data         {self._scenario.remove_data(redis_url, self._folder.name):,} keys removed")
 
     def _load_data_again(self) -> None:
         """Load what Redis lost, so that the rest of the run is not the failure of that moment."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import gevent
 import pytest
+import redis
 from gevent.pool import Pool
 
 from loadtest import scenarios
@@ -39,12 +40,34 @@ class Seen:
     answered: Counter[str]
     counted: Counter[str]
     failed: Counter[str]
+    unfinished: int
     runs: int
     logs: str
 
 
 @pytest.fixture(scope="module")
-def seen(redis_url: str, target_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Seen]]:
+def keys_before(redis_url: str) -> set[bytes]:
+    """Return what is in Redis before the runs."""
+    return keys_of(redis_url)
+
+
+def keys_of(redis_url: str) -> set[bytes]:
+    """Return all keys of a Redis, except those of the library that the target makes for itself."""
+    with redis.Redis.from_url(redis_url, protocol=2) as client:
+        return {
+            key
+            for key in client.scan_iter(count=1_000)
+            if b":account:" in key or not key.startswith(b"loadtest:~education:")
+        }
+
+
+@pytest.fixture(scope="module")
+def seen(
+    redis_url: str,
+    target_url: str,
+    keys_before: set[bytes],  # noqa: ARG001 - it comes first
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Seen]]:
     """Run the scenarios two at a time, each with its profiles one after the other."""
     pool = Pool(2)
     going = {
@@ -84,6 +107,7 @@ def run(name: str, redis_url: str, target_port: int, folder: Path) -> Seen:
             Counter(line.name.split(" ")[0] for line in lines if line.answered),
             sum_by_method(series, "requests"),
             sum_by_method(series, "failures"),
+            sum(error["occurrences"] for record in records for error in record["errors"]),
             len(records),
             swarm.logs(),
         )
@@ -128,3 +152,10 @@ def test_what_the_referee_received_is_what_the_records_count(seen: dict[str, See
 def test_a_run_that_ends_well_warns_of_no_loss(seen: dict[str, Seen], name: str) -> None:
     """No master refuses what comes after a normal end."""
     assert [text for text in ("refused a delta", "Discarded report") if text in seen[name].logs] == []
+
+
+def test_runs_leave_nothing_behind(seen: dict[str, Seen], keys_before: set[bytes], redis_url: str) -> None:
+    """What was there stays, and what was made is gone; a request that was broken off may yet make what it asked for."""
+    now = keys_of(redis_url)
+    assert keys_before - now == set()
+    assert len(now - keys_before) <= 2 * sum(one.unfinished for one in seen.values()), now - keys_before

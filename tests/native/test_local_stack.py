@@ -4,6 +4,7 @@ import csv
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -98,6 +99,7 @@ def test_signal_ends_a_run_with_its_report(stack: Stack, tmp_path: Path, end: si
     stack.process.send_signal(end)
     code, output = stack.end()
     assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.INTERRUPTED, []), output
+    assert re.search(r"data +[\d,]{3,} keys removed", output), output
     record = json.loads((stack.run_dir() / "record.json").read_text())
     assert record["series"]
     assert (record["verdict"]["name"], record["interruption"]["by"]) == ("interrupted", SIGNALS[end])

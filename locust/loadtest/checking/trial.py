@@ -26,6 +26,7 @@ from loadtest.settings import credentials
 from loadtest.settings.shipped import CONF_DIR, own_or_shipped
 from loadtest.swarm import session
 from loadtest.swarm.hooks import Hooks
+from loadtest.swarm.messages import NO_RUN
 from loadtest.swarm.session import ControllingSwarm
 from loadtest.users.target import check_hosts
 
@@ -193,8 +194,11 @@ class _Data:
 
     def prepare(self) -> None:
         """Load the data."""
-        if self._scenario.load_data is not None and self._config.redis_url is not None:
-            self._scenario.load_data(self._config.redis_url, lambda _done, _total: None)
+        redis_url = self._config.redis_url
+        if redis_url is not None and (remove_data := self._scenario.remove_data) is not None:
+            self._hooks.removals.append(lambda _: remove_data(redis_url, NO_RUN))
+        if redis_url is not None and self._scenario.load_data is not None:
+            self._scenario.load_data(redis_url, lambda _done, _total: None)
         feeding.of(self._environment).prepare(self._config.feed, self._config.feed_policy, lambda _reason: None)
         self._hooks.set_up()
 

@@ -64,6 +64,7 @@ def load(paths: Sequence[Path], name: str) -> Scenario:
         next((one.load_data for one in declared if one.load_data), None),
         tuple(dict.fromkeys(filter(is_shape_class, found))),
         is_locustfile=True,
+        remove_data=next((one.remove_data for one in declared if one.remove_data), None),
     )
 
 

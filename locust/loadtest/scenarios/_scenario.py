@@ -26,6 +26,8 @@ class Scenario:
             they are learnt as they come.
         load_data: Loads the data that the users read, given a Redis URL and a listener for progress (done, total);
             None when there is nothing to load. Raises StackError when it cannot.
+        remove_data: Removes at the end what was loaded and what the users created, given a Redis URL and the run's id,
+            and returns the number of keys; None when there is nothing to remove. Raises StackError when it cannot.
         shapes: The LoadTestShapes of its file, of which Locust takes the first; none where the load profile says how
             many users run.
         is_locustfile: Whether it is an ordinary locustfile, which was not written for the sample target.
@@ -43,6 +45,7 @@ class Scenario:
     is_locustfile: bool = False
     setup: Callable[[Environment], object] | None = None
     teardown: Callable[[Environment], object] | None = None
+    remove_data: Callable[[str, str], int] | None = None
 
     @property
     def classes(self) -> dict[str, type]:

@@ -1,12 +1,16 @@
 """Scratch keys: each user has its own, so that no user's deletion or rewrite makes another's request fail.
 
-A key contains the worker's index and a slot of that worker, the lowest one that is free. So there are never more slots
-than there were users at once, and each run uses the same ones again.
+A key contains the run's mark, the worker's index and a slot of that worker, the lowest one that is free. So there are
+never more slots than there were users at once, and the run's master finds all of them.
 """
 
 import heapq
 
 from locust.env import Environment
+
+from loadtest.scenarios._run_mark import mark_of, present_mark
+from loadtest.seeding.stores import RedisStore
+from target_app.store import KEY_PREFIX
 
 _free: list[int] = []
 _count = 0
@@ -23,8 +27,10 @@ class Scratch:
             _count += 1
         self._slot: int | None = heapq.heappop(_free)
         worker = getattr(environment.runner, "worker_index", 0)
-        self.name = f"scratch:{worker}-{self._slot}"
-        """What all keys of this user begin with; also a good seed for its random choices."""
+        self.user = f"{worker}-{self._slot}"
+        """The same in every run: a good seed for random choices."""
+        self.name = f"scratch:{present_mark(environment)}:{self.user}"
+        """What all keys of this user begin with."""
 
     def key(self, use: str) -> str:
         """Return the key for a use, such as `simple`."""
@@ -35,3 +41,8 @@ class Scratch:
         if self._slot is not None:
             heapq.heappush(_free, self._slot)
             self._slot = None
+
+    @staticmethod
+    def remove(store: RedisStore, run_id: str) -> int:
+        """Remove the keys of all users of a run, and return how many there were."""
+        return store.unlink([*store.keys(f"{KEY_PREFIX}scratch:{mark_of(run_id)}:*")])

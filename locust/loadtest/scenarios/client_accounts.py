@@ -9,8 +9,10 @@ import secrets
 
 from locust import between, tag, task
 
-from loadtest.scenarios import Account, Scenario, accounts
+from loadtest.scenarios import Account, Scenario, _sample_accounts, accounts
+from loadtest.scenarios._run_mark import present_mark
 from loadtest.scenarios._users import HttpUser
+from target_app.client_accounts import ROOM, name_key
 
 NAME = "client_accounts"
 
@@ -21,6 +23,11 @@ class ClientUser(HttpUser):
     scenario = NAME
     wait_time = between(1, 3)
     _account: Account | None = None
+    _mark = ""
+
+    def on_start(self) -> None:
+        """Note the run, which the clients that are registered are marked with."""
+        self._mark = present_mark(self.environment)
 
     @tag("registration")
     @task(1)
@@ -38,11 +45,10 @@ class ClientUser(HttpUser):
         self.client.post("/client_login", data=form, name="client_accounts/login")
 
     def _registered(self) -> Account:
-        name = f"client-{secrets.token_hex(8)}"
-        account = Account(f"{name}@clients.example", secrets.token_urlsafe(16))
+        account = _sample_accounts.new_account(self._mark, "clients.example")
         form = {
             "fullName": "A Client",
-            "userName": name,
+            "userName": _name_of(account.login),
             "email": account.login,
             "password": account.password,
             "phone": "+00 000 0000000",
@@ -51,8 +57,22 @@ class ClientUser(HttpUser):
         return account
 
 
+def _name_of(email: str) -> str:
+    return email.partition("@")[0]
+
+
+def remove_data(redis_url: str, run_id: str) -> int:
+    """Remove the clients that the users of a run registered, and return the number of keys.
+
+    Raises:
+        StackError: Redis is away.
+    """
+    return _sample_accounts.remove(redis_url, ROOM, run_id, lambda email: name_key(_name_of(email)))
+
+
 scenario = Scenario(
     name=NAME,
     user_classes=(ClientUser,),
     requests=(("POST", "client_accounts/register"), ("POST", "client_accounts/login")),
+    remove_data=remove_data,
 )

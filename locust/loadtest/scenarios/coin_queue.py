@@ -11,8 +11,11 @@ from locust import between, task
 from loadtest.feeding.feed import Feed
 from loadtest.scenarios import Scenario
 from loadtest.scenarios._users import HttpUser
+from loadtest.seeding.shared_data import SharedData
 from loadtest.seeding.stores import RedisStore
 from loadtest.seeding.users import Users
+from target_app.coin_queue import QUEUE_KEY, user_key
+from target_app.store import KEY_PREFIX
 
 NAME = "coin_queue"
 USERS = 10_000
@@ -49,6 +52,7 @@ def load_data(redis_url: str, progress: Callable[[int, int], None]) -> None:
     """
     done = 0
     with RedisStore(redis_url) as store:
+        SharedData(store, NAME).claim([KEY_PREFIX + key for key in (QUEUE_KEY, *map(user_key, sample_ids()))])
         for batch in _USERS.batches(USERS):
             store.write(batch)
             done += len(batch)
@@ -56,9 +60,20 @@ def load_data(redis_url: str, progress: Callable[[int, int], None]) -> None:
         store.open_queue()
 
 
+def remove_data(redis_url: str, run_id: str) -> int:  # noqa: ARG001 - the users create nothing else
+    """Remove the users and the queue that were made for a run, and return the number of keys.
+
+    Raises:
+        StackError: Redis is away.
+    """
+    with RedisStore(redis_url) as store:
+        return SharedData(store, NAME).release()
+
+
 scenario = Scenario(
     name=NAME,
     user_classes=(CoinQueueUser,),
     requests=(("POST", "coin_queue/pre_purchase"),),
     load_data=load_data,
+    remove_data=remove_data,
 )

@@ -25,6 +25,8 @@ from loadtest.exceptions import StackError
 from loadtest.scenarios import Scenario
 from loadtest.scenarios._scratch import Scratch
 from loadtest.scenarios._users import HttpUser, RedisJsonUser
+from loadtest.seeding.shared_data import SharedData
+from loadtest.seeding.stores import RedisStore
 from target_app import seed
 from target_app.store import KEY_PREFIX
 
@@ -50,7 +52,7 @@ class Choices:
     def __init__(self, scratch: Scratch) -> None:
         self.scratch = scratch
         self.appends: Counter[str] = Counter()
-        self._random = random.Random(scratch.name)  # noqa: S311 - the same user chooses the same in every run
+        self._random = random.Random(scratch.user)  # noqa: S311 - the same user chooses the same in every run
         self._factor = 0.5
 
     def number(self) -> int:
@@ -364,6 +366,8 @@ def load_data(redis_url: str, progress: Callable[[int, int], None]) -> None:
     Raises:
         StackError: Redis is away or has no RedisJSON.
     """
+    with RedisStore(redis_url) as store:
+        SharedData(store, NAME).claim([*map(KEY_PREFIX.__add__, seed.keys())])
     try:
         seed.load(redis_url, progress)
     except redis.RedisError as error:
@@ -371,6 +375,16 @@ def load_data(redis_url: str, progress: Callable[[int, int], None]) -> None:
             f"The scenario's data cannot be loaded: {error}. REDIS_URL must name a Redis with RedisJSON that takes "
             "writes under loadtest:. Start one, or correct REDIS_URL."
         ) from error
+
+
+def remove_data(redis_url: str, run_id: str) -> int:
+    """Remove the scratch keys of a run, and what was loaded for it; return the number of keys.
+
+    Raises:
+        StackError: Redis is away.
+    """
+    with RedisStore(redis_url) as store:
+        return Scratch.remove(store, run_id) + SharedData(store, NAME).release()
 
 
 scenario = Scenario(
@@ -385,4 +399,5 @@ scenario = Scenario(
         ),
     ),
     load_data=load_data,
+    remove_data=remove_data,
 )

@@ -14,8 +14,10 @@ from typing import Any, cast
 from locust import SequentialTaskSet, between, task
 from locust.exception import RescheduleTask
 
-from loadtest.scenarios import Account, Scenario, accounts
+from loadtest.scenarios import Account, Scenario, _sample_accounts, accounts
+from loadtest.scenarios._run_mark import present_mark
 from loadtest.scenarios._users import HttpUser
+from target_app.education import ROOM
 
 NAME = "education"
 
@@ -230,7 +232,7 @@ class StudentUser(HttpUser):
         if accounts():
             self.session = Session(self.client, secrets.choice(accounts()))
         else:
-            account = Account(f"{secrets.token_hex(8)}@students.example", secrets.token_urlsafe(16))
+            account = _sample_accounts.new_account(present_mark(self.environment), "students.example")
             self.session = Session(self.client, account)
             self.session.sign_up()
         self.session.sign_in()
@@ -248,6 +250,16 @@ _GETS = (
     "help_articles",
 )
 
+
+def remove_data(redis_url: str, run_id: str) -> int:
+    """Remove the students who signed up in a run, with all that is theirs, and return the number of keys.
+
+    Raises:
+        StackError: Redis is away.
+    """
+    return _sample_accounts.remove(redis_url, ROOM, run_id)
+
+
 scenario = Scenario(
     name=NAME,
     user_classes=(StudentUser,),
@@ -255,4 +267,5 @@ scenario = Scenario(
         *(("POST", f"education/{name}") for name in _POSTS),
         *(("GET", f"education/{name}") for name in _GETS),
     ),
+    remove_data=remove_data,
 )

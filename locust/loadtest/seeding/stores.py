@@ -17,7 +17,7 @@ from loadtest.exceptions import StackError, UsageError
 from loadtest.settings.urls import without_credentials
 from target_app.coin_queue import QUEUE_KEY, new_queue, user_key
 from target_app.redis_pool import exchange
-from target_app.store import KEY_PREFIX
+from target_app.store import KEY_PREFIX, PRIVATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -109,7 +109,7 @@ class RedisStore(Store):
 
     def remove(self, ids: Sequence[str]) -> int:
         """Remove the users of these ids, and return how many there were."""
-        return self._unlink([_key(user_id) for user_id in ids])
+        return self.unlink([_key(user_id) for user_id in ids])
 
     def remove_all(self) -> int:
         """Remove every key under the product's prefix, and return their number."""
@@ -117,23 +117,20 @@ class RedisStore(Store):
         try:
             keys = iter(self._redis.scan_iter(match=f"{KEY_PREFIX}*", count=_SCAN_COUNT))
             while batch := list(itertools.islice(keys, _SCAN_COUNT)):
-                removed += self._unlink(batch)
+                removed += self.unlink(batch)
         except redis.RedisError as error:
             raise self._failed(error) from error
         return removed
 
-    def _unlink(self, keys: Sequence[str | bytes]) -> int:
-        try:
-            (removed,) = exchange(self._connection, ("UNLINK", *keys))
-        except redis.RedisError as error:
-            raise self._failed(error) from error
-        if isinstance(removed, redis.ResponseError):
-            raise self._failed(removed) from removed
-        return int(removed)
+    def unlink(self, keys: Sequence[str | bytes]) -> int:
+        """Remove keys, and return how many there were."""
+        batches = [keys[start : start + _SCAN_COUNT] for start in range(0, len(keys), _SCAN_COUNT)]
+        return sum(self.ask(*(("UNLINK", *batch) for batch in batches)))
 
     def finish(self) -> None:
-        """Open a queue, unless there is one."""
+        """Open a queue, unless there is one; no run removes these users any more."""
         self._open_queue("NX")
+        self.ask(("DEL", made_key("coin_queue")))
 
     def open_queue(self) -> None:
         """Open a new, empty queue."""
@@ -173,6 +170,11 @@ class RedisStore(Store):
 
 def _key(user_id: str) -> str:
     return KEY_PREFIX + user_key(user_id)
+
+
+def made_key(scenario: str) -> str:
+    """Return the key of the set of what the runs of a scenario made; see `loadtest.seeding.shared_data`."""
+    return f"{KEY_PREFIX}{PRIVATE}made:{scenario}"
 
 
 class MongoStore(Store):

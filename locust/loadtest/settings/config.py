@@ -202,6 +202,12 @@ class Config(BaseModel):
         "round_robin, random, unique_then_stop, zipf(s) with s from 0.1 to 10",
         "unique_then_stop",
     )
+    keep_data: bool = _setting(
+        False,
+        "keep what a scenario loaded and created in the Redis of REDIS_URL, which a run removes at its end",
+        "1 or 0",
+        "1",
+    )
     store: str | None = _setting(
         None,
         "where `loadtest seed` writes; by default the Redis of REDIS_URL, or one on 127.0.0.1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 import gevent
@@ -27,6 +28,9 @@ class Hooks:
         environment: what each is called with.
         setup: prepares the service; None when there is nothing to do.
         teardown: removes what the run made. It is called once, and only after a complete `setup`.
+
+    Attributes:
+        removals: what removes the run's data, called by `tear_down` after `teardown`; each has the same time.
     """
 
     def __init__(self, environment: Environment, setup: Hook | None, teardown: Hook | None) -> None:
@@ -34,6 +38,7 @@ class Hooks:
         self._setup = setup
         self._teardown = teardown
         self._is_due = False
+        self.removals: list[Hook] = []
 
     def set_up(self) -> None:
         """Call `setup`.
@@ -46,15 +51,19 @@ class Hooks:
         self._is_due = True
 
     def tear_down(self) -> None:
-        """Call `teardown`, if it is due.
+        """Call `teardown`, if it is due, and the removals, each once.
 
         Raises:
-            StackError: when it takes longer than `TEARDOWN_LIMIT_S`, or than a timeout of its own.
-            Exception: what it raises.
+            StackError: when one takes longer than `TEARDOWN_LIMIT_S`, or than a timeout of its own.
+            Exception: what one raises; the others are called nevertheless.
         """
-        if self._is_due:
-            self._is_due = False
-            self._call("teardown", self._teardown, TEARDOWN_LIMIT_S)
+        is_due, self._is_due = self._is_due, False
+        removals, self.removals = self.removals, []
+        with contextlib.ExitStack() as all_of_them:
+            for removal in removals:
+                all_of_them.callback(self._call, "removal of data", removal, TEARDOWN_LIMIT_S)
+            if is_due:
+                self._call("teardown", self._teardown, TEARDOWN_LIMIT_S)
 
     def _call(self, name: str, hook: Hook | None, limit_s: float) -> None:
         if hook is None:

@@ -15,6 +15,7 @@ def test_its_users_find_what_it_seeds(target_url: str, redis_url: str) -> None:
     requests = run_each_task_once(scenario.user_classes[0], target_url)
     assert [(each.method, each.name, each.error) for each in requests] == [(*pair, None) for pair in scenario.requests]
     assert shown[-1] == (coin_queue.USERS, coin_queue.USERS)
+    assert coin_queue.remove_data(redis_url, "") == coin_queue.USERS + 1
 
 
 def test_users_of_one_process_get_different_ids(target_url: str) -> None:

@@ -125,7 +125,7 @@ def test_a_user_chooses_the_same_in_every_run() -> None:
 
 def test_loading_data_without_redis_is_a_clear_error() -> None:
     """Without Redis the loader says what it needs and what to do."""
-    with pytest.raises(StackError, match=r"cannot be loaded.*REDIS_URL"):
+    with pytest.raises(StackError, match=r"cannot be used.*Allowed: a running Redis with RedisJSON"):
         documents.load_data(f"redis://127.0.0.1:{free_port()}/0", lambda _done, _total: None)
 
 

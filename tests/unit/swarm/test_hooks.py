@@ -36,6 +36,22 @@ def test_nothing_is_torn_down_that_was_not_set_up() -> None:
     assert called == []
 
 
+def test_data_is_removed_whatever_else_fails() -> None:
+    """After a setup or a teardown that failed, and once."""
+    called: list[str] = []
+
+    def fail(_environment: Environment) -> None:
+        raise ValueError("no database")
+
+    both = Hooks(Environment(), None, fail)
+    both.removals += [lambda _: called.append("one"), lambda _: called.append("other")]
+    both.set_up()
+    with pytest.raises(ValueError, match="no database"):
+        both.tear_down()
+    both.tear_down()
+    assert sorted(called) == ["one", "other"]
+
+
 @pytest.mark.parametrize("name", ["setup", "teardown"])
 def test_a_hook_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """It is an error that names the hook and its limit, or the timeout of the hook's own that ended it."""

@@ -1,0 +1,55 @@
+"""Accounts of the sample target that the users of a run create, and that its master removes.
+
+Tested in tests/unit/scenarios/test_removal.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import orjson
+
+from loadtest.scenarios._run_mark import mark_of
+from loadtest.seeding.stores import RedisStore
+from loadtest.settings.credentials import Account
+from target_app import accounts
+from target_app.store import KEY_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def new_account(mark: str, domain: str) -> Account:
+    """Return an account to create, whose address holds the mark of its run."""
+    return Account(f"{secrets.token_hex(8)}@{mark}.{domain}", secrets.token_urlsafe(16))
+
+
+def remove(redis_url: str, room: str, run_id: str, other_key: Callable[[str], str] | None = None) -> int:
+    """Remove the accounts of a run with all that belongs to them.
+
+    Args:
+        redis_url: of the sample target.
+        room: of the sample target.
+        run_id: the run.
+        other_key: returns a further key of an account, given its e-mail address.
+
+    Returns:
+        The number of keys.
+
+    Raises:
+        StackError: Redis is away.
+    """
+    prefix, mark = KEY_PREFIX + accounts.key(room, ""), f"@{mark_of(run_id)}."
+    with RedisStore(redis_url) as store:
+        keys = [key.decode() for key in store.keys(f"{prefix}*")]
+        account_of = {key: key[len(prefix) :].partition(":")[0] for key in keys}
+        texts = store.ask(*(("JSON.GET", key, "$.email") for key in keys))
+        emails = {
+            account_of[key]: email
+            for key, text in zip(keys, texts, strict=True)
+            for email in orjson.loads(text or b"[]")
+            if mark in email
+        }
+        others = [KEY_PREFIX + other_key(email) for email in emails.values()] if other_key else []
+        return store.unlink([*(key for key in keys if account_of[key] in emails), *others])
