@@ -23,7 +23,7 @@ with exit_on_error():
     credentials.check(config)
     hosts.open_allowed(config.allowed_hosts)
     replacements.install(config)
-    scenario = scenarios.load(config.scenario)
+    scenario = scenarios.load(config.scenario, fast=config.fast)
     form = start_form.declare(config, scenario)
 globals().update(scenario.classes)
 

@@ -129,6 +129,7 @@ def _setting_option(setting: str, metavar: str, *short: str, **more: Any) -> Cal
 @_setting_option("accounts_file", "FILE")
 @_setting_option("token_file", "FILE")
 @_setting_option("client", "NAME")
+@_setting_option("fast", "", is_flag=True, default=None)
 @_setting_option("run_id", "NAME")
 @_setting_option("baseline", "RUN")
 @_setting_option("ui", "", is_flag=True, default=None)
@@ -223,6 +224,7 @@ def _conduct(config: Config, *, as_json: bool, more: Sequence[str] = ()) -> int:
 @_setting_option("feed_policy", "POLICY")
 @_setting_option("accounts_file", "FILE")
 @_setting_option("token_file", "FILE")
+@_setting_option("fast", "", is_flag=True, default=None)
 @click.argument("arguments", metavar="[OPTIONS OF LOCUST AND OF THE FILE]", nargs=-1, type=click.UNPROCESSED)
 def check(arguments: tuple[str, ...], **options: Any) -> int:
     """Run each task of a scenario once, before it becomes load.

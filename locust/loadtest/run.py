@@ -240,6 +240,7 @@ class Run:
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)
         context["target"] = self._target._asdict()
+        context["notes"] = list(self._scenario.notes)
         context["declared"] = [list(request) for request in self._scenario.requests]
         measured = RecordKeeper.of(self._environment)
         measured.stream_to(self._folder.stream, self._folder.name, configuration, context)

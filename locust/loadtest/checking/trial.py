@@ -55,7 +55,7 @@ class Trial:
     def __init__(self, config: Config, arguments: Sequence[str]) -> None:
         credentials.check(config)
         self._config = config
-        self._scenario = scenarios.load(config.scenario)
+        self._scenario = scenarios.load(config.scenario, fast=config.fast)
         parser: Any = get_parser(default_config_files=[str(own_or_shipped(CONF_DIR / "locust.conf"))])
         options = parser.parse_args([*arguments])
         options.host = config.host or config.sample_target

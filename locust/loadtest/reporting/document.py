@@ -107,7 +107,7 @@ def rate_per_s(series: dict[str, Any], document: Document) -> float:
 
 def notes(document: Document) -> list[str]:
     """Return what a reader has to know beside the verdict, one sentence each."""
-    return list(document["verdict"].get("notes", ()))
+    return [*document["context"].get("notes", ()), *document["verdict"].get("notes", ())]
 
 
 def setup_sentence(document: Document) -> str:

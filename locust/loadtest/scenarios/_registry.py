@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,22 @@ def names() -> list[str]:
     return sorted(module.name for module in modules if not module.name.startswith("_"))
 
 
-def load(name: str) -> Scenario:
+def load(name: str, *, fast: bool = False) -> Scenario:
     """Return the built-in scenario of a name, or the scenario in the file of a path.
+
+    Args:
+        name: The setting `scenario`.
+        fast: Put the file's stock User classes on this product's client, where that changes nothing for it.
 
     Raises:
         UsageError: there is none; the file cannot be imported, or does not define a scenario of its name.
     """
     if paths := paths_of_scenario(name):
         loaded = _files.load(paths, name_of_scenario(name))
+        if fast:
+            from loadtest.scenarios import _fast  # noqa: PLC0415 - imports Locust, see `_files`
+
+            loaded = replace(loaded, notes=_fast.convert(loaded.user_classes))
         _from_files[loaded.name] = loaded
         return loaded
     if name not in names():

@@ -35,6 +35,7 @@ class Scenario:
             exception stops the start.
         teardown: Called once per run, on the master, after the users have stopped, if `setup` was complete. It has
             20 s; an exception makes the exit code 1.
+        notes: What reports say of its User classes.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Scenario:
     setup: Callable[[Environment], object] | None = None
     teardown: Callable[[Environment], object] | None = None
     remove_data: Callable[[str, str], int] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> dict[str, type]:

@@ -232,6 +232,13 @@ class Config(BaseModel):
         "lean or locust",
         "lean",
     )
+    fast: bool = _setting(
+        False,
+        "run a locustfile's stock HttpUser and FastHttpUser classes on this product's client, where that changes "
+        "nothing for the file; the report names those that stay, and why",
+        "1 or 0",
+        "1",
+    )
     autostart: bool = _setting(False, "start the test as soon as the workers have connected", "1 or 0", "1")
     fewer_workers: bool = _setting(False, "start with fewer workers when not all connect in time", "1 or 0", "1")
     master_wait: Seconds = _setting(

@@ -70,6 +70,11 @@ class _Progress:
     end_s: float = 0.0
 
 
+def defaults_of(headers: Mapping[str, HeaderValue]) -> tuple[tuple[str, HeaderValue], ...]:
+    """Headers that are sent by default, in a form that can be a key."""
+    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in headers.items())
+
+
 class HttpClient:
     """The HTTP side of one user: connections, cookies, and the calls.
 
@@ -79,6 +84,8 @@ class HttpClient:
         user: Whose client it is.
         request_name: Name for all requests that give none, within rename_request().
     """
+
+    _kinds: tuple[type[Response], type[CaughtResponse]] = (Response, CaughtResponse)
 
     def __init__(  # noqa: PLR0917 -- made in one place
         self,
@@ -103,9 +110,7 @@ class HttpClient:
         self._idle = self._pool.idle
         self.request_name: str | None = None
         self.user = user
-        self._defaults = tuple(
-            (name, tuple(value) if isinstance(value, list) else value) for name, value in headers.items()
-        )
+        self._defaults = defaults_of(headers)
         self._base_url, credentials = split_credentials(base_url)
         self._auth_header = None if credentials is None else basic_auth(credentials)
         self._phase = LOAD
@@ -286,7 +291,9 @@ class HttpClient:
                 expect.check_call(stream=stream)
             timeouts = self._timeouts_of(timeout)
             full_url = with_params(url, params) if params else url
-            route = self._routes.get((method, full_url, name)) or self._routes.make(method, full_url, name, name or url)
+            route = self._routes.get((method, full_url, name)) or self._routes.make(
+                method, full_url, name, name or self._label(url, full_url)
+            )
             body, fields = (None, NO_FIELDS) if data is json is files is None else encode_body(data, json, files)
             if auth:
                 headers = {**(headers or {}), "Authorization": basic_auth(auth)}
@@ -303,6 +310,10 @@ class HttpClient:
         if timeout is None and not stream and method != "HEAD" and request.upload is None:
             return self._send(route, wire, call, catch_response)
         return self._send_generally(call, wire, *self._start())
+
+    def _label(self, url: str, full_url: str) -> str:  # noqa: ARG002 -- SessionClient uses it
+        """Under which name a request is recorded that gives none: the URL as given, without params."""
+        return url
 
     def _timeouts_of(self, timeout: Any) -> Timeouts:
         if timeout is None:
@@ -410,7 +421,7 @@ class HttpClient:
         head = progress.head
         if failure is None and head is not None and is_failure(head.status):
             failure = StatusError(head.status, progress.request.url.text)
-        kind = CaughtResponse if call.caught else Response
+        kind = self._kinds[call.caught]
         end_s = progress.end_s or perf_counter()
         response = new_response(kind, head, content, 0, progress.request, intended_s, sent_s, end_s)
         response.wire_bytes = progress.wire_bytes

@@ -39,6 +39,11 @@ class ConnectionPool:
         self._sessions: dict[Origin, ssl.SSLSession] = {}
         self._opened: dict[HttpConnection, Origin] = {}  # among them closed ones, until there are many
 
+    def renew(self, tls_context: Callable[[], ssl.SSLContext]) -> None:
+        """Open the TLS connections from now on with another context."""
+        self._tls_context = tls_context
+        self._sessions.clear()
+
     def exchange(
         self, request: Request, wire: bytes, timeouts: Timeouts, ends_s: float, begun: Exchange | None = None
     ) -> tuple[Exchange, ResponseHead]:

@@ -141,7 +141,7 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
             InvalidRequestError: The base URL, the URL or the method is not valid.
         """
         base = self._base = self._base or parse(self._base_url)
-        parsed = parse(self._absolute(url))
+        parsed = parse(self.absolute(url))
         defaults = self._own if parsed.origin is base.origin else self.common
         route = HttpRoute(method, parsed, defaults, self.series(method, label))
         if len(self) >= _CACHED_ROUTES:
@@ -152,7 +152,8 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
             self.gets[url if name is None else (url, name)] = route
         return route
 
-    def _absolute(self, url: str) -> str:
+    def absolute(self, url: str) -> str:
+        """The URL, continued from the base if it is relative."""
         base = self._base_url
         if names_scheme(url, base):
             return url

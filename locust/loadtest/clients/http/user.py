@@ -79,6 +79,7 @@ class HttpUser(LoadUser, RestMixin[Response]):
     insecure: bool = False
     default_headers: Mapping[str, HeaderValue] | None = None
     ssl_context_factory: Callable[..., ssl.SSLContext] | None = None
+    _client_kind: type[HttpClient] = HttpClient
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse what would have no effect.
@@ -109,7 +110,7 @@ class HttpUser(LoadUser, RestMixin[Response]):
             **(self.default_headers or {}),
         }
         timeouts = Timeouts(self.connection_timeout, self.network_timeout, self.total_timeout or FOREVER_S)
-        self.client = HttpClient(
+        self.client = self._client_kind(
             self, self.host, headers, timeouts, self.max_redirects, functools.cache(self.tls_context)
         )
 
