@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from loadtest.settings.config import Config, variable
+from loadtest.settings.config import STACK_REDIS_URL, Config, variable
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -206,8 +206,8 @@ def test_a_redis_elsewhere_takes_the_place_of_the_stacks(tmp_path: Path) -> None
     of_services = {name: SERVICES[name]["environment"]["REDIS_URL"] for name in added["services"]}
     assert of_services == {
         "target_app": "${REDIS_URL:-redis://target_app@redis:6379/0}",
-        "locust_master": "${REDIS_URL:-redis://locust@redis:6379/0}",
-        "locust_worker": "${REDIS_URL:-redis://locust@redis:6379/0}",
+        "locust_master": f"${{REDIS_URL:-{STACK_REDIS_URL}}}",
+        "locust_worker": f"${{REDIS_URL:-{STACK_REDIS_URL}}}",
     }
     assert [name for name in added["services"] if "outside" in added["services"][name].get("networks", [])] == [
         "target_app"

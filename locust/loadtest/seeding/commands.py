@@ -17,7 +17,6 @@ from loadtest.progress import Steps
 from loadtest.seeding.stores import Store, open_store
 from loadtest.seeding.users import BLOCK, Users
 from loadtest.settings.config import Config
-from loadtest.settings.urls import has_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,11 +111,6 @@ def _opened(store: str | None) -> Store:
     Raises:
         UsageError: when the command's URL contains a password, or is not that of a store.
     """
-    if store and has_credentials(store):
-        raise UsageError(
-            "--store contains a password, which everybody on this machine can read on the command line. Allowed: the "
-            "URL in the environment or in local_conf/loadtest.env. Next: set LOADTEST_STORE there and omit --store."
-        )
     config = Config.load({"store": store})
     return open_store(config.store or config.redis_url or _LOCAL_REDIS)
 

@@ -20,7 +20,7 @@ from loadtest import untrusted
 from loadtest.exceptions import UsageError
 from loadtest.settings.hosts import is_http
 from loadtest.settings.shipped import CONF_DIR
-from loadtest.settings.urls import without_credentials
+from loadtest.settings.urls import has_password, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,8 @@ SETTINGS_FILE = CONF_DIR / "loadtest.env"
 SCENARIO_ENDING = ".py"
 """The ending of a scenario's file."""
 PLAIN_NAMES = {"redis_url": "REDIS_URL"}
+STACK_REDIS_URL = "redis://locust@redis:6379/0"
+"""The Redis of the Compose stack, which its file names where nothing else does."""
 _SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
@@ -322,8 +324,8 @@ class Config(BaseModel):
         file = SETTINGS_FILE if file is None else file
         given: dict[str, tuple[object, str]] = {}
         in_file = _read_file(file)
-        problems = [_without_prefix(name, str(file)) for name in in_file if name.lower() in cls.model_fields]
         environ = os.environ if environ is None else environ
+        problems = _wrong_in_file(in_file, file, environ)
         for source, values in (
             (str(file), in_file),
             ("the environment", {name: value for name, value in environ.items() if not _is_service_link(name, value)}),
@@ -339,6 +341,7 @@ class Config(BaseModel):
         for setting, option in (options or {}).items():
             if option is not None:
                 given[setting] = (option, f"--{setting.replace('_', '-')} on the command line")
+        problems += [_password_in(setting) for setting, option in (options or {}).items() if has_password(str(option))]
         try:
             config = cls.model_validate({setting: value for setting, (value, _) in given.items()})
         except ValidationError as error:
@@ -427,9 +430,28 @@ def _unknown(name: str, source: str) -> str:
     return f"{name} (in {source}) is not a setting. Allowed: {known}. Next: correct its name, or remove it."
 
 
-def _without_prefix(name: str, source: str) -> str:
-    full = variable(name.lower())
-    return f"{name} (in {source}) is not read from there. Allowed: {full}. Next: write {full}=…, or remove it."
+def _password_in(setting: str) -> str:
+    option, name = f"--{setting.replace('_', '-')}", variable(setting)
+    return (
+        f"{option} contains a password, which everybody on this machine can read on the command line. Allowed: the URL "
+        f"in the environment or in {SETTINGS_FILE}. Next: set {name} there and omit {option}."
+    )
+
+
+def _wrong_in_file(in_file: Mapping[str, str], file: Path, environ: Mapping[str, str]) -> list[str]:
+    """Return what is wrong about where settings stand: names without the prefix, and a Redis for half of the stack."""
+    problems = [
+        f"{name} (in {file}) is not read from there. Allowed: {full}. Next: write {full}=…, or remove it."
+        for name in in_file
+        if name.lower() in Config.model_fields and (full := variable(name.lower())) != name
+    ]
+    if in_file.get("REDIS_URL") and environ.get("REDIS_URL") == STACK_REDIS_URL:
+        problems.append(
+            f"REDIS_URL in {file} does not reach the sample target of the Compose stack, which would use another Redis "
+            "than the load. Allowed: REDIS_URL in the shell or in .env, the file secrets/redis/url with "
+            "docker/own_redis.yml, or `loadtest stack`. Next: move it there (docs/reference/compose.md)."
+        )
+    return problems
 
 
 def _read_file(file: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ SHOWN: Final = frozenset(
     )
 )
 """Names of parameters that hold no secret, in small letters."""
-_CREDENTIALS: Final = frozenset(("username", "password", "authmechanismproperties"))
+_PASSWORD: Final = re.compile(r"pass|pwd|secret|token|authmechanismproperties", re.IGNORECASE)
 
 _URL: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<rest>[^\s<>\"'`]*)", re.IGNORECASE)
 _PARAMETER: Final = re.compile(r"(?P<before>[?&#;])(?P<name>[^=&#;?\s]*)=(?P<value>[^&#;\s\"'<>]*)")
@@ -30,10 +30,12 @@ def without_credentials(text: str) -> str:
     return _PARAMETER.sub(_masked_parameter, _URL.sub(_masked_url, text))
 
 
-def has_credentials(url: str) -> bool:
-    """Return whether a URL holds credentials that a store takes."""
-    return _URL.sub(_masked_url, url) != url or any(
-        found["name"].lower() in _CREDENTIALS for found in _PARAMETER.finditer(url)
+def has_password(url: str) -> bool:
+    """Return whether a URL in a text holds a password, or what is as good as one; the name of a user is none."""
+    return any(
+        (_masked_url(found) != found[0] and ":" in found["rest"].rpartition("@")[0])
+        or any(_PASSWORD.search(parameter["name"]) for parameter in _PARAMETER.finditer(found[0]))
+        for found in _URL.finditer(url)
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.exceptions import ExitCode, UsageError
-from loadtest.settings.config import Config, default_workers, duration_s, setting_of, variable
+from loadtest.settings.config import STACK_REDIS_URL, Config, default_workers, duration_s, setting_of, variable
 
 NO_FILE = Path("/nonexistent/loadtest.env")
 
@@ -40,6 +40,16 @@ def test_command_line_wins_over_environment_over_file(tmp_path: Path) -> None:
         {"users": "3", "host": None}, environ={"LOADTEST_USERS": "2", "LOADTEST_PROFILE": "stress"}, file=file
     )
     assert (config.users, config.profile, config.workers, config.scenario) == (3, "stress", 3, "documents")
+
+
+def test_a_redis_for_the_load_alone_is_refused_in_the_stack(tmp_path: Path) -> None:
+    """The sample target does not read loadtest.env: it would use the stack's Redis, and the load another."""
+    file = tmp_path / "loadtest.env"
+    file.write_text("REDIS_URL=redis://mine:6379/0\n")
+    with pytest.raises(UsageError, match=r"does not reach the sample target of the Compose stack.*Next: move it there"):
+        load(environ={"REDIS_URL": STACK_REDIS_URL}, file=file)
+    assert load(environ={"REDIS_URL": "redis://else:6379/0"}, file=file).redis_url == "redis://else:6379/0"
+    assert load(file=file).redis_url == "redis://mine:6379/0"
 
 
 def test_empty_variable_counts_as_not_given() -> None:

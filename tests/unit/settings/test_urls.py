@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.settings.urls import has_credentials, without_credentials
+from loadtest.settings.urls import has_password, without_credentials
 
 URLS = {
     "redis://user:hunter2@host:6379/0": "redis://***@host:6379/0",
@@ -40,11 +40,28 @@ def test_no_secret_of_a_url_is_shown(url: str) -> None:
 )
 def test_what_is_no_secret_is_shown(url: str) -> None:
     """A URL without credentials and with well-known parameters stays as it is."""
-    assert (without_credentials(url), has_credentials(url)) == (url, False)
+    assert (without_credentials(url), has_password(url)) == (url, False)
 
 
-def test_a_store_has_credentials_in_its_address_or_its_parameters() -> None:
-    """An option that is merely not known to be harmless is none."""
-    assert has_credentials("redis://:hunter2@host")
-    assert has_credentials("redis://host?password=hunter2")
-    assert not has_credentials("mongodb://host/x?serverSelectionTimeoutMS=200")
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://:hunter2@host", "redis://host?password=hunter2", "redis://user:hunter2/more@host/0"),
+        *("mongodb://h/x?tlsCertificateKeyFilePassword=hunter2", "postgresql+psycopg://host/db?sslpassword=hunter2"),
+    ],
+)
+def test_a_password_is_known_by_its_place(url: str) -> None:
+    """In the address or in a parameter."""
+    assert has_password(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("mongodb://host/x?serverSelectionTimeoutMS=200", "postgresql+psycopg://me@host/shop?table=customers"),
+        *("redis://locust@redis:6379/0", "redis://host/0?key=tokens", 'p99{name="GET /x?token=1"} < 5ms'),
+    ],
+)
+def test_a_user_and_an_unknown_parameter_are_no_password(url: str) -> None:
+    """They may stand on a command line."""
+    assert not has_password(url)
