@@ -211,6 +211,8 @@ def _conduct(config: Config, *, as_json: bool, more: Sequence[str] = ()) -> int:
     if not config.ui:  # its start form chooses the load
         check_users_fit(config)
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
+    if base is not None:
+        commands.show_precision(base)
     folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, config.profile_name))
     code = _supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json, more=more)
     return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)
@@ -444,6 +446,7 @@ def doctor(as_json: bool, **options: Any) -> int:
 
 main.add_command(commands.compare)
 main.add_command(commands.show_history)
+main.add_command(commands.plan)
 main.add_command(commands.baseline)
 main.add_command(init)
 

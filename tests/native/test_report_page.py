@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from loadtest.comparing import page as comparing_page
 from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import compare
+from loadtest.measuring.recorder import Recorder
 from loadtest.reporting import document, run_page
 from tests import reports
 
@@ -106,20 +107,54 @@ def test_every_chart_is_drawn(browser: Browser, file: Path, scheme: str, width: 
     page.close()
 
 
+CUT_OFF = """[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1)
+    .map(one => one.getAttribute('aria-label'))"""
+"""The tables that have to be scrolled sideways."""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_comparison_reads_well(browser: Browser, tmp_path: Path, scheme: str) -> None:
     """The comparison's page: no complaint, no sideways scrolling on a phone, enough contrast, every interval drawn."""
-    documents = [reports.run_document(reports.record(40, per_s=60, slower=factor)) for factor in (1.0, 1.3)]
-    comparison = compare(*map(BlockedRun.of, documents), notes=(f"a note about {reports.HOSTILE}",))
-    path = tmp_path / "comparison.html"
-    path.write_text(comparing_page.html(comparison, *documents))
-    page, complaints = opened(browser, path, scheme, 390)
+    page, complaints = opened(browser, comparison_page(tmp_path), scheme, 390)
     page.screenshot(path=ARTEFACTS / f"comparison-{scheme}.png", full_page=True)
     assert complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate(CONTRAST) == []
     assert page.locator("svg").count() == 15
     page.close()
+
+
+def test_a_comparison_is_whole_on_a_screen(browser: Browser, tmp_path: Path) -> None:
+    """At 1280 px no table scrolls sideways, and forty requests of which nothing is known are one line until opened."""
+    page, _ = opened(browser, comparison_page(tmp_path), "light", 1280)
+    page.screenshot(path=ARTEFACTS / "comparison-1280.png", full_page=True)
+    assert page.evaluate(CUT_OFF) == []
+    assert page.evaluate("document.documentElement.scrollHeight") < 2_500
+    assert page.inner_text("summary").startswith(
+        "Inconclusive: 40 of 42 requests: too few requests (40); runs of about"
+    )
+    page.click("summary")
+    assert page.evaluate(CUT_OFF) == []
+    assert page.locator("details tbody tr").count() == 40
+    page.close()
+
+
+def comparison_page(folder: Path) -> Path:
+    """Write the comparison of two runs with two requests that got slower and forty that were rare."""
+    documents = []
+    for factor in (1.0, 1.3):
+        record = reports.record(40, ("shop/basket/checkout/payment-methods/of-a-customer", "b"), 60, slower=factor)
+        recorder = Recorder()
+        for number in range(40):
+            for request in range(15):
+                series = recorder.series("documents", "GET", f"rare/and/long/name-of-a-request/number-{number}")
+                series.success(0.0, 0.001, 0.01 + request / 1e4, 100)
+        record.add(recorder.take(), 20)
+        documents.append(reports.run_document(record))
+    comparison = compare(*map(BlockedRun.of, documents), notes=(f"a note about {reports.HOSTILE}",))
+    path = folder / "comparison.html"
+    path.write_text(comparing_page.html(comparison, *documents))
+    return path
 
 
 def test_the_keyboard_reaches_everything(browser: Browser, file: Path) -> None:

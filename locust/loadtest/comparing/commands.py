@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loadtest.comparing import baselines, comparability, history, page, text
+from loadtest.comparing import baselines, changes, comparability, history, history_page, page, text
 from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion
 from loadtest.comparing.comparison import compare as compare_runs
+from loadtest.comparing.outlook import Outlook, outlook
+from loadtest.comparing.run_figures import RunFigures
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError
 from loadtest.progress import Steps, output, printable
 from loadtest.reporting import document as run_document
@@ -93,10 +95,7 @@ def compare_documents(base: Document, new: Document, margin: float = MARGIN, *, 
         return compare_runs(*runs, margin, notes, steps.show)
 
 
-@click.command()
-@click.argument("base", metavar="BASE")
-@click.argument("new", metavar="NEW")
-@click.option(
+_margin = click.option(
     "--margin",
     type=click.FloatRange(0, 100, min_open=True),
     default=MARGIN * 100,
@@ -104,6 +103,12 @@ def compare_documents(base: Document, new: Document, margin: float = MARGIN, *, 
     show_default=True,
     help="Largest change of a time or of throughput that counts as none; for error ratios a tenth of it, in points.",
 )
+
+
+@click.command()
+@click.argument("base", metavar="BASE")
+@click.argument("new", metavar="NEW")
+@_margin
 @click.option(
     "--fail-on-regression", is_flag=True, help="Exit code 3 when anything is worse, 4 when everything is inconclusive."
 )
@@ -131,9 +136,7 @@ def compare(
     else:
         text.show(found, output())
     if html_file is not None:
-        html = page.html(found, base_document, new_document)
-        if problems := files.write(html_file.parent, {html_file.name: lambda: html}):
-            raise RecordError(problems[0])
+        _write_page(html_file, page.html(found, base_document, new_document))
     return exit_code(found) if fail_on_regression else int(ExitCode.PASSED)
 
 
@@ -144,12 +147,68 @@ def exit_code(comparison: Comparison) -> int:
     return int(ExitCode.NO_DATA if comparison.is_void else ExitCode.PASSED)
 
 
+@click.command()
+@click.argument("run", metavar="RUN")
+@_margin
+@click.option("--json", "as_json", is_flag=True, help="For programs: print the precision of every figure as JSON.")
+def plan(*, run: str, margin: float, as_json: bool) -> None:
+    """Tell what a comparison with RUN will be able to find, and how long runs must be to find more.
+
+    \b
+    loadtest plan 20261121T093657Z-documents-quick
+    loadtest plan night-42 --margin 2
+
+    The answer comes from the noise within RUN: nothing is loaded.
+    """
+    folder = RunFolder.find(run, Config.load().runs_dir).path
+    found = _outlook_of(run_document.read(folder), margin / 100)
+    if as_json:
+        click.echo(files.json_text(found.as_dict()))
+    else:
+        text.show_outlook(found, output())
+
+
+def show_precision(base: Document) -> None:
+    """Print, before a run, what its comparison with the baseline will be able to find.
+
+    Raises:
+        RecordError: when the baseline's blocks are damaged.
+    """
+    for sentence in text.outlook_sentences(_outlook_of(base, MARGIN)):
+        click.echo(f"{'precision':12} {printable(sentence)}", err=True)
+
+
+def _outlook_of(document: Document, margin: float) -> Outlook:
+    with run_document.reading(Path(str(document.get("run_id")))):
+        return outlook(BlockedRun.of(document), margin)
+
+
 @click.command(name="history")
 @click.option("--json", "as_json", is_flag=True, help="For programs: print the figures of each run as JSON.")
 @click.option("--interrupted", "with_interrupted", is_flag=True, help="Show interrupted runs as well.")
-def show_history(*, as_json: bool, with_interrupted: bool) -> None:
-    """List the runs in the runs folder by scenario and profile, with sparklines of their figures."""
+@click.option("--changes", "with_changes", is_flag=True, help="Show when which figure changed, and by how much.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the changes as an HTML page.")
+@click.option(
+    "--fail-on-change",
+    is_flag=True,
+    help="Exit code 3 when a figure got worse after the baseline, 4 when no history is long enough to tell.",
+)
+def show_history(
+    *, as_json: bool, with_interrupted: bool, with_changes: bool, html_file: Path | None, fail_on_change: bool
+) -> int:
+    """List the runs in the runs folder by scenario and profile, with sparklines of their figures.
+
+    \b
+    loadtest history
+    loadtest history --changes --html changes.html
+    loadtest history --fail-on-change
+
+    With --changes, or what needs it, the runs of each scenario, profile and machine are one history, in which each
+    request's figures are searched for changes. docs/comparing.md explains the method and how often it is wrong.
+    """
     runs_dir = Config.load().runs_dir
+    if with_changes or html_file is not None or fail_on_change:
+        return _show_changes(runs_dir, html_file, as_json=as_json, is_gate=fail_on_change)
     found, problems = history.entries(runs_dir)
     if not with_interrupted and (left_out := [entry for entry in found if entry.is_interrupted]):
         found = [entry for entry in found if not entry.is_interrupted]
@@ -160,8 +219,40 @@ def show_history(*, as_json: bool, with_interrupted: bool) -> None:
         history.show(found, output())
         if not found:
             click.echo(f"no runs in {runs_dir}")
+    _name_skipped(problems)
+    return int(ExitCode.PASSED)
+
+
+def _show_changes(runs_dir: Path, html_file: Path | None, *, as_json: bool, is_gate: bool) -> int:
+    runs, problems = history.each_run(runs_dir, RunFigures.read)
+    found = changes.histories(runs)
+    if left_out := len(runs) - sum(len(one.runs) for one in found):
+        click.echo(f"left out: {left_out} without trustworthy figures", err=True)
+    if as_json:
+        click.echo(files.json_text([one.as_dict() for one in found]))
+    else:
+        text.show_changes(found, output())
+        if not found:
+            click.echo(f"no runs in {runs_dir}")
+    _name_skipped(problems)
+    if html_file is not None:
+        _write_page(html_file, history_page.html(found))
+    if not is_gate:
+        return int(ExitCode.PASSED)
+    accepted = baselines.read(runs_dir)
+    if any(one.worse_since(accepted.get(one.key)) for one in found):
+        return int(ExitCode.THRESHOLD_FAILED)
+    return int(ExitCode.PASSED if any(one.is_long_enough for one in found) else ExitCode.NO_DATA)
+
+
+def _name_skipped(problems: list[str]) -> None:
     for problem in problems:
         click.secho(f"skipped: {printable(problem)}", err=True)
+
+
+def _write_page(path: Path, html: str) -> None:
+    if problems := files.write(path.parent, {path.name: lambda: html}):
+        raise RecordError(problems[0])
 
 
 @click.group()

@@ -78,6 +78,21 @@ def _identity(name: str, configuration: Mapping[str, Any]) -> Any:
     return name_of_scenario(value) if name == "scenario" and value else value
 
 
+def conditions(document: Document) -> dict[str, Any]:
+    """Return what must be equal in all runs of a history: settings, stages, machine, and a host that is not local."""
+    configuration, host = document["configuration"], document["context"].get("host") or {}
+    hosts = (document["context"].get("target") or {}).get("hosts", [])
+    return {
+        **{name: _identity(name, configuration) for name in SETTINGS},
+        "workers": configuration.get("workers"),
+        "plan": _load_of(document),
+        "cpu": host.get("cpu"),
+        "usable_cores": host.get("usable_cores"),
+        "hosts": [one for one in hosts if not _is_local(one)],
+        "imitation": bool(document["context"].get("imitation")),
+    }
+
+
 def _problems(base: Document, new: Document) -> list[str]:
     found = _settings(base["configuration"], new["configuration"])
     plans = [_load_of(document) for document in (base, new)]

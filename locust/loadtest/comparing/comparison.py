@@ -27,10 +27,11 @@ import math
 from dataclasses import asdict, dataclass
 from enum import Enum
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from loadtest.comparing import precision
 from loadtest.comparing.blocked_run import ALL
 from loadtest.comparing.resampling import MIN_STRETCHES, QUANTILES, Estimate, Resampling
 
@@ -76,6 +77,8 @@ class Difference:
         high: upper end of the interval.
         conclusion: what the interval says.
         reason: why it is inconclusive; otherwise empty.
+        decided_after_s: how long both runs would have to be to decide it, if the figure did not change; None when it
+            is decided, or more of the same would not help.
     """
 
     metric: str
@@ -86,6 +89,7 @@ class Difference:
     high: float | None
     conclusion: Conclusion
     reason: str = ""
+    decided_after_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -105,6 +109,17 @@ class NameComparison:
     def conclusion(self) -> Conclusion:
         """Worse when anything is; better when something is and nothing is worse; same when everything is."""
         return _together(difference.conclusion for difference in self.differences)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why figures are inconclusive, each reason once."""
+        return tuple(dict.fromkeys(one.reason for one in self.differences if one.reason))
+
+    @property
+    def decided_after_s(self) -> float | None:
+        """How long both runs would have to be to decide every figure; None when that would not decide all."""
+        lengths = [one.decided_after_s for one in self.differences if one.conclusion is Conclusion.INCONCLUSIVE]
+        return None if None in lengths else max(filter(None, lengths), default=None)
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,16 @@ class Comparison:
     def conclusion(self) -> Conclusion:
         """The conclusion on all names together."""
         return _together(name.conclusion for name in self.names)
+
+    @property
+    def shown(self) -> tuple[NameComparison, ...]:
+        """All requests together, and each name about which something is known."""
+        return tuple(one for one in self.names if one.name == ALL or one.conclusion is not Conclusion.INCONCLUSIVE)
+
+    @property
+    def undecided(self) -> tuple[NameComparison, ...]:
+        """The names of which nothing is better or worse, and not everything the same."""
+        return tuple(one for one in self.names if one.name != ALL and one.conclusion is Conclusion.INCONCLUSIVE)
 
     @property
     def is_void(self) -> bool:
@@ -199,13 +224,16 @@ def compare(
         pairs.append((name, {metric: (found[0].get(metric), found[1].get(metric)) for metric in METRICS}))
     progress(len(names), len(names))
     tests = sum(not _obstacle(metric, *both) for _, by_metric in pairs for metric, both in by_metric.items())
-    level = 1 - (1 - CONFIDENCE) / (2 * max(tests, 1))
+    terms = _Terms(level_of(tests), margin, min(base.seconds, new.seconds))
     return Comparison(
         base.run_id,
         new.run_id,
         margin,
         tuple(
-            NameComparison(name, tuple(_difference(metric, *both, level, margin) for metric, both in found.items()))
+            NameComparison(
+                name,
+                tuple(_difference(metric, *both, terms) for metric, both in found.items()),
+            )
             for name, found in pairs
         ),
         (_longest(resampled[0], base), _longest(resampled[1], new)),
@@ -214,44 +242,99 @@ def compare(
     )
 
 
+def level_of(tests: int) -> float:
+    """Return the level of one end of each interval, so that this many hold together with `CONFIDENCE`."""
+    return 1 - (1 - CONFIDENCE) / (2 * max(tests, 1))
+
+
 def _longest(resampling: Resampling, run: BlockedRun) -> int:
     return max(resampling.stretches.values()) * run.width_s
 
 
-def _obstacle(metric: str, base: Estimate | None, new: Estimate | None) -> str:
-    """Return what prevents a comparison of the two; empty when nothing does."""
-    needed = MIN_REQUESTS
-    if (q := QUANTILES.get(metric)) is not None:
-        needed = max(MIN_REQUESTS, math.ceil(round(MIN_BEYOND / (1 - q), 6)))
+def requests_needed(metric: str) -> int:
+    """Return how many requests of a name a figure needs in each run."""
+    if (q := QUANTILES.get(metric)) is None:
+        return MIN_REQUESTS
+    return max(MIN_REQUESTS, math.ceil(round(MIN_BEYOND / (1 - q), 6)))
+
+
+def comparable(metric: str, estimate: Estimate) -> bool:
+    """Return whether a figure can be compared with that of an equal run."""
+    return _obstacle(metric, estimate, estimate) is None
+
+
+class _Terms(NamedTuple):
+    """What all figures of a comparison have in common."""
+
+    level: float
+    """Of one end of each interval."""
+    margin: float
+    seconds: float
+    """The length of the shorter run."""
+
+
+class _Obstacle(NamedTuple):
+    """What prevents a comparison."""
+
+    reason: str
+    factor: float | None
+    """How many times as long the runs would have to be; None when that would not help."""
+
+
+def _obstacle(metric: str, base: Estimate | None, new: Estimate | None) -> _Obstacle | None:
+    """Return what prevents a comparison of the two; None when nothing does."""
+    needed = requests_needed(metric)
     for run, estimate in (("base", base), ("new", new)):
         if estimate is None:
-            return f"the {run} run does not have it"
+            return _Obstacle(f"the {run} run does not have it", None)
         if estimate.requests < needed:
-            return f"needs {needed:,} requests in each run, but the {run} run has {estimate.requests:,}"
+            factor = needed / estimate.requests if estimate.requests else None
+            return _Obstacle(
+                f"needs {needed:,} requests in each run, but the {run} run has {estimate.requests:,}", factor
+            )
         if estimate.degrees < _MIN_DEGREES:
-            return f"the {run} run is too short for its slow fluctuations: needs {MIN_STRETCHES} stretches"
-    return ""
+            reason = f"the {run} run is too short for its slow fluctuations: needs {MIN_STRETCHES} stretches"
+            return _Obstacle(reason, MIN_STRETCHES / (estimate.degrees + 1))
+    return None
 
 
-def _difference(metric: str, base: Estimate | None, new: Estimate | None, level: float, margin: float) -> Difference:
-    reason = _obstacle(metric, base, new)
-    if reason or base is None or new is None:
-        return Difference(metric, _value(base), _value(new), None, None, None, Conclusion.INCONCLUSIVE, reason)
+def _difference(metric: str, base: Estimate | None, new: Estimate | None, terms: _Terms) -> Difference:
+    obstacle = _obstacle(metric, base, new)
+    if obstacle or base is None or new is None:
+        reason, factor = obstacle or ("", None)
+        after_s = None if factor is None else terms.seconds * factor
+        nothing = (None, None, None, Conclusion.INCONCLUSIVE)
+        return Difference(metric, _value(base), _value(new), *nothing, reason, after_s)
+    margin = terms.margin
     if metric == "error_ratio":
-        low, high = _newcombe(base, new, _NORMAL.inv_cdf(level))
+        t = _NORMAL.inv_cdf(terms.level)
+        low, high = _newcombe(base, new, t)
         change, lowest, highest = new.value - base.value, -margin * ERROR_MARGIN_SHARE, margin * ERROR_MARGIN_SHARE
+        error, within = (high - low) / (2 * t), highest
     else:
-        error = math.hypot(base.error, new.error)
-        half = student_t(level, _degrees(base, new)) * error
+        t, error, within = (
+            student_t(terms.level, _degrees(base, new)),
+            math.hypot(base.error, new.error),
+            math.log1p(margin),
+        )
         ratio = math.log(new.value / base.value)
         drawn = np.sort(new.drawn - base.drawn)
-        edge = int(len(drawn) * (1 - level))
-        low, high = math.expm1(min(ratio - half, drawn[edge])), math.expm1(max(ratio + half, drawn[-1 - edge]))
+        edge = int(len(drawn) * (1 - terms.level))
+        low, high = (
+            math.expm1(min(ratio - t * error, drawn[edge])),
+            math.expm1(max(ratio + t * error, drawn[-1 - edge])),
+        )
         change = math.expm1(ratio)
         lowest, highest = 1 / (1 + margin) - 1, margin
     conclusion = _conclude(low, high, lowest, highest, more_is_better=metric == "throughput")
-    why = "" if conclusion is not Conclusion.INCONCLUSIVE else "the interval crosses the margin"
-    return Difference(metric, base.value, new.value, change, low, high, conclusion, why)
+    if conclusion is not Conclusion.INCONCLUSIVE:
+        return Difference(metric, base.value, new.value, change, low, high, conclusion)
+    after_s = precision.decided_after_s(terms.seconds, error, t, within)
+    if after_s <= terms.seconds:
+        why = "the difference is about as large as the margin"
+        return Difference(metric, base.value, new.value, change, low, high, conclusion, why)
+    why = "the interval crosses the margin"
+    return Difference(metric, base.value, new.value, change, low, high, conclusion, why, after_s)
 
 
 def _value(estimate: Estimate | None) -> float | None:

@@ -8,22 +8,24 @@ from __future__ import annotations
 import contextlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from loadtest.comparing import baselines
 from loadtest.exceptions import RecordError
 from loadtest.judging.outcome import Outcome
-from loadtest.progress import milliseconds
+from loadtest.progress import Steps, milliseconds
 from loadtest.reporting import document as run_document
 from loadtest.reporting.console_table import ConsoleTable
 from loadtest.reporting.document import rate_per_s
 from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from rich.console import Console
+
+Run = TypeVar("Run")
 
 SPARKS: Final = "▁▂▃▄▅▆▇█"
 SPARK_RUNS: Final = 30
@@ -66,6 +68,23 @@ def entries(runs_dir: Path) -> tuple[list[Entry], list[str]]:
         RecordError: when the runs folder cannot be read.
     """
     known = set(baselines.read(runs_dir).items())
+
+    def read(folder: Path) -> Entry:
+        with run_document.reading(folder):
+            entry = _entry(folder, known)
+            _labels(entry), _figures(entry)
+        return entry
+
+    found, problems = each_run(runs_dir, read)
+    return sorted(found, key=lambda entry: entry.started_at), problems
+
+
+def each_run(runs_dir: Path, read: Callable[[Path], Run]) -> tuple[list[Run], list[str]]:
+    """Return what is read of each run, by name, and an error for each folder whose record cannot be read.
+
+    Raises:
+        RecordError: when the runs folder cannot be read.
+    """
     found, problems = [], []
     try:
         folders = list(RunFolder.all(runs_dir))
@@ -75,15 +94,14 @@ def entries(runs_dir: Path) -> tuple[list[Entry], list[str]]:
         raise RecordError(
             f"the runs folder {runs_dir} cannot be read ({error.strerror}). Next: change its owner, or set RUNS_DIR."
         ) from error
-    for folder in folders:
-        try:
-            with run_document.reading(folder.path):
-                entry = _entry(folder.path, known)
-                _labels(entry), _figures(entry)
-            found.append(entry)
-        except RecordError as error:
-            problems.append(str(error))
-    return sorted(found, key=lambda entry: entry.started_at), problems
+    with Steps("history") as steps:
+        for done, folder in enumerate(folders):
+            steps.show(done, len(folders))
+            try:
+                found.append(read(folder.path))
+            except RecordError as error:
+                problems.append(str(error))
+    return found, problems
 
 
 def earlier(runs_dir: Path, document: run_document.Document) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.comparing import text as words
-from loadtest.comparing.comparison import ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference
+from loadtest.comparing.comparison import ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference, NameComparison
 from loadtest.reporting import page
 from loadtest.reporting.document import target_sentence
 from loadtest.reporting.page import text
@@ -48,7 +48,7 @@ def html(comparison: Comparison, base: Document, new: Document) -> str:
 {f"<ul>{clear}</ul>" if clear else ""}</section>
 {f"<section aria-label='Notes'><ul>{notes}</ul></section>" if notes else ""}
 <section aria-labelledby="names-title"><h2 id="names-title">By request name
-<small>{text(words.method(comparison))}</small></h2>{_names(comparison)}</section>
+<small>{text(words.method(comparison))}</small></h2>{_names(comparison)}{_undecided(comparison)}</section>
 <section aria-labelledby="runs-title"><h2 id="runs-title">The two runs</h2>
 <div class="facts">{_facts("Base", base)}{_facts("New", new)}</div></section>
 </main>
@@ -60,17 +60,15 @@ Intervals come from resampling whole stretches of each run, which respects autoc
 
 def _names(comparison: Comparison) -> str:
     rows = []
-    for name in comparison.names:
+    for name in comparison.shown:
         for index, difference in enumerate(name.differences):
             head = ""
             if not index:
                 conclusion = name.conclusion
                 tag = f"<br><span class='tag {TONES[conclusion]}'>{conclusion.value}</span>"
-                head = (
-                    f"<th scope='rowgroup' rowspan='{len(name.differences)}'>{text(words.label(name.name))}{tag}</th>"
-                )
+                head = f"<th scope='rowgroup' rowspan='{len(name.differences)}'>{_label(name)}{tag}</th>"
             rows.append(_row(head, difference, comparison.margin))
-    heads = ("request", "figure", "base", "new", "change", "interval", "", "verdict", "")
+    heads = ("request", "figure", "base", "new", "change", "interval", "", "verdict")
     return page.table("Differences", heads, rows)
 
 
@@ -84,9 +82,25 @@ def _row(head: str, difference: Difference, margin: float) -> str:
     )
     cells_html = "".join(f"<td{' class=n' if index else ''}>{text(cell)}</td>" for index, cell in enumerate(cells))
     conclusion = difference.conclusion
-    verdict = f"<span class='tag {TONES[conclusion]}'>{conclusion.value}</span>"
-    reason = f"<span class='quiet'>{text(difference.reason)}</span>"
-    return f"<tr>{head}{cells_html}<td>{_drawing(difference, margin)}</td><td>{verdict}</td><td>{reason}</td></tr>"
+    verdict = f"<span class='tag {TONES[conclusion]}' title='{text(difference.reason)}'>{conclusion.value}</span>"
+    return f"<tr>{head}{cells_html}<td>{_drawing(difference, margin)}</td><td>{verdict}</td></tr>"
+
+
+def _undecided(comparison: Comparison) -> str:
+    """Return the requests of which nothing is known, folded into one line; nothing when there are none."""
+    rows = [
+        f"<tr><th scope='row'>{_label(name)}</th><td>{text('; '.join(name.reasons))}</td>"
+        f"<td class='n'>{'-' if name.decided_after_s is None else words.duration(name.decided_after_s)}</td></tr>"
+        for name in comparison.undecided
+    ]
+    if not rows:
+        return ""
+    table = page.table("Inconclusive requests", ("request", "reason", "decided by runs of about"), rows)
+    return f"<details><summary>Inconclusive: {text(words.undecided(comparison))}</summary>{table}</details>"
+
+
+def _label(name: NameComparison) -> str:
+    return f"{text(name.name.method)} {page.name(name.name.name)}".strip()
 
 
 def _drawing(difference: Difference, margin: float) -> str:

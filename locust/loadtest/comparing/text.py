@@ -5,20 +5,26 @@ Tested in tests/unit/comparing/test_comparison.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
+from loadtest.comparing.blocked_run import ALL
 from loadtest.comparing.comparison import CONFIDENCE, ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference
+from loadtest.comparing.outlook import METRICS as METRICS_OF_OUTLOOK
+from loadtest.comparing.resampling import QUANTILES
 from loadtest.progress import milliseconds
 from loadtest.reporting.console_table import ConsoleTable, print_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
     from loadtest.comparing.blocked_run import Name
+    from loadtest.comparing.changes import ChangedRun, History
+    from loadtest.comparing.outlook import Outlook, Precision
 
 HEADINGS: Final = {"throughput": "throughput", "error_ratio": "errors", "p50": "p50", "p95": "p95", "p99": "p99"}
 SENTENCES: Final = {
@@ -28,6 +34,8 @@ SENTENCES: Final = {
     Conclusion.INCONCLUSIVE: "Inconclusive: nothing is known to be worse, but there were too few requests or too much "
     "noise to be sure.",
 }
+MOST_CHANGES: Final = 5
+"""The most figures that are shown of one run's changes."""
 _STYLES: Final = {
     Conclusion.WORSE: "bold red",
     Conclusion.BETTER: "bold green",
@@ -43,21 +51,50 @@ _MARKS: Final = {
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print a row for each request name, a line for each clear difference, and the conclusion."""
-    title = f"{comparison.base} → {comparison.new}"
-    table = ConsoleTable(title, ("request",), (*HEADINGS.values(), "verdict"))
-    for name in comparison.names:
+    """Print a row for each request name that is decided, a line for each clear difference, and the conclusion."""
+    table = ConsoleTable(f"{comparison.base} → {comparison.new}", ("request",), tuple(HEADINGS.values()))
+    for name in comparison.shown:
         cells = [Text(_cell(one), style=_STYLES[one.conclusion]) for one in name.differences]
-        conclusion = name.conclusion
-        table.add_row((label(name.name),), (*cells, Text(conclusion.value, style=_STYLES[conclusion])))
+        table.add_row((label(name.name),), cells)
     console.print(table)
     for name_of, difference in clear(comparison):
         console.print(Text(sentence(name_of, difference), style=_STYLES[difference.conclusion]))
     for note in comparison.notes:
         print_line(console, "note", note)
+    if line := undecided(comparison):
+        print_line(console, "undecided", line)
     print_line(console, "marks", "✗ worse, ✓ better, = the same, ? inconclusive: too few requests or too much noise")
     print_line(console, "method", method(comparison))
     print_line(console, "comparison", comparison.conclusion.value)
+
+
+def undecided(comparison: Comparison) -> str:
+    """Return how many requests are inconclusive, why, and how long runs would have to be; empty when none is."""
+    names = comparison.undecided
+    if not names:
+        return ""
+    reasons = Counter(kind for name in names for kind in dict.fromkeys(map(_kind, name.reasons)))
+    causes = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+    lengths = sorted(name.decided_after_s for name in names if name.decided_after_s is not None)
+    text = f"{len(names)} of {len(comparison.names) - 1} requests: {causes}"
+    if not lengths:
+        return f"{text}; longer runs would not decide them"
+    half, longest = duration(lengths[(len(lengths) - 1) // 2]), duration(lengths[-1])
+    times = f"{longest} each" if half == longest else f"{half} each would decide half of them, {longest}"
+    return f"{text}; runs of about {times} would decide {len(lengths) if len(lengths) < len(names) else 'all'}"
+
+
+def _kind(reason: str) -> str:
+    """Return a reason without the numbers that differ from name to name."""
+    return "too few requests" if reason.startswith("needs ") else reason.partition(":")[0]
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in its nearest unit."""
+    for unit, length_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:,.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _cell(difference: Difference) -> str:
@@ -120,3 +157,70 @@ def method(comparison: Comparison) -> str:
         f"margin {comparison.margin:.1%}, for error ratios {points:.2g} points; "
         f"resampled in stretches of up to {base_s} s and {new_s} s"
     )
+
+
+def show_changes(histories: Sequence[History], console: Console) -> None:
+    """Print the changes of each history, oldest first, those for the worse before others."""
+    for history in histories:
+        console.print(Text(f"{history.key}: {of_history(history)}", style="bold"))
+        for one in history.changed:
+            console.print(Text(f"  {between(one)}", style="red" if one.is_worse else "green"))
+            for name, difference in one.changes[:MOST_CHANGES]:
+                console.print(Text(f"    {sentence(name, difference)}"))
+            if rest := further(one):
+                console.print(Text(f"    {rest}", style="dim"))
+
+
+def of_history(history: History) -> str:
+    """Return how many runs and changes a history has, or why it can have none."""
+    if not history.is_long_enough:
+        return f"{len(history.runs)} runs; a change can be found in {history.needed} or more"
+    return f"{len(history.runs)} runs, {len(history.changed) or 'no'} change{'s' * (len(history.changed) != 1)}"
+
+
+def between(one: ChangedRun) -> str:
+    """Return between which runs and versions something changed."""
+    versions = [
+        f"{what} {_short(before)} → {_short(after)}"
+        for what, before in one.before.versions.items()
+        if before != (after := one.first.versions.get(what))
+    ]
+    return f"{one.before.run_id} → {one.first.run_id}" + (f" ({', '.join(versions)})" if versions else "")
+
+
+def further(one: ChangedRun) -> str:
+    """Return how many changes are not shown; empty when all are."""
+    return f"and {len(one.changes) - MOST_CHANGES} further" if len(one.changes) > MOST_CHANGES else ""
+
+
+def _short(version: str | None) -> str:
+    return "unknown" if version is None else version[:12]
+
+
+def outlook_sentences(found: Outlook) -> list[str]:
+    """Return what a comparison of all requests will be able to find, or why nothing."""
+    by_metric = found.names.get(ALL, {})
+    times = {metric: one for metric, one in by_metric.items() if metric in QUANTILES}
+    if not times:
+        return [f"a comparison with {found.run_id} will be inconclusive: too few requests, or too short"]
+    changes = ", ".join(f"{metric} from {one.found_from:.1%} on" for metric, one in times.items())
+    lengths = ", ".join(f"{metric} {duration(one.decided_after_s)}" for metric, one in times.items())
+    return [
+        f"of all requests, {duration(found.seconds)} will find changes of {changes}; smaller ones may be inconclusive",
+        f"to find those of {found.found_once_decided:.1%}, and equal runs the same, both runs need: {lengths}",
+    ]
+
+
+def show_outlook(found: Outlook, console: Console) -> None:
+    """Print a row for each request name: the change that is found, and the run length that decides."""
+    heads = tuple(HEADINGS[metric] for metric in METRICS_OF_OUTLOOK)
+    table = ConsoleTable(f"{found.run_id}: changes that are found, and run lengths that decide", ("request",), heads)
+    for name, by_metric in found.names.items():
+        table.add_row((label(name),), [_precision(by_metric.get(metric)) for metric in METRICS_OF_OUTLOOK])
+    console.print(table)
+    for one in outlook_sentences(found):
+        print_line(console, "precision", one)
+
+
+def _precision(one: Precision | None) -> str:
+    return "-" if one is None else f"{one.found_from:.1%} {duration(one.decided_after_s)}"

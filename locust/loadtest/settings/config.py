@@ -295,6 +295,12 @@ class Config(BaseModel):
         "up to 100 letters, digits, . _ -",
         "night-42",
     )
+    version: Annotated[str, Field(max_length=200)] | None = _setting(
+        None,
+        "the version of the service under test, such as a git commit; `loadtest history --changes` names it",
+        "up to 200 characters",
+        "a1b2c3d",
+    )
     baseline: str | None = _setting(
         None,
         "a run to compare with at the end; if the new run is worse, the exit code is 3; the word baseline means the "

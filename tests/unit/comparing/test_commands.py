@@ -92,6 +92,24 @@ def test_the_page_and_the_json_say_the_same(runs_dir: Path, tmp_path: Path) -> N
     assert sum(one["low"] is not None for name in found["names"] for one in name["differences"]) == text.count("<svg")
 
 
+def test_a_comparison_fits_a_terminal_of_80_columns(runs_dir: Path) -> None:
+    """No line of the table is wider, and a request's five figures stand beside each other."""
+    lines = loadtest(runs_dir, "compare", "monday", "slow").stdout.splitlines()
+    (row,) = [line for line in lines if line.strip().startswith("GET a ")]
+    assert max(map(len, lines[: lines.index(row) + 1])) <= 80
+    assert [cell for cell in row.split() if cell in "✗✓=?"] == ["=", "=", "✗", "✗", "✗"]
+
+
+def test_a_plan_says_what_will_be_found(runs_dir: Path) -> None:
+    """For each request and for all: the change that is found, and the length of runs that decide."""
+    shown = loadtest(runs_dir, "plan", "monday")
+    assert (shown.exit_code, "GET a " in shown.stdout, "of all requests, " in shown.stdout) == (0, True, True)
+    found = json.loads(loadtest(runs_dir, "plan", "monday", "--json").stdout)
+    assert found["names"][0]["p50"]["found_from"] >= 0.05
+    assert "will be inconclusive" in loadtest(runs_dir, "plan", "empty").stdout
+    assert loadtest(runs_dir, "plan", "torn").exit_code == ExitCode.ERROR
+
+
 def test_a_page_that_cannot_be_written_is_named(runs_dir: Path) -> None:
     """A missing folder is reported after the comparison was shown."""
     done = loadtest(runs_dir, "compare", "monday", "slow", "--html", "/proc/none/page.html")

@@ -1,0 +1,158 @@
+"""How well `loadtest history --changes` finds changes of level, beside Apache Otava, and how long it takes.
+
+    python -m bench.history [HISTORIES]      200 of each kind by default, some 5 minutes
+
+Otava runs in an environment of its own, which is made in a temporary folder: it pins another numpy than this product
+needs. Both get the same series. A change is found when a change point lies within `WITHIN` runs of it; a change point
+that finds none is false. Ours runs with the chance that each figure of a history of 40 names has.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.history.simulation import History, make
+from loadtest.comparing.blocked_run import Name
+from loadtest.comparing.change_points import change_points
+from loadtest.comparing.changes import CHANCE
+from loadtest.comparing.comparison import METRICS
+from loadtest.comparing.run_figures import RunFigures
+from loadtest.run_folder import RECORD
+
+ROOT = Path(__file__).parents[2]
+WITHIN = 2
+NAMES = 40
+RUNS = 1_000
+OTAVA = ("apache-otava==0.8.0", "numpy==2.2.0", "scipy==1.16.3")
+"""Without its dependencies for databases and messengers, which finding changes does not need."""
+OTAVA_SCRIPT = """
+import json, sys
+from otava.analysis import compute_change_points, compute_change_points_orig
+found = []
+for series in json.load(sys.stdin):
+    points, _ = compute_change_points(list(series))
+    divided, _ = compute_change_points_orig(list(series), max_pvalue=0.01, seed=1)
+    found.append([[int(point.index) for point in kind] for kind in (points, divided)])
+json.dump(found, sys.stdout)
+"""
+KINDS = {
+    "A/A, ±2 %": History(),
+    "A/A, ±2 %, 3 % outliers": History(outliers=0.03),
+    "A/A, ±2 %, autocorrelation 0.3": History(memory=0.3),
+    "5 %, ±1 %": History(noise=0.01, changes=3),
+    "5 %, ±1.5 %": History(noise=0.015, changes=3),
+    "5 %, ±2 %": History(changes=3),
+    "5 %, ±1 %, 3 % outliers": History(noise=0.01, changes=3, outliers=0.03),
+    "5 %, ±1 %, errors of up to 4 %": History(noise=0.01, own=0.02, changes=3),
+    "10 %, ±2 %": History(change=0.10, changes=3),
+}
+Score = list[int]
+"""Found, missed, false."""
+
+
+def score(found: Sequence[int], true: Sequence[int]) -> Score:
+    """Return how many changes were found and missed, and how many change points are false."""
+    left = list(found)
+    hits = 0
+    for place in true:
+        near = [one for one in left if abs(one - place) <= WITHIN]
+        if near:
+            hits += 1
+            left.remove(min(near, key=lambda one: abs(one - place)))
+    return [hits, len(true) - hits, len(left)]
+
+
+def otava(python: Path, series: list[list[float]]) -> list[list[list[int]]]:
+    """Return the change points of Otava, and of E-divisive as Otava has it, for each series."""
+    done = subprocess.run(
+        [python, "-c", OTAVA_SCRIPT], input=json.dumps(series), text=True, capture_output=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def environment(folder: Path) -> Path:
+    """Make an environment with Otava, and return its Python."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", *OTAVA], check=True)
+    return python
+
+
+def simulated(count: int, python: Path) -> None:
+    """Print a row for each kind of history and each of the three."""
+    chance = CHANCE / (NAMES * len(METRICS))
+    print(f"{count} histories of each kind, 100 runs each, 3 changes where there are some\n")
+    print("| history | | false per 100 runs | missed | F1 |\n|---|---|--:|--:|--:|")
+    for kind, history in KINDS.items():
+        random = np.random.default_rng(21)
+        made = [make(history, random) for _ in range(count)]
+        ours = [[point.index for point in change_points(values, errors, chance)] for values, errors, _ in made]
+        theirs = otava(python, [np.exp(values).tolist() for values, _, _ in made])
+        for name, all_found in (
+            ("ours", ours),
+            ("Otava", [one for one, _ in theirs]),
+            ("E-divisive", [one for _, one in theirs]),
+        ):
+            scores = [score(found, true) for found, (_, _, true) in zip(all_found, made, strict=True)]
+            hits, missed, false = map(sum, zip(*scores, strict=True))
+            f1 = f"{2 * hits / (2 * hits + missed + false):.3f}" if hits + missed else ""
+            share = f"{missed / (hits + missed):.1%}" if hits + missed else ""
+            print(f"| {kind} | {name} | {false / count * 100 / history.runs:.2f} | {share} | {f1} |", flush=True)
+
+
+def timed(folder: Path) -> None:
+    """Print how long the command takes for a thousand runs of forty names, whose figures are kept."""
+    random = np.random.default_rng(22)
+    columns = {
+        (name, metric): make(History(runs=RUNS, changes=3), random)
+        for name in [Name("", "", "all requests"), *(Name("s", "GET", f"name {number}") for number in range(NAMES))]
+        for metric in METRICS
+    }
+    for number in range(RUNS):
+        figures: dict[Name, dict[str, tuple[float, float]]] = {}
+        for (name, metric), (values, errors, _) in columns.items():
+            figures.setdefault(name, {})[metric] = float(values[number]), float(errors[number])
+        run = RunFigures(f"run-{number:04}", f"2026-01-01T{number:06}", "s/quick", "passed", {}, {}, figures)
+        (folder / run.run_id).mkdir()
+        (folder / run.run_id / RECORD).touch()
+        run.write(folder / run.run_id)
+    command = [str(Path(sys.executable).with_name("loadtest")), "history", "--changes", "--json"]
+    for _ in range(3):
+        began_s, before_s = time.monotonic(), _cpu_s()
+        done = subprocess.run(
+            command, env={**os.environ, "LOADTEST_RUNS_DIR": str(folder)}, text=True, capture_output=True, check=True
+        )
+        took_s = time.monotonic() - began_s
+        changed = len(json.loads(done.stdout)[0]["changed"])
+        cpu_s = _cpu_s() - before_s
+        print(
+            f"{RUNS:,} runs of {NAMES} names: {took_s:.1f} s, CPU {cpu_s:.1f} s; {changed} runs with changes",
+            flush=True,
+        )
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    """Run both."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    with tempfile.TemporaryDirectory(prefix="bench-history-") as folder:
+        (Path(folder) / "runs").mkdir()
+        timed(Path(folder) / "runs")
+        simulated(count, environment(Path(folder) / "otava"))
+
+
+if __name__ == "__main__":
+    main()

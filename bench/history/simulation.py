@@ -1,0 +1,47 @@
+"""Simulated histories: a figure of many runs, with levels that change at known runs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class History:
+    """What a history is made of. Noise and changes are in logarithms: 0.05 is 5 %."""
+
+    runs: int = 100
+    noise: float = 0.02
+    """Standard deviation from run to run."""
+    own: float = 0.01
+    """The median of the runs' own standard errors, which vary by a factor of two."""
+    outliers: float = 0.0
+    """The share of runs, by chance, that are slower by 5 to 15 times the noise."""
+    memory: float = 0.0
+    """Autocorrelation of the noise from one run to the next."""
+    change: float = 0.05
+    changes: int = 0
+    apart: int = 12
+    """The fewest runs between two changes, and before the first and after the last."""
+
+
+def make(history: History, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Return the values, their standard errors, and the first run after each change."""
+    errors = history.own * np.exp(random.normal(0, 0.7, history.runs))
+    noise = np.zeros(history.runs)
+    state = random.normal()
+    for run in range(history.runs):
+        noise[run] = history.noise * state
+        state = history.memory * state + np.sqrt(1 - history.memory**2) * random.normal()
+    is_outlier = random.random(history.runs) < history.outliers
+    noise += is_outlier * history.noise * random.uniform(5, 15, history.runs)
+    changed = _places(history, random)
+    levels = np.zeros(history.runs)
+    for place in changed:
+        levels[place:] += history.change * random.choice((-1, 1))
+    return levels + noise + errors * random.normal(size=history.runs), errors, changed
+
+
+def _places(history: History, random: np.random.Generator) -> list[int]:
+    room = history.runs - (history.changes + 1) * history.apart
+    gaps = np.sort(random.integers(0, room + 1, history.changes))
+    return [int(gap) + (number + 1) * history.apart for number, gap in enumerate(gaps)]

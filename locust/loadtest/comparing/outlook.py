@@ -1,0 +1,85 @@
+"""Outlook: what a comparison with a run will find, judged by the noise within that run, before another is made.
+
+Tested in tests/unit/comparing/test_precision.py.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from loadtest.comparing import precision
+from loadtest.comparing.blocked_run import ALL
+from loadtest.comparing.comparison import comparable, level_of, student_t
+from loadtest.comparing.resampling import Resampling
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadtest.comparing.blocked_run import BlockedRun, Name
+
+METRICS = ("throughput", "p50", "p95", "p99")
+"""Those whose changes are relative."""
+
+
+class Precision(NamedTuple):
+    """What will be known of a figure."""
+
+    found_from: float
+    """The smallest relative change for the worse, or of throughput up, that is found with `precision.POWER`."""
+    decided_after_s: float
+    """How long both runs must be so that equal ones are found to be the same."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A run of the same length, compared with this one.
+
+    Attributes:
+        run_id: this one's.
+        seconds: its length.
+        margin: of the comparison.
+        names: the figures that can be compared.
+    """
+
+    run_id: str
+    seconds: int
+    margin: float
+    names: Mapping[Name, Mapping[str, Precision]]
+
+    @property
+    def found_once_decided(self) -> float:
+        """The change that is found by runs that are just long enough to decide."""
+        return (1 + self.margin) ** 2 - 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        names = [
+            {**name._asdict(), **{metric: one._asdict() for metric, one in by_metric.items()}}
+            for name, by_metric in self.names.items()
+        ]
+        return {
+            "run": self.run_id, "seconds": self.seconds, "margin": self.margin,
+            "found_once_decided": self.found_once_decided, "names": names,
+        }  # fmt: skip
+
+
+def outlook(run: BlockedRun, margin: float) -> Outlook:
+    """Return what a comparison with a run will be able to find."""
+    resampling = Resampling(run, seed=1)
+    estimates = {name: resampling.estimates(series) for name, series in run.series.items()}
+    known = {
+        name: {metric: one for metric, one in by_metric.items() if comparable(metric, one)}
+        for name, by_metric in estimates.items()
+    }
+    level = level_of(sum(map(len, known.values())))
+    names: dict[Name, dict[str, Precision]] = {}
+    for name in sorted(known, key=lambda name: (name != ALL, name.name, name.method)):
+        for metric in METRICS:
+            if (one := known[name].get(metric)) is not None:
+                t = student_t(level, 2 * one.degrees)
+                resolved = precision.resolution(one.error, t)
+                after_s = precision.decided_after_s(run.seconds, math.sqrt(2) * one.error, t, math.log1p(margin))
+                names.setdefault(name, {})[metric] = Precision((1 + margin) * (1 + resolved) - 1, after_s)
+    return Outlook(run.run_id, run.seconds, margin, names)

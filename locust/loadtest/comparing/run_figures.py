@@ -1,0 +1,162 @@
+"""RunFigures: what a history keeps of a run, each figure of each name with its standard error.
+
+They are computed once from the run's record and kept beside it, in figures.json: a history of a thousand runs could not
+be read from a thousand records each time. Where the folder cannot be written, they are computed again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import orjson
+
+from loadtest import atomic_file, untrusted
+from loadtest.comparing import baselines
+from loadtest.comparing.blocked_run import BlockedRun, Name
+from loadtest.comparing.comparability import conditions
+from loadtest.comparing.comparison import METRICS, requests_needed
+from loadtest.comparing.resampling import Resampling
+from loadtest.reporting import document as run_document
+from loadtest.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from loadtest.comparing.resampling import Estimate
+    from loadtest.reporting.document import Document
+
+FILE: Final = "figures.json"
+_FORMAT: Final = 1
+_DRAWS: Final = 200
+"""The standard error of a standard error is then 5 %, enough for a weight."""
+_LONGEST_BYTES: Final = 16 * 1024 * 1024
+_MOST_VALUES: Final = 500_000
+Figure = tuple[float, float]
+"""A value and its standard error, both as in `loadtest.comparing.resampling.Estimate`; times and throughput as
+logarithms."""
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """One run.
+
+    Attributes:
+        run_id: its folder's name.
+        started_at: in ISO 8601.
+        key: scenario and profile.
+        verdict: its outcome.
+        conditions: what must be equal in all runs of a history.
+        versions: of the service and of the scenario's repository; None where unknown.
+        figures: by name, then by metric; those with too few requests are missing.
+    """
+
+    run_id: str
+    started_at: str
+    key: str
+    verdict: str
+    conditions: Mapping[str, Any]
+    versions: Mapping[str, str | None]
+    figures: Mapping[Name, Mapping[str, Figure]]
+
+    @classmethod
+    def of(cls, document: Document, run_id: str) -> Self:
+        """Compute them from a run's document.
+
+        Raises:
+            RecordError: when its blocks are damaged.
+        """
+        run = BlockedRun.of(document)
+        resampling = Resampling(run, seed=1, draws=_DRAWS)
+        source = document["context"].get("source") or {}
+        return cls(
+            run_id,
+            str(document["started_at"]),
+            baselines.key_of(document),
+            str(document["verdict"]["name"]),
+            conditions(document),
+            {"service": document["configuration"].get("version"), "scenario": source.get("commit")},
+            {name: _figures(resampling.estimates(series)) for name, series in run.series.items()},
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Return those of a run's folder, computed now where they are not kept, or are older than the record.
+
+        Raises:
+            RecordError: when the folder's record cannot be read.
+        """
+        path = folder / FILE
+        with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
+            record = RunFolder(folder).record
+            if path.stat().st_mtime_ns >= record.stat().st_mtime_ns:
+                data = untrusted.read_file(path, _LONGEST_BYTES)
+                untrusted.check_json(data, _MOST_VALUES)
+                return cls._from_dict(orjson.loads(data), folder.name)
+        with run_document.reading(folder):
+            found = cls.of(run_document.read(folder), folder.name)
+        with suppress(OSError):
+            found.write(folder)
+        return found
+
+    def write(self, folder: Path) -> None:
+        """Keep them in a run's folder.
+
+        Raises:
+            OSError: when it cannot be written.
+        """
+        atomic_file.replace(folder / FILE, json.dumps(self._as_dict(), separators=(",", ":")).encode())
+
+    def _as_dict(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "started_at": self.started_at,
+            "key": self.key,
+            "verdict": self.verdict,
+            "conditions": self.conditions,
+            "versions": self.versions,
+            "figures": [
+                [*name, *(by_metric.get(metric) for metric in METRICS)] for name, by_metric in self.figures.items()
+            ],
+        }
+
+    @classmethod
+    def _from_dict(cls, kept: dict[str, Any], run_id: str) -> Self:
+        if kept["format"] != _FORMAT:
+            raise ValueError("another version of loadtest wrote it")
+        figures = {
+            Name(*map(str, row[:3])): {
+                metric: _checked(*figure) for metric, figure in zip(METRICS, row[3:], strict=True) if figure is not None
+            }
+            for row in kept["figures"]
+        }
+        started_at, key, verdict = (str(kept[name]) for name in ("started_at", "key", "verdict"))
+        return cls(run_id, started_at, key, verdict, dict(kept["conditions"]), dict(kept["versions"]), figures)
+
+
+def _checked(value: float, error: float) -> Figure:
+    if not (math.isfinite(value) and 0 <= error < math.inf):
+        raise ValueError(f"{value} with an error of {error} is no figure")
+    return float(value), float(error)
+
+
+def _figures(estimates: dict[str, Estimate]) -> dict[str, Figure]:
+    found = {}
+    for metric, estimate in estimates.items():
+        if estimate.requests < requests_needed(metric) or not estimate.value >= 0:
+            continue
+        if metric == "error_ratio":
+            found[metric] = (estimate.value, max(estimate.error, _binomial_error(estimate)))
+        elif estimate.value > 0:
+            found[metric] = (math.log(estimate.value), estimate.error)
+    return found
+
+
+def _binomial_error(estimate: Estimate) -> float:
+    """Return the standard error of a share of independent requests, of which one more had failed, and one more not."""
+    share = (estimate.value * estimate.requests + 1) / (estimate.requests + 2)
+    return math.sqrt(share * (1 - share) / estimate.requests)

@@ -1,0 +1,143 @@
+"""Changes: which figure moved, between which runs and versions, and what the gate makes of it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from loadtest.cli import main
+from loadtest.comparing import baselines, changes
+from loadtest.comparing.blocked_run import ALL, Name
+from loadtest.comparing.run_figures import RunFigures
+from loadtest.exceptions import ExitCode
+from loadtest.run_folder import RECORD
+
+GET = Name("shop", "GET", "/basket/<b>")
+CONDITIONS = {"scenario": "shop", "cpu": "one"}
+
+
+def runs(count: int = 40, slower_from: int | None = 20, by: float = 0.1) -> list[RunFigures]:
+    """Return runs an hour apart; from one on, p50 of a name is slower, and its service another version."""
+    random = np.random.default_rng(4)
+    made = []
+    for number in range(count):
+        is_slower = slower_from is not None and number >= slower_from
+        noise = random.normal(0, 0.01, 3)
+        made.append(
+            RunFigures(
+                f"night-{number:02}",
+                f"2026-01-{1 + number // 24:02}T{number % 24:02}:00:00+00:00",
+                "shop/quick",
+                "passed",
+                CONDITIONS,
+                {"service": "b2" if is_slower else "a1", "scenario": "c3"},
+                {
+                    ALL: {"throughput": (4.0 + noise[0], 0.01), "error_ratio": (0.0, 0.001)},
+                    GET: {"p50": (-3.0 + noise[1] + by * is_slower, 0.01), "p95": (-2.0 + noise[2], 0.01)},
+                },
+            )
+        )
+    return made
+
+
+def folder_of(path: Path, made: list[RunFigures]) -> Path:
+    """Write runs as folders, their records empty and their figures kept."""
+    for run in made:
+        (path / run.run_id).mkdir(parents=True)
+        (path / run.run_id / RECORD).touch()
+        run.write(path / run.run_id)
+    return path
+
+
+def loadtest(runs_dir: Path, *arguments: str) -> Result:
+    """Run the command line in this process."""
+    return CliRunner(env={"LOADTEST_RUNS_DIR": str(runs_dir)}).invoke(main, arguments)
+
+
+def test_a_change_names_its_figure_runs_and_versions() -> None:
+    """One figure of one name, between night 19 and night 20, where the service's version changed too."""
+    (history,) = changes.histories(runs())
+    (one,) = history.changed
+    assert (one.before.run_id, one.first.run_id, one.is_worse) == ("night-19", "night-20", True)
+    ((name, difference),) = one.changes
+    assert (name, difference.metric) == (GET, "p50")
+    assert difference.low < np.expm1(0.1) < difference.high
+    assert difference.change == pytest.approx(np.expm1(0.1), abs=0.02)
+
+
+def test_runs_under_other_conditions_are_another_history() -> None:
+    """The twenty slower runs were made on another machine: neither history has a change."""
+    made = [replace(run, conditions={**CONDITIONS, "cpu": "other"}) if n >= 20 else run for n, run in enumerate(runs())]
+    assert [(len(one.runs), one.changed) for one in changes.histories(made)] == [(20, ()), (20, ())]
+
+
+@pytest.mark.parametrize("verdict", ["interrupted", "not trustworthy", "no data"])
+def test_runs_that_measured_nothing_are_in_no_history(verdict: str) -> None:
+    """What cannot be compared is no point of a series."""
+    made = [replace(run, verdict=verdict) if n >= 20 else run for n, run in enumerate(runs())]
+    (history,) = changes.histories(made)
+    assert (len(history.runs), history.changed) == (20, ())
+
+
+def test_the_order_is_that_of_time() -> None:
+    """Whatever the folders are called."""
+    (history,) = changes.histories(list(reversed(runs())))
+    assert [one.first.run_id for one in history.changed] == ["night-20"]
+
+
+def test_less_throughput_and_more_failures_are_worse() -> None:
+    """The direction depends on the figure."""
+    made = runs(slower_from=None)
+    for n, run in enumerate(made):
+        if n >= 15:
+            run.figures[ALL]["throughput"] = (run.figures[ALL]["throughput"][0] - 0.2, 0.01)
+            run.figures[ALL]["error_ratio"] = (0.05, 0.001)
+    (history,) = changes.histories(made)
+    found = {difference.metric: difference for _, difference in history.changed[0].changes}
+    assert {metric: one.conclusion.value for metric, one in found.items()} == {
+        "throughput": "worse",
+        "error_ratio": "worse",
+    }
+    assert found["error_ratio"].change == pytest.approx(0.05, abs=0.002)
+
+
+def test_the_command_shows_changes_and_the_page_draws_them(tmp_path: Path) -> None:
+    """A line for people, JSON for programs, and a strip with the levels; names are escaped."""
+    folder = folder_of(tmp_path / "runs", runs())
+    shown = loadtest(folder, "history", "--changes", "--html", str(tmp_path / "page.html"))
+    assert shown.exit_code == 0, shown.output
+    assert "shop/quick: 40 runs, 1 change\n" in shown.stdout
+    assert "night-19 → night-20 (service a1 → b2)" in shown.stdout
+    assert "GET /basket/<b>: p50 worse, " in shown.stdout
+    page = (tmp_path / "page.html").read_text()
+    assert ("<b>" in page, "&lt;b&gt;" in page, page.count("<svg"), page.count("<circle")) == (False, True, 1, 40)
+    (as_json,) = json.loads(loadtest(folder, "history", "--changes", "--json").stdout)
+    assert as_json["changed"][0]["first"]["service"] == "b2"
+    assert as_json["changed"][0]["changes"][0]["finding"] == "worse"
+
+
+def test_the_gate_fails_until_the_change_is_accepted(tmp_path: Path) -> None:
+    """Exit code 3 while a change for the worse is newer than the baseline."""
+    folder = folder_of(tmp_path / "runs", runs())
+    assert loadtest(folder, "history", "--fail-on-change").exit_code == ExitCode.THRESHOLD_FAILED
+    for baseline, code in (("night-19", ExitCode.THRESHOLD_FAILED), ("night-20", ExitCode.PASSED)):
+        (folder / baselines.FILE).write_text(json.dumps({"shop/quick": baseline}))
+        assert loadtest(folder, "history", "--fail-on-change").exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("made", "code"),
+    [
+        (runs(by=-0.1), ExitCode.PASSED),
+        (runs(slower_from=None), ExitCode.PASSED),
+        (runs(9, 5), ExitCode.NO_DATA),
+        ([], ExitCode.NO_DATA),
+    ],
+    ids=["quicker", "unchanged", "too few runs", "no runs"],
+)
+def test_the_gate_passes_only_when_it_can_tell(made: list[RunFigures], code: ExitCode, tmp_path: Path) -> None:
+    """A history too short to hold a change must not look like one without."""
+    assert loadtest(folder_of(tmp_path / "runs", made), "history", "--fail-on-change").exit_code == code

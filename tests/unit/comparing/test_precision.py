@@ -1,0 +1,52 @@
+"""Precision: what runs can tell apart, checked against comparisons of simulated runs."""
+
+import math
+import statistics
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.compare.simulation import System, run
+from loadtest.comparing import precision
+from loadtest.comparing.comparison import Conclusion, compare
+from loadtest.comparing.outlook import outlook
+
+SYSTEM = System(names=1, requests_per_s=60, weather=0.02, memory=0.0, spread=0.3)
+
+
+def test_a_longer_run_is_more_precise_by_the_square_root() -> None:
+    """Four times as long, half the error."""
+    assert precision.decided_after_s(60, 0.02, 3.0, 0.05) == pytest.approx(
+        4 * precision.decided_after_s(60, 0.01, 3.0, 0.05)
+    )
+    assert math.log1p(precision.resolution(0.02, 3.0)) == pytest.approx(2 * math.log1p(precision.resolution(0.01, 3.0)))
+
+
+def test_what_is_said_to_be_found_is_found() -> None:
+    """A slow-down of the size that the outlook names is called worse in at least 8 of 12 comparisons."""
+    random = np.random.default_rng(6)
+    found = 0
+    for _ in range(12):
+        base = run(SYSTEM, random)
+        (name,) = base.series
+        factor = 1 + outlook(base, 0.05).names[name]["p50"].found_from
+        (compared,) = [one for one in compare(base, run(SYSTEM, random, {0: factor})).names if one.name == name]
+        found += next(one for one in compared.differences if one.metric == "p50").conclusion is Conclusion.WORSE
+    assert found >= 8
+
+
+def test_runs_of_the_length_that_decides_decide() -> None:
+    """Equal runs of that length are the same in at least 9 of 12 comparisons; it is the median of 5 runs' answers."""
+    random = np.random.default_rng(7)
+    answers = []
+    for _ in range(5):
+        base = run(SYSTEM, random)
+        (name,) = base.series
+        answers.append(outlook(base, 0.05).names[name]["p50"].decided_after_s)
+    longer = replace(SYSTEM, seconds=math.ceil(statistics.median(answers)))
+    same = 0
+    for _ in range(12):
+        (compared,) = compare(run(longer, random), run(longer, random)).names
+        same += next(one for one in compared.differences if one.metric == "p50").conclusion is Conclusion.SAME
+    assert same >= 9
