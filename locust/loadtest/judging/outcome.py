@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import ExitCode
-from loadtest.judging import shared_cores
+from loadtest.judging import shared_cores, tallied
 from loadtest.judging.trust import FAST_FAILURES, NAMED
 from loadtest.measuring.measurements import LISTENERS
 from loadtest.measuring.record import RESET
@@ -212,6 +212,7 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
             f"{_setup_counts(record)}{_most_frequent(record.setup)}: users may have run without what it prepares. "
             'Next: look at the set-up in the report, or set a threshold such as error_ratio{phase="setup"} <= 0%'
         )
+    notes += tallied.notes(record)
     if not results:
         notes.append("no threshold was set: nothing but the load generator was judged. Next: set THRESHOLD, or a file")
     if shared := shared_cores.note(record):

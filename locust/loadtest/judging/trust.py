@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadtest.judging import plan
+from loadtest.judging import plan, tallied
 from loadtest.measuring.error_classes import GENERATOR, UNFINISHED
 from loadtest.measuring.health import FIGURES, LATE_S, MASTER, OTHERS, SATURATED, Health
 from loadtest.measuring.measurements import LISTENERS
@@ -316,6 +316,8 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _load_not_reached(record)
     yield from _stall(record)
     yield from _fast_failures(record)
+    for finding in tallied.findings(record):
+        yield Violation(*finding)
 
 
 def _completeness(record: RunRecord) -> Iterator[Violation]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from loadtest.measuring.histogram_table import HistogramTable, grown
 from loadtest.measuring.labels import OTHER, SETUP, Labels
+from loadtest.measuring.tallies import TallyCount
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGES: Final = 200
 """Distinct error messages (by series and class) that are kept apart between two takes."""
+MAX_TALLIES: Final = 5_000
+"""Distinct tallies that are kept apart between two takes."""
 MAX_TASKS: Final = 500
 """Tasks that are kept apart."""
 FURTHER_MESSAGES: Final = "(further messages)"
@@ -88,6 +91,7 @@ class Measurements:
     exceptions: tuple[ExceptionCount, ...] = ()
     failure_time: HistogramTable | None = None
     """The response times of the failures alone; None when there was none."""
+    tallies: tuple[TallyCount, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anything was counted."""
@@ -117,6 +121,9 @@ class Measurements:
             service_time=None if self.service_time is None else self.service_time.select(wanted),
             failure_time=None if self.failure_time is None else self.failure_time.select(wanted),
             errors=tuple(error._replace(series=places[error.series]) for error in self.errors if wanted[error.series]),
+            tallies=tuple(
+                tally._replace(series=places[tally.series]) for tally in self.tallies if wanted[tally.series]
+            ),
         )
 
 
@@ -137,6 +144,7 @@ class Accumulator:
         self._dropped: dict[int, int] = {}
         self._tasks: dict[tuple[str, str], int] = {}
         self._exceptions: dict[tuple[str, str, str, str, bool], int] = {}
+        self._tallies: dict[tuple[int, str, str], tuple[int, float]] = {}
 
     def __bool__(self) -> bool:
         """Whether anything was counted since the last take."""
@@ -225,6 +233,14 @@ class Accumulator:
             key = (OTHER, OTHER, FURTHER_MESSAGES, OTHER, ends_user)
         self._exceptions[key] = self._exceptions.get(key, 0) + occurrences
 
+    def add_tally(self, row: int, kind: str, detail: str, times: int = 1, seconds: float = 0.0) -> None:
+        """Count what else happened in a series; beyond `MAX_TALLIES` distinct ones the detail is dropped."""
+        key = (row, kind, detail)
+        if key not in self._tallies and len(self._tallies) >= MAX_TALLIES:
+            key = (row, kind, "")
+        had, took_s = self._tallies.get(key, (0, 0.0))
+        self._tallies[key] = (had + times, took_s + seconds)
+
     def add(self, measured: Measurements, rows: Ints | None = None) -> None:
         """Add measurements.
 
@@ -235,18 +251,7 @@ class Accumulator:
         rows = self.labels.rows(measured.series) if rows is None else rows
         scenario_rows = self.labels.scenario_rows(measured.scenarios)
         if len(rows):
-            self._totals = grown(self._totals, len(self.labels.keys))
-            for total, column in enumerate((measured.requests, measured.failures, measured.response_bytes)):
-                np.add.at(self._totals[total], rows, column)
-            if measured.service_time is None:
-                self._on_time.append((rows, measured.response_time))
-            else:
-                self._response.append((rows, measured.response_time))
-                self._service.append((rows, measured.service_time))
-            if measured.failure_time is not None:
-                self._failed.append((rows, measured.failure_time))
-            for series, error_class, message, occurrences in measured.errors:
-                self.add_error(int(rows[series]), error_class, message, occurrences)
+            self._add_series(measured, rows)
         if not measured.schedule_lag.is_empty:
             self._lag.append((scenario_rows, measured.schedule_lag))
         for place in np.flatnonzero(measured.dropped).tolist():
@@ -255,6 +260,22 @@ class Accumulator:
             self.add_task(*task)
         for exception in measured.exceptions:
             self.add_exception(*exception)
+
+    def _add_series(self, measured: Measurements, rows: Ints) -> None:
+        self._totals = grown(self._totals, len(self.labels.keys))
+        for total, column in enumerate((measured.requests, measured.failures, measured.response_bytes)):
+            np.add.at(self._totals[total], rows, column)
+        if measured.service_time is None:
+            self._on_time.append((rows, measured.response_time))
+        else:
+            self._response.append((rows, measured.response_time))
+            self._service.append((rows, measured.service_time))
+        if measured.failure_time is not None:
+            self._failed.append((rows, measured.failure_time))
+        for series, error_class, message, occurrences in measured.errors:
+            self.add_error(int(rows[series]), error_class, message, occurrences)
+        for tally in measured.tallies:
+            self.add_tally(int(rows[tally.series]), *tally[1:])
 
     def take(self) -> Measurements:
         """Take out everything since the last time; series and scenarios come in the order of their rows."""
@@ -279,12 +300,24 @@ class Accumulator:
             tasks=tuple(TaskCount(*key, begun) for key, begun in self._tasks.items()),
             exceptions=tuple(ExceptionCount(*key, times) for key, times in self._exceptions.items()),
             failure_time=HistogramTable.merge(self._failed, rows) if self._failed else None,
+            tallies=self._take_tallies(rows),
         )
         self._totals[:, rows] = 0
         self._on_time, self._response, self._service, self._lag, self._failed = [], [], [], [], []
         self._waiting, self._errors, self._dropped = 0, {}, {}
         self._tasks, self._exceptions = {}, {}
         return taken
+
+    def _take_tallies(self, rows: Ints) -> tuple[TallyCount, ...]:
+        """Take out those of these rows; a request that is under way may have others, which come with it."""
+        taken, self._tallies = self._tallies, {}
+        places = {row: place for place, row in enumerate(rows.tolist())} if taken else {}
+        self._tallies = {key: counted for key, counted in taken.items() if key[0] not in places}
+        return tuple(
+            TallyCount(places[row], kind, detail, *counted)
+            for (row, kind, detail), counted in taken.items()
+            if row in places
+        )
 
     def _merge_times(self, rows: Ints) -> tuple[HistogramTable, HistogramTable | None]:
         on_time = HistogramTable.merge(self._on_time, rows)

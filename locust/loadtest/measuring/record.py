@@ -20,7 +20,7 @@ from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
 from loadtest.measuring.labels import OTHER, Labels
-from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_TASKS, OWN_END
+from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_TALLIES, MAX_TASKS, OWN_END
 from loadtest.measuring.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-DICT_FORMAT: Final = 2
+DICT_FORMAT: Final = 3
 """The version of what `RunRecord.as_dict` returns."""
 MAX_ERRORS: Final = 1_000
 """Distinct errors (by series, class and message) that are kept apart."""
@@ -126,6 +126,19 @@ class ErrorRow:
     occurrences: int
     first_seen: float
     last_seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class TallyRow:
+    """What else was counted of one request name: see `loadtest.measuring.tallies`."""
+
+    scenario: str
+    method: str
+    name: str
+    kind: str
+    detail: str
+    times: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +235,7 @@ class RunRecord:
     tasks: dict[tuple[str, str], int] = field(default_factory=dict)
     """By scenario and name: how often a task was begun."""
     _exceptions: dict[tuple[str, str, str, str, bool], list[float]] = field(default_factory=dict)
+    _tallies: dict[tuple[int, str, str], tuple[int, float]] = field(default_factory=dict)
     _later: dict[int, RunRecord] = field(default_factory=dict)
 
     def since(self, second: int) -> RunRecord:
@@ -257,6 +271,7 @@ class RunRecord:
             self._totals[:, rows] += (measurements.requests, measurements.failures, measurements.response_bytes)
             self._add_times(rows, measurements)
             self._add_errors(rows, measurements, second)
+            self._add_tallies(rows, measurements)
         for index, scenario in enumerate(measurements.scenarios):
             self._add_scenario(index, scenario, measurements)
         self._add_code(measurements, second)
@@ -301,6 +316,14 @@ class RunRecord:
             error[1] = min(error[1], seen)
             error[2] = max(error[2], seen)
 
+    def _add_tallies(self, rows: Ints, measurements: Measurements) -> None:
+        for series, kind, detail, times, seconds in measurements.tallies:
+            key = (int(rows[series]), kind, detail)
+            if key not in self._tallies and len(self._tallies) >= MAX_TALLIES:
+                key = (int(rows[series]), kind, "")
+            had, took_s = self._tallies.get(key, (0, 0.0))
+            self._tallies[key] = (had + times, took_s + seconds)
+
     def _add_code(self, measurements: Measurements, second: int | None) -> None:
         for scenario, task, begun in measurements.tasks:
             key = (scenario, task)
@@ -337,7 +360,7 @@ class RunRecord:
         self.reset_at_s = second
         self._totals[:] = 0
         self._response, self._service, self._failed = DenseHistogramTable(), None, DenseHistogramTable()
-        self._classes, self._errors = {}, {}
+        self._classes, self._errors, self._tallies = {}, {}, {}
         self.timeline, self.blocks = Timeline(), Blocks()
         self.schedule_lag, self.dropped = {}, {}
         self.tasks, self._exceptions = {}, {}
@@ -404,6 +427,13 @@ class RunRecord:
         ]
         return sorted(rows, key=lambda error: -error.occurrences)
 
+    def tallies(self) -> list[TallyRow]:
+        """What else was counted of each request name, in the order in which it first came."""
+        return [
+            TallyRow(*self.labels.keys[row][:3], kind, detail, times, seconds)
+            for (row, kind, detail), (times, seconds) in self._tallies.items()
+        ]
+
     def exceptions(self) -> list[ExceptionRow]:
         """The distinct exceptions of the scenario's code, the most frequent first."""
         rows = [
@@ -445,6 +475,7 @@ class RunRecord:
                 for (scenario, task), begun in sorted(self.tasks.items())
             ],
             "exceptions": [asdict(row) for row in self.exceptions()],
+            "tallies": [asdict(row) for row in self.tallies()],
             "setup": _setup_dict(self.setup or RunRecord()),
             "events": [asdict(event) for event in sorted(self.events, key=lambda event: event.second)],
             "timeline": [

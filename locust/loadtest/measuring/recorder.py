@@ -35,6 +35,7 @@ from locust.event import EventHook
 from loadtest.measuring.error_classes import ERROR_CLASSES, NO_ANSWER, UNFINISHED
 from loadtest.measuring.labels import LOAD, OTHER, SETUP, SeriesKey, readable
 from loadtest.measuring.measurements import OWN_END, Accumulator, ExceptionCount, Measurements
+from loadtest.measuring.tallies import REDIRECT, SAME, SIZE, VARIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +82,8 @@ class Series:
     """
 
     __slots__ = (
-        "_counts", "_failures", "failed", "key", "late", "row", "scenario_row", "success", "take_bytes", "times",
+        "_counts", "_failures", "_largest", "_last_answer", "_smallest", "failed", "is_checked", "key", "late", "row",
+        "scenario_row", "success", "take_bytes", "times",
     )  # fmt: skip
 
     success: Callable[[float, float, float, int], None]
@@ -93,8 +95,11 @@ class Series:
         self.key = key
         self.row = row
         self.scenario_row = scenario_row
+        self.is_checked = False  # whether the scenario looks what its answers hold
         self._counts = counts
         self._failures = 0
+        self._smallest, self._largest = 0, -1  # bytes of its successes
+        self._last_answer: int | None = None
         # Lists, although arrays are smaller: the interpreter has an instruction of its own for appending to a list.
         self.times: list[float] = []  # service times of requests sent at their intended start
         self.late: list[float] = []  # lag and service time in turns
@@ -142,6 +147,24 @@ class Series:
             _message(message),
         )
 
+    def tally(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
+        """Count what else happened: see `loadtest.measuring.tallies`."""
+        self._counts.add_tally(self.row, kind, readable(detail), 1, seconds)
+
+    def note_size(self, size_bytes: int) -> None:
+        """Note the size of a success, if it is smaller or larger than all before and nobody looks what it holds."""
+        if not self.is_checked and not self._smallest <= size_bytes <= self._largest:
+            self._smallest = min(self._smallest, size_bytes) if self._largest >= 0 else size_bytes
+            self._largest = max(self._largest, size_bytes)
+            self.tally(SIZE, str(1 << max(size_bytes.bit_length() - 1, 0)))
+
+    def note_answer(self, content: bytes) -> None:
+        """Note whether an answer that should vary is the one before it."""
+        answer = hash(content)
+        if self._last_answer is not None:
+            self.tally(SAME if answer == self._last_answer else VARIED)
+        self._last_answer = answer
+
     def take_failures(self) -> int:
         """The number of failures since this was last called."""
         taken, self._failures = self._failures, 0
@@ -159,6 +182,9 @@ class _Uncounted(Series):
         self.take_bytes = int
 
     def failure(self, *_: object) -> None:
+        """Count nothing."""
+
+    def tally(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
         """Count nothing."""
 
 
@@ -412,6 +438,9 @@ class Recorder:
         if user is not None and getattr(user, "intended_start_s", None) is not None:
             intended_s, user.intended_start_s = user.intended_start_s, None
         series = self.series(scenario_of(user), str(request_type), str(name), phase_of(user))
+        history = getattr(response, "history", None)
+        for _ in history if isinstance(history, list) else ():  # of requests' responses
+            series.tally(REDIRECT)
         if exception:
             mark_counted(exception, response)
             series.failure(intended_s, sent_s, end_s, response_length or 0, _class_of(exception), _text_of(exception))

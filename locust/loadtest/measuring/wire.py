@@ -14,6 +14,7 @@ import functools
 import math
 import struct
 import zlib
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]
@@ -27,6 +28,7 @@ from loadtest.measuring.histogram_table import ABOVE, BELOW, MAX, MIN, REFUSED, 
 from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight
 from loadtest.measuring.labels import LOAD, SETUP, SeriesKey
 from loadtest.measuring.measurements import Accumulator, ErrorCount, ExceptionCount, Measurements, TaskCount
+from loadtest.measuring.tallies import TALLIES, TallyCount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 _MAGIC: Final = b"LD"
-_VERSION: Final = 3
+_VERSION: Final = 4
 _HEADER: Final = struct.Struct("<2sBI")
 
 _HIGHEST_COUNT: Final = 2**53
@@ -138,6 +140,7 @@ class PackedMeasurements(NamedTuple):
     exceptions: tuple[ExceptionCount, ...]
     failure_time: PackedHistograms | None
     """None when no request failed."""
+    tallies: tuple[TallyCount, ...] = ()
 
     @classmethod
     def of(cls, measured: Measurements) -> PackedMeasurements:
@@ -157,6 +160,7 @@ class PackedMeasurements(NamedTuple):
             measured.tasks,
             measured.exceptions,
             None if measured.failure_time is None else PackedHistograms.of(measured.failure_time),
+            measured.tallies,
         )
 
     @classmethod
@@ -166,7 +170,7 @@ class PackedMeasurements(NamedTuple):
         Raises:
             ValueError, TypeError, LookupError, AttributeError: when its parts do not fit together.
         """
-        keys, counts, response, service, errors, scenarios, lag, dropped, tasks, exceptions, failed = wire
+        keys, counts, response, service, errors, scenarios, lag, dropped, tasks, exceptions, failed, tallies = wire
         packed = cls(
             keys,
             counts,
@@ -179,11 +183,13 @@ class PackedMeasurements(NamedTuple):
             tuple(TaskCount(*task) for task in tasks),
             tuple(ExceptionCount(*exception) for exception in exceptions),
             None if failed is None else PackedHistograms(*failed),
+            tuple(TallyCount(*tally) for tally in tallies),
         )
         rows = len(packed.series)
         packed._check_sizes(rows)
         packed._check_errors(rows)
         packed._check_code()
+        packed._check_tallies(rows)
         return packed
 
     def _check_sizes(self, rows: int) -> None:
@@ -205,6 +211,14 @@ class PackedMeasurements(NamedTuple):
             if not 0 <= series < rows:
                 raise ValueError(f"an error belongs to series {series} of {rows}")
             _check_number("an error occurred", occurrences)
+
+    def _check_tallies(self, rows: int) -> None:
+        for series, kind, detail, times, seconds in self.tallies:
+            if not (type(series) is int and 0 <= series < rows and kind in TALLIES and isinstance(detail, str)):
+                raise ValueError("a tally must consist of a series, a known kind, a detail, a number and seconds")
+            _check_number("something happened", times)
+            if type(seconds) is not float or not 0 <= seconds < _FARTHEST_S:
+                raise ValueError(f"a tally took {seconds} s; allowed are floats from 0 to {_FARTHEST_S:.0f}")
 
     def _check_code(self) -> None:
         """Check what was counted of the scenario's code."""
@@ -273,6 +287,7 @@ def unpack(packed: Sequence[PackedMeasurements]) -> Measurements:
         dropped=np.frombuffer(b"".join([one.dropped for one in packed]), _DROPPED).astype(np.int64),
         tasks=tuple(task for one in packed for task in one.tasks),
         exceptions=tuple(exception for one in packed for exception in one.exceptions),
+        tallies=_joined_tallies(packed),
         failure_time=_unpacked_rows([one.failure_time for one in packed], [len(one.series) for one in packed]),
     )
 
@@ -286,6 +301,15 @@ def _joined_labels(packed: Sequence[PackedMeasurements]) -> tuple[tuple[SeriesKe
         errors.extend(error._replace(series=error.series + len(series)) for error in one.errors)
         series.extend(one.series)
     return tuple(series), tuple(errors)
+
+
+def _joined_tallies(packed: Sequence[PackedMeasurements]) -> tuple[TallyCount, ...]:
+    before = accumulate((len(one.series) for one in packed), initial=0)
+    return tuple(
+        tally._replace(series=tally.series + first)
+        for one, first in zip(packed, before, strict=False)
+        for tally in one.tallies
+    )
 
 
 def check(packed: Sequence[PackedMeasurements]) -> None:

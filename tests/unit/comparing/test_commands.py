@@ -32,7 +32,7 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         assert files.write(folder / name, files.of(reports.run_document(record))) == []
     (folder / "torn").mkdir()
-    (folder / "torn" / RECORD).write_text('{"format": 2')
+    (folder / "torn" / RECORD).write_text('{"format": 3')
     (folder / "notes").mkdir()
     return folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from locust.exception import StopUser
 
-from loadtest.judging import trust
+from loadtest.judging import tallied, trust
 from loadtest.judging.trust import PEAKS, SUSTAINED, process_violations
 from loadtest.measuring.health import LATE_S, MASTER, Health, Watch
 from loadtest.measuring.measurements import LISTENERS
@@ -427,6 +427,12 @@ def test_the_documentation_states_every_limit() -> None:
     no_answer = f"≥ {trust.STALL_S} s without any answer, and {trust.STALL_BY_MEDIAN} times the median response time"
     fast = f"≥ {trust.FAILURES_RATIO:.0%} of a name's requests, and ≥ {trust.FEW_FAILURES}, failed"
     fast += f", and their median is ≤ {trust.FASTER:.0%} of that of the successes"
+    lookups = f"≥ {tallied.LOOKUP_RATIO:.0%} of all response times, and ≥ {tallied.LOOKUP_S * 1000:.0f} ms each, "
+    lookups += f"{tallied.FEWEST_LOOKUPS} at least"
+    answers = (
+        f"< {tallied.VARIED_RATIO:.0%} of {tallied.COMPARED_ANSWERS} answers or more differed from the one before, "
+    )
+    answers += "where `Expect(varies=True)` says that they do"
     rules_of_records = [
         ["`other_processes`", f"≥ {trust.CROWDED_RATIO:.0%} of the run"],
         [
@@ -460,6 +466,8 @@ def test_the_documentation_states_every_limit() -> None:
             "`fast_failures`",
             f"{fast}, and ≥ {trust.FASTER_S * 1000:.0f} ms shorter",
         ],
+        ["`name_lookups`", lookups],
+        ["`same_answers`", answers],
         ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],
     ]
     assert rows[: len(rules_of_health)] == rules_of_health

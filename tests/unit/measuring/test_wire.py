@@ -167,8 +167,8 @@ def test_damage_anywhere_is_an_error() -> None:
 def test_a_newer_delta_is_an_error_with_both_versions() -> None:
     """Workers and master of different releases are told so."""
     data = bytearray(delta_of(Accumulator().take()).to_bytes())
-    data[2] = 4
-    with pytest.raises(RecordError, match="version 4, this program reads up to 3; run the same release"):
+    data[2] = 5
+    with pytest.raises(RecordError, match="version 5, this program reads up to 4; run the same release"):
         Delta.from_bytes(bytes(data))
 
 

@@ -53,11 +53,11 @@ def test_a_cut_off_record_says_what_interrupted_the_run(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "truncated": ('{"format": 2, "run_', r"it is truncated or damaged"),
-    "older": ('{"format": 1}', r"its format is 1. Allowed: a complete document of format 2"),
-    "newer": ('{"format": 3}', r"its format is 3"),
+    "truncated": ('{"format": 3, "run_', r"it is truncated or damaged"),
+    "older": ('{"format": 1}', r"its format is 1. Allowed: a complete document of format 3"),
+    "newer": ('{"format": 4}', r"its format is 4"),
     "no document": ("[1]", r"its format is None"),
-    "not whole": ('{"format": 2, "run_id": "x"}', r"it lacks started_at, .*thresholds\. Allowed"),
+    "not whole": ('{"format": 3, "run_id": "x"}', r"it lacks started_at, .*thresholds\. Allowed"),
 }
 
 
@@ -68,7 +68,7 @@ def test_a_wrong_document_says_which_version_is_read(cut_off: Path, case: str) -
     write(cut_off, text)
     with pytest.raises(RecordError, match=words) as raised:
         document.read(cut_off)
-    assert "format 2, the one that this version reads" in str(raised.value)
+    assert "format 3, the one that this version reads" in str(raised.value)
     assert "move it away to read the run from" in str(raised.value)
 
 

@@ -33,6 +33,7 @@ from loadtest.clients.http.url import split_credentials, with_params
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
 from loadtest.measuring.labels import LOAD
 from loadtest.measuring.recorder import scenario_of
+from loadtest.measuring.tallies import REDIRECT
 from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:
@@ -307,6 +308,8 @@ class HttpClient:
             self._reporter.report_invalid(method, name or url, error)
             raise
         call = _Call(route, request, timeouts, allow_redirects, stream, catch_response, context, expect, cookies)
+        if expect is not None or catch_response:
+            route.series.is_checked = True
         if timeout is None and not stream and method != "HEAD" and request.upload is None:
             return self._send(route, wire, call, catch_response)
         return self._send_generally(call, wire, *self._start())
@@ -389,6 +392,7 @@ class HttpClient:
             whole = new_response(kind, head, received, head.raw_length, request, intended_s, sent_s, end_s)
             return self._end(call, whole)
         if caught:
+            route.series.is_checked = True
             response = new_response(CaughtResponse, head, received, head.raw_length, request, intended_s, sent_s, end_s)
             response.begin(self._reporter, route, call.context if call is not None else None)
             return response
@@ -419,8 +423,11 @@ class HttpClient:
             self._reporter.report_interruption(call.route, call.context, intended_s, sent_s, cause)
             raise
         head = progress.head
-        if failure is None and head is not None and is_failure(head.status):
-            failure = StatusError(head.status, progress.request.url.text)
+        if failure is None and head is not None:
+            if is_failure(head.status):
+                failure = StatusError(head.status, progress.request.url.text)
+            elif not call.stream and not head.bodiless and call.request.method != "HEAD":
+                call.route.series.note_size(progress.wire_bytes)
         kind = self._kinds[call.caught]
         end_s = progress.end_s or perf_counter()
         response = new_response(kind, head, content, 0, progress.request, intended_s, sent_s, end_s)
@@ -439,6 +446,8 @@ class HttpClient:
             error = call.expect.error_of(response)
             if error is not response.error:
                 response.error = error
+            if call.expect.varies and response.error is None:
+                call.route.series.note_answer(response.content or b"")
         if isinstance(response, CaughtResponse):
             response.begin(self._reporter, call.route, call.context)
         else:
@@ -455,7 +464,8 @@ class HttpClient:
         """
         while True:
             request = progress.request
-            exchange, head = self._pool.exchange(request, wire, call.timeouts, ends_s, begun)
+            tally = call.route.series.tally
+            exchange, head = self._pool.exchange(request, wire, call.timeouts, ends_s, tally=tally, begun=begun)
             begun = None
             progress.head = head
             if "set-cookie" in head.headers:
@@ -463,6 +473,7 @@ class HttpClient:
             location = location_of(head)
             if location is None or not call.allow_redirects:
                 return self._read_body(call, exchange, head, progress)
+            tally(REDIRECT)
             content = self._pass_over(call, exchange, head, request)
             progress.history.append(new_response(Response, head, content, 0, request, 0.0, 0.0, 0.0))
             if len(progress.history) > self._max_redirects:

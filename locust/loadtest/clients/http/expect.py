@@ -33,6 +33,8 @@ class Expect:
         json: Values by their paths in the body: names and indices, separated by dots. ``...`` stands for any value.
         schema: What the body as JSON must be: a type that pydantic validates, such as a BaseModel or a dataclass.
         size: The least and the most bytes of the decoded body.
+        varies: The body differs from one answer to the next. No answer fails by it, but a run in which hardly any did
+            is not trustworthy: it measured a cache, or one key.
 
     Raises:
         UsageError: Nothing is expected, or what is has a wrong type.
@@ -44,6 +46,7 @@ class Expect:
     json: Mapping[str, Any] = field(default_factory=dict)
     schema: Any = None
     size: tuple[int, int] | None = None
+    varies: bool = False
     _validator: Any = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -55,13 +58,17 @@ class Expect:
             f"text={self.text!r}": not isinstance(self.text, str),
             f"json={self.json!r}": not _is_mapping(self.json, object),
             f"size={self.size!r}": self.size is not None and not _is_range(self.size),
-            "nothing": not (statuses or self.header or self.text or self.json or self.schema or self.size),
+            f"varies={self.varies!r}": not isinstance(self.varies, bool),
+            "nothing": not (
+                statuses or self.header or self.text or self.json or self.schema or self.size or self.varies
+            ),
         }
         wrong = [what for what, is_wrong in problems.items() if is_wrong]
         if wrong:
             raise UsageError(
                 f"Expect({', '.join(wrong)}) cannot be checked. Allowed: status (100 to 599), mappings for header "
-                'and json, text, schema, size (least, most). Next: write, for example, Expect(json={"status": "ok"}).'
+                "and json, text, schema, size (least, most), varies. Next: write, for example, "
+                'Expect(json={"status": "ok"}).'
             )
         if self.schema is not None:
             try:

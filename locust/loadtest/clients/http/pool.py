@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from loadtest.clients.http.connection import HttpConnection
 from loadtest.clients.http.errors import ClosedError, ConnectTimeoutError, connect_error
@@ -15,6 +16,10 @@ from loadtest.clients.http.head import ResponseHead
 from loadtest.clients.http.request import IDEMPOTENT, Request
 from loadtest.clients.http.url import Origin
 from loadtest.clients.transport.stream import TlsStream, TransportError
+from loadtest.measuring.tallies import RETRY
+
+if TYPE_CHECKING:
+    from loadtest.clients.transport.endpoint import Tally
 
 IDLE_PER_ORIGIN = 10
 MAX_CONNECTIONS = 100
@@ -45,7 +50,14 @@ class ConnectionPool:
         self._sessions.clear()
 
     def exchange(
-        self, request: Request, wire: bytes, timeouts: Timeouts, ends_s: float, begun: Exchange | None = None
+        self,
+        request: Request,
+        wire: bytes,
+        timeouts: Timeouts,
+        ends_s: float,
+        *,
+        tally: "Tally",
+        begun: Exchange | None = None,
     ) -> tuple[Exchange, ResponseHead]:
         """Send a request and read the head of its response.
 
@@ -58,13 +70,14 @@ class ConnectionPool:
             wire: Its bytes, without an upload's.
             timeouts: How long it may take.
             ends_s: When it must be over.
+            tally: Is told of connections that are opened for it, and when it is sent again.
             begun: An attempt that is under way already.
 
         Raises:
             HttpError: It failed; the connection is closed.
         """
         while True:
-            exchange = begun or self._begin(request, wire, timeouts, ends_s)
+            exchange = begun or self._begin(request, wire, timeouts, ends_s, tally)
             begun = None
             try:
                 exchange.send()
@@ -74,6 +87,7 @@ class ConnectionPool:
                 exchange.connection.close()
                 if exchange.any_received or not exchange.reused or not repeatable:
                     raise exchange.classify(error) from error
+                tally(RETRY, "", 0.0)
             except Exception as error:
                 exchange.connection.close()
                 raise exchange.classify(error) from error
@@ -81,12 +95,12 @@ class ConnectionPool:
                 exchange.connection.close()
                 raise
 
-    def _begin(self, request: Request, wire: bytes, timeouts: Timeouts, ends_s: float) -> Exchange:
+    def _begin(self, request: Request, wire: bytes, timeouts: Timeouts, ends_s: float, tally: "Tally") -> Exchange:
         origin = request.url.origin
         connection = self._take(origin, request.method in IDEMPOTENT)
         reused = connection is not None
         if connection is None:
-            connection = self._open(origin, timeouts, ends_s)
+            connection = self._open(origin, timeouts, ends_s, tally)
         return Exchange(connection, wire, request.upload, timeouts, ends_s, reused)
 
     def _take(self, origin: Origin, idempotent: bool) -> HttpConnection | None:
@@ -99,13 +113,14 @@ class ConnectionPool:
             self._discard(origin, connection)
         return None
 
-    def _open(self, origin: Origin, timeouts: Timeouts, ends_s: float) -> HttpConnection:
+    def _open(self, origin: Origin, timeouts: Timeouts, ends_s: float, tally: "Tally") -> HttpConnection:
         """A new connection, with TLS where the scheme says so."""
         if len(self._opened) >= MAX_CONNECTIONS:
             self._make_room()
         endpoint = origin.endpoint(self._tls_context)
         try:
-            stream = endpoint.connect(min(timeouts.connect_s, ends_s - perf_counter()), self._sessions.get(origin))
+            most_s = min(timeouts.connect_s, ends_s - perf_counter())
+            stream = endpoint.connect(most_s, self._sessions.get(origin), tally)
         except TransportError as error:
             if error.error_class == "timeout_connect":
                 raise timeout_error(ends_s, ConnectTimeoutError) from error

@@ -93,6 +93,8 @@ class HttpRoute(Route):
             return UNKNOWN_HEAD
         self.head = head
         if head.plain_length != last.plain_length:
+            if head.plain_length > 0:
+                self.series.note_size(head.body_length)
             # A buffer is allocated for each response, so a fitting one is cheaper than one for the worst case.
             self.receive_bytes = next((size for size in _RECEIVE_SIZES if size > head.plain_length > 0), RECEIVE_BYTES)
         return head

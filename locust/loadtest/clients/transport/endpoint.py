@@ -1,11 +1,15 @@
 """Where a server listens, and how a stream to it is opened: name resolution, the guard of addresses, connect, TLS."""
 
 import errno
+import ipaddress
 import os
 import ssl
 from _socket import AF_UNIX, IPPROTO_TCP, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from select import POLLOUT
+from time import perf_counter
 from typing import Any
 
 import gevent
@@ -16,10 +20,18 @@ from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.deadlines import FOREVER_S
 from loadtest.clients.transport.stream import Stream, TlsStream, TransportError, tls_reason
 from loadtest.measuring.error_classes import GENERATOR
+from loadtest.measuring.tallies import CONNECTION, LOOKUP
 from loadtest.settings.hosts import is_closed
+
+Tally = Callable[[str, str, float], None]
+"""Is told what happened: the kind, a detail, and how long it took in seconds."""
 
 _FULL_BACKLOG_PAUSE_S = 0.005
 _NEXT_ADDRESS_AFTER_S = 0.25  # RFC 8305's Connection Attempt Delay
+
+
+def _no_tally(_kind: str, _detail: str, _seconds: float) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +56,13 @@ class Endpoint:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def connect(self, timeout_s: float, session: ssl.SSLSession | None = None) -> Stream:
+    def connect(self, timeout_s: float, session: ssl.SSLSession | None = None, tally: Tally = _no_tally) -> Stream:
         """Open a stream, to the first of the name's addresses that accepts.
 
         Args:
             timeout_s: For name resolution, connecting and TLS handshake together; infinity for no limit.
             session: A TLS session to resume.
+            tally: Is told of the look-up and of the connection: see `loadtest.measuring.tallies`.
 
         Raises:
             TransportError: With the class of what went wrong.
@@ -57,7 +70,7 @@ class Endpoint:
         expiry = gevent.Timeout(None if timeout_s == FOREVER_S else max(timeout_s, 0.0))
         try:
             with expiry:
-                return self._connect(session)
+                return self._connect(session, tally)
         except gevent.Timeout as timeout:
             if timeout is not expiry:
                 raise  # the caller's own, around the whole request
@@ -72,23 +85,28 @@ class Endpoint:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise TransportError("connect", f"cannot connect to {self}: {reason}") from error
 
-    def _connect(self, session: ssl.SSLSession | None) -> Stream:
-        stream = self._first_to_accept()
+    def _connect(self, session: ssl.SSLSession | None, tally: Tally) -> Stream:
+        began_s = perf_counter()
+        addresses = self._addresses()
+        if not self.path and not _is_address(self.host):
+            tally(LOOKUP, self.host, perf_counter() - began_s)
+        stream = self._first_to_accept(addresses)
         if isinstance(stream, TlsStream) and self.tls is not None:
             try:
                 stream.handshake(self.tls, self.host, session)
             except BaseException:
                 stream.close()
                 raise
+        is_one_of_several = [family for family, _ in addresses].count(stream.family) > 1
+        tally(CONNECTION, _peer(stream) if is_one_of_several else "", perf_counter() - began_s)
         return stream
 
-    def _first_to_accept(self) -> Stream:
+    def _first_to_accept(self, addresses: list[tuple[int, Any]]) -> Stream:
         """A stream to the first address that accepts; a silent one is left under way while the next is tried.
 
         Happy Eyeballs (RFC 8305, section 5), in the order of the resolver.
         """
         kind = Stream if self.tls is None else TlsStream
-        addresses = self._addresses()
         under_way: dict[int, Stream] = {}
         refusal: OSError | None = None
         try:
@@ -132,6 +150,22 @@ class Endpoint:
                 "name that address in LOADTEST_ALLOWED_HOSTS",
             )
         return [(family, address) for family, *_, address in found]
+
+
+def _is_address(host: str) -> bool:
+    """Whether a host is given by its address, so that no resolver is asked."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _peer(stream: Stream) -> str:
+    """The address at a stream's other end; empty where that has closed already."""
+    with suppress(OSError):
+        return str(stream.getpeername()[0])
+    return ""
 
 
 def _begin_connecting(stream: Stream, family: int, address: Any) -> dict[int, int]:

@@ -1,0 +1,121 @@
+"""What is measured beside the service, or in its place: connections, resolvers, caches, redirects and retries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadtest.exceptions import ExitCode
+from tests.http_harness import Peer, ok
+
+from .conftest import Referee
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable
+
+    from .conftest import Told
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(180)]
+
+LOAD = ("--users", "5", "--spawn-rate", "5", "--run-time", "5s")
+SLOW_RESOLVER = """
+import gevent.socket
+
+look_up = gevent.socket.getaddrinfo
+
+
+def slow(*arguments, **more):
+    gevent.sleep(0.05)
+    return look_up(*arguments, **more)
+
+
+gevent.socket.getaddrinfo = slow
+
+"""
+BY_NAME = """
+wait_time = constant(0.1)
+
+@task
+def get(self):
+    self.client.get(self.host.replace("127.0.0.1", "localhost") + "/ok", name="/ok")
+"""
+
+
+class Closing(Referee):
+    """A service that closes each connection after its answer."""
+
+    def __call__(self, peer: Peer) -> None:
+        """Answer once."""
+        if peer.read_request()[0]:
+            peer.send(ok(b"{}", "Connection: close"))
+
+
+def told_times(told: Told, kind: str) -> int:
+    """How often something was counted beside the requests."""
+    return sum(row["times"] for row in told.document["tallies"] if row["kind"] == kind)
+
+
+def test_new_connections_and_a_slow_resolver_are_not_the_service(tell: Callable[..., Told]) -> None:
+    """Lies 16 and 17: each request looks its host up and connects, and most of its time is that."""
+    told = tell(BY_NAME, *LOAD, service=Closing(), imports=SLOW_RESOLVER)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    requests, failures = told.requests("/ok")
+    assert (told_times(told, "connection"), failures) == (requests, 0)
+    assert told_times(told, "lookup") == requests
+    assert "name_lookups" in told.rules
+    assert "look-ups of localhost took" in told.sentence("name_lookups")
+    for text in (told.output, told.summary, told.junit):
+        assert f"{requests} connections were opened for {requests} requests of GET /ok" in text
+
+
+EXPECTING = "from loadtest.clients.http import Expect\n"
+ONE_FOR_TWO = """
+wait_time = constant(0.1)
+
+@task
+def get(self):
+    self.client.get("/varies", expect=Expect(varies=True))
+    self.client.get("/moved")
+    self.client.get("/dropped")
+    self.client.get("/sizes")
+"""
+
+
+class Cached(Referee):
+    """A service with one answer for all, that redirects, drops requests and answers errors as successes."""
+
+    def __call__(self, peer: Peer) -> None:
+        """Serve one connection."""
+        served = 0
+        while head := peer.read_request()[0]:
+            path = head.split(b" ", 2)[1].decode()
+            self.received[path] += 1
+            if path == "/dropped" and served:
+                return  # it had an idle connection closed, which the client did not know
+            served += 1
+            if path == "/moved":
+                peer.send(ok(b"", "Location: /there", status="302 Found"))
+            elif path == "/sizes":
+                peer.send(ok(b"x" * (4096 if self.received[path] % 4 else 20)))
+            else:
+                peer.send(ok(b"the same for all"))
+
+
+def test_one_answer_for_all_and_two_requests_for_one_are_told(tell: Callable[..., Told]) -> None:
+    """Lies 21 and 27: a cache answers where the scenario says that answers vary, and one request stands for two."""
+    service = Cached()
+    told = tell(ONE_FOR_TWO, *LOAD, service=service, imports=EXPECTING)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    received: Counter[str] = service.received
+    assert "same_answers" in told.rules
+    assert "answers of GET /varies were the same bytes as the one before" in told.sentence("same_answers")
+    assert told_times(told, "redirect") == received["/there"]
+    requests, failures = told.requests("/dropped")
+    assert told_times(told, "retry") == received["/dropped"] - requests > 0
+    assert failures == 0
+    for text in (told.output, told.summary, told.junit):
+        assert "redirects were followed within" in text
+        assert "requests were sent again" in text
+        assert "successes of GET /sizes had from about 16 to 4,096 bytes" in text

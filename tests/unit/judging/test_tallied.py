@@ -1,0 +1,84 @@
+"""What was counted beside the requests, and what it says of the figures."""
+
+import pytest
+
+from loadtest.judging import tallied
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.tallies import CONNECTION, LOOKUP, REDIRECT, RETRY, SAME, SIZE, VARIED
+
+
+def record_of(*tallies: tuple[str, str, int, float], requests: int = 100, response_s: float = 0.1) -> RunRecord:
+    """A record of one request name; each tally is its kind, its detail, how often, and how long each."""
+    recorder = Recorder()
+    series = recorder.series("shop", "GET", "buy")
+    for _ in range(requests):
+        series.success(1.0, 1.0, 1.0 + response_s, 1)
+    for kind, detail, times, each_s in tallies:
+        for _ in range(times):
+            series.tally(kind, detail, each_s)
+    record = RunRecord()
+    record.add(recorder.take())
+    return record
+
+
+def rules(record: RunRecord) -> list[str]:
+    """The names of the rules that a record breaks."""
+    return [finding.rule for finding in tallied.findings(record)]
+
+
+@pytest.mark.parametrize(
+    ("times", "each_s", "expected"),
+    [
+        (100, 0.01, ["name_lookups"]),  # 10 % of 10 s
+        (100, 0.009, []),
+        (5, 0.2, ["name_lookups"]),  # few users that keep their connections, and a resolver that takes long
+        (4, 0.3, []),
+        (0, 0.0, []),
+    ],
+)
+def test_look_ups_that_take_a_tenth_of_the_times_break_their_rule(
+    times: int, each_s: float, expected: list[str]
+) -> None:
+    """Few or quick ones do not: every user has to look its host up once."""
+    assert rules(record_of((LOOKUP, "shop.example", times, each_s))) == expected
+
+
+@pytest.mark.parametrize(
+    ("same", "varied", "expected"), [(20, 0, ["same_answers"]), (19, 0, []), (96, 4, ["same_answers"]), (95, 5, [])]
+)
+def test_answers_that_should_vary_and_do_not_break_their_rule(same: int, varied: int, expected: list[str]) -> None:
+    """From twenty on, when fewer than one in twenty differs from the one before."""
+    assert rules(record_of((SAME, "", same, 0.0), (VARIED, "", varied, 0.0))) == expected
+
+
+@pytest.mark.parametrize(
+    ("tally", "few", "expected"),
+    [
+        ((CONNECTION, "", 50, 0.02), 49, "50 connections were opened for 100 requests of GET buy, 10% of their"),
+        ((REDIRECT, "", 1, 0.0), 0, "1 redirects were followed within 100 requests of GET buy"),
+        ((RETRY, "", 1, 0.0), 0, "1 requests were sent again, over another connection, within 100 requests"),
+        ((CONNECTION, "10.0.0.7", 10, 0.0), 9, "and all 10 connections went to 10.0.0.7: one server took all"),
+    ],
+)
+def test_what_only_the_reader_can_judge_is_noted(tally: tuple[str, str, int, float], few: int, expected: str) -> None:
+    """From its limit on, and no rule is broken."""
+    kind, detail, _, each_s = tally
+    record = record_of(tally)
+    [note] = tallied.notes(record)
+    assert expected in note
+    assert rules(record) == []
+    assert list(tallied.notes(record_of((kind, detail, few, each_s)))) == []
+
+
+def test_servers_that_share_the_load_are_no_note() -> None:
+    """One address among others."""
+    assert list(tallied.notes(record_of((CONNECTION, "10.0.0.7", 20, 0.0), (CONNECTION, "10.0.0.8", 1, 0.0)))) == []
+
+
+@pytest.mark.parametrize(("smallest", "noted"), [("16", True), ("32", False)])
+def test_sizes_that_differ_wildly_suggest_to_look_into_the_answers(smallest: str, noted: bool) -> None:
+    """From 64 times on."""
+    notes = list(tallied.notes(record_of((SIZE, smallest, 1, 0.0), (SIZE, "1024", 1, 0.0))))
+    assert bool(notes) is noted
+    assert all("with expect=Expect(…)" in note for note in notes)
