@@ -17,12 +17,12 @@ import orjson
 
 from loadtest import untrusted
 from loadtest.authoring import swagger
+from loadtest.authoring.bundle import DATA, MOST_VALUES, bundle
 from loadtest.exceptions import UsageError
 from loadtest.settings.fetching import fetch
 
 _TIMEOUT_S = 15.0
 _LARGEST_BYTES = 32 * 1024 * 1024
-_MOST_VALUES = 1_000_000
 _MOST_BROKEN = 20
 _MOST_STEPS = 32
 """The longest chain of references to references."""
@@ -69,7 +69,7 @@ class OpenApiDocument:
 
     @classmethod
     def read(cls, source: str) -> OpenApiDocument:
-        """Read a document.
+        """Read a document, with the parts of it that are in other files.
 
         Args:
             source: a URL that begins with http:// or https://, or a file's path.
@@ -77,10 +77,14 @@ class OpenApiDocument:
         Raises:
             UsageError: when it cannot be read, is neither JSON nor YAML, or is not valid.
         """
-        text = _fetched(source) if source.startswith(("http://", "https://")) else _of_file(source)
-        root = _parsed(text, source)
+        root = _read(source)
         if not isinstance(root, dict):
             raise _refusal(source, "it is not an object", "use an OpenAPI document")
+        if "openapi" in root:
+            try:
+                bundle(root, source, _read)
+            except ValueError as error:
+                raise _refusal(source, str(error), "use a smaller part of it") from error
         return cls(root, source)
 
     @property
@@ -126,7 +130,7 @@ def _has(root: Node, reference: str) -> bool:
 
 
 def _at(root: Node, reference: str) -> Node:
-    """Return what a JSON pointer (RFC 6901) in a fragment leads to; other documents are not read."""
+    """Return what a JSON pointer (RFC 6901) in a fragment leads to."""
     if reference != "#" and not reference.startswith("#/"):
         raise LookupError(reference)
     node: Any = root
@@ -138,10 +142,6 @@ def _at(root: Node, reference: str) -> Node:
     return node
 
 
-_DATA: Final = frozenset({"example", "examples", "default", "enum", "const", "value"})
-"""Members whose value is data of the service, and not a part of the document."""
-
-
 def _stated(node: Any, budget: Iterator[int], *, is_data: bool = False) -> Any:
     """Return a part of a document without what states nothing: nulls outside of data, and numbers that JSON lacks.
 
@@ -151,16 +151,16 @@ def _stated(node: Any, budget: Iterator[int], *, is_data: bool = False) -> Any:
         ValueError: when it has too many values; YAML's aliases make them of a few.
         RecursionError: when it is nested too deep, or in itself.
     """
-    if next(budget) > _MOST_VALUES:
-        raise ValueError(f"it has more than {_MOST_VALUES:,} values")
+    if next(budget) > MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES:,} values")
     if isinstance(node, list):
         return [_stated(each, budget, is_data=is_data) for each in node if _states(each, is_data=is_data)]
     if not isinstance(node, dict):
         return node
     return {
-        _text_of(name): _stated(child, budget, is_data=is_data or name in _DATA)
+        _text_of(name): _stated(child, budget, is_data=is_data or name in DATA)
         for name, child in node.items()
-        if _states(child, is_data=is_data or name in _DATA)
+        if _states(child, is_data=is_data or name in DATA)
     }
 
 
@@ -184,15 +184,20 @@ def _references(root: object) -> Iterator[tuple[str, str]]:
         node, where, depth = waiting.pop()
         children = [*node.items()] if isinstance(node, dict) else [*enumerate(node)] if isinstance(node, list) else []
         values += len(children)
-        if values > _MOST_VALUES or depth > untrusted.DEEPEST:
-            raise ValueError(f"it has more than {_MOST_VALUES:,} values, or is nested over {untrusted.DEEPEST} times")
+        if values > MOST_VALUES or depth > untrusted.DEEPEST:
+            raise ValueError(f"it has more than {MOST_VALUES:,} values, or is nested over {untrusted.DEEPEST} times")
         found: list[tuple[object, str, int]] = []
         for name, child in children:
             if name == "$ref" and isinstance(child, str):
                 yield where, child
-            elif name not in _DATA:
+            elif name not in DATA:
                 found.append((child, f"{where}/{name}", depth + 1))
         waiting.extend(reversed(found))
+
+
+def _read(source: str) -> object:
+    """Return what a file or a URL holds."""
+    return _parsed(_fetched(source) if source.startswith(("http://", "https://")) else _of_file(source), source)
 
 
 def _fetched(url: str) -> bytes:
@@ -222,7 +227,7 @@ def _parsed(text: bytes, source: str) -> object:
     """Parse JSON, or else YAML."""
     try:
         if text.lstrip()[:1] in {b"{", b"["}:
-            untrusted.check_json(text, _MOST_VALUES)
+            untrusted.check_json(text, MOST_VALUES)
         return orjson.loads(text)
     except ValueError as error:
         if text.lstrip()[:1] in {b"{", b"["}:
@@ -237,6 +242,6 @@ def _parsed(text: bytes, source: str) -> object:
 
 def _refusal(source: str, reason: str, advice: str) -> UsageError:
     return UsageError(
-        f"--openapi {source} cannot be used: {reason}. Allowed: the URL or file of a self-contained OpenAPI "
-        f"document, version 3.0 or 3.1, or Swagger 2.0. Next: {advice}. Nothing was written."
+        f"--openapi {source} cannot be used: {reason}. Allowed: the URL or file of an OpenAPI document, "
+        f"version 3.0 or 3.1, or Swagger 2.0. Next: {advice}. Nothing was written."
     )

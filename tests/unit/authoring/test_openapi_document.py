@@ -86,7 +86,9 @@ def test_references_are_followed() -> None:
 
 BAD = {
     "missing reference": (MINIMAL | {"x": {"$ref": "#/no/such"}}, "#/x refers to '#/no/such', which is not in it"),
-    "another document": (MINIMAL | {"x": [{"$ref": "b.json#/a"}]}, "#/x/0 refers to 'b.json#/a'"),
+    "missing document": (MINIMAL | {"x": [{"$ref": "b.json#/a"}]}, "b.json cannot be used: it cannot be read"),
+    "elsewhere": (MINIMAL | {"x": [{"$ref": "file:///b.json#/a"}]}, "#/x/0 refers to 'file:///b.json#/a'"),
+    "an absolute path": (MINIMAL | {"x": [{"$ref": "/etc/hosts"}]}, "#/x/0 refers to '/etc/hosts'"),
     "old version": ({"swagger": "1.2", "paths": {"/a": {"get": {}}}}, "its swagger version is 1.2"),
     "no version": ({"paths": {"/a": {"get": {}}}}, "its openapi version is missing"),
     "future version": (MINIMAL | {"openapi": "4.0"}, "its openapi version is 4.0"),
