@@ -61,6 +61,12 @@ SUSTAINED: Final = {
         "spent {value:.0%} of the time in garbage collection for {seconds:.0f} s",
         "add a worker, or keep fewer objects in the scenario",
     ),
+    "page_waits_per_s": HealthRule(
+        "swapping",
+        SATURATED["page_waits_per_s"],
+        "waited {value:.0f} times a second for memory that had been swapped out, for {seconds:.0f} s",
+        "give it more memory, turn swap off, or lower USERS",
+    ),
 }
 """Rules that must be broken for `SUSTAINED_S` consecutive seconds, or on average over a run of that length or more. The
 value is the mean of those seconds."""

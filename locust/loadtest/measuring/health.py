@@ -40,7 +40,13 @@ wakes the greenlet too, and then see only the stalls' ends."""
 LATE_S: Final = 0.005
 """From this delay on a wake-up is kept for the distribution over the run; shorter ones move nothing worth judging."""
 DESCRIPTORS_EVERY_S: Final = 5.0
-SATURATED: Final = {"cpu_ratio": 0.90, "loop_lag_s": 0.100, "throttled_ratio": 0.05, "gc_ratio": 0.10}
+SATURATED: Final = {
+    "cpu_ratio": 0.90,
+    "loop_lag_s": 0.100,
+    "throttled_ratio": 0.05,
+    "gc_ratio": 0.10,
+    "page_waits_per_s": 20.0,
+}
 """The value of a figure of `Health` from which the process has nothing left to give. A `Watch` keeps how long the
 longest such stretch was."""
 
@@ -89,6 +95,8 @@ class Health(NamedTuple):
     """1 if others took `OTHERS` of the cores while these were crowded, by `BUSY` or `PRESSURE`; otherwise 0."""
     memory_ratio: float = 0.0
     """Memory in use by what may be used: that of the fullest cgroup of the process with a limit, or the machine's."""
+    page_waits_per_s: float = 0.0
+    """How often the process waited for a page of its memory to be read from a disk: it had been swapped out."""
     late_s: tuple[float, ...] = ()
     """The delays of the event loop's wake-ups that were `LATE_S` or more, in seconds; not a figure but many."""
 
@@ -191,6 +199,7 @@ class HealthProbe:
             target_cpu_ratio=passed.share(self._target_cpu_s - target_cpu_s),
             crowded_ratio=float(crowded),
             memory_ratio=_memory_in_use(),
+            page_waits_per_s=passed.page_waits_per_s,
             late_s=tuple(round(lag_s, 6) for lag_s in lags if lag_s >= LATE_S),
         )
 
@@ -247,6 +256,7 @@ class _Passed:
         self.pressure = min(1.0, (after.pressure_s - before.pressure_s) / elapsed_s)
         self.run_delay = (after.run_delay_s - before.run_delay_s) / elapsed_s
         self.turns_per_s = (after.turns - before.turns) / elapsed_s
+        self.page_waits_per_s = (after.page_waits - before.page_waits) / elapsed_s
 
     def share(self, cpu_s: float) -> float:
         """Seconds of CPU as a share of the cores' time."""

@@ -1,6 +1,6 @@
 """The machine that a process runs on: how busy it is, with what, and how long a process waits for one of its cores.
 
-Everything is read from /proc; what a system does not offer reads as 0. `CpuTime` follows processes with all that
+Nearly everything is read from /proc; what a system does not offer reads as 0. `CpuTime` follows processes with all that
 descend from them, and `peers` finds the processes that belong to a run, so that the rest is known to be somebody
 else's.
 
@@ -10,6 +10,7 @@ Sources: proc(5); Documentation/scheduler/sched-stats.rst and Documentation/acco
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -45,6 +46,8 @@ class Reading(NamedTuple):
     """Seconds that there were, on all cores together."""
     pressure_s: float
     """Seconds in which at least one process of the machine waited for a core."""
+    page_waits: int
+    """How often this process waited for a page of its memory to be read from a disk, such as from swap."""
 
 
 def read() -> Reading:
@@ -58,6 +61,7 @@ def read() -> Reading:
         busy_s=(sum(cores) - idle) / _TICKS_PER_S,
         cores_s=sum(cores) / _TICKS_PER_S,
         pressure_s=number_after("total=", _PRESSURE) / 1e6,
+        page_waits=resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
     )
 
 

@@ -414,6 +414,8 @@ def test_the_documentation_states_every_limit() -> None:
     ]
 
     def limit(name: str, value: float) -> str:
+        if name.endswith("_per_s"):
+            return f"≥ {value:.0f} times a second"
         return f"≥ {value * 1000:.0f} ms" if name.endswith("_s") else f"≥ {value:.0%}"
 
     rules_of_health = [

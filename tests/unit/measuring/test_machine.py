@@ -1,5 +1,6 @@
 """What the machine did: read from the kernel, and checked against work that the test makes."""
 
+import mmap
 import os
 import signal
 import socket
@@ -89,3 +90,23 @@ def test_what_a_system_does_not_offer_reads_as_nothing(tmp_path: Path) -> None:
     assert machine.number_after("total=", tmp_path / "odd") == 0.0
     (tmp_path / "odd").write_text("")
     assert machine.numbers(tmp_path / "odd") == []
+
+
+def test_waiting_for_memory_that_is_on_the_disk_shows(tmp_path: Path) -> None:
+    """Pages that the kernel has to read are counted, each once: those of a mapped file as those of swap."""
+    size = 64 * mmap.PAGESIZE
+    path = tmp_path / "pages"
+    path.write_bytes(os.urandom(size))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as pages:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        pages.madvise(mmap.MADV_RANDOM)  # one at a time
+        kernel, before = major_faults(), machine.read()
+        sum(pages[:: mmap.PAGESIZE])
+        waits, counted = machine.read().page_waits - before.page_waits, major_faults() - kernel
+    assert counted - 10 <= waits <= counted  # none where the file system keeps its files in memory
+
+
+def major_faults() -> int:
+    """Return what the kernel says of this process elsewhere."""
+    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[9])
