@@ -4,13 +4,25 @@ import errno
 import ipaddress
 import os
 import ssl
-from _socket import AF_UNIX, IPPROTO_TCP, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
-from collections.abc import Callable
+from _socket import (
+    AF_INET,
+    AF_INET6,
+    AF_UNIX,
+    IPPROTO_TCP,
+    SO_ERROR,
+    SOCK_CLOEXEC,
+    SOCK_DGRAM,
+    SOCK_NONBLOCK,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    TCP_NODELAY,
+)
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from select import POLLOUT
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 import gevent.select
@@ -28,6 +40,11 @@ Tally = Callable[[str, str, float], None]
 
 _FULL_BACKLOG_PAUSE_S = 0.005
 _NEXT_ADDRESS_AFTER_S = 0.25  # RFC 8305's Connection Attempt Delay
+_ADVICE = {
+    "host.docker.internal": "; a service of the machine itself has to listen on 0.0.0.0, because no container reaches "
+    "its 127.0.0.1"
+}
+"""What to do about a host of this name that accepts no connection."""
 
 
 def _no_tally(_kind: str, _detail: str, _seconds: float) -> None:
@@ -80,10 +97,7 @@ class Endpoint:
         except ssl.SSLError as error:
             raise TransportError("tls", f"TLS with {self} failed: {tls_reason(error)}") from error
         except OSError as error:
-            if limit := own_limits.reached(error):
-                raise TransportError(GENERATOR, f"cannot connect to {self}: {limit}") from error
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise TransportError("connect", f"cannot connect to {self}: {reason}") from error
+            raise self._refused({"": error}) from error
 
     def _connect(self, session: ssl.SSLSession | None, tally: Tally) -> Stream:
         began_s = perf_counter()
@@ -107,25 +121,45 @@ class Endpoint:
         Happy Eyeballs (RFC 8305, section 5), in the order of the resolver.
         """
         kind = Stream if self.tls is None else TlsStream
-        under_way: dict[int, Stream] = {}
-        refusal: OSError | None = None
+        if not addresses:
+            raise OSError(f"{self.host!r} has no address")
+        under_way: dict[int, _Attempt] = {}
+        refusals: dict[Any, OSError] = {}
         try:
             for family, address in addresses:
                 stream = kind(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
-                under_way[stream.fileno()] = stream
-                accepted, refusal = _settle(under_way, _begin_connecting(stream, family, address), refusal)
+                under_way[stream.fileno()] = _Attempt(stream, address)
+                accepted = _settle(under_way, _begin_connecting(stream, family, address), refusals)
                 is_last = address is addresses[-1][1]
                 while accepted is None and under_way:
                     settled = _await_any(under_way, None if is_last else _NEXT_ADDRESS_AFTER_S)
-                    accepted, refusal = _settle(under_way, settled, refusal)
+                    accepted = _settle(under_way, settled, refusals)
                     if not is_last:
                         break
                 if accepted is not None:
                     return accepted
         finally:
-            for stream in under_way.values():
-                stream.close()
-        raise refusal or OSError(f"{self.host!r} has no address")
+            for attempt in under_way.values():
+                attempt.stream.close()
+        raise self._refused({address: refusals[address] for _, address in addresses})
+
+    def _refused(self, refusals: Mapping[Any, OSError]) -> TransportError:
+        """Say why no address accepted; one that this machine has no way to says nothing where there is another.
+
+        Args:
+            refusals: the error of each address.
+        """
+        told = {address: error for address, error in refusals.items() if len(refusals) == 1 or _has_way_to(address)}
+        errors = told or refusals
+        if limits := sorted(filter(None, map(own_limits.reached, errors.values()))):
+            return TransportError(GENERATOR, f"cannot connect to {self}: {limits[0]}")
+        reasons = {
+            address: os.strerror(error.errno) if error.errno else str(error) for address, error in errors.items()
+        }
+        reason = next(iter(reasons.values()))
+        if len(set(reasons.values())) > 1:
+            reason = ", ".join(f"{one} ({address[0]})" for address, one in reasons.items())
+        return TransportError("connect", f"cannot connect to {self}: {reason}{_ADVICE.get(self.host, '')}")
 
     def _addresses(self) -> list[tuple[int, Any]]:
         """Family and address pairs.
@@ -150,6 +184,24 @@ class Endpoint:
                 "name that address in LOADTEST_ALLOWED_HOSTS",
             )
         return [(family, address) for family, *_, address in found]
+
+
+class _Attempt(NamedTuple):
+    """A stream that is being connected to an address."""
+
+    stream: Stream
+    address: Any
+
+
+def _has_way_to(address: Any) -> bool:
+    """Whether this machine has an address and a route to reach another one by; nothing is sent to find out."""
+    family = AF_INET6 if ":" in address[0] else AF_INET
+    try:
+        with gevent.socket.socket(family, SOCK_DGRAM) as probe:
+            probe.connect(address)
+    except OSError:
+        return False
+    return True
 
 
 def _is_address(host: str) -> bool:
@@ -177,23 +229,21 @@ def _begin_connecting(stream: Stream, family: int, address: Any) -> dict[int, in
     return {} if code == errno.EINPROGRESS else {stream.fileno(): code}
 
 
-def _await_any(under_way: dict[int, Stream], timeout_s: float | None) -> dict[int, int]:
+def _await_any(under_way: Mapping[int, _Attempt], timeout_s: float | None) -> dict[int, int]:
     """Wait for streams that are being connected; file number and error code of those that settled in time."""
     poll = gevent.select.poll()
     for fileno in under_way:
         poll.register(fileno, POLLOUT)
     settled = poll.poll(None if timeout_s is None else timeout_s * 1e3)
-    return {fileno: under_way[fileno].getsockopt(SOL_SOCKET, SO_ERROR) for fileno, _ in settled}
+    return {fileno: under_way[fileno].stream.getsockopt(SOL_SOCKET, SO_ERROR) for fileno, _ in settled}
 
 
-def _settle(
-    under_way: dict[int, Stream], settled: dict[int, int], refusal: OSError | None
-) -> tuple[Stream | None, OSError | None]:
-    """Take out the streams that settled: the first that is connected, and the last error."""
+def _settle(under_way: dict[int, _Attempt], settled: Mapping[int, int], refusals: dict[Any, OSError]) -> Stream | None:
+    """Take out the attempts that settled; return the first that is connected, and note the errors of others."""
     for fileno, code in settled.items():
-        stream = under_way.pop(fileno)
+        stream, address = under_way.pop(fileno)
         if not code:
-            return stream, refusal
+            return stream
         stream.close()
-        refusal = OSError(code, os.strerror(code))
-    return None, refusal
+        refusals[address] = OSError(code, os.strerror(code))
+    return None

@@ -1,5 +1,6 @@
 """How clients reach a server: TCP, TLS and Unix sockets, names and addresses; through Redis, which needs them all."""
 
+import errno
 import os
 import resource
 import socket
@@ -12,6 +13,7 @@ import pytest
 import redis
 import trustme
 
+from loadtest.clients.transport import endpoint
 from loadtest.clients.transport.endpoint import Endpoint
 from loadtest.clients.transport.stream import TransportError
 from loadtest.local.process import free_port
@@ -214,3 +216,71 @@ def test_the_next_address_is_tried_beside_a_silent_one(monkeypatch, first):
         assert caught.value.error_class == ("timeout_connect" if first == "silent" else "connect")
         for each in filler:
             each.close()
+
+
+NOWHERE = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("255.255.255.255", 9))
+
+
+@pytest.fixture
+def two_addresses(monkeypatch):
+    """A port that is closed on 127.0.0.2, and a name that also has another address, which is asked in any order."""
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.2", 0))
+        port = unheard.getsockname()[1]
+
+        def resolve(*others, first):
+            here = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", port))
+            found = [here, *others] if first else [*others, here]
+            monkeypatch.setattr(gevent.socket, "getaddrinfo", lambda *_args, **_options: found)
+            return Endpoint("two.example", port)
+
+        yield resolve
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_address_without_a_way_to_it_does_not_hide_why_another_refused(two_addresses, first):
+    """As of a name with an IPv6 address on a machine without IPv6; here it is one that no TCP leads to anywhere."""
+    with pytest.raises(TransportError) as caught:
+        two_addresses(NOWHERE, first=first).connect(5)
+    assert (caught.value.error_class, str(caught.value).rpartition(": ")[2]) == ("connect", "Connection refused")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_addresses_that_fail_in_different_ways_are_named_with_their_reasons(two_addresses, monkeypatch, first):
+    """Each says its own."""
+    monkeypatch.setattr("loadtest.clients.transport.endpoint._has_way_to", lambda _address: True)
+    with pytest.raises(TransportError) as caught:
+        two_addresses(NOWHERE, first=first).connect(5)
+    assert caught.value.error_class == "connect"
+    assert "Connection refused (127.0.0.2)" in str(caught.value)
+    assert "(255.255.255.255)" in str(caught.value)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_limit_of_the_generator_at_one_address_is_the_reason(two_addresses, monkeypatch, first):
+    """No free port for one address is the generator's fault, whatever another address says."""
+    monkeypatch.setattr(
+        "loadtest.clients.transport.endpoint._has_way_to", lambda address: address[0] in ("127.0.0.2", "::1")
+    )
+    other = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 9, 0, 0))
+    real = endpoint._begin_connecting
+
+    def begin(stream, family, address):
+        if family == socket.AF_INET6:
+            return {stream.fileno(): errno.EADDRNOTAVAIL}
+        return real(stream, family, address)
+
+    monkeypatch.setattr(endpoint, "_begin_connecting", begin)
+    with pytest.raises(TransportError) as caught:
+        two_addresses(other, first=first).connect(5)
+    assert caught.value.error_class == "generator"
+
+
+def test_the_machine_of_a_container_is_told_where_its_service_has_to_listen(monkeypatch):
+    """A refusal of host.docker.internal says what to do about it."""
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.2", 0))
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", unheard.getsockname())]
+        monkeypatch.setattr(gevent.socket, "getaddrinfo", lambda *_args, **_options: found)
+        with pytest.raises(TransportError, match=r"Connection refused; a service of the machine .* 0\.0\.0\.0"):
+            Endpoint("host.docker.internal", 8000).connect(5)
