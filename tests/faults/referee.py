@@ -6,10 +6,12 @@ it is answered; the kernel keeps both, whoever is killed then::
     R 1764174000.123456 GET /fast 4711-3
     A 1764174000.123612 GET /fast 4711-3
 
-The last column is the user that sent the request, where the request's head names it (X-User). With the address of
-another server, the referee asks that one for its answers. A request that this program cannot read ends it.
+The last column is the user that sent the request, where the request names it (the header X-User, or a Redis key
+without a colon), or else the address that it came from. With the address of another server, the referee asks that one
+for its answers. A request that this program cannot read ends it. Of Redis' protocol, a line has the command twice, in
+place of method and path; what only opens a connection has none.
 
-    python tests/faults/referee.py JOURNAL PORT [DELAY_S] [UPSTREAM_PORT]
+    python tests/faults/referee.py JOURNAL HOST:PORT [DELAY_S] [UPSTREAM_HOST:PORT|-] [http|redis]
 """
 
 import asyncio
@@ -19,14 +21,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"status":"ok"}'
+HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _USER = re.compile(rb"\r\nx-user: *([\w-]+)", re.IGNORECASE)
+_KEY_OF_USER = re.compile(rb"[\w-]+")
 _CONNECTION = re.compile(rb"\r\nconnection: [^\r]*", re.IGNORECASE)
+_OPENING = (b"HELLO", b"AUTH", b"SELECT", b"CLIENT")
 
 
 class Server:
@@ -34,17 +40,18 @@ class Server:
 
     Args:
         journal: where to write.
-        delay_s: how long each request waits for its answer.
-        upstream: the port of the server that knows the answers; 0: each is `ANSWER`.
+        delay_s: how long each HTTP request waits for its answer.
+        upstream: host and port of the server that knows the answers; None: each is `ANSWER`.
     """
 
-    def __init__(self, journal: str, delay_s: float, upstream: int) -> None:
+    def __init__(self, journal: str, delay_s: float, upstream: tuple[str, int] | None) -> None:
         self._journal = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._delay_s = delay_s
         self._upstream = upstream
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
+        address = writer.get_extra_info("peername")[0].encode()
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -52,7 +59,7 @@ class Server:
                 body = await reader.readexactly(int(length[1]) if length else 0)
                 method, path, _ = head.split(b" ", 2)
                 user = _USER.search(head)
-                line = b" ".join((method, path, user[1] if user else b"-"))
+                line = b" ".join((method, path, user[1] if user else address))
                 self._note(b"R", line)
                 answer = await self._answer(head, body)
                 self._note(b"A", line)
@@ -60,6 +67,28 @@ class Server:
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+
+    async def redis(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection of a Redis client: it ends with the one to the server behind."""
+        address = writer.get_extra_info("peername")[0].encode()
+        behind: asyncio.StreamWriter | None = None
+        try:
+            replies, behind = await asyncio.open_connection(*(self._upstream or ()))
+            while True:
+                words, data = await _command(reader)
+                name, key = words[0].upper(), b"".join(words[1:2])
+                line = b" ".join((name, name, key if _KEY_OF_USER.fullmatch(key) else address))
+                if name not in _OPENING:
+                    self._note(b"R", line)
+                behind.write(data)
+                reply = await _reply(replies)
+                if name not in _OPENING:
+                    self._note(b"A", line)
+                writer.write(reply)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):
+            for end in filter(None, (writer, behind)):
+                end.close()
 
     def _note(self, what: bytes, line: bytes) -> None:
         os.write(self._journal, b"%s %.6f %s\n" % (what, time.time(), line))
@@ -69,7 +98,7 @@ class Server:
             await asyncio.sleep(self._delay_s)
         if not self._upstream:
             return ANSWER
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._upstream)
+        reader, writer = await asyncio.open_connection(*self._upstream)
         try:
             writer.write(_CONNECTION.sub(b"", head)[:-2] + b"Connection: close\r\n\r\n" + body)
             return _CONNECTION.sub(b"", await reader.read())
@@ -77,11 +106,40 @@ class Server:
             writer.close()
 
 
-async def main(journal: str, port: str, delay_s: str = "0", upstream: str = "0") -> None:
+async def _command(reader: asyncio.StreamReader) -> tuple[list[bytes], bytes]:
+    """Return the words of a command, and the bytes that it is."""
+    head = await reader.readuntil(b"\r\n")
+    words, data = [], head
+    for _ in range(int(head[1:])):
+        size = await reader.readuntil(b"\r\n")
+        word = await reader.readexactly(int(size[1:]) + 2)
+        words.append(word[:-2])
+        data += size + word
+    return words, data
+
+
+async def _reply(reader: asyncio.StreamReader) -> bytes:
+    """Return the bytes of one reply, of either version of the protocol."""
+    head = await reader.readuntil(b"\r\n")
+    kind = head[:1]
+    if kind in b"$=!":
+        return head + (await reader.readexactly(int(head[1:]) + 2) if head[1:2] != b"-" else b"")
+    if kind in b"*~%":
+        parts = max(0, int(head[1:])) * (2 if kind == b"%" else 1)
+        return head + b"".join([await _reply(reader) for _ in range(parts)])
+    return head
+
+
+async def main(journal: str, listen: str, delay_s: str = "0", upstream: str = "-", kind: str = "http") -> None:
     """Serve until killed."""
-    server = Server(journal, float(delay_s), int(upstream))
-    async with await asyncio.start_server(server.serve, "127.0.0.1", int(port)) as listening:
+    server = Server(journal, float(delay_s), None if upstream == "-" else _place(upstream))
+    async with await asyncio.start_server(getattr(server, kind), *_place(listen)) as listening:
         await listening.serve_forever()
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
 
 
 @dataclass(frozen=True)
@@ -100,26 +158,18 @@ class Line:
         return self.user.partition("-")[0]
 
 
-class Referee:
-    """The referee as a test sees it.
+class Part:
+    """A process that is killed and starts again as it was."""
 
-    Args:
-        folder: of the journal.
-        port: where it listens.
-        delay_s: how long each request waits for its answer.
-        upstream: the port of the server that knows the answers; 0: the referee does.
-    """
-
-    def __init__(self, folder: Path, port: int, delay_s: float = 0.0, upstream: int = 0) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self._journal = folder / "journal"
-        self._journal.touch()
-        program = [sys.executable, "-I", __file__, self._journal, str(port), str(delay_s), str(upstream)]
-        self._start = lambda: subprocess.Popen(program)
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
         self._process = self._start()
 
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+
     def restart(self, away_s: float = 0.0) -> None:
-        """Kill it, and start it again after a while; it goes on with the same journal."""
+        """Kill it, and start it again after a while."""
         self.kill()
         time.sleep(away_s)
         self._process = self._start()
@@ -128,6 +178,26 @@ class Referee:
         """End it at once."""
         self._process.kill()
         self._process.wait()
+
+
+class Referee(Part):
+    """The referee as a test sees it; when it starts again, it goes on with the same journal.
+
+    Args:
+        folder: of the journal.
+        port: where it listens.
+        delay_s: how long each request waits for its answer.
+        upstream: the port of the server that knows the answers; 0: the referee does.
+        kind: of the protocol, http or redis.
+    """
+
+    def __init__(self, folder: Path, port: int, delay_s: float = 0.0, upstream: int = 0, kind: str = "http") -> None:
+        self.url = f"{kind}://127.0.0.1:{port}"
+        self._journal = folder / f"journal of {kind}"
+        self._journal.touch()
+        behind = f"127.0.0.1:{upstream}" if upstream else "-"
+        program = [sys.executable, "-I", __file__, str(self._journal), f"127.0.0.1:{port}", str(delay_s), behind, kind]
+        super().__init__(program)
 
     @property
     def size(self) -> int:
@@ -138,7 +208,7 @@ class Referee:
         """Return the journal from this many bytes on."""
         with self._journal.open("rb") as journal:
             journal.seek(after)
-            return [_read(line) for line in journal.read().decode().splitlines()]
+            return read(journal.read().decode())
 
     def answered(self) -> Counter[str]:
         """Return how many requests of each name were answered."""
@@ -151,9 +221,26 @@ class Referee:
         self.kill()
 
 
-def _read(line: str) -> Line:
-    what, at, method, path, user = line.split(" ")
-    return Line(what == "A", float(at), f"{method} {path}", user)
+def read(journal: str) -> list[Line]:
+    """Return the lines of a journal."""
+    columns = [line.split(" ") for line in journal.splitlines()]
+    return [Line(what == "A", float(at), f"{method} {path}", user) for what, at, method, path, user in columns]
+
+
+def by_method(lines: Iterable[Line]) -> Counter[str]:
+    """Return how many lines there are of each method."""
+    return Counter(line.name.partition(" ")[0] for line in lines)
+
+
+def counted(records: Iterable[dict[str, Any]], figure: str, kind: str = "http") -> Counter[str]:
+    """Return the sum of a figure by method, set-up included, of HTTP or of Redis, which has a GET too."""
+    sums: Counter[str] = Counter()
+    for record in records:
+        for one in (*record["series"], *record["setup"]["series"]):
+            is_redis = "/resp/" in one["name"]
+            if one[figure] and (is_redis if kind == "redis" else not is_redis and one["method"] in HTTP_METHODS):
+                sums[one["method"]] += one[figure]
+    return sums
 
 
 if __name__ == "__main__":

@@ -2,16 +2,19 @@
 
     python -m tests.faults.soak [SECONDS] [SEED]
 
-A master with a web UI, workers that come, go, hang and die, a network that is cut, a target that restarts: real
-processes, an hour long when not told otherwise. After each run, what the referee answered is what the record counts,
-but for what the record names as lost: for that, what the workers that were hurt sent since the second that it names is
-the bound. The seed, which is printed, decides what happens and how long each thing takes.
+A master with a web UI, workers that come, go, hang and die, a network that is cut, a target, a Redis and a Prometheus
+that restart: real processes, an hour long when not told otherwise. Half of the users speak HTTP with one referee, half
+speak RESP with another one, behind which is the Redis. After each run, what the referees answered is what the record
+counts, but for what the record names as lost: for that, what the workers that were hurt sent since the second that it
+names is the bound. What the record counts is what Prometheus comes to hold. The seed, which is printed, decides what
+happens and how long each thing takes.
 """
 
 import contextlib
 import json
 import math
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,18 +34,22 @@ from gevent.event import Event
 from gevent.server import StreamServer
 
 from loadtest.local.process import free_port
-from tests.faults.referee import Line, Referee
+from tests.faults.referee import Line, Part, Referee
 from tests.faults.swarm import FaultySwarm
+from tests.stack.compose import PROMETHEUS_IMAGE, docker
 
 SCENARIO = '''
 """Asks often, in two ways, and says who asks."""
 
+import contextlib
 import itertools
 import os
 
+import redis
 from locust import between, task
 
 from loadtest.clients.http import HttpUser
+from loadtest.clients.redis import RedisJsonUser
 from loadtest.scenarios import Scenario
 
 NUMBERS = itertools.count()
@@ -64,8 +71,35 @@ class Asker(HttpUser):
         self.client.post("/write", json={"text": "much"}, headers=self.fields)
 
 
-scenario = Scenario("asker", (Asker,), (("GET", "/look"), ("POST", "/write")))
+class Keeper(RedisJsonUser):
+    scenario = "asker"
+    wait_time = between(0.02, 0.3)
+
+    def on_start(self):
+        self.key = f"{os.getpid()}-{next(NUMBERS)}"
+
+    @task(3)
+    def read(self):
+        with contextlib.suppress(redis.RedisError):
+            self.client.get(self.key)
+
+    @task
+    def write(self):
+        with contextlib.suppress(redis.RedisError):
+            self.client.set(self.key, "much")
+
+
+requests = (("GET", "/look"), ("POST", "/write"), ("GET", "GET"), ("SET", "SET"))
+scenario = Scenario("asker", (Asker, Keeper), requests)
 '''
+OF_REDIS = ("GET GET", "SET SET")
+COUNTED = "loadtest_requests_total"
+PROMETHEUS_CONFIG = """
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs: [{{job_name: locust_master, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
+"""
+NOTED_WITHIN_S = 5.0
+"""The record has a restart of Redis that was so long before the end of the run."""
 MOST_WORKERS = 5
 KILLED_MASTER_LOSES_S = 2.5
 """The last 2 s, and the moment that the signal takes."""
@@ -83,6 +117,7 @@ class Cable:
     def __init__(self, port: int) -> None:
         """Lay it to the master's port."""
         self._port = port
+        self._sockets: set[socket.socket] = set()
         self._whole = Event()
         self._whole.set()
         self._server = StreamServer(("127.0.0.1", 0), self._serve)
@@ -97,6 +132,12 @@ class Cable:
         """Mend it."""
         self._whole.set()
 
+    def tear(self) -> None:
+        """Close the connections; the next one stands."""
+        for one in list(self._sockets):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
     def _serve(self, worker: socket.socket, _address: object) -> None:
         self._whole.wait()
         try:
@@ -104,9 +145,11 @@ class Cable:
         except OSError:
             return
         with master:
+            self._sockets |= {master, worker}
             back = gevent.spawn(self._carry, master, worker)
             self._carry(worker, master)
             back.join()
+            self._sockets -= {master, worker}
 
     def _carry(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -170,11 +213,13 @@ class Soak:
     Args:
         folder: for logs, journal and records.
         seed: decides what happens.
+        prometheus: the program; None where there is none, and then nothing is asked of it.
         say: is told everything that happens.
     """
 
     folder: Path
     seed: int
+    prometheus: Path | None = None
     say: Callable[[str], None] = print
     workers: list[Worker] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -185,14 +230,21 @@ class Soak:
         self.began_s = time.monotonic()
         scenario = self.folder / "asker.py"
         scenario.write_text(SCENARIO)
+        self.redis = Part(["redis-server", "--port", str(port := free_port()), "--bind", "127.0.0.1", "--save", ""])
         self.referee = Referee(self.folder, free_port(), delay_s=0.01)
-        self.swarm = FaultySwarm(self.folder, self.referee.url, variables={"LOADTEST_SCENARIO": str(scenario)})
-        self.web = free_port()
-        self.master = self._start_master()
+        self.referee_of_redis = Referee(self.folder, free_port(), upstream=port, kind="redis")
+        settings = {"LOADTEST_SCENARIO": str(scenario), "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+        self.swarm = FaultySwarm(self.folder, self.referee.url, variables=settings)
+        self.master = self.swarm.master_with_web_ui()
+        self.watcher = self._start_prometheus(self.prometheus) if self.prometheus else None
 
-    def _start_master(self) -> subprocess.Popen[bytes]:
-        link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(self.swarm.port)]
-        return self.swarm.start("--master", *link, "--web-host", "127.0.0.1", "--web-port", str(self.web))
+    def _start_prometheus(self, program: Path) -> Part:
+        (config := self.folder / "prometheus.yml").write_text(PROMETHEUS_CONFIG.format(port=self.swarm.exporter))
+        self.watcher_port = free_port()
+        return Part([
+            str(program), f"--config.file={config}", f"--storage.tsdb.path={self.folder / 'prometheus'}",
+            f"--web.listen-address=127.0.0.1:{self.watcher_port}", "--log.level=error",
+        ])  # fmt: skip
 
     def tell(self, text: str) -> None:
         """Say what happens, and when."""
@@ -214,7 +266,7 @@ class Soak:
         if len(self.living()) >= MOST_WORKERS:
             return
         cable = Cable(self.swarm.port)
-        process = self.swarm.start("--worker", "--master-host", "127.0.0.1", "--master-port", str(cable.port))
+        process = self.swarm.worker(master_port=cable.port, REDIS_URL=self.referee_of_redis.url)
         self.workers.append(Worker(process, cable))
         self.tell(f"worker {process.pid} starts")
 
@@ -258,6 +310,20 @@ class Soak:
         self.tell(f"the target is killed, and starts again after {away_s:g} s")
         self.referee.restart(away_s)
 
+    def restart_redis(self) -> None:
+        """Kill Redis and start it again, without its data."""
+        away_s = self.random.choice((0.0, 0.5, 2.0))
+        self.tell(f"Redis is killed, and starts again after {away_s:g} s")
+        self.redis.restart(away_s)
+        self.redis_restarted_at = time.time()
+
+    def restart_prometheus(self) -> None:
+        """Kill Prometheus, perhaps in the middle of a scrape, and start it again."""
+        if self.watcher is not None:
+            away_s = self.random.choice((0.0, 2.0, 5.0))
+            self.tell(f"Prometheus is killed, and starts again after {away_s:g} s")
+            self.watcher.restart(away_s)
+
     def scrape(self) -> None:
         """Scrape the exporter and go away in the middle."""
         self.tell("a scraper goes away in the middle")
@@ -285,13 +351,18 @@ class Soak:
         self.healing: list[gevent.Greenlet[..., None]] = []
         self.master_ended = False
         self._until(self._has_two_ready, "two workers are ready")
-        after, earlier = self.referee.size, self._runs()
+        after, earlier = (self.referee.size, self.referee_of_redis.size), self._runs()
+        self.redis_restarted_at = self.counted_before = 0.0
+        if sight := self.swarm.look():
+            self.counted_before = sight.value(COUNTED)
         self.is_closed_model = self.random.random() < 0.7
         self._start_run()
         self.tell(f"RUN, {'closed' if self.is_closed_model else 'open'} model")
         until_s = time.monotonic() + self.random.uniform(8.0, 30.0)
         acts = [self.join, self.join, self.leave, self.kill, self.pause, self.cut, self.scrape, self.change]
-        acts += [self.restart_target] if self.random.random() < 0.5 else []
+        acts.append(self.restart_prometheus)
+        self.away = {restart for restart in (self.restart_target, self.restart_redis) if self.random.random() < 0.5}
+        acts += sorted(self.away, key=lambda act: act.__name__)
         while time.monotonic() < until_s:
             gevent.sleep(self.random.uniform(0.2, 4.0))
             self.random.choice(acts)()
@@ -301,7 +372,8 @@ class Soak:
         for worker in self.workers:
             worker.heal()
         self._wait_for_silence()
-        self._judge(self.referee.lines(after), self._runs() - earlier, killed_at)
+        lines = self.referee.lines(after[0]) + self.referee_of_redis.lines(after[1])
+        self._judge(lines, self._runs() - earlier, killed_at)
         self._clear_away()
 
     def _has_two_ready(self) -> bool:
@@ -335,16 +407,16 @@ class Soak:
             self.master.kill()
             killed_at = time.time()
         self.master.wait(5)
-        self.master = self._start_master()
+        self.master = self.swarm.master_with_web_ui()
         return killed_at
 
     def _wait_for_silence(self) -> None:
         """Wait until nothing was sent for two seconds."""
 
         def silent() -> bool:
-            size = self.referee.size
+            sizes = self.referee.size, self.referee_of_redis.size
             gevent.sleep(2.0)
-            return size == self.referee.size
+            return sizes == (self.referee.size, self.referee_of_redis.size)
 
         self._until(silent, "silence after the run")
 
@@ -379,17 +451,50 @@ class Soak:
             mine = [line for line in lines if line.name == name]
             answered = sum(line.answered for line in mine)
             received = len(mine) - answered
-            sure = sum(line.answered and line.at < sure_until for line in mine)
+            was_away = (self.restart_redis if name in OF_REDIS else self.restart_target) in self.away
+            # A client asks again when a connection that it kept is found closed: then what it received is not sure.
+            sure = sum(line.answered is was_away and line.at < sure_until for line in mine)
             series = [one for record in records for one in record["series"] if f"{one['method']} {one['name']}" == name]
             requests, failures = sum(one["requests"] for one in series), sum(one["failures"] for one in series)
             lost = sum(self._most_lost(gap, record, mine) for gap, record in gaps)
             sentence = (
-                f"{name}: received {received}, answered {answered}, {sure} of them long enough before the master was "
-                f"killed, if it was; counted {requests}, {failures} of them as failed; named as lost at most {lost}"
+                f"{name}: received {received}, answered {answered}, {sure} of them surely counted; counted {requests}, "
+                f"{failures} of them as failed; named as lost at most {lost}"
             )
             self.tell(sentence)
-            if not (requests - failures <= answered and sure <= requests + lost <= received + failures + lost):
+            never_received = failures if was_away else 0
+            if not (requests - failures <= answered and sure - lost <= requests <= received + never_received):
                 self.problem(f"{sentence}; {[gap for gap, _ in gaps]} in {', '.join(map(str, folders))}")
+        if not self.master_ended:
+            self._ask_watchers(records)
+
+    def _ask_watchers(self, records: list[dict[str, Any]]) -> None:
+        """What the records count is what the exporter and Prometheus count; a restart of Redis is noted."""
+        total = self.counted_before + sum(one["requests"] for record in records for one in record["series"])
+        sight = self.swarm.look()
+        if sight is None or sight.value(COUNTED) != total:
+            self.problem(f"the records come to {total:.0f} requests, the exporter to {sight and sight.value(COUNTED)}")
+        if self.watcher is not None:
+            with contextlib.suppress(AssertionError):
+                self._until(lambda: self._in_prometheus() == total, "the same in Prometheus", 30.0)
+            if self._in_prometheus() != total:
+                self.problem(f"the records come to {total:.0f} requests, Prometheus to {self._in_prometheus()}")
+        ends_at = [datetime.fromisoformat(one["started_at"]).timestamp() + one["duration_s"] for one in records]
+        is_due = 0 < self.redis_restarted_at < max(ends_at, default=0.0) - NOTED_WITHIN_S
+        if is_due and not any(event["kind"] == "redis" for record in records for event in record["events"]):
+            self.problem("a restart of Redis is not in the record")
+
+    def _in_prometheus(self) -> float | None:
+        """What Prometheus says that was counted; None while it does not know."""
+        query = urllib.parse.urlencode({"query": f"sum({COUNTED})"})
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.watcher_port}/api/v1/query?{query}", timeout=5
+            ) as told:
+                result = json.load(told)["data"]["result"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return float(result[0]["value"][1]) if result else None
 
     def _most_lost(self, gap: dict[str, Any], record: dict[str, Any], lines: list[Line]) -> int:
         """The most that one gap can be: what the busiest worker sent in the stretch of which it may lack something."""
@@ -408,10 +513,8 @@ class Soak:
     # Small things -----------------------------------------------------------------------------------------------------
 
     def _ask(self, path: str, form: dict[str, str]) -> bool:
-        data = urllib.parse.urlencode(form).encode()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.web}{path}", data, timeout=150) as answer:
-                return bool(json.load(answer)["success"])
+            return self.swarm.ask(path, **form)
         except (OSError, ValueError):
             return False
 
@@ -428,13 +531,30 @@ class Soak:
             worker.heal()
             worker.cable.close()
         self.swarm.__exit__()
-        self.referee.kill()
+        for part in filter(None, (self.referee, self.referee_of_redis, self.redis, self.watcher)):
+            part.kill()
+
+
+def program_of_prometheus(folder: Path) -> Path | None:
+    """Return Prometheus' program: the machine's own, or that of the stack's image; None where neither is to be had."""
+    if found := shutil.which("prometheus"):
+        return Path(found)
+    try:
+        container = docker("create", PROMETHEUS_IMAGE).strip()
+        docker("cp", f"{container}:/bin/prometheus", str(folder))
+        docker("rm", container)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return folder / "prometheus"
 
 
 def soak(folder: Path, seconds: float, seed: int, say: Callable[[str], None] = print) -> list[str]:
     """Do what people do for this many seconds, and return what was wrong."""
     say(f"seed {seed}")
-    going = Soak(folder, seed, say)
+    (programs := folder / "programs").mkdir()
+    prometheus = program_of_prometheus(programs)
+    say(f"Prometheus is {prometheus or 'NOT to be had: it is not tested'}")
+    going = Soak(folder, seed, prometheus, say)
     try:
         while time.monotonic() < going.began_s + seconds:
             going.run()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ class FaultySwarm:
 
     def __post_init__(self) -> None:
         """Choose ports; nothing runs yet."""
-        self.port, self.exporter = free_port(), free_port()
+        self.port, self.exporter, self.web = free_port(), free_port(), free_port()
         self.runs = self.folder / "runs"
 
     def start(self, *arguments: str, before: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[bytes]:
@@ -133,11 +134,27 @@ class FaultySwarm:
         waiting = ["--expect-workers", str(workers)]
         return self.start("--master", "--headless", *link, *waiting, *arguments, **load, **variables)
 
-    def worker(self, before: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[bytes]:
+    def master_with_web_ui(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a master that is told by `ask` what to do."""
+        link = ["--master-bind-host", self.host, "--master-bind-port", str(self.port)]
+        return self.start("--master", *link, "--web-host", "127.0.0.1", "--web-port", str(self.web), *arguments)
+
+    def ask(self, path: str, **form: str) -> bool:
+        """Send a form to the web UI, and return whether it did what was asked.
+
+        Raises:
+            OSError: when it does not answer, or refuses.
+        """
+        data = urllib.parse.urlencode(form).encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.web}{path}", data, timeout=150) as answer:
+            return bool(json.load(answer)["success"])
+
+    def worker(
+        self, before: tuple[str, ...] = (), master_port: int | None = None, **variables: str
+    ) -> subprocess.Popen[bytes]:
         """Start a worker."""
-        return self.start(
-            "--worker", "--master-host", self.host, "--master-port", str(self.port), before=before, **variables
-        )
+        link = ["--master-host", self.host, "--master-port", str(master_port or self.port)]
+        return self.start("--worker", *link, before=before, **variables)
 
     def look(self, headers: dict[str, str] | None = None) -> Sight | None:
         """Return what the exporter says now; None when it does not answer."""

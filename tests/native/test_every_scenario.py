@@ -3,7 +3,6 @@
 import json
 import time
 import urllib.parse
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from gevent.pool import Pool
 from loadtest import scenarios
 from loadtest.local.process import free_port
 from loadtest.profiles.profile import all_profiles
-from tests.faults.referee import Referee
+from tests.faults.referee import Referee, by_method, counted
 from tests.faults.swarm import FaultySwarm
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(600)]
@@ -29,7 +28,6 @@ SHARES = {name: PROFILES[number :: len(SCENARIOS)] for number, name in enumerate
 """The profiles that each scenario is run with: each profile once."""
 LOAD_S = 1.5
 """After so long, in the middle of the ramp-up of most, each run is stopped."""
-HTTP = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True)
@@ -84,39 +82,30 @@ def run(name: str, redis_url: str, target_port: int, folder: Path) -> Seen:
         Referee(folder, free_port(), upstream=target_port) as referee,
         FaultySwarm(folder, referee.url, variables=settings) as swarm,
     ):
-        web = free_port()
-        link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(swarm.port)]
-        swarm.start("--master", *link, "--web-host", "127.0.0.1", "--web-port", str(web), "--stop-timeout", "2")
+        swarm.master_with_web_ui("--stop-timeout", "2")
         swarm.worker()
         records = []
         for profile in SHARES[name]:
             swarm.wait_for(lambda s: s.value("loadtest_workers", 'state="ready"') == 1, f"{name}: a ready worker")
-            post(f"http://127.0.0.1:{web}/swarm", user_count="1", spawn_rate="1", load_profile=profile)
+            assert swarm.ask("/swarm", user_count="1", spawn_rate="1", load_profile=profile)
             swarm.wait_for(
                 lambda s: s.value("loadtest_run_state", 'state="stopped"') < s.value("loadtest_users"),
                 f"{name}, {profile}: load",
             )
             gevent.sleep(LOAD_S)
-            post(f"http://127.0.0.1:{web}/stop")
+            assert swarm.ask("/stop")
             records.append(wait_for_record(swarm, len(records) + 1))
         gevent.sleep(1.0)
         lines = referee.lines()
-        series = [one for record in records for one in (*record["series"], *record["setup"]["series"])]
         return Seen(
-            Counter(line.name.split(" ")[0] for line in lines if not line.answered),
-            Counter(line.name.split(" ")[0] for line in lines if line.answered),
-            sum_by_method(series, "requests"),
-            sum_by_method(series, "failures"),
+            by_method(line for line in lines if not line.answered),
+            by_method(line for line in lines if line.answered),
+            counted(records, "requests"),
+            counted(records, "failures"),
             sum(error["occurrences"] for record in records for error in record["errors"]),
             len(records),
             swarm.logs(),
         )
-
-
-def post(url: str, **form: str) -> None:
-    """Send a form to the web UI."""
-    with urllib.request.urlopen(url, urllib.parse.urlencode(form).encode(), timeout=60) as answer:
-        assert json.load(answer)["success"]
 
 
 def wait_for_record(swarm: FaultySwarm, number: int) -> dict[str, Any]:
@@ -127,15 +116,6 @@ def wait_for_record(swarm: FaultySwarm, number: int) -> dict[str, Any]:
         gevent.sleep(0.2)
     record: dict[str, Any] = json.loads(max(found, key=lambda path: path.stat().st_mtime).read_text())
     return record
-
-
-def sum_by_method(series: list[dict[str, Any]], figure: str) -> Counter[str]:
-    """Return the sum of a figure by HTTP method."""
-    sums: Counter[str] = Counter()
-    for one in series:
-        if one["method"] in HTTP and "/resp/" not in one["name"] and one[figure]:  # Redis has a GET too
-            sums[one["method"]] += one[figure]
-    return sums
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -20,6 +20,7 @@ SERVICES = ("redis", "target_app", "locust_master", "locust_worker", "prometheus
 """All but Grafana, whose image is not to be had everywhere; its files are checked by the contract tests."""
 ANY_PORT = dict.fromkeys(("TARGET_PORT", "WEB_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"), "0")
 SETTLED_S = 120.0
+PROMETHEUS_IMAGE = "prom/prometheus:v3.13.0"
 WINDOW = "10s"
 """Stands for Grafana's $__rate_interval, which is at least four scrapes of 2 s."""
 

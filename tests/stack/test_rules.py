@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.stack.compose import ROOT, filled
+from tests.stack.compose import PROMETHEUS_IMAGE, ROOT, filled
 from tests.stack.conftest import answers, needed
 
-IMAGE = "prom/prometheus:v3.13.0"
 DASHBOARDS = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
 
 
@@ -23,7 +22,7 @@ def promtool(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     needed("promtool, or a Docker engine to run it in", there=answers("docker", "info"))
     folders = (ROOT / "prometheus", tmp_path_factory.getbasetemp())
     mounts = [word for folder in folders for word in ("--volume", f"{folder}:{folder}:ro")]
-    return ["docker", "run", "--rm", "--network", "none", *mounts, "--entrypoint", "/bin/promtool", IMAGE]
+    return ["docker", "run", "--rm", "--network", "none", *mounts, "--entrypoint", "/bin/promtool", PROMETHEUS_IMAGE]
 
 
 def run(promtool: list[str], *words: str) -> str:

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from locust.rpc import Message
-from locust.runners import HEARTBEAT_LIVENESS, STATE_MISSING
+from locust.runners import HEARTBEAT_LIVENESS, STATE_INIT, STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, STATE_STOPPED
 
 from loadtest.measuring.collector import Arrival
 from loadtest.swarm.gate import MasterGate
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from loadtest.swarm.messages import Heartbeat, Report
 
 TAKE_EVERY_S: Final = 0.1
+STOP_AGAIN_AFTER_S: Final = 10.0
+"""How long a worker may take to stop, beyond the stop timeout, until it is told again."""
 _CPU_WARNING: Final = 90  # per cent; above, Locust warns
 
 
@@ -49,6 +51,8 @@ class Reports:
         self._gate = MasterGate.of(runner)
         self._waiting: list[_Received] = []
         self._offsets_s: dict[str, float] = {}
+        self._stops_s: dict[str, float] = {}
+        """Until when each worker that was told again to stop may take to do so."""
         self._gate.on(REPORT, self._on_report)
 
     def _on_report(self, worker: str, report: Report) -> None:
@@ -56,6 +60,7 @@ class Reports:
             self._runner.clients[worker].heartbeat = HEARTBEAT_LIVENESS  # any report is a sign of life
             if report.heartbeat is not None:
                 self._on_heartbeat(worker, report.heartbeat)
+                self._stop_again(worker, report.heartbeat.state)
         self._waiting.append(_Received(worker, report, time.perf_counter()))
 
     def _on_heartbeat(self, worker: str, heartbeat: Heartbeat) -> None:
@@ -72,6 +77,15 @@ class Reports:
         self._runner.environment.events.heartbeat_sent.fire(client_id=worker, timestamp=time.time())  # type: ignore[no-untyped-call]
         if changed:
             self._runner.check_stopped()
+
+    def _stop_again(self, worker: str, state: str) -> None:
+        """Tell a worker to stop that goes on after the end: one that was cut off or held up then was told in vain."""
+        is_over = self._runner.state in (STATE_INIT, STATE_STOPPED)
+        if not is_over or state not in (STATE_SPAWNING, STATE_RUNNING):
+            self._stops_s.pop(worker, None)
+        elif time.perf_counter() > self._stops_s.get(worker, 0.0):
+            self._stops_s[worker] = time.perf_counter() + self._runner.environment.stop_timeout + STOP_AGAIN_AFTER_S
+            self._runner.server.send_to_client(Message("stop", None, worker))  # type: ignore[no-untyped-call]
 
     def take(self) -> None:
         """Take in what came since the last time, and answer it."""

@@ -10,6 +10,7 @@ from loadtest.measuring.labels import OTHER
 from loadtest.measuring.recorder import Recorder
 from loadtest.session import Session
 from loadtest.swarm.gate import WorkerGate
+from loadtest.swarm.messages import RunOptions
 from loadtest.swarm.presence import MASTER, MasterPresence
 from loadtest.swarm.session import Swarm
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from locust.runners import WorkerRunner
 
 _STEP_S: Final = 1.0
+_UNDER_WAY: Final = (runners.STATE_SPAWNING, runners.STATE_RUNNING)
 _STOCK_PATIENCE: Final = runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT
 
 
@@ -36,18 +38,30 @@ def set_patience(wait_s: float | None) -> None:
 def handle_message(original: Callable[..., None]) -> Callable[..., None]:
     """Let each message through the gate; take a spawn message that is older than the last one for a clock that was set.
 
-    The link keeps the order of messages, so an older one means that the master's clock was set back.
+    The link keeps the order of messages, so an older one means that the master's clock was set back. A spawn message of
+    another run ends the present one, of whose end a worker that was cut off or held up did not hear.
     """
 
     def handle_message(self: WorkerRunner, msg: Message) -> None:
         def locust_handle() -> None:
-            if msg.type == "spawn" and msg.data["timestamp"] < self.last_received_spawn_timestamp - _STEP_S:
-                self.last_received_spawn_timestamp = 0
+            if msg.type == "spawn":
+                if msg.data["timestamp"] < self.last_received_spawn_timestamp - _STEP_S:
+                    self.last_received_spawn_timestamp = 0
+                if self.worker_state in _UNDER_WAY and _run_of(msg.data["parsed_options"]) != _run_of(
+                    vars(self.environment.parsed_options)
+                ):
+                    self.stop()
+                    self.worker_state = runners.STATE_INIT
             original(self, msg)
 
         WorkerGate.of(self).receive(MASTER, msg, locust_handle)
 
     return handle_message
+
+
+def _run_of(options: dict[str, Any]) -> str | None:
+    found = RunOptions.of(options)
+    return found.run if found else None
 
 
 def start_worker(original: Callable[..., None]) -> Callable[..., None]:
