@@ -6,6 +6,7 @@ from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Violation
+from loadtest.measuring.labels import CHECK, TRANSACTION
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.profile import read_profiles
@@ -54,6 +55,23 @@ def record(
     made.workers = (
         {"subject": "worker 0", "seconds": 1.0, "mean": {"cpu_ratio": 0.2}, "highest": {"cpu_ratio": 0.95}},
     )
+    return made
+
+
+def add_steps(made: RunRecord) -> RunRecord:
+    """Add 100 transactions, of which 20 failed, and 400 checks, of which one was not met."""
+    recorder = Recorder()
+    for number in range(100):
+        buy = recorder.series("documents", "", "check out", TRANSACTION)
+        if number % 5:
+            buy.success(0.0, 0.0, 0.5, 0)
+        else:
+            buy.failure(0.0, 0.0, 0.5, 0, "other", "a part failed")
+    check = recorder.series("documents", "", HOSTILE, CHECK)
+    for _ in range(399):
+        check.success(0.0, 0.0, 0.0, 0)
+    check.failure(0.0, 0.0, 0.0, 0, "check", "not met")
+    made.add(recorder.take(), 1)
     return made
 
 

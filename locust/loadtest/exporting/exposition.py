@@ -23,7 +23,7 @@ import gevent
 from loadtest import scenarios
 from loadtest.exporting import compatibility
 from loadtest.exporting.metrics import METRICS
-from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_WORKERS, Scrape
+from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_STEPS, MAX_WORKERS, Scrape
 from loadtest.exporting.series import HISTOGRAM_LINES, SeriesBudget, SeriesText, Sum, header, text_of
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.labels import OTHER, SeriesKey
@@ -46,6 +46,8 @@ SLICE_S: Final = 0.001
 """Work between two turns of the event loop."""
 
 _PER_SCENARIO: Final = 6 + HISTOGRAM_LINES
+_PER_STEP: Final = 4 + HISTOGRAM_LINES
+"""The counts of a transaction and of a check, and the transaction's times."""
 _SINGLE: Final = 40
 """Time series that exist once: states, verdicts, the run's times."""
 _OTHER_KEY: Final = SeriesKey(OTHER, OTHER, OTHER)
@@ -70,7 +72,8 @@ class Exposition:
             for scenario in dict.fromkeys(map(scenario_of, environment.user_classes))
         }
         others = (MAX_OTHERS + 1) * self._lines(ERROR_CLASSES)
-        fixed = (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + MAX_RULES + _SINGLE + others
+        steps = (MAX_STEPS + 1) * _PER_STEP
+        fixed = (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + MAX_RULES + _SINGLE + steps + others
         self._budget = SeriesBudget(max_series - fixed - (compatibility.FIXED_LINES if compatible else 0))
         self._series: dict[SeriesKey, SeriesText] = {}
         for scenario in self._weights:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from loadtest.measuring.labels import CHECK, TRANSACTION
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -48,6 +50,8 @@ def _of_run(now: Scrape, values: Mapping[tuple[str, ...], float]) -> dict[tuple[
 
 _RUN: Final = ("run_id",)
 _SERIES: Final = ("scenario", "method", "name")
+_STEP: Final = ("scenario", "name")
+_STEP_RESULT: Final = (*_STEP, "result")
 REQUESTS = Metric(
     "loadtest_requests_total", "counter", (*_SERIES, "result"), "Finished requests, by result: success or failure."
 )
@@ -80,6 +84,27 @@ METRICS: Final = (
     RESPONSE_BYTES,
     ERRORS,
     _SETUP,
+    Metric(
+        "loadtest_transactions_total",
+        "counter",
+        _STEP_RESULT,
+        "Finished transactions, by result: success or failure.",
+        lambda now: now.step_counts(TRANSACTION),
+    ),
+    Metric(
+        "loadtest_transaction_time_seconds",
+        "histogram",
+        _STEP,
+        "Time from the intended start of a transaction to its end.",
+        lambda now: now.transaction_times(),
+    ),
+    Metric(
+        "loadtest_checks_total",
+        "counter",
+        _STEP_RESULT,
+        "Checks, by result: success or failure.",
+        lambda now: now.step_counts(CHECK),
+    ),
     Metric(
         "loadtest_requests_in_flight",
         "gauge",

@@ -21,7 +21,7 @@ from loadtest.exporting.run_progress import RunProgress
 from loadtest.judging.outcome import Outcome
 from loadtest.measuring.collector import GONE, MISSING
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.labels import OTHER
+from loadtest.measuring.labels import LOAD, OTHER, TRANSACTION
 from loadtest.measuring.record import RunRecord
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load
@@ -31,11 +31,12 @@ from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from locust.env import Environment
 
     from loadtest.measuring.collector import Worker
+    from loadtest.measuring.record import SeriesView
 
 MAX_SCENARIOS: Final = 10
 """Scenarios with metrics of their own; later ones count as `other`."""
@@ -43,6 +44,8 @@ MAX_WORKERS: Final = 200
 """Workers with metrics of their own: those with the lowest numbers."""
 MAX_RULES: Final = 50
 """Thresholds whose limits are shown: the first of a run."""
+MAX_STEPS: Final = 20
+"""Transactions, and checks, with metrics of their own: the first that were made."""
 RUN_STATES: Final = (STATE_INIT, STATE_SPAWNING, STATE_RUNNING, STATE_CLEANUP, STATE_STOPPING, STATE_STOPPED)
 WORKER_STATES: Final = (*RUN_STATES, STATE_MISSING)
 QUANTILES: Final = (0.5, 0.95, 0.99)
@@ -96,6 +99,26 @@ class Scrape:
             failed[view.scenario] = failed.get(view.scenario, 0) + view.failures
         results = {"success": self.by_scenario(succeeded), "failure": self.by_scenario(failed)}
         return {(scenario, result): count for result, counts in results.items() for scenario, count in counts.items()}
+
+    def _steps(self, phase: str) -> Iterator[tuple[tuple[str, str], SeriesView]]:
+        """Yield the transactions or the checks with scenario and name; those beyond `MAX_STEPS` count as `other`."""
+        for number, view in enumerate(self.keeper.totals.of_phase(phase).series()):
+            yield (self._shown.get(view.scenario, OTHER), view.name) if number < MAX_STEPS else (OTHER, OTHER), view
+
+    def step_counts(self, phase: str) -> dict[tuple[str, ...], float]:
+        """Return the number of transactions or checks by scenario, name and result."""
+        counts: dict[tuple[str, ...], float] = {}
+        for labels, view in self._steps(phase):
+            for result, count in (("success", view.requests - view.failures), ("failure", view.failures)):
+                counts[*labels, result] = counts.get((*labels, result), 0) + count
+        return counts
+
+    def transaction_times(self) -> dict[tuple[str, ...], Histogram]:
+        """Return the times of the transactions by scenario and name."""
+        times: dict[tuple[str, ...], Histogram] = {}
+        for labels, view in self._steps(TRANSACTION):
+            times.setdefault(labels, Histogram()).merge(view.response_time)
+        return times
 
     def schedule_lags(self) -> dict[str, Histogram]:
         """Return the schedule lag of each scenario shown."""
@@ -192,7 +215,7 @@ class Scrape:
     def threshold_limits(self, selectors: Sequence[str]) -> dict[tuple[str, ...], float]:
         """Return each limit by the number, metric, aggregate and selectors of its threshold."""
         load = Session.of(self._environment).find(Load)
-        drawable = [rule for rule in load.rules if rule.kind != "count" and not rule.is_of_setup] if load else []
+        drawable = [rule for rule in load.rules if rule.kind != "count" and rule.phase == LOAD] if load else []
         limits = {}
         for number, rule in enumerate(drawable[:MAX_RULES], 1):
             selected = dict(rule.selector)

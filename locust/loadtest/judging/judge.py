@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 
 from loadtest.judging.outcome import Outcome, Result
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.record import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from loadtest.judging.threshold import Threshold
-    from loadtest.measuring.record import SeriesView
+    from loadtest.measuring.record import RunRecord, SeriesView
 
 
 class Judge:
@@ -104,10 +103,10 @@ class Judge:
 
     def _judge(self, rules: Iterable[Threshold]) -> list[Result]:
         until_s = self._until_s
-        views: dict[tuple[float, tuple[tuple[str, str], ...]], _View] = {}
+        views: dict[tuple[float, str, tuple[tuple[str, str], ...]], _View] = {}
         results = []
         for rule in rules:
-            key = (rule.warm_up_s, rule.selector)
+            key = (rule.warm_up_s, rule.phase, rule.selector)
             if key not in views:
                 views[key] = _View(self._cuts[rule.warm_up_s], rule, until_s)
             results.append(views[key].result(rule))
@@ -130,10 +129,7 @@ class _View:
     """The part of a record that a selector selects."""
 
     def __init__(self, cut: _Cut, rule: Threshold, until_s: float) -> None:
-        record = cut.record
-        if rule.is_of_setup:
-            record = record.setup or RunRecord()
-        self._record = record
+        record = self._record = cut.record.of_phase(rule.phase)
         self._seconds = cut.seconds_until(until_s)
         self._series: list[SeriesView] = (
             list(record.series(lambda key: rule.selects(**key._asdict()))) if rule.selector else [record.total()]
@@ -145,7 +141,7 @@ class _View:
             return Result.of(rule, self._figure(rule))
         histograms = self._lags(rule)
         if rule.metric != "schedule_lag":
-            metric = f"{rule.result}_time" if rule.result else rule.metric
+            metric = f"{rule.result}_time" if rule.result else rule.metric.replace("transaction", "response")
             histograms = [getattr(view, metric) for view in self._series]
         times = _merged(histograms)
         if times.count < rule.samples_needed:
@@ -165,7 +161,8 @@ class _View:
             return requests
         if rule.metric == "requests_per_s":
             return requests / self._seconds if self._seconds > 0 else None
-        return sum(view.failures for view in self._series) / requests
+        failures = sum(view.failures for view in self._series)
+        return (requests - failures if rule.metric == "check_ratio" else failures) / requests
 
     def _lags(self, rule: Threshold) -> list[Histogram]:
         return [lag for name, lag in self._record.schedule_lag.items() if rule.selects(scenario=name)]

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.exceptions import ExitCode
 from loadtest.judging import shared_cores, tallied
 from loadtest.judging.trust import FAST_FAILURES, NAMED
+from loadtest.measuring.labels import CHECK, TRANSACTION
 from loadtest.measuring.measurements import LISTENERS
 from loadtest.measuring.record import RESET
 from loadtest.progress import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from loadtest.judging.threshold import Threshold
     from loadtest.judging.trust import Violation
@@ -87,7 +88,8 @@ class Result:
             )
         if rule.selector:
             pairs = ", ".join(f"{label} {value!r}" for label, value in rule.selector)
-            return f"no request had {pairs}. Next: correct the selector, or have the scenario make such requests"
+            noun = rule.phase if rule.phase in {CHECK, TRANSACTION} else "request"
+            return f"no {noun} had {pairs}. Next: correct the selector, or have the scenario make such {noun}s"
         return "nothing that it is about was measured"
 
     def as_dict(self) -> dict[str, Any]:
@@ -213,11 +215,25 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
             'Next: look at the set-up in the report, or set a threshold such as error_ratio{phase="setup"} <= 0%'
         )
     notes += tallied.notes(record)
+    notes += _failed_steps(record)
     if not results:
         notes.append("no threshold was set: nothing but the load generator was judged. Next: set THRESHOLD, or a file")
     if shared := shared_cores.note(record):
         notes.append(shared)
     return tuple(notes)
+
+
+def _failed_steps(record: RunRecord) -> Iterator[str]:
+    """Say which checks and transactions failed: they are in no figure of the requests."""
+    for phase, advice in ((CHECK, "check_ratio >= 100%"), (TRANSACTION, "transaction_error_ratio <= 0%")):
+        part = record.of_phase(phase)
+        if part.failures:
+            worst = sorted(part.series(), key=lambda view: -view.failures)
+            named = ", ".join(f"{view.name} {view.failures:,}" for view in worst[:NAMED] if view.failures)
+            yield (
+                f"{part.failures:,} of {counted(part.requests, phase)} failed ({named}). Next: look at them in the "
+                f"report, or set a threshold such as {advice}"
+            )
 
 
 def _never_made(record: RunRecord) -> str:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.measuring.histogram import HIGHEST_NS
-from loadtest.measuring.labels import LOAD, SETUP
+from loadtest.measuring.labels import CHECK, LOAD, SETUP, TRANSACTION
 from loadtest.settings.config import duration_s
 
 if TYPE_CHECKING:
@@ -39,11 +39,13 @@ class Metric:
         kind: determines the units: "time", "ratio", "rate" or "count".
         labels: those that a selector can use.
         meaning: for people.
+        phase: what it is about, unless a selector says another phase.
     """
 
     kind: str
     labels: tuple[str, ...]
     meaning: str
+    phase: str = LOAD
 
 
 _ALL_LABELS: Final = ("phase", "scenario", "method", "name")
@@ -54,6 +56,9 @@ DISTRIBUTIONS: Final = {
     "response_time": Metric("time", ("result", *_ALL_LABELS), "from the intended start to the end of the response"),
     "service_time": Metric("time", _ALL_LABELS, "from sending to the end of the response"),
     "schedule_lag": Metric("time", ("scenario",), "from the intended start to sending, by iteration"),
+    "transaction_time": Metric(
+        "time", ("scenario", "name"), "from the intended start of a transaction to its end", TRANSACTION
+    ),
 }
 """Metrics that need an aggregate."""
 FIGURES: Final = {
@@ -61,6 +66,8 @@ FIGURES: Final = {
     "dropped_ratio": Metric("ratio", ("scenario",), "iterations that never started, of all intended ones"),
     "requests_per_s": Metric("rate", _ALL_LABELS, "requests per second, failed ones included"),
     "requests": Metric("count", _ALL_LABELS, "requests, failed ones included"),
+    "transaction_error_ratio": Metric("ratio", ("scenario", "name"), "failed transactions, of all", TRANSACTION),
+    "check_ratio": Metric("ratio", ("scenario", "name"), "checks that were met, of all", CHECK),
 }
 METRICS: Final = {**DISTRIBUTIONS, **FIGURES}
 UNITS: Final = {
@@ -155,9 +162,14 @@ class Threshold:
         return 1 if quantile in {None, 0.0, 1.0} else samples_needed(quantile)
 
     @property
+    def phase(self) -> str:
+        """What the rule is about: the load, requests of set-up, transactions, or checks."""
+        return dict(self.selector).get("phase", METRICS[self.metric].phase)
+
+    @property
     def is_of_setup(self) -> bool:
-        """Whether the rule is about the requests of on_start and on_stop; others are about the load only."""
-        return ("phase", SETUP) in self.selector
+        """Whether the rule is about the requests of on_start and on_stop, which no warm-up is cut off."""
+        return self.phase == SETUP
 
     @property
     def result(self) -> str:

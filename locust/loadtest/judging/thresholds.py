@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.judging.threshold import Threshold, parse, split
+from loadtest.measuring.labels import LOAD, SETUP
 from loadtest.settings.shipped import own_or_shipped
 from loadtest.settings.toml_file import TomlFile
 
@@ -75,7 +76,8 @@ def _rules(
         if config.warm_up and not rule.warm_up_s and not rule.is_of_setup and where != _OBJECTIVE:
             rule = replace(rule, warm_up_s=config.warm_up)
         rules.append(rule)
-        if requests is not None and any(pair != ("scenario", scenario) for pair in rule.selector):
+        is_of_requests = rule.phase in {LOAD, SETUP}
+        if requests is not None and is_of_requests and any(pair != ("scenario", scenario) for pair in rule.selector):
             problems += _undeclared(rule, scenario, requests(), where) if requests() else []
     if problems:
         raise UsageError("\n".join(problems))

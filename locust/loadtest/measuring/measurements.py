@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from loadtest.measuring.histogram_table import HistogramTable, grown
-from loadtest.measuring.labels import OTHER, SETUP, Labels
+from loadtest.measuring.labels import LOAD, OTHER, Labels
 from loadtest.measuring.tallies import TallyCount
 
 if TYPE_CHECKING:
@@ -97,16 +97,24 @@ class Measurements:
         """Whether anything was counted."""
         return bool(self.series or self.tasks or self.exceptions) or bool(self.dropped.any())
 
-    def by_phase(self) -> tuple[Measurements, Measurements | None]:
-        """What belongs to the load, iterations included, and what belongs to set-up; None when nothing does."""
-        is_setup = np.array([key.phase == SETUP for key in self.series], np.bool_)
-        if not is_setup.any():
-            return self, None
-        nothing = HistogramTable.empty(0)
+    def by_phase(self) -> dict[str, Measurements]:
+        """What belongs to each phase; the load is always there, and iterations, tasks and exceptions are of it."""
+        others = {key.phase for key in self.series} - {LOAD}
+        if not others:
+            return {LOAD: self}
         requests_only = replace(
-            self, scenarios=(), schedule_lag=nothing, dropped=np.zeros(0, np.int64), tasks=(), exceptions=()
+            self,
+            scenarios=(),
+            schedule_lag=HistogramTable.empty(0),
+            dropped=np.zeros(0, np.int64),
+            tasks=(),
+            exceptions=(),
         )
-        return self._select(~is_setup), requests_only._select(is_setup)
+        parts = {LOAD: self, **dict.fromkeys(others, requests_only)}
+        return {
+            phase: part._select(np.array([key.phase == phase for key in self.series], np.bool_))
+            for phase, part in parts.items()
+        }
 
     def _select(self, wanted: npt.NDArray[np.bool_]) -> Measurements:
         """The measurements of some series."""

@@ -19,7 +19,7 @@ import numpy as np
 from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
-from loadtest.measuring.labels import OTHER, Labels
+from loadtest.measuring.labels import CHECK, LOAD, OTHER, SETUP, TRANSACTION, Labels
 from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_TALLIES, MAX_TASKS, OWN_END
 from loadtest.measuring.timeline import Timeline
 
@@ -224,8 +224,8 @@ class RunRecord:
     """By scenario: the lag of the requests that had an intended start of their own."""
     dropped: dict[str, int] = field(default_factory=dict)
     """By scenario: the iterations that were asked for and never began."""
-    setup: RunRecord | None = None
-    """What users sent in on_start and on_stop, which is in no other figure; without a time line. None while nothing."""
+    apart: dict[str, RunRecord] = field(default_factory=dict)
+    """What is in no other figure, by phase, without a time line: requests of set-up, transactions, checks."""
     _totals: Ints = field(default_factory=lambda: np.zeros((3, 0), np.int64))
     _response: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _service: DenseHistogramTable | None = None  # None while every service time is the response time
@@ -241,7 +241,7 @@ class RunRecord:
     def since(self, second: int) -> RunRecord:
         """A record, without a time line, of what is added to this second and to later ones from now on."""
         if second not in self._later:
-            self._later[second] = RunRecord(self.run_id, self.started_at, labels=self.labels)
+            self._later[second] = self._beside()
         return self._later[second]
 
     def forget(self, second: int) -> None:
@@ -258,13 +258,25 @@ class RunRecord:
         for first, later in self._later.items():
             if second is not None and second >= first:
                 later.add(measurements)
-        measurements, setup = measurements.by_phase()
-        if setup is not None:
-            self.setup = self.setup or RunRecord(self.run_id, self.started_at, labels=self.labels)
-            self.setup._count(setup)
-        self._count(measurements, second)
+        for phase, part in measurements.by_phase().items():
+            if phase == LOAD:
+                self._count(part, second)
+            else:
+                self.apart.setdefault(phase, self._beside())._count(part, second, has_timeline=False)
 
-    def _count(self, measurements: Measurements, second: int | None = None) -> None:
+    def of_phase(self, phase: str) -> RunRecord:
+        """The record of one phase: this one for the load, else what is kept apart, which may be empty."""
+        return self if phase == LOAD else self.apart.get(phase) or self._beside()
+
+    def _beside(self) -> RunRecord:
+        return RunRecord(self.run_id, self.started_at, labels=self.labels)
+
+    @property
+    def setup(self) -> RunRecord | None:
+        """What users sent in on_start and on_stop; None while that is nothing."""
+        return self.apart.get(SETUP)
+
+    def _count(self, measurements: Measurements, second: int | None, *, has_timeline: bool = True) -> None:
         rows = self.labels.rows(measurements.series)
         if len(rows):
             self._totals = grown(self._totals, int(rows.max()) + 1)
@@ -275,7 +287,7 @@ class RunRecord:
         for index, scenario in enumerate(measurements.scenarios):
             self._add_scenario(index, scenario, measurements)
         self._add_code(measurements, second)
-        if second is not None:
+        if second is not None and has_timeline:
             self.blocks.add(second, rows, measurements)
             self.timeline.add(
                 second,
@@ -364,6 +376,7 @@ class RunRecord:
         self.timeline, self.blocks = Timeline(), Blocks()
         self.schedule_lag, self.dropped = {}, {}
         self.tasks, self._exceptions = {}, {}
+        self.apart = {phase: part for phase, part in self.apart.items() if phase == SETUP}
         for later in self._later.values():
             later.reset(second)
 
@@ -476,7 +489,12 @@ class RunRecord:
             ],
             "exceptions": [asdict(row) for row in self.exceptions()],
             "tallies": [asdict(row) for row in self.tallies()],
-            "setup": _setup_dict(self.setup or RunRecord()),
+            "setup": _setup_dict(self.of_phase(SETUP)),
+            "transactions": [_transaction_dict(view) for view in self.of_phase(TRANSACTION).series()],
+            "checks": [
+                {"scenario": view.scenario, "name": view.name, "made": view.requests, "failures": view.failures}
+                for view in self.of_phase(CHECK).series()
+            ],
             "events": [asdict(event) for event in sorted(self.events, key=lambda event: event.second)],
             "timeline": [
                 {
@@ -499,6 +517,16 @@ def _setup_dict(setup: RunRecord) -> dict[str, Any]:
         "total": _series_dict(setup.total()),
         "series": [_series_dict(view) for view in setup.series()],
         "errors": [asdict(error) for error in setup.errors()],
+    }
+
+
+def _transaction_dict(view: SeriesView) -> dict[str, Any]:
+    return {
+        "scenario": view.scenario,
+        "name": view.name,
+        "made": view.requests,
+        "failures": view.failures,
+        "response_time": histogram_dict(view.response_time),
     }
 
 

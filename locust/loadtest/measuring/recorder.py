@@ -30,10 +30,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import gevent
 import numpy as np
+from locust import User
 from locust.event import EventHook
 
 from loadtest.measuring.error_classes import ERROR_CLASSES, NO_ANSWER, UNFINISHED
-from loadtest.measuring.labels import LOAD, OTHER, SETUP, SeriesKey, readable
+from loadtest.measuring.labels import LOAD, OTHER, PHASES, SETUP, SeriesKey, readable
 from loadtest.measuring.measurements import OWN_END, Accumulator, ExceptionCount, Measurements
 from loadtest.measuring.tallies import REDIRECT, SAME, SIZE, VARIED
 
@@ -340,7 +341,7 @@ class Recorder:
         return self.by_labels[(scenario, method, name) if phase == LOAD else (scenario, method, name, phase)]
 
     def _series_of(self, scenario: str, method: str, name: str, phase: str = LOAD) -> Series:
-        phase = phase if phase == SETUP else LOAD  # a scenario's own attribute may have the name of ours
+        phase = phase if phase in PHASES else LOAD  # a scenario's own attribute may have the name of ours
         bounded = self._labels.bounded(SeriesKey(readable(scenario), readable(method), readable(name), phase))
         if bounded not in self._by_key:
             row = self._labels.row(bounded)
@@ -443,6 +444,8 @@ class Recorder:
             series.tally(REDIRECT)
         if exception:
             mark_counted(exception, response)
+            if user is not None:
+                note_failure(user)
             series.failure(intended_s, sent_s, end_s, response_length or 0, _class_of(exception), _text_of(exception))
         else:
             series.success(intended_s, sent_s, end_s, response_length or 0)
@@ -573,6 +576,11 @@ def _is_counted(failure: Any) -> bool:
     return getattr(failure, _COUNTED, False) is True
 
 
+def note_failure(user: Any) -> None:
+    """Note that a part of the transactions that a user is in has failed: see `loadtest.users.steps`."""
+    user.failed_parts = getattr(user, "failed_parts", 0) + 1
+
+
 def phase_of(user: Any) -> str:
     """The phase of a user; of one that is not this product's it is kept where its own attributes are not."""
     return SETUP if getattr(user, PHASE, None) == SETUP else LOAD
@@ -613,9 +621,16 @@ def _text_of(exception: BaseException | str) -> str:
 
 
 def current_user() -> Any:
-    """The User whose greenlet runs now, or None: Locust starts ``run_user(user)`` in each user's greenlet."""
-    arguments = getattr(gevent.getcurrent(), "args", None)
-    return arguments[0] if arguments else None
+    """The User whose greenlet, or one that it spawned, runs now, or None: Locust starts ``run_user(user)`` in each
+    user's greenlet."""
+    greenlet: Any = gevent.getcurrent()
+    while greenlet is not None:
+        for argument in getattr(greenlet, "args", None) or ():
+            if isinstance(argument, User):
+                return argument
+        spawning = getattr(greenlet, "spawning_greenlet", None)
+        greenlet = spawning() if spawning else None
+    return None
 
 
 def _is_locusts_own(listener: Callable[..., None]) -> bool:

@@ -26,7 +26,7 @@ from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import BINS
 from loadtest.measuring.histogram_table import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, HistogramTable
 from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight
-from loadtest.measuring.labels import LOAD, SETUP, SeriesKey
+from loadtest.measuring.labels import LOAD, PHASES, SeriesKey
 from loadtest.measuring.measurements import Accumulator, ErrorCount, ExceptionCount, Measurements, TaskCount
 from loadtest.measuring.tallies import TALLIES, TallyCount
 
@@ -378,8 +378,8 @@ def _packed_keys(series: tuple[SeriesKey, ...]) -> bytes:
 @functools.lru_cache(maxsize=256)
 def _unpacked_keys(packed: bytes) -> tuple[SeriesKey, ...]:
     series = tuple(SeriesKey(*map(str, key)) for key in _unpacked(packed))
-    if wrong := {key.phase for key in series} - {LOAD, SETUP}:
-        raise ValueError(f"a series is of the phases {sorted(wrong)}; allowed are {LOAD} and {SETUP}")
+    if wrong := {key.phase for key in series}.difference(PHASES):
+        raise ValueError(f"a series is of the phases {sorted(wrong)}; allowed are {', '.join(PHASES)}")
     return series
 
 

@@ -6,6 +6,7 @@ docs/reference/record.md describes it, docs/reference/record.schema.json is its 
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -175,6 +176,12 @@ def failure_reasons(document: Document, most: int = 3) -> list[str]:
 def by_name(document: Document) -> list[dict[str, Any]]:
     """Return the series in the order in which every report shows them."""
     return sorted(document["series"], key=lambda one: (one["name"], one["method"], one["scenario"]))
+
+
+def met(check: dict[str, Any]) -> str:
+    """Return the share of a check that was met, as text; 100 % only where it never failed."""
+    share = 100 * (check["made"] - check["failures"]) / check["made"]
+    return f"{math.floor(100 * share) / 100:.2f}%"
 
 
 def earlier_and_own(document: Document) -> list[dict[str, Any]]:

@@ -51,6 +51,10 @@ def summary(document: Document) -> str:
     if document["thresholds"]:
         rows = [(MARKS.get(one["outcome"], ""), _escape(one["rule"]), one["worded"]) for one in document["thresholds"]]
         lines += [*_table(("", "threshold", "value"), rows), ""]
+    for key, heads_of_times in (("transactions", _TIMES), ("checks", ())):
+        steps = [_step(one, heads_of_times) for one in document.get(key, ())]
+        if steps:
+            lines += [*_table((key, "made", "failed", *(f"{time[:-2]} ms" for time in heads_of_times)), steps, 1), ""]
     series = by_name(document)
     heads = ("request", "requests", "failed", "per s", "p50 ms", "p95 ms", "p99 ms")
     rows_of_names = []
@@ -83,6 +87,11 @@ def _row(name: str, series: dict[str, Any], document: Document) -> tuple[str, ..
         f"{rate_per_s(series, document):,.1f}",
         *(percentile_ms(series, time) for time in _TIMES),
     )
+
+
+def _step(one: dict[str, Any], times: Sequence[str]) -> tuple[str, ...]:
+    figures = (percentile_ms({**one, "requests": one["made"]}, time) for time in times)
+    return _escape(one["name"]), f"{one['made']:,}", f"{one['failures']:,}", *figures
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right_from: int | None = None) -> list[str]:

@@ -12,6 +12,7 @@ from loadtest.reporting.document import (
     by_name,
     earlier_and_own,
     load_s,
+    met,
     notes,
     percentile_ms,
     rate_per_s,
@@ -61,7 +62,7 @@ _TIMES: Final = {
 _JUMPS: Final = (
     ("errors", "Errors"), ("thresholds", "Thresholds"), ("over-time", "Over time"), ("by-load", "By load"),
     ("names", "By name"), ("one-name", "One name"), ("distribution", "Distribution"), ("trend", "Trend"),
-    ("generator", "Generator"), ("made-with", "Environment"),
+    ("steps", "Transactions and checks"), ("generator", "Generator"), ("made-with", "Environment"),
 )  # fmt: skip
 
 
@@ -69,7 +70,8 @@ def html(document: Document) -> str:
     """Return the page."""
     title = f"{_subject(document)} · {document['run_id']}"
     sections = (
-        _errors, _thresholds, _over_time, _by_load, _names, _one_name, _distribution, _trend, _generator, _made_with
+        _errors, _thresholds, _over_time, _by_load, _names, _steps, _one_name, _distribution, _trend, _generator,
+        _made_with,
     )  # fmt: skip
     main = "\n".join(section(document) for section in sections)
     body = f"{_head(document, main)}\n<main id='main' class='wrap'>\n{_verdict(document)}\n{main}\n</main>\n{_foot()}"
@@ -332,6 +334,29 @@ def _thresholds(document: Document) -> str:
     if not rows:
         return _section("thresholds", "Thresholds", "<p class='quiet'>This run had no thresholds.</p>")
     return _section("thresholds", "Thresholds", page.table("Thresholds", ("threshold", "value", "outcome"), rows))
+
+
+def _steps(document: Document) -> str:
+    """Return the transactions and the checks; nothing where the scenario has none."""
+    transactions = [
+        f"<tr><th scope='row'>{page.name(one['name'])}</th>{_made_and_failed(one)}"
+        + _times({**one, "requests": one["made"]})
+        + "</tr>"
+        for one in document.get("transactions", ())
+    ]
+    checks = [
+        f"<tr><th scope='row'>{page.name(one['name'])}</th>{_made_and_failed(one)}<td class='n'>{met(one)}</td></tr>"
+        for one in document.get("checks", ())
+    ]
+    heads = ("transaction", "made", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms")
+    body = page.table("Transactions", heads, transactions) if transactions else ""
+    body += page.table("Checks", ("check", "made", "failed", "met"), checks) if checks else ""
+    hint = "measured beside the requests, and in none of their figures"
+    return _section("steps", "Transactions and checks", body, hint) if body else ""
+
+
+def _made_and_failed(one: dict[str, Any]) -> str:
+    return f"<td class='n'>{one['made']:,}</td><td class='n'>{one['failures']:,}</td>"
 
 
 def _generator(document: Document) -> str:

@@ -16,6 +16,7 @@ from loadtest.reporting.document import (
     by_name,
     failure_reasons,
     load_s,
+    met,
     notes,
     percentile_ms,
     rate_per_s,
@@ -45,6 +46,10 @@ def show(document: Document, console: Console) -> None:
         print_line(console, "", sentence)
     if sentence := setup_sentence(document):
         print_line(console, "set-up", sentence)
+    if document.get("transactions"):
+        console.print(_transactions(document))
+    if document.get("checks"):
+        console.print(_checks(document))
     if document["thresholds"]:
         console.print(_thresholds(document["thresholds"]))
     for number, reason in enumerate(failure_reasons(document)):
@@ -79,6 +84,21 @@ def _figures(series: dict[str, Any], document: Document) -> list[str]:
 
 def _style(series: dict[str, Any]) -> str:
     return "red" if series["failures"] else ""
+
+
+def _transactions(document: Document) -> ConsoleTable:
+    table = ConsoleTable("transactions, in ms", ("name",), ("made", "failed", "p50", "p95", "p99", "max"))
+    for one in document["transactions"]:
+        times = (percentile_ms({**one, "requests": one["made"]}, time) for time in _TIMES)
+        table.add_row((one["name"],), (f"{one['made']:,}", f"{one['failures']:,}", *times), _style(one))
+    return table
+
+
+def _checks(document: Document) -> ConsoleTable:
+    table = ConsoleTable("checks", ("name",), ("made", "failed", "met"))
+    for one in document["checks"]:
+        table.add_row((one["name"],), (f"{one['made']:,}", f"{one['failures']:,}", met(one)), _style(one))
+    return table
 
 
 def _thresholds(results: Iterable[dict[str, Any]]) -> ConsoleTable:

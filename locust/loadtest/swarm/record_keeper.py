@@ -24,6 +24,7 @@ from loadtest.measuring.collector import Collector, Lost
 from loadtest.measuring.delivery import Outbox, Reporter
 from loadtest.measuring.health import HealthProbe
 from loadtest.measuring.in_flight import InFlightProbe
+from loadtest.measuring.labels import LOAD
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.recorder import Recorder
@@ -237,7 +238,7 @@ class RecordKeeper:
             return
         for one in seconds:
             if feed:
-                load, _ = one.measurements.by_phase()
+                load = one.measurements.by_phase()[LOAD]
                 locust_statistics.feed(runner.stats, load, math.floor(record.started_at) + one.second)
             if self._file is not None:
                 self._file.add(one.second, one.measurements, one.users)

@@ -14,6 +14,7 @@ from locust import User
 from loadtest.measuring.labels import LOAD
 from loadtest.measuring.recorder import PHASE, Recorder
 from loadtest.users import task_loop
+from loadtest.users.steps import Transaction
 from loadtest.users.task_walker import TaskWalker
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class LoadUser(User):
             iteration is late already. The iteration's first request takes it and leaves None.
         recorder: The recorder of this user's environment. Under plain Locust, without this product's locustfile, it
             counts nothing, and Locust's own statistics count every request.
+        failed_parts: How many requests, checks and transactions of this user have failed.
         phase: What the user's requests are recorded as now: ``setup`` in its on_start and on_stop, else ``load``.
     """
 
@@ -39,6 +41,7 @@ class LoadUser(User):
     scenario: str
     intended_start_s: float | None = None
     phase: str = LOAD
+    failed_parts: int = 0
 
     def __init__(self, environment: Environment) -> None:
         """Create the user; it runs when Locust starts it."""
@@ -52,6 +55,10 @@ class LoadUser(User):
             TaskWalker(self, task_loop.has_own_loop).live(task_loop.run)
         finally:
             self.close()
+
+    def transaction(self, name: str) -> Transaction:
+        """Return a context whose requests are also measured as one, under this name: see `loadtest.users.steps`."""
+        return Transaction(self, name)
 
     def enter_phase(self, phase: str) -> None:
         """Record what the user sends from now on as of this phase, ``setup`` or ``load``."""

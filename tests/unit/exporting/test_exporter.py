@@ -22,7 +22,7 @@ from loadtest.exporting import compatibility, exporter
 from loadtest.exporting.exposition import MAX_SERIES, Exposition
 from loadtest.exporting.metrics import METRICS
 from loadtest.exporting.run_progress import RunProgress
-from loadtest.exporting.scrape import MAX_RULES, RUN_STATES, Scrape
+from loadtest.exporting.scrape import MAX_RULES, MAX_STEPS, RUN_STATES, Scrape
 from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.threshold import parse
@@ -681,3 +681,19 @@ def test_compatible_names_are_locusts_numbers(environment: Environment) -> None:
     assert (
         len([key for key in seen if key not in plain]) <= compatibility.FIXED_LINES + 2 * compatibility.LINES_PER_NAME
     )
+
+
+def test_transactions_and_checks_are_bounded_and_exact(environment: Environment) -> None:
+    """The first have metrics of their own, the others count together, and the requests do not know them."""
+    recorder = Recorder.of(environment)
+    for number in range(MAX_STEPS + 5):
+        recorder.series("mine", "", f"buy {number}", "transaction").success(1.0, 1.0, 1.5, 0)
+        recorder.series("mine", "", f"id {number}", "check").failure(1.0, 1.0, 1.0, 0, "check", "not met")
+    flush(environment)
+    samples = scrape(environment)
+    assert total(samples, "loadtest_transactions_total", result="success") == MAX_STEPS + 5
+    assert value(samples, "loadtest_transactions_total", scenario="other", name="other", result="success") == 5
+    assert value(samples, "loadtest_transaction_time_seconds_sum", scenario="mine", name="buy 0") == 0.5
+    assert total(samples, "loadtest_transaction_time_seconds_count") == MAX_STEPS + 5
+    assert total(samples, "loadtest_checks_total", result="failure") == MAX_STEPS + 5
+    assert total(samples, "loadtest_requests_total") == 0

@@ -238,3 +238,27 @@ def test_only_a_rule_about_set_up_judges_set_up() -> None:
     run = Run('max < 1s, requests{phase="load"} < 9, error_ratio{phase="setup"} < 9%, max{phase="setup"} < 1s')
     run.add(0, measured(GET, [0.1, 0.2]), measured(GET._replace(phase="setup"), [3.0, 5.0], failures=1))
     assert run.results() == [(0.2, "passed"), (2, "passed"), (0.5, "failed"), (5.0, "failed")]
+
+
+def test_transactions_and_checks_have_rules_of_their_own() -> None:
+    """They are judged by name or all together, after a warm-up too, and no rule about requests counts them."""
+    run = Run(
+        'max(transaction_time) < 9s, max(transaction_time){name="a"} < 9s, transaction_error_ratio < 1%, '
+        "max(transaction_time) < 9s warm_up=1s, check_ratio >= 100%, requests < 9, max < 1s"
+    )
+    run.now += 3
+    run.add(0, measured(GET, [0.1]), measured(SeriesKey("documents", "", "a", "transaction"), [3.0, 4.0], failures=1))
+    run.add(2, measured(SeriesKey("documents", "", "b", "transaction"), [5.0, 2.0]))
+    run.add(2, measured(SeriesKey("documents", "", "c", "check"), [0.0] * 4, failures=1))
+    values = [value for value, _ in run.results()]
+    assert values == pytest.approx([5.0, 4.0, 0.25, 5.0, 0.75, 1, 0.1])
+    assert run.results()[4][1] == "failed"
+
+
+def test_a_rule_about_a_check_that_never_came_is_no_pass() -> None:
+    """A name with a slip of the pen has no data, and is told apart from a request."""
+    (result,) = Run('check_ratio{name="hass an id"} > 9%').judge.results()
+    assert result.outcome is Outcome.NO_DATA
+    assert "no check had name 'hass an id'. Next: correct the selector, or have the scenario make such checks" in (
+        result.sentence
+    )

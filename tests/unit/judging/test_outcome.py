@@ -132,6 +132,19 @@ def test_what_a_reset_removed_is_noted_beside_the_verdict() -> None:
     assert (record.reset_at_s, decide(record, [], results_of("max < 1s")).notes) == (9, (expected,))
 
 
+def test_failed_checks_and_transactions_are_noted_beside_the_verdict() -> None:
+    """They change no outcome without a threshold, but nobody overlooks them; those that worked are not worth a note."""
+    record, recorder = one_request(), Recorder()
+    for name in ("id", "id", "new"):
+        recorder.series("shop", "", name, "check").failure(1.0, 1.0, 1.0, 0, "check", "not met")
+    recorder.series("shop", "", "buy", "transaction").success(1.0, 1.0, 2.0, 0)
+    record.add(recorder.take(), 0)
+    verdict = decide(record, [], results_of("max < 1s"))
+    assert verdict.outcome is Outcome.PASSED
+    (note,) = verdict.notes
+    assert note.startswith("3 of 3 checks failed (id 2, new 1). Next: look at them in the report")
+
+
 def test_a_violation_is_a_reason_in_its_own_words() -> None:
     """The sentence of a failed trust check is the reason of the verdict."""
     verdict = decide(one_request(), [VIOLATION])

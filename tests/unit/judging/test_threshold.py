@@ -103,7 +103,10 @@ def test_values_are_worded_in_the_units_of_the_tables() -> None:
             "'average' is not an aggregate. Allowed: p0 to p100 such as p99 or p99.9, mean",
         ),
         ("response_time < 5ms", "response_time is a distribution. Allowed: p0 to p100"),
-        ("p99(latency) < 5ms", "'latency' has no p99. Allowed: response_time, service_time, schedule_lag."),
+        (
+            "p99(latency) < 5ms",
+            "'latency' has no p99. Allowed: response_time, service_time, schedule_lag, tr",
+        ),
         ("error_ratio(x) < 5%", "error_ratio does not take parentheses."),
         ("p99 == 5ms", "expected a comparison, not '=='. Allowed: < <= > >=."),
         ("p99", "expected a comparison, not the end."),

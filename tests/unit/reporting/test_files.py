@@ -77,3 +77,12 @@ def test_hostile_names_survive_in_the_document(tmp_path: Path) -> None:
     assert files.write(tmp_path, files.of(made)) == []
     names = {one["name"] for one in json.loads((tmp_path / "record.json").read_text())["series"]}
     assert names == {reports.HOSTILE, "?"}
+
+
+def test_the_terminal_has_tables_of_transactions_and_checks() -> None:
+    """Both stand after the requests, with what failed."""
+    console = Console(file=io.StringIO(), width=120)
+    summary.show(reports.run_document(reports.add_steps(reports.record())), console)
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    assert ["check", "out", "100", "20", "500", "500", "-", "500"] in lines
+    assert ["400", "1", "99.75%"] in [line[-3:] for line in lines]

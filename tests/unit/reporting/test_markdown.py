@@ -30,6 +30,16 @@ def test_successes_and_failures_are_apart_where_a_name_has_both() -> None:
     assert rows == [[" … succeeded ", " 160 ", " 0 "], [" … failed ", " 40 ", " 40 "]]
 
 
+def test_transactions_and_checks_have_tables() -> None:
+    """Each has a row by its name, and the requests stay as they are."""
+    text = markdown.summary(reports.run_document(reports.add_steps(reports.record(10))))
+    assert "400 requests in 0:10" in text
+    assert "| transactions | made | failed | p50 ms | p95 ms | p99 ms |\n|---|---:|---:|---:|---:|---:|\n" in text
+    assert "| check out | 100 | 20 | 500 | 500 | - |" in text
+    assert "\\<img src=x" in text
+    assert " | 400 | 1 |\n" in text
+
+
 def test_names_cannot_break_out() -> None:
     """Neither HTML, nor a table's bar, nor a line break of a name has an effect, and no mention notifies anybody."""
     text = markdown.summary(reports.run_document(reports.record(1, names=(reports.HOSTILE, "@team"))))

@@ -196,3 +196,13 @@ def test_each_name_shows_its_share_mean_and_bytes() -> None:
     assert "Mean" in html
     assert re.findall(r"<button type='button'>(mean ms|received)</button>", html) == ["mean ms", "received"]
     assert re.search(r"data-v='40000'>40 kB</td></tr>", html)
+
+
+def test_transactions_and_checks_have_tables() -> None:
+    """One unmet check of 400 is not 100 %; without any there is no such section."""
+    assert "id='steps'" not in run_page.html(reports.run_document())
+    elements = Elements(run_page.html(reports.run_document(reports.add_steps(reports.record()))))
+    shown = " ".join(" ".join(elements.texts).split())
+    assert re.search(r"check out 100 20 500 500 - 500 ", shown)
+    assert " 400 1 99.75% " in shown
+    assert [tag for tag, _ in elements.elements if tag == "img"] == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadtest.clients.http.errors import InvalidRequestError, error_class_of, interruption
 from loadtest.clients.http.response import Response, new_response
-from loadtest.measuring.recorder import mark_counted, phase_of, scenario_of
+from loadtest.measuring.recorder import mark_counted, note_failure, phase_of, scenario_of
 
 if TYPE_CHECKING:
     from loadtest.clients.http.routes import HttpRoute
@@ -41,6 +41,7 @@ class RequestReporter:
         if error is None:
             route.success(*times, response.wire_bytes)
         else:
+            note_failure(self._user)
             route.series.failure(*times, response.wire_bytes, error_class_of(error), str(error))
             mark_counted(error)
         if len(self._listeners) > 1:
@@ -57,6 +58,7 @@ class RequestReporter:
     def report_invalid(self, method: str, label: str, error: InvalidRequestError) -> None:
         """Count a call that could not be built."""
         now_s = perf_counter()
+        note_failure(self._user)
         self._series(method, label).failure(now_s, now_s, now_s, 0, error.error_class, str(error))
         mark_counted(error)
         if len(self._listeners) > 1:
@@ -82,6 +84,7 @@ class RequestReporter:
         if error is None:
             series.success(*counted)
         else:
+            note_failure(self._user)
             series.failure(*counted, error_class_of(error), str(error))
             mark_counted(error)
         if len(self._listeners) > 1:

@@ -12,7 +12,7 @@ from loadtest.clients.redis.connection import RespConnection
 from loadtest.clients.redis.errors import error_class_of, interruption
 from loadtest.clients.routes import Route, RouteTable
 from loadtest.measuring.labels import LOAD, MAX_SERIES
-from loadtest.measuring.recorder import mark_counted, scenario_of
+from loadtest.measuring.recorder import mark_counted, note_failure, scenario_of
 
 if TYPE_CHECKING:
     from loadtest.clients.redis.settings import RedisSettings
@@ -169,6 +169,7 @@ class RedisSession:
     ) -> None:
         """Record a request that failed."""
         end_s = perf_counter()
+        note_failure(self.user)
         route.series.failure(intended_s, sent_s, end_s, received_bytes, error_class_of(error), str(error))
         mark_counted(error)
         if len(self.listeners) > 1:

@@ -1,0 +1,105 @@
+"""Steps: what a scenario measures besides single requests, which no figure of the requests counts.
+
+    check("has an id", "id" in response.json())
+
+    with self.transaction("checkout"):
+        self.client.post("/cart", json=item)
+        self.client.post("/order")
+
+A check is counted by its name, met or not. A transaction is several requests measured as one. Both are counted wherever
+the user is, in its on_start too, and both are bounded like names of requests.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Self
+
+from gevent import GreenletExit
+from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
+
+from loadtest.exceptions import UsageError
+from loadtest.measuring.error_classes import UNFINISHED
+from loadtest.measuring.labels import CHECK, OTHER, TRANSACTION
+from loadtest.measuring.recorder import Recorder, current_user, note_failure, scenario_of
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_LEFT_EARLY = (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately)
+_STOPPED = (StopUser, StopTest)
+
+
+def check(name: str, is_met: object) -> bool:
+    """Count whether something holds, and return it.
+
+    A check that is not met fails the transactions it is in, but no request.
+
+    Args:
+        name: what holds, such as "has an id"; one of a few, never a value.
+        is_met: true or false, as Python has it.
+
+    Raises:
+        UsageError: it is called outside of a user, such as in a listener.
+    """
+    user = current_user()
+    if user is None:
+        raise UsageError(
+            f"check({name!r}) is called outside of a user, where nothing counts it. Allowed: in a task, on_start or "
+            "on_stop, and in greenlets that these spawn. Next: call it there."
+        )
+    series = Recorder.beside_locusts(user.environment).series(scenario_of(user), "", name, CHECK)
+    now_s = perf_counter()
+    if is_met:
+        series.success(now_s, now_s, now_s, 0)
+        return True
+    note_failure(user)
+    series.failure(now_s, now_s, now_s, 0, "check", "not met")
+    return False
+
+
+class Transaction:
+    """Several requests measured as one, from the intended start of the first to the end of the block.
+
+    It fails when a request, a check or a transaction in it fails, or an exception leaves it. One that ends because its
+    user is stopped between two requests is not counted.
+
+    Args:
+        user: whose requests they are.
+        name: such as "checkout"; one of a few, never a value.
+    """
+
+    __slots__ = ("_begun_s", "_failed_before", "_name", "_user")
+
+    def __init__(self, user: Any, name: str) -> None:
+        self._user = user
+        self._name = name
+
+    def __enter__(self) -> Self:
+        """Begin, when the iteration was to begin if nothing has been sent in it yet, else now."""
+        now_s, intended_s = perf_counter(), self._user.intended_start_s
+        self._begun_s = now_s if intended_s is None else min(intended_s, now_s)
+        self._failed_before = self._user.failed_parts
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Count it; an exception passes on."""
+        user, begun_s, end_s = self._user, self._begun_s, perf_counter()
+        if isinstance(error, _STOPPED):
+            return
+        if error is not None and not isinstance(error, _LEFT_EARLY):
+            note_failure(user)
+        series = user.recorder.series(scenario_of(user), "", self._name, TRANSACTION)
+        if user.failed_parts == self._failed_before:
+            series.success(begun_s, begun_s, end_s, 0)
+        else:
+            series.failure(begun_s, begun_s, end_s, 0, *_reason(error))
+
+
+def _reason(error: BaseException | None) -> tuple[str, str]:
+    """Return the class and the message of a transaction's failure."""
+    if error is None or isinstance(error, _LEFT_EARLY):
+        return OTHER, "a request, a check or a transaction in it failed"
+    if isinstance(error, GreenletExit):
+        return UNFINISHED, "not complete when the user was stopped"
+    return getattr(error, "error_class", "exception"), f"{type(error).__name__}: {error}"
