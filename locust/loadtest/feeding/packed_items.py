@@ -2,8 +2,6 @@
 
 Two million Python objects take more than half a gigabyte, their bytes a tenth of that. What the link cannot carry
 fails here, when it is read, and not when a worker waits for it.
-
-Tested in tests/unit/feeding/test_sources.py.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ LARGEST_BYTES: Final = 256 * 1024
 DEEPEST: Final = 32
 """How many lists and mappings of an item may stand within each other."""
 _BARE: Final = -1
+_AT_ONCE: Final = 65_536
 _NESTS: Final = (dict, list, tuple)
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 _RESERVED: Final = (b"__datetime__", b"__ObjectId__")
@@ -35,8 +34,8 @@ class PackedItems(Sequence[Any]):
 
     def __init__(self) -> None:
         self._bytes = bytearray()
-        self._ends = array("q", [0])
-        self._shapes = array("i")
+        self._ends = array("I", [0])
+        self._shapes = array("h")
         self._hashes = array("q")
         self._columns: dict[tuple[Any, ...], int] = {}
         self._names: list[tuple[Any, ...]] = []
@@ -50,10 +49,13 @@ class PackedItems(Sequence[Any]):
     @property
     def largest_bytes(self) -> int:
         """The size of the largest item, its columns' names included."""
-        sizes = np.diff(np.frombuffer(self._ends, np.int64))
         of_names = np.array([*(sum(len(name) + 1 for name in names) for names in self._names), 0])
-        sizes += of_names[np.frombuffer(self._shapes, np.int32)]  # a bare item's is the last
-        return int(sizes.max(initial=0))
+        largest = 0
+        for start in range(0, len(self), _AT_ONCE):  # all at once would take as much memory as their places
+            sizes = np.diff(np.array(self._ends[start : start + _AT_ONCE + 1], np.int64))
+            sizes += of_names[np.array(self._shapes[start : start + _AT_ONCE])]  # a bare item's is the last
+            largest = max(largest, int(sizes.max()))
+        return largest
 
     def append(self, item: Any) -> None:
         """Add an item.
@@ -79,16 +81,18 @@ class PackedItems(Sequence[Any]):
         self._add(packed, shape)
 
     def without_duplicates(self) -> PackedItems:
-        """Return the items, each once; these themselves if there are no duplicates."""
-        hashes = np.sort(np.frombuffer(self._hashes, np.int64))
+        """Return the items, each once; these themselves if there are no duplicates. Nothing is added afterwards."""
+        hashes = np.frombuffer(self._hashes, np.int64)
+        hashes.sort()
         repeated = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        del hashes, self._hashes
         if not repeated:
             return self
         kept, seen = PackedItems(), set()
         kept._columns, kept._names = self._columns, self._names
         for index, (start, end) in enumerate(pairwise(self._ends)):
             packed, shape = bytes(self._bytes[start:end]), self._shapes[index]
-            if self._hashes[index] in repeated:
+            if hash(packed) in repeated:
                 if (shape, packed) in seen:
                     continue
                 seen.add((shape, packed))
@@ -128,8 +132,14 @@ class PackedItems(Sequence[Any]):
 
     def _add(self, packed: bytes, shape: int) -> None:
         self._bytes += packed
-        self._ends.append(len(self._bytes))
-        self._shapes.append(shape)
+        try:
+            self._ends.append(len(self._bytes))
+        except OverflowError:  # 4 GiB
+            self._ends = array("q", (*self._ends, len(self._bytes)))
+        try:
+            self._shapes.append(shape)
+        except OverflowError:  # 32,768 kinds of records
+            self._shapes = array("i", (*self._shapes, shape))
         self._hashes.append(hash(packed))
 
 
