@@ -25,7 +25,7 @@ from loadtest.clients.http.pool import ConnectionPool
 from loadtest.clients.http.refused import refuse_arguments
 from loadtest.clients.http.reporter import RequestReporter
 from loadtest.clients.http.request import Request, basic_auth, for_any_host, host_line, location_of, redirected
-from loadtest.clients.http.request_body import NO_FIELDS, encode_body
+from loadtest.clients.http.request_body import NO_FIELDS, Upload, encode_body
 from loadtest.clients.http.response import CaughtResponse, Response, new_response
 from loadtest.clients.http.response_body import Body, BodyStream, read_all
 from loadtest.clients.http.routes import HttpRoute, HttpRoutes
@@ -189,7 +189,7 @@ class HttpClient:
             if route is not None:
                 cookies = self._cookies
                 wire = route.wire if cookies is None else route.with_cookies(cookies.line_for(route.url))
-                return self._send(route, wire, None, catch_response)
+                return self._send(route, wire, route, None, catch_response)
         return self.request("GET", url, name, catch_response=catch_response, **options)
 
     def head(self, url: str, **options: Any) -> Response:
@@ -290,7 +290,7 @@ class HttpClient:
                 refuse_arguments(others)
             if expect is not None:
                 expect.check_call(stream=stream)
-            timeouts = self._timeouts_of(timeout)
+            timeouts = self._timeouts if timeout is None else self._timeouts_of(timeout)
             full_url = with_params(url, params) if params else url
             route = self._routes.get((method, full_url, name)) or self._routes.make(
                 method, full_url, name, name or self._label(url, full_url)
@@ -307,11 +307,14 @@ class HttpClient:
         except InvalidRequestError as error:
             self._reporter.report_invalid(method, name or url, error)
             raise
-        call = _Call(route, request, timeouts, allow_redirects, stream, catch_response, context, expect, cookies)
         if expect is not None or catch_response:
             route.series.is_checked = True
-        if timeout is None and not stream and method != "HEAD" and request.upload is None:
-            return self._send(route, wire, call, catch_response)
+        is_whole = timeout is None and not stream and method != "HEAD" and not isinstance(body, Upload)
+        if is_whole and context is expect is cookies is None and allow_redirects:
+            return self._send(route, wire, request, None, catch_response)
+        call = _Call(route, request, timeouts, allow_redirects, stream, catch_response, context, expect, cookies)
+        if is_whole:
+            return self._send(route, wire, request, call, catch_response)
         return self._send_generally(call, wire, *self._start())
 
     def _label(self, url: str, full_url: str) -> str:  # noqa: ARG002 -- SessionClient uses it
@@ -319,8 +322,6 @@ class HttpClient:
         return url
 
     def _timeouts_of(self, timeout: Any) -> Timeouts:
-        if timeout is None:
-            return self._timeouts
         timeouts = Timeouts.of(timeout, self._timeouts)
         for timeout_s in timeouts:
             DeadlineSweeper.current().allow_for(timeout_s)
@@ -335,8 +336,12 @@ class HttpClient:
         self.user.intended_start_s = None
         return intended_s, sent_s
 
-    def _send(self, route: HttpRoute, wire: bytes, call: _Call | None, caught: bool) -> Response:  # noqa: C901, PLR0915
+    def _send(  # noqa: C901, PLR0915
+        self, route: HttpRoute, wire: bytes, request: HttpRoute | Request, call: _Call | None, caught: bool
+    ) -> Response:
         """The fast path: an idle connection, one send, one wait, one receive, a whole and plain response.
+
+        A request that is only its route's has the route for ``request``; one without options has no ``call``.
 
         Everything else continues on the general path from where this one stopped. The code is long and flat on purpose:
         every call and attribute counts here.
@@ -350,11 +355,11 @@ class HttpClient:
             user.intended_start_s = None
         idle = self._idle.get(route.origin)
         if not idle:
-            return self._send_generally(call or self._plain_call(route, caught), wire, intended_s, sent_s)
+            return self._send_generally(call or self._plain_call(route, request, caught), wire, intended_s, sent_s)
         connection = idle.pop()
         if not connection.polled:
             idle.append(connection)  # the general path looks closer
-            return self._send_generally(call or self._plain_call(route, caught), wire, intended_s, sent_s)
+            return self._send_generally(call or self._plain_call(route, request, caught), wire, intended_s, sent_s)
         connection.deadline_s = sent_s + self._read_timeout_s
         sent = 0
         received = b""
@@ -379,14 +384,13 @@ class HttpClient:
             self._reporter.report_interruption(route, context, intended_s, sent_s, cause)
             raise
         if head.plain_length != len(received):
-            call = call or self._plain_call(route, caught)
+            call = call or self._plain_call(route, request, caught)
             begun = Exchange(connection, wire[sent:], None, call.timeouts, sent_s + call.timeouts.total_s, reused=True)
             begun.failure, begun.sent_bytes, begun.last_head = failure, sent, route.head
             begun.take(received)
             return self._send_generally(call, wire, intended_s, sent_s, begun)
         connection.idle_since_s = end_s = perf_counter()
         idle.append(connection)
-        request = route if call is None else call.request
         if call is not None and call.expect is not None:
             kind = CaughtResponse if caught else Response
             whole = new_response(kind, head, received, head.raw_length, request, intended_s, sent_s, end_s)
@@ -402,10 +406,11 @@ class HttpClient:
             self._reporter.notify_of(route, plain, call.context if call is not None else None)
         return plain
 
-    def _plain_call(self, route: HttpRoute, caught: bool) -> _Call:
+    def _plain_call(self, route: HttpRoute, request: HttpRoute | Request, caught: bool) -> _Call:
         """The call of a request without options."""
-        request = Request(route.method, route.url, None, NO_FIELDS, None)
-        request.lines = route.lines
+        if isinstance(request, HttpRoute):
+            request = Request(route.method, route.url, None, NO_FIELDS, None)
+            request.lines = route.lines
         return _Call(route, request, self._timeouts, caught=caught)
 
     def _send_generally(

@@ -53,8 +53,6 @@ class Timeouts(NamedTuple):
         Raises:
             InvalidRequestError: Not a positive number, nor such a tuple.
         """
-        if timeout is None:
-            return default
         parts = tuple(timeout) if isinstance(timeout, tuple | list) else (timeout, timeout)
         if len(parts) not in _TIMEOUT_PARTS:
             raise InvalidRequestError(f"timeout={timeout!r}; allowed is a number or (connect, read[, total])")

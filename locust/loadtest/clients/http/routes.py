@@ -64,8 +64,10 @@ class HttpRoute(Route):
             body: The body.
             cookies: The Cookie line or b"".
         """
-        head = self._head_for(body_fields) + cookies + framing_line(self.method, body) + b"\r\n"
-        return head + body if isinstance(body, bytes) else head
+        head = self._heads.get(body_fields.get("Content-Type", "")) or self._head_for(body_fields)
+        if body and isinstance(body, bytes):
+            return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, cookies, len(body), body)
+        return head + cookies + framing_line(self.method, body) + b"\r\n"
 
     def with_cookies(self, cookies: bytes) -> bytes:
         """The route's wire with a Cookie line, which may be b""."""
@@ -74,11 +76,9 @@ class HttpRoute(Route):
     def _head_for(self, body_fields: Mapping[str, str]) -> bytes:
         """Request line and header lines; bodies have few types, but a multipart form's is never the same."""
         content_type = body_fields.get("Content-Type", "")
-        head = self._heads.get(content_type)
-        if head is None:
-            head = start_line(self.method, self.url) + b"".join(merged(self.lines, body_fields).values())
-            if not content_type.startswith("multipart/"):
-                self._heads[content_type] = head
+        head = start_line(self.method, self.url) + b"".join(merged(self.lines, body_fields).values())
+        if not content_type.startswith("multipart/"):
+            self._heads[content_type] = head
         return head
 
     def find_head(self, received: bytes) -> ResponseHead:
