@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from loadtest.measuring.health import Health
     from loadtest.measuring.measurements import Measurements
-    from loadtest.measuring.wire import PackedMeasurements
+    from loadtest.measuring.wire import PackedMeasurements, Summed
 
 _log = logging.getLogger(__name__)
 
@@ -184,8 +184,9 @@ class Collector:
         Returns:
             The acknowledgements that cannot wait, each with its worker; the last one of a worker is enough.
         """
-        for arrival, delta in self._read(arrived):
-            acknowledgement = self._take(arrival.worker, delta, arrival.offset_s)
+        read = self._read(arrived)
+        for (arrival, delta), summed in zip(read, wire.summed([delta.packed for _, delta in read]), strict=True):
+            acknowledgement = self._take(arrival.worker, delta, summed, arrival.offset_s)
             if acknowledgement is not None:
                 yield arrival.worker, acknowledgement
 
@@ -213,7 +214,7 @@ class Collector:
             return False
         return True
 
-    def _take(self, worker: str, delta: Delta, offset_s: float) -> Acknowledgement | None:
+    def _take(self, worker: str, delta: Delta, summed: Summed, offset_s: float) -> Acknowledgement | None:
         ledger = self._ledger_of(worker, delta, offset_s)
         if ledger is None:
             if delta.packed and not self._is_held(worker, delta):
@@ -226,7 +227,7 @@ class Collector:
             if delta.packed:
                 self._pending.setdefault(second, []).append(delta.packed)
             if second is not None:
-                self._observe(worker, delta)
+                self._observe(worker, delta, summed)
                 self._note_users(second, worker, users_before, delta.users)
         at_once = delta.final or account.repeated > repeated
         return ledger.acknowledgement(worker) if at_once else None
@@ -265,11 +266,11 @@ class Collector:
         else:
             known.setdefault(worker, [before]).append(now)
 
-    def _observe(self, name: str, delta: Delta) -> None:
+    def _observe(self, name: str, delta: Delta, summed: Summed) -> None:
         users = sum(delta.users.values())
         worker = self.workers.get(name)
         index = self.ledger.accounts[name].index
-        self.watch.add(f"worker {index}", delta.health, delta.end_s - delta.start_s, users, *delta.packed.summed())
+        self.watch.add(f"worker {index}", delta.health, delta.end_s - delta.start_s, users, *summed)
         if worker is not None:
             worker.users = users
             worker.cpu_ratio, worker.loop_lag_s = delta.health.cpu_ratio, delta.health.loop_lag_s

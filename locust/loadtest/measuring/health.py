@@ -114,7 +114,7 @@ class Health(NamedTuple):
         """
         if len(figures) > len(FIGURES):
             raise ValueError(f"its health has {len(figures)} figures; known are {len(FIGURES)}")
-        return cls(**dict(zip(FIGURES, figures, strict=False)), late_s=tuple(late_s))
+        return cls(*figures, *_NO_FIGURES[len(figures) :], tuple(late_s))
 
     @property
     def figures(self) -> tuple[float, ...]:
@@ -125,6 +125,7 @@ class Health(NamedTuple):
 
 FIGURES: Final = Health._fields[:-1]
 """The names of a Health's figures."""
+_NO_FIGURES: Final = (0.0,) * len(FIGURES)
 
 
 class HealthProbe:

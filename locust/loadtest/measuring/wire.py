@@ -240,12 +240,6 @@ class PackedMeasurements(NamedTuple):
         """Whether anything was counted."""
         return bool(self.counts or self.tasks or self.exceptions) or any(self.dropped)
 
-    def summed(self) -> tuple[int, float]:
-        """How many requests there are, and the sum of their response times in seconds."""
-        requests = np.frombuffer(self.counts, _COUNTS)["requests"].sum(dtype=np.int64)
-        nanoseconds = np.frombuffer(self.response_time.rows, _ROW)["sum"].sum(dtype=np.float64)
-        return int(requests), float(nanoseconds) / 1e9
-
     def unpacked(self) -> Measurements:
         """The measurements."""
         return unpack([self])
@@ -254,6 +248,28 @@ class PackedMeasurements(NamedTuple):
 def _check_number(what: str, times: object) -> None:
     if type(times) is not int or not 0 <= times <= _HIGHEST_SUMMARY:
         raise ValueError(f"{what} {times} times; allowed are integers from 0 to 2**62")
+
+
+class Summed(NamedTuple):
+    """What one worker's measurements add up to."""
+
+    requests: int
+    response_s: float
+    """The sum of their response times, in seconds."""
+
+
+def summed(packed: Sequence[PackedMeasurements]) -> list[Summed]:
+    """What each of them adds up to. Many cost little more than one."""
+    filled = [one for one in packed if one.counts]
+    if not filled:
+        return [Summed(0, 0.0)] * len(packed)
+    begins = np.cumsum([0, *(len(one.counts) // _COUNTS.itemsize for one in filled[:-1])])
+    counts = np.frombuffer(b"".join([one.counts for one in filled]), _COUNTS)
+    rows = np.frombuffer(b"".join([one.response_time.rows for one in filled]), _ROW)
+    requests = np.add.reduceat(counts["requests"], begins, dtype=np.int64).tolist()
+    response_s = (np.add.reduceat(rows["sum"], begins, dtype=np.float64) / 1e9).tolist()
+    sums = map(Summed, requests, response_s)
+    return [next(sums) if one.counts else Summed(0, 0.0) for one in packed]
 
 
 def merge(packed: Sequence[PackedMeasurements], labels: Labels) -> Measurements:
