@@ -114,7 +114,7 @@ class Health(NamedTuple):
         """
         if len(figures) > len(FIGURES):
             raise ValueError(f"its health has {len(figures)} figures; known are {len(FIGURES)}")
-        return cls(*figures, *_NO_FIGURES[len(figures) :], tuple(late_s))
+        return cls._make((*figures, *_NO_FIGURES[len(figures) :], tuple(late_s)))
 
     @property
     def figures(self) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ A new operation is one row of `OPERATIONS`: both users' tasks and the declared r
 """
 
 import random
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -302,9 +303,9 @@ class _DocumentsUser(User):
             self.send(OPERATIONS[operation.written_by], key, value)
         self.send(operation, key, value)
 
+    @abstractmethod
     def send(self, operation: Operation, key: str, value: Any) -> None:
         """Make the requests of an operation, in this user's form."""
-        raise NotImplementedError
 
 
 class DocumentsHttpUser(_DocumentsUser, HttpUser):

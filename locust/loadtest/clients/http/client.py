@@ -310,7 +310,7 @@ class HttpClient:
         if expect is not None or catch_response:
             route.series.is_checked = True
         is_whole = timeout is None and not stream and method != "HEAD" and not isinstance(body, Upload)
-        if is_whole and context is expect is cookies is None and allow_redirects:
+        if is_whole and context is None and expect is None and cookies is None and allow_redirects:
             return self._send(route, wire, request, None, catch_response)
         call = _Call(route, request, timeouts, allow_redirects, stream, catch_response, context, expect, cookies)
         if is_whole:
