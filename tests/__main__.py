@@ -1,5 +1,5 @@
-"""Runs all tests: those of real processes beside those of faults and lies, the soak and those that compute; then those
-that need a quiet machine.
+"""Runs all tests: those of real processes, in two halves, beside those of faults and lies and those that compute; then
+those that need a quiet machine.
 
     python -m tests
 
@@ -15,42 +15,42 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-FIRST = ("native",)
-BESIDE = ("faults", "lies")
-SOAK = "faults/test_soak.py"
-QUIET = ("native/test_open_model.py",)
 GIVE_WAY = ("nice", "-n", "5")
 FOLDER = Path(__file__).parent
+REAL = FOLDER / "native"
+BESIDE = (FOLDER / "faults", FOLDER / "lies")
+SOAK = FOLDER / "faults/test_soak.py"
+QUIET = REAL / "test_open_model.py"
 PYTEST = (sys.executable, "-m", "pytest")
 
 
 def main() -> int:
     """Run them, and return the exit code."""
-    first, beside, soak, quiet = ([str(FOLDER / name) for name in names] for names in (FIRST, BESIDE, (SOAK,), QUIET))
-    computing = sorted(
-        str(path)
-        for path in FOLDER.iterdir()
-        if path.name not in FIRST + BESIDE and next(path.rglob("test_*.py"), None)
-    )
-    without_soak, without_quiet = [f"--ignore={path}" for path in soak], [f"--ignore={path}" for path in quiet]
+    real = [path for path in sorted(REAL.glob("test_*.py")) if path != QUIET]
+    computing = [
+        path for path in sorted(FOLDER.iterdir()) if path not in {REAL, *BESIDE} and next(path.rglob("test_*.py"), None)
+    ]
     with contextlib.ExitStack() as ends:
-        giving_way = [ends.enter_context(Beside(paths)) for paths in (soak, [*beside, *without_soak], computing)]
-        codes = [subprocess.run([*PYTEST, *first, *without_quiet], check=False).returncode]
+        giving_way = [
+            ends.enter_context(Beside(*arguments))
+            for arguments in ((SOAK, *real[1::2]), (*BESIDE, f"--ignore={SOAK}"), computing)
+        ]
+        codes = [subprocess.run([*PYTEST, *real[::2]], check=False).returncode]
         codes += [beside.end() for beside in giving_way]
-    return next(filter(None, codes), 0) or subprocess.run([*PYTEST, *quiet], check=False).returncode
+    return next(filter(None, codes), 0) or subprocess.run([*PYTEST, QUIET], check=False).returncode
 
 
 class Beside:
     """A pytest process that gives way to others and is shown when it has ended.
 
     Args:
-        paths: what it tests.
+        arguments: of pytest: what it tests.
     """
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, *arguments: str | Path) -> None:
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
         self._process = subprocess.Popen(
-            [*GIVE_WAY, *PYTEST, "-p", "no:cacheprovider", *paths], stdout=self._output, stderr=subprocess.STDOUT
+            [*GIVE_WAY, *PYTEST, "-p", "no:cacheprovider", *arguments], stdout=self._output, stderr=subprocess.STDOUT
         )
 
     def end(self) -> int:
