@@ -29,7 +29,7 @@ from loadtest.comparing import history
 from loadtest.exceptions import ExitCode, described
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import service as feeding
-from loadtest.judging import trust
+from loadtest.judging import steady, trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
 from loadtest.measuring import machine, steady_clock
@@ -67,6 +67,7 @@ logger = logging.getLogger(__name__)
 
 _JUDGE_EVERY_S = 1.0
 _POLL_S = 0.02
+_USUAL_S = 60.0  # the length by which a warm-up is looked for where none is planned
 _TIMER_S = 0.1  # a timer of Locust's may have been set this much earlier than the run was prepared
 
 
@@ -283,7 +284,10 @@ class Run:
         measured = RecordKeeper.of(self._environment)
         if measured.record is None:
             return
-        judge = self._judge = Judge(self._rules, measured.record, started_at, longest_s)
+        config = self._load.config
+        length_s = (self._load.expected_s or _USUAL_S) if config.warm_up == "auto" else None
+        judge = self._judge = Judge(self._rules, measured.record, started_at, longest_s, finds_warm_up_in_s=length_s)
+        measured.record.warm_up_s = config.warm_up_s
         begins_at = steady_clock.now() if started_at is None else started_at
         self._run_progress = RunProgress(lambda: self._verdict(judge), profile, begins_at)
         Session.of(self._environment).put(RunProgress, self._run_progress)
@@ -404,6 +408,9 @@ class Run:
         judge = self._judge or Judge(self._rules, record)  # a run that never came to its first arrival
         judge.end()
         record.load_s, record.counted_s = judge.load_s, judge.counted_s
+        if found_s := judge.leave_out(steady.find(record).warm_up_s):
+            record.warm_up_s = found_s
+            self._note("warmup", f"the warm-up ends, which was found: {found_s:g} s", judge.began_at + found_s)
         verdict = self._verdict(judge)
         if self._run_progress is not None:
             progress = replace(self._run_progress, verdict=lambda: verdict)

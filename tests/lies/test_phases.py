@@ -13,6 +13,7 @@ import gevent
 import pytest
 from gevent.pywsgi import WSGIServer
 
+from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.exceptions import ExitCode
 from tests.native.conftest import Stack
 from tests.servers import imitation
@@ -148,6 +149,30 @@ def test_a_warm_up_is_left_out_of_the_judgement_and_stays_in_the_record(lies: Li
     assert record["thresholds"][0]["outcome"] == "passed"
     assert record["total"]["response_time"]["max_s"] > 1.49
     assert lies.said_in("the first 5 s of load were warm-up: in the figures shown, but in no threshold") == EVERYWHERE
+
+
+def test_a_warm_up_that_is_found_is_left_out_of_the_judgement_and_of_comparisons(lies: Lies) -> None:
+    """For six seconds the service is cold: nobody said how long, and the record says what was found."""
+    began_s = []
+
+    def cold_at_first(_path: str) -> str:
+        began_s[1:] = [time.monotonic()]
+        gevent.sleep(0.4 if began_s[-1] - began_s[0] < 6 else 0.0)
+        return "200 OK"
+
+    lies.answer = cold_at_first
+    scenario = SCENARIO.replace("constant(0.02)", "constant(0.3)")
+    load = ("--users", "8", "--spawn-rate", "8", "--run-time", "32s", "--warm-up", "auto")
+    code, output = lies.run(*load, scenario=scenario, rules="'p95 < 10s'")
+    assert code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output
+    record = lies.record()
+    assert 5 < record["warm_up_s"] < 11, output
+    assert [event["kind"] for event in record["events"]].count("warmup") == 1
+    (result,) = record["thresholds"]
+    assert " warm_up=" in result["rule"]
+    assert result["value"] < record["total"]["response_time"]["p95_s"]
+    assert lies.said_in("s of load were warm-up: in the figures shown, but in no threshold") == EVERYWHERE
+    assert BlockedRun.of(record).seconds <= record["load_s"] - 5
 
 
 def test_errors_that_are_faster_than_successes_do_not_pass(lies: Lies) -> None:

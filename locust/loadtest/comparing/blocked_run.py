@@ -1,12 +1,13 @@
 """BlockedRun: a run's document as arrays, one row for each block of time.
 
-The first and the last block with requests are left out, because load fills them only partly.
+The first and the last block with requests are left out, because load fills them only partly, and so is the warm-up.
 
 Tested in tests/unit/comparing/test_comparison.py and tests/unit/comparing/test_resampling.py.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -78,7 +79,8 @@ class BlockedRun:
         number, row, requests, failures = table.counts.astype(np.int64)
         if not len(number) or number.max() - number.min() < _EDGE_BLOCKS:
             return cls(document["run_id"], table.width_s, 0, {})
-        first, count = int(number.min()) + 1, int(number.max() - number.min()) - 1
+        first = max(int(number.min()) + 1, math.ceil(_warm_up_end_s(document) / table.width_s))
+        count = max(0, int(number.max()) - first)
         within = (number >= first) & (number < first + count)
         totals = np.zeros((2, len(names), count))
         for total, column in zip(totals, (requests, failures), strict=True):
@@ -89,6 +91,12 @@ class BlockedRun:
         }
         series[ALL] = BlockedSeries(totals[0].sum(axis=0), totals[1].sum(axis=0), *_times(table, None, first, count))
         return cls(document["run_id"], table.width_s, count, series)
+
+
+def _warm_up_end_s(document: dict[str, Any]) -> float:
+    """Return when what the thresholds leave out ends, in seconds since the run's first; 0 where there is none."""
+    begins_s = [float(event["second"]) for event in document["events"] if event["kind"] == "start"]
+    return begins_s[0] + float(document["warm_up_s"]) if begins_s and document["warm_up_s"] else 0.0
 
 
 def _times(table: BlockTable, index: int | None, first: int, count: int) -> tuple[Floats, Floats, Floats]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from loadtest.judging import steady
 from loadtest.judging.outcome import Outcome, Result
 from loadtest.measuring.histogram import Histogram
 
@@ -36,6 +37,7 @@ class Judge:
         longest_s: the load ends after this time at the latest, however long its last requests take; None when it is
             not known.
         now: the wall clock, in seconds since the epoch.
+        finds_warm_up_in_s: the planned length of the load whose warm-up is to be found; None to find none.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Judge:
         started_at: float | None = None,
         longest_s: float | None = None,
         now: Callable[[], float] = time.time,
+        *,
+        finds_warm_up_in_s: float | None = None,
     ) -> None:
         self._rules = tuple(rules)
         self._record = record
@@ -53,7 +57,9 @@ class Judge:
         self._longest_s = math.inf if longest_s is None else longest_s
         self._ended_at: float | None = None
         self._failing_since: dict[Threshold, float] = {}
-        self._cuts = {rule.warm_up_s: self._cut(rule.warm_up_s) for rule in self._rules}
+        self._candidates_s = steady.candidates_s(finds_warm_up_in_s) if finds_warm_up_in_s else []
+        warm_ups_s = {*(rule.warm_up_s for rule in self._rules), *self._candidates_s}
+        self._cuts = {warm_up_s: self._cut(warm_up_s) for warm_up_s in warm_ups_s}
 
     def _cut(self, warm_up_s: float) -> _Cut:
         """Return the record from the warm-up on."""
@@ -82,10 +88,29 @@ class Judge:
         """Note that the load has ended: rates are those until now. Calling it again changes nothing."""
         self._ended_at = self._ended_at or self._now()
 
+    def leave_out(self, warm_up_s: float) -> float:
+        """Leave a warm-up that was found out of every rule of the load that has none of its own.
+
+        Returns:
+            How much is left out: as much, or a little more.
+        """
+        longer = [candidate_s for candidate_s in self._candidates_s if candidate_s >= warm_up_s > 0]
+        if not longer:
+            return 0.0
+        self._rules = tuple(
+            rule if rule.warm_up_s or rule.is_of_setup else replace(rule, warm_up_s=longer[0]) for rule in self._rules
+        )
+        return longer[0]
+
     @property
     def load_s(self) -> float:
         """The seconds of load until now, or until its end."""
         return min((self._ended_at or self._now()) - self._started_at, self._longest_s)
+
+    @property
+    def began_at(self) -> float:
+        """When the load began, in seconds since the epoch."""
+        return self._started_at
 
     @property
     def counted_s(self) -> float:

@@ -8,8 +8,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import ExitCode
-from loadtest.judging import shared_cores, tallied
-from loadtest.judging.trust import FAST_FAILURES, NAMED
+from loadtest.judging import shared_cores, steady, tallied
+from loadtest.judging.trust import FAST_FAILURES, NAMED, UNSTEADY
 from loadtest.measuring.labels import CHECK, TRANSACTION
 from loadtest.measuring.measurements import LISTENERS
 from loadtest.measuring.record import RESET
@@ -137,7 +137,7 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     among the reasons. A run in which every request failed has failed, whatever its rules are. A failed threshold
     outweighs one without data, but a run with a threshold without data has not passed. Failures that are faster than
     successes are a violation where something was, or may be, judged by times of both, unless a threshold failed; else
-    they are noted.
+    they are noted, like response times that grow to the end.
 
     Args:
         record: the run's record.
@@ -149,7 +149,11 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     failed = [result.sentence for result in results if result.outcome is Outcome.FAILED]
     without_data = [result.sentence for result in results if result.outcome is Outcome.NO_DATA]
     mixed = not results or any(result.threshold.judges_all_times for result in results)
-    noted = [one.sentence for one in violations if one.rule == FAST_FAILURES and (failed or not mixed)]
+    noted = [
+        one.sentence
+        for one in violations
+        if (one.rule == FAST_FAILURES and (failed or not mixed)) or (one.rule == UNSTEADY and failed)
+    ]
     violations = [one for one in violations if one.sentence not in noted]
     reasons = [*(violation.sentence for violation in violations), *failed, *without_data]
     if record.requests and record.failures == record.requests:
@@ -198,8 +202,7 @@ def _setup_counts(record: RunRecord) -> str:
 
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
-    if warm_up_s := record.configuration.get("warm_up"):
-        notes.append(f"the first {warm_up_s:g} s of load were warm-up: in the figures shown, but in no threshold")
+    notes += _warm_up(record)
     if record.context.get("imitation"):
         notes.append(
             "an imitation of Redis, such as fakeredis, answered: these figures describe it, not Redis. Next: set "
@@ -234,6 +237,20 @@ def _failed_steps(record: RunRecord) -> Iterator[str]:
                 f"{part.failures:,} of {counted(part.requests, phase)} failed ({named}). Next: look at them in the "
                 f"report, or set a threshold such as {advice}"
             )
+
+
+def _warm_up(record: RunRecord) -> Iterator[str]:
+    """Say what of the load was left out of the judgement, or should be."""
+    if record.warm_up_s:
+        yield f"the first {record.warm_up_s:g} s of load were warm-up: in the figures shown, but in no threshold"
+    elif record.configuration.get("warm_up"):
+        yield "no warm-up was found: the thresholds judge the whole load"
+    elif (found := steady.find(record)).warm_up_s:
+        yield (
+            f"the first {found.warm_up_s:g} s of load look like a warm-up: response times were "
+            f"{found.before_s * 1000:.1f} ms (median), and {found.after_s * 1000:.1f} ms after that; they are in every "
+            "figure. Next: set WARM_UP to auto, or to a duration"
+        )
 
 
 def _never_made(record: RunRecord) -> str:

@@ -73,8 +73,8 @@ def _rules(
             continue
         if where not in (_SETTING, _OBJECTIVE) and not rule.selects(scenario=scenario):
             continue
-        if config.warm_up and not rule.warm_up_s and not rule.is_of_setup and where != _OBJECTIVE:
-            rule = replace(rule, warm_up_s=config.warm_up)
+        if config.warm_up_s and not rule.warm_up_s and not rule.is_of_setup and where != _OBJECTIVE:
+            rule = replace(rule, warm_up_s=config.warm_up_s)
         rules.append(rule)
         is_of_requests = rule.phase in {LOAD, SETUP}
         if requests is not None and is_of_requests and any(pair != ("scenario", scenario) for pair in rule.selector):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadtest.judging import plan, tallied
+from loadtest.judging import plan, steady, tallied
 from loadtest.measuring.error_classes import GENERATOR, UNFINISHED
 from loadtest.measuring.health import FIGURES, LATE_S, MASTER, OTHERS, SATURATED, Health
 from loadtest.measuring.measurements import LISTENERS
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SUSTAINED_S: Final = 5.0
 FAST_FAILURES: Final = "fast_failures"
 """The rule that is about how a run is judged, not about how it was made: see `loadtest.judging.outcome.decide`."""
+UNSTEADY: Final = "unsteady"
+"""The rule that says nothing where a threshold failed: a service that is overloaded has failed."""
 
 
 class HealthRule(NamedTuple):
@@ -322,6 +324,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _load_not_reached(record)
     yield from _stall(record)
     yield from _fast_failures(record)
+    yield from _unsteady(record)
     for finding in tallied.findings(record):
         yield Violation(*finding)
 
@@ -507,6 +510,21 @@ def _fast_failures(record: RunRecord) -> Iterator[Violation]:
                 f"(median) where successes took {succeeded_s * 1000:.1f} ms, so percentiles of all requests are too "
                 'low: judge those of result="success", and the share of failures with error_ratio',
             )
+
+
+def _unsteady(record: RunRecord) -> Iterator[Violation]:
+    """Response times that grow to the end: whatever figure is judged, a longer run has a worse one."""
+    found = steady.find(record)
+    if found.grew:
+        yield Violation(
+            UNSTEADY,
+            "run",
+            found.after_s / found.before_s if found.before_s else steady.GROWTH,
+            steady.GROWTH,
+            f"response times grew to the end, from {found.before_s * 1000:.1f} ms (median of the first third) to "
+            f"{found.after_s * 1000:.1f} ms (of the last), under a level load, so every figure depends on how long the "
+            "run was: run longer, or lower the load until they settle",
+        )
 
 
 def _longest_gap(record: RunRecord) -> tuple[int, int]:

@@ -206,6 +206,8 @@ class RunRecord:
     """How long the load lasted; None while that is not known."""
     counted_s: float | None = None
     """How long the load lasted of which the counts are: since its beginning or the last reset; None as `load_s`."""
+    warm_up_s: float = 0.0
+    """How much of the load's beginning the thresholds leave out, by WARM_UP or because it was found."""
     ended: bool = False
     """Whether the run ended; False in a record that was read after its master was killed."""
     interruption: Interruption | None = None
@@ -468,6 +470,7 @@ class RunRecord:
             "duration_s": self.duration_s,
             "load_s": self.load_s,
             "counted_s": self.counted_s,
+            "warm_up_s": self.warm_up_s,
             "ended": self.ended,
             "interruption": asdict(self.interruption) if self.interruption else None,
             "reset_at_s": self.reset_at_s,

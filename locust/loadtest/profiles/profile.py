@@ -151,10 +151,10 @@ class LoadProfile:
         if self.model == "open" and config.users is not None:
             pre_allocated_users = min(self.pre_allocated_users, config.users)
             changed = replace(changed, max_users=config.users, pre_allocated_users=pre_allocated_users)
-        if config.warm_up is not None and config.warm_up >= changed.run_time_s:
+        if config.warm_up_s >= changed.run_time_s:
             raise UsageError(
-                f"WARM_UP={config.warm_up:g}s leaves nothing to judge of a run of {changed.run_time_s:g} s. Allowed: a "
-                "duration that is shorter than the run. Next: shorten it, or raise RUN_TIME."
+                f"WARM_UP={config.warm_up_s:g}s leaves nothing to judge of a run of {changed.run_time_s:g} s. Allowed: "
+                "a duration that is shorter than the run. Next: shorten it, or raise RUN_TIME."
             )
         return changed
 

@@ -117,8 +117,7 @@ def _load(document: Document, seconds: Any) -> dict[str, Any]:
 def _unjudged(document: Document) -> list[dict[str, Any]]:
     """Return the stretches of time that no threshold counts: preparation before the load, and the warm-up."""
     begins = _begins_s(document)
-    warm_up_s = document["configuration"].get("warm_up") or 0.0
-    spans = [(0.0, begins, "set-up"), (begins, begins + warm_up_s, "warm-up")]
+    spans = [(0.0, begins, "set-up"), (begins, begins + document["warm_up_s"], "warm-up")]
     return [{"from": start, "to": end, "text": text} for start, end, text in spans if end > start]
 
 

@@ -139,11 +139,12 @@ class Config(BaseModel):
         _A_DURATION,
         "20s",
     )
-    warm_up: Seconds | None = _setting(
+    warm_up: Seconds | Literal["auto"] | None = _setting(
         None,
-        "how much of the load's beginning the thresholds leave out, unless they have a warm_up of their own; it stays "
-        "in the record, in the reports and in the trust checks",
-        "a duration above 0, shorter than the run, such as 20s or 1m30s",
+        "how much of the load's beginning the thresholds and `loadtest compare` leave out, unless a threshold has a "
+        "warm_up of its own; auto finds it, in the first third of a level load; it stays in the record, in the reports "
+        "and in the trust checks",
+        "auto, or a duration above 0, shorter than the run, such as 20s or 1m30s",
         "20s",
     )
     threshold: str | None = _setting(
@@ -355,6 +356,11 @@ class Config(BaseModel):
         if problems:
             raise UsageError("\n".join(dict.fromkeys(problems)))
         return config
+
+    @property
+    def warm_up_s(self) -> float:
+        """The warm-up that is set, in seconds; 0 where none is, or where it is to be found."""
+        return self.warm_up if isinstance(self.warm_up, float) else 0.0
 
     @property
     def scenario_name(self) -> str:

@@ -102,6 +102,19 @@ def test_documents_become_blocks_without_their_edges() -> None:
     assert 2 * 18 * 20.0 == blocked.series[ALL].times.sum() == blocked.series[ALL].requests.sum()
 
 
+def test_a_warm_up_is_compared_with_nothing() -> None:
+    """What the thresholds leave out is left out here too: from the load's begin, not from the record's."""
+    record = reports.record(20)
+    record.events = ()
+    record.note(1.5, "start", "load begins")
+    record.warm_up_s = 5.0
+    left = BlockedRun.of(reports.run_document(record))
+    record.warm_up_s = 0.0
+    assert BlockedRun.of(reports.run_document(record)).blocks - left.blocks == 6  # 7 s, of which the first block is one
+    record.warm_up_s = 1_000.0
+    assert BlockedRun.of(reports.run_document(record)).blocks == 0
+
+
 def test_a_document_compared_with_itself_is_the_same() -> None:
     """From record.json to the verdict, and as JSON."""
     blocked = BlockedRun.of(reports.run_document(reports.record(60, per_s=60)))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from locust.exception import StopUser
 
-from loadtest.judging import tallied, trust
+from loadtest.judging import steady, tallied, trust
 from loadtest.judging.trust import PEAKS, SUSTAINED, process_violations
 from loadtest.measuring.health import LATE_S, MASTER, Health, Watch
 from loadtest.measuring.measurements import LISTENERS
@@ -429,6 +429,9 @@ def test_the_documentation_states_every_limit() -> None:
     no_answer = f"≥ {trust.STALL_S} s without any answer, and {trust.STALL_BY_MEDIAN} times the median response time"
     fast = f"≥ {trust.FAILURES_RATIO:.0%} of a name's requests, and ≥ {trust.FEW_FAILURES}, failed"
     fast += f", and their median is ≤ {trust.FASTER:.0%} of that of the successes"
+    growing = f"the median of the last third is ≥ {steady.GROWTH:.0f} times that of the first, and ≥ "
+    growing += f"{steady.GROWTH_S * 1000:.0f} ms longer, and still grows (level load of "
+    growing += f"{steady.BATCH * steady.FEWEST_BATCHES} s to an hour; no threshold failed)"
     lookups = f"≥ {tallied.LOOKUP_RATIO:.0%} of all response times, and ≥ {tallied.LOOKUP_S * 1000:.0f} ms each, "
     lookups += f"{tallied.FEWEST_LOOKUPS} at least"
     answers = (
@@ -468,6 +471,7 @@ def test_the_documentation_states_every_limit() -> None:
             "`fast_failures`",
             f"{fast}, and ≥ {trust.FASTER_S * 1000:.0f} ms shorter",
         ],
+        ["`unsteady`", growing],
         ["`name_lookups`", lookups],
         ["`same_answers`", answers],
         ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],

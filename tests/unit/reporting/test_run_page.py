@@ -172,7 +172,7 @@ def test_limits_are_drawn_in_the_unit_of_their_chart() -> None:
 def test_what_no_threshold_counts_is_marked() -> None:
     """Time before the load, and the warm-up, are shaded."""
     run = reports.record()
-    run.configuration["warm_up"] = 5.0
+    run.warm_up_s = 5.0
     assert chart_data.of(reports.run_document(run))["unjudged"] == [
         {"from": 0.0, "to": 0.25, "text": "set-up"},
         {"from": 0.25, "to": 5.25, "text": "warm-up"},
