@@ -22,12 +22,14 @@ _PASSWORD: Final = re.compile(r"pass|pwd|secret|token|authmechanismproperties", 
 
 _URL: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<rest>[^\s<>\"'`]*)", re.IGNORECASE)
 _PARAMETER: Final = re.compile(r"(?P<before>[?&#;])(?P<name>[^=&#;?\s]*)=(?P<value>[^&#;\s\"'<>]*)")
-_PASSWORD_WITH_A_SLASH: Final = re.compile(r"[^/?#]*:[^?#]*@")
+_RAW_PASSWORD: Final = re.compile(r"[^/?#]*:.*@")
+"""One with a character that should have been quoted, which seems to end the host."""
+_WITHOUT_SCHEME: Final = re.compile(r"(?<!\S)(//)?[^\s:/@]*:[^\s/@]*@(?=\S)")
 
 
 def without_credentials(text: str) -> str:
     """Return a text with ``***`` in place of every secret that a URL in it may hold."""
-    return _PARAMETER.sub(_masked_parameter, _URL.sub(_masked_url, text))
+    return _PARAMETER.sub(_masked_parameter, _WITHOUT_SCHEME.sub(rf"\1{MASK}@", _URL.sub(_masked_url, text)))
 
 
 def has_password(url: str) -> bool:
@@ -45,13 +47,10 @@ def _masked_url(found: re.Match[str]) -> str:
     authority = rest[: end.start()] if end else rest
     if "@" in authority:
         return f"{scheme}{MASK}@{rest[rest.rindex('@', 0, len(authority)) + 1 :]}"
-    if (raw := _PASSWORD_WITH_A_SLASH.match(rest)) and not _has_port(authority):
-        return f"{scheme}{MASK}@{rest[raw.end() :]}"  # a password that was not quoted as it should be
+    is_page = authority.rpartition(":")[2].isdigit() and scheme.lower() in ("http://", "https://")
+    if (raw := _RAW_PASSWORD.match(rest)) and not is_page:
+        return f"{scheme}{MASK}@{rest[raw.end() :]}"
     return found[0]
-
-
-def _has_port(authority: str) -> bool:
-    return authority.rpartition(":")[2].isdigit()
 
 
 def _masked_parameter(found: re.Match[str]) -> str:

@@ -10,6 +10,11 @@ URLS = {
     "redis://user:hunter2@hunter2@host/0": "redis://***@host/0",
     "redis://user:hunter2@/x@host/0": "redis://***@/x@host/0",
     "redis://user:hunter2/more@host/0": "redis://***@host/0",
+    "postgresql://user:hunter2?x@host/db": "postgresql://***@host/db",
+    "mongodb://user:1#hunter2@host/db": "mongodb://***@host/db",
+    "redis://:12/hunter2@host/0": "redis://***@host/0",
+    "user:hunter2@host is no URL": "***@host is no URL",
+    "//user:hunter2@host/x": "//***@host/x",
     "http://hunter2@host": "http://***@host",
     "HTTP://user:hunter2@host": "HTTP://***@host",
     "http://host/x?access_token=hunter2": "http://host/x?access_token=***",
@@ -35,6 +40,7 @@ def test_no_secret_of_a_url_is_shown(url: str) -> None:
     "url",
     [
         *("redis://host:6379/0", "https://staging.example.com/a@b", "http://host:80/a:b@c", "http://h/x?page=2&q="),
+        *("at 12:30 by ada@example.com", "GET /users/@me", "http://[::1]:80/@x", "http://h/?page=a:b@c"),
         *("redis://host/0?protocol=3", "documents", "50%"),
     ],
 )
