@@ -24,6 +24,9 @@ TITLES = {
 
 SINCE = "now-5m"
 """The beginning of the time range: a run of two minutes fills much of it, and a longer one moves through."""
+QUANTILES = ("0.5", "0.9", "0.95", "0.99", "0.999")
+QUANTILE = "0.95"
+"""The one that is chosen at first."""
 REFRESH = ["2s", "5s", "10s", "30s", "1m", "5m"]
 
 
@@ -50,7 +53,9 @@ def board(
         .timepicker(dashboard.TimePicker().refresh_intervals(REFRESH))
         .timezone("browser")
         .tooltip(d.DashboardCursorSync.CROSSHAIR)
-        .variables([_variable(name, hidden=name not in chosen) for name in _VARIABLES])
+        .variables(
+            [*(_variable(name, hidden=name not in chosen) for name in _VARIABLES), _quantile("quantile" in chosen)]
+        )
         .annotations(_marks())
         .links([_link(other, keep_time=since == SINCE) for other in TITLES if other != uid])
     )
@@ -85,6 +90,17 @@ def _variable(name: str, *, hidden: bool) -> dashboard.QueryVariable:
         .include_all(True)
         .all_value(".*")
         .current(d.VariableOption(selected=True, text="All", value="$__all"))
+    )
+
+
+def _quantile(shown: bool) -> dashboard.CustomVariable:
+    """Return the variable of the quantile that curves and tables by name show."""
+    return (
+        dashboard.CustomVariable("quantile")
+        .label("Quantile")
+        .values(", ".join(QUANTILES))
+        .current(d.VariableOption(selected=True, text=QUANTILE, value=QUANTILE))
+        .hide(d.VariableHide.DONT_HIDE if shown else d.VariableHide.HIDE_VARIABLE)
     )
 
 

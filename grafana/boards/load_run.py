@@ -24,6 +24,7 @@ from boards.panels import (
 )
 from boards.queries import (
     CHOSEN,
+    CHOSEN_QUANTILE,
     ERROR_RATIO,
     FAILED,
     OPEN,
@@ -265,24 +266,61 @@ def names_row() -> list[Any]:
     return [
         rows(
             "Names",
-            "Each name in the time range, the slowest first. The links of Home set the range to a run.",
+            "Each name in the time range, the slowest first at the chosen quantile. Links of Home set it to a run's.",
             {"method": ("method", 90), "name": ("name", 300)},
+            Column(
+                "quantile", "s", column(f"{quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME, window=RANGE)} > 0")
+            ),
             *(
                 Column(f"p{int(q * 100)}", "s", column(f"{quantile(q, RESPONSE_TIME, by=BY_NAME, window=RANGE)} > 0"))
-                for q in (0.95, 0.5, 0.99)
+                for q in (0.5, 0.95, 0.99)
             ),
             Column("mean", "s", column(mean(RESPONSE_TIME, by=BY_NAME, window=RANGE))),
             Column("requests", "locale", column(f"round({count}) > 0"), 90),
             Column("failed", "percentunit", column(f"{failed} / ({count} > 0)")),
         ),
         curves(
-            "p95 of response time by name",
-            "The slowest names stand out here.",
+            "Response time by name",
+            "The quantile that is chosen above. The slowest names stand out here.",
             "s",
-            curve(of_run(f"{quantile(0.95, RESPONSE_TIME, by=BY_NAME)} > 0"), "{{method}} {{name}}"),
+            curve(of_run(f"{quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME)} > 0"), "{{method}} {{name}}"),
             span=24,
             many=True,
         ),
+    ]
+
+
+def steps_row() -> list[Any]:
+    """What a scenario measures beside its requests."""
+    time = "loadtest_transaction_time_seconds"
+    return [
+        rows(
+            "Transactions",
+            "Several requests measured as one, in the time range, the slowest first at the chosen quantile.",
+            {"name": ("transaction", 170)},
+            Column("quantile", "s", column(f"{quantile(CHOSEN_QUANTILE, time, SCENARIO, 'name', RANGE)} > 0")),
+            Column("p50", "s", column(f"{quantile(0.5, time, SCENARIO, 'name', RANGE)} > 0")),
+            Column("mean", "s", column(mean(time, SCENARIO, "name", RANGE))),
+            *_made_and_failed("loadtest_transactions_total"),
+            span=12,
+        ),
+        rows(
+            "Checks",
+            "Named conditions of the scenario, met or not, in the time range; those that failed most first.",
+            {"name": ("check", 250)},
+            *reversed(_made_and_failed("loadtest_checks_total")),
+            span=12,
+        ),
+    ]
+
+
+def _made_and_failed(metric: str) -> list[Column]:
+    """Return the number in the time range, and the share that failed."""
+    made = f"sum by (name) (increase({metric}{{{SCENARIO}}}{RANGE}))"
+    failed = f'sum by (name) (increase({metric}{{{SCENARIO}, result="failure"}}{RANGE}))'
+    return [
+        Column("made", "locale", column(f"round({made}) > 0")),
+        Column("failed", "percentunit", column(f"{failed} / ({made} > 0)")),
     ]
 
 
@@ -291,6 +329,6 @@ def build() -> dashboard.Dashboard:
     return board(
         "load_run",
         "One load test: what was requested, what was answered, and how long it took.",
-        {"Run": run_row(), "Load": load_row(), "Latency": latency_row(), "Names": names_row()},
-        chosen=("run", "scenario", "name"),
+        {"Run": run_row(), "Load": load_row(), "Latency": latency_row(), "Names": names_row(), "Steps": steps_row()},
+        chosen=("run", "scenario", "name", "quantile"),
     )

@@ -9,6 +9,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 DATASOURCE = c.DataSourceRef(type_val="prometheus", uid="prometheus")
 CHOSEN = 'scenario=~"$scenario", name=~"$name"'
 SCENARIO = 'scenario=~"$scenario"'
+CHOSEN_QUANTILE = "$quantile"
 WINDOW = "[$__rate_interval]"
 RANGE = "[$__range]"
 RUN = 'loadtest_run_info{run_id=~"$run"}'
@@ -49,7 +50,7 @@ def rate(metric: str, labels: str = "", by: str = "", window: str = WINDOW) -> s
     return f"sum{f' by ({by})' if by else ''} (rate({metric}{braces}{window}))"
 
 
-def quantile(q: float, histogram: str, labels: str = CHOSEN, by: str = "", window: str = WINDOW) -> str:
+def quantile(q: float | str, histogram: str, labels: str = CHOSEN, by: str = "", window: str = WINDOW) -> str:
     """Return the expression of a quantile over all series chosen, or by some labels."""
     return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', labels, f'{by}, le' if by else 'le', window)})"
 

@@ -57,6 +57,7 @@ def _filled(expr: str, seconds: int) -> str:
         "$run": ALL,
         "$scenario": ALL,
         "$name": ALL,
+        "$quantile": "0.95",
     }
     for variable, value in stand_ins.items():
         expr = expr.replace(variable, value)

@@ -78,7 +78,7 @@ def expressions() -> list[str]:
     for board in map(read, DASHBOARDS):
         found += [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
         found += [annotation["expr"] for annotation in board["annotations"]["list"]]
-        found += [variable["query"]["query"] for variable in board["templating"]["list"]]
+        found += [one["query"]["query"] for one in board["templating"]["list"] if one["type"] == "query"]
     return found
 
 
@@ -149,6 +149,20 @@ def test_every_metric_is_exported() -> None:
     assert used <= labels
 
 
+def test_a_quantile_can_be_chosen() -> None:
+    """From p50 to p99.9, at first p95; curves and tables by name follow it."""
+    board = read(ROOT / "grafana" / "dashboards" / "load_run.json")
+    (one,) = [one for one in board["templating"]["list"] if one["name"] == "quantile"]
+    assert (one["type"], one["query"], one["current"]["value"]) == ("custom", "0.5, 0.9, 0.95, 0.99, 0.999", "0.95")
+    follow = {
+        panel["title"]
+        for panel in board["panels"]
+        for target in panel.get("targets", [])
+        if "histogram_quantile($quantile, " in target["expr"]
+    }
+    assert follow == {"Names", "Response time by name", "Transactions"}
+
+
 def test_runs_are_marked() -> None:
     """Each dashboard marks start, end, stages and lost workers, each at the time that its metric says."""
     times = {
@@ -184,7 +198,7 @@ def test_links_keep_time_range_and_variables(path: Path) -> None:
     # In a range of days a run is a sliver.
     assert {link["keepTime"] for link in board["links"]} == {path.stem not in {"home", "history"}}
     variables = {one["name"]: one for one in board["templating"]["list"]}
-    assert list(variables) == ["run", "scenario", "name"]
+    assert list(variables) == ["run", "scenario", "name", "quantile"]
     text = json.dumps(board["panels"])
     for name, one in variables.items():
         used = f"${name}" in text

@@ -301,11 +301,14 @@ def _errors(document: Document) -> str:
     rows = [
         f"<tr><th scope='row'>{page.name(name)}</th><td>{text(error_class)}</td>"
         f"<td class='n'>{sum(error['occurrences'] for error in errors):,}</td>"
+        f"<td>{_moment(min(error['first_seen'] for error in errors))}</td>"
+        f"<td>{_moment(max(error['last_seen'] for error in errors))}</td>"
         f"<td class='message'>{text(max(errors, key=lambda error: error['occurrences'])['message'])}</td></tr>"
         for (error_class, name), errors in ordered[:MAX_ERRORS]
     ]
+    heads = ("name", "class", "count", "first seen", "last seen", "message")
     hint = f"the {MAX_ERRORS} most frequent" if len(ordered) > MAX_ERRORS else "with their most frequent messages"
-    errors_table = page.table("Errors by class", ("name", "class", "count", "message"), rows)
+    errors_table = page.table("Errors by class", heads, rows)
     return _section("errors", "Errors", errors_table + _exceptions(document), hint)
 
 
