@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from loadtest.exceptions import UsageError, unknown_name
 from loadtest.judging import thresholds
+from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import LoadProfile, profiles_of
 from loadtest.profiles.shape import ProfileShape
 from loadtest.settings.config import Config, allowed
@@ -133,7 +134,7 @@ class LoadFactory:
             return Load.following(profile, config, rules)
         end_after_s = profile.run_time_s if starts_itself and not options.run_time else None
         expected_s = (options.run_time or end_after_s) if starts_itself else None
-        plan = None if has_numbers else profile  # Locust's own numbers are not the profile's
+        plan = _plan(options.num_users, options.spawn_rate, expected_s) if has_numbers else profile
         return Load(config, rules, None, plan, profile.think_time, expected_s, end_after_s)
 
     def entered(self, values: Mapping[str, str], environment: Environment) -> Load:
@@ -165,7 +166,8 @@ class LoadFactory:
         if _has_own_shape(environment):
             return Load(config, rules, think_time=self._think_time)
         entered = config.model_copy(update={"profile": AS_ENTERED, **_numbers(values)})
-        return Load(entered, rules, think_time=self._think_time, expected_s=entered.run_time)
+        plan = _plan(entered.users, entered.spawn_rate, entered.run_time)
+        return Load(entered, rules, plan=plan, think_time=self._think_time, expected_s=entered.run_time)
 
     def _changed(self, texts: Mapping[str, str], run_time: str = "") -> Config:
         """Return the Config of a test; the users and times of the settings belong to the profile of the settings.
@@ -184,6 +186,14 @@ class LoadFactory:
         if problems:
             raise UsageError("\n".join(problems))
         return self._config.model_copy(update=update)
+
+
+def _plan(users: float | None, spawn_rate_per_s: float | None, run_time_s: float | None) -> LoadProfile | None:
+    """Return what Locust's own numbers ask for; None where they have no end, or Locust refuses them."""
+    if not (users and spawn_rate_per_s and run_time_s):
+        return None
+    stage = Stage(float(run_time_s), float(users), "step")
+    return LoadProfile(AS_ENTERED, "closed", (stage,), spawn_rate_per_s=float(spawn_rate_per_s))
 
 
 def _has_own_shape(environment: Environment) -> bool:

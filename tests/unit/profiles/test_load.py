@@ -57,6 +57,19 @@ def test_locusts_own_options_take_precedence() -> None:
     assert (locust.parsed_options.num_users, load.profile) == (3, None)
 
 
+def test_locusts_own_numbers_are_a_plan() -> None:
+    """So a run in which their users never came is found, and a ramp that is too long for it is announced."""
+    loads = factory(profile="quick")
+    entered = {"load_profile": AS_ENTERED, "user_count": "100", "spawn_rate": "1", "run_time": "5s"}
+    on_command_line = environment(num_users=100, spawn_rate=1.0, run_time=5)
+    for load in (loads.automatic(on_command_line), loads.entered(entered, environment())):
+        assert load.profile is None
+        assert (load.plan.name, load.plan.model, load.plan.run_time_s) == (AS_ENTERED, "closed", 5.0)
+        assert load.plan.unreached.startswith("at SPAWN_RATE=1 the run of 5 s reaches 5 of 100 users")
+    endless = loads.entered({"load_profile": AS_ENTERED, "user_count": "100", "spawn_rate": "1"}, environment())
+    assert endless.plan is None
+
+
 def test_a_shape_of_the_locustfile_takes_precedence() -> None:
     """Nothing is followed, planned or ended, at an automatic start and at one from the form."""
     locust = environment(OwnShape())
@@ -81,10 +94,10 @@ def test_a_form_that_names_a_profile_follows_it() -> None:
 
 
 def test_locusts_own_fields_are_kept_for_the_record() -> None:
-    """As entered: the record has the users and the time, and no profile."""
+    """As entered: the record has the users and the time."""
     values = {"load_profile": AS_ENTERED, "user_count": "3", "spawn_rate": "2", "run_time": "4s"}
     load = factory(profile="ramp").entered(values, environment())
-    assert (load.profile, load.plan, load.expected_s) == (None, None, 4.0)
+    assert (load.profile, load.expected_s) == (None, 4.0)
     assert (load.config.profile, load.config.users, load.config.spawn_rate) == (AS_ENTERED, 3, 2.0)
 
 
