@@ -21,12 +21,11 @@ MAX_LABEL_CHARS: Final = 200
 OTHER: Final = "other"
 LOAD: Final = "load"
 SETUP: Final = "setup"
-REQUESTS: Final = (LOAD, SETUP)
 """The phases that requests belong to. What users send in on_start and on_stop is set-up; only load is judged."""
 TRANSACTION: Final = "transaction"
 CHECK: Final = "check"
 """What is measured beside the requests: see `loadtest.users.steps`. Each is kept apart, as a phase of its own is."""
-PHASES: Final = (*REQUESTS, TRANSACTION, CHECK)
+PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK)
 
 _REMEMBERED: Final = 512  # sets of labels whose rows are remembered
 

@@ -1,8 +1,7 @@
 """Feeds Locust's own statistics from our measurements, so that its web UI, CSV and HTML agree with the RunRecord.
 
-Requests, failures, bytes, minimum and maximum per name agree exactly with the RunRecord (Locust has neither scenarios
-nor phases: the names of all of them are added up, set-up included, so that a listener which judges by Locust's failures
-sees a log-in that failed). Response times enter Locust's table under the middle of our bin, in milliseconds
+Requests, failures, bytes, minimum and maximum per name agree exactly with the RunRecord (Locust has no scenarios: the
+names of all of them are added up). Response times enter Locust's table under the middle of our bin, in milliseconds
 to three significant digits, so its percentiles are good to 1.3 %, below a millisecond too.
 
 Tested in tests/unit/swarm/test_record_keeper.py.

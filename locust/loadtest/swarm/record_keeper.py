@@ -24,7 +24,7 @@ from loadtest.measuring.collector import Collector, Lost
 from loadtest.measuring.delivery import Outbox, Reporter
 from loadtest.measuring.health import HealthProbe
 from loadtest.measuring.in_flight import InFlightProbe
-from loadtest.measuring.labels import REQUESTS
+from loadtest.measuring.labels import LOAD
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.recorder import Recorder
@@ -238,10 +238,8 @@ class RecordKeeper:
             return
         for one in seconds:
             if feed:
-                at_s = math.floor(record.started_at) + one.second
-                for phase, part in one.measurements.by_phase().items():
-                    if phase in REQUESTS:
-                        locust_statistics.feed(runner.stats, part, at_s)
+                load = one.measurements.by_phase()[LOAD]
+                locust_statistics.feed(runner.stats, load, math.floor(record.started_at) + one.second)
             if self._file is not None:
                 self._file.add(one.second, one.measurements, one.users)
 

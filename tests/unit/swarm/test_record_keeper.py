@@ -13,7 +13,6 @@ from locust.stats import StatsCSV
 
 from loadtest.judging import trust
 from loadtest.measuring import locust_statistics, record_file
-from loadtest.measuring.labels import SETUP, TRANSACTION
 from loadtest.measuring.recorder import Recorder
 from tests.endings import BUSY_MACHINE
 from tests.swarms import record_keeper
@@ -97,22 +96,6 @@ def test_locusts_reports_show_what_was_measured(environment: Environment) -> Non
 
     StatsCSV(environment, [0.5]).requests_csv(Writer())
     assert rows[-1][2:4] == [Steady.made, Steady.made // 4]
-
-
-def test_locusts_statistics_hold_what_users_send_at_their_start(environment: Environment) -> None:
-    """As under stock Locust, so that a listener which judges by them sees a failed log-in."""
-    record_keeper(environment)
-    environment.runner.start(1, 100)
-    while not Steady.made:
-        gevent.sleep(0.01)
-    now = time.perf_counter()
-    recorder = Recorder.of(environment)
-    recorder.series("steady", "POST", "login", SETUP).failure(now, now, now + 0.1, 3, "status_4xx", "status 401")
-    recorder.series("steady", "TRANSACTION", "visit", TRANSACTION).success(now, now, now + 0.1, 0)
-    environment.runner.stop()
-    login = environment.stats.get("login", "POST")
-    assert (login.num_requests, login.num_failures) == (1, 1)
-    assert environment.stats.total.num_requests == Steady.made + 1
 
 
 def test_a_snapshot_tells_a_progress_line_how_the_run_goes(environment: Environment) -> None:
