@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from loadtest.local import redisjson_module
+from loadtest.scenarios import _sample_accounts, documents
 from target_app import seed
 from tests.redis_harness import PrivateRedis, client_of
 
@@ -126,8 +127,10 @@ def test_nobody_without_a_name_may_do_anything(server: PrivateRedis, user: str) 
 
 
 def test_the_load_and_its_data_need_no_more(server: PrivateRedis) -> None:
-    """The data of a run is written, and read by this product's client, by a user that has no password."""
+    """The data of a run is written, read by this product's client, and removed, by a user that has no password."""
     url = f"redis://locust@127.0.0.1:{server.port}/0"
-    seed.load(url, lambda _done, _total: None)
+    documents.load_data(url, lambda _done, _total: None)
     with client_of(url) as client:
         assert client.json().get("loadtest:document:type-small", "$.id")
+    assert documents.remove_data(url, "mine") == len(seed.keys())
+    assert _sample_accounts.remove(url, "education", "mine") == 0
