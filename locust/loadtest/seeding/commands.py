@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
@@ -38,6 +38,10 @@ _STORE = click.option(
     "REDIS_URL, or Redis on 127.0.0.1. A URL with a password belongs in LOADTEST_STORE, in the environment or in "
     "local_conf/loadtest.env.",
 )
+_COLLECTION = click.option("--collection", metavar="NAME", help="The collection of a MongoDB; by default users.")
+_OBJECT_IDS = click.option(
+    "--object-ids", is_flag=True, help="In a MongoDB, ids are ObjectIds, as it makes them itself, and no texts."
+)
 
 
 @click.group()
@@ -57,25 +61,28 @@ def seed() -> None:
     type=click.Path(path_type=Path),
     help="The file for the ids, a JSON array.",
 )
-def users(count: str, seed_number: int, store: str | None, out: Path) -> None:
+@_COLLECTION
+@_OBJECT_IDS
+def users(count: str, seed_number: int, store: str | None, out: Path, **of_mongo: Any) -> None:
     """Generate users, write them to a store, and their ids to a file.
 
     \b
     loadtest seed users --count 100000 --seed 42
     loadtest seed users --count 100000 --store mongodb://127.0.0.1:27017/loadtest --out local_conf/user_ids.json
+    loadtest seed users --store mongodb://127.0.0.1:27017/shop --collection customers --object-ids
 
     The same count and seed give the same users. Users that already exist are left as they are, so after an interruption
     just run the command again. The file of ids is written last, and either completely or not at all.
     """
     number = _checked(count)
     check_writable(out)
-    with _opened(store) as opened:
+    with _opened(store, of_mongo) as opened:
         started_s = time.monotonic()
         generated = Users(seed_number)
         written = _write(opened, generated, number)
         took_s = time.monotonic() - started_s
         opened.finish()
-        write_ids(out, generated.ids(number))
+        write_ids(out, [*map(opened.name_of, generated.ids(number))])
         existed = f", {number - written:,} existed already" if number > written else ""
         click.echo(f"users        {written:,} written to {opened.name} in {took_s:.2f} s{existed}")
         click.echo(f"ids          {number:,} in {out}")
@@ -85,8 +92,10 @@ def users(count: str, seed_number: int, store: str | None, out: Path) -> None:
 @_COUNT
 @_SEED
 @_STORE
+@_COLLECTION
+@_OBJECT_IDS
 @click.option("--all", "everything", is_flag=True, help="Every key under loadtest: of a Redis, whoever made it.")
-def remove(count: str, seed_number: int, store: str | None, everything: bool) -> None:
+def remove(count: str, seed_number: int, store: str | None, everything: bool, **of_mongo: Any) -> None:
     """Remove the users that `seed users` wrote with the same count and seed, or everything of this product.
 
     \b
@@ -96,7 +105,7 @@ def remove(count: str, seed_number: int, store: str | None, everything: bool) ->
     Other data is left as it is.
     """
     number = _checked(count)
-    with _opened(store) as opened:
+    with _opened(store, of_mongo) as opened:
         if everything:
             click.echo(f"removed      {opened.remove_all():,} keys from {opened.name}")
             return
@@ -105,14 +114,15 @@ def remove(count: str, seed_number: int, store: str | None, everything: bool) ->
         click.echo(f"removed      {removed:,} users from {opened.name}")
 
 
-def _opened(store: str | None) -> Store:
+def _opened(store: str | None, of_mongo: dict[str, Any]) -> Store:
     """Return the store that a command names, or the settings.
 
     Raises:
         UsageError: when the command's URL contains a password, or is not that of a store.
     """
     config = Config.load({"store": store})
-    return open_store(config.store or config.redis_url or _LOCAL_REDIS)
+    given = {name: value for name, value in of_mongo.items() if value}
+    return open_store(config.store or config.redis_url or _LOCAL_REDIS, **given)
 
 
 def _checked(count: str) -> int:

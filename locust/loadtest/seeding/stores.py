@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import redis
@@ -34,6 +34,7 @@ _MONGO_LIMITS_MS: Final = {
 }
 """Unless the URL sets others."""
 _DUPLICATE_KEY: Final = 11000
+_OBJECT_ID_DIGITS: Final = 24
 
 
 class Store(ABC):
@@ -81,6 +82,10 @@ class Store(ABC):
     @abstractmethod
     def ids(self) -> list[str]:
         """Return the ids of all users, sorted."""
+
+    def name_of(self, user_id: str) -> str:
+        """Return the text by which this store's service knows a user."""
+        return user_id
 
 
 class RedisStore(Store):
@@ -183,13 +188,15 @@ class MongoStore(Store):
     Args:
         url: ``mongodb://host[:port]/database``, with any options of pymongo.
         collection: its name.
+        object_ids: whether ``_id`` is an ObjectId, made of the id's first digits, and not its text.
 
     Raises:
-        UsageError: when pymongo cannot parse the URL.
+        UsageError: when pymongo cannot parse the URL, or there is no such name.
     """
 
-    def __init__(self, url: str, collection: str = COLLECTION) -> None:
+    def __init__(self, url: str, collection: str = COLLECTION, *, object_ids: bool = False) -> None:
         super().__init__(url)
+        self._object_ids = object_ids
         import pymongo  # noqa: PLC0415 - takes a fifth of a second, for those who use MongoDB only
         import pymongo.errors  # noqa: PLC0415
 
@@ -211,10 +218,11 @@ class MongoStore(Store):
 
     def write(self, users: Sequence[dict[str, Any]]) -> int:
         """Write the users that do not exist yet, in one bulk write, and return their number."""
-        ids = [user["id"] for user in users]
+        documents = [self._document(user) for user in users]
+        ids = [document["_id"] for document in documents]
         try:
             existing = {found["_id"] for found in self._users.find({"_id": {"$in": ids}}, {"_id": 1})}
-            missing = [_document(user) for user in users if user["id"] not in existing]
+            missing = [document for document in documents if document["_id"] not in existing]
             if missing:
                 self._users.insert_many(missing, ordered=False)
         except self._errors.BulkWriteError as error:
@@ -229,7 +237,7 @@ class MongoStore(Store):
     def remove(self, ids: Sequence[str]) -> int:
         """Remove the users of these ids, and return how many there were."""
         try:
-            return int(self._users.delete_many({"_id": {"$in": [*ids]}}).deleted_count)
+            return int(self._users.delete_many({"_id": {"$in": [*map(self._key, ids)]}}).deleted_count)
         except self._errors.PyMongoError as error:
             raise self._failed(error) from error
 
@@ -258,6 +266,18 @@ class MongoStore(Store):
         except self._errors.PyMongoError as error:
             raise self._failed(error) from error
 
+    def name_of(self, user_id: str) -> str:
+        """Return the text by which this store's service knows a user: that of its ``_id``."""
+        return str(self._key(user_id))
+
+    def _key(self, user_id: str) -> Any:
+        from bson import ObjectId  # noqa: PLC0415 - as pymongo
+
+        return ObjectId(user_id.replace("-", "")[:_OBJECT_ID_DIGITS]) if self._object_ids else user_id
+
+    def _document(self, user: dict[str, Any]) -> dict[str, Any]:
+        return {"_id": self._key(user["id"]), **{name: value for name, value in user.items() if name != "id"}}
+
     def _failed(self, error: Exception) -> StackError:
         reason = without_credentials(str(error)).partition(", Timeout:")[0]
         return StackError(
@@ -266,11 +286,7 @@ class MongoStore(Store):
         )
 
 
-def _document(user: dict[str, Any]) -> dict[str, Any]:
-    return {"_id": user["id"], **{name: value for name, value in user.items() if name != "id"}}
-
-
-_KINDS: dict[str, Callable[[str], Store]] = {
+_KINDS: dict[str, Callable[..., Store]] = {
     "redis": RedisStore,
     "rediss": RedisStore,
     "unix": RedisStore,
@@ -280,16 +296,29 @@ _KINDS: dict[str, Callable[[str], Store]] = {
 SCHEMES = tuple(_KINDS)
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, **of_mongo: Any) -> Store:
     """Return the store of a URL; nothing is connected yet.
 
+    Args:
+        url: where it is.
+        of_mongo: further arguments of a `MongoStore`.
+
     Raises:
-        UsageError: when it is not the URL of a store, or MongoDB's client is not installed.
+        UsageError: when it is not the URL of a store, or not that of a MongoDB where this has arguments.
     """
     kind = _KINDS.get(urlsplit(url).scheme)
+    if of_mongo and kind is RedisStore:
+        raise UsageError(
+            f"--collection and --object-ids are not for {without_credentials(url)}. Allowed: with a MongoDB. Next: "
+            "leave them out, or set --store=mongodb://host:port/database."
+        )
+    if kind is MongoStore and "collection" in dict(parse_qsl(url.partition("?")[2])):  # which pymongo would ignore
+        raise UsageError(
+            f"{without_credentials(url)} names a collection. Allowed: a URL of pymongo's. Next: use --collection NAME."
+        )
     try:
         if kind is not None:
-            return kind(url)
+            return kind(url, **of_mongo)
         reason = "its scheme is unknown"
     except ValueError as error:  # a port that is not a number
         reason = str(error)

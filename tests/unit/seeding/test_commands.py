@@ -11,11 +11,12 @@ from pathlib import Path
 
 import click.testing
 import pytest
+from bson import ObjectId
 
 from loadtest.cli import main
 from loadtest.feeding import sources
 from loadtest.seeding.commands import write_ids
-from loadtest.seeding.stores import open_store
+from loadtest.seeding.stores import MongoStore, open_store
 from loadtest.seeding.users import BLOCK, Users
 from tests.mongo_harness import mongo_server
 from tests.redis_harness import PrivateRedis, private_redis
@@ -118,6 +119,31 @@ def test_what_was_seeded_is_removed_and_nothing_else(store_url: str, tmp_path: P
     with open_store(store_url) as store:
         left = set(store.ids())
     assert (left & set(Users(11).ids(1200)), set(Users(12).ids(1200)) - left) == (set(), set())
+
+
+def test_users_are_seeded_into_a_collection_with_its_own_kind_of_ids(mongo_url: str, tmp_path: Path) -> None:
+    """With ObjectIds as MongoDB makes them; the file and a feed hold their texts, and `seed remove` knows them."""
+    out = tmp_path / "ids.json"
+    options = ("--count", "30", "--store", mongo_url, "--collection", "customers", "--object-ids")
+    assert [seed(*options, "--out", str(out))[0] for _ in range(2)] == [0, 0]
+    with MongoStore(mongo_url, "customers") as store:
+        kinds = {type(document["_id"]) for document in store.find({}, None)}
+        assert (len(store.ids()), kinds) == (30, {ObjectId})
+    assert sorted(json.loads(out.read_text())) == sorted(
+        sources.read(f"{mongo_url}?collection=customers", ids_only=True).items
+    )
+    code, output = remove(*options)
+    assert (code, "30 users" in output) == (0, True), output
+
+
+def test_what_only_a_mongodb_has_is_refused_elsewhere(private: PrivateRedis, mongo_url: str, tmp_path: Path) -> None:
+    """And a collection in the store's URL, which its client would ignore."""
+    out = str(tmp_path / "ids")
+    refused = [
+        seed("--store", private.url, "--object-ids", "--out", out),
+        seed("--store", f"{mongo_url}?collection=customers", "--out", out),
+    ]
+    assert [(code, "--collection" in output) for code, output in refused] == [(2, True), (2, True)]
 
 
 def test_everything_of_the_product_is_removed_from_redis(private: PrivateRedis, tmp_path: Path, mongo_url: str) -> None:
