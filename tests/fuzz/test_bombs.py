@@ -105,6 +105,14 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "feed that is a pipe": lambda path: (os.mkfifo(path / "a.csv"), sources.read(str(path / "a.csv"))),
     "deep OpenAPI": lambda path: openapi(path, '{"openapi": "3.0.3", "paths": ' + "[" * DEEP),
     "OpenAPI of empty lists": lambda path: openapi(path, "[" + "[]," * 5_000_000 + "[]]"),
+    "OpenAPI that refers to a pipe": lambda path: (
+        os.mkfifo(path / "b.json"), openapi(path, '{"openapi": "3.0.3", "paths": {"/": {"$ref": "b.json"}}}')
+    ),
+    "OpenAPI that refers to another of many values": lambda path: (
+        (path / "b.json").write_text("[" + "7," * 990_000 + "7]"),
+        (path / "c.json").write_text("[" + "7," * 990_000 + "7]"),
+        openapi(path, '{"openapi": "3.0.3", "paths": {"/": {"$ref": "b.json"}, "/c": {"$ref": "c.json"}}}'),
+    ),
     "OpenAPI of wrong parts": lambda path: openapi(path, '{"openapi": "3.0.3", "paths": {"/": {"get": 7}}}'),
 }  # fmt: skip
 
