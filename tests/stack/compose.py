@@ -144,12 +144,19 @@ def docker(*words: str) -> str:
 
 
 def eventually(what: str, seen: Callable[[], object], expected: object, within_s: float = SETTLED_S) -> None:
-    """Wait until something is as expected.
+    """Wait until something is as expected; a service that does not answer in time is asked again.
 
     Raises:
         AssertionError: when it is not within the time, with what was seen last.
     """
+
+    def look() -> object:
+        try:
+            return seen()
+        except OSError as error:
+            return error
+
     until_s = time.monotonic() + within_s
-    while (last := seen()) != expected:
+    while (last := look()) != expected:
         assert time.monotonic() < until_s, f"{what}: expected {expected!r}, after {within_s:.0f} s it is {last!r}"
         time.sleep(0.5)
