@@ -8,6 +8,7 @@ Tested in tests/unit/scenarios/test_registry.py.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import sys
@@ -20,7 +21,7 @@ from loadtest.scenarios._scenario import Scenario
 from loadtest.settings.config import SCENARIO_ENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
 
     from locust import User
@@ -39,7 +40,7 @@ def load(paths: Sequence[Path], name: str) -> Scenario:
     Raises:
         UsageError: There is no such file; one cannot be imported; there is no User class; two have the same name.
     """
-    modules = [(file, _import_file(file)) for path in paths for file in _files(path)]
+    modules = [(file, _import_file(file)) for file in dict.fromkeys(file for path in paths for file in _files(path))]
     declared = [found for _, module in modules if isinstance(found := getattr(module, "scenario", None), Scenario)]
     if len(modules) == 1 and declared:
         if declared[0].name != name:
@@ -61,11 +62,33 @@ def load(paths: Sequence[Path], name: str) -> Scenario:
         name,
         tuple(user_classes),
         tuple(dict.fromkeys(request for one in declared for request in one.requests)),
-        next((one.load_data for one in declared if one.load_data), None),
+        _each(one.load_data for one in declared),
         tuple(dict.fromkeys(filter(is_shape_class, found))),
         is_locustfile=True,
-        remove_data=next((one.remove_data for one in declared if one.remove_data), None),
+        setup=_each(one.setup for one in declared),
+        teardown=_each((one.teardown for one in declared), whatever_fails=True),
+        remove_data=_each((one.remove_data for one in declared), whatever_fails=True),
     )
+
+
+def _each(functions: Iterable[Callable[..., Any] | None], *, whatever_fails: bool = False) -> Callable[..., Any] | None:
+    """Return what calls each of these once and adds up the numbers that they return; None when there are none."""
+    known = list(dict.fromkeys(filter(None, functions)))  # a file may import the scenario of another
+
+    def call(*arguments: Any) -> int:
+        answers: list[Any] = []
+
+        def note(function: Callable[..., Any]) -> None:
+            answers.append(function(*arguments))
+
+        with contextlib.ExitStack() as still_to_call:
+            for function in reversed(known) if whatever_fails else ():
+                still_to_call.callback(note, function)
+            for function in () if whatever_fails else known:
+                note(function)
+        return sum(answer for answer in answers if isinstance(answer, int))
+
+    return call if known else None
 
 
 def _files(path: Path) -> list[Path]:

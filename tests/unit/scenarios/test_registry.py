@@ -132,6 +132,35 @@ def test_several_files_and_a_folder_are_one_scenario(tmp_path: Path) -> None:
     }
 
 
+def test_several_files_keep_the_hooks_of_each(tmp_path: Path) -> None:
+    """All are called, once and in the order of the files; teardown also after one that raised, setup not."""
+    text = """
+from locust import User
+from loadtest.scenarios import Scenario
+class {kind}(User):
+    calls = []
+def note(what):
+    def hook(*arguments):
+        {kind}.calls.append(what)
+        if what == {fails!r}:
+            raise ValueError(what)
+        return 2
+    return hook
+scenario = Scenario("{name}", ({kind},), setup=note("setup"), teardown=note("teardown"), load_data=note("load"),
+                    remove_data=note("remove"))
+"""
+    (tmp_path / "shop.py").write_text(text.format(kind="Shopper", name="shop", fails="teardown"))
+    (tmp_path / "admin.py").write_text(text.format(kind="Admin", name="admin", fails="setup"))
+    several = scenarios.load(f"{tmp_path}/shop.py,{tmp_path}/admin.py,{tmp_path}/shop.py")
+    shopper, admin = several.user_classes[0], several.user_classes[1]
+    assert (several.load_data("", None), several.remove_data("", "")) == (4, 4)
+    with pytest.raises(ValueError, match="setup"):
+        several.setup(None)
+    with pytest.raises(ValueError, match="teardown"):
+        several.teardown(None)
+    assert [shopper.calls, admin.calls] == [["load", "remove", "setup", "teardown"]] * 2
+
+
 def test_two_user_classes_of_one_name_are_refused(tmp_path: Path) -> None:
     """Locust would know one of them."""
     paths = [file_of(tmp_path, "from locust import User\nclass Same(User): pass\n", f"{name}.py") for name in "xy"]
