@@ -68,6 +68,7 @@ logger = logging.getLogger(__name__)
 _JUDGE_EVERY_S = 1.0
 _POLL_S = 0.02
 _USUAL_S = 60.0  # the length by which a warm-up is looked for where none is planned
+_WRITE_AGAIN_EVERY_S = 5.0
 _TIMER_S = 0.1  # a timer of Locust's may have been set this much earlier than the run was prepared
 
 
@@ -445,11 +446,25 @@ class Run:
             more: further files by name, with what makes their text.
         """
         texts = {**files.of(made), **locust_files.of(self._environment), **(more or {})}
-        problems = self._problems + files.write(self._folder.path, texts, is_streamed=not made["stream_error"])
+        lives_on = not self._options.headless
+        problems = self._problems + files.write(
+            self._folder.path, texts, is_streamed=not made["stream_error"], is_repeated=lives_on
+        )
+        if lives_on and (left := files.unwritten(self._folder.path, texts)):
+            gevent.spawn(self._write_later, left)
         for problem in problems:
             self.say(f"error: {problem}")
         self.say(f"report       {self._folder.path}/")
         self._exit_code.set(verdict.exit_code or (ExitCode.ERROR if problems else ExitCode.PASSED))
+
+    def _write_later(self, texts: dict[str, Callable[[], str]]) -> None:
+        """Write what the disk had no room for, when it has; a folder that is removed is not waited for."""
+        folder = self._folder.path
+        while texts and folder.is_dir():
+            gevent.sleep(_WRITE_AGAIN_EVERY_S)
+            files.write(folder, texts)
+            texts = {name: text for name, text in texts.items() if not (folder / name).exists()}
+        self.say(f"report       {folder}/ is {'complete' if not texts else 'gone'}")
 
     def say(self, line: str) -> None:
         """Print a line on the screen."""

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from functools import partial
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+_REPEATED: Final = "it is written within seconds, as long as the master lives."
+_AGAIN: Final = "let `loadtest report` write it again."
 _PARTIAL: Final = (
     "repeat the run: record.stream has a part of it only, which `loadtest report` would show as an interrupted run."
 )
@@ -55,13 +58,16 @@ def of(document: Document) -> dict[str, Callable[[], str]]:
     return {name: partial(make, document) for name, make in FILES.items()}
 
 
-def write(folder: Path, texts: Mapping[str, Callable[[], str]], *, is_streamed: bool = True) -> list[str]:
+def write(
+    folder: Path, texts: Mapping[str, Callable[[], str]], *, is_streamed: bool = True, is_repeated: bool = False
+) -> list[str]:
     """Write files, each whole or not at all, and return a sentence for each one that could not be made or written.
 
     Args:
         folder: where to.
         texts: what makes each file's text, by the file's name.
         is_streamed: whether the folder's record.stream holds the whole run, from which it can be reported again.
+        is_repeated: whether this process tries again what it cannot write now.
     """
     problems = []
     holds_run = is_streamed
@@ -72,7 +78,7 @@ def write(folder: Path, texts: Mapping[str, Callable[[], str]], *, is_streamed: 
         except OSError as error:
             problems.append(
                 f"{folder / name} could not be written ({error.strerror}). Next: free some space, then "
-                + ("let `loadtest report` write it again." if holds_run else _PARTIAL)
+                + (_REPEATED if is_repeated else _AGAIN if holds_run else _PARTIAL)
             )
         except Exception as error:
             _log.exception("%s could not be made", name)
@@ -81,3 +87,18 @@ def write(folder: Path, texts: Mapping[str, Callable[[], str]], *, is_streamed: 
                 f"with {RECORD}."
             )
     return problems
+
+
+def unwritten(folder: Path, texts: Mapping[str, Callable[[], str]]) -> dict[str, Callable[[], str]]:
+    """Return what makes the texts of the files that are not there; made now, before another run changes what they show.
+
+    Args:
+        folder: where they would be.
+        texts: what makes each file's text, by the file's name.
+    """
+    left: dict[str, Callable[[], str]] = {}
+    for name, text in texts.items():
+        if not (folder / name).exists():
+            with contextlib.suppress(Exception):  # what cannot be made was said when it was to be written
+                left[name] = partial(str, text())
+    return left
