@@ -7,7 +7,7 @@ classes: take over `start`, and leave out the scenario.
 from locust import events
 from locust.env import Environment
 
-from loadtest import run, scenarios
+from loadtest import preflight, run, scenarios
 from loadtest.capacity import capacity_run
 from loadtest.exceptions import exit_on_error
 from loadtest.exporting import exporter
@@ -18,7 +18,7 @@ from loadtest.settings.config import Config
 from loadtest.swarm import replacements, session
 from loadtest.web import guard, start_form
 
-with exit_on_error():
+with exit_on_error(), preflight.all_at_once(preflight.check_declared):
     config = Config.load()
     credentials.check(config)
     hosts.open_allowed(config.allowed_hosts)
@@ -30,6 +30,7 @@ globals().update(scenario.classes)
 
 @events.init.add_listener
 @exit_on_error()
+@preflight.all_at_once(preflight.check_declared)
 def start(environment: Environment, **_: object) -> None:
     """Start this process's part of each; what only a master does, a worker leaves out."""
     session.start(environment, feeding.service, pacing.service)

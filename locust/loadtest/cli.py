@@ -11,12 +11,12 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import click
 from rich.console import Console
 
-from loadtest import __version__, compose, scenarios
+from loadtest import __version__, compose, preflight, scenarios
 from loadtest.authoring.commands import init
 from loadtest.checking import endpoint
 from loadtest.comparing import commands
@@ -28,15 +28,12 @@ from loadtest.exceptions import (
     StackError,
     UsageError,
     nearest_name,
-    unknown_name,
 )
-from loadtest.feeding import policies, sources
-from loadtest.feeding.file_formats import is_standard_input
 from loadtest.judging import thresholds
 from loadtest.local import locust_options
-from loadtest.local.stack import LocalStack, show_by_locust
+from loadtest.local.stack import LocalStack, check_host_answers, check_ports_free, show_by_locust
 from loadtest.profiles import chart
-from loadtest.profiles.profile import LoadProfile, all_profiles
+from loadtest.profiles.profile import all_profiles
 from loadtest.progress import Screen, output, printable
 from loadtest.replaying.replay import NAME, Replay, Selection, private_folder
 from loadtest.reporting import document as run_document
@@ -168,7 +165,8 @@ def run(
     if headless or autostart:
         options |= {"ui": not headless, "autostart": autostart}
     theirs: list[str] = ctx.meta[LOCUST_OPTIONS]
-    config, more = _with_locusts(options, theirs, [name for param in ctx.command.params for name in param.opts])
+    with preflight.all_at_once(*_NAMES, *_SURROUNDINGS, options=options):
+        config, more = _with_locusts(options, theirs, [name for param in ctx.command.params for name in param.opts])
     if locust_options.ENDS_AT_ONCE.intersection(theirs):
         return show_by_locust(config, theirs)
     if as_json and config.ui:
@@ -185,7 +183,7 @@ def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -
         UsageError: for an option that nobody knows, with the nearest one.
     """
     config = Config.load(options)
-    if not _is_known(config):
+    if not preflight.is_known(config):
         return config, []  # which is said together with everything else that is wrong
     found = declared(config.scenario if "scenario" in config.model_fields_set else "", theirs)
     if found.unknown:
@@ -207,9 +205,7 @@ def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -
 
 def _conduct(config: Config, *, as_json: bool, more: Sequence[str] = ()) -> int:
     """Check what can be checked beforehand, and run."""
-    check_names(config)
-    if not config.ui:  # its start form chooses the load
-        check_users_fit(config)
+    preflight.check(config, *_NAMES, *_SURROUNDINGS)
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
     if base is not None:
         commands.show_precision(base)
@@ -239,9 +235,8 @@ def check(arguments: tuple[str, ...], **options: Any) -> int:
     and line. FILE may also be the name of a built-in scenario. Exit code 0 when everything worked, 1 when not.
     """
     config = Config.load({**options, "target_port": "0"})
-    if not _is_known(config):
-        raise UsageError(unknown_name("SCENARIO", config.scenario, scenarios.names()))
-    _check_feed(config)
+    preflight.check_scenario(config)
+    preflight.check_feed(config)
     credentials.check(config)
     known = declared(config.scenario)
     of_classes = None if known.takes_sample_target else known.hosts
@@ -359,9 +354,11 @@ def capacity(**options: Any) -> int:
     Scalability Law; runs/<id>/ has them as capacity.html and capacity.json. docs/capacity.md explains each.
     A step takes about 10 s, a search about 20 steps.
     """
-    config = Config.load({**options, "profile": "constant-arrival-rate"})
-    check_names(config)
-    thresholds.objective(config, lambda: declared(config.scenario).requests)
+    options["profile"] = "constant-arrival-rate"
+    checks = (*_NAMES, *_SURROUNDINGS, _check_objective)
+    with preflight.all_at_once(*checks, options=options):
+        config = Config.load(options)
+        preflight.check(config, *checks)
     folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, "capacity"))
     return _supervise(config.model_copy(update={"run_id": folder.name}), folder)
 
@@ -451,63 +448,48 @@ main.add_command(commands.baseline)
 main.add_command(init)
 
 
-def check_names(config: Config) -> None:
-    """Check scenario, profile, thresholds, test data and credentials.
-
-    Raises:
-        UsageError: with every unknown name and the nearest one to it, and every wrong profile, threshold and file.
-    """
-    problems = []
-    if not _is_known(config):
-        problems.append(unknown_name("SCENARIO", config.scenario, scenarios.names()))
-    for check in (LoadProfile.of, _check_thresholds, _check_feed, credentials.check, _check_host):
-        try:
-            check(config)
-        except UsageError as error:
-            problems.append(str(error))
-    if problems:
-        raise UsageError("\n".join(dict.fromkeys(problems)))
-
-
 def _check_thresholds(config: Config) -> None:
     """Check the thresholds, and the names in them against what the scenario declares.
 
     Raises:
         UsageError: with every wrong rule; also when the scenario's file cannot be imported.
     """
-    if not _is_known(config):
-        thresholds.of(config)
-        return
     if paths_of_scenario(config.scenario):
         declared(config.scenario)  # a file of the user's may be wrong itself
-    thresholds.of(config, lambda: declared(config.scenario).requests)
+    preflight.check_thresholds(config, lambda: declared(config.scenario).requests)
 
 
 def _check_host(config: Config) -> None:
-    if config.host and _is_known(config):
+    if config.host and preflight.is_known(config):
         check_is_url(config.host, declared(config.scenario).speaking_http)
 
 
-def _check_feed(config: Config) -> None:
-    """Check the test data that the settings name, as far as that can be done without reading it; the master does that.
-
-    Raises:
-        UsageError: for an unknown order, an unknown or missing source, or standard input for several runs.
-    """
-    if config.feed_policy is not None:
-        policies.check(config.feed_policy)
-    if config.feed is None:
-        return
-    if config.ui and is_standard_input(config.feed):
-        raise UsageError(
-            f"FEED={config.feed} does not work with UI=1: standard input can be read once, and the web UI runs many "
-            "tests. Allowed: a file. Next: write what it holds into one."
-        )
-    sources.check(config.feed)
+_NAMES: Final = (_check_thresholds, _check_host)
+"""What is checked beside the settings themselves."""
 
 
-def _is_known(config: Config) -> bool:
-    return bool(paths_of_scenario(config.scenario)) or config.scenario in scenarios.names()
+def _check_objective(config: Config) -> None:
+    known = preflight.is_known(config)
+    thresholds.objective(config, (lambda: declared(config.scenario).requests) if known else None)
+
+
+def _check_users(config: Config) -> None:
+    if not (config.ui or config.slo):  # the start form chooses the load, or the search does
+        check_users_fit(config)
+
+
+def _check_ports(config: Config) -> None:
+    takes_sample_target = not preflight.is_known(config) or declared(config.scenario).takes_sample_target
+    check_ports_free(config, own_target=takes_sample_target and not config.host)
+
+
+def _check_answers(config: Config) -> None:
+    if config.host and hosts.is_http(config.host):
+        check_host_answers(config.host)
+
+
+_SURROUNDINGS: Final = (_check_users, _check_ports, _check_answers)
+"""What a run needs around it."""
 
 
 class Declared(NamedTuple):

@@ -14,7 +14,7 @@ from loadtest.profiles.profile import read_profiles
 
 def invoke(*arguments: str) -> Result:
     """Run `loadtest` with these arguments and no settings in the environment."""
-    return CliRunner(env={"LOADTEST_EXPORTER_PORT": "0"}).invoke(cli.main, arguments)
+    return CliRunner(env={"LOADTEST_EXPORTER_PORT": "0", "LOADTEST_TARGET_PORT": "0"}).invoke(cli.main, arguments)
 
 
 def test_profiles_are_listed_as_plain_lines() -> None:

@@ -145,10 +145,8 @@ class LoadFactory:
         """
         texts = {name: values.get(name, text) for name, text in self.texts.items()}
         name = texts["load_profile"]
-        if name not in self.choices:
-            raise UsageError(unknown_name("load profile", name, self.choices))
-        follows = name != AS_ENTERED and not _has_own_shape(environment)
-        problems: list[str] = []
+        problems = [] if name in self.choices else [unknown_name("load profile", name, self.choices)]
+        follows = not problems and name != AS_ENTERED and not _has_own_shape(environment)
         config = _tried(problems, self._config, self._changed, texts, values.get("run_time", "") if follows else "")
         profile = _tried(problems, None, LoadProfile.of, config, self._profiles) if follows else None
         if name == AS_ENTERED and config is not self._config and config.rate is not None:

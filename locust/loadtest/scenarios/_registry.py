@@ -5,14 +5,13 @@ Either is a module that holds `scenario`, a `Scenario` of the module's name; a f
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtest.exceptions import UsageError
+from loadtest.exceptions import UsageError, unknown_name
 from loadtest.scenarios import _files
 from loadtest.settings.config import name_of_scenario, paths_of_scenario
 
@@ -45,9 +44,7 @@ def load(name: str, *, fast: bool = False) -> Scenario:
         _from_files[loaded.name] = loaded
         return loaded
     if name not in names():
-        nearest = difflib.get_close_matches(name, names(), 1)
-        advice = f"Did you mean {nearest[0]}?" if nearest else "Set LOADTEST_SCENARIO to one of them."
-        raise UsageError(f"There is no scenario {name!r}. Allowed: {', '.join(names())}. {advice}")
+        raise UsageError(unknown_name("SCENARIO", name, names()))
     scenario: Scenario = importlib.import_module(f"{__package__}.{name}").scenario
     return scenario
 

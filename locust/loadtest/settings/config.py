@@ -328,6 +328,24 @@ class Config(BaseModel):
         Raises:
             UsageError: naming every wrong setting at once.
         """
+        config, problems = cls.sound_part(options, environ=environ, file=file)
+        if problems:
+            raise UsageError("\n".join(problems))
+        return config
+
+    @classmethod
+    def sound_part(
+        cls,
+        options: Mapping[str, object] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        file: Path | None = None,
+    ) -> tuple[Config, list[str]]:
+        """Merge as `load`, without what is wrong, and return a sentence for each of those.
+
+        Raises:
+            UsageError: when the file cannot be read.
+        """
         file = SETTINGS_FILE if file is None else file
         given: dict[str, tuple[object, str]] = {}
         in_file = _read_file(file)
@@ -349,13 +367,14 @@ class Config(BaseModel):
             if option is not None:
                 given[setting] = (option, f"--{setting.replace('_', '-')} on the command line")
         problems += [_password_in(setting) for setting, option in (options or {}).items() if has_password(str(option))]
+        wanted = {setting: value for setting, (value, _) in given.items()}
         try:
-            config = cls.model_validate({setting: value for setting, (value, _) in given.items()})
+            config = cls.model_validate(wanted)
         except ValidationError as error:
-            problems += [_explain(str(part["loc"][0]), given) for part in error.errors()]
-        if problems:
-            raise UsageError("\n".join(dict.fromkeys(problems)))
-        return config
+            wrong = [str(part["loc"][0]) for part in error.errors()]
+            problems += [_explain(setting, given) for setting in wrong]
+            config = cls.model_validate({setting: value for setting, value in wanted.items() if setting not in wrong})
+        return config, list(dict.fromkeys(problems))
 
     @property
     def warm_up_s(self) -> float:

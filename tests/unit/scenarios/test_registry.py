@@ -28,14 +28,14 @@ def test_every_scenario_says_its_name_users_and_requests(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "advice"), [("document", "Did you mean documents?"), ("zzz", "LOADTEST_SCENARIO"), ("_users", "Allowed")]
+    ("name", "advice"), [("document", "did you mean documents?"), ("zzz", "use one of them"), ("_users", "Allowed")]
 )
 def test_an_unknown_scenario_is_a_usage_error_that_helps(name: str, advice: str) -> None:
     """The message names the value, what exists and the nearest name."""
     with pytest.raises(UsageError) as raised:
         scenarios.load(name)
     message = str(raised.value)
-    assert [part for part in (repr(name), "documents, ", "health", advice) if part not in message] == []
+    assert [part for part in (f"SCENARIO={name} ", "documents, ", "health", advice) if part not in message] == []
 
 
 def file_of(folder: Path, text: str, name: str = "mine.py") -> str:
