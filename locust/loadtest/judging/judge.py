@@ -163,7 +163,9 @@ class _View:
     def result(self, rule: Threshold) -> Result:
         """Evaluate a rule."""
         if not rule.aggregate:
-            return Result.of(rule, self._figure(rule))
+            result = Result.of(rule, self._figure(rule))
+            requests = sum(view.requests for view in self._series)
+            return replace(result, samples=requests) if requests < rule.samples_needed else result
         histograms = self._lags(rule)
         if rule.metric != "schedule_lag":
             metric = f"{rule.result}_time" if rule.result else rule.metric.replace("transaction", "response")

@@ -12,7 +12,7 @@ from loadtest.judging import shared_cores, steady, tallied
 from loadtest.judging.trust import FAST_FAILURES, NAMED, UNSTEADY
 from loadtest.measuring.labels import CHECK, TRANSACTION
 from loadtest.measuring.measurements import LISTENERS
-from loadtest.measuring.record import RESET
+from loadtest.measuring.record import FEED, RESET
 from loadtest.progress import counted
 
 if TYPE_CHECKING:
@@ -202,6 +202,9 @@ def _setup_counts(record: RunRecord) -> str:
 
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
+    notes += [
+        f"{event.text}; what was planned after that was not made" for event in record.events if event.kind == FEED
+    ]
     notes += _warm_up(record)
     if record.context.get("imitation"):
         notes.append(
@@ -217,6 +220,12 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
             f"{_setup_counts(record)}{_most_frequent(record.setup)}: users may have run without what it prepares. "
             'Next: look at the set-up in the report, or set a threshold such as error_ratio{phase="setup"} <= 0%'
         )
+    notes += [
+        f"{result.threshold.condition}: it passed on {counted(result.samples, 'request')}, and a run without a failure "
+        f"shows it from {result.threshold.samples_needed:,} on. Next: run longer, or raise the load"
+        for result in results
+        if result.outcome is Outcome.PASSED and result.samples
+    ]
     notes += tallied.notes(record)
     notes += _failed_steps(record)
     if not results:

@@ -154,10 +154,13 @@ class Threshold:
 
     @property
     def samples_needed(self) -> int:
-        """The number of samples from which on the aggregate can be judged; 1 for all but percentiles.
+        """The number of samples from which on the aggregate can be judged; 1 for all but percentiles and error ratios.
 
-        The extremes p0 and p100 are, like min and max, those of the samples that there are.
+        The extremes p0 and p100 are, like min and max, those of the samples that there are. An upper limit of an error
+        ratio is met by a run without a failure from there on, as a percentile of 0 or 1 would be.
         """
+        if self.metric == "error_ratio" and self.comparison.startswith("<") and 0 < self.limit < 1:
+            return samples_needed(1 - self.limit)
         quantile = self.quantile
         return 1 if quantile in {None, 0.0, 1.0} else samples_needed(quantile)
 

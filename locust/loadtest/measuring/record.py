@@ -20,7 +20,7 @@ from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
 from loadtest.measuring.labels import CHECK, LOAD, OTHER, SETUP, TRANSACTION, Labels
-from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_TALLIES, MAX_TASKS, OWN_END
+from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_TALLIES, MAX_TASKS, OWN_END
 from loadtest.measuring.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ MAX_EXCEPTIONS: Final = 200
 QUANTILES: Final = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999, "p9999_s": 0.9999}
 RESET: Final = "reset"
 """The kind of the event that says what a reset of the statistics took out of the record."""
+FEED: Final = "feed"
+"""The kind of the event that says that test data ended the load, and of those on what was used of it."""
 MAX_EVENTS: Final = 500
 """The most events that are kept; later ones are left out."""
 
@@ -377,7 +379,11 @@ class RunRecord:
         self._classes, self._errors, self._tallies = {}, {}, {}
         self.timeline, self.blocks = Timeline(), Blocks()
         self.schedule_lag, self.dropped = {}, {}
-        self.tasks, self._exceptions = {}, {}
+        self.tasks = {}
+        # What listeners raised, and what ended users, is missing from what comes after, too.
+        self._exceptions = {
+            what: row for what, row in self._exceptions.items() if what[0] == LISTENERS or what[-1] is True
+        }
         self.apart = {phase: part for phase, part in self.apart.items() if phase == SETUP}
         for later in self._later.values():
             later.reset(second)

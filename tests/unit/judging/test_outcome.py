@@ -3,6 +3,7 @@
 import pytest
 
 from loadtest.exceptions import ExitCode
+from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome, Result, decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import FAST_FAILURES, Violation
@@ -143,6 +144,37 @@ def test_failed_checks_and_transactions_are_noted_beside_the_verdict() -> None:
     assert verdict.outcome is Outcome.PASSED
     (note,) = verdict.notes
     assert note.startswith("3 of 3 checks failed (id 2, new 1). Next: look at them in the report")
+
+
+@pytest.mark.parametrize(
+    ("rule", "requests", "noted"),
+    [
+        ("error_ratio < 1%", 298, True),
+        ("error_ratio < 1%", 299, False),
+        ("error_ratio <= 50%", 4, True),
+        ("error_ratio <= 50%", 5, False),
+        ("error_ratio <= 0%", 1, False),
+        ("requests > 0", 1, False),
+    ],
+)
+def test_an_error_ratio_of_too_few_requests_is_noted(rule: str, requests: int, noted: bool) -> None:
+    """Five requests without a failure do not show that fewer than one in a hundred fails."""
+    recorder, record = Recorder(), RunRecord()
+    judge = Judge(parse(rule, "test"), record)
+    for _ in range(requests):
+        recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
+    record.add(recorder.take(), 0)
+    verdict = decide(record, (), judge.results())
+    assert verdict.outcome is Outcome.PASSED
+    found = [note for note in verdict.notes if note.startswith(f"{rule}: it passed on {requests:,} request")]
+    assert bool(found) is noted
+
+
+def test_test_data_that_ended_the_load_is_noted() -> None:
+    """A feed that stops the run when it is used up stops it before its plan is done."""
+    record = one_request()
+    record.note(2.0, "feed", "every item of ids was used: 12")
+    assert "every item of ids was used: 12; what was planned after that was not made" in decide(record, ()).notes
 
 
 def test_a_violation_is_a_reason_in_its_own_words() -> None:

@@ -9,7 +9,7 @@ import pytest
 from loadtest.measuring import record as record_module
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import SETUP
-from loadtest.measuring.measurements import Measurements
+from loadtest.measuring.measurements import LISTENERS, Measurements
 from loadtest.measuring.record import Delivery, Missing, RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.wire import PackedMeasurements, unpack
@@ -110,6 +110,17 @@ def test_a_reset_forgets_counts_and_keeps_the_run() -> None:
     assert (record.run_id, record.reset_at_s, [point.second for point in record.timeline]) == ("r1", 2, [2])
 
 
+def test_a_reset_keeps_what_is_missing_from_what_comes_after() -> None:
+    """What a listener failed to prepare, and the users that ended, are missing after a reset too."""
+    recorder, record = Recorder(), RunRecord()
+    recorder.add_exception(LISTENERS, KeyError("prepare"))
+    recorder.add_exception("shop", KeyError("user"), ends_user=True)
+    recorder.add_exception("shop", KeyError("task"))
+    record.add(recorder.take(), 0)
+    record.reset(1)
+    assert sorted(row.message for row in record.exceptions()) == ["'prepare'", "'user'"]
+
+
 def test_many_series_fit() -> None:
     """Rows grow with the names; each keeps its own counts."""
     record = RunRecord()
@@ -159,7 +170,7 @@ def test_exceptions_have_the_times_at_which_they_were_seen() -> None:
     record = RunRecord(started_at=1000.5)
     for second in (3, 8):
         recorder = Recorder()
-        recorder.on_user_error(None, KeyError("a"))
+        recorder.add_exception("other", KeyError("a"))
         recorder.begun("shop")[len] += 2
         record.add(recorder.take(), second)
     [row] = record.exceptions()

@@ -281,9 +281,10 @@ class Reporter(Protocol):
 class CaughtResponse(Response):
     """A response whose request is counted when its with-block ends, as the block decided.
 
-    Without a decision the status decides. An exception of the block's own code counts as a failure of the class
-    ``exception`` and goes on; those by which Locust steers users (StopUser, interrupt() and the like) go on without
-    changing the outcome.
+    Without a decision the status decides, and so it does where the response is never used in a with-block: the request
+    was made, and counts once nobody holds the response any more. An exception of the block's own code counts as a
+    failure of the class ``exception`` and goes on; those by which Locust steers users (StopUser, interrupt() and the
+    like) go on without changing the outcome.
     """
 
     __slots__ = ("_context", "_reporter", "_route")
@@ -297,6 +298,11 @@ class CaughtResponse(Response):
         self._reporter = reporter
         self._route = route
         self._context = context
+
+    def __del__(self) -> None:
+        """Count the request of a response that was never used in a with-block."""
+        if not self._entered and hasattr(self, "_reporter"):
+            self._reporter.report(self._route, self, self._context)
 
     @property
     def request_meta(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import ssl
 from http.cookiejar import Cookie
 
 import pytest
-from locust.exception import CatchResponseError
+from locust.exception import CatchResponseError, LocustError
 
 from loadtest.clients.http.errors import StatusError
 from tests.http_harness import Peer, ScriptedServer, always, counts, ok, running_user
@@ -64,6 +64,25 @@ def test_auth_header_is_live_and_the_users_own():
         user.client.get("/")
         colleague.close()
     assert (seen, elsewhere) == (["", "Bearer one", "Bearer one", "", "own", ""], [""])
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/", (2, 0)), ("/broken", (2, 2))])
+def test_a_caught_response_that_is_never_used_counts_by_its_status(path, expected):
+    """A forgotten with-block hides no request, on the general path and on the fast one."""
+
+    def answer(peer):
+        while head := peer.read_request()[0]:
+            peer.send(ok() if b"GET / " in head else ok(status="500 Internal Server Error"))
+
+    with ScriptedServer(answer) as server, running_user(server.url) as user:
+        response = user.client.get(path, catch_response=True)
+        assert counts(user) == (0, 0)  # its block may still come
+        for decide, reason in (("success", ()), ("failure", ("nope",))):
+            with pytest.raises(LocustError):
+                getattr(response, decide)(*reason)
+        del response
+        user.client.get(path, catch_response=True)
+        assert counts(user) == expected
 
 
 def test_a_with_block_needs_no_catch_response():
