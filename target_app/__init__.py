@@ -3,7 +3,7 @@
 import os
 import secrets
 
-from target_app import client_accounts, coin_queue, documents, education, errors, health, home, openapi
+from target_app import assistant, client_accounts, coin_queue, documents, education, errors, health, home, openapi
 from target_app.application import Application
 from target_app.metrics import Metrics
 from target_app.passwords import Passwords
@@ -11,7 +11,7 @@ from target_app.settings import Settings
 from target_app.store import Store
 from target_app.tokens import Tokens
 
-ROOMS = (client_accounts, coin_queue, documents, education, health)
+ROOMS = (assistant, client_accounts, coin_queue, documents, education, health)
 """The modules whose blueprints make up the API; each has its scenario in `loadtest.scenarios`."""
 
 

@@ -6,7 +6,7 @@ from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Violation
-from loadtest.measuring.labels import CHECK, TRANSACTION
+from loadtest.measuring.labels import CHECK, ENDED_BY, EVENT_GAP, FIRST_BYTE, FIRST_EVENT, TRANSACTION
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.profile import read_profiles
@@ -22,9 +22,13 @@ def record(
     *,
     slower: float = 1.0,
     failing: str = "",
+    streamed: str = "",
     seed: int = 1,
 ) -> RunRecord:
-    """A run in which every name has this many requests per second, some of them sent late."""
+    """A run in which every name has this many requests per second, some of them sent late.
+
+    The answers to ``streamed`` come in three events, 10 ms apart from 50 ms on; each second the user leaves one.
+    """
     made = RunRecord(
         "run-1",
         1_700_000_000.25,
@@ -48,9 +52,11 @@ def record(
                     series.failure(0.0, 0.001, took_s, 0, "status_5xx", f"503 from {HOSTILE}")
                 else:
                     series.success(0.0, 0.001, took_s, 100)
+                if name == streamed:
+                    stream(recorder, name, "user" if request == 0 else "server")
         made.add(recorder.take(), second)
         made.timeline.set_users(second, 10)
-    made.load_s = float(seconds)
+    made.load_s = made.counted_s = float(seconds)
     made.ended = True
     made.workers = (
         {"subject": "worker 0", "seconds": 1.0, "mean": {"cpu_ratio": 0.2}, "highest": {"cpu_ratio": 0.95}},
@@ -73,6 +79,14 @@ def add_steps(made: RunRecord) -> RunRecord:
     check.failure(0.0, 0.0, 0.0, 0, "check", "not met")
     made.add(recorder.take(), 1)
     return made
+
+
+def stream(recorder: Recorder, name: str, ended_by: str) -> None:
+    """Count the phases of a streamed answer."""
+    times_s = {FIRST_BYTE: [0.02], FIRST_EVENT: [0.05], EVENT_GAP: [0.01, 0.01], ENDED_BY[ended_by]: [0.07]}
+    for phase, durations_s in times_s.items():
+        for duration_s in durations_s:
+            recorder.series("documents", "GET", name, phase).success(0.0, 0.0, duration_s, 10)
 
 
 def run_document(

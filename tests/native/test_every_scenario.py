@@ -39,6 +39,7 @@ class Seen:
     counted: Counter[str]
     failed: Counter[str]
     unfinished: int
+    streamed: int
     runs: int
     logs: str
 
@@ -103,6 +104,7 @@ def run(name: str, redis_url: str, target_port: int, folder: Path) -> Seen:
             counted(records, "requests"),
             counted(records, "failures"),
             sum(error["occurrences"] for record in records for error in record["errors"]),
+            sum(sum(one["ended_by"].values()) for record in records for one in record["streams"]),
             len(records),
             swarm.logs(),
         )
@@ -126,6 +128,7 @@ def test_what_the_referee_received_is_what_the_records_count(seen: dict[str, See
     assert one.counted == one.received, one.logs
     assert one.counted - one.failed <= one.answered, one.logs
     assert one.received.total() > 10 * one.runs
+    assert one.streamed == (one.received.total() if name == "assistant" else 0)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -26,8 +26,9 @@ from loadtest.exporting.metrics import METRICS
 from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_STEPS, MAX_WORKERS, Scrape
 from loadtest.exporting.series import HISTOGRAM_LINES, SeriesBudget, SeriesText, Sum, header, text_of
 from loadtest.measuring.error_classes import ERROR_CLASSES
-from loadtest.measuring.labels import OTHER, SeriesKey
+from loadtest.measuring.labels import ENDED_BY, OTHER, SeriesKey
 from loadtest.measuring.recorder import scenario_of
+from loadtest.measuring.streams import StreamView
 from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ SLICE_S: Final = 0.001
 _PER_SCENARIO: Final = 6 + HISTOGRAM_LINES
 _PER_STEP: Final = 4 + HISTOGRAM_LINES
 """The counts of a transaction and of a check, and the transaction's times."""
+_PER_STREAM: Final = 2 + len(ENDED_BY) + 3 * HISTOGRAM_LINES
 _SINGLE: Final = 40
 """Time series that exist once: states, verdicts, the run's times."""
 _OTHER_KEY: Final = SeriesKey(OTHER, OTHER, OTHER)
@@ -73,19 +75,24 @@ class Exposition:
         }
         others = (MAX_OTHERS + 1) * self._lines(ERROR_CLASSES)
         steps = (MAX_STEPS + 1) * _PER_STEP
-        fixed = (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + MAX_RULES + _SINGLE + steps + others
+        beside = steps + _PER_STREAM
+        fixed = (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + MAX_RULES + _SINGLE + beside + others
         self._budget = SeriesBudget(max_series - fixed - (compatibility.FIXED_LINES if compatible else 0))
         self._series: dict[SeriesKey, SeriesText] = {}
         for scenario in self._weights:
             for method, name in scenarios.requests_of(scenario):
                 self._admit(SeriesKey(scenario, method, name), sorted(ERROR_CLASSES))
+        self._streams: list[tuple[str, str, str]] = []
+        for scenario in self._weights:
+            for method, name in scenarios.streams_of(scenario):
+                self._admit_stream((scenario, method, name))
 
     def text(self) -> bytes:
         """Return the whole exposition. Other greenlets run meanwhile, but only one may be in here at a time."""
         self._update(self._keeper.totals)
         gevent.sleep(0)
         series = list(self._series.values())
-        scrape = Scrape(self._environment, self._weights)
+        scrape = Scrape(self._environment, self._weights, self._streamed())
         parts: list[bytes] = []
         for metric in METRICS:
             if metric.values is None:
@@ -108,6 +115,24 @@ class Exposition:
                 return False
             self._series[key] = SeriesText(key, error_classes, self._budget)
         return True
+
+    def _admit_stream(self, labels: tuple[str, str, str]) -> bool:
+        """Give the streamed answers to a request metrics of their own, if the budget allows it."""
+        if labels not in self._streams:
+            if not self._budget.take(_PER_STREAM):
+                return False
+            self._streams.append(labels)
+        return True
+
+    def _streamed(self) -> dict[tuple[str, str, str], StreamView]:
+        """Return the streamed answers to each request; the budget includes `other`."""
+        shown = {labels: StreamView(*labels) for labels in self._streams}
+        for view in self._keeper.totals.streams():
+            labels = (view.scenario, view.method, view.name)
+            if not self._admit_stream(labels):
+                labels = (OTHER, OTHER, OTHER)
+            shown.setdefault(labels, StreamView(*labels)).add(view)
+        return shown
 
     def _shown_name(self, method: str, name: str) -> str:
         """Return the name under which a request of Locust's statistics is shown here."""

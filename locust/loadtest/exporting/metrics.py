@@ -43,6 +43,11 @@ def _by(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:
     return {(label,): value for label, value in values.items()}
 
 
+def _of_streams(now: Scrape, figure: str) -> dict[tuple[str, ...], float | Histogram]:
+    """Return a figure of the streamed answers to each request."""
+    return {labels: getattr(view, figure) for labels, view in now.streams.items()}
+
+
 def _of_run(now: Scrape, values: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
     """Return the values of a metric of a run, whose first label is the run's id."""
     return {(now.run_names[0], *labels): value for labels, value in values.items()}
@@ -77,12 +82,57 @@ _SETUP = Metric(
 )
 ERRORS = Metric("loadtest_errors_total", "counter", (*_SERIES, "class"), "Failed requests, by error class.")
 
+STREAMS: Final = (
+    Metric(
+        "loadtest_streams_total",
+        "counter",
+        (*_SERIES, "ended_by"),
+        "Streamed answers, by what ended them: server, user, timeout or error.",
+        lambda now: {(*labels, who): n for labels, view in now.streams.items() for who, n in view.ended_by.items()},
+    ),
+    Metric(
+        "loadtest_stream_events_total",
+        "counter",
+        _SERIES,
+        "Events of streamed answers, counted as they come.",
+        lambda now: _of_streams(now, "events"),
+    ),
+    Metric(
+        "loadtest_stream_bytes_total",
+        "counter",
+        _SERIES,
+        "Bytes of streamed answers, counted as they come.",
+        lambda now: _of_streams(now, "response_bytes"),
+    ),
+    Metric(
+        "loadtest_stream_first_byte_seconds",
+        "histogram",
+        _SERIES,
+        "Time from the intended start of a request to the head of its streamed answer.",
+        lambda now: _of_streams(now, "first_byte"),
+    ),
+    Metric(
+        "loadtest_stream_first_event_seconds",
+        "histogram",
+        _SERIES,
+        "Time from the intended start of a request to the first event of its streamed answer.",
+        lambda now: _of_streams(now, "first_event"),
+    ),
+    Metric(
+        "loadtest_stream_event_gap_seconds",
+        "histogram",
+        _SERIES,
+        "Time from an event of a streamed answer to the next one.",
+        lambda now: _of_streams(now, "event_gap"),
+    ),
+)
 METRICS: Final = (
     REQUESTS,
     RESPONSE_TIME,
     SERVICE_TIME,
     RESPONSE_BYTES,
     ERRORS,
+    *STREAMS,
     _SETUP,
     Metric(
         "loadtest_transactions_total",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from loadtest.measuring.collector import Worker
     from loadtest.measuring.record import SeriesView
+    from loadtest.measuring.streams import StreamView
 
 MAX_SCENARIOS: Final = 10
 """Scenarios with metrics of their own; later ones count as `other`."""
@@ -59,14 +60,21 @@ class Scrape:
     Args:
         environment: the master's.
         weights: the summed weight of the User classes of each scenario.
+        streams: the streamed answers by scenario, method and name, as they are shown; none by default.
 
     Attributes:
         keeper: the measurements.
         reporting: the workers whose health is known, by number.
     """
 
-    def __init__(self, environment: Environment, weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        weights: Mapping[str, float],
+        streams: Mapping[tuple[str, str, str], StreamView] | None = None,
+    ) -> None:
         self._environment = environment
+        self.streams = streams or {}
         self._weights = weights
         self.keeper = RecordKeeper.of(environment)
         self._progress = Session.of(environment).find(RunProgress)

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from loadtest.judging import steady
 from loadtest.judging.outcome import Outcome, Result
+from loadtest.judging.threshold import METRICS
 from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.labels import LOAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -168,7 +170,8 @@ class _View:
             return replace(result, samples=requests) if requests < rule.samples_needed else result
         histograms = self._lags(rule)
         if rule.metric != "schedule_lag":
-            metric = f"{rule.result}_time" if rule.result else rule.metric.replace("transaction", "response")
+            whole = "response_time" if METRICS[rule.metric].phase != LOAD else rule.metric  # of all that is kept apart
+            metric = f"{rule.result}_time" if rule.result else whole
             histograms = [getattr(view, metric) for view in self._series]
         times = _merged(histograms)
         if times.count < rule.samples_needed:

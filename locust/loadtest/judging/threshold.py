@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.measuring.histogram import HIGHEST_NS
-from loadtest.measuring.labels import CHECK, LOAD, SETUP, TRANSACTION
+from loadtest.measuring.labels import CHECK, EVENT_GAP, FIRST_BYTE, FIRST_EVENT, LOAD, SETUP, TRANSACTION
 from loadtest.settings.config import duration_s
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Metric:
 
 
 _ALL_LABELS: Final = ("phase", "scenario", "method", "name")
+_STREAM_LABELS: Final = ("scenario", "method", "name")
 VALUES: Final = {"phase": (LOAD, SETUP), "result": ("success", "failure")}
 """The labels that have only some values."""
 
@@ -59,6 +60,13 @@ DISTRIBUTIONS: Final = {
     "transaction_time": Metric(
         "time", ("scenario", "name"), "from the intended start of a transaction to its end", TRANSACTION
     ),
+    "first_byte": Metric(
+        "time", _STREAM_LABELS, "of streamed answers: from the intended start to the head", FIRST_BYTE
+    ),
+    "first_event": Metric(
+        "time", _STREAM_LABELS, "of streamed answers: from the intended start to the first event", FIRST_EVENT
+    ),
+    "event_gap": Metric("time", _STREAM_LABELS, "of streamed answers: between two events", EVENT_GAP),
 }
 """Metrics that need an aggregate."""
 FIGURES: Final = {

@@ -25,7 +25,14 @@ SETUP: Final = "setup"
 TRANSACTION: Final = "transaction"
 CHECK: Final = "check"
 """What is measured beside the requests: see `loadtest.users.steps`. Each is kept apart, as a phase of its own is."""
-PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK)
+FIRST_BYTE: Final = "first_byte"
+FIRST_EVENT: Final = "first_event"
+EVENT_GAP: Final = "event_gap"
+ENDED_BY: Final = {who: f"ended_by_{who}" for who in ("server", "user", "timeout", "error")}
+STREAM_PHASES: Final = (FIRST_BYTE, FIRST_EVENT, EVENT_GAP, *ENDED_BY.values())
+"""The phases of one streamed answer: until its first byte and its first event, between two events, and the whole by
+who or what ended it. Each is counted like a request of its own, and is in no figure of requests; see `streams`."""
+PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK, *STREAM_PHASES)
 
 _REMEMBERED: Final = 512  # sets of labels whose rows are remembered
 
@@ -37,6 +44,7 @@ class SeriesKey(NamedTuple):
     method: str
     name: str
     phase: str = LOAD
+    """One of `PHASES`."""
 
 
 def readable(label: str) -> str:

@@ -19,8 +19,9 @@ import numpy as np
 from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
-from loadtest.measuring.labels import CHECK, LOAD, OTHER, SETUP, TRANSACTION, Labels
+from loadtest.measuring.labels import CHECK, ENDED_BY, LOAD, OTHER, SETUP, TRANSACTION, Labels
 from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_TALLIES, MAX_TASKS, OWN_END
+from loadtest.measuring.streams import TIMES, StreamView
 from loadtest.measuring.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -433,6 +434,24 @@ class RunRecord:
         failed = self._failed.total()
         return SeriesView("", "", "", requests, failures, response_bytes, classes, response, service, failed)
 
+    def streams(self) -> list[StreamView]:
+        """The streamed answers, by request name."""
+        found: dict[tuple[str, str, str], StreamView] = {}
+
+        def view_of(part: SeriesView) -> StreamView:
+            labels = (part.scenario, part.method, part.name)
+            view = found.setdefault(labels, StreamView(*labels))
+            view.response_bytes += part.response_bytes
+            return view
+
+        for times in TIMES:
+            for part in self.of_phase(times).series():
+                setattr(view_of(part), times, part.response_time)
+        for who, phase in ENDED_BY.items():
+            for part in self.of_phase(phase).series():
+                view_of(part).ended_by[who] = part.requests
+        return list(found.values())
+
     def most_frequent_error(self) -> str:
         """The class of the most errors; empty without errors."""
         classes: Counter[str] = Counter()
@@ -499,6 +518,7 @@ class RunRecord:
             "exceptions": [asdict(row) for row in self.exceptions()],
             "tallies": [asdict(row) for row in self.tallies()],
             "setup": _setup_dict(self.of_phase(SETUP)),
+            "streams": [_stream_dict(view, self.counted_s or 0.0) for view in self.streams()],
             "transactions": [_transaction_dict(view) for view in self.of_phase(TRANSACTION).series()],
             "checks": [
                 {"scenario": view.scenario, "name": view.name, "made": view.requests, "failures": view.failures}
@@ -526,6 +546,23 @@ def _setup_dict(setup: RunRecord) -> dict[str, Any]:
         "total": _series_dict(setup.total()),
         "series": [_series_dict(view) for view in setup.series()],
         "errors": [asdict(error) for error in setup.errors()],
+    }
+
+
+def _stream_dict(view: StreamView, seconds: float) -> dict[str, Any]:
+    return {
+        "scenario": view.scenario,
+        "method": view.method,
+        "name": view.name,
+        "ended_by": dict(view.ended_by),
+        "events": view.events,
+        "events_per_s": view.events / seconds if seconds else None,
+        "pace_per_s": _number(view.pace_per_s),
+        "response_bytes": view.response_bytes,
+        "bytes_per_s": view.response_bytes / seconds if seconds else None,
+        "first_byte": histogram_dict(view.first_byte),
+        "first_event": histogram_dict(view.first_event),
+        "event_gap": histogram_dict(view.event_gap),
     }
 
 

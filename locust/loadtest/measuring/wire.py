@@ -26,7 +26,7 @@ from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import BINS
 from loadtest.measuring.histogram_table import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, HistogramTable
 from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight
-from loadtest.measuring.labels import LOAD, PHASES, SeriesKey
+from loadtest.measuring.labels import LOAD, PHASES, SETUP, SeriesKey
 from loadtest.measuring.measurements import Accumulator, ErrorCount, ExceptionCount, Measurements, TaskCount
 from loadtest.measuring.tallies import TALLIES, TallyCount
 
@@ -266,8 +266,9 @@ def summed(packed: Sequence[PackedMeasurements]) -> list[Summed]:
     begins = np.cumsum([0, *(len(one.counts) // _COUNTS.itemsize for one in filled[:-1])])
     counts = np.frombuffer(b"".join([one.counts for one in filled]), _COUNTS)
     rows = np.frombuffer(b"".join([one.response_time.rows for one in filled]), _ROW)
-    requests = np.add.reduceat(counts["requests"], begins, dtype=np.int64).tolist()
-    response_s = (np.add.reduceat(rows["sum"], begins, dtype=np.float64) / 1e9).tolist()
+    of_requests = np.concatenate([_are_requests(one.keys) for one in filled])  # what is counted beside them is none
+    requests = np.add.reduceat(counts["requests"] * of_requests, begins, dtype=np.int64).tolist()
+    response_s = (np.add.reduceat(rows["sum"] * of_requests, begins, dtype=np.float64) / 1e9).tolist()
     sums = map(Summed, requests, response_s)
     return [next(sums) if one.counts else Summed(0, 0.0) for one in packed]
 
@@ -397,6 +398,11 @@ def _unpacked_keys(packed: bytes) -> tuple[SeriesKey, ...]:
     if wrong := {key.phase for key in series}.difference(PHASES):
         raise ValueError(f"a series is of the phases {sorted(wrong)}; allowed are {', '.join(PHASES)}")
     return series
+
+
+@functools.lru_cache(maxsize=256)
+def _are_requests(packed: bytes) -> npt.NDArray[np.bool_]:
+    return np.array([key.phase in {LOAD, SETUP} for key in _unpacked_keys(packed)], np.bool_)
 
 
 def _unpacked(packed: bytes) -> Any:

@@ -37,7 +37,7 @@ _LONGEST_MESSAGE: Final = 160
 """Characters of an error's message beside the verdict."""
 _REQUIRED: Final = (
     "run_id", "started_at", "duration_s", "load_s", "configuration", "context", "delivery", "workers", "total",
-    "series", "scenarios", "errors", "events", "timeline", "blocks", "verdict", "findings", "thresholds",
+    "series", "streams", "scenarios", "errors", "events", "timeline", "blocks", "verdict", "findings", "thresholds",
 )  # fmt: skip
 
 
@@ -135,6 +135,36 @@ def percentile_ms(series: dict[str, Any], figure: str, kind: str = "response_tim
     if figure in QUANTILES and series["requests"] < samples_needed(QUANTILES[figure]):
         return "-"
     return milliseconds(series[kind][figure])
+
+
+STREAM_HEADS: Final = (
+    "answers", "ended by", "events", "events/s", "pace/s", "kB/s",
+    "first byte p50", "p99", "first event p50", "p99", "gap p50", "p99", "max",
+)  # fmt: skip
+"""The figures of streamed answers; times in milliseconds. *pace* is the events per second within an answer."""
+
+
+def stream_rows(document: Document) -> list[tuple[str, list[str]]]:
+    """Return the request names whose answers were streamed, each with what `STREAM_HEADS` says."""
+    return [
+        (f"{one['method']} {one['name']}", _stream_figures(one))
+        for one in sorted(document["streams"], key=lambda one: (one["name"], one["method"], one["scenario"]))
+    ]
+
+
+def _stream_figures(stream: dict[str, Any]) -> list[str]:
+    rates = [stream["events_per_s"], stream["pace_per_s"], stream["bytes_per_s"] and stream["bytes_per_s"] / 1e3]
+    times = [(kind, figure) for kind in ("first_byte", "first_event", "event_gap") for figure in ("p50_s", "p99_s")]
+    return [
+        f"{sum(stream['ended_by'].values()):,}",
+        ", ".join(f"{who} {count:,}" for who, count in stream["ended_by"].items() if count) or "-",
+        f"{stream['events']:,}",
+        *("-" if rate is None else f"{rate:,.1f}" for rate in rates),
+        *(
+            percentile_ms({"requests": stream[kind]["count"], **stream}, figure, kind)
+            for kind, figure in (*times, ("event_gap", "max_s"))
+        ),
+    ]
 
 
 def too_few_sentence(document: Document, figures: Sequence[str]) -> str:

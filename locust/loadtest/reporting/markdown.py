@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.progress import clock, counted
 from loadtest.reporting.document import (
+    STREAM_HEADS,
     by_name,
     failure_reasons,
     load_s,
@@ -13,6 +14,7 @@ from loadtest.reporting.document import (
     percentile_ms,
     rate_per_s,
     setup_sentence,
+    stream_rows,
     target_sentence,
     times_apart,
     too_few_sentence,
@@ -68,6 +70,9 @@ def summary(document: Document) -> str:
         lines += ["", f"{len(series) - MAX_NAMES:,} more names are in the report."]
     if sentence := too_few_sentence(document, _TIMES):
         lines += ["", f"{sentence}."]
+    if streamed := stream_rows(document)[:MAX_NAMES]:
+        rows_of_streams = [(_escape(name), *figures) for name, figures in streamed]
+        lines += ["", "Streamed answers, times in ms:", "", *_table(["request", *STREAM_HEADS], rows_of_streams, 1)]
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,7 @@ from loadtest.judging.trust import PEAKS, SUSTAINED
 from loadtest.progress import clock, counted, milliseconds, size
 from loadtest.reporting import chart_data, page
 from loadtest.reporting.document import (
+    STREAM_HEADS,
     by_name,
     earlier_and_own,
     load_s,
@@ -17,6 +18,7 @@ from loadtest.reporting.document import (
     percentile_ms,
     rate_per_s,
     setup_sentence,
+    stream_rows,
     target_sentence,
     times_apart,
     too_few_sentence,
@@ -238,7 +240,7 @@ def _names(document: Document) -> str:
     table = page.table("Figures by request name", heads, rows, foot, key="by-name")
     few = too_few_sentence(document, tuple(_TIMES))
     more += f"<p class='quiet'>{text(few)}.</p>" if few else ""
-    more += _apart(series) + _setup(document)
+    more += _apart(series) + _streams(document) + _setup(document)
     return _section("names", "By name", table + more, "response times in milliseconds; stats.csv")
 
 
@@ -253,6 +255,18 @@ def _apart(series: list[dict[str, Any]]) -> str:
     heads = ("name", "result", "requests", "p50 ms", "p95 ms", "p99 ms", "max ms")
     table = page.table("Response times of successes and failures apart", heads, rows)
     return f"<h3>Successes and failures apart</h3>{table}" if rows else ""
+
+
+def _streams(document: Document) -> str:
+    """Return the figures of streamed answers; nothing where there are none."""
+    rows = [
+        f"<tr><th scope='row'>{page.name(name)}</th>"
+        + "".join(f"<td class='n'>{one}</td>" for one in figures)
+        + "</tr>"
+        for name, figures in stream_rows(document)[:MAX_ROWS]
+    ]
+    table = page.table("Streamed answers", ("name", *STREAM_HEADS), rows)
+    return f"<h3>Streamed answers <small>times in ms</small></h3>{table}" if rows else ""
 
 
 def _times(series: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from loadtest.judging.outcome import NOT_JUDGED, Outcome
 from loadtest.progress import clock
 from loadtest.reporting.console_table import ConsoleTable, print_line
 from loadtest.reporting.document import (
+    STREAM_HEADS,
     by_name,
     failure_reasons,
     load_s,
@@ -21,6 +22,7 @@ from loadtest.reporting.document import (
     percentile_ms,
     rate_per_s,
     setup_sentence,
+    stream_rows,
     target_sentence,
     times_apart,
     too_few_sentence,
@@ -44,6 +46,8 @@ def show(document: Document, console: Console) -> None:
     console.print(_table(document))
     if sentence := too_few_sentence(document, _TIMES):
         print_line(console, "", sentence)
+    if document["streams"]:
+        console.print(_streams(document))
     if sentence := setup_sentence(document):
         print_line(console, "set-up", sentence)
     if document.get("transactions"):
@@ -70,6 +74,13 @@ def _table(document: Document) -> ConsoleTable:
             table.add_row(("", f"… {part['name']}"), _figures(part, document), "dim")
     if document["total"]["requests"]:
         table.add_row(("", "all"), _figures(document["total"], document), _style(document["total"]))
+    return table
+
+
+def _streams(document: Document) -> ConsoleTable:
+    table = ConsoleTable("streamed answers, times in ms", ("name",), STREAM_HEADS)
+    for name, figures in stream_rows(document):
+        table.add_row((name,), figures)
     return table
 
 

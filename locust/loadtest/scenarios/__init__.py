@@ -5,7 +5,7 @@
 A module of this package whose name begins with `_` is no scenario; the others have the name of theirs.
 """
 
-from loadtest.scenarios._registry import load, names, requests_of
+from loadtest.scenarios._registry import load, names, requests_of, streams_of
 from loadtest.scenarios._scenario import Scenario
 from loadtest.settings.credentials import Account, accounts, api_key, api_key_cookie, basic_headers, bearer_headers
 
@@ -20,4 +20,5 @@ __all__ = [
     "load",
     "names",
     "requests_of",
+    "streams_of",
 ]

@@ -68,6 +68,7 @@ def load(paths: Sequence[Path], name: str) -> Scenario:
         setup=_each(one.setup for one in declared),
         teardown=_each((one.teardown for one in declared), whatever_fails=True),
         remove_data=_each((one.remove_data for one in declared), whatever_fails=True),
+        streams=tuple(dict.fromkeys(stream for one in declared for stream in one.streams)),
     )
 
 

@@ -51,9 +51,18 @@ def load(name: str, *, fast: bool = False) -> Scenario:
 
 def requests_of(name: str) -> tuple[tuple[str, str], ...]:
     """Return the requests that a scenario declares; none unless it is built-in, or of a file that was loaded."""
-    if name in _from_files:
-        return _from_files[name].requests
-    return load(name).requests if name in names() else ()
+    declared = _declared(name)
+    return declared.requests if declared else ()
+
+
+def streams_of(name: str) -> tuple[tuple[str, str], ...]:
+    """Return those of them whose answers are read as streams."""
+    declared = _declared(name)
+    return declared.streams if declared else ()
+
+
+def _declared(name: str) -> Scenario | None:
+    return _from_files.get(name) or (load(name) if name in names() else None)
 
 
 _from_files: dict[str, Scenario] = {}

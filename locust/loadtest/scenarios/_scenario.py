@@ -36,6 +36,7 @@ class Scenario:
         teardown: Called once per run, on the master, after the users have stopped, if `setup` was complete. It has
             20 s; an exception makes the exit code 1.
         notes: What reports say of its User classes.
+        streams: Those of the requests whose answers are read with `client.stream()`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Scenario:
     teardown: Callable[[Environment], object] | None = None
     remove_data: Callable[[str, str], int] | None = None
     notes: tuple[str, ...] = ()
+    streams: tuple[tuple[str, str], ...] = ()
 
     @property
     def classes(self) -> dict[str, type]:

@@ -231,7 +231,7 @@ class Config(BaseModel):
     )
     client: Literal["lean", "locust"] = _setting(
         "lean",
-        "HTTP client of the scenarios: this product's, or Locust's FastHttpUser for comparison",
+        "HTTP client of the scenarios but `assistant`: this product's, or Locust's FastHttpUser for comparison",
         "lean or locust",
         "lean",
     )

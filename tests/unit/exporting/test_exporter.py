@@ -28,6 +28,7 @@ from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.threshold import parse
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.error_classes import ERROR_CLASSES
+from loadtest.measuring.labels import ENDED_BY
 from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.load import Load
@@ -35,6 +36,7 @@ from loadtest.profiles.profile import LoadProfile
 from loadtest.session import Session
 from loadtest.settings.config import Config
 from loadtest.swarm.session import ControllingSwarm
+from tests import reports
 from tests.swarms import record_keeper
 
 Labels = frozenset[tuple[str, str]]
@@ -183,6 +185,43 @@ def test_response_time_and_service_time_are_told_apart(environment: Environment)
     assert value(samples, "loadtest_response_time_seconds_sum", **labels) == pytest.approx(2.5)
     assert value(samples, "loadtest_service_time_seconds_sum", **labels) == pytest.approx(0.5)
     assert value(samples, "loadtest_schedule_lag_seconds_sum", scenario="mine") == pytest.approx(2.0)
+
+
+def test_streamed_answers_are_at_zero_before_load_and_counted_by_part(environment: Environment) -> None:
+    """Those that the scenario declares exist from the start; each figure is a metric of its own."""
+    declared = scenarios.load("assistant").user_classes[0]
+    before = samples_of(Exposition(_with(environment, declared)).text().decode())
+    labels = {"scenario": "assistant", "method": "POST", "name": "assistant/answer"}
+    assert [value(before, "loadtest_streams_total", **labels, ended_by=who) for who in ENDED_BY] == [0, 0, 0, 0]
+    assert value(before, "loadtest_stream_event_gap_seconds_count", **labels) == 0
+    reports.stream(Recorder.of(environment), "n", "server")
+    reports.stream(Recorder.of(environment), "n", "timeout")
+    flush(environment)
+    found = scrape(environment)
+    labels = {"scenario": "documents", "method": "GET", "name": "n"}
+    assert [value(found, "loadtest_streams_total", **labels, ended_by=who) for who in ENDED_BY] == [1, 0, 1, 0]
+    assert value(found, "loadtest_stream_events_total", **labels) == 6
+    assert value(found, "loadtest_stream_bytes_total", **labels) == 100
+    for part, count in (("first_byte", 2), ("first_event", 2), ("event_gap", 4)):
+        assert value(found, f"loadtest_stream_{part}_seconds_count", **labels) == count
+    assert value(found, "loadtest_stream_first_event_seconds_sum", **labels) == pytest.approx(0.1)
+    assert total(found, "loadtest_requests_total") == 0
+
+
+def test_streamed_answers_are_bounded(environment: Environment) -> None:
+    """Names beyond the budget count as other, whose sums stay exact; the number of series stays within it."""
+    for number in range(120):
+        reports.stream(Recorder.of(environment), f"n{number}", "server")
+    flush(environment)
+    found = scrape(environment)
+    assert total(found, "loadtest_stream_events_total") == 360
+    assert value(found, "loadtest_stream_events_total", scenario="other", method="other", name="other") > 0
+    assert len(found) <= MAX_SERIES
+
+
+def _with(environment: Environment, user_class: type[User]) -> Environment:
+    environment.user_classes = [user_class]
+    return environment
 
 
 def test_dropped_iterations_are_counted(environment: Environment) -> None:

@@ -9,7 +9,7 @@ from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import parse
 from loadtest.measuring.histogram import RELATIVE_ERROR
-from loadtest.measuring.labels import SeriesKey
+from loadtest.measuring.labels import EVENT_GAP, FIRST_BYTE, FIRST_EVENT, SeriesKey
 from loadtest.measuring.measurements import Accumulator, Measurements
 from loadtest.measuring.record import RunRecord
 
@@ -262,3 +262,14 @@ def test_a_rule_about_a_check_that_never_came_is_no_pass() -> None:
     assert "no check had name 'hass an id'. Next: correct the selector, or have the scenario make such checks" in (
         result.sentence
     )
+
+
+def test_rules_on_streamed_answers_judge_their_phases() -> None:
+    """Each by its own times, of the names selected; without a streamed answer there is no data."""
+    of_one, of_none = 'max(event_gap){name="documents/get"} < 30ms', 'min(event_gap){name="x"} < 1s'
+    run = Run(f"max(first_byte) < 30ms, max(first_event) < 30ms, {of_one}, {of_none}")
+    phases = {FIRST_BYTE: [0.02], FIRST_EVENT: [0.05], EVENT_GAP: [0.01, 0.02]}
+    run.add(0, *(measured(GET._replace(phase=phase), times_s) for phase, times_s in phases.items()))
+    run.add(0, measured(PUT._replace(phase=EVENT_GAP), [0.04]), measured(PUT, [0.5]))
+    expected = [(0.02, "passed"), (0.05, "failed"), (0.02, "passed"), (None, "no data")]
+    assert [(value and round(value, 6), outcome) for value, outcome in run.results()] == expected

@@ -1,15 +1,17 @@
 """Document: a run's folder read back, however the run ended."""
 
+import io
 import json
 from pathlib import Path
 
 import jsonschema
 import pytest
+from rich.console import Console
 
 from loadtest.exceptions import RecordError
 from loadtest.measuring.record import Interruption, RunRecord
 from loadtest.measuring.record_file import RecordFile
-from loadtest.reporting import document
+from loadtest.reporting import document, markdown, run_page, summary
 from loadtest.run_folder import RECORD, STREAM
 from tests import reports
 
@@ -129,3 +131,24 @@ def test_the_most_frequent_reasons_of_failures_come_first() -> None:
     assert reasons[0] == "10 with status_5xx: down (GET b and 1 more)"
     assert reasons[1].startswith("7 with status_5xx: xxx")
     assert len(reasons[1]) < 200
+
+
+def test_streamed_answers_are_in_every_report() -> None:
+    """Their figures are the same in the document, on the page, on the terminal, and in the summary for a comment."""
+    made = reports.run_document(reports.record(20, per_s=20, streamed="b"))
+    (stream,) = made["streams"]
+    assert (stream["name"], stream["ended_by"]) == ("b", {"server": 380, "user": 20, "timeout": 0, "error": 0})
+    assert (stream["events"], stream["events_per_s"], stream["bytes_per_s"]) == (1200, 60.0, 1000.0)
+    assert stream["pace_per_s"] == pytest.approx(100)
+    assert [stream[kind]["count"] for kind in ("first_byte", "first_event", "event_gap")] == [400, 400, 800]
+    ((name, figures),) = document.stream_rows(made)
+    expected = ["400", "server 380, user 20", "1,200", "60.0", "100.0", "1.0"]
+    assert (name, figures[:6]) == ("GET b", expected)
+    assert [round(float(figure)) for figure in figures[6:]] == [20, 20, 50, 50, 10, 10, 10]
+    assert [one["requests"] for one in made["series"]] == [400, 400]
+    console = Console(width=60, record=True, file=io.StringIO())
+    summary.show(made, console)
+    for text in (run_page.html(made), console.export_text(), markdown.summary(made)):
+        assert "Streamed answers" in text or "streamed answers" in text
+        assert [figure for figure in figures if figure not in text] == []
+    assert "treamed answers" not in run_page.html(reports.run_document())

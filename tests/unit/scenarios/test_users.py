@@ -10,10 +10,11 @@ import pytest
     ("client", "base"), [("", "loadtest.clients.http.user"), ("locust", "locust.contrib.fasthttp")]
 )
 def test_the_environment_chooses_the_http_client(client: str, base: str) -> None:
-    """LOADTEST_CLIENT=locust puts every HTTP user on FastHttpUser; otherwise it is the lean client."""
+    """LOADTEST_CLIENT=locust puts the HTTP users on FastHttpUser, but those whose streams it cannot time."""
     code = (
         "import gevent.monkey; gevent.monkey.patch_all(); from loadtest import scenarios; "
-        "print({base.__module__ for name in scenarios.names() for user in scenarios.load(name).user_classes"
+        "print({base.__module__ for name in scenarios.names() if not scenarios.streams_of(name)"
+        " for user in scenarios.load(name).user_classes"
         " for base in user.__mro__ if base.__name__ in {'HttpUser', 'FastHttpUser'}})"
     )
     command = [sys.executable, "-c", code]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from greenlet import getcurrent
 from locust.event import EventHook
@@ -16,6 +16,7 @@ from loadtest.clients.http.errors import (
     InvalidRequestError,
     RedirectError,
     StatusError,
+    interruption,
 )
 from loadtest.clients.http.exchange import Exchange, Timeouts
 from loadtest.clients.http.expect import Expect
@@ -29,6 +30,7 @@ from loadtest.clients.http.request_body import NO_FIELDS, Upload, encode_body
 from loadtest.clients.http.response import CaughtResponse, Response, new_response
 from loadtest.clients.http.response_body import Body, BodyStream, read_all
 from loadtest.clients.http.routes import HttpRoute, HttpRoutes
+from loadtest.clients.http.streamed_response import StreamedResponse, phase_of
 from loadtest.clients.http.url import split_credentials, with_params
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
 from loadtest.measuring.labels import LOAD
@@ -225,6 +227,29 @@ class HttpClient:
         response = self.request(method, url, stream=True, **options)
         response.raise_for_status()
         yield from response.iter_lines()
+
+    @contextmanager
+    def stream(self, method: str, url: str, name: str | None = None, **options: Any) -> Iterator[StreamedResponse]:
+        """Send a request, and time its answer as it arrives within a with-block; the options are those of request().
+
+        A limit for the whole of it is a ``gevent.Timeout`` around the block; ``timeout`` limits the wait for the head
+        and for each piece.
+
+        Raises:
+            InvalidRequestError: The request cannot be built. It is counted as a failure too.
+        """
+        options |= {"stream": True, "catch_response": True}
+        begun_s = self.user.intended_start_s or perf_counter()
+        try:
+            response = self.request(method, url, name, **options)
+        except InvalidRequestError:
+            raise
+        except BaseException as cause:  # the user was stopped before the head came
+            label, ended = name or self.request_name or url, phase_of(interruption(cause))
+            self._reporter.part(method.upper(), label, ended, begun_s, perf_counter(), 0)
+            raise
+        with StreamedResponse.of(cast("CaughtResponse", response)) as timed:
+            yield timed
 
     @contextmanager
     def rename_request(self, name: str) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadtest.clients.http.errors import InvalidRequestError, error_class_of, interruption
 from loadtest.clients.http.response import Response, new_response
+from loadtest.measuring.labels import LOAD
 from loadtest.measuring.recorder import mark_counted, note_failure, phase_of, scenario_of
 
 if TYPE_CHECKING:
@@ -107,6 +108,23 @@ class RequestReporter:
             "start_time": time.time() - (perf_counter() - response.sent_s),
             "url": route.url.text,
         }
+
+    def part(  # noqa: PLR0917 -- a part has that many figures
+        self, method: str, name: str, phase: str, begun_s: float, end_s: float, received_bytes: int
+    ) -> None:
+        """Count a part of a streamed answer; of set-up the request alone counts.
+
+        Args:
+            method: The request's.
+            name: Under which it is recorded.
+            phase: One of `labels.STREAM_PHASES`.
+            begun_s: When the part began, in seconds of ``time.perf_counter``: the intended start, or the event before.
+            end_s: When it ended.
+            received_bytes: How much came in it.
+        """
+        if phase_of(self._user) == LOAD:
+            series = self._user.recorder.series(scenario_of(self._user), method, name, phase)
+            series.success(begun_s, begun_s, end_s, received_bytes)
 
     def _series(self, method: str, name: str) -> "Series":
         """Where requests without a route are recorded."""

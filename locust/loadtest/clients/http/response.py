@@ -26,6 +26,7 @@ from loadtest.clients.http.errors import AssertionFailedError, HttpError, UserCo
 from loadtest.clients.http.head import ResponseHead, is_failure
 from loadtest.clients.http.headers import Headers
 from loadtest.clients.http.request import SentRequest
+from loadtest.clients.http.server_sent_events import LineSplitter
 from loadtest.clients.json_codec import decode_json
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ _CONTROL_FLOW = (
     StopTest,
     StopUser,
 )
+MAX_LINE_BYTES = 1 << 26
+"""A line of a body that is read line by line may not be longer than this, as no whole body may: 64 MiB."""
 _new = object.__new__
 _NOT_CAUGHT = "to decide whether a request succeeded, pass catch_response=True and use the response in a with-block"
 
@@ -140,7 +143,7 @@ class Response:
     def content(self) -> bytes | None:
         """The decoded body; None if no response came. With stream=True, reads it to its end."""
         if self._stream is not None:
-            self._content = b"".join(self._stream)
+            self._content = b"".join(self._pieces())
             self._stream = None
         if self._offset:
             self._content = (self._content or b"")[self._offset :]
@@ -164,10 +167,7 @@ class Response:
         content = self.content
         if content is None:
             return None
-        try:
-            return content.decode(self.encoding or "utf-8", errors="replace")
-        except (LookupError, ValueError):  # the server declared an encoding that does not exist, or not for text
-            return content.decode("utf-8", errors="replace")
+        return self._text_of(content)
 
     def json(self) -> Any:
         """The body parsed as JSON.
@@ -213,15 +213,23 @@ class Response:
                     yield part
 
     def iter_lines(self) -> Iterator[str]:
-        """The body line by line, as it arrives with stream=True; line ends are left out."""
-        buffer = b""
+        """The body line by line, as it arrives with stream=True; line ends are left out.
+
+        Raises:
+            TooLargeError: A line does not end within `MAX_LINE_BYTES`.
+        """
+        lines = LineSplitter(MAX_LINE_BYTES)
         for piece in self._pieces():
-            buffer += piece
-            *lines, buffer = buffer.split(b"\n")
-            for line in lines:
-                yield line.removesuffix(b"\r").decode(self.encoding or "utf-8", errors="replace")
-        if buffer:
-            yield buffer.decode(self.encoding or "utf-8", errors="replace")
+            for line in lines.feed(piece):
+                yield self._text_of(line.removesuffix(b"\r"))
+        if rest := lines.rest():
+            yield self._text_of(rest)
+
+    def _text_of(self, line: bytes) -> str:
+        try:
+            return line.decode(self.encoding or "utf-8", errors="replace")
+        except (LookupError, ValueError):  # the server declared an encoding that does not exist, or not for text
+            return line.decode("utf-8", errors="replace")
 
     def _pieces(self) -> Iterator[bytes]:
         if self._stream is not None:
@@ -273,6 +281,11 @@ class Reporter(Protocol):
 
     def event_of(self, route: "HttpRoute", response: Response, context: Mapping[str, Any] | None) -> dict[str, Any]:
         """What listeners are told of a request."""
+
+    def part(  # noqa: PLR0917 -- a part has that many figures
+        self, method: str, name: str, phase: str, begun_s: float, end_s: float, received_bytes: int
+    ) -> None:
+        """Count a part of a streamed answer."""
 
     def report_changed(self, event: dict[str, Any]) -> None:
         """Count a request as a scenario changed it."""

@@ -6,6 +6,7 @@ Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 """
 
 from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import Protocol
 
 import httptools
@@ -213,6 +214,11 @@ class BodyStream:
         decoder: Undoes the content coding.
         classify: Turns what waiting and receiving raise into an HttpError.
         finish: Called once at the end, with whether the connection may serve another request.
+
+    Attributes:
+        received_bytes: How much of the body has come, before decoding.
+        complete: Whether it has come to its end.
+        ended_s: When it did, in seconds of ``time.perf_counter``.
     """
 
     def __init__(
@@ -227,6 +233,9 @@ class BodyStream:
         self._decoder = decoder
         self._classify = classify
         self._finish: Callable[[bool], None] | None = finish
+        self.received_bytes = 0
+        self.complete = False
+        self.ended_s = 0.0
 
     def __iter__(self) -> Iterator[bytes]:
         """The pieces, as they arrive.
@@ -242,9 +251,11 @@ class BodyStream:
     def _next(self) -> bytes:
         try:
             piece = self._body.read()
+            self.received_bytes += len(piece)
             if piece:
                 return self._decoder.feed(piece)
             self._decoder.finish()
+            self.complete, self.ended_s = True, perf_counter()
         except Exception as error:
             self._end(reusable=False)
             raise self._classify(error) from error

@@ -1,0 +1,78 @@
+"""An assistant that answers in a stream of tokens, at the pace of a language model. It asks nothing of Redis.
+
+The seed that a question brings decides the answer and its pace: how long until the first token, and between two of
+them. Each token says when it was sent, so that a load generator on the same machine can be held against it. While it
+answers, an answer keeps one of the server's threads.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+
+import orjson
+from flask import Blueprint, Response
+from pydantic import Field
+
+from target_app import inputs
+from target_app.openapi import described, json_object
+
+blueprint = Blueprint("assistant", __name__, url_prefix="/api/assistant")
+
+EVENT_STREAM = "text/event-stream"
+MOST_TOKENS = 100
+FIRST_TOKEN_S = 0.05
+"""The median time until the first token; it varies log-normally, and is at most ten times as long."""
+GAP_S = 0.01
+"""The mean time between two tokens; it varies by a gamma distribution."""
+_SPREAD = 0.5
+_SHAPE = 4.0
+_EVENT = json_object(event={"type": "string"}, data={"type": "string"})
+_TEXT = (
+    "a prime number has two divisors one and itself so the list of them begins with two three five and it never ends "
+    "because any finite list leaves out a divisor of its product plus one"
+)
+_WORDS = _TEXT.split()
+
+
+class Question(inputs.Strict):
+    """A question to the assistant."""
+
+    question: str = Field(min_length=1, max_length=2_000, examples=["What is a prime number?"])
+    seed: int = Field(default=0, ge=0, lt=2**32, description="decides the answer and its pace")
+    tokens: int = Field(default=20, ge=1, le=MOST_TOKENS, description="how many tokens the answer has")
+
+
+@blueprint.post("/answers")
+@described(body=Question, answer=_EVENT, media_type=EVENT_STREAM)
+def answer() -> Response:
+    """Answer a question in server-sent events, a token each: `{"question": …}`, with `seed` and `tokens`."""
+    response = Response(_events(inputs.body(Question), time.perf_counter()), content_type=EVENT_STREAM)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # a proxy must not collect the tokens
+    return response
+
+
+def due_s(question: Question) -> list[float]:
+    """Return when each token is due, in seconds from the question."""
+    chance = random.Random(question.seed)  # noqa: S311 - a pace, not a secret
+    moment_s = min(chance.lognormvariate(0, _SPREAD), 10) * FIRST_TOKEN_S
+    moments = [moment_s]
+    for _ in range(question.tokens - 1):
+        moment_s += chance.gammavariate(_SHAPE, GAP_S / _SHAPE)
+        moments.append(moment_s)
+    return moments
+
+
+def _events(question: Question, asked_s: float) -> Iterator[bytes]:
+    """Yield the events when they are due; `sent_s` is the machine's monotonic clock."""
+    yield b": thinking\n\n"  # a comment, by which the answer's head goes out at once
+    first_word = question.seed % len(_WORDS)
+    for number, moment_s in enumerate(due_s(question)):
+        time.sleep(max(0.0, asked_s + moment_s - time.perf_counter()))
+        word = _WORDS[(first_word + number) % len(_WORDS)]
+        yield _event({"index": number, "token": f"{word} ", "sent_s": time.perf_counter()})
+    yield b"event: done\n" + _event({"tokens": question.tokens})
+
+
+def _event(data: dict[str, object]) -> bytes:
+    return b"data: " + orjson.dumps(data) + b"\n\n"
