@@ -27,7 +27,7 @@ $(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
 $(error stopped)
 endif
 
-.PHONY: help setup environment setup-dev loadtest test test-stack up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview clean
+.PHONY: help setup environment setup-dev loadtest test test-stack test-kubernetes images up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -78,6 +78,16 @@ up: docker-ready ## start the Compose stack with generated passwords and logins,
 
 down: docker-ready ## stop the Compose stack
 	@exec docker compose down --remove-orphans
+
+images: docker-ready ## build the images that deploy/kubernetes names
+	@version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' locust/loadtest/__init__.py) && \
+	for image in locust:loadtest target_app:loadtest-target-app; do \
+	  docker build $${PYTHON_IMAGE:+--build-arg PYTHON_IMAGE} --file docker/$${image%:*}.Dockerfile \
+	    --tag $${image#*:}:$$version . || exit; \
+	done
+
+test-kubernetes: setup-dev ## test the runs of deploy/kubernetes on kubectl's present cluster, which has the images
+	@TEST_KUBERNETES=1 exec $(RUN)/python -m pytest tests/kubernetes
 
 bench: setup-dev ## measure speed against other tools, side by side
 	@for bench in recorder master exporter engine target; do $(RUN)/python -m bench.$$bench || exit; done

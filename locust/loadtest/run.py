@@ -452,6 +452,8 @@ class Run:
         )
         if lives_on and (left := files.unwritten(self._folder.path, texts)):
             gevent.spawn(self._write_later, left)
+        if self._config.verdict_file:
+            problems += files.write_verdict(self._config.verdict_file, made)
         for problem in problems:
             self.say(f"error: {problem}")
         self.say(f"report       {self._folder.path}/")

@@ -14,7 +14,7 @@ from loadtest.settings.config import Config, variable
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "locust" / "loadtest"
-FOLDERS = {"bench", "docker", "docs", "grafana", "locust", "prometheus", "target_app", "tests"} | {
+FOLDERS = {"bench", "deploy", "docker", "docs", "grafana", "locust", "prometheus", "target_app", "tests"} | {
     path.name for path in PACKAGE.iterdir() if path.is_dir()
 }
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]

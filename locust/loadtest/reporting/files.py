@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest import atomic_file
 from loadtest.exceptions import described
-from loadtest.reporting import csv_tables, junit, markdown, run_page
+from loadtest.reporting import csv_tables, junit, markdown, run_page, summary
 from loadtest.run_folder import RECORD, REPORT
 
 if TYPE_CHECKING:
@@ -56,6 +56,16 @@ FILES: Final[dict[str, Callable[[Document], str]]] = {
 def of(document: Document) -> dict[str, Callable[[], str]]:
     """Return a function for each file that makes its text, by the file's name."""
     return {name: partial(make, document) for name, make in FILES.items()}
+
+
+def write_verdict(file: Path, document: Document) -> list[str]:
+    """Write the verdict into a file, in its place, since it may be mounted; return a sentence if that is impossible."""
+    try:
+        file.write_text(summary.verdict(document), encoding="utf-8")
+    except OSError as error:
+        problem = f"VERDICT_FILE={file} could not be written ({error.strerror})."
+        return [f"{problem} Allowed: a file that can be written. Next: name another, or leave it out."]
+    return []
 
 
 def write(

@@ -5,12 +5,12 @@ Tested in tests/unit/reporting/test_files.py and tests/fuzz/test_inputs.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 
 from loadtest.judging.outcome import NOT_JUDGED, Outcome
-from loadtest.progress import clock
+from loadtest.progress import clock, printable
 from loadtest.reporting.console_table import ConsoleTable, print_line
 from loadtest.reporting.document import (
     STREAM_HEADS,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from loadtest.reporting.document import Document
 
+VERDICT_BYTES: Final = 4096
+"""What Kubernetes keeps of a termination message; of a longer one it would cut off the beginning, the verdict."""
 _COLOURS = {Outcome.PASSED.value: "green", NOT_JUDGED: "yellow"}
 _TIMES = ("p50_s", "p95_s", "p99_s", "max_s")
 
@@ -63,6 +65,17 @@ def show(document: Document, console: Console) -> None:
         print_line(console, "", reason)
     for note in notes(document):
         print_line(console, "note", note)
+
+
+def verdict(document: Document) -> str:
+    """Return the verdict in a few lines: its name, then its reasons, or of a pass what each threshold came to.
+
+    They are at most `VERDICT_BYTES` long.
+    """
+    reasons = document["verdict"]["reasons"] or [one["sentence"] for one in document["thresholds"]]
+    first = f"{document['verdict']['name']}: run {document['run_id']}"
+    text = "".join(f"{printable(line)}\n" for line in (first, *reasons))
+    return text.encode(errors="replace")[:VERDICT_BYTES].decode(errors="ignore")
 
 
 def _table(document: Document) -> ConsoleTable:

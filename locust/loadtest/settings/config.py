@@ -290,6 +290,13 @@ class Config(BaseModel):
     runs_dir: Path = _setting(
         Path("runs"), "folder of the results, with one folder per run", "a writable folder", "runs"
     )
+    verdict_file: Path | None = _setting(
+        None,
+        "a file that gets the verdict too, with its reasons, in a few lines, such as the termination message of a pod; "
+        "written by the master",
+        "a file that can be written",
+        "/dev/termination-log",
+    )
     run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = _setting(
         None,
         "name of the run's folder; by default time, scenario and profile",

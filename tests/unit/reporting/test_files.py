@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from loadtest.measuring.record import RunRecord
 from loadtest.reporting import document, files, summary
 from tests import reports
 
@@ -63,6 +64,60 @@ def test_reporting_again_is_advised_only_where_the_disk_holds_the_run(full_disk:
     assert ["repeat the run: record.stream has a part of it only" in one for one in problems] == [
         not is_streamed
     ] * len(problems)
+
+
+@pytest.mark.parametrize(
+    ("run", "first"),
+    [
+        (reports.record(10), "p50(response_time) < 1us: failed with "),
+        (RunRecord("run-1", 0.0), "the run measured no request. Next: look at the workers' logs"),
+    ],
+    ids=["failed", "no data"],
+)
+def test_the_verdict_is_written_into_a_file_that_is_there(tmp_path: Path, run: RunRecord, first: str) -> None:
+    """Name, run and reasons; in the file's own place, because a pod's is mounted."""
+    (file := tmp_path / "termination-log").touch()
+    place = file.stat().st_ino
+    made = reports.run_document(run)
+    assert files.write_verdict(file, made) == []
+    lines = file.read_text().splitlines()
+    assert lines[0] == f"{made['verdict']['name']}: run run-1"
+    assert lines[1].startswith(first)
+    assert file.stat().st_ino == place
+
+
+def test_the_verdict_of_a_pass_says_what_its_thresholds_came_to(tmp_path: Path) -> None:
+    """It has no reasons."""
+    made = reports.run_document(reports.record(10))
+    made["verdict"] = {"name": "passed", "reasons": []}
+    files.write_verdict(tmp_path / "verdict", made)
+    assert (tmp_path / "verdict").read_text() == "".join(
+        f"{line}\n" for line in ("passed: run run-1", *(one["sentence"] for one in made["thresholds"]))
+    )
+
+
+def test_what_a_service_sent_commands_no_terminal_that_shows_the_verdict(tmp_path: Path) -> None:
+    """A reason may have the words of the service under test."""
+    made = reports.run_document(reports.record(10))
+    made["verdict"]["reasons"] = ["most often with \x1b]0;title\x07"]
+    files.write_verdict(tmp_path / "verdict", made)
+    assert "\x1b" not in (tmp_path / "verdict").read_text()
+
+
+def test_a_verdict_is_no_longer_than_kubernetes_keeps(tmp_path: Path) -> None:
+    """Of many reasons the first are kept, and no character is cut in two."""
+    made = reports.run_document(reports.record(10))
+    made["verdict"]["reasons"] = ["€" * 100] * 100
+    files.write_verdict(tmp_path / "verdict", made)
+    text = (tmp_path / "verdict").read_text()
+    assert text.startswith("failed: run run-1\n€")
+    assert 4090 < len(text.encode()) <= 4096
+
+
+def test_a_verdict_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """With the setting that names the file, and the reason."""
+    (problem,) = files.write_verdict(tmp_path / "gone" / "verdict", reports.run_document())
+    assert problem.startswith(f"VERDICT_FILE={tmp_path}/gone/verdict could not be written (No such file or directory).")
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,249 @@
+"""deploy/kubernetes is the stack of the Compose file, hardened, and as docs/kubernetes.md describes it."""
+
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from loadtest import __version__
+from loadtest.exceptions import ExitCode
+from loadtest.settings.config import Config, variable
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "kubernetes"
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+SERVICES = sorted(name for name, service in COMPOSE.items() if "profiles" not in service)
+RENDERED = ("base", "demo", "fetch")
+WITH_TEMPLATE = ("Deployment", "Job")
+COMPONENT = "app.kubernetes.io/component"
+PROMETHEUS = "app.kubernetes.io/name"
+UNITS = {"m": 1, "Mi": 1, "g": 1024, "Gi": 1024}
+
+pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl: deploy/kubernetes is NOT tested")
+
+
+@cache
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    """Return what `kubectl apply -k` would send."""
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def named(kind: str, name: str, folder: str = "demo") -> dict[str, Any]:
+    """Return the one object of this kind and name; a name that ends with its content's hash goes without."""
+    (found,) = [
+        one
+        for one in rendered(FOLDER / folder)
+        if one["kind"] == kind and re.sub(r"-[a-z0-9]{10}$", "", one["metadata"]["name"]) == name
+    ]
+    return found
+
+
+def pods(folder: Path) -> list[dict[str, Any]]:
+    """Return the specs of all pods."""
+    objects = rendered(folder)
+    templates = [one["spec"]["template"]["spec"] for one in objects if one["kind"] in WITH_TEMPLATE]
+    return templates + [one["spec"] for one in objects if one["kind"] == "Pod"]
+
+
+def pod_of(service: str) -> dict[str, Any]:
+    """Return the spec of the pod that takes the place of a service of Compose."""
+    name = service.replace("_", "-")
+    workload = named("Job", "loadtest") if name == "locust-master" else named("Deployment", name)
+    assert workload["spec"]["template"]["metadata"]["labels"][COMPONENT] == name
+    spec: dict[str, Any] = workload["spec"]["template"]["spec"]
+    return spec
+
+
+def environment(service: str) -> dict[str, str]:
+    """Return the variables of a service's container."""
+    return {one["name"]: one["value"] for one in pod_of(service)["containers"][0].get("env", [])}
+
+
+def in_cluster(text: str) -> str:
+    """Return a text of Compose with the defaults of its variables, and the names that hosts have in a cluster."""
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+    return re.sub(r"(locust_master|target_app|redis_exporter)(?=:\d)", lambda found: found[0].replace("_", "-"), text)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_has_the_limits_of_compose(service: str) -> None:
+    """Memory, user, and the time to end; no limit of CPU, which would throttle what measures or is measured."""
+    pod = pod_of(service)
+    limits = pod["containers"][0]["resources"]["limits"]
+    assert {"cpu"} & set(limits) == set()
+    assert _mib(limits["memory"]) == _mib(COMPOSE[service]["mem_limit"])
+    assert pod["terminationGracePeriodSeconds"] == int(COMPOSE[service]["stop_grace_period"].removesuffix("s"))
+    if "user" in COMPOSE[service]:  # that of Prometheus is its image's
+        assert pod["securityContext"]["runAsUser"] == int(COMPOSE[service]["user"].split(":")[0])
+
+
+def _mib(quantity: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)(\w+)", quantity).groups()  # type: ignore[union-attr]
+    return int(number) * UNITS[unit]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_has_the_image_of_compose(service: str) -> None:
+    """The same version; what Compose builds is named by this version, and never pulled where it is there."""
+    container = pod_of(service)["containers"][0]
+    built = {"locust_master": "loadtest", "locust_worker": "loadtest", "target_app": "loadtest-target-app"}
+    expected = f"{built[service]}:{__version__}" if service in built else in_cluster(COMPOSE[service]["image"])
+    assert (container["image"], container["imagePullPolicy"]) == (expected, "IfNotPresent")
+
+
+def test_commands_and_variables_are_those_of_compose() -> None:
+    """What starts, and with which settings; the master has a run of its own instead of a web UI."""
+    master, worker = (pod_of(name)["containers"][0]["command"] for name in ("locust_master", "locust_worker"))
+    assert master == [*COMPOSE["locust_master"]["command"], "--headless"]
+    assert worker == [word.replace("locust_master", "locust-master") for word in COMPOSE["locust_worker"]["command"]]
+    assert pod_of("prometheus")["containers"][0]["args"] == COMPOSE["prometheus"]["command"]
+    for service in ("target_app", "grafana", "redis_exporter"):
+        assert environment(service) == {
+            name: in_cluster(value) for name, value in COMPOSE[service]["environment"].items()
+        }
+    settings = named("ConfigMap", "loadtest-settings")["data"]
+    of_compose = COMPOSE["locust_worker"]["environment"]
+    for name in ("REDIS_URL", "LOADTEST_SAMPLE_TARGET"):
+        assert settings[name] == in_cluster(of_compose[name])
+    for name in ("LOADTEST_RUNS_DIR", "LOADTEST_EXPORTER_BIND"):
+        assert environment("locust_master")[name] == COMPOSE["locust_master"]["environment"][name]
+
+
+def test_a_ready_redis_and_worker_are_those_that_compose_calls_healthy() -> None:
+    """The same commands decide."""
+    for service in ("redis", "locust_worker"):
+        _, *command = COMPOSE[service]["healthcheck"]["test"]
+        ours = pod_of(service)["containers"][0]["readinessProbe"]["exec"]["command"]
+        assert ours[-1 if service == "redis" else 0 :] == [part.replace("$$", "$") for part in command]
+
+
+def test_every_variable_of_ours_is_a_setting() -> None:
+    """A misspelt one would stop the pods."""
+    given = {name for service in ("locust_master", "locust_worker") for name in environment(service)}
+    given |= set(named("ConfigMap", "loadtest-settings")["data"])
+    assert {name for name in given if name.startswith("LOADTEST_")} <= set(map(variable, Config.model_fields))
+    assert "LOADTEST_PRIVATE_NETWORK" not in given  # the namespace's others are no part of the stack
+
+
+def test_prometheus_and_grafana_get_the_files_of_compose() -> None:
+    """Scrapes as in Compose, by the names of the cluster; every rule and every dashboard."""
+    ours = named("ConfigMap", "prometheus")["data"]["prometheus.yml"]
+    assert ours == in_cluster((ROOT / "prometheus" / "prometheus.yml").read_text())
+    for name, files in (
+        ("prometheus-rules", (ROOT / "prometheus" / "rules").glob("*.yml")),
+        ("grafana-dashboards", (ROOT / "grafana" / "dashboards").glob("*.json")),
+        ("grafana-provisioning", (ROOT / "grafana" / "provisioning").glob("*/*.yml")),
+        ("redis", (file for file in (ROOT / "docker" / "redis").iterdir() if file.name != "kustomization.yaml")),
+    ):
+        assert named("ConfigMap", name)["data"] == {file.name: file.read_text() for file in files}
+
+
+def test_the_run_waits_for_all_its_workers() -> None:
+    """As many are expected as there are."""
+    for folder in ("base", "demo"):
+        replicas = named("Deployment", "locust-worker", folder)["spec"]["replicas"]
+        assert environment("locust_master")["LOCUST_EXPECT_WORKERS"] == str(replicas)
+
+
+def test_every_exit_code_but_that_of_a_pass_fails_the_job_by_name() -> None:
+    """There is a rule for each, so that the Job's condition names it; and a run is never made twice."""
+    job = named("Job", "loadtest", "base")["spec"]
+    rules = [(rule["action"], *rule["onExitCodes"]["values"]) for rule in job["podFailurePolicy"]["rules"]]
+    assert rules == [("FailJob", int(code)) for code in ExitCode if code is not ExitCode.PASSED]
+    assert (job["backoffLimit"], job["template"]["spec"]["restartPolicy"]) == (0, "Never")
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_every_pod_is_restricted(folder: str) -> None:
+    """Pod Security's restricted, and beyond: a read-only root, no token, no variables for the namespace's Services."""
+    for pod in pods(FOLDER / folder):
+        assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
+        security = pod["securityContext"]
+        assert (security["runAsNonRoot"], security["seccompProfile"]) == (True, {"type": "RuntimeDefault"})
+        assert security["runAsUser"] > 0
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert {"memory", "ephemeral-storage"} <= set(container["resources"]["limits"])
+            assert set(container["resources"]["requests"]) == {"cpu", "memory", "ephemeral-storage"}
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_openshift_chooses_user_and_group(tmp_path: Path, folder: str) -> None:
+    """With its component no pod asks for one."""
+    resources, component = (os.path.relpath(FOLDER / name, tmp_path) for name in (folder, "openshift"))
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [resources], "components": [component]}))
+    asked = [set(pod["securityContext"]) for pod in pods(tmp_path)]
+    assert asked == [{"runAsNonRoot", "seccompProfile"}] * len(asked)
+    assert asked
+
+
+def test_no_secret_is_in_the_manifests() -> None:
+    """They name one that a person makes; each pod of the swarm sees it as files, and no other does."""
+    objects = [one for folder in (*RENDERED, "results") for one in rendered(FOLDER / folder)]
+    assert [one["metadata"]["name"] for one in objects if one["kind"] == "Secret"] == []
+    for service in SERVICES:
+        volumes = [one["secret"]["secretName"] for one in pod_of(service).get("volumes", []) if "secret" in one]
+        assert volumes == (["loadtest"] if service.startswith("locust") else [])
+
+
+def test_deleting_a_run_keeps_the_results() -> None:
+    """The volume is in a kustomization of its own."""
+    kinds = {folder: {one["kind"] for one in rendered(FOLDER / folder)} for folder in (*RENDERED, "results")}
+    assert [folder for folder, found in kinds.items() if "PersistentVolumeClaim" in found] == ["results"]
+
+
+def test_pods_reach_only_whom_they_share_a_network_with_in_compose() -> None:
+    """What a policy lets in, one lets out, and Compose has both ends on a network; the target reaches its store."""
+    let_in, let_out = _connections("ingress"), _connections("egress")
+    assert let_in == let_out
+    networks = {name.replace("_", "-"): set(COMPOSE[name]["networks"]) for name in SERVICES}
+    assert [(a, b) for a, b, _ in let_in if not networks[a] & networks[b]] == []
+    assert {(b, port) for a, b, port in let_in if a == "target-app"} == {("redis", 6379)}
+    assert {(a, port) for a, b, port in let_in if b == "locust-master"} == {
+        ("locust-worker", 5557),
+        ("prometheus", 9646),
+    }
+    closed = named("NetworkPolicy", "loadtest-closed")["spec"]
+    assert (set(closed["policyTypes"]), {"ingress", "egress"} & set(closed)) == ({"Ingress", "Egress"}, set())
+
+
+def _connections(direction: str) -> set[tuple[str, str, int]]:
+    """Return who may connect to whom by the demo's policies of one direction, names (DNS) left out."""
+    found = set()
+    for policy in (one["spec"] for one in rendered(FOLDER / "demo") if one["kind"] == "NetworkPolicy"):
+        own = policy["podSelector"]["matchLabels"].get(COMPONENT)
+        for rule in policy.get(direction, []) if own else []:
+            for peer in rule["from" if direction == "ingress" else "to"]:
+                labels = peer["podSelector"]["matchLabels"]
+                other = labels.get(COMPONENT) or labels[PROMETHEUS]
+                pair = (other, own) if direction == "ingress" else (own, other)
+                found |= {(*pair, port["port"]) for port in rule["ports"]}
+    return found
+
+
+def test_the_kustomization_of_the_page_works(tmp_path: Path) -> None:
+    """Copied from docs/kubernetes.md, it renders: its settings unchanged, its number of workers in both places."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL)
+    (tmp_path / "kustomization.yaml").write_text(
+        text.replace("../loadtest-stack/deploy/kubernetes", os.path.relpath(FOLDER, tmp_path))
+    )
+    (tmp_path / "shop.py").write_text("scenario")
+    objects = rendered(tmp_path)
+    (settings,) = [one["data"] for one in objects if one["metadata"]["name"].startswith("loadtest-settings-")]
+    assert settings["LOADTEST_THRESHOLD"] == 'p99(response_time){name="buy"} < 250ms, error_ratio < 0.1%'
+    (job,) = [one["spec"]["template"]["spec"]["containers"][0] for one in objects if one["kind"] == "Job"]
+    (workers,) = [one["spec"]["replicas"] for one in objects if one["kind"] == "Deployment"]
+    assert {"name": "LOCUST_EXPECT_WORKERS", "value": str(workers)} in job["env"]
+    assert job["image"].startswith("registry.example.com/loadtest:")

@@ -1,0 +1,190 @@
+"""A namespace of the cluster, with what people type to make runs in it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MANIFESTS = Path(__file__).parents[2] / "deploy" / "kubernetes"
+SCENARIO = Path(__file__).with_name("scenario.py")
+PART = "app.kubernetes.io/part-of=loadtest"
+USER = 1_000_650_000
+"""As OpenShift would choose it: no image knows it."""
+GET = "import sys, urllib.request; sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())"
+MASTER = ("job/loadtest", "master", 9646)
+TARGET = ("deployment/target-app", "target-app", 5000)
+
+
+class Namespace:
+    """A namespace in which Pod Security enforces `restricted`.
+
+    Args:
+        name: its name.
+        folder: for the kustomizations.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self._folder = folder
+
+    def kubectl(self, *words: str, stdin: str | None = None, timeout_s: float = 300) -> str:
+        """Run kubectl here and return what it printed.
+
+        Raises:
+            AssertionError: when it fails, with its output.
+        """
+        return self._kubectl(*words, stdin=None if stdin is None else stdin.encode(), timeout_s=timeout_s).decode()
+
+    def _kubectl(self, *words: str, stdin: bytes | None = None, timeout_s: float = 300) -> bytes:
+        command = ["kubectl", "--namespace", self.name, *words]
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False)
+        assert done.returncode == 0, (
+            f"{' '.join(command)}\n{done.stdout.decode()[-2000:]}\n{done.stderr.decode()[-4000:]}"
+        )
+        return done.stdout
+
+    def create(self) -> None:
+        """Make it, with the Secret and the volume that outlive a run."""
+        self.kubectl("create", "namespace", self.name)
+        self.kubectl("label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
+        key = os.urandom(32).hex()
+        self.kubectl("create", "secret", "generic", "loadtest", f"--from-literal=link_key={key}")
+        self.kubectl("apply", "--server-side", "--kustomize", str(MANIFESTS / "results"))
+
+    def remove(self) -> None:
+        """Remove it, with everything in it."""
+        self.kubectl("delete", "namespace", self.name, "--ignore-not-found")
+
+    def kustomize(self, name: str, kustomization: dict[str, Any]) -> Path:
+        """Write a kustomization of the manifests' folder of this name, for any user, and return its folder."""
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True)
+        (folder / SCENARIO.name).write_bytes(SCENARIO.read_bytes())
+        ids = {"runAsUser": USER, "fsGroup": USER}
+        pod = {"spec": {"securityContext": ids}}
+        patches = [
+            {"target": {"kind": "Deployment|Job"}, "patch": _patch("Job", {"spec": {"template": pod}})},
+            {"target": {"kind": "Pod"}, "patch": _patch("Pod", pod)},
+        ]
+        base = os.path.relpath(MANIFESTS / name, folder)
+        whole = {"resources": [base], "patches": patches + kustomization.pop("patches", []), **kustomization}
+        (folder / "kustomization.yaml").write_text(json.dumps(whole))  # JSON is YAML
+        return folder
+
+    def start(self, workers: int, **settings: str) -> Path:
+        """Make a run of the demo, without Grafana, whose image is not everywhere; return its kustomization."""
+        expected = {"name": "LOCUST_EXPECT_WORKERS", "value": str(workers)}
+        containers = [{"name": "master", "env": [expected]}]
+        settings = {
+            "LOADTEST_SCENARIO": f"scenarios/{SCENARIO.name}",
+            "LOADTEST_HOST": "http://target-app:5000",
+        } | settings
+        folder = self.kustomize(
+            "demo",
+            {
+                "replicas": [{"name": "grafana", "count": 0}, {"name": "locust-worker", "count": workers}],
+                "configMapGenerator": [
+                    {
+                        "name": "loadtest-settings",
+                        "behavior": "merge",
+                        "literals": [f"{name}={value}" for name, value in settings.items()],
+                    },
+                    {"name": "loadtest-scenarios", "behavior": "merge", "files": [SCENARIO.name]},
+                ],
+                "patches": [
+                    {
+                        "target": {"kind": "Job", "name": "loadtest"},
+                        "patch": _patch("Job", {"spec": {"template": {"spec": {"containers": containers}}}}),
+                    }
+                ],
+            },
+        )
+        self.kubectl("delete", "configmaps", "--selector", PART)
+        run = f"{PART},app.kubernetes.io/component in (locust-master, locust-worker)"
+        self.kubectl("delete", "jobs,deployments", "--selector", run)
+        self.kubectl("apply", "--server-side", "--kustomize", str(folder))
+        return folder
+
+    def pods(self, component: str | None = None) -> list[dict[str, Any]]:
+        """Return the stack's pods, or those of one component."""
+        label = PART + (f",app.kubernetes.io/component={component}" if component else "")
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", "pods", "-l", label, "-o", "json"))["items"]
+        return found
+
+    def sample(self, where: tuple[str, str, int], family: str, **labels: str | tuple[str, ...]) -> float:
+        """Return the sum of a family's samples with these labels, as the pod serves them; -1 while it does not."""
+        workload, container, port = where
+        url = f"http://127.0.0.1:{port}/metrics"
+        try:
+            text = self.kubectl("exec", workload, "-c", container, "--", "python", "-c", GET, url)
+        except AssertionError:
+            return -1
+        samples = (one for group in text_string_to_metric_families(text) for one in group.samples)
+        return sum(one.value for one in samples if one.name == family and labels.items() <= one.labels.items())
+
+    def connected(self) -> float:
+        """Return how many workers the master has."""
+        return sum(self.sample(MASTER, "loadtest_workers", state=state) for state in ("ready", "spawning", "running"))
+
+    def sent(self) -> float:
+        """Return how many requests the master has counted."""
+        return self.sample(MASTER, "loadtest_requests_total")
+
+    def received(self) -> float:
+        """Return how many of the scenario's requests the target has answered."""
+        return self.sample(TARGET, "target_app_requests_total", route="/healthz/live")
+
+    def end_run(self) -> None:
+        """End the run as planned."""
+        self.kubectl("exec", "job/loadtest", "-c", "master", "--", "touch", "/tmp/end")  # noqa: S108
+
+    def conditions(self) -> dict[str, str]:
+        """Return the Job's conditions that are true, with their messages."""
+        status = json.loads(self.kubectl("get", "job", "loadtest", "-o", "json")).get("status", {})
+        true = (one for one in status.get("conditions", []) if one["status"] == "True")
+        return {one["type"]: one.get("message", "") for one in true}
+
+    def terminated(self) -> dict[str, Any]:
+        """Return how the master's container ended."""
+        (pod,) = self.pods("locust-master")
+        state: dict[str, Any] = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+        return state
+
+    def fetch(self, results: Path) -> None:
+        """Copy the results here, as docs/kubernetes.md does."""
+        folder = self.kustomize("fetch", {})
+        self.kubectl("apply", "--server-side", "--kustomize", str(folder))
+        self.kubectl("wait", "--for=condition=Ready", "pod/loadtest-fetch", "--timeout=180s")
+        archive = self._kubectl("exec", "loadtest-fetch", "--", "tar", "-c", ".")
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            files.extractall(results, filter="data")
+        self.kubectl("delete", "--kustomize", str(folder))
+
+    def told(self) -> Iterator[str]:
+        """Yield what a person would look at when something is wrong."""
+        for words in (
+            ("get", "pods,jobs", "-o", "wide"),
+            ("get", "events", "--sort-by=.lastTimestamp"),
+            ("logs", "job/loadtest", "--tail=40"),
+            ("logs", "deployment/locust-worker", "--tail=20"),
+        ):
+            try:
+                yield self.kubectl(*words)[-5000:]
+            except AssertionError as error:
+                yield str(error)
+
+
+def _patch(kind: str, more: dict[str, Any]) -> str:
+    return json.dumps(
+        {"apiVersion": "v1" if kind == "Pod" else "batch/v1", "kind": kind, "metadata": {"name": "each"}} | more
+    )

@@ -1,0 +1,264 @@
+"""The demo on a real cluster, in a restricted namespace, as an arbitrary user: three runs, and what became of them.
+
+The first has 3 workers, then 5, then 1. The second fails a threshold. In the third a worker's pod is killed, then the
+master's. When all pods are gone, the results are fetched. What was seen is the evidence that the tests judge.
+"""
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.exceptions import ExitCode
+from tests.kubernetes.namespace import TARGET, USER, Namespace
+from tests.kubernetes.scenario import USERS
+from tests.stack.compose import eventually
+from tests.stack.test_networks import REACH
+
+LONGEST_RUN_ID = "night.1." + "x" * 92
+RULE = 'p95(response_time){name="live"} < 1us'
+PATIENCE_S = 300.0
+CLOSED = [["locust-master", 5557], ["locust-master", 9646], ["redis", 6379], ["target-app", 5000], ["prometheus", 9090]]
+OPEN = ["kubernetes.default", 443]
+"""What every pod reaches that no policy selects: it shows that the stranger's attempts are real ones."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run's Job ended."""
+
+    conditions: dict[str, str]
+    terminated: dict[str, Any]
+
+    @property
+    def code(self) -> int:
+        """The master's exit code."""
+        return int(self.terminated["exitCode"])
+
+    @property
+    def message(self) -> str:
+        """The pod's termination message."""
+        return str(self.terminated.get("message", ""))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was seen of the three runs."""
+
+    reached_by_stranger: list[list[object]]
+    reached_by_target: list[list[object]]
+    users: set[int]
+    """The user ids of the processes in the containers."""
+    received: float
+    in_prometheus: float
+    first: Ending
+    second: Ending
+    sent_before_kill: float
+    received_by_third: float
+    third: dict[str, str]
+    """The conditions of the Job whose master was killed."""
+    left: list[str]
+    """What was in the namespace when the run was deleted."""
+    results: Path
+
+    def record(self, run_id: str) -> dict[str, Any]:
+        """Return a run's document."""
+        document: dict[str, Any] = json.loads((self.results / run_id / "record.json").read_text())
+        return document
+
+
+@pytest.fixture(scope="module")
+def evidence(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:  # noqa: ARG001 - has to be
+    """Make the runs, and remove the namespace whatever happens."""
+    name = f"loadtest-test-{uuid.uuid4().hex[:8]}-".ljust(63, "x")  # the longest that there is
+    namespace = Namespace(name, tmp_path_factory.mktemp("kustomizations"))
+    try:
+        namespace.create()
+        yield _make_runs(namespace, tmp_path_factory.mktemp("results"))
+    except AssertionError as error:
+        raise AssertionError("\n".join([str(error), *namespace.told()])) from None
+    finally:
+        namespace.remove()
+
+
+def _make_runs(namespace: Namespace, results: Path) -> Evidence:
+    namespace.start(3, LOADTEST_RUN_ID=LONGEST_RUN_ID, LOADTEST_THRESHOLD='error_ratio{name="live"} < 1%, requests > 0')
+    _await_load(namespace, 3)
+    stranger, target = _reached_by_stranger(namespace), _reached_by_target(namespace)
+    users = {_user(namespace, place) for place in ("job/loadtest", "deployment/locust-worker", "deployment/redis")}
+    for workers in (5, 1):
+        namespace.kubectl("scale", "deployment/locust-worker", f"--replicas={workers}")
+        eventually(f"workers after scaling to {workers}", namespace.connected, workers, PATIENCE_S)
+        before = namespace.sent()
+        eventually(
+            f"load by {workers} workers", lambda before=before: namespace.sent() > before + USERS, True, PATIENCE_S
+        )
+    first = _end(namespace)
+    received = namespace.received()
+    in_prometheus = _in_prometheus(namespace)
+
+    namespace.start(1, LOADTEST_RUN_ID="second", LOADTEST_THRESHOLD=RULE)
+    _await_load(namespace, 1)
+    second = _end(namespace)
+
+    before = namespace.received()
+    folder = namespace.start(2, LOADTEST_RUN_ID="third")
+    _await_load(namespace, 2)
+    killed = _kill(namespace, "locust-worker")
+    eventually("another worker", lambda: len(_ready(namespace, "locust-worker") - {killed}), 2, PATIENCE_S)
+    sent_before_kill = namespace.sent()
+    eventually("load by the new worker", lambda: namespace.sent() > sent_before_kill + 10 * USERS, True, PATIENCE_S)
+    _kill(namespace, "locust-master")
+    eventually("the Job failed", lambda: "Failed" in namespace.conditions(), True, PATIENCE_S)
+    third = namespace.conditions()
+    namespace.kubectl("delete", "deployment/locust-worker")
+    eventually("workers are gone", lambda: namespace.pods("locust-worker"), [], PATIENCE_S)
+    received_by_third = namespace.received() - before
+
+    namespace.kubectl("delete", "--kustomize", str(folder), "--ignore-not-found")
+    eventually("pods are gone", namespace.pods, [], PATIENCE_S)
+    namespace.fetch(results)
+    eventually("the pod that fetched is gone", namespace.pods, [], PATIENCE_S)
+    kinds = "pods,jobs,deployments,services,networkpolicies,configmaps,secrets,persistentvolumeclaims"
+    left = namespace.kubectl("get", kinds, "-o", "name").split()
+    return Evidence(
+        stranger, target, users, received, in_prometheus, first, second,
+        sent_before_kill, received_by_third, third, left, results,
+    )  # fmt: skip
+
+
+def _await_load(namespace: Namespace, workers: int) -> None:
+    eventually(f"{workers} workers", namespace.connected, workers, PATIENCE_S)
+    eventually("load", lambda: namespace.sent() > 10 * USERS, True, PATIENCE_S)
+
+
+def _end(namespace: Namespace) -> Ending:
+    namespace.end_run()
+    eventually("the Job ended", lambda: bool({"Complete", "Failed"} & set(namespace.conditions())), True, PATIENCE_S)
+    return Ending(namespace.conditions(), namespace.terminated())
+
+
+def _kill(namespace: Namespace, component: str) -> str:
+    """Kill a pod without time to end, and return its name."""
+    pod: str = namespace.pods(component)[0]["metadata"]["name"]
+    namespace.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+    return pod
+
+
+def _ready(namespace: Namespace, component: str) -> set[str]:
+    """Return the pods that are ready: of workers, those that have joined a master."""
+    ready = ("Ready", "True")
+    return {
+        pod["metadata"]["name"]
+        for pod in namespace.pods(component)
+        if ready in [(one["type"], one["status"]) for one in pod["status"].get("conditions", [])]
+    }
+
+
+def _user(namespace: Namespace, workload: str) -> int:
+    return int(namespace.kubectl("exec", workload, "--", "id", "-u"))
+
+
+def _in_prometheus(namespace: Namespace) -> float:
+    url = "http://127.0.0.1:9090"
+    query = "sum(max_over_time(loadtest_requests_total[1h]))"
+    said = namespace.kubectl("exec", "deployment/prometheus", "--", "promtool", "query", "instant", url, query)
+    return float(said.split("=>")[1].split("@")[0])
+
+
+def _reached_by_target(namespace: Namespace) -> list[list[object]]:
+    places = json.dumps([*CLOSED[:2], ["redis", 6379]])
+    reached = namespace.kubectl("exec", TARGET[0], "--", "python", "-c", REACH, places)
+    found: list[list[object]] = json.loads(reached)
+    return found
+
+
+def _reached_by_stranger(namespace: Namespace) -> list[list[object]]:
+    """What a pod of the same namespace reaches that does not belong to the stack."""
+    secure = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    container = {
+        "name": "stranger",
+        "image": "loadtest:0.1.0",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-c", REACH, json.dumps([*CLOSED, OPEN])],
+        "securityContext": secure,
+    }
+    pod = {"restartPolicy": "Never", "containers": [container]}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger"}, "spec": pod}
+    namespace.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    namespace.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/stranger", "--timeout=180s")
+    found: list[list[object]] = json.loads(namespace.kubectl("logs", "stranger"))
+    namespace.kubectl("delete", "pod", "stranger")
+    return found
+
+
+def test_target_record_and_prometheus_count_the_same(evidence: Evidence) -> None:
+    """While workers came and went, to the last request; nothing failed."""
+    total = evidence.record(LONGEST_RUN_ID)["total"]
+    assert (total["requests"], total["requests"], total["failures"]) == (evidence.received, evidence.in_prometheus, 0)
+    assert total["requests"] > 0
+    assert evidence.record(LONGEST_RUN_ID)["delivery"]["completeness"] == 1
+
+
+def test_a_run_that_passes_completes_its_job(evidence: Evidence) -> None:
+    """On a busy machine the generator may say that it was not fit to measure: the Job then fails with that code."""
+    ended = evidence.first
+    assert ended.code in (ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY), ended
+    verdict = "passed" if ended.code == ExitCode.PASSED else "not trustworthy"
+    assert ended.message.startswith(f"{verdict}: run {LONGEST_RUN_ID}\n")
+    assert ("Complete" in ended.conditions) == (ended.code == ExitCode.PASSED)
+
+
+def test_a_failed_threshold_is_in_condition_and_message(evidence: Evidence) -> None:
+    """The condition names the exit code, the message the verdict, the rule and the value."""
+    ended = evidence.second
+    assert ended.code in (ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY), ended
+    assert f"failed with exit code {ended.code} matching FailJob rule" in ended.conditions["Failed"]
+    verdict = "failed" if ended.code == ExitCode.THRESHOLD_FAILED else "not trustworthy"
+    assert ended.message.startswith(f"{verdict}: run second\n")
+    assert f"{RULE}: failed with " in ended.message
+
+
+def test_a_killed_master_fails_the_job_and_leaves_what_was_measured(evidence: Evidence) -> None:
+    """It is on the volume, and shown as interrupted; a killed worker loses at most what it had not sent."""
+    assert "Failed" in evidence.third
+    assert "Complete" not in evidence.third
+    shown = subprocess.run(
+        [sys.executable, "-m", "loadtest", "report", str(evidence.results / "third")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (shown.returncode, "verdict      interrupted" in shown.stdout) == (ExitCode.PASSED, True), shown
+    requests = evidence.record("third")["total"]["requests"]
+    assert evidence.sent_before_kill <= requests <= evidence.received_by_third
+
+
+def test_the_results_outlive_every_pod(evidence: Evidence) -> None:
+    """Fetched when everything of the runs was gone but the volume and the Secret."""
+    of_the_cluster = "configmap/kube-root-ca.crt"
+    kept = {"secret/loadtest", "persistentvolumeclaim/loadtest-runs"}
+    assert set(evidence.left) - {of_the_cluster} == kept
+    assert {path.name for path in evidence.results.iterdir()} == {LONGEST_RUN_ID, "second", "third"}
+    assert "<html" in (evidence.results / LONGEST_RUN_ID / "report.html").read_text()
+
+
+def test_strangers_are_refused(evidence: Evidence) -> None:
+    """A pod of the same namespace reaches no part of the stack, and the service under test its store only."""
+    assert evidence.reached_by_stranger == [OPEN]
+    assert evidence.reached_by_target == [["redis", 6379]]
+
+
+def test_containers_run_as_any_user(evidence: Evidence) -> None:
+    """Also as one that no image knows, as OpenShift chooses it."""
+    assert evidence.users == {USER}
