@@ -25,14 +25,25 @@ class System:
     failing: float = 0.01
 
 
-def run(system: System, random: np.random.Generator, factors: dict[int, float] | None = None) -> BlockedRun:
-    """Return one run; ``factors`` slows some names, by their number."""
+def weather_of(system: System, random: np.random.Generator) -> np.ndarray:
+    """Return the factor that all requests of a second share, in logarithms."""
     weather = np.zeros(system.seconds)
     state = random.normal(0, system.weather)
     for second in range(system.seconds):
         weather[second] = state
         fresh = system.weather * np.sqrt(1 - system.memory**2)
         state = system.memory * state + random.normal(0, fresh)
+    return weather
+
+
+def run(
+    system: System,
+    random: np.random.Generator,
+    factors: dict[int, float] | None = None,
+    weather: np.ndarray | None = None,
+) -> BlockedRun:
+    """Return one run; ``factors`` slows some names, by their number. Runs at the same time share their weather."""
+    weather = weather_of(system, random) if weather is None else weather
     series = {}
     for number in range(system.names):
         # A closed model: slower answers, fewer requests.

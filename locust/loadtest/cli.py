@@ -19,7 +19,7 @@ from rich.console import Console
 from loadtest import __version__, compose, preflight, scenarios
 from loadtest.authoring.commands import init
 from loadtest.checking import endpoint
-from loadtest.comparing import commands
+from loadtest.comparing import commands, duet
 from loadtest.doctor import check_users_fit, examine
 from loadtest.exceptions import (
     ExitCode,
@@ -203,7 +203,7 @@ def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -
     return config, ["--autostart", *of_locust, *theirs]
 
 
-def _conduct(config: Config, *, as_json: bool, more: Sequence[str] = ()) -> int:
+def _conduct(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) -> int:
     """Check what can be checked beforehand, and run."""
     preflight.check(config, *_NAMES, *_SURROUNDINGS)
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
@@ -326,6 +326,55 @@ def replay_log(log: Path, as_json: bool, from_host: tuple[str, ...], **options: 
         scenario, profile = replay.write(folder)
         files_of_run = {"scenario": str(scenario), "profile": str(profile), "ui": False}
         return _conduct(config.model_copy(update=files_of_run), as_json=as_json)
+
+
+@main.command(name="duet", epilog=EXIT_CODES)
+@click.argument("base_url", metavar="BASE_URL")
+@click.argument("new_url", metavar="NEW_URL")
+@_setting_option("scenario", "NAME", "-f")
+@_setting_option("profile", "NAME")
+@_setting_option("workers", "N")
+@_setting_option("users", "N", "-u")
+@_setting_option("rate", "PER_S")
+@_setting_option("run_time", "DURATION", "-t")
+@_setting_option("warm_up", "DURATION")
+@_setting_option("token_file", "FILE")
+@_setting_option("run_id", "NAME")
+@commands.margin_option(duet.MARGIN)
+def run_duet(base_url: str, new_url: str, margin: float, **options: Any) -> int:
+    """Load two versions of a service at the same time, and compare them pair by pair.
+
+    \b
+    loadtest duet http://127.0.0.1:8001 http://127.0.0.1:8002 -f load/shop.py --rate 50 --run-time 60s
+    loadtest duet https://old.example.com https://new.example.com --scenario health
+
+    Each iteration goes to both at the same instant, in random order, with the same data. What slows both, such as other
+    work on the machine, does not count. By default the profile is constant-arrival-rate. Exit code 3 when the new
+    version is worse, 4 when nothing can be told. docs/comparing.md explains the method and how often it is wrong.
+    """
+    options["profile"] = options["profile"] or "constant-arrival-rate"
+    config, *_ = (Config.load({**options, "host": url}) for url in (base_url, new_url))
+    preflight.check_scenario(config)
+    if config.feed is not None or config.baseline is not None or config.ui:
+        raise UsageError(
+            "FEED, BASELINE and UI do not work in a duet: it deals no items, and compares its own two sides. Allowed: "
+            "none of them. Next: leave them out."
+        )
+    if declared(config.scenario).needs_redis:
+        raise UsageError(
+            f"SCENARIO={config.scenario} does not work in a duet: it loads a Redis, or data into one, of which a duet "
+            "would need two. Allowed: scenarios that load a service by its URL. Next: choose another."
+        )
+    hosts.open_allowed(config.allowed_hosts)
+    for url in (base_url, new_url):
+        hosts.check_open(url)
+        check_host_answers(url)
+    name = f"duet-{config.scenario_name}"
+    run_id = config.run_id or new_run_id(name, config.profile_name)
+    with tempfile.TemporaryDirectory() as folder:
+        scenario = duet.write(Path(folder), name, config.scenario, (base_url, new_url))
+        code = _conduct(config.model_copy(update={"scenario": str(scenario), "run_id": run_id, "host": None}))
+    return commands.end_with_duet(config.runs_dir / run_id, (base_url, new_url), margin / 100, code)
 
 
 @main.command(epilog=EXIT_CODES)

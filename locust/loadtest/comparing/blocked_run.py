@@ -68,28 +68,38 @@ class BlockedRun:
         return self.blocks * self.width_s
 
     @classmethod
-    def of(cls, document: dict[str, Any]) -> Self:
+    def of(cls, document: dict[str, Any], scenario: str | None = None) -> Self:
         """Read a run's document, as `loadtest.reporting.document` returns it.
+
+        Args:
+            document: of the run.
+            scenario: read the names of this scenario only, on the blocks of all, and leave its name out.
 
         Raises:
             RecordError: when its blocks are damaged.
         """
         table = BlockTable.of(document["blocks"])
-        names = [Name(one["scenario"], one["method"], one["name"]) for one in document["series"]]
+        names = {
+            index: Name("" if scenario else one["scenario"], one["method"], one["name"])
+            for index, one in enumerate(document["series"])
+            if scenario in {None, one["scenario"]}
+        }
         number, row, requests, failures = table.counts.astype(np.int64)
         if not len(number) or number.max() - number.min() < _EDGE_BLOCKS:
             return cls(document["run_id"], table.width_s, 0, {})
         first = max(int(number.min()) + 1, math.ceil(_warm_up_end_s(document) / table.width_s))
         count = max(0, int(number.max()) - first)
         within = (number >= first) & (number < first + count)
-        totals = np.zeros((2, len(names), count))
+        totals = np.zeros((2, len(document["series"]), count))
         for total, column in zip(totals, (requests, failures), strict=True):
             np.add.at(total, (row[within], number[within] - first), column[within])
         series = {
-            name: BlockedSeries(totals[0, index], totals[1, index], *_times(table, index, first, count))
-            for index, name in enumerate(names)
+            name: BlockedSeries(totals[0, index], totals[1, index], *_times(table, [index], first, count))
+            for index, name in names.items()
         }
-        series[ALL] = BlockedSeries(totals[0].sum(axis=0), totals[1].sum(axis=0), *_times(table, None, first, count))
+        own = list(names)
+        times = _times(table, own, first, count)
+        series[ALL] = BlockedSeries(totals[0, own].sum(axis=0), totals[1, own].sum(axis=0), *times)
         return cls(document["run_id"], table.width_s, count, series)
 
 
@@ -99,12 +109,10 @@ def _warm_up_end_s(document: dict[str, Any]) -> float:
     return begins_s[0] + float(document["warm_up_s"]) if begins_s and document["warm_up_s"] else 0.0
 
 
-def _times(table: BlockTable, index: int | None, first: int, count: int) -> tuple[Floats, Floats, Floats]:
-    """Return counts, lower and upper edges of one name, or of all names when ``index`` is None."""
+def _times(table: BlockTable, rows: list[int], first: int, count: int) -> tuple[Floats, Floats, Floats]:
+    """Return counts, lower and upper edges of some names together."""
     number, row, bin_, counted = table.response_time.astype(np.int64)
-    own = (number >= first) & (number < first + count)
-    if index is not None:
-        own &= row == index
+    own = (number >= first) & (number < first + count) & np.isin(row, rows)
     bins, column = np.unique(bin_[own], return_inverse=True)
     times = np.zeros((count, len(bins)))
     np.add.at(times, (number[own] - first, column), counted[own])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadtest.comparing import baselines, changes, comparability, history, history_page, page, text
+from loadtest.comparing import baselines, changes, comparability, duet, history, history_page, page, text
 from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion
 from loadtest.comparing.comparison import compare as compare_runs
@@ -23,6 +24,8 @@ from loadtest.run_folder import RunFolder
 from loadtest.settings.config import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadtest.reporting.document import Document
 
 REPORT = "comparison.html"
@@ -81,6 +84,35 @@ def end_with_comparison(base: Document, run_dir: Path, code: int, *, error: bool
     return code or exit_code(found)
 
 
+def end_with_duet(run_dir: Path, urls: tuple[str, str], margin: float, code: int) -> int:
+    """Compare the two sides of a duet that has just ended, on the screen and as two files in its folder.
+
+    Args:
+        run_dir: the folder of the run.
+        urls: of the two versions.
+        margin: relative.
+        code: the run's own exit code.
+
+    Returns:
+        The run's own exit code, or that of the comparison where the run passed but for what both sides met alike.
+    """
+    if code in {ExitCode.ERROR, ExitCode.USAGE, ExitCode.INTERRUPTED}:
+        return code
+    document = run_document.read(run_dir)
+    pairs = duet.Pairs.read(run_dir)
+    found = duet.compare_sides(document, urls, margin, duet.notes(document, pairs))
+    text.show(found, output())
+    texts = {
+        DATA: lambda: files.json_text({**found.as_dict(), "pairs": asdict(pairs)}),
+        REPORT: lambda: page.html(found, *(duet.side(document, url) for url in urls)),
+    }
+    for sentence in files.write(run_dir, texts):
+        click.echo(f"error: {printable(sentence)}", err=True)
+    if code == ExitCode.NOT_TRUSTWORTHY and duet.is_fair(document):
+        code = int(ExitCode.PASSED)
+    return code or exit_code(found)
+
+
 def compare_documents(base: Document, new: Document, margin: float = MARGIN, *, force: bool = False) -> Comparison:
     """Compare two runs, with progress on standard error.
 
@@ -95,20 +127,22 @@ def compare_documents(base: Document, new: Document, margin: float = MARGIN, *, 
         return compare_runs(*runs, margin, notes, steps.show)
 
 
-_margin = click.option(
-    "--margin",
-    type=click.FloatRange(0, 100, min_open=True),
-    default=MARGIN * 100,
-    metavar="PERCENT",
-    show_default=True,
-    help="Largest change of a time or of throughput that counts as none; for error ratios a tenth of it, in points.",
-)
+def margin_option(margin: float) -> Callable[[Any], Any]:
+    """Return the option --margin with a default."""
+    return click.option(
+        "--margin",
+        type=click.FloatRange(0, 100, min_open=True),
+        default=margin * 100,
+        metavar="PERCENT",
+        show_default=True,
+        help="Largest change of a time or of throughput that is none; for error ratios a tenth of it, in points.",
+    )
 
 
 @click.command()
 @click.argument("base", metavar="BASE")
 @click.argument("new", metavar="NEW")
-@_margin
+@margin_option(MARGIN)
 @click.option(
     "--fail-on-regression", is_flag=True, help="Exit code 3 when anything is worse, 4 when everything is inconclusive."
 )
@@ -149,7 +183,7 @@ def exit_code(comparison: Comparison) -> int:
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@_margin
+@margin_option(MARGIN)
 @click.option("--json", "as_json", is_flag=True, help="For programs: print the precision of every figure as JSON.")
 def plan(*, run: str, margin: float, as_json: bool) -> None:
     """Tell what a comparison with RUN will be able to find, and how long runs must be to find more.

@@ -33,7 +33,7 @@ import numpy as np
 
 from loadtest.comparing import precision
 from loadtest.comparing.blocked_run import ALL
-from loadtest.comparing.resampling import MIN_STRETCHES, QUANTILES, Estimate, Resampling
+from loadtest.comparing.resampling import MIN_STRETCHES, QUANTILES, Estimate, Resampling, stretch_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -202,6 +202,8 @@ def compare(
     margin: float = MARGIN,
     notes: Iterable[str] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    are_paired: bool = False,
 ) -> Comparison:
     """Compare two runs.
 
@@ -211,8 +213,12 @@ def compare(
         margin: above 0, up to 1.
         notes: for people.
         progress: called with the number of names done, and of all names.
+        are_paired: whether both are the sides of a duet, on the same blocks, so that what both meet does not count.
     """
-    resampled = Resampling(base, _SEED), Resampling(new, _SEED + 1)
+    metrics = METRICS[1:] if are_paired else METRICS  # the throughput of both sides is that of the pairs
+    stretches = stretch_lengths(base, new) if are_paired else None
+    seeds = (_SEED, _SEED) if are_paired else (_SEED, _SEED + 1)
+    resampled = [Resampling(run, seed, stretches=stretches) for run, seed in zip((base, new), seeds, strict=True)]
     names = sorted({*base.series, *new.series}, key=lambda name: (name != ALL, name.name, name.method, name.scenario))
     pairs: list[tuple[Name, dict[str, tuple[Estimate | None, Estimate | None]]]] = []
     for done, name in enumerate(names):
@@ -221,10 +227,10 @@ def compare(
             resampling.estimates(run.series[name]) if name in run.series else {}
             for run, resampling in zip((base, new), resampled, strict=True)
         ]
-        pairs.append((name, {metric: (found[0].get(metric), found[1].get(metric)) for metric in METRICS}))
+        pairs.append((name, {metric: (found[0].get(metric), found[1].get(metric)) for metric in metrics}))
     progress(len(names), len(names))
     tests = sum(not _obstacle(metric, *both) for _, by_metric in pairs for metric, both in by_metric.items())
-    terms = _Terms(level_of(tests), margin, min(base.seconds, new.seconds))
+    terms = _Terms(level_of(tests), margin, min(base.seconds, new.seconds), are_paired)
     return Comparison(
         base.run_id,
         new.run_id,
@@ -271,6 +277,7 @@ class _Terms(NamedTuple):
     margin: float
     seconds: float
     """The length of the shorter run."""
+    are_paired: bool
 
 
 class _Obstacle(NamedTuple):
@@ -312,11 +319,10 @@ def _difference(metric: str, base: Estimate | None, new: Estimate | None, terms:
         change, lowest, highest = new.value - base.value, -margin * ERROR_MARGIN_SHARE, margin * ERROR_MARGIN_SHARE
         error, within = (high - low) / (2 * t), highest
     else:
-        t, error, within = (
-            student_t(terms.level, _degrees(base, new)),
-            math.hypot(base.error, new.error),
-            math.log1p(margin),
+        error, degrees = (
+            _paired(base, new) if terms.are_paired else (math.hypot(base.error, new.error), _degrees(base, new))
         )
+        t, within = student_t(terms.level, degrees), math.log1p(margin)
         ratio = math.log(new.value / base.value)
         drawn = np.sort(new.drawn - base.drawn)
         edge = int(len(drawn) * (1 - terms.level))
@@ -347,6 +353,13 @@ def _conclude(low: float, high: float, lowest: float, highest: float, *, more_is
     if high < lowest:
         return Conclusion.WORSE if more_is_better else Conclusion.BETTER
     return Conclusion.SAME if lowest <= low and high <= highest else Conclusion.INCONCLUSIVE
+
+
+def _paired(base: Estimate, new: Estimate) -> tuple[float, float]:
+    """Return the error of the difference between figures of the same draws, and its degrees of freedom."""
+    spread = float(base.drawn.std())
+    correction = base.error / spread if spread else 1.0
+    return float((new.drawn - base.drawn).std()) * correction, float(base.degrees)
 
 
 def _degrees(base: Estimate, new: Estimate) -> float:

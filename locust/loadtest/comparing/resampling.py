@@ -53,10 +53,13 @@ class Estimate:
     """The value of each draw: the logarithm of a time or a throughput, the ratio itself for the error ratio."""
 
 
-def stretch_lengths(run: BlockedRun) -> dict[str, int]:
-    """Return the number of blocks in a stretch, by figure."""
+def stretch_lengths(run: BlockedRun, other: BlockedRun | None = None) -> dict[str, int]:
+    """Return the number of blocks in a stretch, by figure; with another run on the same blocks, for the differences."""
     least = math.ceil(run.blocks ** (1 / 3))
-    asked = {figure: max(1, least, math.ceil(_politis_white(series))) for figure, series in _indicators(run).items()}
+    indicators = _indicators(run)
+    if other is not None:
+        indicators = {figure: series - indicators[figure] for figure, series in _indicators(other).items()}
+    asked = {figure: max(1, least, math.ceil(_politis_white(series))) for figure, series in indicators.items()}
     most = max(1, run.blocks // MIN_STRETCHES)
     return {
         figure: min(length, max(1, run.blocks)) if length > run.blocks * _TOO_LONG else min(length, most)
@@ -104,16 +107,18 @@ def _politis_white(values: Floats) -> float:
 class Resampling:
     """The draws of one run, and the estimates from them."""
 
-    def __init__(self, run: BlockedRun, seed: int, draws: int = DRAWS) -> None:
+    def __init__(self, run: BlockedRun, seed: int, draws: int = DRAWS, stretches: dict[str, int] | None = None) -> None:
         """Draw.
 
         Args:
             run: with too few stretches its estimates have too few degrees of freedom.
             seed: the same seed gives the same draws.
             draws: their number.
+            stretches: their lengths in blocks, by figure; by default those that the run asks for. Two runs on the same
+                blocks have the same draws with the same seed and lengths.
         """
         self._run = run
-        self.stretches = stretch_lengths(run)
+        self.stretches = stretches or stretch_lengths(run)
         random = np.random.default_rng(seed)
         lengths = sorted(set(self.stretches.values()))
         self._weights = {length: _weights(run.blocks, length, draws, random) for length in lengths}

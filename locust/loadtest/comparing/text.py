@@ -52,7 +52,9 @@ _MARKS: Final = {
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print a row for each request name that is decided, a line for each clear difference, and the conclusion."""
-    table = ConsoleTable(f"{comparison.base} → {comparison.new}", ("request",), tuple(HEADINGS.values()))
+    metrics = dict.fromkeys(one.metric for name in comparison.names for one in name.differences)
+    heads = tuple(HEADINGS[metric] for metric in metrics)
+    table = ConsoleTable(f"{comparison.base} → {comparison.new}", ("request",), heads)
     for name in comparison.shown:
         cells = [Text(_cell(one), style=_STYLES[one.conclusion]) for one in name.differences]
         table.add_row((label(name.name),), cells)

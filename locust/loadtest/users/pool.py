@@ -230,7 +230,7 @@ class UserPool:
             user.intended_start_s = intended_s
             self._busy += 1
             try:
-                _iterate(walker)
+                iterate(walker)
             finally:
                 self._busy -= 1
                 user.intended_start_s = None
@@ -246,7 +246,7 @@ class UserPool:
             self._recorder.drop_iterations(pool.scenario, 1)
 
 
-def _iterate(walker: TaskWalker) -> None:
+def iterate(walker: TaskWalker) -> None:
     """Execute an arrival's task.
 
     A TaskSet that was interrupted so that the next task follows at once is followed by it, as in the closed model,

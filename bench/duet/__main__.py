@@ -1,0 +1,134 @@
+"""How often `loadtest duet` finds a small slow-down, and how often it raises a false alarm.
+
+    python -m bench.duet simulated [DUETS]                      100 of each by default, some minutes
+    python -m bench.duet [DUETS] [SECONDS] [KIND] [PERCENT]     by default 20 of each, 60 s, all, 3; some 60 minutes
+
+**Simulated**: two runs whose requests share each second's fate, once compared as a duet and once as two runs.
+
+**Real**: two targets (bench/duet/target.py, which has the kinds) under Gunicorn, 100 iterations of two requests a
+second on each. In turns both are alike (A/A: must raise no alarm), and the second is slower (must be found). The load
+average is printed: other work beside is part of the question.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.compare.simulation import System, run, weather_of
+from loadtest.comparing.comparison import Comparison, Conclusion, compare
+from loadtest.comparing.duet import MARGIN
+from loadtest.local.process import free_port
+
+ROOT = Path(__file__).parents[2]
+RATE_PER_S = 100
+SYSTEMS = {
+    "±5 %, autocorrelation 0.7": System(names=2, requests_per_s=100, spread=0.2, weather=0.05, memory=0.7),
+    "±15 %, autocorrelation 0.9": System(names=2, requests_per_s=100, spread=0.2, weather=0.15, memory=0.9),
+    "±40 %, autocorrelation 0.9": System(names=2, requests_per_s=100, spread=0.2, weather=0.40, memory=0.9),
+}
+"""Two requests, 100 of each a second, ±20 % each, for 60 s; what all requests of a second share."""
+PYTHON = {"PYTHONPATH": f"{ROOT}:{ROOT / 'locust'}"}
+
+
+@contextmanager
+def target(slower: float, kind: str, folder: Path) -> Iterator[str]:
+    """Run a target, and yield its base URL when it answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "64", "-b", f"127.0.0.1:{port}"]
+    variables = {**os.environ, **PYTHON, "DUET_SLOWER": str(slower), "DUET_KIND": kind}
+    with (folder / f"target-{port}.log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "bench.duet.target:create_app()"], cwd=ROOT, env=variables, stdout=log, stderr=log
+        )
+        try:
+            while True:
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def duet(slower: float, kind: str, seconds: int, folder: Path, name: str) -> tuple[int, dict[str, Any]]:
+    """Make a duet, and return its exit code and its comparison."""
+    with ExitStack() as targets:
+        urls = [targets.enter_context(target(one, kind, folder)) for one in (0.0, slower)]
+        command = [str(Path(sys.executable).with_name("loadtest")), "duet", *urls, "--scenario", "health"]
+        command += ["--rate", str(RATE_PER_S), "--run-time", f"{seconds}s", "--workers", "1", "--users", "200"]
+        variables = {**os.environ, **PYTHON, "LOADTEST_RUNS_DIR": str(folder), "LOADTEST_EXPORTER_PORT": "0"}
+        with (folder / f"{name}.txt").open("w") as log:
+            code = subprocess.run(
+                [*command, "--run-id", name], cwd=ROOT, env=variables, stdout=log, stderr=log, check=False
+            ).returncode
+    return code, json.loads((folder / name / "comparison.json").read_text())
+
+
+def changed(comparison: dict[str, Any]) -> list[str]:
+    """Return what was called better or worse."""
+    return [
+        f"{name['name']} {one['metric']} {one['finding']} ({one['low']:+.1%} to {one['high']:+.1%})"
+        for name in comparison["names"]
+        for one in name["differences"]
+        if one["finding"] in {"better", "worse"}
+    ]
+
+
+def simulated(count: int) -> None:
+    """Print a row for each system."""
+    random = np.random.default_rng(23)
+    print("| system | false alarms | 3 % slow-down found | found as two runs |\n|---|--:|--:|--:|")
+    for label, system in SYSTEMS.items():
+        alarms = found = alone = 0
+        for _ in range(count):
+            weather = weather_of(system, random)
+            base, same, slower = (run(system, random, {0: one}, weather) for one in (1.0, 1.0, 1.03))
+            alarms += changes_anything(compare(base, same, MARGIN, are_paired=True))
+            found += changes_anything(compare(base, slower, MARGIN, are_paired=True))
+            alone += changes_anything(compare(base, slower, MARGIN))
+        print(f"| {label} | {alarms / count:.0%} | {found / count:.0%} | {alone / count:.0%} |", flush=True)
+
+
+def changes_anything(comparison: Comparison) -> bool:
+    """Return whether anything is better or worse."""
+    return comparison.conclusion in {Conclusion.BETTER, Conclusion.WORSE}
+
+
+def main() -> None:
+    """Make the duets, and print what became of each."""
+    if sys.argv[1:2] == ["simulated"]:
+        simulated(int(sys.argv[2]) if len(sys.argv) > 2 else 100)
+        return
+    given = dict(enumerate(sys.argv))
+    count, seconds, kind = int(given.get(1, 20)), int(given.get(2, 60)), given.get(3, "all")
+    slowed = float(given.get(4, 3)) / 100
+    folder = Path(tempfile.mkdtemp(prefix="bench-duet-"))
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; runs in {folder}")
+    alarms = found = 0
+    for number in range(count):
+        for label, slower in (("A/A", 0.0), (f"{slowed:.0%} slower, {kind}", slowed)):
+            code, comparison = duet(slower, kind, seconds, folder, f"{number}-{slower}")
+            seen = changed(comparison)
+            alarms += bool(seen) and not slower
+            found += bool(slower) and any(" worse " in one for one in seen)
+            text = "; ".join(seen) or "nothing changed"
+            print(f"{number + 1}, {label}: {text}; exit code {code}, load average {os.getloadavg()[0]:.1f}", flush=True)
+    print(f"\nfalse alarms: {alarms} of {count} A/A duets; {slowed:.0%} found in {found} of {count}")
+
+
+if __name__ == "__main__":
+    main()

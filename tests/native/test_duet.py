@@ -1,0 +1,115 @@
+"""A duet for real: each iteration reaches both versions with the same data, and only one of them fails."""
+
+import json
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.exceptions import ExitCode
+
+from .conftest import Stack
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(360)]
+
+SCENARIO = """
+import random
+
+from locust import constant, task
+
+from loadtest.clients.http import HttpUser
+
+
+class Shopper(HttpUser):
+    wait_time = constant(0.3)
+
+    @task(3)
+    def look(self):
+        self.client.get(f"/look/{random.randrange(10**9)}", name="/look")
+        self.client.post("/buy", json={"price": random.random(), "kind": random.choice("abc")})
+
+    @task
+    def leave(self):
+        self.client.get("/leave")
+"""
+
+
+class Service(ThreadingHTTPServer):
+    """A version of a service; it keeps what it gets, and answers some of it with 500."""
+
+    daemon_threads = True
+
+    def __init__(self, *, fails: bool) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.fails = fails
+        self.got: Counter[tuple[str, bytes]] = Counter()
+        self.failed = 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers 500 to every third letter that is bought, where the service fails."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        """Keep the request, and answer it."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        server: Any = self.server
+        server.got[self.path, body] += 1
+        is_failing = server.fails and b'"a"' in body
+        server.failed += is_failing
+        self.send_response(500 if is_failing else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = answer  # noqa: N815 - as http.server calls them
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("load", [("--rate", "30"), ("--profile", "quick")], ids=["open", "closed"])
+def test_both_versions_get_the_same_and_a_failure_of_one_is_told(
+    load: tuple[str, ...], stack: Stack, tmp_path: Path
+) -> None:
+    """Each request of one side is one of the other, with its random data; the failures are those of the new version."""
+    base, new = Service(fails=False), Service(fails=True)
+    (tmp_path / "shop.py").write_text(SCENARIO)
+    stack.start(
+        base.url, new.url, "-f", str(tmp_path / "shop.py"), *load, "--run-time", "6s", "--workers", "1",
+        command="duet",
+    )  # fmt: skip
+    code, output = stack.end(300)
+    assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output
+    made = json.loads((stack.run_dir() / "comparison.json").read_text())
+    assert base.got == new.got
+    assert sum(base.got.values()) > 150
+    assert (base.failed, new.failed > 10) == (0, True)
+    pairs = made["pairs"]
+    assert (pairs["new_failed"], pairs["base_failed"], pairs["alone"]) == (new.failed, 0, 0)
+    assert pairs["both_succeeded"] == sum(base.got.values()) - new.failed
+    assert (made["base"], made["new"]) == (base.url, new.url)
+    assert f"only the new one in {new.failed:,}" in output
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words"),
+    [
+        ("health", "127.0.0.1:1 does not accept connections"),
+        ("documents", "SCENARIO=documents does not work in a duet"),
+    ],
+)
+def test_what_cannot_be_a_duet_is_wrong_usage(scenario: str, words: str, stack: Stack) -> None:
+    """A version that does not answer, and a scenario that needs a Redis: before anything is started."""
+    stack.start("http://127.0.0.1:1", "http://127.0.0.1:1", "--scenario", scenario, command="duet")
+    code, output = stack.end(300)
+    assert (code, words in output) == (ExitCode.USAGE, True), output
