@@ -1,17 +1,22 @@
-"""Locustfiles of the shapes that public ones have, as they are: under stock Locust, and under this product.
+"""Locustfiles of the shapes that public ones have, as they are, on a real master with workers.
 
-The target counts, and what both report is compared with that. Files that need a process of their own (by their shape,
-arguments, exit code …) run alone, the others together, which is much faster. A request whose path is in `FAILING` is
-one that the file, or the status, makes a failure.
+They run under stock Locust, under this product, and under this product with `--fast`. The target counts, and what each
+reports is compared with that. Files that need processes of their own (by their shape, arguments, exit code …) run
+alone, the others together, which is much faster. A request whose path is in `FAILING` is one that the file, or the
+status, makes a failure.
 """
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +26,11 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
 from loadtest.exceptions import ExitCode
+from loadtest.local.process import free_port
 from tests.endings import ended_well
 from tests.faults.swarm import ROOT
 
-pytestmark = [pytest.mark.native, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.native, pytest.mark.timeout(900)]
 
 FOLDER = Path(__file__).parent / "locustfiles"
 TOGETHER = {
@@ -32,18 +38,24 @@ TOGETHER = {
         "abstract_bases", "clean_up", "csv_beside", "fixed_count", "listens", "markov", "messages", "nested", "prints",
         "seeding", "sequential", "task_functions",
     ),
-    "with failures": ("catch_response", "custom_client", "excuses", "fast_users", "grpc_like", "our_base"),
+    "with failures": (
+        "arguments", "catch_response", "custom_client", "excuses", "fast_users", "grpc_like", "our_base", "raises",
+    ),
 }  # fmt: skip
-ALONE = ("arguments", "pytest_style", "raises", "sets_exit_code", "stages", "tags")
+ALONE = ("host_port", "pytest_style", "sets_exit_code", "stages", "tags")
 HELPERS = ("words_beside",)
 RUNS = {**TOGETHER, **{name: (name,) for name in ALONE}}
+WAYS = [(name, way) for name in RUNS for way in ("stock", "ours", *(("fast",) if name in TOGETHER else ()))]
+"""What `--fast` does depends on the classes, and the files that run together have all kinds of them."""
 OPTIONS = {
-    "arguments": ("--secret", "s3"),
+    "pytest_style": ("-s", "2"),
     "tags": ("--tags", "read", "--exclude-tags", "slow"),
     "without failures": ("-u", "20"),
-    "with failures": ("-u", "8"),
+    "with failures": ("-u", "12", "--secret", "s3"),
 }
 LOAD = ("--headless", "-u", "4", "-r", "20", "-s", "20", "--only-summary")
+WORKERS = {name: 2 if name in TOGETHER else 1 for name in RUNS} | {"pytest_style": 0}
+"""None: it runs in one process under us, because pytest, with this suite's plugins, collects the file in each."""
 STATUSES = {"/missing": "404 Not Found", "/forgiven": "404 Not Found", "/broken": "500 Internal Server Error"}
 FAILING = ("/missing", "/broken", "/wrong")
 NOT_REPORTED = re.compile("^/seed/")
@@ -55,21 +67,48 @@ FORGOTTEN_BY_STOCK = 4
 ENOUGH = """
 import gevent
 from locust import events
+from locust.runners import MasterRunner
 
-seen = []
+finished = []
 
 
 @events.init.add_listener
-def note(environment, **_kwargs):
-    def end(**_kwargs):
-        seen.append(1)
-        if len(seen) == 15 * environment.parsed_options.num_users:
-            gevent.spawn(environment.runner.quit)
+def register(environment, runner, **_kwargs):
+    def finish(**_kwargs):
+        runner.stop()
+        runner._send_stats()
+        runner.send_message("finished")
 
-    environment.events.request.add_listener(end)
+    def end(**_kwargs):
+        finished.append(1)
+        if len(finished) == len(runner.clients):
+            gevent.spawn(runner.quit)
+
+    if isinstance(runner, MasterRunner):
+        runner.register_message("finished", end)
+    else:
+        runner.register_message("finish", finish, concurrent=True)
+
+
+@events.test_start.add_listener
+def begin(environment, **_kwargs):
+    if isinstance(environment.runner, MasterRunner):
+        gevent.spawn(watch, environment.runner, 15 * environment.parsed_options.num_users)
+
+
+def watch(runner, enough):
+    while runner.stats.num_requests < enough:
+        gevent.sleep(0.1)
+    if runner.shape_greenlet:
+        runner.shape_greenlet.kill()
+    runner.send_message("finish")
 """
-"""Ends stock Locust, whose run time begins with its own start, and is over before a slow machine has started it."""
-AT_ONCE = 4
+"""Ends stock Locust after some requests of each user, and when its workers have reported the last.
+
+Its own run time begins with its start, and is over before a slow machine has started it; and its master waits half a
+second for the workers' last reports."""
+AT_ONCE = 2
+TOOLS = Path(sys.executable).parent
 
 
 class Target:
@@ -100,43 +139,62 @@ class Target:
 
 
 class Ran:
-    """Some files, run one way, in one process."""
+    """Some files, run one way, by a master and workers."""
 
-    def __init__(self, name: str, folder: Path, *, is_ours: bool) -> None:
+    def __init__(self, name: str, folder: Path, way: str) -> None:
         """Run them to their end."""
         target = Target()
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOADTEST_", "LOCUST_"))}
+        kept["PYTEST_ADDOPTS"] = "-p no:schemathesis -p no:anyio -p no:hypothesispytest"  # of this suite, and slow
         files = ",".join(str(folder / f"{file}.py") for file in RUNS[name])
-        own = folder / f"{name} {is_ours}"
+        own = folder / f"{name} {way}"
         own.mkdir()
-        if is_ours:
-            settings = {"EXPORTER_PORT": "0", "RUNS_DIR": str(own), "RUN_ID": "run", "SCENARIO": files}
-            kept |= {f"LOADTEST_{setting}": value for setting, value in settings.items()}
-            how = ["-f", str(ROOT / "locust/locustfile.py"), "--config", str(ROOT / "local_conf/locust.conf")]
+        host = target.url.removeprefix("http://") if name == "host_port" else target.url
+        options = [*LOAD, *OPTIONS.get(name, ()), "-H", host, "--json-file", str(own / "statistics")]
+        if way == "stock":
+            port = str(free_port())
+            files += f",{folder / 'enough.py'}"
+            link = ["--processes", str(WORKERS[name] or 1), "--master-bind-port", port, "--master-port", port]
+            command = [TOOLS / "locust", "-f", files, *link]
         else:
-            how = ["-f", files]
-        if name != "stages":  # whose shape ends it
-            how += ["-t", "4s"] if is_ours else []
-            how[1] += "" if is_ours else f",{folder / 'enough.py'}"
-        options = [*LOAD, *OPTIONS.get(name, ()), "-H", target.url, "--json-file", str(own / "statistics")]
+            settings = {"EXPORTER_PORT": "0", "RUNS_DIR": str(own), "RUN_ID": "run", "SCENARIO": files}
+            command = [TOOLS / "loadtest", "run", *(["--fast"] if way == "fast" else [])]
+            if WORKERS[name]:
+                settings["WORKERS"] = str(WORKERS[name])
+            else:
+                command = [
+                    TOOLS / "locust",
+                    "-f",
+                    ROOT / "locust/locustfile.py",
+                    "--config",
+                    ROOT / "local_conf/locust.conf",
+                ]
+            kept |= {f"LOADTEST_{setting}": value for setting, value in settings.items()}
+            options += [] if name == "stages" else ["-t", "4s"]
         done = subprocess.run(
-            [sys.executable, "-m", "locust", *how, *options],
+            [*command, *options],
             cwd=own, env=kept, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True,
         )  # fmt: skip
         target.close()
-        self.code, self.output = done.returncode, done.stdout + done.stderr
+        logs = [log.read_text() for log in sorted((own / "run" / "logs").glob("*.log"))]
+        self.code, self.output = done.returncode, "\n".join((done.stdout, done.stderr, *logs))
         self.paths, self.counted = target.paths, target.counted()
         self.rows = _read(own / "statistics.json")
         self.record = _read(own / "run" / "record.json")
 
     def reported(self) -> tuple[int, int]:
-        """Return the requests and failures of Locust's statistics."""
-        return sum(row["num_requests"] for row in self.rows), sum(row["num_failures"] for row in self.rows)
+        """Return the requests and failures of Locust's statistics; ours leave out the set-up, which is added here."""
+        shown = sum(row["num_requests"] for row in self.rows), sum(row["num_failures"] for row in self.rows)
+        return shown[0] + self._of("setup")[0], shown[1] + self._of("setup")[1]
 
     def recorded(self) -> tuple[int, int]:
         """Return the requests and failures of the record, those of on_start and on_stop included."""
-        totals = self.record["total"], self.record["setup"]["total"]
-        return sum(total["requests"] for total in totals), sum(total["failures"] for total in totals)
+        return self._of("load")[0] + self._of("setup")[0], self._of("load")[1] + self._of("setup")[1]
+
+    def _of(self, phase: str) -> tuple[int, int]:
+        part = self.record.get("setup", {}) if phase == "setup" else self.record
+        total = part.get("total", {"requests": 0, "failures": 0})
+        return total["requests"], total["failures"]
 
 
 def _read(path: Path) -> Any:
@@ -144,13 +202,13 @@ def _read(path: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], Ran]:
-    """Every run, both ways, some at once."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Ran]:
+    """Every run, each way, some at once."""
     folder = tmp_path_factory.mktemp("locustfiles") / "files"
     shutil.copytree(FOLDER, folder)  # away from this repository's settings of pytest
     (folder / "enough.py").write_text(ENOUGH)
     pool = Pool(AT_ONCE)
-    jobs = {(name, way): pool.spawn(Ran, name, folder, is_ours=way) for name in RUNS for way in (False, True)}
+    jobs = {(name, way): pool.spawn(Ran, name, folder, way) for name, way in WAYS}
     gevent.joinall(list(jobs.values()), raise_error=True)
     return {way: job.value for way, job in jobs.items()}
 
@@ -162,64 +220,118 @@ def test_every_file_is_run() -> None:
     )
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_every_request_and_failure_is_counted(runs: dict[tuple[str, bool], Ran], name: str) -> None:
-    """The record, and Locust's statistics both ways, hold what the target counted."""
-    stock, ours = runs[name, False], runs[name, True]
-    assert ours.record, ours.output
-    assert ours.recorded() == ours.reported(), ours.output
-    for ran, forgotten in ((stock, FORGOTTEN_BY_STOCK), (ours, 0)):
-        differences = [abs(one - other) for one, other in zip(ran.reported(), ran.counted, strict=True)]
-        assert max(differences) <= max(forgotten, UNSTOPPABLE.get(name, 0)), (ran.reported(), ran.counted, ran.output)
-        assert ran.counted[0] >= 8, ran.output
-        assert len(ran.paths) >= len(RUNS[name]), ran.paths
-    assert [path for path in ours.paths if "against-the-tags" in path] == []
+@pytest.mark.parametrize(("name", "way"), WAYS)
+def test_every_request_and_failure_is_counted(runs: dict[tuple[str, str], Ran], name: str, way: str) -> None:
+    """The record, and Locust's statistics each way, hold what the target counted."""
+    ran = runs[name, way]
+    forgotten = FORGOTTEN_BY_STOCK if way == "stock" else 0
+    differences = [abs(one - other) for one, other in zip(ran.reported(), ran.counted, strict=True)]
+    assert max(differences) <= max(forgotten, UNSTOPPABLE.get(name, 0)), (ran.reported(), ran.counted, ran.output)
+    assert ran.counted[0] >= 8, ran.output
+    assert len(ran.paths) >= len(RUNS[name]), ran.paths
+    assert [path for path in ran.paths if "against-the-tags" in path] == []
+    if way != "stock":
+        assert ran.recorded() == ran.reported(), ran.output
+        assert {f"worker {index}" for index in range(WORKERS[name])} <= {
+            one["subject"] for one in ran.record["workers"]
+        }
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_exit_codes_agree(runs: dict[tuple[str, bool], Ran], name: str) -> None:
+@pytest.mark.parametrize(("name", "way"), WAYS)
+def test_exit_codes_agree(runs: dict[tuple[str, str], Ran], name: str, way: str) -> None:
     """What stock Locust ends with 0 passes; what it does not, fails by a rule or by the file's own code."""
-    stock, ours = runs[name, False], runs[name, True]
+    ran, is_stock = runs[name, way], way == "stock"
     if name == "sets_exit_code":
-        assert (stock.code, ours.code) == (7, 7), ours.output
-        assert "exit code    7, set by the locustfile" in ours.output
-    elif name == "raises":
-        assert (stock.code, ours.code) == (1, ExitCode.NOT_TRUSTWORTHY), ours.output
-    elif name == "with failures":
-        assert stock.code == 1, stock.output
-        assert ours.code in (ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY), ours.output
+        assert ran.code == 7, ran.output
+        assert is_stock or "exit code    7, set by the locustfile" in ran.output
+    elif name == "with failures":  # one of the files raises, which no threshold excuses
+        assert ran.code == (1 if is_stock else ExitCode.NOT_TRUSTWORTHY), ran.output
+    elif is_stock:
+        assert ran.code == 0, ran.output
     else:
-        assert stock.code == 0, stock.output
-        assert ended_well(ours.code, ours.output), ours.output
+        assert ended_well(ran.code, ran.output), ran.output
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("arguments", "greeting hello"),
+        ("with failures", "greeting hello"),
         ("without failures", "confirmed took ada"),
         ("without failures", "imported ('one', 'two')"),
     ],
 )
-def test_what_a_file_prints_is_seen(runs: dict[tuple[str, bool], Ran], name: str, words: str) -> None:
-    """Its arguments, messages and imports work as under stock Locust."""
-    assert [words in runs[name, is_ours].output for is_ours in (False, True)] == [True, True]
+def test_what_a_file_prints_is_seen(runs: dict[tuple[str, str], Ran], name: str, words: str) -> None:
+    """Its arguments, its messages between master and workers, and its imports work as under stock Locust."""
+    assert [words in runs[name, way].output for way in ("stock", "ours")] == [True, True]
 
 
-@pytest.mark.parametrize("is_ours", [False, True])
-def test_a_listener_gets_every_request(runs: dict[tuple[str, bool], Ran], is_ours: bool) -> None:
-    """A file that counts by itself counts what is reported, which under us is what the target counts."""
-    ran = runs["without failures", is_ours]
-    assert f"listened {ran.reported()[0]}\n" in ran.output
-    assert not is_ours or ran.reported() == ran.counted
+@pytest.mark.parametrize("way", ["stock", "ours", "fast"])
+def test_a_listener_gets_every_request(runs: dict[tuple[str, str], Ran], way: str) -> None:
+    """A file that counts in its workers counts what is reported, which under us is what the target counts."""
+    ran = runs["without failures", way]
+    listened = re.findall(r"^listened (\d+)$", ran.output, re.MULTILINE)
+    assert sum(map(int, listened)) == ran.reported()[0], listened
+    assert way == "stock" or ran.reported() == ran.counted
 
 
-def test_the_names_are_those_of_stock_locust(runs: dict[tuple[str, bool], Ran]) -> None:
+def test_the_names_are_those_of_stock_locust(runs: dict[tuple[str, str], Ran]) -> None:
     """A request has the name and the method that it has under stock Locust."""
     known = {("GET", f"/{name}") for name in ("right", "wrong", "forgiven", "missing", "broken", "read", "group/[id]")}
     known |= {("GET", "/fresh?_=..."), ("POST", "/wrong"), ("RPC", "good"), ("RPC", "broken")}
-    known |= {("grpc", "/shop.Shop/order"), ("grpc", "/shop.Shop/broken")}
-    for is_ours in (False, True):
-        names = {(row["method"], row["name"]) for row in runs["with failures", is_ours].rows}
+    known |= {("grpc", "/shop.Shop/order"), ("grpc", "/shop.Shop/broken"), ("GET", "/hello/s3"), ("GET", "/stumble")}
+    for way in ("stock", "ours", "fast"):
+        names = {(row["method"], row["name"]) for row in runs["with failures", way].rows}
         assert names <= known
         assert {("GET", "/read"), ("GET", "/broken"), ("grpc", "/shop.Shop/order"), ("RPC", "good")} <= names
+
+
+def test_fast_moves_the_classes_that_it_may(runs: dict[tuple[str, str], Ran]) -> None:
+    """Of the files that run together every HttpUser and FastHttpUser, and no User with a client of its own."""
+    notes = [note for name in TOGETHER for note in runs[name, "fast"].record["context"]["notes"]]
+    assert [note for note in notes if not note.startswith("fast: ")] == []
+    moved = {word for note in notes for word in note.removeprefix("fast: ").partition(" on ")[0].split(", ")}
+    assert {"Fast", "Judge", "Excused", "Customer", "Walker", "Listener", "Buyer"} <= moved
+    assert moved.isdisjoint({"Caller", "Shopper", "Ours"})
+
+
+def test_plain_locust_counts_our_base_class_beside_its_web_ui(tmp_path: Path) -> None:
+    """Its page shows each request that the target counted, and Locust ends as it does with failures."""
+    target, port, web_port = Target(), str(free_port()), free_port()
+    link = ["--processes", "1", "--master-bind-port", port, "--master-port", port, "--web-port", str(web_port)]
+    load = ["-u", "4", "-r", "20", "-s", "20", "-H", target.url, "--autostart", "--web-host", "127.0.0.1"]
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [TOOLS / "locust", "-f", FOLDER / "our_base.py", *link, *load],
+            cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+        )  # fmt: skip
+    web = f"http://127.0.0.1:{web_port}"
+    try:
+        _await(lambda: target.paths["/wrong"] > 5, log)
+        _get(f"{web}/stop", b"")
+        _await(lambda: _get(f"{web}/stats/requests")["state"] == "stopped", log)
+        _await(lambda: _shown(_get(f"{web}/stats/requests")) == target.counted(), log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        target.close()
+    assert process.returncode == 1, log.read_text()
+
+
+def _shown(page: Any) -> tuple[int, int]:
+    total = page["stats"][-1]
+    return total["num_requests"], total["num_failures"]
+
+
+def _get(url: str, body: bytes | None = None) -> Any:
+    with urllib.request.urlopen(url, body) as answer:
+        return json.load(answer)
+
+
+def _await(condition: Callable[[], bool], log: Path) -> None:
+    for _ in range(600):
+        with contextlib.suppress(OSError):
+            if condition():
+                return
+        gevent.sleep(0.1)
+    raise AssertionError(log.read_text())

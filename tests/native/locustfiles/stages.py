@@ -22,7 +22,7 @@ class Writer(HttpUser):
 class Stages(LoadTestShape):
     stages = [
         {"duration": 1, "users": 2, "spawn_rate": 10, "user_classes": [Reader]},
-        {"duration": 3, "users": 4, "spawn_rate": 10, "user_classes": [Reader, Writer]},
+        {"duration": 10, "users": 4, "spawn_rate": 10, "user_classes": [Reader, Writer]},
     ]
 
     def tick(self):
