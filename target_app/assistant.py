@@ -64,15 +64,12 @@ def due_s(question: Question) -> list[float]:
 
 
 def _events(question: Question, asked_s: float) -> Iterator[bytes]:
-    """Yield the events when they are due; `sent_s` is the machine's monotonic clock."""
+    """Yield a token each, when it is due; `sent_s` is the machine's monotonic clock."""
     yield b": thinking\n\n"  # a comment, by which the answer's head goes out at once
     first_word = question.seed % len(_WORDS)
     for number, moment_s in enumerate(due_s(question)):
         time.sleep(max(0.0, asked_s + moment_s - time.perf_counter()))
         word = _WORDS[(first_word + number) % len(_WORDS)]
-        yield _event({"index": number, "token": f"{word} ", "sent_s": time.perf_counter()})
-    yield b"event: done\n" + _event({"tokens": question.tokens})
-
-
-def _event(data: dict[str, object]) -> bytes:
-    return b"data: " + orjson.dumps(data) + b"\n\n"
+        is_last = number == question.tokens - 1
+        token = {"index": number, "token": f"{word} ", "is_last": is_last, "sent_s": time.perf_counter()}
+        yield b"data: " + orjson.dumps(token) + b"\n\n"

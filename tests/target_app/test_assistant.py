@@ -13,15 +13,16 @@ URL = "/api/assistant/answers"
 
 
 def test_an_answer_is_a_stream_of_server_sent_events(client: FlaskClient) -> None:
-    """A token each, which say when they were sent, and `done` at the end; nothing may keep or collect them."""
+    """A token each, which say when they were sent and which is the last; nothing may keep or collect them."""
     before_s = time.perf_counter()
     answer = client.post(URL, json={"question": "What is a prime number?", "seed": 3, "tokens": 4})
     assert (answer.status_code, answer.mimetype) == (200, "text/event-stream")
     assert (answer.headers["Cache-Control"], answer.headers["X-Accel-Buffering"]) == ("no-store", "no")
-    comment, *events, end, rest = answer.text.split("\n\n")
-    assert (comment, end, rest) == (": thinking", 'event: done\ndata: {"tokens":4}', "")
+    comment, *events, rest = answer.text.split("\n\n")
+    assert (comment, rest) == (": thinking", "")
     tokens = [json.loads(event.removeprefix("data: ")) for event in events]
     assert [token["index"] for token in tokens] == [0, 1, 2, 3]
+    assert [token["is_last"] for token in tokens] == [False, False, False, True]
     assert "".join(token["token"] for token in tokens) == "has two divisors one "
     # The stamps are this machine's monotonic clock, and never before a token was due.
     due = due_s(Question(question="?", seed=3, tokens=4))

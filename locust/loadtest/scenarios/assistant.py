@@ -36,7 +36,7 @@ class AssistantUser(HttpUser):
             last = None
             for event in answer.events():
                 last = event
-            if answer.ok and (last is None or last.type != "done"):
+            if answer.ok and not (last and last.json()["is_last"]):
                 answer.failure("the answer has no end")
 
 
