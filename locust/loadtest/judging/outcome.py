@@ -155,7 +155,8 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
         if (one.rule == FAST_FAILURES and (failed or not mixed)) or (one.rule == UNSTEADY and failed)
     ]
     violations = [one for one in violations if one.sentence not in noted]
-    reasons = [*(violation.sentence for violation in violations), *failed, *without_data]
+    failed_setup = _failed_setup(record, results)
+    reasons = [*(violation.sentence for violation in violations), *failed_setup, *failed, *without_data]
     if record.requests and record.failures == record.requests:
         reasons.insert(0, _all_failed(record))
     if not record.requests:
@@ -167,7 +168,7 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
         outcome = Outcome.NO_DATA
     elif violations:
         outcome = Outcome.NOT_TRUSTWORTHY
-    elif failed or record.failures == record.requests:
+    elif failed or failed_setup or record.failures == record.requests:
         outcome = Outcome.FAILED
     else:
         outcome = Outcome.NO_DATA if without_data else Outcome.PASSED
@@ -200,6 +201,29 @@ def _setup_counts(record: RunRecord) -> str:
     return f"{setup.failures:,} of the {counted(setup.requests, 'request')} of its set-up failed" if setup else ""
 
 
+def _failed_setup(record: RunRecord, results: Sequence[Result]) -> list[str]:
+    """Say that the set-up failed as a whole, or more often than a rule on all errors allows, unless a rule judges it.
+
+    Users whose log-in failed may be answered without an error from then on, by a page that asks for a log-in.
+    """
+    setup = record.setup
+    if setup is None or not setup.failures or any(result.threshold.is_of_setup for result in results):
+        return []
+    ratio = setup.failures / setup.requests
+    broken = [
+        result.threshold.condition
+        for result in results
+        if result.threshold.metric == "error_ratio"
+        and {label for label, _ in result.threshold.selector} <= {"scenario"}
+        and not result.threshold.holds(ratio)
+    ]
+    if ratio < 1.0 and not broken:
+        return []
+    allowed = f"allowed is {broken[0]}, there too. " if broken else ""
+    advice = 'mend the set-up, or allow failures in it by a threshold such as error_ratio{phase="setup"} < 50%'
+    return [f"{_setup_counts(record)}{_most_frequent(setup)}: {allowed}Next: {advice}"]
+
+
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
     notes += [
@@ -215,7 +239,7 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes += [f"{row.occurrences} x the scenario raised {row}" for row in raised[:NAMED]]
     if never := _never_made(record):
         notes.append(never)
-    if record.setup is not None and record.setup.failures:
+    if record.setup is not None and record.setup.failures and not _failed_setup(record, results):
         notes.append(
             f"{_setup_counts(record)}{_most_frequent(record.setup)}: users may have run without what it prepares. "
             'Next: look at the set-up in the report, or set a threshold such as error_ratio{phase="setup"} <= 0%'

@@ -1,10 +1,10 @@
 """JUnit: junit.xml, the verdict as test cases, for tools that show the results of a build.
 
 There is one suite, with a test case for each threshold, one for the trust checks of the generator, and one for the run
-itself. A failed threshold is a failure, and so is a run of which every request failed. A threshold without data, a
-failed trust check and an interruption are errors, since they say nothing about the system under test. What is noted
-beside the verdict are properties of the suite. Jenkins, GitLab and GitHub's actions read this dialect
-(https://github.com/testmoapp/junitxml).
+itself. A failed threshold is a failure, and so is a run that failed for another reason: every request failed, or the
+set-up did. A threshold without data, a failed trust check and an interruption are errors, since they say nothing about
+the system under test. What is noted beside the verdict are properties of the suite. Jenkins, GitLab and GitHub's
+actions read this dialect (https://github.com/testmoapp/junitxml).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def document(run: Document) -> str:
         "testsuite",
         name=_clean(f"loadtest {run['run_id']}"),
         tests=str(len(results) + 2),
-        failures=str(outcomes.count(Outcome.FAILED.value) + _all_failed(run)),
+        failures=str(outcomes.count(Outcome.FAILED.value) + bool(_failure(run))),
         errors=str(errors + bool(findings) + bool(_missing(run))),
         skipped="0",
         time=f"{run['duration_s']:.3f}",
@@ -61,8 +61,8 @@ def document(run: Document) -> str:
         error = ET.SubElement(trust, "error", message=_clean(findings[0]["sentence"]), type="not trustworthy")
         error.text = _clean("\n".join(finding["sentence"] for finding in findings))
     made = ET.SubElement(suite, "testcase", name=_MADE, classname=classname, time="0")
-    if _all_failed(run):
-        ET.SubElement(made, "failure", message=_clean(run["verdict"]["reasons"][0]), type="failed")
+    if failure := _failure(run):
+        ET.SubElement(made, "failure", message=_clean(failure), type="failed")
     elif reason := _missing(run):
         ET.SubElement(made, "error", message=_clean(reason), type=_clean(run["verdict"]["name"]))
     suites = ET.Element("testsuites")
@@ -71,11 +71,12 @@ def document(run: Document) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
 
 
-def _all_failed(run: Document) -> bool:
-    """Whether the verdict says that no request succeeded."""
-    total = run["total"]
-    judged = (Outcome.FAILED.value, Outcome.NOT_TRUSTWORTHY.value)
-    return bool(run["verdict"]["name"] in judged and 0 < total["failures"] == total["requests"])
+def _failure(run: Document) -> str:
+    """Return why the run failed beside its thresholds and the trust checks; empty when it did not."""
+    if run["verdict"]["name"] not in (Outcome.FAILED.value, Outcome.NOT_TRUSTWORTHY.value):
+        return ""
+    told = {one["sentence"] for one in (*run["thresholds"], *run["findings"])}
+    return "; ".join(reason for reason in run["verdict"]["reasons"] if reason not in told)
 
 
 def _missing(run: Document) -> str:

@@ -44,6 +44,40 @@ def test_few_exceptions_stand_beside_the_verdict() -> None:
     assert "1 x the scenario raised KeyError: 'token' at ?:0 in ?" in decide(record, ()).notes
 
 
+@pytest.mark.parametrize(
+    ("rule", "failed", "expected"),
+    [
+        ("", 5, Outcome.FAILED),
+        ("", 4, Outcome.PASSED),
+        ("error_ratio < 1%", 1, Outcome.FAILED),
+        ("error_ratio < 90%", 4, Outcome.PASSED),
+        ("max < 1s", 5, Outcome.FAILED),
+        ('error_ratio{phase="load"} < 1%', 4, Outcome.PASSED),
+        ('error_ratio{name="documents/get"} < 1%', 4, Outcome.PASSED),
+    ],
+)
+def test_a_set_up_that_failed_is_no_pass(rule: str, failed: int, expected: Outcome) -> None:
+    """It fails as a whole, or by a rule on all errors; a rule of its own decides instead of both."""
+    recorder = Recorder()
+    recorder.series("documents", "GET", "documents/get").success(0.0, 0.0, 0.1, 1)
+    login = recorder.series("documents", "POST", "login", "setup")
+    for number in range(5):
+        if number < failed:
+            login.failure(0.0, 0.0, 0.1, 1, "status_5xx", "501")
+        else:
+            login.success(0.0, 0.0, 0.1, 1)
+    record = RunRecord()
+    record.add(recorder.take())
+    error_free = [Result.of(one, 0.0) for one in parse(rule, "here")] if rule else []
+    verdict = decide(record, (), error_free)
+    said = f"{failed} of the 5 requests of its set-up failed, most often with status_5xx: 501"
+    assert verdict.outcome is expected
+    assert [said in one for one in verdict.reasons] == [True] * (expected is Outcome.FAILED)
+    assert any(said in one for one in verdict.notes) is (expected is Outcome.PASSED)
+    own = [*error_free, *(Result.of(one, 0.4) for one in parse('error_ratio{phase="setup"} < 50%', "here"))]
+    assert decide(record, (), own).outcome is Outcome.PASSED
+
+
 def one_request_taken() -> Measurements:
     """The measurements of one request."""
     recorder = Recorder()
