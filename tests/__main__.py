@@ -1,9 +1,9 @@
-"""Runs all tests: those of real processes, in two halves, beside those of faults and lies and those that compute; then
-those that need a quiet machine.
+"""Runs all tests: those of real processes, in two halves, beside those of faults and lies, the soak and those that
+compute; then those that need a quiet machine.
 
     python -m tests
 
-The first four are pytest processes that share the machine, which mostly wait. The first is shown as it goes; the others
+The first five are pytest processes that share the machine, which mostly wait. The first is shown as it goes; the others
 give way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone. The exit
 code is that of the first that failed.
 """
@@ -33,7 +33,7 @@ def main() -> int:
     with contextlib.ExitStack() as ends:
         giving_way = [
             ends.enter_context(Beside(*arguments))
-            for arguments in ((SOAK, *real[1::2]), (*BESIDE, f"--ignore={SOAK}"), computing)
+            for arguments in (real[1::2], [*BESIDE, f"--ignore={SOAK}"], [SOAK], computing)
         ]
         codes = [subprocess.run([*PYTEST, *real[::2]], check=False).returncode]
         codes += [beside.end() for beside in giving_way]

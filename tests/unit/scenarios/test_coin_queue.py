@@ -4,12 +4,16 @@ from locust.env import Environment
 
 from loadtest import scenarios
 from loadtest.scenarios import coin_queue
+from loadtest.seeding.stores import RedisStore
+from target_app.store import KEY_PREFIX
 from tests.journeys import run_each_task_once
 
 
 def test_its_users_find_what_it_seeds(target_url: str, redis_url: str) -> None:
     """After loading the data the one task makes the declared request, for a user that the target knows."""
     shown: list[tuple[int, int]] = []
+    with RedisStore(redis_url) as store:  # what another test left there would not be this run's to remove
+        store.unlink(list(store.keys(f"{KEY_PREFIX}coin-queue*")))
     coin_queue.load_data(redis_url, lambda done, total: shown.append((done, total)))
     scenario = scenarios.load("coin_queue")
     requests = run_each_task_once(scenario.user_classes[0], target_url)

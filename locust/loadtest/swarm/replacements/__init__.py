@@ -76,6 +76,13 @@ TABLE = (
         "a headless master whose last worker was lost stops its test and then waits for ever",
     ),
     Replacement(
+        runners.WorkerNodes,
+        "all",
+        master.all_workers,
+        "a worker that leaves while users are distributed anew for one that was lost ends the greenlet that looks for "
+        "lost workers, and the master never notices another",
+    ),
+    Replacement(
         dispatch.UsersDispatcher,
         "add_worker",
         master.add_worker,

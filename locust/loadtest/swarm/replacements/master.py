@@ -70,6 +70,11 @@ def stop(original: Callable[..., None]) -> Callable[..., None]:
     return stop
 
 
+def all_workers(original: Any) -> Any:
+    """Return the workers of now, whoever leaves while somebody goes through them."""
+    return property(lambda self: list(original.fget(self)))
+
+
 def add_worker(original: Callable[..., None]) -> Callable[..., None]:
     """Know each worker once."""
 

@@ -339,13 +339,15 @@ def test_with_block_decides_the_outcome():
 
 
 def test_with_block_counts_at_its_end_only():
-    """Nothing is recorded before the block ends, and nothing without a block."""
+    """Nothing is recorded before the block ends; without one, a response counts when nobody holds it any more."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         with user.client.get("/", catch_response=True):
             assert counts(user) == (0, 0)
         assert counts(user) == (1, 0)
-        user.client.get("/", catch_response=True)
+        held = user.client.get("/", catch_response=True)
         assert counts(user) == (0, 0)
+        del held
+        assert counts(user) == (1, 0)
 
 
 def test_exception_in_a_with_block_counts_and_goes_on():

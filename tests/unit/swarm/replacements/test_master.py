@@ -95,6 +95,16 @@ def test_a_master_with_a_web_ui_stays_when_its_test_ends() -> None:
         assert len(runner.greenlet)
 
 
+def test_a_worker_that_leaves_does_not_end_the_look_for_lost_ones() -> None:
+    """Who goes through the workers goes through those of the beginning (replaces WorkerNodes.all)."""
+    with master() as runner, Peer(runner, "a"), Peer(runner, "b"):
+        seen = []
+        for client in runner.clients.all:
+            runner.clients.pop("b", None)
+            seen.append(client.id)
+        assert seen == ["a", "b"]
+
+
 def test_a_worker_that_comes_back_gets_one_share() -> None:
     """However often it says it is ready, it has as many users as the other (replaces UsersDispatcher.add_worker)."""
     with master() as runner, Obedient(runner, "a") as back, Obedient(runner, "b") as other:
