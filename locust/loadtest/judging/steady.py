@@ -2,9 +2,10 @@
 
 A service that was just started is slow for a while, and one that takes in more than it answers gets slower to the end:
 the figures of either depend on how long the run was. The warm-up is found by MSER-5: the medians of single seconds are
-averaged in batches of five, and as many batches are left out at the beginning as make the standard error of the mean of
-the rest the smallest (K. P. White, *Simulation* 69, 1997; White, Cobb and Spratt, Winter Simulation Conference 2000).
-It counts when it ends within the first third and its median differs by half from that of the rest.
+averaged in batches of five, and as many batches are left out at the beginning, a third at most, as make the standard
+error of the mean of the rest the smallest (K. P. White, *Simulation* 69, 1997; White, Cobb and Spratt, Winter
+Simulation Conference 2000). It counts when its median differs by half from that of the rest, and what follows it does
+not.
 
 Only a load that is level after its first third is looked at: response times that follow the load are not unsteady.
 """
@@ -69,10 +70,11 @@ def find(record: RunRecord) -> Steady:
         third = len(batches) // 3
         return Steady(before_s=median(batches[:third]), after_s=median(batches[-third:]), grew=True)
     left_out = _mser(batches)
-    if not 0 < left_out <= len(batches) * LONGEST_RATIO:
+    if not left_out:
         return Steady()
     before_s, after_s = median(batches[:left_out]), median(batches[left_out:])
-    if abs(before_s - after_s) < max(CHANGE * after_s, CHANGE_S):
+    differs_s = max(CHANGE * after_s, CHANGE_S)
+    if abs(before_s - after_s) < differs_s or abs(batches[left_out] - after_s) >= differs_s:
         return Steady()
     return Steady(float(left_out * BATCH), before_s, after_s)
 
@@ -102,7 +104,8 @@ def _is_level(plan: dict[str, Any], load_s: float) -> bool:
 
 def _mser(batches: list[float]) -> int:
     """Return how many batches to leave out: the fewest whose statistic is not above `NEAR` times the smallest."""
-    statistics = [pvariance(batches[count:]) / len(batches[count:]) for count in range(len(batches) // 2 + 1)]
+    longest = int(len(batches) * LONGEST_RATIO)
+    statistics = [pvariance(batches[count:]) / len(batches[count:]) for count in range(longest + 1)]
     return next(count for count, statistic in enumerate(statistics) if statistic <= NEAR * min(statistics))
 
 

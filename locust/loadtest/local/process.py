@@ -1,12 +1,13 @@
 """ManagedProcess: one part of the stack, a child process with a log file that never outlives its parent.
 
-Tested in tests/native/test_local_stack.py.
+Tested in tests/unit/local/test_process.py and tests/native/test_local_stack.py.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -28,6 +29,8 @@ _DIE_WITH_PARENT = (
 )
 _POLL_S = 0.05
 _LOG_TAIL_BYTES = 16_384
+_NO_ERROR = re.compile(r"\[[^]]+\] \S+/(DEBUG|INFO|WARNING)/")
+"""How Locust begins a line of its log; another greenlet may log after the error that ends the process."""
 
 
 class ManagedProcess:
@@ -97,12 +100,13 @@ class ManagedProcess:
         return time.monotonic() - started
 
     def last_log_line(self) -> str:
-        """Return the last line of the log: of a traceback, that is the error."""
+        """Return the last line of the log that is not at most a warning: the error, also that of a traceback."""
         with self.log.open("rb") as log_file:
             log_file.seek(max(0, self.log.stat().st_size - _LOG_TAIL_BYTES))
             lines = [line.strip() for line in log_file.read().decode(errors="replace").splitlines() if line.strip()]
         if not lines:
             return "(the log is empty)."
+        lines = [line for line in lines if not _NO_ERROR.match(line)] or lines
         places = [line for line in lines[-6:] if line.startswith('File "')]
         place = f" ({places[-1]})" if places else ""
         return f"“{lines[-1][:500]}”{place}."

@@ -39,6 +39,7 @@ COURSES = {
     "slow for ten seconds": ([0.05] * 10 + [FAST_S] * 50, 10.0, False),
     "slow for twelve": ([0.05] * 12 + [FAST_S] * 48, 15.0, False),
     "slow for a moment": ([0.05] * 3 + [FAST_S] * 57, 5.0, False),
+    "slow for ten of thirty, and stiller later": ([0.05] * 10 + [FAST_S * 1.2] * 5 + [FAST_S] * 15, 10.0, False),
     "slow for half of it": ([0.05] * 30 + [FAST_S] * 30, 0.0, False),
     "a little slower at first": ([FAST_S * 1.3] * 10 + [FAST_S] * 50, 0.0, False),
     "slow in the middle": ([FAST_S] * 25 + [0.2] * 10 + [FAST_S] * 25, 0.0, False),
