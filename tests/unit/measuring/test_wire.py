@@ -15,7 +15,7 @@ from loadtest.measuring.labels import Labels
 from loadtest.measuring.measurements import Accumulator, Measurements
 from loadtest.measuring.record import RunRecord, SeriesView
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import Delta, PackedMeasurements, merge
+from loadtest.measuring.wire import Delta, PackedMeasurements, Summed, merge, summed
 
 requests = st.lists(
     st.tuples(
@@ -236,3 +236,18 @@ def test_impossible_counts_of_the_scenarios_code_are_refused(tasks: list, except
     wire = list(PackedMeasurements.of(Accumulator().take()))
     with pytest.raises((ValueError, TypeError)):
         PackedMeasurements.from_wire([*wire[:-2], tasks, exceptions])
+
+
+def test_sums_are_each_workers_own_requests() -> None:
+    """Of several workers, some without a request, each has its number and its seconds; a transaction is no request."""
+    nothing = PackedMeasurements.of(Recorder().take())
+    one, two = Recorder(), Recorder()
+    for _ in range(3):
+        one.series("shop", "GET", "buy").success(1.0, 1.0, 1.5, 1)
+    one.series("shop", "POST", "login", "setup").failure(1.0, 1.0, 3.0, 1, "status_5xx", "503")
+    one.series("shop", "TRANSACTION", "checkout", "transaction").success(1.0, 1.0, 9.0, 0)
+    two.series("shop", "GET", "buy").success(1.0, 1.0, 1.25, 1)
+    first, last = PackedMeasurements.of(one.take()), PackedMeasurements.of(two.take())
+    sums = summed([nothing, first, nothing, last])
+    assert sums == [Summed(0, 0.0), Summed(4, pytest.approx(3.5)), Summed(0, 0.0), Summed(1, pytest.approx(0.25))]
+    assert summed([nothing]) == [Summed(0, 0.0)]
