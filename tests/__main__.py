@@ -6,9 +6,13 @@ compute; then those that need a quiet machine.
 The first five are pytest processes that share the machine, which mostly wait. The first is shown as it goes; the others
 give way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone. The exit
 code is that of the first that failed.
+
+A few failed tests run once more, alone: a process that waited seconds for a core can miss a limit that a test sets. A
+second failure counts, and a warning names those that passed then.
 """
 
 import contextlib
+import json
 import subprocess
 import sys
 import tempfile
@@ -21,7 +25,62 @@ REAL = FOLDER / "native"
 BESIDE = (FOLDER / "faults", FOLDER / "lies")
 SOAK = FOLDER / "faults/test_soak.py"
 QUIET = REAL / "test_open_model.py"
-PYTEST = (sys.executable, "-m", "pytest")
+TESTS_FAILED = 1
+"""Pytest's exit code when it ran to its end and tests failed: https://docs.pytest.org/en/stable/reference/exit-codes"""
+MOST_AGAIN = 5
+"""More failures than this in one process are not the machine's."""
+
+
+class Group:
+    """A pytest process that runs beside others.
+
+    Args:
+        arguments: of pytest: what it tests.
+        command: what starts it, such as nice; its output is then kept until it has ended.
+    """
+
+    def __init__(self, *arguments: str | Path, command: tuple[str, ...] = ()) -> None:
+        self._arguments = arguments
+        self._cache = tempfile.TemporaryDirectory()
+        self._output = tempfile.TemporaryFile("w+") if command else None  # noqa: SIM115 - closed by wait
+        self._process = subprocess.Popen(
+            [*command, *self._pytest()], stdout=self._output, stderr=subprocess.STDOUT if command else None
+        )
+
+    def wait(self) -> None:
+        """Wait for its end, and show its output, unless that was shown as it went."""
+        self._process.wait()
+        if self._output is not None:
+            self._output.seek(0)
+            sys.stdout.write(self._output.read())
+            self._output.close()
+        sys.stdout.flush()
+
+    def judge(self) -> int:
+        """Return its exit code; where a few tests failed, run those again first, and return what they do then."""
+        failed = self._failed()
+        if self._process.returncode != TESTS_FAILED or not 0 < len(failed) <= MOST_AGAIN:
+            return self._process.returncode
+        _say("failed, and run once more, alone", failed)
+        code = subprocess.run(self._pytest("--last-failed"), check=False).returncode
+        if code == 0:
+            _say("warning: passed only when run once more, alone", failed)
+        return code
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._cache.cleanup()
+
+    def _pytest(self, *options: str) -> list[str | Path]:
+        cache = f"cache_dir={self._cache.name}"
+        return [sys.executable, "-m", "pytest", "-o", cache, *options, *self._arguments]
+
+    def _failed(self) -> list[str]:
+        written = Path(self._cache.name) / "v/cache/lastfailed"
+        return list(json.loads(written.read_text())) if written.exists() else []
 
 
 def main() -> int:
@@ -30,42 +89,23 @@ def main() -> int:
     computing = [
         path for path in sorted(FOLDER.iterdir()) if path not in {REAL, *BESIDE} and next(path.rglob("test_*.py"), None)
     ]
+    giving_way = (real[1::2], [*BESIDE, f"--ignore={SOAK}"], [SOAK], computing)
     with contextlib.ExitStack() as ends:
-        giving_way = [
-            ends.enter_context(Beside(*arguments))
-            for arguments in (real[1::2], [*BESIDE, f"--ignore={SOAK}"], [SOAK], computing)
-        ]
-        codes = [subprocess.run([*PYTEST, *real[::2]], check=False).returncode]
-        codes += [beside.end() for beside in giving_way]
-    return next(filter(None, codes), 0) or subprocess.run([*PYTEST, QUIET], check=False).returncode
+        groups = [ends.enter_context(Group(*real[::2]))]
+        groups += [ends.enter_context(Group(*arguments, command=GIVE_WAY)) for arguments in giving_way]
+        for group in groups:
+            group.wait()
+        codes = [group.judge() for group in groups]
+    if any(codes):
+        return next(filter(None, codes))
+    with Group(QUIET) as quiet:
+        quiet.wait()
+        return quiet.judge()
 
 
-class Beside:
-    """A pytest process that gives way to others and is shown when it has ended.
-
-    Args:
-        arguments: of pytest: what it tests.
-    """
-
-    def __init__(self, *arguments: str | Path) -> None:
-        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
-        self._process = subprocess.Popen(
-            [*GIVE_WAY, *PYTEST, "-p", "no:cacheprovider", *arguments], stdout=self._output, stderr=subprocess.STDOUT
-        )
-
-    def end(self) -> int:
-        """Wait for its end, show its output, and return its exit code."""
-        code = self._process.wait()
-        self._output.seek(0)
-        sys.stdout.write(self._output.read())
-        return code
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._output.close()
+def _say(what: str, tests: list[str]) -> None:
+    sys.stdout.write("\n  ".join([f"tests: {what}:", *tests]) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -150,15 +150,15 @@ def test_counters_went_on_meanwhile(history: History, name: str) -> None:
 
 
 def test_final_values_are_fetched_after_it_is_back(history: History) -> None:
-    """The last looks see what the record says at the end, and the process ends soon after the second of them."""
+    """The last looks see what the record says at the end, and the process does not wait for more of them."""
     final = {series["name"]: series["requests"] for series in history.record["series"]}
     for sight in history.after[-FINAL_SCRAPES:]:
         for name, requests in final.items():
             assert sight.value("loadtest_requests_total", f'name="{name}"') == requests
-    assert history.ended_after_s < LINGER_S / 2
+    assert history.ended_after_s < history.left_ended_after_s - LINGER_S / 4
 
 
 def test_a_prometheus_that_stays_away_delays_the_end_by_seconds_only(history: History) -> None:
     """A run whose scraper does not come back waits the time that is promised, and ends as if it had."""
     assert history.left_exit_code == ExitCode.INTERRUPTED, history.left_logs
-    assert LINGER_S <= history.left_ended_after_s < LINGER_S + 5
+    assert LINGER_S <= history.left_ended_after_s < LINGER_S + 15
