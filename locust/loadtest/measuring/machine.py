@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import resource
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psutil
 
@@ -29,6 +29,8 @@ _INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"
 """Of the machine itself (PROC_PID_INIT_INO of the kernel); within another one, only some processes are visible."""
 _IDLE: Final = (3, 4)  # of the columns in the first line of /proc/stat: idle and iowait
 _COLUMNS: Final = 8  # up to steal; guest time is part of user time already
+_INIT: Final = 1
+"""It opens sockets for services that it starts, and everything descends from it."""
 _RELAYS: Final = frozenset({"docker-proxy", "rootlessport", "slirp4netns", "kubectl", "ssh"})
 """Programs that listen in the place of a process that is not among their children."""
 
@@ -122,9 +124,10 @@ def peers(link_port: int, served: Collection[int], target_port: int | None) -> P
         if one.pid is None:
             continue
         if one.laddr and one.status == psutil.CONN_LISTEN:
-            listening.setdefault(one.laddr.port, set()).add(one.pid)
+            if one.laddr.port == target_port or one.laddr.port in served:
+                listening.setdefault(one.laddr.port, set()).add(_opener(one))
         elif link_port and one.raddr and one.raddr.port == link_port:
-            peers_of.add(one.pid)
+            peers_of.add(_opener(one))
     target = listening.get(target_port, set()) if target_port is not None else set()
     for port in {*served, *(() if target_port is None else (target_port,))}:
         found = listening.get(port, set())
@@ -132,6 +135,22 @@ def peers(link_port: int, served: Collection[int], target_port: int | None) -> P
             return UNKNOWN
         peers_of |= found
     return Peers(frozenset(peers_of), frozenset(target))
+
+
+def _opener(connection: Any) -> int:
+    """The process that opened a socket: psutil names any of those that inherited it, such as a server's last worker."""
+    process = psutil.Process(connection.pid)
+    try:
+        while (parent := process.parent()) is not None and parent.pid != _INIT and _holds(parent, connection):
+            process = parent
+    except psutil.Error:  # it ended, or belongs to another user
+        pass
+    return process.pid
+
+
+def _holds(process: psutil.Process, connection: Any) -> bool:
+    ends = (connection.laddr, connection.raddr, connection.status)
+    return any((one.laddr, one.raddr, one.status) == ends for one in process.net_connections("tcp"))
 
 
 def port_count() -> int:

@@ -14,6 +14,17 @@ from loadtest.measuring.health import HealthProbe
 
 _BUSY = "import time; end = time.monotonic() + 30\nwhile time.monotonic() < end: pass"
 
+_WORKERS = 3
+_SERVER = f"""
+import os, socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+for _ in range({_WORKERS}):
+    if os.fork() == 0:
+        break
+os.write(1, b"%d\\n" % server.getsockname()[1])
+sys.stdin.read()
+"""
+
 
 def test_a_busy_neighbour_shows_and_a_peer_does_not() -> None:
     """The CPU time of a process is another's, until it is named as a part of the run."""
@@ -80,6 +91,16 @@ def test_peers_are_found_by_their_connections() -> None:
     assert machine.peers(0, (), port) == machine.UNKNOWN
     assert machine.peers(0, (port,), None) == machine.UNKNOWN
     assert machine.peers(0, (), None).run == {os.getpid()}
+
+
+def test_all_workers_of_a_server_are_its() -> None:
+    """A server's workers share the socket that it opened: the server is the target, with whatever descends from it."""
+    with subprocess.Popen([sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        ports = {int(process.stdout.readline()) for _ in range(1 + _WORKERS)}
+        found = machine.peers(0, (), ports.pop())
+        process.stdin.close()
+    assert found == machine.Peers(frozenset({os.getpid(), process.pid}), frozenset({process.pid}))
 
 
 def test_what_a_system_does_not_offer_reads_as_nothing(tmp_path: Path) -> None:
