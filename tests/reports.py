@@ -6,6 +6,7 @@ from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Violation
+from loadtest.measuring.evidence import Evidence
 from loadtest.measuring.labels import CHECK, ENDED_BY, EVENT_GAP, FIRST_BYTE, FIRST_EVENT, TRANSACTION
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
@@ -13,6 +14,7 @@ from loadtest.profiles.profile import read_profiles
 from loadtest.reporting import document, provenance
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\n|`\u2028=1+1"
+EVIDENCE = Evidence(f"POST https://a.example/buy\n\n{HOSTILE}", f"503 Service Unavailable\n\n```\n{HOSTILE}")
 
 
 def record(
@@ -49,7 +51,7 @@ def record(
             for request in range(per_s):
                 took_s = slower * 0.010 * (1 + number) * (1 + random.random())
                 if name == failing and request % 5 == 0:
-                    series.failure(0.0, 0.001, took_s, 0, "status_5xx", f"503 from {HOSTILE}")
+                    series.failure(0.0, 0.001, took_s, 0, "status_5xx", f"503 from {HOSTILE}", lambda: EVIDENCE)
                 else:
                     series.success(0.0, 0.001, took_s, 100)
                 if name == streamed:

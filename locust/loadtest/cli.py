@@ -446,8 +446,8 @@ def report(run: str, as_json: bool) -> None:
     loadtest report runs/20261121T093657Z-documents-quick
     loadtest report 20261121T093657Z-documents-quick --json
 
-    RUN is its folder, or its name in runs/. Regenerated are report.html, summary.md, junit.xml, stats.csv and
-    timeline.csv; and record.json, when the run was interrupted before it could write that.
+    RUN is its folder, or its name in runs/. Regenerated are report.html, summary.md, junit.xml, stats.csv, steps.csv
+    and timeline.csv; and record.json, when the run was interrupted before it could write that.
     """
     folder = RunFolder.find(run, Config.load().runs_dir)
     with run_document.reading(folder.path):

@@ -71,7 +71,7 @@ def test_run_folder_holds_the_reports(finished_run: tuple[Stack, int, str]) -> N
     """runs/<id>/ holds the reports, Locust's HTML and CSV, the raw record and the logs."""
     files = {str(path.relative_to(finished_run[0].run_dir())) for path in finished_run[0].run_dir().rglob("*.*")}
     expected = {"record.json", "locust.html", "locust_stats.csv", "locust_failures.csv", "locust_exceptions.csv"}
-    expected |= {"report.html", "summary.md", "junit.xml", "stats.csv", "timeline.csv"}
+    expected |= {"report.html", "summary.md", "junit.xml", "stats.csv", "steps.csv", "timeline.csv"}
     expected |= {f"logs/{name}.log" for name in ("master", "worker_1", "worker_2", "target_app", "redis")}
     assert expected - files == set()
 

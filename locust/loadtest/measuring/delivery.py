@@ -130,6 +130,7 @@ class Reporter:
         """Begin a run; returns the delta to send for samples from before it, if there are any."""
         stragglers = self._cut(now_s, final=True)
         self.run, self.finished, self._start_s = run, False, now_s
+        self._recorder.forget_evidence()
         self._health()
         return stragglers
 

@@ -115,7 +115,7 @@ def _add(  # noqa: PLR0917 - one row of counts
 
 
 def _add_errors(stats: RequestStats, measurements: Measurements, wall_s: float) -> None:
-    for series, _, message, occurrences in measurements.errors:
+    for series, _, message, occurrences, _ in measurements.errors:
         key = measurements.series[series]
         name = StatsError.create_key(key.method, key.name, message)
         error = stats.errors.get(name)

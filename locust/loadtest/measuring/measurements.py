@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from loadtest.measuring import evidence
 from loadtest.measuring.histogram_table import HistogramTable, grown
 from loadtest.measuring.labels import LOAD, OTHER, Labels
 from loadtest.measuring.tallies import TallyCount
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
+    from loadtest.measuring.evidence import Evidence
     from loadtest.measuring.histogram_table import Part
     from loadtest.measuring.labels import SeriesKey
 
@@ -45,6 +49,8 @@ class ErrorCount(NamedTuple):
     error_class: str
     message: str
     occurrences: int
+    evidence: Evidence | None = None
+    """One of them as it was sent and answered; None of most."""
 
 
 class TaskCount(NamedTuple):
@@ -149,6 +155,8 @@ class Accumulator:
         self._failed: list[Part] = []
         self._waiting = 0  # requests of which single durations are among them
         self._errors: dict[tuple[int, str, str], int] = {}
+        self._evidence: dict[tuple[int, str, str], Evidence | None] = {}
+        self._quota = evidence.EvidenceQuota()
         self._dropped: dict[int, int] = {}
         self._tasks: dict[tuple[str, str], int] = {}
         self._exceptions: dict[tuple[str, str, str, str, bool], int] = {}
@@ -217,6 +225,16 @@ class Accumulator:
             key = (row, error_class, FURTHER_MESSAGES)
         self._errors[key] = self._errors.get(key, 0) + occurrences
 
+    def note_evidence(self, row: int, error_class: str, message: str, make: Callable[[], Evidence]) -> None:
+        """Make evidence of an error that is counted, if it is one of the first of its kind."""
+        kind = (row, error_class, message)
+        if not self._quota.holds(*kind) and self._quota.admits(*kind):
+            self._evidence[kind] = evidence.made(make)
+
+    def forget_evidence(self) -> None:
+        """Begin a run, of which the first errors of each kind get evidence again."""
+        self._quota = evidence.EvidenceQuota()
+
     def add_dropped(self, scenario_row: int, count: int) -> None:
         """Count iterations that were never begun."""
         self._dropped[scenario_row] = self._dropped.get(scenario_row, 0) + count
@@ -280,8 +298,11 @@ class Accumulator:
             self._service.append((rows, measured.service_time))
         if measured.failure_time is not None:
             self._failed.append((rows, measured.failure_time))
-        for series, error_class, message, occurrences in measured.errors:
-            self.add_error(int(rows[series]), error_class, message, occurrences)
+        for series, error_class, message, occurrences, shown in measured.errors:
+            kind = (int(rows[series]), error_class, message)
+            self.add_error(*kind, occurrences)
+            if shown is not None and self._quota.admits(*kind):
+                self._evidence.setdefault(kind, shown)
         for tally in measured.tallies:
             self.add_tally(int(rows[tally.series]), *tally[1:])
 
@@ -299,8 +320,8 @@ class Accumulator:
             response_time=response,
             service_time=service,
             errors=tuple(
-                ErrorCount(int(np.searchsorted(rows, row)), error_class, message, occurrences)
-                for (row, error_class, message), occurrences in self._errors.items()
+                ErrorCount(int(np.searchsorted(rows, kind[0])), *kind[1:], occurrences, self._evidence.get(kind))
+                for kind, occurrences in self._errors.items()
             ),
             scenarios=scenarios,
             schedule_lag=HistogramTable.merge(self._lag, np.arange(len(scenarios))),
@@ -312,7 +333,7 @@ class Accumulator:
         )
         self._totals[:, rows] = 0
         self._on_time, self._response, self._service, self._lag, self._failed = [], [], [], [], []
-        self._waiting, self._errors, self._dropped = 0, {}, {}
+        self._waiting, self._errors, self._evidence, self._dropped = 0, {}, {}, {}
         self._tasks, self._exceptions = {}, {}
         return taken
 

@@ -2,7 +2,7 @@
 
 It holds counts and histograms per series and per scenario, the errors, the time line, and how complete it is. Its
 memory is bounded: 16 KiB per series for response times, as much for service times once a request was sent late, and
-for failures once one failed; at most `MAX_ERRORS` distinct errors; the time line has its own bound.
+for failures once one failed; at most `MAX_ERRORS` distinct errors, some with evidence; the time line has its own bound.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadtest.measuring.blocks import Blocks
+from loadtest.measuring.evidence import Evidence, EvidenceQuota
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
 from loadtest.measuring.labels import CHECK, ENDED_BY, LOAD, OTHER, SETUP, TRANSACTION, Labels
@@ -129,6 +130,8 @@ class ErrorRow:
     occurrences: int
     first_seen: float
     last_seen: float
+    evidence: Evidence | None = None
+    """One of them as it was sent and answered; of the first of each kind only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +240,8 @@ class RunRecord:
     _failed: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _classes: dict[int, dict[str, int]] = field(default_factory=dict)
     _errors: dict[tuple[int, str, str], list[float]] = field(default_factory=dict)
+    _evidence: dict[tuple[int, str, str], Evidence] = field(default_factory=dict)
+    _quota: EvidenceQuota = field(default_factory=EvidenceQuota)
     tasks: dict[tuple[str, str], int] = field(default_factory=dict)
     """By scenario and name: how often a task was begun."""
     _exceptions: dict[tuple[str, str, str, str, bool], list[float]] = field(default_factory=dict)
@@ -321,8 +326,10 @@ class RunRecord:
 
     def _add_errors(self, rows: Ints, measurements: Measurements, second: int | None) -> None:
         seen = math.floor(self.started_at) + (second or 0)
-        for series, error_class, message, occurrences in measurements.errors:
+        for series, error_class, message, occurrences, evidence in measurements.errors:
             row = int(rows[series])
+            if evidence is not None and self._quota.admits(row, error_class, message):
+                self._evidence.setdefault((row, error_class, message), evidence)
             classes = self._classes.setdefault(row, {})
             classes[error_class] = classes.get(error_class, 0) + occurrences
             key = (row, error_class, message)
@@ -462,8 +469,8 @@ class RunRecord:
     def errors(self) -> list[ErrorRow]:
         """The distinct errors, the most frequent first."""
         rows = [
-            ErrorRow(*self.labels.keys[row][:3], error_class, message, int(occurrences), first_seen, last_seen)
-            for (row, error_class, message), (occurrences, first_seen, last_seen) in self._errors.items()
+            ErrorRow(*self.labels.keys[kind[0]][:3], *kind[1:], int(times), first, last, self._evidence.get(kind))
+            for kind, (times, first, last) in self._errors.items()
         ]
         return sorted(rows, key=lambda error: -error.occurrences)
 
@@ -510,7 +517,7 @@ class RunRecord:
                 {"scenario": scenario, "dropped": self.dropped[scenario], "schedule_lag": histogram_dict(lag)}
                 for scenario, lag in self.schedule_lag.items()
             ],
-            "errors": [asdict(error) for error in self.errors()],
+            "errors": [_error_dict(error) for error in self.errors()],
             "tasks": [
                 {"scenario": scenario, "task": task, "begun": begun}
                 for (scenario, task), begun in sorted(self.tasks.items())
@@ -541,11 +548,15 @@ class RunRecord:
         }
 
 
+def _error_dict(error: ErrorRow) -> dict[str, Any]:
+    return {**asdict(error), "evidence": error.evidence and error.evidence._asdict()}
+
+
 def _setup_dict(setup: RunRecord) -> dict[str, Any]:
     return {
         "total": _series_dict(setup.total()),
         "series": [_series_dict(view) for view in setup.series()],
-        "errors": [asdict(error) for error in setup.errors()],
+        "errors": [_error_dict(error) for error in setup.errors()],
     }
 
 

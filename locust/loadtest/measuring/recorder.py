@@ -24,6 +24,7 @@ import time
 import traceback
 from bisect import bisect_right
 from collections import defaultdict
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -34,6 +35,7 @@ from locust import User
 from locust.event import EventHook
 
 from loadtest.measuring.error_classes import ERROR_CLASSES, NO_ANSWER, UNFINISHED
+from loadtest.measuring.evidence import of_response
 from loadtest.measuring.labels import LOAD, OTHER, PHASES, SETUP, SeriesKey, readable
 from loadtest.measuring.measurements import OWN_END, Accumulator, ExceptionCount, Measurements
 from loadtest.measuring.tallies import REDIRECT, SAME, SIZE, VARIED
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     from locust.env import Environment
+
+    from loadtest.measuring.evidence import Evidence
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +130,14 @@ class Series:
         self.take_bytes = take_bytes
 
     def failure(  # noqa: PLR0917 - a failed sample has that many parts
-        self, intended_s: float, sent_s: float, end_s: float, response_bytes: int, error_class: str, message: str
+        self,
+        intended_s: float,
+        sent_s: float,
+        end_s: float,
+        response_bytes: int,
+        error_class: str,
+        message: str,
+        evidence: Callable[[], Evidence] | None = None,
     ) -> None:
         """Count a request that failed; its times count like those of any other.
 
@@ -137,16 +148,16 @@ class Series:
             response_bytes: as for ``success``.
             error_class: one of `ERROR_CLASSES`; any other counts as ``other``.
             message: cut at 300 characters, addresses of objects are left out.
+            evidence: makes what was sent and what came back; called for the first failures of a kind only.
         """
         self.success(intended_s, sent_s, end_s, response_bytes)
         self._failures += 1
         lag_s = 0.0 if intended_s is sent_s else max(sent_s - intended_s, 0.0)  # added up as when it is folded
         self.failed.append(lag_s + (end_s - sent_s))
-        self._counts.add_error(
-            self.row,
-            error_class if error_class in ERROR_CLASSES else OTHER,
-            _message(message),
-        )
+        kind = (self.row, error_class if error_class in ERROR_CLASSES else OTHER, _message(message))
+        self._counts.add_error(*kind)
+        if evidence is not None:
+            self._counts.note_evidence(*kind, evidence)
 
     def tally(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
         """Count what else happened: see `loadtest.measuring.tallies`."""
@@ -446,7 +457,9 @@ class Recorder:
             mark_counted(exception, response)
             if user is not None:
                 note_failure(user)
-            series.failure(intended_s, sent_s, end_s, response_length or 0, _class_of(exception), _text_of(exception))
+            counted = (intended_s, sent_s, end_s, response_length or 0, _class_of(exception), _text_of(exception))
+            is_of_http = all(hasattr(response, part) for part in ("request", "status_code", "headers"))
+            series.failure(*counted, partial(of_response, response) if is_of_http else None)
         else:
             series.success(intended_s, sent_s, end_s, response_length or 0)
 
@@ -512,6 +525,10 @@ class Recorder:
         """Fold if there are enough samples to be worth it, which spreads the work over the second."""
         if self.waiting() >= FOLD_PAYS * len(self._series):
             self.fold()
+
+    def forget_evidence(self) -> None:
+        """Begin a run, of which the first failures of each kind get evidence again."""
+        self._counts.forget_evidence()
 
     def has_counts(self) -> bool:
         """Whether anything was folded since the last take."""

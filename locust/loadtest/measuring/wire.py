@@ -22,6 +22,7 @@ import numpy as np
 
 from loadtest import untrusted
 from loadtest.exceptions import RecordError
+from loadtest.measuring.evidence import LONGEST, Evidence
 from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import BINS
 from loadtest.measuring.histogram_table import ABOVE, BELOW, MAX, MIN, REFUSED, SUM, HistogramTable
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 _MAGIC: Final = b"LD"
-_VERSION: Final = 4
+_VERSION: Final = 5
 _HEADER: Final = struct.Struct("<2sBI")
 
 _HIGHEST_COUNT: Final = 2**53
@@ -176,7 +177,7 @@ class PackedMeasurements(NamedTuple):
             counts,
             PackedHistograms(*response),
             None if service is None else PackedHistograms(*service),
-            tuple(ErrorCount(*error) for error in errors) if errors else (),
+            tuple(_error(*error) for error in errors) if errors else (),
             tuple(map(str, scenarios)),
             None if lag is None else PackedHistograms(*lag),
             dropped,
@@ -205,12 +206,14 @@ class PackedMeasurements(NamedTuple):
             self.schedule_lag.check_sizes(len(self.scenarios))
 
     def _check_errors(self, rows: int) -> None:
-        for series, error_class, message, occurrences in self.errors:
+        for series, error_class, message, occurrences, evidence in self.errors:
             if not (type(series) is int and isinstance(error_class, str) and isinstance(message, str)):
                 raise TypeError("an error must consist of a series, a class, a message and a number")
             if not 0 <= series < rows:
                 raise ValueError(f"an error belongs to series {series} of {rows}")
             _check_number("an error occurred", occurrences)
+            if any(not isinstance(text, str) or len(text) > LONGEST for text in evidence or ()):
+                raise ValueError(f"evidence must be two texts of at most {LONGEST} characters")
 
     def _check_tallies(self, rows: int) -> None:
         for series, kind, detail, times, seconds in self.tallies:
@@ -243,6 +246,10 @@ class PackedMeasurements(NamedTuple):
     def unpacked(self) -> Measurements:
         """The measurements."""
         return unpack([self])
+
+
+def _error(series: int, error_class: str, message: str, occurrences: int, evidence: Any = None) -> ErrorCount:
+    return ErrorCount(series, error_class, message, occurrences, None if evidence is None else Evidence(*evidence))
 
 
 def _check_number(what: str, times: object) -> None:

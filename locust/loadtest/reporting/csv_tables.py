@@ -1,4 +1,7 @@
-"""CsvTables: stats.csv, by request name, and timeline.csv. Times are seconds; missing figures are empty."""
+"""CsvTables: stats.csv, by request name, steps.csv, of transactions and checks, and timeline.csv.
+
+Times are seconds; missing figures are empty.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,26 @@ STATS: Final = (
     *("scenario", "method", "name", "requests", "failures", "error_ratio", "requests_per_s", "response_bytes"),
     *(f"{kind}_{figure}" for kind in _KINDS for figure in _FIGURES),
 )
+STEPS: Final = (
+    *("kind", "scenario", "name", "made", "failures", "error_ratio"),
+    *(f"response_time_{figure}" for figure in _FIGURES),
+)
 TIMELINE: Final = ("second", "width_s", "requests", "failures", "requests_per_s", "users", *_QUANTILES)
 
 
 def stats(document: Document) -> str:
     """Return a row for each request name, and one without a name for the total."""
     return _csv(STATS, (_row(series, document) for series in [*by_name(document), document["total"]]))
+
+
+def steps(document: Document) -> str:
+    """Return a row for each transaction and each check, which are measured beside the requests."""
+    kinds = [(kind, one) for kind in ("transaction", "check") for one in document.get(f"{kind}s", ())]
+    rows = (
+        {"kind": kind, **one, "error_ratio": one["failures"] / one["made"], **_times(one, ("response_time",))}
+        for kind, one in kinds
+    )
+    return _csv(STEPS, rows)
 
 
 def timeline(document: Document) -> str:
@@ -37,14 +54,18 @@ def timeline(document: Document) -> str:
 
 
 def _row(series: dict[str, Any], document: Document) -> dict[str, Any]:
-    times = {f"{kind}_{figure}": value for kind in _KINDS for figure, value in (series[kind] or {}).items()}
     requests = series["requests"]
     return {
         **series,
-        **times,
+        **_times(series, _KINDS),
         "error_ratio": series["failures"] / requests if requests else None,
         "requests_per_s": rate_per_s(series, document),
     }
+
+
+def _times(one: dict[str, Any], kinds: Iterable[str]) -> dict[str, Any]:
+    """Return the figures of times by their columns; of a check there are none."""
+    return {f"{kind}_{figure}": value for kind in kinds for figure, value in (one.get(kind) or {}).items()}
 
 
 def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:

@@ -10,6 +10,7 @@ import math
 import textwrap
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest import untrusted
@@ -189,18 +190,46 @@ def times_apart(series: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def failure_reasons(document: Document, most: int = 3) -> list[str]:
-    """Return why requests failed, the most frequent reason first, each with the names that it met."""
-    by_reason: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for error in document["errors"]:
-        by_reason.setdefault((error["error_class"], error["message"]), []).append(error)
-    counted = {reason: sum(one["occurrences"] for one in errors) for reason, errors in by_reason.items()}
+    """Return why requests failed, the most frequent reason first, each with the names that it met, and when."""
     reasons = []
-    for reason in sorted(counted, key=lambda reason: -counted[reason])[:most]:
-        names = [f"{one['method']} {one['name']}".strip() for one in by_reason[reason]]
+    for (error_class, message), errors in _by_reason(document)[:most]:
+        names = [_name_of(one) for one in errors]
         further = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        message = textwrap.shorten(reason[1], _LONGEST_MESSAGE, placeholder=" …")
-        reasons.append(f"{counted[reason]:,} with {reason[0]}: {message} ({names[0]}{further})")
+        count = sum(one["occurrences"] for one in errors)
+        words = textwrap.shorten(message, _LONGEST_MESSAGE, placeholder=" …")
+        reasons.append(f"{count:,} with {error_class}: {words} ({names[0]}{further}), {seen(errors)}")
     return reasons
+
+
+def failure_samples(document: Document, most: int = 3) -> list[tuple[str, dict[str, str]]]:
+    """Return a sample of request and answer for each of the most frequent reasons, with what it is a sample of."""
+    found = []
+    for (error_class, _), errors in _by_reason(document):
+        first = next((one for one in errors if one.get("evidence")), None)
+        if first is not None:
+            found.append((f"{_name_of(first)}: {error_class}", first["evidence"]))
+    return found[:most]
+
+
+def seen(errors: Sequence[dict[str, Any]]) -> str:
+    """Return when errors came first and last."""
+    first, last = (
+        f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S}"
+        for moment in (min(one["first_seen"] for one in errors), max(one["last_seen"] for one in errors))
+    )
+    return f"at {first} UTC" if first == last else f"{first} to {last} UTC"
+
+
+def _by_reason(document: Document) -> list[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    """Return the errors by class and message, the most frequent first."""
+    reasons: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for error in document["errors"]:
+        reasons.setdefault((error["error_class"], error["message"]), []).append(error)
+    return sorted(reasons.items(), key=lambda reason: -sum(one["occurrences"] for one in reason[1]))
+
+
+def _name_of(one: dict[str, Any]) -> str:
+    return f"{one['method']} {one['name']}".strip()
 
 
 def by_name(document: Document) -> list[dict[str, Any]]:

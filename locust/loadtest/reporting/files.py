@@ -4,7 +4,7 @@
 - report.html: a page for people, which needs no network;
 - summary.md: for a comment on a pull request;
 - junit.xml: the thresholds and the trust checks as test cases, for the page of a build;
-- stats.csv, timeline.csv: the figures by request name and over time.
+- stats.csv, steps.csv, timeline.csv: the figures by request name, of transactions and checks, and over time.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ FILES: Final[dict[str, Callable[[Document], str]]] = {
     "summary.md": markdown.summary,
     "junit.xml": junit.document,
     "stats.csv": csv_tables.stats,
+    "steps.csv": csv_tables.steps,
     "timeline.csv": csv_tables.timeline,
 }
 """What makes the text of each file."""

@@ -1,10 +1,11 @@
 """JUnit: junit.xml, the verdict as test cases, for tools that show the results of a build.
 
 There is one suite, with a test case for each threshold, one for the trust checks of the generator, and one for the run
-itself. A failed threshold is a failure, and so is a run that failed for another reason: every request failed, or the
-set-up did. A threshold without data, a failed trust check and an interruption are errors, since they say nothing about
-the system under test. What is noted beside the verdict are properties of the suite. Jenkins, GitLab and GitHub's
-actions read this dialect (https://github.com/testmoapp/junitxml).
+itself, with the reasons of failures and samples of them. A failed threshold is a failure, and so is a run that failed
+for another reason: every request failed, or the set-up did. A threshold without data, a failed trust check and an
+interruption are errors, since they say nothing about the system under test. What is noted beside the verdict are
+properties of the suite. Jenkins, GitLab and GitHub's actions read this dialect
+(https://github.com/testmoapp/junitxml).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import xml.etree.ElementTree as ET  # written, never read
 from typing import TYPE_CHECKING
 
 from loadtest.judging.outcome import Outcome
-from loadtest.reporting.document import notes
+from loadtest.reporting.document import failure_reasons, failure_samples, notes
 from loadtest.settings.config import name_of_scenario
 
 if TYPE_CHECKING:
@@ -46,12 +47,13 @@ def document(run: Document) -> str:
         properties = ET.SubElement(suite, "properties")
         for note in said:
             ET.SubElement(properties, "property", name="note", value=_clean(note))
+    reasons = _clean("\n".join(failure_reasons(run)))
     classname = _clean(f"loadtest.{name_of_scenario(run['configuration'].get('scenario', ''))}".rstrip("."))
     for result, outcome in zip(results, outcomes, strict=True):
         case = ET.SubElement(suite, "testcase", name=_clean(result["rule"]), classname=classname, time="0")
         sentence = _clean(result["sentence"])
         if outcome == Outcome.FAILED.value:
-            ET.SubElement(case, "failure", message=sentence, type="threshold")
+            ET.SubElement(case, "failure", message=sentence, type="threshold").text = reasons or None
         elif outcome in _NOT_JUDGED:
             ET.SubElement(case, "error", message=sentence, type=outcome)
         else:
@@ -65,10 +67,18 @@ def document(run: Document) -> str:
         ET.SubElement(made, "failure", message=_clean(failure), type="failed")
     elif reason := _missing(run):
         ET.SubElement(made, "error", message=_clean(reason), type=_clean(run["verdict"]["name"]))
+    if reasons:
+        ET.SubElement(made, "system-out").text = "\n\n".join((reasons, *map(_sample, failure_samples(run))))
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
+
+
+def _sample(sample: tuple[str, dict[str, str]]) -> str:
+    """Return one failed exchange."""
+    title, evidence = sample
+    return _clean(f"A failed request: {title}\n{evidence['request']}\n\n→ {evidence['answer'] or 'no answer'}")
 
 
 def _failure(run: Document) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.progress import clock, counted
+from loadtest.reporting import page
 from loadtest.reporting.document import (
     STREAM_HEADS,
     by_name,
     failure_reasons,
+    failure_samples,
     load_s,
     notes,
     percentile_ms,
@@ -30,6 +33,7 @@ MARKS: Final = {"passed": "✅", "failed": "❌", "no data": "⚪", "not trustwo
 MAX_NAMES: Final = 50
 """The most names shown: GitHub limits a comment to 65,536 characters."""
 _TIMES: Final = ("p50_s", "p95_s", "p99_s")
+_FENCES: Final = re.compile("`{3,}")
 _SPECIAL: Final = str.maketrans(
     {character: f"\\{character}" for character in "\\`*_{}[]<>#|~"} | {"\n": " ", "\r": " "}
 )
@@ -73,6 +77,8 @@ def summary(document: Document) -> str:
     if streamed := stream_rows(document)[:MAX_NAMES]:
         rows_of_streams = [(_escape(name), *figures) for name, figures in streamed]
         lines += ["", "Streamed answers, times in ms:", "", *_table(["request", *STREAM_HEADS], rows_of_streams, 1)]
+    for title, evidence in failure_samples(document):
+        lines += ["", *_sample(title, evidence)]
     return "\n".join(lines) + "\n"
 
 
@@ -97,6 +103,14 @@ def _row(name: str, series: dict[str, Any], document: Document) -> tuple[str, ..
 def _step(one: dict[str, Any], times: Sequence[str]) -> tuple[str, ...]:
     figures = (percentile_ms({**one, "requests": one["made"]}, time) for time in times)
     return _escape(one["name"]), f"{one['made']:,}", f"{one['failures']:,}", *figures
+
+
+def _sample(title: str, evidence: dict[str, str]) -> list[str]:
+    """Return one failed exchange, folded; its fence is longer than any in the text."""
+    text = f"{evidence['request']}\n\n→ {evidence['answer'] or 'no answer'}"
+    fence = "`" * (max((len(run) for run in _FENCES.findall(text)), default=2) + 1)
+    summary = f"<details><summary>A failed request: {page.text(title)}</summary>"
+    return [summary, "", fence, *text.splitlines(), fence, "", "</details>"]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right_from: int | None = None) -> list[str]:

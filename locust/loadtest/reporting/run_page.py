@@ -317,13 +317,26 @@ def _errors(document: Document) -> str:
         f"<td class='n'>{sum(error['occurrences'] for error in errors):,}</td>"
         f"<td>{_moment(min(error['first_seen'] for error in errors))}</td>"
         f"<td>{_moment(max(error['last_seen'] for error in errors))}</td>"
-        f"<td class='message'>{text(max(errors, key=lambda error: error['occurrences'])['message'])}</td></tr>"
+        f"<td class='message'>{text(max(errors, key=lambda error: error['occurrences'])['message'])}"
+        f"{_samples(errors)}</td></tr>"
         for (error_class, name), errors in ordered[:MAX_ERRORS]
     ]
     heads = ("name", "class", "count", "first seen", "last seen", "message")
     hint = f"the {MAX_ERRORS} most frequent" if len(ordered) > MAX_ERRORS else "with their most frequent messages"
     errors_table = page.table("Errors by class", heads, rows)
     return _section("errors", "Errors", errors_table + _exceptions(document), hint)
+
+
+def _samples(errors: Sequence[dict[str, Any]]) -> str:
+    """Return the failed exchanges that are kept of one class and name, folded."""
+    kept = [one["evidence"] for one in errors if one.get("evidence")]
+    if not kept:
+        return ""
+    shown = "".join(
+        f"<pre>{text(one['request'])}</pre><pre class='answer'>{text(one['answer'] or 'no answer')}</pre>"
+        for one in kept
+    )
+    return f"<details><summary>Request and answer</summary>{shown}</details>"
 
 
 def _exceptions(document: Document) -> str:

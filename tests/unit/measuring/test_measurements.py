@@ -76,7 +76,7 @@ def test_measurements_add_up() -> None:
     assert taken.series == tuple(KEYS)
     assert (taken.requests.tolist(), taken.failures.tolist()) == ([1, 1], [0, 1])
     assert taken.response_bytes.tolist() == [7, 9]
-    assert [tuple(error) for error in taken.errors] == [(1, "reset", "gone", 1)]
+    assert [tuple(error) for error in taken.errors] == [(1, "reset", "gone", 1, None)]
     assert (taken.scenarios, taken.dropped.tolist()) == (("shop",), [3])
 
 

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from loadtest.measuring import record as record_module
+from loadtest.measuring.evidence import Evidence
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import SETUP
 from loadtest.measuring.measurements import LISTENERS, Measurements
@@ -80,6 +81,22 @@ def test_errors_are_listed_with_their_times() -> None:
     first = sample_record().errors()[0]
     assert (first.name, first.error_class, first.message, first.occurrences) == ("a", "reset", "reset happened", 2)
     assert (first.first_seen, first.last_seen) == (1_700_000_000, 1_700_000_001)
+
+
+def test_the_first_failures_of_a_kind_have_evidence() -> None:
+    """Three messages of a name and class; each keeps its first, and a reset of the counts takes none away."""
+    record = RunRecord()
+    for second in range(2):
+        for number in range(5):
+            recorder = Recorder()
+            shown = Evidence(f"{number} at {second}", "")
+            failed = recorder.series("shop", "GET", "a")
+            failed.failure(0.0, 0.0, 1.0, 0, "check", f"m{number}", lambda shown=shown: shown)
+            record.add(recorder.take(), second)
+        kept = [(row.message, row.evidence.request) for row in record.errors() if row.evidence]
+        assert kept == [("m0", "0 at 0"), ("m1", "1 at 0"), ("m2", "2 at 0")]
+        record.reset(second)
+    assert record.errors() == []
 
 
 def test_distinct_errors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

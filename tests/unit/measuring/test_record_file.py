@@ -8,6 +8,7 @@ import pytest
 
 from loadtest.exceptions import RecordError
 from loadtest.measuring import record_file
+from loadtest.measuring.evidence import Evidence
 from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.record import Delivery, Missing, RunRecord
 from loadtest.measuring.record_file import RecordFile
@@ -15,11 +16,15 @@ from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.wire import PackedMeasurements
 
 
-def measure(requests: int, name: str = "a") -> Measurements:
+def measure(requests: int, name: str = "a", failed: int = 0) -> Measurements:
     """Some requests of half a second."""
     recorder = Recorder()
-    for _ in range(requests):
+    for _ in range(requests - failed):
         recorder.series("shop", "GET", name).success(1.0, 1.0, 1.5, 10)
+    for _ in range(failed):
+        recorder.series("shop", "GET", name).failure(
+            1.0, 1.0, 1.5, 10, "reset", "gone", lambda: Evidence("sent", "got")
+        )
     return recorder.take()
 
 
@@ -152,7 +157,7 @@ def test_what_could_not_be_written_is_written_when_there_is_room_again(tmp_path:
     file = RecordFile(path, record)
 
     def add(second: int) -> None:
-        measured = measure(10)
+        measured = measure(10, failed=int(second == 2))
         record.add(measured, second)
         file.add(second, measured, {"shop": 1})
 
@@ -172,6 +177,7 @@ def test_what_could_not_be_written_is_written_when_there_is_room_again(tmp_path:
     file.close()
     read = record_file.read(path)
     assert (read.requests, read.ended) == (50, True)
+    assert [(row.occurrences, row.evidence) for row in read.errors()] == [(1, Evidence("sent", "got"))]
     assert read.total().response_time == record.total().response_time
     assert [(point.second, point.requests) for point in read.timeline] == [(0, 10), (1, 40)]
 

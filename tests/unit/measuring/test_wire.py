@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.exceptions import RecordError
+from loadtest.measuring.evidence import Evidence
 from loadtest.measuring.health import Health
 from loadtest.measuring.labels import Labels
 from loadtest.measuring.measurements import Accumulator, Measurements
@@ -167,8 +168,8 @@ def test_damage_anywhere_is_an_error() -> None:
 def test_a_newer_delta_is_an_error_with_both_versions() -> None:
     """Workers and master of different releases are told so."""
     data = bytearray(delta_of(Accumulator().take()).to_bytes())
-    data[2] = 5
-    with pytest.raises(RecordError, match="version 5, this program reads up to 4; run the same release"):
+    data[2] = 6
+    with pytest.raises(RecordError, match="version 6, this program reads up to 5; run the same release"):
         Delta.from_bytes(bytes(data))
 
 
@@ -197,6 +198,9 @@ def forged(change: object) -> bytes:
         lambda body: body[7].__setitem__(4, [[9, "reset", "x", 1]]),
         lambda body: body[7].__setitem__(4, [[0, "reset", "x", -1]]),
         lambda body: body[7].__setitem__(4, [[0, "reset"]]),
+        lambda body: body[7].__setitem__(4, [[0, "reset", "x", 1, ["sent"]]]),
+        lambda body: body[7].__setitem__(4, [[0, "reset", "x", 1, ["sent", 1]]]),
+        lambda body: body[7].__setitem__(4, [[0, "reset", "x", 1, ["sent", "x" * 2_001]]]),
         lambda body: body[7].__setitem__(0, msgpack.packb([["a", "b"]])),
         lambda body: body[7].__setitem__(0, b""),
         lambda body: body.__setitem__(6, [1.0] * 20),
@@ -206,6 +210,19 @@ def test_a_delta_that_contradicts_itself_is_an_error(change: object) -> None:
     """Even with a right checksum, content that does not fit together is refused."""
     with pytest.raises(RecordError, match="is damaged"):
         Delta.from_bytes(forged(change))
+
+
+def test_evidence_arrives_once() -> None:
+    """Of two workers with the same failure the first one's is kept, also where many are merged at once."""
+    packed = []
+    for worker in range(2):
+        recorder = Recorder()
+        shown = Evidence(f"sent by {worker}", "")
+        recorder.series("shop", "GET", "a").failure(0.0, 0.0, 1.0, 0, "reset", "gone", lambda shown=shown: shown)
+        packed.append(PackedMeasurements.of(recorder.take()))
+    assert PackedMeasurements.from_wire(msgpack.unpackb(msgpack.packb(packed[0]))) == packed[0]
+    merged = merge(packed, Labels())
+    assert merged.errors == ((0, "reset", "gone", 2, Evidence("sent by 0", "")),)
 
 
 def test_what_the_scenarios_code_did_arrives_whole() -> None:

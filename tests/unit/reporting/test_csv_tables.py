@@ -1,4 +1,4 @@
-"""stats.csv and timeline.csv."""
+"""stats.csv, steps.csv and timeline.csv."""
 
 import csv
 import io
@@ -26,6 +26,21 @@ def test_every_name_has_a_row_and_all_together_the_last() -> None:
         found[1]["requests_per_s"],
         round(float(found[1]["response_time_min_s"]), 3),
     ) == ("0.2", "20.0", 0.02)
+
+
+def test_every_transaction_and_check_has_a_row() -> None:
+    """With its counts; a check has no times, and neither is among the requests."""
+    run = reports.run_document(reports.add_steps(reports.record(10)))
+    buy, check = rows(csv_tables.steps(run))
+    assert [buy[name] for name in ("kind", "name", "made", "failures", "error_ratio")] == [
+        *("transaction", "check out", "100", "20", "0.2")
+    ]
+    assert round(float(buy["response_time_p50_s"]), 2) == 0.5
+    assert [check[name] for name in ("kind", "name", "made", "failures", "response_time_p50_s")] == [
+        *("check", reports.HOSTILE, "400", "1", "")
+    ]
+    assert "check out" not in csv_tables.stats(run)
+    assert rows(csv_tables.steps(reports.run_document())) == []
 
 
 def test_every_point_has_a_row() -> None:

@@ -14,7 +14,7 @@ from loadtest.measuring.record import RunRecord
 from loadtest.reporting import document, files, summary
 from tests import reports
 
-NAMES = {"record.json", "report.html", "summary.md", "junit.xml", "stats.csv", "timeline.csv"}
+NAMES = {"record.json", "report.html", "summary.md", "junit.xml", "stats.csv", "steps.csv", "timeline.csv"}
 
 
 @pytest.fixture

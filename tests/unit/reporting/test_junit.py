@@ -68,3 +68,16 @@ def test_an_interrupted_run_is_errors_and_no_failure() -> None:
     assert (suite["tests"], suite["failures"], suite["errors"]) == ("4", "0", "3")
     assert found["the run was made, with requests, to its end"][0].attrib["message"] == record.interruption.sentence
     assert {case[0].attrib["type"] for case in found.values() if len(case)} == {"interrupted"}
+
+
+def test_why_requests_failed_is_in_the_cases() -> None:
+    """A failed threshold has the reasons, with first and last seen; the case of the run has a sample as well."""
+    record = reports.record(10, failing="b")
+    results = [Result.of(rule, 0.5) for rule in parse("error_ratio < 1%", "here")]
+    _, found = cases(document(results, [], record))
+    reason = "40 with status_5xx: 503 from"
+    assert found["error_ratio < 1%"][0].text.startswith(reason)
+    told = found["the run was made, with requests, to its end"].find("system-out").text
+    assert told.startswith(reason)
+    assert "22:13:20 to 22:13:29 UTC\n\nA failed request: GET b: status_5xx\nPOST https://a.example/buy\n" in told
+    assert "\n→ 503 Service Unavailable\n" in told

@@ -20,7 +20,18 @@ def test_verdict_thresholds_and_names_are_there() -> None:
 def test_why_requests_failed_is_beside_the_verdict() -> None:
     """With the most frequent reason first."""
     text = markdown.summary(reports.run_document(reports.record(10, failing="b")))
-    assert "- Failed: 40 with status\\_5xx: 503 from" in text.split("| threshold |")[0]
+    (line,) = [line for line in text.split("| threshold |")[0].splitlines() if line.startswith("- Failed: ")]
+    assert line.startswith("- Failed: 40 with status\\_5xx: 503 from")
+    assert line.endswith("(GET b), 22:13:20 to 22:13:29 UTC")
+
+
+def test_a_failed_request_is_shown_with_its_answer() -> None:
+    """Folded, in a fence that nothing in it closes, and that nobody is notified from."""
+    text = markdown.summary(reports.run_document(reports.record(10, failing="b")))
+    folded = text[text.index("<details>") : text.index("</details>")]
+    assert folded.startswith("<details><summary>A failed request: GET b: status_5xx</summary>\n\n````\nPOST https://")
+    assert folded.count("````") == 2
+    assert "\n→ 503 Service Unavailable\n" in folded
 
 
 def test_successes_and_failures_are_apart_where_a_name_has_both() -> None:

@@ -70,6 +70,17 @@ def test_verdict_reasons_errors_and_health_are_shown() -> None:
     assert re.search(r"check\s+limit\s+highest\s+in\s+cpu\s+90%\s+95%\s+worker 0", shown)
 
 
+def test_a_failed_request_is_shown_with_its_answer() -> None:
+    """Folded beside its message, as text: whatever the service answered."""
+    page = run_page.html(reports.run_document(reports.record(failing="a")))
+    shown = " ".join(Elements(page).texts)
+    assert re.search(
+        r"503 from.*Request and answer\s+POST https://a.example/buy.*503 Service Unavailable", shown, re.DOTALL
+    )
+    assert page.count("<pre>") == page.count("<pre class='answer'>") == 1
+    assert "<img src=x" not in page
+
+
 def test_the_largest_run_stays_small() -> None:
     """A day of 2,000 names with a thousand distinct errors is under 1.5 MB."""
     document = reports.run_document(reports.record(2, names=tuple(f"room/{n:04}/read" for n in range(2_000)), per_s=1))

@@ -184,6 +184,11 @@ class HttpClient:
             self._cookies = CookieJar()
         return self._cookies
 
+    @property
+    def cookie_values(self) -> tuple[str, ...]:
+        """Values that may have been sent in cookies; looking makes no jar, which every later call would look into."""
+        return () if self._cookies is None else tuple(self._cookies.values())
+
     def get(self, url: str, name: str | None = None, catch_response: bool = False, **options: Any) -> Response:
         """Send a GET request; the options are those of request()."""
         if not options and self.request_name is None:

@@ -5,11 +5,13 @@ Tested in tests/unit/clients/http/test_client.py and test_scenario_api.py.
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from loadtest.clients.http.errors import InvalidRequestError, error_class_of, interruption
 from loadtest.clients.http.response import Response, new_response
+from loadtest.measuring.evidence import Evidence, of_exchange
 from loadtest.measuring.labels import LOAD
 from loadtest.measuring.recorder import mark_counted, note_failure, phase_of, scenario_of
 
@@ -43,7 +45,8 @@ class RequestReporter:
             route.success(*times, response.wire_bytes)
         else:
             note_failure(self._user)
-            route.series.failure(*times, response.wire_bytes, error_class_of(error), str(error))
+            kind = (error_class_of(error), str(error))
+            route.series.failure(*times, response.wire_bytes, *kind, partial(self._evidence, response))
             mark_counted(error)
         if len(self._listeners) > 1:
             self.notify_of(route, response, context)
@@ -86,7 +89,7 @@ class RequestReporter:
             series.success(*counted)
         else:
             note_failure(self._user)
-            series.failure(*counted, error_class_of(error), str(error))
+            series.failure(*counted, error_class_of(error), str(error), partial(self._evidence, response))
             mark_counted(error)
         if len(self._listeners) > 1:
             self._user.recorder.notify(**event)
@@ -125,6 +128,12 @@ class RequestReporter:
         if phase_of(self._user) == LOAD:
             series = self._user.recorder.series(scenario_of(self._user), method, name, phase)
             series.success(begun_s, begun_s, end_s, received_bytes)
+
+    def _evidence(self, response: Response) -> Evidence:
+        """What was sent and what came back, as far as it has come."""
+        status = (response.status_code, response.reason) if response.status_code else None
+        cookies = getattr(getattr(self._user, "client", None), "cookie_values", ())
+        return of_exchange(response.request, status, response.headers, response.received, cookies)
 
     def _series(self, method: str, name: str) -> "Series":
         """Where requests without a route are recorded."""

@@ -151,6 +151,11 @@ class Response:
         return self._content
 
     @property
+    def received(self) -> bytes | None:
+        """The decoded body without waiting for it: None if none came yet."""
+        return self.content if self._stream is None else self._content
+
+    @property
     def encoding(self) -> str | None:
         """The character encoding that ``text`` uses: the declared one, else UTF-8."""
         if self._encoding is None:

@@ -3,6 +3,7 @@
 Tested in tests/unit/clients/redis/test_recording.py and test_faults.py.
 """
 
+from functools import partial
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ from redis.exceptions import MaxConnectionsError
 from loadtest.clients.redis.connection import RespConnection
 from loadtest.clients.redis.errors import error_class_of, interruption
 from loadtest.clients.routes import Route, RouteTable
+from loadtest.measuring.evidence import of_command
 from loadtest.measuring.labels import LOAD, MAX_SERIES
 from loadtest.measuring.recorder import mark_counted, note_failure, scenario_of
 
@@ -112,17 +114,17 @@ class RedisSession:
         try:
             replies = connection.exchange_many(data, count, sent_s)
         except Exception as error:
-            self.record_failure(route, intended_s, sent_s, 0, error)
+            self.record_failure(route, intended_s, sent_s, 0, error, data)
             raise
         except BaseException as cause:  # the user was stopped while it waited
-            self.record_failure(route, intended_s, sent_s, 0, interruption(cause))
+            self.record_failure(route, intended_s, sent_s, 0, interruption(cause), data)
             raise
         end_s = perf_counter()
         failure = _first_error(replies)
         if failure is None and route.method == "MULTI" and replies[-1]:
             failure = _first_error(replies[-1])
         if failure is not None:
-            self.record_failure(route, intended_s, sent_s, connection.received_bytes, failure)
+            self.record_failure(route, intended_s, sent_s, connection.received_bytes, failure, data)
             return replies, failure
         route.success(intended_s, sent_s, end_s, connection.received_bytes)
         if len(self.listeners) > 1:
@@ -164,13 +166,15 @@ class RedisSession:
             if not connection.await_turn():
                 return connection
 
-    def record_failure(
-        self, route: Route, intended_s: float, sent_s: float, received_bytes: int, error: Exception
+    def record_failure(  # noqa: PLR0917 - a failed request has that many parts
+        self, route: Route, intended_s: float, sent_s: float, received_bytes: int, error: Exception, data: bytes
     ) -> None:
-        """Record a request that failed."""
+        """Record a request that failed, and what it sent."""
         end_s = perf_counter()
         note_failure(self.user)
-        route.series.failure(intended_s, sent_s, end_s, received_bytes, error_class_of(error), str(error))
+        kind, message = error_class_of(error), str(error)
+        evidence = partial(of_command, data, message)
+        route.series.failure(intended_s, sent_s, end_s, received_bytes, kind, message, evidence)
         mark_counted(error)
         if len(self.listeners) > 1:
             self.notify_listeners(route, end_s - sent_s, received_bytes, None, error)

@@ -89,15 +89,15 @@ class RedisJsonClient(RedisCommands):
         try:
             reply = connection.exchange(data, sent_s)
         except Exception as error:
-            session.record_failure(route, intended_s, sent_s, 0, error)
+            session.record_failure(route, intended_s, sent_s, 0, error, data)
             raise
         except BaseException as cause:  # the user was stopped while it waited
-            session.record_failure(route, intended_s, sent_s, 0, interruption(cause))
+            session.record_failure(route, intended_s, sent_s, 0, interruption(cause), data)
             raise
         if reply.__class__ is bytes or not isinstance(reply, Exception):
             route.success(intended_s, sent_s, perf_counter(), connection.received_bytes)
         else:
-            session.record_failure(route, intended_s, sent_s, connection.received_bytes, reply)
+            session.record_failure(route, intended_s, sent_s, connection.received_bytes, reply, data)
             raise reply
         if len(session.listeners) > 1:
             session.notify_listeners(route, perf_counter() - sent_s, connection.received_bytes, reply, None)

@@ -736,3 +736,33 @@ def test_a_limit_of_the_scenario_is_a_timeout():
         with gevent.Timeout(0.1, False):
             user.client.get("/")
         assert error_classes(user) == {"timeout_total": 1}
+
+
+def test_the_first_failures_of_a_kind_leave_request_and_answer():
+    """Without secrets, also those of the user's cookies; later ones of the kind are counted, until a run begins."""
+    secret = "s3cret-s3cret"  # noqa: S105
+    refused = b"HTTP/1.1 500 Oops\r\nSet-Cookie: sid=%b\r\nContent-Length: 17\r\n\r\nsid %b" % ((secret.encode(),) * 2)
+    with ScriptedServer(always(refused)) as server, running_user(server.url) as user:
+        for _ in range(2):
+            user.client.post("/buy", json={"product": "keyboard", "password": secret}, name="buy")
+        (first,) = user.recorder.take().errors
+        user.client.get("/buy", name="buy")
+        user.client.post("/buy", name="buy")
+        kept = {error.evidence is None for error in user.recorder.take().errors}
+        user.recorder.forget_evidence()
+        user.client.post("/buy", name="buy")
+        (again,) = user.recorder.take().errors
+    assert first.occurrences == 2
+    assert first.evidence.request.startswith(f"POST {server.url}/buy\n")
+    assert first.evidence.request.endswith('{"product": "keyboard", "password": "***"}')
+    assert first.evidence.answer == "500 Oops\nset-cookie: ***\ncontent-length: 17\n\nsid ***"
+    assert kept == {True, False}
+    assert again.evidence is not None
+
+
+def test_a_request_without_an_answer_leaves_what_was_sent():
+    """The server closes without a word."""
+    with ScriptedServer(lambda peer: peer.read_request() and None) as server, running_user(server.url) as user:
+        user.client.post("/buy", data="a")
+        (error,) = user.recorder.take().errors
+    assert (error.evidence.request.splitlines()[0], error.evidence.answer) == (f"POST {server.url}/buy", "")

@@ -1,0 +1,252 @@
+"""Evidence: what was sent and what came back in the first failures of each kind, without secrets.
+
+What a service answers is not known, so secrets are left out by several rules at once: of headers only those of
+`SHOWN_HEADERS` keep their values; every value under a name that sounds like a secret is masked, in JSON, forms and any
+other text; so is what looks like a token, and whatever else was masked in the same exchange, wherever it comes again.
+It is made when a failure is recorded, never on the way of a success.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote_plus
+
+from loadtest import untrusted
+from loadtest.settings.urls import MASK, without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+_log = logging.getLogger(__name__)
+
+PER_KIND: Final = 3
+"""How many messages of one request name and error class get evidence: the first ones."""
+MOST: Final = 50
+"""How many get evidence in all, of one process and of a run."""
+LONGEST: Final = 2_000
+"""Characters of a request or of an answer that are kept, headers included."""
+_LONGEST_BODY: Final = 1_000
+_LOOKED_AT: Final = 16_384
+"""Bytes of a body that are looked at."""
+_MOST_VALUES: Final = 2_000
+_SHORTEST_SECRET: Final = 4
+_MOST_SECRETS: Final = 500
+SHOWN_HEADERS: Final = frozenset(
+    {
+        "accept", "accept-encoding", "accept-language", "allow", "cache-control", "connection", "content-encoding",
+        "content-language", "content-length", "content-type", "date", "etag", "host", "retry-after", "server",
+        "traceparent", "transfer-encoding", "user-agent", "vary", "via", "x-correlation-id", "x-request-id",
+    }
+)  # fmt: skip
+"""The headers whose values are shown; of all others there is the name."""
+_SECRET: Final = re.compile(
+    r"pass|pwd|secret|token|auth(?!or)|session|cookie|csrf|xsrf|api.?key|access.?key|private.?key|credential|signature"
+    r"|bearer|jwt|card|iban|ssn|(?<![a-z])(?:otp|pin|sid|sig|cvc|cvv)(?![a-z])",
+    re.IGNORECASE,
+)
+_NAMED: Final = re.compile(
+    rf"""(?P<before>(?:{_SECRET.pattern})[\w.-]{{0,40}}[\\"']{{0,4}}\s*[:=]\s*(?:(?:bearer|basic|digest)\s+)?\\{{0,2}})"""
+    r"""(?P<value>"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|\[[^\]]*\]?|\{[^}]*\}?|[^\s&;,<>"'{}\[\]]+)""",
+    re.IGNORECASE,
+)
+_TOKEN: Final = re.compile(
+    r"(?<![\w+-])(?=[\w+-]*\d)(?=[\w+-]*[A-Za-z])[\w+-]{32,}(?:\.[\w+-]+)*=*|eyJ[\w-]{8,}[\w.-]*"
+)
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_CONTROL: Final = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f]")
+
+
+class Evidence(NamedTuple):
+    """One failed exchange, as text without secrets, each part at most `LONGEST` characters."""
+
+    request: str
+    answer: str
+    """Empty when none came."""
+
+
+class EvidenceQuota:
+    """Of which failures there is evidence: the first `PER_KIND` messages of each kind, and `MOST` in all."""
+
+    def __init__(self) -> None:
+        """Nothing was admitted yet."""
+        self._messages: dict[tuple[int, str], set[str]] = {}
+        self._admitted = 0
+
+    def holds(self, row: int, error_class: str, message: str) -> bool:
+        """Whether this failure was admitted before."""
+        return message in self._messages.get((row, error_class), ())
+
+    def admits(self, row: int, error_class: str, message: str) -> bool:
+        """Whether there is room for this failure, which is held from now on."""
+        if self.holds(row, error_class, message):
+            return True
+        messages = self._messages.setdefault((row, error_class), set())
+        if len(messages) >= PER_KIND or self._admitted >= MOST:
+            return False
+        messages.add(message)
+        self._admitted += 1
+        return True
+
+
+def made(make: Callable[[], Evidence]) -> Evidence | None:
+    """Make evidence, unless that fails: a failure counts in any case."""
+    try:
+        return make()
+    except Exception:
+        _log.exception("no sample of a failed request could be made")
+        return None
+
+
+def of_exchange(
+    request: Any, status: tuple[int, str] | None, headers: Mapping[str, str], body: bytes | None, cookies: Iterable[str]
+) -> Evidence:
+    """Return the evidence of an HTTP request.
+
+    Args:
+        request: what was sent; it has ``method``, ``url``, ``headers`` and ``body``.
+        status: of the answer, with its reason phrase; None when none came.
+        headers: of the answer.
+        body: of the answer, as far as it came.
+        cookies: values that may have been sent in cookies.
+    """
+    secrets = _Secrets(cookies)
+    sent = [f"{request.method} {without_credentials(str(request.url))}", *secrets.headers(request.headers or {})]
+    got = [] if status is None else [f"{status[0]} {status[1]}".rstrip(), *secrets.headers(headers)]
+    sent_body = secrets.body(request.body, str((request.headers or {}).get("Content-Type", "")))
+    got_body = secrets.body(body, str(headers.get("content-type", ""))) if got else ""
+    return Evidence(secrets.text(sent, sent_body), secrets.text(got, got_body))
+
+
+def of_response(response: Any) -> Evidence:
+    """Return the evidence of a response of requests or geventhttpclient, whose stream is not read."""
+    parts = vars(response)
+    body = parts.get("_content") or parts.get("_cached_content")
+    status = (response.status_code, str(getattr(response, "reason", "") or "")) if response.status_code else None
+    return of_exchange(response.request, status, response.headers or {}, body if isinstance(body, bytes) else None, ())
+
+
+def of_command(data: bytes, error: str) -> Evidence:
+    """Return the evidence of Redis commands, from what was sent (RESP) and the error's text."""
+    secrets = _Secrets(())
+    words, at = [], 0
+    data = data[:_LOOKED_AT]
+    while at < len(data) and (end := data.find(b"\r\n", at)) >= 0:
+        kind, size = data[at : at + 1], int(data[at + 1 : end])
+        if kind == b"$":
+            words.append(secrets.body(data[end + 2 : end + 2 + size]))
+            at = end + 4 + size
+        else:  # a further command
+            words.append("\n")
+            at = end + 2
+    return Evidence(secrets.text([" ".join(words).strip()], ""), secrets.text([secrets.body(error.encode())], ""))
+
+
+class _Secrets:
+    """What was masked in one exchange, and is masked wherever it comes again."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._values: set[str] = set()
+        for value in known:
+            self._hide(value)
+
+    def headers(self, headers: Mapping[str, Any]) -> list[str]:
+        """Return the lines of headers, most of them without their values."""
+        lines = []
+        for name, value in headers.items():
+            is_shown = name.lower() in SHOWN_HEADERS
+            lines.append(f"{name}: {value if is_shown else MASK}")
+            if not is_shown:
+                self._hide_header(str(value))
+        return lines
+
+    def _hide_header(self, value: str) -> None:
+        """Hide a header's value, and what a scheme, a cookie or a pair of name and password in it may be."""
+        scheme, _, rest = value.partition(" ")
+        for part in (value, rest, *(pair.partition("=")[2] for pair in re.split(r"[;,]\s*", value))):
+            self._hide(part)
+        if scheme.lower() == "basic":
+            try:
+                self._hide(base64.b64decode(rest).decode().partition(":")[2])
+            except ValueError:
+                return  # no pair: it is hidden as it is
+
+    def body(self, body: Any, content_type: str = "") -> str:
+        """Return a body as text without what is named like a secret; binary ones as their size."""
+        if not body:
+            return ""
+        raw = body.encode("utf-8", "replace") if isinstance(body, str) else body
+        if not isinstance(raw, bytes):
+            return "(a body that was sent in pieces)"
+        if content_type.lower().startswith("multipart/"):
+            return f"({len(raw):,} bytes of {content_type.partition(';')[0]})"
+        text = raw[:_LOOKED_AT].decode("utf-8", "replace")
+        if "\0" in text or text.count("\N{REPLACEMENT CHARACTER}") > len(text) // 10:
+            return f"({len(raw):,} bytes)"
+        if (parsed := _parsed(raw)) is not None:
+            text = json.dumps(self._walked(parsed, is_secret=False), ensure_ascii=False)
+        return _TOKEN.sub(self._masked_token, _NAMED.sub(self._masked, text))
+
+    def _walked(self, value: Any, *, is_secret: bool) -> Any:
+        """Return a value of JSON with every text and number below a secret's name masked."""
+        if isinstance(value, dict):
+            return {
+                name: self._walked(inner, is_secret=is_secret or bool(_SECRET.search(name)))
+                for name, inner in value.items()
+            }
+        if isinstance(value, list):
+            return [self._walked(inner, is_secret=is_secret) for inner in value]
+        if not is_secret or value is None or isinstance(value, bool):
+            return value
+        self._hide(str(value))
+        return MASK
+
+    def _masked(self, found: re.Match[str]) -> str:
+        quote = found["value"][0] if found["value"][0] in "\"'" else ""
+        self._hide(found["value"].strip("\"'"))
+        return f"{found['before']}{quote}{MASK}{quote}"
+
+    def _masked_token(self, found: re.Match[str]) -> str:
+        if _UUID.fullmatch(found[0]):
+            return found[0]
+        self._hide(found[0])
+        return MASK
+
+    def _hide(self, value: str) -> None:
+        value = value.strip()
+        if len(value) >= _SHORTEST_SECRET and value != MASK:
+            quoted = (json.dumps(value, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
+            self._values |= {value, quote_plus(value), *quoted}
+
+    def text(self, head: list[str], body: str) -> str:
+        """Return head and body without what was masked anywhere, cut to their bounds."""
+        first, *others = head or [""]
+        if len(self._values) > _MOST_SECRETS:
+            body = "(a body with many secrets)"
+        hidden = sorted(self._values, key=len, reverse=True)
+        first, body = (self._without(text, hidden) for text in (_TOKEN.sub(self._masked_token, first), body))
+        if len(body) > _LONGEST_BODY:
+            body = f"{body[:_LONGEST_BODY]} …"
+        whole = "\n".join((first, *others)) + (f"\n\n{body}" if body else "")
+        clean = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", whole)
+        return clean if len(clean) <= LONGEST else f"{clean[: LONGEST - 2]} …"
+
+    @staticmethod
+    def _without(text: str, hidden: list[str]) -> str:
+        for value in hidden:
+            text = text.replace(value, MASK)
+        return text
+
+
+def _parsed(raw: bytes) -> Any:
+    """Return a whole JSON object or list; None for anything else."""
+    if len(raw) > _LOOKED_AT or raw[:1] not in (b"{", b"["):
+        return None
+    try:
+        untrusted.check_json(raw, _MOST_VALUES)
+        return json.loads(raw)
+    except ValueError:
+        return None
