@@ -48,7 +48,7 @@ SUSTAINED: Final = {
     "loop_lag_s": HealthRule(
         "event_loop_lag",
         SATURATED["loop_lag_s"],
-        "ran its event loop {value:.3f} s late (p99) for {seconds:.0f} s",
+        "ran its event loop {value_ms:.0f} ms late (p99) for {seconds:.0f} s",
         "add a worker, lower the rate, or take blocking calls out of the scenario",
     ),
     "throttled_ratio": HealthRule(
@@ -216,7 +216,7 @@ def _violations_of(observed: Observed) -> Iterator[Violation]:
 
 
 def _violation(subject: str, rule: HealthRule, value: float, seconds: float) -> Violation:
-    message = rule.message.format(value=value, rest=1 - value, seconds=seconds)
+    message = rule.message.format(value=value, value_ms=1000 * value, rest=1 - value, seconds=seconds)
     advice = MASTER_ADVICE.get(rule.name, rule.advice) if subject == MASTER else rule.advice
     return Violation(rule.name, subject, value, rule.limit, f"{subject} {message}: {advice}")
 
@@ -312,7 +312,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
                 f"scenario {scenario}",
                 p99_s,
                 SCHEDULE_LAG_P99_S,
-                f"scenario {scenario} sent its requests {p99_s:.3f} s after their intended start (p99): "
+                f"scenario {scenario} sent its requests {1000 * p99_s:.0f} ms after their intended start (p99): "
                 "add users or workers, or lower the rate",
             )
     yield from _dropped(record)

@@ -209,7 +209,7 @@ def test_late_sends_break_the_lag_rule() -> None:
     """When the 99th percentile of the schedule lag reaches its limit, the finding names the scenario."""
     [violation] = trust.violations(record_with(lag_s=0.25), Watch())
     assert (violation.rule, violation.subject) == ("schedule_lag", "scenario shop")
-    assert "0.250 s after their intended start (p99)" in violation.sentence
+    assert "250 ms after their intended start (p99)" in violation.sentence
 
 
 def test_dropped_iterations_break_their_rule_from_one_in_a_hundred() -> None:
