@@ -21,7 +21,7 @@ import orjson
 import redis
 from locust import User, between, tag
 
-from loadtest.clients.redis import RAW
+from loadtest.clients.redis import RAW, Missing
 from loadtest.exceptions import StackError
 from loadtest.scenarios import Scenario
 from loadtest.scenarios._scratch import Scratch
@@ -344,11 +344,13 @@ class DocumentsRespUser(_DocumentsUser, RedisJsonUser):
         """
         self._clients = {name: self._client(operation) for name, operation in OPERATIONS.items()}
         key = f"{KEY_PREFIX}document:type-small"
-        if self._clients["read_whole"].get(key) is None:
+        try:
+            self._clients["read_whole"].get(key)
+        except Missing as error:
             raise StackError(
                 f"The key {key!r} is not in the Redis that REDIS_URL names. A run's master loads the data before the "
                 "users start; let it and the workers have the same REDIS_URL."
-            )
+            ) from error
         super().on_start()
 
     def send(self, operation: Operation, key: str, value: Any) -> None:
@@ -357,7 +359,7 @@ class DocumentsRespUser(_DocumentsUser, RedisJsonUser):
 
     def _client(self, operation: Operation) -> Any:
         """Return the client that records requests under an operation's name."""
-        client = self.client.labelled(f"{NAME}/resp/{operation.name}")
+        client = self.client.labelled(f"{NAME}/resp/{operation.name}", must_exist=True)
         return client.json(decoder=RAW) if "document" in operation.tags else client
 
 

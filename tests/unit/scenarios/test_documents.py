@@ -19,6 +19,7 @@ from loadtest.scenarios import documents
 from loadtest.scenarios._scratch import Scratch
 from target_app.store import KEY_PREFIX
 from tests.journeys import run_each_task_once
+from tests.redis_harness import Recorded, private_redis
 from tests.servers import target
 
 
@@ -136,6 +137,28 @@ def test_a_resp_user_requires_the_data(redis_url: str, monkeypatch: pytest.Monke
     with pytest.raises(StackError, match="document:type-small"):
         user.on_start()
     user.client.close()
+
+
+def test_a_read_of_data_that_is_gone_is_a_failure(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Redis has lost its data, no read over RESP looks like a fast success, and none ends in a traceback."""
+    with private_redis(redis_url, tmp_path) as server:
+        monkeypatch.setenv("REDIS_URL", server.url)
+        documents.load_data(server.url, lambda _done, _total: None)
+        user = documents.DocumentsRespUser(Environment(user_classes=[documents.DocumentsRespUser]))
+        user.on_start()
+        server.admin.flushall()
+        Recorded(user)
+        reading = [one for one in documents.OPERATIONS.values() if "read" in one.tags]
+        for operation in (*reading, documents.OPERATIONS["update_field"], documents.OPERATIONS["string_update_field"]):
+            with pytest.raises(redis.RedisError):
+                user.do(operation)
+        recorded = Recorded(user)
+        user.on_stop()
+        user.client.close()
+    assert recorded.failures == recorded.requests
+    assert set(recorded.errors) <= {"redis_missing", "redis_error"}
 
 
 @pytest.mark.parametrize("user_class", scenarios.load("documents").user_classes)

@@ -1,5 +1,5 @@
 """The RedisJSON client."""
 
-from loadtest.clients.redis.user import LAZY, RAW, LazyJson, RedisJsonClient, RedisJsonUser
+from loadtest.clients.redis.user import LAZY, RAW, LazyJson, Missing, RedisJsonClient, RedisJsonUser
 
-__all__ = ["LAZY", "RAW", "LazyJson", "RedisJsonClient", "RedisJsonUser"]
+__all__ = ["LAZY", "RAW", "LazyJson", "Missing", "RedisJsonClient", "RedisJsonUser"]

@@ -22,6 +22,7 @@ redis_moved            MOVED, ASK: the server is part of a cluster; this client 
 redis_noscript         NOSCRIPT
 redis_oom              OOM: over ``maxmemory``
 redis_wrongtype        WRONGTYPE, and RedisJSON's messages for the same
+redis_missing          nothing was found, where the scenario says that there is something
 redis_error            any other error reply
 unfinished             the user was stopped before the reply; the time until then counts
 exception              an error of the call itself, before or after the exchange
@@ -77,6 +78,16 @@ class RequestTimeout(exceptions.TimeoutError, RescheduleTask):
         """Keep the class beside the text."""
         super().__init__(message)
         self.error_class = error_class
+
+
+class Missing(exceptions.RedisError, RescheduleTask):
+    """Redis has no such key, or nothing at the path."""
+
+    error_class = "redis_missing"
+
+    def __init__(self, command: str) -> None:
+        """Say what found nothing."""
+        super().__init__(f"{command.upper()} found nothing: the key, or what the path leads to, is not there")
 
 
 class Unfinished(exceptions.ConnectionError):

@@ -26,7 +26,7 @@ from redis.exceptions import WatchError
 
 from loadtest.clients.json_codec import LAZY, RAW, LazyJson
 from loadtest.clients.redis.commands import RedisCommands
-from loadtest.clients.redis.errors import interruption
+from loadtest.clients.redis.errors import Missing, interruption
 from loadtest.clients.redis.pipeline import RedisPipeline
 from loadtest.clients.redis.replies import plain_callbacks
 from loadtest.clients.redis.session import RedisSession
@@ -42,8 +42,10 @@ if TYPE_CHECKING:
     from loadtest.clients.redis.replies import Callback
 
 _PREFIXES = tuple(f"{scheme}://" for scheme in SCHEMES)
+_NOTHING: tuple[Any, ...] = (None, [], {}, set(), b"[]")
+"""What Redis and RedisJSON reply where there is no key, or nothing at a path: no list, set or hash is kept empty."""
 
-__all__ = ["LAZY", "RAW", "LazyJson", "RedisJsonClient", "RedisJsonUser"]
+__all__ = ["LAZY", "RAW", "LazyJson", "Missing", "RedisJsonClient", "RedisJsonUser"]
 
 
 @lru_cache(maxsize=64)
@@ -55,20 +57,22 @@ def _settings(url: str) -> RedisSettings:
 class RedisJsonClient(RedisCommands):
     """redis-py's client, or a view of it whose requests are recorded under a label."""
 
-    def __init__(self, session: RedisSession, label: str | None = None) -> None:
+    def __init__(self, session: RedisSession, label: str | None = None, *, must_exist: bool = False) -> None:
         """Use ``RedisJsonUser.client``, or ``labelled`` for a view."""
         self.settings = session.settings
         self.callbacks = plain_callbacks(session.settings.protocol)
         self.label = label
+        self._must_exist = must_exist
         self._session = session
 
-    def labelled(self, label: str) -> "RedisJsonClient":
+    def labelled(self, label: str, *, must_exist: bool = False) -> "RedisJsonClient":
         """A view of this client whose requests are recorded under a label, on the same connection.
 
         Args:
             label: The name in statistics, in the style ``room/operation``; one of a few, never a key.
+            must_exist: Whether a command that finds nothing has failed: it raises `Missing`. A pipeline does not ask.
         """
-        return RedisJsonClient(self._session, label)
+        return RedisJsonClient(self._session, label, must_exist=must_exist)
 
     def submit(self, command: str, data: bytes, callback: "Callback | None", options: dict[str, Any] | None) -> Any:
         """Send a command, record it and return its value.
@@ -94,6 +98,8 @@ class RedisJsonClient(RedisCommands):
         except BaseException as cause:  # the user was stopped while it waited
             session.record_failure(route, intended_s, sent_s, 0, interruption(cause), data)
             raise
+        if self._must_exist and reply in _NOTHING:
+            reply = Missing(command)
         if reply.__class__ is bytes or not isinstance(reply, Exception):
             route.success(intended_s, sent_s, perf_counter(), connection.received_bytes)
         else:

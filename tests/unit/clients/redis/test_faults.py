@@ -13,6 +13,7 @@ import gevent
 import pytest
 import redis
 
+from loadtest.clients.redis import RAW, Missing
 from loadtest.clients.redis import connection as resp_connection
 from loadtest.clients.transport.deadlines import DeadlineSweeper
 from loadtest.clients.transport.poller import Poller
@@ -56,6 +57,31 @@ def test_error_replies_are_counted_by_class(redis_url, tmp_path):
         assert _failure(user, lambda c: c.json().set("k", "$", 1))[1] == "redis_oom"
         server.admin.config_set("maxmemory", 0)
         assert user.client.set("k", 1) is True
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda view: view.get("nothing"),
+        lambda view: view.hget("nothing", "f"),
+        lambda view: view.hgetall("nothing"),
+        lambda view: view.json().get("nothing"),
+        lambda view: view.json(decoder=RAW).get("nothing", "$.a"),
+        lambda view: view.json().get("present", "$.nothing"),
+        lambda view: view.json().set("present", "$.no.where", 1, xx=True),
+    ],
+)
+def test_what_must_exist_and_does_not_is_a_failure(redis_url, call, protocol):
+    """Redis answers nil or an empty list, without an error; a view can say that this is a failure."""
+    with running_user(f"{redis_url}?protocol={protocol}") as user:
+        user.client.json().set("present", "$", {"a": {"b": 1}})
+        view = user.client.labelled("must", must_exist=True)
+        error, error_class = _failure(user, lambda _: call(view))
+        assert (isinstance(error, Missing), error_class) == (True, "redis_missing")
+        assert view.json().get("present", "$.a") == [{"b": 1}]
+        assert view.delete("nothing") == 0
+        user.client.delete("present")
 
 
 def test_authentication_failures_are_counted_as_such(redis_url, tmp_path):
