@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import time
-import urllib.error
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -188,11 +187,7 @@ def _clock(config: Config) -> str:
 def _apart_s(host: str) -> float | None:
     """Return the difference between the clocks of this machine and a service; None when it does not send its time."""
     try:
-        with fetch(host, _TIMEOUT_S, "HEAD") as answer:
-            date = answer.headers.get("Date")
-    except urllib.error.HTTPError as error:
-        with error:
-            date = error.headers.get("Date")
+        date = fetch(host, _TIMEOUT_S, "HEAD").headers.get("Date")
     except (OSError, ValueError):
         return None
     try:

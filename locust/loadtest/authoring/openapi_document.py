@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import urllib.error
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,14 +19,15 @@ from loadtest import untrusted
 from loadtest.authoring import swagger
 from loadtest.authoring.bundle import DATA, MOST_VALUES, bundle
 from loadtest.exceptions import UsageError
-from loadtest.settings.fetching import fetch
+from loadtest.settings.fetching import LARGEST_BYTES, fetch
 
-_TIMEOUT_S = 15.0
-_LARGEST_BYTES = 32 * 1024 * 1024
+_TIMEOUT_S = 30.0
+"""For all files of a document."""
 _MOST_BROKEN = 20
 _MOST_STEPS = 32
 """The longest chain of references to references."""
 _SWAGGER: Final = "2.0"
+_SUCCESS: Final = range(200, 300)
 
 Node = Mapping[str, Any]
 
@@ -77,12 +78,13 @@ class OpenApiDocument:
         Raises:
             UsageError: when it cannot be read, is neither JSON nor YAML, or is not valid.
         """
-        root = _read(source)
+        files = _Files()
+        root = files.read(source)
         if not isinstance(root, dict):
             raise _refusal(source, "it is not an object", "use an OpenAPI document")
         if "openapi" in root:
             try:
-                bundle(root, source, _read)
+                bundle(root, source, files.read)
             except ValueError as error:
                 raise _refusal(source, str(error), "use a smaller part of it") from error
         return cls(root, source)
@@ -195,32 +197,42 @@ def _references(root: object) -> Iterator[tuple[str, str]]:
         waiting.extend(reversed(found))
 
 
-def _read(source: str) -> object:
-    """Return what a file or a URL holds."""
-    return _parsed(_fetched(source) if source.startswith(("http://", "https://")) else _of_file(source), source)
+class _Files:
+    """Reads the files of a document; all of them together are bounded in time and size."""
 
+    def __init__(self) -> None:
+        self._until_s = time.monotonic() + _TIMEOUT_S
+        self._left_bytes = LARGEST_BYTES
 
-def _fetched(url: str) -> bytes:
-    headers = {"Accept": "application/json, application/yaml, */*"}
-    try:
-        with fetch(url, _TIMEOUT_S, headers=headers) as answer:
-            text: bytes = answer.read(_LARGEST_BYTES + 1)
-    except urllib.error.HTTPError as error:
-        with error:
-            raise _refusal(url, f"its server answers with status {error.code}", "correct the address") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise _refusal(url, f"it cannot be reached ({reason})", "start the service, or correct the address") from error
-    if len(text) > _LARGEST_BYTES:
-        raise _refusal(url, f"it is larger than {_LARGEST_BYTES:,} bytes", "use a smaller part of it")
-    return text
+    def read(self, source: str) -> object:
+        """Return what a file or a URL holds.
 
+        Raises:
+            UsageError: when it cannot be read, or is neither JSON nor YAML.
+        """
+        is_url = source.startswith(("http://", "https://"))
+        text = self._fetched(source) if is_url else self._of_file(source)
+        self._left_bytes -= len(text)
+        return _parsed(text, source)
 
-def _of_file(path: str) -> bytes:
-    try:
-        return untrusted.read_file(Path(path), _LARGEST_BYTES)
-    except OSError as error:
-        raise _refusal(path, f"it cannot be read ({error.strerror})", "correct the path") from error
+    def _fetched(self, url: str) -> bytes:
+        headers = {"Accept": "application/json, application/yaml, */*"}
+        left_s = max(0.0, self._until_s - time.monotonic())
+        try:
+            answer = fetch(url, left_s, headers=headers, most_bytes=self._left_bytes)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            advice = "start the service, or correct the address"
+            raise _refusal(url, f"it cannot be fetched ({reason})", advice) from error
+        if answer.status not in _SUCCESS:
+            raise _refusal(url, f"its server answers with status {answer.status}", "correct the address")
+        return answer.body
+
+    def _of_file(self, path: str) -> bytes:
+        try:
+            return untrusted.read_file(Path(path), self._left_bytes)
+        except OSError as error:
+            raise _refusal(path, f"it cannot be read ({error.strerror})", "correct the path") from error
 
 
 def _parsed(text: bytes, source: str) -> object:

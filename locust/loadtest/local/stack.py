@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 from typing import IO, TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
@@ -286,8 +285,7 @@ class LocalStack:
 def connected_workers(exporter: str) -> tuple[int, int]:
     """Return how many workers are connected to the master of an exporter, and how many it expects."""
     try:
-        with fetch(f"{exporter}/metrics", 5) as answer:
-            text = answer.read().decode()
+        text = fetch(f"{exporter}/metrics", 5).body.decode()
     except OSError:
         return 0, 0
     families = {family.name: family for family in text_string_to_metric_families(text)}
@@ -358,9 +356,6 @@ def _locust() -> list[str]:
 
 def _status(url: str) -> int | None:
     try:
-        with fetch(url, 2) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+        return fetch(url, 2).status
     except OSError:
         return None

@@ -2,46 +2,83 @@
 
 They go neither to closed addresses (see `loadtest.settings.hosts`), also not by a redirect or a name that suddenly
 resolves to one, nor through a proxy to this machine: the proxy variables of a company's laptop are for what is
-elsewhere.
+elsewhere. What is elsewhere redirects nobody to this machine. However slowly a server answers, and however much, a
+request ends in time, and its answer fits into memory.
 """
 
 from __future__ import annotations
 
 import http.client
+import queue
+import threading
+import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from loadtest.settings.hosts import closed_address_of, is_closed, is_loopback
+from loadtest.settings.hosts import addresses_of, closed_address_of, is_closed, is_inside, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
+LARGEST_BYTES: Final = 32 * 1024 * 1024
 _SCHEMES: Final = ("http", "https")
 
 
+class Answer(NamedTuple):
+    """An answer, whatever its status says."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
 def fetch(
-    url: str, timeout_s: float, method: str = "GET", headers: Mapping[str, str] | None = None
-) -> AbstractContextManager[Any]:
-    """Make a request and return its open answer, a `http.client.HTTPResponse`.
+    url: str,
+    within_s: float,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    most_bytes: int = LARGEST_BYTES,
+) -> Answer:
+    """Make a request, and return its answer.
 
     Args:
         url: http or https.
-        timeout_s: for each read and write.
+        within_s: for all of it: look-up, connections, redirects, head and body.
         method: of HTTP.
         headers: to send with it.
+        most_bytes: the most that the body may hold.
 
     Raises:
-        urllib.error.HTTPError: when the status is 400 or higher; it is an open answer, too.
-        OSError: when no connection can be made, or it may not be.
+        OSError: when no connection can be made, or it may not be, or the answer is too large or takes too long.
         ValueError: when the URL is none.
     """
+    outcome: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
+
+    def make() -> None:
+        try:
+            outcome.put(_answer(url, within_s, method, headers, most_bytes))
+        except Exception as error:
+            outcome.put(error)
+
+    # A limit of the socket is one for each read; a resolver has none at all.
+    threading.Thread(target=make, daemon=True).start()
+    try:
+        found = outcome.get(timeout=within_s)
+    except queue.Empty:
+        raise TimeoutError(f"the whole answer takes more than {within_s:g} s") from None
+    if isinstance(found, http.client.HTTPException):
+        raise OSError(f"the answer is no HTTP ({found!r})") from found
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _answer(url: str, within_s: float, method: str, headers: Mapping[str, str] | None, most_bytes: int) -> Answer:
     _check(url)
-    is_here = is_loopback(urlsplit(url).hostname or "")
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler({} if is_here else None),
+        _Proxies(),
         _Handler(),
         _SecureHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
@@ -49,19 +86,37 @@ def fetch(
         _Redirects(),
     ):
         opener.add_handler(handler)
-    answer: AbstractContextManager[Any] = opener.open(
-        urllib.request.Request(url, method=method, headers=dict(headers or {})),  # noqa: S310 - checked
-        timeout=timeout_s,
-    )
-    return answer
+    request = urllib.request.Request(url, method=method, headers=dict(headers or {}))  # noqa: S310 - checked
+    try:
+        opened: Any = opener.open(request, timeout=within_s)
+    except urllib.error.HTTPError as error:
+        opened = error
+    with opened:
+        body = opened.read(most_bytes + 1)
+    if len(body) > most_bytes:
+        raise OSError(f"the answer is larger than {most_bytes:,} bytes")
+    return Answer(int(opened.status), opened.headers, body)
 
 
-def _check(url: str) -> None:
+def _check(url: str, before: str | None = None) -> None:
+    """Check that a request may be made, and that one before it may lead to it."""
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES or not parts.hostname:
         raise ValueError(f"{url[:200]!r} is no http or https URL")
     if address := closed_address_of(parts.hostname):
         raise OSError(f"{parts.hostname} is {address}, an address at which clouds serve credentials")
+    if before is not None and not _is_here(before) and any(map(is_inside, addresses_of(parts.hostname))):
+        raise OSError(f"{urlsplit(before).hostname} redirects to this machine")
+
+
+def _is_here(url: str) -> bool:
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+class _Proxies(urllib.request.ProxyHandler):
+    def proxy_open(self, request: urllib.request.Request, proxy: str, kind: str) -> Any:
+        """See urllib."""
+        return None if _is_here(request.full_url) else super().proxy_open(request, proxy, kind)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -102,7 +157,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         """Return the next request, if it may be made."""
         redirected, *_, url = answer
         try:
-            _check(url)
+            _check(url, request.full_url)
         except (OSError, ValueError):
             redirected.close()
             raise

@@ -11,17 +11,19 @@ are closed to every request, unless LOADTEST_ALLOWED_HOSTS names them.
 
 from __future__ import annotations
 
+import errno
 import functools
 import ipaddress
 import re
 import socket
+import sys
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 from loadtest.exceptions import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -41,6 +43,8 @@ CLOSED: Final[tuple[Network, ...]] = tuple(
             "fd00:100::100:200/128",  # the same over IPv6
             "168.63.129.16/32",  # Azure: Virtual Network, "What is IP address 168.63.129.16"
             "192.0.0.192/32",  # Oracle Cloud at Customer
+            "100.96.0.96/32",  # Volcano Engine: volcengine/cello, credential provider
+            "100.80.80.80/32",  # UCloud: UHost guide, "Metadata server"
         ),
     )
 )
@@ -49,12 +53,16 @@ _EMBEDDING: Final = tuple(
         ipaddress.IPv6Network,
         (
             "64:ff9b::/96",  # NAT64 (RFC 6052)
-            "64:ff9b:1::/48",  # NAT64 of a network's own (RFC 8215), with the address at its end
+            "64:ff9b:1::/48",  # NAT64 of a network's own (RFC 8215)
             "::ffff:0:0:0/96",  # translated (RFC 2765)
             "::/96",  # compatible (RFC 4291)
         ),
     )
 )
+_OWN_NAT64: Final = _EMBEDDING[1]
+_BEGINNINGS: Final = (6, 7, 8)
+"""After how many bytes an IPv4 address may begin there (RFC 6052, section 2.2); byte 8 is no part of it."""
+_ISATAP: Final = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,252})?", re.ASCII)
 _SCHEMES: Final = ("http", "https")
 _opened: set[Network] = set()
@@ -64,6 +72,7 @@ def open_up(networks: Iterable[Network]) -> None:
     """Open these networks to the requests of this process: a person named them."""
     _opened.update(networks)
     is_closed.cache_clear()
+    is_inside.cache_clear()
 
 
 @functools.lru_cache(maxsize=4096)  # asked for each connection
@@ -72,8 +81,18 @@ def is_closed(address: str) -> bool:
     parsed = parse(address)
     if parsed is None:
         return False
-    forms = (parsed, embedded(parsed))
+    forms = (parsed, *embedded(parsed))
     return any(_within(form, CLOSED) for form in forms) and not any(_within(form, _opened) for form in forms)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_inside(address: str) -> bool:
+    """Return whether an IP address is this machine's own, whose services trust who asks, and not opened."""
+    parsed = parse(address)
+    if parsed is None:
+        return False
+    own = getattr(parsed, "ipv4_mapped", None) or parsed
+    return (own.is_loopback or own.is_unspecified) and not _within(own, _opened)
 
 
 def parse(text: str) -> Address | None:
@@ -84,19 +103,25 @@ def parse(text: str) -> Address | None:
         return None
 
 
-def embedded(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address stands for, or the address itself."""
+def embedded(address: Address) -> Iterator[ipaddress.IPv4Address]:
+    """Yield the IPv4 addresses that an IPv6 address may lead to."""
     if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if any(address in network for network in _EMBEDDING) and int(address) > 1:  # neither :: nor ::1
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+        return
+    packed = address.packed
+    if any(address in network for network in _EMBEDDING) or packed[8:12] in _ISATAP:  # RFC 5214
+        yield ipaddress.IPv4Address(packed[12:])
+    if address in _OWN_NAT64:
+        shortened = packed[:8] + packed[9:]
+        yield from (ipaddress.IPv4Address(shortened[begin : begin + 4]) for begin in _BEGINNINGS)
+    yield from filter(None, (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())))
 
 
 def is_loopback(host: str) -> bool:
     """Return whether a host, as a URL or a listener names it, is this machine's loopback interface."""
     address = parse(host.strip("[]"))
-    return host.lower().rstrip(".") == "localhost" if address is None else embedded(address).is_loopback
+    if address is None:
+        return host.lower().rstrip(".") == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def local_port(url: str) -> int | None:
@@ -191,12 +216,30 @@ class Targets:
 
 
 def open_allowed(allowed: str | None) -> None:
-    """Open the networks that LOADTEST_ALLOWED_HOSTS names to the requests of this process.
+    """Open the networks that LOADTEST_ALLOWED_HOSTS names to this process, and close the rest to all that connects.
+
+    So a locustfile's own clients, which know nothing of closed addresses, follow no redirect there either.
 
     Raises:
         UsageError: when it has an item that is no name, address or network.
     """
     open_up(Targets(allowed).networks)
+    _guard_process()
+
+
+@functools.cache  # a hook stays for as long as the process lives
+def _guard_process() -> None:
+    sys.addaudithook(_refuse_closed)
+
+
+def _refuse_closed(event: str, arguments: tuple[object, ...]) -> None:
+    """See `sys.addaudithook`: an error raised here takes the place of the connection."""
+    if event != "socket.connect" or not isinstance(arguments[1], tuple):
+        return
+    if is_closed(address := str(arguments[1][0])):
+        raise PermissionError(
+            errno.EACCES, f"{address} is an address at which clouds serve credentials; see LOADTEST_ALLOWED_HOSTS"
+        )
 
 
 def check_open(url: str) -> None:
@@ -214,11 +257,15 @@ def check_open(url: str) -> None:
 
 def closed_address_of(host: str) -> str | None:
     """Return a closed address of a host; None when it has none, or does not resolve."""
+    return min(filter(is_closed, addresses_of(host)), default=None)
+
+
+def addresses_of(host: str) -> set[str]:
+    """Return the IP addresses of a host; none when it does not resolve."""
     try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+        return {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
-        return None
-    return min(filter(is_closed, found), default=None)
+        return set()
 
 
 def _host_of(url: str) -> str:

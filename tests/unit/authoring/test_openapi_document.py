@@ -34,6 +34,24 @@ def site(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
+def test_all_files_of_a_document_are_bounded_together(
+    tmp_path: Path, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In time and in size: a document may name two hundred others, and each of them may be slow or large."""
+    paths = {f"/{name}": {"$ref": f"{name}.json"} for name in "bc"}
+    (tmp_path / "a.json").write_text(json.dumps({**MINIMAL, "paths": paths}))
+    for name in "bc":
+        (tmp_path / f"{name}.json").write_text(json.dumps({"get": {"description": "x" * 600}}))
+    assert OpenApiDocument.read(f"{site}/a.json").root["paths"].keys() == paths.keys()
+    monkeypatch.setattr("loadtest.authoring.openapi_document.LARGEST_BYTES", 1_000)
+    for source in (str(tmp_path / "a.json"), f"{site}/a.json"):
+        with pytest.raises(UsageError, match=r"(larger|longer) than \d+ bytes"):
+            OpenApiDocument.read(source)
+    monkeypatch.setattr("loadtest.authoring.openapi_document._TIMEOUT_S", 0.0)
+    with pytest.raises(UsageError, match="more than 0 s"):
+        OpenApiDocument.read(f"{site}/a.json")
+
+
 def test_json_and_yaml_are_read_from_files_and_urls(tmp_path: Path, site: str) -> None:
     """All four ways give the same document."""
     (tmp_path / "a.json").write_text(json.dumps(MINIMAL))
@@ -155,8 +173,8 @@ def test_what_cannot_be_had_is_refused(site: str) -> None:
     for source, words in (
         ("/no/such/file.json", "No such file"),
         (f"{site}/none.json", "its server answers with status 404"),
-        ("http://127.0.0.1:1/openapi.json", "cannot be reached"),
-        ("http://[/", "cannot be reached"),
+        ("http://127.0.0.1:1/openapi.json", "cannot be fetched"),
+        ("http://[/", "cannot be fetched"),
     ):
         with pytest.raises(UsageError, match=words):
             OpenApiDocument.read(source)

@@ -1,6 +1,8 @@
 """Hosts: those that a start from the web UI may load, and addresses that no request may go to."""
 
 import ipaddress
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +20,12 @@ CLOSED = {
     "behind NAT64": "64:ff9b::a9fe:a9fe",
     "behind 6to4": "2002:a9fe:a9fe::1",
     "behind a network's own NAT64": "64:ff9b:1::a9fe:a9fe",
+    "behind one of 48 bits": "64:ff9b:1:a9fe:a9:fe00::",
+    "behind one of 56 bits": "64:ff9b:1:a9:fe:a9fe::",
+    "behind one of 64 bits": "64:ff9b:1:7:a9:fea9:fe00::",
+    "behind a tunnel of ISATAP": "2001:db8::5efe:a9fe:a9fe",
+    "behind one of a public address": "2001:db8::200:5efe:169.254.169.254",
+    "behind Teredo": "2001:0:a00:1::5601:5601",
     "IPv4 compatible": "::a9fe:a9fe",
     "IPv4 translated": "::ffff:0:a9fe:a9fe",
     "OpenStack over IPv6": "fe80::a9fe:a9fe",
@@ -31,15 +39,35 @@ CLOSED = {
     "Akamai over IPv6": "fd00:a9fe:a9fe::1",
     "Alibaba": "100.100.100.200",
     "Alibaba over IPv6": "fd00:100::100:200",
+    "Alibaba in IPv6": "::ffff:100.100.100.200",
+    "Alibaba behind 6to4": "2002:6464:64c8::",
     "Azure": "168.63.129.16",
+    "Azure behind NAT64": "64:ff9b::168.63.129.16",
+    "Tencent": "169.254.0.23",
+    "Volcano Engine": "100.96.0.96",
+    "UCloud": "100.80.80.80",
+    "AWS over IPv6 in capital letters and whole": "FD00:0EC2:0000:0000:0000:0000:0000:0254",
 }
-OPEN = ("127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "203.0.113.7", "2001:db8::1", "169.253.255.255", "a name")
+OPEN = (
+    "127.0.0.1",
+    "::1",
+    "10.0.0.1",
+    "192.168.1.1",
+    "203.0.113.7",
+    "2001:db8::1",
+    "64:ff9b:1:7::1",
+    "169.253.255.255",
+    "a name",
+)
 WAYS = {
     "as it is": "http://169.254.169.254/latest/meta-data",
     "as one number": "http://2852039166/",
     "in hexadecimal": "http://0xa9fea9fe/",
     "in octal": "http://0251.0376.0251.0376/",
+    "in short": "http://169.254.43518/",
     "in IPv6": "http://[::ffff:169.254.169.254]/",
+    "behind NAT64": "http://[64:ff9b::a9fe:a9fe]/",
+    "behind 6to4": "http://[2002:a9fe:a9fe::]/",
     "another one of its network": "https://169.254.170.2/v2/credentials",
 }
 
@@ -76,6 +104,25 @@ def test_no_request_goes_there(way: str, redirected: bool) -> None:
         assert error_classes(user) == {"connect": 1}
 
 
+CLIENTS = {
+    "requests": "import requests; requests.get(url)",
+    "urllib": "import urllib.request; urllib.request.urlopen(url)",
+    "FastHttpUser's": "import geventhttpclient; geventhttpclient.HTTPClient.from_url(url).get('/')",
+    "a datagram": "import socket; socket.socket(type=socket.SOCK_DGRAM).connect(('169.254.169.254', 80))",
+    "an address of IPv6": "import socket; socket.socket(socket.AF_INET6).connect(('fd00:ec2::254', 80))",
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_no_other_client_of_the_process_connects_there(client: str) -> None:
+    """Those of ordinary locustfiles know nothing of closed addresses, and follow redirects."""
+    code = (
+        f"from loadtest.settings import hosts; hosts.open_allowed(None); url = 'http://2852039166/'; {CLIENTS[client]}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert "is an address at which clouds serve credentials" in done.stderr
+
+
 @pytest.mark.usefixtures("opened")
 def test_a_network_that_a_person_names_is_open() -> None:
     """What LOADTEST_ALLOWED_HOSTS names by address or network is reached, and the rest stays closed."""
@@ -90,7 +137,9 @@ def test_loopback_is_known(host: str) -> None:
     assert hosts.is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["", "*", "::", "10.0.0.1", "localhost.evil.example", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize(
+    "host", ["", "*", "::", "10.0.0.1", "localhost.evil.example", "127.0.0.1.evil.example", "64:ff9b::7f00:1"]
+)
 def test_what_is_not_loopback_is_known_too(host: str) -> None:
     """Every address, other machines and names that begin like ours are not."""
     assert not hosts.is_loopback(host)

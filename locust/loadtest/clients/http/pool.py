@@ -100,7 +100,7 @@ class ConnectionPool:
         connection = self._take(origin, request.method in IDEMPOTENT)
         reused = connection is not None
         if connection is None:
-            connection = self._open(origin, timeouts, ends_s, tally)
+            connection = self._open(request, timeouts, ends_s, tally)
         return Exchange(connection, wire, request.upload, timeouts, ends_s, reused)
 
     def _take(self, origin: Origin, idempotent: bool) -> HttpConnection | None:
@@ -113,11 +113,12 @@ class ConnectionPool:
             self._discard(origin, connection)
         return None
 
-    def _open(self, origin: Origin, timeouts: Timeouts, ends_s: float, tally: "Tally") -> HttpConnection:
+    def _open(self, request: Request, timeouts: Timeouts, ends_s: float, tally: "Tally") -> HttpConnection:
         """A new connection, with TLS where the scheme says so."""
+        origin = request.url.origin
         if len(self._opened) >= MAX_CONNECTIONS:
             self._make_room()
-        endpoint = origin.endpoint(self._tls_context)
+        endpoint = origin.endpoint(self._tls_context, from_elsewhere=request.from_elsewhere)
         try:
             most_s = min(timeouts.connect_s, ends_s - perf_counter())
             stream = endpoint.connect(most_s, self._sessions.get(origin), tally)

@@ -12,6 +12,7 @@ from loadtest.clients.http.errors import InvalidRequestError, RedirectError
 from loadtest.clients.http.headers import Headers, HeaderValue, Lines, merged
 from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes, Upload
 from loadtest.clients.http.url import Url, join
+from loadtest.settings.hosts import is_inside, is_loopback
 
 if TYPE_CHECKING:
     from loadtest.clients.http.head import ResponseHead
@@ -49,9 +50,10 @@ class Request:
         body_fields: Header fields that describe the body.
         body: The body.
         lines: The header lines sent by default.
+        from_elsewhere: Whether a service that is not on this machine redirected to it.
     """
 
-    __slots__ = ("body", "body_fields", "headers", "lines", "method", "url")
+    __slots__ = ("body", "body_fields", "from_elsewhere", "headers", "lines", "method", "url")
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Request:
         self.body_fields = body_fields
         self.body = body
         self.lines = _NO_LINES
+        self.from_elsewhere = False
 
     @property
     def upload(self) -> Upload | None:
@@ -181,8 +184,8 @@ def redirected(first: Request, request: Request, status: int, location: str) -> 
     """The request to which a redirect leads (RFC 9110, section 15.4, with the method rules of the Fetch standard).
 
     301 and 302 turn POST into GET, 303 turns everything but HEAD into GET, 307 and 308 repeat the request. Credentials
-    stay with the host for which the scenario gave them. A Unix socket is reached only if the scenario named it itself:
-    no target may direct a worker to the services of its own machine.
+    stay with the host for which the scenario gave them. A Unix socket is reached only if the scenario named it itself,
+    and the loopback interface only from there: no target may direct a worker to the services of its own machine.
 
     Args:
         first: The request that the scenario made.
@@ -209,4 +212,7 @@ def redirected(first: Request, request: Request, status: int, location: str) -> 
         raise RedirectError("the redirect wants the body a second time, and it cannot be read again")
     if method != first.method:  # here or earlier in the chain, the body was left behind
         headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
-    return Request(method, url, headers, fields, body)
+    found = Request(method, url, headers, fields, body)
+    host = first.url.origin.host
+    found.from_elsewhere = url.origin is not first.url.origin and not (is_loopback(host) or is_inside(host))
+    return found

@@ -38,6 +38,7 @@ class HttpRoute(Route):
     # As a request without anything of its own; see Request.
     body = None
     headers = None
+    from_elsewhere = False
     body_fields = NO_FIELDS
 
     def __init__(self, method: str, url: Url, defaults: Lines, series: "Series") -> None:

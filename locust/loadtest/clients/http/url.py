@@ -62,11 +62,12 @@ class Origin:
             origin = _origins[key] = cls(scheme, host, port)
         return origin
 
-    def endpoint(self, tls_context: "Callable[[], ssl.SSLContext]") -> Endpoint:
+    def endpoint(self, tls_context: "Callable[[], ssl.SSLContext]", *, from_elsewhere: bool) -> Endpoint:
         """Where its connections are opened; the context is asked for only if the scheme is https."""
         if self.scheme == "http+unix":
             return Endpoint(path=self.host)
-        return Endpoint(self.host, self.port, tls=tls_context() if self.scheme == "https" else None)
+        tls = tls_context() if self.scheme == "https" else None
+        return Endpoint(self.host, self.port, tls=tls, from_elsewhere=from_elsewhere)
 
     def __repr__(self) -> str:
         """Scheme and authority."""

@@ -33,7 +33,7 @@ from loadtest.clients.transport.deadlines import FOREVER_S
 from loadtest.clients.transport.stream import Stream, TlsStream, TransportError, tls_reason
 from loadtest.measuring.error_classes import GENERATOR
 from loadtest.measuring.tallies import CONNECTION, LOOKUP
-from loadtest.settings.hosts import is_closed
+from loadtest.settings.hosts import is_closed, is_inside
 
 Tally = Callable[[str, str, float], None]
 """Is told what happened: the kind, a detail, and how long it took in seconds."""
@@ -60,12 +60,14 @@ class Endpoint:
         port: 1 to 65535; 0 for a Unix socket.
         path: File name of a Unix socket, else empty.
         tls: Context for TLS, made once and shared by all connections, or None for plain text.
+        from_elsewhere: Whether a service that is not on this machine leads there; it leads nobody to this machine.
     """
 
     host: str = ""
     port: int = 0
     path: str = ""
     tls: ssl.SSLContext | None = None
+    from_elsewhere: bool = False
 
     def __str__(self) -> str:
         """The endpoint as messages show it."""
@@ -182,6 +184,12 @@ class Endpoint:
                 "connect",
                 f"{self} leads to {closed[0]}, where clouds keep a machine's credentials; to load it all the same, "
                 "name that address in LOADTEST_ALLOWED_HOSTS",
+            )
+        if self.from_elsewhere and (here := [address[0] for *_, address in found if is_inside(str(address[0]))]):
+            raise TransportError(
+                "connect",
+                f"a redirect from elsewhere to {self} leads to {here[0]}, this machine itself; to follow it all the "
+                "same, name that address in LOADTEST_ALLOWED_HOSTS",
             )
         return [(family, address) for family, *_, address in found]
 

@@ -132,6 +132,41 @@ def test_credentials_stay_with_their_host():
     assert same_host[3]["authorization"] == "Basic dTpw"
 
 
+@pytest.mark.parametrize(
+    "way",
+    ["127.0.0.1", "localhost", "2130706433", "0.0.0.0", "[::ffff:127.0.0.1]", "inside.invalid"],  # noqa: S104
+)
+def test_what_is_elsewhere_leads_nobody_to_this_machine(way, monkeypatch):
+    """Services of this machine, the web UI for one, trust who reaches them; names play one that is elsewhere."""
+    resolve = gevent.socket.getaddrinfo
+    monkeypatch.setattr(
+        gevent.socket,
+        "getaddrinfo",
+        lambda host, *more, **named: resolve("127.0.0.1" if host.endswith(".invalid") else host, *more, **named),
+    )
+    inside = Recording()
+    with ScriptedServer(inside) as web_ui:
+        port = web_ui.url.rpartition(":")[2]
+        with ScriptedServer(Recording(307, f"http://{way}:{port}/stop")) as server:
+            with running_user(server.url.replace("127.0.0.1", "elsewhere.invalid")) as user:
+                response = user.client.post("/start", data="x")
+                assert "this machine itself" in str(response.error)
+                assert error_classes(user) == {"connect": 1}
+            assert inside.seen == []
+
+
+def test_what_is_on_this_machine_leads_where_it_likes():
+    """It reaches the services of this machine itself; they are one system, such as a gateway and what is behind it."""
+    behind = Recording()
+    with (
+        ScriptedServer(behind) as other,
+        ScriptedServer(Recording(307, f"{other.url}/next")) as server,
+        running_user(server.url) as user,
+    ):
+        assert user.client.post("/start", data="x").ok
+    assert [request[0] for request in behind.seen] == ["POST"]
+
+
 @pytest.mark.parametrize("given_by", ["class", "call"])
 def test_secrets_stay_with_their_host(given_by):
     """Headers in which secrets travel do not go to another host, whether the class or the call gave them; others do."""
