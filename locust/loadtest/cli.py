@@ -42,6 +42,7 @@ from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.seeding.commands import seed
 from loadtest.settings import credentials, hosts
 from loadtest.settings.config import Config, allowed, paths_of_scenario
+from loadtest.settings.urls import without_credentials
 from loadtest.users.target import check_is_url
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class _Group(click.Group):
         except LoadtestError as error:
             for line in str(error).splitlines():
                 click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-                click.echo(printable(line), err=True)
+                click.echo(printable(without_credentials(line)), err=True)
             code = error.exit_code
         except (KeyboardInterrupt, click.Abort):
             code = ExitCode.INTERRUPTED

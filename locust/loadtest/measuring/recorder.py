@@ -24,7 +24,7 @@ import time
 import traceback
 from bisect import bisect_right
 from collections import defaultdict
-from functools import partial
+from functools import lru_cache, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -39,6 +39,7 @@ from loadtest.measuring.evidence import of_response
 from loadtest.measuring.labels import LOAD, OTHER, PHASES, SETUP, SeriesKey, readable
 from loadtest.measuring.measurements import OWN_END, Accumulator, ExceptionCount, Measurements
 from loadtest.measuring.tallies import REDIRECT, SAME, SIZE, VARIED
+from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,6 +73,7 @@ _LIBRARIES: Final = (
 )
 _LOOKED_UP: Final = 8_192  # sets of labels whose series are remembered, including those that count as other
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
+_masked = lru_cache(maxsize=256)(without_credentials)  # most errors of a run are the same few
 _ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its recorder
 _COUNTED: Final = "loadtest_counted"  # on what says how a request failed that is counted
 PHASE: Final = "loadtest_phase"
@@ -578,8 +580,12 @@ def _emptied(buffers: Sequence[list[float]]) -> tuple[npt.NDArray[np.int64], npt
 
 
 def _message(text: str) -> str:
-    """A message cut to its bound, without addresses of objects, so that equal ones count together."""
-    return _ADDRESS.sub("0x…", text[:MAX_MESSAGE_CHARS]).encode("utf-8", "replace").decode()
+    """A message cut to its bound, without secrets of URLs; without addresses of objects, so equal ones count together.
+
+    A URL is masked before it is cut: its beginning does not tell what it holds.
+    """
+    masked = _masked(text[: 4 * MAX_MESSAGE_CHARS])
+    return _ADDRESS.sub("0x…", masked[:MAX_MESSAGE_CHARS]).encode("utf-8", "replace").decode()
 
 
 def mark_counted(*failures: Any) -> None:

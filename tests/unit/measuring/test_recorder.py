@@ -249,6 +249,17 @@ def test_error_messages_are_bounded() -> None:
     assert errors[0].message.startswith("order 0 of <Thing at 0x…>x")
 
 
+def test_an_error_message_holds_no_secret_of_a_url() -> None:
+    """What the library requests says of a failure has the URL in it, and so may what a scenario raises."""
+    counts = Recorder()
+    said = "Max retries exceeded with url: /x?access_token=hunter2 (Caused by a port)"
+    counts.series("s", "GET", "n").failure(1.0, 1.0, 2.0, 0, "connect", said)
+    counts.add_exception("s", ValueError("http://user:hunter2@host"))
+    taken = counts.take()
+    assert "hunter2" not in f"{taken.errors} {taken.exceptions}"
+    assert taken.errors[0].message == said.replace("hunter2", "***")
+
+
 def test_an_unknown_error_class_counts_as_other() -> None:
     """The label ``class`` keeps its vocabulary."""
     counts = Recorder()

@@ -1,5 +1,7 @@
 """Secrets in URLs: none is shown, wherever it stands and whatever characters it has."""
 
+import time
+
 import pytest
 
 from loadtest.settings.urls import has_password, without_credentials
@@ -24,6 +26,29 @@ URLS = {
     "http://host/#id_token=hunter2": "http://host/#id_token=***",
     "/relative?code=hunter2": "/relative?code=***",
     "mongodb://a:hunter2@h1,h2/db?replicaSet=r&authSource=admin": "mongodb://***@h1,h2/db?replicaSet=r&authSource=admin",
+    "redis://user:a'hunter2@host/0": "redis://***@host/0",
+    'redis://user:"hunter2"@host/0': "redis://***@host/0",
+    "redis://user:a`<hunter2>@host": "redis://***@host",
+    "redis://user:two words hunter2@host/0": "redis://***@host/0",
+    "http:/user:hunter2@host is none": "***@host is none",
+    "HOST=//user:hunter2@host": "HOST=//***@host",
+    "//hunter2@host/x": "//***@host/x",
+    "http://host/x?hunter2": "http://host/x?***",
+    "http://host/x?page=1&hunter2": "http://host/x?page=1&***",
+    "http://host/x?token%3Dhunter2": "http://host/x?***",
+    "http://host/#hunter2": "http://host/#***",
+    "http://host/x?token='hunter2'": "http://host/x?token=***'",
+    'http://host/x?token="a"hunter2': "http://host/x?token=***",
+    "http://host/x?token=<hunter2>&page=3": "http://host/x?token=***>&page=3",
+    "http://host/x?path=/?token=hunter2": "http://host/x?path=***",
+    "http://host/x?sort=up,token=hunter2": "http://host/x?sort=***",
+    "http://host/x?offset=http://u:hunter2@h": "http://host/x?offset=***",
+    "http://host/x%3Ftoken=hunter2%26page=1": "http://host/x%3Ftoken=***",
+    "Max retries exceeded with url: /x?access_token=hunter2 (Caused by 7)": (
+        "Max retries exceeded with url: /x?access_token=*** (Caused by 7)"
+    ),
+    "{'Authorization': 'Bearer hunter2.x'}": "{'Authorization': 'Bearer ***'}",
+    "Authorization: basic aHVudGVyMg==": "Authorization: basic ***",
     "a text: redis://:hunter2@host failed, http://host/?key=hunter2 too": (
         "a text: redis://***@host failed, http://host/?key=*** too"
     ),
@@ -41,7 +66,8 @@ def test_no_secret_of_a_url_is_shown(url: str) -> None:
     [
         *("redis://host:6379/0", "https://staging.example.com/a@b", "http://host:80/a:b@c", "http://h/x?page=2&q="),
         *("at 12:30 by ada@example.com", "GET /users/@me", "http://[::1]:80/@x", "http://h/?page=a:b@c"),
-        *("redis://host/0?protocol=3", "documents", "50%"),
+        *("redis://host/0?protocol=3", "documents", "50%", "http://h/service?wsdl", "http://h/#/route/of-a-page"),
+        *("Basic authentication is required", "see http://h/x.", '"http://h/x", "ada@example.com"'),
     ],
 )
 def test_what_is_no_secret_is_shown(url: str) -> None:
@@ -50,9 +76,25 @@ def test_what_is_no_secret_is_shown(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["a" * 200_000, "://" * 60_000, "?=" * 90_000, "http://" + ":" * 200_000, "?a=" + "'" * 200_000, "=" * 200_000],
+)
+def test_a_long_text_takes_little_time(text: str) -> None:
+    """No text makes it look again and again at the same characters."""
+    began_s = time.process_time()
+    without_credentials(text)
+    assert time.process_time() - began_s < 5
+
+
+@pytest.mark.parametrize(
     "url",
     [
-        *("redis://:hunter2@host", "redis://host?password=hunter2", "redis://user:hunter2/more@host/0"),
+        *(
+            "redis://:hunter2@host",
+            "redis://user:two words@host",
+            "redis://host?password=hunter2",
+            "redis://user:hunter2/more@host/0",
+        ),
         *("mongodb://h/x?tlsCertificateKeyFilePassword=hunter2", "postgresql+psycopg://host/db?sslpassword=hunter2"),
     ],
 )

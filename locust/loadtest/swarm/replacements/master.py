@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
+from loadtest.settings.urls import without_credentials
 from loadtest.swarm.gate import MasterGate
 from loadtest.swarm.messages import LONGEST_TEXT
 
@@ -86,10 +87,10 @@ def add_worker(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def log_exception(original: Callable[..., None]) -> Callable[..., None]:
-    """Keep a bounded number of different exceptions, and a part of each text."""
+    """Keep a bounded number of different exceptions, and a part of each text, without secrets of URLs."""
 
     def log_exception(self: MasterRunner, node_id: str, msg: str, formatted_tb: str) -> None:
-        text, trace = msg[:LONGEST_TEXT], formatted_tb[:LONGEST_TEXT]
+        text, trace = (without_credentials(given[:LONGEST_TEXT]) for given in (msg, formatted_tb))
         if len(self.exceptions) >= MOST_EXCEPTIONS and hash(trace) not in self.exceptions:
             text = trace = _OTHER
         original(self, node_id, text, trace)

@@ -129,6 +129,14 @@ def test_exceptions_of_scenarios_do_not_fill_the_memory() -> None:
         assert sum(row["count"] for row in kept) == MOST_EXCEPTIONS + 50
 
 
+def test_exceptions_of_scenarios_hold_no_secret_of_a_url() -> None:
+    """They are in Locust's web UI and its table of exceptions (replaces Runner.log_exception)."""
+    with master() as runner:
+        runner.log_exception("w", "http://user:hunter2@host", "  at http://host/?token=hunter2")
+        (row,) = runner.exceptions.values()
+        assert (row["msg"], row["traceback"]) == ("http://***@host", "  at http://host/?token=***")
+
+
 def test_logs_of_workers_do_not_fill_the_memory() -> None:
     """The latest lines of the latest workers are kept (replaces Environment.update_worker_logs)."""
     environment = Environment()

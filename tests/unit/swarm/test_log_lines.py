@@ -1,0 +1,33 @@
+"""Locust's logs command no terminal and hold no secret of a URL."""
+
+import io
+import logging
+
+from loadtest.swarm.log_lines import clean
+
+
+def test_what_is_quoted_commands_nothing_and_is_masked() -> None:
+    """Neither in a message nor in a traceback; lines stay lines."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.name = "console"
+    handler.setFormatter(logging.Formatter("<%(message)s>"))
+    logger = logging.Logger("quoting")
+    logger.addHandler(handler)
+    for _ in range(2):
+        clean([logger])
+    logger.warning("worker %s\r\x9b2J", "\x1b]0;owned\x07")
+    error = ValueError("http://h/?token=hunter2 \x1b[2J\nhttp://u:hunter2@h")
+    logger.error("broke", exc_info=error)
+    first, *trace = stream.getvalue().splitlines()
+    assert first == "<worker ?]0;owned???2J>"
+    assert trace == ["<broke>", "ValueError: http://h/?token=*** ?[2J", "http://***@h"]
+
+
+def test_other_handlers_stay_as_they_are() -> None:
+    """Those of a person's own locustfile, for one."""
+    handler = logging.StreamHandler(io.StringIO())
+    logger = logging.Logger("own")
+    logger.addHandler(handler)
+    clean([logger])
+    assert handler.formatter is None
