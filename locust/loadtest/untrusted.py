@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 SMALL_BYTES: Final = 64 * 1024
 """MessagePack up to this length is not counted: each byte can be an object, and all of them take less than 6 MB."""
 DEEPEST: Final = 64
+_MOST_INFLATED: Final = 200
+"""What a byte of a file that a program compressed stands for at most; a log's are some twenty."""
+_SMALL_INFLATED_BYTES: Final = 4 * 1024 * 1024
+"""What even the smallest file may stand for."""
 _ONE: Final = 1
 
 
@@ -35,6 +39,11 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     if len(data) > most_bytes:
         raise OSError(errno.EFBIG, f"it is longer than {most_bytes} bytes", str(path))
     return data
+
+
+def inflated_bytes(packed_bytes: int) -> int:
+    """Return the most that a file of compressed data may stand for."""
+    return max(_SMALL_INFLATED_BYTES, _MOST_INFLATED * packed_bytes)
 
 
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)

@@ -1,5 +1,6 @@
 """Small inputs that would take a machine: deep ones, big ones, slow ones. Each is refused, or read, in little time."""
 
+import gzip
 import json
 import os
 import time
@@ -7,24 +8,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from pyarrow import parquet
 
-from loadtest.authoring import openapi_scenario
+from loadtest.authoring import har_scenario, openapi_scenario
 from loadtest.authoring.openapi_document import OpenApiDocument
+from loadtest.authoring.postman_collection import PostmanCollection
 from loadtest.cli import main
+from loadtest.comparing import baselines
 from loadtest.exceptions import LoadtestError
 from loadtest.feeding import sources
-from loadtest.judging import thresholds
+from loadtest.judging import threshold, thresholds
 from loadtest.measuring import blocks, record_file
 from loadtest.measuring.blocks import BlockTable
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.profiles.profile import read_profiles
+from loadtest.replaying.replay import Replay, Selection
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files
 from loadtest.run_folder import RECORD, STREAM
 from loadtest.settings.config import Config
+from loadtest.settings.credentials import read_accounts, read_token
 from tests import reports
 
 LONGEST_S = 10.0
@@ -73,6 +80,39 @@ def operation(schema: object, **schemas: object) -> str:
     return json.dumps({"openapi": "3.0.3", "paths": paths, "components": {"schemas": schemas}})
 
 
+def compressed(path: Path, head: bytes, part: bytes, read: Callable[[str], object]) -> None:
+    """Read a file that a few kilobytes stand for."""
+    path.write_bytes(gzip.compress(head + part * 8_000))
+    read(str(path))
+
+
+def log(path: Path, line: str) -> None:
+    """Read a log for a replay."""
+    (path / "a.log").write_text(line)
+    Replay.of(path / "a.log", Selection())
+
+
+def har(path: Path, text: str) -> None:
+    """Draft from a recording."""
+    (path / "a.har").write_text(text)
+    har_scenario.draft(path / "a.har")
+
+
+def postman(path: Path, body: str) -> None:
+    """Draft from a collection whose variables hold others."""
+    variables = [{"key": f"v{number}", "value": f"{{{{v{number + 1}}}}}" * 50} for number in range(1, 5)]
+    item = {"request": {"method": "POST", "url": "http://a.example/", "body": {"mode": "raw", "raw": body}}}
+    (path / "a.json").write_text(json.dumps({"variable": [*variables, {"key": "v5", "value": "long"}], "item": [item]}))
+    PostmanCollection(path / "a.json")
+
+
+def repeated(path: Path) -> None:
+    """Read one value that is said to be there often."""
+    rows = pa.DictionaryArray.from_arrays(np.zeros(10_000_000, np.int8), ["u1"])
+    parquet.write_table(pa.table({"id": rows}), path / "a.parquet")
+    sources.read(str(path / "a.parquet"))
+
+
 STATE = b'{"delivery":{"missing":[]},"workers":['
 BOMBS: dict[str, Callable[[Path], object]] = {
     "deep document": lambda path: document(path, "[" * DEEP),
@@ -112,6 +152,36 @@ BOMBS: dict[str, Callable[[Path], object]] = {
         (path / "b.json").write_text("[" + "7," * 990_000 + "7]"),
         (path / "c.json").write_text("[" + "7," * 990_000 + "7]"),
         openapi(path, '{"openapi": "3.0.3", "paths": {"/": {"$ref": "b.json"}, "/c": {"$ref": "c.json"}}}'),
+    ),
+    "feed that inflates": lambda path: compressed(path / "a.csv.gz", b"id\n", b"u" * 999 + b"\n", sources.read),
+    "feed of spaces that inflate": lambda path: compressed(path / "a.json.gz", b"", b" " * 1_000, sources.read),
+    "accounts that inflate": lambda path: compressed(
+        path / "a.csv.gz", b"login,password\n", b"u" * 800 + b",p\n", lambda name: read_accounts(Path(name))
+    ),
+    "token that inflates": lambda path: compressed(
+        path / "a.gz", b"", b" " * 1_000, lambda name: read_token(Path(name))
+    ),
+    "log that inflates": lambda path: compressed(
+        path / "a.log.gz", b"", b" " * 999 + b"\n", lambda name: Replay.of(Path(name), Selection())
+    ),
+    "log of one quotation": lambda path: log(path, '1.2.3.4 - - [31/Jan/2026:12:00:00 +0000] "' + "a" * 10_000_000),
+    "deep log": lambda path: log(path, '{"a":' * DEEP),
+    "Parquet of one value": repeated,
+    "deep HAR": lambda path: har(path, '{"log": ' + "[" * DEEP),
+    "HAR of empty lists": lambda path: har(path, '{"log": [' + "[]," * 10_000_000 + "[]]}"),
+    "HAR that is a pipe": lambda path: (os.mkfifo(path / "b.har"), har_scenario.draft(path / "b.har")),
+    "Postman of variables in variables": lambda path: postman(path, "{{v1}}" * 50),
+    "YAML of merges": lambda path: openapi(
+        path, "a0: &a0 {a: 1, b: 2}\n" + "".join(
+            f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 9)
+        )
+    ),
+    "YAML that merges itself": lambda path: openapi(path, "a: &a {<<: *a}\n"),
+    "deep YAML": lambda path: openapi(path, "a: " + "[" * DEEP),
+    "rule of spaces": lambda path: threshold.parse("p99(" + " " * 4_000, str(path)),
+    "baselines that are a pipe": lambda path: (os.mkfifo(path / baselines.FILE), baselines.read(path)),
+    "deep baselines": lambda path: (
+        (path / baselines.FILE).write_text("[" * DEEP), baselines.read(path)
     ),
     "OpenAPI of wrong parts": lambda path: openapi(path, '{"openapi": "3.0.3", "paths": {"/": {"get": 7}}}'),
 }  # fmt: skip

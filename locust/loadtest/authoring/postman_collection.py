@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _LARGEST_BYTES: Final = 64 * 1024 * 1024
 _MOST_VALUES: Final = 2_000_000
+_MOST_FILLED: Final = 16 * 1024 * 1024
+"""What all variables stand for together; one that holds others many times doubles and doubles."""
 _VARIABLE: Final = re.compile(r"\{\{([^{}]{1,100})\}\}")
 _SET: Final = re.compile(
     r"""\bset\(\s*["']([\w.-]{1,60})["']\s*,\s*(?:pm\.response\.json\(\)|\w{1,40})((?:\.\w{1,60}|\[\d{1,4}\]){1,8})\s*\)"""
@@ -55,6 +57,7 @@ class PostmanCollection:
         self.notes: list[str] = []
         self.requests: list[Recorded] = []
         self.host: str | None = None
+        self._left_chars = _MOST_FILLED
         self._variables = {
             str(each.get("key")): str(each.get("value") or "")
             for each in _list(root, "variable")
@@ -143,6 +146,9 @@ class PostmanCollection:
 
     def _filled(self, text: str) -> str:
         for _ in range(5):  # a variable may hold another
+            self._left_chars -= sum(len(self._variables.get(name.strip(), "")) for name in _VARIABLE.findall(text))
+            if self._left_chars < 0:
+                self._refuse(f"its variables stand for more than {_MOST_FILLED:,} characters")
             before, text = text, _VARIABLE.sub(lambda found: self._variables.get(found[1].strip(), found[0]), text)
             if text == before:
                 break

@@ -12,6 +12,9 @@ from typing import Any, Final
 
 import yaml
 
+from loadtest.authoring.bundle import MOST_VALUES
+
+_MERGE: Final = "tag:yaml.org,2002:merge"
 _FLOAT: Final = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 _PATTERNS: Final = {
     "bool": r"true|True|TRUE|false|False|FALSE",
@@ -24,6 +27,19 @@ _PATTERNS: Final = {
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - as PyYAML declares it
+    merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Add what a mapping merges; mappings that merge others many times double and double."""
+        for name, value in node.value:
+            if name.tag == _MERGE:
+                parts = [value] if isinstance(value, yaml.MappingNode) else value.value
+                for part in filter(lambda part: isinstance(part, yaml.MappingNode), parts):
+                    self.flatten_mapping(part)
+                    self.merged += len(part.value)
+        if self.merged > MOST_VALUES:
+            raise yaml.YAMLError(f"its merges stand for more than {MOST_VALUES:,} values")
+        super().flatten_mapping(node)
 
 
 def _whole_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
+from loadtest import untrusted
 from loadtest.exceptions import UsageError
 from loadtest.feeding.mongo_values import ShellValues, from_extended_json
 from loadtest.feeding.python_values import plain_record
@@ -38,6 +40,7 @@ _LONG: Final = 8
 _ROWS: Final = 1_000
 _BUFFER_BYTES: Final = 64 * 1024
 _PARQUET: Final = ".parquet"
+_VALUE_BYTES: Final = 4
 
 
 class StandardInput(DataFile):
@@ -178,6 +181,7 @@ def _parquet(file: DataFile) -> Found:
         try:
             pa.set_memory_pool(pa.system_memory_pool())  # which gives back what it does not need
             table = parquet.ParquetFile(opened, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+            _check_extent(file, table.metadata, opened)
             names = table.schema_arrow.names
             if len(set(names)) != len(names):
                 raise file.wrong(1, 1, f"the columns are {', '.join(names)}", "columns of different names")
@@ -187,6 +191,15 @@ def _parquet(file: DataFile) -> Found:
                 yield (number, 1), plain_record(row)
         except (pa.ArrowException, ValueError) as error:
             raise file.unreadable(str(error).partition("\n")[0]) from error
+
+
+def _check_extent(file: DataFile, found: Any, opened: BinaryIO) -> None:
+    """Check what a file's metadata says that it holds: one value, said to be there often, takes no more than itself."""
+    held = sum(found.row_group(number).total_byte_size for number in range(found.num_row_groups))
+    held = max(held, _VALUE_BYTES * found.num_rows * found.num_columns)
+    size = os.fstat(opened.fileno()).st_size
+    if held > untrusted.inflated_bytes(size):
+        raise file.unreadable(f"its {size:,} bytes stand for {found.num_rows:,} rows of {held:,} bytes")
 
 
 def _decode(text: str, at: int) -> tuple[Any, int]:

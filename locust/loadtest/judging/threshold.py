@@ -261,7 +261,7 @@ class _WrongError(Exception):
     """A rule is wrong; the text says what, what is allowed, and the next step."""
 
 
-_SUBJECT = re.compile(r"([A-Za-z_][\w.]*)\s*(?:\(\s*([^(){}<>=]*?)\s*\))?\s*")
+_SUBJECT = re.compile(r"([A-Za-z_][\w.]*)\s*(?:\(([^(){}<>=]*)\))?\s*")
 _PAIR = re.compile(r'\s*([A-Za-z_]\w*)\s*=\s*"((?:[^"\\]|\\["\\])*)"\s*')
 _COMPARISON = re.compile(r"\s*([<>=!≤≥~]+)\s*")
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*")
@@ -316,7 +316,7 @@ class _Reader:
                 f"a rule must begin with a metric. Allowed: AGGREGATE(METRIC) of {', '.join(DISTRIBUTIONS)}, or "
                 f"{', '.join(FIGURES)}. Next: write, for example, p99(response_time) < 50ms."
             )
-        first, inner = match.groups()
+        first, inner = (group and group.strip() for group in match.groups())
         if first in FIGURES and inner is None:
             return "", first
         if first in METRICS:

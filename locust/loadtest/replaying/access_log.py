@@ -35,8 +35,9 @@ ALLOWED: Final = (
     "an access log of nginx or Apache (common or combined), JSON lines, an AWS ALB log, or a HAR file, also with .gz"
 )
 _MOST_VALUES: Final = 10_000
+_LONGEST_NAME: Final = 100
 _CLF: Final = re.compile(
-    r'[^\["]*\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "((?:[^"\\]|\\.)*)" (\d{3}|-)(?:\s|$)', re.DOTALL
+    r'[^\["]*\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "((?:[^"\\]|\\.)*+)" (\d{3}|-)(?:\s|$)', re.DOTALL
 )
 _TOKEN: Final = re.compile(r'"([^"]*)"|(\S+)')
 _ALB_KINDS: Final = ("http", "https", "h2", "grpc", "grpcs", "ws", "wss")
@@ -201,6 +202,8 @@ def _flat(entry: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the fields of an object and of those within, under their names in small letters and digits."""
     for name, value in entry.items():
         plain = prefix + "".join(letter for letter in name.lower() if letter in string.ascii_lowercase + string.digits)
+        if len(plain) > _LONGEST_NAME:  # no name of interest; each name within would be longer still
+            continue
         yield plain, value
         if isinstance(value, dict):
             yield from _flat(value, plain)

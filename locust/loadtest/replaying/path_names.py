@@ -15,6 +15,7 @@ MOST_SIBLINGS: Final = 40
 """Parts of paths in one place; more of them are values of one kind, such as names of articles."""
 _DEEPEST: Final = 20
 _LONGEST_PART: Final = 60
+_LONGEST_ID: Final = 500
 _ID: Final = re.compile(
     r"\d[\d.,:;_-]*"  # a number, a date, a version of a thing
     r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # a UUID
@@ -44,6 +45,8 @@ def names_of(targets: Iterable[str]) -> dict[str, str]:
 
 
 def _plain(part: str) -> str:
+    if len(part) > _LONGEST_ID:
+        return ":id"
     found = _ENDING.fullmatch(part)
     if found and _ID.fullmatch(found[1]):
         return f":id{found[2] or ''}"

@@ -167,6 +167,8 @@ def private_folder(runs_dir: Path, log: Path) -> Iterator[Path]:
                 f"{folder} cannot be used ({error.strerror}). Allowed: a writable RUNS_DIR, and one replay of a log "
                 "at a time. Next: correct it, or wait for the other one."
             ) from error
+        for left in folder.iterdir():  # a link would be followed when the file of its name is written
+            left.unlink()
         at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
 

@@ -29,6 +29,7 @@ MOST_ACCOUNTS: Final = 1_000_000
 """The most accounts of a file; each worker holds all of them."""
 LARGEST_BYTES: Final = 256 * 1024 * 1024
 """The largest file of accounts."""
+_LARGEST_TOKEN_BYTES: Final = 64 * 1024
 _COLUMNS: Final = ["login", "password"]
 _ACCOUNTS: Final = (
     "a CSV file with the header row login,password and an account on each line, or a JSON array of objects with these "
@@ -156,7 +157,7 @@ def read_token(path: Path) -> str:
     Raises:
         UsageError: when there is none, or more than one word, or it cannot stand in a header.
     """
-    words = DataFile(path, f"TOKEN_FILE={path}").text().split()
+    words = DataFile(path, f"TOKEN_FILE={path}", _LARGEST_TOKEN_BYTES).text().split()
     if len(words) != 1 or not words[0].isascii() or not words[0].isprintable():
         held = f"{len(words)} words" if len(words) != 1 else "characters that no header can hold"
         raise UsageError(

@@ -20,6 +20,7 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
+from loadtest import untrusted
 from loadtest.exceptions import UsageError
 
 if TYPE_CHECKING:
@@ -72,11 +73,15 @@ class DataFile:
         decoder = codecs.getincrementaldecoder("utf-8-sig")()
         line, column, size = 1, 1, 0
         with self.opened() as file:
+            packed_bytes = os.fstat(file.fileno()).st_size if isinstance(file, gzip.GzipFile) else 0
+            most_inflated = untrusted.inflated_bytes(packed_bytes) if packed_bytes else self._most_bytes
             while True:
                 data = file.read(_PIECE_BYTES)
                 size += len(data)
                 if size > self._most_bytes:
                     raise self.unreadable(f"it is larger than {self._most_bytes:,} bytes")
+                if size > most_inflated:
+                    raise self.unreadable(f"its {packed_bytes:,} bytes hold more than {most_inflated:,}: decompress it")
                 try:
                     text = decoder.decode(data, final=not data)
                 except UnicodeDecodeError as error:

@@ -217,6 +217,11 @@ def test_a_log_of_too_many_requests_is_refused(tmp_path: Path, monkeypatch: pyte
     assert AccessLog(tmp_path / "a.log", lambda _: False).requests == []
 
 
+def test_fields_within_a_field_of_a_long_name_are_left_out() -> None:
+    """Each would have that name before its own, and ten thousand of them a gigabyte."""
+    assert [*access_log._flat({"x" * 101: {"time": 1}, "a": {"B-2": 3}})] == [("a", {"B-2": 3}), ("ab2", 3)]
+
+
 def test_a_media_type_cannot_add_a_header() -> None:
     """What a log says of a body goes into the head of a request."""
     assert har.media_type("text/plain; charset=utf-8") == "text/plain; charset=utf-8"

@@ -1,5 +1,7 @@
 """Names of requests: ids in paths are found, words stay."""
 
+import time
+
 import pytest
 
 from loadtest.replaying.path_names import MOST_SIBLINGS, names_of
@@ -26,6 +28,13 @@ from loadtest.replaying.path_names import MOST_SIBLINGS, names_of
 def test_ids_in_paths(target: str, name: str) -> None:
     """Numbers, dates, UUIDs, hashes, tokens and addresses; words, versions and extensions are no ids."""
     assert names_of([target]) == {target: name}
+
+
+def test_a_long_part_takes_little_time() -> None:
+    """It is an id, and is not looked at again and again."""
+    began_s = time.process_time()
+    assert set(names_of([f"/a@{'.' * 60_000}@{number}" for number in range(10)]).values()) == {"/:id"}
+    assert time.process_time() - began_s < 5
 
 
 def test_many_siblings_are_values() -> None:

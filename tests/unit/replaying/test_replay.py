@@ -88,6 +88,18 @@ def test_its_files_are_private_and_removed(log: Path, tmp_path: Path) -> None:
         assert again == folder
 
 
+def test_a_link_that_somebody_left_there_is_not_followed(log: Path, tmp_path: Path) -> None:
+    """A runs folder from elsewhere may hold one under the name of a file that is written."""
+    (tmp_path / "mine").write_text("precious")
+    with private_folder(tmp_path / "runs", log) as folder:
+        """Its name is known now."""
+    folder.mkdir()
+    (folder / "replay.py").symlink_to(tmp_path / "mine")
+    with private_folder(tmp_path / "runs", log):
+        Replay.of(log, Selection()).write(folder)
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
 def test_a_replay_goes_nowhere_without_a_host(log: Path) -> None:
     """The log's own host is production."""
     done = CliRunner(env={"LOADTEST_HOST": ""}).invoke(main, ["replay", str(log)])
