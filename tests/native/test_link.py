@@ -203,6 +203,7 @@ NONSENSE = {
     "a version of no kind": message("client_ready", ["2.47.0"], "odd"),
     "a report that is none": message("loadtest_report", "x", "odd"),
     "a report with a heartbeat of one's own": message("loadtest_report", (0.0, [], {"state": []}, None), "odd"),
+    "a version that commands a terminal": message("client_ready", "2.47.0\x1b[2J\nforged", "odd"),
     "an exception without words": message("exception", {"msg": 1}, "odd"),
 }
 
@@ -220,6 +221,16 @@ def test_nonsense_is_counted_and_the_master_goes_on_listening(master: Master) ->
         assert eventually(lambda: master.joined() == 2)
         odd.send(message("quit", None, "odd"))
         assert eventually(lambda: master.joined() == 1)
+
+
+@pytest.mark.parametrize("name", ["a\x1b]0;b\x07", "two\rlines", "x" * 201, "\u202eodd"])
+def test_a_name_that_cannot_be_shown_is_refused(master: Master, name: str) -> None:
+    """Names of workers are in logs, on terminals and in the web UI."""
+    before = master.refused("malformed")
+    with peer(master, name, Keys.of(SECRET)) as odd:
+        odd.send(message("client_ready", "2.47.0", name))
+        assert eventually(lambda: master.refused("malformed") == before + 1)
+    assert master.joined() == 1
 
 
 def test_the_clear_link_stays_on_this_machine(tmp_path: Path) -> None:

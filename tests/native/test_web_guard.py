@@ -187,6 +187,8 @@ def test_logging_out_ends_the_session(guarded: WebUi) -> None:
 SITES = {
     "a foreign page": ({"Origin": "https://evil.example"}, 403),
     "a sandboxed page": ({"Origin": "null"}, 403),
+    "a page of no address": ({"Origin": "http://["}, 403),
+    "a page with a path": ({"Origin": "http://127.0.0.1:{port}/x"}, 403),
     "this host at another port": ({"Origin": "http://127.0.0.1:1"}, 403),
     "this host by another scheme": ({"Origin": "https://127.0.0.1:{port}"}, 403),
     "a foreign page without Origin": ({"Sec_Fetch_Site": "cross-site"}, 403),
@@ -256,6 +258,7 @@ CHANGES = {
     "a foreign host": {"user_class_name": "HealthUser", "host": "http://bank.example"},
     "a weight that is no number": {"user_class_name": "HealthUser", "weight": "many"},
     "an unknown class": {"user_class_name": "Nobody"},
+    "a class that is a list": {"user_class_name": []},
     "no object": [],
 }
 
@@ -266,6 +269,12 @@ def test_a_wrong_change_of_a_user_class_is_refused(owner: WebUi, case: str) -> N
     answer = owner.ask("POST", "/user", json.dumps(CHANGES[case]))
     assert answer.status == (403 if case == "a foreign host" else 400), answer.text
     assert owner.ask("POST", "/user", '{"user_class_name": "HealthUser", "weight": 2}').status == 201
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, "9" * 100_000, "\xff", ""])
+def test_what_is_no_json_is_no_change(owner: WebUi, body: str) -> None:
+    """However deep or long it is."""
+    assert owner.ask("POST", "/user", body.encode("latin-1")).status == 400
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/assets/nothing.js", "/nothing", "/stats/requests"])

@@ -43,6 +43,9 @@ CLIENT_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT_S: Final = 20.0
 """Limit for a whole request, from the wait for its first byte to the last byte of its response."""
 
+CONNECTION_S: Final = 60.0
+"""Age at which a connection ends with its next response, so that others get its place; Prometheus makes another."""
+
 GZIP_BYTES: Final = 10_000
 """Shorter answers are sent as they are."""
 
@@ -155,6 +158,7 @@ class _Handler(WSGIHandler):
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         sock.settimeout(CLIENT_TIMEOUT_S)
+        self._ages_s = time.monotonic() + CONNECTION_S
         super().__init__(sock, address, server)
 
     def handle_one_request(self) -> Any:
@@ -164,6 +168,11 @@ class _Handler(WSGIHandler):
             return super().handle_one_request()
         finally:
             timer.kill(block=False)
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        """See gevent; the last response of a connection says that it is."""
+        last = [("Connection", "close")] if time.monotonic() >= self._ages_s else []
+        return super().start_response(status, [*headers, *last], exc_info)
 
     def _let_go(self) -> None:
         with contextlib.suppress(OSError):

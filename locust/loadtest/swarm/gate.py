@@ -69,8 +69,8 @@ class Gate:
         try:
             self._handle(sender, message, payload, locust_handle)
         except Exception as error:
-            logger.exception("a %s message broke its handling; this process goes on receiving", message.type)
-            refusals.refuse(refusals.MALFORMED, f"of a {message.type} message: {type(error).__name__}: {error}")
+            why = f"of a {message.type[:100]} message, which broke its handling: {type(error).__name__}: {error}"
+            refusals.refuse(refusals.MALFORMED, why, error)
 
     def _checked(self, message: Message) -> Any:
         if message.type not in self._table:

@@ -40,6 +40,7 @@ _Count = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
 _Whole = Annotated[int, Field(strict=True, ge=0, le=10**15)]
 _Text = Annotated[str, Field(strict=True, max_length=_TEXT)]
 _Name = Annotated[str, Field(strict=True, max_length=1024)]
+_Version = Annotated[str, Field(strict=True, pattern=r"^[\w.+-]{1,100}$")]
 _Finite = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
 _Instant = Annotated[float, Field(strict=True, ge=-1e18, le=1e18, allow_inf_nan=False)]
 _Users = Annotated[dict[_Name, _Count], Field(max_length=1000)]
@@ -257,7 +258,7 @@ def _table(*kinds: Kind[Any]) -> dict[str, Kind[Any]]:
 
 FROM_WORKERS: Final = _table(
     # Locust's
-    Kind("client_ready", TypeAdapter(_Name | Literal[-1])),
+    Kind("client_ready", TypeAdapter(_Version | Literal[-1])),
     Kind("client_stopped", _NOTHING),
     Kind("spawning", _NOTHING),
     Kind("spawning_complete", TypeAdapter(Users)),

@@ -22,10 +22,11 @@ counts: Final = dict.fromkeys((HANDSHAKE, FORGED, MALFORMED, UNKNOWN), 0)
 _logged_at_s: Final[dict[str, float]] = {}
 
 
-def refuse(reason: str, why: str) -> None:
-    """Count a refusal, and log it unless one of its kind was logged in the last 10 s."""
+def refuse(reason: str, why: str, error: Exception | None = None) -> None:
+    """Count a refusal, and log it, with the trace of an error, unless one of its kind was logged in the last 10 s."""
     counts[reason] += 1
     now_s = time.monotonic()
     if now_s - _logged_at_s.get(reason, -_LOG_EVERY_S) >= _LOG_EVERY_S:
         _logged_at_s[reason] = now_s
-        logger.warning("link: refused %d so far (%s), the last one because %s", counts[reason], reason, why)
+        so_far = counts[reason]
+        logger.warning("link: refused %d so far (%s), the last one because %s", so_far, reason, why, exc_info=error)

@@ -43,8 +43,10 @@ PING_EVERY_MS = 2_000
 """How often a worker's connection is probed. After twice as long without an answer both ends give it up, and the worker
 connects again. TCP alone waits longer after each try: after a cut of half a minute the worker would be back half a
 minute late."""
-MOST_WAITING = 64
-"""Messages of one worker that wait on the master; more wait on the worker. It sends a few each second."""
+MOST_WAITING = 8
+"""Messages of one worker that wait on the master, each of up to 16 MiB; more wait on the worker. It sends a few each
+second."""
+LONGEST_NAME = 200
 MOST_NAMES = 10_000
 """Names of workers that a master takes in all its time."""
 _OWN_MARK = b"\n" + secrets.token_hex(16).encode()
@@ -159,7 +161,7 @@ class MasterEnd(zmqrpc.Server):
             except zmq.ZMQError as error:
                 raise RPCError("ZMQ network broken") from error
             try:
-                sender, message = address.partition(b"\n")[0].decode(), messages.read(b"".join(rest))
+                sender, message = _name_in(address), messages.read(b"".join(rest))
             except ValueError as error:
                 refusals.refuse(refusals.MALFORMED, str(error))
             else:
@@ -204,6 +206,18 @@ class MasterEnd(zmqrpc.Server):
         if self._authenticator:
             self._authenticator.close()
         super().close(linger)  # type: ignore[no-untyped-call]
+
+
+def _name_in(address: bytes) -> str:
+    """Return the name of the worker that a connection belongs to.
+
+    Raises:
+        ValueError: when it has none that can be shown: names are in logs, in the web UI and in reports.
+    """
+    name = address.partition(b"\n")[0].decode()
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"its sender's name {name[:100]!r} cannot be shown")
+    return name
 
 
 class WorkerEnd(zmqrpc.Client):

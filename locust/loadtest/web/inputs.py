@@ -93,10 +93,10 @@ class Inputs:
     def _check_change(self, request: Request) -> None:
         try:
             wanted = json.loads(request.get_data())
-        except ValueError:
+        except (ValueError, RecursionError):
             wanted = None
         known = self._environment.available_user_classes or {}
-        if not isinstance(wanted, dict) or wanted.get("user_class_name") not in known:
+        if not isinstance(wanted, dict) or wanted.get("user_class_name") not in list(known):  # it may be a list
             raise Refusal(
                 400,
                 "the request does not name a User class that can be changed. Allowed: those of Locust's class picker. "

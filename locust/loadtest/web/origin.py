@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from loadtest.settings.hosts import is_loopback
 from loadtest.web.refusal import Refusal
@@ -69,4 +68,4 @@ def _is_own_page(request: Request, host: str) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "none") in _OWN_PAGE
-    return urlsplit(origin).scheme == request.scheme and urlsplit(origin).netloc.lower() == host.lower()
+    return origin.lower() == f"{request.scheme}://{host}".lower()

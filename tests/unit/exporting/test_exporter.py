@@ -488,6 +488,28 @@ def test_a_client_that_sends_a_byte_now_and_then_is_let_go(
     running.stop()
 
 
+def test_clients_that_ask_now_and_then_leave_room_for_others(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is in use all the time ends too, with a response that says so."""
+    monkeypatch.setattr(exporter, "CONNECTION_S", 0.5)
+    running = exporter.start(environment, "127.0.0.1", 0)
+    busy = [socket.create_connection(("127.0.0.1", running.port), timeout=10) for _ in range(exporter.MAX_CLIENTS)]
+    other = gevent.spawn(_get, running.port, "/healthz")
+    until_s = time.monotonic() + 60
+    while not other.dead and time.monotonic() < until_s:
+        for client in busy:
+            with contextlib.suppress(OSError):
+                client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        gevent.sleep(0.1)
+    assert other.get(timeout=20)[0] == 200
+    answers = busy[0].makefile("rb").read()
+    assert answers.count(b"Connection: close\r\n") == 1
+    for client in busy:
+        client.close()
+    running.stop()
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [
