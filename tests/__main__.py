@@ -1,9 +1,9 @@
-"""Runs all tests: those of real processes, in two halves, beside those of faults and lies, the soak and those that
-compute; then those that need a quiet machine.
+"""Runs all tests: those of real processes, in two halves, beside those of faults and lies, the soak, the Compose stack
+and those that compute; then those that need a quiet machine.
 
     python -m tests
 
-The first five are pytest processes that share the machine, which mostly wait. The first is shown as it goes; the others
+The first six are pytest processes that share the machine, which mostly wait. The first is shown as it goes; the others
 give way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone. The exit
 code is that of the first that failed.
 
@@ -22,7 +22,8 @@ from typing import Self
 GIVE_WAY = ("nice", "-n", "5")
 FOLDER = Path(__file__).parent
 REAL = FOLDER / "native"
-BESIDE = (FOLDER / "faults", FOLDER / "lies")
+FAULTS = (FOLDER / "faults", FOLDER / "lies")
+STACK = FOLDER / "stack"
 SOAK = FOLDER / "faults/test_soak.py"
 QUIET = REAL / "test_open_model.py"
 TESTS_FAILED = 1
@@ -87,9 +88,11 @@ def main() -> int:
     """Run them, and return the exit code."""
     real = [path for path in sorted(REAL.glob("test_*.py")) if path != QUIET]
     computing = [
-        path for path in sorted(FOLDER.iterdir()) if path not in {REAL, *BESIDE} and next(path.rglob("test_*.py"), None)
+        path
+        for path in sorted(FOLDER.iterdir())
+        if path not in {REAL, STACK, *FAULTS} and next(path.rglob("test_*.py"), None)
     ]
-    giving_way = (real[1::2], [*BESIDE, f"--ignore={SOAK}"], [SOAK], computing)
+    giving_way = (real[1::2], [*FAULTS, f"--ignore={SOAK}"], [SOAK], [STACK], computing)
     with contextlib.ExitStack() as ends:
         groups = [ends.enter_context(Group(*real[::2]))]
         groups += [ends.enter_context(Group(*arguments, command=GIVE_WAY)) for arguments in giving_way]
