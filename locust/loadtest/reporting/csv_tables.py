@@ -9,6 +9,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any, Final
 
+from loadtest.progress import printable
 from loadtest.reporting.document import by_name, rate_per_s
 
 if TYPE_CHECKING:
@@ -77,5 +78,8 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
 
 
 def cell(value: Any) -> Any:
-    """Return a value that no spreadsheet takes for a formula: request names may come from anywhere."""
-    return f"'{value}" if isinstance(value, str) and value.lstrip(_SPACES).startswith(_FORMULAS) else value
+    """Return a value that no spreadsheet takes for a formula, and no terminal for a command."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if value.lstrip(_SPACES).startswith(_FORMULAS) else text

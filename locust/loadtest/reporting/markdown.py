@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.progress import clock, counted
+from loadtest.progress import clock, counted, printable
 from loadtest.reporting import page
 from loadtest.reporting.document import (
     STREAM_HEADS,
@@ -79,7 +79,7 @@ def summary(document: Document) -> str:
         lines += ["", "Streamed answers, times in ms:", "", *_table(["request", *STREAM_HEADS], rows_of_streams, 1)]
     for title, evidence in failure_samples(document):
         lines += ["", *_sample(title, evidence)]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines)) + "\n"
 
 
 def _counts(document: Document) -> str:

@@ -28,7 +28,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRu
 from loadtest.profiles.load import release
 from loadtest.profiles.think_time import WaitTimes
 from loadtest.session import Session
-from loadtest.swarm import interrupt, preparation, rebalancing
+from loadtest.swarm import interrupt, log_lines, preparation, rebalancing
 from loadtest.swarm.delta_sender import DeltaSender
 from loadtest.swarm.gate import MasterGate, WorkerGate
 from loadtest.swarm.hooks import Hooks
@@ -347,6 +347,7 @@ def start(environment: Environment, *services: Callable[[Swarm], Service | None]
     if runner is None:
         raise RuntimeError("Locust has no runner yet: start the swarm from the init event on")
     interrupt.await_turn()
+    log_lines.clean(map(logging.getLogger, ("", "locust")))  # Locust has set them up by now
     if isinstance(runner, MasterRunner):
         swarm: Swarm = MasterSwarm(environment, runner)
     elif isinstance(runner, WorkerRunner):

@@ -50,6 +50,12 @@ def test_every_point_has_a_row() -> None:
     assert rows(csv_tables.timeline(reports.run_document(RunRecord("none", 0.0)))) == []
 
 
+def test_a_name_commands_no_terminal() -> None:
+    """Tables are looked at with `cat` and `column` too."""
+    found = rows(csv_tables.stats(reports.run_document(reports.record(1, names=("a\x1b]0;b\x07",)))))
+    assert found[0]["name"] == "a?]0;b?"
+
+
 def test_a_name_is_no_formula() -> None:
     """A spreadsheet shows a name that begins like a formula as text."""
     found = rows(csv_tables.stats(reports.run_document(reports.record(1, names=('=HYPERLINK("x")',)))))

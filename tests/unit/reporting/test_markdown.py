@@ -59,6 +59,12 @@ def test_names_cannot_break_out() -> None:
     assert "@team" not in text
 
 
+def test_names_command_no_terminal() -> None:
+    """The summary is in the logs of builds too."""
+    text = markdown.summary(reports.run_document(reports.record(1, names=("a\x1b]0;b\x07",))))
+    assert ("a?\\]0;b?" in text, "\x1b" in text) == (True, False)
+
+
 def test_many_names_are_cut() -> None:
     """A comment has a limit: names beyond it are counted."""
     names = tuple(f"n{number}" for number in range(markdown.MAX_NAMES + 3))

@@ -3,7 +3,10 @@
 import io
 import logging
 
-from loadtest.swarm.log_lines import clean
+from locust.env import Environment
+
+from loadtest.swarm import session
+from loadtest.swarm.log_lines import LogLines, clean
 
 
 def test_what_is_quoted_commands_nothing_and_is_masked() -> None:
@@ -31,3 +34,18 @@ def test_other_handlers_stay_as_they_are() -> None:
     logger.addHandler(handler)
     clean([logger])
     assert handler.formatter is None
+
+
+def test_every_process_of_the_swarm_has_clean_logs() -> None:
+    """Locust sets up its logs after it has loaded the locustfile, and before its runner exists."""
+    handler = logging.StreamHandler(io.StringIO())
+    handler.name = "console"
+    logging.getLogger("locust").addHandler(handler)
+    environment = Environment()
+    try:
+        environment.create_local_runner()
+        session.start(environment)
+        assert isinstance(handler.formatter, LogLines)
+    finally:
+        logging.getLogger("locust").removeHandler(handler)
+        environment.runner.quit()

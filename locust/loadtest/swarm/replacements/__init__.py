@@ -19,7 +19,7 @@ from locust import User, argument_parser, clients, dispatch, env, event, runners
 from locust.contrib import fasthttp
 from locust.rpc import zmqrpc
 
-from loadtest.swarm import listeners, log_lines, sockets
+from loadtest.swarm import listeners, sockets
 from loadtest.swarm.replacements import master, users, worker
 
 if TYPE_CHECKING:
@@ -235,7 +235,6 @@ def install(config: Config) -> None:
     zmqrpc.Server, zmqrpc.Client = sockets.ends(config)  # type: ignore[misc]
     worker.set_patience(config.master_wait)
     logging.getLogger("locust.stats_logger").disabled = True  # the report takes the place of Locust's tables
-    log_lines.clean(map(logging.getLogger, ("", "locust")))
     for row in TABLE:
         if (row.owner, row.name) not in _originals:
             original = getattr(row.owner, row.name)
