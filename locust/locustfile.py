@@ -34,6 +34,6 @@ globals().update(scenario.classes)
 def start(environment: Environment, **_: object) -> None:
     """Start this process's part of each; what only a master does, a worker leaves out."""
     session.start(environment, feeding.service, pacing.service)
-    guard.start(environment, config)
+    guard.start(environment, config, form)
     (capacity_run if config.slo else run).start(environment, config, scenario, form)
     exporter.start_on_master(environment, config)

@@ -247,6 +247,15 @@ def test_a_wrong_start_is_refused_with_a_sentence(owner: WebUi, case: str) -> No
     assert "target.example" in owner.ask("GET", "/").text
 
 
+def test_everything_wrong_with_a_start_is_said_at_once(owner: WebUi) -> None:
+    """Locust's own fields, the host and this product's fields: one answer names all of them, each once."""
+    wrong = {"user_count": "0", "host": "https://bank.example", "run_time": "9999h", "arrival_rate": "fast"}
+    answer = owner.start(**wrong, load_profile="nightmare", thresholds="p99 < soon")
+    assert answer.status == 400
+    for words in ("user count '0'", "bank.example", "run time '9999h'", "rate 'fast'", "nightmare", "p99 < soon"):
+        assert answer.sentence.count(words) == 1, answer.sentence
+
+
 @pytest.mark.parametrize("host", ["http://target.example:8000", "http://localhost:8000", "https://api.friends.example"])
 def test_an_allowed_host_is_taken(owner: WebUi, host: str) -> None:
     """The configured service, this machine and what LOADTEST_ALLOWED_HOSTS names pass; only a worker is missing."""

@@ -118,7 +118,10 @@ class LoadFactory:
             UsageError: for a wrong profile or threshold.
         """
         options: Any = environment.parsed_options
-        config = self._changed({name: getattr(options, name, text) for name, text in self.texts.items()})
+        problems: list[str] = []
+        config = self._changed({name: getattr(options, name, text) for name, text in self.texts.items()}, "", problems)
+        if problems:
+            raise UsageError("\n".join(problems))
         profile = LoadProfile.of(config, self._profiles)
         rules = thresholds.of(config, lambda: self._requests)
         starts_itself = options.headless or options.autostart
@@ -147,9 +150,9 @@ class LoadFactory:
         name = texts["load_profile"]
         problems = [] if name in self.choices else [unknown_name("load profile", name, self.choices)]
         follows = not problems and name != AS_ENTERED and not _has_own_shape(environment)
-        config = _tried(problems, self._config, self._changed, texts, values.get("run_time", "") if follows else "")
+        config = self._changed(texts, values.get("run_time", "") if follows else "", problems)
         profile = _tried(problems, None, LoadProfile.of, config, self._profiles) if follows else None
-        if name == AS_ENTERED and config is not self._config and config.rate is not None:
+        if name == AS_ENTERED and config.rate is not None:
             problems.append(
                 f"an arrival rate of {config.rate:g} does not apply to the load profile {AS_ENTERED}, which sets "
                 "users. Allowed: with a profile of the open model. Next: choose one, such as constant-arrival-rate, or "
@@ -167,22 +170,18 @@ class LoadFactory:
         plan = _plan(entered.users, entered.spawn_rate, entered.run_time)
         return Load(entered, rules, plan=plan, think_time=self._think_time, expected_s=entered.run_time)
 
-    def _changed(self, texts: Mapping[str, str], run_time: str = "") -> Config:
+    def _changed(self, texts: Mapping[str, str], run_time: str, problems: list[str]) -> Config:
         """Return the Config of a test; the users and times of the settings belong to the profile of the settings.
 
-        Raises:
-            UsageError: for a wrong rate or run time.
+        A sentence for a wrong rate or run time, which are left out, goes to the problems.
         """
         update: dict[str, object] = {"threshold": texts["thresholds"].strip() or None}
         name = texts["load_profile"]
         if name not in (AS_ENTERED, self._config.profile):
             update |= {"profile": name, "users": None, "spawn_rate": None, "run_time": None}
-        problems: list[str] = []
         update["rate"] = _tried(problems, None, _checked, "rate", "arrival rate", texts["arrival_rate"])
         if run_time.strip():
             update["run_time"] = _tried(problems, None, _checked, "run_time", "run time", run_time)
-        if problems:
-            raise UsageError("\n".join(problems))
         return self._config.model_copy(update=update)
 
 

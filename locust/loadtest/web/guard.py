@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.settings.config import Config
+    from loadtest.web.start_form import StartForm
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,13 @@ _NOT_SERVED: Final = 400
 _ANY: Final = ("", "*", "0.0.0.0", "::")  # noqa: S104 - to recognise them
 
 
-def start(environment: Environment, config: Config) -> None:
+def start(environment: Environment, config: Config, form: StartForm | None = None) -> None:
     """Guard the web UI of a master that has one, before it begins to serve.
+
+    Args:
+        environment: of the process.
+        config: its settings.
+        form: knows what else can be wrong with a start.
 
     Raises:
         UsageError: when strangers could reach it without a password, or the password cannot be read.
@@ -68,9 +74,8 @@ def start(environment: Environment, config: Config) -> None:
     login = _login(config, headers.shell, web_logins=options.web_login)
     if login:
         login.install(web_ui)
-    inputs = Inputs(
-        environment, config, Targets(config.allowed_hosts, config.host, config.sample_target, environment.host)
-    )
+    targets = Targets(config.allowed_hosts, config.host, config.sample_target, environment.host)
+    inputs = Inputs(environment, config, targets, form.loads.entered if form else None)
 
     def check() -> Any:
         try:

@@ -19,6 +19,8 @@ from loadtest.settings.config import Config, Seconds, SpawnRate, allowed
 from loadtest.web.refusal import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
     from flask import Request
     from locust.env import Environment
 
@@ -42,11 +44,20 @@ class Inputs:
         environment: of the master.
         config: its `max_users` is the maximum number of users.
         targets: the hosts that may be loaded.
+        check_load: raises UsageError for what is wrong with the load that a start's fields ask for; it is asked where
+            something else is wrong already, so that a person corrects everything at once.
     """
 
-    def __init__(self, environment: Environment, config: Config, targets: Targets) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        config: Config,
+        targets: Targets,
+        check_load: Callable[[Mapping[str, str], Environment], object] | None = None,
+    ) -> None:
         self._environment = environment
         self._targets = targets
+        self._check_load = check_load
         self._kinds: dict[str, tuple[TypeAdapter[Any], str]] = {
             "user_count": (
                 TypeAdapter(Annotated[int, Field(ge=1, le=config.max_users)]),
@@ -85,10 +96,10 @@ class Inputs:
             for value in fields.getlist("shape_class")
             if value not in shapes
         ]
-        if problems:
-            raise Refusal(400, " ".join(problems))
-        for host in filter(None, fields.getlist("host")):
-            self._check_host(host)
+        wrong_hosts = list(self._wrong(fields.getlist("host")))
+        if problems or wrong_hosts:
+            found = [*problems, *wrong_hosts, *self._wrong_load(fields)]
+            raise Refusal(400 if problems else 403, " ".join(found))
 
     def _check_change(self, request: Request) -> None:
         try:
@@ -111,16 +122,27 @@ class Inputs:
         tasks = wanted.get("tasks", [])
         if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
             problems.append(_not_allowed("tasks", str(tasks), "a list of names"))
-        if problems:
-            raise Refusal(400, " ".join(problems))
-        if host := wanted.get("host"):
-            self._check_host(str(host))
+        wrong_hosts = list(self._wrong([str(wanted.get("host") or "")]))
+        if problems or wrong_hosts:
+            raise Refusal(400 if problems else 403, " ".join([*problems, *wrong_hosts]))
 
-    def _check_host(self, host: str) -> None:
+    def _wrong_load(self, fields: Mapping[str, str]) -> list[str]:
+        unchecked = {
+            name: value for name, value in fields.items() if name not in self._kinds and len(value) <= LONGEST_TEXT
+        }
         try:
-            self._targets.check(host)
+            if self._check_load is not None:
+                self._check_load(unchecked, self._environment)
         except UsageError as error:
-            raise Refusal(403, str(error)) from error
+            return str(error).splitlines()
+        return []
+
+    def _wrong(self, hosts: Iterable[str]) -> Iterator[str]:
+        for host in filter(None, hosts):
+            try:
+                self._targets.check(host)
+            except UsageError as error:
+                yield str(error)
 
 
 def _unknown(given: set[str], known: frozenset[str] | set[str]) -> list[str]:

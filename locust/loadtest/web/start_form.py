@@ -98,7 +98,7 @@ class StartForm:
 
         A start is what it says: a field that is missing has the value of the settings, not of the last start. A stop
         that comes while a test is prepared stops it as soon as it has begun; Locust would say that it stopped it, and
-        then begin.
+        then begin. A change waits as well; Locust would break the preparation off, and prepare a second time.
 
         Args:
             environment: with a web UI.
@@ -112,6 +112,8 @@ class StartForm:
             try:
                 if self._is_under_way(environment):
                     self._check_unchanged(request.form, environment)
+                    self._await_load(environment)
+                if environment.runner.state in _BUSY:  # type: ignore[union-attr]
                     request.form = _without_empty_host(request.form)
                     return start()  # type: ignore[no-any-return]
                 load = self.loads.entered(request.form, environment)
@@ -124,8 +126,7 @@ class StartForm:
             return self._start(environment, load, choose, start)
 
         def stopped() -> Response:
-            while self._is_under_way(environment) and environment.runner.state not in _BUSY:  # type: ignore[union-attr]
-                gevent.sleep(_POLL_S)
+            self._await_load(environment)
             return stop()  # type: ignore[no-any-return]
 
         web_ui.app.view_functions[_SWARM] = web_ui.auth_required_if_enabled(checked)
@@ -152,6 +153,11 @@ class StartForm:
             web_ui: Any = environment.web_ui
             self._starting = web_ui._swarm_greenlet
         return response
+
+    def _await_load(self, environment: Environment) -> None:
+        """Wait while a test is prepared."""
+        while self._is_under_way(environment) and environment.runner.state not in _BUSY:  # type: ignore[union-attr]
+            gevent.sleep(_POLL_S)
 
     def _is_under_way(self, environment: Environment) -> bool:
         runner: Any = environment.runner

@@ -107,4 +107,8 @@ def test_everything_wrong_with_a_form_is_reported_together() -> None:
     with pytest.raises(UsageError) as caught:
         factory().entered(values, environment())
     starts = [line.split(" Allowed: ")[0] for line in str(caught.value).splitlines()]
-    assert starts == ["arrival rate 'fast' is not allowed.", "run time 'soon' is not allowed."]
+    assert starts == [
+        "arrival rate 'fast' is not allowed.",
+        "run time 'soon' is not allowed.",
+        "THRESHOLD: 'p99': expected a comparison, not the end.",
+    ]
