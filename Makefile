@@ -21,13 +21,13 @@ MINUTES ?= 3
 
 # A misspelt NAME=value would be ignored in silence, and another test run than the one that was asked for.
 GIVEN := $(foreach name,$(filter-out MAKE% -%,$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name)))
-UNKNOWN := $(filter-out $(SETTINGS) LOADTEST_% LOCUST_% MINUTES SECONDS SEED CASES PYTHON,$(GIVEN))
-ifneq ($(and $(UNKNOWN),$(filter loadtest,$(MAKECMDGOALS))),)
+UNKNOWN := $(filter-out $(SETTINGS) LOADTEST_% LOCUST_% BASE MINUTES SECONDS SEED CASES PYTHON,$(GIVEN))
+ifneq ($(and $(UNKNOWN),$(filter loadtest duet,$(MAKECMDGOALS))),)
 $(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
 $(error stopped)
 endif
 
-.PHONY: help setup environment setup-dev loadtest test test-stack test-kubernetes images up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview clean
+.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes images up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -43,6 +43,9 @@ setup-dev:
 
 loadtest: environment ## run a load test on this machine, without Docker
 	@exec $(RUN)/loadtest run
+
+duet: environment ## compare the sample target at BASE=<commit or branch> with this working tree, under one load
+	@exec $(RUN)/loadtest duet --base '$(BASE)'
 
 test: lint ## lint, types, and all tests; those of the stack too where a Docker engine is available
 	@exec $(RUN)/python -m tests

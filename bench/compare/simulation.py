@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadtest.comparing.blocked_run import BlockedRun, BlockedSeries, Name
+from loadtest.comparing.pairing import Outcomes, Pairing
 from loadtest.measuring.histogram import EDGES_NS, bins_of
 
 
@@ -36,25 +37,55 @@ def weather_of(system: System, random: np.random.Generator) -> np.ndarray:
     return weather
 
 
-def run(
-    system: System,
-    random: np.random.Generator,
-    factors: dict[int, float] | None = None,
-    weather: np.ndarray | None = None,
-) -> BlockedRun:
-    """Return one run; ``factors`` slows some names, by their number. Runs at the same time share their weather."""
-    weather = weather_of(system, random) if weather is None else weather
+def run(system: System, random: np.random.Generator, factors: dict[int, float] | None = None) -> BlockedRun:
+    """Return one run; ``factors`` slows some names, by their number."""
+    weather = weather_of(system, random)
     series = {}
     for number in range(system.names):
-        # A closed model: slower answers, fewer requests.
-        rate = system.requests_per_s * np.exp(-0.3 * weather)
-        requests = random.poisson(rate)
-        median_s = system.median_s * (1 + number / 4) * (factors or {}).get(number, 1.0)
-        second = np.repeat(np.arange(system.seconds), requests)
-        times_s = median_s * np.exp(random.normal(0, system.spread, len(second)) + weather[second])
-        failed = random.random(len(second)) < system.failing * np.exp(3 * weather[second])
-        series[Name("simulated", "GET", f"name {number}")] = _series(system.seconds, second, times_s, failed)
+        second = _arrivals(system, random, weather)
+        answers = _answers(system, random, number, weather[second], (factors or {}).get(number, 1.0))
+        series[_name(number)] = _series(system.seconds, second, *answers)
     return BlockedRun("simulated", 1, system.seconds, series)
+
+
+def duet(
+    system: System, random: np.random.Generator, factors: dict[int, float]
+) -> tuple[BlockedRun, BlockedRun, Pairing]:
+    """Return the two sides of a duet, which share arrivals and weather, and its pairs; ``factors`` slows the second."""
+    weather = weather_of(system, random)
+    base, new, ratios, outcomes = {}, {}, {}, {}
+    for number in range(system.names):
+        second, name = _arrivals(system, random, weather), _name(number)
+        (base_s, base_failed), (new_s, new_failed) = (
+            _answers(system, random, number, weather[second], factor) for factor in (1.0, factors.get(number, 1.0))
+        )
+        base[name] = _series(system.seconds, second, base_s, base_failed)
+        new[name] = _series(system.seconds, second, new_s, new_failed)
+        both = ~(base_failed | new_failed)
+        ratios[name] = _series(system.seconds, second[both], (new_s / base_s)[both], np.zeros(both.sum(), np.bool_))
+        only_base, only_new = (base_failed & ~new_failed).sum(), (new_failed & ~base_failed).sum()
+        both_failed = (base_failed & new_failed).sum()
+        outcomes[name] = Outcomes(*map(int, (both.sum(), only_base, only_new, both_failed)))
+    runs = (BlockedRun("simulated", 1, system.seconds, series) for series in (base, new, ratios))
+    return next(runs), next(runs), Pairing(next(runs), outcomes)
+
+
+def _name(number: int) -> Name:
+    return Name("simulated", "GET", f"name {number}")
+
+
+def _arrivals(system: System, random: np.random.Generator, weather: np.ndarray) -> np.ndarray:
+    """Return the second of each request. A closed model: slower answers, fewer requests."""
+    return np.repeat(np.arange(system.seconds), random.poisson(system.requests_per_s * np.exp(-0.3 * weather)))
+
+
+def _answers(
+    system: System, random: np.random.Generator, number: int, weather: np.ndarray, factor: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the time of each request in seconds, and whether it failed."""
+    median_s = system.median_s * (1 + number / 4) * factor
+    times_s = median_s * np.exp(random.normal(0, system.spread, len(weather)) + weather)
+    return times_s, random.random(len(weather)) < system.failing * np.exp(3 * weather)
 
 
 def _series(seconds: int, second: np.ndarray, times_s: np.ndarray, failed: np.ndarray) -> BlockedSeries:

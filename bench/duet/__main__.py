@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.compare.simulation import System, run, weather_of
+from bench.compare import simulation
+from bench.compare.simulation import System
 from loadtest.comparing.comparison import Comparison, Conclusion, compare
 from loadtest.comparing.duet import MARGIN
 from loadtest.local.process import free_port
@@ -95,11 +96,10 @@ def simulated(count: int) -> None:
     for label, system in SYSTEMS.items():
         alarms = found = alone = 0
         for _ in range(count):
-            weather = weather_of(system, random)
-            base, same, slower = (run(system, random, {0: one}, weather) for one in (1.0, 1.0, 1.03))
-            alarms += changes_anything(compare(base, same, MARGIN, are_paired=True))
-            found += changes_anything(compare(base, slower, MARGIN, are_paired=True))
-            alone += changes_anything(compare(base, slower, MARGIN))
+            alike, slower = (simulation.duet(system, random, {0: one}) for one in (1.0, 1.03))
+            alarms += changes_anything(compare(*alike[:2], MARGIN, pairing=alike[2]))
+            found += changes_anything(compare(*slower[:2], MARGIN, pairing=slower[2]))
+            alone += changes_anything(compare(*slower[:2], MARGIN))
         print(f"| {label} | {alarms / count:.0%} | {found / count:.0%} | {alone / count:.0%} |", flush=True)
 
 

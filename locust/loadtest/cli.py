@@ -30,8 +30,9 @@ from loadtest.exceptions import (
     nearest_name,
 )
 from loadtest.judging import thresholds
-from loadtest.local import locust_options
+from loadtest.local import locust_options, two_versions
 from loadtest.local.stack import LocalStack, check_host_answers, check_ports_free, show_by_locust
+from loadtest.local.two_versions import Version
 from loadtest.profiles import chart
 from loadtest.profiles.profile import all_profiles
 from loadtest.progress import Screen, output, printable
@@ -330,8 +331,8 @@ def replay_log(log: Path, as_json: bool, from_host: tuple[str, ...], **options: 
 
 
 @main.command(name="duet", epilog=EXIT_CODES)
-@click.argument("base_url", metavar="BASE_URL")
-@click.argument("new_url", metavar="NEW_URL")
+@click.argument("urls", metavar="[BASE_URL NEW_URL]", nargs=-1)
+@click.option("--base", metavar="REF", help="Instead of URLs: the sample target at this commit, and of this checkout.")
 @_setting_option("scenario", "NAME", "-f")
 @_setting_option("profile", "NAME")
 @_setting_option("workers", "N")
@@ -339,43 +340,61 @@ def replay_log(log: Path, as_json: bool, from_host: tuple[str, ...], **options: 
 @_setting_option("rate", "PER_S")
 @_setting_option("run_time", "DURATION", "-t")
 @_setting_option("warm_up", "DURATION")
+@_setting_option("feed", "FILE|URL")
+@_setting_option("feed_policy", "POLICY")
+@_setting_option("accounts_file", "FILE")
 @_setting_option("token_file", "FILE")
 @_setting_option("run_id", "NAME")
 @commands.margin_option(duet.MARGIN)
-def run_duet(base_url: str, new_url: str, margin: float, **options: Any) -> int:
+def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: Any) -> int:
     """Load two versions of a service at the same time, and compare them pair by pair.
 
     \b
     loadtest duet http://127.0.0.1:8001 http://127.0.0.1:8002 -f load/shop.py --rate 50 --run-time 60s
     loadtest duet https://old.example.com https://new.example.com --scenario health
+    loadtest duet --base main                     the sample target, also as `make duet BASE=main`
 
     Each iteration goes to both at the same instant, in random order, with the same data. What slows both, such as other
     work on the machine, does not count. By default the profile is constant-arrival-rate. Exit code 3 when the new
     version is worse, 4 when nothing can be told. docs/comparing.md explains the method and how often it is wrong.
     """
-    options["profile"] = options["profile"] or "constant-arrival-rate"
-    config, *_ = (Config.load({**options, "host": url}) for url in (base_url, new_url))
-    preflight.check_scenario(config)
-    if config.feed is not None or config.baseline is not None or config.ui:
+    if len(urls) != (2 if base is None else 0):
         raise UsageError(
-            "FEED, BASELINE and UI do not work in a duet: it deals no items, and compares its own two sides. Allowed: "
-            "none of them. Next: leave them out."
+            f"a duet has two versions, but {len(urls)} URLs{'' if base is None else f' and --base {base}'} were given. "
+            "Allowed: two base URLs, or --base REF alone. Next: `loadtest duet --help` has examples."
         )
+    options["profile"] = options["profile"] or "constant-arrival-rate"
+    config, *_ = (Config.load({**options, "host": url}) for url in urls or (None,))
+    preflight.check_scenario(config)
+    if config.baseline is not None or config.ui:
+        raise UsageError(
+            "BASELINE and UI do not work in a duet, which compares its own two sides. Allowed: neither of them. Next: "
+            "leave them out."
+        )
+    if base is not None:
+        with two_versions.of_sample_target(base, lambda part, text: click.echo(f"{part:12} {text}")) as both:
+            return _conduct_duet(config, both, margin / 100)
     if declared(config.scenario).needs_redis:
         raise UsageError(
-            f"SCENARIO={config.scenario} does not work in a duet: it loads a Redis, or data into one, of which a duet "
-            "would need two. Allowed: scenarios that load a service by its URL. Next: choose another."
+            f"SCENARIO={config.scenario} does not work in a duet of two URLs: it loads a Redis, or data into one, of "
+            "which a duet would need two. Allowed: scenarios that load a service by its URL, or --base REF. Next: "
+            "choose another."
         )
     hosts.open_allowed(config.allowed_hosts)
-    for url in (base_url, new_url):
+    for url in urls:
         hosts.check_open(url)
         check_host_answers(url)
+    return _conduct_duet(config, [Version(url, url) for url in urls], margin / 100)
+
+
+def _conduct_duet(config: Config, versions: Sequence[Version], margin: float) -> int:
     name = f"duet-{config.scenario_name}"
     run_id = config.run_id or new_run_id(name, config.profile_name)
     with tempfile.TemporaryDirectory() as folder:
-        scenario = duet.write(Path(folder), name, config.scenario, (base_url, new_url))
-        code = _conduct(config.model_copy(update={"scenario": str(scenario), "run_id": run_id, "host": None}))
-    return commands.end_with_duet(config.runs_dir / run_id, (base_url, new_url), margin / 100, code)
+        scenario = duet.write(Path(folder), name, config.scenario, versions)
+        own = {"scenario": str(scenario), "run_id": run_id, "host": None, "redis_url": versions[0].redis_url}
+        code = _conduct(config.model_copy(update=own))
+    return commands.end_with_duet(config.runs_dir / run_id, versions, margin, code)
 
 
 @main.command(epilog=EXIT_CODES)

@@ -48,7 +48,7 @@ from loadtest.swarm.hooks import Hooks
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm, Swarm
 from loadtest.users import tags
-from loadtest.users.target import Target, check_hosts, target_of
+from loadtest.users.target import Target, check_hosts, each_side, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -252,7 +252,7 @@ class Run:
     @property
     def _target(self) -> Target:
         """What this test loads; a listener of the locustfile, or a start from the web UI, may have set the host."""
-        taking_part = {kind.__name__ for kind in self._environment.user_classes}
+        taking_part = {kind.__name__ for kind in each_side(self._environment.user_classes)}
         of_classes = {name: host for name, host in self._scenario.hosts.items() if name in taking_part}
         return target_of(self._environment.host, of_classes, self._config)
 
@@ -263,7 +263,7 @@ class Run:
             machine.peers,
             link_port=getattr(self._runner, "master_bind_port", 0),
             served=() if redis_port is None else (redis_port,),
-            target_port=next(filter(None, map(hosts.local_port, self._target.hosts)), None),
+            target_ports=set(filter(None, map(hosts.local_port, self._target.hosts))),
         )
 
     def begin(self) -> None:

@@ -7,29 +7,37 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from loadtest.comparing.blocked_run import ALL, BlockedRun
 from loadtest.exceptions import ExitCode
 
 from .conftest import Stack
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(360)]
 
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "record.schema.json").read_text())
+USERS = 50
+"""More than there are at a time: an iteration that is under way at the end has no pairs."""
 SCENARIO = """
 import random
 
 from locust import constant, task
 
 from loadtest.clients.http import HttpUser
+from loadtest.feeding.feed import Feed
 
 
 class Shopper(HttpUser):
     wait_time = constant(0.3)
+    feeder = Feed([f"user {number}" for number in range(10_000)])
 
     @task(3)
     def look(self):
         self.client.get(f"/look/{random.randrange(10**9)}", name="/look")
-        self.client.post("/buy", json={"price": random.random(), "kind": random.choice("abc")})
+        order = {"price": random.random(), "kind": random.choice("abc"), "user": self.feeder.next()}
+        self.client.post("/buy", json=order)
 
     @task
     def leave(self):
@@ -81,7 +89,8 @@ class Handler(BaseHTTPRequestHandler):
 def test_both_versions_get_the_same_and_a_failure_of_one_is_told(
     load: tuple[str, ...], stack: Stack, tmp_path: Path
 ) -> None:
-    """Each request of one side is one of the other, with its random data; the failures are those of the new version."""
+    """Each request of one side is one of the other, with its random data and its item of a feed, which no other request
+    has; the failures are those of the new version."""
     base, new = Service(fails=False), Service(fails=True)
     (tmp_path / "shop.py").write_text(SCENARIO)
     stack.start(
@@ -91,21 +100,43 @@ def test_both_versions_get_the_same_and_a_failure_of_one_is_told(
     code, output = stack.end(300)
     assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output
     made = json.loads((stack.run_dir() / "comparison.json").read_text())
-    assert base.got == new.got
+    unlike = (base.got - new.got) + (new.got - base.got)
+    assert sum(unlike.values()) <= USERS  # of iterations under way at the end
     assert sum(base.got.values()) > 150
+    users = [json.loads(body)["user"] for path, body in base.got if path == "/buy"]
+    assert len(set(users)) == len(users)
+    assert f"target       {base.url} of Shopper_base, {new.url} of Shopper_new" in output
     assert (base.failed, new.failed > 10) == (0, True)
     pairs = made["pairs"]
-    assert (pairs["new_failed"], pairs["base_failed"], pairs["alone"]) == (new.failed, 0, 0)
-    assert pairs["both_succeeded"] == sum(base.got.values()) - new.failed
+    assert (pairs["base_failed"], pairs["alone"]) == (0, 0)
+    assert new.failed - USERS <= pairs["new_failed"] <= new.failed
+    counted, sent = pairs["both_succeeded"] + pairs["new_failed"], sum(base.got.values())
+    assert sent - 2 * USERS <= counted <= sent
     assert (made["base"], made["new"]) == (base.url, new.url)
-    assert f"only the new one in {new.failed:,}" in output
+    assert f"only the new one in {pairs['new_failed']:,}" in output
+    document = json.loads((stack.run_dir() / "record.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    ratios = BlockedRun.of_pairs(document).series[ALL]
+    assert 0 < ratios.requests.sum() <= pairs["both_succeeded"]
+
+
+def test_the_sample_target_of_a_commit_meets_that_of_the_working_tree(stack: Stack) -> None:
+    """`make duet BASE=HEAD`: each has a Redis of its own, with the scenario's data, which users may load directly."""
+    stack.start("--base", "HEAD", "--scenario", "documents", "--rate", "20", "--run-time", "4s", command="duet")
+    code, output = stack.end(300)
+    assert code in {ExitCode.PASSED, ExitCode.THRESHOLD_FAILED, ExitCode.NO_DATA, ExitCode.NOT_TRUSTWORTHY}, output
+    made = json.loads((stack.run_dir() / "comparison.json").read_text())
+    assert (made["base"].startswith("HEAD ("), made["new"]) == (True, "the working tree")
+    assert made["pairs"]["both_succeeded"] > 50
+    assert sum(made["pairs"][outcome] for outcome in ("base_failed", "new_failed", "both_failed")) == 0
+    assert "documents/resp/" in output
 
 
 @pytest.mark.parametrize(
     ("scenario", "words"),
     [
         ("health", "127.0.0.1:1 does not accept connections"),
-        ("documents", "SCENARIO=documents does not work in a duet"),
+        ("documents", "SCENARIO=documents does not work in a duet of two URLs"),
     ],
 )
 def test_what_cannot_be_a_duet_is_wrong_usage(scenario: str, words: str, stack: Stack) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 _EDGE_BLOCKS = 2
+_SHORTEST_S = 1e-9
 _NS_PER_S = 1e9
 
 
@@ -52,6 +53,12 @@ class BlockedSeries:
     """Each column's lower and upper edge, in seconds."""
     upper_s: Floats
 
+    @property
+    def middles(self) -> Floats:
+        """The logarithm in the middle of each column."""
+        middles: Floats = (np.log(np.maximum(self.lower_s, _SHORTEST_S)) + np.log(self.upper_s)) / 2
+        return middles
+
 
 @dataclass(frozen=True)
 class BlockedRun:
@@ -78,10 +85,27 @@ class BlockedRun:
         Raises:
             RecordError: when its blocks are damaged.
         """
-        table = BlockTable.of(document["blocks"])
+        return cls._of(document, document["series"], document["blocks"], scenario)
+
+    @classmethod
+    def of_pairs(cls, document: dict[str, Any]) -> Self:
+        """Read the pairs of a duet as requests whose time is the ratio of the new one's time to the base's.
+
+        Raises:
+            RecordError: when their blocks are damaged.
+        """
+        if (pairs := document.get("pairs")) is None:
+            return cls(document["run_id"], 1, 0, {})
+        return cls._of(document, pairs["series"], pairs["blocks"], pairs["series"][0]["scenario"])
+
+    @classmethod
+    def _of(
+        cls, document: dict[str, Any], labels: list[dict[str, Any]], blocks: dict[str, Any], scenario: str | None
+    ) -> Self:
+        table = BlockTable.of(blocks)
         names = {
             index: Name("" if scenario else one["scenario"], one["method"], one["name"])
-            for index, one in enumerate(document["series"])
+            for index, one in enumerate(labels)
             if scenario in {None, one["scenario"]}
         }
         number, row, requests, failures = table.counts.astype(np.int64)
@@ -90,7 +114,7 @@ class BlockedRun:
         first = max(int(number.min()) + 1, math.ceil(_warm_up_end_s(document) / table.width_s))
         count = max(0, int(number.max()) - first)
         within = (number >= first) & (number < first + count)
-        totals = np.zeros((2, len(document["series"]), count))
+        totals = np.zeros((2, len(labels), count))
         for total, column in zip(totals, (requests, failures), strict=True):
             np.add.at(total, (row[within], number[within] - first), column[within])
         series = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,9 @@ from loadtest.run_folder import RunFolder
 from loadtest.settings.config import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from loadtest.local.two_versions import Version
     from loadtest.reporting.document import Document
 
 REPORT = "comparison.html"
@@ -84,12 +84,12 @@ def end_with_comparison(base: Document, run_dir: Path, code: int, *, error: bool
     return code or exit_code(found)
 
 
-def end_with_duet(run_dir: Path, urls: tuple[str, str], margin: float, code: int) -> int:
+def end_with_duet(run_dir: Path, versions: Sequence[Version], margin: float, code: int) -> int:
     """Compare the two sides of a duet that has just ended, on the screen and as two files in its folder.
 
     Args:
         run_dir: the folder of the run.
-        urls: of the two versions.
+        versions: the base and the new one.
         margin: relative.
         code: the run's own exit code.
 
@@ -99,12 +99,11 @@ def end_with_duet(run_dir: Path, urls: tuple[str, str], margin: float, code: int
     if code in {ExitCode.ERROR, ExitCode.USAGE, ExitCode.INTERRUPTED}:
         return code
     document = run_document.read(run_dir)
-    pairs = duet.Pairs.read(run_dir)
-    found = duet.compare_sides(document, urls, margin, duet.notes(document, pairs))
+    found, pairs = duet.compare_sides(document, versions, margin)
     text.show(found, output())
     texts = {
-        DATA: lambda: files.json_text({**found.as_dict(), "pairs": asdict(pairs)}),
-        REPORT: lambda: page.html(found, *(duet.side(document, url) for url in urls)),
+        DATA: lambda: files.json_text({**found.as_dict(), "pairs": pairs}),
+        REPORT: lambda: page.html(found, *(duet.side(document, version) for version in versions)),
     }
     for sentence in files.write(run_dir, texts):
         click.echo(f"error: {printable(sentence)}", err=True)

@@ -2,7 +2,8 @@
 
 Each request name is compared by throughput, error ratio, p50, p95 and p99. Each difference has a confidence interval.
 All intervals of a comparison hold together with probability `CONFIDENCE` (Bonferroni), so that many names raise no more
-false alarms than one. The conclusion depends on where the whole interval lies:
+false alarms than one; in a duet, half of the errors are those of the figures by pairs. The conclusion depends on where
+the whole interval lies:
 
     worse           beyond the margin, on the bad side
     better          beyond the margin, on the good side
@@ -14,7 +15,8 @@ runs and Student's t, with the degrees of freedom of Welch and Satterthwaite. Th
 of the resampled differences where these reach further, so that a single burst, which many resamples do not contain,
 decides nothing. **Error ratios** are compared as a difference in percentage points, by Newcombe's method of Wilson
 intervals (*Statistics in Medicine* 17, 1998), with the numbers of requests divided by the design effect that resampling
-finds, since failures come in bursts.
+finds, since failures come in bursts; those of a duet by his method for pairs (the same volume), so that what failed on
+both sides counts for nothing.
 
 The margin is the largest change that counts as no difference. It also covers what the intervals cannot: two runs of the
 same system differ by more than the noise within each (placement in memory, neighbours, heat), and one run on each side
@@ -33,12 +35,26 @@ import numpy as np
 
 from loadtest.comparing import precision
 from loadtest.comparing.blocked_run import ALL
-from loadtest.comparing.resampling import MIN_STRETCHES, QUANTILES, Estimate, Resampling, stretch_lengths
+from loadtest.comparing.resampling import (
+    MIN_STRETCHES,
+    PAIRS,
+    QUANTILES,
+    Estimate,
+    Resampling,
+    pair_stretch,
+    stretch_lengths,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+    import numpy.typing as npt
 
     from loadtest.comparing.blocked_run import BlockedRun, Name
+    from loadtest.comparing.pairing import Outcomes, Pairing
+
+    Floats = npt.NDArray[np.float64]
+    _ByMetric = dict[str, tuple[Estimate | None, Estimate | None]]
 
 CONFIDENCE: Final = 0.95
 MARGIN: Final = 0.05
@@ -50,6 +66,8 @@ MIN_REQUESTS: Final = 20
 MIN_BEYOND: Final = 10
 """The fewest requests beyond a higher quantile: p95 needs 200 requests, p99 1,000."""
 METRICS: Final = ("throughput", "error_ratio", *QUANTILES)
+_HALF: Final = 0.5
+"""The share of the errors of a duet that its figure by pairs may make, since it sees most; the rest is all others'."""
 _NORMAL: Final = NormalDist()
 _SEED: Final = 1
 _MIN_DEGREES: Final = MIN_STRETCHES - 1
@@ -69,7 +87,7 @@ class Difference:
     """One figure of one request name in both runs.
 
     Attributes:
-        metric: one of `METRICS`.
+        metric: one of `METRICS`; in a duet also `PAIRS`, which has a change only.
         base: in seconds, in requests per second, or as a ratio; None when the run does not have it.
         new: the same of the newer run.
         change: relative (0.1 is 10 % more); for an error ratio the difference. None when it is unknown.
@@ -203,7 +221,7 @@ def compare(
     notes: Iterable[str] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     *,
-    are_paired: bool = False,
+    pairing: Pairing | None = None,
 ) -> Comparison:
     """Compare two runs.
 
@@ -213,14 +231,14 @@ def compare(
         margin: above 0, up to 1.
         notes: for people.
         progress: called with the number of names done, and of all names.
-        are_paired: whether both are the sides of a duet, on the same blocks, so that what both meet does not count.
+        pairing: of the two sides of a duet, on the same blocks, so that what both meet does not count.
     """
-    metrics = METRICS[1:] if are_paired else METRICS  # the throughput of both sides is that of the pairs
-    stretches = stretch_lengths(base, new) if are_paired else None
-    seeds = (_SEED, _SEED) if are_paired else (_SEED, _SEED + 1)
+    metrics = METRICS[1:] if pairing else METRICS  # the throughput of both sides is that of the pairs
+    stretches = stretch_lengths(base, new) if pairing else None
+    seeds = (_SEED, _SEED) if pairing else (_SEED, _SEED + 1)
     resampled = [Resampling(run, seed, stretches=stretches) for run, seed in zip((base, new), seeds, strict=True)]
     names = sorted({*base.series, *new.series}, key=lambda name: (name != ALL, name.name, name.method, name.scenario))
-    pairs: list[tuple[Name, dict[str, tuple[Estimate | None, Estimate | None]]]] = []
+    pairs: list[tuple[Name, _ByMetric]] = []
     for done, name in enumerate(names):
         progress(done, len(names))
         found = [
@@ -228,9 +246,13 @@ def compare(
             for run, resampling in zip((base, new), resampled, strict=True)
         ]
         pairs.append((name, {metric: (found[0].get(metric), found[1].get(metric)) for metric in metrics}))
+    if pairing:
+        _add_pairs(pairs, pairing.ratios)
     progress(len(names), len(names))
-    tests = sum(not _obstacle(metric, *both) for _, by_metric in pairs for metric, both in by_metric.items())
-    terms = _Terms(level_of(tests), margin, min(base.seconds, new.seconds), are_paired)
+    told = [metric for _, found in pairs for metric, both in found.items() if not _obstacle(metric, *both)]
+    tests, of_pairs = len(told), told.count(PAIRS)
+    levels = (level_of(tests - of_pairs, _HALF), level_of(of_pairs, _HALF)) if of_pairs else (level_of(tests), 1.0)
+    terms = _Terms(*levels, margin, min(base.seconds, new.seconds), pairing.outcomes if pairing else None)
     return Comparison(
         base.run_id,
         new.run_id,
@@ -238,7 +260,7 @@ def compare(
         tuple(
             NameComparison(
                 name,
-                tuple(_difference(metric, *both, terms) for metric, both in found.items()),
+                tuple(_difference(name, metric, *both, terms) for metric, both in found.items()),
             )
             for name, found in pairs
         ),
@@ -248,9 +270,22 @@ def compare(
     )
 
 
-def level_of(tests: int) -> float:
-    """Return the level of one end of each interval, so that this many hold together with `CONFIDENCE`."""
-    return 1 - (1 - CONFIDENCE) / (2 * max(tests, 1))
+def _add_pairs(found: Iterable[tuple[Name, _ByMetric]], ratios: BlockedRun) -> None:
+    """Add the typical ratio of the pairs to the figures of each name that has pairs."""
+    resampling = Resampling(ratios, _SEED, stretches={PAIRS: pair_stretch(ratios)})
+    for name, by_metric in found:
+        estimate = resampling.pairs(ratios.series[name]) if name in ratios.series else None
+        by_metric[PAIRS] = (estimate, estimate)
+
+
+def level_of(tests: int, share: float = 1.0) -> float:
+    """Return the level of one end of each interval, so that this many hold together with `CONFIDENCE`.
+
+    Args:
+        tests: the number of intervals.
+        share: of the errors that may happen; other intervals have the rest.
+    """
+    return 1 - share * (1 - CONFIDENCE) / (2 * max(tests, 1))
 
 
 def _longest(resampling: Resampling, run: BlockedRun) -> int:
@@ -274,10 +309,13 @@ class _Terms(NamedTuple):
 
     level: float
     """Of one end of each interval."""
+    pairs_level: float
+    """The same of the figure by pairs."""
     margin: float
     seconds: float
     """The length of the shorter run."""
-    are_paired: bool
+    outcomes: Mapping[Name, Outcomes] | None
+    """Of the pairs of a duet, by name; None for two runs."""
 
 
 class _Obstacle(NamedTuple):
@@ -305,49 +343,73 @@ def _obstacle(metric: str, base: Estimate | None, new: Estimate | None) -> _Obst
     return None
 
 
-def _difference(metric: str, base: Estimate | None, new: Estimate | None, terms: _Terms) -> Difference:
+class _Bounds(NamedTuple):
+    """A difference with its interval, relative, or in points of a ratio."""
+
+    change: float
+    low: float
+    high: float
+    error: float
+    """Standard error, of the logarithm of a relative one."""
+    t: float
+    """Half of the interval, in standard errors."""
+
+
+def _difference(name: Name, metric: str, base: Estimate | None, new: Estimate | None, terms: _Terms) -> Difference:
+    values = (None, None) if metric == PAIRS else (_value(base), _value(new))
     obstacle = _obstacle(metric, base, new)
     if obstacle or base is None or new is None:
         reason, factor = obstacle or ("", None)
         after_s = None if factor is None else terms.seconds * factor
-        nothing = (None, None, None, Conclusion.INCONCLUSIVE)
-        return Difference(metric, _value(base), _value(new), *nothing, reason, after_s)
-    margin = terms.margin
+        return Difference(metric, *values, None, None, None, Conclusion.INCONCLUSIVE, reason, after_s)
     if metric == "error_ratio":
-        t = _NORMAL.inv_cdf(terms.level)
-        low, high = _newcombe(base, new, t)
-        change, lowest, highest = new.value - base.value, -margin * ERROR_MARGIN_SHARE, margin * ERROR_MARGIN_SHARE
-        error, within = (high - low) / (2 * t), highest
+        correlation = terms.outcomes[name].correlation if terms.outcomes and name in terms.outcomes else 0.0
+        bounds = _of_error_ratios(base, new, terms.level, correlation)
+        lowest, highest = -terms.margin * ERROR_MARGIN_SHARE, terms.margin * ERROR_MARGIN_SHARE
+        within = highest
     else:
-        error, degrees = (
-            _paired(base, new) if terms.are_paired else (math.hypot(base.error, new.error), _degrees(base, new))
-        )
-        t, within = student_t(terms.level, degrees), math.log1p(margin)
-        ratio = math.log(new.value / base.value)
-        drawn = np.sort(new.drawn - base.drawn)
-        edge = int(len(drawn) * (1 - terms.level))
-        low, high = (
-            math.expm1(min(ratio - t * error, drawn[edge])),
-            math.expm1(max(ratio + t * error, drawn[-1 - edge])),
-        )
-        change = math.expm1(ratio)
-        lowest, highest = 1 / (1 + margin) - 1, margin
-    conclusion = _conclude(low, high, lowest, highest, more_is_better=metric == "throughput")
+        bounds = _of_pairs(new, terms.pairs_level) if metric == PAIRS else _of_times(base, new, terms)
+        lowest, highest, within = 1 / (1 + terms.margin) - 1, terms.margin, math.log1p(terms.margin)
+    conclusion = conclude(bounds.low, bounds.high, lowest, highest, more_is_better=metric == "throughput")
+    found = (*values, *bounds[:3], conclusion)
     if conclusion is not Conclusion.INCONCLUSIVE:
-        return Difference(metric, base.value, new.value, change, low, high, conclusion)
-    after_s = precision.decided_after_s(terms.seconds, error, t, within)
+        return Difference(metric, *found)
+    after_s = precision.decided_after_s(terms.seconds, bounds.error, bounds.t, within)
     if after_s <= terms.seconds:
-        why = "the difference is about as large as the margin"
-        return Difference(metric, base.value, new.value, change, low, high, conclusion, why)
-    why = "the interval crosses the margin"
-    return Difference(metric, base.value, new.value, change, low, high, conclusion, why, after_s)
+        return Difference(metric, *found, "the difference is about as large as the margin")
+    return Difference(metric, *found, "the interval crosses the margin", after_s)
+
+
+def _of_error_ratios(base: Estimate, new: Estimate, level: float, correlation: float) -> _Bounds:
+    z = _NORMAL.inv_cdf(level)
+    low, high = _newcombe(base, new, z, correlation)
+    return _Bounds(new.value - base.value, low, high, (high - low) / (2 * z), z)
+
+
+def _of_times(base: Estimate, new: Estimate, terms: _Terms) -> _Bounds:
+    independent = (math.hypot(base.error, new.error), _degrees(base, new))
+    error, degrees = independent if terms.outcomes is None else _paired(base, new)
+    return _relative(math.log(new.value / base.value), error, degrees, new.drawn - base.drawn, terms.level)
+
+
+def _of_pairs(ratio: Estimate, level: float) -> _Bounds:
+    return _relative(math.log(ratio.value), ratio.error, ratio.degrees, ratio.drawn, level)
+
+
+def _relative(ratio: float, error: float, degrees: float, drawn: Floats, level: float) -> _Bounds:
+    """Return a ratio's interval by Student's t, widened to the percentiles of the draws; all are logarithms."""
+    t, drawn = student_t(level, degrees), np.sort(drawn)
+    edge = int(len(drawn) * (1 - level))
+    low, high = min(ratio - t * error, drawn[edge]), max(ratio + t * error, drawn[-1 - edge])
+    return _Bounds(math.expm1(ratio), math.expm1(low), math.expm1(high), error, t)
 
 
 def _value(estimate: Estimate | None) -> float | None:
     return None if estimate is None or math.isnan(estimate.value) else estimate.value
 
 
-def _conclude(low: float, high: float, lowest: float, highest: float, *, more_is_better: bool) -> Conclusion:
+def conclude(low: float, high: float, lowest: float, highest: float, *, more_is_better: bool) -> Conclusion:
+    """Return what an interval says, given the range of what is no difference."""
     if low > highest:
         return Conclusion.BETTER if more_is_better else Conclusion.WORSE
     if high < lowest:
@@ -385,13 +447,17 @@ def student_t(level: float, degrees: float) -> float:
     return sum(term / degrees**power for power, term in enumerate(terms))
 
 
-def _newcombe(base: Estimate, new: Estimate, z: float) -> tuple[float, float]:
+def _newcombe(base: Estimate, new: Estimate, z: float, correlation: float) -> tuple[float, float]:
     (low_base, high_base), (low_new, high_new) = _wilson(base, z), _wilson(new, z)
     change = new.value - base.value
     return (
-        change - math.hypot(new.value - low_new, high_base - base.value),
-        change + math.hypot(high_new - new.value, base.value - low_base),
+        change - _third_side(new.value - low_new, high_base - base.value, correlation),
+        change + _third_side(high_new - new.value, base.value - low_base, correlation),
     )
+
+
+def _third_side(one: float, other: float, cosine: float) -> float:
+    return math.sqrt(max(one * one - 2 * cosine * one * other + other * other, 0.0))
 
 
 def _wilson(estimate: Estimate, z: float) -> tuple[float, float]:

@@ -1,29 +1,29 @@
 """Duet: two versions of a service under one schedule at the same time, compared pair by pair.
 
 Both sides of a duet meet the same machine at the same moment: what slows both does not count (duet benchmarking, Bulej
-et al., ICPE 2020). So each draw of the bootstrap takes the same seconds of both, and the error of a difference is that
-of the differences between the draws.
+et al., ICPE 2020). The requests that belong together are compared one by one. For percentiles, each draw of the
+bootstrap takes the same seconds of both, and the error of a difference is that of the differences between the draws.
 
 Tested in tests/unit/comparing/test_duet.py.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Final
 
-from loadtest import untrusted
-from loadtest.comparing.blocked_run import BlockedRun
+from loadtest.comparing.blocked_run import ALL, BlockedRun
 from loadtest.comparing.comparison import compare
+from loadtest.comparing.pairing import Pairing
 from loadtest.judging.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
     from loadtest.comparing.comparison import Comparison
+    from loadtest.comparing.pairing import Outcomes
+    from loadtest.local.two_versions import Version
     from loadtest.reporting.document import Document
 
 SIDES: Final = ("base", "new")
@@ -32,72 +32,51 @@ MET_BY_BOTH: Final = frozenset({"other_processes"})
 """The trust checks whose violation both sides meet alike, and which the intervals show."""
 MARGIN: Final = 0.01
 """Smaller than that of two runs, which differ by more than what each of them shows."""
-_MANY: Final = 1_000
-"""From this many discordant pairs on, the normal distribution is as good."""
-_LONGEST_BYTES: Final = 4 * 1024 * 1024
 _SCENARIO: Final = '''"""A duet, written for one run."""
 
 from loadtest.comparing.duet_user import scenario_of
 
-scenario = scenario_of({name!r}, {of!r}, {hosts!r})
+scenario = scenario_of({name!r}, {of!r}, {hosts!r}, {redis_urls!r})
 '''
 
 
-def write(folder: Path, name: str, of: str, hosts: tuple[str, str]) -> Path:
-    """Write the scenario of a duet into a folder, and return its file."""
+def write(folder: Path, name: str, of: str, versions: Sequence[Version]) -> Path:
+    """Write the scenario of a duet into a folder, and return its file.
+
+    Args:
+        folder: that is there.
+        name: of the duet.
+        of: the scenario that both sides follow.
+        versions: the base and the new one.
+    """
+    base, new = versions
+    redis_urls = (base.redis_url, new.redis_url) if base.redis_url and new.redis_url else None
     path = folder / f"{name}.py"
-    path.write_text(_SCENARIO.format(name=name, of=of, hosts=hosts), encoding="utf-8")
+    hosts = (base.url, new.url)
+    path.write_text(_SCENARIO.format(name=name, of=of, hosts=hosts, redis_urls=redis_urls), encoding="utf-8")
     return path
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of requests by their outcomes."""
+def compare_sides(document: Document, versions: Sequence[Version], margin: float) -> tuple[Comparison, dict[str, Any]]:
+    """Compare the two sides of a duet.
 
-    both_succeeded: int = 0
-    base_failed: int = 0
-    """Only the base's request failed."""
-    new_failed: int = 0
-    both_failed: int = 0
-    alone: int = 0
-    """Requests of one side for which the other side's iteration had none."""
+    Args:
+        document: of its run.
+        versions: the base and the new one.
+        margin: relative.
 
-    @property
-    def chance(self) -> float:
-        """The chance of a split of the discordant pairs at least as uneven as this one, if both sides fail alike.
+    Returns:
+        The comparison, and its pairs by outcome with the correlation of their two times, ready for JSON.
 
-        McNemar's test in its exact form (*Psychometrika* 12, 1947), two-sided.
-        """
-        count, least = self.base_failed + self.new_failed, min(self.base_failed, self.new_failed)
-        if count > _MANY:
-            return math.erfc((count - 2 * least - 1) / math.sqrt(2 * count))
-        return min(1.0, 2.0 * float(sum(math.comb(count, k) for k in range(least + 1)) / 2**count))
-
-    @classmethod
-    def read(cls, folder: Path) -> Pairs:
-        """Return those that the workers left in a run's folder."""
-        rows = [
-            row for path in folder.glob("pairs-*.json") for row in json.loads(untrusted.read_file(path, _LONGEST_BYTES))
-        ]
-        return cls(**{name: sum(row.get(name, 0) for row in rows) for name in cls.__dataclass_fields__})
-
-    def sentence(self) -> str:
-        """Return them in words."""
-        count = self.both_succeeded + self.base_failed + self.new_failed + self.both_failed
-        text = (
-            f"{count:,} pairs of requests: both failed in {self.both_failed:,}, only the base in {self.base_failed:,}, "
-            f"only the new one in {self.new_failed:,}"
-        )
-        if self.base_failed + self.new_failed:
-            text += f" (chance of this, if both fail alike: {self.chance:.2g})"
-        return text + (f"; {self.alone:,} requests had no counterpart" if self.alone else "")
-
-
-def compare_sides(document: Document, urls: tuple[str, str], margin: float, notes: Iterable[str] = ()) -> Comparison:
-    """Compare the two sides of a duet, which are called by their URLs."""
+    Raises:
+        RecordError: when the blocks of its document are damaged.
+    """
     sides = (BlockedRun.of(document, side) for side in SIDES)
-    base, new = (replace(run, run_id=url) for run, url in zip(sides, urls, strict=True))
-    return compare(base, new, margin, notes, are_paired=True)
+    base, new = (replace(run, run_id=version.name) for run, version in zip(sides, versions, strict=True))
+    pairing = Pairing.of(document)
+    outcomes, correlation = pairing.outcomes[ALL], pairing.correlation(base, new)
+    found = compare(base, new, margin, _notes(document, outcomes, correlation), pairing=pairing)
+    return found, {**asdict(outcomes), "correlation": correlation}
 
 
 def is_fair(document: Document) -> bool:
@@ -107,14 +86,20 @@ def is_fair(document: Document) -> bool:
     )
 
 
-def side(document: Document, url: str) -> Document:
+def side(document: Document, version: Version) -> Document:
     """Return the document of the run as that of one side."""
-    return {**document, "context": {**document["context"], "target": {"hosts": [url], "sentence": url}}}
+    target = {"hosts": [version.url], "sentence": version.name}
+    return {**document, "context": {**document["context"], "target": target}}
 
 
-def notes(document: Document, pairs: Pairs) -> list[str]:
+def _notes(document: Document, outcomes: Outcomes, correlation: float | None) -> list[str]:
     """Return what people should know beside the differences."""
-    found = [pairs.sentence()]
+    found = [outcomes.sentence()]
+    if correlation is not None:
+        found.append(
+            f"the two times of a pair have a correlation of {correlation:.2f}: without the pairs, the same precision "
+            f"would take {1 / max(1 - correlation, 0.001):,.1f} times as many requests"
+        )
     if document["verdict"]["name"] not in {"passed", "failed"}:
         met = " (which both sides met alike)" if is_fair(document) else ""
         found.append(f"the run is {document['verdict']['name']}{met}: {'; '.join(document['verdict']['reasons'])}")

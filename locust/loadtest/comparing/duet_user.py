@@ -9,76 +9,87 @@ Tested in tests/native/test_duet.py.
 
 from __future__ import annotations
 
-import json
-import os
+import copy
+import inspect
+import math
 import random
-from collections import defaultdict
-from pathlib import Path
+from collections import defaultdict, deque
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 from gevent.queue import Queue
 from locust import TaskSet, task
 from locust.exception import StopUser
 
-from loadtest import atomic_file, scenarios
+from loadtest import scenarios
 from loadtest.comparing.duet import SIDES
 from loadtest.comparing.greenlet_random import GreenletRandom
+from loadtest.feeding.feed import Feed
+from loadtest.measuring.labels import PAIRS
+from loadtest.measuring.recorder import Recorder
 from loadtest.scenarios import Scenario
 from loadtest.session import Session
-from loadtest.settings.config import Config
 from loadtest.users.base import LoadUser
 from loadtest.users.pool import iterate
 from loadtest.users.task_walker import TaskWalker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from locust import User
     from locust.env import Environment
 
-Requests = list[tuple[str, str, bool]]
-"""Method, name, and whether it succeeded."""
+Requests = list[tuple[str, str, float | None]]
+"""Method, name, and the service time in milliseconds, NaN where it is not known; None for one that failed."""
+_CONTEXT: Final = "duet"
 
 
-class PairLog:
-    """Counts the pairs of a worker by the outcomes of their two requests, for a file in the run's folder.
+class PairCounter:
+    """Counts the pairs of a process in its record, by the outcomes of their two requests.
 
     Args:
         environment: the worker's.
     """
 
     def __init__(self, environment: Environment) -> None:
-        self._counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._recorder = Recorder.beside_locusts(environment)
         environment.events.request.add_listener(self._on_request)  # type: ignore[no-untyped-call]
-        environment.events.test_stop.add_listener(self._write)  # type: ignore[no-untyped-call]
 
     @staticmethod
-    def _on_request(request_type: str, name: str, exception: object, context: dict[str, Any], **_: Any) -> None:
-        if (requests := context.get("duet")) is not None:
-            requests.append((request_type, name, exception is None))
+    def _on_request(
+        request_type: str, name: str, response_time: float | None, exception: object, context: Any, **_: Any
+    ) -> None:
+        requests = context.get(_CONTEXT) if isinstance(context, dict) else None
+        if requests is not None:
+            succeeded_ms = math.nan if response_time is None else float(response_time)
+            requests.append((request_type, name, None if exception else succeeded_ms))
 
-    def add(self, base: Requests, new: Requests) -> None:
-        """Count an iteration's requests: the first of a name on both sides are a pair, the second, and so on."""
-        outcomes: dict[tuple[str, str], tuple[list[bool], list[bool]]] = defaultdict(lambda: ([], []))
+    def count(self, scenario: str, base: Requests, new: Requests) -> None:
+        """Count an iteration's requests: the first of a name on both sides are a pair, the second, and so on.
+
+        The time of a pair is the ratio of its two times: see `loadtest.measuring.labels.PAIR`.
+        """
+        times: dict[tuple[str, str], tuple[list[float | None], list[float | None]]] = defaultdict(lambda: ([], []))
         for side, requests in enumerate((base, new)):
-            for method, name, succeeded in requests:
-                outcomes[method, name][side].append(succeeded)
+            for method, name, time_ms in requests:
+                times[method, name][side].append(time_ms)
             requests.clear()
-        for key, (of_base, of_new) in outcomes.items():
-            counts = self._counts[key]
-            for pair in zip(of_base, of_new, strict=False):
-                counts[_KINDS[pair]] += 1
-            counts["alone"] += abs(len(of_base) - len(of_new))
+        for key, (of_base, of_new) in times.items():
+            for old, later in zip(of_base, of_new, strict=False):
+                self._add(scenario, key, _KINDS[old is not None, later is not None], _ratio(old, later))
+            for _ in range(abs(len(of_base) - len(of_new))):
+                self._add(scenario, key, "alone", math.nan)
 
-    def _write(self, **_: Any) -> None:
-        config = Config.load()
-        if config.run_id is None or not self._counts:
-            return
-        rows = [{"method": method, "name": name, **counts} for (method, name), counts in self._counts.items()]
-        folder = Path(config.runs_dir) / config.run_id
-        atomic_file.replace(folder / f"pairs-{os.getpid()}.json", json.dumps(rows).encode())
+    def _add(self, scenario: str, key: tuple[str, str], outcome: str, ratio: float) -> None:
+        series = self._recorder.series(scenario, *key, PAIRS[outcome])
+        series.success(_BEGUN_S, _BEGUN_S, ratio, 0)
 
 
+_BEGUN_S: Final = 0.0
 _KINDS: Final = {
     (True, True): "both_succeeded",
     (False, True): "base_failed",
@@ -87,16 +98,49 @@ _KINDS: Final = {
 }
 
 
+def _ratio(base_ms: float | None, new_ms: float | None) -> float:
+    """Return the ratio of two times; NaN, which a histogram counts apart, where there is none."""
+    return new_ms / base_ms if base_ms and new_ms else math.nan
+
+
+class Dealer:
+    """Deals each item of a feed to both sides of a user.
+
+    Args:
+        feeder: of the process, or anything with its `next`.
+    """
+
+    def __init__(self, feeder: Any) -> None:
+        self._feeder = feeder
+        self._dealt: tuple[deque[Any], deque[Any]] = (deque(), deque())
+        self._turn = BoundedSemaphore()
+
+    def next(self, side: int) -> Any:
+        """Return the next item of a side.
+
+        Raises:
+            StopUser: the test ends while the user waits for an item.
+        """
+        with self._turn:  # the other side may wait for the same item
+            if not self._dealt[side]:
+                item = self._feeder.next()
+                for dealt in self._dealt:
+                    dealt.append(copy.deepcopy(item))
+            return self._dealt[side].popleft()
+
+
 class _Side:
     """One side of a user, which iterates when it is told to.
 
     Args:
         user: of the scenario's own class.
+        feeds: what returns its next item, by the feed's attribute.
     """
 
-    def __init__(self, user: Any) -> None:
+    def __init__(self, user: Any, feeds: dict[str, Callable[[], Any]]) -> None:
         self.requests: Requests = []
-        user.context = lambda: {"duet": self.requests}
+        user.context = lambda: {_CONTEXT: self.requests}
+        vars(user).update({name: SimpleNamespace(next=following) for name, following in feeds.items()})
         self._orders: Queue[tuple[float | None, int]] = Queue()
         self._is_done = Event()
         self._walker = TaskWalker(user, lambda kind: kind.run is not TaskSet.run)
@@ -147,15 +191,20 @@ class DuetUser(LoadUser):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self._log = Session.of(environment).find_or_make(PairLog, lambda: PairLog(environment))
+        self._counter = Session.of(environment).find_or_make(PairCounter, lambda: PairCounter(environment))
         self._chance = random.SystemRandom()
         self._sides: list[_Side] = []
 
     def on_start(self) -> None:
         """Begin both sides."""
-        self._sides = [_Side(kind(self.environment)) for kind in self.sides]
+        dealers = {name: Dealer(getattr(self, name)) for name in _feeds_of(type(self))}
+        self._sides = [
+            _Side(kind(self.environment), {name: partial(dealer.next, number) for name, dealer in dealers.items()})
+            for number, kind in enumerate(self.sides)
+        ]
         for side in self._sides:
             side.wait()
+            side.requests.clear()  # of its on_start
 
     @task
     def pair(self) -> None:
@@ -167,7 +216,7 @@ class DuetUser(LoadUser):
         for side in self._sides:
             side.wait()
         base, new = self._sides
-        self._log.add(base.requests, new.requests)
+        self._counter.count(self.scenario, base.requests, new.requests)
 
     def on_stop(self) -> None:
         """End both sides."""
@@ -175,25 +224,55 @@ class DuetUser(LoadUser):
             side.end()
 
 
-def scenario_of(name: str, of: str, hosts: tuple[str, str]) -> Scenario:
+def scenario_of(name: str, of: str, hosts: tuple[str, str], redis_urls: tuple[str, str] | None = None) -> Scenario:
     """Return the scenario of a duet.
 
     Args:
         name: its name.
         of: the scenario that both sides follow.
         hosts: the base URLs of the two versions.
+        redis_urls: the Redis of each, for users and data that need it.
     """
     GreenletRandom.install()
     inner = scenarios.load(of)
-    return Scenario(name, tuple(_duet_class(kind, name, hosts) for kind in inner.user_classes), is_locustfile=True)
+    attributes = [
+        {"scenario": side, "host": host, **({"redis_url": redis_urls[number]} if redis_urls else {})}
+        for number, (side, host) in enumerate(zip(SIDES, hosts, strict=True))
+    ]
+    kinds = tuple(_duet_class(kind, name, attributes) for kind in inner.user_classes)
+    if redis_urls is None:
+        return Scenario(name, kinds, is_locustfile=True)
+    load_data = None if inner.load_data is None else partial(_load_both, inner.load_data, redis_urls)
+    remove_data = None if inner.remove_data is None else partial(_remove_both, inner.remove_data, redis_urls)
+    return Scenario(name, kinds, load_data=load_data, remove_data=remove_data, is_locustfile=True)
 
 
-def _duet_class(kind: type[User], name: str, hosts: tuple[str, str]) -> type[User]:
-    sides = tuple(
-        type(f"{kind.__name__}_{side}", (kind,), {"scenario": side, "host": host})
-        for side, host in zip(SIDES, hosts, strict=True)
-    )
-    own = {"abstract": False, "scenario": name, "sides": sides, "weight": kind.weight, "fixed_count": kind.fixed_count}
+def _load_both(
+    load: Callable[[str, Callable[[int, int], None]], None],
+    redis_urls: tuple[str, str],
+    _: str,
+    progress: Callable[[int, int], None],
+) -> None:
+    for url in redis_urls:
+        load(url, progress)
+
+
+def _remove_both(remove: Callable[[str, str], int], redis_urls: tuple[str, str], _: str, run_id: str) -> int:
+    return sum(remove(url, run_id) for url in redis_urls)
+
+
+def _feeds_of(kind: type) -> dict[str, Feed]:
+    """Return the feeds of a User class by their attributes."""
+    found = {name: inspect.getattr_static(kind, name) for name in dir(kind)}
+    return {name: value for name, value in found.items() if isinstance(value, Feed)}
+
+
+def _duet_class(kind: type[User], name: str, attributes: Sequence[dict[str, str]]) -> type[User]:
+    sides = tuple(type(f"{kind.__name__}_{one['scenario']}", (kind,), dict(one)) for one in attributes)
+    own = {
+        "abstract": False, "scenario": name, "sides": sides, "weight": kind.weight, "fixed_count": kind.fixed_count,
+        **_feeds_of(kind),
+    }  # fmt: skip
     if kind.wait_time is not None:
         own["wait_time"] = kind.wait_time
     return type(f"{kind.__name__}Duet", (DuetUser,), own)

@@ -13,7 +13,7 @@ from rich.text import Text
 from loadtest.comparing.blocked_run import ALL
 from loadtest.comparing.comparison import CONFIDENCE, ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference
 from loadtest.comparing.outlook import METRICS as METRICS_OF_OUTLOOK
-from loadtest.comparing.resampling import QUANTILES
+from loadtest.comparing.resampling import PAIRS, QUANTILES
 from loadtest.progress import milliseconds
 from loadtest.reporting.console_table import ConsoleTable, print_line
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from loadtest.comparing.changes import ChangedRun, History
     from loadtest.comparing.outlook import Outlook, Precision
 
-HEADINGS: Final = {"throughput": "throughput", "error_ratio": "errors", "p50": "p50", "p95": "p95", "p99": "p99"}
+HEADINGS: Final = {
+    "throughput": "throughput", "error_ratio": "errors", "p50": "p50", "p95": "p95", "p99": "p99", PAIRS: "by pairs"
+}  # fmt: skip
 SENTENCES: Final = {
     Conclusion.WORSE: "Worse: at least one request got worse by more than the margin.",
     Conclusion.BETTER: "Better: at least one request got better by more than the margin, and none got worse.",

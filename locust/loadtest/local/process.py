@@ -43,6 +43,7 @@ class ManagedProcess:
         environment: variables in addition to those of this process.
         stdout: an open file for its standard output.
         stdin: what it reads from; None for this process's own standard input.
+        folder: where it runs; by default the present folder.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ManagedProcess:
         stdout: IO[bytes] | IO[str] | None = None,
         *,
         stdin: int | None = subprocess.DEVNULL,
+        folder: Path | None = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -65,6 +67,7 @@ class ManagedProcess:
                 stdout=stdout or log_file,
                 stderr=log_file,
                 start_new_session=True,
+                cwd=folder,
             )
 
     @property

@@ -23,6 +23,7 @@ from loadtest.feeding.file_formats import is_standard_input
 from loadtest.local import redis_server
 from loadtest.local.locust_options import for_worker
 from loadtest.local.process import ManagedProcess, free_port
+from loadtest.local.sample_target import SampleTarget, status
 from loadtest.progress import Steps
 from loadtest.run_folder import RunFolder
 from loadtest.settings import hosts, shipped
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-_TARGET_TIMEOUT_S = 30.0
 _MASTER_TIMEOUT_S = 30.0
 _WORKERS_TIMEOUT_S = 60.0
 _DRAIN_S = 30.0  # for a master, after SIGTERM, to stop its users and write the report
@@ -211,20 +211,13 @@ class LocalStack:
 
     def _start_target(self, parts: contextlib.ExitStack, redis_url: str) -> str:
         """Start the sample target, and return its base URL."""
-        port = self._config.target_port or free_port()
-        host = f"http://{_LISTENER}:{port}"
-        target = ManagedProcess(
-            "target_app",
-            [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf", "target_app:create_app()"],
-            self._logs / "target_app.log",
-            {"TARGET_APP_BIND": f"{_LISTENER}:{port}", "REDIS_URL": redis_url},
-        )
+        target = SampleTarget(redis_url, self._logs / "target_app.log", self._config.target_port)
         parts.callback(target.stop)
         self._started.append(target)
-        took_s = target.wait_until(lambda: _status(f"{host}/healthz/ready") == http.client.OK, _TARGET_TIMEOUT_S)
+        took_s = target.wait_until_ready()
         self._watched.append(target)
-        self._say("target", f"the sample target under Gunicorn, {host} ({took_s:.1f} s)")
-        return host
+        self._say("target", f"the sample target under Gunicorn, {target.url} ({took_s:.1f} s)")
+        return target.url
 
     def _start_swarm(self, parts: contextlib.ExitStack, sample: str | None, redis_url: str | None) -> None:
         link_port, exporter_port = free_port(), self._config.exporter_port or free_port()
@@ -250,7 +243,7 @@ class LocalStack:
         self._started.append(master)
         self._start_workers(parts, workers, link_port, environment)  # they load while the master does, then wait for it
         exporter = f"http://{_LISTENER}:{exporter_port}"
-        took_s = master.wait_until(lambda: _status(f"{exporter}/healthz") == http.client.OK, _MASTER_TIMEOUT_S)
+        took_s = master.wait_until(lambda: status(f"{exporter}/healthz") == http.client.OK, _MASTER_TIMEOUT_S)
         self._say("master", f"metrics on {exporter}/metrics ({took_s:.1f} s)")
         with Steps("workers", self._screen) as steps:
             took_s = master.wait_until(lambda: self._complete(exporter, steps), _WORKERS_TIMEOUT_S)
@@ -352,10 +345,3 @@ def _locust() -> list[str]:
     # The flags stand in that file too, but a --config of the person's takes its place.
     flags = ["--config", str(options), "--enable-rebalancing", "--only-summary"]
     return [sys.executable, "-m", "locust", "-f", str(shipped.LOCUSTFILE), *flags]
-
-
-def _status(url: str) -> int | None:
-    try:
-        return fetch(url, 2).status
-    except OSError:
-        return None

@@ -32,7 +32,15 @@ ENDED_BY: Final = {who: f"ended_by_{who}" for who in ("server", "user", "timeout
 STREAM_PHASES: Final = (FIRST_BYTE, FIRST_EVENT, EVENT_GAP, *ENDED_BY.values())
 """The phases of one streamed answer: until its first byte and its first event, between two events, and the whole by
 who or what ended it. Each is counted like a request of its own, and is in no figure of requests; see `streams`."""
-PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK, *STREAM_PHASES)
+PAIR: Final = "pair"
+"""A pair of requests of a duet that both succeeded; its time is the ratio of the new request's to the base's: 1 s is as
+long."""
+PAIRS: Final = {
+    "both_succeeded": PAIR,
+    **{outcome: f"pair_{outcome}" for outcome in ("base_failed", "new_failed", "both_failed", "alone")},
+}
+"""The phases of the pairs of requests of a duet, by their outcome; alone is a request without a counterpart."""
+PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK, *STREAM_PHASES, *PAIRS.values())
 
 _REMEMBERED: Final = 512  # sets of labels whose rows are remembered
 

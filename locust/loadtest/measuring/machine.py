@@ -104,13 +104,13 @@ class Peers(NamedTuple):
 UNKNOWN: Final = Peers(frozenset(), frozenset())
 
 
-def peers(link_port: int, served: Collection[int], target_port: int | None) -> Peers:
+def peers(link_port: int, served: Collection[int], target_ports: Collection[int]) -> Peers:
     """Find them, by their connections. This takes some milliseconds.
 
     Args:
         link_port: workers are connected to this port of the present process; 0 for none.
         served: ports of this machine on which parts of the run listen, such as its Redis.
-        target_port: that of the system under test; None when it is not on this machine.
+        target_ports: those of the system under test; none when it is not on this machine.
     """
     try:
         if str((_PROC / "self/ns/pid").readlink()) != _INITIAL_PID_NAMESPACE:
@@ -124,12 +124,12 @@ def peers(link_port: int, served: Collection[int], target_port: int | None) -> P
         if one.pid is None:
             continue
         if one.laddr and one.status == psutil.CONN_LISTEN:
-            if one.laddr.port == target_port or one.laddr.port in served:
+            if one.laddr.port in target_ports or one.laddr.port in served:
                 listening.setdefault(one.laddr.port, set()).add(_opener(one))
         elif link_port and one.raddr and one.raddr.port == link_port:
             peers_of.add(_opener(one))
-    target = listening.get(target_port, set()) if target_port is not None else set()
-    for port in {*served, *(() if target_port is None else (target_port,))}:
+    target = {process for port in target_ports for process in listening.get(port, ())}
+    for port in {*served, *target_ports}:
         found = listening.get(port, set())
         if not found or any(map(_is_relay, found)):
             return UNKNOWN

@@ -20,7 +20,7 @@ from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.evidence import Evidence, EvidenceQuota
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
-from loadtest.measuring.labels import CHECK, ENDED_BY, LOAD, OTHER, SETUP, TRANSACTION, Labels
+from loadtest.measuring.labels import CHECK, ENDED_BY, LOAD, OTHER, PAIR, PAIRS, SETUP, TRANSACTION, Labels
 from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_TALLIES, MAX_TASKS, OWN_END
 from loadtest.measuring.streams import TIMES, StreamView
 from loadtest.measuring.timeline import Timeline
@@ -272,7 +272,7 @@ class RunRecord:
             if phase == LOAD:
                 self._count(part, second)
             else:
-                self.apart.setdefault(phase, self._beside())._count(part, second, has_timeline=False)
+                self.apart.setdefault(phase, self._beside())._count(part, second, phase)
 
     def of_phase(self, phase: str) -> RunRecord:
         """The record of one phase: this one for the load, else what is kept apart, which may be empty."""
@@ -286,7 +286,7 @@ class RunRecord:
         """What users sent in on_start and on_stop; None while that is nothing."""
         return self.apart.get(SETUP)
 
-    def _count(self, measurements: Measurements, second: int | None, *, has_timeline: bool = True) -> None:
+    def _count(self, measurements: Measurements, second: int | None, phase: str = LOAD) -> None:
         rows = self.labels.rows(measurements.series)
         if len(rows):
             self._totals = grown(self._totals, int(rows.max()) + 1)
@@ -297,8 +297,9 @@ class RunRecord:
         for index, scenario in enumerate(measurements.scenarios):
             self._add_scenario(index, scenario, measurements)
         self._add_code(measurements, second)
-        if second is not None and has_timeline:
+        if second is not None and phase in {LOAD, PAIR}:
             self.blocks.add(second, rows, measurements)
+        if second is not None and phase == LOAD:
             self.timeline.add(
                 second,
                 int(measurements.requests.sum()),
@@ -544,8 +545,24 @@ class RunRecord:
                 }
                 for point in self.timeline
             ],
-            "blocks": self.blocks.as_dict(np.flatnonzero(self._totals[0]).tolist()),
+            "blocks": self.blocks_dict(),
+            **_pairs_dict(self),
         }
+
+    def blocks_dict(self) -> dict[str, Any]:
+        """The blocks, ready for JSON, in the order of `series`."""
+        return self.blocks.as_dict(np.flatnonzero(self._totals[0]).tolist())
+
+
+def _pairs_dict(record: RunRecord) -> dict[str, Any]:
+    """The pairs of a duet's requests; nothing where there are none."""
+    series: dict[tuple[str, ...], dict[str, Any]] = {}
+    for outcome, phase in PAIRS.items():  # those of which there are blocks come first
+        for view in record.of_phase(phase).series():
+            labels = {"scenario": view.scenario, "method": view.method, "name": view.name}
+            series.setdefault(tuple(labels.values()), labels | dict.fromkeys(PAIRS, 0))[outcome] = view.requests
+    blocks = record.of_phase(PAIR).blocks_dict()
+    return {"pairs": {"series": list(series.values()), "blocks": blocks}} if series else {}
 
 
 def _error_dict(error: ErrorRow) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadtest.users.target import each_side
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -69,7 +71,7 @@ class Scenario:
         """
         return {
             one.__name__: one.host
-            for one in self.user_classes
+            for one in each_side(self.user_classes)
             if one.host and one.__module__.rpartition(".")[0] != __package__
         }
 

@@ -14,6 +14,8 @@ from loadtest.settings.urls import without_credentials
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from locust import User
+
     from loadtest.settings.config import Config
 
 _WITH_CLIENT: Final = "RestMixin"
@@ -52,6 +54,11 @@ def target_of(host: str | None, of_classes: Mapping[str, str], config: Config) -
     if host == config.host and not other:
         return Target([shown], shown)
     return Target([shown], f"{shown} ({reason}{f', instead of {named}' if other else ''})")
+
+
+def each_side(user_classes: Iterable[type[User]]) -> list[type[User]]:
+    """Return the classes whose users send the requests: in a duet those of both sides."""
+    return [side for kind in user_classes for side in getattr(kind, "sides", (kind,))]
 
 
 def check_hosts(user_classes: Iterable[type], host: str | None) -> None:

@@ -1,34 +1,43 @@
 """Duet: a small difference under large common noise is found, and none where there is none."""
 
-import json
-from pathlib import Path
+import math
 from random import Random
 
 import gevent
 import pytest
+from locust.env import Environment
 
 from loadtest.comparing import duet
 from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import Comparison, Conclusion, compare
+from loadtest.comparing.duet_user import Dealer, PairCounter
 from loadtest.comparing.greenlet_random import GreenletRandom
+from loadtest.exceptions import UsageError
+from loadtest.local import two_versions
+from loadtest.local.two_versions import Version
+from loadtest.measuring.labels import PAIRS
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.reporting.document import Document
 from tests import reports
 
-URLS = ("http://old", "http://new")
+VERSIONS = (Version("the old one", "http://old"), Version("the new one", "http://new"))
 
 
 def document(slower: float, seconds: int = 60) -> Document:
     """Return a run of 60 iterations a second on each side, whose machine halves its speed now and then."""
-    record, recorder, random = RunRecord("duet", 1_700_000_000.0), Recorder(), Random(8)
+    environment, record, random = Environment(), RunRecord("duet", 1_700_000_000.0), Random(8)
+    recorder, counter = Recorder.of(environment), PairCounter(environment)
     weather = 1.0
     for second in range(seconds):
         weather = 1.0 + 0.8 * (weather - 1.0) + random.choice((0.0, 0.0, 0.3))
-        for side, factor in (("base", 1.0), ("new", slower)):
-            series = recorder.series(side, "GET", "a")
-            for _ in range(60):
-                series.success(0.0, 0.0, 0.010 * weather * factor * random.lognormvariate(0, 0.05), 100)
+        for _ in range(60):
+            requests: list[list[tuple[str, str, float | None]]] = []
+            for side, factor in (("base", 1.0), ("new", slower)):
+                took_s = 0.010 * weather * factor * random.lognormvariate(0, 0.05)
+                recorder.series(side, "GET", "a").success(0.0, 0.0, took_s, 100)
+                requests.append([("GET", "a", 1e3 * took_s)])
+            counter.count("duet-a", *requests)
         record.add(recorder.take(), second)
     record.load_s, record.ended = float(seconds), True
     return reports.run_document(record)
@@ -40,42 +49,39 @@ def conclusions(comparison: Comparison) -> dict[str, Conclusion]:
 
 
 def test_a_small_slow_down_is_found_under_common_noise() -> None:
-    """4 % slower, on a machine that varies by a factor of two: worse as pairs, and inconclusive as two runs."""
-    made = document(1.04)
-    found = duet.compare_sides(made, URLS, duet.MARGIN)
-    assert (found.base, found.new) == URLS
-    assert conclusions(found)["p50"] is Conclusion.WORSE
+    """2 % slower, on a machine that varies by a factor of two: worse as pairs, and inconclusive as two runs."""
+    made = document(1.02)
+    found, pairs = duet.compare_sides(made, VERSIONS, duet.MARGIN)
+    assert (found.base, found.new) == ("the old one", "the new one")
+    assert conclusions(found)["pairs"] is Conclusion.WORSE
+    assert pairs["correlation"] > 0.9
     alone = compare(*(BlockedRun.of(made, side) for side in duet.SIDES), duet.MARGIN)
     assert conclusions(alone)["p50"] is Conclusion.INCONCLUSIVE
 
 
 def test_equal_versions_raise_no_alarm() -> None:
     """Nothing is better or worse; the throughput of pairs is none of the figures."""
-    found = conclusions(duet.compare_sides(document(1.0), URLS, duet.MARGIN))
+    found = conclusions(duet.compare_sides(document(1.0), VERSIONS, duet.MARGIN)[0])
     assert {Conclusion.WORSE, Conclusion.BETTER} & set(found.values()) == set()
-    assert list(found) == ["error_ratio", "p50", "p95", "p99"]
+    assert found["pairs"] is Conclusion.SAME
+    assert list(found) == ["error_ratio", "p50", "p95", "p99", "pairs"]
 
 
-@pytest.mark.parametrize(
-    ("base_failed", "new_failed", "chance"),
-    [(0, 0, 1.0), (1, 1, 1.0), (0, 10, 2 / 1024), (10, 0, 2 / 1024), (3, 9, 0.1460), (950, 1050, 0.0269)],
-)
-def test_the_chance_of_discordant_pairs_is_that_of_mcnemar(base_failed: int, new_failed: int, chance: float) -> None:
-    """Exact for few, by the normal distribution for many."""
-    assert duet.Pairs(base_failed=base_failed, new_failed=new_failed).chance == pytest.approx(chance, rel=0.01)
-
-
-def test_the_pairs_of_all_workers_are_added(tmp_path: Path) -> None:
-    """Each worker leaves a file."""
-    for worker in (1, 2):
-        rows = [{"method": "GET", "name": "a", "both_succeeded": 5, "new_failed": 1}, {"name": "b", "alone": 2}]
-        (tmp_path / f"pairs-{worker}.json").write_text(json.dumps(rows))
-    found = duet.Pairs.read(tmp_path)
-    assert found == duet.Pairs(both_succeeded=10, new_failed=2, alone=4)
-    assert found.sentence() == (
-        "12 pairs of requests: both failed in 0, only the base in 0, only the new one in 2 (chance of this, if both "
-        "fail alike: 0.5); 4 requests had no counterpart"
-    )
+def test_the_requests_of_an_iteration_are_paired_by_name_and_order() -> None:
+    """Each pair counts by who failed; a request without a counterpart is alone, and one without a time has no ratio."""
+    environment, record = Environment(), RunRecord("duet", 1_700_000_000.0)
+    recorder, counter = Recorder.of(environment), PairCounter(environment)
+    base = [("GET", "a", 10.0), ("GET", "b", None), ("GET", "a", 20.0), ("GET", "a", math.nan), ("GET", "c", 1.0)]
+    new = [("GET", "b", 5.0), ("GET", "a", 11.0), ("GET", "a", None), ("GET", "a", 30.0), ("GET", "d", None)]
+    counter.count("duet-a", base, new)
+    record.add(recorder.take(), 3)
+    made = record.as_dict()
+    outcomes = {one["name"]: [one[outcome] for outcome in PAIRS] for one in made["pairs"]["series"]}
+    assert outcomes == {"a": [2, 0, 1, 0, 0], "b": [0, 1, 0, 0, 0], "c": [0, 0, 0, 0, 1], "d": [0, 0, 0, 0, 1]}
+    assert (made["total"]["requests"], base, new) == (0, [], [])
+    ratios = record.of_phase("pair").total().response_time
+    assert (ratios.count, ratios.refused) == (1, 1)
+    assert ratios.max_s == pytest.approx(1.1)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +117,28 @@ def test_greenlets_that_seed_alike_draw_alike() -> None:
     gevent.joinall([one, other])
     assert one.value == other.value
     assert len(set(map(str, one.value))) > 60
+
+
+def test_an_item_of_a_feed_is_dealt_to_both_sides() -> None:
+    """Each side gets every item once, in the same order, although both wait for the first; and as one of its own."""
+    items = iter([{"id": number} for number in range(9)])
+
+    class Waiting:
+        """A feeder whose items come late."""
+
+        def next(self) -> dict[str, int]:
+            gevent.sleep(0)
+            return next(items)
+
+    dealer = Dealer(Waiting())
+    sides = [gevent.spawn(lambda side=side: [dealer.next(side) for _ in range(4)]) for side in (0, 1)]
+    gevent.joinall(sides)
+    assert sides[0].value == sides[1].value == [{"id": number} for number in range(4)]
+    assert sides[0].value[0] is not sides[1].value[0]
+
+
+def test_a_version_that_is_not_there_is_wrong_usage() -> None:
+    """Neither a name that no commit has, nor an option of git."""
+    for ref in ("no-such-branch", "--all", ""):
+        with pytest.raises(UsageError, match="is no version of the sample target"):
+            two_versions.of_sample_target(ref, print).__enter__()

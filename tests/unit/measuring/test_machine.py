@@ -86,11 +86,11 @@ def test_peers_are_found_by_their_connections() -> None:
     """A target on this machine is known by the port that it listens on; one that cannot be seen makes all unknown."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        found = machine.peers(0, (), port)
+        found = machine.peers(0, (), (port,))
     assert found == machine.Peers(frozenset({os.getpid()}), frozenset({os.getpid()}))
-    assert machine.peers(0, (), port) == machine.UNKNOWN
-    assert machine.peers(0, (port,), None) == machine.UNKNOWN
-    assert machine.peers(0, (), None).run == {os.getpid()}
+    assert machine.peers(0, (), (port,)) == machine.UNKNOWN
+    assert machine.peers(0, (port,), ()) == machine.UNKNOWN
+    assert machine.peers(0, (), ()).run == {os.getpid()}
 
 
 def test_all_workers_of_a_server_are_its() -> None:
@@ -98,7 +98,7 @@ def test_all_workers_of_a_server_are_its() -> None:
     with subprocess.Popen([sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout
         ports = {int(process.stdout.readline()) for _ in range(1 + _WORKERS)}
-        found = machine.peers(0, (), ports.pop())
+        found = machine.peers(0, (), (ports.pop(),))
         process.stdin.close()
     assert found == machine.Peers(frozenset({os.getpid(), process.pid}), frozenset({process.pid}))
 

@@ -1,0 +1,64 @@
+"""Pairing: outcomes of pairs, and what their two times share."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.compare import simulation
+from bench.compare.simulation import System
+from loadtest.comparing.pairing import Outcomes
+from loadtest.comparing.resampling import PAIRS, Resampling, pair_stretch
+
+
+@pytest.mark.parametrize(
+    ("base_failed", "new_failed", "chance"),
+    [(0, 0, 1.0), (1, 1, 1.0), (0, 10, 2 / 1024), (10, 0, 2 / 1024), (3, 9, 0.1460), (950, 1050, 0.0269)],
+)
+def test_the_chance_of_discordant_pairs_is_that_of_mcnemar(base_failed: int, new_failed: int, chance: float) -> None:
+    """Exact for few, by the normal distribution for many."""
+    assert Outcomes(base_failed=base_failed, new_failed=new_failed).chance == pytest.approx(chance, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "correlation"),
+    [
+        (Outcomes(100, 0, 0, 0), 0.0),
+        (Outcomes(90, 0, 10, 0), 0.0),
+        (Outcomes(80, 0, 0, 20), (80 * 20 - 50) / (80 * 20)),
+        (Outcomes(0, 50, 50, 0), -1.0),
+        (Outcomes(81, 9, 9, 1), 0.0),
+    ],
+)
+def test_what_two_sides_share_of_their_failures(outcomes: Outcomes, correlation: float) -> None:
+    """None where a side never failed, or they fail independently; all but the correction where only both fail."""
+    assert outcomes.correlation == pytest.approx(correlation)
+
+
+def test_the_outcomes_are_told_in_a_sentence() -> None:
+    """With the chance where one side failed alone."""
+    assert Outcomes(10, 0, 2, 0, 4).sentence() == (
+        "12 pairs of requests: both failed in 0, only the base in 0, only the new one in 2 (chance of this, if both "
+        "fail alike: 0.5); 4 requests had no counterpart"
+    )
+
+
+def test_what_two_times_share_is_that_of_the_machine() -> None:
+    """The machine's part of the variance of a time, which is 0.3^2 of 0.3^2 + 0.2^2."""
+    system = System(names=2, requests_per_s=100, spread=0.2, weather=0.3, memory=0.0)
+    base, new, pairing = simulation.duet(system, np.random.default_rng(4), {})
+    assert pairing.correlation(base, new) == pytest.approx(0.69, abs=0.1)
+
+
+def test_the_typical_ratio_and_its_error_are_those_of_making_the_duet_again() -> None:
+    """Over 60 duets of which the second side is 3 % slower, under noise of a quarter that both share."""
+    system = System(names=1, requests_per_s=50, spread=0.2, weather=0.25, memory=0.7)
+    random, values, errors = np.random.default_rng(5), [], []
+    for seed in range(60):
+        ratios = simulation.duet(system, random, {0: 1.03})[2].ratios
+        resampling = Resampling(ratios, seed, 300, stretches={PAIRS: pair_stretch(ratios)})
+        estimate = resampling.pairs(next(iter(ratios.series.values())))
+        values.append(math.log(estimate.value))
+        errors.append(estimate.error)
+    assert np.mean(values) == pytest.approx(math.log(1.03), abs=0.002)
+    assert 0.75 < np.mean(errors) / np.std(values, ddof=1) < 1.3
