@@ -18,8 +18,10 @@ from rich.console import Console
 
 from loadtest import __version__, compose, preflight, scenarios
 from loadtest.authoring.commands import init
+from loadtest.capacity import against as earlier
 from loadtest.checking import endpoint
 from loadtest.comparing import commands, duet
+from loadtest.comparing.comparison import Conclusion
 from loadtest.doctor import check_users_fit, examine
 from loadtest.exceptions import (
     ExitCode,
@@ -410,7 +412,8 @@ def _conduct_duet(config: Config, versions: Sequence[Version], margin: float) ->
 @_setting_option("token_file", "FILE")
 @_setting_option("client", "NAME")
 @_setting_option("run_id", "NAME")
-def capacity(**options: Any) -> int:
+@click.option("--against", metavar="RUN", help="Compare with what an earlier run found; exit code 3 when it is worse.")
+def capacity(*, against: str | None, **options: Any) -> int:
     """Search for the highest arrival rate that meets a service-level objective.
 
     \b
@@ -428,8 +431,16 @@ def capacity(**options: Any) -> int:
     with preflight.all_at_once(*checks, options=options):
         config = Config.load(options)
         preflight.check(config, *checks)
+    base = None if against is None else earlier.Found.read(RunFolder.find(against, config.runs_dir).path)
+    if base is not None:
+        earlier.check(base, config.scenario_name, str(config.slo))
     folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, "capacity"))
-    return _supervise(config.model_copy(update={"run_id": folder.name}), folder)
+    code = _supervise(config.model_copy(update={"run_id": folder.name}), folder)
+    if base is None or code not in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}:
+        return code
+    conclusion, sentence = earlier.conclusion(base, earlier.Found.read(folder.path))
+    click.echo(printable(f"{'comparison':12} {sentence}"))
+    return code or int(ExitCode.THRESHOLD_FAILED if conclusion is Conclusion.WORSE else ExitCode.PASSED)
 
 
 @main.command()

@@ -167,14 +167,16 @@ class CapacityRun:
         sentence = _sentence(found, self._steps)
         verdict = _verdict(found, sentence, record)
         shown = found or Capacity(End.STEPS, tuple(self._steps), 0.0, 0.0, math.inf)
-        for text in (chart.terminal_chart(shown), chart.usl_sentence(fit) if fit else "", f"capacity     {sentence}"):
+        limits = chart.Limit.all_of(self._load.rules)
+        drawn, law = chart.terminal_chart(shown, limits), chart.usl_sentence(fit) if fit else ""
+        for text in (drawn, law, f"capacity     {sentence}"):
             if text:
                 self._run.say(text)
         title = f"Capacity of {config.scenario_name} for {config.slo}"
         found_document = _document(shown, config, sentence, fit, complete=found is not None)
         files = {
             "capacity.json": lambda: json.dumps(found_document, indent=1),
-            "capacity.html": lambda: chart.html_page(shown, title, sentence, fit),
+            "capacity.html": lambda: chart.html_page(shown, title, sentence, fit, limits),
         }
         self._run.report(document.of(record, verdict), verdict, files)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from loadtest.capacity.search import Capacity, StepResult
     from loadtest.capacity.usl import UslFit
+    from loadtest.judging.threshold import Threshold
 
 _MARKS = {Outcome.PASSED: "o", Outcome.FAILED: "x", Outcome.NOT_TRUSTWORTHY: "?", Outcome.NO_DATA: "-"}
 _COLOURS = {
@@ -36,6 +37,19 @@ class Point(NamedTuple):
 
     rate_per_s: float
     p99_s: float
+
+
+class Limit(NamedTuple):
+    """What the objective allows of a time."""
+
+    condition: str
+    """The rule, as a person reads it."""
+    seconds: float
+
+    @classmethod
+    def all_of(cls, rules: Iterable[Threshold]) -> list[Limit]:
+        """Return the limits on times among the rules."""
+        return [cls(rule.condition, rule.limit) for rule in rules if rule.kind == "time" and rule.limit > 0]
 
 
 def knee(steps: Iterable[StepResult]) -> Point | None:
@@ -62,10 +76,11 @@ def _drawable(steps: Iterable[StepResult]) -> list[StepResult]:
 class _Axes:
     """Maps rates (linear) and latencies (logarithmic) to 0 … 1."""
 
-    def __init__(self, steps: Sequence[StepResult]) -> None:
+    def __init__(self, steps: Sequence[StepResult], limits: Sequence[Limit]) -> None:
+        limits_s = [limit.seconds for limit in limits]
         self.highest_per_s = max(step.rate_per_s for step in steps) * 1.02
-        self.low_s = min(step.p50_s if step.p50_s > 0 else step.p99_s for step in steps) / 1.1
-        self.high_s = max(step.p99_s for step in steps) * 1.1
+        self.low_s = min(*(step.p50_s if step.p50_s > 0 else step.p99_s for step in steps), math.inf, *limits_s) / 1.1
+        self.high_s = max(*(step.p99_s for step in steps), 0.0, *limits_s) * 1.1
 
     def x(self, rate_per_s: float) -> float:
         return rate_per_s / self.highest_per_s
@@ -74,17 +89,22 @@ class _Axes:
         return math.log(latency_s / self.low_s) / math.log(self.high_s / self.low_s)
 
 
-def terminal_chart(found: Capacity, width: int = 72, height: int = 14) -> str:
-    """Return p99 against rate as lines of plain characters: o met, x missed, | the capacity, K the knee."""
+def terminal_chart(found: Capacity, limits: Sequence[Limit] = (), width: int = 72, height: int = 14) -> str:
+    """Return p99 against rate as lines of characters: o met, x missed, - limits, | the capacity, K the knee."""
     steps = _drawable(found.steps)
     if not steps:
         return ""
-    axes, bend = _Axes(steps), knee(steps)
+    axes, bend = _Axes(steps, limits), knee(steps)
     cells = [[" "] * width for _ in range(height)]
 
-    def put(rate_per_s: float, latency_s: float, mark: str) -> None:
-        cells[height - 1 - round(axes.y(latency_s) * (height - 1))][round(axes.x(rate_per_s) * (width - 1))] = mark
+    def row_of(latency_s: float) -> int:
+        return height - 1 - round(axes.y(latency_s) * (height - 1))
 
+    def put(rate_per_s: float, latency_s: float, mark: str) -> None:
+        cells[row_of(latency_s)][round(axes.x(rate_per_s) * (width - 1))] = mark
+
+    for limit in limits:
+        cells[row_of(limit.seconds)][:] = "-" * width
     if 0 < found.rate_per_s <= axes.highest_per_s:
         for row in cells:
             row[round(axes.x(found.rate_per_s) * (width - 1))] = "|"
@@ -94,12 +114,16 @@ def terminal_chart(found: Capacity, width: int = 72, height: int = 14) -> str:
         put(*bend, "K")
     labels = {0: milliseconds(axes.high_s), height - 1: milliseconds(axes.low_s)}
     lines = [f"{labels.get(number, ''):>8} |{''.join(row).rstrip()}" for number, row in enumerate(cells)]
-    scale = f"{'':>8} +{'-' * width}\n{'':>10}0{axes.highest_per_s:>{width - 1}.4g}"
+    below = [" "] * (width + 8)
+    for rate_per_s in round_ticks(axes.highest_per_s):
+        at = round(axes.x(rate_per_s) * (width - 1))
+        below[at : at + len(f"{rate_per_s:g}")] = f"{rate_per_s:g}"
     legend = f"p99 in ms against arrivals/s   o met   x missed   | capacity{'   K knee' if bend else ''}"
-    return "\n".join([legend, *lines, scale])
+    legend += f"   - {limits[0].condition}" if limits else ""
+    return "\n".join([legend, *lines, f"{'':>8} +{'-' * width}", f"{'':>10}{''.join(below).rstrip()}"])
 
 
-def html_page(found: Capacity, title: str, sentence: str, fit: UslFit | None) -> str:
+def html_page(found: Capacity, title: str, sentence: str, fit: UslFit | None, limits: Sequence[Limit] = ()) -> str:
     """Return a self-contained page: the chart, the result and every step with its reasons."""
     rows = "\n".join(
         f'<tr><td>{number}</td><td>{step.rate_per_s:g}</td><td style="color:{_COLOURS[step.outcome]}">'
@@ -120,7 +144,7 @@ td:last-child, th:last-child {{ text-align: left }}
 <h1>{html.escape(title)}</h1>
 <p><strong>{html.escape(sentence)}</strong></p>
 {law}
-{_svg(found)}
+{_svg(found, limits)}
 <table><tr><th>step</th><th>arrivals/s</th><th>outcome</th><th>responses/s</th><th>p50, ms</th><th>p99, ms</th>
 <th>concurrent</th><th>reason</th></tr>
 {rows}</table></html>
@@ -136,19 +160,19 @@ def usl_sentence(fit: UslFit) -> str:
     )
 
 
-def _svg(found: Capacity) -> str:
+def _svg(found: Capacity, limits: Sequence[Limit]) -> str:
     steps = _drawable(found.steps)
     if not steps:
         return ""
-    picture = _Picture(steps)
-    parts = [*picture.grid(), *picture.capacity(found), *picture.points(steps)]
+    picture = _Picture(steps, limits)
+    parts = [*picture.grid(), *picture.limits(limits), *picture.capacity(found), *picture.points(steps)]
     if bend := knee(steps):
         parts.append(picture.text(bend.rate_per_s, picture.y(bend.p99_s) - 8, f"knee {bend.rate_per_s:.4g}/s"))
     label = "p99 and median latency against the arrival rate"
     head = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}" font-size="12" fill="#57606a">'
     caption = (
         "<p>Filled: p99. Hollow: median. Green met the objective, red missed it. "
-        "Blue: the capacity with its 95 % interval.</p>"
+        "Blue: the capacity with its 95 % interval. Dashed: what the objective allows.</p>"
     )
     return "\n".join([head, *parts, "</svg>", caption])
 
@@ -159,8 +183,8 @@ _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 880, 380, 60, 860, 10, 340
 class _Picture:
     """The parts of the chart, in the SVG's units."""
 
-    def __init__(self, steps: Sequence[StepResult]) -> None:
-        self._axes = _Axes(steps)
+    def __init__(self, steps: Sequence[StepResult], limits: Sequence[Limit]) -> None:
+        self._axes = _Axes(steps, limits)
 
     def x(self, rate_per_s: float) -> float:
         return _LEFT + min(1.0, self._axes.x(rate_per_s)) * (_RIGHT - _LEFT)
@@ -176,10 +200,16 @@ class _Picture:
             y = self.y(latency_s)
             yield f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d0d7de"/>'
             yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{latency_s * 1000:g} ms</text>'
-        for part in range(6):
-            rate = self._axes.highest_per_s * part / 5
-            yield self.text(rate, _BOTTOM + 20, f"{rate:.4g}")
+        for rate_per_s in round_ticks(self._axes.highest_per_s):
+            yield self.text(rate_per_s, _BOTTOM + 20, f"{rate_per_s:g}")
         yield self.text(self._axes.highest_per_s, _HEIGHT - 2, "arrivals per second", "end")
+
+    def limits(self, limits: Iterable[Limit]) -> Iterable[str]:
+        for limit in limits:
+            y = self.y(limit.seconds)
+            at = f'x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"'
+            yield f'<line {at} stroke="#cf222e" stroke-dasharray="6 4"/>'
+            yield f'<text x="{_LEFT + 6}" y="{y - 5:.1f}">{html.escape(limit.condition)}</text>'
 
     def capacity(self, found: Capacity) -> Iterable[str]:
         if not found.rate_per_s:
@@ -201,6 +231,13 @@ def _decades(low_s: float, high_s: float) -> list[float]:
     first, last = math.floor(math.log10(low_s)), math.ceil(math.log10(high_s))
     ticks = [times * 10.0**power for power in range(first, last + 1) for times in (1, 2, 5)]
     return [tick for tick in ticks if low_s <= tick <= high_s]
+
+
+def round_ticks(highest: float) -> list[float]:
+    """Return 0 and the multiples, up to the highest, of 1, 2 or 5 times a power of ten: five to eleven in all."""
+    power = 10.0 ** math.floor(math.log10(highest / 4))
+    step = max(times * power for times in (1, 2, 5) if 4 * times * power <= highest)
+    return [step * number for number in range(math.floor(highest / step * (1 + 1e-9)) + 1)]
 
 
 def _number(value: float) -> str:

@@ -2,11 +2,15 @@
 
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 
-from loadtest.capacity.chart import html_page, knee, terminal_chart
+import pytest
+
+from loadtest.capacity.chart import Limit, html_page, knee, round_ticks, terminal_chart
 from loadtest.capacity.search import Capacity, End, StepResult, find_capacity
 from loadtest.capacity.usl import UslFit
 from loadtest.judging.outcome import Outcome
+from loadtest.judging.threshold import parse
 
 
 def step(rate_per_s: float, p99_s: float, outcome: Outcome = Outcome.PASSED) -> StepResult:
@@ -36,7 +40,7 @@ def test_no_knee_without_a_rising_curve() -> None:
 def test_the_terminal_chart_shows_each_kind_of_step() -> None:
     """Kept and broken rates, the capacity and the knee are marked; the axes say their ends."""
     chart = terminal_chart(find_capacity(queue))
-    assert [mark for mark in ("o", "x", "|", "K", "p99 in ms", "163.2") if mark not in chart] == []
+    assert [mark for mark in ("o", "x", "|", "K", "p99 in ms", "160") if mark not in chart] == []
     assert max(map(len, chart.splitlines())) <= 84
 
 
@@ -56,3 +60,29 @@ def test_the_page_holds_the_picture_and_every_step() -> None:
     assert page.count("<tr><td>") == len(found.steps)
     assert [text for text in ("&lt;x&gt;", "p99 &lt; 100ms &amp; more", "0.01", "0.0002") if text not in page] == []
     assert "http" not in page
+
+
+@pytest.mark.parametrize(
+    ("highest", "ticks"),
+    [
+        (163.2, range(0, 161, 20)),
+        (10.2, range(0, 11, 2)),
+        (0.51, (0, 0.1, 0.2, 0.3, 0.4, 0.5)),
+        (2_040, range(0, 2_001, 500)),
+    ],
+)
+def test_ticks_are_round(highest: float, ticks: Sequence[float]) -> None:
+    """They are multiples of 1, 2 or 5 times a power of ten, and fill the axis."""
+    assert round_ticks(highest) == pytest.approx(list(ticks))
+
+
+def test_the_objective_is_drawn_in_both_charts() -> None:
+    """At its limit, with its rule, also where no step came near it; a rule that is not about a time has no line."""
+    rules = parse("p99(response_time) < 300ms, error_ratio < 1%", "here")
+    found, limits = find_capacity(queue), Limit.all_of(rules)
+    assert limits == [("p99(response_time) < 300ms", 0.3)]
+    rows = terminal_chart(found, limits).splitlines()
+    assert [row.count("-") > 60 for row in rows[1:-2]].count(True) == 1
+    page = html_page(found, "title", "sentence", None, limits)
+    assert page.count("stroke-dasharray") == 1
+    assert "p99(response_time) &lt; 300ms" in page

@@ -1,0 +1,106 @@
+"""Against: whether the capacity that a search found is better, the same or worse than that of an earlier one.
+
+The difference of two capacities is that of their logarithms. Its interval comes from those of the two by the method of
+variance estimates recovery (Zou and Donner, *Statistics in Medicine* 27, 2008), which needs no symmetry. The conclusion
+is that of `loadtest compare`, with its margin: worse only where the whole interval is beyond it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from loadtest import untrusted
+from loadtest.comparing.comparison import MARGIN, Conclusion, conclude
+from loadtest.exceptions import RecordError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE: Final = "capacity.json"
+_LONGEST_BYTES: Final = 16 * 1024 * 1024
+_MOST_VALUES: Final = 100_000
+
+
+class Found(NamedTuple):
+    """What a search found."""
+
+    run_id: str
+    scenario: str
+    slo: str
+    rate_per_s: float
+    low_per_s: float
+    high_per_s: float
+    """Infinity where only a lower bound is known."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Found:
+        """Read it from the folder of its run.
+
+        Raises:
+            RecordError: when the folder holds no capacity, or it cannot be read.
+        """
+        path = folder / FILE
+        try:
+            data = untrusted.read_file(path, _LONGEST_BYTES)
+            untrusted.check_json(data, _MOST_VALUES)
+            found: dict[str, Any] = json.loads(data)
+            high = found["high_per_s"]
+            rates = float(found["rate_per_s"]), float(found["low_per_s"]), math.inf if high is None else float(high)
+            _check(*rates)
+            return cls(folder.name, str(found["scenario"]), str(found["slo"]), *rates)
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise RecordError(
+                f"{path} cannot be read as a capacity ({error}). Allowed: the folder of a run of `loadtest capacity`. "
+                "Next: name another run."
+            ) from error
+
+
+def _check(rate: float, low: float, high: float) -> None:
+    if not 0 <= low <= rate <= high:
+        raise ValueError(f"the interval {low:g} to {high:g} does not hold {rate:g}")
+
+
+def check(base: Found, scenario: str, slo: str) -> None:
+    """Check, before a search, that its capacity can be compared with that of an earlier one.
+
+    Raises:
+        UsageError: when scenario or objective differ, or the earlier search found no rate.
+    """
+    for what, theirs, ours in (("scenario", base.scenario, scenario), ("objective", base.slo, slo)):
+        if theirs != ours:
+            raise UsageError(
+                f"the capacity of {base.run_id} cannot be compared: its {what} is {theirs}, not {ours}. Allowed: a "
+                f"search with the same scenario and objective. Next: name another run, or search with its {what}."
+            )
+    if not base.rate_per_s:
+        raise UsageError(
+            f"{base.run_id} found no capacity, with which nothing can be compared. Allowed: a search that found a "
+            "rate. Next: name another run."
+        )
+
+
+def conclusion(base: Found, new: Found) -> tuple[Conclusion, str]:
+    """Return whether the new capacity is better, the same, worse, or not sure to be either; and in a sentence."""
+    if not new.rate_per_s:
+        return Conclusion.INCONCLUSIVE, f"inconclusive against {base.run_id}: no rate was found"
+    change, low, high = difference(base, new)
+    found = conclude(low, high, -math.log1p(MARGIN), math.log1p(MARGIN), more_is_better=True)
+    upto = "more" if math.isinf(high) else f"{math.expm1(high):+.1%}"
+    return found, (
+        f"{found.value} against {base.run_id}: {base.rate_per_s:.4g}/s to {new.rate_per_s:.4g}/s, "
+        f"{math.expm1(change):+.1%} ({math.expm1(low):+.1%} to {upto}), margin {MARGIN:.0%}"
+    )
+
+
+def difference(base: Found, new: Found) -> tuple[float, float, float]:
+    """Return the difference of the two logarithms, and its 95 % interval; an end that is not known is infinite."""
+    change = math.log(new.rate_per_s / base.rate_per_s)
+    below = math.hypot(_log(new.rate_per_s, new.low_per_s), _log(base.high_per_s, base.rate_per_s))
+    above = math.hypot(_log(new.high_per_s, new.rate_per_s), _log(base.rate_per_s, base.low_per_s))
+    return change, change - below, change + above
+
+
+def _log(upper: float, lower: float) -> float:
+    return math.log(upper / lower) if lower else math.inf

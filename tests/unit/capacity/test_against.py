@@ -1,0 +1,79 @@
+"""Against: the capacity of two searches compared."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from loadtest.capacity.against import Found, check, conclusion, difference
+from loadtest.comparing.comparison import Conclusion
+from loadtest.exceptions import RecordError, UsageError
+
+
+def found(rate_per_s: float, low_per_s: float, high_per_s: float, run_id: str = "night-41") -> Found:
+    """Return what a search found."""
+    return Found(run_id, "health", "p99 < 100ms", rate_per_s, low_per_s, high_per_s)
+
+
+@pytest.mark.parametrize(
+    ("new", "conclusion_"),
+    [
+        (found(70, 66, 75), Conclusion.WORSE),
+        (found(140, 136, 145), Conclusion.BETTER),
+        (found(100, 98.5, 101.5), Conclusion.SAME),
+        (found(100, 90, 110), Conclusion.INCONCLUSIVE),
+        (found(93, 90, 97), Conclusion.INCONCLUSIVE),
+        (found(150, 140, math.inf), Conclusion.BETTER),
+        (found(100, 98, math.inf), Conclusion.INCONCLUSIVE),
+        (found(0, 0, math.inf), Conclusion.INCONCLUSIVE),
+    ],
+)
+def test_a_capacity_is_worse_where_the_whole_interval_is(new: Found, conclusion_: Conclusion) -> None:
+    """Against 100/s, 98 to 102, with a margin of 5 %; of a lower bound it is not known how much better it is."""
+    assert conclusion(found(100, 98, 102), new)[0] is conclusion_
+
+
+def test_the_difference_is_said_with_its_interval() -> None:
+    """With both rates, the change and the margin."""
+    said = conclusion(found(100, 98, 102), found(80, 78, 82, "night-42"))[1]
+    assert said == "worse against night-41: 100/s to 80/s, -20.0% (-22.5% to -17.4%), margin 5%"
+
+
+def test_the_difference_of_two_lower_bounds_is_not_known() -> None:
+    """Neither end."""
+    bound = found(100, 98, math.inf)
+    assert difference(bound, bound)[1:] == (-math.inf, math.inf)
+
+
+def test_only_searches_of_the_same_kind_are_compared() -> None:
+    """Another scenario, another objective, and a search that found nothing are refused before the load begins."""
+    base = found(100, 98, 102)
+    check(base, "health", "p99 < 100ms")
+    for scenario, slo, words in (
+        ("documents", base.slo, "its scenario is health, not documents"),
+        ("health", "p99 < 1s", "its objective is p99 < 100ms, not p99 < 1s"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            check(base, scenario, slo)
+    with pytest.raises(UsageError, match="night-41 found no capacity"):
+        check(found(0, 0, math.inf), "health", base.slo)
+
+
+def test_a_capacity_is_read_from_the_folder_of_its_run(tmp_path: Path) -> None:
+    """A high end that is not known is null there; a folder without one, or with a damaged one, says so."""
+    with pytest.raises(RecordError, match="cannot be read as a capacity"):
+        Found.read(tmp_path)
+    path = tmp_path / "capacity.json"
+    for text in (
+        "{",
+        "[]",
+        "{}",
+        '{"scenario": "x", "slo": "y", "rate_per_s": "z", "low_per_s": 1, "high_per_s": 1}',
+        '{"scenario": "x", "slo": "y", "rate_per_s": 160, "low_per_s": 160, "high_per_s": 80}',
+    ):
+        path.write_text(text)
+        with pytest.raises(RecordError, match="cannot be read as a capacity"):
+            Found.read(tmp_path)
+    path.write_text(json.dumps({"scenario": "x", "slo": "y", "rate_per_s": 9, "low_per_s": 8.5, "high_per_s": None}))
+    assert Found.read(tmp_path) == (tmp_path.name, "x", "y", 9.0, 8.5, math.inf)
