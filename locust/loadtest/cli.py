@@ -32,6 +32,10 @@ from loadtest.exceptions import (
     nearest_name,
 )
 from loadtest.judging import thresholds
+from loadtest.kubernetes import cluster_run, results
+from loadtest.kubernetes.cluster_run import ClusterRun, Manifests
+from loadtest.kubernetes.kubectl import Kubectl
+from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization
 from loadtest.local import locust_options, two_versions
 from loadtest.local.stack import LocalStack, check_host_answers, check_ports_free, show_by_locust
 from loadtest.local.two_versions import Version
@@ -44,7 +48,7 @@ from loadtest.reporting import files, summary
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.seeding.commands import seed
 from loadtest.settings import credentials, hosts
-from loadtest.settings.config import Config, allowed, paths_of_scenario
+from loadtest.settings.config import Config, allowed, duration_s, paths_of_scenario
 from loadtest.settings.urls import without_credentials
 from loadtest.users.target import check_is_url
 
@@ -280,6 +284,137 @@ def stack(words: tuple[str, ...], **options: Any) -> int:
     known = declared(config.scenario) if paths_of_scenario(config.scenario) else None
     _check_host(config)
     return compose.run(config, known.hosts if known else {}, words)
+
+
+@main.group(name="kubernetes")
+def on_kubernetes() -> None:
+    """Run a load test on a Kubernetes cluster, by kubectl's present context."""
+
+
+_NAMESPACE: Final = click.option("-n", "--namespace", metavar="NAME", help="By default that of kubectl's context.")
+_IMAGE: Final = click.option(
+    "--image", metavar="IMAGE", help=f"The image of master and workers; by default loadtest:{__version__}."
+)
+_OPENSHIFT: Final = click.option("--openshift", is_flag=True, help="Leave users and groups to OpenShift.")
+
+
+def _duration(_ctx: click.Context, _option: click.Parameter, text: str) -> float:
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text} is not a duration. Allowed: 90s, 10m or 1h. Next: give one.") from error
+
+
+@on_kubernetes.command(name="run", epilog=EXIT_CODES)
+@_setting_option("scenario", "NAME", "-f", "--locustfile", multiple=True)
+@_setting_option("profile", "NAME")
+@_setting_option("workers", "N")
+@_setting_option("users", "N", "-u")
+@_setting_option("spawn_rate", "PER_S", "-r")
+@_setting_option("rate", "PER_S")
+@_setting_option("run_time", "DURATION", "-t")
+@_setting_option("warm_up", "DURATION")
+@_setting_option("profiles_file", "FILE")
+@_setting_option("threshold", "RULE", multiple=True)
+@_setting_option("thresholds_file", "FILE")
+@_setting_option("host", "URL", "-H")
+@_setting_option("redis_url", "URL")
+@_setting_option("feed", "FILE|URL")
+@_setting_option("feed_policy", "POLICY")
+@_setting_option("accounts_file", "FILE")
+@_setting_option("token_file", "FILE")
+@_setting_option("fast", "", is_flag=True, default=None)
+@_setting_option("run_id", "NAME")
+@_setting_option("baseline", "RUN")
+@_NAMESPACE
+@_IMAGE
+@_OPENSHIFT
+@click.option(
+    "--kustomize",
+    "base",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A kustomization of yours on top of deploy/kubernetes/base, to be used in its place.",
+)
+@click.option(
+    "--wait", "wait_s", metavar="DURATION", default="10m", callback=_duration, show_default=True,
+    help="How long pods may take to become ready.",
+)  # fmt: skip
+@click.option("--keep", is_flag=True, help="Leave job, workers and settings in the namespace.")
+def run_on_kubernetes(
+    *,
+    namespace: str | None,
+    image: str | None,
+    base: Path | None,
+    openshift: bool,
+    wait_s: float,
+    keep: bool,
+    **options: Any,
+) -> int:
+    """Run a load test on a cluster: make a run, follow it, fetch its results, remove it, end with its exit code.
+
+    \b
+    loadtest kubernetes run -n loadtest       the sample target, with Prometheus and Grafana
+    loadtest kubernetes run -f load/shop.py --host http://shop.shop:8080 --workers 4
+    loadtest kubernetes run --kustomize load/cluster --image registry.example.com/loadtest:1
+
+    The namespace needs the Secret loadtest with a link_key; docs/kubernetes.md says how to make it. The results' volume
+    stays. Settings also come from local_conf/loadtest.env and the environment, as for `loadtest run`.
+    """
+    for name, separator in (("threshold", ", "), ("scenario", ",")):
+        options[name] = separator.join(options[name]) or None
+    config = Config.load(options)
+    # Credentials are in the Secret, which only the pods see.
+    preflight.check(config.model_copy(update={"accounts_file": None, "token_file": None}), *_NAMES)
+    compared_with = commands.baseline_of(config) if config.baseline else None
+    known = declared(config.scenario)
+    run_id = config.run_id or new_run_id(config.scenario_name, config.profile_name)
+    if base is None:
+        base = MANIFESTS / ("demo" if known.takes_sample_target and not config.host else "base")
+    wanted = Kustomization(base, image, openshift).of_run(config, known.hosts.values(), run_id)
+    kubectl = Kubectl(namespace)
+    _say("run", f"{config.scenario} with profile {config.profile}, as {run_id}")
+    _raise_signals()
+    run = ClusterRun(
+        kubectl,
+        Manifests.rendered(kubectl, wanted),
+        run_id,
+        config.runs_dir,
+        say=_say,
+        show=_show,
+        wait_s=wait_s,
+        keep=keep,
+    )
+    code = run.conduct()
+    if compared_with is None or run.folder is None:
+        return code
+    return commands.end_with_comparison(compared_with, run.folder.path, code)
+
+
+def _show(text: str) -> None:
+    print(text, file=Screen(sys.stdout), flush=True)
+
+
+def _say(part: str, text: str) -> None:
+    _show(f"{part:12} {printable(text)}")
+
+
+@on_kubernetes.command(name="fetch")
+@click.argument("run_id", metavar="RUN")
+@_NAMESPACE
+@_IMAGE
+@_OPENSHIFT
+def fetch_from_kubernetes(run_id: str, namespace: str | None, image: str | None, openshift: bool) -> None:
+    """Copy the results of a run from the cluster's volume to runs/RUN.
+
+    \b
+    loadtest kubernetes fetch 20261121T093657Z-documents-quick -n loadtest
+    """
+    runs_dir = Config.load().runs_dir
+    results.check_new(runs_dir, run_id)
+    kubectl = Kubectl(namespace)
+    pod = cluster_run.text(kubectl, Kustomization(MANIFESTS / "fetch", image, openshift))
+    _say("results", f"{results.fetch(kubectl, pod, run_id, runs_dir).path}/")
 
 
 @main.command(name=NAME, epilog=EXIT_CODES)

@@ -53,13 +53,14 @@ class Namespace:
         )
         return done.stdout
 
-    def create(self) -> None:
+    def create(self, *, with_volume: bool = True) -> None:
         """Make it, with the Secret and the volume that outlive a run."""
         self.kubectl("create", "namespace", self.name)
         self.kubectl("label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
         key = os.urandom(32).hex()
         self.kubectl("create", "secret", "generic", "loadtest", f"--from-literal=link_key={key}")
-        self.kubectl("apply", "--server-side", "--kustomize", str(MANIFESTS / "results"))
+        if with_volume:
+            self.kubectl("apply", "--server-side", "--kustomize", str(MANIFESTS / "results"))
 
     def remove(self) -> None:
         """Remove it, with everything in it."""

@@ -147,6 +147,20 @@ def test_the_stack_runs_for_the_scenario_of_any_folder(installed: Installed) -> 
             assert [name for name in copied if not (context / name).exists()] == []
 
 
+def test_what_kubernetes_needs_is_in_the_package(installed: Installed) -> None:
+    """Every folder and file that a kustomization of deploy/kubernetes names."""
+    (shipped,) = installed.programs.parent.glob("lib/python*/site-packages/loadtest/shipped")
+    named = [
+        path.parent / name
+        for path in (shipped / "deploy" / "kubernetes").glob("*/kustomization.yaml")
+        for content in [yaml.safe_load(path.read_text())]
+        for part in ("resources", "components")
+        for name in content.get(part, [])
+    ]
+    assert len(named) > 10
+    assert [path for path in named if not (path / "kustomization.yaml").exists() and not path.is_file()] == []
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -1,0 +1,245 @@
+"""ClusterRun: one run on Kubernetes, from its objects to its exit code and its results on this machine.
+
+Tested in tests/kubernetes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from loadtest.exceptions import ExitCode, LoadtestError, StackError, UsageError
+from loadtest.kubernetes import pods, results, trouble
+from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization
+from loadtest.kubernetes.master_log import MasterLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadtest.kubernetes.kubectl import Kubectl
+    from loadtest.run_folder import RunFolder
+
+    Item = dict[str, Any]
+
+_RUN: Final = "app.kubernetes.io/part-of=loadtest"
+_MASTER: Final = "master"
+_PATIENCE_S: Final = 120.0
+"""How long a cluster may not answer while a run goes on there."""
+_DRAIN_S: Final = 90.0
+"""How long a master that is told to end may take: 40 s, then it is killed."""
+_VERDICT: Final = re.compile(r"(?:passed|failed|no data|not trustworthy|interrupted): run (?P<run>\S+)\n")
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """What a run needs, as text."""
+
+    run: str
+    volume: str
+    fetch: str
+
+    @classmethod
+    def rendered(cls, kubectl: Kubectl, run: Kustomization) -> Manifests:
+        """Have kubectl render a run, and what lets its results outlive it."""
+        fetch = Kustomization(MANIFESTS / "fetch", run.image, run.openshift)
+        return cls(text(kubectl, run), kubectl.rendered(MANIFESTS / "results"), text(kubectl, fetch))
+
+
+def text(kubectl: Kubectl, kustomization: Kustomization) -> str:
+    """Return the objects of a kustomization."""
+    with tempfile.TemporaryDirectory() as folder:
+        kustomization.write(Path(folder))
+        return kubectl.rendered(Path(folder))
+
+
+class ClusterRun:
+    """One run on a cluster.
+
+    Args:
+        kubectl: of the namespace.
+        manifests: what is made there.
+        run_id: the run's name.
+        runs_dir: where its results go.
+        say: called with a part and a sentence about it.
+        show: called with each line that the master prints.
+        wait_s: how long the pods may take to become ready.
+        keep: leave what was made where it is.
+    """
+
+    def __init__(
+        self,
+        kubectl: Kubectl,
+        manifests: Manifests,
+        run_id: str,
+        runs_dir: Path,
+        *,
+        say: Callable[[str, str], object],
+        show: Callable[[str], object],
+        wait_s: float,
+        keep: bool,
+    ) -> None:
+        self._kubectl = kubectl
+        self._manifests = manifests
+        self._run_id = run_id
+        self._runs_dir = runs_dir
+        self._say = say
+        self._show = show
+        self._wait_s = wait_s
+        self._keep = keep
+        self._log: MasterLog | None = None
+        self._since = ""
+        self._has_results = False
+        self.folder: RunFolder | None = None
+        """Where the results are, once they have been fetched."""
+
+    def conduct(self) -> int:
+        """Make the run, follow it, fetch its results, remove what was made, and return its exit code.
+
+        Raises:
+            UsageError: when the namespace has a run already, or this machine has its results.
+            StackError: when the run cannot be made, or does not end by itself.
+        """
+        results.check_new(self._runs_dir, self._run_id)
+        if self._kubectl.exists("job", "loadtest"):
+            raise UsageError(
+                "the namespace has a run already: job/loadtest. Allowed: one run in a namespace at a time. Next: wait "
+                "for it, remove it with 'kubectl delete jobs,deployments --selector "
+                f"{_RUN}', or take another --namespace."
+            )
+        makes_volume = not self._kubectl.exists("persistentvolumeclaim", pods.VOLUME)
+        try:
+            if makes_volume:
+                self._kubectl.apply(self._manifests.volume)
+            self._kubectl.apply(self._manifests.run)
+            return self._to_its_end()
+        finally:
+            self._clean_up(with_volume=makes_volume and not self._has_results)
+
+    def _to_its_end(self) -> int:
+        try:
+            pod, ended = self._follow()
+        except KeyboardInterrupt:
+            self._stop()
+            self._fetch()
+            return ExitCode.INTERRUPTED
+        except StackError:
+            self._fetch()
+            raise
+        self._fetch(_VERDICT.match(ended.get("message", "")))
+        if ended["exitCode"] in tuple(ExitCode):
+            return int(ended["exitCode"])
+        raise StackError(trouble.of_ended(pod, _MASTER, ended).sentence)
+
+    def _follow(self) -> tuple[Item, Item]:
+        """Follow the run, and return the master's pod and the state in which its container ended."""
+        try:
+            pods.await_state(
+                self._kubectl, _RUN, self._is_loading, self._wait_s, lambda text: self._say("waiting", text)
+            )
+            items = self._ended()
+        finally:
+            if self._log is not None:
+                self._log.end()
+        for pod in filter(_is_master, items):
+            if (state := _state(pod).get("terminated")) is not None:
+                return pod, state
+        raise StackError(
+            f"job/loadtest ended, and its pod is gone: {_why(items)}. Allowed: a master that reports. Next: look at "
+            "the node that it was on, 'kubectl get events'; what was measured until then is on the volume."
+        )
+
+    def _is_loading(self, items: list[Item]) -> bool:
+        """Return whether the workers have joined, or the run is over without them; show the master's log meanwhile."""
+        for pod in filter(_is_master, items):
+            if self._log is None and {"running", "terminated"} & set(_state(pod)):
+                self._log = MasterLog(self._kubectl, pod["metadata"]["name"], _MASTER, self._show)
+        self._since = next((item["metadata"]["creationTimestamp"] for item in items if item["kind"] == "Job"), "")
+        return _is_over(items) or any(
+            item["kind"] == "Deployment"
+            and item["metadata"]["labels"].get(trouble.COMPONENT) == "locust-worker"
+            and item["status"].get("readyReplicas", 0) >= item["spec"]["replicas"]
+            for item in items
+        )
+
+    def _ended(self) -> list[Item]:
+        """Wait until the master has ended, and return the objects."""
+        answered_s = time.monotonic()
+        while True:
+            try:
+                items = self._kubectl.items(pods.KINDS, f"--selector={_RUN}")
+            except StackError:
+                if time.monotonic() - answered_s > _PATIENCE_S:
+                    raise
+            else:
+                answered_s = time.monotonic()
+                if _is_over(items):
+                    return items
+            time.sleep(pods.POLL_S)
+
+    def _stop(self) -> None:
+        """Let the master report, by removing its Job."""
+        self._say("stopping", "press Ctrl-C again to end at once, without a report")
+        gone = ("--ignore-not-found", "--cascade=foreground", f"--timeout={_DRAIN_S:.0f}s")
+        self._kubectl.run("delete", "job", "loadtest", *gone, timeout_s=_DRAIN_S + 10)
+
+    def _fetch(self, verdict: re.Match[str] | None = None) -> None:
+        """Fetch what the run has written, if it has; without it the run's exit code is the same."""
+        if self._log is None:
+            return
+        place = (self._run_id, self._runs_dir, self._since) if verdict is None else (verdict["run"], self._runs_dir)
+        try:
+            self.folder = results.fetch(self._kubectl, self._manifests.fetch, *place)
+        except LoadtestError as error:
+            if verdict is None and isinstance(error, UsageError):
+                return  # it had not begun
+            self._say("results", f"not fetched: {error}")
+        else:
+            self._say("results", f"{self.folder.path}/")
+        self._has_results = True
+
+    def _clean_up(self, *, with_volume: bool) -> None:
+        if self._keep:
+            self._say("kept", f"everything; remove it with: kubectl delete all,cm,netpol --selector {_RUN}")
+            return
+        for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # each step has its own time limit
+            signal.signal(signal_number, signal.SIG_IGN)
+        for objects in (self._manifests.run, *([self._manifests.volume] if with_volume else [])):
+            try:
+                self._kubectl.delete(objects)
+            except StackError as error:
+                self._say("left behind", str(error))
+
+
+def _is_master(item: Item) -> bool:
+    return bool(item["kind"] == "Pod" and item["metadata"]["labels"].get(trouble.COMPONENT) == "locust-master")
+
+
+def _state(pod: Item) -> Item:
+    """Return the state of the master's container; empty before it has one."""
+    statuses = pod["status"].get("containerStatuses", [])
+    state: Item = next((one["state"] for one in statuses if one["name"] == _MASTER), {})
+    return state
+
+
+def _is_over(items: list[Item]) -> bool:
+    """Return whether the master has ended, or its Job has without it, or was removed."""
+    jobs = [item for item in items if item["kind"] == "Job"]
+    return any("terminated" in _state(pod) for pod in filter(_is_master, items)) or not jobs or bool(_why(items))
+
+
+def _why(items: list[Item]) -> str:
+    """Return why the Job has ended, or was removed; empty while it has not."""
+    jobs = [item for item in items if item["kind"] == "Job"]
+    if not jobs:
+        return "somebody removed it"
+    with contextlib.suppress(StopIteration):
+        conditions = [one for one in jobs[0]["status"].get("conditions", []) if one["type"] in ("Complete", "Failed")]
+        one = next(one for one in conditions if one["status"] == "True")
+        return f"{one.get('reason', one['type'])}, {one.get('message', '')}".strip(", .")
+    return ""

@@ -1,0 +1,89 @@
+"""Kubectl: the program that talks to the cluster, in one namespace.
+
+It is what people have and have logged in with. It has a session of its own, so that Ctrl-C ends the run and not a
+command of kubectl's in the midst of its work.
+
+Tested in tests/unit/kubernetes/test_kubectl.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any, Final
+
+from loadtest.exceptions import StackError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TIMEOUT_S: Final = 180.0
+
+
+class Kubectl:
+    """kubectl in a namespace of its present context.
+
+    Args:
+        namespace: its name; None for the context's own.
+
+    Raises:
+        StackError: when there is no kubectl.
+    """
+
+    def __init__(self, namespace: str | None = None) -> None:
+        if shutil.which("kubectl") is None:
+            raise StackError(
+                "there is no kubectl on this machine. Allowed: kubectl 1.26 or later, with a context of a cluster. "
+                "Next: install it, or use 'loadtest run', which needs no cluster."
+            )
+        self._command = ["kubectl", *([f"--namespace={namespace}"] if namespace else [])]
+
+    def run(self, *words: str, stdin: str | None = None, timeout_s: float = _TIMEOUT_S) -> str:
+        """Run a command and return what it printed.
+
+        Raises:
+            StackError: when it fails, with its own words, or does not end in time.
+        """
+        try:
+            done = subprocess.run(  # noqa: S603 - kubectl, and words of ours
+                [*self._command, *words],
+                input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False, start_new_session=True,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise StackError(
+                f"kubectl {words[0]} did not end within {timeout_s:.0f} s. Allowed: a cluster that answers. Next: try "
+                f"'kubectl {words[0]}' yourself."
+            ) from error
+        if done.returncode:
+            reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+            raise StackError(f"kubectl {words[0]} failed: {reason}")
+        return done.stdout
+
+    def items(self, kinds: str, *words: str) -> list[dict[str, Any]]:
+        """Return the objects of some kinds, which a selector may narrow."""
+        found: list[dict[str, Any]] = json.loads(self.run("get", kinds, *words, "--output=json"))["items"]
+        return found
+
+    def exists(self, kind: str, name: str) -> bool:
+        """Return whether there is such an object."""
+        return bool(self.run("get", kind, name, "--ignore-not-found", "--output=name"))
+
+    def rendered(self, folder: Path) -> str:
+        """Return the objects that a kustomization makes, as text."""
+        return self.run("kustomize", str(folder))
+
+    def apply(self, objects: str) -> None:
+        """Make objects."""
+        self.run("apply", "--server-side", "--filename=-", stdin=objects)
+
+    def delete(self, objects: str) -> None:
+        """Remove objects, and wait until they and their pods are gone."""
+        gone = ("--ignore-not-found", "--cascade=foreground", f"--timeout={_TIMEOUT_S:.0f}s")
+        self.run("delete", "--filename=-", *gone, stdin=objects, timeout_s=_TIMEOUT_S + 10)
+
+    def opened(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start a command whose output is read while it runs."""
+        return subprocess.Popen(  # noqa: S603 - kubectl, and words of ours
+            [*self._command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )

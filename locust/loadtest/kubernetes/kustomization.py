@@ -1,0 +1,208 @@
+"""Kustomization: what a run changes in a kustomization of deploy/kubernetes, from the same settings as any other run.
+
+Files that the settings name become keys of a ConfigMap, which pods see as a folder. Credentials do not: they belong
+into the Secret.
+
+Tested in tests/unit/kubernetes/test_kustomization.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from loadtest.exceptions import UsageError
+from loadtest.feeding.file_formats import is_standard_input
+from loadtest.profiles.profile import PROFILES_FILE
+from loadtest.settings import shipped
+from loadtest.settings.config import SCENARIO_ENDING, paths_of_scenario, variable
+from loadtest.settings.hosts import leads_here
+from loadtest.settings.urls import has_password, without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadtest.settings.config import Config
+
+MANIFESTS: Final = shipped.ROOT / "deploy" / "kubernetes"
+LONGEST_BYTES: Final = 1024 * 1024
+"""What a ConfigMap holds."""
+SECRETS: Final = "/run/secrets/loadtest"
+_MOUNTED: Final = "scenarios"
+_FILES: Final = ("feed", "profiles_file", "thresholds_file")
+_CREDENTIALS: Final = ("accounts_file", "token_file")
+PASSED_ON: Final = frozenset({
+    "users", "spawn_rate", "rate", "run_time", "warm_up", "threshold", "host", "allowed_hosts", "redis_url",
+    "feed_policy", "keep_data", "client", "fast", "fewer_workers", "version", "exporter_compatibility",
+    *_FILES, *_CREDENTIALS,
+})  # fmt: skip
+"""The settings that mean the same in a pod; the others are those of this machine, or the manifests set them."""
+_VARIABLES_OF_LOCUST: Final = ("LOCUST_TAGS", "LOCUST_EXCLUDE_TAGS")
+_IMAGE: Final = re.compile(r"(?P<name>[^@]+?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?")
+
+
+@dataclass(frozen=True)
+class Kustomization:
+    """A kustomization on top of another one.
+
+    Args:
+        base: the folder of that one.
+        image: the image of master and workers; None for the base's.
+        openshift: leave users and groups to OpenShift.
+        workers: how many there are; None for as many as in the base.
+        settings: variables of master and workers.
+        files: what they see as scenarios/, by name.
+    """
+
+    base: Path
+    image: str | None = None
+    openshift: bool = False
+    workers: int | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+    files: tuple[Path, ...] = ()
+
+    def of_run(self, config: Config, hosts: Iterable[str], run_id: str) -> Kustomization:
+        """Return it with the settings of a run.
+
+        Args:
+            config: what was set.
+            hosts: those of the User classes, which are loaded where `host` is not set.
+            run_id: the run's name.
+
+        Raises:
+            UsageError: for a file or an address that pods cannot see.
+        """
+        given: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True, include=set(PASSED_ON))
+        given |= {"scenario": config.scenario, "profile": config.profile, "run_id": run_id}
+        # Those of this folder: the image has its own, and another rule would be another verdict.
+        given["thresholds_file"] = str(shipped.own_or_shipped(config.thresholds_file))
+        given.setdefault("profiles_file", str(shipped.own_or_shipped(PROFILES_FILE)))
+        for host in [config.host] if config.host else hosts:
+            _check_reachable("HOST", host)
+        _check_reachable("REDIS_URL", config.redis_url or "")
+        files = list(_scenario_files(config.scenario))
+        if files:
+            given["scenario"] = ",".join(_seen(file) for file in files)
+        if config.feed and is_standard_input(config.feed):
+            raise UsageError(
+                f"FEED={config.feed} does not reach a pod, which has no standard input. Allowed: a file, or the URL of "
+                "a store. Next: write what it holds into a file."
+            )
+        for name in (*_FILES, *(["profile"] if Path(config.profile).is_file() else [])):
+            if given.get(name) and "://" not in str(given[name]):
+                files.append(Path(str(given[name])))
+                given[name] = _seen(files[-1])
+        _check_files(files)
+        _check_secrets(given)
+        texts = {name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in given.items()}
+        of_locust = [(name, os.environ[name]) for name in _VARIABLES_OF_LOCUST if os.environ.get(name)]
+        settings = (*((variable(name), text) for name, text in texts.items()), *of_locust)
+        return replace(self, workers=config.workers, settings=settings, files=tuple(files))
+
+    def write(self, folder: Path) -> None:
+        """Write it into an empty folder, where kubectl renders it."""
+        folder = folder.resolve()
+        (folder / "settings").mkdir()
+        (folder / "files").mkdir()
+        for name, text in self.settings:  # as files, because Kustomize takes quotes off the ends of literals
+            (folder / "settings" / name).write_text(text, encoding="utf-8")
+        for file in self.files:
+            shutil.copyfile(file, folder / "files" / file.name)
+        whole: dict[str, Any] = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [os.path.relpath(self.base.resolve(), folder)],
+        }
+        if self.image:
+            whole["images"] = [_image(self.image)]
+        if self.openshift:
+            whole["components"] = [os.path.relpath((MANIFESTS / "openshift").resolve(), folder)]
+        if self.settings:
+            whole["configMapGenerator"] = [
+                _merged("loadtest-settings", "settings", [name for name, _ in self.settings]),
+                *([_merged("loadtest-scenarios", "files", [one.name for one in self.files])] if self.files else []),
+            ]
+        if self.workers:
+            whole["replicas"] = [{"name": "locust-worker", "count": self.workers}]
+            whole["patches"] = [_expecting(self.workers)]
+        (folder / "kustomization.yaml").write_text(json.dumps(whole, indent=1), encoding="utf-8")  # JSON is YAML
+
+
+def _merged(name: str, folder: str, names: list[str]) -> dict[str, Any]:
+    return {"name": name, "behavior": "merge", "files": [f"{one}={folder}/{one}" for one in names]}
+
+
+def _expecting(workers: int) -> dict[str, Any]:
+    expected = [{"name": "LOCUST_EXPECT_WORKERS", "value": str(workers)}]
+    pod = {"spec": {"containers": [{"name": "master", "env": expected}]}}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "loadtest"}, "spec": {"template": pod}}
+    return {"target": {"kind": "Job", "name": "loadtest"}, "patch": json.dumps(job)}
+
+
+def _image(image: str) -> dict[str, str]:
+    """Return an image by name, tag and digest, as Kustomize takes it; a port of a registry is no tag."""
+    matched = _IMAGE.fullmatch(image)
+    if matched is None or not re.fullmatch(r"[\w.:/-]+", matched["name"]):
+        raise UsageError(
+            f"--image={image} is not the name of an image. Allowed: NAME, NAME:TAG or NAME@sha256:DIGEST. Next: name "
+            "one that the cluster has, such as registry.example.com/loadtest:0.1.0."
+        )
+    parts = {"newName": matched["name"], "newTag": matched["tag"], "digest": matched["digest"]}
+    return {"name": "loadtest", **{key: text for key, text in parts.items() if text}}
+
+
+def _scenario_files(scenario: str) -> Iterable[Path]:
+    for path in paths_of_scenario(scenario):
+        yield from sorted(path.glob(f"*{SCENARIO_ENDING}")) if path.is_dir() else [path]
+
+
+def _seen(file: Path) -> str:
+    """Return the path of a file as the pods see it."""
+    return f"{_MOUNTED}/{file.name}"
+
+
+def _check_files(files: list[Path]) -> None:
+    names = [file.name for file in files]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UsageError(
+            f"two files are named {sorted(twice)[0]}, and pods see both in one folder. Allowed: different names. Next: "
+            "rename one."
+        )
+    if wrong := [name for name in names if not re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", name)]:
+        raise UsageError(
+            f"{wrong[0]!r} cannot be a key of a ConfigMap. Allowed: letters, digits, . _ and -. Next: rename the file."
+        )
+    size_bytes = sum(file.stat().st_size for file in files)
+    if size_bytes > LONGEST_BYTES:
+        raise UsageError(
+            f"{', '.join(names)} are {size_bytes:,} bytes, and a ConfigMap holds {LONGEST_BYTES:,}. Allowed: as many. "
+            "Next: build an image on top of loadtest that has them, and name it with --image."
+        )
+
+
+def _check_secrets(given: dict[str, Any]) -> None:
+    for name in _CREDENTIALS:
+        if given.get(name) and not str(given[name]).startswith(f"{SECRETS}/"):
+            raise UsageError(
+                f"{name.upper()}={given[name]} is on this machine, and credentials go to pods in a Secret only. "
+                f"Allowed: {SECRETS}/KEY, a key of the Secret loadtest. Next: add the file to it, and name it so."
+            )
+    for name in ("redis_url", "feed"):
+        if has_password(str(given.get(name) or "")):
+            raise UsageError(
+                f"{name.upper()} contains a password, which everybody who may read the namespace would see. Allowed: a "
+                "URL without one. Next: see docs/kubernetes.md on Secrets."
+            )
+
+
+def _check_reachable(name: str, value: str) -> None:
+    if leads_here(value):
+        raise UsageError(
+            f"{name}={without_credentials(value)} is, in a pod, the pod itself. Allowed: an address that pods reach. "
+            f"Next: name the service's, such as {name}=http://shop.shop-test:8080."
+        )

@@ -1,0 +1,80 @@
+"""Pods: waiting for those of a run, until they are as wanted or cannot become so.
+
+Tested in tests/kubernetes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from loadtest.exceptions import StackError
+from loadtest.kubernetes import trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadtest.kubernetes.kubectl import Kubectl
+
+    Items = list[dict[str, Any]]
+
+KINDS: Final = "jobs,deployments,replicasets,pods"
+VOLUME: Final = "loadtest-runs"
+"""The claim for the volume of the results; a person may have made it, without any label."""
+POLL_S: Final = 2.0
+_SETTLED_S: Final = 10.0
+"""How long a trouble lasts until it counts: objects are made one after the other, and one may need another."""
+
+
+def await_state(
+    kubectl: Kubectl,
+    selector: str,
+    is_reached: Callable[[Items], bool],
+    longest_s: float,
+    say: Callable[[str], object] = lambda _text: None,
+) -> Items:
+    """Wait until the objects of a selector are as wanted, and return them.
+
+    Args:
+        kubectl: of the namespace.
+        selector: of labels.
+        is_reached: whether they are.
+        longest_s: how long to wait.
+        say: told what is being waited for when that changes.
+
+    Raises:
+        StackError: with what keeps them from it, at once when it would not pass by itself.
+    """
+    began_s = time.monotonic()
+    lasting, since_s, said = None, began_s, ""
+    while True:
+        items = kubectl.items(KINDS, f"--selector={selector}")
+        if is_reached(items):
+            return items
+        claim = kubectl.items("persistentvolumeclaims", f"--field-selector=metadata.name={VOLUME}")
+        found = trouble.found([*items, *claim], kubectl.items("events"))
+        now_s = time.monotonic()
+        if found is None or found.reason != lasting:
+            lasting, since_s = found.reason if found else None, now_s
+        if found and found.is_final and now_s - since_s >= _SETTLED_S:
+            raise StackError(found.sentence)
+        if now_s - began_s > longest_s:
+            raise StackError(found.sentence if found else _late(items, longest_s))
+        text = found.sentence if found else described(items)
+        if text != said:
+            say(text)
+            said = text
+        time.sleep(POLL_S)
+
+
+def described(items: Items) -> str:
+    """Return how many pods there are in each phase, as a sentence's end."""
+    phases = [item["status"].get("phase", "Unknown") for item in items if item["kind"] == "Pod"]
+    return ", ".join(f"{phases.count(one)} {one.lower()}" for one in sorted(set(phases))) or "none yet"
+
+
+def _late(items: Items, longest_s: float) -> str:
+    return (
+        f"the pods are not ready after {longest_s:.0f} s: {described(items)}. Allowed: all of them ready. Next: look "
+        "at them with 'kubectl describe pods', or wait longer with --wait."
+    )

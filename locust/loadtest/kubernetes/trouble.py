@@ -1,0 +1,144 @@
+"""Trouble: what keeps the pods of a run from running, in one sentence, from the objects and events of the namespace.
+
+An event tells what was; whether it still holds, its object says: a pod that could not be made because another one was
+still ending is made a moment later.
+
+Tested in tests/unit/kubernetes/test_trouble.py and tests/kubernetes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    Item = dict[str, Any]
+
+COMPONENT: Final = "app.kubernetes.io/component"
+_WATCHING: Final = ("prometheus", "grafana", "redis-exporter")
+"""The components that only watch a run, which goes on without them."""
+_IMAGE: Final = "load or push it, and name it with --image"
+_SECRET: Final = (
+    'make the Secret: kubectl create secret generic loadtest --from-literal=link_key="$(openssl rand -hex 32)"'  # noqa: S105
+)
+NEXT: Final = {
+    "ErrImageNeverPull": _IMAGE,
+    "ErrImagePull": _IMAGE,
+    "ImagePullBackOff": _IMAGE,
+    "InvalidImageName": _IMAGE,
+    "CreateContainerConfigError": _SECRET,
+    "FailedMount": _SECRET,
+    "CreateContainerError": "look at it: kubectl describe pod",
+    "RunContainerError": "look at it: kubectl describe pod",
+    "CrashLoopBackOff": "correct what it says",
+    "Error": "correct what it says",
+    "OOMKilled": "raise limits.memory, or have fewer users in each worker and fewer names of requests",
+    "Evicted": "give it a node with more room, or lower the requests",
+    "FailedCreate": "let the namespace have it: raise its quota, or lower the requests, limits or --workers",
+    "FailedBinding": "make a storage class the default one, or make the claim yourself before the run",
+    "ProvisioningFailed": "correct the storage class, or make the claim yourself before the run",
+    "Unschedulable": "give it a node that has what it asks for, or ask for less (requests, --workers)",
+}
+"""The reasons that are known, and the next step for each."""
+_OF_EVENTS: Final = ("FailedCreate", "FailedBinding", "FailedMount", "ProvisioningFailed")
+_FINAL_STATES: Final = frozenset(NEXT) - {*_OF_EVENTS, "Unschedulable"}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with one object."""
+
+    subject: str
+    """Kind and name, such as ``pod/loadtest-x7k2p``."""
+    reason: str
+    """Kubernetes' word for it."""
+    message: str
+    is_final: bool
+    """Whether it stays until a person does something; a pod that no node has room for may wait for one."""
+
+    @property
+    def sentence(self) -> str:
+        """What was wrong, where, and the next step."""
+        text = f"{self.subject}: {self.reason}: {self.message.rstrip('. ')}."
+        return text if "Next:" in self.message else f"{text} Next: {NEXT[self.reason]}."
+
+
+def of_ended(pod: Item, name: str, ended: Item) -> Trouble:
+    """Return what is wrong with a container that ended, from its state."""
+    reason = pod["status"].get("reason") or ended.get("reason")
+    lines = ended.get("message", "").split("\n")
+    message = next((line for line in reversed(lines) if line.strip()), f"it ended with exit code {ended['exitCode']}")
+    if reason == "OOMKilled":
+        (limit,) = [one["resources"]["limits"]["memory"] for one in pod["spec"]["containers"] if one["name"] == name]
+        message = f"it needs more memory than its limit of {limit}"
+    if reason == "Evicted":
+        message = pod["status"].get("message", message)
+    known = reason if reason in NEXT else "Error"
+    return Trouble(f"{name_of(pod)}, container {name}", known, message, is_final=True)
+
+
+def found(items: Sequence[Item], events: Sequence[Item]) -> Trouble | None:
+    """Return what is wrong with a run's objects, what is final before what may pass; None when nothing is.
+
+    Args:
+        items: its pods, jobs, replica sets and claims.
+        events: those of the namespace.
+    """
+    every = [*_of_events(items, events), *_of_pods(items)]  # a claim that is not bound is why its pod is without a node
+    return next((one for one in every if one.is_final), next(iter(every), None))
+
+
+def name_of(item: Item) -> str:
+    """Return kind and name of an object, as kubectl takes them."""
+    return f"{item['kind'].lower()}/{item['metadata']['name']}"
+
+
+def _of_pods(items: Sequence[Item]) -> Iterator[Trouble]:
+    for pod in items:
+        if pod["kind"] != "Pod" or pod["metadata"].get("labels", {}).get(COMPONENT) in _WATCHING:
+            continue
+        status = pod["status"]
+        for container in status.get("initContainerStatuses", []):
+            yield from _stopped(pod, container, counts_while_running=True)
+        for container in status.get("containerStatuses", []):
+            yield from _stopped(pod, container)
+        for condition in status.get("conditions", []):
+            if condition.get("reason") == "Unschedulable" and condition["status"] == "False":
+                yield Trouble(name_of(pod), "Unschedulable", condition.get("message", ""), is_final=False)
+
+
+def _stopped(pod: Item, container: Item, *, counts_while_running: bool = False) -> Iterator[Trouble]:
+    """Yield what is wrong with a container that does not run; nothing when it does, or only begins.
+
+    One that prepares a pod has been in vain when it was ended by an error, although it is tried again.
+    """
+    name, state = container["name"], container["state"]
+    reason = state.get("waiting", {}).get("reason")
+    ended = state.get("terminated") or container.get("lastState", {}).get("terminated")
+    if ended and ended["exitCode"] and (counts_while_running or "running" not in state):
+        yield of_ended(pod, name, ended)
+    elif reason in _FINAL_STATES:
+        yield Trouble(f"{name_of(pod)}, container {name}", reason, state["waiting"].get("message", ""), is_final=True)
+
+
+def _of_events(items: Sequence[Item], events: Sequence[Item]) -> Iterator[Trouble]:
+    unmet = {item["metadata"]["uid"]: item for item in items if _is_unmet(item)}
+    for event in reversed(events):
+        item = unmet.get(event["involvedObject"].get("uid", ""))
+        reason, message = event.get("reason"), event.get("message", "")
+        if item is None or reason not in _OF_EVENTS:
+            continue
+        if reason in ("FailedCreate", "FailedBinding") or "not found" in message:
+            yield Trouble(name_of(item), reason, message, is_final=True)
+
+
+def _is_unmet(item: Item) -> bool:
+    """Return whether an object still lacks what its events may say was not to be had."""
+    status = item.get("status", {})
+    if item["kind"] == "ReplicaSet":
+        return bool(status.get("replicas", 0) < item["spec"]["replicas"])
+    if item["kind"] == "Job":
+        return not (status.get("active") or status.get("conditions"))
+    return bool(status.get("phase") == "Pending")

@@ -1,0 +1,49 @@
+"""kubectl as a program, and what is said when it is missing or fails."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtest.exceptions import StackError
+from loadtest.kubernetes.kubectl import Kubectl
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path of the only kubectl that there is; it is not there yet."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path / "kubectl"
+
+
+def write(program: Path, line: str) -> None:
+    """Make it a program."""
+    program.write_text(f"#!/bin/sh\n{line}\n")
+    program.chmod(0o755)
+
+
+def test_a_missing_kubectl_is_named(program: Path) -> None:
+    """With what works without it."""
+    assert not program.exists()
+    with pytest.raises(StackError, match="there is no kubectl on this machine"):
+        Kubectl()
+
+
+def test_its_own_words_say_why_it_failed(program: Path) -> None:
+    """In one line."""
+    write(program, "printf 'Error from server\\n(NotFound)\\n' >&2; exit 1")
+    with pytest.raises(StackError, match=r"^kubectl get failed: Error from server \(NotFound\)"):
+        Kubectl("there").run("get", "pods")
+
+
+def test_it_is_given_up_after_a_time(program: Path) -> None:
+    """A cluster may not answer."""
+    write(program, "exec /bin/sleep 60")
+    with pytest.raises(StackError, match="kubectl get did not end within"):
+        Kubectl().run("get", timeout_s=0.2)
+
+
+def test_every_command_is_for_its_namespace(program: Path) -> None:
+    """By default that of the context."""
+    write(program, 'echo "$@"')
+    assert Kubectl("there").run("get", "pods") == "--namespace=there get pods\n"
+    assert Kubectl().run("get", "pods") == "get pods\n"

@@ -1,0 +1,127 @@
+"""What a run changes in the manifests."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.exceptions import UsageError
+from loadtest.kubernetes.kustomization import LONGEST_BYTES, MANIFESTS, PASSED_ON, SECRETS, Kustomization
+from loadtest.settings.config import Config
+
+RULE = """p99(response_time){name="buy"} < 250ms, 'error_ratio' < 0.1% $HOME "  """
+
+
+def of_run(hosts: list[str] | None = None, **settings: object) -> Kustomization:
+    """Return the kustomization of a run with these settings."""
+    config = Config.load({"host": "http://shop.shop:8080"} | settings, environ={}, file=Path("/nonexistent"))
+    return Kustomization(MANIFESTS / "base").of_run(config, hosts or [], "night.1")
+
+
+def written(run: Kustomization, folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the kustomization as it is written, and its settings."""
+    folder.mkdir()
+    run.write(folder)
+    whole = json.loads((folder / "kustomization.yaml").read_text())
+    return whole, {path.name: path.read_text() for path in (folder / "settings").iterdir()}
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    """A scenario in a file."""
+    (tmp_path / "shop.py").write_text("# a scenario")
+    return tmp_path / "shop.py"
+
+
+def test_settings_reach_the_pods_unchanged(tmp_path: Path) -> None:
+    """Quotes, blanks and dollars among them; what only this machine needs stays here."""
+    run = of_run(threshold=RULE, users="7", exporter_port="0", runs_dir="elsewhere")
+    _, settings = written(run, tmp_path / "run")
+    assert settings["LOADTEST_THRESHOLD"] == RULE
+    assert (settings["LOADTEST_USERS"], settings["LOADTEST_RUN_ID"]) == ("7", "night.1")
+    assert not {"LOADTEST_EXPORTER_PORT", "LOADTEST_RUNS_DIR"} & set(settings)
+
+
+def test_every_setting_that_is_passed_on_exists() -> None:
+    """A misspelt one would be dropped in silence."""
+    assert set(Config.model_fields) >= PASSED_ON
+
+
+def test_files_become_keys_that_pods_see_in_one_folder(tmp_path: Path, scenario: Path) -> None:
+    """Scenario and thresholds; the rules of this folder are those of the run, whatever the image has."""
+    own = tmp_path / "own.toml"
+    own.write_text("")
+    whole, settings = written(of_run(scenario=str(scenario), thresholds_file=str(own)), tmp_path / "run")
+    assert (settings["LOADTEST_SCENARIO"], settings["LOADTEST_THRESHOLDS_FILE"]) == (
+        "scenarios/shop.py",
+        "scenarios/own.toml",
+    )
+    files = whole["configMapGenerator"][1]
+    assert (files["name"], set(files["files"])) == (
+        "loadtest-scenarios",
+        {"shop.py=files/shop.py", "own.toml=files/own.toml", "profiles.toml=files/profiles.toml"},
+    )
+    assert (tmp_path / "run" / "files" / "shop.py").read_bytes() == scenario.read_bytes()
+
+
+def test_the_number_of_workers_is_in_both_places(tmp_path: Path) -> None:
+    """The load begins when as many have joined as there are."""
+    whole, _ = written(of_run(workers="7"), tmp_path / "run")
+    assert whole["replicas"] == [{"name": "locust-worker", "count": 7}]
+    assert '{"name": "LOCUST_EXPECT_WORKERS", "value": "7"}' in whole["patches"][0]["patch"]
+
+
+@pytest.mark.parametrize(
+    ("image", "parts"),
+    [
+        ("loadtest:1", {"newName": "loadtest", "newTag": "1"}),
+        ("host:5000/a/b", {"newName": "host:5000/a/b"}),
+        ("host:5000/a/b:1.2", {"newName": "host:5000/a/b", "newTag": "1.2"}),
+        (f"a@sha256:{'0' * 64}", {"newName": "a", "digest": f"sha256:{'0' * 64}"}),
+    ],
+)
+def test_an_image_is_taken_apart(tmp_path: Path, image: str, parts: dict[str, str]) -> None:
+    """The port of a registry is no tag."""
+    whole, _ = written(Kustomization(MANIFESTS / "fetch", image), tmp_path / "run")
+    assert whole["images"] == [{"name": "loadtest", **parts}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"host": "http://localhost:8000"}, "HOST=http://localhost:8000 is, in a pod, the pod itself"),
+        ({"redis_url": "redis://127.0.0.1"}, "REDIS_URL=redis://127.0.0.1 is, in a pod"),
+        ({"token_file": "local_conf/token"}, f"TOKEN_FILE=local_conf/token is on this machine.*{SECRETS}/KEY"),
+        ({"accounts_file": "accounts.csv"}, "ACCOUNTS_FILE=accounts.csv is on this machine"),
+        ({"feed": "-.csv"}, "FEED=-.csv does not reach a pod"),
+    ],
+)
+def test_what_pods_cannot_see_is_refused(settings: dict[str, str], words: str) -> None:
+    """In one sentence that says what they see."""
+    with pytest.raises(UsageError, match=words):
+        of_run(**settings)
+
+
+def test_the_host_of_a_user_class_is_checked_too() -> None:
+    """It is loaded where none is set."""
+    with pytest.raises(UsageError, match=re.escape("HOST=http://127.0.0.1:1 is, in a pod")):
+        of_run(["http://127.0.0.1:1"], host=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "size_bytes", "words"),
+    [
+        ("users.csv", LONGEST_BYTES + 1, "a ConfigMap holds 1,048,576"),
+        ("profiles.toml", 1, "two files are named profiles.toml"),
+        ("user list.csv", 1, "cannot be a key of a ConfigMap"),
+    ],
+)
+def test_files_that_a_config_map_cannot_hold_are_refused(
+    tmp_path: Path, name: str, size_bytes: int, words: str
+) -> None:
+    """Too large, of the same name, or of one that is no key."""
+    (tmp_path / name).write_bytes(b"x" * size_bytes)
+    with pytest.raises(UsageError, match=words):
+        of_run(feed=str(tmp_path / name))

@@ -1,0 +1,87 @@
+"""What keeps a run's pods from running, from objects and events as a cluster gives them."""
+
+from typing import Any
+
+import pytest
+
+from loadtest.kubernetes.trouble import COMPONENT, found
+
+
+def an_object(kind: str, status: dict[str, Any], component: str = "locust-worker", **spec: object) -> dict[str, Any]:
+    """Return an object of a run."""
+    labels = {COMPONENT: component}
+    return {"kind": kind, "metadata": {"name": "x", "uid": kind, "labels": labels}, "spec": spec, "status": status}
+
+
+def an_event(kind: str, reason: str, message: str) -> dict[str, Any]:
+    """Return an event of the object of this kind."""
+    return {"involvedObject": {"uid": kind}, "reason": reason, "message": message}
+
+
+def a_pod(component: str = "locust-worker", **state: object) -> dict[str, Any]:
+    """Return a pod with one container in a state."""
+    return an_object("Pod", {"phase": "Pending", "containerStatuses": [{"name": "worker", **state}]}, component)
+
+
+PULLING = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}}
+UNSCHEDULABLE = {
+    "phase": "Pending",
+    "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}],
+}
+QUOTA = an_event("ReplicaSet", "FailedCreate", 'pods "x" is forbidden: exceeded quota: small')
+
+
+def test_an_object_its_reason_and_the_next_step_are_named() -> None:
+    """In one sentence."""
+    trouble = found([a_pod(**PULLING)], [])
+    assert trouble is not None
+    assert trouble.sentence == (
+        "pod/x, container worker: ImagePullBackOff: Back-off pulling image. Next: load or push it, and name it with "
+        "--image."
+    )
+
+
+@pytest.mark.parametrize(("replicas", "is_trouble"), [(0, True), (1, False)])
+def test_an_event_counts_while_its_object_lacks_what_it_says(replicas: int, is_trouble: bool) -> None:
+    """The pods of a run before may have been in the way, and gone a moment later."""
+    trouble = found([an_object("ReplicaSet", {"replicas": replicas}, replicas=1)], [QUOTA])
+    assert (trouble is not None) == is_trouble
+
+
+def test_what_stays_comes_before_what_may_pass() -> None:
+    """A pod without a node may get one; an image that is not there is not going to be."""
+    waiting = found([an_object("Pod", UNSCHEDULABLE)], [])
+    assert (waiting and (waiting.reason, waiting.is_final)) == ("Unschedulable", False)
+    both = found([an_object("Pod", UNSCHEDULABLE), a_pod(**PULLING)], [])
+    assert both is not None
+    assert both.reason == "ImagePullBackOff"
+
+
+def test_a_run_goes_on_without_those_who_watch_it() -> None:
+    """Prometheus, Grafana and the exporter of Redis."""
+    assert found([a_pod("grafana", **PULLING)], []) is None
+
+
+def test_a_container_that_only_begins_is_no_trouble() -> None:
+    """Its image is being pulled, or it runs again after an end."""
+    creating = a_pod(state={"waiting": {"reason": "ContainerCreating"}})
+    again = a_pod(state={"running": {}}, lastState={"terminated": {"exitCode": 1, "reason": "Error"}})
+    assert found([creating, again], [an_event("Pod", "FailedMount", "timed out")]) is None
+
+
+def test_a_container_that_prepares_a_pod_counts_while_it_is_tried_again() -> None:
+    """It ended with an error once; when it succeeds, nothing is wrong."""
+    last = {"terminated": {"exitCode": 2, "reason": "Error", "message": "HOST=x is wrong. Next: correct it."}}
+    for state, is_trouble in (({"running": {}}, True), ({"terminated": {"exitCode": 0}}, False)):
+        statuses = [{"name": "await-target", "state": state, "lastState": last}]
+        pod = an_object("Pod", {"phase": "Pending", "initContainerStatuses": statuses})
+        assert (found([pod], []) is not None) == is_trouble
+
+
+def test_a_container_that_ends_is_named_with_its_last_line() -> None:
+    """Which is the sentence of its error, with a next step of its own."""
+    ended = {"exitCode": 2, "reason": "Error", "message": "starting\nHOST=x is wrong. Next: correct it.\n"}
+    crashing = a_pod(state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": ended})
+    trouble = found([crashing], [])
+    assert trouble is not None
+    assert trouble.sentence == "pod/x, container worker: Error: HOST=x is wrong. Next: correct it."
