@@ -559,7 +559,7 @@ def capacity(*, against: str | None, **options: Any) -> int:
     The rate doubles until the objective is missed, then closes in on the limit, with repeats. The result is the rate
     with its 95 % interval, the reasons of each step, a chart with the knee, and the two coefficients of the Universal
     Scalability Law; runs/<id>/ has them as capacity.html and capacity.json. docs/capacity.md explains each.
-    A step takes about 10 s, a search about 20 steps.
+    A step takes about 10 s, a search about 15 steps.
     """
     options["profile"] = "constant-arrival-rate"
     checks = (*_NAMES, *_SURROUNDINGS, _check_objective)

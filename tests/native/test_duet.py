@@ -127,8 +127,10 @@ def test_the_sample_target_of_a_commit_meets_that_of_the_working_tree(stack: Sta
     assert code in {ExitCode.PASSED, ExitCode.THRESHOLD_FAILED, ExitCode.NO_DATA, ExitCode.NOT_TRUSTWORTHY}, output
     made = json.loads((stack.run_dir() / "comparison.json").read_text())
     assert (made["base"].startswith("HEAD ("), made["new"]) == (True, "the working tree")
-    assert made["pairs"]["both_succeeded"] > 50
-    assert sum(made["pairs"][outcome] for outcome in ("base_failed", "new_failed", "both_failed")) == 0
+    pairs = made["pairs"]
+    assert pairs["both_succeeded"] > 20
+    failed = pairs["base_failed"] + pairs["new_failed"] + pairs["both_failed"]
+    assert failed < pairs["both_succeeded"] / 10  # without the data in both, nearly all would
     assert "documents/resp/" in output
 
 
