@@ -69,7 +69,9 @@ _JUDGE_EVERY_S = 1.0
 _POLL_S = 0.02
 _USUAL_S = 60.0  # the length by which a warm-up is looked for where none is planned
 _WRITE_AGAIN_EVERY_S = 5.0
-_TIMER_S = 0.1  # a timer of Locust's may have been set this much earlier than the run was prepared
+_TIMER_RATIO = (
+    0.1  # a timer of Locust's may have been set this part earlier than the run was prepared, by a busy process
+)
 
 
 def start(environment: Environment, config: Config, scenario: Scenario, form: StartForm | None = None) -> None:
@@ -277,6 +279,7 @@ class Run:
             return
         self._begin_to_judge(load.profile)
         if load.end_after_s:
+            gevent.get_hub().loop.update_now()  # its time is that of its last turn, before the preparation
             self._timer = gevent.spawn_later(load.end_after_s, self.end_test)
 
     def _begin_to_judge(
@@ -349,7 +352,7 @@ class Run:
         if self._load.expected_s is None:
             return has_request_context()
         keeps_time = self._load.profile is None and self._load.end_after_s is None
-        return keeps_time and steady_clock.now() - self._prepared_at > self._load.expected_s - _TIMER_S
+        return keeps_time and steady_clock.now() - self._prepared_at > self._load.expected_s * (1 - _TIMER_RATIO)
 
     def _interrupted_by(self) -> str:
         if signal_name := interrupt.received():

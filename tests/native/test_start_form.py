@@ -195,6 +195,8 @@ def test_each_start_chooses_anew(form: Form) -> None:
     assert max(point["users"] for point in record["timeline"]) == 3
     assert [rule["rule"] for rule in record["thresholds"]] == ["error_ratio < 1%"]
     assert (record["configuration"]["profile"], record["configuration"]["users"]) == ("as-entered", 3)
+    assert record["interruption"] is None
+    assert record["load_s"] > 2.9  # the preparation is no part of the run time
     # The last test's end does not reach into the next one.
     logs = "".join(log.read_text() for log in (form.runs_dir / "ui" / "logs").glob("worker_*.log"))
     assert "no word from the master" not in logs

@@ -168,7 +168,7 @@ class LoadFactory:
             return Load(config, rules, think_time=self._think_time)
         entered = config.model_copy(update={"profile": AS_ENTERED, **_numbers(values)})
         plan = _plan(entered.users, entered.spawn_rate, entered.run_time)
-        return Load(entered, rules, plan=plan, think_time=self._think_time, expected_s=entered.run_time)
+        return Load(entered, rules, None, plan, self._think_time, entered.run_time, end_after_s=entered.run_time)
 
     def _changed(self, texts: Mapping[str, str], run_time: str, problems: list[str]) -> Config:
         """Return the Config of a test; the users and times of the settings belong to the profile of the settings.

@@ -114,7 +114,7 @@ class StartForm:
                     self._check_unchanged(request.form, environment)
                     self._await_load(environment)
                 if environment.runner.state in _BUSY:  # type: ignore[union-attr]
-                    request.form = _without_empty_host(request.form)
+                    request.form = _without(_without_empty_host(request.form), "run_time")
                     return start()  # type: ignore[no-any-return]
                 load = self.loads.entered(request.form, environment)
                 _check_ready(environment)
@@ -140,6 +140,8 @@ class StartForm:
         environment.host = self._host
         request.form = _without_empty_host(request.form)
         choose(load)
+        if load.end_after_s:  # from the beginning of the load, where Locust's own timer counts the preparation in
+            request.form = _without(request.form, "run_time")
         if load.profile is None:
             response = start()
         else:
