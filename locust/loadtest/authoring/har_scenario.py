@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _SHORTEST_TEXT: Final = 6
 _LOWEST_NUMBER: Final = 100
 _MOST_VALUES: Final = 20_000
+_MOST_COMPARED: Final = 3_000_000
+"""The most comparisons of a value with a request: some ten seconds."""
+_WORD: Final = re.compile(r"[\w-]+")
 _DEEPEST: Final = 8
 _LONGEST_THINK_S: Final = 60.0
 _REDIRECTS: Final = range(300, 400)
@@ -89,7 +92,8 @@ def draft(path: Path) -> HarDraft:
         )
     requests = [_recorded(entry) for entry in chosen]
     _add_pauses(chosen, requests)
-    _keep_values(chosen, requests)
+    if not _keep_values(chosen, requests):
+        notes.append("values of later answers that requests send again: there were too many to look for")
     return HarDraft(requests, origin, notes)
 
 
@@ -131,12 +135,20 @@ def _add_pauses(entries: list[Entry], requests: list[Recorded]) -> None:
         ended_s = entry.ended_s if ended_s == float("inf") else max(ended_s, entry.ended_s)
 
 
-def _keep_values(entries: list[Entry], requests: list[Recorded]) -> None:
-    """Take values from answers, in the order of the answers."""
+def _keep_values(entries: list[Entry], requests: list[Recorded]) -> bool:
+    """Take values from answers, in the order of the answers; return whether all were looked for."""
+    words = {word for each in requests for place in _places(each) for word in _WORD.findall(place)}
+    left = _MOST_COMPARED
     taken: Counter[str] = Counter()
     known: set[str] = set()
     for index, entry in enumerate(entries):
         for value in _values(entry):
+            first = _WORD.search(value.text)  # a whole word of what holds the value, as `_pattern` has it
+            if first is None or first[0] not in words:
+                continue
+            left -= len(requests)
+            if left < 0:
+                return False
             if value.text in known or any(_holds(each, value.text) for each in requests[: index + 1]):
                 continue
             later = [each for each in requests[index + 1 :] if _holds(each, value.text)]
@@ -148,6 +160,7 @@ def _keep_values(entries: list[Entry], requests: list[Recorded]) -> None:
             requests[index].kept[variable] = value.expression
             for request in later:
                 _replace(request, value.text, code_text.mark(variable))
+    return True
 
 
 def _values(entry: Entry) -> Iterator[_Value]:
@@ -202,10 +215,15 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def _holds(request: Recorded, text: str) -> bool:
-    places = [*request.headers.values(), *_texts(request.body)]
-    if quote(text, safe="") == text:
-        places.append(request.target)
+    is_plain = quote(text, safe="") == text
+    places = (place for place in _places(request) if is_plain or place is not request.target)
     return any(text in place and _pattern(text).search(place) for place in places)
+
+
+def _places(request: Recorded) -> Iterator[str]:
+    yield from request.headers.values()
+    yield from _texts(request.body)
+    yield request.target
 
 
 def _texts(body: Any) -> Iterator[str]:

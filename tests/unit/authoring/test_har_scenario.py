@@ -213,3 +213,21 @@ def test_a_recording_cannot_write_code(tmp_path: Path) -> None:
     text = recorded_scenario.written("x", attack, har_scenario.draft(tmp_path / "a.har").requests)
     assert "\nimport os" not in text
     compile(text, "x.py", "exec")
+
+
+@pytest.mark.parametrize(("value", "is_noted"), [("v{}-{}-of-an-answer", False), ("shared {}!{} words", True)])
+def test_many_values_of_answers_take_little_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, is_noted: bool
+) -> None:
+    """A recording of some megabytes holds a hundred thousand; those that begin as a request's do are bounded."""
+    body = '{"note": "shared"}'
+    monkeypatch.setattr(har_scenario, "_MOST_COMPARED", 30_000)
+    entries = [
+        entry(number, "POST", f"/{number}", [value.format(number, one) for one in range(250)], body=body)
+        for number in range(300)
+    ]
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": entries}}))
+    began_s = time.process_time()
+    made = har_scenario.draft(tmp_path / "a.har")
+    assert time.process_time() - began_s < 30
+    assert (len(made.requests), any("too many to look for" in note for note in made.notes)) == (300, is_noted)
