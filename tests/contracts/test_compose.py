@@ -154,6 +154,14 @@ def test_the_service_under_test_shares_networks_with_few() -> None:
     assert COMPOSE["networks"]["target"] == {"driver_opts": {"com.docker.network.bridge.enable_ip_masquerade": "false"}}
 
 
+def test_prometheus_listens_where_the_service_under_test_is_not() -> None:
+    """For its health check, and under the name that it has on the network of the published ports."""
+    (name,) = SERVICES["prometheus"]["networks"]["edge"]["aliases"]
+    listens = [word for word in SERVICES["prometheus"]["command"] if word.startswith("--web.listen-address=")]
+    assert [word.partition("=")[2] for word in listens] == ["127.0.0.1:9090", f"{name}:9090"]
+    assert SERVICES["prometheus"]["networks"]["target"] == {}
+
+
 def test_mounts_are_read_only_and_exist() -> None:
     """Every folder of the repository is mounted read-only and is there in a fresh clone."""
     for service in SERVICES.values():
