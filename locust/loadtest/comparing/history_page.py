@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _WIDTH: Final = 1_000
 _HEIGHT: Final = 70
 _EDGE: Final = 6
+_SAME: Final = "vector-effect='non-scaling-stroke'"
+"""Dots and lines are as thick on a phone as on a screen."""
+_DOT: Final = f"stroke='var(--seven)' stroke-width='4' stroke-linecap='round' {_SAME}"
 MOST_STRIPS: Final = 60
 """The most strips of a history; the changes are listed all the same."""
 
@@ -84,23 +87,23 @@ def _strip(history: History, name: Name, metric: str, places: list[int], figures
     levels = [own[0][1].base, *(difference.new for _, difference in own)]
     lines = "".join(
         f"<line x1='{x(start):.1f}' x2='{x(stop - 1):.1f}' y1='{y(level):.1f}' y2='{y(level):.1f}' "
-        "stroke='var(--one)' stroke-width='2'/>"
+        f"stroke='var(--one)' stroke-width='2' {_SAME}/>"
         for (start, stop), level in zip(pairwise(limits), levels, strict=True)
         if level is not None
     )
     marks = "".join(
         f"<line x1='{x(place - 0.5):.1f}' x2='{x(place - 0.5):.1f}' y1='0' y2='{_HEIGHT}' "
-        f"stroke='var(--{TONES[difference.conclusion]})' stroke-dasharray='3'/>"
+        f"stroke='var(--{TONES[difference.conclusion]})' stroke-dasharray='3' {_SAME}/>"
         for place, difference in own
     )
     dots = "".join(
-        f"<circle cx='{x(place):.1f}' cy='{y(value):.1f}' r='2' fill='var(--seven)'/>"
-        for place, value in zip(places, values, strict=True)
+        f"<path d='M{x(place):.1f} {y(value):.1f}h0' {_DOT}/>" for place, value in zip(places, values, strict=True)
     )
     title = f"{words.label(name)}: {words.HEADINGS[metric]}"
     ends = f"{words.value(own[0][1], low)} to {words.value(own[0][1], high)}"
     return (
         f"<figure><figcaption>{text(title)} <small>{text(ends)}</small></figcaption>"
-        f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' width='100%' role='img' aria-label='{text(title)}'>"
+        f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' width='100%' height='{_HEIGHT}' preserveAspectRatio='none' role='img' "
+        f"aria-label='{text(title)}'>"
         f"{marks}{dots}{lines}</svg></figure>"
     )

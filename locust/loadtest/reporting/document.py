@@ -171,7 +171,8 @@ def _stream_figures(stream: dict[str, Any]) -> list[str]:
 def too_few_sentence(document: Document, figures: Sequence[str]) -> str:
     """Return why some percentiles are a dash, given those that are shown; empty when none is."""
     least = min((one["requests"] for one in document["series"]), default=0)
-    needed = {one.removesuffix("_s"): samples_needed(QUANTILES[one]) for one in figures if one in QUANTILES}
+    shares = [QUANTILES[one] for one in figures if one in QUANTILES]
+    needed = {f"p{100 * share:g}": samples_needed(share) for share in shares}
     wanting = [f"{name} needs {count:,}" for name, count in needed.items() if count > least]
     return f"a dash stands for a percentile of too few requests: {', '.join(wanting)}" if least and wanting else ""
 

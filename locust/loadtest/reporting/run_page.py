@@ -50,6 +50,8 @@ _WORDS: Final = {
     "not trustworthy": "Not trustworthy: a trust check of the load generator failed, so these figures say little.",
     "interrupted": "Interrupted: the run did not come to the end of its plan, so it was not judged.",
 }
+_STREAM_TIMES: Final = STREAM_HEADS.index("first byte p50")
+"""Where the times begin among the figures of streamed answers; with them in one table it is wider than a page."""
 _UNJUDGED: Final = "Passed: no threshold was set, and no trust check failed."
 _HEALTH: Final = {**SUSTAINED, **PEAKS}
 _TIMES: Final = {
@@ -247,7 +249,7 @@ def _names(document: Document) -> str:
 def _apart(series: list[dict[str, Any]]) -> str:
     """Return the times of successes and of failures apart, where a name has both."""
     rows = [
-        f"<tr><th scope='row'>{page.name(one['name'])} <small>{text(one['method'])}</small></th><td>{part['name']}</td>"
+        f"<tr><th scope='row'>{text(one['method'])} {page.name(one['name'])}</th><td>{part['name']}</td>"
         f"<td class='n'>{part['requests']:,}</td>{_times(part)}</tr>"
         for one in series[:MAX_ROWS]
         for part in times_apart(one)
@@ -259,14 +261,17 @@ def _apart(series: list[dict[str, Any]]) -> str:
 
 def _streams(document: Document) -> str:
     """Return the figures of streamed answers; nothing where there are none."""
-    rows = [
-        f"<tr><th scope='row'>{page.name(name)}</th>"
-        + "".join(f"<td class='n'>{one}</td>" for one in figures)
-        + "</tr>"
-        for name, figures in stream_rows(document)[:MAX_ROWS]
-    ]
-    table = page.table("Streamed answers", ("name", *STREAM_HEADS), rows)
-    return f"<h3>Streamed answers <small>times in ms</small></h3>{table}" if rows else ""
+    streamed = stream_rows(document)[:MAX_ROWS]
+    tables = []
+    for label, part in (("Streamed answers", slice(_STREAM_TIMES)), ("Their times", slice(_STREAM_TIMES, None))):
+        rows = [
+            f"<tr><th scope='row'>{page.name(name)}</th>"
+            + "".join(f"<td class='n'>{one}</td>" for one in figures[part])
+            + "</tr>"
+            for name, figures in streamed
+        ]
+        tables.append(page.table(label, ("name", *STREAM_HEADS[part]), rows))
+    return f"<h3>Streamed answers <small>times in ms</small></h3>{''.join(tables)}" if streamed else ""
 
 
 def _times(series: dict[str, Any]) -> str:
@@ -280,7 +285,7 @@ def _setup(document: Document) -> str:
         return ""
     heads = ("name", "requests", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms")
     rows = [
-        f"<tr><th scope='row'>{page.name(one['name'])} <small>{text(one['method'])}</small></th>"
+        f"<tr><th scope='row'>{text(one['method'])} {page.name(one['name'])}</th>"
         f"<td class='n'>{one['requests']:,}</td><td class='n'>{one['failures']:,}</td>" + _times(one) + "</tr>"
         for one in by_name(document["setup"])[:MAX_ROWS]
     ]
@@ -317,17 +322,17 @@ def _errors(document: Document) -> str:
         f"<td class='n'>{sum(error['occurrences'] for error in errors):,}</td>"
         f"<td>{_moment(min(error['first_seen'] for error in errors))}</td>"
         f"<td>{_moment(max(error['last_seen'] for error in errors))}</td>"
-        f"<td class='message'>{text(max(errors, key=lambda error: error['occurrences'])['message'])}"
-        f"{_samples(errors)}</td></tr>"
+        f"<td class='message'>{text(max(errors, key=lambda error: error['occurrences'])['message'])}</td></tr>"
         for (error_class, name), errors in ordered[:MAX_ERRORS]
     ]
     heads = ("name", "class", "count", "first seen", "last seen", "message")
     hint = f"the {MAX_ERRORS} most frequent" if len(ordered) > MAX_ERRORS else "with their most frequent messages"
-    errors_table = page.table("Errors by class", heads, rows)
-    return _section("errors", "Errors", errors_table + _exceptions(document), hint)
+    body = page.table("Errors by class", heads, rows)
+    body += "".join(_samples(f"{name}: {error_class}", errors) for (error_class, name), errors in ordered)
+    return _section("errors", "Errors", body + _exceptions(document), hint)
 
 
-def _samples(errors: Sequence[dict[str, Any]]) -> str:
+def _samples(title: str, errors: Sequence[dict[str, Any]]) -> str:
     """Return the failed exchanges that are kept of one class and name, folded."""
     kept = [one["evidence"] for one in errors if one.get("evidence")]
     if not kept:
@@ -336,7 +341,7 @@ def _samples(errors: Sequence[dict[str, Any]]) -> str:
         f"<pre>{text(one['request'])}</pre><pre class='answer'>{text(one['answer'] or 'no answer')}</pre>"
         for one in kept
     )
-    return f"<details><summary>Request and answer</summary>{shown}</details>"
+    return f"<details class='sample'><summary>Request and answer of {text(title)}</summary>{shown}</details>"
 
 
 def _exceptions(document: Document) -> str:
@@ -451,7 +456,9 @@ def _health_cell(key: str, limit: float, value: float) -> str:
 
 
 def _share(key: str, value: float) -> str:
-    return f"{value:.0%}" if key.endswith("_ratio") else f"{value * 1e3:.0f} ms"
+    if key.endswith("_ratio"):
+        return f"{value:.0%}"
+    return f"{value:.0f}/s" if key.endswith("_per_s") else f"{value * 1e3:.0f} ms"
 
 
 def _made_with(document: Document) -> str:

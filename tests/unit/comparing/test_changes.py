@@ -113,7 +113,7 @@ def test_the_command_shows_changes_and_the_page_draws_them(tmp_path: Path) -> No
     assert "night-19 → night-20 (service a1 → b2)" in shown.stdout
     assert "GET /basket/<b>: p50 worse, " in shown.stdout
     page = (tmp_path / "page.html").read_text()
-    assert ("<b>" in page, "&lt;b&gt;" in page, page.count("<svg"), page.count("<circle")) == (False, True, 1, 40)
+    assert ("<b>" in page, "&lt;b&gt;" in page, page.count("<svg"), page.count("h0'")) == (False, True, 1, 40)
     (as_json,) = json.loads(loadtest(folder, "history", "--changes", "--json").stdout)
     assert as_json["changed"][0]["first"]["service"] == "b2"
     assert as_json["changed"][0]["changes"][0]["finding"] == "worse"

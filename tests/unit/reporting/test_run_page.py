@@ -74,9 +74,8 @@ def test_a_failed_request_is_shown_with_its_answer() -> None:
     """Folded beside its message, as text: whatever the service answered."""
     page = run_page.html(reports.run_document(reports.record(failing="a")))
     shown = " ".join(Elements(page).texts)
-    assert re.search(
-        r"503 from.*Request and answer\s+POST https://a.example/buy.*503 Service Unavailable", shown, re.DOTALL
-    )
+    told = r"503 from.*Request and answer of GET a: status_5xx\s+POST https://a.example/buy.*503 Service Unavailable"
+    assert re.search(told, shown, re.DOTALL)
     assert page.count("<pre>") == page.count("<pre class='answer'>") == 1
     assert "<img src=x" not in page
 
