@@ -49,6 +49,7 @@ from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm, Swarm
 from loadtest.users import tags
 from loadtest.users.target import Target, check_hosts, each_side, target_of
+from loadtest.web import results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -103,8 +104,18 @@ def start(environment: Environment, config: Config, scenario: Scenario, form: St
         load.impose(environment)
 
     ControllingSwarm.of(environment).make_run = lambda: Run(environment, scenario, load, end_shape, shape)
+    if environment.web_ui:
+        results.serve(environment, partial(_result, environment, config))
     if form and environment.web_ui:
         form.check_starts(environment, choose)
+
+
+def _result(environment: Environment, config: Config) -> results.RunResult | None:
+    """Return the current run, or the last one, for the web UI."""
+    progress, record = RunProgress.of(environment), RecordKeeper.of(environment).record
+    if progress is None or record is None:
+        return None
+    return results.RunResult(record, progress.verdict(), config.runs_dir / record.run_id)
 
 
 def controls_runs(environment: Environment, config: Config, scenario: Scenario) -> bool:
@@ -240,7 +251,6 @@ class Run:
             self.arrivals = pacing.prepare(self._environment, profile, self.end_test)
         ControllingSwarm.of(self._environment).think_time = self._load.think_time
         Session.of(self._environment).put(Load, self._load)
-        Session.of(self._environment).put(RunProgress, None)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)
         context["target"] = self._target._asdict()
@@ -293,7 +303,7 @@ class Run:
         judge = self._judge = Judge(self._rules, measured.record, started_at, longest_s, finds_warm_up_in_s=length_s)
         measured.record.warm_up_s = config.warm_up_s
         begins_at = steady_clock.now() if started_at is None else started_at
-        self._run_progress = RunProgress(lambda: self._verdict(judge), profile, begins_at)
+        self._run_progress = RunProgress(lambda: self._verdict(judge), profile, begins_at, measured.record.run_id)
         Session.of(self._environment).put(RunProgress, self._run_progress)
         self._note("start", "load begins", begins_at)
         if profile is not None:

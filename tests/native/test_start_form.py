@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -200,6 +202,24 @@ def test_each_start_chooses_anew(form: Form) -> None:
     # The last test's end does not reach into the next one.
     logs = "".join(log.read_text() for log in (form.runs_dir / "ui" / "logs").glob("worker_*.log"))
     assert "no word from the master" not in logs
+
+
+def test_the_page_shows_the_result_and_has_the_files(form: Form) -> None:
+    """In a browser: the verdict of the last run, its thresholds, and report and record as downloads."""
+    command = [sys.executable, str(Path(__file__).with_name("web_ui_browser.py")), form.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    result = json.loads(form.get("/loadtest-result"))
+    assert result["is_over"]
+    assert seen["text"].startswith(f"Verdict: {result['verdict']}")
+    assert [one["rule"] for one in result["thresholds"] if one["rule"] not in seen["text"]] == []
+    assert seen["complaints"] == []
+    assert list(seen["saved"]) == [f"{result['run_id']}-{name}" for name in ("report.html", "record.json")]
+    assert seen["saved"][f"{result['run_id']}-report.html"] == "<!DOCTYPE html>"
+    for name in ("../record.json", "logs", "record.stream"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            form.get(f"/loadtest-result/{urllib.parse.quote(name, safe='')}")
 
 
 def test_a_start_that_says_nothing_inherits_nothing(form: Form) -> None:

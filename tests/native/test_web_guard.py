@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
 PASSWORD = "correct horse battery staple"  # noqa: S105
 FORGED = "loadtest_session=eyJfdXNlcl9pZCI6Im93bmVyIn0.aaaaaa.bbbbbb"
 FORM = {"user_count": "1", "spawn_rate": "1"}
-PAGES = ("/", "/stats/requests", "/stats/report", "/exceptions", "/logs", "/tasks", "/worker-count")
+PAGES = ("/", "/stats/requests", "/stats/report", "/exceptions", "/logs", "/tasks", "/worker-count", "/loadtest-result")
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """What a person sees in a browser: logs in to a web UI, is refused a start, opens the report. Prints JSON.
 
-Run as `python web_ui_browser.py URL PASSWORD`. A program of its own, because the tests' process has its sockets
-replaced by gevent's.
+Run as `python web_ui_browser.py URL PASSWORD`; without a password it looks at the result of the last run. A program
+of its own, because the tests' process has its sockets replaced by gevent's.
 """
 
 import contextlib
@@ -53,5 +53,25 @@ def visit(url: str, password: str) -> dict[str, object]:
     return {**seen, "logged_out_at": logged_out_at, "complaints": complaints}
 
 
+def look_at_result(url: str) -> dict[str, object]:
+    """Return what the result in the corner of the page says, and what its downloads hold."""
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.goto(url)
+        corner = page.locator("#loadtest-result")
+        corner.locator("summary").click()
+        saved = {}
+        for name in ("report.html", "record.json"):
+            with page.expect_download() as download:
+                corner.get_by_role("button", name=name).click()
+            saved[download.value.suggested_filename] = download.value.path().read_text()[:15]
+        text = corner.inner_text()
+        browser.close()
+    return {"text": text, "saved": saved, "complaints": complaints}
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(visit(*sys.argv[1:])))
+    sys.stdout.write(json.dumps((visit if len(sys.argv) > 2 else look_at_result)(*sys.argv[1:])))

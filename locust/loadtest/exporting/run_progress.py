@@ -8,11 +8,15 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from loadtest.measuring import steady_clock
+from loadtest.session import Session
+from loadtest.swarm.record_keeper import RecordKeeper
 
 MOST_NOTED: Final = 100
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from locust.env import Environment
 
     from loadtest.judging.outcome import Verdict
     from loadtest.profiles.profile import LoadProfile
@@ -26,11 +30,20 @@ class RunProgress:
         verdict: returns the verdict that the run would get now, or the one that it got.
         profile: what the load follows; None when something else decides.
         started_at: when the profile's first stage begins, in seconds since the epoch.
+        run_id: the run's name; its verdict is not that of the next run, whose record is there before its judge.
     """
 
     verdict: Callable[[], Verdict]
     profile: LoadProfile | None
     started_at: float
+    run_id: str = ""
+
+    @classmethod
+    def of(cls, environment: Environment) -> RunProgress | None:
+        """Return what is known of the run that has the current or the last record; None while nothing is."""
+        progress, record = Session.of(environment).find(cls), RecordKeeper.of(environment).record
+        run_id = record.run_id if record is not None else ""
+        return progress if progress is not None and progress.run_id == run_id else None
 
     def stage(self, now: float | None = None) -> tuple[int, float]:
         """Return the number of the current stage, from 1, and when it began, in seconds since the epoch.

@@ -77,7 +77,7 @@ class Scrape:
         self.streams = streams or {}
         self._weights = weights
         self.keeper = RecordKeeper.of(environment)
-        self._progress = Session.of(environment).find(RunProgress)
+        self._progress = RunProgress.of(environment)
         scenarios = dict.fromkeys((*weights, *self.keeper.users, *self.keeper.totals.schedule_lag))
         self._shown = {name: name if index < MAX_SCENARIOS else OTHER for index, name in enumerate(scenarios)}
         self._present = {index: worker for index, worker in self.keeper.workers.items() if worker.state != GONE}

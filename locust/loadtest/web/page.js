@@ -48,6 +48,49 @@
   };
   if ("shell" in own.dataset) return void become();
 
+  // The verdict of the run, its thresholds, why requests failed, and the run's files, in a corner of Locust's page.
+  const colours = { passed: "#2e7d32", failed: "#c62828" };
+  const element = (kind, text, style = "") => Object.assign(document.createElement(kind), { textContent: text, style });
+  const shown = (result) => {
+    const lines = [...result.reasons, ...result.failures.map((reason) => `Failed: ${reason}`)];
+    const rules = result.thresholds.map((one) => `${one.outcome}: ${one.rule} (${one.worded})`);
+    const list = element("ul", "", "margin: 0.4em 0; padding-left: 1.2em");
+    list.append(...[...new Set([...rules, ...lines])].map((line) => element("li", line, "overflow-wrap: anywhere")));
+    const files = result.files.map((name) => {
+      const button = element("button", name, "margin: 0 0.4em 0.4em 0; padding: 0.2em 0.6em");
+      button.onclick = async () => {
+        const answer = await window.fetch(new URL(`loadtest-result/${name}`, base));
+        if (answer.ok) await save(answer, named(answer) ?? name);
+      };
+      return button;
+    });
+    return [element("summary", `${result.is_over ? "Verdict" : "So far"}: ${result.verdict}`), list, ...files];
+  };
+  const follow = async (corner) => {
+    const answer = await window.fetch(new URL("loadtest-result", base));
+    const text = answer.ok ? await answer.text() : "";
+    if (text && text !== corner.dataset.text && JSON.parse(text).run_id) {
+      const result = JSON.parse(text);
+      corner.dataset.text = text;
+      corner.style.borderColor = colours[result.verdict] ?? "#b26a00";
+      corner.replaceChildren(...shown(result));
+      corner.hidden = false;
+    }
+    window.setTimeout(follow, 5000, corner);
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    if (window.location.pathname.endsWith("/login")) return;
+    const corner = document.createElement("details");
+    corner.id = "loadtest-result";
+    corner.hidden = true;
+    corner.style = "position: fixed; left: 1em; bottom: 1em; z-index: 9; max-width: min(42em, 80vw); max-height: 60vh; "
+      + "overflow: auto; padding: 0.5em 0.9em; border-left: 6px solid; background: Canvas; color: CanvasText; "
+      + "font: 14px/1.45 system-ui, sans-serif; box-shadow: 0 1px 6px #0006";
+    document.body.append(corner);
+    follow(corner);
+  });
+
   document.addEventListener("DOMContentLoaded", () => {
     if (!window.localStorage.getItem(place) || window.location.pathname.endsWith("/login")) return;
     const button = document.createElement("button");

@@ -29,6 +29,7 @@ from loadtest.judging.threshold import parse
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.labels import ENDED_BY
+from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.load import Load
@@ -624,6 +625,16 @@ def test_stage_and_verdict_of_the_run_are_told(environment: Environment, monkeyp
     taken = Session.of(environment).find(RunProgress)
     assert taken is not None
     assert [taken.stage(began_at + s)[0] for s in (-1, 0, 9.9, 10, 29.9, 30, 35)] == [0, 1, 1, 2, 2, 3, 0]
+
+
+def test_a_verdict_is_of_the_run_that_is_named(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays until the next run has a record, so that the last value of a run's series is the verdict that it got."""
+    verdict = Verdict(Outcome.PASSED, ())
+    progress = RunProgress(lambda: verdict, None, 0.0, "first")
+    Session.of(environment).put(RunProgress, progress)
+    for run_id, expected in (("first", 1), ("second", 0)):
+        monkeypatch.setattr(type(record_keeper(environment)), "record", RunRecord(run_id))
+        assert total(scrape(environment), "loadtest_run_verdict") == expected
 
 
 def test_a_lost_worker_is_counted_once(environment: Environment) -> None:
