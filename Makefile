@@ -27,7 +27,7 @@ $(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
 $(error stopped)
 endif
 
-.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes images up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview clean
+.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes images up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview pictures clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -106,6 +106,10 @@ dashboards: setup-dev ## write grafana/dashboards/*.json from their Python sourc
 
 dashboards-preview: setup-dev ## draw the dashboards from recorded answers into one HTML page, without Grafana
 	@cd grafana && exec ../$(RUN)/python -m preview.page ../.cache/dashboards_preview.html
+
+pictures: setup-dev ## take the pictures in docs/ again: of the dashboards, and of the latest run's report or RUN_ID's
+	@cd grafana && ../$(RUN)/python -m preview.pictures ../docs/pictures
+	@cd grafana && exec ../$(RUN)/python -m preview.report ../docs/pictures/report.png $(RUN_ID)
 
 clean: ## remove environment, caches and builds; results in runs/ stay
 	@rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from boards import generator, history, home, load_run, redis, target
+from boards import compare, generator, history, home, load_run, redis, target
 
 FOLDER = Path(__file__).parent / "dashboards"
-MODULES = (home, load_run, history, generator, target, redis)
+MODULES = (home, load_run, compare, history, generator, target, redis)
 DASHBOARDS = {f"{module.__name__.rpartition('.')[2]}.json": module for module in MODULES}
 SCHEMA_VERSION = 39
 """Grafana 11's: later ones bring an older schema up to their own, and nobody has to guess what a newer one means."""
@@ -28,6 +28,9 @@ def render(name: str) -> str:
     board = json.loads(json.dumps(built, cls=JSONEncoder))
     for shown in (*board["links"], *board["annotations"]["list"]):
         shown.pop("placement", None)  # the SDK's own default hides them in a menu
+    for variable in board["templating"]["list"]:
+        if variable["name"] == "shift":  # it follows from the runs; the SDK cannot say so
+            variable["skipUrlSync"] = True
     return json.dumps(board, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

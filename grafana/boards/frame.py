@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as d
 
-from boards.queries import DATASOURCE, RUN, RUNS
+from boards.queries import BEFORE, DATASOURCE, RUN, RUNS, kept, latest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TITLES = {
     "home": "Home",
     "load_run": "Load run",
+    "compare": "Compare",
     "history": "History",
     "generator": "Generator",
     "target": "Target",
@@ -54,7 +55,12 @@ def board(
         .timezone("browser")
         .tooltip(d.DashboardCursorSync.CROSSHAIR)
         .variables(
-            [*(_variable(name, hidden=name not in chosen) for name in _VARIABLES), _quantile("quantile" in chosen)]
+            [
+                *(_variable(name, hidden=name not in chosen) for name in _VARIABLES),
+                _quantile("quantile" in chosen),
+                _run_before(hidden="before" not in chosen),
+                _shift(),
+            ]
         )
         .annotations(_marks())
         .links([_link(other, keep_time=since == SINCE) for other in TITLES if other != uid])
@@ -101,6 +107,44 @@ def _quantile(shown: bool) -> dashboard.CustomVariable:
         .values(", ".join(QUANTILES))
         .current(d.VariableOption(selected=True, text=QUANTILE, value=QUANTILE))
         .hide(d.VariableHide.DONT_HIDE if shown else d.VariableHide.HIDE_VARIABLE)
+    )
+
+
+_START = "loadtest_run_start_time_seconds"
+_KEPT = "[30d]"
+"""As long as Prometheus keeps anything: the run before may lie far before the time range."""
+
+
+def _run_before(*, hidden: bool) -> dashboard.QueryVariable:
+    """Return the variable of a run before the latest of the chosen ones, of the same scenario; at first the last."""
+    began = f'max by (run_id) (last_over_time({_START}{{run_id!=""}}{_KEPT}))'
+    known = f'max by (run_id, scenario) (last_over_time(loadtest_run_info{{run_id!=""}}{_KEPT}))'
+    present = latest(kept("loadtest_run_info", by="run_id, scenario"))
+    same = f"{known} and on (scenario) ({present})"
+    return _asked(
+        "before",
+        f"({began} < scalar(max({kept(_START)}))) and on (run_id) ({same})",
+        'run_id="([^"]+)"',
+        hidden=hidden,
+    ).label("Before")
+
+
+def _shift() -> dashboard.QueryVariable:
+    """Return the seconds from the start of the run before to that of the latest of the chosen runs."""
+    began = f"max(last_over_time({_START}{{{BEFORE}}}{_KEPT}))"
+    return _asked("shift", f"round(max({kept(_START)}) - {began}) or vector(0)", r"} (-?\d+) ", hidden=True)
+
+
+def _asked(name: str, expr: str, regex: str, *, hidden: bool) -> dashboard.QueryVariable:
+    """Return a variable with what a regular expression finds in the answers to a query; the latest run comes first."""
+    return (
+        dashboard.QueryVariable(name)
+        .datasource(DATASOURCE)
+        .query({"query": f"query_result({expr})", "refId": name})
+        .regex(f"/{regex}/")
+        .refresh(d.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(d.VariableSort.ALPHABETICAL_DESC)
+        .hide(d.VariableHide.HIDE_VARIABLE if hidden else d.VariableHide.DONT_HIDE)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from boards import redis
 from boards.frame import board
 from boards.generator import completeness
 from boards.panels import (
@@ -19,6 +20,7 @@ from boards.panels import (
     limits,
     on_the_right,
     rows,
+    thin,
     with_limits,
     word,
 )
@@ -31,6 +33,7 @@ from boards.queries import (
     RANGE,
     REQUESTS_PER_S,
     SCENARIO,
+    SHIFT,
     WINDOW,
     cells,
     column,
@@ -40,6 +43,7 @@ from boards.queries import (
     mean,
     now,
     of_run,
+    of_run_before,
     or_word,
     quantile,
     rate,
@@ -143,15 +147,18 @@ def _at_a_glance() -> timeseries.Panel:
     """Load, requests, errors and response time on one time axis."""
     panel = curves(
         "At a glance",
-        "Load, requests and failed requests per second on the left; p95 of the response time on the right.",
+        "Load, requests and failed requests per second on the left; p95 of the response time on the right, thin that "
+        "of the run before of the same scenario, from a common zero; see Compare.",
         "short",
         curve(of_run(f"sum(loadtest_users{{{SCENARIO}}})"), "users"),
         curve(of_run(REQUESTS_PER_S), "requests/s"),
         curve(of_run(rate("loadtest_requests_total", FAILED)), "failed/s"),
         curve(of_run(quantile(0.95, RESPONSE_TIME)), "p95"),
+        curve(of_run_before(quantile(0.95, RESPONSE_TIME, window=f"{WINDOW}{SHIFT}")), "p95 before"),
         span=24,
     )
-    return on_the_right(colored(panel, {"failed/s": BAD}), "p95", "s")
+    colored(panel, {"failed/s": BAD})
+    return on_the_right(on_the_right(thin(panel, "p95 before"), "p95", "s"), "p95 before", "s")
 
 
 def load_row() -> list[Any]:
@@ -259,6 +266,78 @@ def latency_row() -> list[Any]:
     ]
 
 
+def machines_row() -> list[Any]:
+    """What was full when the response times rose: each beside the others, on one time axis."""
+    workers, target = "loadtest_worker_{}_ratio", "target_app_{}"
+    return [
+        curves(
+            "Response time",
+            "The quantile that is chosen above, to look at beside what the machines did.",
+            "s",
+            curve(of_run(quantile(CHOSEN_QUANTILE, RESPONSE_TIME)), "response time"),
+            span=6,
+        ),
+        curves(
+            "CPU",
+            "CPU of the busiest worker and of the sample target's processes together; 100 % is one core. A worker that "
+            "is near it measures its own queue.",
+            "percentunit",
+            curve(of_run(f"max({workers.format('cpu')})"), "busiest worker"),
+            curve(of_run(rate(target.format("cpu_seconds_total"))), "target"),
+            span=6,
+        ),
+        curves(
+            "Memory",
+            "Memory in use by its limit: of the fullest worker's container or machine, and of Redis, if it has one.",
+            "percentunit",
+            curve(of_run(f"max({workers.format('memory')})"), "fullest worker"),
+            curve(of_run(f"{redis.USED} / ({redis.MAX} > 0)"), "redis"),
+            span=6,
+        ),
+        curves(
+            "Network",
+            "Bytes per second: bodies that the generator received, and what Redis took in and gave out.",
+            "Bps",
+            curve(of_run(rate("loadtest_response_bytes_total", SCENARIO)), "received"),
+            curve(of_run(rate("redis_net_input_bytes_total")), "redis in"),
+            curve(of_run(rate("redis_net_output_bytes_total")), "redis out"),
+            span=6,
+        ),
+    ]
+
+
+def streams_row() -> list[Any]:
+    """Answers that come in events."""
+    return [
+        curves(
+            "Time to first event",
+            "From the intended start of a request to the head of its streamed answer, and to the first event or token.",
+            "s",
+            *(
+                curve(of_run(quantile(q, f"loadtest_stream_first_{part}_seconds")), f"{part} p{int(q * 100)}")
+                for part in ("byte", "event")
+                for q in (0.5, 0.95)
+            ),
+        ),
+        curves(
+            "Time between events",
+            "From an event or token of an answer to the next one.",
+            "s",
+            *(
+                curve(of_run(quantile(q, "loadtest_stream_event_gap_seconds")), f"p{int(q * 100)}")
+                for q in (0.5, 0.95, 0.99)
+            ),
+        ),
+        curves(
+            "Events",
+            "Events or tokens per second, and how many streamed answers ended in a second, by what ended them.",
+            "ops",
+            curve(of_run(rate("loadtest_stream_events_total", CHOSEN)), "events"),
+            curve(of_run(f"{rate('loadtest_streams_total', CHOSEN, 'ended_by')} > 0"), "ended by {{ended_by}}"),
+        ),
+    ]
+
+
 def names_row() -> list[Any]:
     """Which request stands out."""
     count = f"sum by ({BY_NAME}) (increase(loadtest_requests_total{{{CHOSEN}}}[$__range]))"
@@ -304,12 +383,23 @@ def steps_row() -> list[Any]:
             *_made_and_failed("loadtest_transactions_total"),
             span=12,
         ),
+        with_limits(
+            curves(
+                "Transaction time",
+                "The quantile that is chosen above, by transaction. Dashed: the run's thresholds on them.",
+                "s",
+                curve(of_run(f"{quantile(CHOSEN_QUANTILE, time, SCENARIO, 'name')} > 0"), "{{name}}"),
+                span=12,
+            ),
+            "transaction_time",
+            "limit of {{aggregate}} {{name}}",
+            "B",
+        ),
         rows(
             "Checks",
             "Named conditions of the scenario, met or not, in the time range; those that failed most first.",
             {"name": ("check", 250)},
             *reversed(_made_and_failed("loadtest_checks_total")),
-            span=12,
         ),
     ]
 
@@ -329,6 +419,14 @@ def build() -> dashboard.Dashboard:
     return board(
         "load_run",
         "One load test: what was requested, what was answered, and how long it took.",
-        {"Run": run_row(), "Load": load_row(), "Latency": latency_row(), "Names": names_row(), "Steps": steps_row()},
-        chosen=("run", "scenario", "name", "quantile"),
+        {
+            "Run": run_row(),
+            "Load": load_row(),
+            "Latency": latency_row(),
+            "Machines": machines_row(),
+            "Names": names_row(),
+            "Steps": steps_row(),
+            "Streams": streams_row(),
+        },
+        chosen=("run", "scenario", "name", "quantile", "before"),
     )

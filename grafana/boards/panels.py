@@ -128,6 +128,18 @@ def colored(panel: timeseries.Panel, colors: Mapping[str, str]) -> timeseries.Pa
     return panel
 
 
+def thin(panel: timeseries.Panel, *names: str) -> timeseries.Panel:
+    """Draw the curves of these names thin and grey, behind the others."""
+    looks = {
+        "custom.lineStyle": {"fill": "dash", "dash": [3, 4]},
+        "custom.fillOpacity": 0,
+        "color": {"mode": "fixed", "fixedColor": "blue"},
+    }
+    for name in names:
+        panel.override_by_name(name, [_property(*look) for look in looks.items()])
+    return panel
+
+
 def on_the_right(panel: timeseries.Panel, name: str, unit: str) -> timeseries.Panel:
     """Give the curve of this name an axis of its own, on the right."""
     return panel.override_by_name(name, [_property("unit", unit), _property("custom.axisPlacement", "right")])

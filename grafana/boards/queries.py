@@ -14,11 +14,24 @@ WINDOW = "[$__rate_interval]"
 RANGE = "[$__range]"
 RUN = 'loadtest_run_info{run_id=~"$run"}'
 RUNS = 'run_id=~"$run", run_id!=""'
+SHIFT = " offset ${shift}s"
+"""Moves what the run before did to the time of the latest of the chosen runs, so that both begin together."""
+BEFORE = 'run_id=~"$before", run_id!=""'
 
 
 def of_run(expr: str) -> str:
     """Return the expression for the times in which a chosen run was the present one, or the last."""
     return f"{expr} and on () {RUN}"
+
+
+def of_run_before(expr: str) -> str:
+    """Return the expression, which is moved by `SHIFT`, for the times of the run before."""
+    return f"{expr} and on () loadtest_run_info{{{BEFORE}}}{SHIFT}"
+
+
+def kept_before(metric: str, labels: str = "", by: str = "run_id") -> str:
+    """Return the last values of a gauge of the run before, which may lie before the time range."""
+    return f"max by ({by}) (last_over_time({metric}{{{', '.join(filter(None, (BEFORE, labels)))}}}[$__range]{SHIFT}))"
 
 
 def kept(metric: str, labels: str = "", by: str = "run_id") -> str:

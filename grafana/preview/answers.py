@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 import urllib.parse
@@ -38,8 +39,9 @@ def record(url: str, seconds: int, until_s: int) -> dict[str, Any]:
     """
     from_s = until_s - seconds
     answers: dict[str, Any] = {"from_s": from_s, "to_s": until_s, "step_s": STEP_S, "range": {}, "instant": {}}
+    values = _variables(url, seconds, until_s)
     for query in dashboards.queries(dashboards.read()):
-        expr = _filled(query.expr, seconds)
+        expr = _filled(query.expr, values)
         if query.instant:
             rows = _ask(f"{url}/api/v1/query", query=expr, time=str(until_s))
             found = [{"metric": row["metric"], "value": _number(row["value"][1])} for row in rows]
@@ -50,8 +52,9 @@ def record(url: str, seconds: int, until_s: int) -> dict[str, Any]:
     return answers
 
 
-def _filled(expr: str, seconds: int) -> str:
-    stand_ins = {
+def _variables(url: str, seconds: int, until_s: int) -> dict[str, str]:
+    """Return the values of the dashboards' variables: all of what can be chosen, and what Grafana would find first."""
+    values = {
         "$__rate_interval": RATE_INTERVAL,
         "$__range": f"{seconds}s",
         "$run": ALL,
@@ -59,7 +62,22 @@ def _filled(expr: str, seconds: int) -> str:
         "$name": ALL,
         "$quantile": "0.95",
     }
-    for variable, value in stand_ins.items():
+    for name, expr, regex in dashboards.asked_variables(dashboards.read()):
+        rows = _ask(f"{url}/api/v1/query", query=_filled(expr, values), time=str(until_s))
+        found = [re.search(regex, _as_grafana_says(row)) for row in rows]
+        values |= dict.fromkeys((f"${name}", f"${{{name}}}"), max(match[1] for match in found if match))
+    return values
+
+
+def _as_grafana_says(row: dict[str, Any]) -> str:
+    """Return the text that Grafana applies a variable's regular expression to."""
+    labels = ",".join(f'{name}="{value}"' for name, value in row["metric"].items())
+    moment_s, value = row["value"]
+    return f"{{{labels}}} {value} {round(moment_s * 1000)}"
+
+
+def _filled(expr: str, values: dict[str, str]) -> str:
+    for variable, value in values.items():
         expr = expr.replace(variable, value)
     return expr
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FOLDER = Path(__file__).parents[1] / "dashboards"
-ORDER = ("home", "load_run", "history", "generator", "target", "redis")
+ORDER = ("home", "load_run", "compare", "history", "generator", "target", "redis")
 
 
 class Query(NamedTuple):
@@ -35,3 +35,11 @@ def queries(boards: list[dict[str, Any]]) -> Iterator[Query]:
             if query not in seen:
                 seen.add(query)
                 yield query
+
+
+def asked_variables(boards: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Yield the variables whose values are found in an answer: name, expression, regular expression."""
+    for one in boards[0]["templating"]["list"]:
+        if one["type"] == "query" and one["query"]["query"].startswith("query_result("):
+            expr = one["query"]["query"].removeprefix("query_result(").removesuffix(")")
+            yield one["name"], expr, one["regex"].strip("/")

@@ -277,7 +277,7 @@ for (const board of boards) {
   element("small", element("h1", section, "", board.title), "", " preview");
   const marks = marksOf(board);
   const bar = element("div", section, "variables");
-  board.templating.list.filter((one) => !one.hide).forEach((one) => element("span", bar, "", `${one.label}: ${one.current.text}`));
+  board.templating.list.filter((one) => !one.hide).forEach((one) => element("span", bar, "", `${one.label}: ${one.current?.text ?? "the last"}`));
   for (const { name, iconColor } of board.annotations.list) {
     element("i", bar, "", name).style.setProperty("--color", COLORS[iconColor]);
   }

@@ -36,10 +36,18 @@ WIDTH, HEIGHT = 1280, 900
 @contextmanager
 def drawn() -> Iterator[tuple[Page, list[str]]]:
     """Yield the preview as Chromium draws it, and what it complained about."""
-    complaints: list[str] = []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "preview.html"
         file.write_text(page.page(), encoding="utf-8")
+        with opened(file) as (view, complaints):
+            yield view, complaints
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[tuple[Page, list[str]]]:
+    """Yield a page as Chromium shows it, and what it complained about."""
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         try:
             view = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, timezone_id="UTC")

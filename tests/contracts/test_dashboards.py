@@ -125,7 +125,7 @@ def test_every_panel_explains_itself(panel: dict[str, Any]) -> None:
 def test_rates_are_taken_before_they_are_summed(expression: str) -> None:
     """A rate is of one metric, never of a sum, over `$__rate_interval` (or the whole range); no counter is read raw."""
     for argument in re.findall(r"\b(?:rate|increase)\(([^()]*(?:\([^()]*\))?[^()]*)\)", expression):
-        assert re.fullmatch(r"\w+(\{[^}]*\})?\[\$__(rate_interval|range)\]", argument)
+        assert re.fullmatch(r"\w+(\{[^}]*\})?\[\$__(rate_interval|range)\]( offset \$\{shift\}s)?", argument)
     if "label_values" not in expression:
         gauges = {"redis_keys_count"}
         counters = [
@@ -160,7 +160,7 @@ def test_a_quantile_can_be_chosen() -> None:
         for target in panel.get("targets", [])
         if "histogram_quantile($quantile, " in target["expr"]
     }
-    assert follow == {"Names", "Response time by name", "Transactions"}
+    assert follow == {"Names", "Response time by name", "Transactions", "Transaction time", "Response time"}
 
 
 def test_runs_are_marked() -> None:
@@ -180,10 +180,36 @@ def test_runs_are_marked() -> None:
             assert mark["enable"] is True
 
 
-def test_there_are_five_dashboards_and_a_home() -> None:
+def test_a_run_is_compared_with_the_one_before_of_the_same_scenario() -> None:
+    """At first the last one that began before it, moved by the seconds between the two; other runs can be chosen."""
+    for path in DASHBOARDS:
+        variables = {one["name"]: one for one in read(path)["templating"]["list"]}
+        before, shift = variables["before"], variables["shift"]
+        assert 'loadtest_run_start_time_seconds{run_id!=""}[30d])) < scalar(' in before["query"]["query"]
+        assert "and on (scenario)" in before["query"]["query"]
+        assert before["sort"] == 2  # by name, descending: a run's name begins with its time
+        assert shift["query"]["query"].endswith(" or vector(0))")
+        assert (shift["hide"], shift["skipUrlSync"]) == (
+            2,
+            True,
+        )  # it follows from the runs; a link would keep the last
+        found = [re.search(one["regex"].strip("/"), '{run_id="b"} 90 1700000000000')[1] for one in (before, shift)]
+        assert found == ["b", "90"]
+
+
+def test_what_is_of_the_run_before_is_moved_to_this_one() -> None:
+    """Whatever asks for the run before has the offset at each of its selectors, and nothing else has it."""
+    for expression in expressions():
+        if "query_result" not in expression:
+            selectors = re.findall(r"\w+\{[^}]*\$before[^}]*\}(?:\[[^]]*\])?", expression)
+            assert all(f"{one} offset ${{shift}}s" in expression for one in selectors)
+            assert ("offset" in expression) == bool(selectors) or "[$__range] offset" in expression
+
+
+def test_there_are_six_dashboards_and_a_home() -> None:
     """Their uids are their files' names, and what the links lead to."""
     boards = {path.stem: read(path) for path in DASHBOARDS}
-    assert set(boards) == {"home", "load_run", "history", "generator", "target", "redis"}
+    assert set(boards) == {"home", "load_run", "compare", "history", "generator", "target", "redis"}
     assert {stem: stem for stem in boards} == {stem: board["uid"] for stem, board in boards.items()}
 
 
@@ -192,13 +218,15 @@ def test_links_keep_time_range_and_variables(path: Path) -> None:
     """Each leads to all others with the variables, which all have, and with the time range, unless it is of days."""
     board = read(path)
     assert [
-        f"/d/{uid}" for uid in ("home", "load_run", "history", "generator", "target", "redis") if uid != path.stem
+        f"/d/{uid}"
+        for uid in ("home", "load_run", "compare", "history", "generator", "target", "redis")
+        if uid != path.stem
     ] == [link["url"] for link in board["links"]]
     assert all(link["includeVars"] and link["type"] == "link" for link in board["links"])
     # In a range of days a run is a sliver.
     assert {link["keepTime"] for link in board["links"]} == {path.stem not in {"home", "history"}}
     variables = {one["name"]: one for one in board["templating"]["list"]}
-    assert list(variables) == ["run", "scenario", "name", "quantile"]
+    assert list(variables) == ["run", "scenario", "name", "quantile", "before", "shift"]
     text = json.dumps(board["panels"])
     for name, one in variables.items():
         used = f"${name}" in text
@@ -215,7 +243,8 @@ def test_a_choice_of_runs_holds_for_every_panel(path: Path) -> None:
     about_load = re.compile(r"loadtest_(requests|response|service|errors|users|run_|schedule|iterations)")
     for panel in board["panels"]:
         for target in panel.get("targets", []):
-            if about_load.search(target["expr"]) and 'run_id=~"$run"' not in target["expr"]:
+            chosen = 'run_id=~"$run"' in target["expr"] or 'run_id=~"$before"' in target["expr"]
+            if about_load.search(target["expr"]) and not chosen:
                 assert "[$__range]" in target["expr"]
                 assert "in the time range" in panel["description"]
 
@@ -321,7 +350,11 @@ def test_thresholds_are_drawn() -> None:
                 assert dashed["matcher"] == {"id": "byFrameRefID", "options": target["refId"]}
                 assert "custom.lineStyle" in {one["id"] for one in dashed["properties"]}
                 drawn[panel["title"]] = re.findall(r'metric=~"(.*?)"', target["expr"])
-    expected = {"Response time beside service time": ["response_time|service_time"], "Error ratio": ["error_ratio"]}
+    expected = {
+        "Response time beside service time": ["response_time|service_time"],
+        "Error ratio": ["error_ratio"],
+        "Transaction time": ["transaction_time"],
+    }
     assert drawn == expected
 
 

@@ -1,11 +1,15 @@
 """The preview of the dashboards: a real Chromium draws every panel from the recorded answers, without a complaint."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from loadtest.reporting import run_page
+from tests import reports
 
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "grafana"
@@ -56,5 +60,33 @@ def test_the_documentation_shows_each_dashboard(path: Path) -> None:
     name = f"preview_{path.stem}.png"
     picture = ROOT / "docs" / "pictures" / name
     assert picture.read_bytes().startswith(PNG)
-    assert picture.stat().st_size <= 160_000
+    assert picture.stat().st_size <= 200_000
     assert f"(pictures/{name})" in (ROOT / "docs" / "dashboards.md").read_text()
+
+
+def test_every_picture_of_the_documentation_is_made_by_a_command() -> None:
+    """`make pictures` takes those of the dashboards, and that of a report for the README; there are no others."""
+    made = {f"preview_{path.stem}.png" for path in DASHBOARDS} | {"report.png"}
+    assert {path.name for path in (ROOT / "docs").rglob("*.png")} == made
+    assert "(docs/pictures/report.png)" in (ROOT / "README.md").read_text()
+    target = (ROOT / "Makefile").read_text().partition("\npictures:")[2].partition("\n\n")[0]
+    assert [re.findall(r"-m (preview\.\w+) (\S+)", line) for line in target.splitlines()[1:]] == [
+        [("preview.pictures", "../docs/pictures")],
+        [("preview.report", "../docs/pictures/report.png")],
+    ]
+
+
+def test_a_picture_of_a_report_is_taken(tmp_path: Path) -> None:
+    """Of a real page, in Chromium; without a run the command says what to do."""
+    report = tmp_path / "report.html"
+    report.write_text(run_page.html(reports.run_document()))
+    code = "import pathlib, sys; from preview.report import picture as take; "
+    code += "sys.stdout.buffer.write(take(pathlib.Path(sys.argv[1])))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(report)], cwd=GRAFANA, capture_output=True, timeout=120, check=True
+    )
+    assert done.stdout.startswith(PNG)
+    missing = preview("report", str(tmp_path / "a.png"), "no-such-run")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert missing.stderr.startswith("error: ")
+    assert "make loadtest" in missing.stderr

@@ -132,7 +132,7 @@ class Project:
 def filled(expression: str, window: str = WINDOW) -> str:
     """Return a dashboard's query as Grafana would ask it when everything is chosen."""
     stand_ins = {"$__rate_interval": window, "$__range": "10m", "$run": ".*", "$scenario": ".*", "$name": ".*"}
-    stand_ins["$quantile"] = "0.95"
+    stand_ins |= {"$quantile": "0.95", "$before": ".*", "${shift}": "0"}
     for variable, value in stand_ins.items():
         expression = expression.replace(variable, value)
     assert "$" not in expression
