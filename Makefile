@@ -101,8 +101,9 @@ growth: setup-dev ## check memory and open files over a run of 3 minutes; MINUTE
 soak: setup-dev ## for an hour, kill, stop and cut at random what runs, and count; SECONDS=600 SEED=1 for others
 	@exec $(RUN)/python -m tests.faults $(or $(SECONDS),3600) $(SEED)
 
-dashboards: setup-dev ## write grafana/dashboards/*.json from their Python source
-	@exec $(RUN)/python grafana/generate.py
+dashboards: setup-dev ## write grafana/dashboards/*.json from their source, and the rules for the Prometheus operator
+	@$(RUN)/python grafana/generate.py
+	@local_conf/prometheus_rule.sh > deploy/kubernetes/prometheus-operator/rules.yaml
 
 dashboards-preview: setup-dev ## draw the dashboards from recorded answers into one HTML page, without Grafana
 	@cd grafana && exec ../$(RUN)/python -m preview.page ../.cache/dashboards_preview.html

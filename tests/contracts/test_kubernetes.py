@@ -2,12 +2,12 @@
 
 import os
 import re
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -25,7 +25,7 @@ COMPONENT = "app.kubernetes.io/component"
 PROMETHEUS = "app.kubernetes.io/name"
 UNITS = {"m": 1, "Mi": 1, "g": 1024, "Gi": 1024}
 
-pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl: deploy/kubernetes is NOT tested")
+pytestmark = pytest.mark.usefixtures("cluster_tools")
 
 
 @cache
@@ -34,6 +34,15 @@ def rendered(folder: Path) -> list[dict[str, Any]]:
     done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return list(yaml.safe_load_all(done.stdout))
+
+
+def with_components(folder: Path, *names: str, resources: str = "base") -> list[dict[str, Any]]:
+    """Return what a kustomization with components renders."""
+    paths = [os.path.relpath(FOLDER / name, folder.resolve()) for name in (resources, *names)]
+    whole = {"resources": paths[:1], "components": paths[1:]}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(whole))
+    rendered.cache_clear()
+    return rendered(folder)
 
 
 def named(kind: str, name: str, folder: str = "demo") -> dict[str, Any]:
@@ -182,11 +191,72 @@ def test_every_pod_is_restricted(folder: str) -> None:
 @pytest.mark.parametrize("folder", RENDERED)
 def test_openshift_chooses_user_and_group(tmp_path: Path, folder: str) -> None:
     """With its component no pod asks for one."""
-    resources, component = (os.path.relpath(FOLDER / name, tmp_path) for name in (folder, "openshift"))
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [resources], "components": [component]}))
+    with_components(tmp_path, "openshift", resources=folder)
     asked = [set(pod["securityContext"]) for pod in pods(tmp_path)]
     assert asked == [{"runAsNonRoot", "seccompProfile"}] * len(asked)
     assert asked
+
+
+@pytest.mark.parametrize("folder", ["base", "demo"])
+def test_the_interactive_master_listens_in_its_pod_only(tmp_path: Path, folder: str) -> None:
+    """As a Deployment with the same pod, but for its command; whoever may forward a port sees the web UI."""
+    objects = with_components(tmp_path, "interactive", resources=folder)
+    assert [one for one in objects if one["kind"] == "Job"] == []
+    (master,) = [one for one in objects if one["metadata"]["name"] == "loadtest"]
+    ours, of_run = master["spec"], named("Job", "loadtest", folder)["spec"]
+    assert (master["apiVersion"], master["kind"], ours["strategy"]) == ("apps/v1", "Deployment", {"type": "Recreate"})
+    assert set(ours) == {"replicas", "selector", "strategy", "template"}
+    assert ours["selector"]["matchLabels"].items() <= ours["template"]["metadata"]["labels"].items()
+    pod, other = (spec["template"]["spec"] for spec in (ours, of_run))
+    container, headless = pod["containers"][0], other["containers"][0]
+    assert container["command"] == [*headless["command"][:-1], "--web-host=127.0.0.1"]
+    assert [one for one in headless["env"] if one not in container["env"]] == [
+        one for one in headless["env"] if one["name"].startswith("LOCUST_EXPECT_WORKERS")
+    ]
+    same = ("securityContext", "volumes", "automountServiceAccountToken", "enableServiceLinks")
+    assert [pod[name] for name in same] == [other[name] for name in same]
+
+
+def test_an_autoscaler_begins_with_the_workers_that_the_run_expects(tmp_path: Path) -> None:
+    """And owns their number: no field of the Deployment says another."""
+    objects = {one["kind"]: one["spec"] for one in with_components(tmp_path, "autoscaled") if "spec" in one}
+    assert "replicas" not in objects["Deployment"]
+    expected = {"name": "LOCUST_EXPECT_WORKERS", "value": str(objects["HorizontalPodAutoscaler"]["minReplicas"])}
+    assert expected in objects["Job"]["template"]["spec"]["containers"][0]["env"]
+
+
+def test_the_prometheus_operator_gets_rules_dashboards_and_scrapes_of_compose(tmp_path: Path) -> None:
+    """Nothing of it differs; the rules are written anew by `make dashboards`."""
+    objects = {one["kind"]: one for one in with_components(tmp_path, "prometheus-operator")}
+    groups = [group for file in sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
+              for group in yaml.safe_load(file.read_text())["groups"]]  # fmt: skip
+    assert objects["PrometheusRule"]["spec"]["groups"] == groups
+    boards = [one for one in with_components(tmp_path, "prometheus-operator")
+              if one["metadata"].get("labels", {}).get("grafana_dashboard") == "1"]  # fmt: skip
+    files = {file.name: file.read_text() for file in (ROOT / "grafana" / "dashboards").glob("*.json")}
+    assert [one["data"] for one in boards] == [files]
+    monitor, (scrape, *_) = objects["PodMonitor"]["spec"], _scrapes()
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    ports = pod_of("locust_master")["containers"][0]["ports"]
+    assert endpoint["port"] in [port["name"] for port in ports]
+    job = {one["targetLabel"]: one["replacement"] for one in endpoint["relabelings"]}
+    assert (job, monitor["sampleLimit"]) == ({"job": scrape["job_name"]}, scrape["sample_limit"])
+    labels = named("Job", "loadtest")["spec"]["template"]["metadata"]["labels"]
+    assert monitor["selector"]["matchLabels"].items() <= labels.items()
+
+
+def _scrapes() -> list[dict[str, Any]]:
+    scrapes: list[dict[str, Any]] = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())[
+        "scrape_configs"
+    ]
+    return scrapes
+
+
+def test_every_object_is_valid(tmp_path: Path) -> None:
+    """By the schemas of Kubernetes, which know every field; those of the Prometheus operator are not among them."""
+    objects = with_components(tmp_path, "interactive", "autoscaled", resources="demo")
+    for one in (*objects, *(one for folder in (*RENDERED, "results") for one in rendered(FOLDER / folder))):
+        kubernetes_validate.validate(one, "1.35", strict=True)
 
 
 def test_no_secret_is_in_the_manifests() -> None:
@@ -233,14 +303,18 @@ def _connections(direction: str) -> set[tuple[str, str, int]]:
     return found
 
 
-def test_the_kustomization_of_the_page_works(tmp_path: Path) -> None:
-    """Copied from docs/kubernetes.md, it renders: its settings unchanged, its number of workers in both places."""
-    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL)
-    (tmp_path / "kustomization.yaml").write_text(
-        text.replace("../loadtest-stack/deploy/kubernetes", os.path.relpath(FOLDER, tmp_path))
+def test_the_kustomizations_of_the_page_work(tmp_path: Path) -> None:
+    """Copied from docs/kubernetes.md, they render: settings unchanged, the number of workers in both places."""
+    of_a_run, of_components = (
+        text.replace("../loadtest-stack/deploy/kubernetes", os.path.relpath(FOLDER, tmp_path / "any"))
+        for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL)
     )
-    (tmp_path / "shop.py").write_text("scenario")
-    objects = rendered(tmp_path)
+    for name, text in (("run", of_a_run), ("components", of_components)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kustomization.yaml").write_text(text)
+    assert {"Deployment", "HorizontalPodAutoscaler"} <= {one["kind"] for one in rendered(tmp_path / "components")}
+    (tmp_path / "run" / "shop.py").write_text("scenario")
+    objects = rendered(tmp_path / "run")
     (settings,) = [one["data"] for one in objects if one["metadata"]["name"].startswith("loadtest-settings-")]
     assert settings["LOADTEST_THRESHOLD"] == 'p99(response_time){name="buy"} < 250ms, error_ratio < 0.1%'
     (job,) = [one["spec"]["template"]["spec"]["containers"][0] for one in objects if one["kind"] == "Job"]
