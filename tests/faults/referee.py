@@ -149,8 +149,14 @@ class Line:
     answered: bool
     at: float
     name: str
-    """Method and path."""
+    """Method and path; of Redis, the command twice."""
     user: str
+
+    @property
+    def is_of_redis(self) -> bool:
+        """Whether it is a command of Redis."""
+        method, _, path = self.name.partition(" ")
+        return method == path
 
     @property
     def process(self) -> str:
@@ -228,18 +234,18 @@ def read(journal: str) -> list[Line]:
 
 
 def by_method(lines: Iterable[Line]) -> Counter[str]:
-    """Return how many lines there are of each method."""
-    return Counter(line.name.partition(" ")[0] for line in lines)
+    """Return how many lines there are of each method, and of each command of Redis, which has a GET too."""
+    return Counter(line.name if line.is_of_redis else line.name.partition(" ")[0] for line in lines)
 
 
-def counted(records: Iterable[dict[str, Any]], figure: str, kind: str = "http") -> Counter[str]:
-    """Return the sum of a figure by method, set-up included, of HTTP or of Redis, which has a GET too."""
+def counted(records: Iterable[dict[str, Any]], figure: str) -> Counter[str]:
+    """Return the sum of a figure as `by_method` counts it, set-up included."""
     sums: Counter[str] = Counter()
     for record in records:
         for one in (*record["series"], *record["setup"]["series"]):
-            is_redis = "/resp/" in one["name"]
-            if one[figure] and (is_redis if kind == "redis" else not is_redis and one["method"] in HTTP_METHODS):
-                sums[one["method"]] += one[figure]
+            method, is_of_redis = one["method"], "/resp/" in one["name"]
+            if one[figure] and (is_of_redis or method in HTTP_METHODS):
+                sums[f"{method} {method}" if is_of_redis else method] += one[figure]
     return sums
 
 

@@ -436,7 +436,8 @@ class Soak:
     # The comparison ---------------------------------------------------------------------------------------------------
 
     def _runs(self) -> set[Path]:
-        return set(self.swarm.runs.glob("*"))
+        """The folders that hold a run: that of one whose master was killed while it prepared may be empty."""
+        return {file.parent for file in self.swarm.runs.glob("*/record.stream")}
 
     def _judge(self, lines: list[Line], folders: set[Path], killed_at: float | None) -> None:
         """Compare; there is more than one folder when all workers were lost for a moment, which ends a run."""

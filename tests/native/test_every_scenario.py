@@ -1,4 +1,7 @@
-"""The referee stands behind every built-in scenario and load profile: what it received is what the record counts."""
+"""The referee stands behind every built-in scenario and load profile: what it received is what the record counts.
+
+One stands between the workers and the target, another one between them and Redis.
+"""
 
 import json
 import time
@@ -32,7 +35,7 @@ LOAD_S = 1.5
 
 @dataclass(frozen=True)
 class Seen:
-    """What referee and records hold of a scenario, by HTTP method, and what its processes wrote."""
+    """What referees and records hold of a scenario, by method and command, and what its processes wrote."""
 
     received: Counter[str]
     answered: Counter[str]
@@ -79,12 +82,14 @@ def seen(
 def run(name: str, redis_url: str, target_port: int, folder: Path) -> Seen:
     """Run a scenario with each of its profiles."""
     settings = {"LOADTEST_SCENARIO": name, "REDIS_URL": redis_url}
+    redis_port = urllib.parse.urlsplit(redis_url).port or 6379
     with (
         Referee(folder, free_port(), upstream=target_port) as referee,
+        Referee(folder, free_port(), upstream=redis_port, kind="redis") as redis_referee,
         FaultySwarm(folder, referee.url, variables=settings) as swarm,
     ):
         swarm.master_with_web_ui("--stop-timeout", "2")
-        swarm.worker()
+        swarm.worker(REDIS_URL=redis_referee.url)
         records = []
         for profile in SHARES[name]:
             swarm.wait_for(lambda s: s.value("loadtest_workers", 'state="ready"') == 1, f"{name}: a ready worker")
@@ -97,7 +102,7 @@ def run(name: str, redis_url: str, target_port: int, folder: Path) -> Seen:
             assert swarm.ask("/stop")
             records.append(wait_for_record(swarm, len(records) + 1))
         gevent.sleep(1.0)
-        lines = referee.lines()
+        lines = referee.lines() + redis_referee.lines()
         return Seen(
             by_method(line for line in lines if not line.answered),
             by_method(line for line in lines if line.answered),
@@ -128,6 +133,7 @@ def test_what_the_referee_received_is_what_the_records_count(seen: dict[str, See
     assert one.counted == one.received, one.logs
     assert one.counted - one.failed <= one.answered, one.logs
     assert one.received.total() > 10 * one.runs
+    assert any(command in one.received for command in ("JSON.GET JSON.GET", "GET GET")) == (name == "documents")
     assert one.streamed == (one.received.total() if name == "assistant" else 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.faults.referee import Line, read
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -20,6 +23,9 @@ SERVICES = ("redis", "target_app", "locust_master", "locust_worker", "prometheus
 """All but Grafana, whose image is not to be had everywhere; its files are checked by the contract tests."""
 ANY_PORT = dict.fromkeys(("TARGET_PORT", "WEB_PORT", "EXPORTER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"), "0")
 SETTLED_S = 120.0
+REFEREES = ("referee", "redis_referee")
+"""The services of `WITH_REFEREES`: what stands between the workers and the target, and between them and Redis."""
+WITH_REFEREES = "tests/stack/referee.yml"
 PROMETHEUS_IMAGE = "prom/prometheus:v3.13.0"
 WINDOW = "10s"
 """Stands for Grafana's $__rate_interval, which is at least four scrapes of 2 s."""
@@ -105,6 +111,11 @@ class Project:
         data = None if form is None else urllib.parse.urlencode(form).encode()
         with self._open(f"http://127.0.0.1:{self.port(service, inside)}{path}", data, 30) as answer:
             return json.load(answer)
+
+    def judged(self) -> list[Line]:
+        """Return what the referees received and answered so far, in order of time."""
+        journals = [read(self.run("exec", "-T", referee, "cat", "/journal/lines")) for referee in REFEREES]
+        return sorted(itertools.chain(*journals), key=lambda line: line.at)
 
     def log_in(self, password: str) -> None:
         """Log in to the web UI; `get` has the session from then on."""

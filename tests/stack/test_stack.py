@@ -9,13 +9,16 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loadtest import scenarios
-from tests.stack.compose import ROOT, SERVICES, Project, docker, eventually, filled
+from tests.faults.referee import Line, by_method, counted
+from tests.faults.soak import CLOCKS_S
+from tests.stack.compose import REFEREES, ROOT, SERVICES, WITH_REFEREES, Project, docker, eventually, filled
 from tests.stack.published_dashboards import DASHBOARD_11985, DASHBOARD_12081, ERRORS_OF_11985
 
 USERS = 20
@@ -43,24 +46,31 @@ class Evidence:
     second: dict[str, Any]
     """The second run's record."""
     results: Path
+    judged: list[Line]
+    """What the referees received and answered in the first run."""
+    judged_second: list[Line]
+    killed: set[str]
+    """The addresses of the worker that was killed in the second run."""
 
 
 @pytest.fixture(scope="module")
 def evidence(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
     """Make the run, and tear the project down whatever happens."""
+    files = f"docker-compose.yml:{WITH_REFEREES}"
+    project = Project(built.name, COMPOSE_FILE=files, LOADTEST_EXPORTER_COMPATIBILITY="1")
     try:
-        with built.told():
-            seen = _make_run(built, tmp_path_factory.mktemp("results"))
+        with project.told():
+            seen = _make_run(project, tmp_path_factory.mktemp("results"))
         yield seen
     finally:
-        built.down()
+        project.down()
 
 
 def _make_run(project: Project, results: Path) -> Evidence:
     project.up(3)
     eventually("workers in Prometheus", lambda: project.value(CONNECTED), 3)
     eventually("states of health", lambda: _health(project), {"healthy"})
-    containers = project.containers()
+    containers = [one for one in project.containers() if _service_of(one) not in REFEREES]
     at_zero = project.query("loadtest_requests_total")
     started = project.get("locust_master", 8089, "/swarm", {"user_count": str(USERS), "spawn_rate": str(USERS)})
     assert started["success"], started
@@ -75,13 +85,30 @@ def _make_run(project: Project, results: Path) -> Evidence:
     project.get("locust_master", 8089, "/stop", {})
     eventually("state", lambda: project.value('loadtest_run_state{state="stopped"}'), 1)
     requests = project.get("locust_master", 8089, "/stats/requests")
-    counted = _aggregated(requests)["num_requests"]
-    eventually("requests in Prometheus", lambda: project.value("sum(loadtest_requests_total)"), counted, 20)
-    end_s = time.time()
-    killed_s = _kill_a_worker(project)
+    in_total = _aggregated(requests)["num_requests"]
+    moments: list[float] = []
+
+    def in_prometheus() -> float | None:
+        moments.append(time.time())
+        rows = project.query("sum(loadtest_requests_total)", moments[-1])
+        return float(rows[0]["value"][1]) if rows else None
+
+    eventually("requests in Prometheus", in_prometheus, in_total)
+    end_s = moments[-1]  # a later scrape may fail on a busy machine, and Prometheus then knows nothing for a moment
+    judged = project.judged()
+    killed_s, killed = _kill_a_worker(project)
     eventually("records", lambda: len(_copied(project, results)), 2)  # they are written after the run's end
     record, second = (json.loads(file.read_text()) for file in _copied(project, results))
-    return Evidence(project, containers, at_zero, middle_s, requests, end_s, killed_s, record, second, results)
+    judged_second = project.judged()[len(judged) :]
+    return Evidence(
+        project, containers, at_zero, middle_s, requests, end_s, killed_s, record, second, results, judged,
+        judged_second, killed,
+    )  # fmt: skip
+
+
+def _service_of(container: dict[str, Any]) -> str:
+    service: str = container["Config"]["Labels"]["com.docker.compose.service"]
+    return service
 
 
 def _copied(project: Project, results: Path) -> list[Path]:
@@ -90,8 +117,12 @@ def _copied(project: Project, results: Path) -> list[Path]:
     return sorted(results.glob("*/record.json"), key=lambda file: file.stat().st_mtime)
 
 
-def _kill_a_worker(project: Project) -> float:
-    """Make a second run, of a profile with stages; kill one of its two workers, and go on until it is missed."""
+def _kill_a_worker(project: Project) -> tuple[float, set[str]]:
+    """Make a second run, of a profile with stages; kill one of its two workers, and go on until it is missed.
+
+    Returns:
+        When it was missed, and its addresses.
+    """
     before = project.value("sum(loadtest_requests_total)")
     project.up(2, "--no-recreate")
     eventually("workers before the second run", lambda: project.value(CONNECTED), 2)
@@ -99,14 +130,17 @@ def _kill_a_worker(project: Project) -> float:
     started = project.get("locust_master", 8089, "/swarm", {"user_count": "1", "spawn_rate": "1", **form})
     assert started["success"], started
     eventually("second run", lambda: (project.value("sum(loadtest_requests_total)") or 0) > (before or 0) + 50, True)
-    docker("kill", "--signal", "KILL", f"{project.name}-locust_worker-2")
+    worker = f"{project.name}-locust_worker-2"
+    (container,) = json.loads(docker("inspect", worker))
+    addresses = {network["IPAddress"] for network in container["NetworkSettings"]["Networks"].values()}
+    docker("kill", "--signal", "KILL", worker)
     eventually("lost workers", lambda: project.value("loadtest_workers_lost_total"), 1)
     killed_s = time.time()
     time.sleep(4)
     project.get("locust_master", 8089, "/stop", {})
     eventually("state", lambda: project.value('loadtest_run_state{state="stopped"}'), 1)
     eventually("the end in Prometheus", lambda: bool(project.value("loadtest_run_end_time_seconds")), True)
-    return killed_s
+    return killed_s, addresses
 
 
 def _health(project: Project) -> set[str]:
@@ -127,6 +161,26 @@ def test_prometheus_counts_what_the_record_counts(evidence: Evidence) -> None:
         (row,) = evidence.project.query(f"sum({metric})", evidence.end_s)
         assert in_record == float(row["value"][1])
     assert in_record == _aggregated(evidence.requests)["num_requests"]
+
+
+def test_the_referees_received_what_the_record_counts(evidence: Evidence) -> None:
+    """While workers came and went, each request over HTTP and each command over RESP was answered and is counted."""
+    received = by_method(line for line in evidence.judged if not line.answered)
+    answered = by_method(line for line in evidence.judged if line.answered)
+    assert received == answered == counted([evidence.record], "requests")
+    assert received["GET"] > 100
+    assert received["JSON.GET JSON.GET"] > 100
+
+
+def test_a_killed_worker_lost_what_the_record_names(evidence: Evidence) -> None:
+    """What the referees received beyond what the record counts, this worker sent since the second that is named."""
+    received = [line for line in evidence.judged_second if not line.answered]
+    (gap,) = evidence.second["delivery"]["missing"]
+    named_s = datetime.fromisoformat(evidence.second["started_at"]).timestamp() // 1 + gap["start_s"] - CLOCKS_S
+    last = by_method(line for line in received if line.user in evidence.killed and line.at >= named_s)
+    missing = by_method(received)
+    missing.subtract(counted([evidence.second], "requests"))
+    assert {method: count for method, count in missing.items() if not 0 <= count <= last[method]} == {}
 
 
 def test_every_name_agrees(evidence: Evidence) -> None:
@@ -243,8 +297,8 @@ def test_published_dashboards_are_answered(evidence: Evidence, expression: str) 
 def test_published_dashboards_count_nothing_twice(evidence: Evidence) -> None:
     """Dashboard 11985's total, its sum over the names, and the record are the same number."""
     total, by_name = 'locust_requests_num_requests{method=~""}', 'sum(locust_requests_num_requests{method=~".+"})'
-    counted = {float(row["value"][1]) for q in (total, by_name) for row in evidence.project.query(q, evidence.end_s)}
-    assert {evidence.record["total"]["requests"]} == counted
+    in_total = {float(row["value"][1]) for q in (total, by_name) for row in evidence.project.query(q, evidence.end_s)}
+    assert {evidence.record["total"]["requests"]} == in_total
     assert evidence.project.query(ERRORS_OF_11985, evidence.end_s) == []
 
 
@@ -276,26 +330,26 @@ def test_figures_are_those_of_the_record(evidence: Evidence, run: str) -> None:
 
 def test_every_target_is_scraped(evidence: Evidence) -> None:
     """Master, target, Redis' exporter and Prometheus itself are up, and no alert speaks of lost data."""
-    up = {row["metric"]["job"]: row["value"][1] for row in evidence.project.query("up")}
-    assert dict.fromkeys(("locust_master", "target_app", "redis", "redis_keys", "prometheus"), "1") == up
+    all_up = dict.fromkeys(("locust_master", "target_app", "redis", "redis_keys", "prometheus"), "1")
+    eventually("up", lambda: {row["metric"]["job"]: row["value"][1] for row in evidence.project.query("up")}, all_up)
     firing = evidence.project.query(
         'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[10m]))', evidence.end_s
     )
     load_dependent = {
         "WorkerCpuSaturated",
+        "WorkerMemoryNearLimit",
         "EventLoopLagHigh",
         "ScheduleLagHigh",
         "LatencyThresholdBurning",
         "ScrapeSlow",
+        "ExporterDown",
     }
     assert {row["metric"]["alertname"] for row in firing} <= load_dependent
 
 
 def test_containers_are_hardened(evidence: Evidence) -> None:
     """The engine confirms: no root, no capability, no new privilege, read-only root, and limits."""
-    assert set(SERVICES) == {
-        container["Config"]["Labels"]["com.docker.compose.service"] for container in evidence.containers
-    }
+    assert set(SERVICES) == {_service_of(container) for container in evidence.containers}
     assert len(SERVICES) + 2 == len(evidence.containers)
     for container in evidence.containers:
         host, config = container["HostConfig"], container["Config"]
