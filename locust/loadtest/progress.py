@@ -18,7 +18,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from rich.progress import TaskID
 
@@ -160,6 +160,12 @@ def clock(seconds: float) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, which is plural but for 1."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return the first of several names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def size(count_bytes: int) -> str:

@@ -24,12 +24,13 @@ from flask import has_request_context
 from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
+from loadtest import scenarios
 from loadtest.clients.redis.watch import RedisWatch
 from loadtest.comparing import history
 from loadtest.exceptions import ExitCode, described
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import service as feeding
-from loadtest.judging import steady, trust
+from loadtest.judging import steady, thresholds, trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
 from loadtest.measuring import machine, steady_clock
@@ -47,7 +48,7 @@ from loadtest.swarm.exit_code import ProcessExitCode
 from loadtest.swarm.hooks import Hooks
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm, Swarm
-from loadtest.users import tags
+from loadtest.users import declared, tags
 from loadtest.users.target import Target, check_hosts, each_side, target_of
 from loadtest.web import results
 
@@ -254,12 +255,21 @@ class Run:
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)
         context["target"] = self._target._asdict()
-        context["notes"] = list(self._scenario.notes)
+        context["notes"] = [*self._scenario.notes, *self._rules_left_out()]
         context["declared"] = [list(request) for request in self._scenario.requests]
+        context["tasks"] = declared.tasks(self._environment.user_classes)
         measured = RecordKeeper.of(self._environment)
         measured.stream_to(self._folder.stream, self._folder.name, configuration, context)
         measured.tell_apart(self._peers())
         self._hooks.set_up()
+
+    def _rules_left_out(self) -> Iterator[str]:
+        """Say which rules of the thresholds file are about scenarios that nobody knows here."""
+        if unknown := [name for name in thresholds.others(self._config) if name not in scenarios.names()]:
+            yield (
+                f"rules of {self._config.thresholds_file} about {', '.join(unknown)} were left out: this is the "
+                f"scenario {self._config.scenario_name}"
+            )
 
     @property
     def _target(self) -> Target:

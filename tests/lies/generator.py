@@ -77,9 +77,9 @@ class Generator:
 
 
 @contextmanager
-def service() -> Iterator[str]:
-    """A service that answers at once; its base URL."""
-    with subprocess.Popen([sys.executable, "-c", SERVICE], stdout=subprocess.PIPE, text=True) as process:
+def service(prefix: tuple[str, ...] = ()) -> Iterator[str]:
+    """A service that answers at once, behind a prefix; its base URL."""
+    with subprocess.Popen([*prefix, sys.executable, "-c", SERVICE], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield f"http://127.0.0.1:{process.stdout.readline().strip()}"

@@ -1,6 +1,7 @@
 """Lies that the generator's own machine tells: its delays and its limits, which would read as the service's."""
 
 import resource
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -168,6 +169,38 @@ def test_running_out_of_files_is_not_blamed_on_the_service(tmp_path: Path) -> No
         ended = running.end()
     assert ended.code == ExitCode.NOT_TRUSTWORTHY
     assert "this process may not open more files: raise the limit" in ended.sentence("generator_errors")
+    assert {error["error_class"] for error in ended.document["errors"]} == {"generator"}
+
+
+@contextmanager
+def network_of_its_own() -> Iterator[tuple[str, ...]]:
+    """A network namespace; the beginning of a command that runs in it. Skips where none can be made."""
+    up = "ip link set lo up && echo up && exec sleep 300"
+    with subprocess.Popen(["unshare", "--net", "sh", "-c", up], stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout is not None
+            if holder.stdout.readline() != "up\n":
+                pytest.skip("no network namespace can be made here")
+            yield ("nsenter", f"--net=/proc/{holder.pid}/ns/net")
+        finally:
+            holder.kill()
+
+
+def test_running_out_of_local_ports_is_not_blamed_on_the_service(tmp_path: Path) -> None:
+    """Where no local port is left, new users fail to connect, and that is the generator's limit."""
+    with (
+        network_of_its_own() as inside,
+        service(inside) as host,
+        generator(tmp_path, host, prefix=inside, LOADTEST_USERS="100", LOADTEST_SPAWN_RATE="20") as running,
+    ):
+        running.wait_for_load()
+        narrow = "echo 61000 61001 > /proc/sys/net/ipv4/ip_local_port_range"
+        if subprocess.run([*inside, "sh", "-c", narrow], check=False).returncode:
+            pytest.skip("the local ports of a namespace cannot be set here")
+        ended = running.end()
+    assert ended.code == ExitCode.NOT_TRUSTWORTHY
+    assert "generator_errors" in ended.rules
+    assert "this machine has no free local port" in ended.sentence("generator_errors")
     assert {error["error_class"] for error in ended.document["errors"]} == {"generator"}
 
 

@@ -115,7 +115,49 @@ def test_one_answer_for_all_and_two_requests_for_one_are_told(tell: Callable[...
     requests, failures = told.requests("/dropped")
     assert told_times(told, "retry") == received["/dropped"] - requests > 0
     assert failures == 0
+    assert "were sent again, since the service closed their connection" in told.sentence("resent_requests")
     for text in (told.output, told.summary, told.junit):
         assert "redirects were followed within" in text
         assert "requests were sent again" in text
         assert "successes of GET /sizes had from about 16 to 4,096 bytes" in text
+
+
+STOCK = """
+wait_time = constant(0.1)
+
+@task
+def get(self):
+    self.client.get("/account")
+    self.client.get("/orders")
+    self.client.get("/cached")
+    self.client.get("/unused", catch_response=True)
+"""
+
+
+class Away(Referee):
+    """A service whose users are never logged in, and that says of one page that it did not change."""
+
+    def __call__(self, peer: Peer) -> None:
+        """Serve one connection."""
+        while head := peer.read_request()[0]:
+            path = head.split(b" ", 2)[1].decode()
+            self.received[path] += 1
+            if path in {"/account", "/orders"}:
+                peer.send(ok(b"", "Location: /login", status="302 Found"))
+            elif path == "/cached":
+                peer.send(ok(b"", status="304 Not Modified"))
+            else:
+                peer.send(ok(b"{}"))
+
+
+@pytest.mark.parametrize("stock", ["HttpUser", "FastHttpUser"])
+def test_a_page_that_is_not_the_one_that_was_asked_for_is_no_success(tell: Callable[..., Told], stock: str) -> None:
+    """Lie 27 with Locust's own clients: each request ends at the log-in, or brings nothing, and none may vanish."""
+    service = Away()
+    told = tell(STOCK, *LOAD[:-1], "3s", service=service, imports=f"from locust import {stock} as HttpUser\n")
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert {"redirected_away", "empty_redirects"} <= told.rules
+    assert "were redirected to /login, those of GET /account, GET /orders" in told.sentence("redirected_away")
+    assert told_times(told, "redirect") == service.received["/login"]
+    assert told_times(told, "connection") == 5  # one of each user
+    assert told.requests("/unused") == (service.received["/unused"], 0)

@@ -226,3 +226,33 @@ def test_a_declared_request_that_no_user_makes_is_named(tell: Callable[..., Told
     told = tell(GET.replace('"/ok")', '"/ok", name="other")'), *CLOSED)
     for text in (told.output, told.summary, told.junit):
         assert "1 of 1 declared requests were never made: GET /ok" in text
+
+
+DO_NOTHING = """
+wait_time = constant(0.2)
+rounds = 0
+
+@task(9)
+def get(self):
+    self.rounds += 1
+    if self.rounds > 3:
+        return
+    self.client.get("/ok")
+
+@task(1)
+def wait_for_ever(self):
+    if self.rounds > 5:
+        gevent.sleep(100)
+"""
+
+
+def test_users_that_run_and_do_nothing_are_noticed(tell: Callable[..., Told]) -> None:
+    """Most iterations return before their request, some never end, and none of them is load."""
+    told = tell(DO_NOTHING, *CLOSED[:-1], "8s", LOCUST_STOP_TIMEOUT="1")
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert "idle_iterations" in told.rules
+    idle = sum(row["idle"] for row in told.document["tasks"])
+    assert sum(row["begun"] for row in told.document["tasks"]) - idle - told.requests("/ok")[0] in range(11)
+    assert "of Lie.get" in told.sentence("idle_iterations")
+    assert "stopped in its own code" in told.sentence("task_exceptions")
+    assert "in wait_for_ever" in told.sentence("task_exceptions")

@@ -59,6 +59,7 @@ class Judge:
         self._longest_s = math.inf if longest_s is None else longest_s
         self._ended_at: float | None = None
         self._failing_since: dict[Threshold, float] = {}
+        self._aborted_by: Result | None = None
         self._candidates_s = steady.candidates_s(finds_warm_up_in_s) if finds_warm_up_in_s else []
         warm_ups_s = {*(rule.warm_up_s for rule in self._rules), *self._candidates_s}
         self._cuts = {warm_up_s: self._cut(warm_up_s) for warm_up_s in warm_ups_s}
@@ -83,6 +84,7 @@ class Judge:
             if result.outcome is not Outcome.FAILED:
                 self._failing_since.pop(result.threshold, None)
             elif now - self._failing_since.setdefault(result.threshold, now) >= result.threshold.delay_s:
+                self._aborted_by = result
                 return result
         return None
 
@@ -125,8 +127,12 @@ class Judge:
         return self._started_at + self.load_s - math.floor(self._record.started_at)
 
     def results(self) -> list[Result]:
-        """Evaluate every threshold on what the record holds now."""
-        return self._judge(self._rules)
+        """Evaluate every threshold on what the record holds now; one that ended the run has failed for good."""
+        results, ended = self._judge(self._rules), self._aborted_by
+        if ended is None:
+            return results
+        condition = ended.threshold.condition
+        return [ended if result.threshold.condition == condition else result for result in results]
 
     def _judge(self, rules: Iterable[Threshold]) -> list[Result]:
         until_s = self._until_s

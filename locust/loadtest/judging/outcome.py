@@ -8,9 +8,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import ExitCode
-from loadtest.judging import shared_cores, steady, tallied
+from loadtest.judging import declared, idle, shared_cores, steady, tallied
 from loadtest.judging.trust import FAST_FAILURES, NAMED, UNSTEADY
-from loadtest.measuring.labels import CHECK, TRANSACTION
+from loadtest.measuring.labels import CHECK, LOAD, TRANSACTION
 from loadtest.measuring.measurements import LISTENERS
 from loadtest.measuring.record import FEED, RESET
 from loadtest.progress import counted
@@ -33,6 +33,13 @@ class Outcome(Enum):
     INTERRUPTED = "interrupted"
 
 
+FEWEST_FAILURES: Final = 5
+"""Failures of a name without a success from which on it has failed as a whole."""
+_WHOLLY_FAILED: Final = (
+    (LOAD, "error_ratio", "requests", "> 99%"),
+    (TRANSACTION, "transaction_error_ratio", "transactions", "> 99%"),
+    (CHECK, "check_ratio", "checks", "< 1%"),
+)
 NOT_JUDGED: Final = "not judged"
 """What a threshold of an interrupted run came to."""
 
@@ -134,7 +141,8 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     A run that was interrupted is not the run that was asked for, so that comes first, whatever was measured until then,
     and none of its thresholds is judged. Without requests there is nothing to judge. A generator that was not fit to
     measure makes every threshold meaningless, passed or failed, so violations come next; the thresholds' sentences stay
-    among the reasons. A run in which every request failed has failed, whatever its rules are. A failed threshold
+    among the reasons. A run in which every request failed has failed, whatever its rules are, and so has one in which
+    none of a name ever succeeded, unless a rule of that name's own judges it. A failed threshold
     outweighs one without data, but a run with a threshold without data has not passed. Failures that are faster than
     successes are a violation where something was, or may be, judged by times of both, unless a threshold failed; else
     they are noted, like response times that grow to the end.
@@ -155,8 +163,8 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
         if (one.rule == FAST_FAILURES and (failed or not mixed)) or (one.rule == UNSTEADY and failed)
     ]
     violations = [one for one in violations if one.sentence not in noted]
-    failed_setup = _failed_setup(record, results)
-    reasons = [*(violation.sentence for violation in violations), *failed_setup, *failed, *without_data]
+    without_success = [*_failed_setup(record, results), *_never_succeeded(record, results)]
+    reasons = [*(violation.sentence for violation in violations), *without_success, *failed, *without_data]
     if record.requests and record.failures == record.requests:
         reasons.insert(0, _all_failed(record))
     if not record.requests:
@@ -168,7 +176,7 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
         outcome = Outcome.NO_DATA
     elif violations:
         outcome = Outcome.NOT_TRUSTWORTHY
-    elif failed or failed_setup or record.failures == record.requests:
+    elif failed or without_success or record.failures == record.requests:
         outcome = Outcome.FAILED
     else:
         outcome = Outcome.NO_DATA if without_data else Outcome.PASSED
@@ -224,6 +232,26 @@ def _failed_setup(record: RunRecord, results: Sequence[Result]) -> list[str]:
     return [f"{_setup_counts(record)}{_most_frequent(setup)}: {allowed}Next: {advice}"]
 
 
+def _never_succeeded(record: RunRecord, results: Sequence[Result]) -> Iterator[str]:
+    """Say which requests, transactions and checks failed each time: among many others they hardly move a ratio."""
+    if record.requests == record.failures:
+        return
+    for phase, metric, noun, allowed in _WHOLLY_FAILED:
+        rules = [one.threshold for one in results if one.threshold.metric == metric]
+        judged = [rule for rule in rules if rule.phase == phase and "name" in dict(rule.selector)]
+        for view in record.of_phase(phase).series():
+            labels = {"scenario": view.scenario, "method": view.method, "name": view.name}
+            is_judged = any(rule.selects(**labels) for rule in judged)
+            if is_judged or view.requests != view.failures or view.failures < FEWEST_FAILURES:
+                continue
+            most = max(view.errors, key=view.errors.__getitem__, default="")
+            yield (
+                f"every one of the {view.requests:,} {noun} of {f'{view.method} {view.name}'.strip()} failed"
+                f"{f', most often with {most}' if most else ''}. Next: mend it, or say that it is to fail, by a "
+                f'threshold such as {metric}{{name="{view.name}"}} {allowed}'
+            )
+
+
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
     notes += [
@@ -237,8 +265,8 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
         )
     raised = [row for row in record.exceptions() if row.scenario != LISTENERS]
     notes += [f"{row.occurrences} x the scenario raised {row}" for row in raised[:NAMED]]
-    if never := _never_made(record):
-        notes.append(never)
+    notes += declared.notes(record)
+    notes += [found.sentence for found in idle.find(record) if not found.is_broken]
     if record.setup is not None and record.setup.failures and not _failed_setup(record, results):
         notes.append(
             f"{_setup_counts(record)}{_most_frequent(record.setup)}: users may have run without what it prepares. "
@@ -284,15 +312,3 @@ def _warm_up(record: RunRecord) -> Iterator[str]:
             f"{found.before_s * 1000:.1f} ms (median), and {found.after_s * 1000:.1f} ms after that; they are in every "
             "figure. Next: set WARM_UP to auto, or to a duration"
         )
-
-
-def _never_made(record: RunRecord) -> str:
-    """Name the requests that the scenario declares and that no user made; empty when there are none."""
-    phases = [record, record.setup] if record.setup else [record]
-    made = {(view.method, view.name) for phase in phases for view in phase.series()}
-    declared = [(method, name) for method, name in record.context.get("declared", ())]
-    never = [f"{method} {name}" for method, name in declared if (method, name) not in made]
-    if not never:
-        return ""
-    more = f" and {len(never) - NAMED} more" if len(never) > NAMED else ""
-    return f"{len(never)} of {len(declared)} declared requests were never made: {', '.join(never[:NAMED])}{more}"

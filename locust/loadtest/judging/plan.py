@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LAG_S: Final = 3.0
 """How far users may be behind the plan: they are started in steps of a second, and counted once a second."""
+SHORTFALL_RATIO: Final = 0.05
+"""Share of the planned users, or arrivals, that were not there, from which on another load was made."""
 _DEVIATIONS: Final = 4.0
 """Arrivals at random times deviate from their mean number; this many standard deviations are no shortfall."""
 
@@ -39,6 +41,29 @@ def shortfall(record: RunRecord) -> Shortfall:
     if plan["model"] == "open":
         return _arrivals(record, levels, until_s, plan.get("arrivals_total"))
     return max(_ramp(plan), _users(record, levels, begins_s, until_s))
+
+
+def change(record: RunRecord, second: float, users: float, spawn_rate_per_s: float) -> None:
+    """Have a run of users that a person changes go on by a new plan.
+
+    Args:
+        record: the run's, which notes the change.
+        second: when, in seconds since the run's first second.
+        users: how many there shall be.
+        spawn_rate_per_s: how fast they are started or stopped.
+    """
+    record.note(second, "users", f"the number of users was changed to {users:g}, at {spawn_rate_per_s:g} per second")
+    plan: dict[str, Any] = record.context.get("plan") or {}
+    if plan.get("model") != "closed" or not plan.get("levels"):
+        return
+    at_s = second - next((event.second for event in record.events if event.kind == "start"), 0.0)
+    before = [[t_s, level] for t_s, level in plan["levels"] if t_s < at_s]
+    level = before[-1][1] if before else 0.0
+    step = math.copysign(spawn_rate_per_s, users - level)
+    reach = min if users > level else max
+    after = [[t_s, reach(users, level + step * (t_s - at_s))] for t_s, _ in plan["levels"] if t_s >= at_s]
+    peak = max(stage["level"] for stage in plan["stages"])  # what the ramp would have left out was not asked for
+    record.context["plan"] = {**plan, "levels": before + after, "peak": peak}
 
 
 def _ramp(plan: dict[str, Any]) -> Shortfall:

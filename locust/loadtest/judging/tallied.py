@@ -11,7 +11,19 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadtest.measuring.tallies import CONNECTION, LOOKUP, REDIRECT, RETRY, SAME, SIZE, VARIED
+from loadtest.measuring.tallies import (
+    CONNECTION,
+    ELSEWHERE,
+    LOOKUP,
+    NOWHERE,
+    REDIRECT,
+    RETRY,
+    SAME,
+    SIZE,
+    UNKNOWN,
+    VARIED,
+)
+from loadtest.progress import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +42,18 @@ COMPARED_ANSWERS: Final = 20
 CONNECTIONS_RATIO: Final = 0.5
 """Share of a name's requests that opened a connection."""
 FEWEST_REQUESTS: Final = 20
+RESENT_RATIO: Final = 0.05
+"""Share of a name's requests that were sent again, from which on no chance of an idle connection explains it, and"""
+FEWEST_RESENT: Final = 5
+"""their number."""
+NOWHERE_RATIO: Final = 0.01
+"""Share of a name's requests whose answer of 3xx led nowhere."""
+AWAY_RATIO: Final = 0.9
+"""Share of a name's requests that were redirected to one place, from which on that place was measured, not the name;"""
+AWAY_NAMES: Final = 2
+"""from this number of names on, and"""
+AWAY_SHARE: Final = 0.5
+"""this share of all requests."""
 EXTRA_RATIO: Final = 0.01
 """Share of a name's requests that were redirected, or sent again."""
 FEWEST_CONNECTIONS: Final = 10
@@ -64,6 +88,9 @@ def findings(record: RunRecord) -> Iterator[Finding]:
             f"{times:,} look-ups of {names} took {seconds / times * 1000:.0f} ms each, {_share(seconds, all_s)} of all "
             "response times: keep connections alive, use a resolver that caches, or load an address",
         )
+    yield from _failures_as_successes(record)
+    yield from _redirected_away(record)
+    yield from _another_host(record)
     answers: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: {SAME: 0, VARIED: 0})
     for row in tallies:
         if row.kind in {SAME, VARIED}:
@@ -82,12 +109,93 @@ def findings(record: RunRecord) -> Iterator[Finding]:
             )
 
 
-def notes(record: RunRecord) -> Iterator[str]:
-    """Yield what a reader has to know beside the verdict."""
+def _requests(record: RunRecord) -> dict[tuple[str, str], int]:
+    """The requests of each method and name."""
     requests: dict[tuple[str, str], int] = defaultdict(int)
-    times_s: dict[tuple[str, str], float] = defaultdict(float)
     for view in record.series():
         requests[view.method, view.name] += view.requests
+    return requests
+
+
+def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
+    """Requests that only a second try answered, and answers that brought nothing: failures that count as successes."""
+    requests = _requests(record)
+    counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: {RETRY: 0, NOWHERE: 0})
+    for row in record.tallies():
+        if row.kind in {RETRY, NOWHERE}:
+            counted[row.method, row.name][row.kind] += row.times
+    for name, times in counted.items():
+        label, made = " ".join(name), requests[name]
+        if times[RETRY] >= max(FEWEST_RESENT, RESENT_RATIO * made):
+            yield Finding(
+                "resent_requests",
+                label,
+                times[RETRY] / made if made else 1.0,
+                RESENT_RATIO,
+                f"{times[RETRY]:,} of {made:,} {label} were sent again, since the service closed their connection "
+                "without an answer, and count as one success each: look why it does; if it is only its limit for idle "
+                "connections, raise that above the users' wait",
+            )
+        if times[NOWHERE] >= max(1.0, NOWHERE_RATIO * made):
+            yield Finding(
+                "empty_redirects",
+                label,
+                times[NOWHERE] / made if made else 1.0,
+                NOWHERE_RATIO,
+                f"{times[NOWHERE]:,} of {made:,} answers of {label} were of status 3xx and led nowhere (304 to a "
+                "request without a condition, or a redirect without a place), so they brought nothing: look at the "
+                "service, or say what a good answer is, with expect=Expect(…)",
+            )
+
+
+def _elsewhere(record: RunRecord) -> tuple[list[str], dict[tuple[str, str], None]]:
+    """Return the hosts other than the users' own to which requests went, and the names of those."""
+    rows = [row for row in record.tallies() if row.kind == ELSEWHERE]
+    return sorted({row.detail for row in rows}), {(row.method, row.name): None for row in rows}
+
+
+def _another_host(record: RunRecord) -> Iterator[Finding]:
+    """Requests none of which went to the host that the run says it loaded."""
+    hosts, elsewhere = _elsewhere(record)
+    host = record.configuration.get("host")
+    if hosts and host and elsewhere.keys() == _requests(record).keys():
+        yield Finding(
+            "another_host",
+            "run",
+            1.0,
+            1.0,
+            f"no request went to {host}, which the run was to load: they went to {listed(hosts)}; have the scenario "
+            "give paths without a host, or set HOST to what it loads",
+        )
+
+
+def _redirected_away(record: RunRecord) -> Iterator[Finding]:
+    """Requests of several names that all end at one place, such as the log-in of users whose session is over."""
+    requests = _requests(record)
+    to_place: dict[str, dict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
+    for row in record.tallies():
+        if row.kind == REDIRECT and row.detail:
+            to_place[row.detail][row.method, row.name] += row.times
+    for place, counted in to_place.items():
+        names = [name for name, times in counted.items() if times >= AWAY_RATIO * requests[name] > 0]
+        away = sum(requests[name] for name in names)
+        if len(names) >= AWAY_NAMES and away >= AWAY_SHARE * record.requests:
+            yield Finding(
+                "redirected_away",
+                "run",
+                away / record.requests,
+                AWAY_SHARE,
+                f"{away:,} of {record.requests:,} requests were redirected to {place}, those of "
+                f"{listed([' '.join(name) for name in names])} among them, so that place was measured in theirs: mend "
+                "the log-in if they need one, or request the place itself",
+            )
+
+
+def notes(record: RunRecord) -> Iterator[str]:
+    """Yield what a reader has to know beside the verdict."""
+    requests = _requests(record)
+    times_s: dict[tuple[str, str], float] = defaultdict(float)
+    for view in record.series():
         times_s[view.method, view.name] += view.response_time.sum_s
     counted: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
     sizes: dict[tuple[str, str], set[int]] = defaultdict(set)
@@ -104,6 +212,15 @@ def notes(record: RunRecord) -> Iterator[str]:
         yield from _connections(" ".join(name), requests[name], times_s[name], *of_kind[CONNECTION])
         yield from _extra(" ".join(name), requests[name], of_kind[REDIRECT][0], of_kind[RETRY][0])
         yield from _sizes(" ".join(name), requests[name], sizes[name])
+    hosts, elsewhere = _elsewhere(record)
+    if hosts:
+        labels = listed([" ".join(name) for name in elsewhere])
+        yield f"requests of {labels} went to another host than the users' own: {listed(hosts)}"
+    if unknown := [" ".join(name) for name, of_kind in counted.items() if of_kind[UNKNOWN][0]]:
+        yield (
+            f"how many connections, look-ups, redirects and retries {listed(unknown)} took is not known: "
+            "their client does not tell"
+        )
     if len(peers) == 1 and (most := max(peers.values())) >= FEWEST_CONNECTIONS:
         (address,) = peers
         yield (

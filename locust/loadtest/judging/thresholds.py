@@ -46,6 +46,13 @@ def of(config: Config, requests: Callable[[], Requests] | None = None) -> tuple[
     return _rules(config, _texts(config, problems), requests, problems)
 
 
+def others(config: Config) -> tuple[str, ...]:
+    """Return the scenarios that rules of the thresholds file are about, and that do not run: the rules are left out."""
+    rules = [rule for text, where in _texts(config, []) if where != _SETTING for rule in parse(text, where)]
+    named = {dict(rule.selector).get("scenario", config.scenario_name) for rule in rules}
+    return tuple(sorted(named - {config.scenario_name}))
+
+
 def objective(config: Config, requests: Callable[[], Requests] | None = None) -> tuple[Threshold, ...]:
     """Return the rules of the service-level objective, the setting SLO; none when it is not set.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadtest.judging import plan, steady, tallied
+from loadtest.judging import idle, plan, steady, tallied
 from loadtest.measuring.error_classes import GENERATOR, UNFINISHED
 from loadtest.measuring.health import FIGURES, LATE_S, MASTER, OTHERS, SATURATED, Health
 from loadtest.measuring.measurements import LISTENERS
@@ -150,8 +150,6 @@ STALL_S: Final = 2
 """Whole seconds without an answer, while half of the users waited for one."""
 STALL_BY_MEDIAN: Final = 10
 """The least length of a stall, as a multiple of the median response time."""
-SHORTFALL_RATIO: Final = 0.05
-"""Share of the planned users, or arrivals, that were not there."""
 UNFINISHED_RATIO: Final = 0.01
 """Share of the requests of one name that had no answer when their users were stopped."""
 UNFINISHED_USERS_RATIO: Final = 0.05
@@ -321,6 +319,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _unfinished(record)
     yield from _exceptions(record)
     yield from _listeners(record)
+    yield from _idle(record)
     yield from _load_not_reached(record)
     yield from _stall(record)
     yield from _fast_failures(record)
@@ -423,7 +422,7 @@ def _exceptions(record: RunRecord) -> Iterator[Violation]:
         own = [row for row in rows if row.scenario == scenario]
         raised = sum(row.occurrences for row in own if not row.ends_user)
         ended = sum(row.occurrences for row in own if row.ends_user)
-        # The tasks of users in Locust's own loop are not counted; each of their iterations sends a request, or raises.
+        # The tasks of users with a loop of their own are not counted; their iterations send a request, or raise.
         begun = sum(begun for (name, _), begun in record.tasks.items() if name == scenario) or (
             raised + sum(view.requests for view in record.series(lambda key, name=scenario: key.scenario == name))  # type: ignore[misc]
         )
@@ -440,6 +439,12 @@ def _exceptions(record: RunRecord) -> Iterator[Violation]:
                 f"{raised} of {begun} iterations of scenario {scenario} raised an exception{died} ({named}): mend the "
                 "scenario; what it should have done is missing from the load",
             )
+
+
+def _idle(record: RunRecord) -> Iterator[Violation]:
+    """Iterations that ended without a request: users that ran and were no load."""
+    for found in filter(lambda one: one.is_broken, idle.find(record)):
+        yield Violation("idle_iterations", f"scenario {found.scenario}", found.ratio, found.limit, found.sentence)
 
 
 def _listeners(record: RunRecord) -> Iterator[Violation]:
@@ -461,14 +466,14 @@ def _listeners(record: RunRecord) -> Iterator[Violation]:
 def _load_not_reached(record: RunRecord) -> Iterator[Violation]:
     """Users or arrivals that were never there."""
     missing = plan.shortfall(record)
-    if missing.ratio >= SHORTFALL_RATIO:
+    if missing.ratio >= plan.SHORTFALL_RATIO:
         ended = [f"{row.occurrences} x {row}" for row in record.exceptions() if row.is_own_end]
         named = f" ({'; '.join(ended[:NAMED])})" if ended else ""
         yield Violation(
             "load_not_reached",
             "run",
             missing.ratio,
-            SHORTFALL_RATIO,
+            plan.SHORTFALL_RATIO,
             f"{missing.what}{named}: {LOAD_ADVICE}",
         )
 

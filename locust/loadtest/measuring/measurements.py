@@ -60,6 +60,8 @@ class TaskCount(NamedTuple):
     task: str
     """The function's name, with its classes."""
     begun: int
+    idle: int = 0
+    """How often one of its iterations ended without a request."""
 
 
 class ExceptionCount(NamedTuple):
@@ -158,7 +160,7 @@ class Accumulator:
         self._evidence: dict[tuple[int, str, str], Evidence | None] = {}
         self._quota = evidence.EvidenceQuota()
         self._dropped: dict[int, int] = {}
-        self._tasks: dict[tuple[str, str], int] = {}
+        self._tasks: dict[tuple[str, str], tuple[int, int]] = {}
         self._exceptions: dict[tuple[str, str, str, str, bool], int] = {}
         self._tallies: dict[tuple[int, str, str], tuple[int, float]] = {}
 
@@ -239,12 +241,13 @@ class Accumulator:
         """Count iterations that were never begun."""
         self._dropped[scenario_row] = self._dropped.get(scenario_row, 0) + count
 
-    def add_task(self, scenario: str, task: str, begun: int) -> None:
-        """Count begun tasks; beyond `MAX_TASKS` a task counts as ``other``."""
+    def add_task(self, scenario: str, task: str, begun: int, idle: int = 0) -> None:
+        """Count tasks that began, and those that sent no request; beyond `MAX_TASKS` a task counts as ``other``."""
         key = (scenario, task)
         if key not in self._tasks and len(self._tasks) >= MAX_TASKS:
             key = (OTHER, OTHER)
-        self._tasks[key] = self._tasks.get(key, 0) + begun
+        had_begun, was_idle = self._tasks.get(key, (0, 0))
+        self._tasks[key] = (had_begun + begun, was_idle + idle)
 
     def add_exception(  # noqa: PLR0917 - an exception has that many parts
         self, scenario: str, exception: str, message: str, place: str, ends_user: bool, occurrences: int = 1
@@ -326,7 +329,7 @@ class Accumulator:
             scenarios=scenarios,
             schedule_lag=HistogramTable.merge(self._lag, np.arange(len(scenarios))),
             dropped=np.array([self._dropped.get(row, 0) for row in range(len(scenarios))], np.int64),
-            tasks=tuple(TaskCount(*key, begun) for key, begun in self._tasks.items()),
+            tasks=tuple(TaskCount(*key, *counted) for key, counted in self._tasks.items()),
             exceptions=tuple(ExceptionCount(*key, times) for key, times in self._exceptions.items()),
             failure_time=HistogramTable.merge(self._failed, rows) if self._failed else None,
             tallies=self._take_tallies(rows),

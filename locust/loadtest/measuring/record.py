@@ -114,7 +114,7 @@ class Event:
     second: float
     """Seconds since the run's first second."""
     kind: str
-    """A single word: start, stage, reset, worker, redis, feed, interrupted."""
+    """A single word: start, stage, users, reset, worker, redis, feed, interrupted."""
     text: str
 
 
@@ -244,6 +244,8 @@ class RunRecord:
     _quota: EvidenceQuota = field(default_factory=EvidenceQuota)
     tasks: dict[tuple[str, str], int] = field(default_factory=dict)
     """By scenario and name: how often a task was begun."""
+    idle: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The same of the iterations that ended without a request."""
     _exceptions: dict[tuple[str, str, str, str, bool], list[float]] = field(default_factory=dict)
     _tallies: dict[tuple[int, str, str], tuple[int, float]] = field(default_factory=dict)
     _later: dict[int, RunRecord] = field(default_factory=dict)
@@ -350,11 +352,12 @@ class RunRecord:
             self._tallies[key] = (had + times, took_s + seconds)
 
     def _add_code(self, measurements: Measurements, second: int | None) -> None:
-        for scenario, task, begun in measurements.tasks:
+        for scenario, task, begun, idle in measurements.tasks:
             key = (scenario, task)
             if key not in self.tasks and len(self.tasks) >= MAX_TASKS:
                 key = (OTHER, OTHER)
             self.tasks[key] = self.tasks.get(key, 0) + begun
+            self.idle[key] = self.idle.get(key, 0) + idle
         self.add_exceptions(measurements.exceptions, second)
 
     def add_exceptions(self, exceptions: Iterable[ExceptionCount], second: int | None) -> None:
@@ -388,7 +391,7 @@ class RunRecord:
         self._classes, self._errors, self._tallies = {}, {}, {}
         self.timeline, self.blocks = Timeline(), Blocks()
         self.schedule_lag, self.dropped = {}, {}
-        self.tasks = {}
+        self.tasks, self.idle = {}, {}
         # What listeners raised, and what ended users, is missing from what comes after, too.
         self._exceptions = {
             what: row for what, row in self._exceptions.items() if what[0] == LISTENERS or what[-1] is True
@@ -520,7 +523,7 @@ class RunRecord:
             ],
             "errors": [_error_dict(error) for error in self.errors()],
             "tasks": [
-                {"scenario": scenario, "task": task, "begun": begun}
+                {"scenario": scenario, "task": task, "begun": begun, "idle": self.idle.get((scenario, task), 0)}
                 for (scenario, task), begun in sorted(self.tasks.items())
             ],
             "exceptions": [asdict(row) for row in self.exceptions()],

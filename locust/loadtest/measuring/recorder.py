@@ -38,11 +38,11 @@ from loadtest.measuring.error_classes import ERROR_CLASSES, NO_ANSWER, UNFINISHE
 from loadtest.measuring.evidence import of_response
 from loadtest.measuring.labels import LOAD, OTHER, PHASES, SETUP, SeriesKey, readable
 from loadtest.measuring.measurements import OWN_END, Accumulator, ExceptionCount, Measurements
-from loadtest.measuring.tallies import REDIRECT, SAME, SIZE, VARIED
+from loadtest.measuring.tallies import MAX_PLACES, NOWHERE, REDIRECT, SAME, SIZE, UNKNOWN, VARIED
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import FrameType, TracebackType
 
     import numpy.typing as npt
@@ -63,15 +63,30 @@ MAX_MESSAGE_CHARS: Final = 300
 STARTING_S: Final = 5.0
 """From here on, a user that is stopped in its on_start counts as one that never began: a run may end within a login."""
 NOT_STARTED: Final = f"stopped in on_start, which had run for {STARTING_S:g} s or more"
+STUCK_RATIO: Final = 0.5
+STUCK: Final = "stopped in its own code, which had sent no request for most of its time"
+"""In place of an exception's message: of a user that was stopped neither in a wait nor in a request."""
+REDIRECTION: Final = 300
+CLIENT_ERROR: Final = 400
+BESIDE: Final = "loadtest_beside"
+"""The attribute of a greenlet, or a response, with what happened beside a request of Locust's own clients."""
+ANSWERED: Final = "loadtest_answered_s"
+"""The attribute of a user that says when a client that fires ``events.request`` last had an answer, in seconds of
+``time.perf_counter``; 0 before its first, and none where the user may have a client that does not."""
+ITERATION: Final = "loadtest_iteration_s"
+"""That which says when its iteration began, where Locust's own loop executes it."""
 
 _PACKAGE: Final = str(Path(__file__).parents[1])
 _SCENARIOS: Final = f"{_PACKAGE}/scenarios/"
+_CLIENTS: Final = f"{_PACKAGE}/clients/"
+_REPLACED: Final = f"{_PACKAGE}/swarm/replacements/"
 _LIBRARIES: Final = (
     f"{_PACKAGE}/",
     "src/gevent/",
     *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
 )
 _LOOKED_UP: Final = 8_192  # sets of labels whose series are remembered, including those that count as other
+_AROUND_PATH: Final = re.compile(r"^(?:[A-Za-z][\w+.-]*:)?//[^/?#]*|[?#].*$", re.DOTALL)
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _masked = lru_cache(maxsize=256)(without_credentials)  # most errors of a run are the same few
 _ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its recorder
@@ -89,8 +104,8 @@ class Series:
     """
 
     __slots__ = (
-        "_counts", "_failures", "_largest", "_last_answer", "_smallest", "failed", "is_checked", "key", "late", "row",
-        "scenario_row", "success", "take_bytes", "times",
+        "_counts", "_failures", "_largest", "_last_answer", "_places", "_smallest", "failed", "is_checked", "key",
+        "late", "row", "scenario_row", "success", "take_bytes", "times",
     )  # fmt: skip
 
     success: Callable[[float, float, float, int], None]
@@ -107,6 +122,7 @@ class Series:
         self._failures = 0
         self._smallest, self._largest = 0, -1  # bytes of its successes
         self._last_answer: int | None = None
+        self._places: set[str] = set()
         # Lists, although arrays are smaller: the interpreter has an instruction of its own for appending to a list.
         self.times: list[float] = []  # service times of requests sent at their intended start
         self.late: list[float] = []  # lag and service time in turns
@@ -164,6 +180,13 @@ class Series:
     def tally(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
         """Count what else happened: see `loadtest.measuring.tallies`."""
         self._counts.add_tally(self.row, kind, readable(detail), 1, seconds)
+
+    def note_redirect(self, location: str) -> None:
+        """Count a redirect that was followed, by the path that it led to."""
+        place = _AROUND_PATH.sub("", location)
+        if len(self._places) < MAX_PLACES:
+            self._places.add(place)
+        self.tally(REDIRECT, place if place in self._places else "")
 
     def note_size(self, size_bytes: int) -> None:
         """Note the size of a success, if it is smaller or larger than all before and nobody looks what it holds."""
@@ -235,6 +258,11 @@ class _Place(NamedTuple):
         """Whether it is neither a library's nor this product's."""
         return self.path.startswith(_SCENARIOS) or not self.path.startswith(_LIBRARIES)
 
+    @property
+    def is_request(self) -> bool:
+        """Whether it is in a client that counts a request whose user is stopped."""
+        return self.path.startswith(_CLIENTS) or (self.path.startswith(_REPLACED) and self.function == "request")
+
     def __str__(self) -> str:
         path = Path(self.path)
         shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -290,6 +318,7 @@ class Recorder:
         self._labels = self._counts.labels
         self._folded = 0  # series that the fold under way has behind it
         self._begun: dict[str, dict[Any, int]] = {}
+        self._idle: dict[str, dict[Any, int]] = {}
         self._environment: Environment | None = None
         self._kind = Series
 
@@ -372,6 +401,10 @@ class Recorder:
         """How often each task of a scenario began since the last take: add 1 to a task's number when it begins."""
         return self._begun.setdefault(scenario, defaultdict(int))
 
+    def idle(self, scenario: str) -> dict[Any, int]:
+        """The same of the iterations of each task that ended without a request."""
+        return self._idle.setdefault(scenario, defaultdict(int))
+
     def on_user_error(
         self, user_instance: Any, exception: BaseException, tb: TracebackType | None = None, **_: Any
     ) -> None:
@@ -405,21 +438,33 @@ class Recorder:
         """Count an exception that was described before."""
         self._counts.add_exception(*count)
 
-    def on_end(self, user: Any, ending: BaseException, starting_s: float = 0.0) -> None:
+    def on_end(self, user: Any, ending: BaseException, began_s: float, *, is_started: bool) -> None:
         """Count that a user ended itself, when code of its scenario raised what ended it, such as StopUser; or that it
-        was stopped before it made any load.
+        was stopped before it made any load, or while its own code had kept it from making any.
 
         Args:
             user: the user.
             ending: what ended it.
-            starting_s: how long its on_start had run, if that was not over.
+            began_s: when its on_start began, in seconds of ``time.perf_counter``.
+            is_started: whether its on_start was over.
         """
-        places = _Place.all_of(ending.__traceback__)
+        places, now_s = _Place.all_of(ending.__traceback__), time.perf_counter()
+        # The intended start of an iteration is there until its first request.
+        begun_s = max(getattr(user, "intended_start_s", None) or 0.0, getattr(user, ITERATION, 0.0))
+        known_s = [getattr(user, "last_request_s", lambda: None)(), getattr(user, ANSWERED, None)]
+        requests_s = [request_s for request_s in known_s if request_s is not None]
+        idle_s = now_s - max(began_s, begun_s, *requests_s) if requests_s else 0.0
+        is_own_code = any(place.is_of_scenario for place in places) and not any(place.is_request for place in places)
+        message = ""
         if places and places[-1].is_of_scenario:
             self._add_own_end(user, type(ending).__name__, places[-1])
-        elif starting_s >= STARTING_S:
+        elif not is_started and now_s - began_s >= STARTING_S:
+            message = NOT_STARTED
+        elif is_started and is_own_code and idle_s >= max(STARTING_S, STUCK_RATIO * (now_s - began_s)):
+            message = STUCK
+        if message:
             place = readable(str(_Place.of(ending.__traceback__)))
-            self._counts.add_exception(readable(scenario_of(user)), type(ending).__name__, NOT_STARTED, place, True)
+            self._counts.add_exception(readable(scenario_of(user)), type(ending).__name__, message, place, True)
 
     def on_own_stop(self, user: Any) -> None:
         """Count that a user ended itself by calling its ``stop()``."""
@@ -447,14 +492,14 @@ class Recorder:
         request counts, and its duration counts as refused.
         """
         end_s = time.perf_counter()
+        if user is not None and not isinstance(user, type):
+            setattr(user, ANSWERED, end_s)
         sent_s = end_s - response_time / 1e3 if response_time is not None else math.nan
         intended_s = sent_s
         if user is not None and getattr(user, "intended_start_s", None) is not None:
             intended_s, user.intended_start_s = user.intended_start_s, None
         series = self.series(scenario_of(user), str(request_type), str(name), phase_of(user))
-        history = getattr(response, "history", None)
-        for _ in history if isinstance(history, list) else ():  # of requests' responses
-            series.tally(REDIRECT)
+        _tally_beside(series, response)
         if exception:
             mark_counted(exception, response)
             if user is not None:
@@ -553,11 +598,12 @@ class Recorder:
         if failed:
             lengths, values = _emptied([series.failed for series in failed])
             self._counts.add_failed(np.array([series.row for series in failed]), lengths, values)
-        for scenario, tasks in self._begun.items():
-            for task, begun in tasks.items():
-                name = getattr(task, "__qualname__", type(task).__qualname__)
-                self._counts.add_task(readable(scenario), readable(name), begun)
-            tasks.clear()
+        for scenario, begun in self._begun.items():
+            idle = self.idle(scenario)
+            for task in {**begun, **idle}:
+                self._counts.add_task(readable(scenario), name_of_task(task), begun.get(task, 0), idle.get(task, 0))
+            begun.clear()
+            idle.clear()
         return self._counts.take()
 
 
@@ -586,6 +632,40 @@ def _message(text: str) -> str:
     """
     masked = _masked(text[: 4 * MAX_MESSAGE_CHARS])
     return _ADDRESS.sub("0x…", masked[:MAX_MESSAGE_CHARS]).encode("utf-8", "replace").decode()
+
+
+def _tally_beside(series: Series, response: Any) -> None:
+    """Count what happened beside a request of Locust's own clients: see `loadtest.swarm.replacements.clients`."""
+    of_caught = getattr(response, BESIDE, None)
+    beside = getattr(gevent.getcurrent(), BESIDE, None) if of_caught is None else of_caught
+    if beside is None:
+        series.tally(UNKNOWN)
+        return
+    for counted in beside:
+        series.tally(*counted)
+    if response is None:
+        return
+    for hop in getattr(response, "history", ()):
+        series.note_redirect(str(hop.headers.get("location", "")))
+    sent = getattr(getattr(response, "request", None), "headers", None) or ()
+    place = (response.headers or {}).get("location")
+    if of_caught is None and not place and leads_nowhere(response.status_code or 0, sent):
+        series.tally(NOWHERE, str(response.status_code))
+
+
+def leads_nowhere(status: int, sent: Iterable[str]) -> bool:
+    """Whether an answer that is no failure brings nothing of what was asked for.
+
+    Args:
+        status: its status; one that names another place is not meant.
+        sent: the names of the headers that were sent; with a condition, as of a cache, 304 is an answer.
+    """
+    return REDIRECTION <= status < CLIENT_ERROR and not any(name.lower().startswith("if-") for name in sent)
+
+
+def name_of_task(task: Any) -> str:
+    """The name under which a task is counted: that of its function, with its classes."""
+    return readable(getattr(task, "__qualname__", type(task).__qualname__))
 
 
 def mark_counted(*failures: Any) -> None:

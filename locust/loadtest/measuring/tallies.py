@@ -13,9 +13,17 @@ LOOKUP: Final = "lookup"
 CONNECTION: Final = "connection"
 """A connection was opened, look-up and TLS included; the detail is the address, of a name with several."""
 REDIRECT: Final = "redirect"
-"""A redirect was followed, within the time of its request."""
+"""A redirect was followed, within the time of its request; the detail is the path that it led to."""
 RETRY: Final = "retry"
 """A request was sent again, since the server had closed its connection, within the time of the request."""
+NOWHERE: Final = "nowhere"
+"""An answer of 3xx brought nothing and led nowhere: 304 without a condition in the request, or a redirect without a
+place; the detail is the status."""
+ELSEWHERE: Final = "elsewhere"
+"""A request went to another host than the one that its user loads, which is the detail. Of this product's client it
+says which there were, not how often."""
+UNKNOWN: Final = "unknown"
+"""A request of a client that is neither Locust's nor this product's: what else happened is not known."""
 SAME: Final = "same_answer"
 """An answer of which the scenario says that it varies was, byte by byte, the one before."""
 VARIED: Final = "varied_answer"
@@ -23,7 +31,9 @@ VARIED: Final = "varied_answer"
 SIZE: Final = "size"
 """A success without ``expect`` was smaller or larger than all before; the detail is the power of two below its bytes.
 It says which sizes there were, not how often."""
-TALLIES: Final = (LOOKUP, CONNECTION, REDIRECT, RETRY, SAME, VARIED, SIZE)
+TALLIES: Final = (LOOKUP, CONNECTION, REDIRECT, RETRY, NOWHERE, ELSEWHERE, UNKNOWN, SAME, VARIED, SIZE)
+MAX_PLACES: Final = 8
+"""The places of redirects that are kept apart, of one name; further ones have no detail."""
 
 
 class TallyCount(NamedTuple):

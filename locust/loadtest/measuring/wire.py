@@ -225,10 +225,11 @@ class PackedMeasurements(NamedTuple):
 
     def _check_code(self) -> None:
         """Check what was counted of the scenario's code."""
-        for scenario, task, begun in self.tasks:
+        for scenario, task, begun, idle in self.tasks:
             if not (isinstance(scenario, str) and isinstance(task, str)):
-                raise TypeError("a task must consist of a scenario, a name and a number")
+                raise TypeError("a task must consist of a scenario, a name and two numbers")
             _check_number("a task began", begun)
+            _check_number("a task sent nothing", idle)
         for *texts, ends_user, occurrences in self.exceptions:
             if not (all(isinstance(text, str) for text in texts) and isinstance(ends_user, bool)):
                 raise TypeError("an exception must consist of a scenario, a class, a message, a place, and two marks")

@@ -60,6 +60,11 @@ class LoadUser(User):
         """Return a context whose requests are also measured as one, under this name: see `loadtest.users.steps`."""
         return Transaction(self, name)
 
+    def last_request_s(self) -> float | None:
+        """When the user last sent a request or got its answer, in seconds of ``time.perf_counter``; 0 before that, and
+        None where the client does not say."""
+        return None
+
     def enter_phase(self, phase: str) -> None:
         """Record what the user sends from now on as of this phase, ``setup`` or ``load``."""
         self.phase = phase

@@ -231,6 +231,8 @@ class UserPool:
             self._busy += 1
             try:
                 iterate(walker)
+                if user.intended_start_s is not None:
+                    walker.note_idle()
             finally:
                 self._busy -= 1
                 user.intended_start_s = None

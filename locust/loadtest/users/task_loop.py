@@ -40,6 +40,8 @@ def run(walker: TaskWalker) -> None:
             if event_loop.iteration == turn:  # nothing waited: a TaskSet that interrupts itself at once would
                 gevent.sleep(0)  # otherwise hold the whole process
         elif user._state is not LOCUST_STATE_STOPPING:
+            if user.intended_start_s is not None or (event_loop.iteration == turn and walker.has_sent_nothing()):
+                walker.note_idle()
             user.intended_start_s = None
             wait_s = walker.level.wait_source.wait_time()
             if wait_s > 0 or event_loop.iteration == turn:

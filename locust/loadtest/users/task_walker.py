@@ -46,7 +46,10 @@ class TaskWalker:
     def __init__(self, user: Any, has_own_loop: Callable[[type[TaskSet]], bool]) -> None:
         self.user = user
         self._has_own_loop = has_own_loop
-        self._begun = Recorder.of(user.environment).begun(scenario_of(user))
+        recorder, scenario = Recorder.of(user.environment), scenario_of(user)
+        self._begun, self._idle = recorder.begun(scenario), recorder.idle(scenario)
+        self._done: Any = None  # the task that came to its end with the last step
+        self._last_request_s: float | None = None  # when it was last looked at
         user._taskset_instance = DefaultTaskSet(user)  # where Locust looks for it
         self.level = Level(user._taskset_instance)
         self._outer: list[Level] = []
@@ -62,15 +65,15 @@ class TaskWalker:
         """
         user = self.user
         user._state = LOCUST_STATE_RUNNING
-        began_s = perf_counter()
+        began_s, is_started = perf_counter(), False
         try:
             _enter(user, SETUP)
             user.on_start()
             _enter(user, LOAD)
-            began_s = 0.0
+            is_started = True
             work(self)
         except (GreenletExit, StopUser, StopTest) as ending:
-            Recorder.of(user.environment).on_end(user, ending, perf_counter() - began_s if began_s else 0.0)
+            Recorder.of(user.environment).on_end(user, ending, began_s, is_started=is_started)
             _enter(user, SETUP)
             for level in (self.level, *reversed(self._outer)):
                 _stop(level.task_set)
@@ -96,31 +99,48 @@ class TaskWalker:
             if type(task) is FunctionType and level.is_plain:
                 self._begun[task] += 1
                 task(level.owner)
+                self._done = task
                 return False
             return self._execute_other(task)
         except InterruptTaskSet as interruption:
+            self._done = None
             return self._leave(interruption)
         except RescheduleTaskImmediately:
             return True
         except RescheduleTask:
+            self._done = None
             return False
         except (StopUser, StopTest):
             raise
         except Exception as error:
+            self._done = None
             if not self.user.environment.catch_exceptions:
                 raise
             report(error, level.task_set)
             return False
+
+    def has_sent_nothing(self) -> bool:
+        """Return whether the user, of this product's classes, has sent no request since this was last asked."""
+        before_s, self._last_request_s = self._last_request_s, self.user.last_request_s()
+        return before_s is not None and before_s == self._last_request_s
+
+    def note_idle(self) -> None:
+        """Count the iteration that the last step ended as one that sent no request."""
+        if self._done is not None:
+            self._idle[self._done] += 1
 
     def _execute_other(self, task: Any) -> bool:
         """Execute a task that is not a plain function, as `step` does; of a TaskSet that is its first task."""
         if not (isinstance(task, type) and issubclass(task, TaskSet)):
             self._begun[task] += 1
             self.level.task_set.execute_task(task)
+            self._done = task
             return False
         task_set: Any = task(self.level.owner)
         if self._has_own_loop(task):
-            self._begun[task] += 1
+            if task.run is not TaskSet.run:  # else Locust's loop counts what it executes
+                self._begun[task] += 1
+            self._done = None
             task_set.run()
             return False
         try:

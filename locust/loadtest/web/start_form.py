@@ -9,6 +9,7 @@ Tested in tests/native/test_start_form.py.
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -18,7 +19,10 @@ from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_SPAWNING, STATE_S
 from werkzeug.datastructures import ImmutableMultiDict
 
 from loadtest.exceptions import UsageError
+from loadtest.judging import plan
+from loadtest.measuring import steady_clock
 from loadtest.profiles.load import AS_ENTERED, Load, LoadFactory
+from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,7 +119,7 @@ class StartForm:
                     self._await_load(environment)
                 if environment.runner.state in _BUSY:  # type: ignore[union-attr]
                     request.form = _without(_without_empty_host(request.form), "run_time")
-                    return start()  # type: ignore[no-any-return]
+                    return _noted(environment, start())
                 load = self.loads.entered(request.form, environment)
                 _check_ready(environment)
             except UsageError as error:
@@ -180,6 +184,15 @@ class StartForm:
                 f"{', '.join(changed).replace('_', ' ')} cannot change while a test is under way. Allowed: the number "
                 "of users and the ramp up. Next: stop the test, then start another."
             )
+
+
+def _noted(environment: Environment, response: Response) -> Response:
+    """Note in the record that a person changed the users of the test that is under way, if Locust did."""
+    record = RecordKeeper.of(environment).record
+    if record is not None and environment.shape_class is None and response.get_json()["success"]:
+        second = steady_clock.now() - math.floor(record.started_at)
+        plan.change(record, second, float(request.form["user_count"]), float(request.form["spawn_rate"]))
+    return response
 
 
 def _given(values: Mapping[str, str], otherwise: Mapping[str, str]) -> dict[str, str]:

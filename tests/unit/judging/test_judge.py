@@ -178,6 +178,14 @@ def test_a_rule_aborts_only_if_it_says_so_and_has_failed_without_a_break() -> No
     ) == ("error_ratio < 50% delay=2s abort_on_fail", pytest.approx(5 / 9))
 
 
+def test_a_rule_that_ended_the_run_has_failed_whatever_came_after_that() -> None:
+    """What is answered while the users stop does not make it pass."""
+    run = Run("error_ratio < 50% abort_on_fail, requests > 1").add(0, measured(GET, [0.01] * 4, failures=3))
+    assert run.judge.tick()
+    run.add(1, measured(GET, [0.01] * 100))
+    assert run.results() == [(0.75, "failed"), (104, "passed")]
+
+
 def test_without_a_delay_a_rule_aborts_at_once() -> None:
     """The first tick that sees a failed rule says so; a rule without data does not."""
     run = Run("max < 50ms abort_on_fail")

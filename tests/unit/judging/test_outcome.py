@@ -35,6 +35,40 @@ def test_declared_requests_that_were_never_made_are_named() -> None:
     assert [note for note in decide(record, ()).notes if "declared" in note] == []
 
 
+def test_iterations_that_sent_nothing_stand_beside_the_verdict_before_they_break_a_rule() -> None:
+    """A closed run may have a task that only waits."""
+    key = ("shop", "Shopper.think")
+    [note] = [note for note in decide(RunRecord(tasks={key: 100}, idle={key: 10}), ()).notes if "no request" in note]
+    assert note.startswith("10 of 100 iterations of scenario shop sent no request (10 of Shopper.think)")
+
+
+@pytest.mark.parametrize(
+    ("failures", "rules", "expected"),
+    [
+        (5, "error_ratio < 10%", Outcome.FAILED),
+        (4, "error_ratio < 10%", Outcome.PASSED),
+        (5, 'error_ratio < 10%, error_ratio{name="pay"} > 99%', Outcome.PASSED),
+        (5, 'error_ratio < 10%, error_ratio{name="buy"} < 99%', Outcome.FAILED),
+    ],
+)
+def test_a_name_that_never_succeeded_has_failed_unless_a_rule_of_its_own_judges_it(
+    failures: int, rules: str, expected: Outcome
+) -> None:
+    """Among a thousand others it hardly moves the ratio of all."""
+    recorder, record = Recorder(), RunRecord()
+    buy, pay = recorder.series("shop", "GET", "buy"), recorder.series("shop", "POST", "pay")
+    judge = Judge(parse(rules, "here"), record)
+    for _ in range(1000):
+        buy.success(1.0, 1.0, 1.01, 1)
+    for _ in range(failures):
+        pay.failure(1.0, 1.0, 1.01, 0, "status_5xx", "500")
+    record.add(recorder.take(), 0)
+    verdict = decide(record, (), judge.results())
+    assert verdict.outcome is expected
+    told = "every one of the 5 requests of POST pay failed, most often with status_5xx"
+    assert any(told in reason for reason in verdict.reasons) is (expected is Outcome.FAILED)
+
+
 def test_few_exceptions_stand_beside_the_verdict() -> None:
     """What changes no outcome is told all the same."""
     recorder, record = Recorder(), RunRecord()

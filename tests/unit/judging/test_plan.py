@@ -48,6 +48,32 @@ def test_users_that_were_not_there_are_a_share_of_the_plan(users: dict[int, int]
     assert plan.shortfall(record_of("quick", users, spawn_rate_per_s=10.0)).ratio == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("users", "later", "expected"),
+    [
+        (4, 4, 0.0),  # a person lowered them, and they are as many as that
+        (4, 0, 0.27),  # and then they are gone
+        (20, 10, 0.25),  # a person raised them, and they never came
+        (20, 20, 0.0),
+    ],
+)
+def test_users_that_a_person_changes_are_the_plan_from_then_on(users: int, later: int, expected: float) -> None:
+    """At ten seconds, at ten per second; the record notes it."""
+    record = record_of("quick", {**ALL, **dict.fromkeys(range(11, 20), later)}, spawn_rate_per_s=10.0)
+    plan.change(record, 10.4, users, 10.0)
+    assert plan.shortfall(record).ratio == pytest.approx(expected, abs=0.05)
+    [event] = [event for event in record.events if event.kind == "users"]
+    assert event.text == f"the number of users was changed to {users}, at 10 per second"
+
+
+def test_a_change_of_the_users_is_none_of_the_arrivals() -> None:
+    """In the open model it is a limit."""
+    record = record_of("constant-arrival-rate", ALL)
+    before = record.context["plan"]
+    plan.change(record, 10.4, 4, 10.0)
+    assert record.context["plan"] == before
+
+
 def test_a_ramp_that_is_longer_than_the_run_never_reaches_its_level() -> None:
     """128 users at 4 per second take 32 s; in 20 s there are 80 of them, however exactly they come."""
     users = {second: 4 * (second + 1) for second in range(20)}

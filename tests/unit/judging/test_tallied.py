@@ -5,7 +5,18 @@ import pytest
 from loadtest.judging import tallied
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.tallies import CONNECTION, LOOKUP, REDIRECT, RETRY, SAME, SIZE, VARIED
+from loadtest.measuring.tallies import (
+    CONNECTION,
+    ELSEWHERE,
+    LOOKUP,
+    NOWHERE,
+    REDIRECT,
+    RETRY,
+    SAME,
+    SIZE,
+    UNKNOWN,
+    VARIED,
+)
 
 
 def record_of(*tallies: tuple[str, str, int, float], requests: int = 100, response_s: float = 0.1) -> RunRecord:
@@ -58,6 +69,7 @@ def test_answers_that_should_vary_and_do_not_break_their_rule(same: int, varied:
         ((CONNECTION, "", 50, 0.02), 49, "50 connections were opened for 100 requests of GET buy, 10% of their"),
         ((REDIRECT, "", 1, 0.0), 0, "1 redirects were followed within 100 requests of GET buy"),
         ((RETRY, "", 1, 0.0), 0, "1 requests were sent again, over another connection, within 100 requests"),
+        ((UNKNOWN, "", 1, 0.0), 0, "retries GET buy took is not known: their client does not tell"),
         ((CONNECTION, "10.0.0.7", 10, 0.0), 9, "and all 10 connections went to 10.0.0.7: one server took all"),
     ],
 )
@@ -69,6 +81,71 @@ def test_what_only_the_reader_can_judge_is_noted(tally: tuple[str, str, int, flo
     assert expected in note
     assert rules(record) == []
     assert list(tallied.notes(record_of((kind, detail, few, each_s)))) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "times", "requests", "expected"),
+    [
+        (RETRY, 5, 100, ["resent_requests"]),
+        (RETRY, 4, 100, []),
+        (RETRY, 4, 10, []),
+        (NOWHERE, 1, 100, ["empty_redirects"]),
+        (NOWHERE, 1, 101, []),
+    ],
+)
+def test_failures_that_count_as_successes_break_a_rule(
+    kind: str, times: int, requests: int, expected: list[str]
+) -> None:
+    """Requests that only a second connection saved, and answers that brought nothing."""
+    assert rules(record_of((kind, "", times, 0.0), requests=requests)) == expected
+
+
+@pytest.mark.parametrize(
+    ("redirected", "names", "expected"),
+    [
+        ({"a": 90, "b": 100}, 2, ["redirected_away"]),
+        ({"a": 89, "b": 100}, 2, []),
+        ({"a": 100}, 1, []),  # one page may have another address
+        ({"a": 100, "b": 100}, 5, []),  # less than half of the requests
+    ],
+)
+def test_requests_of_several_names_that_end_at_one_place_break_their_rule(
+    redirected: dict[str, int], names: int, expected: list[str]
+) -> None:
+    """Users whose log-in failed measure the log-in page, under every name."""
+    recorder = Recorder()
+    for name in "abcde"[:names]:
+        series = recorder.series("shop", "GET", name)
+        for _ in range(100):
+            series.success(1.0, 1.0, 1.1, 1)
+        for _ in range(redirected.get(name, 0)):
+            series.note_redirect(f"https://shop.example/login?next=/{name}")
+    record = RunRecord()
+    record.add(recorder.take())
+    assert rules(record) == expected
+    assert all("were redirected to /login" in finding.sentence for finding in tallied.findings(record))
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "expected"),
+    [
+        ("http://shop.example", ["buy"], ["another_host"]),
+        ("http://shop.example", ["buy", "pay"], []),  # some went where they should
+        (None, ["buy"], []),  # each user says itself what it loads
+    ],
+)
+def test_a_run_none_of_whose_requests_went_to_its_host_breaks_a_rule(
+    host: str | None, names: list[str], expected: list[str]
+) -> None:
+    """It says that it loaded one service, and loaded another."""
+    recorder = Recorder()
+    for name in names:
+        recorder.series("shop", "GET", name).success(1.0, 1.0, 1.1, 1)
+    recorder.series("shop", "GET", "buy").tally(ELSEWHERE, "api.example:8080")
+    record = RunRecord(configuration={"host": host})
+    record.add(recorder.take())
+    assert rules(record) == expected
+    assert "requests of GET buy went to another host than the users' own: api.example:8080" in tallied.notes(record)
 
 
 def test_servers_that_share_the_load_are_no_note() -> None:

@@ -125,3 +125,9 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     settings = Config.load({"thresholds_file": tmp_path / "none.toml"}, environ={}, file=Path("/nonexistent"))
     (problem,) = problems_of(settings)
     assert "none.toml cannot be read (No such file or directory)" in problem
+
+
+def test_the_scenarios_of_rules_that_are_left_out_are_known(file: Path) -> None:
+    """A slip of the pen in a scenario's name must not leave a rule out in silence."""
+    rules = """thresholds = ['max{scenario="documnets"} < 2s', 'max{scenario="documents"} < 1s', 'max < 2s']"""
+    assert thresholds.others(config(file, rules, scenario="documents")) == ("documnets",)

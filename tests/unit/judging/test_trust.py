@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from locust.exception import StopUser
 
-from loadtest.judging import steady, tallied, trust
+from loadtest.judging import idle, plan, steady, tallied, trust
 from loadtest.judging.trust import PEAKS, SUSTAINED, process_violations
 from loadtest.measuring.health import LATE_S, MASTER, Health, Watch
 from loadtest.measuring.measurements import LISTENERS
@@ -277,7 +277,7 @@ def test_a_user_that_ends_itself_is_no_exception() -> None:
     recorder, record = Recorder(), record_with()
     with pytest.raises(StopUser) as ending:
         raise StopUser
-    recorder.on_end(InShop.user, ending.value)
+    recorder.on_end(InShop.user, ending.value, 0.0, is_started=True)
     record.add(recorder.take())
     assert rules(record) == []
     [row] = record.exceptions()
@@ -288,6 +288,14 @@ def test_a_user_that_ends_itself_is_no_exception() -> None:
 def test_users_that_end_in_an_exception_break_the_rule(ended: int, expected: list[str]) -> None:
     """One of a hundred users is tolerated; two are not, however many iterations the others made."""
     assert rules(record_with_exceptions(100_000, ended, InShop.user)) == expected
+
+
+def test_iterations_that_sent_nothing_break_their_rule() -> None:
+    """Half of the iterations of a closed run were no load."""
+    record = record_with(1000)
+    record.tasks, record.idle = {("shop", "Shopper.buy"): 1000}, {("shop", "Shopper.buy"): 500}
+    [violation] = trust.violations(record, Watch())
+    assert (violation.rule, violation.subject, violation.value) == ("idle_iterations", "scenario shop", 0.5)
 
 
 def record_with_gap(gap_s: int, held: int, median_s: float = 0.003, model: str = "closed") -> RunRecord:
@@ -425,7 +433,7 @@ def test_the_documentation_states_every_limit() -> None:
     ]
     late = f"≥ {trust.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
     hung = f"≥ {trust.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
-    never_there = f"≥ {trust.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there"
+    never_there = f"≥ {plan.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there"
     no_answer = f"≥ {trust.STALL_S} s without any answer, and {trust.STALL_BY_MEDIAN} times the median response time"
     fast = f"≥ {trust.FAILURES_RATIO:.0%} of a name's requests, and ≥ {trust.FEW_FAILURES}, failed"
     fast += f", and their median is ≤ {trust.FASTER:.0%} of that of the successes"
@@ -438,6 +446,11 @@ def test_the_documentation_states_every_limit() -> None:
         f"< {tallied.VARIED_RATIO:.0%} of {tallied.COMPARED_ANSWERS} answers or more differed from the one before, "
     )
     answers += "where `Expect(varies=True)` says that they do"
+    no_request = f"≥ {plan.SHORTFALL_RATIO:.0%} of a scenario's iterations sent no request in the open model, "
+    no_request += f"≥ {idle.IDLE_RATIO:.0%} in the closed one, and {idle.FEWEST_ITERATIONS} at least began"
+    again = f"≥ {tallied.RESENT_RATIO:.0%} of a name's requests, and {tallied.FEWEST_RESENT} at least, were sent"
+    away = f"≥ {tallied.AWAY_SHARE:.0%} of all requests, of {tallied.AWAY_NAMES} names or more, were redirected to one "
+    away += f"place, each name ≥ {tallied.AWAY_RATIO:.0%} of the time"
     rules_of_records = [
         ["`other_processes`", f"≥ {trust.CROWDED_RATIO:.0%} of the run"],
         [
@@ -465,6 +478,7 @@ def test_the_documentation_states_every_limit() -> None:
             "`listener_exceptions`",
             f"≥ {trust.LISTENER_EXCEPTIONS} exception of a listener of Locust's events, on the master or a worker",
         ],
+        ["`idle_iterations`", no_request],
         ["`load_not_reached`", f"{never_there}, or its ramp is that much too long for the run"],
         ["`stall`", f"{no_answer}, while half of the users waited (closed model)"],
         [
@@ -473,6 +487,10 @@ def test_the_documentation_states_every_limit() -> None:
         ],
         ["`unsteady`", growing],
         ["`name_lookups`", lookups],
+        ["`resent_requests`", f"{again} again, since the service closed their connection without an answer"],
+        ["`empty_redirects`", f"≥ {tallied.NOWHERE_RATIO:.0%} of a name's answers were of status 3xx and led nowhere"],
+        ["`redirected_away`", away],
+        ["`another_host`", "no request went to the host that HOST names"],
         ["`same_answers`", answers],
         ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],
     ]

@@ -189,13 +189,14 @@ def test_exceptions_have_the_times_at_which_they_were_seen() -> None:
         recorder = Recorder()
         recorder.add_exception("other", KeyError("a"))
         recorder.begun("shop")[len] += 2
+        recorder.idle("shop")[len] += 1
         record.add(recorder.take(), second)
     [row] = record.exceptions()
     assert (row.occurrences, row.first_seen, row.last_seen) == (2, 1003, 1008)
     assert str(row) == "KeyError: 'a' at ?:0 in ?"
-    assert record.tasks == {("shop", "len"): 4}
+    assert (record.tasks, record.idle) == ({("shop", "len"): 4}, {("shop", "len"): 2})
     record.reset(9)
-    assert (record.exceptions(), record.tasks) == ([], {})
+    assert (record.exceptions(), record.tasks, record.idle) == ([], {}, {})
 
 
 def test_set_up_is_recorded_apart_from_the_load() -> None:

@@ -229,12 +229,13 @@ def test_what_the_scenarios_code_did_arrives_whole() -> None:
     """Begun tasks and exceptions come through, also alone in a delta, and merging two workers adds them up."""
     recorder = Recorder()
     recorder.begun("shop")[measured] += 3
+    recorder.idle("shop")[measured] += 1
     recorder.on_user_error(None, KeyError("a"))
     packed = PackedMeasurements.of(recorder.take())
     assert bool(packed)
     assert PackedMeasurements.from_wire(msgpack.unpackb(msgpack.packb(packed))) == packed
     merged = merge([packed, packed], Labels())
-    assert merged.tasks == (("shop", "measured", 6),)
+    assert merged.tasks == (("shop", "measured", 6, 2),)
     assert merged.exceptions == (("other", "KeyError", "'a'", "?:0 in ?", True, 2),)
 
 

@@ -1,5 +1,7 @@
 """LoadUser lives as Locust's own User does: tasks and tags, starts, stops, and errors on the way."""
 
+from time import perf_counter
+
 import gevent
 import pytest
 from gevent.pool import Group
@@ -9,7 +11,7 @@ from locust.exception import StopUser
 
 from loadtest.measuring import recorder
 from loadtest.measuring.measurements import OWN_END
-from loadtest.measuring.recorder import NOT_STARTED, Recorder
+from loadtest.measuring.recorder import NOT_STARTED, STUCK, Recorder
 from loadtest.users.base import LoadUser
 from tests.stopping_users import Stopping, run_until_stopped, started
 
@@ -359,3 +361,41 @@ def test_what_on_start_and_on_stop_send_is_set_up():
         ("buy", "load"): 2,
         ("logout", "setup"): 1,
     }
+
+
+@pytest.mark.parametrize(("limit_s", "expected"), [(0.0, [STUCK]), (60.0, [])])
+def test_a_user_that_is_stopped_in_its_own_code_was_no_load_for_as_long(limit_s, expected, monkeypatch):
+    """It was neither in a wait nor in a request, for most of its life."""
+    monkeypatch.setattr(recorder, "STARTING_S", limit_s)
+
+    def work(user):
+        user.log.append("here")
+        gevent.sleep(60)
+
+    user, greenlet = started(type("Stuck", (Stopping,), {"tasks": [work], "last_request_s": lambda _user: 0.0}))
+    while not user.log:
+        gevent.sleep(0.01)
+    gevent.sleep(0.01)
+    user.stop(force=True)
+    greenlet.join(timeout=10)
+    rows = Recorder.of(user.environment).take().exceptions
+    assert [row.message for row in rows] == expected
+    assert all(row.ends_user and row.place.endswith(" in work") for row in rows)
+
+
+def test_a_user_that_sent_a_request_lately_is_not_stuck(monkeypatch):
+    """Its own code may take a while between two requests."""
+    monkeypatch.setattr(recorder, "STARTING_S", 0.0)
+
+    def work(user):
+        gevent.sleep(0.2)
+        setattr(user, recorder.ANSWERED, perf_counter())
+        user.log.append("here")
+        gevent.sleep(60)
+
+    user, greenlet = started(type("Busy", (Stopping,), {"tasks": [work]}))
+    while not user.log:
+        gevent.sleep(0.005)
+    user.stop(force=True)
+    greenlet.join(timeout=10)
+    assert Recorder.of(user.environment).take().exceptions == ()

@@ -118,6 +118,34 @@ def test_a_user_executes_one_task_per_arrival(worker_of: Any) -> None:
     assert (worker.runner.user_count, worker.dropped()) == (1, 0)
 
 
+def test_an_arrival_that_sends_no_request_is_counted_as_such(worker_of: Any) -> None:
+    """Its intended start, which the first request takes, is still there at its end."""
+
+    class Sending(Quick):
+        sent = 0
+
+        @task
+        def send(self) -> None:
+            self.intended_start_s = None  # as a client does
+
+    class Idle(Quick):
+        pass
+
+    worker = worker_of(Sending, Idle)
+    worker.pool.set_limits({"Sending": 1, "Idle": 0})
+    Sending.tasks = [Sending.send]
+    for _ in range(2):
+        worker.arrive()
+    worker.pool.set_limits({"Sending": 0, "Idle": 1})
+    for _ in range(3):
+        worker.arrive()
+    tasks = Recorder.of(worker.environment).take().tasks
+    assert sorted((row.task.rpartition(".")[2], row.begun, row.idle) for row in tasks) == [
+        ("send", 2, 0),
+        ("work", 3, 3),
+    ]
+
+
 def test_the_pool_grows_and_then_drops(worker_of: Any) -> None:
     """Busy users make the pool grow up to its limit; beyond it, arrivals are dropped and counted."""
     worker = worker_of(Slow)

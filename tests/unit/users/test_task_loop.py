@@ -10,6 +10,7 @@ from locust import SequentialTaskSet, TaskSet, between, constant, constant_pacin
 from locust.env import Environment
 from locust.exception import RescheduleTask, RescheduleTaskImmediately, StopUser
 
+from loadtest.measuring.recorder import Recorder
 from loadtest.users import task_loop
 from loadtest.users.base import LoadUser
 from tests.stopping_users import Stopping, run_until_stopped, started
@@ -152,6 +153,31 @@ def test_intended_start_is_the_end_of_the_wait():
         wait_time = constant(0)
 
     assert [intended for intended, _ in run_until_stopped(Eager).log] == [None] * 3
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.01])
+def test_iterations_that_send_no_request_are_counted(wait_s):
+    """After a wait the intended start is left; without one the client has sent nothing. One that raises is none."""
+
+    class Thinking(Stopping):
+        limit = 7
+        wait_time = constant(wait_s)
+        sent_s = 0.0
+
+        def last_request_s(self):
+            return self.sent_s
+
+        @task
+        def work(self):
+            self.note("here")
+            if len(self.log) in {2, 5}:
+                self.intended_start_s = None  # as a request takes it, which may be answered within a turn of the loop
+                self.sent_s = perf_counter()
+            if len(self.log) == 3:
+                raise KeyError("price")
+
+    [row] = Recorder.of(run_until_stopped(Thinking).environment).take().tasks
+    assert (row.begun, row.idle) == (7, 2)  # nothing shows what the first one sent; the seventh ended the user
 
 
 def test_wait_time_may_set_the_intended_start_itself():

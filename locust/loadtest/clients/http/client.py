@@ -34,8 +34,8 @@ from loadtest.clients.http.streamed_response import StreamedResponse, phase_of
 from loadtest.clients.http.url import split_credentials, with_params
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
 from loadtest.measuring.labels import LOAD
-from loadtest.measuring.recorder import scenario_of
-from loadtest.measuring.tallies import REDIRECT
+from loadtest.measuring.recorder import leads_nowhere, scenario_of
+from loadtest.measuring.tallies import NOWHERE
 from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:
@@ -71,6 +71,12 @@ class _Progress:
     stream: BodyStream | None = None
     wire_bytes: int = 0
     end_s: float = 0.0
+
+
+def _is_unasked(call: _Call, status: int) -> bool:
+    """Whether an answer brings nothing, and the scenario did not say that it judges it itself."""
+    judges = not call.allow_redirects or call.caught or call.expect is not None
+    return not judges and leads_nowhere(status, (*(call.request.headers or ()), *call.route.lines))
 
 
 def defaults_of(headers: Mapping[str, HeaderValue]) -> tuple[tuple[str, HeaderValue], ...]:
@@ -171,6 +177,11 @@ class HttpClient:
         """Locust's ``events.request``."""
         event: EventHook = self.user.environment.events.request
         return event
+
+    @property
+    def last_answer_s(self) -> float:
+        """When the last answer was complete, in seconds of ``time.perf_counter``; 0 before that."""
+        return self._pool.last_answer_s
 
     @property
     def cookiejar(self) -> StandardJar:
@@ -461,6 +472,8 @@ class HttpClient:
         if failure is None and head is not None:
             if is_failure(head.status):
                 failure = StatusError(head.status, progress.request.url.text)
+            elif _is_unasked(call, head.status):
+                call.route.series.tally(NOWHERE, str(head.status))
             elif not call.stream and not head.bodiless and call.request.method != "HEAD":
                 call.route.series.note_size(progress.wire_bytes)
         kind = self._kinds[call.caught]
@@ -508,7 +521,7 @@ class HttpClient:
             location = location_of(head)
             if location is None or not call.allow_redirects:
                 return self._read_body(call, exchange, head, progress)
-            tally(REDIRECT)
+            call.route.series.note_redirect(location)
             content = self._pass_over(call, exchange, head, request)
             progress.history.append(new_response(Response, head, content, 0, request, 0.0, 0.0, 0.0))
             if len(progress.history) > self._max_redirects:

@@ -44,6 +44,11 @@ class ConnectionPool:
         self._sessions: dict[Origin, ssl.SSLSession] = {}
         self._opened: dict[HttpConnection, Origin] = {}  # among them closed ones, until there are many
 
+    @property
+    def last_answer_s(self) -> float:
+        """When the last answer was complete, in seconds of ``time.perf_counter``; 0 before that."""
+        return max((connection.idle_since_s for connection in self._opened), default=0.0)
+
     def renew(self, tls_context: Callable[[], ssl.SSLContext]) -> None:
         """Open the TLS connections from now on with another context."""
         self._tls_context = tls_context
@@ -153,11 +158,11 @@ class ConnectionPool:
 
     def release(self, origin: Origin, connection: HttpConnection, reusable: bool) -> None:
         """Take back a connection whose response is complete."""
+        connection.idle_since_s = perf_counter()
         idle = self.idle.setdefault(origin, [])
         if not reusable or len(idle) >= IDLE_PER_ORIGIN:
             self._discard(origin, connection)
             return
-        connection.idle_since_s = perf_counter()
         connection.poll()
         idle.append(connection)
 

@@ -13,6 +13,7 @@ from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes
 from loadtest.clients.http.url import Url, names_scheme, parse
 from loadtest.clients.routes import Route, RouteTable
 from loadtest.clients.transport.stream import RECEIVE_BYTES
+from loadtest.measuring.tallies import ELSEWHERE
 
 if TYPE_CHECKING:
     from loadtest.measuring.recorder import Recorder, Series
@@ -145,8 +146,11 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
         """
         base = self._base = self._base or parse(self._base_url)
         parsed = parse(self.absolute(url))
-        defaults = self._own if parsed.origin is base.origin else self.common
-        route = HttpRoute(method, parsed, defaults, self.series(method, label))
+        defaults, series = self._own, self.series(method, label)
+        if parsed.origin is not base.origin:
+            defaults = self.common
+            series.tally(ELSEWHERE, parsed.origin.authority)
+        route = HttpRoute(method, parsed, defaults, series)
         if len(self) >= _CACHED_ROUTES:
             self.clear()
             self.gets.clear()

@@ -124,6 +124,10 @@ class HttpUser(LoadUser, RestMixin[Response]):
             return _default_context(self.insecure)
         return factory(self) if _takes_user(factory) else _context_from(factory)
 
+    def last_request_s(self) -> float:
+        """When the last answer was complete, in seconds of ``time.perf_counter``; 0 before that."""
+        return self.client.last_answer_s
+
     def enter_phase(self, phase: str) -> None:
         """Record what the user sends from now on as of this phase."""
         super().enter_phase(phase)

@@ -24,7 +24,8 @@ from loadtest.clients.redis.errors import ConnectionBroken, RequestTimeout, conn
 from loadtest.clients.redis.settings import RESP3
 from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.connection import Connection
-from loadtest.clients.transport.deadlines import DeadlineExpired, DeadlineSweeper
+from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineExpired, DeadlineSweeper
+from loadtest.clients.transport.endpoint import no_tally
 from loadtest.clients.transport.stream import TransportError
 from loadtest.measuring.error_classes import GENERATOR
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadtest.clients.redis.settings import RedisSettings
+    from loadtest.clients.transport.endpoint import Tally
     from loadtest.clients.transport.stream import Stream
 
 BACKOFF_FIRST_S: Final = 0.05
@@ -61,6 +63,7 @@ class RespConnection(Connection):
     Attributes:
         ready: Whether it is open, and neither waited on nor reserved.
         received_bytes: Size of the last reply on the wire.
+        tally: Is told when it is opened: see `loadtest.measuring.tallies`.
     """
 
     __slots__ = (
@@ -83,6 +86,7 @@ class RespConnection(Connection):
         "_wanted",
         "ready",
         "received_bytes",
+        "tally",
     )
 
     def __init__(self, settings: "RedisSettings") -> None:
@@ -107,11 +111,17 @@ class RespConnection(Connection):
         self._deferred: bytes | None = None
         self.ready = False
         self.received_bytes = 0
+        self.tally: Tally = no_tally
 
     @property
     def busy(self) -> bool:
         """Whether it is being opened, waited on or reserved."""
         return self._opening or self._reserved or self.waiter is not None
+
+    @property
+    def last_sent_s(self) -> float:
+        """When a request was last sent, in seconds of ``time.perf_counter``; 0 before that."""
+        return self.deadline_s - self._reply_timeout_s if self.deadline_s < FOREVER_S else 0.0
 
     @property
     def is_open(self) -> bool:
@@ -275,7 +285,7 @@ class RespConnection(Connection):
         timeout_s = self._connect_timeout_s
         self._opening = True
         try:
-            self._start(self._settings.endpoint.connect(timeout_s))
+            self._start(self._settings.endpoint.connect(timeout_s, tally=self.tally))
             self._shake_hands(started_s + timeout_s)
         except BaseException as error:
             self.waiter = None

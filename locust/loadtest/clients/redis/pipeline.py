@@ -178,7 +178,7 @@ class RedisPipeline(RedisCommands):
     def _send_now(self, command: str, data: bytes, callback: "Callback | None", options: dict[str, Any] | None) -> Any:
         """Send a command between WATCH and MULTI, on the connection that watches."""
         if self._connection is None:
-            self._connection = self._session.reserve()
+            self._connection = self._session.reserve(self._route(command))
         try:
             self._check_watch()
             replies, refusal = self._session.request_many(self._route(command), data, 1, self._connection)

@@ -78,6 +78,11 @@ class RedisSession:
         self._spares: list[RespConnection] = []
         self.enter(LOAD)
 
+    @property
+    def last_request_s(self) -> float:
+        """When the last request was sent, in seconds of ``time.perf_counter``; 0 before that."""
+        return max(connection.last_sent_s for connection in (self.connection, *self._spares))
+
     def enter(self, phase: str) -> None:
         """Record what is sent from now on, through the client and all its views, as of this phase."""
         self.routes = _RoutesByLabel(self.user, phase)
@@ -103,7 +108,7 @@ class RedisSession:
         if connection is None:
             connection = self.connection
             if not connection.ready:
-                connection = self.free_connection()
+                connection = self.free_connection(route)
         user = self.user
         sent_s = perf_counter()
         intended_s = user.intended_start_s
@@ -131,11 +136,11 @@ class RedisSession:
             self.notify_listeners(route, end_s - sent_s, connection.received_bytes, replies, None)
         return replies, None
 
-    def reserve(self) -> RespConnection:
-        """Hold a connection for a transaction, from WATCH on; ``release`` gives it back."""
+    def reserve(self, route: Route) -> RespConnection:
+        """Hold a connection for a transaction, from the WATCH of this route on; ``release`` gives it back."""
         connection = self.connection
         if not connection.ready:
-            connection = self.free_connection()
+            connection = self.free_connection(route)
         connection.reserve()
         return connection
 
@@ -145,8 +150,11 @@ class RedisSession:
         while self._spares:
             self._spares.pop().close()
 
-    def free_connection(self) -> RespConnection:
+    def free_connection(self, route: Route) -> RespConnection:
         """A connection that is not in use, open or not, after the pause that a failure to connect imposes.
+
+        Args:
+            route: Whose request may have to open it.
 
         Raises:
             MaxConnectionsError: The user's client is in use by too many greenlets at once.
@@ -164,6 +172,7 @@ class RedisSession:
                 connection = RespConnection(self.settings)
                 self._spares.append(connection)
             if not connection.await_turn():
+                connection.tally = route.series.tally
                 return connection
 
     def record_failure(  # noqa: PLR0917 - a failed request has that many parts

@@ -83,7 +83,7 @@ class RedisJsonClient(RedisCommands):
         route = session.routes[self.label][command]
         connection, user = session.connection, session.user
         if not connection.ready:
-            connection = session.free_connection()
+            connection = session.free_connection(route)
         sent_s = perf_counter()
         intended_s = user.intended_start_s
         if intended_s is None:
@@ -159,6 +159,10 @@ class RedisJsonUser(LoadUser):
         super().__init__(environment)
         self._session = RedisSession(self, _settings(self._find_url()))
         self.client = RedisJsonClient(self._session)
+
+    def last_request_s(self) -> float:
+        """When the last request was sent, in seconds of ``time.perf_counter``; 0 before that."""
+        return self._session.last_request_s
 
     def enter_phase(self, phase: str) -> None:
         """Record what the user sends from now on as of this phase."""

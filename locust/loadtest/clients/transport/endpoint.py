@@ -47,7 +47,7 @@ _ADVICE = {
 """What to do about a host of this name that accepts no connection."""
 
 
-def _no_tally(_kind: str, _detail: str, _seconds: float) -> None:
+def no_tally(_kind: str, _detail: str, _seconds: float) -> None:
     """Tell nobody."""
 
 
@@ -75,7 +75,7 @@ class Endpoint:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def connect(self, timeout_s: float, session: ssl.SSLSession | None = None, tally: Tally = _no_tally) -> Stream:
+    def connect(self, timeout_s: float, session: ssl.SSLSession | None = None, tally: Tally = no_tally) -> Stream:
         """Open a stream, to the first of the name's addresses that accepts.
 
         Args:
@@ -104,7 +104,7 @@ class Endpoint:
     def _connect(self, session: ssl.SSLSession | None, tally: Tally) -> Stream:
         began_s = perf_counter()
         addresses = self._addresses()
-        if not self.path and not _is_address(self.host):
+        if not self.path and not is_address(self.host):
             tally(LOOKUP, self.host, perf_counter() - began_s)
         stream = self._first_to_accept(addresses)
         if isinstance(stream, TlsStream) and self.tls is not None:
@@ -212,7 +212,7 @@ def _has_way_to(address: Any) -> bool:
     return True
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
     """Whether a host is given by its address, so that no resolver is asked."""
     try:
         ipaddress.ip_address(host.partition("%")[0])

@@ -15,12 +15,17 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from locust import User, argument_parser, clients, dispatch, env, event, runners
+import urllib3.connection
+import urllib3.util.connection
+import urllib3.util.retry
+from geventhttpclient import connectionpool
+from locust import TaskSet, User, argument_parser, dispatch, env, event, runners
+from locust import clients as stock
 from locust.contrib import fasthttp
 from locust.rpc import zmqrpc
 
 from loadtest.swarm import listeners, sockets
-from loadtest.swarm.replacements import master, users, worker
+from loadtest.swarm.replacements import clients, master, users, worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,15 +162,64 @@ TABLE = (
         "a waiting user whose timer is due wakes before it is killed, and dies while its request is in flight",
     ),
     Replacement(
-        clients.HttpSession,
+        TaskSet,
+        "execute_next_task",
+        users.execute_next_task,
+        "nobody can tell which tasks were never begun, and which of them sent no request",
+    ),
+    Replacement(
+        stock.HttpSession,
         "request",
-        users.request,
-        "a request whose user is stopped before the answer comes is never counted, so a service that hangs looks fast",
+        clients.request,
+        "a request whose user is stopped before the answer comes is never counted, so a service that hangs looks fast; "
+        "nor is one of catch_response=True without a with-block, or whose block raises",
     ),
     Replacement(
         fasthttp.FastHttpSession,
         "request",
-        users.request,
+        clients.request,
+        "the same",
+    ),
+    Replacement(
+        connectionpool.ConnectionPool,
+        "get_socket",
+        clients.get_socket,
+        "a request that was sent again, since the service closed its connection, counts as one success",
+    ),
+    Replacement(
+        fasthttp.LocustUserAgent,
+        "_urlopen",
+        clients.send,
+        "the same, and a request to which a redirect led is none of these",
+    ),
+    Replacement(
+        urllib3.util.retry.Retry,
+        "increment",
+        clients.increment,
+        "the same, with an adapter of the scenario's own",
+    ),
+    Replacement(
+        connectionpool.ConnectionPool,
+        "_create_socket",
+        clients.open_connection,
+        "nobody can tell whether connections are kept, nor how long opening them takes",
+    ),
+    Replacement(
+        urllib3.connection.HTTPConnection,
+        "_new_conn",
+        clients.open_connection,
+        "the same",
+    ),
+    Replacement(
+        connectionpool.ConnectionPool,
+        "_resolve",
+        clients.resolve,
+        "nobody can tell how long the resolver takes",
+    ),
+    Replacement(
+        urllib3.util.connection,
+        "socket",
+        clients.looking_up,
         "the same",
     ),
     Replacement(

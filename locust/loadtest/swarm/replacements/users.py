@@ -1,27 +1,25 @@
-"""What takes the place of methods of Locust's users and their clients: see `loadtest.swarm.replacements`."""
+"""What takes the place of methods of Locust's users and their loop: see `loadtest.swarm.replacements`."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 import sys
-from time import perf_counter, time
-from typing import TYPE_CHECKING, Any, Final
+from time import perf_counter
+from typing import TYPE_CHECKING
 
 import gevent
+from locust import FastHttpUser, HttpUser, TaskSet
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from loadtest.measuring.labels import LOAD, SETUP
-from loadtest.measuring.recorder import PHASE, Recorder
+from loadtest.measuring.recorder import ANSWERED, ITERATION, PHASE, Recorder, scenario_of
+from loadtest.users.base import LoadUser
 from loadtest.users.task_walker import report, stop_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from locust import User
-
-
-_request_ids: Final = itertools.count()
 
 
 def run(original: Callable[..., None]) -> Callable[..., None]:
@@ -33,20 +31,21 @@ def run(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def run(self: User) -> None:
         on_start, on_stop = self.on_start, self.on_stop
-
-        began_s = perf_counter()
+        began_s, is_started = perf_counter(), False
+        if isinstance(self, (HttpUser, FastHttpUser)):
+            setattr(self, ANSWERED, 0.0)
 
         def start_in_setup() -> None:
-            nonlocal began_s
+            nonlocal is_started
             setattr(self, PHASE, SETUP)
             on_start()
             setattr(self, PHASE, LOAD)
-            began_s = 0.0
+            is_started = True
 
         def stop_in_setup() -> None:
             ending = sys.exc_info()[1]
             if ending is not None:
-                Recorder.of(self.environment).on_end(self, ending, perf_counter() - began_s if began_s else 0.0)
+                Recorder.of(self.environment).on_end(self, ending, began_s, is_started=is_started)
             setattr(self, PHASE, SETUP)
             stop_user(self, on_stop)
 
@@ -82,31 +81,19 @@ def stop(original: Callable[..., bool]) -> Callable[..., bool]:
     return stop
 
 
-def request(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Report a request whose user was stopped, or whose own time limit expired, before the answer came."""
+def execute_next_task(original: Callable[..., None]) -> Callable[..., None]:
+    """Count the tasks that Locust's own loop executes, and those of its own clients that send no request."""
 
-    @functools.wraps(original)
-    def request(self: Any, method: str, url: str, name: str | None = None, *args: Any, **more: Any) -> Any:
-        began_s, start_time = perf_counter(), time()
-        waiting = Recorder.of(self.user.environment).open_requests if self.user is not None else {}
-        request_id = next(_request_ids)
-        waiting[request_id] = began_s
-        try:
-            return original(self, method, url, name, *args, **more)
-        except (gevent.GreenletExit, gevent.Timeout) as cause:
-            self.request_event.fire(
-                request_type=method,
-                name=name or self.request_name or url,
-                response_time=(perf_counter() - began_s) * 1000,
-                response_length=0,
-                response=None,
-                context=more.get("context", {}),
-                exception=cause,
-                start_time=start_time,
-                url=url,
-            )
-            raise
-        finally:
-            del waiting[request_id]
+    def execute_next_task(self: TaskSet) -> None:
+        user, task = self.user, self._task_queue[0]
+        if isinstance(task, type) and issubclass(task, TaskSet):  # whose own tasks count
+            original(self)
+            return
+        recorder, scenario = Recorder.of(user.environment), scenario_of(user)
+        recorder.begun(scenario)[task] += 1
+        setattr(user, ITERATION, began_s := perf_counter())
+        original(self)
+        if not isinstance(user, LoadUser) and getattr(user, ANSWERED, began_s) < began_s:
+            recorder.idle(scenario)[task] += 1
 
-    return request
+    return execute_next_task

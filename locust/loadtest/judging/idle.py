@@ -1,0 +1,55 @@
+"""Idle: iterations that ended without a request. Their users ran, or their arrivals came, and were no load.
+
+In the open model each is an arrival that the service never saw, so as few of them count as of missing arrivals. In the
+closed model a scenario may have a task that only waits, so they are noted before they break a rule.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from loadtest.judging.plan import SHORTFALL_RATIO
+from loadtest.progress import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadtest.measuring.record import RunRecord
+
+NOTED_RATIO: Final = 0.01
+IDLE_RATIO: Final = 0.5
+"""Share of a scenario's iterations in the closed model; in the open one it is `SHORTFALL_RATIO`."""
+FEWEST_ITERATIONS: Final = 20
+
+
+class Idle(NamedTuple):
+    """The iterations of a scenario that sent no request."""
+
+    scenario: str
+    ratio: float
+    """Of all its iterations."""
+    limit: float
+    sentence: str
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether so many of them leave another load than was asked for."""
+        return self.ratio >= self.limit
+
+
+def find(record: RunRecord) -> Iterator[Idle]:
+    """Yield the scenarios of which more than single iterations sent no request."""
+    is_open = (record.context.get("plan") or {}).get("model") == "open"
+    for scenario in sorted({name for name, _ in record.tasks}):
+        begun = sum(times for (name, _), times in record.tasks.items() if name == scenario)
+        idle = {task: times for (name, task), times in record.idle.items() if name == scenario and times}
+        together = sum(idle.values())
+        if begun >= FEWEST_ITERATIONS and together >= NOTED_RATIO * begun:
+            named = listed([f"{idle[task]:,} of {task}" for task in sorted(idle, key=lambda task: -idle[task])])
+            yield Idle(
+                scenario,
+                together / begun,
+                SHORTFALL_RATIO if is_open else IDLE_RATIO,
+                f"{together:,} of {begun:,} iterations of scenario {scenario} sent no request ({named}): look what "
+                "kept them from it, such as a log-in that failed; if it is meant, have them wait by wait_time instead",
+            )

@@ -1,0 +1,213 @@
+"""What takes the place of methods of Locust's HTTP clients, and of the libraries under them: see
+`loadtest.swarm.replacements`.
+
+Every request of theirs is counted, and what happened beside it: connections, look-ups, requests that were sent again.
+A client that is neither Locust's nor this product's tells nothing of that, and the record says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import gevent
+from locust import clients
+from locust.contrib import fasthttp
+
+from loadtest.clients.transport.endpoint import is_address
+from loadtest.measuring.recorder import BESIDE, Recorder
+from loadtest.measuring.tallies import CONNECTION, ELSEWHERE, LOOKUP, RETRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+_request_ids: Final = itertools.count()
+
+
+class _Beside(list[tuple[str, str, float]]):
+    """What happened beside the request that this greenlet makes: kind, detail and seconds."""
+
+    tries = 0  # that of a FastHttpUser, since the last answer
+
+
+def _beside() -> _Beside:
+    """That of the request that runs now; one that nobody reads where it is no request of Locust's clients."""
+    found: _Beside | None = getattr(gevent.getcurrent(), BESIDE, None)
+    return _Beside() if found is None else found
+
+
+class _Settled(clients.ResponseContextManager):
+    """A response whose request counts once, whatever the scenario does with it: Locust forgets one that is never used
+    in a with-block, and one whose block raises."""
+
+    _is_reported = False
+
+    def _report_request(self, exc: Any = None) -> None:  # noqa: ARG002 - Locust's argument
+        self._is_reported = True
+        self._request_event.fire(**{**self.request_meta, "response": self})  # type: ignore[no-untyped-call]
+
+    def __del__(self) -> None:
+        if not self._is_reported:
+            self._entered = True
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+
+class _FastSettled(fasthttp.ResponseContextManager):
+    """The same of a FastHttpUser."""
+
+    _is_reported = False
+
+    def _report_request(self) -> None:
+        self._is_reported = True
+        super()._report_request()  # type: ignore[no-untyped-call]
+
+    __del__ = _Settled.__del__
+
+
+_SETTLED: Final[dict[type, type]] = {
+    clients.ResponseContextManager: _Settled,
+    fasthttp.ResponseContextManager: _FastSettled,
+}
+
+
+def request(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Count what Locust leaves out: a request whose user was stopped, or whose own time limit expired, before the
+    answer came, and one that was caught and not decided on."""
+
+    @functools.wraps(original)
+    def request(self: Any, method: str, url: str, name: str | None = None, *args: Any, **more: Any) -> Any:
+        began_s, start_time = perf_counter(), time()
+        waiting = Recorder.of(self.user.environment).open_requests if self.user is not None else {}
+        request_id = next(_request_ids)
+        waiting[request_id] = began_s
+        greenlet, beside = gevent.getcurrent(), _Beside()
+        if fasthttp.absolute_http_url_regexp.match(url) and not url.startswith(self.base_url or url):
+            beside.append((ELSEWHERE, urlsplit(url).netloc.rpartition("@")[2], 0.0))
+        setattr(greenlet, BESIDE, beside)
+        try:
+            return _settled(original(self, method, url, name, *args, **more), beside)
+        except (gevent.GreenletExit, gevent.Timeout) as cause:
+            self.request_event.fire(
+                request_type=method,
+                name=name or self.request_name or url,
+                response_time=(perf_counter() - began_s) * 1000,
+                response_length=0,
+                response=None,
+                context=more.get("context", {}),
+                exception=cause,
+                start_time=start_time,
+                url=url,
+            )
+            raise
+        finally:
+            del waiting[request_id]
+            setattr(greenlet, BESIDE, None)
+
+    return request
+
+
+def _settled(response: Any, beside: _Beside) -> Any:
+    """Return a response whose request counts, also where the scenario catches it and does not decide on it.
+
+    It counts as soon as nobody holds it. What would refer to it in a circle, and wait for the garbage collector, goes:
+    itself in what is told of it, and the calls in the tracebacks of its error.
+    """
+    if not getattr(response, "_catch_response", False) or type(response) not in _SETTLED:
+        return response
+    response.__class__ = _SETTLED[type(response)]
+    told = response.request_meta["response"]  # the same, or for a FastHttpUser the one that it is made of
+    setattr(told, BESIDE, beside)
+    if told is response:
+        response.request_meta["response"] = None
+    error = getattr(response, "error", None)
+    while error is not None:
+        error.__traceback__, error = None, error.__context__
+    return response
+
+
+def open_connection(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Count a connection that is opened."""
+
+    def open_connection(self: Any) -> Any:
+        began_s = perf_counter()
+        connection = original(self)
+        _beside().append((CONNECTION, "", perf_counter() - began_s))
+        return connection
+
+    return open_connection
+
+
+def resolve(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Count a look-up of a FastHttpUser."""
+
+    def resolve(self: Any) -> Any:
+        began_s = perf_counter()
+        found = original(self)
+        _note_lookup(self._connection_host, began_s)
+        return found
+
+    return resolve
+
+
+class _LookingUp:
+    """The module `socket` for the library under HttpUser, whose look-ups count."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def getaddrinfo(self, host: Any, *args: Any, **more: Any) -> Any:
+        """Look a host up."""
+        began_s = perf_counter()
+        found = self._original.getaddrinfo(host, *args, **more)
+        _note_lookup(host, began_s)
+        return found
+
+
+looking_up: Final[Callable[[Any], Any]] = _LookingUp
+
+
+def _note_lookup(host: str, began_s: float) -> None:
+    if not is_address(host):
+        _beside().append((LOOKUP, host, perf_counter() - began_s))
+
+
+def increment(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Count a request that an HttpUser with adapters of its own sends again."""
+
+    def increment(self: Any, *args: Any, **more: Any) -> Any:
+        further = original(self, *args, **more)  # raises when there is none
+        _beside().append((RETRY, "", 0.0))
+        return further
+
+    return increment
+
+
+def get_socket(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Count a request that a FastHttpUser sends again, over another connection, which it does by itself."""
+
+    def get_socket(self: Any) -> Any:
+        beside = _beside()
+        if beside.tries:
+            beside.append((RETRY, "", 0.0))
+        beside.tries += 1
+        return original(self)
+
+    return get_socket
+
+
+def send(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Tell a request to which a redirect led from one that is sent again."""
+
+    def send(self: Any, request: Any) -> Any:
+        response = original(self, request)
+        _beside().tries = 0
+        return response
+
+    return send

@@ -1,0 +1,47 @@
+"""Declared: the tasks that User classes have, with the share of each, so that one which is never begun can be named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from locust import TaskSet, User
+from locust.user.task import is_markov_taskset
+
+from loadtest.measuring.recorder import name_of_task, scenario_of
+from loadtest.users.base import LoadUser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class DeclaredTask(TypedDict):
+    """A task of a User class."""
+
+    scenario: str
+    user: str
+    """The User class."""
+    task: str
+    """The name under which it is counted."""
+    share: float
+    """Its part of the class's iterations by the weights, above 0 and at most 1."""
+
+
+def tasks(user_classes: Iterable[type[User]]) -> list[DeclaredTask]:
+    """Return the tasks of these classes; those of a class with a loop of its own are not counted, and left out."""
+    return [
+        DeclaredTask(scenario=scenario_of(kind), user=kind.__name__, task=task, share=share)
+        for kind in user_classes
+        if kind.run in (User.run, LoadUser.run)
+        for task, share in _shares(kind, 1.0, ())
+    ]
+
+
+def _shares(holder: Any, whole: float, outer: tuple[Any, ...]) -> Iterator[tuple[str, float]]:
+    """Yield the tasks of a User or TaskSet class that are functions, those of nested TaskSets included."""
+    for task, times in Counter(holder.tasks).items():
+        share = whole * times / len(holder.tasks)
+        if not (isinstance(task, type) and issubclass(task, TaskSet)):
+            yield name_of_task(task), share
+        elif task.run is TaskSet.run and not is_markov_taskset(task) and task not in outer:
+            yield from _shares(task, share, (*outer, task))

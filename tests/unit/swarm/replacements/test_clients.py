@@ -1,0 +1,188 @@
+"""What is replaced in Locust's HTTP clients, with the replacement and without it."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from gevent.pool import Group
+from locust import FastHttpUser, HttpUser, SequentialTaskSet, constant, task
+from locust.env import Environment
+from locust.exception import StopUser
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from loadtest.measuring.measurements import Measurements
+from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.tallies import CONNECTION, ELSEWHERE, LOOKUP, NOWHERE, REDIRECT, RETRY, UNKNOWN
+from tests.http_harness import Peer, ScriptedServer, always, answering, ok
+
+pytestmark = pytest.mark.usefixtures("locust")
+BOTH = pytest.mark.parametrize("base", [HttpUser, FastHttpUser])
+
+
+def counted(base: type, host: str, work: Any, **attributes: Any) -> Measurements:
+    """What is counted of a user that does some work once."""
+
+    def once(user: Any) -> None:
+        work(user)
+        raise StopUser
+
+    return lived(type("Stock", (base,), {"host": host, "wait_time": constant(0), "tasks": [once], **attributes}))
+
+
+def lived(user_class: Any) -> Measurements:
+    """What is counted of one user's life."""
+    environment = Environment(user_classes=[user_class])
+    environment.create_local_runner()
+    recorder = Recorder.of(environment)
+    user = user_class(environment)
+    user.start(Group())
+    user.greenlet.join(timeout=10)
+    environment.runner.quit()
+    return recorder.take()
+
+
+def times(taken: Measurements) -> Counter[str]:
+    """How often each kind of thing happened beside the requests."""
+    found: Counter[str] = Counter()
+    for tally in taken.tallies:
+        found[tally.kind] += tally.times
+    return found
+
+
+@BOTH
+def test_a_caught_response_that_nobody_decides_on_counts_by_its_status(base: type) -> None:
+    """Never used in a with-block, or left by an exception, it was a request all the same."""
+
+    def work(user: Any) -> None:
+        user.client.get("/good", catch_response=True)
+        user.client.get("/bad", catch_response=True)
+        with pytest.raises(KeyError), user.client.get("/raises", catch_response=True):
+            raise KeyError("price")
+        with user.client.get("/decided", catch_response=True) as response:
+            response.failure("no")
+
+    responses = [ok(), ok(status="500 Internal Server Error"), ok(), ok()]
+    with ScriptedServer(answering(*responses)) as server:
+        taken = counted(base, server.url, work)
+    results = {
+        key.name: (int(requests), int(failures))
+        for key, requests, failures in zip(taken.series, taken.requests, taken.failures, strict=True)
+    }
+    assert results == {"/good": (1, 0), "/bad": (1, 1), "/raises": (1, 0), "/decided": (1, 1)}
+
+
+def close_each(peer: Peer) -> None:
+    """Answer once, and close the connection."""
+    peer.read_request()
+    peer.send(ok(b"{}", "Connection: close"))
+
+
+@BOTH
+def test_connections_and_look_ups_are_counted(base: type) -> None:
+    """One each for a request whose connection was closed; an address needs no look-up.
+
+    This replaces ConnectionPool._create_socket and replaces ConnectionPool._resolve of a FastHttpUser, and it
+    replaces HTTPConnection._new_conn and replaces connection.socket of an HttpUser.
+    """
+
+    def work(user: Any) -> None:
+        for _ in range(3):
+            user.client.get("/", name="named")
+            user.client.get(user.host.replace("localhost", "127.0.0.1"), name="address")
+
+    with ScriptedServer(close_each) as server:
+        taken = counted(base, server.url.replace("127.0.0.1", "localhost"), work)
+    assert times(taken) == {CONNECTION: 6, LOOKUP: 3, ELSEWHERE: 3}
+    assert all(tally.seconds > 0 for tally in taken.tallies if tally.kind != ELSEWHERE)
+
+
+@BOTH
+def test_redirects_are_counted_by_their_place_and_answers_that_lead_nowhere(base: type) -> None:
+    """A 304 that nobody asked for brings nothing; one to a condition is an answer."""
+
+    def work(user: Any) -> None:
+        user.client.get("/moved")
+        user.client.get("/cached")
+        user.client.get("/asked", headers={"If-None-Match": '"1"'})
+
+    moved, unchanged = ok(b"", "Location: /there?a=1", status="302 Found"), ok(b"", status="304 Not Modified")
+    with ScriptedServer(answering(moved, ok(), unchanged, unchanged)) as server:
+        taken = counted(base, server.url, work)
+    beside = {(taken.series[tally.series].name, tally.kind, tally.detail) for tally in taken.tallies}
+    assert beside - {("/moved", CONNECTION, "")} == {("/moved", REDIRECT, "/there"), ("/cached", NOWHERE, "304")}
+
+
+@pytest.mark.parametrize("max_retries", [0, 2])
+def test_requests_that_a_fast_user_sends_again_are_counted(max_retries: int) -> None:
+    """A connection that is closed without an answer is tried again; a redirect is no second try.
+
+    This replaces ConnectionPool.get_socket, and it replaces LocustUserAgent._urlopen.
+    """
+
+    def every_other(peer: Peer) -> None:
+        head = peer.read_request()[0]
+        if peer.number % 2 == 0:
+            moved = ok(b"", "Location: /there", "Connection: close", status="302 Found")
+            peer.send(moved if head.startswith(b"GET / ") else ok(b"{}", "Connection: close"))
+
+    with ScriptedServer(every_other) as server:
+        taken = counted(FastHttpUser, server.url, lambda user: user.client.get("/"), max_retries=max_retries)
+    assert (times(taken)[RETRY], times(taken)[REDIRECT]) == (2, 1)
+    assert (int(taken.requests.sum()), int(taken.failures.sum())) == (1, 0)
+
+
+def test_requests_that_an_adapter_sends_again_are_counted() -> None:
+    """An HttpUser may have adapters with retries by status (replaces Retry.increment)."""
+
+    def work(user: Any) -> None:
+        user.client.mount("http://", HTTPAdapter(max_retries=Retry(total=3, status_forcelist=[503])))
+        user.client.get("/")
+
+    with ScriptedServer(answering(ok(status="503 Service Unavailable"), ok())) as server:
+        taken = counted(HttpUser, server.url, work)
+    assert times(taken)[RETRY] == int(taken.requests.sum()) == 1
+    assert int(taken.failures.sum()) == 0
+
+
+def test_of_a_client_that_does_not_tell_nothing_is_known() -> None:
+    """Requests of a client of the scenario's own, and of Locust's beside them, are told apart."""
+
+    def work(user: Any) -> None:
+        user.client.get("/")
+        user.environment.events.request.fire(
+            request_type="grpc", name="call", response_time=1.0, response_length=0, exception=None, context={}
+        )
+
+    with ScriptedServer(always(ok())) as server:
+        taken = counted(HttpUser, server.url, work)
+    assert [taken.series[tally.series].name for tally in taken.tallies if tally.kind == UNKNOWN] == ["call"]
+
+
+def test_tasks_in_locusts_own_loop_are_counted_and_those_without_a_request() -> None:
+    """A task that leaves its TaskSet is no idle one (replaces TaskSet.execute_next_task)."""
+
+    class Journey(SequentialTaskSet):
+        @task
+        def look(self) -> None:
+            self.client.get("/")
+
+        @task
+        def think(self) -> None:
+            pass
+
+        @task
+        def leave(self) -> None:
+            self.user.rounds += 1
+            if self.user.rounds == 2:
+                raise StopUser
+            self.interrupt()
+
+    with ScriptedServer(always(ok())) as server:
+        attributes = {"host": server.url, "wait_time": constant(0), "tasks": [Journey], "rounds": 0}
+        taken = lived(type("Visitor", (HttpUser,), attributes))
+    assert {row.task.rpartition(".")[2]: (row.begun, row.idle) for row in taken.tasks} == {
+        "look": (2, 0),
+        "think": (2, 2),
+        "leave": (2, 0),
+    }

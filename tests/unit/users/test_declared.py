@@ -1,0 +1,58 @@
+"""The tasks that User classes declare."""
+
+import pytest
+from locust import HttpUser, TaskSet, User, task
+
+from loadtest.clients.http import HttpUser as OurUser
+from loadtest.users import declared
+
+
+class Browse(TaskSet):
+    """Two tasks, one of them twice as often."""
+
+    @task(2)
+    def look(self) -> None:
+        """Look."""
+
+    @task
+    def leave(self) -> None:
+        """Leave."""
+
+
+def test_the_tasks_of_nested_task_sets_have_their_part_of_the_whole() -> None:
+    """Weights multiply; a TaskSet is none itself."""
+
+    class Shopper(OurUser):
+        scenario = "shop"
+        tasks = [Browse]  # noqa: RUF012
+
+        @task(2)
+        def buy(self) -> None:
+            """Buy."""
+
+    found = {one["task"].rpartition(".")[2]: one for one in declared.tasks([Shopper])}
+    assert {name: one["share"] for name, one in found.items()} == pytest.approx(
+        {"buy": 2 / 3, "look": 2 / 9, "leave": 1 / 9}
+    )
+    assert {(one["scenario"], one["user"]) for one in found.values()} == {("shop", "Shopper")}
+
+
+def test_a_user_with_a_loop_of_its_own_declares_nothing_that_is_counted() -> None:
+    """Its tasks, if it has some, are its own matter."""
+
+    class Loop(User):
+        tasks = [Browse]  # noqa: RUF012
+
+        def run(self) -> None:
+            """Do something else."""
+
+    assert declared.tasks([Loop]) == []
+    assert [one["task"] for one in declared.tasks([type("Stock", (HttpUser,), {"tasks": [Browse]})])]
+
+
+def test_a_task_set_within_itself_is_visited_once() -> None:
+    """Locust allows it."""
+    kind = type("Circle", (TaskSet,), {"tasks": [Browse]})
+    kind.tasks.append(kind)
+    user_class = type("Visitor", (OurUser,), {"tasks": [kind]})
+    assert [one["task"].rpartition(".")[2] for one in declared.tasks([user_class])] == ["look", "leave"]
