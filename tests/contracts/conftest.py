@@ -1,5 +1,6 @@
 """What the contracts of deploy/kubernetes need: kubectl and Helm, which render it."""
 
+import contextlib
 import io
 import os
 import shutil
@@ -48,4 +49,5 @@ def _unpack() -> None:
             path = folder / "bin" / program
             path.write_bytes(programs.read(f"{program}/{program}"))
             path.chmod(0o755)
-        (folder / "bin").rename(FOLDER)
+        with contextlib.suppress(OSError):  # another process was faster
+            (folder / "bin").rename(FOLDER)
