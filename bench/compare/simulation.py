@@ -44,7 +44,7 @@ def run(system: System, random: np.random.Generator, factors: dict[int, float] |
     for number in range(system.names):
         second = _arrivals(system, random, weather)
         answers = _answers(system, random, number, weather[second], (factors or {}).get(number, 1.0))
-        series[_name(number)] = _series(system.seconds, second, *answers)
+        series[_name(number)] = blocked_series(system.seconds, second, *answers)
     return BlockedRun("simulated", 1, system.seconds, series)
 
 
@@ -59,10 +59,12 @@ def duet(
         (base_s, base_failed), (new_s, new_failed) = (
             _answers(system, random, number, weather[second], factor) for factor in (1.0, factors.get(number, 1.0))
         )
-        base[name] = _series(system.seconds, second, base_s, base_failed)
-        new[name] = _series(system.seconds, second, new_s, new_failed)
+        base[name] = blocked_series(system.seconds, second, base_s, base_failed)
+        new[name] = blocked_series(system.seconds, second, new_s, new_failed)
         both = ~(base_failed | new_failed)
-        ratios[name] = _series(system.seconds, second[both], (new_s / base_s)[both], np.zeros(both.sum(), np.bool_))
+        ratios[name] = blocked_series(
+            system.seconds, second[both], (new_s / base_s)[both], np.zeros(both.sum(), np.bool_)
+        )
         only_base, only_new = (base_failed & ~new_failed).sum(), (new_failed & ~base_failed).sum()
         both_failed = (base_failed & new_failed).sum()
         outcomes[name] = Outcomes(*map(int, (both.sum(), only_base, only_new, both_failed)))
@@ -88,7 +90,8 @@ def _answers(
     return times_s, random.random(len(weather)) < system.failing * np.exp(3 * weather)
 
 
-def _series(seconds: int, second: np.ndarray, times_s: np.ndarray, failed: np.ndarray) -> BlockedSeries:
+def blocked_series(seconds: int, second: np.ndarray, times_s: np.ndarray, failed: np.ndarray) -> BlockedSeries:
+    """Return the blocks, a second each, of requests that began in these seconds."""
     bins, column = np.unique(bins_of(np.rint(times_s * 1e9).astype(np.int64)), return_inverse=True)
     times = np.zeros((seconds, len(bins)))
     np.add.at(times, (second, column), 1)

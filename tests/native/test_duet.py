@@ -114,6 +114,7 @@ def test_both_versions_get_the_same_and_a_failure_of_one_is_told(
     assert sent - 2 * USERS <= counted <= sent
     assert (made["base"], made["new"]) == (base.url, new.url)
     assert f"only the new one in {pairs['new_failed']:,}" in output
+    assert "GET /leave: difference over time" in (stack.run_dir() / "comparison.html").read_text()
     document = json.loads((stack.run_dir() / "record.json").read_text())
     jsonschema.validate(document, SCHEMA)
     ratios = BlockedRun.of_pairs(document).series[ALL]

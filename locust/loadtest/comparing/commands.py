@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadtest.comparing import baselines, changes, comparability, duet, history, history_page, page, text
+from loadtest.comparing import baselines, changes, comparability, duet, duet_page, history, history_page, page, text
 from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion
 from loadtest.comparing.comparison import compare as compare_runs
@@ -100,10 +100,11 @@ def end_with_duet(run_dir: Path, versions: Sequence[Version], margin: float, cod
         return code
     document = run_document.read(run_dir)
     found, pairs = duet.compare_sides(document, versions, margin)
+    base, new = (duet.side(document, version) for version in versions)
     text.show(found, output())
     texts = {
         DATA: lambda: files.json_text({**found.as_dict(), "pairs": pairs}),
-        REPORT: lambda: page.html(found, *(duet.side(document, version) for version in versions)),
+        REPORT: lambda: page.html(found, base, new, duet_page.over_time(BlockedRun.of_pairs(document), margin)),
     }
     for sentence in files.write(run_dir, texts):
         click.echo(f"error: {printable(sentence)}", err=True)

@@ -27,13 +27,14 @@ _HEIGHT: Final = 18
 _REACH: Final = 4.0  # margins from the middle to the edge of a drawing
 
 
-def html(comparison: Comparison, base: Document, new: Document) -> str:
+def html(comparison: Comparison, base: Document, new: Document, more: str = "") -> str:
     """Return the page.
 
     Args:
         comparison: of the two runs.
         base: the document of the older run.
         new: the document of the newer run.
+        more: a section of its own.
     """
     title = f"{comparison.base} and {comparison.new}"
     clear = "".join(
@@ -49,6 +50,7 @@ def html(comparison: Comparison, base: Document, new: Document) -> str:
 {f"<section aria-label='Notes'><ul>{notes}</ul></section>" if notes else ""}
 <section aria-labelledby="names-title"><h2 id="names-title">By request name
 <small>{text(words.method(comparison))}</small></h2>{_names(comparison)}{_undecided(comparison)}</section>
+{more}
 <section aria-labelledby="runs-title"><h2 id="runs-title">The two runs</h2>
 <div class="facts">{_facts("Base", base)}{_facts("New", new)}</div></section>
 </main>

@@ -1,13 +1,15 @@
 """Duet: a small difference under large common noise is found, and none where there is none."""
 
 import math
+import re
+import xml.etree.ElementTree as ET
 from random import Random
 
 import gevent
 import pytest
 from locust.env import Environment
 
-from loadtest.comparing import duet
+from loadtest.comparing import duet, duet_page
 from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import Comparison, Conclusion, compare
 from loadtest.comparing.duet_user import Dealer, PairCounter
@@ -65,6 +67,17 @@ def test_equal_versions_raise_no_alarm() -> None:
     assert {Conclusion.WORSE, Conclusion.BETTER} & set(found.values()) == set()
     assert found["pairs"] is Conclusion.SAME
     assert list(found) == ["error_ratio", "p50", "p95", "p99", "pairs"]
+
+
+def test_the_page_draws_the_difference_over_time() -> None:
+    """A dot for each second of each name; those of a new version that is 2 % slower lie above no difference."""
+    section = duet_page.over_time(BlockedRun.of_pairs(document(1.02)), duet.MARGIN)
+    assert re.findall(r"<figcaption>(.*?) <small>", section) == ["all requests", "GET a"]
+    heights = [float(y) for y in re.findall(r"cy='([\d.]+)'", section)]
+    assert len(heights) == 2 * 58
+    assert sum(heights) / len(heights) < 40
+    assert ET.fromstring(section).tag == "section"  # noqa: S314 - ours
+    assert duet_page.over_time(BlockedRun("none", 1, 0, {}), duet.MARGIN) == ""
 
 
 def test_the_requests_of_an_iteration_are_paired_by_name_and_order() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from bench.compare import simulation
 from bench.compare.simulation import System
+from loadtest.comparing.blocked_run import ALL, BlockedRun
 from loadtest.comparing.pairing import Outcomes
 from loadtest.comparing.resampling import PAIRS, Resampling, pair_stretch
 
@@ -62,3 +63,20 @@ def test_the_typical_ratio_and_its_error_are_those_of_making_the_duet_again() ->
         errors.append(estimate.error)
     assert np.mean(values) == pytest.approx(math.log(1.03), abs=0.002)
     assert 0.75 < np.mean(errors) / np.std(values, ddof=1) < 1.3
+
+
+def test_crowded_seconds_count_less() -> None:
+    """Where the two times differ five times as much in every fourth second, the error is near that of the others."""
+    random = np.random.default_rng(6)
+    second = np.repeat(np.arange(60), 100)
+    errors: dict[float, list[float]] = {1.0: [], 5.0: []}
+    for _ in range(10):
+        noise = random.normal(0, 0.2, len(second))
+        for times, found in errors.items():
+            logarithms = 0.03 + np.where(second % 4 == 0, times * noise, noise)
+            series = simulation.blocked_series(60, second, np.exp(logarithms), np.zeros(len(second), np.bool_))
+            ratios = BlockedRun("pairs", 1, 60, {ALL: series})
+            estimate = Resampling(ratios, 1, 200, stretches={PAIRS: pair_stretch(ratios)}).pairs(series)
+            assert math.log(estimate.value) == pytest.approx(0.03, abs=5 * estimate.error)
+            found.append(estimate.error)
+    assert np.mean(errors[5.0]) < 1.35 * np.mean(errors[1.0])
