@@ -71,9 +71,8 @@ _JUDGE_EVERY_S = 1.0
 _POLL_S = 0.02
 _USUAL_S = 60.0  # the length by which a warm-up is looked for where none is planned
 _WRITE_AGAIN_EVERY_S = 5.0
-_TIMER_RATIO = (
-    0.1  # a timer of Locust's may have been set this part earlier than the run was prepared, by a busy process
-)
+_TIMER_S = 2.0  # a timer of Locust's may have been set this much earlier than a busy process had prepared the run
+_TIMER_RATIO = 0.1  # and this is the most of a short run
 
 
 def start(environment: Environment, config: Config, scenario: Scenario, form: StartForm | None = None) -> None:
@@ -372,7 +371,8 @@ class Run:
         if self._load.expected_s is None:
             return has_request_context()
         keeps_time = self._load.profile is None and self._load.end_after_s is None
-        return keeps_time and steady_clock.now() - self._prepared_at > self._load.expected_s * (1 - _TIMER_RATIO)
+        early_s = min(_TIMER_S, self._load.expected_s * _TIMER_RATIO)
+        return keeps_time and steady_clock.now() - self._prepared_at > self._load.expected_s - early_s
 
     def _interrupted_by(self) -> str:
         if signal_name := interrupt.received():
