@@ -273,8 +273,10 @@ def test_a_change_while_a_test_is_prepared_waits_for_it(form: Form) -> None:
     assert change.get()["success"]
     _wait_for(lambda: form.users == 3)
     form.stop()
-    form.wait_for_record(_name(before))
+    record = form.wait_for_record(_name(before))
     assert (folder / "set_ups").read_text() == "one more "
+    changes = [event["text"] for event in record["events"] if event["kind"] == "users"]
+    assert changes == ["the number of users was changed to 3, at 3 per second"]
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
