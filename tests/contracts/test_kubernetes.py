@@ -24,6 +24,7 @@ WITH_TEMPLATE = ("Deployment", "Job")
 COMPONENT = "app.kubernetes.io/component"
 PROMETHEUS = "app.kubernetes.io/name"
 UNITS = {"m": 1, "Mi": 1, "g": 1024, "Gi": 1024}
+DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")  # of a variable in a Compose file
 
 pytestmark = pytest.mark.usefixtures("cluster_tools")
 
@@ -77,7 +78,7 @@ def environment(service: str) -> dict[str, str]:
 
 def in_cluster(text: str) -> str:
     """Return a text of Compose with the defaults of its variables, and the names that hosts have in a cluster."""
-    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+    text = DEFAULT.sub(r"\1", text)
     return re.sub(r"(locust_master|target_app|redis_exporter)(?=:\d)", lambda found: found[0].replace("_", "-"), text)
 
 
@@ -90,7 +91,7 @@ def test_each_service_has_the_limits_of_compose(service: str) -> None:
     assert _mib(limits["memory"]) == _mib(COMPOSE[service]["mem_limit"])
     assert pod["terminationGracePeriodSeconds"] == int(COMPOSE[service]["stop_grace_period"].removesuffix("s"))
     if "user" in COMPOSE[service]:  # that of Prometheus is its image's
-        assert pod["securityContext"]["runAsUser"] == int(COMPOSE[service]["user"].split(":")[0])
+        assert pod["securityContext"]["runAsUser"] == int(DEFAULT.sub(r"\1", COMPOSE[service]["user"]).split(":")[0])
 
 
 def _mib(quantity: str) -> int:
