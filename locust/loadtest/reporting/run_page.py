@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from loadtest.judging.threshold import samples_needed
 from loadtest.judging.trust import PEAKS, SUSTAINED
+from loadtest.measuring.record import QUANTILES
 from loadtest.progress import clock, counted, milliseconds, size
 from loadtest.reporting import chart_data, page
 from loadtest.reporting.document import (
@@ -120,8 +122,7 @@ def _verdict(document: Document) -> str:
         ("Requests", f"{total['requests']:,}"),
         ("Throughput", f"{rate_per_s(total, document):,.1f} <small>/s</small>"),
         ("Failed", f"{total['failures']:,} <small>{share}</small>"),
-        ("Mean", f"{percentile_ms(total, 'mean_s')} <small>ms</small>"),
-        *((key, f"{percentile_ms(total, f'{key}_s')} <small>ms</small>") for key in ("p50", "p95", "p99")),
+        *((label, _time(total, f"{label.lower()}_s")) for label in ("Mean", "p50", "p95", "p99")),
         ("Received", size(total["response_bytes"])),
         ("Peak users", f"{users:,}"),
         ("Duration", clock(load_s(document))),
@@ -130,6 +131,14 @@ def _verdict(document: Document) -> str:
     return f"""<section class="verdict {TONES.get(name, "doubt")}" aria-label="Verdict">
 <p>{text(words)}</p>{f"<ul>{reasons}</ul>" if reasons else ""}</section>
 <dl class="tiles">{tiles_html}</dl>"""
+
+
+def _time(total: dict[str, Any], figure: str) -> str:
+    """Return a tile's time with its unit, or how many requests it needs where there were fewer."""
+    shown = percentile_ms(total, figure)
+    if shown != "-" or figure not in QUANTILES:
+        return f"{shown} <small>ms</small>"
+    return f"<small>needs {samples_needed(QUANTILES[figure]):,} requests</small>"
 
 
 def _figure(place: str, caption: str, hint: str, kind: str = "time") -> str:

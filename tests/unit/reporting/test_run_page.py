@@ -149,6 +149,13 @@ def test_a_name_has_curves_whose_percentiles_have_enough_requests() -> None:
     assert (len(set(few["p50"])), few["p95"], few["p99"]) == (3, [None] * 3, [None] * 3)
 
 
+def test_a_percentile_of_too_few_requests_says_how_many_it_needs() -> None:
+    """Beside the verdict stands a number, or what is missing for one."""
+    written = run_page.html(reports.run_document(reports.record(3, names=("a",), per_s=30)))
+    assert "<dt>p99</dt><dd><small>needs 299 requests</small></dd>" in written
+    assert re.search(r"<dt>p95</dt><dd>[\d.]+ <small>ms</small></dd>", written)
+
+
 def test_percentiles_of_a_stretch_are_those_of_its_requests() -> None:
     """They are the histogram's own, whatever else is in the blocks."""
     run = reports.record(10, names=("a",), per_s=400)
