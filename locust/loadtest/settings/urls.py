@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 MASK: Final = "***"
+_ANY: Final = "…"  # what our own texts write for a value
 SHOWN: Final = frozenset(
     (
         *("authsource", "authmechanism", "replicaset", "tls", "ssl", "readpreference", "directconnection"),  # MongoDB
@@ -27,7 +28,7 @@ _WHOLE: Final = re.compile(r"\A([a-z0-9+.-]+://)[^/?#:]*:[^/?#]*@", re.IGNORECAS
 """A text that begins as a URL, whose password may then hold spaces."""
 _PARAMETER: Final = re.compile(
     r"(?P<before>[?&#;]|%(?:3f|26|23|3b))(?P<name>[^=&#;?\s]{0,200})="
-    r"(?P<value>[^&#;\s]*?)(?=[\"'<>`)\]},.]{0,4}(?:[&#;\s]|\Z))",
+    r"(?P<value>[^&#;\s]*?)(?=[\"'<>`)\]},.:]{0,4}(?:[&#;\s]|\Z))",
     re.IGNORECASE,
 )
 _BARE: Final = re.compile(r"(?<=[?&#])(?![A-Za-z_/-]*(?:[&#]|\Z))[^=&#?]+(?=[&#]|\Z)")
@@ -76,4 +77,4 @@ def _masked_authority(found: re.Match[str]) -> str:
 
 def _masked_parameter(found: re.Match[str]) -> str:
     is_shown = found["name"].lower() in SHOWN and not _NESTED.search(found["value"])
-    return found[0] if is_shown or not found["value"] else f"{found['before']}{found['name']}={MASK}"
+    return found[0] if is_shown or found["value"] in {"", _ANY} else f"{found['before']}{found['name']}={MASK}"

@@ -64,6 +64,8 @@ def test_no_secret_of_a_url_is_shown(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
+        "redis://host:6379/0?key=: it is empty",
+        "write redis://host:6379/0?key=… instead",
         *("redis://host:6379/0", "https://staging.example.com/a@b", "http://host:80/a:b@c", "http://h/x?page=2&q="),
         *("at 12:30 by ada@example.com", "GET /users/@me", "http://[::1]:80/@x", "http://h/?page=a:b@c"),
         *("redis://host/0?protocol=3", "documents", "50%", "http://h/service?wsdl", "http://h/#/route/of-a-page"),
