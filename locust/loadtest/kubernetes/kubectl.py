@@ -9,6 +9,7 @@ Tested in tests/unit/kubernetes/test_kubectl.py.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIMEOUT_S: Final = 180.0
+_LOG_LINE: Final = re.compile(r"^[EWI]\d{4} \d\d:\d\d:\d\d\.\d+ .*\n?", re.MULTILINE)
+"""Of kubectl's own log, which repeats each try before the sentence that says what is wrong."""
 
 
 class Kubectl:
@@ -56,8 +59,11 @@ class Kubectl:
                 f"'kubectl {words[0]}' yourself."
             ) from error
         if done.returncode:
-            reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-            raise StackError(f"kubectl {words[0]} failed: {reason}")
+            said = " ".join(_LOG_LINE.sub("", done.stderr).split()) or f"exit code {done.returncode}"
+            raise StackError(
+                f"kubectl {words[0]} failed: {said.rstrip('.?')}. Allowed: a context whose cluster answers and "
+                "lets you do this. Next: see 'kubectl config get-contexts', and try 'kubectl get pods' yourself."
+            )
         return done.stdout
 
     def items(self, kinds: str, *words: str) -> list[dict[str, Any]]:

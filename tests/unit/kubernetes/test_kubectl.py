@@ -35,6 +35,14 @@ def test_its_own_words_say_why_it_failed(program: Path) -> None:
         Kubectl("there").run("get", "pods")
 
 
+def test_its_log_is_not_repeated(program: Path) -> None:
+    """It logs each try to reach a cluster that is not there; one sentence is enough, with what to do next."""
+    log = "E1127 01:30:27.891486   12789 memcache.go:265] connection refused\\n"
+    write(program, f"printf '{log}{log}The connection was refused\\n' >&2; exit 1")
+    with pytest.raises(StackError, match=r"^kubectl get failed: The connection was refused\. Allowed: .* Next: see"):
+        Kubectl().run("get", "pods")
+
+
 def test_it_is_given_up_after_a_time(program: Path) -> None:
     """A cluster may not answer."""
     write(program, "exec /bin/sleep 60")
