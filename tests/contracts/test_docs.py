@@ -50,13 +50,13 @@ def test_every_scenario_is_documented() -> None:
 
 def test_every_room_is_in_the_architecture() -> None:
     """docs/architecture.md has one row for each folder of the package that holds modules."""
-    rows = [row[0].strip("`") for row in table("docs/architecture.md", "Rooms")]
+    rows = [row[0].strip("`") for row in table("docs/architecture.md", "Packages")]
     assert sorted(rows) == sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
 def test_every_module_without_a_room_is_in_the_architecture() -> None:
     """docs/architecture.md has one row for each public module of the package that is in no room."""
-    rows = [row[0].strip("`") for row in table("docs/architecture.md", "Modules outside the rooms")]
+    rows = [row[0].strip("`") for row in table("docs/architecture.md", "Top-level modules")]
     assert sorted(rows) == sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_"))
 
 
