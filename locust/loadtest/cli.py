@@ -87,7 +87,7 @@ def main() -> None:
     """Measure how much load a service can handle, from your own machine, with numbers you can trust.
 
     \b
-    Shell completion in bash (zsh and fish work alike):
+    Shell completion for bash (for zsh or fish, replace bash):
     eval "$(_LOADTEST_COMPLETE=bash_source loadtest)"
     """
 
@@ -139,13 +139,13 @@ def _setting_option(setting: str, metavar: str, *short: str, **more: Any) -> Cal
 @_setting_option("baseline", "RUN")
 @_setting_option("ui", "", is_flag=True, default=None)
 @_setting_option("web_port", "PORT", "-P")
-@click.option("--headless", is_flag=True, help="As in Locust, and the default here: no web UI.")
-@click.option("--autostart", is_flag=True, help="As in Locust: the web UI, with a test at once.")
+@click.option("--headless", is_flag=True, help="As in Locust: no web UI. This is the default.")
+@click.option("--autostart", is_flag=True, help="As in Locust: serve the web UI and start a test at once.")
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="As in Locust: its statistics on standard output, everything else on standard error.",
+    help="As in Locust: print its statistics on standard output and everything else on standard error.",
 )
 @click.pass_context
 def run(
@@ -154,11 +154,11 @@ def run(
     """Run a load test with the whole stack as processes on this machine.
 
     \b
-    loadtest run                                    documents with profile quick, against the sample target
+    loadtest run                                    scenario documents, profile quick, against the sample target
     loadtest run --profile stress --workers 2       more load
     loadtest run --host https://staging.example.com your own service
-    loadtest run -f locustfile.py -u 50 -r 10 -t 5m a locustfile of yours, as it is
-    loadtest run -f a.py,b.py --tags read --csv out  other files, and any option of Locust or of the locustfile
+    loadtest run -f locustfile.py -u 50 -r 10 -t 5m an existing locustfile, unchanged
+    loadtest run -f a.py,b.py --tags read --csv out  several files, with options of Locust or of the locustfile
     loadtest run --ui                               Locust's web UI instead of a headless run
     loadtest run --threshold 'p99 < 50ms'           exit code 3 when the 99th percentile is 50 ms or more
     loadtest run --baseline night-41                exit code 3 when a request is worse than in that run
@@ -233,14 +233,14 @@ def _conduct(config: Config, *, as_json: bool = False, more: Sequence[str] = ())
 @_setting_option("fast", "", is_flag=True, default=None)
 @click.argument("arguments", metavar="[OPTIONS OF LOCUST AND OF THE FILE]", nargs=-1, type=click.UNPROCESSED)
 def check(arguments: tuple[str, ...], **options: Any) -> int:
-    """Run each task of a scenario once, before it becomes load.
+    """Run each task of a scenario once, before a load test.
 
     \b
     loadtest check load/shop.py --host https://staging.example.com
     loadtest check load/shop.py --tags buy
 
-    Shown are the service's name and certificate, each request with status, time and size, and each exception with file
-    and line. FILE may also be the name of a built-in scenario. Exit code 0 when everything worked, 1 when not.
+    Shows the service's name and certificate, each request with status, time and size, and each exception with file and
+    line. FILE may also be the name of a built-in scenario. Exit code 0 if everything worked, otherwise 1.
     """
     config = Config.load({**options, "target_port": "0"})
     preflight.check_scenario(config)
@@ -268,7 +268,7 @@ def check(arguments: tuple[str, ...], **options: Any) -> int:
 @_setting_option("host", "URL", "-H")
 @click.argument("words", metavar="COMMAND", nargs=-1, required=True, type=click.UNPROCESSED)
 def stack(words: tuple[str, ...], **options: Any) -> int:
-    """Run the stack in containers: a command of Docker Compose, with Prometheus, Grafana and your scenario.
+    """Run the stack in containers: a Docker Compose command, with Prometheus, Grafana and your scenario.
 
     \b
     loadtest stack up                                   the web UI on http://127.0.0.1:8089, Grafana on port 3000
@@ -278,7 +278,7 @@ def stack(words: tuple[str, ...], **options: Any) -> int:
     loadtest stack down
 
     Settings also come from local_conf/loadtest.env and the environment. An installed package writes the stack's files
-    to .loadtest/ of this folder.
+    to .loadtest/ in the current folder.
     """
     config = Config.load({**options, "scenario": ",".join(options["scenario"]) or None})
     known = declared(config.scenario) if paths_of_scenario(config.scenario) else None
@@ -288,14 +288,14 @@ def stack(words: tuple[str, ...], **options: Any) -> int:
 
 @main.group(name="kubernetes")
 def on_kubernetes() -> None:
-    """Run a load test on a Kubernetes cluster, by kubectl's present context."""
+    """Run a load test on a Kubernetes cluster, using kubectl's current context."""
 
 
-_NAMESPACE: Final = click.option("-n", "--namespace", metavar="NAME", help="By default that of kubectl's context.")
+_NAMESPACE: Final = click.option("-n", "--namespace", metavar="NAME", help="Default: that of kubectl's context.")
 _IMAGE: Final = click.option(
     "--image", metavar="IMAGE", help=f"The image of master and workers; by default loadtest:{__version__}."
 )
-_OPENSHIFT: Final = click.option("--openshift", is_flag=True, help="Leave users and groups to OpenShift.")
+_OPENSHIFT: Final = click.option("--openshift", is_flag=True, help="Let OpenShift choose users and groups.")
 
 
 def _duration(_ctx: click.Context, _option: click.Parameter, text: str) -> float:
@@ -334,7 +334,7 @@ def _duration(_ctx: click.Context, _option: click.Parameter, text: str) -> float
     "base",
     metavar="FOLDER",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A kustomization of yours on top of deploy/kubernetes/base, to be used in its place.",
+    help="Your own kustomization on top of deploy/kubernetes/base, used instead of it.",
 )
 @click.option(
     "--wait", "wait_s", metavar="DURATION", default="10m", callback=_duration, show_default=True,
@@ -351,15 +351,15 @@ def run_on_kubernetes(
     keep: bool,
     **options: Any,
 ) -> int:
-    """Run a load test on a cluster: make a run, follow it, fetch its results, remove it, end with its exit code.
+    """Run a load test on a cluster: start it, follow it, fetch its results, clean up, and return its exit code.
 
     \b
     loadtest kubernetes run -n loadtest       the sample target, with Prometheus and Grafana
     loadtest kubernetes run -f load/shop.py --host http://shop.shop:8080 --workers 4
     loadtest kubernetes run --kustomize load/cluster --image registry.example.com/loadtest:1
 
-    The namespace needs the Secret loadtest with a link_key; docs/kubernetes.md says how to make it. The results' volume
-    stays. Settings also come from local_conf/loadtest.env and the environment, as for `loadtest run`.
+    The namespace needs the Secret loadtest with a link_key; docs/kubernetes.md says how to create it. The volume with
+    the results is kept. Settings also come from local_conf/loadtest.env and the environment, as for `loadtest run`.
     """
     for name, separator in (("threshold", ", "), ("scenario", ",")):
         options[name] = separator.join(options[name]) or None
@@ -373,7 +373,7 @@ def run_on_kubernetes(
         base = MANIFESTS / ("demo" if known.takes_sample_target and not config.host else "base")
     wanted = Kustomization(base, image, openshift).of_run(config, known.hosts.values(), run_id)
     kubectl = Kubectl(namespace)
-    _say("run", f"{config.scenario} with profile {config.profile}, as {run_id}")
+    _say("run", f"scenario {config.scenario}, profile {config.profile}, as {run_id}")
     _raise_signals()
     run = ClusterRun(
         kubectl,
@@ -419,17 +419,17 @@ def fetch_from_kubernetes(run_id: str, namespace: str | None, image: str | None,
 
 @main.command(name=NAME, epilog=EXIT_CODES)
 @click.argument("log", metavar="LOG", type=click.Path(path_type=Path))
-@click.option("--speed", metavar="N", type=click.FloatRange(0.001, 1000), default=1.0, help="N times as fast.")
-@click.option("--from", "from_", metavar="TIME", help="Begin there: a duration since the first request, or a time.")
-@click.option("--until", metavar="TIME", help="End there, exclusively.")
+@click.option("--speed", metavar="N", type=click.FloatRange(0.001, 1000), default=1.0, help="Replay N times as fast.")
+@click.option("--from", "from_", metavar="TIME", help="Start here: a duration since the first request, or a time.")
+@click.option("--until", metavar="TIME", help="Stop here, exclusive.")
 @click.option(
     "--sample",
     metavar="PERCENT",
     type=click.FloatRange(0, 100, min_open=True),
     default=100.0,
-    help="A share by chance.",
+    help="Replay a random sample of the requests.",
 )
-@click.option("--from-host", metavar="NAME", multiple=True, help="Only what the log sent to this host.")
+@click.option("--from-host", metavar="NAME", multiple=True, help="Replay only the requests to this host.")
 @_setting_option("host", "URL", "-H")
 @_setting_option("workers", "N")
 @_setting_option("users", "N", "-u")
@@ -438,17 +438,17 @@ def fetch_from_kubernetes(run_id: str, namespace: str | None, image: str | None,
 @_setting_option("token_file", "FILE")
 @_setting_option("run_id", "NAME")
 @_setting_option("baseline", "RUN")
-@click.option("--json", "as_json", is_flag=True, help="For programs: as for `loadtest run`.")
+@click.option("--json", "as_json", is_flag=True, help="As for `loadtest run`.")
 def replay_log(log: Path, as_json: bool, from_host: tuple[str, ...], **options: Any) -> int:
-    """Send the requests of an access log again, at their times, to a service that you name.
+    """Replay the requests of an access log, with the original timing, against a service that you name.
 
     \b
     loadtest replay access.log --host https://staging.example.com
     loadtest replay access.log.gz --host https://staging.example.com --speed 2 --from 10m --until 25m
     loadtest replay shop.har --host http://127.0.0.1:8000 --from-host shop.example.com
 
-    LOG is a log of nginx or Apache (common, combined), JSON lines, a log of an AWS ALB, or a HAR file. docs/replay.md
-    says what is sent.
+    LOG is an nginx or Apache log (common, combined), JSON lines, an AWS ALB log, or a HAR file. docs/replay.md says
+    what is sent.
     """
     options["threshold"] = ", ".join(options["threshold"]) or None
     times = options.pop("speed"), options.pop("sample") / 100, options.pop("from_"), options.pop("until")
@@ -469,7 +469,7 @@ def replay_log(log: Path, as_json: bool, from_host: tuple[str, ...], **options: 
 
 @main.command(name="duet", epilog=EXIT_CODES)
 @click.argument("urls", metavar="[BASE_URL NEW_URL]", nargs=-1)
-@click.option("--base", metavar="REF", help="Instead of URLs: the sample target at this commit, and of this checkout.")
+@click.option("--base", metavar="REF", help="Instead of URLs: the sample target at this commit, and in this checkout.")
 @_setting_option("scenario", "NAME", "-f")
 @_setting_option("profile", "NAME")
 @_setting_option("workers", "N")
@@ -491,9 +491,9 @@ def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: 
     loadtest duet https://old.example.com https://new.example.com --scenario health
     loadtest duet --base main                     the sample target, also as `make duet BASE=main`
 
-    Each iteration goes to both at the same instant, in random order, with the same data. What slows both, such as other
-    work on the machine, does not count. By default the profile is constant-arrival-rate. Exit code 3 when the new
-    version is worse, 4 when nothing can be told. docs/comparing.md explains the method and how often it is wrong.
+    Each iteration goes to both at the same instant, in random order, with the same data. Anything that slows both, such
+    as other work on the machine, cancels out. The default profile is constant-arrival-rate. Exit code 3 if the new
+    version is worse, 4 if the result is inconclusive. docs/comparing.md explains the method and how often it is wrong.
     """
     if len(urls) != (2 if base is None else 0):
         raise UsageError(
@@ -513,9 +513,8 @@ def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: 
             return _conduct_duet(config, both, margin / 100)
     if declared(config.scenario).needs_redis:
         raise UsageError(
-            f"SCENARIO={config.scenario} does not work in a duet of two URLs: it loads a Redis, or data into one, of "
-            "which a duet would need two. Allowed: scenarios that load a service by its URL, or --base REF. Next: "
-            "choose another."
+            f"SCENARIO={config.scenario} does not work in a duet of two URLs: it needs a Redis, and a duet would need "
+            "two. Allowed: scenarios that test a service by its URL, or --base REF. Next: choose another scenario."
         )
     hosts.open_allowed(config.allowed_hosts)
     for url in urls:
@@ -547,7 +546,7 @@ def _conduct_duet(config: Config, versions: Sequence[Version], margin: float) ->
 @_setting_option("token_file", "FILE")
 @_setting_option("client", "NAME")
 @_setting_option("run_id", "NAME")
-@click.option("--against", metavar="RUN", help="Compare with what an earlier run found; exit code 3 when it is worse.")
+@click.option("--against", metavar="RUN", help="Compare with the result of an earlier run; exit code 3 if it is worse.")
 def capacity(*, against: str | None, **options: Any) -> int:
     """Search for the highest arrival rate that meets a service-level objective.
 
@@ -556,10 +555,10 @@ def capacity(*, against: str | None, **options: Any) -> int:
     loadtest capacity --slo 'p95 < 50ms' --scenario health --host https://staging.example.com
     loadtest capacity --slo 'p99 < 1s' --rate 2000 --users 500 --run-time 5m   bounds for the search
 
-    The rate doubles until the objective is missed, then closes in on the limit, with repeats. The result is the rate
-    with its 95 % interval, the reasons of each step, a chart with the knee, and the two coefficients of the Universal
-    Scalability Law; runs/<id>/ has them as capacity.html and capacity.json. docs/capacity.md explains each.
-    A step takes about 10 s, a search about 15 steps.
+    The rate doubles until the objective is missed, then closes in on the limit and repeats steps near it. The result is
+    the rate with its 95 % interval, the outcome of each step, a chart with the knee, and the two coefficients of the
+    Universal Scalability Law, also as runs/<id>/capacity.html and capacity.json. docs/capacity.md explains each. A step
+    takes about 10 s, and a search about 15 steps.
     """
     options["profile"] = "constant-arrival-rate"
     checks = (*_NAMES, *_SURROUNDINGS, _check_objective)
@@ -580,7 +579,7 @@ def capacity(*, against: str | None, **options: Any) -> int:
 
 @main.command()
 @_setting_option("profiles_file", "FILE")
-@click.option("--json", "as_json", is_flag=True, help="For programs: every stage, in seconds and users or per second.")
+@click.option("--json", "as_json", is_flag=True, help="Print every stage as JSON, in seconds and users or per second.")
 def profiles(profiles_file: str | None, as_json: bool) -> None:
     """Draw the load profiles of local_conf/profiles.toml and of your own file."""
     known = all_profiles(Config.load({"profiles_file": profiles_file}).profiles_file).values()
@@ -591,7 +590,7 @@ def profiles(profiles_file: str | None, as_json: bool) -> None:
 
 
 @main.command(name="scenarios")
-@click.option("--json", "as_json", is_flag=True, help="For programs: each scenario with the requests it declares.")
+@click.option("--json", "as_json", is_flag=True, help="Print each scenario as JSON, with the requests it declares.")
 def list_scenarios(as_json: bool) -> None:
     """List the scenarios."""
     if as_json:
@@ -604,16 +603,16 @@ def list_scenarios(as_json: bool) -> None:
 
 @main.command()
 @click.argument("run", metavar="RUN")
-@click.option("--json", "as_json", is_flag=True, help="For programs: the whole document; no file is written.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole run as JSON; no file is written.")
 def report(run: str, as_json: bool) -> None:
-    """Show the results of a run, even of an interrupted one, and regenerate its reports from its record.
+    """Show the results of a run, even an interrupted one, and regenerate its reports from its record.
 
     \b
     loadtest report runs/20261121T093657Z-documents-quick
     loadtest report 20261121T093657Z-documents-quick --json
 
-    RUN is its folder, or its name in runs/. Regenerated are report.html, summary.md, junit.xml, stats.csv, steps.csv
-    and timeline.csv; and record.json, when the run was interrupted before it could write that.
+    RUN is its folder, or its name in runs/. Writes report.html, summary.md, junit.xml, stats.csv, steps.csv and
+    timeline.csv, and record.json if the run was cut off before it could write it.
     """
     folder = RunFolder.find(run, Config.load().runs_dir)
     with run_document.reading(folder.path):
@@ -639,11 +638,11 @@ def report(run: str, as_json: bool) -> None:
 @_setting_option("redis_url", "URL")
 @_setting_option("accounts_file", "FILE")
 @_setting_option("token_file", "FILE")
-@click.option("--json", "as_json", is_flag=True, help="For programs: name, healthy and sentence of each check.")
+@click.option("--json", "as_json", is_flag=True, help="Print name, healthy and sentence of each check as JSON.")
 def doctor(as_json: bool, **options: Any) -> int:
-    """Check whether this machine is ready for a run, and show how to fix each check that fails.
+    """Check whether this machine is ready for a run, and say how to fix each problem.
 
-    Exit code 0 when every check passes, 1 when one fails.
+    Exit code 0 if every check passes, otherwise 1.
     """
     checks = []
     for check in examine(Config.load(options)):
@@ -765,8 +764,8 @@ def _supervise(config: Config, folder: RunFolder, *, as_json: bool = False, more
     def say(part: str, text: str) -> None:
         print(f"{part:12} {text}", file=screen, flush=True)
 
-    load = "a search for its capacity" if config.slo else f"profile {config.profile}"
-    say("run", f"{config.scenario} with {load}, results in {folder.path}/")
+    load = "capacity search" if config.slo else f"profile {config.profile}"
+    say("run", f"scenario {config.scenario}, {load}, results in {folder.path}/")
     _raise_signals()
     master_screen = sys.stderr if as_json else sys.stdout
     known = declared(config.scenario)

@@ -71,7 +71,7 @@ def test_declared_requests_are_those_of_the_scenario() -> None:
         ("--feed", "redis://hidden@127.0.0.1:1/0?key=", "FEED=redis://***@127.0.0.1:1/0?key=: "),
         ("--feed", "sqlite:///none.db?table=a", "there is no such file"),
         ("--feed", "postgres://hidden@127.0.0.1/x", "FEED=postgres://***@127.0.0.1/x: "),
-        ("--feed", "mongodb://me:hidden@127.0.0.1/x", "--feed contains a password, which everybody on this machine"),
+        ("--feed", "mongodb://me:hidden@127.0.0.1/x", "--feed contains a password, which everyone on this machine"),
         ("--redis-url", "redis://:hidden@127.0.0.1:1/0", "set REDIS_URL there and omit --redis-url"),
         ("--feed-policy", "robin", "FEED_POLICY=robin is unknown"),
     ],

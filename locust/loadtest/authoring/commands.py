@@ -71,16 +71,16 @@ _SOURCES: Final[dict[str, Callable[[str | None, str], _Drafted]]] = {
 @click.command()
 @click.argument("name", required=False)
 @click.option("--openapi", metavar="URL_OR_FILE", help="Call each operation of this OpenAPI or Swagger document.")
-@click.option("--har", metavar="FILE", help="Do what a browser did: the requests of this HAR file in their order.")
-@click.option("--curl", metavar="COMMAND", help="Send the request of this curl command, given in one argument.")
-@click.option("--postman", metavar="FILE", help="Send the requests of this Postman collection in their order.")
+@click.option("--har", metavar="FILE", help="Send the requests of this HAR file, a browser recording, in order.")
+@click.option("--curl", metavar="COMMAND", help="Send the request of this curl command, given as one argument.")
+@click.option("--postman", metavar="FILE", help="Send the requests of this Postman collection in order.")
 def init(name: str | None, **sources: str | None) -> None:
-    """Write a draft of a scenario, NAME.py, in this folder.
+    """Write a draft scenario, NAME.py, to the current folder.
 
     \b
     loadtest init my-scenario                                   runs as it is, against the sample target
     loadtest init --openapi http://127.0.0.1:8000/openapi.json  calls each operation of a service
-    loadtest init --har shop.har                                does what a browser did
+    loadtest init --har shop.har                                repeats what a browser did
     loadtest init --curl 'curl https://shop.example.com/cart -d n=1'
     """
     given = [(kind, source) for kind, source in sources.items() if source is not None]

@@ -135,7 +135,7 @@ def margin_option(margin: float) -> Callable[[Any], Any]:
         default=margin * 100,
         metavar="PERCENT",
         show_default=True,
-        help="Largest change of a time or of throughput that is none; for error ratios a tenth of it, in points.",
+        help="Largest change that counts as none, of times and throughput; for error ratios a tenth, in points.",
     )
 
 
@@ -144,22 +144,22 @@ def margin_option(margin: float) -> Callable[[Any], Any]:
 @click.argument("new", metavar="NEW")
 @margin_option(MARGIN)
 @click.option(
-    "--fail-on-regression", is_flag=True, help="Exit code 3 when anything is worse, 4 when everything is inconclusive."
+    "--fail-on-regression", is_flag=True, help="Exit code 3 if anything is worse, 4 if everything is inconclusive."
 )
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the comparison as an HTML page.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: print every difference with its interval as JSON.")
-@click.option("--force", is_flag=True, help="Compare runs that are not comparable, and note why they are not.")
+@click.option("--json", "as_json", is_flag=True, help="Print every difference with its interval as JSON.")
+@click.option("--force", is_flag=True, help="Compare the runs even if they are not comparable, and note why.")
 def compare(
     *, base: str, new: str, margin: float, fail_on_regression: bool, html_file: Path | None, as_json: bool, force: bool
 ) -> int:
-    """Tell for each request whether NEW is better, the same or worse than BASE, or the data is inconclusive.
+    """Report for each request whether NEW is better than, the same as or worse than BASE, or inconclusive.
 
     \b
     loadtest compare 20261121T093657Z-documents-quick 20261121T101500Z-documents-quick
     loadtest compare baseline runs/night-42 --fail-on-regression --html comparison.html
 
-    BASE and NEW are folders of runs, or their names in runs/. BASE may be the word baseline, for the run that was set
-    with `loadtest baseline set`. docs/comparing.md explains the method and how often it is wrong.
+    BASE and NEW are folders of runs, or their names in runs/. BASE may be the word baseline: the run chosen with
+    `loadtest baseline set`. docs/comparing.md explains the method and how often it is wrong.
     """
     runs_dir = Config.load().runs_dir
     new_document = run_document.read(RunFolder.find(new, runs_dir).path)
@@ -184,15 +184,15 @@ def exit_code(comparison: Comparison) -> int:
 @click.command()
 @click.argument("run", metavar="RUN")
 @margin_option(MARGIN)
-@click.option("--json", "as_json", is_flag=True, help="For programs: print the precision of every figure as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the precision of every figure as JSON.")
 def plan(*, run: str, margin: float, as_json: bool) -> None:
-    """Tell what a comparison with RUN will be able to find, and how long runs must be to find more.
+    """Show which changes a comparison with RUN can detect, and how long runs must be to detect smaller ones.
 
     \b
     loadtest plan 20261121T093657Z-documents-quick
     loadtest plan night-42 --margin 2
 
-    The answer comes from the noise within RUN: nothing is loaded.
+    This is estimated from the noise within RUN; no load is generated.
     """
     folder = RunFolder.find(run, Config.load().runs_dir).path
     found = _outlook_of(run_document.read(folder), margin / 100)
@@ -218,14 +218,14 @@ def _outlook_of(document: Document, margin: float) -> Outlook:
 
 
 @click.command(name="history")
-@click.option("--json", "as_json", is_flag=True, help="For programs: print the figures of each run as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures of each run as JSON.")
 @click.option("--interrupted", "with_interrupted", is_flag=True, help="Show interrupted runs as well.")
-@click.option("--changes", "with_changes", is_flag=True, help="Show when which figure changed, and by how much.")
+@click.option("--changes", "with_changes", is_flag=True, help="Show which figures changed, when, and by how much.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the changes as an HTML page.")
 @click.option(
     "--fail-on-change",
     is_flag=True,
-    help="Exit code 3 when a figure got worse after the baseline, 4 when no history is long enough to tell.",
+    help="Exit code 3 if a figure got worse after the baseline, 4 if no history is long enough to tell.",
 )
 def show_history(
     *, as_json: bool, with_interrupted: bool, with_changes: bool, html_file: Path | None, fail_on_change: bool
@@ -237,8 +237,8 @@ def show_history(
     loadtest history --changes --html changes.html
     loadtest history --fail-on-change
 
-    With --changes, or what needs it, the runs of each scenario, profile and machine are one history, in which each
-    request's figures are searched for changes. docs/comparing.md explains the method and how often it is wrong.
+    With --changes, --html or --fail-on-change, the runs of each scenario, profile and machine form one history, and
+    each request's figures are searched for changes. docs/comparing.md explains the method and how often it is wrong.
     """
     runs_dir = Config.load().runs_dir
     if with_changes or html_file is not None or fail_on_change:
@@ -291,12 +291,12 @@ def _write_page(path: Path, html: str) -> None:
 
 @click.group()
 def baseline() -> None:
-    """Set the run that later runs of the same scenario and profile are compared with."""
+    """Set or list baselines: the runs that later runs of the same scenario and profile are compared with."""
 
 
 @baseline.command(name="set")
 @click.argument("run", metavar="RUN")
-@click.option("--force", is_flag=True, help="Take an interrupted run.")
+@click.option("--force", is_flag=True, help="Accept an interrupted run.")
 def set_baseline(run: str, *, force: bool) -> None:
     """Make RUN, a folder in runs/, the baseline of its scenario and profile."""
     runs_dir = Config.load().runs_dir

@@ -103,13 +103,13 @@ class Config(BaseModel):
     scenario: str = _setting(
         "documents",
         "the user journey to run",
-        "a name from `loadtest scenarios`, or the paths of locustfiles or of a folder with them, separated by commas",
+        "a name from `loadtest scenarios`, or paths of locustfiles or of a folder of them, separated by commas",
         "documents",
     )
     profile: str = _setting(
         "quick",
         "the load profile",
-        "a name from `loadtest profiles`, or the path of a file of measured load: .csv, .csv.gz, or .json",
+        "a name from `loadtest profiles`, or the path of a measured-load file: .csv, .csv.gz, or .json",
         "quick",
     )
     profiles_file: Path | None = _setting(
@@ -119,7 +119,7 @@ class Config(BaseModel):
         "my_profiles.toml",
     )
     workers: Annotated[int, Field(ge=1, le=512)] | None = _setting(
-        None, "number of worker processes; by default one less than the cores", "a whole number from 1 to 512", "2"
+        None, "number of worker processes; by default one fewer than the cores", "a whole number from 1 to 512", "2"
     )
     users: Users | None = _setting(
         None, "users at the peak, overriding the profile", "a whole number from 1 to 1000000", "10"
@@ -135,54 +135,54 @@ class Config(BaseModel):
     )
     run_time: Seconds | None = _setting(
         None,
-        "length of the run, overriding the profile; every stage is scaled in proportion",
+        "length of the run, overriding the profile; all stages are scaled in proportion",
         _A_DURATION,
         "20s",
     )
     warm_up: Seconds | Literal["auto"] | None = _setting(
         None,
-        "how much of the load's beginning the thresholds and `loadtest compare` leave out, unless a threshold has a "
-        "warm_up of its own; auto finds it, in the first third of a level load; it stays in the record, in the reports "
-        "and in the trust checks",
+        "the initial part of the load that thresholds and `loadtest compare` ignore, unless a threshold has its own "
+        "warm_up; auto detects it, in the first third of a level load; it stays in the record, the reports and the "
+        "trust checks",
         "auto, or a duration above 0, shorter than the run, such as 20s or 1m30s",
         "20s",
     )
     threshold: str | None = _setting(
         None,
-        "thresholds in addition to those of the file, separated by commas",
+        "thresholds in addition to those in the file, separated by commas",
         "rules such as p99(response_time) < 50ms",
         "error_ratio < 1%",
     )
     thresholds_file: Path = _setting(
         CONF_DIR / "thresholds.toml",
-        "the file of the thresholds of every run",
+        "the file with the thresholds for every run",
         "a TOML file of rules",
         "my_thresholds.toml",
     )
     slo: str | None = _setting(
         None,
         "the service-level objective of `loadtest capacity`, which searches for the highest rate that meets these "
-        "rules; RATE is then the highest rate to try, USERS the maximum of the pool, RUN_TIME the longest search",
+        "rules; RATE is then the highest rate to try, USERS the maximum pool size, RUN_TIME the longest search",
         "rules such as p99(response_time) < 100ms, error_ratio < 0.1%",
         "p99(response_time) < 100ms",
     )
     host: Annotated[str, AfterValidator(_host)] | None = _setting(
         None,
         "base URL of the service under test; by default the sample target, started for the run",
-        "http://host[:port] or https://host[:port]; for users with clients of their own any text without blanks",
+        "http://host[:port] or https://host[:port]; for users with their own clients any text without spaces",
         "https://staging.example.com",
     )
     sample_target: Annotated[str, AfterValidator(_http_url)] | None = _setting(
         None,
-        "base URL of a sample target that runs already; loaded where neither HOST nor a User class names a host, "
-        "except by ordinary locustfiles",
+        "base URL of a sample target that is already running; the target if neither HOST nor a User class names a "
+        "host, except for ordinary locustfiles",
         "http://host[:port] or https://host[:port]",
         "http://127.0.0.1:5000",
     )
     allowed_hosts: str | None = _setting(
         None,
-        "hosts that a start from the web UI may load, in addition to the configured service and this machine; "
-        "link-local addresses, where clouds serve credentials, are reached only when this names them",
+        "hosts that a test started in the web UI may load, in addition to the configured service and this machine; "
+        "link-local addresses, where clouds serve credentials, are reached only if listed here",
         "names, *.names, IP addresses or networks separated by commas, or * for any host",
         "staging.example.com, 10.0.0.0/8",
     )
@@ -194,9 +194,9 @@ class Config(BaseModel):
     )
     feed: str | None = _setting(
         None,
-        "where the scenario's test data comes from, overriding what it declares; read by the master",
-        "a file .csv, .tsv, .json or .jsonl, also with .gz, or .parquet; -.csv and the like for standard input; "
-        "redis://…, mongodb://… or a URL of SQLAlchemy's",
+        "source of the scenario's test data, overriding the one that it declares; read by the master",
+        "a .csv, .tsv, .json or .jsonl file, optionally .gz, or a .parquet file; -.csv and the like for standard "
+        "input; redis://…, mongodb://… or an SQLAlchemy URL",
         "user_ids.json",
     )
     feed_policy: str | None = _setting(
@@ -207,7 +207,7 @@ class Config(BaseModel):
     )
     keep_data: bool = _setting(
         False,
-        "keep what a scenario loaded and created in the Redis of REDIS_URL, which a run removes at its end",
+        "keep the data that a scenario loaded and created in the Redis of REDIS_URL, which a run removes at the end",
         "1 or 0",
         "1",
     )
@@ -225,25 +225,25 @@ class Config(BaseModel):
     )
     token_file: Path | None = _setting(
         None,
-        "the access token that scenarios made by `loadtest init --openapi` send",
+        "the access token that scenarios generated by `loadtest init --openapi` send",
         "a file that holds a token and nothing else",
         "local_conf/token",
     )
     client: Literal["lean", "locust"] = _setting(
         "lean",
-        "HTTP client of the scenarios but `assistant`: this product's, or Locust's FastHttpUser for comparison",
+        "HTTP client of all scenarios except `assistant`: this product's, or Locust's FastHttpUser for comparison",
         "lean or locust",
         "lean",
     )
     fast: bool = _setting(
         False,
-        "run a locustfile's stock HttpUser and FastHttpUser classes on this product's client, where that changes "
-        "nothing for the file; the report names those that stay, and why",
+        "run a locustfile's stock HttpUser and FastHttpUser classes on this product's client, where that does not "
+        "change their behaviour; the report names the classes that are not converted, and why",
         "1 or 0",
         "1",
     )
     autostart: bool = _setting(False, "start the test as soon as the workers have connected", "1 or 0", "1")
-    fewer_workers: bool = _setting(False, "start with fewer workers when not all connect in time", "1 or 0", "1")
+    fewer_workers: bool = _setting(False, "start with fewer workers if not all connect in time", "1 or 0", "1")
     master_wait: Seconds = _setting(
         60.0, "how long a worker tries to reach its master before it gives up", _A_DURATION, "60s"
     )
@@ -251,32 +251,32 @@ class Config(BaseModel):
     web_port: Port = _setting(8089, "port of Locust's web UI", _A_PORT, "8089")
     web_hosts: str | None = _setting(
         None,
-        "host names under which the web UI and the exporter may be addressed, in addition to this machine's own",
+        "host names by which the web UI and the exporter may be addressed, in addition to this machine's own",
         "host names or IP addresses separated by commas",
         "loadtest.example.com",
     )
     web_password_file: Path | None = _setting(
         None,
-        "file with the web UI's password; when set, the web UI requires a login",
-        "a readable file with 12 to 1024 characters in one line",
+        "file with the web UI's password; if set, the web UI requires a login",
+        "a readable file with 12 to 1024 characters on one line",
         "secrets/web_password",
     )
     max_users: Users = _setting(
         50_000,
-        "the maximum number of users that a start from the web UI may ask for",
+        "the maximum number of users for a test started in the web UI",
         "a whole number from 1 to 1000000",
         "1000",
     )
     link_key_file: Path | None = _setting(
         None,
-        "file with the secret that master and workers share; when set, their traffic is encrypted, and only processes "
+        "file with the secret that master and workers share; if set, their traffic is encrypted, and only processes "
         "with the secret can join",
-        "a readable file with 32 to 1024 characters in one line, the same for all",
+        "a readable file with 32 to 1024 characters on one line, the same for all",
         "secrets/link_key",
     )
     private_network: bool = _setting(
         False,
-        "everyone who can reach this process is trusted, as in a container whose ports are published on 127.0.0.1 "
+        "trust everyone who can reach this process, as in a container whose ports are published on 127.0.0.1 "
         "only: the web UI then needs no password, and the workers' link no key, on any address",
         "1 or 0",
         "1",
@@ -292,8 +292,8 @@ class Config(BaseModel):
     )
     verdict_file: Path | None = _setting(
         None,
-        "a file that gets the verdict too, with its reasons, in a few lines, such as the termination message of a pod; "
-        "written by the master",
+        "a file to which the master also writes the verdict and its reasons, in a few lines, such as a pod's "
+        "termination message",
         "a file that can be written",
         "/dev/termination-log",
     )
@@ -471,7 +471,7 @@ def _unknown(name: str, source: str) -> str:
 def _password_in(setting: str) -> str:
     option, name = f"--{setting.replace('_', '-')}", variable(setting)
     return (
-        f"{option} contains a password, which everybody on this machine can read on the command line. Allowed: the URL "
+        f"{option} contains a password, which everyone on this machine can read on the command line. Allowed: the URL "
         f"in the environment or in {SETTINGS_FILE}. Next: set {name} there and omit {option}."
     )
 

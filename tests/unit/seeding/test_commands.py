@@ -202,7 +202,7 @@ def test_a_wrong_count_is_refused(count: str, tmp_path: Path) -> None:
         ("mongodb://", 2, "is not a MongoDB URL"),
         ("postgres://127.0.0.1/x", 2, "is not a store"),
         ("redis://127.0.0.1:x/0", 2, "is not a store"),
-        ("redis://:hidden@127.0.0.1:1/0", 2, "everybody on this machine can read"),
+        ("redis://:hidden@127.0.0.1:1/0", 2, "everyone on this machine can read"),
     ],
 )
 def test_a_store_that_cannot_be_used_is_named(tmp_path: Path, store: str, code: int, words: str) -> None:
