@@ -84,7 +84,7 @@ def add_steps(made: RunRecord) -> RunRecord:
 
 
 def stream(recorder: Recorder, name: str, ended_by: str) -> None:
-    """Count the phases of a streamed answer."""
+    """Count the phases of a streamed response."""
     times_s = {FIRST_BYTE: [0.02], FIRST_EVENT: [0.05], EVENT_GAP: [0.01, 0.01], ENDED_BY[ended_by]: [0.07]}
     for phase, durations_s in times_s.items():
         for duration_s in durations_s:

@@ -311,7 +311,7 @@ def streams_row() -> list[Any]:
     return [
         curves(
             "Time to first event",
-            "From the intended start of a request to the head of its streamed answer, and to the first event or token.",
+            "From the intended start of a request to the head of its response, and to the first event or token.",
             "s",
             *(
                 curve(of_run(quantile(q, f"loadtest_stream_first_{part}_seconds")), f"{part} p{int(q * 100)}")
@@ -330,7 +330,7 @@ def streams_row() -> list[Any]:
         ),
         curves(
             "Events",
-            "Events or tokens per second, and how many streamed answers ended in a second, by what ended them.",
+            "Events or tokens per second, and how many streamed responses ended in a second, by what ended them.",
             "ops",
             curve(of_run(rate("loadtest_stream_events_total", CHOSEN)), "events"),
             curve(of_run(f"{rate('loadtest_streams_total', CHOSEN, 'ended_by')} > 0"), "ended by {{ended_by}}"),

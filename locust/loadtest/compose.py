@@ -72,7 +72,7 @@ def write(folder: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"the stack's files cannot be written to {folder} ({error}). Allowed: a folder that can be written. "
-            "Next: run in another one."
+            "Next: run the command in another folder."
         ) from error
 
 
@@ -103,8 +103,8 @@ def _inside(folder: Path, name: str, value: str) -> str:
         if path.is_relative_to(seen):
             return str(place / path.relative_to(seen))
     raise UsageError(
-        f"{name.upper()}={value} is neither in {folder} nor in local_conf/, which is what the containers see of this "
-        "machine. Allowed: a file in one of them. Next: move it there."
+        f"{name.upper()}={value} is neither in {folder} nor in local_conf/, the only folders of this machine that the "
+        "containers can read. Allowed: a file in one of them. Next: move it there."
     )
 
 
@@ -115,7 +115,7 @@ def _check_reachable(name: str, value: str) -> None:
         elsewhere = elsewhere.removeprefix("//")
         raise UsageError(
             f"{name}={without_credentials(value)} is, in a container, the container itself. Allowed: an address that "
-            f"containers reach. Next: have the service listen on 0.0.0.0, and set {name}={elsewhere}."
+            f"containers can reach. Next: make the service listen on 0.0.0.0, and set {name}={elsewhere}."
         )
 
 

@@ -88,7 +88,7 @@ def _cores(config: Config) -> str:
     if workers > cores:
         raise UsageError(
             f"{workers} workers on {cores:g} cores: they would compete for the CPU and distort the results. Allowed: "
-            f"up to {cores:g}. Next: set WORKERS={max(1, int(cores) - 1)}, which leaves a core for the rest."
+            f"up to {cores:g}. Next: set WORKERS={max(1, int(cores) - 1)}, which leaves one core free."
         )
     return f"{workers} worker{'s' * (workers > 1)} on {cores:g} core{'s' * (cores > 1)}"
 

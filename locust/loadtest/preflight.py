@@ -77,7 +77,7 @@ def check_feed(config: Config) -> None:
     if config.ui and is_standard_input(config.feed):
         raise UsageError(
             f"FEED={config.feed} does not work with UI=1: standard input can be read once, and the web UI runs many "
-            "tests. Allowed: a file. Next: write what it holds into one."
+            "tests. Allowed: a file. Next: save the input to a file."
         )
     sources.check(config.feed)
 

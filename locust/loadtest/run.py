@@ -398,9 +398,9 @@ class Run:
         try:
             yield
         except Exception as error:
-            logger.exception("the run was made, but could not be reported")
+            logger.exception("the run finished, but could not be reported")
             self.say(
-                f"error: the run was made, but could not be reported: {described(error)}. Next: report this as a "
+                f"error: the run finished, but could not be reported: {described(error)}. Next: report this as a "
                 f"fault of loadtest, with the master's log; `loadtest report {self._folder.path}` shows what there is."
             )
 

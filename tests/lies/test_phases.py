@@ -115,7 +115,7 @@ def test_a_rule_that_no_run_can_break_is_refused_before_load(lies: Lies) -> None
     """An error ratio of at most 100 % is no rule: wrong usage, and no run is made."""
     code, output = lies.run(*FEW, rules="'error_ratio <= 100%'")
     assert (code, lies.stack.runs_dir.exists()) == (ExitCode.USAGE, False), output
-    assert "no run can break it: a ratio is 0% to 100%" in output
+    assert "no run can violate it: a ratio is 0% to 100%" in output
 
 
 def test_a_run_without_rules_of_which_every_request_failed_has_failed(lies: Lies) -> None:

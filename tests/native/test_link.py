@@ -242,5 +242,5 @@ def test_the_clear_link_stays_on_this_machine(tmp_path: Path) -> None:
         master.wait_until(lambda: False, 30)
     log = master.log.read_text()
     assert master.exit_code == 2, log
-    assert "--master-bind-host * would take the workers' link beyond this machine" in log
+    assert "--master-bind-host * would expose the workers' link beyond this machine" in log
     assert "LOADTEST_LINK_KEY_FILE" in log

@@ -34,7 +34,7 @@ def fail(*_, **__):
 scenario = Scenario("mine", (Mine,), (("GET", "live"),))
 """
 FAULTS = {
-    "one file": ('files.FILES["junit.xml"] = fail', "junit.xml could not be made (OverflowError: a clock is off ("),
+    "one file": ('files.FILES["junit.xml"] = fail', "junit.xml could not be generated (OverflowError: a clock is "),
     "the verdict": ("trust.violations = fail", "could not be reported: OverflowError: a clock is off ("),
     "the last deltas": ("MasterRecordKeeper.drain = fail", "could not be reported: OverflowError: a clock is off ("),
 }

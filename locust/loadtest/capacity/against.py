@@ -76,7 +76,7 @@ def check(base: Found, scenario: str, slo: str) -> None:
             )
     if not base.rate_per_s:
         raise UsageError(
-            f"{base.run_id} found no capacity, with which nothing can be compared. Allowed: a search that found a "
+            f"{base.run_id} found no capacity, so there is nothing to compare with. Allowed: a search that found a "
             "rate. Next: name another run."
         )
 

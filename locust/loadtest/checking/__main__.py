@@ -21,7 +21,7 @@ if __name__ == "__main__":
             worked = Trial(Config.load({"scenario": sys.argv[1]}), sys.argv[2:]).run()
         except SystemExit as error:  # of a listener, or of an option that only shows something
             raise UsageError(
-                f"the check was ended before its end ({described(error)}). Allowed: a scenario and options that do not "
+                f"the check ended early ({described(error)}). Allowed: a scenario and options that do not "
                 "exit. Next: leave that out."
             ) from error
         sys.exit(ExitCode.PASSED if worked else ExitCode.ERROR)

@@ -65,7 +65,7 @@ def check(document: Document) -> None:
     if document["verdict"]["name"] == Outcome.INTERRUPTED.value:
         raise UsageError(
             f"{document['run_id']} cannot be a baseline: {'; '.join(document['verdict']['reasons'])}. Allowed: a run "
-            "that came to the end of its plan. Next: repeat it, or use --force."
+            "that ran to its planned end. Next: repeat it, or use --force."
         )
 
 

@@ -117,7 +117,7 @@ class Exposition:
         return True
 
     def _admit_stream(self, labels: tuple[str, str, str]) -> bool:
-        """Give the streamed answers to a request metrics of their own, if the budget allows it."""
+        """Give the streamed responses to a request metrics of their own, if the budget allows it."""
         if labels not in self._streams:
             if not self._budget.take(_PER_STREAM):
                 return False
@@ -125,7 +125,7 @@ class Exposition:
         return True
 
     def _streamed(self) -> dict[tuple[str, str, str], StreamView]:
-        """Return the streamed answers to each request; the budget includes `other`."""
+        """Return the streamed responses to each request; the budget includes `other`."""
         shown = {labels: StreamView(*labels) for labels in self._streams}
         for view in self._keeper.totals.streams():
             labels = (view.scenario, view.method, view.name)

@@ -44,7 +44,7 @@ def _by(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:
 
 
 def _of_streams(now: Scrape, figure: str) -> dict[tuple[str, ...], float | Histogram]:
-    """Return a figure of the streamed answers to each request."""
+    """Return a figure of the streamed responses to each request."""
     return {labels: getattr(view, figure) for labels, view in now.streams.items()}
 
 
@@ -87,42 +87,42 @@ STREAMS: Final = (
         "loadtest_streams_total",
         "counter",
         (*_SERIES, "ended_by"),
-        "Streamed answers, by what ended them: server, user, timeout or error.",
+        "Streamed responses, by what ended them: server, user, timeout or error.",
         lambda now: {(*labels, who): n for labels, view in now.streams.items() for who, n in view.ended_by.items()},
     ),
     Metric(
         "loadtest_stream_events_total",
         "counter",
         _SERIES,
-        "Events of streamed answers, counted as they come.",
+        "Events of streamed responses, counted as they come.",
         lambda now: _of_streams(now, "events"),
     ),
     Metric(
         "loadtest_stream_bytes_total",
         "counter",
         _SERIES,
-        "Bytes of streamed answers, counted as they come.",
+        "Bytes of streamed responses, counted as they come.",
         lambda now: _of_streams(now, "response_bytes"),
     ),
     Metric(
         "loadtest_stream_first_byte_seconds",
         "histogram",
         _SERIES,
-        "Time from the intended start of a request to the head of its streamed answer.",
+        "Time from the intended start of a request to the head of its streamed response.",
         lambda now: _of_streams(now, "first_byte"),
     ),
     Metric(
         "loadtest_stream_first_event_seconds",
         "histogram",
         _SERIES,
-        "Time from the intended start of a request to the first event of its streamed answer.",
+        "Time from the intended start of a request to the first event of its streamed response.",
         lambda now: _of_streams(now, "first_event"),
     ),
     Metric(
         "loadtest_stream_event_gap_seconds",
         "histogram",
         _SERIES,
-        "Time from an event of a streamed answer to the next one.",
+        "Time from an event of a streamed response to the next one.",
         lambda now: _of_streams(now, "event_gap"),
     ),
 )

@@ -60,7 +60,7 @@ class Scrape:
     Args:
         environment: the master's.
         weights: the summed weight of the User classes of each scenario.
-        streams: the streamed answers by scenario, method and name, as they are shown; none by default.
+        streams: the streamed responses by scenario, method and name, as they are shown; none by default.
 
     Attributes:
         keeper: the measurements.

@@ -92,8 +92,8 @@ def open_file(source: str) -> DataFile:
     if _ending(path) not in (*_READERS, _PARQUET):
         raise UsageError(
             f"FEED={source} has an unknown format. Allowed: a file that ends in {', '.join(_READERS)}, each also with "
-            f".gz, or in {_PARQUET}; standard input with -{' or -'.join(_READERS)}; or a URL redis://…, mongodb://… or "
-            "of SQLAlchemy's. Next: rename or convert it."
+            f".gz, or in {_PARQUET}; standard input with -{' or -'.join(_READERS)}; or a redis://…, mongodb://… or "
+            "SQLAlchemy URL. Next: rename or convert it."
         )
     return StandardInput(path) if is_standard_input(source) else DataFile(path)
 

@@ -50,6 +50,6 @@ def find(record: RunRecord) -> Iterator[Idle]:
                 scenario,
                 together / begun,
                 SHORTFALL_RATIO if is_open else IDLE_RATIO,
-                f"{together:,} of {begun:,} iterations of scenario {scenario} sent no request ({named}): look what "
-                "kept them from it, such as a log-in that failed; if it is meant, have them wait by wait_time instead",
+                f"{together:,} of {begun:,} iterations of scenario {scenario} sent no request ({named}): find "
+                "out what stopped them, such as a failed log-in; if it is intended, let them wait by wait_time instead",
             )

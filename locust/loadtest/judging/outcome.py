@@ -186,17 +186,15 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
 def _nothing_measured(record: RunRecord) -> str:
     """Say that there was no request, and why, where an exception says it."""
     for row in record.exceptions():
-        return f"the run measured no request: the scenario raised {row}. Next: mend the scenario"
+        return f"the run measured no request: the scenario raised {row}. Next: fix the scenario"
     beside = f" of its load, and {_setup_counts(record)}" if record.setup else ""
-    return f"the run measured no request{beside}. Next: look at the workers' logs"
+    return f"the run measured no request{beside}. Next: check the workers' logs"
 
 
 def _all_failed(record: RunRecord) -> str:
     """Say that no request succeeded, with the error that came most often."""
     all_of_them = "the only request" if record.requests == 1 else f"every one of the {record.requests:,} requests"
-    return (
-        f"{all_of_them} failed{_most_frequent(record)}. Next: look at the system under test and at the host of the run"
-    )
+    return f"{all_of_them} failed{_most_frequent(record)}. Next: check the system under test and the host of the run"
 
 
 def _most_frequent(record: RunRecord) -> str:
@@ -227,8 +225,8 @@ def _failed_setup(record: RunRecord, results: Sequence[Result]) -> list[str]:
     ]
     if ratio < 1.0 and not broken:
         return []
-    allowed = f"allowed is {broken[0]}, there too. " if broken else ""
-    advice = 'mend the set-up, or allow failures in it by a threshold such as error_ratio{phase="setup"} < 50%'
+    allowed = f"{broken[0]} applies there too. " if broken else ""
+    advice = 'fix the set-up, or allow failures in it by a threshold such as error_ratio{phase="setup"} < 50%'
     return [f"{_setup_counts(record)}{_most_frequent(setup)}: {allowed}Next: {advice}"]
 
 
@@ -247,16 +245,14 @@ def _never_succeeded(record: RunRecord, results: Sequence[Result]) -> Iterator[s
             most = max(view.errors, key=view.errors.__getitem__, default="")
             yield (
                 f"every one of the {view.requests:,} {noun} of {f'{view.method} {view.name}'.strip()} failed"
-                f"{f', most often with {most}' if most else ''}. Next: mend it, or say that it is to fail, by a "
+                f"{f', most often with {most}' if most else ''}. Next: fix it, or allow it with a "
                 f'threshold such as {metric}{{name="{view.name}"}} {allowed}'
             )
 
 
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
-    notes += [
-        f"{event.text}; what was planned after that was not made" for event in record.events if event.kind == FEED
-    ]
+    notes += [f"{event.text}; the rest of the plan was not run" for event in record.events if event.kind == FEED]
     notes += _warm_up(record)
     if record.context.get("imitation"):
         notes.append(
@@ -273,15 +269,15 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
             'Next: look at the set-up in the report, or set a threshold such as error_ratio{phase="setup"} <= 0%'
         )
     notes += [
-        f"{result.threshold.condition}: it passed on {counted(result.samples, 'request')}, and a run without a failure "
-        f"shows it from {result.threshold.samples_needed:,} on. Next: run longer, or raise the load"
+        f"{result.threshold.condition}: it passed on {counted(result.samples, 'request')}; even without a failure it "
+        f"takes {result.threshold.samples_needed:,} to show that. Next: run longer, or raise the load"
         for result in results
         if result.outcome is Outcome.PASSED and result.samples
     ]
     notes += tallied.notes(record)
     notes += _failed_steps(record)
     if not results:
-        notes.append("no threshold was set: nothing but the load generator was judged. Next: set THRESHOLD, or a file")
+        notes.append("no threshold was set: only the load generator was judged. Next: set THRESHOLD, or a file")
     if shared := shared_cores.note(record):
         notes.append(shared)
     return tuple(notes)
@@ -295,7 +291,7 @@ def _failed_steps(record: RunRecord) -> Iterator[str]:
             worst = sorted(part.series(), key=lambda view: -view.failures)
             named = ", ".join(f"{view.name} {view.failures:,}" for view in worst[:NAMED] if view.failures)
             yield (
-                f"{part.failures:,} of {counted(part.requests, phase)} failed ({named}). Next: look at them in the "
+                f"{part.failures:,} of {counted(part.requests, phase)} failed ({named}). Next: see the "
                 f"report, or set a threshold such as {advice}"
             )
 

@@ -104,8 +104,8 @@ def findings(record: RunRecord) -> Iterator[Finding]:
                 counted[VARIED] / compared,
                 VARIED_RATIO,
                 f"{counted[SAME]:,} of {compared:,} answers of {method} {name} were the same bytes as the one before, "
-                "where the scenario says that they vary: a cache, or one key, was measured; ask for more than one "
-                "thing, and look whether the service's answers are its own",
+                "where the scenario says that they vary: a cache, or one key, was measured; request more than one "
+                "item, and check whether the answers come from the service itself",
             )
 
 
@@ -133,7 +133,7 @@ def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
                 times[RETRY] / made if made else 1.0,
                 RESENT_RATIO,
                 f"{times[RETRY]:,} of {made:,} {label} were sent again, since the service closed their connection "
-                "without an answer, and count as one success each: look why it does; if it is only its limit for idle "
+                "without an answer, and count as one success each: find out why; if it is only its limit for idle "
                 "connections, raise that above the users' wait",
             )
         if times[NOWHERE] >= max(1.0, NOWHERE_RATIO * made):
@@ -143,8 +143,8 @@ def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
                 times[NOWHERE] / made if made else 1.0,
                 NOWHERE_RATIO,
                 f"{times[NOWHERE]:,} of {made:,} answers of {label} were of status 3xx and led nowhere (304 to a "
-                "request without a condition, or a redirect without a place), so they brought nothing: look at the "
-                "service, or say what a good answer is, with expect=Expect(…)",
+                "request without a condition, or a redirect without a location) and returned nothing: check the "
+                "service, or define a good answer with expect=Expect(…)",
             )
 
 
@@ -164,8 +164,8 @@ def _another_host(record: RunRecord) -> Iterator[Finding]:
             "run",
             1.0,
             1.0,
-            f"no request went to {host}, which the run was to load: they went to {listed(hosts)}; have the scenario "
-            "give paths without a host, or set HOST to what it loads",
+            f"no request went to {host}, the host of the run: they went to {listed(hosts)}; use paths without a host "
+            "in the scenario, or set HOST to the host that it loads",
         )
 
 
@@ -185,9 +185,9 @@ def _redirected_away(record: RunRecord) -> Iterator[Finding]:
                 "run",
                 away / record.requests,
                 AWAY_SHARE,
-                f"{away:,} of {record.requests:,} requests were redirected to {place}, those of "
-                f"{listed([' '.join(name) for name in names])} among them, so that place was measured in theirs: mend "
-                "the log-in if they need one, or request the place itself",
+                f"{away:,} of {record.requests:,} requests were redirected to {place}, including those of "
+                f"{listed([' '.join(name) for name in names])}, so that page was measured instead of theirs: fix the "
+                "log-in if they need one, or request the page itself",
             )
 
 
@@ -219,13 +219,13 @@ def notes(record: RunRecord) -> Iterator[str]:
     if unknown := [" ".join(name) for name, of_kind in counted.items() if of_kind[UNKNOWN][0]]:
         yield (
             f"how many connections, look-ups, redirects and retries {listed(unknown)} took is not known: "
-            "their client does not tell"
+            "their client does not report it"
         )
     if len(peers) == 1 and (most := max(peers.values())) >= FEWEST_CONNECTIONS:
         (address,) = peers
         yield (
             f"the service's name has several addresses, and all {most:,} connections went to {address}: one server "
-            "took all the load. Next: load the others too, or say that one server was measured"
+            "took all the load. Next: load the others too, or state that one server was measured"
         )
 
 
@@ -233,8 +233,8 @@ def _connections(name: str, requests: int, times_s: float, opened: float, took_s
     if requests >= FEWEST_REQUESTS and opened >= CONNECTIONS_RATIO * requests:
         yield (
             f"{opened:,.0f} connections were opened for {requests:,} requests of {name}, {_share(took_s, times_s)} of "
-            "their response times: they are those of new visitors. Next: if your users keep their connections, look "
-            "who closes them, the scenario or the service"
+            "their response times, as for new visitors. Next: if your users keep their connections, find out "
+            "whether the scenario or the service closes them"
         )
 
 
@@ -254,7 +254,7 @@ def _sizes(name: str, requests: int, sizes: set[int]) -> Iterator[str]:
     if requests >= FEWEST_REQUESTS and sizes and max(sizes) >= SIZES_RATIO * min(sizes):
         yield (
             f"successes of {name} had from about {min(sizes):,} to {max(sizes):,} bytes or more: the small ones may be "
-            "errors that were answered as a success. Next: say what a good answer looks like, with expect=Expect(…)"
+            "errors returned as a success. Next: define a good answer with expect=Expect(…)"
         )
 
 

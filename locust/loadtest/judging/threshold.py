@@ -61,12 +61,12 @@ DISTRIBUTIONS: Final = {
         "time", ("scenario", "name"), "from the intended start of a transaction to its end", TRANSACTION
     ),
     "first_byte": Metric(
-        "time", _STREAM_LABELS, "of streamed answers: from the intended start to the head", FIRST_BYTE
+        "time", _STREAM_LABELS, "of streamed responses: from the intended start to the head", FIRST_BYTE
     ),
     "first_event": Metric(
-        "time", _STREAM_LABELS, "of streamed answers: from the intended start to the first event", FIRST_EVENT
+        "time", _STREAM_LABELS, "of streamed responses: from the intended start to the first event", FIRST_EVENT
     ),
-    "event_gap": Metric("time", _STREAM_LABELS, "of streamed answers: between two events", EVENT_GAP),
+    "event_gap": Metric("time", _STREAM_LABELS, "of streamed responses: between two events", EVENT_GAP),
 }
 """Metrics that need an aggregate."""
 FIGURES: Final = {
@@ -288,7 +288,7 @@ class _Reader:
         if rule.abort_on_fail and name == "requests" and comparison.startswith(">"):
             raise _WrongError(
                 "abort_on_fail would end the run at once: the number of requests starts at 0. Allowed: with every "
-                "rule that is not broken from the start. Next: leave abort_on_fail out, or use requests_per_s."
+                "rule that is not violated from the start. Next: leave abort_on_fail out, or use requests_per_s."
             )
         _refuse_without_effect(rule)
         if rule.delay_s and not rule.abort_on_fail:
@@ -446,7 +446,7 @@ def _refuse_without_effect(rule: Threshold) -> None:
     if lowest is highest:
         ending = rule.comparison.startswith(">")
         raise _WrongError(
-            f"no run can {'break' if lowest else 'meet'} it: {_MEASURED[rule.kind]} is {_RANGE[rule.kind]}. "
+            f"no run can {'violate' if lowest else 'meet'} it: {_MEASURED[rule.kind]} is {_RANGE[rule.kind]}. "
             f"Allowed: a limit that some runs meet and others do not. Next: "
             f"{'raise' if ending is lowest else 'lower'} the limit, or turn the comparison round."
         )

@@ -163,10 +163,10 @@ FASTER_S: Final = 0.005
 FEW_FAILURES: Final = 20
 """Failures, and successes, of one name before their times are compared."""
 LOAD_ADVICE: Final = (
-    "run longer or start users faster; look in the exceptions and the workers' logs for users that ended themselves or "
+    "run longer or start users faster; check the exceptions and the workers' logs for users that ended themselves or "
     "never started"
 )
-STALL_ADVICE: Final = "look at what the service did then, or use an arrival rate, which counts their wait"
+STALL_ADVICE: Final = "check what the service was doing then, or use an arrival rate, which counts their wait"
 NAMED: Final = 5
 """How many of several things a sentence names."""
 
@@ -232,10 +232,10 @@ def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
                 observed.subject,
                 mean.crowded_ratio,
                 CROWDED_RATIO,
-                f"the machine of {observed.subject} was crowded by other processes in {mean.crowded_ratio:.0%} of the "
+                f"the machine of {observed.subject} was crowded by other processes for {mean.crowded_ratio:.0%} of the "
                 f"run: they took {mean.others_cpu_ratio:.0%} of its cores, which were {mean.machine_cpu_ratio:.0%} "
-                f"busy, and processes waited for one {mean.pressure_ratio:.0%} of the time: end them, or use a "
-                "machine that does nothing else",
+                f"busy, and processes waited for a core {mean.pressure_ratio:.0%} of the time: stop them, or use a "
+                "dedicated machine",
             )
         delay_s = 0.0 if only_the_service else mean.delay_per_turn_s
         is_worker = observed.subject != MASTER
@@ -246,7 +246,7 @@ def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
                 delay_s / median_s,
                 RUN_DELAY_RATIO,
                 f"{observed.subject} waited {delay_s * 1000:.2f} ms for a core before each turn, which is part of "
-                f"every response time (median {median_s * 1000:.2f} ms): end other processes, use fewer workers, or "
+                f"every response time (median {median_s * 1000:.2f} ms): stop other processes, use fewer workers, or "
                 "use a machine with more cores",
             )
 
@@ -287,14 +287,14 @@ def _uneven_workers(record: RunRecord, watch: Watch) -> Iterator[Violation]:
         others_s = sum(other.response_s for other in others) / requests
         if one.requests <= SHARE * expected:
             value, limit = one.requests / expected, SHARE
-            found = f"made {counted(one.requests, 'request')}, where {expected:,.0f} were its share by its users"
+            found = f"made {counted(one.requests, 'request')}, but by its number of users its share was {expected:,.0f}"
         elif mean_s >= max(SLOWER * others_s, others_s + SLOWER_S):
             value, limit = mean_s / others_s, SLOWER
             found = f"measured {mean_s * 1000:.1f} ms on average, the other workers {others_s * 1000:.1f} ms"
         else:
             continue
         yield Violation(
-            "uneven_workers", one.subject, value, limit, f"{one.subject} {found}: look at its machine, or leave it out"
+            "uneven_workers", one.subject, value, limit, f"{one.subject} {found}: check its machine, or leave it out"
         )
 
 
@@ -337,7 +337,7 @@ def _completeness(record: RunRecord) -> Iterator[Violation]:
             record.completeness,
             COMPLETENESS,
             f"the record holds {record.completeness:.1%} of what the workers measured ({missing}): check the "
-            "workers' logs, and the kernel's for a process that it ended for memory, and repeat the run",
+            "workers' logs, and the kernel's for a process killed for lack of memory, and repeat the run",
         )
 
 
@@ -384,7 +384,7 @@ def _own_errors(record: RunRecord) -> Iterator[Violation]:
             "run",
             count,
             GENERATOR_ERRORS,
-            f"{count:,} request{'s' * (count != 1)} failed for a limit of the load generator: {found[0].message}",
+            f"{count:,} request{'s' * (count != 1)} failed at a limit of the load generator: {found[0].message}",
         )
 
 
@@ -410,8 +410,8 @@ def _unfinished(record: RunRecord) -> Iterator[Violation]:
         ratio,
         UNFINISHED_RATIO,
         f"{counted(unfinished, 'request')} had no answer when their users were stopped ({'; '.join(names)}), so "
-        "the percentiles are those of the requests that survived: look at why the service does not answer them; if it "
-        "is only slow, raise --stop-timeout",
+        "the percentiles cover only the requests that were answered: find out why the service does not answer the "
+        "others; if it is only slow, raise --stop-timeout",
     )
 
 
@@ -436,7 +436,7 @@ def _exceptions(record: RunRecord) -> Iterator[Violation]:
                 f"scenario {scenario}",
                 ratio,
                 EXCEPTIONS_RATIO,
-                f"{raised} of {begun} iterations of scenario {scenario} raised an exception{died} ({named}): mend the "
+                f"{raised} of {begun} iterations of scenario {scenario} raised an exception{died} ({named}): fix the "
                 "scenario; what it should have done is missing from the load",
             )
 
@@ -458,7 +458,7 @@ def _listeners(record: RunRecord) -> Iterator[Violation]:
             "run",
             raised,
             LISTENER_EXCEPTIONS,
-            f"listeners of Locust's events raised {raised:,} times ({named}): mend them; what they prepare or check is "
+            f"listeners of Locust's events raised {raised:,} times ({named}): fix them; what they prepare or check is "
             "missing from the run",
         )
 
@@ -513,7 +513,7 @@ def _fast_failures(record: RunRecord) -> Iterator[Violation]:
                 FASTER,
                 f"{view.failures:,} of {view.requests:,} {view.method} {view.name} failed, in {failed_s * 1000:.1f} ms "
                 f"(median) where successes took {succeeded_s * 1000:.1f} ms, so percentiles of all requests are too "
-                'low: judge those of result="success", and the share of failures with error_ratio',
+                'low: judge the times of result="success", and the share of failures with error_ratio',
             )
 
 

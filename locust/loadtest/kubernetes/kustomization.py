@@ -91,7 +91,7 @@ class Kustomization:
         if config.feed and is_standard_input(config.feed):
             raise UsageError(
                 f"FEED={config.feed} does not reach a pod, which has no standard input. Allowed: a file, or the URL of "
-                "a store. Next: write what it holds into a file."
+                "a store. Next: save the input to a file."
             )
         for name in (*_FILES, *(["profile"] if Path(config.profile).is_file() else [])):
             if given.get(name) and "://" not in str(given[name]):
@@ -170,8 +170,8 @@ def _check_files(files: list[Path]) -> None:
     names = [file.name for file in files]
     if twice := {name for name in names if names.count(name) > 1}:
         raise UsageError(
-            f"two files are named {sorted(twice)[0]}, and pods see both in one folder. Allowed: different names. Next: "
-            "rename one."
+            f"two files are named {sorted(twice)[0]}, and pods mount both in one folder. Allowed: different names. "
+            "Next: rename one."
         )
     if wrong := [name for name in names if not re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", name)]:
         raise UsageError(
@@ -180,8 +180,8 @@ def _check_files(files: list[Path]) -> None:
     size_bytes = sum(file.stat().st_size for file in files)
     if size_bytes > LONGEST_BYTES:
         raise UsageError(
-            f"{', '.join(names)} are {size_bytes:,} bytes, and a ConfigMap holds {LONGEST_BYTES:,}. Allowed: as many. "
-            "Next: build an image on top of loadtest that has them, and name it with --image."
+            f"{', '.join(names)} are {size_bytes:,} bytes, and a ConfigMap holds {LONGEST_BYTES:,}. Allowed: at most "
+            "that. Next: build an image on top of loadtest that contains them, and set it with --image."
         )
 
 
@@ -190,12 +190,12 @@ def _check_secrets(given: dict[str, Any]) -> None:
         if given.get(name) and not str(given[name]).startswith(f"{SECRETS}/"):
             raise UsageError(
                 f"{name.upper()}={given[name]} is on this machine, and credentials go to pods in a Secret only. "
-                f"Allowed: {SECRETS}/KEY, a key of the Secret loadtest. Next: add the file to it, and name it so."
+                f"Allowed: {SECRETS}/KEY, a key of the Secret loadtest. Next: add the file to it, and use that path."
             )
     for name in ("redis_url", "feed"):
         if has_password(str(given.get(name) or "")):
             raise UsageError(
-                f"{name.upper()} contains a password, which everybody who may read the namespace would see. Allowed: a "
+                f"{name.upper()} contains a password, which everyone who may read the namespace would see. Allowed: a "
                 "URL without one. Next: see docs/kubernetes.md on Secrets."
             )
 
@@ -203,6 +203,6 @@ def _check_secrets(given: dict[str, Any]) -> None:
 def _check_reachable(name: str, value: str) -> None:
     if leads_here(value):
         raise UsageError(
-            f"{name}={without_credentials(value)} is, in a pod, the pod itself. Allowed: an address that pods reach. "
-            f"Next: name the service's, such as {name}=http://shop.shop-test:8080."
+            f"{name}={without_credentials(value)} is, in a pod, the pod itself. Allowed: an address that pods can "
+            f"reach. Next: use the service's, such as {name}=http://shop.shop-test:8080."
         )

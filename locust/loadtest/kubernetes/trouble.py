@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 COMPONENT: Final = "app.kubernetes.io/component"
 _WATCHING: Final = ("prometheus", "grafana", "redis-exporter")
 """The components that only watch a run, which goes on without them."""
-_IMAGE: Final = "load or push it, and name it with --image"
+_IMAGE: Final = "load or push it, and set it with --image"
 _SECRET: Final = (
-    'make the Secret: kubectl create secret generic loadtest --from-literal=link_key="$(openssl rand -hex 32)"'  # noqa: S105
+    'create the Secret: kubectl create secret generic loadtest --from-literal=link_key="$(openssl rand -hex 32)"'  # noqa: S105
 )
 NEXT: Final = {
     "ErrImageNeverPull": _IMAGE,
@@ -34,12 +34,12 @@ NEXT: Final = {
     "RunContainerError": "look at it: kubectl describe pod",
     "CrashLoopBackOff": "correct what it says",
     "Error": "correct what it says",
-    "OOMKilled": "raise limits.memory, or have fewer users in each worker and fewer names of requests",
-    "Evicted": "give it a node with more room, or lower the requests",
-    "FailedCreate": "let the namespace have it: raise its quota, or lower the requests, limits or --workers",
-    "FailedBinding": "make a storage class the default one, or make the claim yourself before the run",
-    "ProvisioningFailed": "correct the storage class, or make the claim yourself before the run",
-    "Unschedulable": "give it a node that has what it asks for, or ask for less (requests, --workers)",
+    "OOMKilled": "raise limits.memory, or use fewer users per worker and fewer request names",
+    "Evicted": "give it a larger node, or lower the requests",
+    "FailedCreate": "raise the namespace's quota, or lower the requests, limits or --workers",
+    "FailedBinding": "make a storage class the default, or create the claim yourself before the run",
+    "ProvisioningFailed": "correct the storage class, or create the claim yourself before the run",
+    "Unschedulable": "add a node that has what it requests, or lower the requests or --workers",
 }
 """The reasons that are known, and the next step for each."""
 _OF_EVENTS: Final = ("FailedCreate", "FailedBinding", "FailedMount", "ProvisioningFailed")

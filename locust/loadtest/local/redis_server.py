@@ -178,7 +178,7 @@ def running(log: Path, say: Callable[[str], None]) -> Iterator[str]:
             return
     raise StackError(
         f"no Redis with RedisJSON could be started on this machine ({'; '.join(failures)}). Allowed: see "
-        f"docs/reference/settings.md. Next: look at {log}, or set REDIS_URL."
+        f"docs/reference/settings.md. Next: read {log}, or set REDIS_URL."
     )
 
 
@@ -199,7 +199,7 @@ _IMITATOR = _Server("fakeredis (an imitation in Python)", lambda port, _: [sys.e
 def _notice(causes: Sequence[str]) -> str:
     return (
         f"{IMITATION_NOTICE}, because {'; '.join(cause.rstrip('.') for cause in causes)}. Its answers are correct, but "
-        "every figure of a run describes the imitation, not Redis. Next: mend that, or set REDIS_URL."
+        "every figure of a run describes the imitation, not Redis. Next: fix that, or set REDIS_URL."
     )
 
 

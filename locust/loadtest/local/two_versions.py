@@ -78,7 +78,7 @@ def _git(*arguments: str, ref: str) -> bytes:
     if made.returncode:
         reason = made.stderr.decode(errors="replace").strip() or "git does not know it"
         raise UsageError(
-            f"--base {ref} is no version of the sample target: {reason}. Allowed: a commit, branch or tag of this "
+            f"--base {ref} is not a version of the sample target: {reason}. Allowed: a commit, branch or tag of this "
             f"repository that has {_PACKAGE}/. Next: `git log --oneline` lists them."
         )
     return made.stdout

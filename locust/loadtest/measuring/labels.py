@@ -30,7 +30,7 @@ FIRST_EVENT: Final = "first_event"
 EVENT_GAP: Final = "event_gap"
 ENDED_BY: Final = {who: f"ended_by_{who}" for who in ("server", "user", "timeout", "error")}
 STREAM_PHASES: Final = (FIRST_BYTE, FIRST_EVENT, EVENT_GAP, *ENDED_BY.values())
-"""The phases of one streamed answer: until its first byte and its first event, between two events, and the whole by
+"""The phases of one streamed response: until its first byte and its first event, between two events, and the whole by
 who or what ended it. Each is counted like a request of its own, and is in no figure of requests; see `streams`."""
 PAIR: Final = "pair"
 """A pair of requests of a duet that both succeeded; its time is the ratio of the new request's to the base's: 1 s is as

@@ -446,7 +446,7 @@ class RunRecord:
         return SeriesView("", "", "", requests, failures, response_bytes, classes, response, service, failed)
 
     def streams(self) -> list[StreamView]:
-        """The streamed answers, by request name."""
+        """The streamed responses, by request name."""
         found: dict[tuple[str, str, str], StreamView] = {}
 
         def view_of(part: SeriesView) -> StreamView:

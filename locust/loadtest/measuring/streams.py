@@ -19,7 +19,7 @@ TIMES: Final = (FIRST_BYTE, FIRST_EVENT, EVENT_GAP)
 
 @dataclass(slots=True)
 class StreamView:
-    """The streamed answers to one request name; its histograms are copies."""
+    """The streamed responses to one request name; its histograms are copies."""
 
     scenario: str
     method: str

@@ -153,7 +153,7 @@ class LoadProfile:
             changed = replace(changed, max_users=config.users, pre_allocated_users=pre_allocated_users)
         if config.warm_up_s >= changed.run_time_s:
             raise UsageError(
-                f"WARM_UP={config.warm_up_s:g}s leaves nothing to judge of a run of {changed.run_time_s:g} s. Allowed: "
+                f"WARM_UP={config.warm_up_s:g}s leaves nothing to judge in a run of {changed.run_time_s:g} s. Allowed: "
                 "a duration that is shorter than the run. Next: shorten it, or raise RUN_TIME."
             )
         return changed

@@ -142,7 +142,7 @@ STREAM_HEADS: Final = (
     "answers", "ended by", "events", "events/s", "pace/s", "kB/s",
     "first byte p50", "p99", "first event p50", "p99", "gap p50", "p99", "max",
 )  # fmt: skip
-"""The figures of streamed answers; times in milliseconds. *pace* is the events per second within an answer."""
+"""The figures of streamed responses; times in milliseconds. *pace* is the events per second within an answer."""
 
 
 def stream_rows(document: Document) -> list[tuple[str, list[str]]]:

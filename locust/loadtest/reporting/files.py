@@ -92,9 +92,9 @@ def write(
                 + (_REPEATED if is_repeated else _AGAIN if holds_run else _PARTIAL)
             )
         except Exception as error:
-            _log.exception("%s could not be made", name)
+            _log.exception("%s could not be generated", name)
             problems.append(
-                f"{folder / name} could not be made ({described(error)}). Next: report this as a fault of loadtest, "
+                f"{folder / name} could not be generated ({described(error)}). Next: report this as a bug in loadtest, "
                 f"with {RECORD}."
             )
     return problems

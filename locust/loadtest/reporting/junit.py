@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """The characters that XML 1.0 forbids, section 2.2."""
 _TRUST = "the load generator was fit to measure"
-_MADE = "the run was made, with requests, to its end"
+_MADE = "the run sent requests and ran to its end"
 _NOT_JUDGED = (Outcome.NO_DATA.value, Outcome.INTERRUPTED.value)
 
 

@@ -76,7 +76,7 @@ def summary(document: Document) -> str:
         lines += ["", f"{sentence}."]
     if streamed := stream_rows(document)[:MAX_NAMES]:
         rows_of_streams = [(_escape(name), *figures) for name, figures in streamed]
-        lines += ["", "Streamed answers, times in ms:", "", *_table(["request", *STREAM_HEADS], rows_of_streams, 1)]
+        lines += ["", "Streamed responses, times in ms:", "", *_table(["request", *STREAM_HEADS], rows_of_streams, 1)]
     for title, evidence in failure_samples(document):
         lines += ["", *_sample(title, evidence)]
     return printable("\n".join(lines)) + "\n"

@@ -49,11 +49,11 @@ _WORDS: Final = {
     "passed": "Passed: every threshold was met, and no trust check failed.",
     "failed": "Failed: at least one threshold was not met.",
     "no data": "No data: there was nothing to judge.",
-    "not trustworthy": "Not trustworthy: a trust check of the load generator failed, so these figures say little.",
-    "interrupted": "Interrupted: the run did not come to the end of its plan, so it was not judged.",
+    "not trustworthy": "Not trustworthy: a trust check of the load generator failed, so the figures are not reliable.",
+    "interrupted": "Interrupted: the run ended early, so it was not judged.",
 }
 _STREAM_TIMES: Final = STREAM_HEADS.index("first byte p50")
-"""Where the times begin among the figures of streamed answers; with them in one table it is wider than a page."""
+"""Where the times begin among the figures of streamed responses; with them in one table it is wider than a page."""
 _UNJUDGED: Final = "Passed: no threshold was set, and no trust check failed."
 _HEALTH: Final = {**SUSTAINED, **PEAKS}
 _TIMES: Final = {
@@ -232,7 +232,7 @@ def _distribution(document: Document) -> str:
     body = (
         "<div class='toggles' id='names-shown' role='group' aria-label='Names shown'></div><div class='pair'>"
         + _figure("chart-response", "Response time", "from the intended start", "distribution")
-        + _figure("chart-service", "Service time", "from the sending", "distribution")
+        + _figure("chart-service", "Service time", "from the send", "distribution")
         + "</div>"
     )
     return _section("distribution", "Distribution", body, hint)
@@ -264,15 +264,15 @@ def _apart(series: list[dict[str, Any]]) -> str:
         for part in times_apart(one)
     ]
     heads = ("name", "result", "requests", "p50 ms", "p95 ms", "p99 ms", "max ms")
-    table = page.table("Response times of successes and failures apart", heads, rows)
-    return f"<h3>Successes and failures apart</h3>{table}" if rows else ""
+    table = page.table("Response times of successes and failures", heads, rows)
+    return f"<h3>Successes and failures</h3>{table}" if rows else ""
 
 
 def _streams(document: Document) -> str:
-    """Return the figures of streamed answers; nothing where there are none."""
+    """Return the figures of streamed responses; nothing where there are none."""
     streamed = stream_rows(document)[:MAX_ROWS]
     tables = []
-    for label, part in (("Streamed answers", slice(_STREAM_TIMES)), ("Their times", slice(_STREAM_TIMES, None))):
+    for label, part in (("Streamed responses", slice(_STREAM_TIMES)), ("Their times", slice(_STREAM_TIMES, None))):
         rows = [
             f"<tr><th scope='row'>{page.name(name)}</th>"
             + "".join(f"<td class='n'>{one}</td>" for one in figures[part])
@@ -280,7 +280,7 @@ def _streams(document: Document) -> str:
             for name, figures in streamed
         ]
         tables.append(page.table(label, ("name", *STREAM_HEADS[part]), rows))
-    return f"<h3>Streamed answers <small>times in ms</small></h3>{''.join(tables)}" if streamed else ""
+    return f"<h3>Streamed responses <small>times in ms</small></h3>{''.join(tables)}" if streamed else ""
 
 
 def _times(series: dict[str, Any]) -> str:
@@ -350,7 +350,7 @@ def _samples(title: str, errors: Sequence[dict[str, Any]]) -> str:
         f"<pre>{text(one['request'])}</pre><pre class='answer'>{text(one['answer'] or 'no answer')}</pre>"
         for one in kept
     )
-    return f"<details class='sample'><summary>Request and answer of {text(title)}</summary>{shown}</details>"
+    return f"<details class='sample'><summary>Request and response of {text(title)}</summary>{shown}</details>"
 
 
 def _exceptions(document: Document) -> str:
@@ -395,7 +395,7 @@ def _steps(document: Document) -> str:
     heads = ("transaction", "made", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms")
     body = page.table("Transactions", heads, transactions) if transactions else ""
     body += page.table("Checks", ("check", "made", "failed", "met"), checks) if checks else ""
-    hint = "measured beside the requests, and in none of their figures"
+    hint = "measured in addition to the requests, and in none of their figures"
     return _section("steps", "Transactions and checks", body, hint) if body else ""
 
 
@@ -418,7 +418,7 @@ def _generator(document: Document) -> str:
                 f"{counted(one['dropped'], 'iteration')} dropped."
             )
     notes = "".join(f"<p class='quiet'>{text(sentence)}</p>" for sentence in sentences)
-    hint = "the highest value of any second, beside the limit from which a run is not trustworthy"
+    hint = "the highest value of any second, and the limit at which a run is not trustworthy"
     body = page.table("Generator health", heads, rows) + _processes(processes) + notes
     return _section("generator", "Generator", body, hint)
 

@@ -91,7 +91,7 @@ def _table(document: Document) -> ConsoleTable:
 
 
 def _streams(document: Document) -> ConsoleTable:
-    table = ConsoleTable("streamed answers, times in ms", ("name",), STREAM_HEADS)
+    table = ConsoleTable("streamed responses, times in ms", ("name",), STREAM_HEADS)
     for name, figures in stream_rows(document):
         table.add_row((name,), figures)
     return table

@@ -314,7 +314,7 @@ def open_store(url: str, **of_mongo: Any) -> Store:
         )
     if kind is MongoStore and "collection" in dict(parse_qsl(url.partition("?")[2])):  # which pymongo would ignore
         raise UsageError(
-            f"{without_credentials(url)} names a collection. Allowed: a URL of pymongo's. Next: use --collection NAME."
+            f"{without_credentials(url)} names a collection. Allowed: a pymongo URL. Next: use --collection NAME."
         )
     try:
         if kind is not None:

@@ -43,7 +43,7 @@ class ProcessExitCode:
             self._code = int(ExitCode.ERROR)
             output().print(
                 f"error: a listener of Locust's events raised {raised[0].exception}: {raised[0].message} at "
-                f"{raised[0].place}. Next: correct it; what it should have done after the run is not done.",
+                f"{raised[0].place}. Next: correct it; what it should have done after the run is missing.",
                 markup=False,
             )
         theirs = self._environment.process_exit_code

@@ -109,8 +109,8 @@ def check_reach(host: str, option: str, *, trusted: bool) -> None:
     if trusted or is_loopback(host):
         return
     error = UsageError(
-        f"{option} {host} would take the workers' link beyond this machine, where anybody could join it or read it. "
-        f"Allowed: {option} 127.0.0.1, or on every machine the same secret in the file that LOADTEST_LINK_KEY_FILE "
+        f"{option} {host} would expose the workers' link beyond this machine, where anyone could join it or read it. "
+        f"Allowed: {option} 127.0.0.1, or the same secret on every machine, in the file that LOADTEST_LINK_KEY_FILE "
         "names. Next: choose one of them."
     )
     logger.error("%s", error)

@@ -98,8 +98,8 @@ class Login:
                 return self._shell()
             raise Refusal(
                 401,
-                f"this requires more than a cookie. Allowed: requests with the header {TOKEN_HEADER} that the answer "
-                "to the login had. Next: log in again, and send it.",
+                f"this requires more than a cookie. Allowed: requests with the header {TOKEN_HEADER} from the "
+                "login response. Next: log in again, and send it.",
             )
         if is_opened:
             return redirect(url_for(_FORM))

@@ -273,7 +273,7 @@ def test_a_rule_about_a_check_that_never_came_is_no_pass() -> None:
 
 
 def test_rules_on_streamed_answers_judge_their_phases() -> None:
-    """Each by its own times, of the names selected; without a streamed answer there is no data."""
+    """Each by its own times, of the names selected; without a streamed response there is no data."""
     of_one, of_none = 'max(event_gap){name="documents/get"} < 30ms', 'min(event_gap){name="x"} < 1s'
     run = Run(f"max(first_byte) < 30ms, max(first_event) < 30ms, {of_one}, {of_none}")
     phases = {FIRST_BYTE: [0.02], FIRST_EVENT: [0.05], EVENT_GAP: [0.01, 0.02]}

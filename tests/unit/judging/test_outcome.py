@@ -20,7 +20,7 @@ def test_a_run_without_requests_names_the_exception_that_prevented_them() -> Non
     recorder.on_user_error(None, KeyError("token"))
     record.add(recorder.take(), 0)
     assert decide(record, ()).reasons[0] == (
-        "the run measured no request: the scenario raised KeyError: 'token' at ?:0 in ?. Next: mend the scenario"
+        "the run measured no request: the scenario raised KeyError: 'token' at ?:0 in ?. Next: fix the scenario"
     )
 
 
@@ -211,7 +211,7 @@ def test_failed_checks_and_transactions_are_noted_beside_the_verdict() -> None:
     verdict = decide(record, [], results_of("max < 1s"))
     assert verdict.outcome is Outcome.PASSED
     (note,) = verdict.notes
-    assert note.startswith("3 of 3 checks failed (id 2, new 1). Next: look at them in the report")
+    assert note.startswith("3 of 3 checks failed (id 2, new 1). Next: see the report")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_test_data_that_ended_the_load_is_noted() -> None:
     """A feed that stops the run when it is used up stops it before its plan is done."""
     record = one_request()
     record.note(2.0, "feed", "every item of ids was used: 12")
-    assert "every item of ids was used: 12; what was planned after that was not made" in decide(record, ()).notes
+    assert "every item of ids was used: 12; the rest of the plan was not run" in decide(record, ()).notes
 
 
 def test_a_violation_is_a_reason_in_its_own_words() -> None:
@@ -271,7 +271,7 @@ def test_an_interrupted_run_without_requests_is_interrupted() -> None:
     assert [verdict.outcome, *verdict.reasons] == [
         Outcome.INTERRUPTED,
         "interrupted after 0.0 s of load, which had no planned end: Ctrl-C",
-        "the run measured no request. Next: look at the workers' logs",
+        "the run measured no request. Next: check the workers' logs",
     ]
 
 

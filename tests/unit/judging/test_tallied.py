@@ -69,7 +69,7 @@ def test_answers_that_should_vary_and_do_not_break_their_rule(same: int, varied:
         ((CONNECTION, "", 50, 0.02), 49, "50 connections were opened for 100 requests of GET buy, 10% of their"),
         ((REDIRECT, "", 1, 0.0), 0, "1 redirects were followed within 100 requests of GET buy"),
         ((RETRY, "", 1, 0.0), 0, "1 requests were sent again, over another connection, within 100 requests"),
-        ((UNKNOWN, "", 1, 0.0), 0, "retries GET buy took is not known: their client does not tell"),
+        ((UNKNOWN, "", 1, 0.0), 0, "retries GET buy took is not known: their client does not report it"),
         ((CONNECTION, "10.0.0.7", 10, 0.0), 9, "and all 10 connections went to 10.0.0.7: one server took all"),
     ],
 )

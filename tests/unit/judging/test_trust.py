@@ -202,7 +202,7 @@ def test_an_error_of_the_generator_breaks_its_rule_with_the_cause() -> None:
     record.add(recorder.take())
     [violation] = trust.violations(record, Watch())
     assert violation.rule == "generator_errors"
-    assert "1 request failed for a limit of the load generator: this process may not open more" in violation.sentence
+    assert "1 request failed at a limit of the load generator: this process may not open more" in violation.sentence
 
 
 def test_late_sends_break_the_lag_rule() -> None:

@@ -36,7 +36,7 @@ def test_an_object_its_reason_and_the_next_step_are_named() -> None:
     trouble = found([a_pod(**PULLING)], [])
     assert trouble is not None
     assert trouble.sentence == (
-        "pod/x, container worker: ImagePullBackOff: Back-off pulling image. Next: load or push it, and name it with "
+        "pod/x, container worker: ImagePullBackOff: Back-off pulling image. Next: load or push it, and set it with "
         "--image."
     )
 

@@ -1,4 +1,4 @@
-"""Streams: what is counted of streamed answers is in figures of its own, and in no other."""
+"""Streams: what is counted of streamed responses is in figures of its own, and in no other."""
 
 import math
 
@@ -13,7 +13,7 @@ from tests.reports import stream
 
 
 def recorder_of(*answers: tuple[str, str]) -> Recorder:
-    """A recorder that counted streamed answers, by name and what ended them, and one request each."""
+    """A recorder that counted streamed responses, by name and what ended them, and one request each."""
     recorder = Recorder()
     for name, ended_by in answers:
         stream(recorder, name, ended_by)

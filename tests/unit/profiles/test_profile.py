@@ -127,7 +127,7 @@ def test_rate_and_users_of_an_open_profile() -> None:
     [
         ({"profile": "quick", "rate": 5}, r"RATE=5 does not apply to PROFILE=quick, .*closed.*constant-arrival-rate"),
         ({"profile": "constant-arrival-rate", "spawn_rate": 5}, r"SPAWN_RATE=5 does not apply .*open"),
-        ({"run_time": "20s", "warm_up": "20s"}, r"WARM_UP=20s leaves nothing to judge of a run of 20 s\."),
+        ({"run_time": "20s", "warm_up": "20s"}, r"WARM_UP=20s leaves nothing to judge in a run of 20 s\."),
         ({"profile": "quik"}, r"PROFILE=quik is not known\. .*did you mean quick\?"),
     ],
 )

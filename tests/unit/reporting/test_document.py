@@ -149,6 +149,6 @@ def test_streamed_answers_are_in_every_report() -> None:
     console = Console(width=60, record=True, file=io.StringIO())
     summary.show(made, console)
     for text in (run_page.html(made), console.export_text(), markdown.summary(made)):
-        assert "Streamed answers" in text or "streamed answers" in text
+        assert "streamed responses" in text.lower()
         assert [figure for figure in figures if figure not in text] == []
-    assert "treamed answers" not in run_page.html(reports.run_document())
+    assert "treamed responses" not in run_page.html(reports.run_document())

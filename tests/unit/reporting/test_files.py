@@ -70,7 +70,7 @@ def test_reporting_again_is_advised_only_where_the_disk_holds_the_run(full_disk:
     ("run", "first"),
     [
         (reports.record(10), "p50(response_time) < 1us: failed with "),
-        (RunRecord("run-1", 0.0), "the run measured no request. Next: look at the workers' logs"),
+        (RunRecord("run-1", 0.0), "the run measured no request. Next: check the workers' logs"),
     ],
     ids=["failed", "no data"],
 )

@@ -54,7 +54,7 @@ def test_an_unfit_generator_is_an_error() -> None:
 def test_a_run_without_requests_is_an_error() -> None:
     """Nothing was found out about the system, and no rule says so: the case of the run itself does."""
     attributes, found = cases(document([], [], RunRecord("none", 0.0)))
-    (error,) = found["the run was made, with requests, to its end"]
+    (error,) = found["the run sent requests and ran to its end"]
     assert (attributes["errors"], error.attrib["type"]) == ("1", "no data")
     assert error.attrib["message"].startswith("the run measured no request")
 
@@ -66,7 +66,7 @@ def test_an_interrupted_run_is_errors_and_no_failure() -> None:
     results = [Result.of(rule, 0.1) for rule in parse("max < 1s, min > 1s", "here")]
     suite, found = cases(document(results, [], record))
     assert (suite["tests"], suite["failures"], suite["errors"]) == ("4", "0", "3")
-    assert found["the run was made, with requests, to its end"][0].attrib["message"] == record.interruption.sentence
+    assert found["the run sent requests and ran to its end"][0].attrib["message"] == record.interruption.sentence
     assert {case[0].attrib["type"] for case in found.values() if len(case)} == {"interrupted"}
 
 
@@ -77,7 +77,7 @@ def test_why_requests_failed_is_in_the_cases() -> None:
     _, found = cases(document(results, [], record))
     reason = "40 with status_5xx: 503 from"
     assert found["error_ratio < 1%"][0].text.startswith(reason)
-    told = found["the run was made, with requests, to its end"].find("system-out").text
+    told = found["the run sent requests and ran to its end"].find("system-out").text
     assert told.startswith(reason)
     assert "22:13:20 to 22:13:29 UTC\n\nA failed request: GET b: status_5xx\nPOST https://a.example/buy\n" in told
     assert "\n→ 503 Service Unavailable\n" in told

@@ -66,7 +66,7 @@ def test_verdict_reasons_errors_and_health_are_shown() -> None:
     assert "Failed: at least one threshold was not met." in shown
     assert "p50(response_time) < 1us: failed" in shown
     assert re.search(r"status_5xx\s+80\s+22:13:20\s+22:13:39\s+503 from", shown)
-    assert re.search(r"Successes and failures apart.* succeeded\s+320\s.* failed\s+80\s", shown, re.DOTALL)
+    assert re.search(r"Successes and failures.* succeeded\s+320\s.* failed\s+80\s", shown, re.DOTALL)
     assert re.search(r"check\s+limit\s+highest\s+in\s+cpu\s+90%\s+95%\s+worker 0", shown)
 
 
@@ -74,7 +74,7 @@ def test_a_failed_request_is_shown_with_its_answer() -> None:
     """Folded beside its message, as text: whatever the service answered."""
     page = run_page.html(reports.run_document(reports.record(failing="a")))
     shown = " ".join(Elements(page).texts)
-    told = r"503 from.*Request and answer of GET a: status_5xx\s+POST https://a.example/buy.*503 Service Unavailable"
+    told = r"503 from.*Request and response of GET a: status_5xx\s+POST https://a.example/buy.*503 Service Unavailable"
     assert re.search(told, shown, re.DOTALL)
     assert page.count("<pre>") == page.count("<pre class='answer'>") == 1
     assert "<img src=x" not in page

@@ -115,7 +115,7 @@ class RequestReporter:
     def part(  # noqa: PLR0917 -- a part has that many figures
         self, method: str, name: str, phase: str, begun_s: float, end_s: float, received_bytes: int
     ) -> None:
-        """Count a part of a streamed answer; of set-up the request alone counts.
+        """Count a part of a streamed response; of set-up the request alone counts.
 
         Args:
             method: The request's.

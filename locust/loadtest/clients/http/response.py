@@ -290,7 +290,7 @@ class Reporter(Protocol):
     def part(  # noqa: PLR0917 -- a part has that many figures
         self, method: str, name: str, phase: str, begun_s: float, end_s: float, received_bytes: int
     ) -> None:
-        """Count a part of a streamed answer."""
+        """Count a part of a streamed response."""
 
     def report_changed(self, event: dict[str, Any]) -> None:
         """Count a request as a scenario changed it."""
