@@ -90,7 +90,7 @@ images: docker-ready ## build the images that deploy/kubernetes names
 	done
 
 test-kubernetes: setup-dev ## test the runs of deploy/kubernetes on kubectl's present cluster, which has the images
-	@TEST_KUBERNETES=1 exec $(RUN)/python -m pytest tests/kubernetes
+	@TEST_KUBERNETES=$${TEST_KUBERNETES:-true} exec $(RUN)/python -m pytest tests/kubernetes
 
 bench: setup-dev ## measure speed against other tools, side by side
 	@for bench in recorder master exporter engine target; do $(RUN)/python -m bench.$$bench || exit; done

@@ -1,11 +1,11 @@
-"""Runs all tests: those of real processes, in two halves, beside those of faults and lies, the soak, the Compose stack
-and those that compute; then those that need a quiet machine.
+"""Runs all tests: those of real processes, in two halves, beside those of faults and lies, the soak, the Compose stack,
+Kubernetes, and those that compute; then those that need a quiet machine.
 
     python -m tests
 
-The first six are pytest processes that share the machine, which mostly wait. The first is shown as it goes; the others
-give way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone. The exit
-code is that of the first that failed.
+The first seven are pytest processes that share the machine, which mostly wait. The first is shown as it goes; the
+others give way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone. The
+exit code is that of the first that failed.
 
 A few failed tests run once more, alone: a process that waited seconds for a core can miss a limit that a test sets. A
 second failure counts, and a warning names those that passed then.
@@ -24,12 +24,15 @@ FOLDER = Path(__file__).parent
 REAL = FOLDER / "native"
 FAULTS = (FOLDER / "faults", FOLDER / "lies")
 STACK = FOLDER / "stack"
+KUBERNETES = FOLDER / "kubernetes"
+ON_CLUSTER = KUBERNETES / "test_kubernetes.py"
+"""What of them is tested each time; the others take ten minutes more."""
 SOAK = FOLDER / "faults/test_soak.py"
 QUIET = REAL / "test_open_model.py"
 TESTS_FAILED = 1
 """Pytest's exit code when it ran to its end and tests failed: https://docs.pytest.org/en/stable/reference/exit-codes"""
 MOST_AGAIN = 5
-"""More failures than this in one process are not the machine's."""
+"""Failures in more files than this in one process are not the machine's. The tests of a file may share a run."""
 
 
 class Group:
@@ -60,7 +63,8 @@ class Group:
     def judge(self) -> int:
         """Return its exit code; where a few tests failed, run those again first, and return what they do then."""
         failed = self._failed()
-        if self._process.returncode != TESTS_FAILED or not 0 < len(failed) <= MOST_AGAIN:
+        files = {test.partition("::")[0] for test in failed}
+        if self._process.returncode != TESTS_FAILED or not 0 < len(files) <= MOST_AGAIN:
             return self._process.returncode
         _say("failed, and run once more, alone", failed)
         code = subprocess.run(self._pytest("--last-failed"), check=False).returncode
@@ -90,9 +94,9 @@ def main() -> int:
     computing = [
         path
         for path in sorted(FOLDER.iterdir())
-        if path not in {REAL, STACK, *FAULTS} and next(path.rglob("test_*.py"), None)
+        if path not in {REAL, STACK, KUBERNETES, *FAULTS} and next(path.rglob("test_*.py"), None)
     ]
-    giving_way = (real[1::2], [*FAULTS, f"--ignore={SOAK}"], [SOAK], [STACK], computing)
+    giving_way = (real[1::2], [*FAULTS, f"--ignore={SOAK}"], [SOAK], [STACK], [ON_CLUSTER], computing)
     with contextlib.ExitStack() as ends:
         groups = [ends.enter_context(Group(*real[::2]))]
         groups += [ends.enter_context(Group(*arguments, command=GIVE_WAY)) for arguments in giving_way]

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import tarfile
+import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,36 @@ SCENARIO = Path(__file__).with_name("scenario.py")
 PART = "app.kubernetes.io/part-of=loadtest"
 USER = 1_000_650_000
 """As OpenShift would choose it: no image knows it."""
-GET = "import sys, urllib.request; sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())"
-MASTER = ("job/loadtest", "master", 9646)
-TARGET = ("deployment/target-app", "target-app", 5000)
+MASTER = ("job/loadtest", 9646)
+TARGET = ("deployment/target-app", 5000)
+
+
+class Forwarding:
+    """A port of a workload's pod, as a URL here, for as long as that pod is there.
+
+    Args:
+        namespace: where the workload is.
+        workload: such as `job/loadtest`.
+        port: of its pod.
+
+    Raises:
+        OSError: when it has no pod that runs.
+    """
+
+    def __init__(self, namespace: str, workload: str, port: int) -> None:
+        command = ["kubectl", "--namespace", namespace, "port-forward", workload, f":{port}"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline()  # Forwarding from 127.0.0.1:41213 -> 8089
+        if not said:
+            self.end()
+            raise ConnectionRefusedError(f"{workload} has no pod that runs")
+        self.url = f"http://{said.split()[2]}"
+
+    def end(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.communicate()
 
 
 class Namespace:
@@ -36,6 +65,7 @@ class Namespace:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self._folder = folder
+        self._forwarding: dict[tuple[str, int], Forwarding] = {}
 
     def kubectl(self, *words: str, stdin: str | None = None, timeout_s: float = 300) -> str:
         """Run kubectl here and return what it printed.
@@ -63,8 +93,10 @@ class Namespace:
             self.kubectl("apply", "--server-side", "--kustomize", str(MANIFESTS / "results"))
 
     def remove(self) -> None:
-        """Remove it, with everything in it."""
-        self.kubectl("delete", "namespace", self.name, "--ignore-not-found")
+        """Remove it, with everything in it, which takes a while longer."""
+        for forwarding in self._forwarding.values():
+            forwarding.end()
+        self.kubectl("delete", "namespace", self.name, "--ignore-not-found", "--wait=false")
 
     def kustomize(self, name: str, kustomization: dict[str, Any]) -> Path:
         """Write a kustomization of the manifests' folder of this name, for any user, and return its folder."""
@@ -110,11 +142,15 @@ class Namespace:
                 ],
             },
         )
+        self.delete_run()
+        self.kubectl("apply", "--server-side", "--kustomize", str(folder))
+        return folder
+
+    def delete_run(self) -> None:
+        """Delete master, workers and settings; what is under test stays."""
         self.kubectl("delete", "configmaps", "--selector", PART)
         run = f"{PART},app.kubernetes.io/component in (locust-master, locust-worker)"
         self.kubectl("delete", "jobs,deployments", "--selector", run)
-        self.kubectl("apply", "--server-side", "--kustomize", str(folder))
-        return folder
 
     def pods(self, component: str | None = None) -> list[dict[str, Any]]:
         """Return the stack's pods, or those of one component."""
@@ -122,16 +158,36 @@ class Namespace:
         found: list[dict[str, Any]] = json.loads(self.kubectl("get", "pods", "-l", label, "-o", "json"))["items"]
         return found
 
-    def sample(self, where: tuple[str, str, int], family: str, **labels: str | tuple[str, ...]) -> float:
-        """Return the sum of a family's samples with these labels, as the pod serves them; -1 while it does not."""
-        workload, container, port = where
-        url = f"http://127.0.0.1:{port}/metrics"
+    def forwarded(self, workload: str, port: int) -> str:
+        """Return the URL here of a port of a workload's pod.
+
+        Raises:
+            OSError: when it has no pod that runs.
+        """
+        place = (workload, port)
+        if place not in self._forwarding:
+            self._forwarding[place] = Forwarding(self.name, *place)
+        return self._forwarding[place].url
+
+    def sample(self, where: tuple[str, int], family: str, **labels: str) -> float:
+        """Return the sum of a family's samples with these labels, as the pod serves them.
+
+        Raises:
+            OSError: while it does not.
+        """
         try:
-            text = self.kubectl("exec", workload, "-c", container, "--", "python", "-c", GET, url)
-        except AssertionError:
-            return -1
+            text = self._metrics(where)
+        except (OSError, HTTPException):  # the pod may be another one now
+            if where in self._forwarding:
+                self._forwarding.pop(where).end()
+            text = self._metrics(where)
         samples = (one for group in text_string_to_metric_families(text) for one in group.samples)
         return sum(one.value for one in samples if one.name == family and labels.items() <= one.labels.items())
+
+    def _metrics(self, where: tuple[str, int]) -> str:
+        with urllib.request.urlopen(f"{self.forwarded(*where)}/metrics", timeout=20) as answer:
+            text: str = answer.read().decode()
+            return text
 
     def connected(self) -> float:
         """Return how many workers the master has."""
@@ -144,10 +200,6 @@ class Namespace:
     def received(self) -> float:
         """Return how many of the scenario's requests the target has answered."""
         return self.sample(TARGET, "target_app_requests_total", route="/healthz/live")
-
-    def end_run(self) -> None:
-        """End the run as planned."""
-        self.kubectl("exec", "job/loadtest", "-c", "master", "--", "touch", "/tmp/end")  # noqa: S108
 
     def conditions(self) -> dict[str, str]:
         """Return the Job's conditions that are true, with their messages."""

@@ -1,9 +1,7 @@
 """The web UI's master on a cluster, whose workers an autoscaler owns."""
 
-import contextlib
 import json
 import os
-import subprocess
 import urllib.parse
 import urllib.request
 import uuid
@@ -17,7 +15,7 @@ from tests.stack.compose import eventually
 
 PATIENCE_S = 300.0
 USERS = 200
-MASTER = ("deployment/loadtest", "master", 9646)
+MASTER = ("deployment/loadtest", 9646)
 
 
 @pytest.fixture
@@ -41,19 +39,6 @@ def namespace(cluster: None, tmp_path: Path) -> Iterator[Namespace]:  # noqa: AR
         namespace.remove()
 
 
-@contextlib.contextmanager
-def forwarded(namespace: Namespace, workload: str, port: int) -> Iterator[str]:
-    """Forward a port of a workload, and yield its URL here."""
-    command = ["kubectl", "--namespace", namespace.name, "port-forward", workload, f":{port}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
-        try:
-            assert forwarding.stdout is not None
-            said = forwarding.stdout.readline()  # Forwarding from 127.0.0.1:41213 -> 8089
-            yield f"http://{said.split()[2]}"
-        finally:
-            forwarding.terminate()
-
-
 def test_a_test_from_the_web_ui_gets_as_many_workers_as_its_load_asks_for(namespace: Namespace) -> None:
     """The UI is reached through a forwarded port; CPU above its target makes the autoscaler add workers, who join."""
 
@@ -62,11 +47,11 @@ def test_a_test_from_the_web_ui_gets_as_many_workers_as_its_load_asks_for(namesp
         return sum(namespace.sample(MASTER, "loadtest_workers", state=state) for state in states)
 
     eventually("two workers", workers, 2, PATIENCE_S)
-    with forwarded(namespace, "deployment/loadtest", 8089) as url:
-        assert "Locust" in urllib.request.urlopen(url, timeout=60).read().decode()
-        load = {"user_count": USERS, "spawn_rate": USERS, "load_profile": "as-entered"}
-        request = urllib.request.Request(f"{url}/swarm", urllib.parse.urlencode(load).encode(), {"Origin": url})
-        answer = json.loads(urllib.request.urlopen(request, timeout=60).read())
+    url = namespace.forwarded("deployment/loadtest", 8089)
+    assert "Locust" in urllib.request.urlopen(url, timeout=60).read().decode()
+    load = {"user_count": USERS, "spawn_rate": USERS, "load_profile": "as-entered"}
+    request = urllib.request.Request(f"{url}/swarm", urllib.parse.urlencode(load).encode(), {"Origin": url})
+    answer = json.loads(urllib.request.urlopen(request, timeout=60).read())
     assert answer["success"], answer
     eventually("load", lambda: namespace.sample(MASTER, "loadtest_requests_total") > USERS, True, PATIENCE_S)
     eventually("more workers", lambda: workers() > 2, True, PATIENCE_S)
