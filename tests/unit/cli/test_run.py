@@ -1,39 +1,10 @@
-"""The command line's part in profiles and thresholds: listing, and refusing before anything starts."""
+"""`loadtest run` refuses what is wrong before anything starts."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from loadtest import cli
-from loadtest.profiles.profile import read_profiles
-
-
-def invoke(*arguments: str) -> Result:
-    """Run `loadtest` with these arguments and no settings in the environment."""
-    return CliRunner(env={"LOADTEST_EXPORTER_PORT": "0", "LOADTEST_TARGET_PORT": "0"}).invoke(cli.main, arguments)
-
-
-def test_profiles_are_listed_as_plain_lines() -> None:
-    """Without a terminal there is one line for each profile."""
-    lines = invoke("profiles").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(read_profiles())
-
-
-def test_profiles_of_ones_own_file_are_listed_too(tmp_path: Path) -> None:
-    """--profiles-file adds profiles, and --json gives every number."""
-    file = tmp_path / "mine.toml"
-    file.write_text('[mine]\nrate_per_s = 7\nmax_users = 3\nrun_time = "5s"\n')
-    *_, mine = json.loads(invoke("profiles", "--profiles-file", str(file), "--json").stdout)
-    assert (
-        mine["name"],
-        mine["model"],
-        mine["run_time_s"],
-        mine["stages"][0]["level"],
-    ) == ("mine", "open", 5.0, 7.0)
+from .invoking import invoke
 
 
 @pytest.mark.parametrize("command", ["profiles", "run"])
@@ -56,11 +27,6 @@ def test_everything_wrong_is_said_before_anything_starts() -> None:
     starts = ("PROFILE=quik is not known.", "THRESHOLD: 'p99 < 50': 50 has no unit.", "THRESHOLD: 'error_ratio{name=")
     assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 3, lines
     assert lines[2].endswith("did you mean health/live?")
-
-
-def test_declared_requests_are_those_of_the_scenario() -> None:
-    """A process of its own reads them, so that this one keeps the standard library's sockets."""
-    assert set(cli.declared("health").requests) == {("GET", "health/live"), ("GET", "health/ready")}
 
 
 @pytest.mark.parametrize(
@@ -88,23 +54,3 @@ def test_standard_input_cannot_feed_several_runs() -> None:
     """The second start of the web UI would find nothing."""
     result = invoke("run", "--scenario", "coin_queue", "--ui", "--feed", "-.csv")
     assert (result.exit_code, "FEED=-.csv does not work with UI=1" in result.stderr) == (2, True)
-
-
-def test_the_command_line_does_without_locust() -> None:
-    """Importing Locust would replace sockets and processes with gevent's, which the supervisor of a stack must not."""
-    code = "import sys, loadtest.cli; print('locust' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout.strip(), done.stderr) == ("False", "")
-
-
-def test_ctrl_c_while_the_command_line_is_imported_is_no_traceback() -> None:
-    """It ends with the exit code of an interrupted run."""
-    code = (
-        "import sys, types\n"
-        "class Raising(types.ModuleType):\n"
-        "    def __getattr__(self, name): raise KeyboardInterrupt\n"
-        "sys.modules['loadtest.cli'] = Raising('loadtest.cli')\n"
-        "from loadtest.__main__ import main; main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (130, "interrupted\n")

@@ -1,0 +1,77 @@
+"""A run from its settings to its exit code: what is checked before it, and what it is compared with after it.
+
+Tested by tests/unit/cli/test_run.py and tests/native.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loadtest import preflight
+from loadtest.comparing import commands
+from loadtest.doctor import check_users_fit
+from loadtest.local.stack import check_host_answers, check_ports_free
+from loadtest.local.supervisor import supervise
+from loadtest.run_folder import RunFolder, new_run_id
+from loadtest.scenarios import declared
+from loadtest.settings import hosts
+from loadtest.settings.config import Config, paths_of_scenario
+from loadtest.users.target import check_is_url
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def _check_thresholds(config: Config) -> None:
+    """Check the thresholds, and the names in them against what the scenario declares.
+
+    Raises:
+        UsageError: with every wrong rule; also when the scenario's file cannot be imported.
+    """
+    if paths_of_scenario(config.scenario):
+        declared(config.scenario)  # a file of the user's may be wrong itself
+    preflight.check_thresholds(config, lambda: declared(config.scenario).requests)
+
+
+def check_host(config: Config) -> None:
+    """Check that HOST is a base URL, where the scenario's users speak HTTP.
+
+    Raises:
+        UsageError: it is none; or the scenario cannot be imported.
+    """
+    if config.host and preflight.is_known(config):
+        check_is_url(config.host, declared(config.scenario).speaking_http)
+
+
+NAMES: Final = (_check_thresholds, check_host)
+"""What is checked beside the settings themselves."""
+
+
+def _check_users(config: Config) -> None:
+    if not (config.ui or config.slo):  # the start form chooses the load, or the search does
+        check_users_fit(config)
+
+
+def _check_ports(config: Config) -> None:
+    takes_sample_target = not preflight.is_known(config) or declared(config.scenario).takes_sample_target
+    check_ports_free(config, own_target=takes_sample_target and not config.host)
+
+
+def _check_answers(config: Config) -> None:
+    if config.host and hosts.is_http(config.host):
+        check_host_answers(config.host)
+
+
+SURROUNDINGS: Final = (_check_users, _check_ports, _check_answers)
+"""What a run needs around it."""
+
+
+def conduct(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) -> int:
+    """Check what can be checked beforehand, and run."""
+    preflight.check(config, *NAMES, *SURROUNDINGS)
+    base = commands.baseline_of(config) if config.baseline and not config.ui else None
+    if base is not None:
+        commands.show_precision(base)
+    folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, config.profile_name))
+    code = supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json, more=more)
+    return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)

@@ -1,0 +1,136 @@
+"""The commands `loadtest kubernetes run` and `loadtest kubernetes fetch`.
+
+Tested by tests/kubernetes/test_command.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from loadtest import __version__, preflight
+from loadtest.cli.conduct import NAMES
+from loadtest.cli.options import EXIT_CODES, OF_A_RUN, setting_options
+from loadtest.comparing import commands
+from loadtest.kubernetes import cluster_run, results
+from loadtest.kubernetes.cluster_run import ClusterRun, Manifests
+from loadtest.kubernetes.kubectl import Kubectl
+from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization
+from loadtest.local.supervisor import raise_signals
+from loadtest.progress import Screen, printable
+from loadtest.run_folder import new_run_id
+from loadtest.scenarios import declared
+from loadtest.settings.config import Config, duration_s
+
+
+@click.group(name="kubernetes")
+def on_kubernetes() -> None:
+    """Run a load test on a Kubernetes cluster, using kubectl's current context."""
+
+
+_NAMESPACE: Final = click.option("-n", "--namespace", metavar="NAME", help="Default: that of kubectl's context.")
+_IMAGE: Final = click.option(
+    "--image", metavar="IMAGE", help=f"The image of master and workers; by default loadtest:{__version__}."
+)
+_OPENSHIFT: Final = click.option("--openshift", is_flag=True, help="Let OpenShift choose users and groups.")
+
+
+def _duration(_ctx: click.Context, _option: click.Parameter, text: str) -> float:
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text} is not a duration. Allowed: 90s, 10m or 1h. Next: give one.") from error
+
+
+@on_kubernetes.command(name="run", epilog=EXIT_CODES)
+@setting_options(*OF_A_RUN)
+@_NAMESPACE
+@_IMAGE
+@_OPENSHIFT
+@click.option(
+    "--kustomize",
+    "base",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Your own kustomization on top of deploy/kubernetes/base, used instead of it.",
+)
+@click.option(
+    "--wait", "wait_s", metavar="DURATION", default="10m", callback=_duration, show_default=True,
+    help="How long pods may take to become ready.",
+)  # fmt: skip
+@click.option("--keep", is_flag=True, help="Leave job, workers and settings in the namespace.")
+def run_on_kubernetes(
+    *,
+    namespace: str | None,
+    image: str | None,
+    base: Path | None,
+    openshift: bool,
+    wait_s: float,
+    keep: bool,
+    **options: Any,
+) -> int:
+    """Run a load test on a cluster: start it, follow it, fetch its results, clean up, and return its exit code.
+
+    \b
+    loadtest kubernetes run -n loadtest       the sample target, with Prometheus and Grafana
+    loadtest kubernetes run -f load/shop.py --host http://shop.shop:8080 --workers 4
+    loadtest kubernetes run --kustomize load/cluster --image registry.example.com/loadtest:1
+
+    The namespace needs the Secret loadtest with a link_key; docs/kubernetes.md says how to create it. The volume with
+    the results is kept. Settings also come from local_conf/loadtest.env and the environment, as for `loadtest run`.
+    """
+    config = Config.load(options)
+    # Credentials are in the Secret, which only the pods see.
+    preflight.check(config.model_copy(update={"accounts_file": None, "token_file": None}), *NAMES)
+    compared_with = commands.baseline_of(config) if config.baseline else None
+    known = declared(config.scenario)
+    run_id = config.run_id or new_run_id(config.scenario_name, config.profile_name)
+    if base is None:
+        base = MANIFESTS / ("demo" if known.takes_sample_target and not config.host else "base")
+    wanted = Kustomization(base, image, openshift).of_run(config, known.hosts.values(), run_id)
+    kubectl = Kubectl(namespace)
+    _say("run", f"scenario {config.scenario}, profile {config.profile}, as {run_id}")
+    raise_signals()
+    run = ClusterRun(
+        kubectl,
+        Manifests.rendered(kubectl, wanted),
+        run_id,
+        config.runs_dir,
+        say=_say,
+        show=_show,
+        wait_s=wait_s,
+        keep=keep,
+    )
+    code = run.conduct()
+    if compared_with is None or run.folder is None:
+        return code
+    return commands.end_with_comparison(compared_with, run.folder.path, code)
+
+
+def _show(text: str) -> None:
+    print(text, file=Screen(sys.stdout), flush=True)
+
+
+def _say(part: str, text: str) -> None:
+    _show(f"{part:12} {printable(text)}")
+
+
+@on_kubernetes.command(name="fetch")
+@click.argument("run_id", metavar="RUN")
+@_NAMESPACE
+@_IMAGE
+@_OPENSHIFT
+def fetch_from_kubernetes(run_id: str, namespace: str | None, image: str | None, openshift: bool) -> None:
+    """Copy the results of a run from the cluster's volume to runs/RUN.
+
+    \b
+    loadtest kubernetes fetch 20261121T093657Z-documents-quick -n loadtest
+    """
+    runs_dir = Config.load().runs_dir
+    results.check_new(runs_dir, run_id)
+    kubectl = Kubectl(namespace)
+    pod = cluster_run.text(kubectl, Kustomization(MANIFESTS / "fetch", image, openshift))
+    _say("results", f"{results.fetch(kubectl, pod, run_id, runs_dir).path}/")

@@ -1,0 +1,95 @@
+"""The supervisor: runs the stack to its end, and lets it report when a signal ends it early.
+
+Tested by tests/native/test_interruption.py, since what it supervises are real processes.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from loadtest.exceptions import ExitCode, StackError
+from loadtest.local.stack import LocalStack
+from loadtest.progress import Screen
+from loadtest.scenarios import declared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from loadtest.run_folder import RunFolder
+    from loadtest.settings.config import Config
+
+
+def supervise(config: Config, folder: RunFolder, *, as_json: bool = False, more: Sequence[str] = ()) -> int:
+    """Run the stack to its end; a first signal lets it report, a second one ends it at once."""
+    started = time.monotonic()
+    screen = Screen(sys.stderr if as_json else sys.stdout)
+
+    def say(part: str, text: str) -> None:
+        print(f"{part:12} {text}", file=screen, flush=True)
+
+    load = "capacity search" if config.slo else f"profile {config.profile}"
+    say("run", f"scenario {config.scenario}, {load}, results in {folder.path}/")
+    raise_signals()
+    master_screen = sys.stderr if as_json else sys.stdout
+    known = declared(config.scenario)
+    of_classes = None if known.takes_sample_target else known.hosts
+    with LocalStack(
+        config, folder.logs, say, master_screen, of_classes, needs_redis=known.needs_redis, locust_options=more
+    ) as stack:
+        say("ready", f"after {time.monotonic() - started:.1f} s")
+        try:
+            code = stack.wait()
+        except Interrupted as interruption:
+            say("stopping", "press Ctrl-C again to end at once, without a report")
+            code = _drain(stack, folder, say, interruption.signal_number, ui=config.ui)
+        for notice in stack.notices:
+            say("redis", notice)
+        if as_json:
+            click.echo((folder.path / "locust.json").read_text())
+        return code
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal told this process to end."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__()
+        self.signal_number = signal_number
+
+
+def raise_signals() -> None:
+    """Raise Interrupted for Ctrl-C, SIGTERM and SIGHUP; the last is left ignored where it is (nohup)."""
+
+    def interrupt(signal_number: int, _frame: object) -> NoReturn:
+        raise Interrupted(signal_number)
+
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:
+            signal.signal(signal_number, interrupt)
+
+
+def _drain(
+    stack: LocalStack, folder: RunFolder, say: Callable[[str, str], None], signal_number: int, *, ui: bool
+) -> int:
+    """Let the master report, and return how the run ended; with the web UI, nothing is wrong with ending it."""
+    try:
+        code = stack.drain(signal_number)
+    except KeyboardInterrupt:
+        stack.kill()
+        return ExitCode.INTERRUPTED
+    if ui:
+        return ExitCode.INTERRUPTED if code == ExitCode.INTERRUPTED else ExitCode.PASSED
+    if not folder.holds_run:
+        say("stopped", "before the test began; there is no report")
+        return ExitCode.INTERRUPTED
+    if code not in tuple(ExitCode):
+        raise StackError(
+            f"the master ended with exit code {code} instead of reporting. Its log: {folder.logs}/master.log. "
+            "Next: read it; the record up to then is in the run's folder."
+        )
+    return code

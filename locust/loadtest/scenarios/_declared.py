@@ -1,0 +1,63 @@
+"""What a scenario declares, read in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from loadtest.exceptions import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Declared(NamedTuple):
+    """What a scenario declares, and what Locust's own options say."""
+
+    scenario: str
+    """Its name or path: the locustfile of Locust's settings where ours name none."""
+    requests: list[tuple[str, str]]
+    """Pairs of method and name."""
+    hosts: dict[str, str]
+    """The host of each User class that has one."""
+    needs_redis: bool
+    """Whether its users or its data need the Redis of REDIS_URL."""
+    takes_sample_target: bool
+    """Whether the sample target is loaded when no other is given."""
+    speaking_http: list[str]
+    """The User classes that need a base URL of HTTP."""
+    settings: dict[str, Any]
+    """Our settings that Locust's options, variables and files give."""
+    unknown: list[str]
+    """Options that neither Locust nor the locustfile knows."""
+    known: list[str]
+    """Those that they know."""
+
+
+def declared(scenario: str, options: Sequence[str] = ()) -> Declared:
+    """Return what a scenario declares; the options count when it is asked for the first time.
+
+    It is read in a separate process: a scenario's module imports Locust, which replaces the standard library's
+    sockets and processes with gevent's, and the stack's supervisor must keep the real ones.
+
+    Raises:
+        UsageError: when the scenario's module or file cannot be imported, or holds no scenario.
+    """
+    if scenario in _declared:
+        return _declared[scenario]
+    child = subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", "loadtest.scenarios", scenario, *options], capture_output=True, text=True, check=False
+    )
+    if child.returncode == ExitCode.USAGE:
+        raise UsageError(child.stderr.strip())
+    if child.returncode:
+        reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UsageError(f"SCENARIO={scenario} cannot be imported ({reason}). Next: correct its module.")
+    name, requests, *others = json.loads(child.stdout)
+    _declared[name] = Declared(name, [(method, label) for method, label in requests], *others)
+    return _declared[name]
+
+
+_declared: dict[str, Declared] = {}

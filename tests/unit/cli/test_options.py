@@ -1,0 +1,33 @@
+"""The options that set a setting."""
+
+import json
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from loadtest.cli import main
+from loadtest.cli.options import OF_A_RUN, setting_options
+
+
+def test_options_given_several_times_are_one_setting() -> None:
+    """Thresholds and files join as in the environment; an option that is not given is no setting."""
+
+    @click.command()
+    @setting_options(*OF_A_RUN)
+    def command(**options: str | None) -> None:
+        click.echo(json.dumps({name: value for name, value in options.items() if value is not None}))
+
+    arguments = ["-f", "a.py", "--scenario", "b.py", "--threshold", "p99 < 1s", "--threshold", "p50 < 1s", "-u", "7"]
+    told = CliRunner().invoke(command, arguments).stdout
+    assert json.loads(told) == {"scenario": "a.py,b.py", "users": "7", "threshold": "p99 < 1s, p50 < 1s"}
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_a_setting_has_the_same_options_in_every_command(name: str) -> None:
+    """Whoever knows -u of one command knows it of all."""
+    of_run = {param.name: param.opts for param in main.commands["run"].params}
+    shared = {param.name: param.opts for param in main.commands[name].params if param.name in OF_A_RUN}
+    if name == "check":
+        del shared["scenario"]  # its argument
+    assert shared == {setting: of_run[setting] for setting in shared}
