@@ -1,6 +1,6 @@
-"""The command `loadtest`: a module for each command that conducts a run, or shows something.
+"""The command `loadtest`: a module for each command that starts a run or shows something.
 
-The other commands are in the rooms whose work they do.
+The other commands are in the rooms that do their work.
 """
 
 from __future__ import annotations
