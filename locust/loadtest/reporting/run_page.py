@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.judging.threshold import samples_needed
+from loadtest.judging.threshold import METRICS, samples_needed
 from loadtest.judging.trust import PEAKS, SUSTAINED
+from loadtest.measuring.labels import CHECK, LOAD, TRANSACTION
 from loadtest.measuring.record import QUANTILES
 from loadtest.progress import clock, counted, milliseconds, size
 from loadtest.reporting import chart_data, page
@@ -313,9 +314,10 @@ def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str
     cells = f"<td class='n bar' data-v='{requests}'{share}>{requests:,}</td>"
     cells += "".join(f"<td class='n' data-v='{value}'>{shown}</td>" for value, shown in numbers)
     full = f"{series['method']} {series['name']}"
+    outcomes = "" if kind else "".join(f" {_tag(rule)}" for rule in _rules_on(document, series, LOAD))
     return (
         f"<tr class='{kind}' data-name='{text(full)}'>"
-        f"<th scope='row'>{text(series['method'])} {page.name(series['name'])}</th>{cells}</tr>"
+        f"<th scope='row'>{text(series['method'])} {page.name(series['name'])}{outcomes}</th>{cells}</tr>"
     )
 
 
@@ -372,7 +374,7 @@ def _moment(epoch_s: float) -> str:
 def _thresholds(document: Document) -> str:
     rows = [
         f"<tr><th scope='row'><code>{text(one['rule'])}</code></th><td>{text(one['worded'])}</td>"
-        f"<td><span class='tag {TONES.get(one['outcome'], 'doubt')}'>{text(one['outcome'])}</span></td></tr>"
+        f"<td>{_tag(one)}</td></tr>"
         for one in document["thresholds"]
     ]
     if not rows:
@@ -380,27 +382,43 @@ def _thresholds(document: Document) -> str:
     return _section("thresholds", "Thresholds", page.table("Thresholds", ("threshold", "value", "outcome"), rows))
 
 
+def _tag(rule: dict[str, Any]) -> str:
+    """Return the outcome of a threshold; what it says is shown where the pointer rests on it."""
+    tone, title = TONES.get(rule["outcome"], "doubt"), f"{rule['rule']}: {rule['worded']}"
+    return f"<span class='tag {tone}' title='{text(title)}'>{text(rule['outcome'])}</span>"
+
+
+def _rules_on(document: Document, one: dict[str, Any], phase: str, *, alone: bool = False) -> list[dict[str, Any]]:
+    """Return the thresholds on just this request, transaction or check: those that name it; all, where it is alone."""
+    return [
+        rule
+        for rule in document["thresholds"]
+        if rule["selector"].get("phase", METRICS[rule["metric"]].phase) == phase
+        and ("name" in rule["selector"] or alone)
+        and all(one.get(label, value) == value for label, value in rule["selector"].items())
+    ]
+
+
 def _steps(document: Document) -> str:
-    """Return the transactions and the checks; nothing where the scenario has none."""
-    transactions = [
-        f"<tr><th scope='row'>{page.name(one['name'])}</th>{_made_and_failed(one)}"
-        + _times({**one, "requests": one["made"]})
-        + "</tr>"
-        for one in document.get("transactions", ())
-    ]
-    checks = [
-        f"<tr><th scope='row'>{page.name(one['name'])}</th>{_made_and_failed(one)}<td class='n'>{met(one)}</td></tr>"
-        for one in document.get("checks", ())
-    ]
-    heads = ("transaction", "made", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms")
-    body = page.table("Transactions", heads, transactions) if transactions else ""
-    body += page.table("Checks", ("check", "made", "failed", "met"), checks) if checks else ""
+    """Return the transactions and the checks, with the thresholds on each; nothing where the scenario has none."""
+    transactions, checks = document.get("transactions", ()), document.get("checks", ())
+    timed = [_step_row(document, one, TRANSACTION, _times({**one, "requests": one["made"]})) for one in transactions]
+    judged = [_step_row(document, one, CHECK, f"<td class='n'>{met(one)}</td>") for one in checks]
+    heads = ("transaction", "made", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms", "thresholds")
+    body = page.table("Transactions", heads, timed) if timed else ""
+    body += page.table("Checks", ("check", "made", "failed", "met", "thresholds"), judged) if judged else ""
     hint = "measured in addition to the requests, and in none of their figures"
     return _section("steps", "Transactions and checks", body, hint) if body else ""
 
 
-def _made_and_failed(one: dict[str, Any]) -> str:
-    return f"<td class='n'>{one['made']:,}</td><td class='n'>{one['failures']:,}</td>"
+def _step_row(document: Document, one: dict[str, Any], phase: str, figures: str) -> str:
+    alone = len(document["transactions" if phase == TRANSACTION else "checks"]) == 1
+    rules = _rules_on(document, one, phase, alone=alone)
+    judged = "<br>".join(f"{_tag(rule)} <code>{text(rule['rule'])}</code> {text(rule['worded'])}" for rule in rules)
+    return (
+        f"<tr><th scope='row'>{page.name(one['name'])}</th><td class='n'>{one['made']:,}</td>"
+        f"<td class='n'>{one['failures']:,}</td>{figures}<td class='rules'>{judged or '-'}</td></tr>"
+    )
 
 
 def _generator(document: Document) -> str:

@@ -224,3 +224,27 @@ def test_transactions_and_checks_have_tables() -> None:
     assert re.search(r"check out 100 20 500 500 - 500 ", shown)
     assert " 400 1 99.75% " in shown
     assert [tag for tag, _ in elements.elements if tag == "img"] == []
+
+
+def test_thresholds_stand_beside_what_they_judge() -> None:
+    """A name, a transaction and a check have the outcome of the rules that are on just them."""
+    rules = 'p50{name="a"} < 1us, p95(transaction_time) < 100ms, check_ratio > 99.9%, p99 < 1s'
+    html = run_page.html(reports.run_document(reports.add_steps(reports.record()), rules=rules))
+    of_name, of_other = (
+        re.search(rf"<tr class='' data-name='GET {name}'>(.*?)</th>", html, re.DOTALL)[1] for name in "ab"
+    )
+    assert re.findall(r"class='tag (\w+)' title='([^']*)'>(\w+)<", of_name) == [
+        ("bad", f"p50(response_time){{name=&quot;a&quot;}} &lt; 1us: {_worded(html, 'p50')}", "failed")
+    ]
+    assert "tag" not in of_other
+    cells = re.findall(r"<td class='rules'>(.*?)</td>", html)
+    assert [re.findall(r"<code>(.*?)</code>", cell) for cell in cells] == [
+        ["p95(transaction_time) &lt; 100ms"],
+        ["check_ratio &gt; 99.9%"],
+    ]
+    assert all(">failed<" in cell for cell in cells)
+
+
+def _worded(html: str, rule: str) -> str:
+    """The value of a threshold as the table of thresholds has it."""
+    return re.search(rf"<code>{rule}.*?</code></th><td>(.*?)</td>", html)[1]
