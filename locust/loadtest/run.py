@@ -115,7 +115,11 @@ def _result(environment: Environment, config: Config) -> results.RunResult | Non
     progress, record = RunProgress.of(environment), RecordKeeper.of(environment).record
     if progress is None or record is None:
         return None
-    return results.RunResult(record, progress.verdict(), config.runs_dir / record.run_id)
+    stages = len(progress.profile.stages) if progress.profile else 0
+    stage = progress.stage()[0]
+    return results.RunResult(
+        record, progress.verdict(), config.runs_dir / record.run_id, (stage, stages) if stage else (0, 0)
+    )
 
 
 def controls_runs(environment: Environment, config: Config, scenario: Scenario) -> bool:

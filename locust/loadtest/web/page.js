@@ -48,14 +48,14 @@
   };
   if ("shell" in own.dataset) return void become();
 
-  // The verdict of the run, its thresholds, why requests failed, and the run's files, in a corner of Locust's page.
+  // How the run goes, its verdict, its thresholds, why requests failed, and the run's files, in a corner of Locust's page.
   const colours = { passed: "#2e7d32", failed: "#c62828" };
   const element = (kind, text, style = "") => Object.assign(document.createElement(kind), { textContent: text, style });
   const shown = (result) => {
-    const lines = [...result.reasons, ...result.failures.map((reason) => `Failed: ${reason}`)];
+    const lines = [...result.now.slice(1), ...result.reasons, ...result.failures.map((reason) => `Failed: ${reason}`)];
     const rules = result.thresholds.map((one) => `${one.outcome}: ${one.rule} (${one.worded})`);
     const list = element("ul", "", "margin: 0.4em 0; padding-left: 1.2em");
-    list.append(...[...new Set([...rules, ...lines])].map((line) => element("li", line, "overflow-wrap: anywhere")));
+    list.append(...[...new Set([...lines, ...rules])].map((line) => element("li", line, "overflow-wrap: anywhere")));
     const files = result.files.map((name) => {
       const button = element("button", name, "margin: 0 0.4em 0.4em 0; padding: 0.2em 0.6em");
       button.onclick = async () => {
@@ -64,7 +64,8 @@
       };
       return button;
     });
-    return [element("summary", `${result.is_over ? "Verdict" : "So far"}: ${result.verdict}`), list, ...files];
+    const head = [`${result.is_over ? "Verdict" : "So far"}: ${result.verdict}`, ...result.now.slice(0, 1)];
+    return [head.join(" · "), list, ...files];
   };
   const follow = async (corner) => {
     const answer = await window.fetch(new URL("loadtest-result", base));
@@ -73,10 +74,14 @@
       const result = JSON.parse(text);
       corner.dataset.text = text;
       corner.style.borderColor = colours[result.verdict] ?? "#b26a00";
-      corner.replaceChildren(...shown(result));
+      const [head, ...rest] = shown(result);
+      const summary = corner.firstElementChild;
+      summary.textContent = head; // it stays, and with it the focus
+      while (summary.nextSibling) summary.nextSibling.remove();
+      summary.after(...rest);
       corner.hidden = false;
     }
-    window.setTimeout(follow, 5000, corner);
+    window.setTimeout(follow, 2000, corner);
   };
 
   document.addEventListener("DOMContentLoaded", () => {
@@ -87,6 +92,7 @@
     corner.style = "position: fixed; left: 1em; bottom: 1em; z-index: 9; max-width: min(42em, 80vw); max-height: 60vh; "
       + "overflow: auto; padding: 0.5em 0.9em; border-left: 6px solid; background: Canvas; color: CanvasText; "
       + "font: 14px/1.45 system-ui, sans-serif; box-shadow: 0 1px 6px #0006";
+    corner.append(document.createElement("summary"));
     document.body.append(corner);
     follow(corner);
   });

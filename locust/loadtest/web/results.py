@@ -1,8 +1,8 @@
-"""Results: the verdict of the run in the web UI, while it lasts and after it, and its files as downloads.
+"""Results: the run in the web UI: how it goes, its verdict so far and at its end, and its files as downloads.
 
-Locust's page knows neither. `page.js` shows them in a corner of it.
+Locust's page knows none of it. `page.js` shows them in a corner of it.
 
-Tested in tests/native/test_start_form.py and test_web_guard.py.
+Tested in tests/unit/web/test_results.py, tests/native/test_start_form.py and test_web_guard.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flask import abort, jsonify, send_file
 
+from loadtest.measuring.snapshot import WINDOW_S
+from loadtest.pacing.service import intended_rate_per_s
+from loadtest.progress import milliseconds
 from loadtest.reporting.document import failure_reasons
 from loadtest.reporting.files import FILES
 
@@ -36,6 +39,8 @@ class RunResult(NamedTuple):
     verdict: Verdict
     """The one that it got, or would get if it ended now."""
     folder: Path
+    stage: tuple[int, int] = (0, 0)
+    """The number of the profile's current stage, and how many it has; zeros without one."""
 
 
 def serve(environment: Environment, look: Callable[[], RunResult | None]) -> None:
@@ -48,23 +53,50 @@ def serve(environment: Environment, look: Callable[[], RunResult | None]) -> Non
     web_ui: Any = environment.web_ui
     options: Any = environment.parsed_options
     address = f"{options.web_base_path}{ADDRESS}"
-    web_ui.app.add_url_rule(address, "loadtest_result", lambda: jsonify(_described(look())))
+
+    def described() -> Response:
+        return jsonify(result_dict(look(), intended_rate_per_s(environment)))
+
+    web_ui.app.add_url_rule(address, "loadtest_result", described)
     web_ui.app.add_url_rule(f"{address}/<name>", "loadtest_result_file", lambda name: _file(look(), name))
 
 
-def _described(result: RunResult | None) -> dict[str, Any]:
+def result_dict(result: RunResult | None, planned_per_s: float = 0.0) -> dict[str, Any]:
+    """Return what the page shows.
+
+    Args:
+        result: the run; None before the first.
+        planned_per_s: the arrivals per second that an open model asks for now; 0 in the closed model.
+    """
     if result is None:
         return {"run_id": None}
-    record, verdict, _ = result
+    record, verdict = result.record, result.verdict
     return {
         "run_id": record.run_id,
         "is_over": record.ended,
         "verdict": verdict.outcome.value,
+        "now": [] if record.ended else _now(result, planned_per_s),
         "reasons": list(verdict.reasons),
         "failures": failure_reasons({"errors": [asdict(error) for error in record.errors()]}),
         "thresholds": [one.as_dict() for one in verdict.results],
         "files": _files(result),
     }
+
+
+def _now(result: RunResult, planned_per_s: float) -> list[str]:
+    """Return how the run goes, in lines of which the first says most."""
+    window, (stage, stages) = result.record.window(WINDOW_S), result.stage
+    of_stages = [f"stage {stage} of {stages}"] if stage else []
+    planned = [f"{planned_per_s:,.1f} arrivals/s planned"] if planned_per_s else []
+    times = {"Response time": window.response_time, "Service time": window.service_time}
+    return [
+        ", ".join([*of_stages, f"{window.requests_per_s:,.1f} requests/s", *planned, f"{window.users:,} users"]),
+        *(
+            f"{name} of the last {WINDOW_S} s: "
+            + ", ".join(f"p{100 * share:g} {milliseconds(histogram.quantile(share))} ms" for share in (0.5, 0.95, 0.99))
+            for name, histogram in times.items()
+        ),
+    ]
 
 
 def _files(result: RunResult) -> list[str]:

@@ -1,0 +1,30 @@
+"""What the web UI shows of a run."""
+
+from pathlib import Path
+
+from loadtest.judging.outcome import decide
+from loadtest.web.results import RunResult, result_dict
+from tests import reports
+
+
+def test_a_run_that_goes_on_says_how(tmp_path: Path) -> None:
+    """Stage, throughput, planned arrivals and users first, then response time beside service time."""
+    record = reports.record(20, ("a",), 50)
+    record.ended = False
+    said = result_dict(RunResult(record, decide(record, []), tmp_path, (2, 3)), 12.5)["now"]
+    assert said[0] == "stage 2 of 3, 50.0 requests/s, 12.5 arrivals/s planned, 10 users"
+    response, service = said[1:]
+    assert response.startswith("Response time of the last 10 s: p50 1")
+    assert service.startswith("Service time of the last 10 s: p50 1")
+    assert response != service  # each was sent a millisecond late
+    assert [line.count(" ms") for line in said] == [0, 3, 3]
+    in_no_stage = result_dict(RunResult(record, decide(record, []), tmp_path))["now"][0]
+    assert in_no_stage == "50.0 requests/s, 10 users"
+
+
+def test_a_run_that_is_over_has_a_verdict_only(tmp_path: Path) -> None:
+    """Nothing of it goes on; before the first run there is nothing at all."""
+    record = reports.record()
+    result = result_dict(RunResult(record, decide(record, []), tmp_path, (3, 3)))
+    assert (result["now"], result["is_over"]) == ([], True)
+    assert result_dict(None) == {"run_id": None}
