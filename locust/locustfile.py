@@ -15,7 +15,7 @@ from loadtest.feeding import service as feeding
 from loadtest.pacing import service as pacing
 from loadtest.settings import credentials, hosts
 from loadtest.settings.config import Config
-from loadtest.swarm import replacements, session
+from loadtest.swarm import replacements, session, software
 from loadtest.web import guard, start_form
 
 with exit_on_error(), preflight.all_at_once(preflight.check_declared):
@@ -33,6 +33,7 @@ globals().update(scenario.classes)
 @preflight.all_at_once(preflight.check_declared)
 def start(environment: Environment, **_: object) -> None:
     """Start this process's part of each; what only a master does, a worker leaves out."""
+    software.note(environment, config.scenario_name, scenarios.files_of(config.scenario))
     session.start(environment, feeding.service, pacing.service)
     guard.start(environment, config, form)
     (capacity_run if config.slo else run).start(environment, config, scenario, form)

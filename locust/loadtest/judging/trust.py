@@ -16,6 +16,7 @@ from loadtest.judging import idle, plan, steady, tallied
 from loadtest.measuring.error_classes import GENERATOR, UNFINISHED
 from loadtest.measuring.health import FIGURES, LATE_S, MASTER, OTHERS, SATURATED, Health
 from loadtest.measuring.measurements import LISTENERS
+from loadtest.measuring.record import SOFTWARE
 from loadtest.progress import counted
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ LATE_ITERATIONS: Final = 5
 """Minimum number of late iterations: among a dozen, a single late start would be the 99th percentile."""
 DROPPED_RATIO: Final = 0.01
 COMPLETENESS: Final = 0.99
+OTHER_WORKERS: Final = 1
 REFUSED_RATIO: Final = 0.001
 LISTENER_EXCEPTIONS: Final = 1
 EXCEPTIONS_RATIO: Final = 0.01
@@ -166,6 +168,7 @@ LOAD_ADVICE: Final = (
     "run longer or start users faster; check the exceptions and the workers' logs for users that ended themselves or "
     "never started"
 )
+SOFTWARE_ADVICE: Final = "give every worker the master's image and the same files, and repeat the run"
 STALL_ADVICE: Final = "check what the service was doing then, or use an arrival rate, which counts their wait"
 NAMED: Final = 5
 """How many of several things a sentence names."""
@@ -300,6 +303,7 @@ def _uneven_workers(record: RunRecord, watch: Watch) -> Iterator[Violation]:
 
 def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _completeness(record)
+    yield from _other_software(record)
     for scenario, lag in record.schedule_lag.items():
         if lag.count < LATE_ITERATIONS:
             continue
@@ -339,6 +343,14 @@ def _completeness(record: RunRecord) -> Iterator[Violation]:
             f"the record holds {record.completeness:.1%} of what the workers measured ({missing}): check the "
             "workers' logs, and the kernel's for a process killed for lack of memory, and repeat the run",
         )
+
+
+def _other_software(record: RunRecord) -> Iterator[Violation]:
+    """Workers with code that is not the master's: their requests are those of another test."""
+    for event in record.events:
+        if event.kind == SOFTWARE:
+            subject = event.text.partition(" ran ")[0]
+            yield Violation("other_software", subject, OTHER_WORKERS, OTHER_WORKERS, f"{event.text}: {SOFTWARE_ADVICE}")
 
 
 def _dropped(record: RunRecord) -> Iterator[Violation]:

@@ -47,6 +47,8 @@ RESET: Final = "reset"
 """The kind of the event that says what a reset of the statistics took out of the record."""
 FEED: Final = "feed"
 """The kind of the event that says that test data ended the load, and of those on what was used of it."""
+SOFTWARE: Final = "software"
+"""The kind of the event that says that a worker ran other code than the master."""
 MAX_EVENTS: Final = 500
 """The most events that are kept; later ones are left out."""
 
@@ -114,7 +116,7 @@ class Event:
     second: float
     """Seconds since the run's first second."""
     kind: str
-    """A single word: start, stage, users, reset, worker, redis, feed, interrupted."""
+    """A single word: start, stage, users, reset, worker, software, redis, feed, interrupted."""
     text: str
 
 

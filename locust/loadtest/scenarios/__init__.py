@@ -6,7 +6,7 @@ A module of this package whose name begins with `_` is no scenario; the others h
 """
 
 from loadtest.scenarios._declared import Declared, declared
-from loadtest.scenarios._registry import load, names, requests_of, streams_of
+from loadtest.scenarios._registry import files_of, load, names, requests_of, streams_of
 from loadtest.scenarios._scenario import Scenario
 from loadtest.settings.credentials import Account, accounts, api_key, api_key_cookie, basic_headers, bearer_headers
 
@@ -20,6 +20,7 @@ __all__ = [
     "basic_headers",
     "bearer_headers",
     "declared",
+    "files_of",
     "load",
     "names",
     "requests_of",

@@ -14,18 +14,20 @@ import inspect
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from loadtest.exceptions import UsageError
 from loadtest.scenarios._scenario import Scenario
 from loadtest.settings.config import SCENARIO_ENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from types import ModuleType
 
     from locust import User
 
+_PACKAGE: Final = Path(__file__).parents[1]
+_LIBRARIES: Final = "site-packages"
 _labelled: set[type] = set()
 """Classes that got their scenario's name here; a subclass in another file must not inherit it."""
 
@@ -70,6 +72,24 @@ def load(paths: Sequence[Path], name: str) -> Scenario:
         remove_data=_each((one.remove_data for one in declared), whatever_fails=True),
         streams=tuple(dict.fromkeys(stream for one in declared for stream in one.streams)),
     )
+
+
+def sources(paths: Sequence[Path], known: Collection[str]) -> tuple[Path, ...]:
+    """Return the files that these paths are made of: their own, and what was imported for them from their folders.
+
+    Args:
+        paths: Where they are; they were loaded.
+        known: The names of the modules that were imported before.
+    """
+    own = [file.resolve() for path in paths for file in _files(path)]
+    folders = {file.parent for file in own}
+    imported = [getattr(module, "__file__", None) for name, module in sys.modules.items() if name not in known]
+    beside = [
+        file
+        for file in (Path(name).resolve() for name in imported if name)
+        if any(map(file.is_relative_to, folders)) and not file.is_relative_to(_PACKAGE) and _LIBRARIES not in file.parts
+    ]
+    return tuple(sorted({*own, *beside}))
 
 
 def _each(functions: Iterable[Callable[..., Any] | None], *, whatever_fails: bool = False) -> Callable[..., Any] | None:

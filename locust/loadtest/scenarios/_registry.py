@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,9 @@ def load(name: str, *, fast: bool = False) -> Scenario:
         UsageError: there is none; the file cannot be imported, or does not define a scenario of its name.
     """
     if paths := paths_of_scenario(name):
+        before = set(sys.modules)
         loaded = _files.load(paths, name_of_scenario(name))
+        _sources[name] = _files.sources(paths, before)
         if fast:
             from loadtest.scenarios import _fast  # noqa: PLC0415 - imports Locust, see `_files`
 
@@ -47,6 +50,15 @@ def load(name: str, *, fast: bool = False) -> Scenario:
         raise UsageError(unknown_name("SCENARIO", name, names()))
     scenario: Scenario = importlib.import_module(f"{__package__}.{name}").scenario
     return scenario
+
+
+def files_of(name: str) -> tuple[Path, ...]:
+    """Return the files of code of a scenario that was loaded from files: see `_files.sources`; none of a built-in one.
+
+    Args:
+        name: The setting `scenario`.
+    """
+    return _sources.get(name, ())
 
 
 def requests_of(name: str) -> tuple[tuple[str, str], ...]:
@@ -66,3 +78,4 @@ def _declared(name: str) -> Scenario | None:
 
 
 _from_files: dict[str, Scenario] = {}
+_sources: dict[str, tuple[Path, ...]] = {}

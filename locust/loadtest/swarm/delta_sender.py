@@ -17,10 +17,12 @@ from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Outbox, Reporter
 from loadtest.measuring.health import HealthProbe
 from loadtest.measuring.in_flight import InFlightProbe
 from loadtest.measuring.recorder import Recorder
+from loadtest.session import Session
 from loadtest.swarm import listeners
 from loadtest.swarm.loops import FOLD_EVERY_S, Loops, drop_locusts_statistics, seconds, users_of
 from loadtest.swarm.messages import ACKNOWLEDGEMENT, DRAIN, REPORT, Heartbeat, Report, Users
 from loadtest.swarm.record_keeper import DRAIN_S
+from loadtest.swarm.software import Software
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +74,7 @@ class DeltaSender:
         gate.on(ACKNOWLEDGEMENT, self._on_acknowledgement)
         gate.on(DRAIN, self._on_drain, concurrent=True)
         self._loops = Loops()
+        self._software = Session.of(environment).find(Software)
         self._heartbeat_second = 0
 
     def start(self) -> None:
@@ -125,6 +128,7 @@ class DeltaSender:
             state=runner.worker_state,
             current_cpu_usage=runner.current_cpu_usage,
             current_memory_usage=runner.current_memory_usage,
+            software=self._software,
         )
 
     def _users(self, second: int) -> Users | None:

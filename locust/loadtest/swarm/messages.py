@@ -20,6 +20,7 @@ from typing_extensions import TypedDict  # pydantic reads it on every Python tha
 
 from loadtest import untrusted
 from loadtest.measuring.delivery import BATCH, Acknowledgement
+from loadtest.swarm.software import Software
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -52,6 +53,7 @@ class Heartbeat(BaseModel, extra="allow"):
     state: Literal["ready", "spawning", "running", "cleanup", "stopping", "stopped", "missing"]
     current_cpu_usage: _Finite
     current_memory_usage: _Finite
+    software: Software | None = None
 
 
 class Users(BaseModel, extra="allow"):

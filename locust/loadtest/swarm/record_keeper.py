@@ -25,7 +25,7 @@ from loadtest.measuring.delivery import Outbox, Reporter
 from loadtest.measuring.health import HealthProbe
 from loadtest.measuring.in_flight import InFlightProbe
 from loadtest.measuring.labels import LOAD
-from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record import SOFTWARE, RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.snapshot import Snapshot
@@ -358,6 +358,7 @@ class MasterRecordKeeper(RecordKeeper):
     def _flush(self, *, feed: bool = True, complete_s: float | None = None) -> None:
         super()._flush(feed=feed, complete_s=complete_s)
         self._note_listeners()
+        self._note_strangers()
 
     def _close(self) -> None:
         super()._close()
@@ -367,6 +368,19 @@ class MasterRecordKeeper(RecordKeeper):
         """Add what listeners of the master's own process raised; those of workers come with their deltas."""
         if self.record is not None:
             self.record.add_exceptions(listeners.take_raised(), self._collector.second_of(time.perf_counter()))
+
+    def _note_strangers(self) -> None:
+        """Note, once a run, each worker that takes part in it with other code than the master's."""
+        record, accounts = self.record, self._collector.ledger.accounts
+        if record is None or not self.running:
+            return
+        for worker, differs_by in self._reports.strangers.items():
+            if worker not in accounts or not accounts[worker].highest:
+                continue
+            text = f"worker {accounts[worker].index} ran {differs_by} than the master"
+            if text not in {event.text for event in record.events}:
+                _log.warning("%s", text)
+                record.note(self._collector.second_of(time.perf_counter()), SOFTWARE, text)
 
     def _stop_users(self) -> None:
         # Drains, like any stop. Locust's own messages to the workers follow when it quits.

@@ -15,8 +15,10 @@ from locust.rpc import Message
 from locust.runners import HEARTBEAT_LIVENESS, STATE_INIT, STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, STATE_STOPPED
 
 from loadtest.measuring.collector import Arrival
+from loadtest.session import Session
 from loadtest.swarm.gate import MasterGate
 from loadtest.swarm.messages import ACKNOWLEDGEMENT, REPORT
+from loadtest.swarm.software import Software
 
 if TYPE_CHECKING:
     from locust.runners import MasterRunner
@@ -51,6 +53,9 @@ class Reports:
         self._gate = MasterGate.of(runner)
         self._waiting: list[_Received] = []
         self._offsets_s: dict[str, float] = {}
+        self._software = Session.of(runner.environment).find(Software)
+        self.strangers: dict[str, str] = {}
+        """What the workers run that is not what the master runs, by worker."""
         self._stops_s: dict[str, float] = {}
         """Until when each worker that was told again to stop may take to do so."""
         self._gate.on(REPORT, self._on_report)
@@ -61,6 +66,7 @@ class Reports:
             if report.heartbeat is not None:
                 self._on_heartbeat(worker, report.heartbeat)
                 self._stop_again(worker, report.heartbeat.state)
+                self._look_at(worker, report.heartbeat.software)
         self._waiting.append(_Received(worker, report, time.perf_counter()))
 
     def _on_heartbeat(self, worker: str, heartbeat: Heartbeat) -> None:
@@ -77,6 +83,15 @@ class Reports:
         self._runner.environment.events.heartbeat_sent.fire(client_id=worker, timestamp=time.time())  # type: ignore[no-untyped-call]
         if changed:
             self._runner.check_stopped()
+
+    def _look_at(self, worker: str, software: Software | None) -> None:
+        """Note whether a worker runs what the master runs."""
+        if self._software is None:  # nobody said what that is, as where Locust is used as a library
+            return
+        if differs_by := self._software.differs_by(software):
+            self.strangers[worker] = differs_by
+        else:
+            self.strangers.pop(worker, None)
 
     def _stop_again(self, worker: str, state: str) -> None:
         """Tell a worker to stop that goes on after the end: one that was cut off or held up then was told in vain."""
@@ -114,9 +129,10 @@ class Reports:
         )
 
     def forget(self, known: set[str]) -> None:
-        """Forget the clocks of workers that are not known any more."""
+        """Forget workers that are not known any more."""
         for worker in set(self._offsets_s).difference(known):
             del self._offsets_s[worker]
+            self.strangers.pop(worker, None)
 
     def _offset_s(self, worker: str, seen_s: float) -> float:
         # The smallest difference seen comes nearest to that of the clocks: it holds the shortest way of a message.

@@ -9,7 +9,7 @@ from loadtest.judging import idle, plan, steady, tallied, trust
 from loadtest.judging.trust import PEAKS, SUSTAINED, process_violations
 from loadtest.measuring.health import LATE_S, MASTER, Health, Watch
 from loadtest.measuring.measurements import LISTENERS
-from loadtest.measuring.record import Delivery, Missing, RunRecord
+from loadtest.measuring.record import SOFTWARE, Delivery, Missing, RunRecord
 from loadtest.measuring.recorder import Recorder
 
 
@@ -227,6 +227,16 @@ def test_what_is_missing_breaks_the_rule_below_99_percent() -> None:
     [violation] = trust.violations(record, Watch())
     assert "95.0%" in violation.sentence
     assert "worker 2: 1 interval(s) missing, from 17 s" in violation.sentence
+
+
+def test_a_worker_with_other_code_breaks_its_rule() -> None:
+    """Whatever it measured, it is not of the test that the run names; other events break nothing."""
+    record = record_with()
+    record.note(3.0, SOFTWARE, "worker 2 ran another scenario, or other files of it, than the master")
+    record.note(3.0, "worker", "worker 3 joined")
+    [violation] = trust.violations(record, Watch())
+    assert (violation.rule, violation.subject) == ("other_software", "worker 2")
+    assert violation.sentence.startswith("worker 2 ran another scenario, or other files of it, than the master: give")
 
 
 def record_with_exceptions(begun: int, raised: int, source: object = None) -> RunRecord:
@@ -451,6 +461,7 @@ def test_the_documentation_states_every_limit() -> None:
     again = f"≥ {tallied.RESENT_RATIO:.0%} of a name's requests, and {tallied.FEWEST_RESENT} at least, were sent"
     away = f"≥ {tallied.AWAY_SHARE:.0%} of all requests, of {tallied.AWAY_NAMES} names or more, were redirected to one "
     away += f"place, each name ≥ {tallied.AWAY_RATIO:.0%} of the time"
+    strangers = "worker ran another version of this package, or other files of the scenario, than the master"
     rules_of_records = [
         ["`other_processes`", f"≥ {trust.CROWDED_RATIO:.0%} of the run"],
         [
@@ -468,6 +479,7 @@ def test_the_documentation_states_every_limit() -> None:
         ["`schedule_lag`", f"{late} (p99 of a scenario, and for {trust.LATE_ITERATIONS} iterations at least)"],
         ["`dropped_iterations`", f"≥ {trust.DROPPED_RATIO:.0%} of a scenario's iterations"],
         ["`completeness`", f"< {trust.COMPLETENESS:.0%}"],
+        ["`other_software`", f"≥ {trust.OTHER_WORKERS} {strangers}"],
         ["`generator_errors`", f"≥ {trust.GENERATOR_ERRORS} error of class `generator`"],
         ["`unfinished_requests`", f"{hung}, or as many as {trust.UNFINISHED_USERS_RATIO:.0%} of the users"],
         [

@@ -186,6 +186,20 @@ def test_a_built_in_scenario_leaves_the_host_to_the_stack(name: str) -> None:
     assert scenarios.load(name).hosts == {}
 
 
+def test_the_files_of_a_scenario_are_its_own_and_those_that_it_imports_from_beside_them(tmp_path: Path) -> None:
+    """What lies there and is not imported is none of it, and a built-in scenario is of the package's files."""
+    helper = file_of(tmp_path, "PAUSE_S = 1\n", "beside_the_sourced.py")
+    file_of(tmp_path, "", "never_imported.py")
+    path = file_of(
+        tmp_path,
+        "import json, beside_the_sourced\nfrom locust import HttpUser\nclass Mine(HttpUser):\n    pass\n",
+        "sourced.py",
+    )
+    scenarios.load(path)
+    assert scenarios.files_of(path) == tuple(sorted(map(Path.resolve, (Path(helper), Path(path)))))
+    assert scenarios.files_of("health") == ()
+
+
 def test_an_unknown_scenario_declares_no_requests() -> None:
     """User classes outside the registry have no declared requests."""
     assert scenarios.requests_of("unknown") == ()

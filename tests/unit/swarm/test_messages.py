@@ -33,6 +33,7 @@ from loadtest.swarm.messages import (
     RunOptions,
     Users,
 )
+from loadtest.swarm.software import Software
 
 STRETCH = Stretch(Schedule(Arrivals(LoadCurve.of([Stage(5, 100, "step")]), "even", 3), 12.5), Share(0, 2), 12.5)
 STARTS = replace(STRETCH.schedule.arrivals, starts=np.array([0.0, 0.5, 4.0]).tobytes())
@@ -41,6 +42,7 @@ HEARTBEAT = Heartbeat(state="running", current_cpu_usage=5, current_memory_usage
 PAYLOADS = [
     (REPORT, Report(1.5, [b"\xff\x00"], HEARTBEAT, Users(user_classes_count={"Idle": 3}, user_count=3))),
     (REPORT, Report(1.5, [], None, None)),
+    (REPORT, Report(1.5, [], HEARTBEAT.model_copy(update={"software": Software("0.1.0 aa", "mine bb")}), None)),
     (ACKNOWLEDGEMENT, Acknowledgement("a run", 3, (5, 7))),
     (ACKNOWLEDGEMENT, None),
     (TIME, ClockAnswer(1.0, 2.0, "a clock")),

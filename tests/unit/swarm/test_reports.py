@@ -9,11 +9,16 @@ from locust.rpc import Message
 from locust.runners import STATE_MISSING, MasterRunner
 
 from loadtest.measuring.health import Health
+from loadtest.measuring.record import SOFTWARE
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.session import Session
 from loadtest.swarm.messages import ACKNOWLEDGEMENT, DRAIN, REPORT
+from loadtest.swarm.software import Software
 from tests.link_peers import Peer, eventually, master
 from tests.swarms import record_keeper
+
+OWN = Software("0.1.0 aa", "mine bb")
 
 
 class Hearing(Peer):
@@ -108,6 +113,26 @@ def test_a_worker_that_has_stopped_is_answered(runner: MasterRunner, caplog: pyt
         worker.report(delta("before", 1), users={"user_classes_count": {}, "user_count": 0})
         eventually(lambda: worker.answers() == [["before", 0, [], True]])
     assert "Discarded report" not in caplog.text
+
+
+def test_a_worker_with_other_code_is_noted_once_a_run() -> None:
+    """From its first heartbeat on it is known; one that takes no part in the run is not named."""
+    with master() as runner:
+        environment = runner.environment
+        Session.of(environment).put(Software, OWN)
+        keeper = record_keeper(environment)
+        with Hearing(runner, "same") as same, Hearing(runner, "older") as older, Hearing(runner, "idle") as idle:
+            environment.events.test_start.fire(environment=environment)
+            record = keeper.record
+            same.report(delta(record.run_id, 1), heartbeat={**heartbeat(), "software": list(OWN)})
+            older.report(delta(record.run_id, 1), heartbeat=heartbeat())
+            idle.report(heartbeat=heartbeat())
+            eventually(lambda: SOFTWARE in {event.kind for event in record.events}, 30)
+            second = record.timeline.end
+            eventually(lambda: record.timeline.end >= second + 2, 30)  # two more looks
+            index = next(one.index for name, one in keeper._collector.workers.items() if name == "older")
+    noted = [event.text for event in record.events if event.kind == SOFTWARE]
+    assert noted == [f"worker {index} ran another version of loadtest than the master"]
 
 
 def test_users_of_locusts_own_report_reach_its_listeners(runner: MasterRunner) -> None:
