@@ -22,23 +22,29 @@ WORKER_WAITS_S = int(LONG_CUT_S) + 1
 
 
 class Cables:
-    """Two virtual cables into a network namespace; they vanish with it."""
+    """Two virtual cables into a network namespace; they vanish with it.
 
-    def __init__(self) -> None:
+    Args:
+        name: of the namespace; no other process has one of that name.
+        network: the first half of the addresses.
+    """
+
+    def __init__(self, name: str = "faults", network: str = "10.99") -> None:
         """Lay them."""
         number = os.getpid() % 250
-        self.space = f"faults{number}"
-        self.link, self.way = f"link{number}", f"way{number}"
-        self.hosts = {self.link: f"10.99.{number}.1", self.way: f"10.99.{number}.17"}
-        self.guest = f"10.99.{number}.18"
+        self.space = f"{name}{number}"
+        self.link, self.way = f"link-{name[0]}{number}", f"way-{name[0]}{number}"
+        self.hosts = {self.link: f"{network}.{number}.1", self.way: f"{network}.{number}.17"}
+        self.far_end = f"{network}.{number}.2"
+        self.guest = f"{network}.{number}.18"
         ip("netns", "add", self.space)
-        for name, host in self.hosts.items():
+        for cable, host in self.hosts.items():
             inside = host.rsplit(".", 1)[0] + f".{int(host.rsplit('.', 1)[1]) + 1}"
-            ip("link", "add", name, "type", "veth", "peer", "name", f"in-{name}", "netns", self.space)
-            ip("addr", "add", f"{host}/28", "dev", name)
-            ip("link", "set", name, "up")
-            ip("-n", self.space, "addr", "add", f"{inside}/28", "dev", f"in-{name}")
-            ip("-n", self.space, "link", "set", f"in-{name}", "up")
+            ip("link", "add", cable, "type", "veth", "peer", "name", f"in-{cable}", "netns", self.space)
+            ip("addr", "add", f"{host}/28", "dev", cable)
+            ip("link", "set", cable, "up")
+            ip("-n", self.space, "addr", "add", f"{inside}/28", "dev", f"in-{cable}")
+            ip("-n", self.space, "link", "set", f"in-{cable}", "up")
         ip("-n", self.space, "link", "set", "lo", "up")
 
     def cut(self) -> None:
