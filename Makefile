@@ -22,12 +22,12 @@ MINUTES ?= 3
 # A misspelt NAME=value would be ignored in silence, and another test run than the one that was asked for.
 GIVEN := $(foreach name,$(filter-out MAKE% -%,$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name)))
 UNKNOWN := $(filter-out $(SETTINGS) LOADTEST_% LOCUST_% BASE MINUTES SECONDS SEED CASES PYTHON,$(GIVEN))
-ifneq ($(and $(UNKNOWN),$(filter loadtest duet,$(MAKECMDGOALS))),)
+ifneq ($(and $(UNKNOWN),$(filter loadtest duet swarm,$(MAKECMDGOALS))),)
 $(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
 $(error stopped)
 endif
 
-.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes images up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview pictures clean
+.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes test-swarm images swarm up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview pictures clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -89,8 +89,14 @@ images: docker-ready ## build the images that deploy/kubernetes names
 	    --tag $${image#*:}:$$version . || exit; \
 	done
 
+swarm: environment docker-ready ## write dist/swarm.json, a run for `docker stack deploy`, from the Compose file
+	@local_conf/make_secrets.sh >/dev/null && exec $(RUN)/python local_conf/swarm.py
+
 test-kubernetes: setup-dev ## test the runs of deploy/kubernetes on kubectl's present cluster, which has the images
 	@TEST_KUBERNETES=$${TEST_KUBERNETES:-true} exec $(RUN)/python -m pytest tests/kubernetes
+
+test-swarm: setup-dev ## test a run on Docker Swarm, which this machine's engine joins meanwhile
+	@TEST_SWARM=1 exec $(RUN)/python -m pytest tests/stack/test_swarm.py
 
 bench: setup-dev ## measure speed against other tools, side by side
 	@for bench in recorder master exporter engine target; do $(RUN)/python -m bench.$$bench || exit; done
