@@ -22,7 +22,6 @@ import math
 import os
 import random
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,7 @@ from locust.env import Environment
 
 from loadtest.clients.http import HttpUser
 from loadtest.exporting import exporter
+from loadtest.local.process import free_port
 from loadtest.settings.config import Config
 from loadtest.swarm import replacements, session
 from loadtest.swarm.record_keeper import RecordKeeper
@@ -198,13 +198,6 @@ def prometheus(exporter_port: int, folder: Path) -> Iterator[Prometheus | None]:
         yield Prometheus(port)
     finally:
         subprocess.run(["docker", "kill", started.stdout.strip()], capture_output=True, check=False)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run(way: str, folder: Path) -> tuple[dict, list[float], list[float]]:

@@ -11,13 +11,14 @@ import json
 import os
 import platform
 import random
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from loadtest.local.process import free_port
 
 ROOT = Path(__file__).parents[2]
 SLO = "p99(response_time) < 100ms, error_ratio < 0.1%"
@@ -52,12 +53,6 @@ class Try:
     def is_good(self) -> bool:
         """Whether it was near enough and quick enough."""
         return abs(self.error) <= WITHIN and self.took_s <= IN_S
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def search(servers: int, service_s: float, folder: Path) -> Try:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from bench.coordinated_omission.plan import QUANTILES, RATE_PER_S, RUN_S, USERS
+from loadtest.local.process import free_port
 
 ROOT = Path(__file__).parents[2]
 WAYS = {
@@ -37,12 +38,6 @@ MAX_ERROR = 0.02
 def go_first() -> None:
     """Let this process, and those that it starts, have the processor before all others of this machine."""
     os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def measure(way: str, folder: Path) -> tuple[dict[str, Any], list[float]]:

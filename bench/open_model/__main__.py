@@ -13,13 +13,14 @@ import json
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from loadtest.local.process import free_port
 
 ROOT = Path(__file__).parents[2]
 CASES = [
@@ -49,12 +50,6 @@ http {{ access_log off; keepalive_requests 1000000000;
 def go_first() -> None:
     """Let this process, and those that it starts, have the processor before all others of this machine."""
     os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def start(command: list[Any], core: int | None, log: Path, **variables: str) -> subprocess.Popen[bytes]:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -13,15 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from loadtest.local.process import free_port
+
 LOCUSTFILE = Path(__file__).with_name("measuring_locustfile.py")
 PATIENCE_S = 45.0
-
-
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:

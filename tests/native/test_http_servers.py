@@ -18,6 +18,7 @@ from locust import constant, events, task
 from locust.env import Environment
 
 from loadtest.clients.http import HttpUser
+from loadtest.local.process import free_port
 from loadtest.measuring.recorder import Recorder
 from tests.http_harness import counts, error_classes, running_user
 
@@ -61,13 +62,6 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 '''
-
-
-def free_port() -> int:
-    """A free port."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextmanager
