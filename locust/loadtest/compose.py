@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(".loadtest")
 _MOUNTED: Final = "scenarios"
 """Where the containers find the scenario's folder, below theirs."""
-_FILES: Final = ("feed", "accounts_file", "token_file", "profiles_file", "thresholds_file")
+_FILES: Final = ("feed", "accounts_file", "token_file", "profiles_file", "thresholds_file", "workload_file")
 
 
 def run(config: Config, hosts: Mapping[str, str], words: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from loadtest.profiles.profile import LoadProfile
 from loadtest.settings import credentials
 from loadtest.settings.config import Config, paths_of_scenario
 from loadtest.settings.hosts import Targets
+from loadtest.workload import description
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -82,17 +83,28 @@ def check_feed(config: Config) -> None:
     sources.check(config.feed)
 
 
+def check_workload(config: Config) -> None:
+    """Check the workload of the scenario that has one.
+
+    Raises:
+        UsageError: with everything that is wrong in its file.
+    """
+    if config.scenario == "key_value":
+        description.read(config.workload_file)
+
+
 _CHECKS: Final[tuple[Check, ...]] = (
     check_scenario,
     LoadProfile.of,
     check_feed,
+    check_workload,
     credentials.check,
     lambda config: Targets(config.allowed_hosts),
 )
 
 
 def check(config: Config, *more: Check) -> None:
-    """Check scenario, profile, test data, credentials and allowed hosts.
+    """Check scenario, profile, test data, workload, credentials and allowed hosts.
 
     Args:
         config: the settings.

@@ -14,10 +14,13 @@ from loadtest.profiles.profile import read_profiles
 from loadtest.progress import clock
 from loadtest.settings.config import Config
 from loadtest.web.start_form import StartForm
+from loadtest.workload import description, distributions
+from loadtest.workload.operations import OPERATIONS
 from tests.contracts.test_docs import ROOT, table
 
 PROFILES = "docs/reference/profiles.md"
 THRESHOLDS = "docs/reference/thresholds.md"
+WORKLOADS = "docs/reference/workloads.md"
 
 
 def test_every_shipped_profile_is_documented() -> None:
@@ -83,3 +86,27 @@ def test_examples_of_rules_are_valid() -> None:
     ]
     assert len(shown) == 6
     assert [rule for rule in shown if not parse(rule, "here")] == []
+
+
+def test_every_key_of_a_workload_is_documented() -> None:
+    """The table has each key of the file once, with what is allowed."""
+    rows = {row[0].strip("`"): row[2] for row in table(WORKLOADS, "Keys")}
+    assert rows == {key: said for key, said in description.ALLOWED.items() if key not in {"keys", "values"}}
+    schemas = (description.Description, description.Keys, description.Values)
+    assert set(description.ALLOWED) == {key for schema in schemas for key in schema.model_fields}
+
+
+def test_every_operation_and_distribution_of_a_workload_is_documented() -> None:
+    """With its command and its effect, in their order."""
+    rows = [tuple(cell.strip("`") for cell in row[:3]) for row in table(WORKLOADS, "Operations")]
+    assert rows == [(name, one.command, one.effect) for name, one in OPERATIONS.items()]
+    named = [row[0].strip("`") for row in table(WORKLOADS, "Distributions")]
+    assert [text.partition(" with ")[0] for text in distributions.ALLOWED.split("; ")] == named
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_examples_of_workloads_are_valid(tmp_path, number: int) -> None:
+    """Each example of the reference can be read."""
+    file = tmp_path / "workload.toml"
+    file.write_text(re.findall(r"```toml\n(.*?)```", (ROOT / WORKLOADS).read_text(), re.DOTALL)[number])
+    assert description.read(file).shares

@@ -243,7 +243,8 @@ def counted(records: Iterable[dict[str, Any]], figure: str) -> Counter[str]:
     sums: Counter[str] = Counter()
     for record in records:
         for one in (*record["series"], *record["setup"]["series"]):
-            method, is_of_redis = one["method"], "/resp/" in one["name"]
+            method, name = one["method"], one["name"]
+            is_of_redis = "/resp/" in name or name.startswith("key_value/")
             if one[figure] and (is_of_redis or method in HTTP_METHODS):
                 sums[f"{method} {method}" if is_of_redis else method] += one[figure]
     return sums

@@ -26,6 +26,8 @@ from loadtest.reporting import files, summary
 from loadtest.run_folder import RECORD, STREAM
 from loadtest.settings.config import Config, variable
 from loadtest.settings.hosts import Targets
+from loadtest.workload import description
+from loadtest.workload.operations import OPERATIONS
 from tests.fuzz.cases import fuzz
 
 VARIABLES = [variable(setting) for setting in Config.model_fields]
@@ -181,6 +183,39 @@ def test_thresholds_file(folder: Path, tables: dict[str, Any], rules: list[str])
         thresholds.of(Config(thresholds_file=file), lambda: [("GET", "a/b")])
     except UsageError as error:
         one_of_ours(error)
+
+
+WORKLOAD_KEYS = st.sampled_from(
+    ["pattern", "size", "fill", "distribution", "ttl", "per_mget", "size_bytes", "depth", *OPERATIONS]
+)
+WORKLOAD_VALUES = st.one_of(
+    st.integers(0, 1_000),
+    st.sampled_from(["{n}", "zipf(1)", "hot_set(0.1,0.9)", "gaussian(2)", "5s", 1.0, [1, 2], [300, 200]]),
+    ANY_TOML,
+)
+WORKLOAD_TABLE = st.dictionaries(st.one_of(WORKLOAD_KEYS, FIELDS), WORKLOAD_VALUES, max_size=6)
+
+
+@fuzz
+@given(
+    tables=st.dictionaries(
+        st.one_of(st.sampled_from(["keys", "values", "operations", "seed", "read_share"]), FIELDS),
+        st.one_of(WORKLOAD_TABLE, WORKLOAD_VALUES),
+        max_size=5,
+    )
+)
+def test_workloads(folder: Path, tables: dict[str, Any]) -> None:
+    """Any file of a workload is refused, or describes one that has keys and operations."""
+    file = folder / "workload.toml"
+    file.write_text("\n".join(f"{json.dumps(name)} = {toml(table)}" for name, table in tables.items()))
+    try:
+        found = description.read(file)
+    except UsageError as error:
+        one_of_ours(error)
+        return
+    assert sum(found.shares.values()) > 0
+    assert found.keys.namer("")(found.keys.size - 1)
+    assert 0 <= found.keys.filled <= found.keys.size
 
 
 HOSTS = st.builds(

@@ -27,6 +27,7 @@ _METAVARS: Final = {
     "profiles_file": "FILE",
     "threshold": "RULE",
     "thresholds_file": "FILE",
+    "workload_file": "FILE",
     "slo": "RULES",
     "host": "URL",
     "redis_url": "URL",
@@ -53,7 +54,8 @@ _AS_IN_LOCUST: Final = {
 }
 OF_A_RUN: Final = (
     *("scenario", "profile", "workers", "users", "spawn_rate", "rate", "run_time", "warm_up", "profiles_file"),
-    *("threshold", "thresholds_file", "host", "redis_url", "feed", "feed_policy", "accounts_file", "token_file"),
+    *("threshold", "thresholds_file", "workload_file", "host", "redis_url", "feed", "feed_policy"),
+    *("accounts_file", "token_file"),
     *("fast", "run_id", "baseline"),
 )
 """The settings of a run, wherever it takes place."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadtest.exceptions import UsageError
+from loadtest.workload import distributions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ class Order:
         self._turn = 0
         self._random = np.random.default_rng(_SEED)
         self._draws = policy not in ("round_robin", "unique_then_stop")
-        self._shares = None if exponent is None else _zipf(len(items), exponent)
+        self._exponent = exponent
         self.left: float = len(items) if policy == "unique_then_stop" else math.inf
         """How many items are still to come; infinite except for `unique_then_stop`."""
 
@@ -63,9 +64,9 @@ class Order:
         if not self._draws:
             start, self._turn = self._turn, (self._turn + count) % size
             return [place % size for place in range(start, start + count)]
-        if self._shares is None:
-            return self._random.integers(0, size, count).tolist()  # type: ignore[no-any-return]
-        return np.searchsorted(self._shares, self._random.random(count), side="right").tolist()  # type: ignore[no-any-return]
+        if self._exponent is None:
+            return distributions.uniform(self._random, size, count).tolist()  # type: ignore[no-any-return]
+        return distributions.zipf(self._random, size, count, self._exponent).tolist()  # type: ignore[no-any-return]
 
 
 def check(policy: str) -> float | None:
@@ -82,11 +83,3 @@ def check(policy: str) -> float | None:
             f"FEED_POLICY={policy} is unknown. Allowed: {ALLOWED}. Next: set one of them, or leave it out."
         )
     return float(match.group(1))
-
-
-def _zipf(size: int, exponent: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the cumulative shares of the items, the last of them 1."""
-    weights = np.arange(1, size + 1, dtype=np.float64) ** -exponent
-    shares: np.ndarray[Any, np.dtype[np.float64]] = np.cumsum(weights)
-    shares /= shares[-1]
-    return shares

@@ -34,7 +34,7 @@ LONGEST_BYTES: Final = 1024 * 1024
 """What a ConfigMap holds."""
 SECRETS: Final = "/run/secrets/loadtest"
 _MOUNTED: Final = "scenarios"
-_FILES: Final = ("feed", "profiles_file", "thresholds_file")
+_FILES: Final = ("feed", "profiles_file", "thresholds_file", "workload_file")
 _CREDENTIALS: Final = ("accounts_file", "token_file")
 PASSED_ON: Final = frozenset({
     "users", "spawn_rate", "rate", "run_time", "warm_up", "threshold", "host", "allowed_hosts", "redis_url",
@@ -82,6 +82,8 @@ class Kustomization:
         # Those of this folder: the image has its own, and another rule would be another verdict.
         given["thresholds_file"] = str(shipped.own_or_shipped(config.thresholds_file))
         given.setdefault("profiles_file", str(shipped.own_or_shipped(PROFILES_FILE)))
+        if config.scenario == "key_value":
+            given.setdefault("workload_file", str(shipped.own_or_shipped(config.workload_file)))
         for host in [config.host] if config.host else hosts:
             _check_reachable("HOST", host)
         _check_reachable("REDIS_URL", config.redis_url or "")

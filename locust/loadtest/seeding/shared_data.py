@@ -39,19 +39,23 @@ class SharedData:
         self._users = f"{KEY_PREFIX}{PRIVATE}users-of:{scenario}"
         self._user = user
 
-    def claim(self, keys: Sequence[str]) -> None:
-        """Note that these keys are used, and that those which are missing are about to be made."""
+    def claim(self, keys: Sequence[str] = ()) -> None:
+        """Note that the data are used, and that those of these keys which are missing are about to be made."""
         self._store.ask(("SADD", self._users, self._user))
         there = self._store.ask(*(("EXISTS", key) for key in keys))
         if missing := [key for key, is_there in zip(keys, there, strict=True) if not is_there]:
             self._store.ask(("SADD", self._made, *missing))
 
-    def release(self) -> int:
-        """Note that they are used no longer; if nobody else uses them, remove what was made, and return how many."""
+    def release(self, pattern: str = "") -> int:
+        """Note that they are used no longer; if nobody else uses them, remove what was made, and return how many.
+
+        Args:
+            pattern: what else the data are: too many keys to be noted one by one.
+        """
         was_claimed, others = self._store.ask(("SREM", self._users, self._user), ("SCARD", self._users))
         if others or not was_claimed:
             return 0
         (made,) = self._store.ask(("SMEMBERS", self._made))
         removed = self._store.unlink([*made])
         self._store.ask(("DEL", self._made))
-        return removed
+        return removed + (self._store.unlink_all(pattern) if pattern else 0)

@@ -118,9 +118,13 @@ class RedisStore(Store):
 
     def remove_all(self) -> int:
         """Remove every key under the product's prefix, and return their number."""
+        return self.unlink_all(f"{KEY_PREFIX}*")
+
+    def unlink_all(self, pattern: str) -> int:
+        """Remove the keys that match, and return their number."""
         removed = 0
         try:
-            keys = iter(self._redis.scan_iter(match=f"{KEY_PREFIX}*", count=_SCAN_COUNT))
+            keys = iter(self._redis.scan_iter(match=pattern, count=_SCAN_COUNT))
             while batch := list(itertools.islice(keys, _SCAN_COUNT)):
                 removed += self.unlink(batch)
         except redis.RedisError as error:

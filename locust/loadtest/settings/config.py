@@ -159,6 +159,12 @@ class Config(BaseModel):
         "a TOML file of rules",
         "my_thresholds.toml",
     )
+    workload_file: Path = _setting(
+        CONF_DIR / "key_value.toml",
+        "the file of the scenario `key_value`: its keys, documents and operations",
+        "a TOML file, see docs/reference/workloads.md",
+        "my_workload.toml",
+    )
     slo: str | None = _setting(
         None,
         "the service-level objective of `loadtest capacity`, which searches for the highest rate that meets these "

@@ -48,6 +48,11 @@ def check(name: str, is_met: object) -> bool:
             f"check({name!r}) is called outside of a user, where nothing counts it. Allowed: in a task, on_start or "
             "on_stop, and in greenlets that these spawn. Next: call it there."
         )
+    return check_of(user, name, is_met)
+
+
+def check_of(user: Any, name: str, is_met: object) -> bool:
+    """Count the check of a user, which is known: see `check`."""
     series = Recorder.beside_locusts(user.environment).series(scenario_of(user), "", name, CHECK)
     now_s = perf_counter()
     if is_met:

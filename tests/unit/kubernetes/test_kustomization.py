@@ -66,6 +66,13 @@ def test_files_become_keys_that_pods_see_in_one_folder(tmp_path: Path, scenario:
     assert (tmp_path / "run" / "files" / "shop.py").read_bytes() == scenario.read_bytes()
 
 
+def test_the_workload_of_this_folder_is_that_of_the_run(tmp_path: Path) -> None:
+    """Of the scenario that has one, whatever the image has."""
+    whole, settings = written(of_run(scenario="key_value"), tmp_path / "run")
+    assert settings["LOADTEST_WORKLOAD_FILE"] == "scenarios/key_value.toml"
+    assert "key_value.toml=files/key_value.toml" in whole["configMapGenerator"][1]["files"]
+
+
 def test_the_number_of_workers_is_in_both_places(tmp_path: Path) -> None:
     """The load begins when as many have joined as there are."""
     whole, _ = written(of_run(workers="7"), tmp_path / "run")

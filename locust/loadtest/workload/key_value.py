@@ -1,0 +1,152 @@
+"""Workload: a key-value workload, described in a TOML file, for the scenario `key_value` and for scenarios of your own.
+
+    CACHE = Workload.read("cache.toml")
+
+    class Reader(RedisJsonUser):
+        def on_start(self):
+            self.accesses = CACHE.accesses(self)
+
+        @task
+        def access(self):
+            self.accesses.next()
+
+    scenario = Scenario(
+        "shop", (Reader,), requests=CACHE.requests("shop"), load_data=CACHE.load, remove_data=CACHE.remove
+    )
+
+Tested in tests/unit/scenarios/test_key_value.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from loadtest.seeding.shared_data import SharedData
+from loadtest.seeding.stores import RedisStore
+from loadtest.workload import description as descriptions
+from loadtest.workload.accesses import Accesses
+from loadtest.workload.documents import Documents
+from loadtest.workload.operations import OPERATIONS, written
+from target_app.store import KEY_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from loadtest.clients.redis import RedisJsonUser
+    from loadtest.workload.description import Description
+    from loadtest.workload.operations import Command
+
+_BATCH_BYTES: Final = 1024 * 1024
+_BATCH_KEYS: Final = 1_000
+
+
+class Workload:
+    """A workload.
+
+    Its keys begin with a digest of what describes the data, so that two runs of the same description share them, and
+    those of another one are none of this one's.
+
+    Args:
+        description: as it was read.
+
+    Attributes:
+        description: the same.
+    """
+
+    def __init__(self, description: Description) -> None:
+        self.description = description
+        keys, values = description.keys, description.values
+        of_data = description.seed, keys.pattern, keys.size, keys.filled, keys.ttl, values.size_bytes, values.depth
+        self._name = f"key_value:{hashlib.blake2b(repr(of_data).encode(), digest_size=4).hexdigest()}"
+        self._prefix = f"{KEY_PREFIX}{self._name}:"
+        self._documents = Documents(description.seed, values.size_bytes, values.depth)
+        self._users: defaultdict[type, Iterator[int]] = defaultdict(itertools.count)
+
+    @classmethod
+    def read(cls, file: str | Path) -> Workload:
+        """Read a workload from its TOML file.
+
+        Raises:
+            UsageError: when it cannot be read, or holds wrong values, all of which are named.
+        """
+        return cls(descriptions.read(Path(file)))
+
+    def __str__(self) -> str:
+        """Say in a few words what it is."""
+        keys, values = self.description.keys, self.description.values
+        shares = self.description.shares
+        reads = sum(share for name, share in shares.items() if OPERATIONS[name].effect == "read")
+        size, depth = (low if low == high else f"{low} to {high}" for low, high in (values.size_bytes, values.depth))
+        return (
+            f"{keys.size:,} keys, {keys.fill:.0%} of them there from the beginning, accessed by {keys.distribution}, "
+            f"{reads / sum(shares.values()):.0%} of it reads; documents of {size} bytes and depth {depth}"
+        )
+
+    def requests(self, scenario: str) -> tuple[tuple[str, str], ...]:
+        """Return the method and name of every request that users make in a scenario."""
+        expires = self.description.keys.ttl is not None
+        found = ((name, OPERATIONS[name]) for name in self.description.shares)
+        return tuple(
+            ("PIPELINE" if expires and one.call is None and one.form != "string" else one.command, f"{scenario}/{name}")
+            for name, one in found
+        )
+
+    def accesses(self, user: RedisJsonUser) -> Accesses:
+        """Return what a user does: the n-th of its class in a worker does the same in each run.
+
+        The first time it makes the documents, which takes up to half a second: call it in ``on_start``.
+        """
+        self._documents.make()
+        worker = getattr(user.environment.runner, "worker_index", 0)
+        seed = f"{worker}:{next(self._users[type(user)])}"
+        return Accesses(self.description, self._documents, self._prefix, user, seed)
+
+    def load(self, redis_url: str, progress: Callable[[int, int], None]) -> None:
+        """Write the documents that are there from the beginning; doing it again changes nothing.
+
+        Args:
+            redis_url: where.
+            progress: is told how many keys are written, and of how many.
+
+        Raises:
+            StackError: Redis is away, has no RedisJSON, or no room.
+        """
+        done, total = 0, self.description.keys.filled * len(self.description.forms)
+        with RedisStore(redis_url) as store:
+            SharedData(store, self._name).claim()
+            for keys, commands in self._batches():
+                store.ask(*commands)
+                done += keys
+                progress(done, total)
+
+    def remove(self, redis_url: str, run_id: str) -> int:  # noqa: ARG002 - the keys are no single run's
+        """Remove all keys, unless another run uses them, and return how many there were.
+
+        Raises:
+            StackError: Redis is away.
+        """
+        with RedisStore(redis_url) as store:
+            return SharedData(store, self._name).release(f"{self._prefix}*")
+
+    def _batches(self) -> Iterator[tuple[int, list[Command]]]:
+        """Yield the commands that write the documents, with the number of keys, in batches of a bounded size."""
+        keys = self.description.keys
+        ttls_ms = keys.ttls_ms(random.Random(self.description.seed))  # noqa: S311 - test data
+        per_batch = max(1, min(_BATCH_KEYS, _BATCH_BYTES // self.description.values.size_bytes[1]))
+        for form in self.description.forms:
+            name = keys.namer(f"{self._prefix}{form}:")
+            for start in range(0, keys.filled, per_batch):
+                numbers = range(start, min(start + per_batch, keys.filled))
+                yield (
+                    len(numbers),
+                    [
+                        command
+                        for number in numbers
+                        for command in written(form, name(number), self._documents, number, next(ttls_ms))
+                    ],
+                )
