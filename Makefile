@@ -92,10 +92,10 @@ images: docker-ready ## build the images that deploy/kubernetes names
 swarm: environment docker-ready ## write dist/swarm.json, a run for `docker stack deploy`, from the Compose file
 	@local_conf/make_secrets.sh >/dev/null && exec $(RUN)/python local_conf/swarm.py
 
-test-kubernetes: setup-dev ## test the runs of deploy/kubernetes on kubectl's present cluster, which has the images
+test-kubernetes: setup-dev ## test the runs of deploy/kubernetes on kubectl's current cluster, which must have the images
 	@TEST_KUBERNETES=$${TEST_KUBERNETES:-true} exec $(RUN)/python -m pytest tests/kubernetes
 
-test-swarm: setup-dev ## test a run on Docker Swarm, which this machine's engine joins meanwhile
+test-swarm: setup-dev ## test a run on Docker Swarm, which this machine joins during the test
 	@TEST_SWARM=1 exec $(RUN)/python -m pytest tests/stack/test_swarm.py
 
 bench: setup-dev ## measure speed against other tools, side by side
@@ -104,14 +104,14 @@ bench: setup-dev ## measure speed against other tools, side by side
 growth: setup-dev ## check memory and open files over a run of 3 minutes; MINUTES=30 for longer
 	@exec $(RUN)/python -m bench.growth $(MINUTES)
 
-soak: setup-dev ## for an hour, kill, stop and cut at random what runs, and count; SECONDS=600 SEED=1 for others
+soak: setup-dev ## disturb a running stack at random for an hour, and count every request; SECONDS=600 SEED=1 for others
 	@exec $(RUN)/python -m tests.faults $(or $(SECONDS),3600) $(SEED)
 
 dashboards: setup-dev ## write grafana/dashboards/*.json from their source, and the rules for the Prometheus operator
 	@$(RUN)/python grafana/generate.py
 	@local_conf/prometheus_rule.sh > deploy/kubernetes/prometheus-operator/rules.yaml
 
-dashboards-preview: setup-dev ## draw the dashboards from recorded answers into one HTML page, without Grafana
+dashboards-preview: setup-dev ## draw the dashboards from recorded responses into one HTML page, without Grafana
 	@cd grafana && exec ../$(RUN)/python -m preview.page ../.cache/dashboards_preview.html
 
 pictures: setup-dev ## take the pictures in docs/ again: of the dashboards, and of the latest run's report or RUN_ID's

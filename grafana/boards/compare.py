@@ -51,7 +51,7 @@ def figures_row() -> list[Any]:
         ).height(PANEL_HEIGHT),
         word(
             "Before",
-            "The verdict of the run before: the one that is chosen above, at first the last one of the same scenario.",
+            "The verdict of the earlier run selected above; by default the previous run of the same scenario.",
             now(
                 or_word(f"{kept_before('loadtest_run_verdict', by=BY_VERDICT)} == 1", "verdict", "no such run"),
                 "{{verdict}}",
@@ -104,7 +104,7 @@ def curves_row() -> list[Any]:
         ),
         _both(
             "Response time",
-            "The quantile that is chosen above, from the intended start of each request.",
+            "The quantile selected above, from the intended start of each request.",
             "s",
             quantile(CHOSEN_QUANTILE, RESPONSE_TIME),
             quantile(CHOSEN_QUANTILE, RESPONSE_TIME, window=SHIFTED),

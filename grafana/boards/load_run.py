@@ -64,7 +64,7 @@ def overview() -> list[stat.Panel]:
     return [
         word(
             "Verdict",
-            "Of the latest run, or the one that it would get if it ended now: passed, failed (a threshold is broken), "
+            "Of the latest run, or the one that it would get if it ended now: passed, failed (a threshold failed), "
             "no data, not trustworthy (a trust check failed: see Generator), or interrupted (ended before its plan was "
             "done).",
             now(
@@ -113,13 +113,13 @@ def run_row() -> list[Any]:
         *overview(),
         figure(
             "Peak users",
-            "The most users that ran at a time; in an open profile, those that its arrivals needed.",
+            "The highest number of concurrent users; in an open profile, those that its arrivals needed.",
             "none",
             now(latest(kept("loadtest_run_users_peak")), "users"),
         ),
         figure(
             "Time of load",
-            "How long the run's load has lasted, or lasted.",
+            "How long the run's load has lasted so far, or lasted.",
             "s",
             now(latest(kept("loadtest_run_load_seconds")), "load"),
         ),
@@ -272,7 +272,7 @@ def machines_row() -> list[Any]:
     return [
         curves(
             "Response time",
-            "The quantile that is chosen above, to look at beside what the machines did.",
+            "The quantile selected above, to compare with what the machines were doing.",
             "s",
             curve(of_run(quantile(CHOSEN_QUANTILE, RESPONSE_TIME)), "response time"),
             span=6,
@@ -360,7 +360,7 @@ def names_row() -> list[Any]:
         ),
         curves(
             "Response time by name",
-            "The quantile that is chosen above. The slowest names stand out here.",
+            "The quantile selected above. The slowest names stand out here.",
             "s",
             curve(of_run(f"{quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME)} > 0"), "{{method}} {{name}}"),
             span=24,
@@ -386,7 +386,7 @@ def steps_row() -> list[Any]:
         with_limits(
             curves(
                 "Transaction time",
-                "The quantile that is chosen above, by transaction. Dashed: the run's thresholds on them.",
+                "The quantile selected above, by transaction. Dashed: the run's thresholds on them.",
                 "s",
                 curve(of_run(f"{quantile(CHOSEN_QUANTILE, time, SCENARIO, 'name')} > 0"), "{{name}}"),
                 span=12,

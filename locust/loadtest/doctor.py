@@ -65,7 +65,7 @@ def _host(config: Config) -> str:
     if config.host is None:
         return "HOST is not set: the sample target will be started"
     if not is_http(config.host):
-        return f"{config.host} is no base URL of HTTP: only users with clients of their own can load it"
+        return f"{config.host} is not an HTTP base URL: only users with their own clients can load it"
     stack.check_host_answers(config.host)
     return f"{config.host} accepts connections"
 

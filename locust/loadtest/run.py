@@ -405,7 +405,7 @@ class Run:
             logger.exception("the run finished, but could not be reported")
             self.say(
                 f"error: the run finished, but could not be reported: {described(error)}. Next: report this as a "
-                f"fault of loadtest, with the master's log; `loadtest report {self._folder.path}` shows what there is."
+                f"bug in loadtest, with the master's log; `loadtest report {self._folder.path}` shows what there is."
             )
 
     def closed_record(self) -> RunRecord:
@@ -438,7 +438,7 @@ class Run:
         record.load_s, record.counted_s = judge.load_s, judge.counted_s
         if found_s := judge.leave_out(steady.find(record).warm_up_s):
             record.warm_up_s = found_s
-            self._note("warmup", f"the warm-up ends, which was found: {found_s:g} s", judge.began_at + found_s)
+            self._note("warmup", f"the detected warm-up ends: {found_s:g} s", judge.began_at + found_s)
         verdict = self._verdict(judge)
         if self._run_progress is not None:
             progress = replace(self._run_progress, verdict=lambda: verdict)

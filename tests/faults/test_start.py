@@ -27,7 +27,7 @@ def test_missing_workers_end_the_run_with_a_sentence(swarm: FaultySwarm) -> None
     master = swarm.master(*WAIT, workers=2)
     swarm.worker()
     assert master.wait() == ExitCode.ERROR
-    assert "1 of 2 workers came within 5 s. Allowed: as many as are expected. Next: " in swarm.logs()
+    assert "1 of 2 workers connected within 5 s. Allowed: all that are expected. Next: " in swarm.logs()
 
 
 def test_a_run_goes_on_with_fewer_workers_when_told(swarm: FaultySwarm) -> None:
@@ -36,5 +36,5 @@ def test_a_run_goes_on_with_fewer_workers_when_told(swarm: FaultySwarm) -> None:
     swarm.worker()
     swarm.wait_for_load(workers=1)
     assert end(master) == ExitCode.INTERRUPTED, swarm.logs()
-    assert "1 of 3 workers came within 5 s: going on with these" in swarm.logs()
+    assert "1 of 3 workers connected within 5 s: continuing with these" in swarm.logs()
     assert sum(series["requests"] for series in swarm.record()["series"]) > 0

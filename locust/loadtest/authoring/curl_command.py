@@ -116,7 +116,7 @@ class _Command:
         except ValueError:
             host = None
         if not host or parts.scheme not in ("http", "https"):
-            _refuse(self._column(urls[0]), f"{urls[0][:60]!r} is no http or https URL")
+            _refuse(self._column(urls[0]), f"{urls[0][:60]!r} is not an http or https URL")
         data = self._data()
         fields = [_field(each) for each in self._all("form")]
         is_get, query = bool(self._all("get")), parts.query
@@ -125,7 +125,7 @@ class _Command:
         method = next(iter(self._all("method")[-1:]), "")
         method = method or ("HEAD" if self._all("head") else "POST" if (data or fields) and not is_get else "GET")
         if not re.fullmatch(r"[A-Za-z-]{1,30}", method):
-            _refuse(self._column(method), f"{method[:40]!r} is no method")
+            _refuse(self._column(method), f"{method[:40]!r} is not a method")
         target = quote((parts.path or "/") + (f"?{query}" if query else ""), safe=_SAFE)
         request = Recorded(method.upper(), target, self._headers(), fields=fields)
         if data is not None and not is_get:
@@ -142,7 +142,7 @@ class _Command:
         found = {name: value for name, value in self._pairs() if name and not _OF_BROWSERS.fullmatch(name.lower())}
         for name, value in found.items():
             if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or not value.isprintable():
-                _refuse(self._column(name), f"{name[:40]!r} is no header")
+                _refuse(self._column(name), f"{name[:40]!r} is not a header")
         if self._all("user"):
             found["Authorization"] = "Basic " + base64.b64encode(b"of ACCOUNTS_FILE").decode()
         if self._all("bearer"):

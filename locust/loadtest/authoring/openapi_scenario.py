@@ -124,7 +124,7 @@ def draft(document: OpenApiDocument, name: str) -> Draft:
     tasks = "".join(drafting.tasks())
     if not drafting.requests:
         reason = "; ".join(drafting.notes[:_MOST_REASONS]) or "its paths have none"
-        raise document.refusal(f"no operation of it can be drafted ({reason})", "validate it, and correct it")
+        raise document.refusal(f"none of its operations can be drafted ({reason})", "validate it, and correct it")
     title = _line(document.title).replace('"', "'").replace("\\", "/")
     imports = ", ".join(["Scenario", *(helper for helper in HELPERS if f"{helper}(" in tasks)])
     modules = ["import time\n"] if "time.monotonic" in tasks else []
@@ -198,7 +198,7 @@ class _Drafting:
         if len(self.requests) > _MOST_OPERATIONS or self._length > _LONGEST_CHARS:
             raise self._document.refusal(
                 f"its scenario would have over {_MOST_OPERATIONS:,} requests or {_LONGEST_CHARS:,} characters",
-                "use the part of it that you want to load",
+                "use only the part of it that you want to load",
             )
         return replace(made, name=self._names[identity])
 
@@ -237,7 +237,7 @@ def _steps(document: OpenApiDocument, notes: list[str]) -> Iterator[Step]:
                 if isinstance(item[method], dict):
                     yield Step(path, method, item)
                 else:
-                    notes.append(_line(f"{method.upper()} {path}: its form is wrong (it is no object)"))
+                    notes.append(_line(f"{method.upper()} {path}: its form is wrong (it is not an object)"))
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             notes.append(_line(f"{path}: its form is wrong ({type(error).__name__})"))
 

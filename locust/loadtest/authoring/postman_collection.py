@@ -73,7 +73,7 @@ class PostmanCollection:
             if len(self.requests) > MOST_REQUESTS:
                 self._refuse(f"it holds more than {MOST_REQUESTS:,} requests")
         if not self.requests:
-            self._refuse("; ".join(["no request of it can be drafted", *self.notes[:5]]))
+            self._refuse("; ".join(["none of its requests can be drafted", *self.notes[:5]]))
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -103,7 +103,7 @@ class PostmanCollection:
         target = self._target(self._path_variables(asked["url"], url))
         method = str(asked.get("method") or "GET").upper()
         if not re.fullmatch(r"[A-Z-]{1,30}", method):
-            raise ValueError(f"{method[:30]!r} is no method")
+            raise ValueError(f"{method[:30]!r} is not a method")
         headers = {
             self._filled(str(each["key"])): self._filled(str(each.get("value") or ""))
             for each in _list(asked, "header")

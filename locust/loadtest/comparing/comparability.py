@@ -103,7 +103,7 @@ def _problems(base: Document, new: Document) -> list[str]:
     imitations = [bool(document["context"].get("imitation")) for document in (base, new)]
     if imitations[0] is not imitations[1]:
         imitated = base if imitations[0] else new
-        found.append(f"in {imitated['run_id']} an imitation of Redis answered, in the other Redis did")
+        found.append(f"in {imitated['run_id']} an imitation of Redis answered, in the other a real Redis did")
     lengths = [load_s(document) for document in (base, new)]
     if min(lengths) * _LENGTH_RATIO < max(lengths):
         found.append(f"one run has {lengths[0]:.0f} s of load, the other {lengths[1]:.0f} s")
@@ -131,14 +131,14 @@ def _notes(base: Document, new: Document) -> list[str]:
     for name, what in (("cpu", "processors"), ("usable_cores", "numbers of cores"), ("kernel", "kernels")):
         values = [host.get(name) for host in hosts]
         if values[0] != values[1]:
-            notes.append(f"the runs were made with different {what}: {values[0]} and {values[1]}")
+            notes.append(f"the runs used different {what}: {values[0]} and {values[1]}")
     targets = [(document["context"].get("target") or {}).get("hosts", []) for document in (base, new)]
     if targets[0] != targets[1] and not all(_is_local(host) for hosts in targets for host in hosts):
         texts = " and ".join(", ".join(hosts) or "no host" for hosts in targets)
-        notes.append(f"the runs were made against different hosts: {texts}")
+        notes.append(f"the runs loaded different hosts: {texts}")
     workers = [document["configuration"].get("workers") for document in (base, new)]
     if workers[0] != workers[1]:
-        notes.append(f"the runs were made with different numbers of workers: {workers[0]} and {workers[1]}")
+        notes.append(f"the runs used different numbers of workers: {workers[0]} and {workers[1]}")
     return notes
 
 

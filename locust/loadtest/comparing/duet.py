@@ -101,7 +101,7 @@ def _notes(document: Document, outcomes: Outcomes, correlation: float | None) ->
             f"would take {1 / max(1 - correlation, 0.001):,.1f} times as many requests"
         )
     if document["verdict"]["name"] not in {"passed", "failed"}:
-        met = " (which both sides met alike)" if is_fair(document) else ""
+        met = " (which affected both sides equally)" if is_fair(document) else ""
         found.append(f"the run is {document['verdict']['name']}{met}: {'; '.join(document['verdict']['reasons'])}")
     if dropped := sum(one["dropped"] for one in document["scenarios"]):
         found.append(f"{dropped:,} pairs were dropped before they began")

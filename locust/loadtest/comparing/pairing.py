@@ -76,7 +76,7 @@ class Outcomes:
             f"{self.base_failed:,}, only the new one in {self.new_failed:,}"
         )
         if self.base_failed + self.new_failed:
-            text += f" (chance of this, if both fail alike: {self.chance:.2g})"
+            text += f" (probability of this, if both fail equally often: {self.chance:.2g})"
         return text + (f"; {self.alone:,} requests had no counterpart" if self.alone else "")
 
 

@@ -140,7 +140,7 @@ class RunFigures:
 
 def _checked(value: float, error: float) -> Figure:
     if not (math.isfinite(value) and 0 <= error < math.inf):
-        raise ValueError(f"{value} with an error of {error} is no figure")
+        raise ValueError(f"{value} with an error of {error} is not a figure")
     return float(value), float(error)
 
 

@@ -53,7 +53,7 @@ class StandardInput(DataFile):
         if sys.stdin is None or sys.stdin.closed:
             raise self.unreadable("it is closed")
         if sys.stdin.isatty():
-            raise self.unreadable("it is a terminal, and no file or program")
+            raise self.unreadable("it is a terminal, not a file or a program")
         return cast("BinaryIO", io.BufferedReader(_Descriptor(sys.stdin.fileno())))
 
 
@@ -137,10 +137,10 @@ def _no_name(name: str, names: list[str], value: str) -> str:
     if names.count(name) > 1:
         return "is there twice"
     if _DATA.fullmatch(name):
-        return "looks like data and not like a column's name"
+        return "looks like data, not like a column name"
     is_alike = _shape(name) == _shape(value) or len(name) == len(value) >= _LONG
     if is_alike and _DIGIT.search(name) and _DIGIT.search(value):
-        return f"looks like {value[:40]!r} in the row under it, and not like a column's name"
+        return f"looks like {value[:40]!r} in the row below, not like a column name"
     return ""
 
 
@@ -220,7 +220,7 @@ def _decode(text: str, at: int) -> tuple[Any, int]:
 def _object(pairs: list[tuple[str, Any]]) -> Any:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("an object has two members of one name")
+        raise ValueError("an object has two members with the same name")
     return from_extended_json(found) if pairs and pairs[0][0].startswith("$") else found
 
 

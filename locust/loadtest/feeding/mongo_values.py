@@ -62,7 +62,7 @@ def from_extended_json(found: dict[str, Any]) -> Any:
     try:
         return plain(json_util.object_hook(found))
     except (TypeError, ValueError, KeyError, AttributeError, bson.errors.BSONError) as error:
-        raise ValueError(f"not a value of MongoDB's ({error})") from error
+        raise ValueError(f"not a MongoDB value ({error})") from error
 
 
 def _object_id(text: str) -> str:
@@ -139,7 +139,7 @@ class ShellValues:
                 raise self._error("a name is expected", at)
             name = _unescaped(found) if found.re is _STRING else found.group()
             if name in document:
-                raise self._error("a document has two members of one name", at)
+                raise self._error("a document has two members with the same name", at)
             document[name], at = self.read(self._after(":", self._skip(found.end())))
             at = self._next(at, "}")
         return document, self._after("}", at, skip=False)

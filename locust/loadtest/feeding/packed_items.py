@@ -75,7 +75,7 @@ class PackedItems(Sequence[Any]):
         except (OverflowError, ValueError, TypeError, RecursionError) as error:
             raise ValueError(_reason(error)) from error
         if len(packed) > LARGEST_BYTES:
-            raise ValueError(f"it takes {len(packed):,} bytes, and at most {LARGEST_BYTES:,} can be carried")
+            raise ValueError(f"it takes {len(packed):,} bytes, and at most {LARGEST_BYTES:,} can be sent")
         if (shape != _BARE or isinstance(members, _NESTS)) and not _PLAIN.issuperset(map(type, members)):
             _check_nesting(members, packed)
         self._add(packed, shape)
@@ -145,11 +145,11 @@ class PackedItems(Sequence[Any]):
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OverflowError):
-        return "a whole number of more than 64 bits cannot be carried to the workers"
+        return "a whole number of more than 64 bits cannot be sent to the workers"
     if isinstance(error, UnicodeEncodeError):
         return f"half a surrogate pair, U+{ord(error.object[error.start]):04X}, is not text"
     if isinstance(error, TypeError):
-        return f"{error}; only text, numbers, lists and mappings can be carried to the workers"
+        return f"{error}; only text, numbers, lists and mappings can be sent to the workers"
     return f"it is nested more than {DEEPEST} levels deep" if "recursion" in str(error) else str(error)
 
 

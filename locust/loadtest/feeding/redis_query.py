@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from loadtest.seeding.stores import RedisStore
 
 _ALLOWED: Final = (
-    "redis://host:port/db for seeded users, with ?key=… for the members of a list, a set, a sorted set or an array of "
-    "RedisJSON, or with ?pattern=… for hashes, documents of RedisJSON and texts"
+    "redis://host:port/db for seeded users, with ?key=… for the members of a list, a set, a sorted set or a RedisJSON "
+    "array, or with ?pattern=… for hashes, RedisJSON documents and strings"
 )
 _AT_ONCE: Final = 1_000
 

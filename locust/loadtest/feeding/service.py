@@ -125,7 +125,7 @@ class FeedWorker:
             try:
                 self._link.send(BATCH_REQUEST, message)
             except Exception as error:  # whatever Locust's link raises, the keeper asks again
-                logger.warning("the master could not be asked for items of %s, and is asked again: %s", name, error)
+                logger.warning("items of %s could not be requested from the master; trying again: %s", name, error)
 
         feeder = Feeder(send, self._bell.set)
         return feeder
@@ -259,7 +259,7 @@ class FeedCoordinator:
             for name, allocator in self._allocators.items():
                 for worker in allocator.expire_leases(looked_s, self._is_there) if receives_all else ():
                     logger.warning(
-                        "worker %s is lost: its items of %s go to the others; %d may have been used, and do not",
+                        "worker %s is lost: its items of %s go to the others, except %d that may have been used",
                         worker,
                         name,
                         allocator.in_doubt,

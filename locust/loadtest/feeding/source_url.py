@@ -41,7 +41,7 @@ class SourceUrl:
         rest = urlencode([pair for pair in pairs if pair[0] not in names])
         self.store = f"{base}?{rest}" if rest else base
         if len(own) != len(self.given) or not all(self.given.values()):
-            raise self.wrong(f"{', '.join(names)}: one of them is empty, or there twice")
+            raise self.wrong(f"{', '.join(names)}: one of them is empty, or given twice")
 
     def wrong(self, reason: str) -> UsageError:
         """Return the error for what cannot be read there."""

@@ -17,7 +17,7 @@ from loadtest.settings.urls import without_credentials
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-_ALLOWED: Final = "a URL of SQLAlchemy's with ?table=… or ?query=…, percent-encoded where it contains &, # or %"
+_ALLOWED: Final = "an SQLAlchemy URL with ?table=… or ?query=…, percent-encoded where it contains &, # or %"
 _AT_ONCE: Final = 10_000
 
 
@@ -66,7 +66,7 @@ class SqlQuery:
                 )
                 names = list(rows.keys()) if rows.returns_rows else []
                 if len(set(names)) != len(names) or not names:
-                    raise self._url.wrong(f"the columns are {', '.join(names) or 'none'}; each needs a name of its own")
+                    raise self._url.wrong(f"the columns are {', '.join(names) or 'none'}; each needs a unique name")
                 for row in rows:
                     yield plain_record(dict(zip(names, row, strict=True)))
         except errors.SQLAlchemyError as error:

@@ -151,7 +151,7 @@ class ClusterRun:
                 return pod, state
         raise StackError(
             f"job/loadtest ended, and its pod is gone: {_why(items)}. Allowed: a master that reports. Next: look at "
-            "the node that it was on, 'kubectl get events'; what was measured until then is on the volume."
+            "the node that it was on, 'kubectl get events'; the record up to then is on the volume."
         )
 
     def _is_loading(self, items: list[Item]) -> bool:

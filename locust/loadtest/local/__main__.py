@@ -14,4 +14,4 @@ if __name__ == "__main__":
     try:
         redis_server.prepare(_say)
     except StackError as error:
-        _say(f"{error}: runs that need Redis will use an imitation, and say so")
+        _say(f"{error}: runs that need Redis will use an imitation, and report it")

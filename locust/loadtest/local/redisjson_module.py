@@ -26,8 +26,8 @@ _LONGEST_REASON = 300
 
 
 NOT_FOR_THIS_MACHINE = (
-    f"RedisJSON's module is made for Linux on x86_64, not for {platform.system()} on {platform.machine()}; Redis 8 and "
-    "Redis Stack have it built in"
+    f"the RedisJSON module is built for Linux on x86_64, not for {platform.system()} on {platform.machine()}; Redis 8 "
+    "and Redis Stack include it"
 )
 
 

@@ -142,7 +142,7 @@ class BlockTable:
             table.check()
         except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise RecordError(
-                f"the record's blocks are damaged ({error!r}); read the original file, or make the run again"
+                f"the record's blocks are damaged ({error!r}); read the original file, or repeat the run"
             ) from error
         return table
 

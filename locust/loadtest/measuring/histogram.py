@@ -341,7 +341,7 @@ _MAGIC: Final = b"LH"
 _VERSION: Final = 1
 _HEADER: Final = struct.Struct("<2sBQQQQQQH")
 _CRC: Final = struct.Struct("<I")
-_RERUN: Final = "read the original file, or make the run again"
+_RERUN: Final = "read the original file, or repeat the run"
 
 
 def _nearest_rank(q: float, count: int) -> int:

@@ -169,8 +169,8 @@ class RecordFile:
     def _failed(self, error: OSError) -> None:
         if not self._record.stream_error:
             _log.error(
-                "the record cannot be written to %s: %s; the run goes on, and the record is kept in memory: make room "
-                "on the disk before the run ends",
+                "the record cannot be written to %s: %s; the run continues, and the record is kept in memory: free "
+                "space on the disk before the run ends",
                 self._path,
                 error.strerror,
             )

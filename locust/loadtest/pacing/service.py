@@ -93,8 +93,8 @@ def prepare(environment: Environment, profile: LoadProfile, on_end: Callable[[],
     if coordinator is None:
         raise UsageError(
             f"profile {profile.name} is of the open model, whose arrivals a master assigns to its workers; this "
-            "process is no master. Allowed: a master with workers. Next: start with `loadtest run`, or with --master "
-            "and --worker."
+            "process is not a master. Allowed: a master with workers. Next: start with `loadtest run`, or with "
+            "--master and --worker."
         )
     for user_class in environment.user_classes:
         check_user_class(user_class)

@@ -43,7 +43,7 @@ _APART_S: Final = 1e-6
 """Arrivals at the same time are made this far apart, so that each has a time of its own."""
 _ALLOWED: Final = (
     "a CSV file with a header row and the columns time and rate, or the times of single arrivals alone, or a .json "
-    "file with the answer of Prometheus to a range query"
+    "file with Prometheus' response to a range query"
 )
 _PAIR: Final = 2
 
@@ -84,7 +84,7 @@ class CurveFile:
                 raise self._file.wrong(at, 1, f"more than {most:,} rows", f"at most {most:,}")
             time_s = self._time_s(row[0], at)
             if time_s < before_s or (time_s == before_s and len(row) == _PAIR):
-                raise self._file.wrong(at, 1, f"the time {row[0]!r} is not after the one before", "times that ascend")
+                raise self._file.wrong(at, 1, f"the time {row[0]!r} is not after the one before", "ascending times")
             before_s = time_s
             yield time_s, self._rate(row[1], at, len(row[0]) + 2) if len(row) == _PAIR else None, at
 
@@ -112,7 +112,7 @@ class CurveFile:
                 self._refuse(f"{str(pair)[:40]!r} is not a pair of time and value", _ALLOWED)
             time_s = self._time_s(str(pair[0]), 1)
             if time_s <= before_s:
-                self._refuse(f"the time {pair[0]} is not after the one before", "times that ascend")
+                self._refuse(f"the time {pair[0]} is not after the one before", "ascending times")
             before_s = time_s
             yield time_s, self._rate(str(pair[1]), 1, 1), 1
 
@@ -120,7 +120,7 @@ class CurveFile:
         data = answer.get("data") if isinstance(answer, dict) else None
         result = data.get("result") if isinstance(data, dict) else None
         if not isinstance(result, list) or not isinstance(data, dict) or data.get("resultType") != "matrix":
-            self._refuse("it is not the answer to a range query (resultType matrix)", _ALLOWED)
+            self._refuse("it is not the response to a range query (resultType matrix)", _ALLOWED)
         if len(result) != 1:
             self._refuse(f"the answer holds {len(result)} series", "one: query with sum(rate(…))")
         values = result[0].get("values") if isinstance(result[0], dict) else None
@@ -151,7 +151,7 @@ class CurveFile:
     def _of_rates(self, points: list[tuple[float, float, int]]) -> tuple[Stage, ...]:
         """Return the stages; the last rate holds as long as the one before it."""
         if len(points) == 1:
-            self._refuse("a single rate, so it is open how long it holds", "two or more")
+            self._refuse("a single rate, so its duration is unknown", "two or more")
         if not any(rate for _, rate, _ in points):
             self._refuse("every rate is 0", "a rate above 0")
         lengths_s = [after - before for (before, _, _), (after, _, _) in pairwise(points)]

@@ -80,7 +80,7 @@ def read(folder: Path) -> Document:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def too_few_sentence(document: Document, figures: Sequence[str]) -> str:
     shares = [QUANTILES[one] for one in figures if one in QUANTILES]
     needed = {f"p{100 * share:g}": samples_needed(share) for share in shares}
     wanting = [f"{name} needs {count:,}" for name, count in needed.items() if count > least]
-    return f"a dash stands for a percentile of too few requests: {', '.join(wanting)}" if least and wanting else ""
+    return f"a dash marks a percentile of too few requests: {', '.join(wanting)}" if least and wanting else ""
 
 
 def times_apart(series: dict[str, Any]) -> list[dict[str, Any]]:
@@ -276,7 +276,7 @@ def _cut_off(folder: Path) -> Document:
             "name": Outcome.INTERRUPTED.value,
             "reasons": [
                 *reasons,
-                "the record ends without a report: the master was killed, or could not write it, as to a full disk",
+                "the record ends without a report: the master was killed, or could not write it, as with a full disk",
             ],
             "notes": [],
         },

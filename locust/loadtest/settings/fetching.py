@@ -102,7 +102,7 @@ def _check(url: str, before: str | None = None) -> None:
     """Check that a request may be made, and that one before it may lead to it."""
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES or not parts.hostname:
-        raise ValueError(f"{url[:200]!r} is no http or https URL")
+        raise ValueError(f"{url[:200]!r} is not an http or https URL")
     if address := closed_address_of(parts.hostname):
         raise OSError(f"{parts.hostname} is {address}, an address at which clouds serve credentials")
     if before is not None and not _is_here(before) and any(map(is_inside, addresses_of(parts.hostname))):

@@ -38,12 +38,14 @@ def _decide(options: Any, runner: MasterRunner, go_on: bool) -> None:
     if came >= expected:
         return
     if go_on and came:
-        logger.warning("%d of %d workers came within %d s: going on with these", came, expected, _waited_s(options))
+        logger.warning(
+            "%d of %d workers connected within %d s: continuing with these", came, expected, _waited_s(options)
+        )
         options.expect_workers = came
         return
     logger.error(
-        "%d of %d workers came within %d s. Allowed: as many as are expected. Next: look into the logs of those that "
-        "are missing, expect fewer, or set LOADTEST_FEWER_WORKERS=1 to go on with those that come.",
+        "%d of %d workers connected within %d s. Allowed: all that are expected. Next: read the logs of those that "
+        "are missing, expect fewer, or set LOADTEST_FEWER_WORKERS=1 to continue with those that connect.",
         came, expected, _waited_s(options),
     )  # fmt: skip
 

@@ -64,12 +64,12 @@ class Gate:
             refusals.refuse(refusals.MALFORMED, str(error))
             return
         except KeyError:
-            refusals.refuse(refusals.UNKNOWN, f"nobody knows the kind {message.type[:100]!r}")
+            refusals.refuse(refusals.UNKNOWN, f"the kind is unknown: {message.type[:100]!r}")
             return
         try:
             self._handle(sender, message, payload, locust_handle)
         except Exception as error:
-            why = f"of a {message.type[:100]} message, which broke its handling: {type(error).__name__}: {error}"
+            why = f"of a {message.type[:100]} message could not be handled: {type(error).__name__}: {error}"
             refusals.refuse(refusals.MALFORMED, why, error)
 
     def _checked(self, message: Message) -> Any:
@@ -172,7 +172,7 @@ class WorkerGate(Gate):
 
     def _handle(self, sender: str, message: Message, payload: Any, locust_handle: Callable[[], None]) -> None:
         if message.type == "spawn" and not self._may_start(message.data["parsed_options"]):
-            logger.info("no users are started any more: their run is at its end")
+            logger.info("no more users are started: their run is ending")
             return
         super()._handle(sender, message, payload, locust_handle)
 

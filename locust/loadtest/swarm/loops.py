@@ -43,7 +43,7 @@ class Loops:
                 try:
                     loop()
                 except Exception:
-                    _log.exception("measuring failed for a second, and goes on")
+                    _log.exception("measuring failed for one second, and continues")
                     gevent.sleep(1.0)
 
         self._greenlets.append(gevent.spawn(keep_going))

@@ -147,7 +147,7 @@ _Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
 def _ascending(packed: bytes) -> bytes:
     starts = np.frombuffer(packed, "<f8")  # raises ValueError when it holds half a number
     if not np.isfinite(starts).all() or (np.diff(starts) < 0).any():
-        raise ValueError("it holds what is no instant after the one before")
+        raise ValueError("its instants are not in ascending order")
     return packed
 
 
@@ -313,12 +313,12 @@ def read(data: bytes, most_values: int = MOST_VALUES_OF_A_WORKER) -> Message:
     try:
         parts = msgpack.unpackb(data, raw=False, strict_map_key=False, object_hook=decode, max_ext_len=0)
     except Exception as error:  # a reader of foreign bytes: whatever it raises, they are no message
-        raise ValueError(f"it is no MessagePack ({type(error).__name__}: {error})") from error
+        raise ValueError(f"it is not MessagePack ({type(error).__name__}: {error})") from error
     if not isinstance(parts, list) or len(parts) != _PARTS:
-        raise ValueError("it is no list of kind, data and sender")
+        raise ValueError("it is not a list of kind, data and sender")
     kind, _, sender = parts
     if not isinstance(kind, str) or not (sender is None or isinstance(sender, str)):
-        raise ValueError("its kind or its sender is no text")
+        raise ValueError("its kind or its sender is not text")
     return Message(*parts)  # type: ignore[no-untyped-call]
 
 

@@ -206,6 +206,6 @@ class MasterPresence:
             logger.error("%s", error)
             runner.environment.process_exit_code = 1
             runner.quit()
-        logger.info("the master is there again")
+        logger.info("the master is back")
         for service in self._services():
             service.joined(MASTER)

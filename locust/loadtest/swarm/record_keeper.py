@@ -191,7 +191,7 @@ class RecordKeeper:
             try:
                 self._file = RecordFile(path, record)
             except RecordError as error:
-                _log.error("%s; the run goes on without a record on disk", error)
+                _log.error("%s; the run continues without a record on disk", error)
                 record.stream_error = str(error)
 
     def joined(self, peer: str) -> None:

@@ -262,4 +262,4 @@ class WorkerEnd(zmqrpc.Client):
         except zmq.ZMQError as error:
             raise RPCError("ZMQ network broken") from error
         except ValueError as error:
-            raise RPCReceiveError(f"a message of the master was not read: {error}") from error
+            raise RPCReceiveError(f"a message from the master could not be read: {error}") from error

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _HELP: Final = {
-    "load_profile": f"{AS_ENTERED}: the users, ramp up and run time of Locust's own fields. A profile brings its own "
+    "load_profile": f"{AS_ENTERED}: the users, ramp up and run time of Locust's own fields. A profile has its own "
     "users, and a run time stretches or shrinks it",
     "arrival_rate": "arrivals per second at the peak, overriding the profile; open model only",
-    "thresholds": "thresholds in addition to those of the file, such as p99(response_time) < 50ms, separated by commas",
+    "thresholds": "thresholds in addition to those in the file, such as p99(response_time) < 50ms, separated by commas",
 }
 _SWARM: Final = "locust.swarm"  # the endpoint of POST /swarm
 _STOP: Final = "locust.stop"

@@ -244,7 +244,7 @@ def test_what_cannot_be_drafted_is_listed_and_the_rest_is_drafted() -> None:
     root = {"openapi": "3.1.0", "paths": paths, "components": components}
     drafted = openapi_scenario.draft(OpenApiDocument(root, "x"), "x")
     assert drafted.notes == [
-        "GET /d: its form is wrong (it is no object)",
+        "GET /d: its form is wrong (it is not an object)",
         "GET /b/{id}: no parameter says what {id} in its path is",
         "POST /c: its body may be image/*, and no example can be made of that",
         "GET /f: its form is wrong (KeyError)",

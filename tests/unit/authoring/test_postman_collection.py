@@ -111,7 +111,7 @@ def test_what_cannot_be_drafted_is_listed(tmp_path: Path) -> None:
         ("", "line 1, column 1: not JSON"),
         ('{"item":\n [}', "line 2, column 3: not JSON"),
         ("[]", "it has no items"),
-        ('{"item": []}', "no request of it can be drafted"),
+        ('{"item": []}', "none of its requests can be drafted"),
         ("[" * 1000, "nested more than 64 times"),
     ],
 )

@@ -39,8 +39,8 @@ def test_what_two_sides_share_of_their_failures(outcomes: Outcomes, correlation:
 def test_the_outcomes_are_told_in_a_sentence() -> None:
     """With the chance where one side failed alone."""
     assert Outcomes(10, 0, 2, 0, 4).sentence() == (
-        "12 pairs of requests: both failed in 0, only the base in 0, only the new one in 2 (chance of this, if both "
-        "fail alike: 0.5); 4 requests had no counterpart"
+        "12 pairs of requests: both failed in 0, only the base in 0, only the new one in 2 (probability of this, if "
+        "both fail equally often: 0.5); 4 requests had no counterpart"
     )
 
 

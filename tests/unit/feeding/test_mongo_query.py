@@ -58,8 +58,8 @@ def test_a_field_and_a_filter_choose(url: str) -> None:
         ("?collection=none", "no items"),
         ("?filter={", "its filter is not JSON"),
         ("?filter=[]", "its filter is not a JSON object"),
-        ("?collection=", "is empty, or there twice"),
-        ("?collection=a&collection=b", "is empty, or there twice"),
+        ("?collection=", "is empty, or given twice"),
+        ("?collection=a&collection=b", "is empty, or given twice"),
     ],
 )
 def test_a_wrong_query_is_said(url: str, query: str, words: str) -> None:

@@ -53,7 +53,7 @@ def test_a_key_or_a_pattern_chooses(url: str, query: str, expected: list) -> Non
         ("?pattern=stream:*", "stream:1 is a stream"),
         ("?pattern=binary", "is not UTF-8"),
         ("?key=a&pattern=b", "key and pattern exclude each other"),
-        ("?pattern=", "one of them is empty, or there twice"),
+        ("?pattern=", "one of them is empty, or given twice"),
     ],
 )
 def test_a_wrong_query_is_said(url: str, query: str, words: str) -> None:

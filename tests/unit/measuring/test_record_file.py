@@ -147,7 +147,7 @@ def test_a_full_device_is_said_and_the_run_goes_on(caplog: pytest.LogCaptureFixt
     record = write(Path("/dev/full"), 12)
     assert record.stream_error == "/dev/full: No space left on device"
     assert record.requests == 120
-    assert caplog.text.count("make room on the disk") == 1
+    assert caplog.text.count("free space on the disk") == 1
 
 
 def test_what_could_not_be_written_is_written_when_there_is_room_again(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_cut_off_record_says_what_interrupted_the_run(tmp_path: Path) -> None:
     RecordFile(tmp_path / STREAM, record).close()
     assert document.read(tmp_path)["verdict"]["reasons"] == [
         "interrupted after 2.0 s of 20 s of load (10% of the plan): SIGHUP",
-        "the record ends without a report: the master was killed, or could not write it, as to a full disk",
+        "the record ends without a report: the master was killed, or could not write it, as with a full disk",
     ]
 
 
@@ -112,7 +112,7 @@ def test_a_percentile_of_too_few_requests_is_no_number() -> None:
     assert (shown[0], float(shown[1]) > 10) == ("-", True)
     assert document.percentile_ms(few["series"][0], "max_s") != "-"
     assert document.too_few_sentence(few, ("p95_s", "p99_s", "max_s")) == (
-        "a dash stands for a percentile of too few requests: p99 needs 299"
+        "a dash marks a percentile of too few requests: p99 needs 299"
     )
     assert document.too_few_sentence(enough, ("p95_s", "p99_s")) == ""
 

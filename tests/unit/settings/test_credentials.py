@@ -117,7 +117,7 @@ def test_a_secret_is_read_from_a_regular_file_only(tmp_path: Path) -> None:
     assert read_secret(tmp_path / "secret", "LINK_KEY_FILE", 8) == "a secret of a key"
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "long").write_text("x" * 100_000)
-    for name, reason in (("pipe", "it is no regular file"), ("long", "it is longer than")):
+    for name, reason in (("pipe", "it is not a regular file"), ("long", "it is longer than")):
         with pytest.raises(UsageError, match=f"LINK_KEY_FILE=.*{reason}.*Next: "):
             read_secret(tmp_path / name, "LINK_KEY_FILE", 8)
 

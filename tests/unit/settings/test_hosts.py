@@ -100,7 +100,7 @@ def test_no_request_goes_there(way: str, redirected: bool) -> None:
     redirect = always(ok(b"", f"Location: {WAYS[way]}", status="302 Found"))
     with ScriptedServer(redirect) as server, running_user(server.url) as user:
         response = user.client.get("/" if redirected else WAYS[way])
-        assert "where clouds keep a machine's credentials" in str(response.error)
+        assert "where clouds serve credentials" in str(response.error)
         assert error_classes(user) == {"connect": 1}
 
 

@@ -30,7 +30,7 @@ def test_a_run_goes_on_with_those_that_came(caplog: pytest.LogCaptureFixture) ->
     """When told to go on, fewer are expected from then on, and the log says so."""
     with waiting(1, go_on=True) as runner:
         assert runner.environment.parsed_options.expect_workers == 1
-    assert "1 of 2 workers came within 1 s: going on with these" in caplog.text
+    assert "1 of 2 workers connected within 1 s: continuing with these" in caplog.text
 
 
 @pytest.mark.parametrize(("came", "go_on"), [(1, False), (0, False), (0, True)])
@@ -38,7 +38,7 @@ def test_missing_workers_are_said(caplog: pytest.LogCaptureFixture, came: int, g
     """Otherwise, and when nobody came, as many as before are expected, and the log says what to do."""
     with waiting(came, go_on=go_on) as runner:
         assert runner.environment.parsed_options.expect_workers == 2
-    assert f"{came} of 2 workers came within 1 s. Allowed: as many as are expected. Next: " in caplog.text
+    assert f"{came} of 2 workers connected within 1 s. Allowed: all that are expected. Next: " in caplog.text
     assert "LOADTEST_FEWER_WORKERS=1" in caplog.text
 
 
@@ -47,4 +47,4 @@ def test_nothing_is_decided_without_need(caplog: pytest.LogCaptureFixture, came:
     """All came, or Locust waits for ever, or the time is not over: nothing changes, and nothing is said."""
     with waiting(came, wait_s, go_on=True) as runner:
         assert runner.environment.parsed_options.expect_workers == 2
-    assert "workers came within" not in caplog.text
+    assert "workers connected within" not in caplog.text

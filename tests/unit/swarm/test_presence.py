@@ -207,7 +207,7 @@ def test_a_silent_master_is_lost_and_found_again(pair: Pair, caplog: pytest.LogC
     pair.worker.environment.events.test_stop.add_listener(lambda **_: stopped.append(pair.worker.user_count))
     gevent.sleep(0.5)
     assert not stopped
-    eventually(lambda: "the master is there again" in caplog.text)
+    eventually(lambda: "the master is back" in caplog.text)
     assert stopped[:1] == [0]
     assert LOST in caplog.text
 

@@ -88,7 +88,7 @@ class Expect:
             InvalidRequestError: The answer is read as a stream.
         """
         if stream:
-            raise InvalidRequestError("expect looks at whole answers: leave stream or expect out")
+            raise InvalidRequestError("expect checks whole responses: leave stream or expect out")
 
     @property
     def _statuses(self) -> Collection[Any]:

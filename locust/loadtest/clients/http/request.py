@@ -209,7 +209,7 @@ def redirected(first: Request, request: Request, status: int, location: str) -> 
     if (status == _SEE_OTHER and method not in _KEPT) or (status in _REWRITTEN and method == "POST"):
         method, body, fields = "GET", None, NO_FIELDS
     elif isinstance(body, Upload) and not body.rewind():
-        raise RedirectError("the redirect wants the body a second time, and it cannot be read again")
+        raise RedirectError("the redirect needs the body a second time, but it cannot be read again")
     if method != first.method:  # here or earlier in the chain, the body was left behind
         headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
     found = Request(method, url, headers, fields, body)

@@ -63,7 +63,7 @@ class StreamedResponse(CaughtResponse):
         """The server-sent events, as they arrive. An answer of another type fails with the class ``protocol``."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != _EVENT_STREAM and self._failure is None:
-            self._fail(ProtocolError(f"the answer is of the type {kind or 'none'}, not {_EVENT_STREAM}"))
+            self._fail(ProtocolError(f"the response is of the type {kind or 'none'}, not {_EVENT_STREAM}"))
         parser = EventParser()
         try:
             for piece in self._pieces():

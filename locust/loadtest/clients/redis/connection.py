@@ -371,7 +371,7 @@ class RespConnection(Connection):
         return reply
 
     def _excess(self) -> ConnectionBroken:
-        return ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than it was asked for")
+        return ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than was requested")
 
     def _collect(self, reply: Any) -> Any:
         """Leave out push messages and gather a pipeline's replies; tell when they are complete."""
@@ -413,7 +413,7 @@ def _broken(error: OSError | hiredis.HiredisError) -> ConnectionBroken | Request
     if isinstance(error, TransportError):
         return connect_error(error)
     if isinstance(error, hiredis.HiredisError):
-        return ConnectionBroken("protocol", f"what came is not a reply: {error}")
+        return ConnectionBroken("protocol", f"the data received is not a reply: {error}")
     if limit := own_limits.reached(error):
         return ConnectionBroken(GENERATOR, f"the connection broke: {limit}")
     return ConnectionBroken("reset", f"the connection broke: {error.strerror or error}")

@@ -87,7 +87,7 @@ class Missing(exceptions.RedisError, RescheduleTask):
 
     def __init__(self, command: str) -> None:
         """Say what found nothing."""
-        super().__init__(f"{command.upper()} found nothing: the key, or what the path leads to, is not there")
+        super().__init__(f"{command.upper()} found nothing: the key, or the value at the path, does not exist")
 
 
 class Unfinished(exceptions.ConnectionError):
@@ -123,7 +123,9 @@ def reply_error(text: str) -> Exception:
     error_class = _CODES.get(code, "redis_error")
     if error_class == "redis_moved":
         advice = "point the URL at that node, or at a proxy that follows"
-        error.args = (f"{text}: another node of a cluster has the key; this client does not follow, {advice}",)
+        error.args = (
+            f"{text}: another node of a cluster has the key; this client does not follow redirections, {advice}",
+        )
     elif any(excerpt in text for excerpt in _WRONG_TYPE_MESSAGES):
         error_class = "redis_wrongtype"
     elif "without any password configured" in message:

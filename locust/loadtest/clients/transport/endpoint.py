@@ -182,14 +182,14 @@ class Endpoint:
         if closed := [address[0] for *_, address in found if is_closed(str(address[0]))]:
             raise TransportError(
                 "connect",
-                f"{self} leads to {closed[0]}, where clouds keep a machine's credentials; to load it all the same, "
-                "name that address in LOADTEST_ALLOWED_HOSTS",
+                f"{self} leads to {closed[0]}, where clouds serve credentials; to load it anyway, "
+                "add that address to LOADTEST_ALLOWED_HOSTS",
             )
         if self.from_elsewhere and (here := [address[0] for *_, address in found if is_inside(str(address[0]))]):
             raise TransportError(
                 "connect",
-                f"a redirect from elsewhere to {self} leads to {here[0]}, this machine itself; to follow it all the "
-                "same, name that address in LOADTEST_ALLOWED_HOSTS",
+                f"a redirect from elsewhere to {self} leads to {here[0]}, this machine itself; to follow it "
+                "anyway, add that address to LOADTEST_ALLOWED_HOSTS",
             )
         return [(family, address) for family, *_, address in found]
 

@@ -25,7 +25,7 @@ MOST_LOG_LINES: Final = 500
 LONGEST_LOG: Final = 100_000
 MOST_LOGS: Final = 200
 """What is kept of workers' logs: lines and characters of each, and how many."""
-_OTHER: Final = "further exceptions, of which only the number is kept"
+_OTHER: Final = "further exceptions, which are only counted"
 _UNDER_WAY: Final = (STATE_SPAWNING, STATE_RUNNING)
 
 

@@ -122,6 +122,6 @@ def test_what_cannot_be_checked_is_refused_where_it_is_made(wrong: dict[str, Any
 def test_a_stream_is_not_looked_at() -> None:
     """Its body would have to be read first."""
     with ScriptedServer(always(ANSWER)) as server, running_user(server.url) as user:
-        with pytest.raises(InvalidRequestError, match="expect looks at whole answers"):
+        with pytest.raises(InvalidRequestError, match="expect checks whole responses"):
             user.client.get("/", expect=Expect(text="x"), stream=True)
         assert counts(user) == (1, 1)

@@ -135,7 +135,7 @@ def test_a_timeout_of_the_caller_is_not_taken_for_ours():
 def test_redis_at_a_closed_address_is_not_connected_to(address):
     """The guard of addresses holds for Redis as for HTTP: the request fails as connect and says what opens it."""
     with running_user(f"redis://{address}:6379") as user:
-        with pytest.raises(redis.ConnectionError, match=r"where clouds keep .* LOADTEST_ALLOWED_HOSTS"):
+        with pytest.raises(redis.ConnectionError, match=r"where clouds serve .* LOADTEST_ALLOWED_HOSTS"):
             user.client.ping()
         assert Recorded(user).errors == {"connect": 1}
 
