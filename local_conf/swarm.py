@@ -32,11 +32,11 @@ def main() -> None:
     host, workers = os.environ.get("LOADTEST_HOST", ""), os.environ.get("LOADTEST_WORKERS", "2")
     if not host or leads_here(host):
         sys.exit(
-            f"error: HOST={host} is no address that all nodes reach. Allowed: the URL of the service under test. Next: "
+            f"error: HOST={host} is not an address that all nodes can reach. Allowed: the URL of the service under test. Next: "
             "name it, such as make swarm HOST=http://shop.example.com:8080."
         )
     if not workers.isdecimal() or int(workers) < 1:
-        sys.exit(f"error: WORKERS={workers} is no number of workers. Allowed: 1 or more. Next: give one.")
+        sys.exit(f"error: WORKERS={workers} is not a number of workers. Allowed: 1 or more. Next: give one.")
     done = subprocess.run(COMPOSE, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(done.returncode)
