@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote_plus
 
 from loadtest import untrusted
-from loadtest.settings.urls import MASK, without_credentials
+from loadtest.settings.urls import MASK, without_credentials, without_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -53,6 +53,20 @@ _NAMED: Final = re.compile(
     r"""(?P<value>"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|\[[^\]]*\]?|\{[^}]*\}?|[^\s&;,<>"'{}\[\]]+)""",
     re.IGNORECASE,
 )
+_ELEMENT: Final = re.compile(
+    rf"(?P<before><[\w.:-]{{0,40}}?(?:{_SECRET.pattern})[\w.-]{{0,40}}(?:\s[^<>]{{0,500}})?>\s*)(?P<value>[^<]+)",
+    re.IGNORECASE,
+)
+"""An element of XML."""
+_FIELD: Final = re.compile(
+    rf"""(?P<before>name=["'][^"'<>]{{0,40}}?(?:{_SECRET.pattern})[^<>]{{0,500}}?value=)(?P<value>"[^"]*"?|'[^']*'?)""",
+    re.IGNORECASE,
+)
+"""A field of a form in HTML."""
+_PAIR_NAMES: Final = ("name", "key", "field", "header")
+"""What a list of pairs in JSON calls their names."""
+_SECRET_COMMANDS: Final = frozenset({"AUTH", "HELLO", "ACL", "CONFIG", "MIGRATE"})
+"""Commands of Redis whose arguments are passwords, or may be."""
 _TOKEN: Final = re.compile(
     r"(?<![\w+-])(?=[\w+-]*\d)(?=[\w+-]*[A-Za-z])[\w+-]{32,}(?:\.[\w+-]+)*=*|eyJ[\w-]{8,}[\w.-]*"
 )
@@ -132,17 +146,18 @@ def of_response(response: Any) -> Evidence:
 def of_command(data: bytes, error: str) -> Evidence:
     """Return the evidence of Redis commands, from what was sent (RESP) and the error's text."""
     secrets = _Secrets(())
-    words, at = [], 0
-    data = data[:_LOOKED_AT]
+    commands: list[list[bytes]] = []
+    at, data = 0, data[:_LOOKED_AT]
     while at < len(data) and (end := data.find(b"\r\n", at)) >= 0:
         kind, size = data[at : at + 1], int(data[at + 1 : end])
         if kind == b"$":
-            words.append(secrets.body(data[end + 2 : end + 2 + size]))
+            commands[-1].append(data[end + 2 : end + 2 + size])
             at = end + 4 + size
         else:  # a further command
-            words.append("\n")
+            commands.append([])
             at = end + 2
-    return Evidence(secrets.text([" ".join(words).strip()], ""), secrets.text([secrets.body(error.encode())], ""))
+    lines = [" ".join(secrets.words(command)) for command in commands]
+    return Evidence(secrets.text([" \n ".join(lines)], ""), secrets.text([secrets.body(error.encode())], ""))
 
 
 class _Secrets:
@@ -188,13 +203,29 @@ class _Secrets:
             return f"({len(raw):,} bytes)"
         if (parsed := _parsed(raw)) is not None:
             text = json.dumps(self._walked(parsed, is_secret=False), ensure_ascii=False)
-        return _TOKEN.sub(self._masked_token, _NAMED.sub(self._masked, text))
+        for named in (_NAMED, _ELEMENT, _FIELD):
+            text = named.sub(self._masked, text)
+        return _TOKEN.sub(self._masked_token, without_named(text))
+
+    def words(self, command: list[bytes]) -> list[str]:
+        """Return the words of a command of Redis, without passwords and what follows the name of a secret."""
+        texts = [word.decode("utf-8", "replace") for word in command]
+        shown, is_secret = [], False
+        for number, (text, word) in enumerate(zip(texts, command, strict=True)):
+            if is_secret:
+                self._hide(text.strip("\"'"))
+            shown.append(MASK if is_secret else self.body(word))
+            is_secret = texts[0].upper() in _SECRET_COMMANDS or (number > 0 and bool(_SECRET.search(text)))
+        return shown
 
     def _walked(self, value: Any, *, is_secret: bool) -> Any:
         """Return a value of JSON with every text and number below a secret's name masked."""
         if isinstance(value, dict):
+            named = is_secret or any(_SECRET.search(str(value.get(name, ""))) for name in _PAIR_NAMES)
             return {
-                name: self._walked(inner, is_secret=is_secret or bool(_SECRET.search(name)))
+                name: self._walked(
+                    inner, is_secret=(named if name == "value" else is_secret) or bool(_SECRET.search(name))
+                )
                 for name, inner in value.items()
             }
         if isinstance(value, list):

@@ -1,7 +1,9 @@
-"""URLs without their secrets, for logs and reports.
+"""Texts without the secrets of URLs and headers, for logs and reports.
 
 What a URL may hold is not known, so it is masked by its structure: the credentials before its host, and the value of
-every parameter of its query and fragment, except those of the few names in `SHOWN`.
+every parameter of its query and fragment, except those of the few names in `SHOWN`. Elsewhere in a text a value is
+masked whose name says that it is a secret: in a line of a header, between quotes as JSON and Python write it, after an
+equals sign, and as an option of curl.
 """
 
 from __future__ import annotations
@@ -41,13 +43,75 @@ _WITHOUT_SCHEME: Final = re.compile(
     r"|(?<![^\s('\"])(?:[^\s:/@]{0,200}:/)?[^\s:/@]{0,200}:[^\s/@]{0,500})@(?=\S)"
 )
 _AUTHORIZATION: Final = re.compile(r"\b(bearer|basic) (?=\S*[\d=])[\w.~+/=-]{6,}", re.IGNORECASE)
+_NAME: Final = (
+    r"[\w-]{0,60}?(?:authori[sz]ation|cookie2?|(?:api|access|account|auth|functions|private|secret|subscription)[-_]?keys?"
+    r"|token|secret|passw(?:or)?ds?|passphrase|pwd|session[-_]?id|signature|credentials?|jwt)"
+)
+"""What a secret is called. Its plural counts tokens, such as max_tokens."""
+_MAY_NAME: Final = re.compile(
+    r"uthori|ookie|key|token|secret|pass|pwd|session|signature|credential|jwt|header |-[ubU]|--", re.IGNORECASE
+)
+"""What most texts lack: looking for it takes a tenth of looking for the rest."""
+_HEADER_NAME: Final = rf"(?=[\w-]*-|authorization|n?cookie|n?apikey){_NAME}"
+"""In prose, `token: ` and the like are followed by words; these are not."""
+_SCHEME: Final = r"(?:(?:bearer|basic|digest|negotiate|token|apikey)[ \t]+)?"
+_NO_VALUE: Final = r"(?!(?:null|none|true|false)\b)"
+_IN_QUOTES: Final = r"(?P<escape>\\{0,3})(?P<mark>[\"'])"
+_TO_QUOTE: Final = r"(?:(?!(?P=escape)(?P=mark))(?:\\.|[^\n]))*"
+_NAMED: Final = (
+    re.compile(  # Cookie: a=b; c=d
+        rf"(?P<before>(?P<quote>[\"'])?(?<![\w-])(?:(?<=\\)[rn])?{_HEADER_NAME}[ \t]?:[ \t]*{_SCHEME})"
+        r"(?P<value>(?(quote)(?:\\.|(?!(?P=quote))[^\r\n])*|(?:(?!\\[rn])[^\r\n])*))",
+        re.IGNORECASE,
+    ),
+    re.compile(  # "password": "x", \"password\": \"x\", b'password': b'x'
+        rf"(?P<before>(?<=[\"']){_NAME}\\{{0,3}}[\"']\s{{0,4}}(?:[:=]|=>)\s{{0,4}}b?{_IN_QUOTES}{_SCHEME})"
+        rf"(?P<value>{_TO_QUOTE})",
+        re.IGNORECASE,
+    ),
+    re.compile(  # "password": 1234, "passwords": ["x"]
+        rf"(?P<before>(?<=[\"']){_NAME}\\{{0,3}}[\"']\s{{0,4}}:\s{{0,4}}{_NO_VALUE})(?P<value>[\w.+-]++(?![\"'\\])|\[[^\]]*\]?)",
+        re.IGNORECASE,
+    ),
+    re.compile(  # the header 'X-Api-Key' has the value 'x\n', as HTTP clients say it
+        rf"(?P<before>\bheader [^\n]{{0,200}}?value:? b?{_IN_QUOTES})(?P<value>{_TO_QUOTE})", re.IGNORECASE
+    ),
+    re.compile(  # ('cookie', 'x')
+        rf"(?P<before>(?<=[\"']){_HEADER_NAME}[\"'],\s{{0,4}}b?{_IN_QUOTES}{_SCHEME})(?P<value>{_TO_QUOTE})",
+        re.IGNORECASE,
+    ),
+    re.compile(  # password=x, password = 'x'
+        rf"(?P<before>(?<![\w-]){_NAME}(?:\s{{0,4}}=\s{{0,4}}b?{_IN_QUOTES}|=(?![\"']){_NO_VALUE}{_SCHEME}))"
+        rf"(?P<value>(?(mark){_TO_QUOTE}|[^\s&]*?(?=[\"'<>`)\]}},.:;]{{0,4}}(?:[&\s]|\Z))))",
+        re.IGNORECASE,
+    ),
+    re.compile(  # curl -u name:password
+        r"(?P<before>(?<!\S)(?:-[uU] ?|--(?:proxy-)?user[ =])[\"']?[^\s:\"']{0,200}:)(?P<value>[^\s\"']+)"
+    ),
+    re.compile(  # curl -b name=value
+        r"(?P<before>(?<!\S)(?:-b ?(?=\S*=|[\"'])|--(?:cookie|oauth2-bearer|pass|proxy-pass)[ =])(?P<quote>[\"'])?)"
+        r"(?P<value>(?(quote)(?:(?!(?P=quote)).)+|[^\s\"']+))"
+    ),
+)
 
 
 def without_credentials(text: str) -> str:
-    """Return a text with ``***`` in place of every secret that a URL, or a header of it, may hold."""
+    """Return a text with ``***`` in place of every secret that a URL, a header, or a value with a name may hold."""
     text = _WHOLE.sub(rf"\1{MASK}@", text)
     text = _WITHOUT_SCHEME.sub(rf"\1{MASK}@", _URL.sub(_masked_url, text))
-    return _AUTHORIZATION.sub(rf"\1 {MASK}", _PARAMETER.sub(_masked_parameter, text))
+    return without_named(_PARAMETER.sub(_masked_parameter, text))
+
+
+def without_named(text: str) -> str:
+    """Return the same, but with every parameter whose name does not say that it is a secret, as in a form."""
+    text = _AUTHORIZATION.sub(rf"\1 {MASK}", _URL.sub(_masked_authority, text))
+    for named in _NAMED if _MAY_NAME.search(text) else ():
+        text = named.sub(_masked_value, text)
+    return text
+
+
+def _masked_value(found: re.Match[str]) -> str:
+    return found[0] if found["value"].strip() in {"", _ANY, MASK} else f"{found['before']}{MASK}"
 
 
 def has_password(url: str) -> bool:

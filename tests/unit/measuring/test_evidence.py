@@ -57,6 +57,12 @@ def test_what_helps_is_shown() -> None:
         pytest.param(sent(), f"PASSWORD : '{SECRET}'", id="text with quotes"),
         pytest.param(sent(f"http://a.example/reset/{TOKEN}"), f"no reset {TOKEN}", id="token in a path"),
         pytest.param(sent(), f"<pre>{JWT}</pre>", id="JSON web token"),
+        pytest.param(sent(body=f"<a:Password Type='x'>{SECRET}</a:Password>"), f"no {SECRET}", id="XML"),
+        pytest.param(sent(), f'<input type="hidden" name="csrf_token" id="a" value="{SECRET}">', id="form in HTML"),
+        pytest.param(sent(body=json.dumps([{"name": "password", "value": SECRET}])), SECRET, id="pairs in JSON"),
+        pytest.param(sent(), f"no postgresql://ann:{SECRET}@db/shop", id="URL in an answer"),
+        pytest.param(sent(), f"<pre>Cookie: a=b; c={SECRET}</pre>", id="cookie in an answer"),
+        pytest.param(sent(), json.dumps({"trace": f"X-Api-Key: {SECRET}"}), id="header in JSON"),
         pytest.param(sent(body=b"a" * 20_000 + f'"password": "{SECRET}"'.encode()), "", id="beyond what is looked at"),
     ],
 )
@@ -113,6 +119,24 @@ def test_commands_of_redis_are_shown_as_words() -> None:
     data = data.replace(b"$18", b"$19")
     made = evidence.of_command(data, "WRONGTYPE of k")
     assert made == Evidence('JSON.SET k {"token": "***"} \n PING', "WRONGTYPE of k")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("AUTH", "ann", SECRET),
+        ("hello", "3", "AUTH", "ann", SECRET),
+        ("CONFIG", "SET", "requirepass", SECRET),
+        ("HSET", "user:1", "password", SECRET),
+        ("JSON.SET", "k", "$.apiKey", f'"{SECRET}"'),
+    ],
+)
+def test_no_secret_of_a_command_is_shown(words: tuple[str, ...]) -> None:
+    """Neither a password nor what is stored under the name of one."""
+    data = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
+    made = evidence.of_command(data, f"ERR no {SECRET}")
+    assert made.request.startswith(words[0])
+    assert SECRET not in "".join(made)
 
 
 def test_the_first_of_each_kind_are_kept() -> None:

@@ -49,6 +49,26 @@ URLS = {
     ),
     "{'Authorization': 'Bearer hunter2.x'}": "{'Authorization': 'Bearer ***'}",
     "Authorization: basic aHVudGVyMg==": "Authorization: basic ***",
+    "Authorization: hunter2 and more": "Authorization: ***",
+    "Proxy-Authorization: Digest username=a, response=hunter2": "Proxy-Authorization: Digest ***",
+    '401 for Cookie: a=hunter2; b="hunter2 x"; c=hunter2': "401 for Cookie: ***",
+    "Set-Cookie: sid=hunter2; Path=/\nDate: today": "Set-Cookie: ***\nDate: today",
+    r"b'GET / HTTP/1.1\r\nCookie: a=hunter2\r\nHost: h'": r"b'GET / HTTP/1.1\r\nCookie: ***\r\nHost: h'",
+    "{'X-Api-Key': 'hunter2', 'Accept': '*/*'}": "{'X-Api-Key': '***', 'Accept': '*/*'}",
+    "{'Cookie': 'a=\\'hunter2\\'; b=hunter2', 'A': 'b'}": "{'Cookie': '***', 'A': 'b'}",
+    "{b'x-auth-token': b'hunter2'}": "{b'x-auth-token': b'***'}",
+    "[('Set-Cookie', 'a=hunter2; b=hunter2'), ('Date', 'now')]": "[('Set-Cookie', '***'), ('Date', 'now')]",
+    '{"accessToken":"hunter2","n":1}': '{"accessToken":"***","n":1}',
+    '{"password": 1234567, "token": null}': '{"password": ***, "token": null}',
+    '"{\\"client_secret\\": \\"hunter2\\"}"': '"{\\"client_secret\\": \\"***\\"}"',
+    "LOADTEST_PASSWORD=hunter2 locust": "LOADTEST_PASSWORD=*** locust",
+    "login(name='ann', password='hunter2 x')": "login(name='ann', password='***')",
+    "grant=x&client_secret=hunter2&page=2": "grant=x&client_secret=***&page=2",
+    r"Invalid header value b'hunter2\n'": "Invalid header value b'***'",
+    r"the header 'X-Key' has the value 'hunter2\n'; no": "the header 'X-Key' has the value '***'; no",
+    "curl -H 'X-Api-Key: hunter2' -u ann:hunter2 http://h/": "curl -H 'X-Api-Key: ***' -u ann:*** http://h/",
+    'curl -H "Cookie: a=hunter2" -b "c=hunter2" -b d=hunter2 -d x=1': ('curl -H "Cookie: ***" -b "***" -b *** -d x=1'),
+    "curl --oauth2-bearer hunter2 --user 'ann:hunter2' h": "curl --oauth2-bearer *** --user 'ann:***' h",
     "a text: redis://:hunter2@host failed, http://host/?key=hunter2 too": (
         "a text: redis://***@host failed, http://host/?key=*** too"
     ),
@@ -69,6 +89,9 @@ def test_no_secret_of_a_url_is_shown(url: str) -> None:
         *("redis://host:6379/0", "https://staging.example.com/a@b", "http://host:80/a:b@c", "http://h/x?page=2&q="),
         *("at 12:30 by ada@example.com", "GET /users/@me", "http://[::1]:80/@x", "http://h/?page=a:b@c"),
         *("redis://host/0?protocol=3", "documents", "50%", "http://h/service?wsdl", "http://h/#/route/of-a-page"),
+        *("unexpected token: }", "the password is too short", "max_tokens=100", '{"total_tokens": 50, "token": null}'),
+        *("X-Api-Key:", "Cookie: ***", "LOADTEST_TOKEN_FILE=local_conf/token", "token=None", "cut -b 1-5", "sort -u x"),
+        *("no session: log in again", "fields ['login', 'password', 'email']", 'POST /auth/token{name="/token"}'),
         *("Basic authentication is required", "see http://h/x.", '"http://h/x", "ada@example.com"'),
     ],
 )
@@ -79,7 +102,18 @@ def test_what_is_no_secret_is_shown(url: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a" * 200_000, "://" * 60_000, "?=" * 90_000, "http://" + ":" * 200_000, "?a=" + "'" * 200_000, "=" * 200_000],
+    [
+        *(
+            "a" * 200_000,
+            "://" * 60_000,
+            "?=" * 90_000,
+            "http://" + ":" * 200_000,
+            "?a=" + "'" * 200_000,
+            "=" * 200_000,
+        ),
+        *("a-" * 30_000, '"' * 30_000, "token=" * 9_000, '"token":"' * 9_000, "Cookie: " * 9_000, "\\n" * 30_000),
+        *("header " * 9_000, '-b "' * 9_000, 'token=\\"' * 9_000),
+    ],
 )
 def test_a_long_text_takes_little_time(text: str) -> None:
     """No text makes it look again and again at the same characters."""
