@@ -253,7 +253,8 @@ class Run:
         profile = self._load.profile
         if profile is not None and profile.model == "open":
             self.arrivals = pacing.prepare(self._environment, profile, self.end_test)
-        ControllingSwarm.of(self._environment).think_time = self._load.think_time
+        swarm = ControllingSwarm.of(self._environment)
+        swarm.think_time, swarm.keeps_evidence = self._load.think_time, self._config.evidence
         Session.of(self._environment).put(Load, self._load)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)

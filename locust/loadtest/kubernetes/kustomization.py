@@ -38,7 +38,8 @@ _FILES: Final = ("feed", "profiles_file", "thresholds_file", "workload_file")
 _CREDENTIALS: Final = ("accounts_file", "token_file")
 PASSED_ON: Final = frozenset({
     "users", "spawn_rate", "rate", "run_time", "warm_up", "threshold", "host", "allowed_hosts", "redis_url",
-    "feed_policy", "keep_data", "client", "fast", "fewer_workers", "version", "exporter_compatibility",
+    "feed_policy", "keep_data", "client", "fast", "fewer_workers", "evidence", "version",
+    "exporter_compatibility",
     *_FILES, *_CREDENTIALS,
 })  # fmt: skip
 """The settings that mean the same in a pod; the others are those of this machine, or the manifests set them."""

@@ -159,6 +159,7 @@ class Accumulator:
         self._errors: dict[tuple[int, str, str], int] = {}
         self._evidence: dict[tuple[int, str, str], Evidence | None] = {}
         self._quota = evidence.EvidenceQuota()
+        self.keeps_evidence = True
         self._dropped: dict[int, int] = {}
         self._tasks: dict[tuple[str, str], tuple[int, int]] = {}
         self._exceptions: dict[tuple[str, str, str, str, bool], int] = {}
@@ -230,7 +231,7 @@ class Accumulator:
     def note_evidence(self, row: int, error_class: str, message: str, make: Callable[[], Evidence]) -> None:
         """Make evidence of an error that is counted, if it is one of the first of its kind."""
         kind = (row, error_class, message)
-        if not self._quota.holds(*kind) and self._quota.admits(*kind):
+        if self.keeps_evidence and not self._quota.holds(*kind) and self._quota.admits(*kind):
             self._evidence[kind] = evidence.made(make)
 
     def forget_evidence(self) -> None:

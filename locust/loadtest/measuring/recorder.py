@@ -577,6 +577,10 @@ class Recorder:
         """Begin a run, of which the first failures of each kind get evidence again."""
         self._counts.forget_evidence()
 
+    def keep_evidence(self, kept: bool) -> None:
+        """Make evidence of failures from now on, or none."""
+        self._counts.keeps_evidence = kept
+
     def has_counts(self) -> bool:
         """Whether anything was folded since the last take."""
         return bool(self._counts)

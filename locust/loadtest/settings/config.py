@@ -296,6 +296,13 @@ class Config(BaseModel):
     runs_dir: Path = _setting(
         Path("runs"), "folder of the results, with one folder per run", "a writable folder", "runs"
     )
+    evidence: bool = _setting(
+        True,
+        "keep what was sent and what came back in the first failed requests of each kind, without secrets, in the "
+        "record and the reports (docs/reports.md)",
+        "1 or 0",
+        "0",
+    )
     verdict_file: Path | None = _setting(
         None,
         "a file to which the master also writes the verdict and its reasons, in a few lines, such as a pod's "

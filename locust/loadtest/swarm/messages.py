@@ -98,6 +98,8 @@ class RunOptions(NamedTuple):
     """The shortest and the longest wait between two iterations; None leaves each scenario its own."""
     prepared_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Of the users that a worker may have for arrivals: the share that it makes before the first one."""
+    keeps_evidence: bool = True
+    """Whether failed requests are kept: see `loadtest.measuring.evidence`."""
 
     def announce(self, environment: Environment) -> None:
         """Put these into what Locust's master sends with every spawn message."""

@@ -25,6 +25,7 @@ from gevent.event import Event
 from locust.argument_parser import get_empty_argument_parser, setup_parser_arguments
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
+from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.load import release
 from loadtest.profiles.think_time import WaitTimes
 from loadtest.session import Session
@@ -78,6 +79,7 @@ class Swarm:
         self.environment = environment
         self.services: list[Service] = []
         self.limit_users: Callable[[dict[str, int]], None] | None = None
+        self._wait_times = WaitTimes()
 
     @classmethod
     def of(cls, environment: Environment) -> Swarm:
@@ -97,6 +99,11 @@ class Swarm:
     def options(self) -> RunOptions:
         """The options of the present run."""
         return RunOptions.of(vars(self.environment.parsed_options or Namespace())) or RunOptions()
+
+    def _take_options(self) -> None:
+        """Have the users of this process run as the options of the present run say."""
+        self._wait_times.replace(self.environment.user_classes, self.options.think_time_s)
+        Recorder.of(self.environment).keep_evidence(self.options.keeps_evidence)
 
     def on(self, kind: Kind[Payload], handle: Callable[[str, Payload], None], *, concurrent: bool = False) -> None:
         """See `loadtest.swarm.service.Link`."""
@@ -122,6 +129,7 @@ class ControllingSwarm(Swarm):
         is_open: whether the run that begins starts arrivals instead of users.
         failure: what went wrong when the current or last run was stopped; None when nothing did.
         prepared_ratio: the share of the users for arrivals that is made before the first one.
+        keeps_evidence: whether the first failed requests of the next run are kept.
     """
 
     def __init__(self, environment: Environment, record_keeper: RecordKeeper) -> None:
@@ -132,6 +140,7 @@ class ControllingSwarm(Swarm):
         self.is_open = False
         self.failure: Exception | None = None
         self.prepared_ratio = 0.0
+        self.keeps_evidence = True
         self.record_keeper = record_keeper
         session = Session.of(environment)
         session.put(RecordKeeper, record_keeper)
@@ -182,7 +191,8 @@ class ControllingSwarm(Swarm):
         if self.environment.parsed_options is None:
             self.environment.parsed_options = Namespace()
         run_id = record.run_id if record else NO_RUN
-        RunOptions(run_id, self.is_open, think_time_s, self.prepared_ratio).announce(self.environment)
+        options = RunOptions(run_id, self.is_open, think_time_s, self.prepared_ratio, self.keeps_evidence)
+        options.announce(self.environment)
 
     def _note_stopping(self) -> None:
         if self._run is not None:
@@ -263,7 +273,6 @@ class WorkerSwarm(Swarm):
         super().__init__(environment)
         self._runner = runner
         self._gate = WorkerGate.of(runner)
-        self._wait_times = WaitTimes()
         self._sender = DeltaSender(environment, runner, self._gate, lambda: self.options.run)
         events = environment.events
         listen(events.test_start, self._on_test_start)
@@ -290,7 +299,7 @@ class WorkerSwarm(Swarm):
         return [MASTER]
 
     def _on_test_start(self, **_: Any) -> None:
-        self._wait_times.replace(self.environment.user_classes, self.options.think_time_s)
+        self._take_options()
         for service in (*self.services, self._sender):
             service.begin()
 
@@ -312,7 +321,6 @@ class LocalSwarm(ControllingSwarm):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment, LocalRecordKeeper(environment))
-        self._wait_times = WaitTimes()
         # First in the list, so that every other listener to the end of the run finds the record complete.
         handlers = environment.events.test_stop._handlers
         handlers.insert(0, handlers.pop())
@@ -320,7 +328,7 @@ class LocalSwarm(ControllingSwarm):
 
     def _on_test_start(self, **more: Any) -> None:
         super()._on_test_start(**more)
-        self._wait_times.replace(self.environment.user_classes, self.options.think_time_s)
+        self._take_options()
 
     def _on_test_stopping(self, **_: Any) -> None:
         self._note_stopping()

@@ -43,6 +43,15 @@ def test_a_request_is_counted_with_its_three_times() -> None:
     assert taken.failures.tolist() == [0]
 
 
+def test_no_failure_leaves_evidence_where_none_is_kept() -> None:
+    """It counts all the same, and is not even made."""
+    counts = Recorder()
+    counts.keep_evidence(False)
+    counts.series("s", "GET", "n").failure(1.0, 1.0, 2.0, 0, "check", "no", lambda: pytest.fail("it is made"))
+    (error,) = counts.take().errors
+    assert (error.occurrences, error.evidence) == (1, None)
+
+
 def test_a_request_without_an_intended_start_has_no_lag() -> None:
     """When the intended start is the send, response and service time are one, and there is no lag to count."""
     counts = Recorder()

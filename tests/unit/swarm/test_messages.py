@@ -116,7 +116,7 @@ def test_the_options_of_a_run_ride_with_spawn_messages() -> None:
     """What the master announces is what Locust sends as its options, and what a worker reads from them."""
     environment = Environment()
     environment.parsed_options = type("Options", (), {})()
-    options = RunOptions("a run", is_open=True, think_time_s=(1.0, 2.0))
+    options = RunOptions("a run", is_open=True, think_time_s=(1.0, 2.0), keeps_evidence=False)
     options.announce(environment)
     sent = msgpack.unpackb(msgpack.packb(vars(environment.parsed_options)))
     assert RunOptions.of(sent) == options

@@ -12,6 +12,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.measuring.recorder import Recorder
+from loadtest.swarm.session import ControllingSwarm
 from tests.link_peers import eventually
 from tests.locust_runners import end
 from tests.swarms import record_keeper, started
@@ -103,3 +104,19 @@ def test_a_worker_that_was_told_to_end_starts_none_of_the_users_that_come_yet(pa
     pair.start(2, 10.0).join()
     gevent.sleep(0.2)
     assert (pair.worker.user_count, Leisurely.made) == (0, 0)
+
+
+def test_the_master_decides_whether_failed_requests_are_kept() -> None:
+    """What it is told before the run holds for the users of the run."""
+    environment = Environment(user_classes=[Leisurely])
+    environment.create_local_runner()
+    started(environment)
+    ControllingSwarm.of(environment).keeps_evidence = False
+    environment.events.test_start.fire(environment=environment)
+    Recorder.of(environment).series("s", "GET", "n").failure(
+        1.0, 1.0, 2.0, 0, "check", "no", lambda: pytest.fail("it is made")
+    )
+    environment.events.test_stop.fire(environment=environment)
+    (error,) = record_keeper(environment).record.errors()
+    assert (error.occurrences, error.evidence) == (1, None)
+    environment.runner.quit()
