@@ -17,6 +17,7 @@ import ipaddress
 import re
 import socket
 import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -66,6 +67,8 @@ _ISATAP: Final = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,252})?", re.ASCII)
 _SCHEMES: Final = ("http", "https")
 _opened: set[Network] = set()
+_is_led: Final[ContextVar[bool]] = ContextVar("is_led", default=False)
+"""Whether a service that is not on this machine redirected the request that this greenlet makes."""
 
 
 def open_up(networks: Iterable[Network]) -> None:
@@ -232,6 +235,18 @@ def _guard_process() -> None:
     sys.addaudithook(_refuse_closed)
 
 
+def begin_request() -> None:
+    """Note that this greenlet makes a request that a scenario named."""
+    _is_led.set(False)
+
+
+def note_redirect(url: str) -> None:
+    """Note that the service at a URL redirects this greenlet's request: what is elsewhere leads nobody here."""
+    host = _split(url).hostname or ""
+    if not (is_loopback(host) or is_inside(host)):
+        _is_led.set(True)
+
+
 def _refuse_closed(event: str, arguments: tuple[object, ...]) -> None:
     """See `sys.addaudithook`: an error raised here takes the place of the connection."""
     if event != "socket.connect" or not isinstance(arguments[1], tuple):
@@ -239,6 +254,11 @@ def _refuse_closed(event: str, arguments: tuple[object, ...]) -> None:
     if is_closed(address := str(arguments[1][0])):
         raise PermissionError(
             errno.EACCES, f"{address} is an address at which clouds serve credentials; see LOADTEST_ALLOWED_HOSTS"
+        )
+    if _is_led.get() and is_inside(address):
+        raise PermissionError(
+            errno.EACCES,
+            f"a redirect from elsewhere leads to {address}, this machine itself; see LOADTEST_ALLOWED_HOSTS",
         )
 
 

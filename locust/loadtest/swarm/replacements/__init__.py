@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import urllib3.connection
 import urllib3.util.connection
 import urllib3.util.retry
-from geventhttpclient import connectionpool
+from geventhttpclient import connectionpool, useragent
 from locust import TaskSet, User, argument_parser, dispatch, env, event, runners
 from locust import clients as stock
 from locust.contrib import fasthttp
@@ -191,6 +191,18 @@ TABLE = (
         "_urlopen",
         clients.send,
         "the same, and a request to which a redirect led is none of these",
+    ),
+    Replacement(
+        stock.HttpSession,
+        "get_redirect_target",
+        clients.get_redirect_target,
+        "a service that is elsewhere redirects users to services of this machine, which trust who reaches them",
+    ),
+    Replacement(
+        useragent.CompatRequest,
+        "redirect",
+        clients.redirect,
+        "the same",
     ),
     Replacement(
         urllib3.util.retry.Retry,

@@ -20,6 +20,7 @@ from locust.contrib import fasthttp
 from loadtest.clients.transport.endpoint import is_address
 from loadtest.measuring.recorder import BESIDE, Recorder
 from loadtest.measuring.tallies import CONNECTION, ELSEWHERE, LOOKUP, RETRY
+from loadtest.settings import hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +89,7 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
         if fasthttp.absolute_http_url_regexp.match(url) and not url.startswith(self.base_url or url):
             beside.append((ELSEWHERE, urlsplit(url).netloc.rpartition("@")[2], 0.0))
         setattr(greenlet, BESIDE, beside)
+        hosts.begin_request()
         try:
             return _settled(original(self, method, url, name, *args, **more), beside)
         except (gevent.GreenletExit, gevent.Timeout) as cause:
@@ -211,3 +213,25 @@ def send(original: Callable[..., Any]) -> Callable[..., Any]:
         return response
 
     return send
+
+
+def get_redirect_target(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Note who redirects a request of an HttpUser."""
+
+    def get_redirect_target(self: Any, response: Any) -> Any:
+        target = original(self, response)
+        if target is not None:
+            hosts.note_redirect(response.url)
+        return target
+
+    return get_redirect_target
+
+
+def redirect(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Note who redirects a request of a FastHttpUser."""
+
+    def redirect(self: Any, *args: Any) -> Any:
+        hosts.note_redirect(self.url)
+        return original(self, *args)
+
+    return redirect

@@ -1,8 +1,11 @@
 """What is replaced in Locust's HTTP clients, with the replacement and without it."""
 
+import socket
 from collections import Counter
+from functools import partial
 from typing import Any
 
+import gevent.socket
 import pytest
 from gevent.pool import Group
 from locust import FastHttpUser, HttpUser, SequentialTaskSet, constant, task
@@ -14,6 +17,7 @@ from urllib3.util.retry import Retry
 from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.tallies import CONNECTION, ELSEWHERE, LOOKUP, NOWHERE, REDIRECT, RETRY, UNKNOWN
+from loadtest.settings import hosts
 from tests.http_harness import Peer, ScriptedServer, always, answering, ok
 
 pytestmark = pytest.mark.usefixtures("locust")
@@ -111,6 +115,39 @@ def test_redirects_are_counted_by_their_place_and_answers_that_lead_nowhere(base
         taken = counted(base, server.url, work)
     beside = {(taken.series[tally.series].name, tally.kind, tally.detail) for tally in taken.tallies}
     assert beside - {("/moved", CONNECTION, "")} == {("/moved", REDIRECT, "/there"), ("/cached", NOWHERE, "304")}
+
+
+@BOTH
+def test_what_is_elsewhere_redirects_no_user_of_locust_to_this_machine(
+    base: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Services of this machine, the web UI for one, trust who reaches them; a name plays one that is elsewhere.
+
+    This replaces HttpSession.get_redirect_target, and it replaces CompatRequest.redirect.
+    """
+    hosts.open_allowed(None)
+    for module in (socket, gevent.socket):
+        monkeypatch.setattr(module, "getaddrinfo", partial(_resolved, module.getaddrinfo))
+    reached: list[bytes] = []
+
+    def web_ui(peer: Peer) -> None:
+        reached.append(peer.read_request()[0])
+        peer.send(ok())
+
+    def work(user: Any) -> None:
+        user.client.post("/start", data="x")
+        user.client.get("/own")  # the next request is one of its own again
+
+    with ScriptedServer(web_ui) as inside:
+        moved = ok(b"", f"Location: {inside.url}/stop", status="307 Temporary Redirect")
+        with ScriptedServer(answering(moved, ok())) as server:
+            taken = counted(base, server.url.replace("127.0.0.1", "elsewhere.invalid"), work)
+    assert reached == []
+    assert (int(taken.requests.sum()), int(taken.failures.sum())) == (2, 1)
+
+
+def _resolved(resolve: Any, host: Any, *more: Any, **named: Any) -> Any:
+    return resolve("127.0.0.1" if host in {"elsewhere.invalid", b"elsewhere.invalid"} else host, *more, **named)
 
 
 @pytest.mark.parametrize("max_retries", [0, 2])
