@@ -51,5 +51,5 @@ class Authenticator:
             status = (b"200", b"OK", b"worker") if known and version == _VERSION else (b"400", b"unknown key", b"")
             self._questions.send_multipart([_VERSION, request, *status, b""])
 
-    def _count(self) -> None:
+    def _count(self, _reason: int) -> None:
         refusals.refuse(refusals.HANDSHAKE, "the peer does not have this stack's key")

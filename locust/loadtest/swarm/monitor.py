@@ -15,6 +15,7 @@ from zmq.utils.monitor import parse_monitor_message
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
 CLOSED: Final = int(zmq.EVENT_DISCONNECTED)
 FAILED: Final = int(
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -24,12 +25,12 @@ _monitors: WeakKeyDictionary[Any, Monitor] = WeakKeyDictionary()
 
 
 class Monitor:
-    """Calls listeners when a connection closed or could not be made. Use `of`."""
+    """Calls listeners when a connection came in, closed, or could not be made. Use `of`."""
 
     def __init__(self, socket: Any) -> None:
         """Made by `of` only."""
-        self._events = socket.get_monitor_socket(CLOSED | FAILED)
-        self._listeners: list[tuple[int, Callable[[], None]]] = []
+        self._events = socket.get_monitor_socket(ACCEPTED | CLOSED | FAILED)
+        self._listeners: list[tuple[int, Callable[[int], None]]] = []
         self._greenlet = gevent.spawn(self._read)
 
     @classmethod
@@ -40,8 +41,12 @@ class Monitor:
             monitor = _monitors[socket] = cls(socket)
         return monitor
 
-    def listen(self, kind: int, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call the listener at each event of this kind, `CLOSED` or `FAILED`; it must not block.
+    def listen(self, kind: int, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Call the listener at each event of this kind, `ACCEPTED`, `CLOSED` or `FAILED`; it must not block.
+
+        Args:
+            kind: of the events.
+            listener: is given the file descriptor of the connection; for `FAILED` the reason.
 
         Returns:
             What ends that.
@@ -53,9 +58,9 @@ class Monitor:
     def _read(self) -> None:
         while True:
             try:
-                event = parse_monitor_message(self._events.recv_multipart())["event"]
+                found = parse_monitor_message(self._events.recv_multipart())
             except zmq.ZMQError:  # the socket was closed, and this one with it
                 return
             for kind, listener in list(self._listeners):
-                if event & kind:
-                    listener()
+                if found["event"] & kind:
+                    listener(int(found["value"]))

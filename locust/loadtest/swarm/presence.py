@@ -18,13 +18,10 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import gevent
-import zmq.green as zmq
 from locust import runners
-from locust.rpc import Message
 from locust.runners import STATE_MISSING
 
 from loadtest.swarm.gate import MasterGate, WorkerGate
-from loadtest.swarm.messages import PROBE
 from loadtest.swarm.monitor import CLOSED, Monitor
 
 if TYPE_CHECKING:
@@ -88,16 +85,7 @@ class WorkerPresence:
     def is_connected(self, worker: str) -> bool:
         """Return whether a worker's connection stands."""
         server: Any = self._runner.server
-        socket = server.socket
-        try:
-            socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-            probe = Message(PROBE.name, None, worker).serialize()  # type: ignore[no-untyped-call]
-            socket.send_multipart([server.address_of(worker), probe], zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            return bool(error.errno == zmq.EAGAIN)  # connected, but its queue is full
-        finally:
-            socket.setsockopt(zmq.ROUTER_MANDATORY, 0)  # Locust counts on sends that fail silently
-        return True
+        return bool(server.is_connected(worker))
 
     def look(self) -> None:
         """Tell what has changed in Locust's list of workers; called once a second, and after messages."""
@@ -128,7 +116,7 @@ class WorkerPresence:
         for service in self._services():
             service.lost(worker)
 
-    def _on_closed(self) -> None:
+    def _on_closed(self, _descriptor: int) -> None:
         """A connection closed: whose?"""
         self._lose_unconnected()
         gevent.spawn_later(AGAIN_S, self._lose_unconnected)
@@ -182,7 +170,7 @@ class MasterPresence:
             self._watched = socket
             Monitor.of(socket).listen(CLOSED, self._on_closed)
 
-    def _on_closed(self) -> None:
+    def _on_closed(self, _descriptor: int) -> None:
         self._closed_after = self._gate.received
 
     def _find_again(self, silent_s: float) -> None:

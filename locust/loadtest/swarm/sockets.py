@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import secrets
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 import gevent
 import zmq.green as zmq
 from locust.exception import RPCError, RPCReceiveError, RPCSendError
-from locust.rpc import zmqrpc
+from locust.rpc import Message, zmqrpc
 from locust.util.exception_handler import retry
 from zmq.backend import Socket
 
@@ -25,11 +27,10 @@ from loadtest.settings.hosts import is_loopback
 from loadtest.swarm import messages, refusals
 from loadtest.swarm.authenticator import Authenticator
 from loadtest.swarm.keys import SHORTEST, Keys
+from loadtest.swarm.monitor import ACCEPTED, CLOSED, Monitor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from locust.rpc import Message
 
     from loadtest.settings.config import Config
 
@@ -43,12 +44,14 @@ PING_EVERY_MS = 2_000
 """How often a worker's connection is probed. After twice as long without an answer both ends give it up, and the worker
 connects again. TCP alone waits longer after each try: after a cut of half a minute the worker would be back half a
 minute late."""
-MOST_WAITING = 8
+MOST_WAITING = 2
 """Messages of one worker that wait on the master, each of up to 16 MiB; more wait on the worker. It sends a few each
 second."""
+MOST_CONNECTIONS = 1_000
+"""Connections of a master at a time, twice those of the largest stack of one machine; further ones are closed."""
 LONGEST_NAME = 200
 MOST_NAMES = 10_000
-"""Names of workers that a master takes in all its time."""
+"""Names of workers that a master remembers. When there are more, it forgets those without a connection."""
 _OWN_MARK = b"\n" + secrets.token_hex(16).encode()
 """What follows a worker's name in the identity of its connection. A name is public; this is known to the two ends only,
 so nobody can take over a connection by its name. It stays when a worker connects again."""
@@ -137,6 +140,10 @@ class MasterEnd(zmqrpc.Server):
         self._authenticator = None
         self._paused_s = time.monotonic()
         self._addresses: dict[str, bytes] = {}
+        self._connections: set[int] = set()
+        monitor = Monitor.of(self.socket)
+        monitor.listen(ACCEPTED, self._on_accepted)
+        monitor.listen(CLOSED, self._connections.discard)
         if keys:
             self.socket.curve_server = True
             self.socket.curve_secretkey = keys.master.secret
@@ -174,7 +181,31 @@ class MasterEnd(zmqrpc.Server):
 
     def _is_new(self, name: str, address: bytes) -> bool:
         """Whether nobody had the name so far; from now on it belongs to this address."""
+        if len(self._addresses) >= MOST_NAMES:
+            self._addresses = {old: known for old, known in self._addresses.items() if self.is_connected(old)}
         return len(self._addresses) < MOST_NAMES and self._addresses.setdefault(name, address) is address
+
+    def _on_accepted(self, descriptor: int) -> None:
+        """Close a connection that is one too many: ZeroMQ takes every one, and each may fill memory."""
+        self._connections.add(descriptor)
+        if len(self._connections) <= MOST_CONNECTIONS:
+            return
+        refusals.refuse(refusals.HANDSHAKE, f"there are {MOST_CONNECTIONS} connections already")
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+            if connection.getsockname()[1] == self.port:  # ZeroMQ may have closed it meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def is_connected(self, worker: str) -> bool:
+        """Return whether a worker's connection stands."""
+        try:
+            self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+            probe = Message(messages.PROBE.name, None, worker).serialize()  # type: ignore[no-untyped-call]
+            self.socket.send_multipart([self.address_of(worker), probe], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            return bool(error.errno == zmq.EAGAIN)  # connected, but its queue is full
+        finally:
+            self.socket.setsockopt(zmq.ROUTER_MANDATORY, 0)  # Locust counts on sends that fail silently
+        return True
 
     def address_of(self, worker: str) -> bytes:
         """Return what a message to a worker begins with."""

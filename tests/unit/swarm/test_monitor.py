@@ -59,7 +59,7 @@ def heard(server: Server) -> Counter[str]:
     """What two listeners for closed connections, and one for failed handshakes, were called for."""
     heard: Counter[str] = Counter()
     for name, kind in (("one", CLOSED), ("other", CLOSED), ("failed", FAILED)):
-        Monitor.of(server.socket).listen(kind, lambda name=name: heard.update([name]))
+        Monitor.of(server.socket).listen(kind, lambda _value, name=name: heard.update([name]))
     return heard
 
 
@@ -87,7 +87,7 @@ def test_nobody_hears_of_what_goes_on(server: Server, heard: Counter[str]) -> No
 def test_a_listener_that_ended_hears_no_more(server: Server, heard: Counter[str]) -> None:
     """What `listen` returns ends it, and leaves the others."""
     late: list[str] = []
-    end = Monitor.of(server.socket).listen(CLOSED, lambda: late.append("heard"))
+    end = Monitor.of(server.socket).listen(CLOSED, lambda _value: late.append("heard"))
     end()
     server.come_and_go()
     eventually(lambda: heard["other"])

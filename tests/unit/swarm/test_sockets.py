@@ -1,14 +1,19 @@
 """How far the workers' link may reach, the keys that close it, and messages over real sockets."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import gevent
+import msgpack
 import pytest
 import zmq.green as zmq
+from gevent import socket
 
 from loadtest.swarm import sockets
 from loadtest.swarm.keys import Keys
-from loadtest.swarm.sockets import check_reach
+from loadtest.swarm.sockets import MasterEnd, check_reach
+from tests.link_peers import eventually
+from tests.locust_runners import close
 
 
 def test_a_worker_goes_to_another_machine_with_a_key_only() -> None:
@@ -64,3 +69,74 @@ def test_a_socket_that_sends_much_still_receives(ends: tuple[zmq.Socket, zmq.Soc
         sockets.send_each(router, [(b"nobody", b"lost"), (b"worker", b"answer"), (b"worker", b"again")])
         assert receiver.get(timeout=5.0) == [b"worker", b"%d" % number]
         assert [dealer.recv(), dealer.recv()] == [b"answer", b"again"]
+
+
+@pytest.fixture
+def master() -> Iterator[MasterEnd]:
+    """A master's end."""
+    found = MasterEnd("127.0.0.1", 0, None)
+    yield found
+    close(found.socket.context)
+
+
+def speaker(master: MasterEnd, identity: bytes) -> zmq.Socket:
+    """Connect under an identity."""
+    dealer = zmq.Context.instance().socket(zmq.DEALER)
+    dealer.linger = 0
+    dealer.setsockopt(zmq.IDENTITY, identity)
+    dealer.connect(f"tcp://127.0.0.1:{master.port}")
+    return dealer
+
+
+def heard(master: MasterEnd, dealer: zmq.Socket, name: str) -> bool:
+    """Whether the master takes what somebody says under a name."""
+    dealer.send(msgpack.packb(("client_ready", -1, name)))
+    listening = gevent.spawn(master.recv_from_client)
+    dealer_heard = listening.join(timeout=5.0) or listening.ready()
+    listening.kill()
+    return bool(dealer_heard) and listening.value[0] == name
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other side closed a connection."""
+    connection.settimeout(0.0)
+    try:
+        while connection.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def test_further_connections_are_closed(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may fill memory; those that are there stay, and who leaves makes room."""
+    monkeypatch.setattr(sockets, "MOST_CONNECTIONS", 20)
+    with ExitStack() as opened, closing(speaker(master, b"worker")) as worker:
+        assert heard(master, worker, "worker")
+        address = ("127.0.0.1", master.port)
+        strangers = [opened.enter_context(socket.create_connection(address)) for _ in range(60)]
+        eventually(lambda: sum(map(is_closed, strangers)) == 60 - 19)
+        assert heard(master, worker, "worker")
+        for stranger in strangers:
+            stranger.close()
+        eventually(lambda: master._connections.__len__() == 1)
+        with closing(speaker(master, b"next")) as late:
+            assert heard(master, late, "next")
+
+
+def test_names_of_workers_that_left_make_room_for_others(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes under one name after another shuts nobody out, and takes no name of a worker that is there."""
+    monkeypatch.setattr(sockets, "MOST_NAMES", 5)
+    with closing(speaker(master, b"stays\nmark")) as stays:
+        assert heard(master, stays, "stays")
+        for number in range(20):
+            with closing(speaker(master, b"passes %d" % number)) as passing:
+                assert heard(master, passing, f"passes {number}")
+            eventually(lambda number=number: not master.is_connected(f"passes {number}"))
+        with closing(speaker(master, b"stays\nother")) as impostor, closing(speaker(master, b"next")) as late:
+            impostor.send(msgpack.packb(("client_ready", -1, "stays")))
+            assert heard(master, late, "next")
+            assert heard(master, stays, "stays")
+        assert master.address_of("stays") == b"stays\nmark"
