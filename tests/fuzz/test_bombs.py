@@ -113,6 +113,13 @@ def repeated(path: Path) -> None:
     sources.read(str(path / "a.parquet"))
 
 
+def one_list(path: Path) -> None:
+    """Read one row, which is a list of one value that is there often."""
+    values = pa.DictionaryArray.from_arrays(np.zeros(10_000_000, np.int8), ["u1"])
+    parquet.write_table(pa.table({"id": pa.ListArray.from_arrays([0, len(values)], values)}), path / "a.parquet")
+    sources.read(str(path / "a.parquet"))
+
+
 STATE = b'{"delivery":{"missing":[]},"workers":['
 BOMBS: dict[str, Callable[[Path], object]] = {
     "deep document": lambda path: document(path, "[" * DEEP),
@@ -167,6 +174,7 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "log of one quotation": lambda path: log(path, '1.2.3.4 - - [31/Jan/2026:12:00:00 +0000] "' + "a" * 2_000_000),
     "deep log": lambda path: log(path, '{"a":' * DEEP),
     "Parquet of one value": repeated,
+    "Parquet of one list": one_list,
     "deep HAR": lambda path: har(path, '{"log": ' + "[" * DEEP),
     "HAR of empty lists": lambda path: har(path, '{"log": [' + "[]," * 10_000_000 + "[]]}"),
     "HAR that is a pipe": lambda path: (os.mkfifo(path / "b.har"), har_scenario.draft(path / "b.har")),

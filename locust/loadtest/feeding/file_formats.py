@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from loadtest import untrusted
 from loadtest.exceptions import UsageError
+from loadtest.feeding import parquet_pages
 from loadtest.feeding.mongo_values import ShellValues, from_extended_json
 from loadtest.feeding.python_values import plain_record
 from loadtest.settings import json_values
@@ -40,7 +41,6 @@ _LONG: Final = 8
 _ROWS: Final = 1_000
 _BUFFER_BYTES: Final = 64 * 1024
 _PARQUET: Final = ".parquet"
-_VALUE_BYTES: Final = 4
 
 
 class StandardInput(DataFile):
@@ -194,9 +194,10 @@ def _parquet(file: DataFile) -> Found:
 
 
 def _check_extent(file: DataFile, found: Any, opened: BinaryIO) -> None:
-    """Check what a file's metadata says that it holds: one value, said to be there often, takes no more than itself."""
+    """Check what a file's end and its pages say that it holds: one value, there often, takes no more than itself."""
     held = sum(found.row_group(number).total_byte_size for number in range(found.num_row_groups))
-    held = max(held, _VALUE_BYTES * found.num_rows * found.num_columns)
+    held = max(held, parquet_pages.VALUE_BYTES * found.num_rows * found.num_columns)
+    held = max(held, parquet_pages.extent_bytes(opened, found))
     size = os.fstat(opened.fileno()).st_size
     if held > untrusted.inflated_bytes(size):
         raise file.unreadable(f"its {size:,} bytes stand for {found.num_rows:,} rows of {held:,} bytes")
