@@ -310,7 +310,11 @@ def with_worker(owner: WebUi, tmp_path: Path) -> Iterator[WebUi]:
 
 
 def test_a_page_for_people(with_worker: WebUi) -> None:
-    """In a browser the login works, a refused start shows its sentence, and no script breaks on the policy."""
+    """In a browser the login works, a refused start shows its sentence, and no script breaks on the policy.
+
+    What another page sent is in the log, which the page without content shows as text.
+    """
+    assert with_worker.ask("POST", "/swarm", "", Origin="<i id=injected>x</i>").status == 403
     command = [sys.executable, str(Path(__file__).with_name("web_ui_browser.py"))]
     visit = [*command, f"http://127.0.0.1:{with_worker.port}", PASSWORD]
     done = subprocess.run(visit, capture_output=True, text=True, check=False, timeout=90)
@@ -320,6 +324,7 @@ def test_a_page_for_people(with_worker: WebUi) -> None:
     assert seen["wrong"] == "Wrong password."
     assert "user count '5000000' is not allowed" in seen["refused"]
     assert "Locust Test Report" in seen["report"]
+    assert seen["tags"] == 0
     assert seen["table"].startswith("Type,Name,Request Count")
     assert seen["logged_out_at"].endswith("/login")
     expected = ["401", "400"]  # what the browser notes of every refused request

@@ -38,6 +38,9 @@ def visit(url: str, password: str) -> dict[str, object]:
         page.goto(f"{url}/stats/report")
         page.get_by_text("Locust Test Report").wait_for()
         report = page.locator("body").inner_text()
+        page.goto(f"{url}/logs")
+        page.get_by_text("refused").wait_for()
+        tags = page.locator("#injected").count()
         page.goto(url)
         page.get_by_role("button", name="Log out").wait_for()
         with page.expect_download() as download, contextlib.suppress(Error):
@@ -49,7 +52,7 @@ def visit(url: str, password: str) -> dict[str, object]:
         page.goto(url)
         logged_out_at = page.url
         browser.close()
-    seen = {"asked_at": asked_at, "wrong": wrong, "refused": refused, "report": report, "table": table}
+    seen = {"asked_at": asked_at, "wrong": wrong, "refused": refused, "report": report, "table": table, "tags": tags}
     return {**seen, "logged_out_at": logged_out_at, "complaints": complaints}
 
 

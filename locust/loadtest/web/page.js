@@ -42,6 +42,11 @@
       return window.history.back();
     }
     const text = await answer.text();
+    if (!(answer.headers.get("Content-Type") ?? "").startsWith("text/html")) { // as markup, a name in it would be a tag
+      const shown = document.createElement("pre");
+      shown.textContent = text;
+      return document.body.replaceChildren(shown);
+    }
     document.open();
     document.write(text.replace(/ nonce="[\w-]+"/g, ` nonce="${own.nonce}"`));
     document.close();
