@@ -347,11 +347,9 @@ def names_row() -> list[Any]:
             "Names",
             "Each name in the time range, the slowest first at the chosen quantile. Links of Home set it to a run's.",
             {"method": ("method", 90), "name": ("name", 300)},
-            Column(
-                "quantile", "s", column(f"{quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME, window=RANGE)} > 0")
-            ),
+            Column("quantile", "s", column(quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME, window=RANGE))),
             *(
-                Column(f"p{int(q * 100)}", "s", column(f"{quantile(q, RESPONSE_TIME, by=BY_NAME, window=RANGE)} > 0"))
+                Column(f"p{int(q * 100)}", "s", column(quantile(q, RESPONSE_TIME, by=BY_NAME, window=RANGE)))
                 for q in (0.5, 0.95, 0.99)
             ),
             Column("mean", "s", column(mean(RESPONSE_TIME, by=BY_NAME, window=RANGE))),
@@ -362,7 +360,7 @@ def names_row() -> list[Any]:
             "Response time by name",
             "The quantile selected above. The slowest names stand out here.",
             "s",
-            curve(of_run(f"{quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME)} > 0"), "{{method}} {{name}}"),
+            curve(of_run(quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME)), "{{method}} {{name}}"),
             span=24,
             many=True,
         ),
@@ -377,8 +375,8 @@ def steps_row() -> list[Any]:
             "Transactions",
             "Several requests measured as one, in the time range, the slowest first at the chosen quantile.",
             {"name": ("transaction", 170)},
-            Column("quantile", "s", column(f"{quantile(CHOSEN_QUANTILE, time, SCENARIO, 'name', RANGE)} > 0")),
-            Column("p50", "s", column(f"{quantile(0.5, time, SCENARIO, 'name', RANGE)} > 0")),
+            Column("quantile", "s", column(quantile(CHOSEN_QUANTILE, time, SCENARIO, "name", RANGE))),
+            Column("p50", "s", column(quantile(0.5, time, SCENARIO, "name", RANGE))),
             Column("mean", "s", column(mean(time, SCENARIO, "name", RANGE))),
             *_made_and_failed("loadtest_transactions_total"),
             span=12,
@@ -388,7 +386,7 @@ def steps_row() -> list[Any]:
                 "Transaction time",
                 "The quantile selected above, by transaction. Dashed: the run's thresholds on them.",
                 "s",
-                curve(of_run(f"{quantile(CHOSEN_QUANTILE, time, SCENARIO, 'name')} > 0"), "{{name}}"),
+                curve(of_run(quantile(CHOSEN_QUANTILE, time, SCENARIO, "name")), "{{name}}"),
                 span=12,
             ),
             "transaction_time",

@@ -64,8 +64,9 @@ def rate(metric: str, labels: str = "", by: str = "", window: str = WINDOW) -> s
 
 
 def quantile(q: float | str, histogram: str, labels: str = CHOSEN, by: str = "", window: str = WINDOW) -> str:
-    """Return the expression of a quantile over all series chosen, or by some labels."""
-    return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', labels, f'{by}, le' if by else 'le', window)})"
+    """Return the expression of a quantile over all series chosen, or by some labels; no value where there were none."""
+    by = f"{by}, le" if by else "le"
+    return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', labels, by, window)}) > 0"  # which NaN is not
 
 
 def mean(histogram: str, labels: str = CHOSEN, by: str = "", window: str = WINDOW) -> str:

@@ -134,6 +134,13 @@ def test_rates_are_taken_before_they_are_summed(expression: str) -> None:
         assert len(re.findall(r"\b(?:rate|increase)\(", expression)) == len(counters)
 
 
+@pytest.mark.parametrize("expression", sorted({one for one in expressions() if "histogram_quantile" in one}))
+def test_a_quantile_of_nothing_is_a_gap(expression: str) -> None:
+    """Prometheus answers NaN, which a tooltip would show: what is not above 0 is left out."""
+    whole = re.findall(r"histogram_quantile\([^,]+, sum by \([^)]*\) \(rate\([^\]]*\][^)]*\)\)\)( > 0)?", expression)
+    assert whole == [" > 0"] * expression.count("histogram_quantile")
+
+
 def test_every_metric_is_exported() -> None:
     """Our own metrics in the queries, and their labels, are those of the exporter and of the target."""
     names = {name for expression in expressions() for name in re.findall(r"\b(?:loadtest|target_app)_\w+", expression)}
@@ -160,7 +167,13 @@ def test_a_quantile_can_be_chosen() -> None:
         for target in panel.get("targets", [])
         if "histogram_quantile($quantile, " in target["expr"]
     }
-    assert follow == {"Names", "Response time by name", "Transactions", "Transaction time", "Response time"}
+    assert follow == {
+        "Names",
+        "Response time by name",
+        "Transactions",
+        "Transaction time",
+        "Response time",
+    }
 
 
 def test_runs_are_marked() -> None:
