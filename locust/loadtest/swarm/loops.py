@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import gevent
@@ -76,12 +77,11 @@ def users_of(environment: Environment) -> dict[str, int]:
     runner = environment.runner
     if runner is None:
         return {}
-    if len(runner.user_classes) == 1:  # Locust counts classes by walking over all users
+    if len(runner.user_classes) == 1:
         return {scenario_of(runner.user_classes[0]): len(runner.user_greenlets)}
-    users: dict[str, int] = {}
-    for name, count in runner.user_classes_count.items():
-        scenario = scenario_of(runner.user_classes_by_name[name])
-        users[scenario] = users.get(scenario, 0) + count
+    users = dict.fromkeys(map(scenario_of, runner.user_classes), 0)
+    for kind, count in Counter(type(user) for one in runner.user_greenlets for user in one.args[:1]).items():
+        users[scenario_of(kind)] += count
     return users
 
 

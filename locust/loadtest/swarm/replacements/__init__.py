@@ -162,6 +162,18 @@ TABLE = (
         "a waiting user whose timer is due wakes before it is killed, and dies while its request is in flight",
     ),
     Replacement(
+        runners.Runner,
+        "user_classes_count",
+        users.user_classes_count,
+        "a user that still finishes its task counts as one that stays: users that are asked for meanwhile are not made",
+    ),
+    Replacement(
+        runners.Runner,
+        "stop_users",
+        users.stop_users,
+        "users that still finish their tasks are asked again, in the place of others, so that too many stay",
+    ),
+    Replacement(
         TaskSet,
         "execute_next_task",
         users.execute_next_task,

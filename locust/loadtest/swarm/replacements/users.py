@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
+from collections import defaultdict
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import gevent
 from locust import FastHttpUser, HttpUser, TaskSet
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from locust import User
+    from locust.runners import Runner
+
+_log = logging.getLogger(__name__)
+_ASKED: Final = "_was_asked_to_stop"
 
 
 def run(original: Callable[..., None]) -> Callable[..., None]:
@@ -79,6 +85,59 @@ def stop(original: Callable[..., bool]) -> Callable[..., bool]:
         return original(self, force)
 
     return stop
+
+
+def user_classes_count(_original: property) -> property:
+    """Count the users that stay."""
+
+    def count(self: Runner) -> dict[str, int]:
+        present = _present(self, lambda user: not _is_leaving(user))
+        return {kind.__name__: len(present[kind]) for kind in self.user_classes}
+
+    return property(count)
+
+
+def stop_users(_original: Callable[..., None]) -> Callable[..., None]:
+    """Have so many of those that stay leave, then wait for all that leave, at most the stop timeout."""
+
+    def stop_users(self: Runner, user_classes_stop_count: dict[str, int]) -> None:
+        if not user_classes_stop_count:
+            return
+        timeout_s, caller = self.environment.stop_timeout, gevent.getcurrent()
+        present = _present(self, lambda user: not _is_leaving(user))
+        asked = [
+            user
+            for name, count in user_classes_stop_count.items()
+            for user in present[self.user_classes_by_name[name]][:count]
+        ]
+        for user in asked:
+            setattr(user, _ASKED, True)  # before anybody else counts: the caller may be killed while it waits
+        others = [user for user in asked if user.greenlet is not caller]
+        gevent.joinall([gevent.spawn(user.stop, force=not timeout_s) for user in others])
+        leaving = [user.greenlet for users in _present(self, _is_leaving).values() for user in users]
+        leaving = [one for one in leaving if one is not caller]
+        gevent.joinall(leaving, timeout=timeout_s)
+        if late := [one for one in leaving if not one.dead]:
+            _log.info("%d users did not finish their tasks within %g s and are killed", len(late), timeout_s)
+            gevent.killall(late)
+        if len(others) < len(asked):
+            gevent.kill(caller)  # a user that stops its runner; it goes on until it waits for something
+
+    return stop_users
+
+
+def _is_leaving(user: User) -> bool:
+    return user._state == LOCUST_STATE_STOPPING or hasattr(user, _ASKED)
+
+
+def _present(runner: Runner, wanted: Callable[[User], bool]) -> dict[type[User], list[User]]:
+    """Return the users of a runner that are wanted, by class."""
+    present = defaultdict(list)
+    for one in list(runner.user_greenlets):
+        for user in one.args[:1]:  # none once it has ended
+            if wanted(user):
+                present[type(user)].append(user)
+    return present
 
 
 def execute_next_task(original: Callable[..., None]) -> Callable[..., None]:

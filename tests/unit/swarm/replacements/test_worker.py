@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import gevent
 import pytest
-from locust import argument_parser
+from gevent.event import Event
+from locust import User, argument_parser, task
 from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
+from locust.user.task import LOCUST_STATE_STOPPING
 
 from loadtest.local.process import free_port
 from loadtest.session import Session
@@ -21,6 +23,20 @@ from tests.link_peers import eventually
 from tests.locust_runners import Idle, end
 
 pytestmark = pytest.mark.usefixtures("locust")
+STOP_TIMEOUT_S = 30.0
+
+
+class Held(User):
+    """Is in its task until it is let go."""
+
+    begun = 0
+    let_go = Event()
+
+    @task
+    def hold(self) -> None:
+        """Wait, as for an answer."""
+        Held.begun += 1
+        self.let_go.wait()
 
 
 @dataclass
@@ -31,13 +47,13 @@ class Pair:
     worker: WorkerRunner
     received: Counter[str]
 
-    def spawn(self, timestamp: float, users: int) -> None:
+    def spawn(self, timestamp: float, users: int, kind: str = "Idle", stop_timeout_s: float = 0.0) -> None:
         """Have the worker told to run some users, at a time of the master's clock."""
         data = {
             "timestamp": timestamp,
-            "user_classes_count": {"Idle": users},
+            "user_classes_count": {kind: users},
             "host": None,
-            "stop_timeout": 0.0,
+            "stop_timeout": stop_timeout_s,
             "parsed_options": {},
         }
         self.master.server.send_to_client(Message("spawn", data, self.worker.client_id))
@@ -56,9 +72,26 @@ def pair(locust: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:  # noq
 
     monkeypatch.setattr(MasterRunner, "handle_message", handle_message)
     master = Environment(user_classes=[Idle]).create_master_runner("127.0.0.1", 0)
-    worker = Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", master.server.port)
+    worker = Environment(user_classes=[Idle, Held]).create_worker_runner("127.0.0.1", master.server.port)
     yield Pair(master, worker, received)
     end(master, worker)
+
+
+@pytest.fixture
+def held(pair: Pair) -> Iterator[Pair]:
+    """A pair whose worker runs three users, each in its task until the end of the test."""
+    Held.begun = 0
+    Held.let_go.clear()
+    pair.spawn(time.time(), 3, "Held", STOP_TIMEOUT_S)
+    eventually(lambda: Held.begun == 3)
+    yield pair
+    Held.let_go.set()
+
+
+def leaving(worker: WorkerRunner) -> int:
+    """How many users finish their task before they stop."""
+    users = [user for one in worker.user_greenlets for user in one.args[:1]]
+    return sum(user._state == LOCUST_STATE_STOPPING for user in users)
 
 
 def test_a_clock_that_was_set_back_does_not_keep_users_from_starting(pair: Pair) -> None:
@@ -115,3 +148,22 @@ def test_the_default_options_are_built_once() -> None:
     answers = [argument_parser.default_args_dict() for _ in range(100)]
     assert time.process_time() - began_s < 0.02
     assert all(answer == answers[0] for answer in answers)
+
+
+def test_users_that_are_asked_for_while_others_leave_are_made(held: Pair) -> None:
+    """One of three leaves when three are asked for: a fourth is made at once (replaces Runner.user_classes_count)."""
+    held.spawn(time.time(), 2, "Held", STOP_TIMEOUT_S)
+    eventually(lambda: leaving(held.worker) == 1)
+    told = held.received["spawning_complete"]
+    held.spawn(time.time(), 3, "Held", STOP_TIMEOUT_S)
+    eventually(lambda: held.received["spawning_complete"] > told)
+    assert (held.worker.user_count, leaving(held.worker)) == (4, 1)
+
+
+def test_a_user_is_asked_to_stop_once(held: Pair) -> None:
+    """Two that are to stop are two, also while the first finishes its task (replaces Runner.stop_users)."""
+    for _ in range(2):
+        gevent.spawn(held.worker.stop_users, {"Held": 1})
+    for _ in range(20):  # turns of the event loop, however long they take
+        gevent.sleep(0.005)
+    assert (held.worker.user_count, leaving(held.worker)) == (3, 2)
