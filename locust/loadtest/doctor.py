@@ -17,6 +17,7 @@ from loadtest.local import redis_server, stack
 from loadtest.measuring.cgroup import Groups
 from loadtest.measuring.machine import port_count
 from loadtest.profiles.profile import LoadProfile
+from loadtest.run_folder import check_writable
 from loadtest.settings import credentials
 from loadtest.settings.config import default_workers
 from loadtest.settings.fetching import fetch
@@ -203,14 +204,7 @@ def _credentials(config: Config) -> str:
 
 
 def _runs_dir(config: Config) -> str:
-    folder = config.runs_dir.resolve()
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(
-            f"RUNS_DIR={config.runs_dir} cannot be written. Allowed: a folder that can be written. "
-            "Next: set RUNS_DIR to one."
-        )
+    check_writable(config.runs_dir)
     return f"results can be written to {config.runs_dir}/"
 
 

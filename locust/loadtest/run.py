@@ -40,7 +40,7 @@ from loadtest.profiles.load import Load, LoadFactory
 from loadtest.profiles.shape import ProfileShape
 from loadtest.progress import ProgressLine, Steps, output
 from loadtest.reporting import document, files, locust_files, provenance, summary
-from loadtest.run_folder import RunFolder, new_run_id
+from loadtest.run_folder import RunFolder, check_writable, new_run_id
 from loadtest.session import Session
 from loadtest.settings import hosts
 from loadtest.swarm import expected_workers, interrupt, preparation
@@ -123,9 +123,14 @@ def _result(environment: Environment, config: Config) -> results.RunResult | Non
 
 
 def controls_runs(environment: Environment, config: Config, scenario: Scenario) -> bool:
-    """Whether this process controls runs, for which the settings are then applied to Locust's options."""
+    """Whether this process controls runs, for which the settings are then applied to Locust's options.
+
+    Raises:
+        UsageError: when their results could not be written.
+    """
     if isinstance(environment.runner, WorkerRunner):
         return False
+    check_writable(config.runs_dir)
     options: Any = environment.parsed_options
     options.autostart = options.autostart or config.autostart
     environment.host = environment.host or config.host

@@ -10,6 +10,8 @@ runs/20261121T093657Z-documents-quick/
 from __future__ import annotations
 
 import itertools
+import os
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +57,10 @@ class RunFolder:
             UsageError: when it cannot be made.
         """
         numbered = (run_id if number == 1 else f"{run_id}-{number}" for number in itertools.count(1))
-        folder = next(folder for name in numbered if not (folder := cls(runs_dir / name)).holds_run)
+        try:
+            folder = next(folder for name in numbered if not (folder := cls(runs_dir / name)).holds_run)
+        except OSError as error:  # of a folder that somebody else may look into
+            raise _unwritable(runs_dir, error) from error
         folder._make(exist_ok=True)  # the command line has made it already
         return folder
 
@@ -113,13 +118,39 @@ class RunFolder:
     def _make(self, *, exist_ok: bool) -> None:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=exist_ok)  # results are the own account's
+            _try_to_write(self.path)  # one that exists may be somebody else's
         except FileExistsError as error:
             raise UsageError(
                 f"RUN_ID={self.name} is taken: {self.path} exists. Allowed: a name that no run has. "
                 "Next: choose another RUN_ID."
             ) from error
         except OSError as error:
-            raise UsageError(
-                f"RUNS_DIR={self.path.parent} cannot be written ({error.strerror}). Allowed: a folder that can be "
-                "written. Next: set RUNS_DIR to one."
-            ) from error
+            raise _unwritable(self.path.parent, error) from error
+
+
+def check_writable(runs_dir: Path) -> None:
+    """Check that runs can be written, without writing: to the folder, or to the one in which it would be made.
+
+    Raises:
+        UsageError: when they cannot.
+    """
+    folder = runs_dir.absolute()
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        _try_to_write(folder)
+    except OSError as error:
+        raise _unwritable(runs_dir, error) from error
+
+
+def _try_to_write(folder: Path) -> None:
+    """Make a file and remove it: permissions alone do not say that a file system is read-only, or foreign."""
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _unwritable(runs_dir: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"RUNS_DIR={runs_dir} cannot be written ({error.strerror}). Allowed: a folder that user {os.getuid()} "
+        "can write to. Next: set RUNS_DIR to one, or change its owner; in Compose, RUN_AS=$(id -u):$(id -g) is you."
+    )

@@ -38,3 +38,11 @@ def test_a_run_goes_on_with_fewer_workers_when_told(swarm: FaultySwarm) -> None:
     assert end(master) == ExitCode.INTERRUPTED, swarm.logs()
     assert "1 of 3 workers connected within 5 s: continuing with these" in swarm.logs()
     assert sum(series["requests"] for series in swarm.record()["series"]) > 0
+
+
+def test_results_that_cannot_be_written_end_the_master_at_once(swarm: FaultySwarm) -> None:
+    """A master whose RUNS_DIR is not its own, as a folder that is mounted, says so before it waits for a worker."""
+    master = swarm.master(workers=1, LOADTEST_RUNS_DIR="/proc/runs")
+    assert master.wait() == ExitCode.USAGE
+    assert "RUNS_DIR=/proc/runs cannot be written (No such file or directory). Allowed: " in swarm.logs()
+    assert "Traceback" not in swarm.logs()

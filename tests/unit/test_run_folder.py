@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.exceptions import UsageError
-from loadtest.run_folder import RunFolder, new_run_id
+from loadtest.run_folder import RunFolder, check_writable, new_run_id
 
 
 def held(runs_dir: Path, name: str) -> None:
@@ -42,6 +42,26 @@ def test_a_runs_folder_that_cannot_be_written_is_named(create: object) -> None:
     """With the reason and the setting that moves it."""
     with pytest.raises(UsageError, match=r"RUNS_DIR=/proc/version cannot be written \(Not a directory\)"):
         create(Path("/proc/version"), "night")
+
+
+@pytest.mark.parametrize("runs_dir", ["/proc/version", "/proc/version/runs", "/proc/runs", "/proc/self"])
+def test_a_runs_folder_that_cannot_be_written_is_found_before_a_run(runs_dir: str) -> None:
+    """A file, one below a file, one that cannot be made, and one that lets nobody write, not even root."""
+    with pytest.raises(UsageError, match=rf"RUNS_DIR={runs_dir} cannot be written \(.*Next: "):
+        check_writable(Path(runs_dir))
+
+
+def test_looking_whether_runs_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    """Neither the folder nor a file in it is made."""
+    check_writable(tmp_path)
+    check_writable(tmp_path / "runs" / "of today")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_somebody_else_in_the_runs_folder_is_refused() -> None:
+    """One of the run's name is there, without a run, and nothing can be written to it."""
+    with pytest.raises(UsageError, match=r"RUNS_DIR=/proc cannot be written"):
+        RunFolder.create_next(Path("/proc"), "self")
 
 
 def test_a_run_is_found_by_its_path_or_its_name(tmp_path: Path) -> None:
