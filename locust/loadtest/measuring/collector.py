@@ -100,6 +100,7 @@ class Collector:
         self.refused = 0
         """Deltas with counts from unknown workers or too late, and damaged ones, since the process began."""
         self._refused_before = 0
+        self._refused_of: dict[str, tuple[int, str]] = {}  # since the last flush: how many, and why the last one was
         self._outside = Ledger("")  # samples outside any run go to the totals only
         self._pending: dict[int | None, list[PackedMeasurements]] = {}  # by second of the time line
         self._epoch_s = 0.0
@@ -239,7 +240,14 @@ class Collector:
     def _refuse(self, worker: str, why: str) -> None:
         self.refused += 1
         known = self.workers.get(worker)
-        _log.warning("refused a delta of %s: %s", f"worker {known.index}" if known else "an unknown worker", why)
+        subject = f"worker {known.index}" if known else "unknown workers"
+        self._refused_of[subject] = self._refused_of.get(subject, (0, ""))[0] + 1, why
+
+    def _say_refused(self) -> None:
+        """Say it once a second: a worker sends a run of another master again, each second of it."""
+        for subject, (deltas, why) in self._refused_of.items():
+            _log.warning("refused %d delta%s of %s: %s", deltas, "s" * (deltas > 1), subject, why)
+        self._refused_of = {}
 
     def _is_held(self, worker: str, delta: Delta) -> bool:
         """Whether a delta is one of the run that has ended, sent again before its acknowledgement arrived."""
@@ -325,6 +333,7 @@ class Collector:
         Args:
             complete_s: the second that contains this moment gets a point even when nothing arrived.
         """
+        self._say_refused()
         if complete_s is not None and self.running:
             self._pending.setdefault(self.second_of(complete_s), [])
         pending, self._pending = self._pending, {}
