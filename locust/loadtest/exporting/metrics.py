@@ -262,6 +262,13 @@ METRICS: Final = (
         lambda now: _by({index: worker.memory_ratio for index, worker in now.reporting.items()}),
     ),
     Metric(
+        "loadtest_process_memory_bytes",
+        "gauge",
+        ("process",),
+        "Resident memory of a process of the generator: the master, and each worker by its number.",
+        lambda now: _by(now.memory_bytes()),
+    ),
+    Metric(
         "loadtest_worker_users",
         "gauge",
         ("worker",),

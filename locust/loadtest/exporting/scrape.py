@@ -20,6 +20,7 @@ from locust.runners import (
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.judging.outcome import Outcome
 from loadtest.measuring.collector import GONE, MISSING
+from loadtest.measuring.health import MASTER
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import LOAD, OTHER, TRANSACTION
 from loadtest.measuring.record import RunRecord
@@ -86,6 +87,11 @@ class Scrape:
         self.reporting: dict[str, Worker] = {
             str(index): self._present[index] for index in numbers[:MAX_WORKERS] if self.keeper.running
         }
+
+    def memory_bytes(self) -> dict[str, float]:
+        """Return the resident memory of the master, and of the workers by number; of those that told it."""
+        held = {f"worker {index}": worker.memory_bytes for index, worker in self.reporting.items()}
+        return {name: size for name, size in {MASTER: self.keeper.master.memory_bytes, **held}.items() if size}
 
     def by_scenario(self, values: Mapping[str, float]) -> dict[str, float]:
         """Return a value for each scenario shown, the sum of the others as `other`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from loadtest.exceptions import RecordError
 from loadtest.measuring import steady_clock, wire
 from loadtest.measuring.delivery import WINDOW, Acknowledgement, Ledger
-from loadtest.measuring.health import MASTER, Watch
+from loadtest.measuring.health import MASTER, Health, Watch
 from loadtest.measuring.in_flight import InFlight
 from loadtest.measuring.labels import Labels
 from loadtest.measuring.record import Delivery, Missing, RunRecord
@@ -19,7 +19,6 @@ from loadtest.measuring.wire import Delta
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from loadtest.measuring.health import Health
     from loadtest.measuring.measurements import Measurements
     from loadtest.measuring.wire import PackedMeasurements, Summed
 
@@ -46,6 +45,7 @@ class Worker:
     cpu_ratio: float = 0.0
     loop_lag_s: float = 0.0
     memory_ratio: float = 0.0
+    memory_bytes: float = 0.0
     users: int = 0
 
 
@@ -95,6 +95,8 @@ class Collector:
         self.workers: dict[str, Worker] = {}
         """By Locust's identity of the worker."""
         self.lost = Lost()
+        self.master = Health()
+        """What the master last observed about itself."""
         self.ended_at = 0.0
         """When the last run ended, in seconds since the epoch; 0 before, and while one is open."""
         self.refused = 0
@@ -282,10 +284,11 @@ class Collector:
         if worker is not None:
             worker.users = users
             worker.cpu_ratio, worker.loop_lag_s = delta.health.cpu_ratio, delta.health.loop_lag_s
-            worker.memory_ratio = delta.health.memory_ratio
+            worker.memory_ratio, worker.memory_bytes = delta.health.memory_ratio, delta.health.memory_bytes
 
     def observe_master(self, health: Health, seconds: float) -> None:
         """Add what the master observed about itself."""
+        self.master = health
         self.watch.add(MASTER, health, seconds, sum(self.users().values()))
 
     def users(self) -> dict[str, int]:

@@ -97,6 +97,8 @@ class Health(NamedTuple):
     """Memory in use by what may be used: that of the fullest cgroup of the process with a limit, or the machine's."""
     page_waits_per_s: float = 0.0
     """How often the process waited for a page of its memory to be read from a disk: it had been swapped out."""
+    memory_bytes: float = 0.0
+    """Resident memory of the process, in bytes."""
     late_s: tuple[float, ...] = ()
     """The delays of the event loop's wake-ups that were `LATE_S` or more, in seconds; not a figure but many."""
 
@@ -201,6 +203,7 @@ class HealthProbe:
             crowded_ratio=float(crowded),
             memory_ratio=_memory_in_use(),
             page_waits_per_s=passed.page_waits_per_s,
+            memory_bytes=machine.resident_bytes(),
             late_s=tuple(round(lag_s, 6) for lag_s in lags if lag_s >= LATE_S),
         )
 

@@ -24,7 +24,9 @@ _WAITED: Final = _PROC / "self/schedstat"
 _CORES: Final = _PROC / "stat"
 _PORT_RANGE: Final = _PROC / "sys/net/ipv4/ip_local_port_range"
 _PRESSURE: Final = _PROC / "pressure/cpu"
+_PAGES: Final = _PROC / "self/statm"
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+_PAGE_BYTES: Final = resource.getpagesize()
 _INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"
 """Of the machine itself (PROC_PID_INIT_INO of the kernel); within another one, only some processes are visible."""
 _IDLE: Final = (3, 4)  # of the columns in the first line of /proc/stat: idle and iowait
@@ -151,6 +153,12 @@ def _opener(connection: Any) -> int:
 def _holds(process: psutil.Process, connection: Any) -> bool:
     ends = (connection.laddr, connection.raddr, connection.status)
     return any((one.laddr, one.raddr, one.status) == ends for one in process.net_connections("tcp"))
+
+
+def resident_bytes() -> float:
+    """How much memory of the machine this process holds; 0 where the system does not say."""
+    pages = numbers(_PAGES, 2)
+    return pages[1] * _PAGE_BYTES if pages else 0.0
 
 
 def port_count() -> int:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from locust.runners import MasterRunner
 
     from loadtest.measuring.collector import Second, Worker
-    from loadtest.measuring.health import Watch
+    from loadtest.measuring.health import Health, Watch
     from loadtest.measuring.in_flight import InFlight
     from loadtest.measuring.machine import Peers
     from loadtest.swarm.presence import WorkerPresence
@@ -128,6 +128,11 @@ class RecordKeeper:
     def ended_at(self) -> float:
         """When the last run ended, in seconds since the epoch; 0 before, and while one is open."""
         return self._collector.ended_at
+
+    @property
+    def master(self) -> Health:
+        """What the master last observed about itself, in a second; in a process that runs alone, nothing."""
+        return self._collector.master
 
     @property
     def lost_workers(self) -> Lost:

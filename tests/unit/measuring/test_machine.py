@@ -131,3 +131,11 @@ def test_waiting_for_memory_that_is_on_the_disk_shows(tmp_path: Path) -> None:
 def major_faults() -> int:
     """Return what the kernel says of this process elsewhere."""
     return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[9])
+
+
+def test_memory_that_is_filled_is_resident() -> None:
+    """64 MiB more that hold something show, up to what else the process gives back meanwhile."""
+    before = machine.resident_bytes()
+    held = b"x" * 2**26
+    assert machine.resident_bytes() - before > len(held) / 2
+    assert before > 2**20
