@@ -74,13 +74,12 @@ _CLEARLY_DROPPED: Final = 0.1
 MAX_USERS: Final = 1_000
 LAG_SHARE: Final = 0.5
 HIGHEST_RATE_PER_S: Final = 100_000.0
-SEARCH_S: Final = 600.0
 _POLL_S: Final = 0.05
 _STEP_LASTS_S: Final = 24 * 3600.0  # until the next one
 
 _EXPLAINED: Final = {
     End.PRECISE: "",
-    End.STEPS: " (the search ended before the interval was as narrow as requested)",
+    End.STEPS: " (it may make no more steps: a longer --run-time allows more, for a narrower interval)",
     End.GENERATOR: " (above it, the generator was not fit to measure: add workers)",
     End.HIGHEST: " (it was the highest rate allowed)",
 }
@@ -112,13 +111,13 @@ def _profile(config: Config) -> LoadProfile:
 
 def _plan(config: Config) -> Plan:
     highest = config.rate or HIGHEST_RATE_PER_S
-    steps = int((config.run_time or SEARCH_S) / (SETTLE_S + MEASURE_S + DELIVERY_S))
+    step_s = SETTLE_S + MEASURE_S + DELIVERY_S
     defaults = Plan()
     return Plan(
         first_rate_per_s=min(defaults.first_rate_per_s, highest),
         lowest_rate_per_s=min(defaults.lowest_rate_per_s, highest),
         highest_rate_per_s=highest,
-        steps=max(1, steps),
+        steps=max(1, int(config.run_time / step_s)) if config.run_time else defaults.steps,
     )
 
 

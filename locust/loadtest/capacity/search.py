@@ -88,8 +88,8 @@ class Plan:
     highest_rate_per_s: float = 100_000.0
     precision: float = 0.06
     """Half the width of the 95 % interval that ends the search, as a fraction of the rate."""
-    steps: int = 40
-    """The maximum number of steps."""
+    steps: int = 15
+    """The maximum number of steps, repeated ones included."""
     tries: int = 4
     """How often a rate is tried at which the generator was not fit to measure."""
 
@@ -161,10 +161,10 @@ class _Search:
         rate, kept, broken = self.plan.first_rate_per_s, 0.0, math.inf
         while len(self.steps) < self.plan.steps:
             answer = self._ask(rate)
-            if answer is False:  # a passing disturbance would misdirect the whole climb
+            if answer is False and len(self.steps) < self.plan.steps:  # a passing disturbance would misdirect the climb
                 answer = self._ask(rate)
             if answer is None:
-                return End.GENERATOR
+                return self._unanswered()
             if answer:
                 kept = max(kept, rate)
             else:
@@ -183,28 +183,29 @@ class _Search:
         belief = Belief(self.plan.lowest_rate_per_s, self.plan.highest_rate_per_s)
         for step in self.steps:
             self._learn(belief, step)
-        end = End.STEPS
-        while len(self.steps) < self.plan.steps:
+        while True:
             low, middle, high = belief.quantiles(*CREDIBLE)
             if high - low <= 2 * self.plan.precision * middle and self._is_repeated(middle):
-                end = End.PRECISE
-                break
+                return Capacity(End.PRECISE, tuple(self.steps), middle, low, high)
             kept = max(step.rate_per_s for step in self.steps if step.outcome is Outcome.PASSED)
             if self._ask(_rounded(min(middle, GROWTH * kept, self.plan.highest_rate_per_s))) is None:
-                end = End.GENERATOR
-                break
+                return Capacity(self._unanswered(), tuple(self.steps), middle, low, high)
             self._learn(belief, self.steps[-1])
-        low, middle, high = belief.quantiles(*CREDIBLE)
-        return Capacity(end, tuple(self.steps), middle, low, high)
 
     def _ask(self, rate_per_s: float) -> bool | None:
         """Return whether the objective was met; None when the generator was not fit to measure at any try."""
-        for _ in range(self.plan.tries):
+        for _ in range(min(self.plan.tries, self.plan.steps - len(self.steps))):
             step = self.measure(rate_per_s)
             self.steps.append(step)
             if step.outcome is not Outcome.NOT_TRUSTWORTHY:
                 return step.outcome is Outcome.PASSED
         return None
+
+    def _unanswered(self) -> End:
+        """Return why the last rate has no answer: too many tries, or no steps left for them."""
+        tries = self.steps[-self.plan.tries :]
+        unfit = [step.outcome is Outcome.NOT_TRUSTWORTHY for step in tries]
+        return End.GENERATOR if len(tries) == self.plan.tries and all(unfit) else End.STEPS
 
     @staticmethod
     def _learn(belief: Belief, step: StepResult) -> None:

@@ -37,7 +37,7 @@ def capacity(*, against: str | None, **options: Any) -> int:
     The rate doubles until the objective is missed, then closes in on the limit and repeats steps near it. The result is
     the rate with its 95 % interval, the outcome of each step, a chart with the knee, and the two coefficients of the
     Universal Scalability Law, also as runs/<id>/capacity.html and capacity.json. docs/capacity.md explains each. A step
-    takes about 10 s, and a search about 15 steps.
+    takes about 10 s; a search makes at most 15, or as many as --run-time has time for.
     """
     options["profile"] = "constant-arrival-rate"
     checks = (*NAMES, *SURROUNDINGS, _check_objective)

@@ -2,42 +2,24 @@
 
 import math
 import random
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.capacity.simulation import limit_of, system
 from loadtest.capacity.search import GROWTH, Belief, End, Plan, StepResult, find_capacity
 from loadtest.judging.outcome import Outcome
 
-Measure = Callable[[float], StepResult]
-
-
-def system(limit_per_s: float, width: float = 0.0005, disturbed: float = 0.0, seed: int = 0) -> Measure:
-    """Return a system that keeps its objective up to a limit.
-
-    Args:
-        limit_per_s: at this rate it meets the objective every second time.
-        width: of the region in which the answer is not certain, as a part of the rate.
-        disturbed: the share of answers that are tossed, whatever the rate.
-        seed: of the chance.
-    """
-    chance = random.Random(seed)
-
-    def measure(rate_per_s: float) -> StepResult:
-        steepness = max(-50.0, min(50.0, math.log(rate_per_s / limit_per_s) / width))
-        kept = disturbed / 2 + (1 - disturbed) / (1 + math.exp(steepness))
-        return StepResult(rate_per_s, Outcome.PASSED if chance.random() < kept else Outcome.FAILED)
-
-    return measure
+LONG = Plan(steps=40)
+"""Enough steps to become precise."""
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.floats(1, 50_000), st.integers(0, 2**32))
 def test_a_sharp_limit_is_found(limit_per_s: float, seed: int) -> None:
     """Any limit is found within 5 %, inside the interval, in at most 35 steps."""
-    found = find_capacity(system(limit_per_s, seed=seed))
+    found = find_capacity(system(limit_per_s, seed=seed), LONG)
     assert found.end is End.PRECISE
     assert abs(found.rate_per_s / limit_per_s - 1) < 0.05
     assert found.low_per_s <= limit_per_s <= found.high_per_s
@@ -50,22 +32,29 @@ def test_an_uncertain_limit_is_found_almost_always(width: float, disturbed: floa
     near = 0
     for seed in range(100):
         limit_per_s = random.Random(seed).uniform(5, 2000)
-        found = find_capacity(system(limit_per_s, width, disturbed, seed))
+        found = find_capacity(system(limit_per_s, width, disturbed, seed), LONG)
         near += abs(found.rate_per_s / limit_per_s - 1) < 0.05
     assert near >= 95
 
 
-@pytest.mark.parametrize(("width", "steps"), [(0.0005, 16), (0.01, 17), (0.03, 19)])
-def test_the_interval_holds_the_limit_as_often_as_it_says(width: float, steps: int) -> None:
-    """Of 150 searches at least 95 % have the limit in their interval, also of one that wanders by 3 %; in few steps."""
-    held = made = 0
+@pytest.mark.parametrize(("width", "plan"), [(0.0005, Plan()), (0.01, Plan()), (0.03, Plan()), (0.03, LONG)])
+def test_the_interval_holds_the_limit_as_often_as_it_says(width: float, plan: Plan) -> None:
+    """Of 150 searches at least 95 % have the limit in their interval, also of one that wanders by 3 %, or cut short."""
+    held = 0
     for seed in range(150):
-        limit_per_s = math.exp(random.Random(seed).uniform(math.log(5), math.log(5000)))
-        found = find_capacity(system(limit_per_s, width, 0.03, seed))
+        limit_per_s = limit_of(seed)
+        found = find_capacity(system(limit_per_s, width, 0.03, seed), plan)
         held += found.low_per_s <= limit_per_s <= found.high_per_s
-        made += len(found.steps)
     assert held >= 0.95 * 150
-    assert made <= steps * 150
+
+
+def test_a_search_that_is_precise_at_its_last_step_says_so() -> None:
+    """It has no more steps than it needed, and is not cut short."""
+    needed = len(find_capacity(system(100.0), LONG).steps)
+    assert [find_capacity(system(100.0), Plan(steps=steps)).end for steps in (needed - 1, needed)] == [
+        End.STEPS,
+        End.PRECISE,
+    ]
 
 
 def test_the_climb_doubles_and_asks_a_broken_rate_again() -> None:
@@ -89,7 +78,7 @@ def test_one_disturbed_step_does_not_stop_the_climb() -> None:
 
 def test_a_first_rate_above_the_limit_is_halved() -> None:
     """When the first rate is too high, the search goes down until one meets the objective."""
-    found = find_capacity(system(1.7))
+    found = find_capacity(system(1.7), LONG)
     assert (found.end, pytest.approx(found.rate_per_s, rel=0.05)) == (End.PRECISE, 1.7)
 
 
@@ -172,11 +161,12 @@ OUTCOMES = [Outcome.PASSED, Outcome.FAILED, Outcome.NO_DATA, Outcome.NOT_TRUSTWO
 def test_the_rate_lies_in_its_interval(
     outcomes: list[Outcome], first_per_s: float, highest_per_s: float, steps: int
 ) -> None:
-    """Whatever the steps said, the low end is at most the rate, and the rate at most the high end."""
+    """Whatever the steps said, low end, rate and high end are in this order, after no more steps than are allowed."""
     said = iter(outcomes * 200)
     plan = Plan(first_rate_per_s=first_per_s, highest_rate_per_s=highest_per_s, steps=steps)
     found = find_capacity(lambda rate_per_s: StepResult(rate_per_s, next(said)), plan)
     assert 0 <= found.low_per_s <= found.rate_per_s <= found.high_per_s
+    assert len(found.steps) <= steps
 
 
 def test_a_disturbed_step_below_the_best_one_does_not_turn_the_interval_round() -> None:
