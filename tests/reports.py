@@ -96,5 +96,5 @@ def run_document(
 ) -> document.Document:
     """The document of a run that kept one rule and broke another."""
     run = run or record()
-    results = Judge(parse(rules, "here"), run).results()
+    results = Judge(parse(rules, "here"), run).final_results()
     return document.of(run, decide(run, violations, results))

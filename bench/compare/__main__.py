@@ -1,11 +1,14 @@
 """How often `loadtest compare` raises a false alarm, and how often it misses a real slow-down.
 
     python -m bench.compare simulated [PAIRS]          200 pairs by default, some 10 minutes
+    python -m bench.compare coverage [RUNS]            500 runs of each system by default, some 2 minutes
     python -m bench.compare real [PAIRS] [SECONDS]     20 pairs of each kind, runs of 60 s by default, some 50 minutes
 
 **Simulated**: pairs of runs of the same known distribution, with seconds that are independent, correlated, or
 very noisy. A false alarm is a comparison in which any name is worse. With a margin of nothing, every such
 alarm is the interval's own error; the default margin is what people use.
+
+**Coverage**: how often the 95 % interval of a figure in one run holds the figure that a run without end would show.
 
 **Real**: the sample target under Gunicorn, whose answers wait as if for a database (bench/compare/target.py), 160
 requests a second. Two stacks at a time, first two as they are, then one as it is and one with one of two endpoints 10 %
@@ -21,13 +24,14 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from bench.compare.simulation import System, run
-from loadtest.comparing.blocked_run import BlockedRun
+from bench.compare.simulation import System, intervals_of, run, truth
 from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion, NameComparison, compare
+from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.local import redis_server
 from loadtest.local.process import free_port
 
@@ -44,6 +48,15 @@ SYSTEMS = {
     "30 names": System(names=30, weather=0.05, memory=0.5),
     "many requests": System(names=4, requests_per_s=80, spread=0.3, weather=0.01, memory=0.5),
 }
+COVERED = {
+    "independent seconds": System(names=1, weather=0.0, memory=0.0),
+    "±5 %, autocorrelation 0.5": System(names=1, weather=0.05, memory=0.5),
+    "±10 %, autocorrelation 0.7": System(names=1, weather=0.10, memory=0.7),
+    "the same, 20 s": System(names=1, seconds=20, weather=0.10, memory=0.7),
+    "the same, 5 minutes": System(names=1, seconds=300, weather=0.10, memory=0.7),
+    "±10 %, autocorrelation 0.9, 5 minutes": System(names=1, seconds=300, weather=0.10, memory=0.9),
+}
+"""Of which the intervals of one run are tried."""
 
 
 def worse(comparison: Comparison) -> list[str]:
@@ -86,6 +99,23 @@ def simulated(pairs: int) -> None:
             f"| {name} | {bare} ({bare / pairs:.1%}) | {alarms} ({alarms / pairs:.1%}) | {found / slowed_pairs:.0%} |",
             flush=True,
         )
+
+
+def coverage(runs: int) -> None:
+    """Print a row for each system: how often the interval of a run holds the figure of the system."""
+    random, figures = np.random.default_rng(21), list(truth(System()))
+    print(f"{runs} runs of each system\n")
+    print(f"| system | {' | '.join(figures)} | without |\n|---|{'--:|' * (len(figures) + 1)}")
+    for name, system in COVERED.items():
+        true, held, known = truth(system), Counter[str](), Counter[str]()
+        for _ in range(runs):
+            (series, *_) = run(system, random).series.values()
+            for figure, interval in intervals_of(series).items():
+                if interval is not None:
+                    known[figure] += 1
+                    held[figure] += interval.low <= true[figure] <= interval.high
+        shares = " | ".join(f"{held[figure] / max(1, known[figure]):.1%}" for figure in figures)
+        print(f"| {name} | {shares} | {1 - known.total() / (runs * len(figures)):.1%} |", flush=True)
 
 
 class Target:
@@ -197,6 +227,9 @@ def main() -> None:
     """Run what the command line says."""
     kind, *numbers = sys.argv[1:] or ["simulated"]
     chosen = [int(text) for text in numbers]
+    if kind == "coverage":
+        coverage(chosen[0] if chosen else 500)
+        return
     if kind == "real":
         defaults = (20, 60)
         real(*(chosen + [*defaults][len(chosen) :]))

@@ -1,11 +1,15 @@
 """Simulated runs of known distribution: several names, requests that share each second's fate, rare failures."""
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
-from loadtest.comparing.blocked_run import BlockedRun, BlockedSeries, Name
 from loadtest.comparing.pairing import Outcomes, Pairing
+from loadtest.estimating import intervals
+from loadtest.estimating.blocked_run import BlockedRun, BlockedSeries, Name
+from loadtest.estimating.intervals import Interval
 from loadtest.measuring.histogram import EDGES_NS, bins_of
 
 
@@ -97,3 +101,30 @@ def blocked_series(seconds: int, second: np.ndarray, times_s: np.ndarray, failed
     np.add.at(times, (second, column), 1)
     failures = np.bincount(second, weights=failed, minlength=seconds)
     return BlockedSeries(times.sum(axis=1), failures, times, EDGES_NS[bins] / 1e9, EDGES_NS[bins + 1] / 1e9)
+
+
+def truth(system: System) -> dict[str, float]:
+    """Return the figures of a system's first name: what a run without end would show.
+
+    Slow seconds have fewer requests, so that among requests the logarithm of the shared factor is a little below zero
+    on average; a lognormal distribution stays one.
+    """
+    variance = system.weather**2
+    shift, of_time = -0.3 * variance, NormalDist(0.0, math.hypot(system.spread, system.weather))
+    return {
+        "mean": system.median_s * math.exp(shift + of_time.variance / 2),
+        "error_ratio": system.failing * math.exp(3 * shift + 4.5 * variance),
+        "requests_per_s": system.requests_per_s * math.exp(0.3**2 * variance / 2),
+        **{f"p{100 * q:g}": system.median_s * math.exp(shift + of_time.inv_cdf(q)) for q in (0.5, 0.95, 0.99)},
+    }
+
+
+def intervals_of(series: BlockedSeries) -> dict[str, Interval | None]:
+    """Return the intervals of the figures of `truth`, of a series whose blocks are seconds."""
+    middles_s = (series.lower_s + series.upper_s) / 2
+    return {
+        "mean": intervals.of_ratio(series.times @ middles_s, series.times.sum(axis=1)),
+        "error_ratio": intervals.of_share(series.failures, series.requests),
+        "requests_per_s": intervals.of_ratio(series.requests, np.ones(len(series.requests))),
+        **{f"p{100 * q:g}": intervals.of_quantile(series, q) for q in (0.5, 0.95, 0.99)},
+    }

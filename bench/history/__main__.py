@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from bench.history.simulation import History, make
-from loadtest.comparing.blocked_run import Name
 from loadtest.comparing.change_points import change_points
 from loadtest.comparing.changes import CHANCE
 from loadtest.comparing.comparison import METRICS
 from loadtest.comparing.run_figures import RunFigures
+from loadtest.estimating.blocked_run import Name
 from loadtest.run_folder import RECORD
 
 ROOT = Path(__file__).parents[2]

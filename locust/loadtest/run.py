@@ -53,11 +53,11 @@ from loadtest.users.target import Target, check_hosts, each_side, target_of
 from loadtest.web import results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from locust.env import Environment
 
-    from loadtest.judging.outcome import Verdict
+    from loadtest.judging.outcome import Result, Verdict
     from loadtest.pacing.service import ArrivalCoordinator
     from loadtest.profiles.profile import LoadProfile
     from loadtest.reporting.document import Document
@@ -322,7 +322,9 @@ class Run:
         judge = self._judge = Judge(self._rules, measured.record, started_at, longest_s, finds_warm_up_in_s=length_s)
         measured.record.warm_up_s = config.warm_up_s
         begins_at = steady_clock.now() if started_at is None else started_at
-        self._run_progress = RunProgress(lambda: self._verdict(judge), profile, begins_at, measured.record.run_id)
+        self._run_progress = RunProgress(
+            lambda: self._verdict(judge.results()), profile, begins_at, measured.record.run_id
+        )
         Session.of(self._environment).put(RunProgress, self._run_progress)
         self._note("start", "load begins", begins_at)
         if profile is not None:
@@ -335,11 +337,11 @@ class Run:
                 self._config.redis_url, lambda text: self._note("redis", text), self._load_data_again
             )
 
-    def _verdict(self, judge: Judge) -> Verdict:
+    def _verdict(self, results: Sequence[Result]) -> Verdict:
         """Return the verdict on what the record holds now."""
         measured = RecordKeeper.of(self._environment)
         record = measured.record or RunRecord()
-        return decide(record, trust.violations(record, measured.watch), judge.results())
+        return decide(record, trust.violations(record, measured.watch), results)
 
     def _note(self, kind: str, text: str, at: float | None = None) -> None:
         """Note an event in the record; by default it happens now."""
@@ -445,7 +447,7 @@ class Run:
         if found_s := judge.leave_out(steady.find(record).warm_up_s):
             record.warm_up_s = found_s
             self._note("warmup", f"the detected warm-up ends: {found_s:g} s", judge.began_at + found_s)
-        verdict = self._verdict(judge)
+        verdict = self._verdict(judge.final_results())
         if self._run_progress is not None:
             progress = replace(self._run_progress, verdict=lambda: verdict)
             Session.of(self._environment).put(RunProgress, progress)

@@ -13,7 +13,7 @@ import gevent
 import pytest
 from gevent.pywsgi import WSGIServer
 
-from loadtest.comparing.blocked_run import BlockedRun
+from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.exceptions import ExitCode
 from tests.native.conftest import Stack
 from tests.servers import imitation

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from loadtest.comparing.blocked_run import ALL, BlockedRun
+from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.exceptions import ExitCode
 
 from .conftest import Stack

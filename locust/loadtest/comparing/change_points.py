@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loadtest.comparing.comparison import student_t
+from loadtest.estimating.intervals import student_t
 
 if TYPE_CHECKING:
     import numpy.typing as npt

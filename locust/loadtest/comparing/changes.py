@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from loadtest.comparing.blocked_run import ALL, Name
 from loadtest.comparing.change_points import ChangePoint, change_points, fewest_runs
 from loadtest.comparing.comparison import Conclusion, Difference
+from loadtest.estimating.blocked_run import ALL, Name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

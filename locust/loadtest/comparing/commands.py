@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loadtest.comparing import baselines, changes, comparability, duet, duet_page, history, history_page, page, text
-from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion
 from loadtest.comparing.comparison import compare as compare_runs
 from loadtest.comparing.outlook import Outlook, outlook
 from loadtest.comparing.run_figures import RunFigures
+from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError
 from loadtest.progress import Steps, output, printable
 from loadtest.reporting import document as run_document

@@ -34,8 +34,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from loadtest.comparing import precision
-from loadtest.comparing.blocked_run import ALL
-from loadtest.comparing.resampling import (
+from loadtest.estimating.blocked_run import ALL
+from loadtest.estimating.intervals import CONFIDENCE, independent, student_t, wilson
+from loadtest.estimating.resampling import (
     MIN_STRETCHES,
     PAIRS,
     QUANTILES,
@@ -50,13 +51,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from loadtest.comparing.blocked_run import BlockedRun, Name
     from loadtest.comparing.pairing import Outcomes, Pairing
+    from loadtest.estimating.blocked_run import BlockedRun, Name
 
     Floats = npt.NDArray[np.float64]
     _ByMetric = dict[str, tuple[Estimate | None, Estimate | None]]
 
-CONFIDENCE: Final = 0.95
 MARGIN: Final = 0.05
 """The default margin, as a share of a time or a throughput."""
 ERROR_MARGIN_SHARE: Final = 0.1
@@ -431,22 +431,6 @@ def _degrees(base: Estimate, new: Estimate) -> float:
     return sum(variances) ** 2 / bottom if bottom else float(min(base.degrees, new.degrees))
 
 
-def student_t(level: float, degrees: float) -> float:
-    """Return Student's t at a level above one half, by the expansion 26.7.5 of Abramowitz and Stegun (1964).
-
-    Within 1 % of the exact value for 5 degrees of freedom or more and levels up to 0.9999.
-    """
-    z = _NORMAL.inv_cdf(level)
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return sum(term / degrees**power for power, term in enumerate(terms))
-
-
 def _newcombe(base: Estimate, new: Estimate, z: float, correlation: float) -> tuple[float, float]:
     (low_base, high_base), (low_new, high_new) = _wilson(base, z), _wilson(new, z)
     change = new.value - base.value
@@ -461,10 +445,4 @@ def _third_side(one: float, other: float, cosine: float) -> float:
 
 
 def _wilson(estimate: Estimate, z: float) -> tuple[float, float]:
-    """Return Wilson's interval of a ratio, for the number of independent requests."""
-    p, binomial = estimate.value, estimate.value * (1 - estimate.value) / estimate.requests
-    design_effect = max(1.0, estimate.error**2 / binomial) if binomial else 1.0
-    n = estimate.requests / design_effect
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return wilson(estimate.value, independent(estimate.value, estimate.error, estimate.requests), z)

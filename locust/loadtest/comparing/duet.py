@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.comparing.blocked_run import ALL, BlockedRun
 from loadtest.comparing.comparison import compare
 from loadtest.comparing.pairing import Pairing
+from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.judging.outcome import Outcome
 
 if TYPE_CHECKING:

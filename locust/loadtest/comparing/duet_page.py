@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadtest.comparing import text as words
-from loadtest.comparing.blocked_run import ALL
-from loadtest.comparing.resampling import typical_ratios
+from loadtest.estimating.blocked_run import ALL
+from loadtest.estimating.resampling import typical_ratios
 from loadtest.reporting.page import text
 
 if TYPE_CHECKING:
-    from loadtest.comparing.blocked_run import BlockedRun, Name
+    from loadtest.estimating.blocked_run import BlockedRun, Name
 
 MOST_STRIPS: Final = 20
 """The most names that are drawn, those with the most pairs first."""

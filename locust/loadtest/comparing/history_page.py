@@ -18,8 +18,8 @@ from loadtest.reporting.page import text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadtest.comparing.blocked_run import Name
     from loadtest.comparing.run_figures import Figure
+    from loadtest.estimating.blocked_run import Name
 
 _WIDTH: Final = 1_000
 _HEIGHT: Final = 70

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loadtest.comparing import precision
-from loadtest.comparing.blocked_run import ALL
-from loadtest.comparing.comparison import comparable, level_of, student_t
-from loadtest.comparing.resampling import Resampling
+from loadtest.comparing.comparison import comparable, level_of
+from loadtest.estimating.blocked_run import ALL
+from loadtest.estimating.intervals import student_t
+from loadtest.estimating.resampling import Resampling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadtest.comparing.blocked_run import BlockedRun, Name
+    from loadtest.estimating.blocked_run import BlockedRun, Name
 
 METRICS = ("throughput", "p50", "p95", "p99")
 """Those whose changes are relative."""

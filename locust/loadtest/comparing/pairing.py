@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from loadtest.comparing.blocked_run import ALL, BlockedRun, Name
+from loadtest.estimating.blocked_run import ALL, BlockedRun, Name
 from loadtest.measuring.labels import PAIRS
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ import orjson
 
 from loadtest import atomic_file, untrusted
 from loadtest.comparing import baselines
-from loadtest.comparing.blocked_run import BlockedRun, Name
 from loadtest.comparing.comparability import conditions
 from loadtest.comparing.comparison import METRICS, requests_needed
-from loadtest.comparing.resampling import Resampling
+from loadtest.estimating.blocked_run import BlockedRun, Name
+from loadtest.estimating.resampling import Resampling
 from loadtest.reporting import document as run_document
 from loadtest.run_folder import RunFolder
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from loadtest.comparing.resampling import Estimate
+    from loadtest.estimating.resampling import Estimate
     from loadtest.reporting.document import Document
 
 FILE: Final = "figures.json"
@@ -37,7 +37,7 @@ _DRAWS: Final = 200
 _LONGEST_BYTES: Final = 16 * 1024 * 1024
 _MOST_VALUES: Final = 500_000
 Figure = tuple[float, float]
-"""A value and its standard error, both as in `loadtest.comparing.resampling.Estimate`; times and throughput as
+"""A value and its standard error, both as in `loadtest.estimating.resampling.Estimate`; times and throughput as
 logarithms."""
 
 

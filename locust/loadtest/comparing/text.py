@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from loadtest.comparing.blocked_run import ALL
-from loadtest.comparing.comparison import CONFIDENCE, ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference
+from loadtest.comparing.comparison import ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference
 from loadtest.comparing.outlook import METRICS as METRICS_OF_OUTLOOK
-from loadtest.comparing.resampling import PAIRS, QUANTILES
+from loadtest.estimating.blocked_run import ALL
+from loadtest.estimating.intervals import CONFIDENCE
+from loadtest.estimating.resampling import PAIRS, QUANTILES
 from loadtest.progress import milliseconds
 from loadtest.reporting.console_table import ConsoleTable, print_line
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from loadtest.comparing.blocked_run import Name
     from loadtest.comparing.changes import ChangedRun, History
     from loadtest.comparing.outlook import Outlook, Precision
+    from loadtest.estimating.blocked_run import Name
 
 HEADINGS: Final = {
     "throughput": "throughput", "error_ratio": "errors", "p50": "p50", "p95": "p95", "p99": "p99", PAIRS: "by pairs"

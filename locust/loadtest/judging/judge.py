@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from loadtest.judging import steady
+from loadtest.judging import certainty, steady
 from loadtest.judging.outcome import Outcome, Result
 from loadtest.judging.threshold import METRICS
 from loadtest.measuring.histogram import Histogram
@@ -133,6 +133,14 @@ class Judge:
             return results
         condition = ended.threshold.condition
         return [ended if result.threshold.condition == condition else result for result in results]
+
+    def final_results(self) -> list[Result]:
+        """Evaluate every threshold at the end of the run: each value with its 95 % interval, where it has one."""
+        keys, table = self._record.keys(), self._record.block_table()
+        return [
+            certainty.with_interval(result, keys, table, self._cuts[result.threshold.warm_up_s].start_s)
+            for result in self.results()
+        ]
 
     def _judge(self, rules: Iterable[Threshold]) -> list[Result]:
         until_s = self._until_s

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import ExitCode
 from loadtest.judging import declared, idle, shared_cores, steady, tallied
+from loadtest.judging.threshold import RANGES
 from loadtest.judging.trust import FAST_FAILURES, NAMED, UNSTEADY
 from loadtest.measuring.labels import CHECK, LOAD, TRANSACTION
 from loadtest.measuring.measurements import LISTENERS
@@ -18,6 +19,7 @@ from loadtest.progress import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from loadtest.estimating.intervals import Interval
     from loadtest.judging.threshold import Threshold
     from loadtest.judging.trust import Violation
     from loadtest.measuring.record import RunRecord
@@ -64,6 +66,8 @@ class Result:
     outcome: Outcome
     samples: int = 0
     """How many samples there were, where they were too few to judge the rule."""
+    interval: Interval | None = None
+    """The 95 % interval of the value, in its unit, where it is known."""
 
     @classmethod
     def of(cls, rule: Threshold, value: float | None) -> Result:
@@ -71,6 +75,26 @@ class Result:
         if value is None or math.isnan(value):
             return cls(rule, None, Outcome.NO_DATA)
         return cls(rule, value, Outcome.PASSED if rule.holds(value) else Outcome.FAILED)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the limit lies within the interval: made again, the run may come to the other outcome.
+
+        A limit at the end of what can be measured, such as no failure at all, is about this run alone.
+        """
+        rule = self.threshold
+        if self.interval is None or self.outcome not in {Outcome.PASSED, Outcome.FAILED}:
+            return False
+        return rule.limit not in RANGES[rule.kind] and self.interval.low <= rule.limit <= self.interval.high
+
+    @property
+    def spread(self) -> str:
+        """The interval as text; empty where it is not known."""
+        if self.interval is None:
+            return ""
+        low, high = self.interval
+        worded = self.threshold.format(low)
+        return f"{worded} to {self.threshold.format(high)}" if math.isfinite(high) else f"{worded} or more"
 
     @property
     def sentence(self) -> str:
@@ -82,7 +106,9 @@ class Result:
             return f"{rule.condition}: {NOT_JUDGED}, since the run was interrupted{until_then}"
         if self.value is None:
             return f"{rule.condition}: no data; {self._lacking}{after}"
-        return f"{rule.condition}: {self.outcome.value} with {rule.format(self.value)}{after}"
+        how = f"{self.outcome.value}, narrowly," if self.is_narrow else self.outcome.value
+        spread = f" (95 % interval {self.spread})" if self.spread else ""
+        return f"{rule.condition}: {how} with {rule.format(self.value)}{spread}{after}"
 
     @property
     def _lacking(self) -> str:
@@ -100,8 +126,8 @@ class Result:
         return "nothing that it is about was measured"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON; `value` and `limit` are in seconds, ratios, per second, or plain numbers."""
-        rule = self.threshold
+        """Everything, ready for JSON; numbers are in seconds, ratios, per second, or plain ones."""
+        rule, interval = self.threshold, self.interval
         return {
             "rule": str(rule),
             "metric": rule.metric,
@@ -111,6 +137,10 @@ class Result:
             "limit": rule.limit,
             "value": self.value,
             "worded": "-" if self.value is None else rule.format(self.value),
+            "low": interval and interval.low,
+            "high": interval.high if interval and math.isfinite(interval.high) else None,
+            "spread": self.spread,
+            "is_narrow": self.is_narrow,
             "outcome": NOT_JUDGED if self.outcome is Outcome.INTERRUPTED else self.outcome.value,
             "sentence": self.sentence,
         }
@@ -273,6 +303,12 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
         f"takes {result.threshold.samples_needed:,} to show that. Next: run longer, or raise the load"
         for result in results
         if result.outcome is Outcome.PASSED and result.samples
+    ]
+    notes += [
+        f"{result.threshold.condition}: it passed, but its limit lies within the 95 % interval of its value: made "
+        "again, the run may fail. Next: run longer, or raise the load, for a narrower interval"
+        for result in results
+        if result.outcome is Outcome.PASSED and result.is_narrow
     ]
     notes += tallied.notes(record)
     notes += _failed_steps(record)

@@ -98,8 +98,8 @@ class Blocks:
         for number, block in blocks.items():
             self._put(number // 2, block)
 
-    def as_dict(self, rows: list[int]) -> dict[str, Any]:
-        """All blocks, ready for JSON; entry *i* of the document's series is row ``rows[i]`` here."""
+    def table(self, rows: list[int]) -> BlockTable:
+        """All blocks; series *i* of the table is row ``rows[i]`` here."""
         series = np.zeros(max(rows, default=0) + 1, np.uint32)
         series[rows] = np.arange(len(rows))
         totals, bins = [np.zeros((len(_COLUMNS), 0), np.uint32)], [np.zeros((len(_HISTOGRAM_COLUMNS), 0), np.uint32)]
@@ -109,11 +109,7 @@ class Blocks:
             at = np.full(len(block.keys), number, np.uint32)
             of_rows, of_bins = rows_and_bins(block.keys)
             bins.append(np.stack((at, series[of_rows], of_bins, block.counts)))
-        return {
-            "width_s": self.width_s,
-            "counts": _packed(np.concatenate(totals, axis=1)),
-            "response_time": _packed(np.concatenate(bins, axis=1)),
-        }
+        return BlockTable(self.width_s, np.concatenate(totals, axis=1), np.concatenate(bins, axis=1))
 
 
 def _packed(columns: Small) -> str:
@@ -122,7 +118,7 @@ def _packed(columns: Small) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BlockTable:
-    """Blocks as read back: columns of equal length."""
+    """Blocks as columns of equal length, as a document has them."""
 
     width_s: int
     counts: Small
@@ -132,7 +128,7 @@ class BlockTable:
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Self:
-        """Read what `Blocks.as_dict` made.
+        """Read what `as_dict` made.
 
         Raises:
             RecordError: when it is damaged.
@@ -145,6 +141,14 @@ class BlockTable:
                 f"the record's blocks are damaged ({error!r}); read the original file, or repeat the run"
             ) from error
         return table
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {
+            "width_s": self.width_s,
+            "counts": _packed(self.counts),
+            "response_time": _packed(self.response_time),
+        }
 
     def check(self) -> None:
         """Check that memory for all blocks in between can be had.

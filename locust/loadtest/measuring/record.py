@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from loadtest.measuring.blocks import BlockTable
     from loadtest.measuring.labels import SeriesKey
     from loadtest.measuring.measurements import ExceptionCount, Measurements
     from loadtest.measuring.timeline import Window
@@ -550,13 +551,17 @@ class RunRecord:
                 }
                 for point in self.timeline
             ],
-            "blocks": self.blocks_dict(),
+            "blocks": self.block_table().as_dict(),
             **_pairs_dict(self),
         }
 
-    def blocks_dict(self) -> dict[str, Any]:
-        """The blocks, ready for JSON, in the order of `series`."""
-        return self.blocks.as_dict(np.flatnonzero(self._totals[0]).tolist())
+    def keys(self) -> list[SeriesKey]:
+        """The labels of every series that counted a request, in the order of `series`."""
+        return [self.labels.keys[row] for row in np.flatnonzero(self._totals[0]).tolist()]
+
+    def block_table(self) -> BlockTable:
+        """The blocks, in the order of `series`."""
+        return self.blocks.table(np.flatnonzero(self._totals[0]).tolist())
 
 
 def _pairs_dict(record: RunRecord) -> dict[str, Any]:
@@ -566,7 +571,7 @@ def _pairs_dict(record: RunRecord) -> dict[str, Any]:
         for view in record.of_phase(phase).series():
             labels = {"scenario": view.scenario, "method": view.method, "name": view.name}
             series.setdefault(tuple(labels.values()), labels | dict.fromkeys(PAIRS, 0))[outcome] = view.requests
-    blocks = record.of_phase(PAIR).blocks_dict()
+    blocks = record.of_phase(PAIR).block_table().as_dict()
     return {"pairs": {"series": list(series.values()), "blocks": blocks}} if series else {}
 
 

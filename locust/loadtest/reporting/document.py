@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest import untrusted
+from loadtest.estimating import intervals
+from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.exceptions import RecordError
 from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import samples_needed
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from loadtest.estimating.intervals import Interval
     from loadtest.judging.outcome import Verdict
+    from loadtest.measuring.blocks import BlockTable
     from loadtest.measuring.record import RunRecord
 
 Document = dict[str, Any]
@@ -44,12 +48,35 @@ _REQUIRED: Final = (
 
 def of(record: RunRecord, verdict: Verdict) -> Document:
     """Return the document of a run and its verdict."""
-    return {
+    made = {
         **record.as_dict(),
         "verdict": {"name": verdict.outcome.value, "reasons": list(verdict.reasons), "notes": list(verdict.notes)},
         "findings": [asdict(violation) for violation in verdict.violations],
         "thresholds": [result.as_dict() for result in verdict.results],
     }
+    _add_intervals(made, record.block_table())
+    return made
+
+
+def _add_intervals(document: Document, table: BlockTable) -> None:
+    """Add the 95 % intervals of percentiles to the sum of all series, and to the most frequent ones."""
+    every = document["series"]
+    chosen = [([index], one) for index, one in enumerate(every)]
+    chosen = sorted(chosen, key=lambda part: -part[1]["requests"])[:MOST_WITH_INTERVALS]
+    for rows, one in [([*range(len(every))], document["total"]), *chosen]:
+        run = BlockedRun.of_table("", table, len(every), {ALL: rows}, 0.0)
+        one["intervals"] = {
+            figure: _around(intervals.of_quantile(run.series[ALL], QUANTILES[figure]), one["response_time"][figure])
+            for figure in WITH_INTERVALS
+            if run.blocks and one["requests"] >= samples_needed(QUANTILES[figure])
+        }
+
+
+def _around(interval: Interval | None, value: float) -> list[float | None] | None:
+    """Return an interval that holds the value of the whole run, whose first and last blocks it leaves out."""
+    if interval is None:
+        return None
+    return [min(interval.low, value), max(interval.high, value) if math.isfinite(interval.high) else None]
 
 
 def read(folder: Path) -> Document:
@@ -112,6 +139,11 @@ def notes(document: Document) -> list[str]:
     return [*document["context"].get("notes", ()), *document["verdict"].get("notes", ())]
 
 
+def outcome_of(result: dict[str, Any]) -> str:
+    """Return what a threshold came to, in words."""
+    return f"{result['outcome']}, narrowly" if result.get("is_narrow") else str(result["outcome"])
+
+
 def setup_sentence(document: Document) -> str:
     """Return what the users sent in on_start and on_stop, in a few words; empty when it was nothing."""
     total = document.get("setup", {}).get("total", {})
@@ -138,6 +170,10 @@ def percentile_ms(series: dict[str, Any], figure: str, kind: str = "response_tim
     return milliseconds(series[kind][figure])
 
 
+WITH_INTERVALS: Final = ("p50_s", "p95_s", "p99_s")
+"""The percentiles that have intervals."""
+MOST_WITH_INTERVALS: Final = 40
+"""The most names, the most frequent first, whose percentiles have intervals: each takes hundredths of a second."""
 STREAM_HEADS: Final = (
     "answers", "ended by", "events", "events/s", "pace/s", "kB/s",
     "first byte p50", "p99", "first event p50", "p99", "gap p50", "p99", "max",
@@ -168,13 +204,25 @@ def _stream_figures(stream: dict[str, Any]) -> list[str]:
     ]
 
 
-def too_few_sentence(document: Document, figures: Sequence[str]) -> str:
-    """Return why some percentiles are a dash, given those that are shown; empty when none is."""
+def interval_ms(series: dict[str, Any], figure: str) -> str:
+    """Return the 95 % interval of a percentile in milliseconds, as text; empty where it is not known."""
+    if (ends := series.get("intervals", {}).get(figure)) is None:
+        return ""
+    low, high = ends
+    return f"{milliseconds(low)} or more" if high is None else f"{milliseconds(low)} to {milliseconds(high)}"
+
+
+def percentile_sentences(document: Document, figures: Sequence[str]) -> list[str]:
+    """Return how sure the percentiles of all requests are, and why some are a dash, given those that are shown."""
+    worded = {figure: interval_ms(document["total"], figure) for figure in WITH_INTERVALS}
+    known = [f"{figure.removesuffix('_s')} {ends}" for figure, ends in worded.items() if ends]
+    sentences = [f"95 % intervals of all requests, in ms: {', '.join(known)}"] if known else []
     least = min((one["requests"] for one in document["series"]), default=0)
     shares = [QUANTILES[one] for one in figures if one in QUANTILES]
     needed = {f"p{100 * share:g}": samples_needed(share) for share in shares}
-    wanting = [f"{name} needs {count:,}" for name, count in needed.items() if count > least]
-    return f"a dash marks a percentile of too few requests: {', '.join(wanting)}" if least and wanting else ""
+    if least and (wanting := [f"{name} needs {count:,}" for name, count in needed.items() if count > least]):
+        sentences.append(f"a dash marks a percentile of too few requests: {', '.join(wanting)}")
+    return sentences
 
 
 def times_apart(series: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,13 +14,14 @@ from loadtest.reporting.document import (
     failure_samples,
     load_s,
     notes,
+    outcome_of,
     percentile_ms,
+    percentile_sentences,
     rate_per_s,
     setup_sentence,
     stream_rows,
     target_sentence,
     times_apart,
-    too_few_sentence,
 )
 from loadtest.settings.config import name_of_scenario
 
@@ -55,8 +56,11 @@ def summary(document: Document) -> str:
         "",
     ]
     if document["thresholds"]:
-        rows = [(MARKS.get(one["outcome"], ""), _escape(one["rule"]), one["worded"]) for one in document["thresholds"]]
-        lines += [*_table(("", "threshold", "value"), rows), ""]
+        rows = [
+            (MARKS.get(one["outcome"], ""), _escape(one["rule"]), one["worded"], _sureness(one))
+            for one in document["thresholds"]
+        ]
+        lines += [*_table(("", "threshold", "value", "95 % interval"), rows), ""]
     for key, heads_of_times in (("transactions", _TIMES), ("checks", ())):
         steps = [_step(one, heads_of_times) for one in document.get(key, ())]
         if steps:
@@ -72,7 +76,7 @@ def summary(document: Document) -> str:
     lines += _table(heads, rows_of_names, right_from=1)
     if len(series) > MAX_NAMES:
         lines += ["", f"{len(series) - MAX_NAMES:,} more names are in the report."]
-    if sentence := too_few_sentence(document, _TIMES):
+    for sentence in percentile_sentences(document, _TIMES):
         lines += ["", f"{sentence}."]
     if streamed := stream_rows(document)[:MAX_NAMES]:
         rows_of_streams = [(_escape(name), *figures) for name, figures in streamed]
@@ -80,6 +84,11 @@ def summary(document: Document) -> str:
     for title, evidence in failure_samples(document):
         lines += ["", *_sample(title, evidence)]
     return printable("\n".join(lines)) + "\n"
+
+
+def _sureness(result: dict[str, Any]) -> str:
+    spread = result.get("spread") or "-"
+    return f"{spread}: {outcome_of(result)}" if result.get("is_narrow") else spread
 
 
 def _counts(document: Document) -> str:

@@ -15,16 +15,18 @@ from loadtest.reporting.document import (
     STREAM_HEADS,
     by_name,
     earlier_and_own,
+    interval_ms,
     load_s,
     met,
     notes,
+    outcome_of,
     percentile_ms,
+    percentile_sentences,
     rate_per_s,
     setup_sentence,
     stream_rows,
     target_sentence,
     times_apart,
-    too_few_sentence,
 )
 from loadtest.reporting.page import text
 from loadtest.settings.config import name_of_scenario
@@ -138,7 +140,8 @@ def _time(total: dict[str, Any], figure: str) -> str:
     """Return a tile's time with its unit, or how many requests it needs where there were fewer."""
     shown = percentile_ms(total, figure)
     if shown != "-" or figure not in QUANTILES:
-        return f"{shown} <small>ms</small>"
+        spread = interval_ms(total, figure)
+        return f"{shown} <small>ms{f'<br>{spread}' if spread else ''}</small>"
     return f"<small>needs {samples_needed(QUANTILES[figure]):,} requests</small>"
 
 
@@ -250,10 +253,10 @@ def _names(document: Document) -> str:
         else ""
     )
     table = page.table("Figures by request name", heads, rows, foot, key="by-name")
-    few = too_few_sentence(document, tuple(_TIMES))
-    more += f"<p class='quiet'>{text(few)}.</p>" if few else ""
+    more += "".join(f"<p class='quiet'>{text(one)}.</p>" for one in percentile_sentences(document, tuple(_TIMES)))
     more += _apart(series) + _streams(document) + _setup(document)
-    return _section("names", "By name", table + more, "response times in milliseconds; stats.csv")
+    hint = "response times in milliseconds, p50, p95 and p99 with their 95 % interval; stats.csv"
+    return _section("names", "By name", table + more, hint)
 
 
 def _apart(series: list[dict[str, Any]]) -> str:
@@ -307,7 +310,7 @@ def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str
     requests, rate = series["requests"], rate_per_s(series, document)
     times = [(time, "response_time") for time in _TIMES] + [("p99_s", "service_time")]
     numbers = [(series["failures"], f"{series['failures']:,}"), (rate, f"{rate:,.1f}")]
-    numbers += [(series[which][time] or 0, percentile_ms(series, time, which)) for time, which in times]
+    numbers += [(series[which][time] or 0, _with_interval(series, time, which)) for time, which in times]
     numbers.append((series["response_bytes"], size(series["response_bytes"])))
     most = max(one["requests"] for one in document["series"])
     share = "" if kind else f" style='--share:{100 * requests / most:.1f}%'"
@@ -319,6 +322,11 @@ def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str
         f"<tr class='{kind}' data-name='{text(full)}'>"
         f"<th scope='row'>{text(series['method'])} {page.name(series['name'])}{outcomes}</th>{cells}</tr>"
     )
+
+
+def _with_interval(series: dict[str, Any], time: str, which: str) -> str:
+    spread = interval_ms(series, time) if which == "response_time" else ""
+    return f"{percentile_ms(series, time, which)}{f'<br><small>{spread}</small>' if spread else ''}"
 
 
 def _errors(document: Document) -> str:
@@ -374,18 +382,20 @@ def _moment(epoch_s: float) -> str:
 def _thresholds(document: Document) -> str:
     rows = [
         f"<tr><th scope='row'><code>{text(one['rule'])}</code></th><td>{text(one['worded'])}</td>"
+        f"<td>{text(one.get('spread') or '-')}</td>"
         f"<td>{_tag(one)}</td></tr>"
         for one in document["thresholds"]
     ]
     if not rows:
         return _section("thresholds", "Thresholds", "<p class='quiet'>This run had no thresholds.</p>")
-    return _section("thresholds", "Thresholds", page.table("Thresholds", ("threshold", "value", "outcome"), rows))
+    heads = ("threshold", "value", "95 % interval", "outcome")
+    return _section("thresholds", "Thresholds", page.table("Thresholds", heads, rows))
 
 
 def _tag(rule: dict[str, Any]) -> str:
     """Return the outcome of a threshold; what it says is shown where the pointer rests on it."""
     tone, title = TONES.get(rule["outcome"], "doubt"), f"{rule['rule']}: {rule['worded']}"
-    return f"<span class='tag {tone}' title='{text(title)}'>{text(rule['outcome'])}</span>"
+    return f"<span class='tag {tone}' title='{text(title)}'>{text(outcome_of(rule))}</span>"
 
 
 def _rules_on(document: Document, one: dict[str, Any], phase: str, *, alone: bool = False) -> list[dict[str, Any]]:

@@ -19,13 +19,14 @@ from loadtest.reporting.document import (
     load_s,
     met,
     notes,
+    outcome_of,
     percentile_ms,
+    percentile_sentences,
     rate_per_s,
     setup_sentence,
     stream_rows,
     target_sentence,
     times_apart,
-    too_few_sentence,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def show(document: Document, console: Console) -> None:
     print_line(console, "results", f"run {document['run_id']}")
     print_line(console, "target", target_sentence(document))
     console.print(_table(document))
-    if sentence := too_few_sentence(document, _TIMES):
+    for sentence in percentile_sentences(document, _TIMES):
         print_line(console, "", sentence)
     if document["streams"]:
         console.print(_streams(document))
@@ -126,8 +127,9 @@ def _checks(document: Document) -> ConsoleTable:
 
 
 def _thresholds(results: Iterable[dict[str, Any]]) -> ConsoleTable:
-    table = ConsoleTable("thresholds", ("rule",), ("value", "outcome"))
+    table = ConsoleTable("thresholds", ("rule",), ("value", "95 % interval", "outcome"))
     for result in results:
         colour = _COLOURS.get(result["outcome"], "red")
-        table.add_row((result["rule"],), (result["worded"], Text(result["outcome"], style=colour)))
+        figures = (result["worded"], result.get("spread") or "-", Text(outcome_of(result), style=colour))
+        table.add_row((result["rule"],), figures)
     return table

@@ -58,7 +58,10 @@
   const element = (kind, text, style = "") => Object.assign(document.createElement(kind), { textContent: text, style });
   const shown = (result) => {
     const lines = [...result.now.slice(1), ...result.reasons, ...result.failures.map((reason) => `Failed: ${reason}`)];
-    const rules = result.thresholds.map((one) => `${one.outcome}: ${one.rule} (${one.worded})`);
+    const rules = result.thresholds.map((one) => {
+      const narrowly = one.is_narrow ? `, narrowly, 95 % interval ${one.spread}` : "";
+      return `${one.outcome}: ${one.rule} (${one.worded}${narrowly})`;
+    });
     const list = element("ul", "", "margin: 0.4em 0; padding-left: 1.2em");
     list.append(...[...new Set([...lines, ...rules])].map((line) => element("li", line, "overflow-wrap: anywhere")));
     const files = result.files.map((name) => {

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from loadtest.cli import main
 from loadtest.comparing import baselines, changes
-from loadtest.comparing.blocked_run import ALL, Name
 from loadtest.comparing.run_figures import RunFigures
+from loadtest.estimating.blocked_run import ALL, Name
 from loadtest.exceptions import ExitCode
 from loadtest.run_folder import RECORD
 

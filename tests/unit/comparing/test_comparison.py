@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bench.compare.simulation import System, run
-from loadtest.comparing.blocked_run import ALL, BlockedRun, Name
-from loadtest.comparing.comparison import Conclusion, compare, student_t
+from loadtest.comparing.comparison import Conclusion, compare
+from loadtest.estimating.blocked_run import ALL, BlockedRun, Name
 from loadtest.measuring.record import RunRecord
 from tests import reports
 
@@ -121,9 +121,3 @@ def test_a_document_compared_with_itself_is_the_same() -> None:
     document = json.loads(json.dumps(compare(blocked, blocked).as_dict(), allow_nan=False))
     assert document["verdict"] == "same"
     assert [one["change"] for one in document["names"][0]["differences"]] == [0.0] * 5
-
-
-@pytest.mark.parametrize(("level", "degrees", "exact"), [(0.975, 10, 2.228), (0.999, 5, 5.893), (0.9995, 30, 3.646)])
-def test_students_t_is_that_of_the_tables(level: float, degrees: int, exact: float) -> None:
-    """Within 1 % of the tabulated values."""
-    assert student_t(level, degrees) == pytest.approx(exact, rel=0.01)

@@ -10,10 +10,10 @@ import pytest
 from locust.env import Environment
 
 from loadtest.comparing import duet, duet_page
-from loadtest.comparing.blocked_run import BlockedRun
 from loadtest.comparing.comparison import Comparison, Conclusion, compare
 from loadtest.comparing.duet_user import Dealer, PairCounter
 from loadtest.comparing.greenlet_random import GreenletRandom
+from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.exceptions import UsageError
 from loadtest.local import two_versions
 from loadtest.local.two_versions import Version

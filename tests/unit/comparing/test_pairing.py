@@ -7,9 +7,9 @@ import pytest
 
 from bench.compare import simulation
 from bench.compare.simulation import System
-from loadtest.comparing.blocked_run import ALL, BlockedRun
 from loadtest.comparing.pairing import Outcomes
-from loadtest.comparing.resampling import PAIRS, Resampling, pair_stretch
+from loadtest.estimating.blocked_run import ALL, BlockedRun
+from loadtest.estimating.resampling import PAIRS, Resampling, pair_stretch
 
 
 @pytest.mark.parametrize(

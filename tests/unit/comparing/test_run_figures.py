@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from loadtest.comparing.blocked_run import ALL, Name
 from loadtest.comparing.run_figures import FILE, RunFigures
+from loadtest.estimating.blocked_run import ALL, Name
 from loadtest.exceptions import RecordError
 from loadtest.reporting import files
 from tests import reports

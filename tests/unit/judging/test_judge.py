@@ -210,6 +210,10 @@ def test_results_say_rule_value_and_limit() -> None:
         "limit": 0.05,
         "value": pytest.approx(0.0612),
         "worded": "61.2ms",
+        "low": None,
+        "high": None,
+        "spread": "",
+        "is_narrow": False,
         "outcome": "failed",
         "sentence": first.sentence,
     }

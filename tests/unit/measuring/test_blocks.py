@@ -23,7 +23,7 @@ def measured(**requests: int) -> Measurements:
 
 def table_of(made: Blocks, rows: list[int]) -> BlockTable:
     """Return what is read back of them."""
-    return BlockTable.of(made.as_dict(rows))
+    return BlockTable.of(made.table(rows).as_dict())
 
 
 def test_counts_are_kept_by_second_and_series() -> None:

@@ -111,10 +111,10 @@ def test_a_percentile_of_too_few_requests_is_no_number() -> None:
     assert (few["series"][0]["requests"], enough["series"][0]["requests"]) == (200, 300)
     assert (shown[0], float(shown[1]) > 10) == ("-", True)
     assert document.percentile_ms(few["series"][0], "max_s") != "-"
-    assert document.too_few_sentence(few, ("p95_s", "p99_s", "max_s")) == (
+    assert document.percentile_sentences(few, ("p95_s", "p99_s", "max_s"))[-1] == (
         "a dash marks a percentile of too few requests: p99 needs 299"
     )
-    assert document.too_few_sentence(enough, ("p95_s", "p99_s")) == ""
+    assert not [one for one in document.percentile_sentences(enough, ("p95_s", "p99_s")) if "dash" in one]
 
 
 def test_the_most_frequent_reasons_of_failures_come_first() -> None:
@@ -152,3 +152,30 @@ def test_streamed_answers_are_in_every_report() -> None:
         assert "streamed responses" in text.lower()
         assert [figure for figure in figures if figure not in text] == []
     assert "treamed responses" not in run_page.html(reports.run_document())
+
+
+def test_percentiles_have_intervals_that_hold_them() -> None:
+    """Of all requests, and of each of the most frequent names; not of a percentile of too few requests."""
+    made = reports.run_document(reports.record(60, per_s=3))
+    assert set(made["total"]["intervals"]) == {"p50_s", "p95_s", "p99_s"}
+    for one in (made["total"], *made["series"]):
+        assert set(one["intervals"]) >= {"p50_s", "p95_s"}
+        for figure, (low, high) in one["intervals"].items():
+            assert low <= one["response_time"][figure] <= (high or 1.0)
+    assert [set(one["intervals"]) for one in made["series"]] == [{"p50_s", "p95_s"}] * 2
+    (sentence,) = document.percentile_sentences(made, ["p95_s"])
+    assert sentence.startswith("95 % intervals of all requests, in ms: p50 ")
+
+
+def test_a_run_too_short_for_intervals_has_none() -> None:
+    """It is shown as before."""
+    made = reports.run_document(reports.record(3))
+    assert document.percentile_sentences(made, []) == []
+    assert {document.interval_ms(one, "p50_s") for one in (made["total"], *made["series"])} == {""}
+
+
+def test_only_the_most_frequent_names_have_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of thousands of names ends all the same."""
+    monkeypatch.setattr(document, "MOST_WITH_INTERVALS", 1)
+    made = reports.run_document(reports.record(20, names=("a", "b", "c")))
+    assert sum("intervals" in one for one in made["series"]) == 1

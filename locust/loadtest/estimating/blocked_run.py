@@ -2,7 +2,7 @@
 
 The first and the last block with requests are left out, because load fills them only partly, and so is the warm-up.
 
-Tested in tests/unit/comparing/test_comparison.py and tests/unit/comparing/test_resampling.py.
+Tested in tests/unit/comparing/test_comparison.py and tests/unit/estimating/test_intervals.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from loadtest.measuring.blocks import BlockTable
 from loadtest.measuring.histogram import EDGES_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -102,29 +102,46 @@ class BlockedRun:
     def _of(
         cls, document: dict[str, Any], labels: list[dict[str, Any]], blocks: dict[str, Any], scenario: str | None
     ) -> Self:
-        table = BlockTable.of(blocks)
-        names = {
-            index: Name("" if scenario else one["scenario"], one["method"], one["name"])
+        groups = {
+            Name("" if scenario else one["scenario"], one["method"], one["name"]): [index]
             for index, one in enumerate(labels)
             if scenario in {None, one["scenario"]}
         }
+        groups[ALL] = [index for own in groups.values() for index in own]
+        table, begins_s = BlockTable.of(blocks), _warm_up_end_s(document)
+        return cls.of_table(document["run_id"], table, len(labels), groups, begins_s)
+
+    @classmethod
+    def of_table(
+        cls, run_id: str, table: BlockTable, count: int, groups: Mapping[Name, Sequence[int]], begins_s: float
+    ) -> Self:
+        """Return groups of series, each summed.
+
+        Args:
+            run_id: the run's name.
+            table: its blocks.
+            count: of the series in the table.
+            groups: the numbers of their series in the table.
+            begins_s: what was before is left out; in seconds since the run's first.
+        """
         number, row, requests, failures = table.counts.astype(np.int64)
         if not len(number) or number.max() - number.min() < _EDGE_BLOCKS:
-            return cls(document["run_id"], table.width_s, 0, {})
-        first = max(int(number.min()) + 1, math.ceil(_warm_up_end_s(document) / table.width_s))
-        count = max(0, int(number.max()) - first)
-        within = (number >= first) & (number < first + count)
-        totals = np.zeros((2, len(labels), count))
+            return cls(run_id, table.width_s, 0, {})
+        first = max(int(number.min()) + 1, math.ceil(begins_s / table.width_s))
+        length = max(0, int(number.max()) - first)
+        within = (number >= first) & (number < first + length)
+        totals = np.zeros((2, count, length))
         for total, column in zip(totals, (requests, failures), strict=True):
             np.add.at(total, (row[within], number[within] - first), column[within])
         series = {
-            name: BlockedSeries(totals[0, index], totals[1, index], *_times(table, [index], first, count))
-            for index, name in names.items()
+            name: BlockedSeries(
+                totals[0, list(rows)].sum(axis=0),
+                totals[1, list(rows)].sum(axis=0),
+                *_times(table, rows, first, length),
+            )
+            for name, rows in groups.items()
         }
-        own = list(names)
-        times = _times(table, own, first, count)
-        series[ALL] = BlockedSeries(totals[0, own].sum(axis=0), totals[1, own].sum(axis=0), *times)
-        return cls(document["run_id"], table.width_s, count, series)
+        return cls(run_id, table.width_s, length, series)
 
 
 def _warm_up_end_s(document: dict[str, Any]) -> float:
@@ -133,10 +150,10 @@ def _warm_up_end_s(document: dict[str, Any]) -> float:
     return begins_s[0] + float(document["warm_up_s"]) if begins_s and document["warm_up_s"] else 0.0
 
 
-def _times(table: BlockTable, rows: list[int], first: int, count: int) -> tuple[Floats, Floats, Floats]:
+def _times(table: BlockTable, rows: Sequence[int], first: int, count: int) -> tuple[Floats, Floats, Floats]:
     """Return counts, lower and upper edges of some names together."""
     number, row, bin_, counted = table.response_time.astype(np.int64)
-    own = (number >= first) & (number < first + count) & np.isin(row, rows)
+    own = (number >= first) & (number < first + count) & np.isin(row, list(rows))
     bins, column = np.unique(bin_[own], return_inverse=True)
     times = np.zeros((count, len(bins)))
     np.add.at(times, (number[own] - first, column), counted[own])

@@ -23,7 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from loadtest.comparing.blocked_run import BlockedRun, BlockedSeries
+    from loadtest.estimating.blocked_run import BlockedRun, BlockedSeries
 
     Floats = npt.NDArray[np.float64]
 
@@ -70,7 +70,7 @@ def stretch_lengths(run: BlockedRun, other: BlockedRun | None = None) -> dict[st
     indicators = _indicators(run)
     if other is not None:
         indicators = {figure: series - indicators[figure] for figure, series in _indicators(other).items()}
-    return {figure: _stretch_length(series) for figure, series in indicators.items()}
+    return {figure: stretch_length(series) for figure, series in indicators.items()}
 
 
 def pair_stretch(ratios: BlockedRun) -> int:
@@ -83,10 +83,10 @@ def pair_stretch(ratios: BlockedRun) -> int:
             clipped = np.clip(middles, *middles[edges])
             total += series.times @ (clipped - np.average(clipped, weights=pooled))
             requests += series.times.sum(axis=1)
-    return _stretch_length(total / np.maximum(requests, 1))
+    return stretch_length(total / np.maximum(requests, 1))
 
 
-def _stretch_length(values: Floats) -> int:
+def stretch_length(values: Floats) -> int:
     """Return the length that a series by block asks for, within bounds."""
     blocks: int = len(values)
     length: int = max(1, math.ceil(blocks ** (1 / 3)), math.ceil(_politis_white(values)))
@@ -164,8 +164,8 @@ class Resampling:
         found["error_ratio"] = self._estimate("error_ratio", ratio, failed / np.maximum(made, _TINY), requests)
         pooled = series.times.sum(axis=0, keepdims=True)
         for figure, q in QUANTILES.items():
-            value = float(_quantiles(pooled, series, q)[0])
-            drawn = _quantiles(self._drawn(figure, series.times), series, q)
+            value = float(quantiles(pooled, series, q)[0])
+            drawn = quantiles(self._drawn(figure, series.times), series, q)
             found[figure] = self._estimate(figure, value, _log(drawn), float(pooled.sum()))
         return found
 
@@ -214,7 +214,7 @@ def _weights(blocks: int, stretch: int, draws: int, random: np.random.Generator)
     return (times[:, :blocks] * (blocks / (drawn * stretch))).astype(np.float32)
 
 
-def _quantiles(counts: Floats, series: BlockedSeries, q: float) -> Floats:
+def quantiles(counts: Floats, series: BlockedSeries, q: float) -> Floats:
     """Return the quantile of each row of counts, in seconds; NaN for a name without times."""
     if not counts.shape[1]:
         return np.full(len(counts), math.nan)
@@ -247,7 +247,7 @@ def _calmness(series: BlockedSeries) -> Floats:
 
 
 def _spreads(counts: Floats, series: BlockedSeries) -> Floats:
-    lower, upper = (_log(_quantiles(counts, series, q)) for q in _ONE_DEVIATION)
+    lower, upper = (_log(quantiles(counts, series, q)) for q in _ONE_DEVIATION)
     spreads: Floats = (upper - lower) / 2
     return spreads
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bench.compare.simulation import System, run
-from loadtest.comparing import resampling
-from loadtest.comparing.blocked_run import BlockedRun
-from loadtest.comparing.resampling import Resampling
+from loadtest.estimating import resampling
+from loadtest.estimating.blocked_run import BlockedRun
+from loadtest.estimating.resampling import Resampling
 
 
 @pytest.mark.parametrize("stretch", [1, 4, 7])

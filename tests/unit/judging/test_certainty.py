@@ -1,0 +1,105 @@
+"""Certainty: a threshold's value has its interval, and one that may be on the other side of the limit is narrow."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from loadtest.estimating.intervals import Interval
+from loadtest.judging.judge import Judge
+from loadtest.judging.outcome import Outcome, Result, decide
+from loadtest.judging.threshold import parse
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
+from tests import reports
+
+FIGURES = (
+    "p50 < 1s, p95 < 1s, p99 < 1s, mean < 1s, error_ratio < 50%, requests_per_s > 1/s, requests > 1, max < 1s, "
+    'p100 < 1s, p50(service_time) < 1s, p50{result="success"} < 1s'
+)
+
+
+def results_of(rules: str, record: RunRecord | None = None, started_at: float = 1_700_000_000.25) -> list[Result]:
+    """Return the results of rules at the end of a run of 60 s."""
+    judge = Judge(parse(rules, "here"), record or reports.record(60, failing="b"), started_at, longest_s=60.0)
+    return judge.final_results()
+
+
+def test_what_is_kept_by_second_has_an_interval_around_its_value() -> None:
+    """Percentiles, the mean, the error ratio and the rate have one; extremes, counts and times kept apart have none."""
+    results = results_of(FIGURES)
+    known = {result.threshold.condition.split(" ")[0]: result.interval for result in results}
+    for result in results:
+        if result.interval is not None:
+            assert result.interval.low <= (result.value or -1.0) <= result.interval.high
+    assert [name for name, interval in known.items() if interval is None] == [
+        "requests",
+        "max(response_time)",
+        "p100(response_time)",
+        "p50(service_time)",
+        'p50(response_time){result="success"}',
+    ]
+
+
+def test_a_selector_selects_what_the_interval_is_of() -> None:
+    """The median of the quicker name is between 10 and 20 ms, that of the slower one between 20 and 40 ms."""
+    quick, slow = results_of('p50{name="a"} < 1s, p50{name="b"} < 1s')
+    assert quick.interval is not None
+    assert slow.interval is not None
+    assert 0.013 < quick.interval.low < quick.interval.high < 0.017
+    assert 0.026 < slow.interval.low < slow.interval.high < 0.034
+
+
+def test_the_warm_up_of_a_rule_is_not_in_its_interval() -> None:
+    """A first half that is three times as slow widens the interval of the whole, not that of the rest."""
+    rules = parse("p50 < 1s, p50 < 1s warm_up=30s", "here")
+    record = RunRecord("r", 1_700_000_000.0)
+    judge = Judge(rules, record, 1_700_000_000.0, longest_s=60.0)
+    recorder, chance = Recorder(), Random(3)
+    for second in range(60):
+        for _ in range(40):
+            took_s = (0.03 if second < 30 else 0.01) * (1 + chance.random() / 2)
+            recorder.series("s", "GET", "a").success(0.0, 0.0, took_s, 0)
+        record.add(recorder.take(), second)
+    whole, rest = judge.final_results()
+    assert rest.interval is not None
+    assert 0.011 < rest.interval.low < rest.interval.high < 0.014
+    assert whole.interval is None or whole.interval.high > 0.03
+
+
+@pytest.mark.parametrize(("seconds", "is_known"), [(5, False), (60, True)])
+def test_a_short_run_has_no_interval(seconds: int, is_known: bool) -> None:
+    """Of a few seconds it cannot be told how much they vary."""
+    (result,) = results_of("p50 < 1s", reports.record(seconds))
+    assert (result.interval is not None, bool(result.spread)) == (is_known, is_known)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "interval", "is_narrow", "words"),
+    [
+        ("p95 < 100ms", 0.09, (0.08, 0.11), True, "passed, narrowly, with 90ms (95 % interval 80ms to 110ms)"),
+        ("p95 < 100ms", 0.105, (0.09, 0.12), True, "failed, narrowly, with 105ms (95 % interval 90ms to 120ms)"),
+        ("p95 < 100ms", 0.05, (0.04, 0.06), False, "passed with 50ms (95 % interval 40ms to 60ms)"),
+        ("p99 < 100ms", 0.09, (0.08, float("inf")), True, "passed, narrowly, with 90ms (95 % interval 80ms or more)"),
+        ("p99 < 100ms", 0.2, (0.15, float("inf")), False, "failed with 200ms (95 % interval 150ms or more)"),
+        ("error_ratio <= 0%", 0.0, (0.0, 0.01), False, "passed with 0% (95 % interval 0% to 1%)"),
+        ("error_ratio < 1%", 0.0, (0.0, 0.012), True, "passed, narrowly, with 0% (95 % interval 0% to 1.2%)"),
+    ],
+)
+def test_narrow_is_what_another_run_may_turn_round(
+    rule: str, value: float, interval: tuple[float, float], is_narrow: bool, words: str
+) -> None:
+    """When the limit lies within the interval; a limit of no failure at all is about this run alone."""
+    result = replace(Result.of(parse(rule, "here")[0], value), interval=Interval(*interval))
+    assert (result.is_narrow, result.sentence.split(": ", 1)[1]) == (is_narrow, words)
+    assert replace(result, outcome=Outcome.INTERRUPTED).is_narrow is False
+
+
+def test_a_narrow_pass_passes_and_is_noted() -> None:
+    """The outcome stays as it is defined."""
+    (clear,) = results_of("p50 < 1s")
+    assert clear.value is not None
+    narrow = replace(clear, threshold=parse(f"p50 < {clear.value * 1000 + 0.01:.2f}ms", "here")[0])
+    verdicts = [decide(reports.record(60), [], [result]) for result in (clear, narrow)]
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.PASSED] * 2
+    assert ["lies within the 95 % interval" in " ".join(verdict.notes) for verdict in verdicts] == [False, True]
