@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> None:
+def cluster() -> Iterator[None]:
     """The cluster of kubectl's present context; whose it is, is for a person to know, so they have to ask for it.
 
     TEST_KUBERNETES is the command that makes it ready, `true` where it is. Whoever sets it gets tests or a failure.
+    With `down` it ends what it has started, because a cluster takes a twentieth of a core when nobody uses it.
     """
     prepare = os.environ.get("TEST_KUBERNETES")
     if not prepare:
@@ -30,3 +32,5 @@ def cluster() -> None:
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.fail(f"there is no cluster for the tests: {command} ended with {done.returncode}\n{done.stderr[-2000:]}")
+    yield
+    subprocess.run(["sh", "-c", f"{prepare} down"], check=True)
