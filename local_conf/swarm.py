@@ -32,8 +32,8 @@ def main() -> None:
     host, workers = os.environ.get("LOADTEST_HOST", ""), os.environ.get("LOADTEST_WORKERS", "2")
     if not host or leads_here(host):
         sys.exit(
-            f"error: HOST={host} is not an address that all nodes can reach. Allowed: the URL of the service under test. Next: "
-            "name it, such as make swarm HOST=http://shop.example.com:8080."
+            f"error: HOST={host} is not an address that all nodes can reach. Allowed: the URL of the service under test. "
+            "Next: name it, such as make swarm HOST=http://shop.example.com:8080."
         )
     if not workers.isdecimal() or int(workers) < 1:
         sys.exit(f"error: WORKERS={workers} is not a number of workers. Allowed: 1 or more. Next: give one.")
