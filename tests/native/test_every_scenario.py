@@ -128,10 +128,10 @@ def wait_for_record(swarm: FaultySwarm, number: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_what_the_referee_received_is_what_the_records_count(seen: dict[str, Seen], name: str) -> None:
-    """Set-up included; what was not answered before the end is counted as failed."""
+    """Set-up included; what was not answered, or not even sent, before the end is counted as failed."""
     one = seen[name]
     assert one.runs == len(SHARES[name])
-    assert one.counted == one.received, one.logs
+    assert one.counted - one.failed <= one.received <= one.counted, one.logs
     assert one.counted - one.failed <= one.answered, one.logs
     assert one.received.total() > 10 * one.runs
     is_of_redis = any(command in one.received for command in ("JSON.GET JSON.GET", "GET GET"))

@@ -78,16 +78,19 @@ def test_up_runs_a_test_by_itself(project: Project, tmp_path: Path) -> None:
     record = json.loads(file.read_text())
     series = (*record["series"], *record["setup"]["series"])
     assert {one["scenario"] for one in series} == set(scenarios.names())
-    assert by_method(line for line in project.judged() if not line.answered) == counted([record], "requests")
+    received = by_method(line for line in project.judged() if not line.answered)
+    requests, failures = (counted([record], figure) for figure in ("requests", "failures"))
+    assert requests - failures <= received <= requests  # what was broken off at the end may not have been sent yet
     with pytest.raises(urllib.error.HTTPError, match="401"):
         project.get("locust_master", 8089, "/stats/requests")
     project.log_in((ROOT / "secrets" / "web_password").read_text())
-    requests = project.get("locust_master", 8089, "/stats/requests")
-    in_total = next(row["num_requests"] for row in requests["stats"] if row["name"] == "Aggregated")
+    statistics = project.get("locust_master", 8089, "/stats/requests")
+    in_total = next(row["num_requests"] for row in statistics["stats"] if row["name"] == "Aggregated")
     assert in_total > 0
     eventually("requests in Prometheus", lambda: project.value("sum(loadtest_requests_total)"), in_total)
-    assert project.value('sum(loadtest_errors_total{class!="unfinished"})') == 0  # a busy machine may be that slow
-    assert project.value("sum(loadtest_link_refused_total)") == 0
+    # Of a scrape that fails on a busy machine, Prometheus knows nothing until the next one.
+    eventually("errors", lambda: project.value('sum(loadtest_errors_total{class!="unfinished"})'), 0)
+    eventually("refused messages", lambda: project.value("sum(loadtest_link_refused_total)"), 0)
     for container in project.containers():
         assert container["HostConfig"]["ReadonlyRootfs"] is True
         assert container["HostConfig"]["Memory"] > 0
