@@ -112,7 +112,7 @@ def tell(stack: Stack, tmp_path: Path) -> Callable[..., Told]:
         scenario.write_text(HEAD + imports + user + TAIL.format(requests=requests))
         with ScriptedServer(service or Referee()) as server:
             stack.start("--scenario", str(scenario), "--host", server.url, *arguments, **variables)
-            exit_code, output = stack.end(150)
+            exit_code, output = stack.end(220)
         document = json.loads((stack.run_dir() / "record.json").read_text())
         junit = (stack.run_dir() / "junit.xml").read_text()
         return Told(exit_code, output, document, junit, (stack.run_dir() / "summary.md").read_text())

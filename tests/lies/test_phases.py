@@ -37,7 +37,11 @@ class Visitor(HttpUser):
         self.client.get("/page", name="mine/page")
 
 
-scenario = Scenario(name="mine", user_classes=(Visitor,), requests=(("GET", "mine/page"), ("GET", "mine/never")))
+class Editor(Visitor):
+    weight = 0
+
+
+scenario = Scenario("mine", (Visitor, Editor), (("GET", "mine/page"), ("GET", "mine/never")))
 """
 
 
@@ -58,7 +62,7 @@ class Lies:
         variables["LOADTEST_THRESHOLDS_FILE"] = str(self.folder / "rules.toml")
         common = ["--scenario", str(self.folder / "mine.py"), "--host", self.url, "--workers", "1"]
         self.stack.start(*common, *arguments, **variables)
-        return self.stack.end()
+        return self.stack.end(200)
 
     def record(self) -> dict[str, Any]:
         """Return the run's document."""
@@ -92,6 +96,13 @@ def lies(tmp_path: Path) -> Iterator[Lies]:
 
 
 FEW = ("--users", "5", "--spawn-rate", "5", "--run-time", "4s")
+PAUSE = """
+[pause]
+stages = [
+  { users = 5, duration = "2s", ramp = "step" },
+  { users = 0, duration = "2s", ramp = "step" },
+]
+"""
 
 
 def test_a_percentile_of_too_few_samples_is_no_data(lies: Lies) -> None:
@@ -106,9 +117,13 @@ def test_a_percentile_of_too_few_samples_is_no_data(lies: Lies) -> None:
 
 def test_a_rule_on_a_name_that_nobody_requested_is_no_data(lies: Lies) -> None:
     """A declared request that was never made judges nothing, and the rule says so."""
-    code, output = lies.run(*FEW, rules="""'error_ratio{name="mine/never"} < 1%'""")
+    (lies.folder / "profiles.toml").write_text(PAUSE)
+    profile = {"LOADTEST_PROFILES_FILE": str(lies.folder / "profiles.toml")}
+    code, output = lies.run(*FEW, "--profile", "pause", **profile, rules="""'error_ratio{name="mine/never"} < 1%'""")
     assert code in {ExitCode.NO_DATA, ExitCode.NOT_TRUSTWORTHY}, output  # on a busy machine
     assert "no request had name 'mine/never'" in lies.record()["thresholds"][0]["sentence"]
+    assert lies.said_in("no users of Editor ran: its weight is 0") == EVERYWHERE
+    assert lies.said_in("the profile asks for no users") == EVERYWHERE
 
 
 def test_a_rule_that_no_run_can_break_is_refused_before_load(lies: Lies) -> None:
@@ -246,6 +261,7 @@ def test_requests_of_on_start_are_no_load(lies: Lies, load: tuple[str, ...]) -> 
     """A slow login is in no percentile, count or rule of the load; a rule that asks for it judges it."""
     lies.answer = slow_login
     rules = """'p50 < 350ms', 'error_ratio{phase="setup"} <= 0%', 'max{phase="setup"} < 300ms'"""
+    rules += """, 'max{name="mine/login"} < 9s'"""
     code, output = lies.run(*load, scenario=LOGIN, rules=rules)
     assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output
     record = lies.record()
@@ -253,7 +269,8 @@ def test_requests_of_on_start_are_no_load(lies: Lies, load: tuple[str, ...]) -> 
     (login,) = record["setup"]["series"]
     assert login["name"] == "mine/login"
     assert login["response_time"]["min_s"] > 0.4
-    assert [result["outcome"] for result in record["thresholds"]] == ["passed", "passed", "failed"]
+    assert [result["outcome"] for result in record["thresholds"]] == ["passed", "passed", "failed", "no data"]
+    assert 'Next: add phase="setup" to the selector' in record["thresholds"][3]["sentence"]
     assert "requests of on_start and on_stop, 0 failed; not in the load" in output
 
 

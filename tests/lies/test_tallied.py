@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .conftest import Told
 
-pytestmark = [pytest.mark.native, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
 
 LOAD = ("--users", "5", "--spawn-rate", "5", "--run-time", "5s")
 SLOW_RESOLVER = """
@@ -120,6 +120,40 @@ def test_one_answer_for_all_and_two_requests_for_one_are_told(tell: Callable[...
         assert "redirects were followed within" in text
         assert "requests were sent again" in text
         assert "successes of GET /sizes had from about 16 to 4,096 bytes" in text
+
+
+NOTHING = """
+wait_time = constant(0.1)
+
+@task
+def get(self):
+    self.client.head("/page")
+    self.client.get("/itself", allow_redirects=False)
+    self.client.get("/loop")
+"""
+
+
+class Empty(Referee):
+    """A service that says that all is well, and sends nothing."""
+
+    def __call__(self, peer: Peer) -> None:
+        """Serve one connection."""
+        while head := peer.read_request()[0]:
+            path = head.split(b" ", 2)[1].decode()
+            moved = {"status": "302 Found"} if path in {"/itself", "/loop"} else {}
+            peer.send(ok(b"", f"Location: {path}", **moved))
+
+
+def test_answers_that_bring_nothing_are_told(tell: Callable[..., Told]) -> None:
+    """A redirect to itself is no success, a loop of them has failed, and answers without a body are said to be that."""
+    told = tell(NOTHING, *LOAD[:-1], "3s", service=Empty())
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert "answers of GET /itself were of status 3xx and led nowhere" in told.sentence("empty_redirects")
+    requests, failures = told.requests("/loop")
+    assert requests == failures > 0
+    for text in (told.output, told.summary, told.junit):
+        assert f"every one of the {requests} requests of GET /loop failed, most often with redirect" in text
+        assert "no answer of HEAD /page, GET /itself had a body" in text
 
 
 STOCK = """

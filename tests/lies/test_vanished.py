@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .conftest import Told
 
-pytestmark = [pytest.mark.native, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
 
 GET = """
 wait_time = constant(0.2)
@@ -256,3 +256,11 @@ def test_users_that_run_and_do_nothing_are_noticed(tell: Callable[..., Told]) ->
     [row] = told.document["tasks"]
     assert told.requests("/ok") == (10, 0)
     assert row["begun"] == row["idle"] + 10 + 2
+
+
+def test_users_that_wait_for_longer_than_the_run_are_noticed(tell: Callable[..., Told]) -> None:
+    """Each makes one request in the first second, and the rest of the run is no load."""
+    told = tell(GET.replace("0.2", "100"), *CLOSED[:-1], "8s")
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert told.requests("/ok") == (10, 0)
+    assert "no request was made in the last " in told.sentence("silence")

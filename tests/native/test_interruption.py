@@ -56,16 +56,18 @@ def test_a_threshold_that_ends_the_run_fails_it(stack: Stack) -> None:
     assert (record_of(stack)["interruption"], code in (3, 5)) == (None, True), output
 
 
-def test_locusts_own_run_time_is_a_plan(tmp_path: Path) -> None:
-    """A master that is started with Locust's --run-time ends by Locust's own timer, as planned."""
+def test_locusts_own_run_time_is_a_plan_which_may_lie_within_the_warm_up(tmp_path: Path) -> None:
+    """A master that is started with Locust's --run-time ends by Locust's own timer, as planned; nothing was judged."""
     witness = Witness()
     with FaultySwarm(tmp_path, witness.url) as swarm:
-        master = swarm.master("-u", "8", "-r", "8", "-t", "5s", workers=1)
+        master = swarm.master("-u", "8", "-r", "8", "-t", "5s", workers=1, LOADTEST_WARM_UP="30s")
         swarm.worker()
         code = master.wait()
         record = swarm.record()
     witness.close()
-    assert (record["interruption"], ended_well(code, swarm.logs())) == (None, True), swarm.logs()
+    assert record["interruption"] is None, swarm.logs()
+    assert code in {ExitCode.NO_DATA, ExitCode.NOT_TRUSTWORTHY}, swarm.logs()  # on a busy machine
+    assert "s ended within its warm-up of 30 s, so nothing is left to judge" in "".join(record["verdict"]["reasons"])
 
 
 TERMINAL = """

@@ -175,9 +175,14 @@ class _View:
         self._series: list[SeriesView] = (
             list(record.series(lambda key: rule.selects(**key._asdict()))) if rule.selector else [record.total()]
         )
+        setup = cut.record.setup if rule.phase == LOAD and not self._series else None
+        self._is_of_setup = setup is not None and any(setup.series(lambda key: rule.selects(**key._asdict())))
 
     def result(self, rule: Threshold) -> Result:
         """Evaluate a rule."""
+        return replace(self._evaluated(rule), is_of_setup=self._is_of_setup)
+
+    def _evaluated(self, rule: Threshold) -> Result:
         if not rule.aggregate:
             result = Result.of(rule, self._figure(rule))
             requests = sum(view.requests for view in self._series)

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import ExitCode
-from loadtest.judging import declared, idle, shared_cores, steady, tallied
+from loadtest.judging import declared, idle, plan, shared_cores, steady, tallied
 from loadtest.judging.threshold import RANGES
 from loadtest.judging.trust import FAST_FAILURES, NAMED, UNSTEADY
 from loadtest.measuring.labels import CHECK, LOAD, TRANSACTION
@@ -66,6 +66,8 @@ class Result:
     outcome: Outcome
     samples: int = 0
     """How many samples there were, where they were too few to judge the rule."""
+    is_of_setup: bool = False
+    """Whether only requests of the set-up have the labels that a rule about the load selects."""
     interval: Interval | None = None
     """The 95 % interval of the value, in its unit, where it is known."""
 
@@ -121,6 +123,11 @@ class Result:
             )
         if rule.selector:
             pairs = ", ".join(f"{label} {value!r}" for label, value in rule.selector)
+            if self.is_of_setup:
+                return (
+                    f"only requests of the set-up had {pairs}, and they are no load. Next: add "
+                    'phase="setup" to the selector'
+                )
             noun = rule.phase if rule.phase in {CHECK, TRANSACTION} else "request"
             return f"no {noun} had {pairs}. Next: correct the selector, or have the scenario make such {noun}s"
         return "nothing that it is about was measured"
@@ -172,10 +179,10 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     and none of its thresholds is judged. Without requests there is nothing to judge. A generator that was not fit to
     measure makes every threshold meaningless, passed or failed, so violations come next; the thresholds' sentences stay
     among the reasons. A run in which every request failed has failed, whatever its rules are, and so has one in which
-    none of a name ever succeeded, unless a rule of that name's own judges it. A failed threshold
-    outweighs one without data, but a run with a threshold without data has not passed. Failures that are faster than
-    successes are a violation where something was, or may be, judged by times of both, unless a threshold failed; else
-    they are noted, like response times that grow to the end.
+    none of a name ever succeeded, unless a rule of that name's own judges it. A failed threshold outweighs one without
+    data, but a run with a threshold without data has not passed, nor has one that ended within its warm-up. Failures
+    that are faster than successes are a violation where something was, or may be, judged by times of both, unless a
+    threshold failed; else they are noted, like response times that grow to the end.
 
     Args:
         record: the run's record.
@@ -186,6 +193,7 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
         results = [replace(result, outcome=Outcome.INTERRUPTED) for result in results]
     failed = [result.sentence for result in results if result.outcome is Outcome.FAILED]
     without_data = [result.sentence for result in results if result.outcome is Outcome.NO_DATA]
+    without_data += _all_warm_up(record)
     mixed = not results or any(result.threshold.judges_all_times for result in results)
     noted = [
         one.sentence
@@ -219,6 +227,15 @@ def _nothing_measured(record: RunRecord) -> str:
         return f"the run measured no request: the scenario raised {row}. Next: fix the scenario"
     beside = f" of its load, and {_setup_counts(record)}" if record.setup else ""
     return f"the run measured no request{beside}. Next: check the workers' logs"
+
+
+def _all_warm_up(record: RunRecord) -> Iterator[str]:
+    """Say that the load ended within its warm-up, as it may by its test data, a person, or Locust's own run time."""
+    if record.warm_up_s and record.load_s is not None and record.load_s <= record.warm_up_s:
+        yield (
+            f"the load of {record.load_s:.3g} s ended within its warm-up of {record.warm_up_s:g} s, so nothing is left "
+            "to judge. Next: run longer, or lower WARM_UP"
+        )
 
 
 def _all_failed(record: RunRecord) -> str:
@@ -283,6 +300,7 @@ def _never_succeeded(record: RunRecord, results: Sequence[Result]) -> Iterator[s
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes = [event.text for event in record.events if event.kind == RESET]
     notes += [f"{event.text}; the rest of the plan was not run" for event in record.events if event.kind == FEED]
+    notes += plan.notes(record)
     notes += _warm_up(record)
     if record.context.get("imitation"):
         notes.append(

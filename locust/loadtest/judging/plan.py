@@ -11,12 +11,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from loadtest.measuring.record import RunRecord
 
 LAG_S: Final = 3.0
 """How far users may be behind the plan: they are started in steps of a second, and counted once a second."""
 SHORTFALL_RATIO: Final = 0.05
 """Share of the planned users, or arrivals, that were not there, from which on another load was made."""
+_ONE_USER: Final = 0.5
+"""The level from which on it is rounded to a user."""
+_LEAST_RATE: Final = 1e-9
 _DEVIATIONS: Final = 4.0
 """Arrivals at random times deviate from their mean number; this many standard deviations are no shortfall."""
 
@@ -36,11 +41,10 @@ def shortfall(record: RunRecord) -> Shortfall:
     levels: list[tuple[float, float]] = [(t_s, level) for t_s, level in plan.get("levels") or ()]
     if not levels or not plan.get("stages"):
         return Shortfall(0.0, "")
-    begins_s = next((event.second for event in record.events if event.kind == "start"), 0.0)
-    until_s = record.load_s if record.load_s is not None else record.timeline.end - begins_s - LAG_S
+    until_s = record.load_s if record.load_s is not None else record.timeline.end - begins_s(record) - LAG_S
     if plan["model"] == "open":
         return _arrivals(record, levels, until_s, plan.get("arrivals_total"))
-    return max(_ramp(plan), _users(record, levels, begins_s, until_s))
+    return max(_ramp(plan), _users(record, levels, begins_s(record), until_s))
 
 
 def change(record: RunRecord, second: float, users: float, spawn_rate_per_s: float) -> None:
@@ -56,7 +60,7 @@ def change(record: RunRecord, second: float, users: float, spawn_rate_per_s: flo
     plan: dict[str, Any] = record.context.get("plan") or {}
     if plan.get("model") != "closed" or not plan.get("levels"):
         return
-    at_s = second - next((event.second for event in record.events if event.kind == "start"), 0.0)
+    at_s = second - begins_s(record)
     before = [[t_s, level] for t_s, level in plan["levels"] if t_s < at_s]
     level = before[-1][1] if before else 0.0
     step = math.copysign(spawn_rate_per_s, users - level)
@@ -64,6 +68,11 @@ def change(record: RunRecord, second: float, users: float, spawn_rate_per_s: flo
     after = [[t_s, reach(users, level + step * (t_s - at_s))] for t_s, _ in plan["levels"] if t_s >= at_s]
     peak = max(stage["level"] for stage in plan["stages"])  # what the ramp would have left out was not asked for
     record.context["plan"] = {**plan, "levels": before + after, "peak": peak}
+
+
+def begins_s(record: RunRecord) -> float:
+    """Return when the load began, in seconds since the run's first second."""
+    return next((event.second for event in record.events if event.kind == "start"), 0.0)
 
 
 def _ramp(plan: dict[str, Any]) -> Shortfall:
@@ -77,14 +86,14 @@ def _ramp(plan: dict[str, Any]) -> Shortfall:
     )
 
 
-def _users(record: RunRecord, levels: list[tuple[float, float]], begins_s: float, until_s: float) -> Shortfall:
+def _users(record: RunRecord, levels: list[tuple[float, float]], from_s: float, until_s: float) -> Shortfall:
     points = {point.second: point for point in record.timeline}
     running = {second: point.users for point in points.values() for second in range(point.second, point.end)}
     planned = missing = 0.0
     for t_s, _ in levels:
-        second = int(begins_s + t_s)
+        second = int(from_s + t_s)
         if LAG_S <= t_s < until_s - 1.0 and second in running:
-            wanted = min(level for at_s, level in levels if t_s - LAG_S <= at_s <= t_s)
+            wanted = min(math.floor(level + _ONE_USER) for at_s, level in levels if t_s - LAG_S <= at_s <= t_s)
             planned += wanted
             missing += max(0.0, wanted - running[second])
     ratio = missing / planned if planned else 0.0
@@ -110,3 +119,20 @@ def _arrivals(record: RunRecord, levels: list[tuple[float, float]], until_s: flo
     return Shortfall(
         missing / planned, f"{missing:.0f} of the {planned:.0f} arrivals of the profile were neither begun nor dropped"
     )
+
+
+def notes(record: RunRecord) -> Iterator[str]:
+    """Say for how long the plan asks for nothing: such a stage is part of the run, and nothing is measured in it."""
+    plan: dict[str, Any] = record.context.get("plan") or {}
+    stages: list[dict[str, Any]] = plan.get("stages") or []
+    least, asked = (_ONE_USER, "users") if plan.get("model") == "closed" else (_LEAST_RATE, "arrivals")
+    none_s, before = 0.0, 0.0
+    for stage in stages:
+        if stage["level"] < least and (stage["ramp"] == "step" or before < least):  # a ramp to zero has some
+            none_s += stage["duration_s"]
+        before = stage["level"]
+    if none_s:
+        yield (
+            f"the profile asks for no {asked} for {none_s:g} s: nothing is measured then, and rates are of the whole "
+            "run. Next: if that is not meant, raise the level of the stage, or the peak that all are scaled to"
+        )

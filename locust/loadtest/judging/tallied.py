@@ -60,6 +60,7 @@ FEWEST_CONNECTIONS: Final = 10
 """Connections to a name of several addresses, before it counts that all went to one of them."""
 SIZES_RATIO: Final = 64
 """The largest success by the smallest."""
+GET: Final = "GET"
 
 
 class Finding(NamedTuple):
@@ -143,8 +144,8 @@ def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
                 times[NOWHERE] / made if made else 1.0,
                 NOWHERE_RATIO,
                 f"{times[NOWHERE]:,} of {made:,} answers of {label} were of status 3xx and led nowhere (304 to a "
-                "request without a condition, or a redirect without a location) and returned nothing: check the "
-                "service, or define a good answer with expect=Expect(…)",
+                "request without a condition, or a redirect without a location or to itself) and returned nothing: "
+                "check the service, or define a good answer with expect=Expect(…)",
             )
 
 
@@ -221,11 +222,25 @@ def notes(record: RunRecord) -> Iterator[str]:
             f"how many connections, look-ups, redirects and retries {listed(unknown)} took is not known: "
             "their client does not report it"
         )
+    yield from _without_body(record)
     if len(peers) == 1 and (most := max(peers.values())) >= FEWEST_CONNECTIONS:
         (address,) = peers
         yield (
             f"the service's name has several addresses, and all {most:,} connections went to {address}: one server "
             "took all the load. Next: load the others too, or state that one server was measured"
+        )
+
+
+def _without_body(record: RunRecord) -> Iterator[str]:
+    """Say of which requests no answer had a body: of all, or of those that ask for nothing else."""
+    answered = [view for view in record.series() if view.requests > view.failures]
+    empty = [view for view in answered if not view.response_bytes]
+    asked = empty if len(empty) == len(answered) else [view for view in empty if view.method == GET]
+    if asked:
+        names = listed([f"{view.method} {view.name}" for view in asked])
+        yield (
+            f"no answer of {names} had a body: only that the service answered was measured. Next: if there should be "
+            "one, say what a good answer is, with expect=Expect(…)"
         )
 
 

@@ -9,6 +9,7 @@ master that loads data before a run may be busy.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -152,6 +153,10 @@ STALL_S: Final = 2
 """Whole seconds without an answer, while half of the users waited for one."""
 STALL_BY_MEDIAN: Final = 10
 """The least length of a stall, as a multiple of the median response time."""
+SILENCE_RATIO: Final = 0.5
+"""The last part of the load in which users ran and made no request, and"""
+SILENCE_S: Final = 5
+"""its least length."""
 UNFINISHED_RATIO: Final = 0.01
 """Share of the requests of one name that had no answer when their users were stopped."""
 UNFINISHED_USERS_RATIO: Final = 0.05
@@ -326,6 +331,7 @@ def _record_violations(record: RunRecord) -> Iterator[Violation]:
     yield from _idle(record)
     yield from _load_not_reached(record)
     yield from _stall(record)
+    yield from _silence(record)
     yield from _fast_failures(record)
     yield from _unsteady(record)
     for finding in tallied.findings(record):
@@ -507,6 +513,25 @@ def _stall(record: RunRecord) -> Iterator[Violation]:
             float(STALL_S),
             f"no request was answered for {stalled_s} s, while users waited for an answer: the requests that they "
             f"would have sent in that time are in no percentile; {STALL_ADVICE}",
+        )
+
+
+def _silence(record: RunRecord) -> Iterator[Violation]:
+    """Users in the closed model that make no request any more, since they wait for longer than the run, or hang."""
+    load_s = record.load_s
+    if not load_s or (record.context.get("plan") or {}).get("model") == "open":  # or the run goes on
+        return
+    answered_s = max((point.end for point in record.timeline if point.requests), default=math.inf)
+    users_until_s = max((point.end for point in record.timeline if point.users), default=0)
+    silent_s = min(users_until_s, plan.begins_s(record) + load_s) - answered_s
+    if silent_s >= max(SILENCE_S, SILENCE_RATIO * load_s):
+        yield Violation(
+            "silence",
+            "run",
+            silent_s / load_s,
+            SILENCE_RATIO,
+            f"no request was made in the last {silent_s:.0f} s of {load_s:.0f} s, in which users ran: their wait is "
+            "longer than the run, or something holds them; run longer, shorten the wait, or look what does",
         )
 
 

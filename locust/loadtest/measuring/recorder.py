@@ -28,6 +28,7 @@ from functools import lru_cache, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urljoin
 
 import gevent
 import numpy as np
@@ -652,18 +653,22 @@ def _tally_beside(series: Series, response: Any) -> None:
     for hop in getattr(response, "history", ()):
         series.note_redirect(str(hop.headers.get("location", "")))
     sent = getattr(getattr(response, "request", None), "headers", None) or ()
-    place = (response.headers or {}).get("location")
-    if of_caught is None and not place and leads_nowhere(response.status_code or 0, sent):
+    asked, place = str(getattr(response, "url", "") or ""), (response.headers or {}).get("location") or ""
+    if of_caught is None and leads_nowhere(response.status_code or 0, sent, asked, place):
         series.tally(NOWHERE, str(response.status_code))
 
 
-def leads_nowhere(status: int, sent: Iterable[str]) -> bool:
+def leads_nowhere(status: int, sent: Iterable[str], asked: str, place: str) -> bool:
     """Whether an answer that is no failure brings nothing of what was asked for.
 
     Args:
-        status: its status; one that names another place is not meant.
+        status: its status.
         sent: the names of the headers that were sent; with a condition, as of a cache, 304 is an answer.
+        asked: the URL that was asked for.
+        place: where the answer redirects to, which was not followed; empty if to none. Another place is an answer.
     """
+    if place and urljoin(asked, place) != asked:
+        return False
     return REDIRECTION <= status < CLIENT_ERROR and not any(name.lower().startswith("if-") for name in sent)
 
 

@@ -12,7 +12,7 @@ from loadtest.measuring.recorder import name_of_task, scenario_of
 from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 
 class DeclaredTask(TypedDict):
@@ -45,3 +45,17 @@ def _shares(holder: Any, whole: float, outer: tuple[Any, ...]) -> Iterator[tuple
             yield name_of_task(task), share
         elif task.run is TaskSet.run and not is_markov_taskset(task) and task not in outer:
             yield from _shares(task, share, (*outer, task))
+
+
+def absent(user_classes: Iterable[type[User]], taking_part: Collection[type[User]]) -> Iterator[str]:
+    """Say which User classes of a scenario have no users, or other users than their fixed_count seems to say.
+
+    Args:
+        user_classes: the scenario's.
+        taking_part: those of the test.
+    """
+    for kind in user_classes:
+        if kind not in taking_part:
+            yield f"no users of {kind.__name__} ran: {'it was not chosen' if kind.weight else 'its weight is 0'}"
+        elif vars(kind).get("fixed_count") == 0:
+            yield f"fixed_count = 0 of {kind.__name__} fixes no number: its users ran by its weight, {kind.weight:g}"

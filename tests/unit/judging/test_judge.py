@@ -252,6 +252,19 @@ def test_only_a_rule_about_set_up_judges_set_up() -> None:
     assert run.results() == [(0.2, "passed"), (2, "passed"), (0.5, "failed"), (5.0, "failed")]
 
 
+def test_a_rule_on_a_name_that_only_the_set_up_requested_says_so() -> None:
+    """It is no rule about the load, and what it lacks is the phase."""
+    run = Run('max{name="login"} < 1s, max{name="logout"} < 1s, max{name="login", phase="load"} < 1s')
+    run.add(0, measured(GET, [0.1]), measured(SeriesKey("documents", "POST", "login", "setup"), [0.1]))
+    login, logout, of_load = (result.sentence for result in run.judge.results())
+    assert login.endswith(
+        "no data; only requests of the set-up had name 'login', and they are no load. "
+        'Next: add phase="setup" to the selector'
+    )
+    assert "no request had name 'logout'" in logout
+    assert "no request had phase 'load', name 'login'" in of_load
+
+
 def test_transactions_and_checks_have_rules_of_their_own() -> None:
     """They are judged by name or all together, after a warm-up too, and no rule about requests counts them."""
     run = Run(

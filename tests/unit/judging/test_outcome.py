@@ -201,6 +201,30 @@ def test_what_a_reset_removed_is_noted_beside_the_verdict() -> None:
     assert (record.reset_at_s, decide(record, [], results_of("max < 1s")).notes) == (9, (expected,))
 
 
+@pytest.mark.parametrize(
+    ("load_s", "warm_up_s", "rules", "expected"),
+    [
+        (8.0, 10.0, (), Outcome.NO_DATA),
+        (10.0, 10.0, ("max < 1s",), Outcome.NO_DATA),
+        (8.0, 10.0, ("min > 1s",), Outcome.FAILED),
+        (11.0, 10.0, (), Outcome.PASSED),
+        (8.0, 0.0, (), Outcome.PASSED),
+        (0.0, 0.0, (), Outcome.PASSED),
+        (None, 10.0, (), Outcome.PASSED),  # it goes on
+    ],
+)
+def test_a_load_that_ended_within_its_warm_up_is_no_pass(
+    load_s: float | None, warm_up_s: float, rules: tuple[str, ...], expected: Outcome
+) -> None:
+    """Nothing is left to judge, whether there are thresholds or not."""
+    record = one_request()
+    record.load_s, record.warm_up_s = load_s, warm_up_s
+    verdict = decide(record, (), results_of(*rules) if rules else ())
+    said = "the load of 8 s ended within its warm-up of 10 s, so nothing is left to judge. Next: run longer"
+    assert verdict.outcome is expected
+    assert any(reason.startswith(said) for reason in verdict.reasons) is (load_s == 8.0 and warm_up_s == 10.0)
+
+
 def test_failed_checks_and_transactions_are_noted_beside_the_verdict() -> None:
     """They change no outcome without a threshold, but nobody overlooks them; those that worked are not worth a note."""
     record, recorder = one_request(), Recorder()

@@ -15,6 +15,7 @@ from loadtest.measuring.wire import Delta, PackedMeasurements
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import read_profiles
 from loadtest.reporting import provenance
+from loadtest.settings.config import Config
 
 PROFILES = read_profiles()
 
@@ -46,6 +47,13 @@ ALL = dict.fromkeys(range(20), 10)
 def test_users_that_were_not_there_are_a_share_of_the_plan(users: dict[int, int], expected: float) -> None:
     """A little lateness is none; what is missing counts by the second."""
     assert plan.shortfall(record_of("quick", users, spawn_rate_per_s=10.0)).ratio == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize(("level", "running"), [(1.4, 1), (1.6, 2), (0.4, 0)])
+def test_a_level_between_whole_users_is_the_nearest(level: float, running: int) -> None:
+    """USERS scales a profile's stages to parts of users, which nobody can start."""
+    record = record_of("quick", dict.fromkeys(range(20), running), level=level)
+    assert plan.shortfall(record).ratio == 0.0
 
 
 @pytest.mark.parametrize(
@@ -93,6 +101,24 @@ def test_arrivals_that_were_neither_begun_nor_dropped_are_missing(begun: int, dr
     recorder.drop_iterations("shop", dropped)
     record.add(recorder.take(), 0)
     assert plan.shortfall(record).ratio == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("stages", "peak", "expected"),
+    [
+        ([(20.0, 10.0, "step")], 10, False),
+        ([(20.0, 10.0, "linear"), (20.0, 10.0, "linear"), (20.0, 0.0, "linear")], 10, False),  # a ramp-down
+        ([(20.0, 10.0, "step"), (20.0, 0.0, "step")], 10, True),
+        ([(20.0, 10.0, "step"), (20.0, 100.0, "step")], 4, True),  # 10 of 100 users are 0.4 of 4
+        ([(20.0, 10.0, "step"), (20.0, 100.0, "step")], 5, False),
+    ],
+)
+def test_a_plan_that_asks_for_nothing_for_a_while_is_noted(stages: list, peak: int, expected: bool) -> None:
+    """Also where USERS leaves a stage less than one user."""
+    whole = replace(PROFILES["quick"], stages=tuple(Stage(*stage) for stage in stages))
+    scaled = whole.changed_by(Config(users=peak))
+    found = list(plan.notes(RunRecord(context={"plan": provenance.plan(scaled)})))
+    assert [note.partition(":")[0] for note in found] == ["the profile asks for no users for 20 s"] * expected
 
 
 def test_without_a_plan_nothing_is_missing() -> None:

@@ -148,6 +148,28 @@ def test_a_run_none_of_whose_requests_went_to_its_host_breaks_a_rule(
     assert "requests of GET buy went to another host than the users' own: api.example:8080" in tallied.notes(record)
 
 
+@pytest.mark.parametrize(
+    ("requests", "expected"),
+    [
+        ([("HEAD", "page", 0)], ["HEAD page"]),
+        ([("GET", "page", 0), ("DELETE", "item", 0)], ["GET page, DELETE item"]),
+        ([("GET", "page", 0), ("DELETE", "item", 0), ("GET", "other", 9)], ["GET page"]),
+        ([("POST", "item", 0), ("HEAD", "page", 0), ("GET", "other", 9)], []),
+        ([("GET", "page", 9)], []),
+    ],
+)
+def test_answers_without_a_body_are_noted(requests: list[tuple[str, str, int]], expected: list[str]) -> None:
+    """Of a GET always; of other methods, to which that is usual, where nothing else was measured."""
+    recorder = Recorder()
+    for method, name, received_bytes in requests:
+        recorder.series("shop", method, name).success(1.0, 1.0, 1.1, received_bytes)
+    record = RunRecord()
+    record.add(recorder.take())
+    assert [note.partition(" had a body")[0] for note in tallied.notes(record)] == [
+        f"no answer of {names}" for names in expected
+    ]
+
+
 def test_servers_that_share_the_load_are_no_note() -> None:
     """One address among others."""
     assert list(tallied.notes(record_of((CONNECTION, "10.0.0.7", 20, 0.0), (CONNECTION, "10.0.0.8", 1, 0.0)))) == []

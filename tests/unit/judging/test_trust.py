@@ -344,6 +344,34 @@ def test_a_standstill_of_the_service_breaks_its_rule(
     assert rules(record_with_gap(gap_s, held, median_s, model)) == expected
 
 
+@pytest.mark.parametrize(
+    ("answered_until", "users_until", "model", "expected"),
+    [
+        (1, 20, "closed", ["silence"]),
+        (9, 19, "closed", ["silence"]),
+        (11, 20, "closed", []),  # half of the load is needed
+        (1, 4, "closed", []),  # users that are not there are another rule's
+        (0, 20, "closed", []),  # without requests there is no data
+        (1, 20, "open", []),
+    ],
+)
+def test_users_that_make_no_request_any_more_break_their_rule(
+    answered_until: int, users_until: int, model: str, expected: list[str]
+) -> None:
+    """Half of the load without any, while users run, is another load than was asked for."""
+    record = RunRecord(context={"plan": {"model": model}}, load_s=19.0)
+    record.note(0.5, "start", "load begins")
+    for second in range(25):
+        recorder = Recorder()
+        if second < answered_until:
+            recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.1, 1)
+        record.add(recorder.take(), second)
+        record.timeline.set_users(second, 10 * (second < users_until))
+    assert rules(record) == expected
+    record.load_s = None  # it goes on
+    assert rules(record) == []
+
+
 def record_of_users(answered: int, unfinished: int, users: int) -> RunRecord:
     """A record of two names, one of which was held by requests that never ended."""
     recorder = Recorder()
@@ -462,6 +490,7 @@ def test_the_documentation_states_every_limit() -> None:
     away = f"≥ {tallied.AWAY_SHARE:.0%} of all requests, of {tallied.AWAY_NAMES} names or more, were redirected to one "
     away += f"place, each name ≥ {tallied.AWAY_RATIO:.0%} of the time"
     strangers = "worker ran another version of this package, or other files of the scenario, than the master"
+    silent = f"≥ {trust.SILENCE_RATIO:.0%} of the load at its end, and ≥ {trust.SILENCE_S} s"
     rules_of_records = [
         ["`other_processes`", f"≥ {trust.CROWDED_RATIO:.0%} of the run"],
         [
@@ -493,6 +522,7 @@ def test_the_documentation_states_every_limit() -> None:
         ["`idle_iterations`", no_request],
         ["`load_not_reached`", f"{never_there}, or its ramp is that much too long for the run"],
         ["`stall`", f"{no_answer}, while half of the users waited (closed model)"],
+        ["`silence`", f"{silent}, without a request while users ran (closed model)"],
         [
             "`fast_failures`",
             f"{fast}, and ≥ {trust.FASTER_S * 1000:.0f} ms shorter",

@@ -2,6 +2,7 @@
 
 import pytest
 from locust import HttpUser, TaskSet, User, task
+from locust.env import Environment
 
 from loadtest.clients.http import HttpUser as OurUser
 from loadtest.users import declared
@@ -56,3 +57,17 @@ def test_a_task_set_within_itself_is_visited_once() -> None:
     kind.tasks.append(kind)
     user_class = type("Visitor", (OurUser,), {"tasks": [kind]})
     assert [one["task"].rpartition(".")[2] for one in declared.tasks([user_class])] == ["look", "leave"]
+
+
+def test_classes_without_users_are_said_with_the_cause() -> None:
+    """Locust leaves out those of weight 0; a fixed_count of 0 is none, and leaves no class out."""
+    left_out, chosen, not_chosen, unfixed = (
+        type(name, (OurUser,), {"tasks": [Browse], **more})
+        for name, more in (("LeftOut", {"weight": 0}), ("Chosen", {}), ("Other", {}), ("Unfixed", {"fixed_count": 0}))
+    )
+    taking_part = Environment(user_classes=[left_out, chosen, unfixed]).user_classes
+    assert list(declared.absent([left_out, chosen, not_chosen, unfixed], taking_part)) == [
+        "no users of LeftOut ran: its weight is 0",
+        "no users of Other ran: it was not chosen",
+        "fixed_count = 0 of Unfixed fixes no number: its users ran by its weight, 1",
+    ]

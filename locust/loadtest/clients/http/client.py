@@ -73,10 +73,12 @@ class _Progress:
     end_s: float = 0.0
 
 
-def _is_unasked(call: _Call, status: int) -> bool:
+def _is_unasked(call: _Call, head: ResponseHead) -> bool:
     """Whether an answer brings nothing, and the scenario did not say that it judges it itself."""
-    judges = not call.allow_redirects or call.caught or call.expect is not None
-    return not judges and leads_nowhere(status, (*(call.request.headers or ()), *call.route.lines))
+    place = location_of(head)
+    judges = call.caught or call.expect is not None or call.allow_redirects is (place is not None)
+    sent = (*(call.request.headers or ()), *call.route.lines)
+    return not judges and leads_nowhere(head.status, sent, call.request.url.text, place or "")
 
 
 def defaults_of(headers: Mapping[str, HeaderValue]) -> tuple[tuple[str, HeaderValue], ...]:
@@ -472,7 +474,7 @@ class HttpClient:
         if failure is None and head is not None:
             if is_failure(head.status):
                 failure = StatusError(head.status, progress.request.url.text)
-            elif _is_unasked(call, head.status):
+            elif _is_unasked(call, head):
                 call.route.series.tally(NOWHERE, str(head.status))
             elif not call.stream and not head.bodiless and call.request.method != "HEAD":
                 call.route.series.note_size(progress.wire_bytes)

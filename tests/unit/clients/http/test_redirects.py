@@ -6,6 +6,8 @@ import gevent
 import pytest
 from gevent.server import StreamServer
 
+from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.tallies import NOWHERE
 from tests.http_harness import Peer, ScriptedServer, always, counts, error_classes, ok, running_user
 
 
@@ -253,6 +255,15 @@ def test_redirects_can_be_left_alone():
     with ScriptedServer(always(ok(status="302 F"))) as server, running_user(server.url) as user:
         assert user.client.get("/").status_code == 302
         assert counts(user) == (1, 0)
+
+
+@pytest.mark.parametrize(("location", "expected"), [("/start", {NOWHERE}), ("/end", set())])
+def test_a_redirect_to_itself_that_is_not_followed_leads_nowhere(location, expected):
+    """It counts as a success that brought nothing; one to another place is an answer."""
+    with ScriptedServer(Recording(302, location)) as server, running_user(server.url) as user:
+        user.client.get("/start", allow_redirects=False)
+        tallies = Recorder.of(user.environment).take().tallies
+    assert {tally.kind for tally in tallies} & {NOWHERE} == expected
 
 
 def test_upload_is_repeated_only_if_it_can_be_read_again(tmp_path):

@@ -103,18 +103,25 @@ def test_connections_and_look_ups_are_counted(base: type) -> None:
 
 @BOTH
 def test_redirects_are_counted_by_their_place_and_answers_that_lead_nowhere(base: type) -> None:
-    """A 304 that nobody asked for brings nothing; one to a condition is an answer."""
+    """A 304 that nobody asked for brings nothing, nor does a redirect to itself; one to a condition is an answer."""
 
     def work(user: Any) -> None:
         user.client.get("/moved")
         user.client.get("/cached")
         user.client.get("/asked", headers={"If-None-Match": '"1"'})
+        user.client.get("/itself", allow_redirects=False)
+        user.client.get("/elsewhere", allow_redirects=False)
 
     moved, unchanged = ok(b"", "Location: /there?a=1", status="302 Found"), ok(b"", status="304 Not Modified")
-    with ScriptedServer(answering(moved, ok(), unchanged, unchanged)) as server:
+    itself = ok(b"", "Location: /itself", status="302 Found")
+    with ScriptedServer(answering(moved, ok(), unchanged, unchanged, itself, moved)) as server:
         taken = counted(base, server.url, work)
     beside = {(taken.series[tally.series].name, tally.kind, tally.detail) for tally in taken.tallies}
-    assert beside - {("/moved", CONNECTION, "")} == {("/moved", REDIRECT, "/there"), ("/cached", NOWHERE, "304")}
+    assert beside - {("/moved", CONNECTION, "")} == {
+        ("/moved", REDIRECT, "/there"),
+        ("/cached", NOWHERE, "304"),
+        ("/itself", NOWHERE, "302"),
+    }
 
 
 @BOTH
