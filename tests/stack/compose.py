@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tests.faults.referee import Line, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("redis", "target_app", "locust_master", "locust_worker", "prometheus", "redis_exporter")
@@ -59,6 +59,7 @@ class Project:
         self.environment = {**kept, **ANY_PORT, **plain, **settings}
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         self._open = self._opener.open
+        self._ports: dict[tuple[str, int], int] = {}  # asking Compose takes a tenth of a second
 
     def run(self, *words: str, timeout_s: float = 120) -> str:
         """Run a Compose command in the project's folder and return what it printed.
@@ -66,6 +67,8 @@ class Project:
         Raises:
             AssertionError: when it fails, with its output.
         """
+        if words[0] not in {"port", "ps", "logs", "exec", "cp"}:
+            self._ports.clear()  # a container that starts may get another one
         command = [*self._compose, *words]
         done = subprocess.run(
             command,
@@ -104,13 +107,19 @@ class Project:
 
     def port(self, service: str, inside: int) -> int:
         """Return the host's port of a service's port."""
-        return int(self.run("port", service, str(inside)).rpartition(":")[2])
+        if (service, inside) not in self._ports:
+            self._ports[service, inside] = int(self.run("port", service, str(inside)).rpartition(":")[2])
+        return self._ports[service, inside]
 
     def get(self, service: str, inside: int, path: str, form: dict[str, str] | None = None) -> Any:
         """Ask a published port and return the JSON that it answers; a form makes it a POST."""
         data = None if form is None else urllib.parse.urlencode(form).encode()
-        with self._open(f"http://127.0.0.1:{self.port(service, inside)}{path}", data, 30) as answer:
-            return json.load(answer)
+        try:
+            with self._open(f"http://127.0.0.1:{self.port(service, inside)}{path}", data, 30) as answer:
+                return json.load(answer)
+        except OSError:
+            self._ports.clear()  # the container may have started again by itself
+            raise
 
     def judged(self) -> list[Line]:
         """Return what the referees received and answered so far, in order of time."""
@@ -140,11 +149,11 @@ class Project:
         return float(result[0]["value"][1]) if len(result) == 1 else None
 
 
-def filled(expression: str, window: str = WINDOW) -> str:
-    """Return a dashboard's query as Grafana would ask it when everything is chosen."""
+def filled(expression: str, window: str = WINDOW, chosen: Mapping[str, str] | None = None) -> str:
+    """Return a dashboard's query as Grafana would ask it, by default when everything is chosen."""
     stand_ins = {"$__rate_interval": window, "$__range": "10m", "$run": ".*", "$scenario": ".*", "$name": ".*"}
     stand_ins |= {"$quantile": "0.95", "$before": ".*", "${shift}": "0"}
-    for variable, value in stand_ins.items():
+    for variable, value in (stand_ins | dict(chosen or {})).items():
         expression = expression.replace(variable, value)
     assert "$" not in expression
     return expression

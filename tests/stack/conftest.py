@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.compose import Project, docker
+from tests.stack.compose import WITH_REFEREES, Project, docker
+from tests.stack.evidence import Evidence, make_runs
 
 HERE = Path(__file__).parent
 TIME_LIMIT_S = 600  # against hanging; on an idle machine all of them take about three minutes
@@ -59,3 +60,19 @@ def built(engine: None, name: str) -> Iterator[Project]:  # noqa: ARG001 - the e
     docker(
         "image", "rm", "--force", *(f"{name}-{service}" for service in ("target_app", "locust_master", "locust_worker"))
     )
+
+
+@pytest.fixture(scope="session")
+def evidence(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
+    """Two runs, and the project that they were made with, which is torn down whatever happens.
+
+    The modules that judge it are the last ones of this folder: no other project runs beside it.
+    """
+    files = f"docker-compose.yml:{WITH_REFEREES}"
+    project = Project(built.name, COMPOSE_FILE=files, LOADTEST_EXPORTER_COMPATIBILITY="1")
+    try:
+        with project.told():
+            seen = make_runs(project, tmp_path_factory.mktemp("results"))
+        yield seen
+    finally:
+        project.down()

@@ -1,0 +1,193 @@
+"""The dashboards on the stack's Prometheus: what panels show before, during and after runs, and of an older one."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.stack.compose import filled
+from tests.stack.evidence import USERS, Evidence
+from tests.stack.panels import BOARDS, Look, expression_of, panel_of
+from tests.stack.published_dashboards import DASHBOARD_11985, DASHBOARD_12081, ERRORS_OF_11985
+
+STATES: dict[str, Callable[[Evidence], Look]] = {
+    "no run yet": lambda seen: Look(seen.project, seen.ready_s),
+    "a closed run": lambda seen: Look(seen.project, seen.middle_s),
+    "a closed run that is over": lambda seen: Look(seen.project, seen.end_s),
+    "an open run": lambda seen: Look(seen.project, seen.killed_s),
+    "an earlier run while another goes on": lambda seen: Look(seen.project, seen.killed_s, seen.record["run_id"]),
+    "an open run after its last arrival": lambda seen: Look(seen.project, seen.over_s),
+    "the last run, long after it": lambda seen: Look(seen.project, seen.gone_s),
+    "an earlier run, long after it": lambda seen: Look(seen.project, seen.gone_s, seen.record["run_id"]),
+}
+"""Looks at the dashboards in every state that they have something, or nothing, to show of."""
+OF_THE_FIRST = ("a closed run that is over", "an earlier run while another goes on", "an earlier run, long after it")
+OF_THE_SECOND = ("an open run after its last arrival", "the last run, long after it")
+NOT_MADE = ("loadtest_transaction", "loadtest_check", "loadtest_stream", 'metric=~"transaction_time"')
+"""What no user of this stack's runs makes, so that its panels are empty."""
+TILES = ("Requests", "Failed", "Peak users", "Time of load", "p50", "p95", "p99", "Completeness")
+MANY_CORES = {"CPU", "Worker CPU", "Busiest worker"}
+"""Shares that may be above 100 %."""
+
+
+def _queries() -> list[Any]:
+    """Every query of a panel, with a name for its test."""
+    return [
+        pytest.param(target["expr"], id=f"{uid}: {panel['title']} {target['refId']}")
+        for uid, board in BOARDS.items()
+        for panel in board["panels"]
+        for target in panel.get("targets", [])
+        if not any(metric in target["expr"] for metric in NOT_MADE)
+    ]
+
+
+@pytest.mark.parametrize("expression", _queries())
+def test_every_dashboard_query_answers(evidence: Evidence, expression: str) -> None:
+    """During the closed run or the open one each query of each panel had an answer with a number in it."""
+    asked = filled(expression).replace(" > 0", " >= 0")  # what is left out because it is 0
+    moments = (evidence.middle_s, evidence.killed_s)
+    rows = [row for at_s in moments for row in evidence.project.query(asked, at_s)]
+    assert any(row["value"][1] != "NaN" for row in rows)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_no_panel_shows_what_is_wrong(evidence: Evidence, state: str) -> None:
+    """In no state is there an error, something that is no number, a tile without a word, or a figure of another run."""
+    look = STATES[state](evidence)
+    wrong = [
+        f"{uid}: {panel['title']}: {what}"
+        for uid, board in BOARDS.items()
+        for panel in board["panels"]
+        for what in _faults(look, panel)
+    ]
+    assert wrong == []
+
+
+def _faults(look: Look, panel: dict[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with a panel's answers."""
+    look_of = panel.get("fieldConfig", {}).get("defaults", {})
+    is_share = look_of.get("unit") == "percentunit" and panel["title"] not in MANY_CORES
+    for target in panel.get("targets", []):
+        try:
+            rows = look.rows(target["expr"])
+        except ValueError as error:
+            yield str(error)
+            continue
+        if panel["type"] == "stat" and not rows and not look_of.get("noValue"):
+            yield "blank"
+        for row in rows:
+            number, run_id = float(row["value"][1]), row["metric"].get("run_id")
+            is_change = " - 1" in target["expr"]
+            if not math.isfinite(number) or (number < 0 and not is_change) or (is_share and number > 1):
+                yield f"{row['metric']} is {number}"
+            if look.run != ".*" and run_id is not None and run_id not in look.query(target["expr"]):
+                yield f"it is of the run {run_id}"
+
+
+def test_before_the_first_run_the_tiles_say_so(evidence: Evidence) -> None:
+    """The verdict is a word, the state is the master's, and no tile has a figure."""
+    look = STATES["no run yet"](evidence)
+    verdict, state = (look.rows(expression_of("load_run", title)) for title in ("Verdict", "State"))
+    assert [row["metric"]["verdict"] for row in verdict] == ["none yet"]
+    assert [row["metric"]["state"] for row in state] == ["ready"]
+    assert {title: look.rows(expression_of("load_run", title)) for title in TILES} == {title: [] for title in TILES}
+
+
+@pytest.mark.parametrize("state", [*OF_THE_FIRST, *OF_THE_SECOND])
+def test_figures_are_those_of_the_record(evidence: Evidence, state: str) -> None:
+    """After a run its tiles show what its record says, also when it is chosen while another goes on, or days later."""
+    record = evidence.record if state in OF_THE_FIRST else evidence.second
+    assert _shown(STATES[state](evidence)) == pytest.approx(_expected(record))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("a closed run", "running"),
+        ("an open run", "running"),
+        ("an open run after its last arrival", "stopped"),
+        ("an earlier run while another goes on", "over"),
+        ("the last run, long after it", "over"),
+    ],
+)
+def test_the_state_is_that_of_the_chosen_run(evidence: Evidence, state: str, expected: str) -> None:
+    """What the master does now is said of the run that it does it for."""
+    (row,) = STATES[state](evidence).rows(expression_of("load_run", "State"))
+    assert row["metric"]["state"] == expected
+
+
+def test_a_profile_asks_for_users_or_for_arrivals(evidence: Evidence) -> None:
+    """A closed one for users, an open one for arrivals; one that is over asks for neither."""
+    asked = {}
+    for state in ("a closed run", "an open run", "an open run after its last arrival"):
+        look = STATES[state](evidence)
+        (_, users), (arrivals, *_) = (panel_of("load_run", title)["targets"] for title in ("Users", "Arrivals"))
+        asked[state] = [[float(row["value"][1]) for row in look.rows(one["expr"])] for one in (users, arrivals)]
+    assert asked["a closed run"] == [[USERS], []]
+    assert asked["an open run after its last arrival"] == [[], []]
+    users_wanted, (rate_per_s,) = asked["an open run"]
+    assert users_wanted == []
+    assert 0 < rate_per_s <= 40
+
+
+def _shown(look: Look) -> dict[str, float | str]:
+    """Return what the tiles of Load run show."""
+    (verdict,) = look.rows(expression_of("load_run", "Verdict"))
+    shown: dict[str, float | str] = {"Verdict": verdict["metric"]["verdict"]}
+    for title in TILES:
+        (row,) = look.rows(expression_of("load_run", title))
+        shown[title] = float(row["value"][1])
+    return shown
+
+
+def _expected(record: dict[str, Any]) -> dict[str, float | str]:
+    """Return what the record says of them."""
+    total = record["total"]
+    return {
+        "Verdict": record["verdict"]["name"],
+        "Requests": total["requests"],
+        "Failed": total["failures"] / total["requests"],
+        "Peak users": max(point["users"] for point in record["timeline"]),
+        "Time of load": record["counted_s"],
+        **{name: total["response_time"][f"{name}_s"] for name in ("p50", "p95", "p99")},
+        "Completeness": record["delivery"]["completeness"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        ("Run starts", {"middle", "killed", "end"}),
+        ("Run ends", {"end"}),
+        ("Stages", {"killed"}),
+        ("Workers lost", {"killed"}),
+    ],
+)
+def test_runs_are_marked(evidence: Evidence, mark: str, expected: set[str]) -> None:
+    """Start, end, stages and lost workers are marked while they are so, each at the time at which it happened."""
+    (expression,) = {
+        one["expr"] for board in BOARDS.values() for one in board["annotations"]["list"] if one["name"] == mark
+    }
+    moments = {"middle": evidence.middle_s, "end": evidence.end_s, "killed": evidence.killed_s}
+    answers = {name: evidence.project.query(filled(expression), at_s) for name, at_s in moments.items()}
+    assert expected <= {name for name, rows in answers.items() if rows}
+    for name in expected:
+        (row,) = answers[name]
+        assert 0 < moments[name] - float(row["value"][1]) / 1000 < 300
+
+
+@pytest.mark.parametrize("expression", [*DASHBOARD_11985, *DASHBOARD_12081])
+def test_published_dashboards_are_answered(evidence: Evidence, expression: str) -> None:
+    """During the run the queries of dashboards 11985 and 12081 had answers with numbers."""
+    rows = evidence.project.query(expression, evidence.middle_s)
+    assert rows
+    assert all(row["value"][1] != "NaN" for row in rows)
+
+
+def test_published_dashboards_count_nothing_twice(evidence: Evidence) -> None:
+    """Dashboard 11985's total, its sum over the names, and the record are the same number."""
+    total, by_name = 'locust_requests_num_requests{method=~""}', 'sum(locust_requests_num_requests{method=~".+"})'
+    in_total = {float(row["value"][1]) for q in (total, by_name) for row in evidence.project.query(q, evidence.end_s)}
+    assert {evidence.record["total"]["requests"]} == in_total
+    assert evidence.project.query(ERRORS_OF_11985, evidence.end_s) == []
