@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from flask import has_request_context
 from locust.exception import StopTest
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from loadtest import scenarios
 from loadtest.clients.redis.watch import RedisWatch
@@ -393,7 +393,10 @@ class Run:
             return cause.read_text(encoding="utf-8") if cause.is_file() else signal_name
         if self._shape and self._shape.error:
             return f"the load shape raised {self._shape.error}"
-        if isinstance(self._runner, MasterRunner) and not Swarm.of(self._environment).peers():
+        if isinstance(self._runner, MasterRunner) and not (swarm := Swarm.of(self._environment)).peers():
+            missing = [client.id for client in self._runner.clients.all if client.state == STATE_MISSING]
+            if any(map(swarm.is_connected, missing)):
+                return "the last worker stopped answering; look for a task that never yields, such as a busy loop"
             return "all workers left"
         if has_request_context():
             return "stopped in the web UI"

@@ -264,3 +264,22 @@ def test_users_that_wait_for_longer_than_the_run_are_noticed(tell: Callable[...,
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
     assert told.requests("/ok") == (10, 0)
     assert "no request was made in the last " in told.sentence("silence")
+
+
+DEAF = """
+wait_time = constant(0.1)
+began_s = time.monotonic()
+
+@task
+def get(self):
+    self.client.get("/ok")
+    while time.monotonic() > self.began_s + 4:
+        pass
+"""
+
+
+def test_a_task_that_never_yields_is_told(tell: Callable[..., Told]) -> None:
+    """Nothing else runs in its worker: no user, no report, and no answer to a stop."""
+    told = tell(DEAF, *CLOSED[:-1], "20s")
+    assert (told.exit_code, told.outcome) == (ExitCode.INTERRUPTED, "interrupted"), told.output
+    assert "the last worker stopped answering; look for a task that never yields" in told.output
