@@ -266,6 +266,44 @@ def test_users_that_wait_for_longer_than_the_run_are_noticed(tell: Callable[...,
     assert "no request was made in the last " in told.sentence("silence")
 
 
+DO_NOT_END = """
+wait_time = constant(0.2)
+made = 0
+
+def on_start(self):
+    Lie.made += 1
+    self.number = Lie.made
+
+@task
+def get(self):
+    self.client.get("/ok")
+    while self.number == 1:
+        try:
+            gevent.sleep(0.2)
+        except BaseException:
+            pass
+
+def on_stop(self):
+    if self.number == 2:
+        gevent.sleep(100)
+    if self.number == 3:
+        raise KeyError("gone")
+"""
+
+
+def test_users_that_do_not_end_are_told_and_nothing_is_missing(tell: Callable[..., Told]) -> None:
+    """One catches what ends it, the on_stop of another hangs, and that of a third raises."""
+    told = tell(DO_NOT_END, *CLOSED[:-1], "3s", LOCUST_STOP_TIMEOUT="1")
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    sentence = told.sentence("task_exceptions")
+    assert "3 users ended in an exception" in sentence
+    assert "1 x GreenletExit: did not end when it was stopped: it catches what ends it" in sentence
+    assert "1 x GreenletExit: its on_stop was broken off" in sentence
+    assert "1 x KeyError: 'gone' at " in sentence
+    assert sentence.count("lie.py:") == 3
+    assert told.document["delivery"]["completeness"] == 1
+
+
 DEAF = """
 wait_time = constant(0.1)
 began_s = time.monotonic()

@@ -67,6 +67,8 @@ NOT_STARTED: Final = f"stopped in on_start, which had run for {STARTING_S:g} s o
 STUCK_RATIO: Final = 0.5
 STUCK: Final = "stopped in its own code, which had sent no request for most of its time"
 """In place of an exception's message: of a user that was stopped neither in a wait nor in a request."""
+BROKEN_OFF: Final = "its on_stop was broken off, which had not ended when the stop timeout was over"
+UNSTOPPED: Final = "did not end when it was stopped: it catches what ends it, or its on_stop hangs"
 REDIRECTION: Final = 300
 CLIENT_ERROR: Final = 400
 BESIDE: Final = "loadtest_beside"
@@ -472,6 +474,13 @@ class Recorder:
         calls = [(frame, line) for frame, line in traceback.walk_stack(None) if _Place.at(frame, line).is_of_scenario]
         if calls:
             self._add_own_end(user, "stop()", _Place.at(*calls[0]))
+
+    def on_unstopped(self, user: Any) -> None:
+        """Count that a user goes on although it was stopped, and where."""
+        frame = user.greenlet.gr_frame
+        places = [_Place.at(*call) for call in traceback.walk_stack(frame)] if frame is not None else []
+        place = next((place for place in places if place.is_of_scenario), _Place("?", 0, "?"))
+        self._counts.add_exception(readable(scenario_of(user)), "GreenletExit", UNSTOPPED, readable(str(place)), True)
 
     def _add_own_end(self, user: Any, how: str, place: _Place) -> None:
         self._counts.add_exception(readable(scenario_of(user)), readable(how), OWN_END, readable(str(place)), True)

@@ -24,7 +24,7 @@ from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImm
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet
 
 from loadtest.measuring.labels import LOAD, SETUP
-from loadtest.measuring.recorder import PHASE, Recorder, scenario_of
+from loadtest.measuring.recorder import BROKEN_OFF, PHASE, Recorder, scenario_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,9 +75,7 @@ class TaskWalker:
         except (GreenletExit, StopUser, StopTest) as ending:
             Recorder.of(user.environment).on_end(user, ending, began_s, is_started=is_started)
             _enter(user, SETUP)
-            for level in (self.level, *reversed(self._outer)):
-                _stop(level.task_set)
-            stop_user(user, user.on_stop)
+            stop_user(user, self._leave_all)
         except BaseException as error:  # gevent's Timeout, for example, which ends the user like any other
             report(error, user)
             raise
@@ -153,6 +151,12 @@ class TaskWalker:
             raise StopUser
         return self.step()
 
+    def _leave_all(self) -> None:
+        """Call on_stop of the TaskSets that the user is in, and its own."""
+        for level in (self.level, *reversed(self._outer)):
+            _stop(level.task_set)
+        self.user.on_stop()
+
     def _leave(self, interruption: InterruptTaskSet) -> bool:
         """Leave the innermost TaskSet; return whether the next task should follow at once."""
         if not self._outer:
@@ -217,13 +221,17 @@ def _stop(task_set: Any, passing: tuple[type[Exception], ...] = ()) -> None:
 
 
 def stop_user(user: Any, on_stop: Callable[[], object]) -> None:
-    """Call a user's on_stop, and report its error.
+    """Call a user's on_stop, and report its error, or that it was broken off.
 
     Raises:
-        Exception: what it raised.
+        Exception, GreenletExit: what it raised, or what broke it off.
     """
     try:
         on_stop()
+    except GreenletExit as ending:
+        broken_off = GreenletExit(BROKEN_OFF).with_traceback(ending.__traceback__)
+        Recorder.of(user.environment).add_exception(scenario_of(user), broken_off, ends_user=True)
+        raise
     except Exception as error:
         report(error, user)
         raise

@@ -171,7 +171,8 @@ TABLE = (
         runners.Runner,
         "stop_users",
         users.stop_users,
-        "users that still finish their tasks are asked again, in the place of others, so that too many stay",
+        "users that still finish their tasks are asked again, in the place of others, so that too many stay; and it "
+        "waits for ever for a user that catches what ends it, or whose on_stop hangs",
     ),
     Replacement(
         TaskSet,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _ASKED: Final = "_was_asked_to_stop"
+ENDING_S: Final = 6.0
+"""How long users may take to end once they are killed; the master waits longer for what their worker measured."""
 
 
 def run(original: Callable[..., None]) -> Callable[..., None]:
@@ -98,7 +100,11 @@ def user_classes_count(_original: property) -> property:
 
 
 def stop_users(_original: Callable[..., None]) -> Callable[..., None]:
-    """Have so many of those that stay leave, then wait for all that leave, at most the stop timeout."""
+    """Have so many of those that stay leave, then wait for all that leave, at most the stop timeout.
+
+    A user that does not end then is killed, and one that survives this is left behind and recorded: what its worker
+    measured last would never arrive.
+    """
 
     def stop_users(self: Runner, user_classes_stop_count: dict[str, int]) -> None:
         if not user_classes_stop_count:
@@ -113,13 +119,19 @@ def stop_users(_original: Callable[..., None]) -> Callable[..., None]:
         for user in asked:
             setattr(user, _ASKED, True)  # before anybody else counts: the caller may be killed while it waits
         others = [user for user in asked if user.greenlet is not caller]
-        gevent.joinall([gevent.spawn(user.stop, force=not timeout_s) for user in others])
-        leaving = [user.greenlet for users in _present(self, _is_leaving).values() for user in users]
-        leaving = [one for one in leaving if one is not caller]
-        gevent.joinall(leaving, timeout=timeout_s)
-        if late := [one for one in leaving if not one.dead]:
+        until_s = perf_counter() + (timeout_s or ENDING_S)
+        stops = [gevent.spawn(user.stop, force=not timeout_s) for user in others]
+        gevent.joinall(stops, timeout=timeout_s or ENDING_S)
+        leaving = [user for users in _present(self, _is_leaving).values() for user in users]
+        leaving = [user for user in leaving if user.greenlet is not caller]
+        gevent.joinall([user.greenlet for user in leaving], timeout=max(until_s - perf_counter(), 0.0))
+        if late := [user for user in leaving if not user.greenlet.dead]:
             _log.info("%d users did not finish their tasks within %g s and are killed", len(late), timeout_s)
-            gevent.killall(late)
+            gevent.killall([user.greenlet for user in late], block=False)
+            gevent.joinall([user.greenlet for user in late], timeout=ENDING_S)
+            for user in late:
+                if not user.greenlet.dead:
+                    Recorder.of(self.environment).on_unstopped(user)
         if len(others) < len(asked):
             gevent.kill(caller)  # a user that stops its runner; it goes on until it waits for something
 

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -12,8 +13,10 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from loadtest.measuring.measurements import OWN_END, Measurements
-from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.recorder import BROKEN_OFF, UNSTOPPED, Recorder
+from loadtest.swarm.replacements import users
 from tests.http_harness import ScriptedServer, always, ok
+from tests.link_peers import eventually
 
 pytestmark = pytest.mark.usefixtures("locust")
 
@@ -132,6 +135,55 @@ def test_however_a_stock_user_ends_itself_it_is_told(how: str) -> None:
 
     expected = {"a timeout of its own": "Timeout", "its stop()": "stop()", "an error in on_stop": "KeyError"}
     assert expected[how] in {one.exception for one in lived(Ending).exceptions}
+
+
+class Clinging(User):
+    """Catches whatever ends it, until it is let go."""
+
+    wait_time = constant(0.01)
+    is_let_go = False
+
+    @task
+    def cling(self) -> None:
+        """Never end."""
+        while not Clinging.is_let_go:
+            with suppress(BaseException):
+                gevent.sleep(0.01)
+
+
+class Hanging(User):
+    """Hangs when it is stopped."""
+
+    wait_time = constant(60)
+
+    @task
+    def work(self) -> None:
+        """Do nothing."""
+
+    def on_stop(self) -> None:
+        """Wait for what never comes."""
+        gevent.sleep(60)
+
+
+def test_users_that_do_not_end_hold_up_nobody_and_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends, with the place of each (replaces Runner.stop_users)."""
+    monkeypatch.setattr(users, "ENDING_S", 0.3)
+    environment = Environment(user_classes=[Clinging, Hanging])
+    environment.stop_timeout = 0.2
+    runner = environment.create_local_runner()
+    recorder = Recorder.of(environment)
+    runner.start(2, 100)
+    eventually(lambda: len([one for one in runner.user_greenlets if one.started]) == 2)
+    gevent.sleep(0.05)
+    stopping = gevent.spawn(runner.stop)
+    stopping.join(timeout=4)
+    is_over = stopping.ready()
+    Clinging.is_let_go = True
+    stopping.kill(block=False)
+    runner.user_greenlets.kill(timeout=1)
+    assert is_over
+    told = {(one.message, one.place.rpartition(" in ")[2]) for one in recorder.take().exceptions}
+    assert told == {(UNSTOPPED, "cling"), (BROKEN_OFF, "on_stop")}
 
 
 def busy_until(seconds: float) -> None:
