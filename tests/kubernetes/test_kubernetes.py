@@ -250,7 +250,9 @@ def test_a_failed_threshold_is_in_condition_and_message(evidence: Evidence) -> N
 def test_the_command_ends_with_the_code_of_the_run_and_its_results(evidence: Evidence) -> None:
     """`loadtest kubernetes run`: the same that the volume has."""
     assert evidence.command.returncode == evidence.third.code, evidence.command.stdout
-    ours = json.loads((evidence.here / "runs" / "third" / "record.json").read_text())
+    record = evidence.here / "runs" / "third" / "record.json"
+    assert record.exists(), evidence.command.stdout
+    ours = json.loads(record.read_text())
     assert (ours, ours["total"]["requests"] > 0) == (evidence.record("third"), True)
 
 

@@ -10,7 +10,7 @@ import re
 import signal
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,17 +38,17 @@ _VERDICT: Final = re.compile(r"(?:passed|failed|no data|not trustworthy|interrup
 
 @dataclass(frozen=True)
 class Manifests:
-    """What a run needs, as text."""
+    """What a run needs: its objects and its volume as text, and the pod that copies its results."""
 
     run: str
     volume: str
-    fetch: str
+    fetch: Kustomization
 
     @classmethod
     def rendered(cls, kubectl: Kubectl, run: Kustomization) -> Manifests:
         """Have kubectl render a run, and what lets its results outlive it."""
         fetch = Kustomization(MANIFESTS / "fetch", run.image, run.openshift)
-        return cls(text(kubectl, run), kubectl.rendered(MANIFESTS / "results"), text(kubectl, fetch))
+        return cls(text(kubectl, run), kubectl.rendered(MANIFESTS / "results"), fetch)
 
 
 def text(kubectl: Kubectl, kustomization: Kustomization) -> str:
@@ -94,6 +94,7 @@ class ClusterRun:
         self._keep = keep
         self._log: MasterLog | None = None
         self._since = ""
+        self._security: Item = {}
         self._has_results = False
         self.folder: RunFolder | None = None
         """Where the results are, once they have been fetched."""
@@ -159,7 +160,10 @@ class ClusterRun:
         for pod in filter(_is_master, items):
             if self._log is None and {"running", "terminated"} & set(_state(pod)):
                 self._log = MasterLog(self._kubectl, pod["metadata"]["name"], _MASTER, self._show)
-        self._since = next((item["metadata"]["creationTimestamp"] for item in items if item["kind"] == "Job"), "")
+        for item in items:
+            if item["kind"] == "Job":
+                self._since = item["metadata"]["creationTimestamp"]
+                self._security = item["spec"]["template"]["spec"]["securityContext"]
         return _is_over(items) or any(
             item["kind"] == "Deployment"
             and item["metadata"]["labels"].get(trouble.COMPONENT) == "locust-worker"
@@ -193,8 +197,10 @@ class ClusterRun:
         if self._log is None:
             return
         place = (self._run_id, self._runs_dir, self._since) if verdict is None else (verdict["run"], self._runs_dir)
+        # As the user and group that wrote them: no other may read them.
+        pod = replace(self._manifests.fetch, security=self._security)
         try:
-            self.folder = results.fetch(self._kubectl, self._manifests.fetch, *place)
+            self.folder = results.fetch(self._kubectl, text(self._kubectl, pod), *place)
         except LoadtestError as error:
             if verdict is None and isinstance(error, UsageError):
                 return  # it had not begun

@@ -58,6 +58,7 @@ class Kustomization:
         workers: how many there are; None for as many as in the base.
         settings: variables of master and workers.
         files: what they see as scenarios/, by name.
+        security: the security context of its pod, in place of the base's.
     """
 
     base: Path
@@ -66,6 +67,7 @@ class Kustomization:
     workers: int | None = None
     settings: tuple[tuple[str, str], ...] = ()
     files: tuple[Path, ...] = ()
+    security: dict[str, Any] | None = None
 
     def of_run(self, config: Config, hosts: Iterable[str], run_id: str) -> Kustomization:
         """Return it with the settings of a run.
@@ -133,6 +135,9 @@ class Kustomization:
         if self.workers:
             whole["replicas"] = [{"name": "locust-worker", "count": self.workers}]
             whole["patches"] = [_expecting(self.workers)]
+        if self.security:
+            context = {"op": "replace", "path": "/spec/securityContext", "value": self.security}
+            whole["patches"] = [{"target": {"kind": "Pod"}, "patch": json.dumps([context])}]
         (folder / "kustomization.yaml").write_text(json.dumps(whole, indent=1), encoding="utf-8")  # JSON is YAML
 
 

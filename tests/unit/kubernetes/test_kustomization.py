@@ -95,6 +95,13 @@ def test_an_image_is_taken_apart(tmp_path: Path, image: str, parts: dict[str, st
     assert whole["images"] == [{"name": "loadtest", **parts}]
 
 
+def test_results_are_copied_as_the_user_who_wrote_them(tmp_path: Path) -> None:
+    """A person's own kustomization may have another user, whose files no other user reads."""
+    whole, _ = written(Kustomization(MANIFESTS / "fetch", security={"runAsUser": 7, "fsGroup": 7}), tmp_path / "run")
+    (patch,) = json.loads(whole["patches"][0]["patch"])
+    assert (patch["path"], patch["value"]) == ("/spec/securityContext", {"runAsUser": 7, "fsGroup": 7})
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
