@@ -191,7 +191,7 @@ def test_a_page_that_is_not_the_one_that_was_asked_for_is_no_success(tell: Calla
     told = tell(STOCK, *LOAD[:-1], "3s", service=service, imports=f"from locust import {stock} as HttpUser\n")
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
     assert {"redirected_away", "empty_redirects"} <= told.rules
-    assert "were redirected to /login, those of GET /account, GET /orders" in told.sentence("redirected_away")
+    assert "were redirected to /login, including those of GET /account, GET /orders" in told.sentence("redirected_away")
     assert told_times(told, "redirect") == service.received["/login"]
     assert told_times(told, "connection") == 5  # one of each user
     assert told.requests("/unused") == (service.received["/unused"], 0)

@@ -509,7 +509,6 @@ class Recorder:
         if user is not None and getattr(user, "intended_start_s", None) is not None:
             intended_s, user.intended_start_s = user.intended_start_s, None
         series = self.series(scenario_of(user), str(request_type), str(name), phase_of(user))
-        _tally_beside(series, response)
         if exception:
             mark_counted(exception, response)
             if user is not None:
@@ -519,6 +518,7 @@ class Recorder:
             series.failure(*counted, partial(of_response, response) if is_of_http else None)
         else:
             series.success(intended_s, sent_s, end_s, response_length or 0)
+        _tally_beside(series, response)
 
     def waiting(self) -> int:
         """How many numbers are in the buffers."""
@@ -663,6 +663,7 @@ def _tally_beside(series: Series, response: Any) -> None:
         series.note_redirect(str(hop.headers.get("location", "")))
     sent = getattr(getattr(response, "request", None), "headers", None) or ()
     asked, place = str(getattr(response, "url", "") or ""), (response.headers or {}).get("location") or ""
+    place = str(place)  # a list where there are several
     if of_caught is None and leads_nowhere(response.status_code or 0, sent, asked, place):
         series.tally(NOWHERE, str(response.status_code))
 
@@ -676,9 +677,16 @@ def leads_nowhere(status: int, sent: Iterable[str], asked: str, place: str) -> b
         asked: the URL that was asked for.
         place: where the answer redirects to, which was not followed; empty if to none. Another place is an answer.
     """
-    if place and urljoin(asked, place) != asked:
+    if place and not _is_same(asked, place):
         return False
     return REDIRECTION <= status < CLIENT_ERROR and not any(name.lower().startswith("if-") for name in sent)
+
+
+def _is_same(asked: str, place: str) -> bool:
+    try:
+        return urljoin(asked, place) == asked
+    except ValueError:  # no URL, such as http://[
+        return False
 
 
 def name_of_task(task: Any) -> str:

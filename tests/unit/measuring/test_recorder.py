@@ -20,7 +20,7 @@ from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import SeriesKey
 from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_MESSAGES, Measurements
-from loadtest.measuring.recorder import FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder, mark_counted
+from loadtest.measuring.recorder import FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder, leads_nowhere, mark_counted
 
 
 def series_of(measured: Measurements) -> dict[SeriesKey, int]:
@@ -538,3 +538,11 @@ def test_distinct_exceptions_are_bounded_and_none_is_lost() -> None:
     counted = recorder.take().exceptions
     assert len(counted) == MAX_MESSAGES + 1
     assert sum(one.occurrences for one in counted) == 3 * MAX_MESSAGES
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"), [("", True), ("/a", True), ("/b", False), ("http://[", False), ("['/a', '/b']", False)]
+)
+def test_a_redirect_that_is_not_followed_leads_nowhere_or_to_another_place(place: str, expected: bool) -> None:
+    """What is no URL is another place, and no reason to lose the request."""
+    assert leads_nowhere(302, (), "http://127.0.0.1/a", place) is expected
