@@ -44,9 +44,10 @@ PING_EVERY_MS = 2_000
 """How often a worker's connection is probed. After twice as long without an answer both ends give it up, and the worker
 connects again. TCP alone waits longer after each try: after a cut of half a minute the worker would be back half a
 minute late."""
-MOST_WAITING = 2
+MOST_WAITING = 8
 """Messages of one worker that wait on the master, each of up to 16 MiB; more wait on the worker. It sends a few each
-second."""
+second. With 2 the queue is often full, and a connection that breaks while its queue is full can end the process by an
+assertion of ZeroMQ (libzmq issue 3937)."""
 MOST_CONNECTIONS = 1_000
 """Connections of a master at a time, twice those of the largest stack of one machine; further ones are closed."""
 LONGEST_NAME = 200
