@@ -16,7 +16,7 @@ from loadtest.measuring.recorder import Recorder
 if TYPE_CHECKING:
     from locust.env import Environment
 
-    from loadtest.measuring.recorder import Series
+    from loadtest.measuring.series import Series
 
 MAX_TABLES: Final = 2_000
 """Tables that an environment keeps; scenarios that make up labels without end must not fill the memory."""

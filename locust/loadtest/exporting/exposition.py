@@ -27,8 +27,8 @@ from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_STEPS, MAX_W
 from loadtest.exporting.series import HISTOGRAM_LINES, SeriesBudget, SeriesText, Sum, header, text_of
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.labels import ENDED_BY, OTHER, SeriesKey
-from loadtest.measuring.recorder import scenario_of
 from loadtest.measuring.streams import StreamView
+from loadtest.measuring.users import scenario_of
 from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:

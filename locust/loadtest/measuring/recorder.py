@@ -14,44 +14,44 @@ Memory is bounded: `labels.MAX_SERIES` names, beyond which a name counts as ``ot
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import math
-import re
 import struct
-import sysconfig
 import time
 import traceback
 from bisect import bisect_right
 from collections import defaultdict
-from functools import lru_cache, partial
+from functools import partial
 from itertools import accumulate
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urljoin
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import numpy as np
-from locust import User
 from locust.event import EventHook
 
-from loadtest.measuring.error_classes import ERROR_CLASSES, NO_ANSWER, UNFINISHED
+from loadtest.measuring.error_classes import UNFINISHED
 from loadtest.measuring.evidence import of_response
-from loadtest.measuring.labels import LOAD, OTHER, PHASES, SETUP, SeriesKey, readable
+from loadtest.measuring.labels import LOAD, PHASES, SeriesKey, readable
 from loadtest.measuring.measurements import OWN_END, Accumulator, ExceptionCount, Measurements
-from loadtest.measuring.tallies import MAX_PLACES, NOWHERE, REDIRECT, SAME, SIZE, UNKNOWN, VARIED
-from loadtest.settings.urls import without_credentials
+from loadtest.measuring.places import Place
+from loadtest.measuring.series import Series, SeriesByLabels, Uncounted, short_message
+from loadtest.measuring.stock_requests import (
+    Listener,
+    RequestHook,
+    class_of,
+    is_counted,
+    is_locusts_own,
+    mark_counted,
+    tally_beside,
+    text_of,
+)
+from loadtest.measuring.users import name_of_task, note_failure, phase_of, scenario_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from types import FrameType, TracebackType
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     import numpy.typing as npt
     from locust.env import Environment
-
-    from loadtest.measuring.evidence import Evidence
-
-_log = logging.getLogger(__name__)
 
 FOLD_SLICE: Final = 8_192
 """The most samples that are folded between two turns of the event loop: about a millisecond."""
@@ -60,7 +60,6 @@ SERIES_SLICE: Final = 256
 FOLD_PAYS: Final = 64
 """Samples per series, on average, from which folding early is worth its cost; with fewer the second's end is soon
 enough."""
-MAX_MESSAGE_CHARS: Final = 300
 STARTING_S: Final = 5.0
 """From here on, a user that is stopped in its on_start counts as one that never began: a run may end within a login."""
 NOT_STARTED: Final = f"stopped in on_start, which had run for {STARTING_S:g} s or more"
@@ -69,235 +68,26 @@ STUCK: Final = "stopped in its own code, which had sent no request for most of i
 """In place of an exception's message: of a user that was stopped neither in a wait nor in a request."""
 BROKEN_OFF: Final = "its on_stop was broken off, which had not ended when the stop timeout was over"
 UNSTOPPED: Final = "did not end when it was stopped: it catches what ends it, or its on_stop hangs"
-REDIRECTION: Final = 300
-CLIENT_ERROR: Final = 400
-BESIDE: Final = "loadtest_beside"
-"""The attribute of a greenlet, or a response, with what happened beside a request of Locust's own clients."""
 ANSWERED: Final = "loadtest_answered_s"
 """The attribute of a user that says when a client that fires ``events.request`` last had an answer, in seconds of
 ``time.perf_counter``; 0 before its first, and none where the user may have a client that does not."""
 ITERATION: Final = "loadtest_iteration_s"
 """That which says when its iteration began, where Locust's own loop executes it."""
-
-_PACKAGE: Final = str(Path(__file__).parents[1])
-_SCENARIOS: Final = f"{_PACKAGE}/scenarios/"
-_CLIENTS: Final = f"{_PACKAGE}/clients/"
-_REPLACED: Final = f"{_PACKAGE}/swarm/replacements/"
-_LIBRARIES: Final = (
-    f"{_PACKAGE}/",
-    "src/gevent/",
-    *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
-)
-_LOOKED_UP: Final = 8_192  # sets of labels whose series are remembered, including those that count as other
-_AROUND_PATH: Final = re.compile(r"^(?:[A-Za-z][\w+.-]*:)?//[^/?#]*|[?#].*$", re.DOTALL)
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
-_masked = lru_cache(maxsize=256)(without_credentials)  # most errors of a run are the same few
 _ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its recorder
-_COUNTED: Final = "loadtest_counted"  # on what says how a request failed that is counted
-PHASE: Final = "loadtest_phase"
-"""The attribute of a user that holds its phase."""
-
-
-class Series:
-    """The samples of one (scenario, method, name) in one phase.
-
-    ``success(intended_s, sent_s, end_s, response_bytes)`` counts a request that succeeded. The three times are
-    `time.perf_counter` seconds; for a request without an intended start of its own pass the same object for
-    ``intended_s`` and ``sent_s``. It is a closure over the buffers: this is the hot path.
-    """
-
-    __slots__ = (
-        "_counts", "_failures", "_largest", "_last_answer", "_places", "_smallest", "failed", "is_checked", "key",
-        "late", "row", "scenario_row", "success", "take_bytes", "times",
-    )  # fmt: skip
-
-    success: Callable[[float, float, float, int], None]
-    take_bytes: Callable[[], int]
-    """Returns the number of bytes received since its last call."""
-
-    def __init__(self, key: SeriesKey, row: int, scenario_row: int, counts: Accumulator) -> None:
-        """Made by `Recorder.series` only."""
-        self.key = key
-        self.row = row
-        self.scenario_row = scenario_row
-        self.is_checked = False  # whether the scenario looks what its answers hold
-        self._counts = counts
-        self._failures = 0
-        self._smallest, self._largest = 0, -1  # bytes of its successes
-        self._last_answer: int | None = None
-        self._places: set[str] = set()
-        # Lists, although arrays are smaller: the interpreter has an instruction of its own for appending to a list.
-        self.times: list[float] = []  # service times of requests sent at their intended start
-        self.late: list[float] = []  # lag and service time in turns
-        self.failed: list[float] = []  # response times of failures, which are among the others too
-        times, late = self.times, self.late
-        total_bytes = 0
-
-        def success(intended_s: float, sent_s: float, end_s: float, response_bytes: int) -> None:
-            nonlocal total_bytes
-            total_bytes += response_bytes
-            if intended_s is sent_s:
-                times.append(end_s - sent_s)
-            else:
-                late.append(sent_s - intended_s)
-                late.append(end_s - sent_s)
-
-        def take_bytes() -> int:
-            nonlocal total_bytes
-            taken, total_bytes = total_bytes, 0
-            return taken
-
-        self.success = success
-        self.take_bytes = take_bytes
-
-    def failure(  # noqa: PLR0917 - a failed sample has that many parts
-        self,
-        intended_s: float,
-        sent_s: float,
-        end_s: float,
-        response_bytes: int,
-        error_class: str,
-        message: str,
-        evidence: Callable[[], Evidence] | None = None,
-    ) -> None:
-        """Count a request that failed; its times count like those of any other.
-
-        Args:
-            intended_s: as for ``success``.
-            sent_s: as for ``success``.
-            end_s: as for ``success``.
-            response_bytes: as for ``success``.
-            error_class: one of `ERROR_CLASSES`; any other counts as ``other``.
-            message: cut at 300 characters, addresses of objects are left out.
-            evidence: makes what was sent and what came back; called for the first failures of a kind only.
-        """
-        self.success(intended_s, sent_s, end_s, response_bytes)
-        self._failures += 1
-        lag_s = 0.0 if intended_s is sent_s else max(sent_s - intended_s, 0.0)  # added up as when it is folded
-        self.failed.append(lag_s + (end_s - sent_s))
-        kind = (self.row, error_class if error_class in ERROR_CLASSES else OTHER, _message(message))
-        self._counts.add_error(*kind)
-        if evidence is not None:
-            self._counts.note_evidence(*kind, evidence)
-
-    def tally(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
-        """Count what else happened: see `loadtest.measuring.tallies`."""
-        self._counts.add_tally(self.row, kind, readable(detail), 1, seconds)
-
-    def note_redirect(self, location: str) -> None:
-        """Count a redirect that was followed, by the path that it led to."""
-        place = _AROUND_PATH.sub("", location)
-        if len(self._places) < MAX_PLACES:
-            self._places.add(place)
-        self.tally(REDIRECT, place if place in self._places else "")
-
-    def note_size(self, size_bytes: int) -> None:
-        """Note the size of a success, if it is smaller or larger than all before and nobody looks what it holds."""
-        if not self.is_checked and not self._smallest <= size_bytes <= self._largest:
-            self._smallest = min(self._smallest, size_bytes) if self._largest >= 0 else size_bytes
-            self._largest = max(self._largest, size_bytes)
-            self.tally(SIZE, str(1 << max(size_bytes.bit_length() - 1, 0)))
-
-    def note_answer(self, content: bytes) -> None:
-        """Note whether an answer that should vary is the one before it."""
-        answer = hash(content)
-        if self._last_answer is not None:
-            self.tally(SAME if answer == self._last_answer else VARIED)
-        self._last_answer = answer
-
-    def take_failures(self) -> int:
-        """The number of failures since this was last called."""
-        taken, self._failures = self._failures, 0
-        return taken
-
-
-class _Uncounted(Series):
-    """A series of which nobody keeps a record."""
-
-    __slots__ = ()
-
-    def __init__(self, key: SeriesKey, row: int, scenario_row: int, counts: Accumulator) -> None:
-        super().__init__(key, row, scenario_row, counts)
-        self.success = _count_nothing
-        self.take_bytes = int
-
-    def failure(self, *_: object) -> None:
-        """Count nothing."""
-
-    def tally(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
-        """Count nothing."""
-
-
-def _count_nothing(*_: object) -> None:
-    """In the place of a series's counting."""
-
-
-class _Place(NamedTuple):
-    """Where an exception was raised."""
-
-    path: str
-    line: int
-    function: str
-
-    @classmethod
-    def of(cls, trace: TracebackType | None) -> _Place:
-        """The innermost call of the scenario's own code; the innermost of all where there is none."""
-        places = cls.all_of(trace)
-        own = [place for place in places if place.is_of_scenario]
-        return (own or places or [cls("?", 0, "?")])[-1]
-
-    @classmethod
-    def all_of(cls, trace: TracebackType | None) -> list[_Place]:
-        """Every call, the innermost last."""
-        return [cls.at(frame, line) for frame, line in traceback.walk_tb(trace)]
-
-    @classmethod
-    def at(cls, frame: FrameType, line: int) -> _Place:
-        """The place of one call."""
-        return cls(frame.f_code.co_filename, line, frame.f_code.co_name)
-
-    @property
-    def is_of_scenario(self) -> bool:
-        """Whether it is neither a library's nor this product's."""
-        return self.path.startswith(_SCENARIOS) or not self.path.startswith(_LIBRARIES)
-
-    @property
-    def is_request(self) -> bool:
-        """Whether it is in a client that counts a request whose user is stopped."""
-        return self.path.startswith(_CLIENTS) or (self.path.startswith(_REPLACED) and self.function == "request")
-
-    def __str__(self) -> str:
-        path = Path(self.path)
-        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        return f"{shown}:{self.line} in {self.function}"
 
 
 def exception_count(
-    scenario: str, exception: BaseException, place: _Place | None = None, *, ends_user: bool = False
+    scenario: str, exception: BaseException, place: Place | None = None, *, ends_user: bool = False
 ) -> ExceptionCount:
     """Describe one exception: see `Recorder.add_exception`."""
     return ExceptionCount(
         readable(scenario),
         readable(type(exception).__name__),
-        _message(str(exception)),
-        readable(str(place or _Place.of(exception.__traceback__))),
+        short_message(str(exception)),
+        readable(str(place or Place.of(exception.__traceback__))),
         ends_user,
         1,
     )
-
-
-class _SeriesByLabels(dict[tuple[str, ...], Series]):
-    """Makes a missing series. A dictionary takes half the time of a cached function of three arguments."""
-
-    def __init__(self, make: Callable[..., Series]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, labels: tuple[str, ...]) -> Series:
-        if len(self) >= _LOOKED_UP:
-            self.clear()
-        series = self[labels] = self._make(*labels)
-        return series
 
 
 class Recorder:
@@ -311,7 +101,7 @@ class Recorder:
         self.open_requests: dict[int, float] = {}
         """When requests of clients other than this product's were sent, in seconds of ``time.perf_counter``, by any
         number that is theirs alone; such a client enters and removes them."""
-        self.by_labels = _SeriesByLabels(self._series_of)
+        self.by_labels = SeriesByLabels(self._series_of)
         """The series of (scenario, method, name), for callers that look it up for each request, with a phase behind the
         name where it is not the load: see `series`."""
         self._by_key: dict[SeriesKey, Series] = {}
@@ -335,11 +125,9 @@ class Recorder:
         if recorder is None:
             recorder = cls()
             setattr(environment, _ATTRIBUTE, recorder)
-            recorder.listeners = _RequestHook.of(environment)._handlers
-            foreign = [
-                each for each in recorder.listeners if not (_is_locusts_own(each) or isinstance(each, _Listener))
-            ]
-            recorder.listeners[:] = [_Listener(recorder, environment), *foreign]
+            recorder.listeners = RequestHook.of(environment)._handlers
+            foreign = [each for each in recorder.listeners if not (is_locusts_own(each) or isinstance(each, Listener))]
+            recorder.listeners[:] = [Listener(recorder.on_request, environment), *foreign]
             recorder._environment = environment
             environment.events.user_error.add_listener(recorder.on_user_error)  # type: ignore[no-untyped-call]
         return recorder
@@ -352,12 +140,12 @@ class Recorder:
         listeners of ``events.request``, and are notified of each request.
         """
         hook = environment.events.request
-        if hasattr(environment, _ATTRIBUTE) or not any(map(_is_locusts_own, hook._handlers)):
+        if hasattr(environment, _ATTRIBUTE) or not any(map(is_locusts_own, hook._handlers)):
             return cls.of(environment)
         recorder = cls()
-        recorder._kind = _Uncounted
+        recorder._kind = Uncounted
         recorder.listeners = hook._handlers
-        recorder.listeners.insert(0, _Listener(None, environment))
+        recorder.listeners.insert(0, Listener(None, environment))
         setattr(environment, _ATTRIBUTE, recorder)
         return recorder
 
@@ -371,10 +159,10 @@ class Recorder:
             StopUser, StopTest, RescheduleTask, RescheduleTaskImmediately, InterruptTaskSet: A listener raised it to
                 steer the user; any other error of a listener is logged.
         """
-        if self._kind is _Uncounted and getattr(request.get("exception"), "error_class", "") == UNFINISHED:
+        if self._kind is Uncounted and getattr(request.get("exception"), "error_class", "") == UNFINISHED:
             return  # Locust counts no request of a user that it stops, and its exit code would be that of a failure
         others = EventHook()  # type: ignore[no-untyped-call]
-        others._handlers = [each for each in self.listeners if not isinstance(each, _Listener)]
+        others._handlers = [each for each in self.listeners if not isinstance(each, Listener)]
         others.fire(**request)  # type: ignore[no-untyped-call]
 
     def series(self, scenario: str, method: str, name: str, phase: str = LOAD) -> Series:
@@ -417,15 +205,15 @@ class Recorder:
         request that is not counted as failed, as of a body that broke off behind its head, or of a client that reports
         nothing, is counted here.
         """
-        if _is_counted(exception) or _is_counted(getattr(exception, "response", None)):
+        if is_counted(exception) or is_counted(getattr(exception, "response", None)):
             return
         user = getattr(user_instance, "user", user_instance)  # of a TaskSet
         if self._environment is not None and user.environment is not self._environment:
             return  # environments may share their events
-        self.add_exception(scenario_of(user), exception, _Place.of(tb), ends_user=user_instance is user)
+        self.add_exception(scenario_of(user), exception, Place.of(tb), ends_user=user_instance is user)
 
     def add_exception(
-        self, scenario: str, exception: BaseException, place: _Place | None = None, *, ends_user: bool = False
+        self, scenario: str, exception: BaseException, place: Place | None = None, *, ends_user: bool = False
     ) -> None:
         """Count an exception of code that is not this product's.
 
@@ -451,7 +239,7 @@ class Recorder:
             began_s: when its on_start began, in seconds of ``time.perf_counter``.
             is_started: whether its on_start was over.
         """
-        places, now_s = _Place.all_of(ending.__traceback__), time.perf_counter()
+        places, now_s = Place.all_of(ending.__traceback__), time.perf_counter()
         # The intended start of an iteration is there until its first request.
         begun_s = max(getattr(user, "intended_start_s", None) or 0.0, getattr(user, ITERATION, 0.0))
         known_s = [getattr(user, "last_request_s", lambda: None)(), getattr(user, ANSWERED, None)]
@@ -466,23 +254,23 @@ class Recorder:
         elif is_started and is_own_code and idle_s >= max(STARTING_S, STUCK_RATIO * (now_s - began_s)):
             message = STUCK
         if message:
-            place = readable(str(_Place.of(ending.__traceback__)))
+            place = readable(str(Place.of(ending.__traceback__)))
             self._counts.add_exception(readable(scenario_of(user)), type(ending).__name__, message, place, True)
 
     def on_own_stop(self, user: Any) -> None:
         """Count that a user ended itself by calling its ``stop()``."""
-        calls = [(frame, line) for frame, line in traceback.walk_stack(None) if _Place.at(frame, line).is_of_scenario]
+        calls = [(frame, line) for frame, line in traceback.walk_stack(None) if Place.at(frame, line).is_of_scenario]
         if calls:
-            self._add_own_end(user, "stop()", _Place.at(*calls[0]))
+            self._add_own_end(user, "stop()", Place.at(*calls[0]))
 
     def on_unstopped(self, user: Any) -> None:
         """Count that a user goes on although it was stopped, and where."""
         frame = user.greenlet.gr_frame
-        places = [_Place.at(*call) for call in traceback.walk_stack(frame)] if frame is not None else []
-        place = next((place for place in places if place.is_of_scenario), _Place("?", 0, "?"))
+        places = [Place.at(*call) for call in traceback.walk_stack(frame)] if frame is not None else []
+        place = next((place for place in places if place.is_of_scenario), Place("?", 0, "?"))
         self._counts.add_exception(readable(scenario_of(user)), "GreenletExit", UNSTOPPED, readable(str(place)), True)
 
-    def _add_own_end(self, user: Any, how: str, place: _Place) -> None:
+    def _add_own_end(self, user: Any, how: str, place: Place) -> None:
         self._counts.add_exception(readable(scenario_of(user)), readable(how), OWN_END, readable(str(place)), True)
 
     def on_request(  # noqa: PLR0917 - Locust's arguments
@@ -513,12 +301,12 @@ class Recorder:
             mark_counted(exception, response)
             if user is not None:
                 note_failure(user)
-            counted = (intended_s, sent_s, end_s, response_length or 0, _class_of(exception), _text_of(exception))
+            counted = (intended_s, sent_s, end_s, response_length or 0, class_of(exception), text_of(exception))
             is_of_http = all(hasattr(response, part) for part in ("request", "status_code", "headers"))
             series.failure(*counted, partial(of_response, response) if is_of_http else None)
         else:
             series.success(intended_s, sent_s, end_s, response_length or 0)
-        _tally_beside(series, response)
+        tally_beside(series, response)
 
     def waiting(self) -> int:
         """How many numbers are in the buffers."""
@@ -637,174 +425,3 @@ def _emptied(buffers: Sequence[list[float]]) -> tuple[npt.NDArray[np.int64], npt
         buffer.clear()
     # struct makes an array of floats several times faster than numpy does.
     return lengths, np.frombuffer(struct.pack(f"{len(numbers)}d", *numbers), np.float64)
-
-
-def _message(text: str) -> str:
-    """A message cut to its bound, without secrets of URLs; without addresses of objects, so equal ones count together.
-
-    A URL is masked before it is cut: its beginning does not tell what it holds.
-    """
-    masked = _masked(text[: 4 * MAX_MESSAGE_CHARS])
-    return _ADDRESS.sub("0x…", masked[:MAX_MESSAGE_CHARS]).encode("utf-8", "replace").decode()
-
-
-def _tally_beside(series: Series, response: Any) -> None:
-    """Count what happened beside a request of Locust's own clients: see `loadtest.swarm.replacements.clients`."""
-    of_caught = getattr(response, BESIDE, None)
-    beside = getattr(gevent.getcurrent(), BESIDE, None) if of_caught is None else of_caught
-    if beside is None:
-        series.tally(UNKNOWN)
-        return
-    for counted in beside:
-        series.tally(*counted)
-    if response is None:
-        return
-    for hop in getattr(response, "history", ()):
-        series.note_redirect(str(hop.headers.get("location", "")))
-    sent = getattr(getattr(response, "request", None), "headers", None) or ()
-    asked, place = str(getattr(response, "url", "") or ""), (response.headers or {}).get("location") or ""
-    place = str(place)  # a list where there are several
-    if of_caught is None and leads_nowhere(response.status_code or 0, sent, asked, place):
-        series.tally(NOWHERE, str(response.status_code))
-
-
-def leads_nowhere(status: int, sent: Iterable[str], asked: str, place: str) -> bool:
-    """Whether an answer that is no failure brings nothing of what was asked for.
-
-    Args:
-        status: its status.
-        sent: the names of the headers that were sent; with a condition, as of a cache, 304 is an answer.
-        asked: the URL that was asked for.
-        place: where the answer redirects to, which was not followed; empty if to none. Another place is an answer.
-    """
-    if place and not _is_same(asked, place):
-        return False
-    return REDIRECTION <= status < CLIENT_ERROR and not any(name.lower().startswith("if-") for name in sent)
-
-
-def _is_same(asked: str, place: str) -> bool:
-    try:
-        return urljoin(asked, place) == asked
-    except ValueError:  # no URL, such as http://[
-        return False
-
-
-def name_of_task(task: Any) -> str:
-    """The name under which a task is counted: that of its function, with its classes."""
-    return readable(getattr(task, "__qualname__", type(task).__qualname__))
-
-
-def mark_counted(*failures: Any) -> None:
-    """Mark the exceptions and responses of a request that is counted as failed, so that it is not counted again."""
-    for failure in failures:
-        with contextlib.suppress(AttributeError, TypeError):
-            setattr(failure, _COUNTED, True)
-
-
-def _is_counted(failure: Any) -> bool:
-    return getattr(failure, _COUNTED, False) is True
-
-
-def note_failure(user: Any) -> None:
-    """Note that a part of the transactions that a user is in has failed: see `loadtest.users.steps`."""
-    user.failed_parts = getattr(user, "failed_parts", 0) + 1
-
-
-def phase_of(user: Any) -> str:
-    """The phase of a user; of one that is not this product's it is kept where its own attributes are not."""
-    return SETUP if getattr(user, PHASE, None) == SETUP else LOAD
-
-
-def scenario_of(user: Any) -> str:
-    """The scenario of a User (instance or class), by default its class's name; ``other`` for None."""
-    if user is None:
-        return OTHER
-    scenario: str | None = getattr(user, "scenario", None)
-    return scenario or (user if isinstance(user, type) else type(user)).__name__
-
-
-_CLASSES_BY_NAME: Final = {"CatchResponseError": "assertion", "GreenletExit": UNFINISHED}
-
-
-def _class_of(exception: BaseException | str) -> str:
-    """The class of an error that a stock Locust user reports."""
-    name = type(exception).__name__
-    if name in _CLASSES_BY_NAME:
-        return _CLASSES_BY_NAME[name]
-    status = getattr(getattr(exception, "response", None), "status_code", 0) or 0
-    if status:
-        return {4: "status_4xx", 5: "status_5xx"}.get(int(status) // 100, "status_other")
-    if isinstance(exception, TimeoutError) or "Timeout" in name:
-        return "timeout_connect" if "Connect" in name else "timeout_read"
-    if isinstance(exception, ConnectionResetError):
-        return "reset"
-    if isinstance(exception, ConnectionError) or "Connection" in name:
-        return "connect"
-    return "exception"
-
-
-def _text_of(exception: BaseException | str) -> str:
-    if isinstance(exception, gevent.GreenletExit):
-        return NO_ANSWER
-    return exception if isinstance(exception, str) else repr(exception)
-
-
-def current_user() -> Any:
-    """The User whose greenlet, or one that it spawned, runs now, or None: Locust starts ``run_user(user)`` in each
-    user's greenlet."""
-    greenlet: Any = gevent.getcurrent()
-    while greenlet is not None:
-        for argument in getattr(greenlet, "args", None) or ():
-            if isinstance(argument, User):
-                return argument
-        spawning = getattr(greenlet, "spawning_greenlet", None)
-        greenlet = spawning() if spawning else None
-    return None
-
-
-def _is_locusts_own(listener: Callable[..., None]) -> bool:
-    """Whether a listener is Locust's own statistics, which would count everything twice."""
-    return getattr(listener, "__qualname__", "") == "Runner.__init__.<locals>.on_request"
-
-
-class _Listener:
-    """The recorder among the listeners of Locust's ``events.request``, in the place of Locust's own statistics.
-
-    Under plain Locust, whose statistics stay, there is no recorder to tell.
-    """
-
-    def __init__(self, recorder: Recorder | None, environment: Environment) -> None:
-        self._recorder = recorder
-        only = environment.user_classes
-        self._only_user = only[0] if len(only) == 1 else None
-
-    def __call__(self, **request: Any) -> None:
-        """Count the request."""
-        if self._recorder is None:
-            return
-        user = current_user()
-        try:
-            self._recorder.on_request(**{**request, "user": user if user is not None else self._only_user})
-        except Exception:
-            _log.exception("a request could not be recorded: %s", request)
-
-
-class _RequestHook(EventHook):
-    """Locust's ``events.request``, which takes Locust's own statistics no more.
-
-    The hook that is there becomes one, and its list of listeners stays the same object: code that bound the hook or
-    its ``fire`` before, at import for example, still feeds the record.
-    """
-
-    @classmethod
-    def of(cls, environment: Environment) -> EventHook:
-        """The environment's hook."""
-        hook = environment.events.request
-        hook.__class__ = cls
-        return hook
-
-    def add_listener(self, handler: Callable[..., None]) -> Callable[..., None]:
-        """Add a listener, unless it is Locust's own statistics."""
-        if not _is_locusts_own(handler):
-            super().add_listener(handler)  # type: ignore[no-untyped-call]
-        return handler

@@ -6,7 +6,11 @@ more.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urljoin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LOOKUP: Final = "lookup"
 """A host name was looked up; the detail is the name. An address needs no look-up."""
@@ -32,6 +36,8 @@ SIZE: Final = "size"
 """A success without ``expect`` was smaller or larger than all before; the detail is the power of two below its bytes.
 It says which sizes there were, not how often."""
 TALLIES: Final = (LOOKUP, CONNECTION, REDIRECT, RETRY, NOWHERE, ELSEWHERE, UNKNOWN, SAME, VARIED, SIZE)
+REDIRECTION: Final = 300
+CLIENT_ERROR: Final = 400
 MAX_PLACES: Final = 8
 """The places of redirects that are kept apart, of one name; further ones have no detail."""
 
@@ -47,3 +53,24 @@ class TallyCount(NamedTuple):
     times: int
     seconds: float
     """How long it took together; 0 where that is not measured."""
+
+
+def leads_nowhere(status: int, sent: Iterable[str], asked: str, place: str) -> bool:
+    """Whether an answer that is no failure brings nothing of what was asked for.
+
+    Args:
+        status: its status.
+        sent: the names of the headers that were sent; with a condition, as of a cache, 304 is an answer.
+        asked: the URL that was asked for.
+        place: where the answer redirects to, which was not followed; empty if to none. Another place is an answer.
+    """
+    if place and not _is_same(asked, place):
+        return False
+    return REDIRECTION <= status < CLIENT_ERROR and not any(name.lower().startswith("if-") for name in sent)
+
+
+def _is_same(asked: str, place: str) -> bool:
+    try:
+        return urljoin(asked, place) == asked
+    except ValueError:  # no URL, such as http://[
+        return False

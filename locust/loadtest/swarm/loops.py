@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import gevent
 
 from loadtest.measuring import locust_statistics
-from loadtest.measuring.recorder import scenario_of
+from loadtest.measuring.users import scenario_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from locust import User
 
 from loadtest.measuring.labels import LOAD
-from loadtest.measuring.recorder import PHASE, Recorder
+from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.users import PHASE
 from loadtest.users import task_loop
 from loadtest.users.steps import Transaction
 from loadtest.users.task_walker import TaskWalker

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from locust import TaskSet, User
 from locust.user.task import is_markov_taskset
 
-from loadtest.measuring.recorder import name_of_task, scenario_of
+from loadtest.measuring.users import name_of_task, scenario_of
 from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ from locust.exception import RescheduleTask, RescheduleTaskImmediately, StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from loadtest.exceptions import UsageError
-from loadtest.measuring.recorder import Recorder, scenario_of
+from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.users import scenario_of
 from loadtest.users.base import LoadUser
 from loadtest.users.task_walker import TaskWalker
 

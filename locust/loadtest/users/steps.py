@@ -21,7 +21,8 @@ from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImm
 from loadtest.exceptions import UsageError
 from loadtest.measuring.error_classes import UNFINISHED
 from loadtest.measuring.labels import CHECK, OTHER, TRANSACTION
-from loadtest.measuring.recorder import Recorder, current_user, note_failure, scenario_of
+from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.users import current_user, note_failure, scenario_of
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -24,7 +24,8 @@ from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImm
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet
 
 from loadtest.measuring.labels import LOAD, SETUP
-from loadtest.measuring.recorder import BROKEN_OFF, PHASE, Recorder, scenario_of
+from loadtest.measuring.recorder import BROKEN_OFF, Recorder
+from loadtest.measuring.users import PHASE, scenario_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

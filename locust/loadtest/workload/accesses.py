@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadtest.clients.redis import RAW
-from loadtest.measuring.recorder import scenario_of
+from loadtest.measuring.users import scenario_of
 from loadtest.users.steps import check_of
 from loadtest.workload.operations import MULTIPLE, OPERATIONS, Form, written
 

@@ -15,12 +15,15 @@ from locust.env import Environment
 from locust.exception import CatchResponseError
 
 from loadtest.clients.http.errors import UnfinishedError
-from loadtest.measuring import labels, recorder
+from loadtest.measuring import labels
+from loadtest.measuring import series as measuring_series
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import SeriesKey
 from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_MESSAGES, Measurements
-from loadtest.measuring.recorder import FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder, leads_nowhere, mark_counted
+from loadtest.measuring.recorder import FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
+from loadtest.measuring.stock_requests import mark_counted
+from loadtest.measuring.tallies import leads_nowhere
 
 
 def series_of(measured: Measurements) -> dict[SeriesKey, int]:
@@ -230,7 +233,7 @@ def test_names_beyond_the_cap_count_as_other(monkeypatch: pytest.MonkeyPatch) ->
     """Undeclared names cannot grow memory: beyond the cap they count as other, and totals stay exact."""
     monkeypatch.setattr(labels, "MAX_SERIES", 3)
     monkeypatch.setattr(labels, "MAX_OTHER_SERIES", 1)
-    monkeypatch.setattr(recorder, "_LOOKED_UP", 6)
+    monkeypatch.setattr(measuring_series, "_LOOKED_UP", 6)
     counts = Recorder()
     for number in range(10):
         counts.series("s", "GET", f"/user/{number}").success(1.0, 1.0, 2.0, 1)
@@ -254,7 +257,7 @@ def test_error_messages_are_bounded() -> None:
     errors = counts.take().errors
     assert sum(error.occurrences for error in errors) == MAX_MESSAGES + 50
     assert next(error.occurrences for error in errors if error.message == FURTHER_MESSAGES) == 50
-    assert all(len(error.message) <= recorder.MAX_MESSAGE_CHARS for error in errors)
+    assert all(len(error.message) <= measuring_series.MAX_MESSAGE_CHARS for error in errors)
     assert errors[0].message.startswith("order 0 of <Thing at 0x…>x")
 
 

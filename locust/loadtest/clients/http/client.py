@@ -34,8 +34,8 @@ from loadtest.clients.http.streamed_response import StreamedResponse, phase_of
 from loadtest.clients.http.url import split_credentials, with_params
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
 from loadtest.measuring.labels import LOAD
-from loadtest.measuring.recorder import leads_nowhere, scenario_of
-from loadtest.measuring.tallies import NOWHERE
+from loadtest.measuring.tallies import NOWHERE, leads_nowhere
+from loadtest.measuring.users import scenario_of
 from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:

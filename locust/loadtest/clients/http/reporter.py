@@ -13,11 +13,12 @@ from loadtest.clients.http.errors import InvalidRequestError, error_class_of, in
 from loadtest.clients.http.response import Response, new_response
 from loadtest.measuring.evidence import Evidence, of_exchange
 from loadtest.measuring.labels import LOAD
-from loadtest.measuring.recorder import mark_counted, note_failure, phase_of, scenario_of
+from loadtest.measuring.stock_requests import mark_counted
+from loadtest.measuring.users import note_failure, phase_of, scenario_of
 
 if TYPE_CHECKING:
     from loadtest.clients.http.routes import HttpRoute
-    from loadtest.measuring.recorder import Series
+    from loadtest.measuring.series import Series
     from loadtest.users.base import LoadUser
 
 Context = Mapping[str, Any] | None

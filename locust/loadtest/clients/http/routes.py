@@ -16,7 +16,8 @@ from loadtest.clients.transport.stream import RECEIVE_BYTES
 from loadtest.measuring.tallies import ELSEWHERE
 
 if TYPE_CHECKING:
-    from loadtest.measuring.recorder import Recorder, Series
+    from loadtest.measuring.recorder import Recorder
+    from loadtest.measuring.series import Series
 
 _CACHED_ROUTES = 4096
 _RECEIVE_SIZES = (960, 4000, 16000)  # the first is what the C library's fastest allocator still takes

@@ -14,7 +14,8 @@ from loadtest.clients.redis.errors import error_class_of, interruption
 from loadtest.clients.routes import Route, RouteTable
 from loadtest.measuring.evidence import of_command
 from loadtest.measuring.labels import LOAD, MAX_SERIES
-from loadtest.measuring.recorder import mark_counted, note_failure, scenario_of
+from loadtest.measuring.stock_requests import mark_counted
+from loadtest.measuring.users import note_failure, scenario_of
 
 if TYPE_CHECKING:
     from loadtest.clients.redis.settings import RedisSettings

@@ -274,7 +274,7 @@ class Elsewhere:
 REPLACED_ELSEWHERE = (
     Elsewhere(
         "Environment.events.request",
-        "loadtest.measuring.recorder",
+        "loadtest.measuring.stock_requests",
         "its listener rounds response times to whole milliseconds or two digits",
     ),
     Elsewhere(

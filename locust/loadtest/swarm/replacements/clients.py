@@ -18,7 +18,8 @@ from locust import clients
 from locust.contrib import fasthttp
 
 from loadtest.clients.transport.endpoint import is_address
-from loadtest.measuring.recorder import BESIDE, Recorder
+from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.stock_requests import BESIDE
 from loadtest.measuring.tallies import CONNECTION, ELSEWHERE, LOOKUP, RETRY
 from loadtest.settings import hosts
 

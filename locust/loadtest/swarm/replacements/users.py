@@ -14,7 +14,8 @@ from locust import FastHttpUser, HttpUser, TaskSet
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from loadtest.measuring.labels import LOAD, SETUP
-from loadtest.measuring.recorder import ANSWERED, ITERATION, PHASE, Recorder, scenario_of
+from loadtest.measuring.recorder import ANSWERED, ITERATION, Recorder
+from loadtest.measuring.users import PHASE, scenario_of
 from loadtest.users.base import LoadUser
 from loadtest.users.task_walker import report, stop_user
 

@@ -1,0 +1,64 @@
+"""Place: where in the code something was raised, and whose code that is.
+
+Tested by tests/unit/measuring/test_recorder.py.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+_PACKAGE: Final = str(Path(__file__).parents[1])
+_SCENARIOS: Final = f"{_PACKAGE}/scenarios/"
+_CLIENTS: Final = f"{_PACKAGE}/clients/"
+_REPLACED: Final = f"{_PACKAGE}/swarm/replacements/"
+_LIBRARIES: Final = (
+    f"{_PACKAGE}/",
+    "src/gevent/",
+    *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
+)
+
+
+class Place(NamedTuple):
+    """Where an exception was raised."""
+
+    path: str
+    line: int
+    function: str
+
+    @classmethod
+    def of(cls, trace: TracebackType | None) -> Place:
+        """The innermost call of the scenario's own code; the innermost of all where there is none."""
+        places = cls.all_of(trace)
+        own = [place for place in places if place.is_of_scenario]
+        return (own or places or [cls("?", 0, "?")])[-1]
+
+    @classmethod
+    def all_of(cls, trace: TracebackType | None) -> list[Place]:
+        """Every call, the innermost last."""
+        return [cls.at(frame, line) for frame, line in traceback.walk_tb(trace)]
+
+    @classmethod
+    def at(cls, frame: FrameType, line: int) -> Place:
+        """The place of one call."""
+        return cls(frame.f_code.co_filename, line, frame.f_code.co_name)
+
+    @property
+    def is_of_scenario(self) -> bool:
+        """Whether it is neither a library's nor this product's."""
+        return self.path.startswith(_SCENARIOS) or not self.path.startswith(_LIBRARIES)
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it is in a client that counts a request whose user is stopped."""
+        return self.path.startswith(_CLIENTS) or (self.path.startswith(_REPLACED) and self.function == "request")
+
+    def __str__(self) -> str:
+        path = Path(self.path)
+        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        return f"{shown}:{self.line} in {self.function}"

@@ -1,0 +1,185 @@
+"""Series: the samples of one (scenario, method, name) in one phase, as the hot path appends them.
+
+Tested by tests/unit/measuring/test_recorder.py, with what folds the samples.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from loadtest.measuring.error_classes import ERROR_CLASSES
+from loadtest.measuring.labels import OTHER, readable
+from loadtest.measuring.tallies import MAX_PLACES, REDIRECT, SAME, SIZE, VARIED
+from loadtest.settings.urls import without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadtest.measuring.evidence import Evidence
+    from loadtest.measuring.labels import SeriesKey
+    from loadtest.measuring.measurements import Accumulator
+
+MAX_MESSAGE_CHARS: Final = 300
+_LOOKED_UP: Final = 8_192  # sets of labels whose series are remembered, including those that count as other
+_AROUND_PATH: Final = re.compile(r"^(?:[A-Za-z][\w+.-]*:)?//[^/?#]*|[?#].*$", re.DOTALL)
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
+_masked = lru_cache(maxsize=256)(without_credentials)  # most errors of a run are the same few
+
+
+class Series:
+    """The samples of one (scenario, method, name) in one phase.
+
+    ``success(intended_s, sent_s, end_s, response_bytes)`` counts a request that succeeded. The three times are
+    `time.perf_counter` seconds; for a request without an intended start of its own pass the same object for
+    ``intended_s`` and ``sent_s``. It is a closure over the buffers: this is the hot path.
+    """
+
+    __slots__ = (
+        "_counts", "_failures", "_largest", "_last_answer", "_places", "_smallest", "failed", "is_checked", "key",
+        "late", "row", "scenario_row", "success", "take_bytes", "times",
+    )  # fmt: skip
+
+    success: Callable[[float, float, float, int], None]
+    take_bytes: Callable[[], int]
+    """Returns the number of bytes received since its last call."""
+
+    def __init__(self, key: SeriesKey, row: int, scenario_row: int, counts: Accumulator) -> None:
+        """Made by `Recorder.series` only."""
+        self.key = key
+        self.row = row
+        self.scenario_row = scenario_row
+        self.is_checked = False  # whether the scenario looks what its answers hold
+        self._counts = counts
+        self._failures = 0
+        self._smallest, self._largest = 0, -1  # bytes of its successes
+        self._last_answer: int | None = None
+        self._places: set[str] = set()
+        # Lists, although arrays are smaller: the interpreter has an instruction of its own for appending to a list.
+        self.times: list[float] = []  # service times of requests sent at their intended start
+        self.late: list[float] = []  # lag and service time in turns
+        self.failed: list[float] = []  # response times of failures, which are among the others too
+        times, late = self.times, self.late
+        total_bytes = 0
+
+        def success(intended_s: float, sent_s: float, end_s: float, response_bytes: int) -> None:
+            nonlocal total_bytes
+            total_bytes += response_bytes
+            if intended_s is sent_s:
+                times.append(end_s - sent_s)
+            else:
+                late.append(sent_s - intended_s)
+                late.append(end_s - sent_s)
+
+        def take_bytes() -> int:
+            nonlocal total_bytes
+            taken, total_bytes = total_bytes, 0
+            return taken
+
+        self.success = success
+        self.take_bytes = take_bytes
+
+    def failure(  # noqa: PLR0917 - a failed sample has that many parts
+        self,
+        intended_s: float,
+        sent_s: float,
+        end_s: float,
+        response_bytes: int,
+        error_class: str,
+        message: str,
+        evidence: Callable[[], Evidence] | None = None,
+    ) -> None:
+        """Count a request that failed; its times count like those of any other.
+
+        Args:
+            intended_s: as for ``success``.
+            sent_s: as for ``success``.
+            end_s: as for ``success``.
+            response_bytes: as for ``success``.
+            error_class: one of `ERROR_CLASSES`; any other counts as ``other``.
+            message: cut at 300 characters, addresses of objects are left out.
+            evidence: makes what was sent and what came back; called for the first failures of a kind only.
+        """
+        self.success(intended_s, sent_s, end_s, response_bytes)
+        self._failures += 1
+        lag_s = 0.0 if intended_s is sent_s else max(sent_s - intended_s, 0.0)  # added up as when it is folded
+        self.failed.append(lag_s + (end_s - sent_s))
+        kind = (self.row, error_class if error_class in ERROR_CLASSES else OTHER, short_message(message))
+        self._counts.add_error(*kind)
+        if evidence is not None:
+            self._counts.note_evidence(*kind, evidence)
+
+    def tally(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
+        """Count what else happened: see `loadtest.measuring.tallies`."""
+        self._counts.add_tally(self.row, kind, readable(detail), 1, seconds)
+
+    def note_redirect(self, location: str) -> None:
+        """Count a redirect that was followed, by the path that it led to."""
+        place = _AROUND_PATH.sub("", location)
+        if len(self._places) < MAX_PLACES:
+            self._places.add(place)
+        self.tally(REDIRECT, place if place in self._places else "")
+
+    def note_size(self, size_bytes: int) -> None:
+        """Note the size of a success, if it is smaller or larger than all before and nobody looks what it holds."""
+        if not self.is_checked and not self._smallest <= size_bytes <= self._largest:
+            self._smallest = min(self._smallest, size_bytes) if self._largest >= 0 else size_bytes
+            self._largest = max(self._largest, size_bytes)
+            self.tally(SIZE, str(1 << max(size_bytes.bit_length() - 1, 0)))
+
+    def note_answer(self, content: bytes) -> None:
+        """Note whether an answer that should vary is the one before it."""
+        answer = hash(content)
+        if self._last_answer is not None:
+            self.tally(SAME if answer == self._last_answer else VARIED)
+        self._last_answer = answer
+
+    def take_failures(self) -> int:
+        """The number of failures since this was last called."""
+        taken, self._failures = self._failures, 0
+        return taken
+
+
+class Uncounted(Series):
+    """A series of which nobody keeps a record."""
+
+    __slots__ = ()
+
+    def __init__(self, key: SeriesKey, row: int, scenario_row: int, counts: Accumulator) -> None:
+        super().__init__(key, row, scenario_row, counts)
+        self.success = _count_nothing
+        self.take_bytes = int
+
+    def failure(self, *_: object) -> None:
+        """Count nothing."""
+
+    def tally(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
+        """Count nothing."""
+
+
+def _count_nothing(*_: object) -> None:
+    """In the place of a series's counting."""
+
+
+class SeriesByLabels(dict[tuple[str, ...], Series]):
+    """Makes a missing series. A dictionary takes half the time of a cached function of three arguments."""
+
+    def __init__(self, make: Callable[..., Series]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, labels: tuple[str, ...]) -> Series:
+        if len(self) >= _LOOKED_UP:
+            self.clear()
+        series = self[labels] = self._make(*labels)
+        return series
+
+
+def short_message(text: str) -> str:
+    """A message cut to its bound, without secrets of URLs; without addresses of objects, so equal ones count together.
+
+    A URL is masked before it is cut: its beginning does not tell what it holds.
+    """
+    masked = _masked(text[: 4 * MAX_MESSAGE_CHARS])
+    return _ADDRESS.sub("0x…", masked[:MAX_MESSAGE_CHARS]).encode("utf-8", "replace").decode()

@@ -1,0 +1,137 @@
+"""Requests of clients that are not this product's, as Locust's ``events.request`` reports them.
+
+The recorder takes the place of Locust's own statistics among the event's listeners.
+
+Tested by tests/unit/measuring/test_recorder.py and tests/native/test_locustfiles.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from locust.event import EventHook
+
+from loadtest.measuring.error_classes import NO_ANSWER, UNFINISHED
+from loadtest.measuring.tallies import NOWHERE, UNKNOWN, leads_nowhere
+from loadtest.measuring.users import current_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+    from loadtest.measuring.series import Series
+
+_log = logging.getLogger(__name__)
+
+BESIDE: Final = "loadtest_beside"
+"""The attribute of a greenlet, or a response, with what happened beside a request of Locust's own clients."""
+_COUNTED: Final = "loadtest_counted"  # on what says how a request failed that is counted
+_CLASSES_BY_NAME: Final = {"CatchResponseError": "assertion", "GreenletExit": UNFINISHED}
+
+
+def mark_counted(*failures: Any) -> None:
+    """Mark the exceptions and responses of a request that is counted as failed, so that it is not counted again."""
+    for failure in failures:
+        with contextlib.suppress(AttributeError, TypeError):
+            setattr(failure, _COUNTED, True)
+
+
+def is_counted(failure: Any) -> bool:
+    """Whether it is of a request that is counted as failed."""
+    return getattr(failure, _COUNTED, False) is True
+
+
+def class_of(exception: BaseException | str) -> str:
+    """The class of an error that a stock Locust user reports."""
+    name = type(exception).__name__
+    if name in _CLASSES_BY_NAME:
+        return _CLASSES_BY_NAME[name]
+    status = getattr(getattr(exception, "response", None), "status_code", 0) or 0
+    if status:
+        return {4: "status_4xx", 5: "status_5xx"}.get(int(status) // 100, "status_other")
+    if isinstance(exception, TimeoutError) or "Timeout" in name:
+        return "timeout_connect" if "Connect" in name else "timeout_read"
+    if isinstance(exception, ConnectionResetError):
+        return "reset"
+    if isinstance(exception, ConnectionError) or "Connection" in name:
+        return "connect"
+    return "exception"
+
+
+def text_of(exception: BaseException | str) -> str:
+    """The message of an error that a stock Locust user reports."""
+    if isinstance(exception, gevent.GreenletExit):
+        return NO_ANSWER
+    return exception if isinstance(exception, str) else repr(exception)
+
+
+def tally_beside(series: Series, response: Any) -> None:
+    """Count what happened beside a request of Locust's own clients: see `loadtest.swarm.replacements.clients`."""
+    of_caught = getattr(response, BESIDE, None)
+    beside = getattr(gevent.getcurrent(), BESIDE, None) if of_caught is None else of_caught
+    if beside is None:
+        series.tally(UNKNOWN)
+        return
+    for counted in beside:
+        series.tally(*counted)
+    if response is None:
+        return
+    for hop in getattr(response, "history", ()):
+        series.note_redirect(str(hop.headers.get("location", "")))
+    sent = getattr(getattr(response, "request", None), "headers", None) or ()
+    asked, place = str(getattr(response, "url", "") or ""), (response.headers or {}).get("location") or ""
+    place = str(place)  # a list where there are several
+    if of_caught is None and leads_nowhere(response.status_code or 0, sent, asked, place):
+        series.tally(NOWHERE, str(response.status_code))
+
+
+def is_locusts_own(listener: Callable[..., None]) -> bool:
+    """Whether a listener is Locust's own statistics, which would count everything twice."""
+    return getattr(listener, "__qualname__", "") == "Runner.__init__.<locals>.on_request"
+
+
+class Listener:
+    """The recorder among the listeners of Locust's ``events.request``, in the place of Locust's own statistics.
+
+    Under plain Locust, whose statistics stay, there is no recorder to tell.
+    """
+
+    def __init__(self, on_request: Callable[..., None] | None, environment: Environment) -> None:
+        self._on_request = on_request
+        only = environment.user_classes
+        self._only_user = only[0] if len(only) == 1 else None
+
+    def __call__(self, **request: Any) -> None:
+        """Count the request."""
+        if self._on_request is None:
+            return
+        user = current_user()
+        try:
+            self._on_request(**{**request, "user": user if user is not None else self._only_user})
+        except Exception:
+            _log.exception("a request could not be recorded: %s", request)
+
+
+class RequestHook(EventHook):
+    """Locust's ``events.request``, which takes Locust's own statistics no more.
+
+    The hook that is there becomes one, and its list of listeners stays the same object: code that bound the hook or
+    its ``fire`` before, at import for example, still feeds the record.
+    """
+
+    @classmethod
+    def of(cls, environment: Environment) -> EventHook:
+        """The environment's hook."""
+        hook = environment.events.request
+        hook.__class__ = cls
+        return hook
+
+    def add_listener(self, handler: Callable[..., None]) -> Callable[..., None]:
+        """Add a listener, unless it is Locust's own statistics."""
+        if not is_locusts_own(handler):
+            super().add_listener(handler)  # type: ignore[no-untyped-call]
+        return handler

@@ -1,0 +1,52 @@
+"""What a measurement needs to know of a user: its scenario, its phase, its task, and which user runs now.
+
+Tested by tests/unit/measuring/test_recorder.py and tests/unit/users.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import gevent
+from locust import User
+
+from loadtest.measuring.labels import LOAD, OTHER, SETUP, readable
+
+PHASE: Final = "loadtest_phase"
+"""The attribute of a user that holds its phase."""
+
+
+def phase_of(user: Any) -> str:
+    """The phase of a user; of one that is not this product's it is kept where its own attributes are not."""
+    return SETUP if getattr(user, PHASE, None) == SETUP else LOAD
+
+
+def scenario_of(user: Any) -> str:
+    """The scenario of a User (instance or class), by default its class's name; ``other`` for None."""
+    if user is None:
+        return OTHER
+    scenario: str | None = getattr(user, "scenario", None)
+    return scenario or (user if isinstance(user, type) else type(user)).__name__
+
+
+def name_of_task(task: Any) -> str:
+    """The name under which a task is counted: that of its function, with its classes."""
+    return readable(getattr(task, "__qualname__", type(task).__qualname__))
+
+
+def note_failure(user: Any) -> None:
+    """Note that a part of the transactions that a user is in has failed: see `loadtest.users.steps`."""
+    user.failed_parts = getattr(user, "failed_parts", 0) + 1
+
+
+def current_user() -> Any:
+    """The User whose greenlet, or one that it spawned, runs now, or None: Locust starts ``run_user(user)`` in each
+    user's greenlet."""
+    greenlet: Any = gevent.getcurrent()
+    while greenlet is not None:
+        for argument in getattr(greenlet, "args", None) or ():
+            if isinstance(argument, User):
+                return argument
+        spawning = getattr(greenlet, "spawning_greenlet", None)
+        greenlet = spawning() if spawning else None
+    return None
