@@ -34,7 +34,8 @@ from loadtest.judging import steady, thresholds, trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
 from loadtest.measuring import machine, steady_clock
-from loadtest.measuring.record import Interruption, RunRecord
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_rows import Interruption
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load, LoadFactory
 from loadtest.profiles.shape import ProfileShape

@@ -56,7 +56,7 @@ def test_every_room_is_in_the_architecture() -> None:
 
 
 def test_every_module_without_a_room_is_in_the_architecture() -> None:
-    """docs/architecture.md has one row for each public module of the package that is in no room."""
+    """docs/architecture.md has one row for each public module of the package that is in none of its packages."""
     rows = [row[0].strip("`") for row in table("docs/architecture.md", "Top-level modules")]
     assert sorted(rows) == sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_"))
 

@@ -21,7 +21,7 @@ from loadtest.comparing import baselines
 from loadtest.exceptions import LoadtestError
 from loadtest.feeding import sources
 from loadtest.judging import threshold, thresholds
-from loadtest.measuring import blocks, record_file
+from loadtest.measuring import blocks, record_dict, record_file
 from loadtest.measuring.blocks import BlockTable
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
@@ -217,7 +217,7 @@ def test_a_schema_that_refers_to_itself_twice_ends(tmp_path: Path) -> None:
 
 def test_blocks_that_inflate_or_lie_far_apart_are_refused() -> None:
     """A comparison allocates memory for all blocks in between."""
-    packed = RunRecord("r", 0.0).as_dict()["blocks"]
+    packed = record_dict.as_dict(RunRecord("r", 0.0))["blocks"]
     wide = {**packed, "width_s": 0}
     far = {**packed, "counts": blocks._packed(np.full((4, 1), 2**32 - 1, np.uint32))}
     long = {**packed, "counts": blocks._packed(np.zeros((4, 10_000_000), np.uint32))}

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from loadtest.exceptions import RecordError, UsageError
 from loadtest.judging import threshold, thresholds
-from loadtest.measuring import record_file
+from loadtest.measuring import record_dict, record_file
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.recorder import Recorder
@@ -296,7 +296,7 @@ def test_record_files(
 def test_record_documents(folder: Path, valid: bytes, changes: dict[str, Any], other: bytes | None) -> None:
     """Any document of a run is shown and reported, or refused."""
     (folder / STREAM).write_bytes(valid)
-    whole = {**VERDICT, **record_file.read(folder / STREAM).as_dict(), **changes}
+    whole = {**VERDICT, **record_dict.as_dict(record_file.read(folder / STREAM)), **changes}
     (folder / RECORD).write_bytes(json.dumps(whole).encode() if other is None else other)
     _show(folder, lambda document: (_summary(document), files.of(document)))
 

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadtest.exceptions import RecordError
+from loadtest.measuring import record_dict
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.health import Health
 from loadtest.measuring.record import RunRecord
@@ -114,7 +115,7 @@ def test_deltas(changes: list[tuple[tuple[int, ...], Any]], offset_s: float) -> 
     collector.flush(1.0)
     collector.end()
     assert collector.record is not None
-    collector.record.as_dict()
+    record_dict.as_dict(collector.record)
     collector.users()
     assert collector.record.requests >= collector.record.failures >= 0
     try:

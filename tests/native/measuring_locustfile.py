@@ -22,7 +22,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.judging import trust
 from loadtest.judging.outcome import decide
-from loadtest.measuring import locust_statistics
+from loadtest.measuring import locust_statistics, record_dict
 from loadtest.measuring.recorder import Recorder
 from loadtest.settings.config import Config
 from loadtest.swarm import replacements, session
@@ -113,7 +113,7 @@ def on_init(environment: Environment, **_: object) -> None:
         stats = environment.stats
         results.append(
             {
-                **record.as_dict(),
+                **record_dict.as_dict(record),
                 "verdict": verdict.outcome.value,
                 "reasons": verdict.reasons,
                 "totals": own.totals.requests,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.measuring.collector import Worker
-    from loadtest.measuring.record import SeriesView
+    from loadtest.measuring.record_rows import SeriesView
     from loadtest.measuring.streams import StreamView
 
 MAX_SCENARIOS: Final = 10

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from loadtest.measuring.labels import SeriesKey
-    from loadtest.measuring.record import SeriesView
+    from loadtest.measuring.record_rows import SeriesView
 
 BOUNDS_S: Final = snapped_bounds_s()
 """Upper bounds of the buckets in seconds: 36 from 100 µs to 60 s, on edges of the record's bins: counts are exact."""

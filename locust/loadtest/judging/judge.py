@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from loadtest.judging.threshold import Threshold
-    from loadtest.measuring.record import RunRecord, SeriesView
+    from loadtest.measuring.record import RunRecord
+    from loadtest.measuring.record_rows import SeriesView
 
 
 class Judge:

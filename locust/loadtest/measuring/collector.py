@@ -13,7 +13,8 @@ from loadtest.measuring.delivery import WINDOW, Acknowledgement, Ledger
 from loadtest.measuring.health import MASTER, Health, Watch
 from loadtest.measuring.in_flight import InFlight
 from loadtest.measuring.labels import Labels
-from loadtest.measuring.record import Delivery, Missing, RunRecord
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_rows import Delivery, Missing
 from loadtest.measuring.wire import Delta
 
 if TYPE_CHECKING:

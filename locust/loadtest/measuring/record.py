@@ -7,11 +7,9 @@ for failures once one failed; at most `MAX_ERRORS` distinct errors, some with ev
 
 from __future__ import annotations
 
-import base64
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,13 +18,14 @@ from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.evidence import Evidence, EvidenceQuota
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
-from loadtest.measuring.labels import CHECK, ENDED_BY, LOAD, OTHER, PAIR, PAIRS, SETUP, TRANSACTION, Labels
-from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_TALLIES, MAX_TASKS, OWN_END
+from loadtest.measuring.labels import ENDED_BY, LOAD, OTHER, PAIR, SETUP, Labels
+from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_TALLIES, MAX_TASKS
+from loadtest.measuring.record_rows import Delivery, ErrorRow, Event, ExceptionRow, Interruption, SeriesView, TallyRow
 from loadtest.measuring.streams import TIMES, StreamView
 from loadtest.measuring.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -37,13 +36,10 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-DICT_FORMAT: Final = 3
-"""The version of what `RunRecord.as_dict` returns."""
 MAX_ERRORS: Final = 1_000
 """Distinct errors (by series, class and message) that are kept apart."""
 MAX_EXCEPTIONS: Final = 200
 """Distinct exceptions (by scenario, class, message and place) that are kept apart."""
-QUANTILES: Final = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999, "p9999_s": 0.9999}
 RESET: Final = "reset"
 """The kind of the event that says what a reset of the statistics took out of the record."""
 FEED: Final = "feed"
@@ -52,151 +48,6 @@ SOFTWARE: Final = "software"
 """The kind of the event that says that a worker ran other code than the master."""
 MAX_EVENTS: Final = 500
 """The most events that are kept; later ones are left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """Deltas of one worker that the record does not hold."""
-
-    worker: int
-    """The worker's index."""
-    deltas: int
-    start_s: float
-    """Seconds since the run's first second."""
-    end_s: float | None
-    """None when the worker ended without a final delta."""
-
-    def __str__(self) -> str:
-        """A sentence for reports."""
-        until = f"{self.end_s:.0f} s" if self.end_s is not None else "its unannounced end"
-        return f"worker {self.worker}: {self.deltas} interval(s) missing, from {self.start_s:.0f} s to {until}"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How much of what the workers measured the record holds."""
-
-    completeness: float = 1.0
-    """The share of the workers' numbered deltas, 0 to 1."""
-    missing: tuple[Missing, ...] = ()
-    refused: int = 0
-    """Deltas from unknown workers, of other runs, or damaged."""
-    repeated: int = 0
-    """Deltas that were received more than once and counted once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interruption:
-    """What ended a run before its plan was done."""
-
-    by: str
-    """Who or what, such as Ctrl-C, SIGTERM, or: all workers left."""
-    second: float
-    """Seconds since the run's first second."""
-    load_s: float
-    """How long the load had lasted."""
-    planned_s: float | None
-    """How long it was to last; None for a run without a planned end."""
-
-    @property
-    def sentence(self) -> str:
-        """Who or what, when, and how much of the plan was done."""
-        if self.planned_s is None:
-            return f"interrupted after {self.load_s:.1f} s of load, which had no planned end: {self.by}"
-        done_percent = math.floor(100 * min(1.0, self.load_s / self.planned_s)) if self.planned_s else 0
-        return (
-            f"interrupted after {self.load_s:.1f} s of {self.planned_s:g} s of load "
-            f"({done_percent}% of the plan): {self.by}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to the run, such as a lost worker."""
-
-    second: float
-    """Seconds since the run's first second."""
-    kind: str
-    """A single word: start, stage, users, reset, worker, software, redis, feed, interrupted."""
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorRow:
-    """One distinct error. Times are seconds since the epoch."""
-
-    scenario: str
-    method: str
-    name: str
-    error_class: str
-    message: str
-    occurrences: int
-    first_seen: float
-    last_seen: float
-    evidence: Evidence | None = None
-    """One of them as it was sent and answered; of the first of each kind only."""
-
-
-@dataclass(frozen=True, slots=True)
-class TallyRow:
-    """What else was counted of one request name: see `loadtest.measuring.tallies`."""
-
-    scenario: str
-    method: str
-    name: str
-    kind: str
-    detail: str
-    times: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class ExceptionRow:
-    """One distinct exception of a scenario's code. Times are seconds since the epoch."""
-
-    scenario: str
-    exception: str
-    """Its class."""
-    message: str
-    place: str
-    """File, line and function."""
-    ends_user: bool
-    occurrences: int
-    first_seen: float
-    last_seen: float
-
-    @property
-    def is_own_end(self) -> bool:
-        """Whether a user ended itself: no error, although it may leave load out."""
-        return self.message == OWN_END
-
-    def __str__(self) -> str:
-        """What was raised, and where."""
-        return f"{self.exception}: {self.message} at {self.place}"
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesView:
-    """One series of a record, or the sum of all; its histograms are copies."""
-
-    scenario: str
-    method: str
-    name: str
-    requests: int
-    """Failed requests included."""
-    failures: int
-    response_bytes: int
-    errors: Mapping[str, int]
-    """Occurrences by error class."""
-    response_time: Histogram
-    service_time: Histogram
-    failure_time: Histogram
-    """The response times of the failures alone."""
-
-    @property
-    def success_time(self) -> Histogram:
-        """The response times of the successes alone."""
-        return self.response_time.without(self.failure_time) if self.failures else self.response_time
 
 
 @dataclass(slots=True)
@@ -500,61 +351,6 @@ class RunRecord:
         """The last seconds, or those before second ``end``, merged; see `Timeline.window`."""
         return self.timeline.window(seconds, end)
 
-    def as_dict(self) -> dict[str, Any]:
-        """The whole record, ready for JSON, as docs/reference/record.md describes it; undefined numbers are None."""
-        return {
-            "format": DICT_FORMAT,
-            "run_id": self.run_id,
-            "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="milliseconds"),
-            "duration_s": self.duration_s,
-            "load_s": self.load_s,
-            "counted_s": self.counted_s,
-            "warm_up_s": self.warm_up_s,
-            "ended": self.ended,
-            "interruption": asdict(self.interruption) if self.interruption else None,
-            "reset_at_s": self.reset_at_s,
-            "stream_error": self.stream_error,
-            "configuration": self.configuration,
-            "context": self.context,
-            "delivery": asdict(self.delivery),
-            "workers": list(self.workers),
-            "total": _series_dict(self.total()),
-            "series": [_series_dict(view) for view in self.series()],
-            "scenarios": [
-                {"scenario": scenario, "dropped": self.dropped[scenario], "schedule_lag": histogram_dict(lag)}
-                for scenario, lag in self.schedule_lag.items()
-            ],
-            "errors": [_error_dict(error) for error in self.errors()],
-            "tasks": [
-                {"scenario": scenario, "task": task, "begun": begun, "idle": self.idle.get((scenario, task), 0)}
-                for (scenario, task), begun in sorted(self.tasks.items())
-            ],
-            "exceptions": [asdict(row) for row in self.exceptions()],
-            "tallies": [asdict(row) for row in self.tallies()],
-            "setup": _setup_dict(self.of_phase(SETUP)),
-            "streams": [_stream_dict(view, self.counted_s or 0.0) for view in self.streams()],
-            "transactions": [_transaction_dict(view) for view in self.of_phase(TRANSACTION).series()],
-            "checks": [
-                {"scenario": view.scenario, "name": view.name, "made": view.requests, "failures": view.failures}
-                for view in self.of_phase(CHECK).series()
-            ],
-            "events": [asdict(event) for event in sorted(self.events, key=lambda event: event.second)],
-            "timeline": [
-                {
-                    "second": point.second,
-                    "width_s": point.width_s,
-                    "requests": point.requests,
-                    "failures": point.failures,
-                    "users": point.users,
-                    "errors": dict(point.errors),
-                    **_quantiles(point.response_time.total()),
-                }
-                for point in self.timeline
-            ],
-            "blocks": self.block_table().as_dict(),
-            **_pairs_dict(self),
-        }
-
     def keys(self) -> list[SeriesKey]:
         """The labels of every series that counted a request, in the order of `series`."""
         return [self.labels.keys[row] for row in np.flatnonzero(self._totals[0]).tolist()]
@@ -562,93 +358,3 @@ class RunRecord:
     def block_table(self) -> BlockTable:
         """The blocks, in the order of `series`."""
         return self.blocks.table(np.flatnonzero(self._totals[0]).tolist())
-
-
-def _pairs_dict(record: RunRecord) -> dict[str, Any]:
-    """The pairs of a duet's requests; nothing where there are none."""
-    series: dict[tuple[str, ...], dict[str, Any]] = {}
-    for outcome, phase in PAIRS.items():  # those of which there are blocks come first
-        for view in record.of_phase(phase).series():
-            labels = {"scenario": view.scenario, "method": view.method, "name": view.name}
-            series.setdefault(tuple(labels.values()), labels | dict.fromkeys(PAIRS, 0))[outcome] = view.requests
-    blocks = record.of_phase(PAIR).block_table().as_dict()
-    return {"pairs": {"series": list(series.values()), "blocks": blocks}} if series else {}
-
-
-def _error_dict(error: ErrorRow) -> dict[str, Any]:
-    return {**asdict(error), "evidence": error.evidence and error.evidence._asdict()}
-
-
-def _setup_dict(setup: RunRecord) -> dict[str, Any]:
-    return {
-        "total": _series_dict(setup.total()),
-        "series": [_series_dict(view) for view in setup.series()],
-        "errors": [_error_dict(error) for error in setup.errors()],
-    }
-
-
-def _stream_dict(view: StreamView, seconds: float) -> dict[str, Any]:
-    return {
-        "scenario": view.scenario,
-        "method": view.method,
-        "name": view.name,
-        "ended_by": dict(view.ended_by),
-        "events": view.events,
-        "events_per_s": view.events / seconds if seconds else None,
-        "pace_per_s": _number(view.pace_per_s),
-        "response_bytes": view.response_bytes,
-        "bytes_per_s": view.response_bytes / seconds if seconds else None,
-        "first_byte": histogram_dict(view.first_byte),
-        "first_event": histogram_dict(view.first_event),
-        "event_gap": histogram_dict(view.event_gap),
-    }
-
-
-def _transaction_dict(view: SeriesView) -> dict[str, Any]:
-    return {
-        "scenario": view.scenario,
-        "name": view.name,
-        "made": view.requests,
-        "failures": view.failures,
-        "response_time": histogram_dict(view.response_time),
-    }
-
-
-def _series_dict(view: SeriesView) -> dict[str, Any]:
-    return {
-        "scenario": view.scenario,
-        "method": view.method,
-        "name": view.name,
-        "requests": view.requests,
-        "failures": view.failures,
-        "response_bytes": view.response_bytes,
-        "errors": dict(view.errors),
-        "response_time": histogram_dict(view.response_time),
-        "service_time": histogram_dict(view.service_time),
-        "success_time": histogram_dict(view.success_time) if view.failures else None,
-        "failure_time": histogram_dict(view.failure_time) if view.failures else None,
-    }
-
-
-def histogram_dict(histogram: Histogram) -> dict[str, Any]:
-    """A histogram's figures, and its binary form in base 64 (`Histogram.from_bytes` reads it back)."""
-    return {
-        "count": histogram.count,
-        "sum_s": histogram.sum_s,
-        "mean_s": _number(histogram.mean_s),
-        "min_s": _number(histogram.min_s),
-        "max_s": _number(histogram.max_s),
-        **_quantiles(histogram),
-        "below_range": histogram.below,
-        "above_range": histogram.above,
-        "refused": histogram.refused,
-        "histogram": base64.b64encode(histogram.to_bytes()).decode("ascii"),
-    }
-
-
-def _quantiles(histogram: Histogram) -> dict[str, float | None]:
-    return dict(zip(QUANTILES, map(_number, histogram.quantiles(tuple(QUANTILES.values()))), strict=True))
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -30,7 +30,8 @@ import msgpack  # type: ignore[import-untyped]
 from loadtest import untrusted
 from loadtest.exceptions import RecordError
 from loadtest.measuring.measurements import Accumulator
-from loadtest.measuring.record import Delivery, Event, Interruption, Missing, RunRecord
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_rows import Delivery, Event, Interruption, Missing
 from loadtest.measuring.wire import PackedMeasurements, check
 
 if TYPE_CHECKING:

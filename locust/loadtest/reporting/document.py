@@ -19,8 +19,8 @@ from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.exceptions import RecordError
 from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import samples_needed
-from loadtest.measuring import record_file
-from loadtest.measuring.record import DICT_FORMAT, QUANTILES
+from loadtest.measuring import record_dict, record_file
+from loadtest.measuring.record_dict import DICT_FORMAT, QUANTILES
 from loadtest.progress import counted, milliseconds
 from loadtest.run_folder import RunFolder
 
@@ -49,7 +49,7 @@ _REQUIRED: Final = (
 def of(record: RunRecord, verdict: Verdict) -> Document:
     """Return the document of a run and its verdict."""
     made = {
-        **record.as_dict(),
+        **record_dict.as_dict(record),
         "verdict": {"name": verdict.outcome.value, "reasons": list(verdict.reasons), "notes": list(verdict.notes)},
         "findings": [asdict(violation) for violation in verdict.violations],
         "thresholds": [result.as_dict() for result in verdict.results],
@@ -319,7 +319,7 @@ def _cut_off(folder: Path) -> Document:
     record = record_file.read(RunFolder(folder).stream)
     reasons = [record.interruption.sentence] if record.interruption else []
     return {
-        **record.as_dict(),
+        **record_dict.as_dict(record),
         "verdict": {
             "name": Outcome.INTERRUPTED.value,
             "reasons": [

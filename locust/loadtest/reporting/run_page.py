@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.judging.threshold import METRICS, samples_needed
 from loadtest.judging.trust import PEAKS, SUSTAINED
 from loadtest.measuring.labels import CHECK, LOAD, TRANSACTION
-from loadtest.measuring.record import QUANTILES
+from loadtest.measuring.record_dict import QUANTILES
 from loadtest.progress import clock, counted, milliseconds, size
 from loadtest.reporting import chart_data, page
 from loadtest.reporting.document import (

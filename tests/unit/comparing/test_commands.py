@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from loadtest.cli import main
 from loadtest.comparing import history
 from loadtest.exceptions import ExitCode
-from loadtest.measuring.record import Interruption, RunRecord
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_rows import Interruption
 from loadtest.reporting import files
 from loadtest.run_folder import RECORD
 from tests import reports

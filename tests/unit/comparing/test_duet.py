@@ -17,6 +17,7 @@ from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.exceptions import UsageError
 from loadtest.local import two_versions
 from loadtest.local.two_versions import Version
+from loadtest.measuring import record_dict
 from loadtest.measuring.labels import PAIRS
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
@@ -88,7 +89,7 @@ def test_the_requests_of_an_iteration_are_paired_by_name_and_order() -> None:
     new = [("GET", "b", 5.0), ("GET", "a", 11.0), ("GET", "a", None), ("GET", "a", 30.0), ("GET", "d", None)]
     counter.count("duet-a", base, new)
     record.add(recorder.take(), 3)
-    made = record.as_dict()
+    made = record_dict.as_dict(record)
     outcomes = {one["name"]: [one[outcome] for outcome in PAIRS] for one in made["pairs"]["series"]}
     assert outcomes == {"a": [2, 0, 1, 0, 0], "b": [0, 1, 0, 0, 0], "c": [0, 0, 0, 0, 1], "d": [0, 0, 0, 0, 1]}
     assert (made["total"]["requests"], base, new) == (0, [], [])

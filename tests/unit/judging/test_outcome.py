@@ -8,7 +8,8 @@ from loadtest.judging.outcome import Outcome, Result, decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import FAST_FAILURES, Violation
 from loadtest.measuring.measurements import Measurements
-from loadtest.measuring.record import Interruption, RunRecord
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_rows import Interruption
 from loadtest.measuring.recorder import Recorder
 
 VIOLATION = Violation("cpu", "worker 1", 0.99, 0.9, "worker 1 was busy")

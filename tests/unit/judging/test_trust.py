@@ -9,7 +9,8 @@ from loadtest.judging import idle, plan, steady, tallied, trust
 from loadtest.judging.trust import PEAKS, SUSTAINED, process_violations
 from loadtest.measuring.health import LATE_S, MASTER, Health, Watch
 from loadtest.measuring.measurements import LISTENERS
-from loadtest.measuring.record import SOFTWARE, Delivery, Missing, RunRecord
+from loadtest.measuring.record import SOFTWARE, RunRecord
+from loadtest.measuring.record_rows import Delivery, Missing
 from loadtest.measuring.recorder import Recorder
 
 

@@ -5,7 +5,8 @@ import pytest
 from loadtest.measuring.collector import INDEX_KEPT_S, Arrival, Collector
 from loadtest.measuring.delivery import Acknowledgement
 from loadtest.measuring.health import Health
-from loadtest.measuring.record import Missing, RunRecord
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_rows import Missing
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.wire import Delta, PackedMeasurements
 

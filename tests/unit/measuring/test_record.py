@@ -7,11 +7,13 @@ import math
 import pytest
 
 from loadtest.measuring import record as record_module
+from loadtest.measuring import record_dict
 from loadtest.measuring.evidence import Evidence
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import SETUP
 from loadtest.measuring.measurements import LISTENERS, Measurements
-from loadtest.measuring.record import Delivery, Missing, RunRecord
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_rows import Delivery, Missing
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.wire import PackedMeasurements, unpack
 
@@ -155,7 +157,7 @@ def test_the_dictionary_is_json_and_whole() -> None:
     """Everything is in the dictionary, it survives JSON, and its histograms can be read back."""
     record = sample_record()
     record.delivery = Delivery(0.5, (Missing(3, 2, 1.0, None),), 4, 5)
-    read = json.loads(json.dumps(record.as_dict(), allow_nan=False))
+    read = json.loads(json.dumps(record_dict.as_dict(record), allow_nan=False))
     assert (read["run_id"], read["started_at"], read["duration_s"]) == ("r1", "2023-11-14T22:13:20.250+00:00", 2)
     assert read["configuration"] == {"profile": "quick"}
     assert read["delivery"]["missing"][0] == {"worker": 3, "deltas": 2, "start_s": 1.0, "end_s": None}
@@ -173,7 +175,9 @@ def test_an_empty_record_is_a_record() -> None:
     total = record.total()
     assert (total.requests, record.duration_s, record.completeness) == (0, 0, 1.0)
     assert math.isnan(total.response_time.quantile(0.5))
-    assert json.loads(json.dumps(record.as_dict(), allow_nan=False))["total"]["response_time"]["p50_s"] is None
+    assert (
+        json.loads(json.dumps(record_dict.as_dict(record), allow_nan=False))["total"]["response_time"]["p50_s"] is None
+    )
 
 
 def test_what_is_missing_reads_as_a_sentence() -> None:
@@ -214,6 +218,6 @@ def test_set_up_is_recorded_apart_from_the_load() -> None:
     assert record.total().response_time.max_s == pytest.approx(0.010)
     assert [point.requests for point in record.timeline] == [1, 0]
     assert (record.setup.requests, record.setup.failures, later.setup) == (2, 1, None)
-    found = json.loads(json.dumps(record.as_dict()))["setup"]
+    found = json.loads(json.dumps(record_dict.as_dict(record)))["setup"]
     assert [(one["name"], one["requests"]) for one in found["series"]] == [("login", 2)]
     assert [(one["name"], one["message"]) for one in found["errors"]] == [("login", "status 500")]

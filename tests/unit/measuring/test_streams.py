@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from loadtest.measuring import record_dict
 from loadtest.measuring.labels import STREAM_PHASES, Labels
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
@@ -48,7 +49,7 @@ def test_phases_are_in_no_figure_of_requests() -> None:
     assert (record.requests, record.total().response_bytes, record.setup) == (2, 100, None)
     assert [view.name for view in record.series()] == ["a", "b"]
     assert record.window(1).requests == 2
-    assert [one["requests"] for one in record.as_dict()["series"]] == [1, 1]
+    assert [one["requests"] for one in record_dict.as_dict(record)["series"]] == [1, 1]
     assert {key.phase for key in record.labels.keys} - {"load"} <= {*STREAM_PHASES}
 
 

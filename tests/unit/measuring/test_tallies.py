@@ -5,9 +5,11 @@ import json
 import pytest
 
 from loadtest.exceptions import RecordError
+from loadtest.measuring import record_dict
 from loadtest.measuring.health import Health
 from loadtest.measuring.measurements import MAX_TALLIES
-from loadtest.measuring.record import RunRecord, TallyRow
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_rows import TallyRow
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.tallies import CONNECTION, LOOKUP, REDIRECT, SIZE, TALLIES, TallyCount
 from loadtest.measuring.wire import Delta, PackedMeasurements
@@ -43,7 +45,7 @@ def test_tallies_of_workers_add_up_in_the_record_and_set_up_is_apart() -> None:
         TallyRow("shop", "GET", "buy", LOOKUP, "shop.example", 3, 1.5),
     ]
     assert (record.tallies(), record.setup.tallies()) == (expected, expected)
-    assert [row["kind"] for row in json.loads(json.dumps(record.as_dict()))["tallies"]] == [REDIRECT, LOOKUP]
+    assert [row["kind"] for row in json.loads(json.dumps(record_dict.as_dict(record)))["tallies"]] == [REDIRECT, LOOKUP]
     record.reset(1)
     assert record.tallies() == []
 

@@ -14,7 +14,8 @@ from loadtest.measuring.evidence import Evidence
 from loadtest.measuring.health import Health
 from loadtest.measuring.labels import Labels
 from loadtest.measuring.measurements import Accumulator, Measurements
-from loadtest.measuring.record import RunRecord, SeriesView
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_rows import SeriesView
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.wire import Delta, PackedMeasurements, Summed, merge, summed
 

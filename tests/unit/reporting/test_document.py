@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from loadtest.exceptions import RecordError
-from loadtest.measuring.record import Interruption, RunRecord
+from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
+from loadtest.measuring.record_rows import Interruption
 from loadtest.reporting import document, markdown, run_page, summary
 from loadtest.run_folder import RECORD, STREAM
 from tests import reports

@@ -5,7 +5,8 @@ import xml.etree.ElementTree as ET
 from loadtest.judging.outcome import Result, decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Violation
-from loadtest.measuring.record import Interruption, RunRecord
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_rows import Interruption
 from loadtest.reporting import document as run_document
 from loadtest.reporting import junit
 from tests import reports
