@@ -476,8 +476,8 @@ def _listeners(record: RunRecord) -> Iterator[Violation]:
             "run",
             raised,
             LISTENER_EXCEPTIONS,
-            f"listeners of Locust's events raised {raised:,} times ({named}): fix them; what they prepare or check is "
-            "missing from the run",
+            f"listeners of Locust's events raised {raised:,} times ({named}): fix them; what they prepare, check or "
+            "count is missing from the run",
         )
 
 

@@ -39,6 +39,12 @@ class Place(NamedTuple):
         return (own or places or [cls("?", 0, "?")])[-1]
 
     @classmethod
+    def of_caller(cls) -> Place | None:
+        """The innermost call of the scenario's own code that this greenlet is in; None where it is in none."""
+        calls = (cls.at(frame, line) for frame, line in traceback.walk_stack(None))
+        return next((place for place in calls if place.is_of_scenario), None)
+
+    @classmethod
     def all_of(cls, trace: TracebackType | None) -> list[Place]:
         """Every call, the innermost last."""
         return [cls.at(frame, line) for frame, line in traceback.walk_tb(trace)]

@@ -14,6 +14,7 @@ Memory is bounded: `labels.MAX_SERIES` names, beyond which a name counts as ``ot
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 import time
@@ -31,7 +32,7 @@ from locust.event import EventHook
 from loadtest.measuring.error_classes import UNFINISHED
 from loadtest.measuring.evidence import of_response
 from loadtest.measuring.labels import LOAD, PHASES, SeriesKey, readable
-from loadtest.measuring.measurements import OWN_END, Accumulator, ExceptionCount, Measurements
+from loadtest.measuring.measurements import LISTENERS, OWN_END, Accumulator, ExceptionCount, Measurements
 from loadtest.measuring.places import Place
 from loadtest.measuring.series import Series, SeriesByLabels, Uncounted, short_message
 from loadtest.measuring.stock_requests import (
@@ -41,6 +42,7 @@ from loadtest.measuring.stock_requests import (
     is_counted,
     is_locusts_own,
     mark_counted,
+    size_of,
     tally_beside,
     text_of,
 )
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     from locust.env import Environment
+
+_log = logging.getLogger(__name__)
 
 FOLD_SLICE: Final = 8_192
 """The most samples that are folded between two turns of the event loop: about a millisecond."""
@@ -68,6 +72,7 @@ STUCK: Final = "stopped in its own code, which had sent no request for most of i
 """In place of an exception's message: of a user that was stopped neither in a wait nor in a request."""
 BROKEN_OFF: Final = "its on_stop was broken off, which had not ended when the stop timeout was over"
 UNSTOPPED: Final = "did not end when it was stopped: it catches what ends it, or its on_stop hangs"
+UNRECORDED: Final = "UnrecordedRequest"
 ANSWERED: Final = "loadtest_answered_s"
 """The attribute of a user that says when a client that fires ``events.request`` last had an answer, in seconds of
 ``time.perf_counter``; 0 before its first, and none where the user may have a client that does not."""
@@ -127,7 +132,7 @@ class Recorder:
             setattr(environment, _ATTRIBUTE, recorder)
             recorder.listeners = RequestHook.of(environment)._handlers
             foreign = [each for each in recorder.listeners if not (is_locusts_own(each) or isinstance(each, Listener))]
-            recorder.listeners[:] = [Listener(recorder.on_request, environment), *foreign]
+            recorder.listeners[:] = [Listener(recorder.on_event, environment), *foreign]
             recorder._environment = environment
             environment.events.user_error.add_listener(recorder.on_user_error)  # type: ignore[no-untyped-call]
         return recorder
@@ -259,9 +264,9 @@ class Recorder:
 
     def on_own_stop(self, user: Any) -> None:
         """Count that a user ended itself by calling its ``stop()``."""
-        calls = [(frame, line) for frame, line in traceback.walk_stack(None) if Place.at(frame, line).is_of_scenario]
-        if calls:
-            self._add_own_end(user, "stop()", Place.at(*calls[0]))
+        place = Place.of_caller()
+        if place is not None:
+            self._add_own_end(user, "stop()", place)
 
     def on_unstopped(self, user: Any) -> None:
         """Count that a user goes on although it was stopped, and where."""
@@ -272,6 +277,16 @@ class Recorder:
 
     def _add_own_end(self, user: Any, how: str, place: Place) -> None:
         self._counts.add_exception(readable(scenario_of(user)), readable(how), OWN_END, readable(str(place)), True)
+
+    def on_event(self, **request: Any) -> None:
+        """Count a request of which ``events.request`` tells; one that nobody can count is a finding of the record."""
+        try:
+            self.on_request(**request)
+        except Exception as error:
+            _log.exception("a request could not be recorded: %s", request)
+            text = f"{request.get('request_type')} {request.get('name')} is in no figure: {error!r}"
+            place = readable(str(Place.of_caller() or Place.of(error.__traceback__)))
+            self._counts.add_exception(LISTENERS, UNRECORDED, short_message(text), place, False)
 
     def on_request(  # noqa: PLR0917 - Locust's arguments
         self,
@@ -288,11 +303,15 @@ class Recorder:
 
         Locust gives the duration in milliseconds, and the end is now. Without a duration (Locust allows None) the
         request counts, and its duration counts as refused.
+
+        Raises:
+            TypeError, ValueError, OverflowError: a part is not what Locust says that it is; then nothing is counted.
         """
+        response_bytes = size_of(response_length)
         end_s = time.perf_counter()
         if user is not None and not isinstance(user, type):
             setattr(user, ANSWERED, end_s)
-        sent_s = end_s - response_time / 1e3 if response_time is not None else math.nan
+        sent_s = end_s - float(response_time) / 1e3 if response_time is not None else math.nan
         intended_s = sent_s
         if user is not None and getattr(user, "intended_start_s", None) is not None:
             intended_s, user.intended_start_s = user.intended_start_s, None
@@ -301,11 +320,11 @@ class Recorder:
             mark_counted(exception, response)
             if user is not None:
                 note_failure(user)
-            counted = (intended_s, sent_s, end_s, response_length or 0, class_of(exception), text_of(exception))
+            counted = (intended_s, sent_s, end_s, response_bytes, class_of(exception), text_of(exception))
             is_of_http = all(hasattr(response, part) for part in ("request", "status_code", "headers"))
             series.failure(*counted, partial(of_response, response) if is_of_http else None)
         else:
-            series.success(intended_s, sent_s, end_s, response_length or 0)
+            series.success(intended_s, sent_s, end_s, response_bytes)
         tally_beside(series, response)
 
     def waiting(self) -> int:

@@ -8,7 +8,6 @@ Tested by tests/unit/measuring/test_recorder.py and tests/native/test_locustfile
 from __future__ import annotations
 
 import contextlib
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
 
     from loadtest.measuring.series import Series
 
-_log = logging.getLogger(__name__)
-
 BESIDE: Final = "loadtest_beside"
 """The attribute of a greenlet, or a response, with what happened beside a request of Locust's own clients."""
+MAX_RESPONSE_BYTES: Final = 1 << 50
+"""Sums of it, which have 63 bits, do not overflow."""
 _COUNTED: Final = "loadtest_counted"  # on what says how a request failed that is counted
 _CLASSES_BY_NAME: Final = {"CatchResponseError": "assertion", "GreenletExit": UNFINISHED}
 
@@ -69,6 +68,18 @@ def text_of(exception: BaseException | str) -> str:
     return exception if isinstance(exception, str) else repr(exception)
 
 
+def size_of(response_length: float | str | None) -> int:
+    """The bytes of an answer, as Locust's event gives them; one wrong number would spoil the sum of the others.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it is not a number of bytes from 0 to `MAX_RESPONSE_BYTES`.
+    """
+    size = int(response_length or 0)
+    if not 0 <= size <= MAX_RESPONSE_BYTES:
+        raise ValueError(f"response_length={size} is not a number of bytes from 0 to {MAX_RESPONSE_BYTES}")
+    return size
+
+
 def tally_beside(series: Series, response: Any) -> None:
     """Count what happened beside a request of Locust's own clients: see `loadtest.swarm.replacements.clients`."""
     of_caught = getattr(response, BESIDE, None)
@@ -100,20 +111,17 @@ class Listener:
     Under plain Locust, whose statistics stay, there is no recorder to tell.
     """
 
-    def __init__(self, on_request: Callable[..., None] | None, environment: Environment) -> None:
-        self._on_request = on_request
+    def __init__(self, on_event: Callable[..., None] | None, environment: Environment) -> None:
+        self._on_event = on_event
         only = environment.user_classes
         self._only_user = only[0] if len(only) == 1 else None
 
     def __call__(self, **request: Any) -> None:
         """Count the request."""
-        if self._on_request is None:
+        if self._on_event is None:
             return
         user = current_user()
-        try:
-            self._on_request(**{**request, "user": user if user is not None else self._only_user})
-        except Exception:
-            _log.exception("a request could not be recorded: %s", request)
+        self._on_event(**{**request, "user": user if user is not None else self._only_user})
 
 
 class RequestHook(EventHook):

@@ -85,8 +85,8 @@ _NAMED: Final = (
         rf"(?P<value>(?(mark){_TO_QUOTE}|[^\s&]*?(?=[\"'<>`)\]}},.:;]{{0,4}}(?:[&\s]|\Z))))",
         re.IGNORECASE,
     ),
-    re.compile(  # curl -u name:password
-        r"(?P<before>(?<!\S)(?:-[uU] ?|--(?:proxy-)?user[ =])[\"']?[^\s:\"']{0,200}:)(?P<value>[^\s\"']+)"
+    re.compile(  # curl -u name:password, but not the $(id -u):$(id -g) of a shell
+        r"(?P<before>(?<!\S)(?:-[uU] ?(?!\))|--(?:proxy-)?user[ =])[\"']?[^\s:\"']{0,200}:)(?P<value>[^\s\"']+)"
     ),
     re.compile(  # curl -b name=value
         r"(?P<before>(?<!\S)(?:-b ?(?=\S*=|[\"'])|--(?:cookie|oauth2-bearer|pass|proxy-pass)[ =])(?P<quote>[\"'])?)"

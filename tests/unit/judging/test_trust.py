@@ -473,6 +473,10 @@ def test_the_documentation_states_every_limit() -> None:
     late = f"≥ {trust.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
     hung = f"≥ {trust.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
     never_there = f"≥ {plan.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there"
+    raised = (
+        f"≥ {trust.LISTENER_EXCEPTIONS} exception of a listener of Locust's events, on the master or a worker; "
+        "≥ 1 `events.request` that cannot be counted, as with a `response_time` that is no number"
+    )
     no_answer = f"≥ {trust.STALL_S} s without any answer, and {trust.STALL_BY_MEDIAN} times the median response time"
     fast = f"≥ {trust.FAILURES_RATIO:.0%} of a name's requests, and ≥ {trust.FEW_FAILURES}, failed"
     fast += f", and their median is ≤ {trust.FASTER:.0%} of that of the successes"
@@ -518,7 +522,7 @@ def test_the_documentation_states_every_limit() -> None:
         ],
         [
             "`listener_exceptions`",
-            f"≥ {trust.LISTENER_EXCEPTIONS} exception of a listener of Locust's events, on the master or a worker",
+            raised,
         ],
         ["`idle_iterations`", no_request],
         ["`load_not_reached`", f"{never_there}, or its ramp is that much too long for the run"],

@@ -20,7 +20,7 @@ from loadtest.measuring import series as measuring_series
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import SeriesKey
-from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_MESSAGES, Measurements
+from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_MESSAGES, Measurements
 from loadtest.measuring.recorder import FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
 from loadtest.measuring.stock_requests import mark_counted
 from loadtest.measuring.tallies import leads_nowhere
@@ -459,10 +459,49 @@ def test_a_request_without_duration_is_counted() -> None:
     assert taken.response_time.count == 0
 
 
-def test_a_listener_that_is_given_nonsense_does_not_end_the_user(caplog: pytest.LogCaptureFixture) -> None:
-    """A request event that cannot be recorded is logged, and the run goes on."""
-    assert not fire(Environment(), response_time="fast")
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("response_time", "fast"),
+        ("response_time", 1j),
+        ("response_length", "much"),
+        ("response_length", -1),
+        ("response_length", 1 << 63),
+        ("response_length", math.inf),
+        ("response_length", math.nan),
+        ("response_length", [1]),
+    ],
+)
+def test_a_request_that_nobody_can_count_is_a_finding(
+    part: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends no user, spoils no other request, and is named with its place in the record."""
+    environment = Environment()
+    assert fire(environment, response_length=7).response_bytes.tolist() == [7]
+    taken = fire(environment, **{part: value})
+    (lost,) = taken.exceptions
+    assert (lost.scenario, lost.exception, lost.occurrences) == (LISTENERS, "UnrecordedRequest", 1)
+    assert lost.message.startswith("GET n is in no figure: ")
+    assert "test_recorder.py:" in lost.place
+    assert not len(taken.series)
     assert "could not be recorded" in caplog.text
+    assert fire(environment, response_length=7).requests.tolist() == [1]
+
+
+def test_an_event_without_what_it_should_tell_is_a_finding() -> None:
+    """A client of one's own may fire anything."""
+    environment = Environment()
+    counts = Recorder.of(environment)
+    environment.events.request.fire(request_type="GET", name="n")
+    (lost,) = counts.take().exceptions
+    assert (lost.scenario, lost.exception) == (LISTENERS, "UnrecordedRequest")
+
+
+@pytest.mark.parametrize(("length", "size_bytes"), [(None, 0), (2.5, 2), ("12", 12), (1 << 50, 1 << 50)])
+def test_a_size_counts_in_whole_bytes(length: object, size_bytes: int) -> None:
+    """However a client gives it."""
+    taken = fire(Environment(), response_length=length)
+    assert (taken.response_bytes.tolist(), taken.exceptions) == ([size_bytes], ())
 
 
 def test_an_intended_start_is_consumed_by_the_first_request() -> None:

@@ -91,6 +91,7 @@ def test_no_secret_of_a_url_is_shown(url: str) -> None:
         *("redis://host/0?protocol=3", "documents", "50%", "http://h/service?wsdl", "http://h/#/route/of-a-page"),
         *("unexpected token: }", "the password is too short", "max_tokens=100", '{"total_tokens": 50, "token": null}'),
         *("X-Api-Key:", "Cookie: ***", "LOADTEST_TOKEN_FILE=local_conf/token", "token=None", "cut -b 1-5", "sort -u x"),
+        "RUN_AS=$(id -u):$(id -g)",
         *("no session: log in again", "fields ['login', 'password', 'email']", 'POST /auth/token{name="/token"}'),
         *("Basic authentication is required", "see http://h/x.", '"http://h/x", "ada@example.com"'),
     ],
