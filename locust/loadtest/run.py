@@ -50,7 +50,7 @@ from loadtest.swarm.hooks import Hooks
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm, Swarm
 from loadtest.users import declared, tags
-from loadtest.users.target import Target, check_hosts, each_side, target_of
+from loadtest.users.target import Target, check_hosts, each_side, redis_target_of, target_of
 from loadtest.web import results
 
 if TYPE_CHECKING:
@@ -287,7 +287,8 @@ class Run:
         """What this test loads; a listener of the locustfile, or a start from the web UI, may have set the host."""
         taking_part = {kind.__name__ for kind in each_side(self._environment.user_classes)}
         of_classes = {name: host for name, host in self._scenario.hosts.items() if name in taking_part}
-        return target_of(self._environment.host, of_classes, self._config)
+        find = redis_target_of if self._scenario.loads_only_redis else target_of
+        return find(self._environment.host, of_classes, self._config)
 
     def _peers(self) -> Callable[[], machine.Peers]:
         """Return what finds the processes of this machine that take part in the test."""

@@ -45,7 +45,10 @@ def check(arguments: tuple[str, ...], **options: Any) -> int:
         click.echo(f"{part:12} {text}")
 
     with tempfile.TemporaryDirectory(prefix="loadtest-check-") as folder:
-        stack = LocalStack(config, Path(folder), say, hosts_of_classes=of_classes, needs_redis=known.needs_redis)
+        stack = LocalStack(
+            config, Path(folder), say, hosts_of_classes=of_classes, needs_redis=known.needs_redis,
+            loads_only_redis=known.loads_only_redis,
+        )  # fmt: skip
         with stack.service() as settings:
             for host in filter(hosts.is_http, [config.host] if config.host else sorted(set(known.hosts.values()))):
                 for part, text in endpoint.look(host):

@@ -18,7 +18,7 @@ from loadtest.comparing import commands
 from loadtest.kubernetes import cluster_run, results
 from loadtest.kubernetes.cluster_run import ClusterRun, Manifests
 from loadtest.kubernetes.kubectl import Kubectl
-from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization
+from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization, base_of
 from loadtest.local.supervisor import raise_signals
 from loadtest.progress import Screen, printable
 from loadtest.run_folder import new_run_id
@@ -89,7 +89,7 @@ def run_on_kubernetes(
     known = declared(config.scenario)
     run_id = config.run_id or new_run_id(config.scenario_name, config.profile_name)
     if base is None:
-        base = MANIFESTS / ("demo" if known.takes_sample_target and not config.host else "base")
+        base = base_of(known, config)
     wanted = Kustomization(base, image, openshift).of_run(config, known.hosts.values(), run_id)
     kubectl = Kubectl(namespace)
     _say("run", f"scenario {config.scenario}, profile {config.profile}, as {run_id}")

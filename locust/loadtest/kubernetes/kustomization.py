@@ -27,6 +27,7 @@ from loadtest.settings.urls import has_password, without_credentials
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from loadtest.scenarios import Declared
     from loadtest.settings.config import Config
 
 MANIFESTS: Final = shipped.ROOT / "deploy" / "kubernetes"
@@ -206,6 +207,15 @@ def _check_secrets(given: dict[str, Any]) -> None:
                 f"{name.upper()} contains a password, which everyone who may read the namespace would see. Allowed: a "
                 "URL without one. Next: see docs/kubernetes.md on Secrets."
             )
+
+
+def base_of(known: Declared, config: Config) -> Path:
+    """Return the manifests of a run: with a sample target and its Redis where they are what is loaded."""
+    if known.loads_only_redis:
+        takes_demo = not (config.redis_url or known.hosts)
+    else:
+        takes_demo = known.takes_sample_target and not config.host
+    return MANIFESTS / ("demo" if takes_demo else "base")
 
 
 def _check_reachable(name: str, value: str) -> None:

@@ -30,7 +30,7 @@ from loadtest.settings import hosts, shipped
 from loadtest.settings.config import Config, default_workers
 from loadtest.settings.fetching import fetch
 from loadtest.settings.hosts import check_open
-from loadtest.users.target import target_of
+from loadtest.users.target import redis_target_of, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,6 +55,7 @@ class LocalStack:
         hosts_of_classes: the host of each User class that has one, loaded where `host` is not set; None: the sample
             target is started there.
         needs_redis: whether the scenario itself uses the Redis of REDIS_URL.
+        loads_only_redis: whether it uses that alone; then no sample target is started either.
         locust_options: further options of Locust's, for the master and the workers.
 
     Attributes:
@@ -74,6 +75,7 @@ class LocalStack:
         hosts_of_classes: Mapping[str, str] | None = None,
         *,
         needs_redis: bool = True,
+        loads_only_redis: bool = False,
         locust_options: Sequence[str] = (),
     ) -> None:
         self._config = config
@@ -82,6 +84,7 @@ class LocalStack:
         self._logs = logs
         self._hosts_of_classes = hosts_of_classes or {}
         self._needs_redis = needs_redis
+        self._loads_only_redis = loads_only_redis
         self._locust_options = locust_options
         self._takes_sample_target = hosts_of_classes is None and not config.host
         self._parts = contextlib.ExitStack()
@@ -202,7 +205,8 @@ class LocalStack:
 
     def _check_target(self) -> None:
         """Say what will be loaded, and check that it may be and answers."""
-        target = target_of(self._config.host, self._hosts_of_classes, self._config)
+        find = redis_target_of if self._loads_only_redis else target_of
+        target = find(self._config.host, self._hosts_of_classes, self._config)
         hosts.open_allowed(self._config.allowed_hosts)
         for host in filter(hosts.is_http, target.hosts):
             check_open(host)

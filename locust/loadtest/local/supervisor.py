@@ -39,7 +39,14 @@ def supervise(config: Config, folder: RunFolder, *, as_json: bool = False, more:
     known = declared(config.scenario)
     of_classes = None if known.takes_sample_target else known.hosts
     with LocalStack(
-        config, folder.logs, say, master_screen, of_classes, needs_redis=known.needs_redis, locust_options=more
+        config,
+        folder.logs,
+        say,
+        master_screen,
+        of_classes,
+        needs_redis=known.needs_redis,
+        loads_only_redis=known.loads_only_redis,
+        locust_options=more,
     ) as stack:
         say("ready", f"after {time.monotonic() - started:.1f} s")
         try:

@@ -67,8 +67,8 @@ if __name__ == "__main__":
         name = sys.argv[1] or _locustfile(sys.argv[2:])
         scenario = scenarios.load(name)
         found = (
-            scenario.requests, scenario.hosts, scenario.needs_redis, scenario.takes_sample_target,
-            speaking_http(scenario.user_classes),
+            scenario.requests, scenario.hosts, scenario.loads_only_redis, scenario.needs_redis,
+            scenario.takes_sample_target, speaking_http(scenario.user_classes),
         )  # fmt: skip
         with os.fdopen(answer, "w") as output:
             json.dump([name, *found, *_settings(sys.argv[2:], scenario)], output)

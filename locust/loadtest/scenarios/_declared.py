@@ -22,6 +22,8 @@ class Declared(NamedTuple):
     """Pairs of method and name."""
     hosts: dict[str, str]
     """The host of each User class that has one."""
+    loads_only_redis: bool
+    """Whether its users speak to a Redis, and to no service."""
     needs_redis: bool
     """Whether its users or its data need the Redis of REDIS_URL."""
     takes_sample_target: bool

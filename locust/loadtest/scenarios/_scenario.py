@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadtest.users.target import each_side
+from loadtest.users.target import each_side, speaking_http
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ class Scenario:
     @property
     def takes_sample_target(self) -> bool:
         """Whether the sample target is loaded when no other is given."""
-        return not (self.is_locustfile or self.hosts)
+        return not (self.is_locustfile or self.hosts or self.loads_only_redis)
 
     @property
     def hosts(self) -> dict[str, str]:
@@ -70,10 +70,19 @@ class Scenario:
         The built-in ones name where the sample target usually is, which the local stack starts itself, elsewhere.
         """
         return {
-            one.__name__: one.host
+            one.__name__: host
             for one in each_side(self.user_classes)
-            if one.host and one.__module__.rpartition(".")[0] != __package__
+            if (host := (self.loads_only_redis and getattr(one, "redis_url", None)) or one.host)
+            and one.__module__.rpartition(".")[0] != __package__
         }
+
+    @property
+    def loads_only_redis(self) -> bool:
+        """Whether all of its users speak to a Redis, and none to a service."""
+        from loadtest.clients.redis import RedisJsonUser  # noqa: PLC0415 - as in `needs_redis`
+
+        kinds = each_side(self.user_classes)
+        return all(issubclass(one, RedisJsonUser) for one in kinds) and not speaking_http(kinds) and bool(kinds)
 
     @property
     def needs_redis(self) -> bool:

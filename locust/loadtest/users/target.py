@@ -23,6 +23,7 @@ _WITH_CLIENT: Final = "RestMixin"
 
 
 _URLS: Final = ("http://", "https://", "http+unix://")
+_REDIS_URLS: Final = ("redis://", "rediss://", "unix://")
 
 
 class Target(NamedTuple):
@@ -54,6 +55,19 @@ def target_of(host: str | None, of_classes: Mapping[str, str], config: Config) -
     if host == config.host and not other:
         return Target([shown], shown)
     return Target([shown], f"{shown} ({reason}{f', instead of {named}' if other else ''})")
+
+
+def redis_target_of(host: str | None, of_classes: Mapping[str, str], config: Config) -> Target:
+    """Return what is loaded by users who all speak to Redis only: never the service that HOST names.
+
+    Args:
+        host: what was given; it counts if it is a Redis.
+        of_classes: the Redis or host that User classes name, by the class's name.
+        config: what was set.
+    """
+    given = host if host and host.startswith(_REDIS_URLS) else config.redis_url
+    urls = sorted({without_credentials(url) for url in of_classes.values() or [given] if url})
+    return Target(urls, f"the Redis {', '.join(urls)}" if urls else "the Redis that is started for the run")
 
 
 def each_side(user_classes: Iterable[type[User]]) -> list[type[User]]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from loadtest.exceptions import UsageError
-from loadtest.kubernetes.kustomization import LONGEST_BYTES, MANIFESTS, PASSED_ON, SECRETS, Kustomization
+from loadtest.kubernetes.kustomization import LONGEST_BYTES, MANIFESTS, PASSED_ON, SECRETS, Kustomization, base_of
+from loadtest.scenarios import declared
 from loadtest.settings.config import Config
 
 RULE = """p99(response_time){name="buy"} < 250ms, 'error_ratio' < 0.1% $HOME "  """
@@ -139,3 +140,21 @@ def test_files_that_a_config_map_cannot_hold_are_refused(
     (tmp_path / name).write_bytes(b"x" * size_bytes)
     with pytest.raises(UsageError, match=words):
         of_run(feed=str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("scenario", "settings", "base"),
+    [
+        ("documents", {}, "demo"),
+        ("documents", {"host": "http://shop"}, "base"),
+        ("documents", {"redis_url": "redis://shop"}, "demo"),
+        ("key_value", {}, "demo"),
+        ("key_value", {"redis_url": "redis://shop"}, "base"),
+        ("key_value", {"host": "http://shop"}, "demo"),
+    ],
+)
+def test_the_demo_runs_where_its_target_or_its_redis_is_loaded(
+    scenario: str, settings: dict[str, str], base: str
+) -> None:
+    """A scenario that loads only Redis needs no other host than that."""
+    assert base_of(declared(scenario), Config(scenario=scenario, **settings)) == MANIFESTS / base

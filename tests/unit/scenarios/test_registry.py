@@ -203,3 +203,18 @@ def test_the_files_of_a_scenario_are_its_own_and_those_that_it_imports_from_besi
 def test_an_unknown_scenario_declares_no_requests() -> None:
     """User classes outside the registry have no declared requests."""
     assert scenarios.requests_of("unknown") == ()
+
+
+def test_a_scenario_that_loads_only_redis_takes_no_sample_target(tmp_path: Path) -> None:
+    """It does not start, load or name one; a scenario that loads a service beside takes it."""
+    sources = "from loadtest.clients.http import HttpUser\nfrom loadtest.clients.redis import RedisJsonUser\n"
+    of_redis = "class A(RedisJsonUser):\n    redis_url = 'redis://shop:1'\n"
+    alone = scenarios.load(file_of(tmp_path, sources + of_redis, "alone.py"))
+    assert (alone.loads_only_redis, alone.takes_sample_target, alone.hosts) == (True, False, {"A": "redis://shop:1"})
+    beside = scenarios.load("documents")
+    assert (beside.loads_only_redis, beside.takes_sample_target, beside.hosts) == (False, True, {})
+    built_in = scenarios.load("key_value")
+    assert (built_in.loads_only_redis, built_in.takes_sample_target, built_in.hosts) == (True, False, {})
+    of_http = "class A(HttpUser):\n    host = 'http://shop'\n"
+    http = scenarios.load(file_of(tmp_path, sources + of_http, "http.py"))
+    assert (http.loads_only_redis, http.hosts) == (False, {"A": "http://shop"})

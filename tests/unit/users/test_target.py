@@ -1,5 +1,7 @@
 """Which service is loaded, and why that one."""
 
+import re
+
 import pytest
 from locust import FastHttpUser, User
 from locust import HttpUser as StockHttpUser
@@ -8,7 +10,7 @@ from loadtest.clients.http import HttpUser
 from loadtest.exceptions import UsageError
 from loadtest.settings.config import Config
 from loadtest.settings.urls import without_credentials
-from loadtest.users.target import check_hosts, target_of
+from loadtest.users.target import check_hosts, redis_target_of, target_of
 
 SAMPLE, MINE, OTHER = "http://127.0.0.1:5000", "https://staging.example.com", "https://shop.example.com"
 
@@ -33,6 +35,25 @@ def test_the_target_is_named_with_the_reason(host: str | None, of_classes: dict[
     target = target_of(host, of_classes, Config(host=MINE, sample_target=SAMPLE))
     assert target.sentence == sentence
     assert target.hosts == sorted(map(without_credentials, {host} if host else set(of_classes.values())))
+
+
+@pytest.mark.parametrize(
+    ("host", "of_classes", "redis_url", "sentence"),
+    [
+        (None, {}, "redis://me:secret@shop:1/0", "the Redis redis://***@shop:1/0"),
+        (MINE, {}, "redis://shop:1", "the Redis redis://shop:1"),
+        ("redis://host:1", {}, "redis://shop:1", "the Redis redis://host:1"),
+        (None, {"A": "redis://b", "B": "redis://a"}, "redis://shop:1", "the Redis redis://a, redis://b"),
+        (None, {}, None, "the Redis that is started for the run"),
+    ],
+)
+def test_users_of_redis_alone_load_a_redis(
+    host: str | None, of_classes: dict[str, str], redis_url: str | None, sentence: str
+) -> None:
+    """The sample target, or a service that HOST names, gets nothing of it."""
+    target = redis_target_of(host, of_classes, Config(host=MINE, sample_target=SAMPLE, redis_url=redis_url))
+    assert target.sentence == sentence
+    assert target.hosts == re.findall(r"redis://[^\s,]+", sentence)
 
 
 @pytest.mark.parametrize("kind", [StockHttpUser, FastHttpUser, HttpUser])
