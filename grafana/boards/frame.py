@@ -161,17 +161,19 @@ def _link(uid: str, *, keep_time: bool) -> dashboard.DashboardLink:
 
 
 def _marks() -> list[dashboard.AnnotationQuery]:
-    """Mark the start and the end of each run, each later stage of its profile, and each worker that was lost.
+    """Mark the start and the end of each run, each later stage, each lost worker, and the changes between runs.
 
     The value of each query is the moment of the mark, so that it is where it happened, whatever the step is.
     """
     info = f"max by (run_id, scenario, profile) (loadtest_run_info{{{RUNS}}})"
+    changed = "scenario, method, name, metric, finding"
     stage = 'count_values("stage", max(loadtest_run_stage > 1))'
     times = {
         "start": f"max by (run_id) (loadtest_run_start_time_seconds{{{RUNS}}}) * 1000",
         "end": f"max by (run_id) (loadtest_run_end_time_seconds{{{RUNS}}} > 0) * 1000",
         "stage": "max(loadtest_run_stage_start_time_seconds > 0) * 1000",
         "lost": "max(loadtest_worker_lost_time_seconds > 0) * 1000",
+        "change": f"max by ({changed}) (loadtest_run_change_time_seconds{{{RUNS}}}) * 1000",
     }
     return [
         _mark(
@@ -195,6 +197,13 @@ def _marks() -> list[dashboard.AnnotationQuery]:
             f"{times['lost']} and on () {RUN}",
             "Worker lost",
             "It stopped answering the master; the report names what is missing.",
+        ),
+        _mark(
+            "Changes",
+            "orange",
+            times["change"],
+            "{{method}} {{name}}: {{metric}} {{finding}}",
+            "from this run of {{scenario}} on; its report, and loadtest history --changes, say by how much",
         ),
     ]
 

@@ -26,7 +26,7 @@ from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from loadtest import scenarios
 from loadtest.clients.redis.watch import RedisWatch
-from loadtest.comparing import history
+from loadtest.comparing import history, run_figures, trend
 from loadtest.exceptions import ExitCode, described
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import service as feeding
@@ -454,18 +454,21 @@ class Run:
             record.warm_up_s = found_s
             self._note("warmup", f"the detected warm-up ends: {found_s:g} s", judge.began_at + found_s)
         verdict = self._verdict(judge.final_results())
-        if self._run_progress is not None:
-            progress = replace(self._run_progress, verdict=lambda: verdict)
-            Session.of(self._environment).put(RunProgress, progress)
         account = feeding.of(self._environment).account()
         for sentence in account:
             self._note("feed", sentence)
         made = document.of(record, verdict)
         made["earlier"] = history.earlier(self._config.runs_dir, made)
+        own = trend.figures(made, self._folder.name)
+        made["changes"] = trend.of(self._config.runs_dir, own) if own else {}
+        if self._run_progress is not None:
+            changed = made["changes"].get("changed", ())
+            progress = replace(self._run_progress, verdict=lambda: verdict, changed=changed)
+            Session.of(self._environment).put(RunProgress, progress)
         summary.show(made, self._console)
         for sentence in account:
             self.say(f"feed         {sentence}")
-        self.report(made, verdict)
+        self.report(made, verdict, {run_figures.FILE: own.text} if own else {})
 
     def _tear_down(self) -> None:
         """Have the scenario remove what the run made; if it cannot, the run is none that passed."""

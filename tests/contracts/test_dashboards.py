@@ -177,12 +177,13 @@ def test_a_quantile_can_be_chosen() -> None:
 
 
 def test_runs_are_marked() -> None:
-    """Each dashboard marks start, end, stages and lost workers, each at the time that its metric says."""
+    """Each dashboard marks start, end, stages, lost workers and changes, each at the time that its metric says."""
     times = {
         "Run starts": "loadtest_run_start_time_seconds",
         "Run ends": "loadtest_run_end_time_seconds",
         "Stages": "loadtest_run_stage_start_time_seconds",
         "Workers lost": "loadtest_worker_lost_time_seconds",
+        "Changes": "loadtest_run_change_time_seconds",
     }
     for board in map(read, DASHBOARDS):
         marks = board["annotations"]["list"]

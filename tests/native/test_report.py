@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from loadtest.comparing.run_figures import RunFigures
 from loadtest.exceptions import ExitCode
 from loadtest.reporting import files
 from tests import reports
@@ -58,6 +59,7 @@ def test_json_of_a_run_is_all_of_standard_output(stack: Stack, old: Path) -> Non
     assert {(row["name"], row["num_requests"], row["num_failures"]) for row in rows} == counted
     assert f"verdict      {document['verdict']['name']}" in report(stack)
     assert "workers" in done.stderr
+    assert RunFigures.kept(stack.run_dir()) is not None
     assert document["total"]["requests"] > 2
     jsonschema.validate(document, json.loads((ROOT / "docs/reference/record.schema.json").read_text()))
     assert document["events"][0]["text"] == "load begins"

@@ -90,6 +90,17 @@ class RunFigures:
         Raises:
             RecordError: when the folder's record cannot be read.
         """
+        if (kept := cls.kept(folder)) is not None:
+            return kept
+        with run_document.reading(folder):
+            found = cls.of(run_document.read(folder), folder.name)
+        with suppress(OSError):
+            found.write(folder)
+        return found
+
+    @classmethod
+    def kept(cls, folder: Path) -> Self | None:
+        """Return those that a run's folder keeps; None where it keeps none, or older ones than its record."""
         path = folder / FILE
         with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
             record = RunFolder(folder).record
@@ -97,11 +108,7 @@ class RunFigures:
                 data = untrusted.read_file(path, _LONGEST_BYTES)
                 untrusted.check_json(data, _MOST_VALUES)
                 return cls._from_dict(orjson.loads(data), folder.name)
-        with run_document.reading(folder):
-            found = cls.of(run_document.read(folder), folder.name)
-        with suppress(OSError):
-            found.write(folder)
-        return found
+        return None
 
     def write(self, folder: Path) -> None:
         """Keep them in a run's folder.
@@ -109,7 +116,11 @@ class RunFigures:
         Raises:
             OSError: when it cannot be written.
         """
-        atomic_file.replace(folder / FILE, json.dumps(self._as_dict(), separators=(",", ":")).encode())
+        atomic_file.replace(folder / FILE, self.text().encode())
+
+    def text(self) -> str:
+        """Return what the file holds."""
+        return json.dumps(self._as_dict(), separators=(",", ":"))
 
     def _as_dict(self) -> dict[str, Any]:
         return {

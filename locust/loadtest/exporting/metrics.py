@@ -360,6 +360,14 @@ METRICS: Final = (
         lambda now: _of_run(now, _one(now.peak_users)),
     ),
     Metric(
+        "loadtest_run_change_time_seconds",
+        "gauge",
+        (*_RUN, *_SERIES, "metric", "finding"),
+        "Unix time at which the first run after a change of a figure began, as the history of the most recent run "
+        "shows when it has ended; finding is worse or better.",
+        lambda now: _of_run(now, now.changes()),
+    ),
+    Metric(
         "loadtest_threshold_limit",
         "gauge",
         ("rule", "metric", "aggregate", *_SERIES),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.measuring import steady_clock
 from loadtest.session import Session
@@ -14,7 +14,7 @@ from loadtest.swarm.record_keeper import RecordKeeper
 MOST_NOTED: Final = 100
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from locust.env import Environment
 
@@ -31,12 +31,14 @@ class RunProgress:
         profile: what the load follows; None when something else decides.
         started_at: when the profile's first stage begins, in seconds since the epoch.
         run_id: the run's name; its verdict is not that of the next run, whose record is there before its judge.
+        changed: the changes in the run's history, as `loadtest.comparing.trend` has them, once it has ended.
     """
 
     verdict: Callable[[], Verdict]
     profile: LoadProfile | None
     started_at: float
     run_id: str = ""
+    changed: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def of(cls, environment: Environment) -> RunProgress | None:

@@ -5,6 +5,7 @@ Tested in tests/unit/exporting/test_exporter.py and tests/contracts/test_metrics
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from locust.runners import (
@@ -46,6 +47,8 @@ MAX_WORKERS: Final = 200
 """Workers with metrics of their own: those with the lowest numbers."""
 MAX_RULES: Final = 50
 """Thresholds whose limits are shown: the first of a run."""
+MAX_CHANGES: Final = 50
+"""Changes in a run's history that are shown: the latest figures that changed."""
 MAX_STEPS: Final = 20
 """Transactions, and checks, with metrics of their own: the first that were made."""
 RUN_STATES: Final = (STATE_INIT, STATE_SPAWNING, STATE_RUNNING, STATE_CLEANUP, STATE_STOPPING, STATE_STOPPED)
@@ -225,6 +228,17 @@ class Scrape:
         """Return 1 for the verdict's outcome, so far or final, 0 for the others; all 0 before the first run."""
         outcome = self._progress.verdict().outcome if self._progress else None
         return {one.value: int(one is outcome) for one in Outcome}
+
+    def changes(self) -> dict[tuple[str, ...], float]:
+        """Return when each change in the history of the most recent run happened, in seconds since the epoch, by
+        scenario, method, name, metric and finding; of changes that are alike, the latest."""
+        labels = ("scenario", "method", "name", "metric", "finding")
+        found = {
+            tuple(change[label] for label in labels): datetime.fromisoformat(one["first"]["started_at"]).timestamp()
+            for one in (self._progress.changed if self._progress else ())
+            for change in one["changes"]
+        }
+        return dict(sorted(found.items(), key=lambda item: item[1])[-MAX_CHANGES:])
 
     def threshold_limits(self, selectors: Sequence[str]) -> dict[tuple[str, ...], float]:
         """Return each limit by the number, metric, aggregate and selectors of its threshold."""

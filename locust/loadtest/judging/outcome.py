@@ -326,7 +326,7 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
         f"{result.threshold.condition}: it passed, but its limit lies within the 95 % interval of its value: made "
         "again, the run may fail. Next: run longer, or raise the load, for a narrower interval"
         for result in results
-        if result.outcome is Outcome.PASSED and result.is_narrow
+        if result.outcome is Outcome.PASSED and result.is_narrow and not result.samples
     ]
     notes += tallied.notes(record)
     notes += _failed_steps(record)

@@ -10,7 +10,7 @@ from loadtest.judging.trust import PEAKS, SUSTAINED
 from loadtest.measuring.labels import CHECK, LOAD, TRANSACTION
 from loadtest.measuring.record_dict import QUANTILES
 from loadtest.progress import clock, counted, milliseconds, size
-from loadtest.reporting import chart_data, page
+from loadtest.reporting import chart_data, page, strips
 from loadtest.reporting.document import (
     STREAM_HEADS,
     by_name,
@@ -208,6 +208,12 @@ def _one_name(document: Document) -> str:
 
 def _trend(document: Document) -> str:
     """Return this run beside the earlier ones of its scenario and profile; nothing where there are none."""
+    body = _earlier(document) + _changes(document)
+    hint = "the latest runs of this scenario and profile, this one last"
+    return _section("trend", "Trend", body, hint) if body else ""
+
+
+def _earlier(document: Document) -> str:
     runs = earlier_and_own(document)
     rows = [
         f"<tr><th scope='row'>{number} {page.name(one['run_id'])}</th>"
@@ -225,8 +231,18 @@ def _trend(document: Document) -> str:
         + _figure("chart-trend-throughput", "Throughput", "requests per second, by run", "trend")
         + "</div>"
     )
-    table = page.table("Runs", ("run", "verdict", "per s", "p50 ms", "p95 ms", "p99 ms"), rows)
-    return _section("trend", "Trend", charts + table, "the latest runs of this scenario and profile, this one last")
+    return charts + page.table("Runs", ("run", "verdict", "per s", "p50 ms", "p95 ms", "p99 ms"), rows)
+
+
+def _changes(document: Document) -> str:
+    """Return when the figures of the run's history changed, with a strip for each; nothing where there is none."""
+    history = document.get("changes")
+    if not history:
+        return ""
+    items = "".join(map(strips.changed, history["changed"]))
+    drawings = "".join(map(strips.html, history["strips"]))
+    hint = f"{text(history['sentence'])}; a dot is a run, a line the level between two changes"
+    return f"<h3>Changes <small>{hint}</small></h3>{f'<ul>{items}</ul>' if items else ''}{drawings}"
 
 
 def _distribution(document: Document) -> str:

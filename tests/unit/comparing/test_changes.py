@@ -4,16 +4,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from loadtest.cli import main
-from loadtest.comparing import baselines, changes
+from loadtest.comparing import baselines, changes, run_figures, trend
 from loadtest.comparing.run_figures import RunFigures
 from loadtest.estimating.blocked_run import ALL, Name
 from loadtest.exceptions import ExitCode
+from loadtest.reporting import run_page
 from loadtest.run_folder import RECORD
+from tests import reports
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "reference" / "record.schema.json").read_text())
 
 GET = Name("shop", "GET", "/basket/<b>")
 CONDITIONS = {"scenario": "shop", "cpu": "one"}
@@ -141,3 +146,38 @@ def test_the_gate_fails_until_the_change_is_accepted(tmp_path: Path) -> None:
 def test_the_gate_passes_only_when_it_can_tell(made: list[RunFigures], code: ExitCode, tmp_path: Path) -> None:
     """A history too short to hold a change must not look like one without."""
     assert loadtest(folder_of(tmp_path / "runs", made), "history", "--fail-on-change").exit_code == code
+
+
+def test_a_report_shows_the_changes_of_its_history(tmp_path: Path) -> None:
+    """Among the runs whose figures are kept and that are like it: in words, as strips, and as the schema says."""
+    *earlier, own = runs()
+    folder = folder_of(tmp_path, [*earlier, replace(runs()[0], run_id="other", key="other/quick")])
+    (folder / "night-00" / run_figures.FILE).unlink()
+    document = {**reports.run_document(), "changes": trend.of(folder, own)}
+    jsonschema.validate(json.loads(json.dumps(document)), SCHEMA)
+    assert document["changes"]["sentence"] == "39 runs, 1 change"
+    html = run_page.html(document)
+    assert "night-19 → night-20 (service a1 → b2)" in html
+    assert (html.count("stroke-dasharray='3'"), html.count("h0'")) == (1, 3 * 39)  # of two figures nothing changed
+    assert "Changes <small>" not in run_page.html({**document, "changes": trend.of(tmp_path / "none", own)})
+
+
+def test_a_report_of_a_run_that_measured_nothing_shows_the_history_before_it(tmp_path: Path) -> None:
+    """It has no place in the history."""
+    *earlier, last = runs()
+    own = replace(last, verdict="not trustworthy")
+    assert trend.of(folder_of(tmp_path, [*earlier, own]), own)["sentence"] == "39 runs, 1 change"
+
+
+def test_what_makes_no_history_keeps_a_report_whole(tmp_path: Path) -> None:
+    """Damaged figures of another run, and a run of very many names, or without blocks."""
+    *earlier, own = runs()
+    folder = folder_of(tmp_path, earlier)
+    (folder / "night-00" / run_figures.FILE).write_text("{")
+    assert trend.of(folder, own)["sentence"] == "39 runs, 1 change"
+    made = reports.run_document()
+    kept = trend.figures(made, "run")
+    assert kept is not None
+    assert kept.run_id == "run"
+    assert trend.figures({**made, "blocks": {}}, "run") is None
+    assert trend.figures({**made, "series": made["series"] * (trend.MOST_NAMES + 1)}, "run") is None

@@ -636,6 +636,27 @@ def test_stage_and_verdict_of_the_run_are_told(environment: Environment, monkeyp
     assert [taken.stage(began_at + s)[0] for s in (-1, 0, 9.9, 10, 29.9, 30, 35)] == [0, 1, 1, 2, 2, 3, 0]
 
 
+def test_changes_in_the_history_of_a_run_are_told(environment: Environment) -> None:
+    """Each at the start of the first run after it; of two changes of a figure in one direction the later one."""
+    kinds = [("2026-01-01T00:00:00+00:00", "worse"), ("2026-01-02T00:00:00+00:00", "worse")]
+    kinds += [("2026-01-01T12:00:00+00:00", "better")]
+    labels = {"scenario": "", "method": "GET", "name": "a"}
+    changed = [
+        {"first": {"started_at": started_at}, "changes": [{**labels, "metric": "p50", "finding": finding}]}
+        for started_at, finding in kinds
+    ]
+    metric = "loadtest_run_change_time_seconds"
+    assert total(scrape(environment), metric) == 0
+    progress = RunProgress(lambda: Verdict(Outcome.PASSED, ()), None, 0.0, changed=changed)
+    Session.of(environment).put(RunProgress, progress)
+    seen = scrape(environment)
+    days = {
+        finding: value(seen, metric, run_id="", **labels, metric_="p50", finding=finding) / 86_400
+        for finding in ("worse", "better")
+    }
+    assert days == {"worse": 20_455.0, "better": 20_454.5}
+
+
 def test_a_verdict_is_of_the_run_that_is_named(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays until the next run has a record, so that the last value of a run's series is the verdict that it got."""
     verdict = Verdict(Outcome.PASSED, ())

@@ -103,3 +103,13 @@ def test_a_narrow_pass_passes_and_is_noted() -> None:
     verdicts = [decide(reports.record(60), [], [result]) for result in (clear, narrow)]
     assert [verdict.outcome for verdict in verdicts] == [Outcome.PASSED] * 2
     assert ["lies within the 95 % interval" in " ".join(verdict.notes) for verdict in verdicts] == [False, True]
+
+
+def test_a_pass_on_few_requests_is_noted_once() -> None:
+    """An error ratio of 100 requests without a failure: why it says little is one sentence, not two."""
+    results = results_of("error_ratio < 1%", reports.record(20, ("a",), 10))
+    assert [(result.samples, result.is_narrow) for result in results] == [(200, True)]
+    notes = decide(reports.record(20, ("a",), 10), [], results).notes
+    assert [note.partition(";")[0] for note in notes if note.startswith("error_ratio")] == [
+        "error_ratio < 1%: it passed on 200 requests"
+    ]
