@@ -129,7 +129,7 @@ BAD = {
     ),
     "image": (_image, ["container ", "ImagePull", "registry.invalid/loadtest:none", "--image"]),
     "target": (_target, ["container await-target", "HOST=http://shop.nowhere.invalid:8080", "correct the address"]),
-    "quota": (_quota, ["FailedCreate", "exceeded quota: small", "requests.cpu", "raise its quota"]),
+    "quota": (_quota, ["FailedCreate", "exceeded quota: small", "requests.cpu", "raise the namespace's quota"]),
     "class": (_no_class, [VOLUME, "FailedBinding", "no storage class is set", "make a storage class the default"]),
     "missing class": (
         _missing_class,
