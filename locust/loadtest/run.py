@@ -27,7 +27,7 @@ from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 from loadtest import scenarios
 from loadtest.clients.redis.watch import RedisWatch
 from loadtest.comparing import history, run_figures, trend
-from loadtest.exceptions import ExitCode, described
+from loadtest.exceptions import ExitCode, RecordError, UsageError, described
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import service as feeding
 from loadtest.judging import steady, thresholds, trust
@@ -40,7 +40,7 @@ from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load, LoadFactory
 from loadtest.profiles.shape import ProfileShape
 from loadtest.progress import ProgressLine, Steps, output
-from loadtest.reporting import document, files, locust_files, provenance, summary
+from loadtest.reporting import document, files, locust_files, provenance, summary, upload
 from loadtest.run_folder import RunFolder, check_writable, new_run_id
 from loadtest.session import Session
 from loadtest.settings import hosts
@@ -127,11 +127,13 @@ def controls_runs(environment: Environment, config: Config, scenario: Scenario) 
     """Whether this process controls runs, for which the settings are then applied to Locust's options.
 
     Raises:
-        UsageError: when their results could not be written.
+        UsageError: when their results could not be written, or have no URL to go to.
     """
     if isinstance(environment.runner, WorkerRunner):
         return False
     check_writable(config.runs_dir)
+    if config.results_url_file:
+        upload.read_url(config.results_url_file)
     options: Any = environment.parsed_options
     options.autostart = options.autostart or config.autostart
     environment.host = environment.host or config.host
@@ -502,6 +504,11 @@ class Run:
             self.say(f"error: {problem}")
         self.say(f"report       {self._folder.path}/")
         self._exit_code.set(verdict.exit_code or (ExitCode.ERROR if problems else ExitCode.PASSED))
+        if self._config.results_url_file:
+            try:
+                self.say(f"upload       {upload.send(self._folder, self._config.results_url_file)}")
+            except (UsageError, RecordError) as error:  # the verdict stays
+                self.say(f"upload       failed: {error}")
 
     def _write_later(self, texts: dict[str, Callable[[], str]]) -> None:
         """Write what the disk had no room for, when it has; a folder that is removed is not waited for."""

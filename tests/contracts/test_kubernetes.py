@@ -256,7 +256,7 @@ def _scrapes() -> list[dict[str, Any]]:
 
 def test_every_object_is_valid(tmp_path: Path) -> None:
     """By the schemas of Kubernetes, which know every field; those of the Prometheus operator are not among them."""
-    objects = with_components(tmp_path, "interactive", "autoscaled", resources="demo")
+    objects = with_components(tmp_path, "interactive", "autoscaled", "upload", resources="demo")
     for one in (*objects, *(one for folder in (*RENDERED, "results") for one in rendered(FOLDER / folder))):
         kubernetes_validate.validate(one, "1.35", strict=True)
 
@@ -307,14 +307,17 @@ def _connections(direction: str) -> set[tuple[str, str, int]]:
 
 def test_the_kustomizations_of_the_page_work(tmp_path: Path) -> None:
     """Copied from docs/kubernetes.md, they render: settings unchanged, the number of workers in both places."""
-    of_a_run, of_components = (
+    of_a_run, of_components, of_a_bucket = (
         text.replace("../loadtest-stack/deploy/kubernetes", os.path.relpath(FOLDER, tmp_path / "any"))
         for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL)
     )
-    for name, text in (("run", of_a_run), ("components", of_components)):
+    for name, text in (("run", of_a_run), ("components", of_components), ("bucket", of_a_bucket)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "kustomization.yaml").write_text(text)
     assert {"Deployment", "HorizontalPodAutoscaler"} <= {one["kind"] for one in rendered(tmp_path / "components")}
+    (pod,) = [one["spec"]["template"]["spec"] for one in rendered(tmp_path / "bucket") if one["kind"] == "Job"]
+    assert "persistentVolumeClaim" not in str(pod["volumes"])
+    assert "LOADTEST_RESULTS_URL_FILE" in {one["name"] for one in pod["containers"][0]["env"]}
     (tmp_path / "run" / "shop.py").write_text("scenario")
     objects = rendered(tmp_path / "run")
     (settings,) = [one["data"] for one in objects if one["metadata"]["name"].startswith("loadtest-settings-")]

@@ -27,18 +27,39 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(150)]
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stack, int, str]:
-    """Return one finished `make loadtest` with its exit code and output."""
-    stack = Stack(tmp_path_factory.mktemp("finished") / "runs")
-    stack.process = subprocess.Popen(
-        ["make", "loadtest"],
-        cwd=ROOT,
-        env={**stack.environment(), "LOADTEST_WORKERS": "2"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    code, output = stack.end(130)
+    """Return one finished `make loadtest` with its exit code and output; a store refuses its results."""
+    folder = tmp_path_factory.mktemp("finished")
+    stack = Stack(folder / "runs")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), RefusingStore) as store:
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+        (folder / "url").write_text(f"http://127.0.0.1:{store.server_address[1]}/bucket/key?signature=5ec2e7")
+        stack.process = subprocess.Popen(
+            ["make", "loadtest"],
+            cwd=ROOT,
+            env={
+                **stack.environment(),
+                "LOADTEST_WORKERS": "2",
+                "LOADTEST_RESULTS_URL_FILE": str(folder / "url"),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        code, output = stack.end(130)
+        store.shutdown()
     return stack, code, output
+
+
+class RefusingStore(http.server.BaseHTTPRequestHandler):
+    """Takes an object, and refuses it."""
+
+    def do_PUT(self) -> None:
+        """Answer when all of it is here."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_error(403)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
 
 
 def test_make_loadtest_runs_to_its_end(finished_run: tuple[Stack, int, str]) -> None:
@@ -46,6 +67,16 @@ def test_make_loadtest_runs_to_its_end(finished_run: tuple[Stack, int, str]) -> 
     _, code, output = finished_run
     assert ended_well(code, output), output
     assert [part for part in PARTS if part not in output] == [], output
+
+
+def test_results_that_a_store_refuses_change_no_verdict(finished_run: tuple[Stack, int, str]) -> None:
+    """The run ends as it would; one line says what happened to them, and shows nothing of the signature."""
+    stack, code, output = finished_run
+    assert ended_well(code, output), output
+    line = "upload       failed: the results were not sent to 127.0.0.1: it answered 403. They are in "
+    assert line in output
+    log = (stack.run_dir() / "logs" / "master.log").read_text()
+    assert [text for text in (output, log, (stack.run_dir() / "record.json").read_text()) if "5ec2e7" in text] == []
 
 
 PARTS = [

@@ -310,6 +310,13 @@ class Config(BaseModel):
         "a file that can be written",
         "/dev/termination-log",
     )
+    results_url_file: Path | None = _setting(
+        None,
+        "file with a presigned URL to which the master sends the run's folder as a .tar.gz after the verdict, by PUT; "
+        "if that fails, it says so, and the verdict stays (docs/kubernetes.md)",
+        "a readable file that holds an http or https URL and nothing else",
+        "secrets/results_url",
+    )
     run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = _setting(
         None,
         "name of the run's folder; by default time, scenario and profile",

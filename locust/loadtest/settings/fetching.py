@@ -13,7 +13,7 @@ import queue
 import threading
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from loadtest.settings.hosts import addresses_of, closed_address_of, is_closed, is_inside, is_loopback
@@ -39,6 +39,8 @@ def fetch(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     most_bytes: int = LARGEST_BYTES,
+    *,
+    body: IO[bytes] | None = None,
 ) -> Answer:
     """Make a request, and return its answer.
 
@@ -47,7 +49,8 @@ def fetch(
         within_s: for all of it: look-up, connections, redirects, head and body.
         method: of HTTP.
         headers: to send with it.
-        most_bytes: the most that the body may hold.
+        most_bytes: the most that the answer's body may hold.
+        body: to send with it; `headers` give its Content-Length. After a timeout it may still be read.
 
     Raises:
         OSError: when no connection can be made, or it may not be, or the answer is too large or takes too long.
@@ -57,7 +60,7 @@ def fetch(
 
     def make() -> None:
         try:
-            outcome.put(_answer(url, within_s, method, headers, most_bytes))
+            outcome.put(_answer(url, within_s, method, headers, most_bytes, body))
         except Exception as error:
             outcome.put(error)
 
@@ -74,7 +77,9 @@ def fetch(
     return found
 
 
-def _answer(url: str, within_s: float, method: str, headers: Mapping[str, str] | None, most_bytes: int) -> Answer:
+def _answer(  # noqa: PLR0917 - those of `fetch`
+    url: str, within_s: float, method: str, headers: Mapping[str, str] | None, most_bytes: int, body: IO[bytes] | None
+) -> Answer:
     _check(url)
     opener = urllib.request.OpenerDirector()
     for handler in (
@@ -86,16 +91,16 @@ def _answer(url: str, within_s: float, method: str, headers: Mapping[str, str] |
         _Redirects(),
     ):
         opener.add_handler(handler)
-    request = urllib.request.Request(url, method=method, headers=dict(headers or {}))  # noqa: S310 - checked
+    request = urllib.request.Request(url, body, dict(headers or {}), method=method)  # noqa: S310 - checked
     try:
         opened: Any = opener.open(request, timeout=within_s)
     except urllib.error.HTTPError as error:
         opened = error
     with opened:
-        body = opened.read(most_bytes + 1)
-    if len(body) > most_bytes:
+        content = opened.read(most_bytes + 1)
+    if len(content) > most_bytes:
         raise OSError(f"the answer is larger than {most_bytes:,} bytes")
-    return Answer(int(opened.status), opened.headers, body)
+    return Answer(int(opened.status), opened.headers, content)
 
 
 def _check(url: str, before: str | None = None) -> None:
@@ -143,13 +148,19 @@ def _check_peer(connection: http.client.HTTPConnection) -> None:
 class _Handler(urllib.request.HTTPHandler):
     def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         """See urllib."""
-        return self.do_open(_Connection, request)
+        return self.do_open(_Connection, _as_given(request))
 
 
 class _SecureHandler(urllib.request.HTTPSHandler):
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         """See urllib."""
-        return self.do_open(_SecureConnection, request)
+        return self.do_open(_SecureConnection, _as_given(request))
+
+
+def _as_given(request: urllib.request.Request) -> urllib.request.Request:
+    """Take off the type that urllib gives to every body: a presigned URL may be for a request without one."""
+    request.unredirected_hdrs.pop("Content-type", None)
+    return request
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

@@ -1,0 +1,119 @@
+"""Upload: a run's folder as one archive, sent to a presigned URL, which any S3-compatible store gives.
+
+The URL is a credential, so it is in a file, and no sentence shows more of it than its host. It is for one object: the
+next run with the same URL takes its place.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import gevent
+
+from loadtest.exceptions import RecordError, UsageError
+from loadtest.settings.data_file import DataFile
+from loadtest.settings.fetching import fetch
+from loadtest.settings.urls import without_credentials
+
+if TYPE_CHECKING:
+    from loadtest.run_folder import RunFolder
+    from loadtest.settings.fetching import Answer
+
+ATTEMPTS: Final = 3
+WITHIN_S: Final = 120.0
+"""How long one attempt may take."""
+PAUSE_S: Final = 2.0
+_LARGEST_URL_BYTES: Final = 16 * 1024
+_LARGEST_ANSWER_BYTES: Final = 64 * 1024
+_ACCEPTED: Final = range(200, 300)
+_MAY_PASS: Final = frozenset({408, 429, 500, 502, 503, 504})
+_CODE: Final = re.compile(rb"<Code>(\w{1,60})</Code>")
+"""What stores say in words of an error. The rest of such an answer may hold parts of the signature."""
+
+
+def read_url(file: Path) -> str:
+    """Read the URL, the only word of a file.
+
+    Raises:
+        UsageError: when the file cannot be read, or holds something else, which the error does not show.
+    """
+    words = DataFile(file, f"RESULTS_URL_FILE={file}", _LARGEST_URL_BYTES).text().split()
+    try:
+        (url,) = words
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and url.isascii() and parts.port != 0:
+            return url
+    except ValueError:
+        pass  # several words, no host in brackets, a port that is no number
+    raise UsageError(
+        f"RESULTS_URL_FILE={file} holds no URL. Allowed: a file that holds an http or https URL and nothing else. "
+        "Next: write a URL into it that your store presigned for PUT."
+    )
+
+
+def send(folder: RunFolder, file: Path) -> str:
+    """Send a run's folder as NAME.tar.gz, and return how much went where.
+
+    Args:
+        folder: the run's.
+        file: holds the URL; it is read again, since it may have been presigned anew during the run.
+
+    Raises:
+        UsageError: when the file no longer holds a URL.
+        RecordError: when the archive cannot be made, or was not accepted in `ATTEMPTS` attempts.
+    """
+    url = read_url(file)
+    place = urlsplit(url).hostname
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            archive = Path(name) / f"{folder.name}.tar.gz"
+            gevent.get_hub().threadpool.apply(_pack, (folder, archive))  # beside what the process still answers
+            _put(archive, url)
+            return f"{archive.stat().st_size:,} bytes to {place}"
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"the results were not sent to {place}: {without_credentials(str(error))}. They are in {folder.path}/. "
+            "Next: copy them from there, and look at RESULTS_URL_FILE before the next run: its URL may have expired, "
+            "or be for another method than PUT."
+        ) from error
+
+
+def _pack(folder: RunFolder, archive: Path) -> None:
+    with tarfile.open(archive, "w:gz", compresslevel=6) as packed:
+        packed.add(folder.path, arcname=folder.name)
+
+
+def _put(archive: Path, url: str) -> None:
+    """Send an archive; what may pass is tried again.
+
+    Raises:
+        OSError: when it was not accepted.
+        ValueError: when it was to be sent to what is no URL.
+    """
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            answer = _answer(archive, url)
+        except OSError as error:
+            if not left:
+                raise OSError(f"{error}, in {ATTEMPTS} attempts") from error
+        else:
+            if answer.status in _ACCEPTED:
+                return
+            code = _CODE.search(answer.body)
+            said = f"it answered {answer.status}{f' {code[1].decode()}' if code else ''}"
+            if answer.status not in _MAY_PASS:
+                raise OSError(said)
+            if not left:
+                raise OSError(f"{said}, in {ATTEMPTS} attempts")
+        gevent.sleep(PAUSE_S)
+
+
+def _answer(archive: Path, url: str) -> Answer:
+    with archive.open("rb") as body:  # one of its own: an attempt that took too long may still read
+        length = {"Content-Length": str(archive.stat().st_size)}
+        return fetch(url, WITHIN_S, "PUT", length, _LARGEST_ANSWER_BYTES, body=body)

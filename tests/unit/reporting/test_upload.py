@@ -1,0 +1,154 @@
+"""The results on their way to a presigned URL, over a real HTTP server."""
+
+import http.server
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loadtest.exceptions import RecordError, UsageError
+from loadtest.reporting import upload
+from loadtest.run_folder import RunFolder
+
+KEY = "/bucket/night.tar.gz"
+SIGNATURE = "X-Amz-Signature=5ec2e7"
+
+
+class Store(http.server.ThreadingHTTPServer):
+    """Takes objects, after it has answered as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Put)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}{KEY}?{SIGNATURE}"
+        self.statuses: list[int] = []
+        self.requests: list[tuple[str, str | None]] = []
+        """Path and type of the content of each request."""
+        self.body = b""
+
+
+class Put(http.server.BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    server: Store
+
+    def do_PUT(self) -> None:
+        """Take the body, or refuse it in the words of a store."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests.append((self.path, self.headers["Content-Type"]))
+        status = self.server.statuses.pop(0) if self.server.statuses else 200
+        if status == 200:
+            self.server.body = body
+        said = f"<Error><Code>SlowDown</Code><Signed>{SIGNATURE}</Signed></Error>".encode()
+        self.send_response(status)
+        if status == 307:
+            self.send_header("Location", f"http://169.254.169.254/{SIGNATURE}")
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A running store; nobody waits between attempts."""
+    monkeypatch.setattr(upload, "PAUSE_S", 0.0)
+    with Store() as store:
+        thread = threading.Thread(target=store.serve_forever, args=(0.01,))
+        thread.start()
+        yield store
+        store.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A run's folder, with what a record may be in size."""
+    folder = RunFolder(tmp_path / "night")
+    folder.logs.mkdir(parents=True)
+    folder.record.write_bytes(bytes(range(256)) * 4096)
+    (folder.logs / "master.log").write_text("ready")
+    return folder
+
+
+def file_with(tmp_path: Path, text: str) -> Path:
+    """Write a file with a URL."""
+    file = tmp_path / "url"
+    file.write_text(text)
+    return file
+
+
+def test_every_file_arrives_as_it_is(store: Store, folder: RunFolder, tmp_path: Path) -> None:
+    """In one archive, without a content type, since a signature may be for none."""
+    said = upload.send(folder, file_with(tmp_path, f"{store.url}\n"))
+    assert said == f"{len(store.body):,} bytes to 127.0.0.1"
+    assert store.requests == [(f"{KEY}?{SIGNATURE}", None)]
+    with tarfile.open(fileobj=io.BytesIO(store.body)) as archive:
+        archive.extractall(tmp_path / "there", filter="data")
+    for path in (folder.record, folder.logs / "master.log"):
+        assert (tmp_path / "there" / path.relative_to(tmp_path)).read_bytes() == path.read_bytes()
+
+
+def test_what_may_pass_is_tried_again(store: Store, folder: RunFolder, tmp_path: Path) -> None:
+    """Each attempt sends all of it."""
+    store.statuses = [503, 500]
+    assert upload.send(folder, file_with(tmp_path, store.url)) == f"{len(store.body):,} bytes to 127.0.0.1"
+    assert len(store.requests) == upload.ATTEMPTS
+    assert store.body.startswith(b"\x1f\x8b")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ([403], "it answered 403 SlowDown"),
+        ([503, 503, 503], "it answered 503 SlowDown, in 3 attempts"),
+        ([307, 307, 307], "an address at which clouds serve credentials, in 3 attempts"),
+    ],
+)
+def test_what_is_refused_is_said_without_the_signature(
+    store: Store, folder: RunFolder, tmp_path: Path, statuses: list[int], said: str
+) -> None:
+    """Host, reason, and where the results are."""
+    store.statuses = [*statuses]
+    with pytest.raises(RecordError) as raised:
+        upload.send(folder, file_with(tmp_path, store.url))
+    sentence = str(raised.value)
+    assert said in sentence
+    assert f"They are in {folder.path}/. Next: " in sentence
+    assert "5ec2e7" not in sentence
+    assert (len(store.requests), store.body) == (len(statuses), b"")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "169.254.169.254", "store.invalid"])
+def test_a_store_that_cannot_be_reached_is_named(
+    store: Store,  # noqa: ARG001 - no pause between attempts
+    folder: RunFolder,
+    tmp_path: Path,
+    host: str,
+) -> None:
+    """Nothing listens, no name, or an address that nobody may ask."""
+    with pytest.raises(RecordError, match=f"were not sent to {host.partition(':')[0]}: .*, in 3 attempts"):
+        upload.send(folder, file_with(tmp_path, f"http://{host}{KEY}?{SIGNATURE}"))
+
+
+def test_a_folder_that_cannot_be_packed_is_said(store: Store, tmp_path: Path) -> None:
+    """As when somebody removed it."""
+    with pytest.raises(RecordError, match="No such file or directory"):
+        upload.send(RunFolder(tmp_path / "gone"), file_with(tmp_path, store.url))
+    assert store.requests == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "two words", "ftp://a/b", "https:///b", "store/b", "http://a:b/", "http://[a/", "http://ä/"]
+)
+def test_a_file_without_a_url_is_refused(tmp_path: Path, text: str) -> None:
+    """Before the load, and without its content."""
+    with pytest.raises(UsageError, match=r"RESULTS_URL_FILE=.*url holds no URL") as raised:
+        upload.read_url(file_with(tmp_path, text))
+    assert not text or text not in str(raised.value)
+    with pytest.raises(UsageError, match="RESULTS_URL_FILE="):
+        upload.read_url(tmp_path / "missing")
