@@ -27,7 +27,7 @@ $(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
 $(error stopped)
 endif
 
-.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes test-swarm images swarm up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview pictures clean
+.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes kube-score test-swarm images swarm up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview pictures clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -94,6 +94,10 @@ swarm: environment docker-ready ## write dist/swarm.json, a run for `docker stac
 
 test-kubernetes: setup-dev ## test the runs of deploy/kubernetes on kubectl's current cluster, which must have the images
 	@TEST_KUBERNETES=$${TEST_KUBERNETES:-true} exec $(RUN)/python -m pytest tests/kubernetes
+
+kube-score: setup-dev ## check deploy/kubernetes with kube-score, which it builds; needs Go
+	@GOBIN=$(CURDIR)/.cache/bin go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+	@PATH="$(CURDIR)/.cache/bin:$$PATH" exec $(RUN)/python -m pytest tests/contracts/test_kubernetes.py -k kube_score
 
 test-swarm: setup-dev ## test a run on Docker Swarm, which this machine joins during the test
 	@TEST_SWARM=1 exec $(RUN)/python -m pytest tests/stack/test_swarm.py

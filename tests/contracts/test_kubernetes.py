@@ -1,7 +1,9 @@
 """deploy/kubernetes is the stack of the Compose file, hardened, and as docs/kubernetes.md describes it."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -23,7 +25,21 @@ RENDERED = ("base", "demo", "fetch")
 WITH_TEMPLATE = ("Deployment", "Job")
 COMPONENT = "app.kubernetes.io/component"
 PROMETHEUS = "app.kubernetes.io/name"
+ALL_OK = 10
+"""The grade that kube-score gives where it finds nothing."""
 UNITS = {"m": 1, "Mi": 1, "g": 1024, "Gi": 1024}
+EXPLAINED = {
+    "container-resources": "no CPU limit: what is throttled measures its throttling",
+    "container-image-pull-policy": "tags are versions, and images may be loaded into the nodes",
+    "container-security-context-user-group-id": "users of public images; the group is the image's, as OpenShift needs",
+    "pod-networkpolicy": "what copies results meets the policies of a run, where one is, and listens on no port",
+    "pod-probes": "no livenessProbe: a restart in the midst of a run would be worse than a slow answer",
+    "deployment-replicas": "of the demo's services there is one, as in Compose",
+    "deployment-strategy": "Recreate: two versions of a worker, or two servers on one store, never run side by side",
+    "deployment-has-host-podantiaffinity": "topologySpreadConstraints spread the workers, also over fewer nodes",
+    "deployment-has-poddisruptionbudget": "a worker may leave at any time, and a run has no second master",
+}
+"""What kube-score finds, and why it is so on purpose."""
 DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")  # of a variable in a Compose file
 
 pytestmark = pytest.mark.usefixtures("cluster_tools")
@@ -259,6 +275,23 @@ def test_every_object_is_valid(tmp_path: Path) -> None:
     objects = with_components(tmp_path, "interactive", "autoscaled", "upload", resources="demo")
     for one in (*objects, *(one for folder in (*RENDERED, "results") for one in rendered(FOLDER / folder))):
         kubernetes_validate.validate(one, "1.35", strict=True)
+
+
+def test_what_kube_score_finds_is_explained(tmp_path: Path) -> None:
+    """Whatever it calls a warning or critical; an explanation of what it no longer finds has to go."""
+    if shutil.which("kube-score") is None:
+        pytest.skip("there is no kube-score: deploy/kubernetes is NOT checked by it; `make kube-score` does that")
+    with_components(tmp_path, "interactive", "autoscaled", "upload", resources="demo")
+    found = set()
+    for folder in (tmp_path, *(FOLDER / name for name in RENDERED)):
+        objects = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, check=True).stdout
+        scored = subprocess.run(
+            ["kube-score", "score", "--output-format=json", "-"], input=objects, capture_output=True, check=False
+        )
+        checks = [one for scored_object in json.loads(scored.stdout) for one in scored_object["checks"]]
+        assert checks, scored.stderr
+        found |= {one["check"]["id"] for one in checks if one["grade"] < ALL_OK and not one["skipped"]}
+    assert found == set(EXPLAINED)
 
 
 def test_no_secret_is_in_the_manifests() -> None:
