@@ -42,6 +42,8 @@ def test_workers_that_leave_together_lose_nothing(tmp_path: Path, workers: int, 
 
     Docker tells one worker after the other to end. While users finish their requests, the master gives those of a
     worker that has left to the others, of which the next ones are ending already.
+    Whether one is told so while it is ending is chance here; that it then begins nothing, tests/unit/swarm/test_gate.py
+    and test_session.py show of the same code.
     """
     (tmp_path / "asker.py").write_text(SCENARIO)
     settings = {"LOADTEST_SCENARIO": str(tmp_path / "asker.py")}

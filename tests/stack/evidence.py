@@ -93,8 +93,8 @@ def make_runs(project: Project, results: Path) -> Evidence:
     judged = project.judged()
     killed_s, killed = _kill_a_worker(project)
     over_s = time.time()
-    eventually("records", lambda: len(_copied(project, results)), 2)  # they are written after the run's end
-    record, second = (json.loads(file.read_text()) for file in _copied(project, results))
+    eventually("records", lambda: len(copied(project, results)), 2)  # they are written after the run's end
+    record, second = (json.loads(file.read_text()) for file in copied(project, results))
     judged_second = project.judged()[len(judged) :]
     return Evidence(
         project, containers, at_zero, ready_s, middle_s, requests, end_s, killed_s, over_s, record, second, results,
@@ -114,7 +114,7 @@ def aggregated(requests: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _copied(project: Project, results: Path) -> list[Path]:
+def copied(project: Project, results: Path) -> list[Path]:
     """Copy the runs' folders here, and return their records, the oldest first."""
     project.run("cp", "locust_master:/app/runs/.", str(results))
     return sorted(results.glob("*/record.json"), key=lambda file: file.stat().st_mtime)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from loadtest.exceptions import ExitCode
 from tests.stack.compose import ROOT, Project, eventually
 
 CONNECTED = 'sum(loadtest_workers{state=~"ready|spawning|running"})'
@@ -57,6 +58,24 @@ def test_later_commands_keep_what_the_first_decided(project: Project, first: str
     finally:
         started.terminate()
         started.wait(60)
+
+
+def test_results_that_cannot_be_written_are_refused_before_there_is_load(built: Project, tmp_path: Path) -> None:
+    """A folder of somebody else that RUNS_DIR mounts: the master ends at once, and says who has to own it."""
+    tmp_path.chmod(0o555)
+    project = Project(built.name, RUNS_DIR=str(tmp_path), LOADTEST_AUTOSTART="1")
+    try:
+        project.run("up", "-d", "--no-deps", "locust_master")
+        eventually("the master has ended", lambda: [one["State"]["Status"] for one in project.containers()], ["exited"])
+        (master,) = project.containers()
+        log = project.run("logs", "--no-color", "locust_master")
+    finally:
+        project.down()
+    assert master["State"]["ExitCode"] == ExitCode.USAGE, log
+    assert "RUNS_DIR=/app/runs cannot be written (Permission denied). Allowed: a folder that user 10001 can" in log
+    assert "in Compose, RUN_AS=$(id -u):$(id -g) is you." in log
+    assert "Traceback" not in log
+    assert not list(tmp_path.iterdir())
 
 
 def _connected(project: Project) -> float | None:
