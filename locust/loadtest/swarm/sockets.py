@@ -6,11 +6,8 @@ a message is taken or given without that, and the state is looked at once, where
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import secrets
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +23,8 @@ from loadtest.settings.credentials import read_secret
 from loadtest.settings.hosts import is_loopback
 from loadtest.swarm import messages, refusals
 from loadtest.swarm.authenticator import Authenticator
+from loadtest.swarm.connections import Connections
 from loadtest.swarm.keys import SHORTEST, Keys
-from loadtest.swarm.monitor import ACCEPTED, CLOSED, Monitor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,12 +41,6 @@ PING_EVERY_MS = 2_000
 """How often a worker's connection is probed. After twice as long without an answer both ends give it up, and the worker
 connects again. TCP alone waits longer after each try: after a cut of half a minute the worker would be back half a
 minute late."""
-MOST_WAITING = 8
-"""Messages of one worker that wait on the master, each of up to 16 MiB; more wait on the worker. It sends a few each
-second. With 2 the queue is often full, and a connection that breaks while its queue is full can end the process by an
-assertion of ZeroMQ (libzmq issue 3937)."""
-MOST_CONNECTIONS = 1_000
-"""Connections of a master at a time, twice those of the largest stack of one machine; further ones are closed."""
 LONGEST_NAME = 200
 MOST_NAMES = 10_000
 """Names of workers that a master remembers. When there are more, it forgets those without a connection."""
@@ -60,17 +51,29 @@ _AT_ONCE_S = 0.02
 _PAUSE_S = 0.001
 """How long messages are received without a pause, and the pause. Yielding alone is none: it lets no timer run and no
 other connection be served for as long as messages wait."""
+_MOST_PARTS = 3
+"""The sender, the message, and one that shows that there are more."""
+_PARTS_AT_ONCE = 10_000
 
 
-def receive(socket: Any) -> list[bytes]:
-    """Receive the next message's parts; other greenlets run only when none waits."""
-    with contextlib.suppress(zmq.Again):
-        parts = [_receive(socket, zmq.NOBLOCK)]
-        while _get(socket, zmq.RCVMORE):
-            parts.append(_receive(socket, zmq.NOBLOCK))
-        return parts
-    received: list[bytes] = socket.recv_multipart()
-    return received
+def receive(socket: Any) -> tuple[int, list[bytes]]:
+    """Receive the next message: its connection's file descriptor and its first parts.
+
+    Others run when none waits, and during a message of very many parts, of which the further ones are dropped.
+    """
+    try:
+        first = _receive(socket, zmq.NOBLOCK, copy=False)
+    except zmq.Again:
+        first = socket.recv(copy=False)
+    parts, count = [first.bytes], 1
+    while _get(socket, zmq.RCVMORE):
+        part = _receive(socket, zmq.NOBLOCK)
+        if count < _MOST_PARTS:
+            parts.append(part)
+        count += 1
+        if count % _PARTS_AT_ONCE == 0:
+            gevent.sleep(_PAUSE_S)
+    return first.get(zmq.SRCFD), parts
 
 
 def send_each(socket: Any, messages: Iterable[tuple[bytes, bytes]]) -> None:
@@ -136,15 +139,12 @@ class MasterEnd(zmqrpc.Server):
     def __init__(self, host: str, port: int, keys: Keys | None) -> None:
         zmqrpc.BaseSocket.__init__(self, zmq.ROUTER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
         self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
-        self.socket.setsockopt(zmq.RCVHWM, MOST_WAITING)
+        self.socket.setsockopt(zmq.RCVHWM, 0)  # see `loadtest.swarm.connections`
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a worker's new connection takes the place of its dead one
         self._authenticator = None
         self._paused_s = time.monotonic()
         self._addresses: dict[str, bytes] = {}
-        self._connections: set[int] = set()
-        monitor = Monitor.of(self.socket)
-        monitor.listen(ACCEPTED, self._on_accepted)
-        monitor.listen(CLOSED, self._connections.discard)
+        self._connections = Connections(self.socket, lambda: self.port)
         if keys:
             self.socket.curve_server = True
             self.socket.curve_secretkey = keys.master.secret
@@ -165,11 +165,12 @@ class MasterEnd(zmqrpc.Server):
         while True:
             self._pause()
             try:
-                address, *rest = receive(self.socket)
+                connection, (address, *rest) = receive(self.socket)
             except zmq.ZMQError as error:
                 raise RPCError("ZMQ network broken") from error
+            self._connections.heard(connection)
             try:
-                sender, message = _name_in(address), messages.read(b"".join(rest))
+                sender, message = _name_in(address), messages.read(_only(rest))
             except ValueError as error:
                 refusals.refuse(refusals.MALFORMED, str(error))
             else:
@@ -185,16 +186,6 @@ class MasterEnd(zmqrpc.Server):
         if len(self._addresses) >= MOST_NAMES:
             self._addresses = {old: known for old, known in self._addresses.items() if self.is_connected(old)}
         return len(self._addresses) < MOST_NAMES and self._addresses.setdefault(name, address) is address
-
-    def _on_accepted(self, descriptor: int) -> None:
-        """Close a connection that is one too many: ZeroMQ takes every one, and each may fill memory."""
-        self._connections.add(descriptor)
-        if len(self._connections) <= MOST_CONNECTIONS:
-            return
-        refusals.refuse(refusals.HANDSHAKE, f"there are {MOST_CONNECTIONS} connections already")
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
-            if connection.getsockname()[1] == self.port:  # ZeroMQ may have closed it meanwhile
-                connection.shutdown(socket.SHUT_RDWR)
 
     def is_connected(self, worker: str) -> bool:
         """Return whether a worker's connection stands."""
@@ -235,6 +226,7 @@ class MasterEnd(zmqrpc.Server):
 
     def close(self, linger: int | None = None) -> None:
         """Close the socket and the authenticator."""
+        self._connections.end()
         if self._authenticator:
             self._authenticator.close()
         super().close(linger)  # type: ignore[no-untyped-call]
@@ -250,6 +242,17 @@ def _name_in(address: bytes) -> str:
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise ValueError(f"its sender's name {name[:100]!r} cannot be shown")
     return name
+
+
+def _only(parts: list[bytes]) -> bytes:
+    """Return the one part of a message.
+
+    Raises:
+        ValueError: when there are others.
+    """
+    if len(parts) != 1:
+        raise ValueError("it is not of one part")
+    return parts[0]
 
 
 class WorkerEnd(zmqrpc.Client):

@@ -1,19 +1,18 @@
 """How far the workers' link may reach, the keys that close it, and messages over real sockets."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 
 import gevent
 import msgpack
 import pytest
 import zmq.green as zmq
-from gevent import socket
 
 from loadtest.swarm import sockets
 from loadtest.swarm.keys import Keys
 from loadtest.swarm.sockets import MasterEnd, check_reach
+from tests.link_ends import heard, master_end, speaker
 from tests.link_peers import eventually
-from tests.locust_runners import close
 
 
 def test_a_worker_goes_to_another_machine_with_a_key_only() -> None:
@@ -49,7 +48,7 @@ def test_messages_come_whole_and_in_order(ends: tuple[zmq.Socket, zmq.Socket]) -
     """Messages that wait, and those that are waited for, come with all their parts."""
     router, dealer = ends
     sent = [[b"%d" % number, b"more"][: 1 + number % 2] for number in range(100)]
-    receiver = gevent.spawn(lambda: [sockets.receive(router) for _ in sent])
+    receiver = gevent.spawn(lambda: [sockets.receive(router)[1] for _ in sent])
     for number, message in enumerate(sent):
         dealer.send_multipart(message)
         if number % 10 == 0:
@@ -61,69 +60,21 @@ def test_a_socket_that_sends_much_still_receives(ends: tuple[zmq.Socket, zmq.Soc
     """A message that comes in while many go out wakes its receiver; one to a peer that is away is dropped."""
     router, dealer = ends
     dealer.send(b"I am here")
-    assert sockets.receive(router) == [b"worker", b"I am here"]
+    assert sockets.receive(router)[1] == [b"worker", b"I am here"]
     for number in range(50):
         receiver = gevent.spawn(sockets.receive, router)
         gevent.sleep(0)
         dealer.send(b"%d" % number)
         sockets.send_each(router, [(b"nobody", b"lost"), (b"worker", b"answer"), (b"worker", b"again")])
-        assert receiver.get(timeout=5.0) == [b"worker", b"%d" % number]
+        assert receiver.get(timeout=5.0)[1] == [b"worker", b"%d" % number]
         assert [dealer.recv(), dealer.recv()] == [b"answer", b"again"]
 
 
 @pytest.fixture
 def master() -> Iterator[MasterEnd]:
     """A master's end."""
-    found = MasterEnd("127.0.0.1", 0, None)
-    yield found
-    close(found.socket.context)
-
-
-def speaker(master: MasterEnd, identity: bytes) -> zmq.Socket:
-    """Connect under an identity."""
-    dealer = zmq.Context.instance().socket(zmq.DEALER)
-    dealer.linger = 0
-    dealer.setsockopt(zmq.IDENTITY, identity)
-    dealer.connect(f"tcp://127.0.0.1:{master.port}")
-    return dealer
-
-
-def heard(master: MasterEnd, dealer: zmq.Socket, name: str) -> bool:
-    """Whether the master takes what somebody says under a name."""
-    dealer.send(msgpack.packb(("client_ready", -1, name)))
-    listening = gevent.spawn(master.recv_from_client)
-    dealer_heard = listening.join(timeout=5.0) or listening.ready()
-    listening.kill()
-    return bool(dealer_heard) and listening.value[0] == name
-
-
-def is_closed(connection: socket.socket) -> bool:
-    """Whether the other side closed a connection."""
-    connection.settimeout(0.0)
-    try:
-        while connection.recv(4096):
-            pass
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def test_further_connections_are_closed(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each may fill memory; those that are there stay, and who leaves makes room."""
-    monkeypatch.setattr(sockets, "MOST_CONNECTIONS", 20)
-    with ExitStack() as opened, closing(speaker(master, b"worker")) as worker:
-        assert heard(master, worker, "worker")
-        address = ("127.0.0.1", master.port)
-        strangers = [opened.enter_context(socket.create_connection(address)) for _ in range(60)]
-        eventually(lambda: sum(map(is_closed, strangers)) == 60 - 19)
-        assert heard(master, worker, "worker")
-        for stranger in strangers:
-            stranger.close()
-        eventually(lambda: master._connections.__len__() == 1)
-        with closing(speaker(master, b"next")) as late:
-            assert heard(master, late, "next")
+    with master_end() as found:
+        yield found
 
 
 def test_names_of_workers_that_left_make_room_for_others(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:

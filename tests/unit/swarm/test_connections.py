@@ -1,0 +1,132 @@
+"""What connections may cost a master: places, memory and its life, over real sockets."""
+
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+
+import gevent
+import msgpack
+import pytest
+from gevent import socket
+
+from loadtest.swarm import connections
+from loadtest.swarm.sockets import MasterEnd
+from tests.link_ends import heard, master_end, speaker
+from tests.link_peers import eventually
+
+MIB = 2**20
+MORE, LONG, COMMAND = 1, 2, 4
+"""Flags of a frame of ZMTP 3.1."""
+
+
+@pytest.fixture
+def master() -> Iterator[MasterEnd]:
+    """A master's end."""
+    with master_end() as found:
+        yield found
+
+
+def frame(body: bytes, flags: int = 0) -> bytes:
+    """Return a frame as it is on the wire."""
+    if len(body) < 256:
+        return bytes([flags, len(body)]) + body
+    return bytes([flags | LONG]) + struct.pack(">Q", len(body)) + body
+
+
+def raw(master: MasterEnd, name: bytes) -> socket.socket:
+    """Connect without ZeroMQ, so that anything can be sent; return once the master is ready for messages."""
+    connection = socket.create_connection(("127.0.0.1", master.port))
+    connection.sendall(b"\xff" + b"\0" * 8 + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" * 32)
+    told = ((b"Socket-Type", b"DEALER"), (b"Identity", name))
+    ready = b"".join(bytes([len(key)]) + key + struct.pack(">I", len(value)) + value for key, value in told)
+    connection.sendall(frame(b"\x05READY" + ready, COMMAND))
+    answered = b""
+    while b"READY" not in answered:
+        answered += connection.recv(4096)
+    return connection
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other side closed a connection."""
+    connection.settimeout(0.0)
+    try:
+        while connection.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def test_further_connections_are_closed(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may fill memory; those that are there stay, and who leaves makes room."""
+    monkeypatch.setattr(connections, "MOST", 20)
+    with ExitStack() as opened, closing(speaker(master, b"worker")) as worker:
+        assert heard(master, worker, "worker")
+        address = ("127.0.0.1", master.port)
+        strangers = [opened.enter_context(socket.create_connection(address)) for _ in range(60)]
+        eventually(lambda: sum(map(is_closed, strangers)) == 60 - 19)
+        assert heard(master, worker, "worker")
+        for stranger in strangers:
+            stranger.close()
+        eventually(lambda: len(master._connections) == 1)
+        with closing(speaker(master, b"next")) as late:
+            assert heard(master, late, "next")
+
+
+PING = frame(b"\x04PING\0\0", COMMAND)
+RESET = struct.pack("ii", 1, 0)
+
+
+def test_a_connection_that_breaks_with_messages_and_pings_left_ends_nobody(master: MasterEnd) -> None:
+    """The master is busy while they arrive; a bounded queue would be full, and ZeroMQ would end the process."""
+    message = frame(msgpack.packb(("client_ready", -1, "odd")))
+    for number in range(20):
+        connection = raw(master, b"odd%d" % number)
+        connection.sendall((message + PING) * 30)
+        gevent.sleep(0.05)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        connection.close()
+    with closing(speaker(master, b"worker")) as worker:
+        worker.send(msgpack.packb(("client_ready", -1, "worker")))
+        listening = gevent.spawn(lambda: next(iter(lambda: master.recv_from_client()[0] == "worker", False)))
+        assert listening.get(timeout=10.0)
+
+
+FLOODS = {
+    "a message of endless empty parts": frame(b"", MORE) * 50_000,
+    "a message of endless long parts": frame(b"x" * MIB, MORE),
+}
+
+
+def _flood(connection: socket.socket, part: bytes) -> None:
+    with suppress(OSError):  # the master closes it, or the test's end does
+        while True:
+            connection.sendall(part)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=list(FLOODS))
+def test_who_fills_the_memory_is_closed(master: MasterEnd, flood: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection of a worker that fills none stays."""
+    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    with closing(speaker(master, b"worker")) as worker:
+        assert heard(master, worker, "worker")
+        with raw(master, b"stranger") as stranger:
+            eventually(lambda: len(master._connections) == 2)
+            flooding = gevent.spawn(_flood, stranger, flood)
+            eventually(lambda: len(master._connections) == 1, within_s=20.0)
+            flooding.kill()
+        assert heard(master, worker, "worker")
+
+
+def test_a_message_of_two_parts_is_none(master: MasterEnd) -> None:
+    """Workers send one."""
+    packed = msgpack.packb(("client_ready", -1, "worker"))
+    with closing(speaker(master, b"worker")) as worker:
+        worker.send_multipart([packed, b""])
+        with pytest.raises(gevent.Timeout), gevent.Timeout(0.5):
+            master.recv_from_client()
+        assert heard(master, worker, "worker")
