@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+import numpy as np
 from gevent.server import StreamServer
 from locust import FastHttpUser
 from locust.env import Environment
 
 from loadtest.clients.http import HttpUser
+from loadtest.measuring.labels import CONNECTION_PHASES
+from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.recorder import Recorder
 
 
@@ -156,9 +159,15 @@ def close(user: Any) -> None:
     (client.client if isinstance(user, FastHttpUser) else client).close()
 
 
+def counted(recorder: Recorder) -> Measurements:
+    """What was recorded of requests since the last look; the phases of connections are in no figure of requests."""
+    taken = recorder.take()
+    return taken._select(np.array([key.phase not in CONNECTION_PHASES for key in taken.series], np.bool_))
+
+
 def counts(user: Any) -> tuple[int, int]:
     """Requests and failures recorded since the last look."""
-    taken = Recorder.of(user.environment).take()
+    taken = counted(Recorder.of(user.environment))
     return int(sum(taken.requests)), int(sum(taken.failures))
 
 

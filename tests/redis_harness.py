@@ -14,6 +14,7 @@ from locust.env import Environment
 from loadtest.clients.redis import RedisJsonClient, RedisJsonUser
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.measuring.recorder import Recorder
+from tests.http_harness import counted
 
 
 class PrivateRedis:
@@ -109,7 +110,7 @@ class Recorded:
     """What a user has recorded since it was last looked at."""
 
     def __init__(self, user: RedisJsonUser) -> None:
-        taken = Recorder.of(user.environment).take()
+        taken = counted(Recorder.of(user.environment))
         self.requests: Counter[tuple[str, str]] = Counter()
         self.failures: Counter[tuple[str, str]] = Counter()
         self.response_bytes: Counter[tuple[str, str]] = Counter()

@@ -26,7 +26,7 @@ from loadtest.exporting.metrics import METRICS
 from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_STEPS, MAX_WORKERS, Scrape
 from loadtest.exporting.series import HISTOGRAM_LINES, SeriesBudget, SeriesText, Sum, header, text_of
 from loadtest.measuring.error_classes import ERROR_CLASSES
-from loadtest.measuring.labels import ENDED_BY, OTHER, SeriesKey
+from loadtest.measuring.labels import CONNECTION_PHASES, ENDED_BY, OTHER, SeriesKey
 from loadtest.measuring.streams import StreamView
 from loadtest.measuring.users import scenario_of
 from loadtest.swarm.record_keeper import RecordKeeper
@@ -75,7 +75,7 @@ class Exposition:
         }
         others = (MAX_OTHERS + 1) * self._lines(ERROR_CLASSES)
         steps = (MAX_STEPS + 1) * _PER_STEP
-        beside = steps + _PER_STREAM
+        beside = steps + _PER_STREAM + len(CONNECTION_PHASES) * HISTOGRAM_LINES
         fixed = (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + MAX_RULES + _SINGLE + beside + others
         self._budget = SeriesBudget(max_series - fixed - (compatibility.FIXED_LINES if compatible else 0))
         self._series: dict[SeriesKey, SeriesText] = {}

@@ -156,6 +156,13 @@ METRICS: Final = (
         lambda now: now.step_counts(CHECK),
     ),
     Metric(
+        "loadtest_connection_phase_seconds",
+        "histogram",
+        ("phase",),
+        "Time of dns, connect and tls of new connections, and of waiting and receiving of responses in parts.",
+        lambda now: {(phase,): times for phase, times in now.connection_times().items()},
+    ),
+    Metric(
         "loadtest_requests_in_flight",
         "gauge",
         (),

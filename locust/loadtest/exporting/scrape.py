@@ -23,7 +23,7 @@ from loadtest.judging.outcome import Outcome
 from loadtest.measuring.collector import GONE, MISSING
 from loadtest.measuring.health import MASTER
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.labels import LOAD, OTHER, TRANSACTION
+from loadtest.measuring.labels import CONNECTION_PHASES, LOAD, OTHER, TRANSACTION
 from loadtest.measuring.record import RunRecord
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load
@@ -136,6 +136,11 @@ class Scrape:
         for labels, view in self._steps(TRANSACTION):
             times.setdefault(labels, Histogram()).merge(view.response_time)
         return times
+
+    def connection_times(self) -> dict[str, Histogram]:
+        """Return how long each phase of the connections that were opened took."""
+        totals = self.keeper.totals
+        return {phase: totals.of_phase(phase).total().response_time for phase in CONNECTION_PHASES}
 
     def schedule_lags(self) -> dict[str, Histogram]:
         """Return the schedule lag of each scenario shown."""

@@ -16,6 +16,8 @@ MAX_SERIES: Final = 2_000
 MAX_OTHER_SERIES: Final = 200
 """Combinations of scenario and method that get an ``other`` of their own."""
 MAX_SCENARIOS: Final = 100
+MAX_HOSTS: Final = 20
+"""Hosts and ports whose connections are kept apart, by process; those of further ones count as ``other``."""
 MAX_LABEL_CHARS: Final = 200
 """Characters of a label that are kept; the rest is cut off, so names with the same beginning count together."""
 OTHER: Final = "other"
@@ -32,6 +34,15 @@ ENDED_BY: Final = {who: f"ended_by_{who}" for who in ("server", "user", "timeout
 STREAM_PHASES: Final = (FIRST_BYTE, FIRST_EVENT, EVENT_GAP, *ENDED_BY.values())
 """The phases of one streamed response: until its first byte and its first event, between two events, and the whole by
 who or what ended it. Each is counted like a request of its own, and is in no figure of requests; see `streams`."""
+DNS: Final = "dns"
+CONNECT: Final = "connect"
+TLS: Final = "tls"
+WAITING: Final = "waiting"
+RECEIVING: Final = "receiving"
+CONNECTION_PHASES: Final = (DNS, CONNECT, TLS, WAITING, RECEIVING)
+"""The phases of a new connection (the lookup of the host's name, TCP, TLS), of the answer to its first request, and of
+others that came in parts (from the request sent to the first byte, from there to the last). Each is counted like a
+request of its own, whose name is the host and port, and is in no figure of requests."""
 PAIR: Final = "pair"
 """A pair of requests of a duet that both succeeded; its time is the ratio of the new request's to the base's: 1 s is as
 long."""
@@ -40,7 +51,7 @@ PAIRS: Final = {
     **{outcome: f"pair_{outcome}" for outcome in ("base_failed", "new_failed", "both_failed", "alone")},
 }
 """The phases of the pairs of requests of a duet, by their outcome; alone is a request without a counterpart."""
-PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK, *STREAM_PHASES, *PAIRS.values())
+PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK, *STREAM_PHASES, *CONNECTION_PHASES, *PAIRS.values())
 
 _REMEMBERED: Final = 512  # sets of labels whose rows are remembered
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.measuring.labels import CHECK, PAIR, PAIRS, SETUP, TRANSACTION
+from loadtest.measuring.labels import CHECK, CONNECTION_PHASES, PAIR, PAIRS, SETUP, TRANSACTION
 
 if TYPE_CHECKING:
     from loadtest.measuring.histogram import Histogram
@@ -57,6 +57,7 @@ def as_dict(record: RunRecord) -> dict[str, Any]:
         "tallies": [asdict(row) for row in record.tallies()],
         "setup": _setup_dict(record.of_phase(SETUP)),
         "streams": [_stream_dict(view, record.counted_s or 0.0) for view in record.streams()],
+        "connections": _connection_dicts(record),
         "transactions": [_transaction_dict(view) for view in record.of_phase(TRANSACTION).series()],
         "checks": [
             {"scenario": view.scenario, "name": view.name, "made": view.requests, "failures": view.failures}
@@ -101,6 +102,17 @@ def _setup_dict(setup: RunRecord) -> dict[str, Any]:
         "series": [_series_dict(view) for view in setup.series()],
         "errors": [_error_dict(error) for error in setup.errors()],
     }
+
+
+def _connection_dicts(record: RunRecord) -> list[dict[str, Any]]:
+    """The phases of the connections that were opened, by scenario and host; None for one that there was not."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for phase in CONNECTION_PHASES:
+        for view in record.of_phase(phase).series():
+            labels = {"scenario": view.scenario, "host": view.name}
+            one = found.setdefault((view.scenario, view.name), labels | dict.fromkeys(CONNECTION_PHASES))
+            one[phase] = histogram_dict(view.response_time)
+    return list(found.values())
 
 
 def _stream_dict(view: StreamView, seconds: float) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from locust.event import EventHook
 
 from loadtest.measuring.error_classes import UNFINISHED
 from loadtest.measuring.evidence import of_response
-from loadtest.measuring.labels import LOAD, PHASES, SeriesKey, readable
+from loadtest.measuring.labels import LOAD, MAX_HOSTS, OTHER, PHASES, SeriesKey, readable
 from loadtest.measuring.measurements import LISTENERS, OWN_END, Accumulator, ExceptionCount, Measurements
 from loadtest.measuring.places import Place
 from loadtest.measuring.series import Series, SeriesByLabels, Uncounted, short_message
@@ -117,8 +117,9 @@ class Recorder:
         self._folded = 0  # series that the fold under way has behind it
         self._begun: dict[str, dict[Any, int]] = {}
         self._idle: dict[str, dict[Any, int]] = {}
+        self._hosts: set[str] = set()
         self._environment: Environment | None = None
-        self._kind = Series
+        self._kind: Callable[..., Series] = Series
 
     @classmethod
     def of(cls, environment: Environment) -> Recorder:
@@ -183,11 +184,19 @@ class Recorder:
         bounded = self._labels.bounded(SeriesKey(readable(scenario), readable(method), readable(name), phase))
         if bounded not in self._by_key:
             row = self._labels.row(bounded)
-            series = self._kind(bounded, row, self._labels.scenario_row(bounded.scenario), self._counts)
+            scenario_row = self._labels.scenario_row(bounded.scenario)
+            series = self._kind(bounded, row, scenario_row, self._counts, self._connections)
             self._series.append(series)
             self._buffers += (series.times, series.late)
             self._by_key[bounded] = series
         return self._by_key[bounded]
+
+    def _connections(self, scenario: str, host: str, phase: str) -> Series:
+        """The series of a phase of the connections to a host."""
+        if host not in self._hosts and len(self._hosts) >= MAX_HOSTS:
+            host = OTHER
+        self._hosts.add(host)
+        return self.by_labels[scenario, "", host, phase]
 
     def drop_iterations(self, scenario: str, count: int = 1) -> None:
         """Count iterations that the load profile asked for and that never began."""

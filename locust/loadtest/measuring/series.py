@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.measuring.error_classes import ERROR_CLASSES
-from loadtest.measuring.labels import OTHER, readable
+from loadtest.measuring.labels import CONNECTION_PHASES, OTHER, readable
 from loadtest.measuring.tallies import MAX_PLACES, REDIRECT, SAME, SIZE, VARIED
 from loadtest.settings.urls import without_credentials
 
@@ -37,16 +37,24 @@ class Series:
     """
 
     __slots__ = (
-        "_counts", "_failures", "_largest", "_last_answer", "_places", "_smallest", "failed", "is_checked", "key",
-        "late", "row", "scenario_row", "success", "take_bytes", "times",
+        "_connections", "_counts", "_failures", "_largest", "_last_answer", "_places", "_smallest", "failed",
+        "is_checked", "key", "late", "row", "scenario_row", "success", "take_bytes", "times",
     )  # fmt: skip
 
     success: Callable[[float, float, float, int], None]
     take_bytes: Callable[[], int]
     """Returns the number of bytes received since its last call."""
 
-    def __init__(self, key: SeriesKey, row: int, scenario_row: int, counts: Accumulator) -> None:
+    def __init__(
+        self,
+        key: SeriesKey,
+        row: int,
+        scenario_row: int,
+        counts: Accumulator,
+        connections: Callable[[str, str, str], Series],
+    ) -> None:
         """Made by `Recorder.series` only."""
+        self._connections = connections
         self.key = key
         self.row = row
         self.scenario_row = scenario_row
@@ -111,7 +119,10 @@ class Series:
             self._counts.note_evidence(*kind, evidence)
 
     def tally(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
-        """Count what else happened: see `loadtest.measuring.tallies`."""
+        """Count what else happened: see `loadtest.measuring.tallies`, and `labels.CONNECTION_PHASES`."""
+        if kind in CONNECTION_PHASES:
+            self._connections(self.key.scenario, detail, kind).success(0.0, 0.0, seconds, 0)
+            return
         self._counts.add_tally(self.row, kind, readable(detail), 1, seconds)
 
     def note_redirect(self, location: str) -> None:
@@ -146,8 +157,8 @@ class Uncounted(Series):
 
     __slots__ = ()
 
-    def __init__(self, key: SeriesKey, row: int, scenario_row: int, counts: Accumulator) -> None:
-        super().__init__(key, row, scenario_row, counts)
+    def __init__(self, *made_of: Any) -> None:
+        super().__init__(*made_of)
         self.success = _count_nothing
         self.take_bytes = int
 

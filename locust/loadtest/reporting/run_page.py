@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.judging.threshold import METRICS, samples_needed
 from loadtest.judging.trust import PEAKS, SUSTAINED
-from loadtest.measuring.labels import CHECK, LOAD, TRANSACTION
+from loadtest.measuring.labels import CHECK, CONNECT, CONNECTION_PHASES, DNS, LOAD, RECEIVING, TLS, TRANSACTION, WAITING
 from loadtest.measuring.record_dict import QUANTILES
 from loadtest.progress import clock, counted, milliseconds, size
 from loadtest.reporting import chart_data, page, strips
@@ -68,10 +68,18 @@ _TIMES: Final = {
     "p999_s": "p99.9 ms",
     "max_s": "max ms",
 }
+_CONNECTION_PHASES: Final = {
+    DNS: "name lookup",
+    CONNECT: "TCP",
+    TLS: "TLS",
+    WAITING: "waiting for the first byte",
+    RECEIVING: "receiving the rest",
+}
 _JUMPS: Final = (
     ("errors", "Errors"), ("thresholds", "Thresholds"), ("over-time", "Over time"), ("by-load", "By load"),
     ("names", "By name"), ("one-name", "One name"), ("distribution", "Distribution"), ("trend", "Trend"),
-    ("steps", "Transactions and checks"), ("generator", "Generator"), ("made-with", "Environment"),
+    ("steps", "Transactions and checks"), ("connections", "Connections"), ("generator", "Generator"),
+    ("made-with", "Environment"),
 )  # fmt: skip
 
 
@@ -79,8 +87,8 @@ def html(document: Document) -> str:
     """Return the page."""
     title = f"{_subject(document)} · {document['run_id']}"
     sections = (
-        _errors, _thresholds, _over_time, _by_load, _names, _steps, _one_name, _distribution, _trend, _generator,
-        _made_with,
+        _errors, _thresholds, _over_time, _by_load, _names, _steps, _one_name, _distribution, _trend, _connections,
+        _generator, _made_with,
     )  # fmt: skip
     main = "\n".join(section(document) for section in sections)
     body = f"{_head(document, main)}\n<main id='main' class='wrap'>\n{_verdict(document)}\n{main}\n</main>\n{_foot()}"
@@ -445,6 +453,26 @@ def _step_row(document: Document, one: dict[str, Any], phase: str, figures: str)
         f"<tr><th scope='row'>{page.name(one['name'])}</th><td class='n'>{one['made']:,}</td>"
         f"<td class='n'>{one['failures']:,}</td>{figures}<td class='rules'>{judged or '-'}</td></tr>"
     )
+
+
+def _connections(document: Document) -> str:
+    """Return how long it took to open connections, by host; nothing where none was opened."""
+    rows = [
+        f"<tr><th scope='row'>{page.name(one['host'])}</th><td>{_CONNECTION_PHASES[phase]}</td>"
+        f"<td class='n'>{one[phase]['count']:,}</td>{_phase(one[phase])}</tr>"
+        for one in document.get("connections", ())
+        for phase in CONNECTION_PHASES
+        if one[phase]
+    ]
+    table = page.table("Connections", ("host", "phase", "count", "p50 ms", "p95 ms", "max ms"), rows)
+    hint = "of new connections, and of responses in several parts, including the set-up"
+    return _section("connections", "Connections", table, hint) if rows else ""
+
+
+def _phase(times: dict[str, Any]) -> str:
+    series = {"requests": times["count"], "response_time": times}
+    figures = [percentile_ms(series, figure) for figure in ("p50_s", "p95_s", "max_s")]
+    return "".join(f"<td class='n'>{figure}</td>" for figure in figures)
 
 
 def _generator(document: Document) -> str:

@@ -29,7 +29,7 @@ from loadtest.judging.threshold import parse
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.health import Health
-from loadtest.measuring.labels import ENDED_BY
+from loadtest.measuring.labels import CONNECTION_PHASES, ENDED_BY
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.curve import Stage
@@ -207,6 +207,21 @@ def test_streamed_answers_are_at_zero_before_load_and_counted_by_part(environmen
     for part, count in (("first_byte", 2), ("first_event", 2), ("event_gap", 4)):
         assert value(found, f"loadtest_stream_{part}_seconds_count", **labels) == count
     assert value(found, "loadtest_stream_first_event_seconds_sum", **labels) == pytest.approx(0.1)
+    assert total(found, "loadtest_requests_total") == 0
+
+
+def test_phases_of_connections_are_at_zero_before_load_and_counted(environment: Environment) -> None:
+    """Each phase is a histogram of its own, in which the hosts are together."""
+    before = scrape(environment)
+    name = "loadtest_connection_phase_seconds"
+    assert [value(before, f"{name}_count", phase=phase) for phase in CONNECTION_PHASES] == [0] * 5
+    series = Recorder.of(environment).series("mine", "GET", "read")
+    for host in ("a:80", "b:80"):
+        series.tally("connect", host, 0.25)
+    flush(environment)
+    found = scrape(environment)
+    assert [value(found, f"{name}_count", phase=phase) for phase in CONNECTION_PHASES] == [0, 2, 0, 0, 0]
+    assert value(found, f"{name}_sum", phase="connect") == pytest.approx(0.5)
     assert total(found, "loadtest_requests_total") == 0
 
 

@@ -21,6 +21,8 @@ from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import SeriesKey
 from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_MESSAGES, Measurements
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_dict import as_dict
 from loadtest.measuring.recorder import FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
 from loadtest.measuring.stock_requests import mark_counted
 from loadtest.measuring.tallies import leads_nowhere
@@ -588,3 +590,21 @@ def test_distinct_exceptions_are_bounded_and_none_is_lost() -> None:
 def test_a_redirect_that_is_not_followed_leads_nowhere_or_to_another_place(place: str, expected: bool) -> None:
     """What is no URL is another place, and no reason to lose the request."""
     assert leads_nowhere(302, (), "http://127.0.0.1/a", place) is expected
+
+
+def test_phases_of_connections_are_no_requests_and_bounded() -> None:
+    """Each is kept by scenario and host, the first hosts apart; none is in a figure of requests, or a tally."""
+    counts, record = Recorder(), RunRecord()
+    series = counts.series("shop", "GET", "buy")
+    series.tally(labels.DNS, "shop.example:443", 0.5)
+    for number in range(labels.MAX_HOSTS + 5):
+        series.tally(labels.CONNECT, "shop.example:443" if number == 0 else f"{number}.example:80", 0.25)
+    series.success(1.0, 1.0, 2.0, 3)
+    record.add(counts.take(), 0)
+    (shop, *others) = as_dict(record)["connections"]
+    assert (record.requests, record.tallies()) == (1, [])
+    assert [shop[name] for name in ("scenario", "host", "tls")] == ["shop", "shop.example:443", None]
+    assert [shop[phase]["max_s"] for phase in ("dns", "connect")] == [0.5, 0.25]
+    assert len(others) == labels.MAX_HOSTS
+    assert others[-1]["host"] == "other"
+    assert others[-1]["connect"]["count"] == 5

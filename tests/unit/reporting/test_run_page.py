@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
 from loadtest.reporting import chart_data, document, page, run_page
 from tests import reports
 
@@ -248,3 +249,18 @@ def test_thresholds_stand_beside_what_they_judge() -> None:
 def _worded(html: str, rule: str) -> str:
     """The value of a threshold as the table of thresholds has it."""
     return re.search(rf"<code>{rule}.*?</code></th><td>(.*?)</td>", html)[1]
+
+
+def test_connections_have_a_table_by_host() -> None:
+    """How long each phase took, a row each; one that did not occur has none."""
+    record = reports.record()
+    assert "id='connections'" not in run_page.html(reports.run_document(record))
+    recorder = Recorder()
+    for _ in range(100):
+        recorder.series("documents", "GET", "a").tally("dns", "shop.example:80", 0.002)
+        recorder.series("documents", "GET", "a").tally("connect", "shop.example:80", 0.004)
+    record.add(recorder.take(), 1)
+    shown = " ".join(" ".join(Elements(run_page.html(reports.run_document(record))).texts).split())
+    host = r"shop\.?\s?example:\s?80"
+    assert re.search(rf"{host} name lookup 100 2\.0\d 2\.0\d 2\.00 {host} TCP 100 4\.0\d 4\.0\d 4\.00", shown)
+    assert "receiving the rest" not in shown

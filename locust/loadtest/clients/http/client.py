@@ -33,7 +33,7 @@ from loadtest.clients.http.routes import HttpRoute, HttpRoutes
 from loadtest.clients.http.streamed_response import StreamedResponse, phase_of
 from loadtest.clients.http.url import split_credentials, with_params
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
-from loadtest.measuring.labels import LOAD
+from loadtest.measuring.labels import LOAD, RECEIVING, WAITING
 from loadtest.measuring.tallies import NOWHERE, leads_nowhere
 from loadtest.measuring.users import scenario_of
 from loadtest.users.base import LoadUser
@@ -429,7 +429,7 @@ class HttpClient:
         if head.plain_length != len(received):
             call = call or self._plain_call(route, request, caught)
             begun = Exchange(connection, wire[sent:], None, call.timeouts, sent_s + call.timeouts.total_s, reused=True)
-            begun.failure, begun.sent_bytes, begun.last_head = failure, sent, route.head
+            begun.failure, begun.sent_bytes, begun.sent_s, begun.last_head = failure, sent, sent_s, route.head
             begun.take(received)
             return self._send_generally(call, wire, intended_s, sent_s, begun)
         connection.idle_since_s = end_s = perf_counter()
@@ -566,6 +566,10 @@ class HttpClient:
             return None
         raw = self._read_whole(exchange, body)
         progress.end_s = perf_counter()
+        if exchange.in_parts or not exchange.reused:
+            place, tally = progress.request.url.origin.place, call.route.series.tally
+            tally(WAITING, place, max(exchange.first_byte_s - exchange.sent_s, 0.0))  # it may come before all is sent
+            tally(RECEIVING, place, progress.end_s - exchange.first_byte_s)
         progress.wire_bytes = len(raw)
         release(body.reusable)
         return decode(head.encoding, raw, MAX_BODY_BYTES) if head.encoding and raw else raw

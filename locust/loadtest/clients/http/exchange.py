@@ -86,6 +86,9 @@ class Exchange:
         failure: An error that has happened already; send() raises it.
         last_head: The head of an earlier response, which this one's may be like.
         sent_bytes: How much of the request is sent, so that what comes then answers it.
+        sent_s: When its last byte was sent.
+        first_byte_s: When the first byte came.
+        in_parts: Whether the response's body took more than what came with its head.
     """
 
     def __init__(  # noqa: PLR0917 -- made in two places only
@@ -111,6 +114,8 @@ class Exchange:
         self._read_s = timeouts.read_s
         self._interim = 0
         self.sent_bytes = 0
+        self.sent_s = self.first_byte_s = 0.0
+        self.in_parts = False
         self._early_bytes = 0
         self._early_pieces: list[bytes] | None = None  # of a response that came early and wants the rest of the request
 
@@ -133,6 +138,7 @@ class Exchange:
             self.keeps = self._send_request()
         except (BrokenPipeError, ConnectionResetError) as error:
             self._receive_last_words(error)
+        self.sent_s = perf_counter()
         if self._early_pieces:
             self.take(b"".join(self._early_pieces))
 
@@ -191,12 +197,15 @@ class Exchange:
 
     def take(self, received: bytes) -> None:
         """Put bytes that have come before those still to come."""
+        if not self.any_received:
+            self.first_byte_s = perf_counter()
         self.received += received
         self.any_received = self.any_received or bool(received)
 
     def receive(self) -> bytes:
         """The next bytes, b"" at the end of the stream."""
         self._renew_deadline()
+        self.in_parts = True
         received = self.connection.receive()
         if not received and self.connection.stream.ragged:
             raise ClosedError("the TLS connection was cut: its end mark is missing")

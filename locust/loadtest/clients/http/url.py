@@ -69,6 +69,11 @@ class Origin:
         tls = tls_context() if self.scheme == "https" else None
         return Endpoint(self.host, self.port, tls=tls, from_elsewhere=from_elsewhere)
 
+    @property
+    def place(self) -> str:
+        """Host and port, as its endpoint shows itself."""
+        return str(Endpoint(path=self.host) if self.scheme == "http+unix" else Endpoint(self.host, self.port))
+
     def __repr__(self) -> str:
         """Scheme and authority."""
         return f"{self.scheme}://{self.host if self.scheme == 'http+unix' else self.authority}"

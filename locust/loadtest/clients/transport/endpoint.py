@@ -32,11 +32,13 @@ from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.deadlines import FOREVER_S
 from loadtest.clients.transport.stream import Stream, TlsStream, TransportError, tls_reason
 from loadtest.measuring.error_classes import GENERATOR
+from loadtest.measuring.labels import CONNECT, DNS, TLS
 from loadtest.measuring.tallies import CONNECTION, LOOKUP
 from loadtest.settings.hosts import is_closed, is_inside
 
 Tally = Callable[[str, str, float], None]
-"""Is told what happened: the kind, a detail, and how long it took in seconds."""
+"""Is told what happened: the kind, one of `tallies.TALLIES` or of `labels.CONNECTION_PHASES`, a detail (of a phase: the
+endpoint), and how long it took in seconds."""
 
 _FULL_BACKLOG_PAUSE_S = 0.005
 _NEXT_ADDRESS_AFTER_S = 0.25  # RFC 8305's Connection Attempt Delay
@@ -81,7 +83,7 @@ class Endpoint:
         Args:
             timeout_s: For name resolution, connecting and TLS handshake together; infinity for no limit.
             session: A TLS session to resume.
-            tally: Is told of the look-up and of the connection: see `loadtest.measuring.tallies`.
+            tally: Is told of the look-up, of the connection, and of its phases.
 
         Raises:
             TransportError: With the class of what went wrong.
@@ -104,15 +106,20 @@ class Endpoint:
     def _connect(self, session: ssl.SSLSession | None, tally: Tally) -> Stream:
         began_s = perf_counter()
         addresses = self._addresses()
+        found_s, place = perf_counter(), str(self)
         if not self.path and not is_address(self.host):
-            tally(LOOKUP, self.host, perf_counter() - began_s)
+            tally(LOOKUP, self.host, found_s - began_s)
+            tally(DNS, place, found_s - began_s)
         stream = self._first_to_accept(addresses)
+        accepted_s = perf_counter()
+        tally(CONNECT, place, accepted_s - found_s)
         if isinstance(stream, TlsStream) and self.tls is not None:
             try:
                 stream.handshake(self.tls, self.host, session)
             except BaseException:
                 stream.close()
                 raise
+            tally(TLS, place, perf_counter() - accepted_s)
         is_one_of_several = [family for family, _ in addresses].count(stream.family) > 1
         tally(CONNECTION, _peer(stream) if is_one_of_several else "", perf_counter() - began_s)
         return stream

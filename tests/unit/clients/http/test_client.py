@@ -24,7 +24,7 @@ from locust.exception import (
 from loadtest.clients.http.coding import Decoder, decode
 from loadtest.clients.http.errors import InvalidRequestError, StatusError
 from loadtest.clients.http.request_body import encode_body
-from tests.http_harness import Peer, ScriptedServer, always, answering, counts, error_classes, ok, running_user
+from tests.http_harness import Peer, ScriptedServer, always, answering, counted, counts, error_classes, ok, running_user
 
 KEPT = ok(b'{"a":1}', "Content-Type: application/json")
 
@@ -108,7 +108,7 @@ def test_name_groups_requests():
             user.client.get("/item/3")
             user.client.post("/item/4")
         user.client.get("/item/5")
-        taken = user.recorder.take()
+        taken = counted(user.recorder)
         recorded = {(key.method, key.name): n for key, n in zip(taken.series, taken.requests, strict=True)}
         assert recorded == {
             ("GET", "/item"): 2,
@@ -122,10 +122,10 @@ def test_requests_are_recorded_under_the_scenario():
     """The class attribute scenario names the series; without it the class's name does."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url, scenario="documents") as user:
         user.client.get("/")
-        assert {key.scenario for key in user.recorder.take().series} == {"documents"}
+        assert {key.scenario for key in counted(user.recorder).series} == {"documents"}
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         user.client.get("/")
-        assert {key.scenario for key in user.recorder.take().series} == {"TestUser"}
+        assert {key.scenario for key in counted(user.recorder).series} == {"TestUser"}
 
 
 @pytest.mark.parametrize("connected", [False, True])
@@ -135,14 +135,14 @@ def test_first_request_of_an_iteration_takes_the_intended_start(connected, optio
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         if connected:
             user.client.get("/")
-            user.recorder.take()
+            counted(user.recorder)
         user.intended_start_s = time.perf_counter() - 5
         late = user.client.get("/", **options)
         assert user.intended_start_s is None
         on_time = user.client.get("/")
         assert 5 < late.end_s - late.intended_s < 7
         assert on_time.sent_s == on_time.intended_s
-        taken = user.recorder.take()
+        taken = counted(user.recorder)
         assert (taken.schedule_lag.lengths.sum(), int(sum(taken.requests))) == (1, 2)
 
 
@@ -288,7 +288,7 @@ def test_params_extend_the_query():
             "/x?a=1",
             "/x?b&a=1",
         ]
-        assert [key.name for key in user.recorder.take().series][:2] == ["/x?a=1", "/x"]
+        assert [key.name for key in counted(user.recorder).series][:2] == ["/x?a=1", "/x"]
 
 
 def test_basic_auth_by_argument_and_by_url():
@@ -397,7 +397,7 @@ def test_rest_parses_json_and_fails_what_is_none():
         assert error_classes(user) == {"assertion": 1}
         with user.rest_("GET", "/") as response:
             pass
-        assert [key.name for key in user.recorder.take().series if "_=..." in key.name] == ["/?_=..."]
+        assert [key.name for key in counted(user.recorder).series if "_=..." in key.name] == ["/?_=..."]
 
 
 def test_listeners_of_locusts_request_event_get_every_request():
@@ -723,7 +723,7 @@ def test_a_request_whose_user_is_stopped_is_unfinished(answers: int):
         victim = gevent.spawn(lambda: [user.client.get("/") for _ in range(answers + 1)])
         gevent.sleep(0.3)
         victim.kill()
-        taken = user.recorder.take()
+        taken = counted(user.recorder)
         assert int(taken.requests.sum()) == answers + 1
         assert [(error.error_class, error.occurrences) for error in taken.errors] == [("unfinished", 1)]
         assert 0.2 < taken.response_time.summaries.max() / 1e9 < 2
@@ -745,13 +745,13 @@ def test_the_first_failures_of_a_kind_leave_request_and_answer():
     with ScriptedServer(always(refused)) as server, running_user(server.url) as user:
         for _ in range(2):
             user.client.post("/buy", json={"product": "keyboard", "password": secret}, name="buy")
-        (first,) = user.recorder.take().errors
+        (first,) = counted(user.recorder).errors
         user.client.get("/buy", name="buy")
         user.client.post("/buy", name="buy")
-        kept = {error.evidence is None for error in user.recorder.take().errors}
+        kept = {error.evidence is None for error in counted(user.recorder).errors}
         user.recorder.forget_evidence()
         user.client.post("/buy", name="buy")
-        (again,) = user.recorder.take().errors
+        (again,) = counted(user.recorder).errors
     assert first.occurrences == 2
     assert first.evidence.request.startswith(f"POST {server.url}/buy\n")
     assert first.evidence.request.endswith('{"product": "keyboard", "password": "***"}')
@@ -764,5 +764,5 @@ def test_a_request_without_an_answer_leaves_what_was_sent():
     """The server closes without a word."""
     with ScriptedServer(lambda peer: peer.read_request() and None) as server, running_user(server.url) as user:
         user.client.post("/buy", data="a")
-        (error,) = user.recorder.take().errors
+        (error,) = counted(user.recorder).errors
     assert (error.evidence.request.splitlines()[0], error.evidence.answer) == (f"POST {server.url}/buy", "")

@@ -15,7 +15,7 @@ import gevent.socket
 import pytest
 
 from loadtest.measuring.recorder import Recorder
-from tests.http_harness import Peer, ScriptedServer, always, answering, counts, ok, running_user
+from tests.http_harness import Peer, ScriptedServer, always, answering, counted, counts, ok, running_user
 from tests.unit.clients.http.test_differential import CLIENTS, head
 from tests.unit.clients.http.test_tls import OTHER_NAME, server_context
 
@@ -130,7 +130,7 @@ def seen_by(client: str, case: Case) -> tuple[Seen, set[str]]:
         for _ in range(3):
             with suppress(OSError):
                 user.client.request(case.method, "/", **({"timeout": case.timeout_s} if client == "requests" else {}))
-            taken = Recorder.of(user.environment).take()
+            taken = counted(Recorder.of(user.environment))
             assert int(sum(taken.requests)) == 1
             outcome += "x" if int(sum(taken.failures)) else "."
             classes |= {error.error_class for error in taken.errors}

@@ -20,7 +20,7 @@ from locust.exception import LocustError, ResponseError
 
 from loadtest.clients.http import HttpUser
 from loadtest.measuring.recorder import Recorder
-from tests.http_harness import close
+from tests.http_harness import close, counted
 
 SLOW_S = 0.2
 NOBODY = "http://127.0.0.1:1/"
@@ -313,7 +313,7 @@ def experienced(base: type, behaviour: Callable[[Any], Any], host: str) -> tuple
     user = user_class(environment)
     result = behaviour(user)
     close(user)
-    assert sum(recorder.take().requests) == len(told)
+    assert sum(counted(recorder).requests) == len(told)
     return json.loads(json.dumps(result, default=repr)), told
 
 

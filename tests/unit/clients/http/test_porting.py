@@ -12,7 +12,7 @@ from locust.exception import LocustError, RescheduleTask, ResponseError, StopUse
 
 from loadtest.clients.http import HttpUser
 from loadtest.measuring.recorder import Recorder
-from tests.http_harness import ScriptedServer, close, running_user
+from tests.http_harness import ScriptedServer, close, counted, running_user
 
 
 def item(environ, body):
@@ -186,7 +186,7 @@ def recorded(base: type, journey, host: str) -> dict[tuple[str, str], tuple[int,
     user.run()
     close(user)
     assert errors == []
-    taken = recorder.take()
+    taken = counted(recorder)
     return {
         (key.method, key.name): (int(requests), int(failures))
         for key, requests, failures in zip(taken.series, taken.requests, taken.failures, strict=True)
@@ -293,7 +293,7 @@ def test_whole_locustfile_runs_under_locusts_runner(host):
         while len(done) <= 50 or set(done) != {"look", "search"}:
             gevent.sleep(0.01)
     runner.quit()
-    taken = recorder.take()
+    taken = counted(recorder)
     names = {key.name for key in taken.series}
     assert names == {"/login", "/item/1", "/search?q=1"}
     assert int(sum(taken.failures)) == 0

@@ -8,7 +8,7 @@ from gevent.server import StreamServer
 
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.tallies import NOWHERE
-from tests.http_harness import Peer, ScriptedServer, always, counts, error_classes, ok, running_user
+from tests.http_harness import Peer, ScriptedServer, always, counted, counts, error_classes, ok, running_user
 
 
 def redirect(status: int, location: str, *fields: str) -> bytes:
@@ -85,7 +85,7 @@ def test_call_counts_once_under_its_first_url():
     """A chain of redirects is one request of the scenario."""
     with ScriptedServer(Recording()) as server, running_user(server.url) as user:
         user.client.get("/start")
-        assert [key.name for key in user.recorder.take().series] == ["/start"]
+        assert [key.name for key in counted(user.recorder).series] == ["/start"]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_upload_is_repeated_only_if_it_can_be_read_again(tmp_path):
     with ScriptedServer(script) as server, running_user(server.url) as user, path.open("rb") as file:
         assert user.client.put("/start", data=file).content == b"end"
         assert [body for _, _, body in script.requests] == [b"content", b"content"]
-        user.recorder.take()
+        counted(user.recorder)
         user.client.put("/start", data=(piece for piece in [b"x"]))
         assert error_classes(user) == {"redirect": 1}
 

@@ -7,7 +7,7 @@ import pytest
 from locust.exception import CatchResponseError, LocustError
 
 from loadtest.clients.http.errors import StatusError
-from tests.http_harness import Peer, ScriptedServer, always, counts, ok, running_user
+from tests.http_harness import Peer, ScriptedServer, always, counted, counts, ok, running_user
 from tests.unit.clients.http.test_tls import AUTHORITY, CERTIFICATE, serving, trusting
 
 KEPT = ok(b"abc\ndef", "Set-Cookie: session=1; Path=/")
@@ -122,14 +122,14 @@ def test_request_meta_renames_a_request(path):
         if path == "/fast":
             user.client.get(path, name="before")
         events.clear()
-        user.recorder.take()
+        counted(user.recorder)
         with user.client.get(path, name="before", catch_response=True) as response:
             assert response.request_meta["name"] == "before"
             assert isinstance(response.request_meta["exception"], StatusError)
             response.request_meta.update(name="after", request_type="TASK", response_time=2000.0, response_length=7)
             response.request_meta["context"]["k"] = "v"
             response.success()
-        taken = user.recorder.take()
+        taken = counted(user.recorder)
     assert [(key.method, key.name) for key in taken.series if int(sum(taken.requests))][-1:] == [("TASK", "after")]
     assert (int(sum(taken.requests)), int(sum(taken.failures)), int(sum(taken.response_bytes))) == (1, 0, 7)
     assert taken.response_time.total().quantile(0.5) == pytest.approx(2.0, rel=0.01)

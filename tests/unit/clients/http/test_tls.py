@@ -6,8 +6,12 @@ import ssl
 import gevent
 import pytest
 import trustme
+from gevent.event import Event
 
 from loadtest.clients.transport.stream import TlsStream
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_dict import as_dict
+from loadtest.measuring.recorder import Recorder
 from tests.http_harness import Peer, ScriptedServer, always, answering, counts, error_classes, ok, running_user
 
 AUTHORITY = trustme.CA()
@@ -51,6 +55,50 @@ def test_requests_over_tls_are_kept_and_whole(version):
         assert user.client.post("/", data=large).content == b"c"
         assert counts(user) == (5, 0)
         assert server.connections == 1
+
+
+def test_the_phases_of_a_connection_are_timed_once():
+    """Look-up, TCP and TLS of the one connection that three requests share, by host and port."""
+    with (
+        serving(always(ok())) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
+    ):
+        for _ in range(3):
+            user.client.get("/")
+        record = RunRecord()
+        record.add(Recorder.of(user.environment).take())
+    (opened,) = as_dict(record)["connections"]
+    assert opened["host"] == f"localhost:{server.port}"
+    assert [opened[phase]["count"] for phase in ("dns", "connect", "tls", "waiting", "receiving")] == [1] * 5
+    assert 0 < opened["tls"]["max_s"] < record.total().response_time.max_s
+    assert record.requests == 3
+
+
+def test_waiting_and_receiving_are_timed_where_a_response_comes_in_parts():
+    """Not of one that comes whole on a kept connection: that is the path that must cost nothing."""
+    whole = ok(b"x" * 10)
+    proceed = Event()
+
+    def script(peer):
+        for in_parts in (False, False, True, False):
+            peer.read_request()
+            if in_parts:
+                peer.send(whole[:-5])
+                proceed.wait()
+            peer.send(whole[-5:] if in_parts else whole)
+
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        for count in (1, 1, 2, 2):
+            waiting = gevent.spawn(user.client.get, "/")
+            if count == 2:
+                gevent.sleep(0.3)
+                proceed.set()
+            assert waiting.get().content == b"x" * 10
+        record = RunRecord()
+        record.add(Recorder.of(user.environment).take())
+    (opened,) = as_dict(record)["connections"]
+    assert [opened[phase]["count"] for phase in ("waiting", "receiving")] == [2, 2]
+    assert 0 < opened["receiving"]["max_s"] <= record.total().service_time.max_s
 
 
 @pytest.mark.parametrize(("certificate", "reason"), [(STRANGER, "self-signed|issuer"), (OTHER_NAME, "mismatch")])

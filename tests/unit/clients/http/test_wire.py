@@ -13,7 +13,7 @@ from locust import FastHttpUser
 
 from loadtest.clients.http import HttpUser
 from loadtest.clients.http.head import UNKNOWN_HEAD, HeadCache
-from tests.http_harness import Peer, ScriptedServer, ok, running_user
+from tests.http_harness import Peer, ScriptedServer, counted, ok, running_user
 
 CALLS = {
     "get": ("GET", "/small", {}),
@@ -105,7 +105,7 @@ def test_heads_that_vary_are_each_their_own(body_bytes):
             assert response.content == (b"gone" if number == 18 else b"x" * (body_bytes + number))
             assert int(response.headers["content-length"]) == response.wire_bytes == len(response.content)
         assert user.client.get("/").headers["x-request-id"] == "0-"
-        taken = user.recorder.take()
+        taken = counted(user.recorder)
         assert (int(sum(taken.requests)), int(sum(taken.failures)), server.connections) == (21, 1, 2)
         assert int(sum(taken.response_bytes)) == body_bytes * 20 + sum(range(18)) + 4 + 19
 

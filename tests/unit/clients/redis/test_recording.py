@@ -11,6 +11,7 @@ from locust.exception import RescheduleTask, StopUser
 from loadtest.clients import routes
 from loadtest.clients.redis import LAZY, RAW, LazyJson, RedisJsonUser
 from loadtest.clients.routes import RouteTable
+from tests.http_harness import counted
 from tests.redis_harness import Recorded, private_redis, running_user
 
 
@@ -223,6 +224,6 @@ def test_views_and_pipelines_made_in_on_start_are_load_afterwards(redis_url):
         user.enter_phase("load")
         view.get("nothing")
         pipeline.get("nothing").execute()
-        taken = user.recorder.take()
+        taken = counted(user.recorder)
     found = {(key.method, key.phase): int(count) for key, count in zip(taken.series, taken.requests, strict=True)}
     assert found == {("GET", "setup"): 1, ("GET", "load"): 1, ("PIPELINE", "load"): 1}
