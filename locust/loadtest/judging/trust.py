@@ -394,7 +394,8 @@ def _refused(record: RunRecord) -> Iterator[Violation]:
 
 def _own_errors(record: RunRecord) -> Iterator[Violation]:
     """Errors that are the generator's: one of them shows that it had reached a limit."""
-    found = [error for error in record.errors() if error.error_class == GENERATOR]
+    parts = filter(None, (record, record.setup))
+    found = [error for part in parts for error in part.errors() if error.error_class == GENERATOR]
     if found:
         count = sum(error.occurrences for error in found)
         yield Violation(

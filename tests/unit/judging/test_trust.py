@@ -8,6 +8,7 @@ from locust.exception import StopUser
 from loadtest.judging import idle, plan, steady, tallied, trust
 from loadtest.judging.trust import PEAKS, SUSTAINED, process_violations
 from loadtest.measuring.health import LATE_S, MASTER, Health, Watch
+from loadtest.measuring.labels import LOAD, SETUP
 from loadtest.measuring.measurements import LISTENERS
 from loadtest.measuring.record import SOFTWARE, RunRecord
 from loadtest.measuring.record_rows import Delivery, Missing
@@ -193,11 +194,12 @@ def test_a_worker_that_differs_from_the_others_is_named(requests: int, mean_s: f
     assert [one.subject for one in found] == ["worker 1"] * len(expected)
 
 
-def test_an_error_of_the_generator_breaks_its_rule_with_the_cause() -> None:
-    """One request that failed for a limit of the generator shows that it had reached it."""
+@pytest.mark.parametrize("phase", [LOAD, SETUP])
+def test_an_error_of_the_generator_breaks_its_rule_with_the_cause(phase: str) -> None:
+    """One request that failed for a limit of the generator shows that it had reached it, in a set-up as well."""
     recorder = Recorder()
-    series = recorder.series("shop", "GET", "buy")
-    series.success(1.0, 1.0, 1.1, 1)
+    recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.1, 1)
+    series = recorder.series("shop", "GET", "buy", phase)
     series.failure(1.0, 1.0, 1.1, 0, "generator", "this process may not open more files: raise the limit (ulimit -n)")
     record = RunRecord()
     record.add(recorder.take())
@@ -514,7 +516,7 @@ def test_the_documentation_states_every_limit() -> None:
         ["`dropped_iterations`", f"≥ {trust.DROPPED_RATIO:.0%} of a scenario's iterations"],
         ["`completeness`", f"< {trust.COMPLETENESS:.0%}"],
         ["`other_software`", f"≥ {trust.OTHER_WORKERS} {strangers}"],
-        ["`generator_errors`", f"≥ {trust.GENERATOR_ERRORS} error of class `generator`"],
+        ["`generator_errors`", f"≥ {trust.GENERATOR_ERRORS} error of class `generator`, in the load or the set-up"],
         ["`unfinished_requests`", f"{hung}, or as many as {trust.UNFINISHED_USERS_RATIO:.0%} of the users"],
         [
             "`task_exceptions`",
