@@ -27,7 +27,7 @@ $(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
 $(error stopped)
 endif
 
-.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes kube-score test-swarm images swarm up down lint fuzz newest-locust audit sbom rebuild bench growth soak dashboards dashboards-preview pictures clean
+.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes kube-score test-swarm images swarm up down lint fuzz newest-locust audit sbom rebuild bench bench-workers growth soak dashboards dashboards-preview pictures clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -104,6 +104,9 @@ test-swarm: setup-dev ## test a run on Docker Swarm, which this machine joins du
 
 bench: setup-dev ## measure speed against other tools, side by side
 	@for bench in recorder master exporter engine target; do $(RUN)/python -m bench.$$bench || exit; done
+
+bench-workers: setup-dev ## measure a master with 1,000 workers on kubectl's current cluster, which must have the images
+	@exec $(RUN)/python -m bench.many_workers
 
 growth: setup-dev ## check memory and open files over a run of 3 minutes; MINUTES=30 for longer
 	@exec $(RUN)/python -m bench.growth $(MINUTES)
