@@ -167,7 +167,7 @@ def _import_file(path: Path) -> ModuleType:
 def _line_in(path: Path, error: BaseException) -> int | None:
     """Return the last line of the file that led to the error."""
     frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno for frame in reversed(frames) if Path(frame.filename) == path), None)
+    return next((frame.lineno for frame in reversed(frames) if Path(frame.filename) == path.absolute()), None)
 
 
 def _refuse(path: Path, reason: str, advice: str) -> NoReturn:

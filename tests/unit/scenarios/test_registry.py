@@ -85,6 +85,15 @@ def test_a_file_without_a_scenario_is_refused_with_the_reason(tmp_path: Path, te
     assert [part for part in (f"SCENARIO={path}", words, "Allowed: ", "Next: ") if part not in message] == []
 
 
+@pytest.mark.parametrize("path", ["mine.py", "./mine.py", "../{folder}/mine.py"])
+def test_the_line_is_named_for_a_relative_path_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """The module that Python makes of a file knows only its absolute path."""
+    file_of(tmp_path, "\nimport no_such_module\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="line 2: ModuleNotFoundError"):
+        scenarios.load(path.format(folder=tmp_path.name))
+
+
 LOCUSTFILE = """
 from locust import FastHttpUser, HttpUser, LoadTestShape, User, task
 
