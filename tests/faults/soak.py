@@ -187,7 +187,8 @@ class Worker:
     def may_lack(self, start_at: float, ended_at: float) -> tuple[float, float]:
         """Return the stretch of time of which measurements may be lost, given where the record says it begins."""
         if self.killed_at is not None and not self.hurt_until:
-            return max(start_at, self.killed_at - KILLED_WORKER_LOSES_S), self.killed_at
+            # A referee that waits for a core reads what the worker sent before its end later than that.
+            return max(start_at, self.killed_at - KILLED_WORKER_LOSES_S), inf
         is_hurt = self.killed_at is not None or self.hurt_until > ended_at - RECOVERY_S
         return start_at, inf if is_hurt else start_at
 
