@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any  # noqa: E402
 
 import gevent  # noqa: E402
 import zmq.green as zmq  # noqa: E402
-from gevent.event import Event  # noqa: E402
 from locust import __version__  # noqa: E402
 from locust.rpc import Message  # noqa: E402
 
@@ -54,7 +53,6 @@ class Player:
         self.name = name
         self.counted = 0
         self._requests = requests
-        self.ended = Event()
         self._is_known = False
         self._link = WorkerEnd(host, PORT, name, keys)
         self._recorder = Recorder()
@@ -69,12 +67,16 @@ class Player:
             ACKNOWLEDGEMENT.name: self._on_acknowledgement,
             "stop": self._on_stop,
             "ack": self._on_ack,
-            "quit": lambda _: self.ended.set(),
         }
         gevent.spawn(self._listen)
 
     def _on_ack(self, _: Any) -> None:
         self._is_known = True
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether it was asked for its last delta, after which it counts nothing."""
+        return bool(self._reporter.run) and self._reporter.finished
 
     def _users(self) -> dict[str, int]:
         return {SCENARIO: sum(self._classes.values())}
@@ -136,21 +138,22 @@ class Player:
 
 
 def main(host: str, count: int, requests: int) -> None:
-    """Play until the run is over."""
+    """Play until this process is ended."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     file = Config.load().link_key_file
     if file is None:
         raise SystemExit("LOADTEST_LINK_KEY_FILE is not set")
     keys = Keys.of(read_secret(file, "LOADTEST_LINK_KEY_FILE", SHORTEST))
     players = [Player(f"{socket.gethostname()}_{secrets.token_hex(4)}", host, keys, requests) for _ in range(count)]
-    while not all(player.ended.is_set() for player in players):
+    has_said = False
+    while True:  # what the master did not acknowledge is sent again
         gevent.sleep(1.0 - time.time() % 1.0)
         for player in players:
             player.second(int(time.time()))
             gevent.sleep(0)
-    print(f"counted {sum(player.counted for player in players)}", flush=True)
-    while True:
-        gevent.sleep(60)
+        if not has_said and all(player.has_finished for player in players):
+            print(f"counted {sum(player.counted for player in players)}", flush=True)
+            has_said = True
 
 
 if __name__ == "__main__":
