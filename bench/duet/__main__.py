@@ -1,6 +1,7 @@
 """How often `loadtest duet` finds a small slow-down, and how often it raises a false alarm.
 
     python -m bench.duet simulated [DUETS]                      100 of each by default, some minutes
+    python -m bench.duet until-decided [DUETS]                  the same, each run looked at until it is decided
     python -m bench.duet [DUETS] [SECONDS] [KIND] [PERCENT]     by default 20 of each, 60 s, all, 3; some 60 minutes
 
 **Simulated**: two runs whose requests share each second's fate, once compared as a duet and once as two runs.
@@ -20,6 +21,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,15 @@ import numpy as np
 from bench.compare import simulation
 from bench.compare.simulation import System
 from loadtest.comparing.comparison import Comparison, Conclusion, compare
-from loadtest.comparing.duet import MARGIN
+from loadtest.comparing.duet import MARGIN, is_answer
+from loadtest.comparing.pairing import Pairing
+from loadtest.estimating import looks
+from loadtest.estimating.blocked_run import BlockedRun, BlockedSeries
 from loadtest.local.process import free_port
 
 ROOT = Path(__file__).parents[2]
 RATE_PER_S = 100
+LONGEST_S = 120
 SYSTEMS = {
     "±5 %, autocorrelation 0.7": System(names=2, requests_per_s=100, spread=0.2, weather=0.05, memory=0.7),
     "±15 %, autocorrelation 0.9": System(names=2, requests_per_s=100, spread=0.2, weather=0.15, memory=0.9),
@@ -103,6 +109,42 @@ def simulated(count: int) -> None:
         print(f"| {label} | {alarms / count:.0%} | {found / count:.0%} | {alone / count:.0%} |", flush=True)
 
 
+def until_decided(count: int) -> None:
+    """Print a row for each system and slow-down: duets of at most 120 s that end when their answer is known."""
+    random, share = np.random.default_rng(24), looks.share(LONGEST_S)
+    print(
+        f"{count} duets of at most {LONGEST_S} s, looked at after {[round(at_s) for at_s in looks.within(LONGEST_S)]} s"
+    )
+    print("| system | slower | better or worse | the same | seconds, median |\n|---|--:|--:|--:|--:|")
+    for label, system in SYSTEMS.items():
+        for slower in (0.0, 0.03, 0.05):
+            made = (simulation.duet(replace(system, seconds=LONGEST_S), random, {0: 1 + slower}) for _ in range(count))
+            ends = [looked_at(*one, share) for one in made]
+            clear = sum(changes_anything(found) for found, _ in ends) / count
+            same = sum(is_answer(found) and not changes_anything(found) for found, _ in ends) / count
+            took_s = sorted(at_s for _, at_s in ends)[count // 2]
+            print(f"| {label} | {slower:.0%} | {clear:.0%} | {same:.0%} | {took_s} |", flush=True)
+
+
+def looked_at(base: BlockedRun, new: BlockedRun, pairing: Pairing, share: float) -> tuple[Comparison, int]:
+    """Return the comparison at the first look at which the answer is known, or at the last, and its moment."""
+    for at_s in map(int, looks.within(LONGEST_S)):
+        ratios = replace(pairing, ratios=first(pairing.ratios, at_s))
+        found = compare(first(base, at_s), first(new, at_s), MARGIN, pairing=ratios, share=share)
+        if is_answer(found):
+            break
+    return found, at_s
+
+
+def first(run: BlockedRun, seconds: int) -> BlockedRun:
+    """Return the first seconds of a run whose blocks are seconds."""
+
+    def cut(one: BlockedSeries) -> BlockedSeries:
+        return replace(one, requests=one.requests[:seconds], failures=one.failures[:seconds], times=one.times[:seconds])
+
+    return replace(run, blocks=seconds, series={name: cut(one) for name, one in run.series.items()})
+
+
 def changes_anything(comparison: Comparison) -> bool:
     """Return whether anything is better or worse."""
     return comparison.conclusion in {Conclusion.BETTER, Conclusion.WORSE}
@@ -110,8 +152,8 @@ def changes_anything(comparison: Comparison) -> bool:
 
 def main() -> None:
     """Make the duets, and print what became of each."""
-    if sys.argv[1:2] == ["simulated"]:
-        simulated(int(sys.argv[2]) if len(sys.argv) > 2 else 100)
+    if (kind := {"simulated": simulated, "until-decided": until_decided}.get("".join(sys.argv[1:2]))) is not None:
+        kind(int(sys.argv[2]) if len(sys.argv) > 2 else 100)
         return
     given = dict(enumerate(sys.argv))
     count, seconds, kind = int(given.get(1, 20)), int(given.get(2, 60)), given.get(3, "all")

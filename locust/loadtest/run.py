@@ -33,8 +33,8 @@ from loadtest.feeding import service as feeding
 from loadtest.judging import steady, thresholds, trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
-from loadtest.measuring import machine, steady_clock
-from loadtest.measuring.record import RunRecord
+from loadtest.measuring import machine, record_dict, steady_clock
+from loadtest.measuring.record import DECIDED, FEED, RunRecord
 from loadtest.measuring.record_rows import Interruption
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load, LoadFactory
@@ -337,6 +337,8 @@ class Run:
                 gevent.spawn_later(max(0.0, at - steady_clock.now()), self._note, "stage", f"stage {number} begins", at)
                 for number, at in self._run_progress.later_stages()
             ]
+        if self._scenario.is_decided is not None:
+            self._timers.append(gevent.spawn(self._watch_answer, self._scenario.is_decided, begins_at))
         if self._config.redis_url:
             self._redis_watch = RedisWatch(
                 self._config.redis_url, lambda text: self._note("redis", text), self._load_data_again
@@ -532,6 +534,18 @@ class Run:
                 self.end_test()
                 return
 
+    def _watch_answer(self, is_decided: Callable[[dict[str, Any]], bool], begins_at: float) -> None:
+        """End the test when it has its answer; that is looked for beside the load, in a thread."""
+        measured = RecordKeeper.of(self._environment)
+        for look_s in self._scenario.looks_s:
+            gevent.sleep(max(0.0, begins_at + look_s - steady_clock.now()))
+            if (record := measured.record) is None:
+                return
+            if gevent.get_hub().threadpool.apply(is_decided, (record_dict.as_dict(record),)):
+                load_s = steady_clock.now() - begins_at
+                self._end_for(DECIDED, f"the answer was known after {load_s:.0f} s of load")
+                return
+
     def _load_data(self) -> None:
         load_data, redis_url = self._scenario.load_data, self._config.redis_url
         if redis_url is not None and not self._config.keep_data:
@@ -570,12 +584,12 @@ class Run:
     def _feed(self) -> None:
         """Read the test data."""
         reader = feeding.of(self._environment)
-        for sentence in reader.prepare(self._config.feed, self._config.feed_policy, self._end_for):
+        for sentence in reader.prepare(self._config.feed, self._config.feed_policy, partial(self._end_for, FEED)):
             self.say(f"feed         {sentence}")
 
-    def _end_for(self, reason: str) -> None:
+    def _end_for(self, kind: str, reason: str) -> None:
         """End the test, and say why."""
-        self._note("feed", reason)
+        self._note(kind, reason)
         self.say(f"ended        {reason}")
         self.end_test()
 

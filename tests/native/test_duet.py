@@ -85,17 +85,20 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.mark.parametrize("load", [("--rate", "30"), ("--profile", "quick")], ids=["open", "closed"])
+OPEN = ("--rate", "30", "--run-time", "120s", "--until-decided")
+CLOSED = ("--profile", "quick", "--run-time", "6s")
+
+
+@pytest.mark.parametrize("load", [OPEN, CLOSED], ids=["open", "closed"])
 def test_both_versions_get_the_same_and_a_failure_of_one_is_told(
     load: tuple[str, ...], stack: Stack, tmp_path: Path
 ) -> None:
     """Each request of one side is one of the other, with its random data and its item of a feed, which no other request
-    has; the failures are those of the new version."""
+    has; the failures are those of the new version, and end the run early that is to end when its answer is known."""
     base, new = Service(fails=False), Service(fails=True)
     (tmp_path / "shop.py").write_text(SCENARIO)
     stack.start(
-        base.url, new.url, "-f", str(tmp_path / "shop.py"), *load, "--run-time", "6s", "--workers", "1",
-        command="duet",
+        base.url, new.url, "-f", str(tmp_path / "shop.py"), *load, "--workers", "1", command="duet",
     )  # fmt: skip
     code, output = stack.end(300)
     assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output
@@ -117,6 +120,8 @@ def test_both_versions_get_the_same_and_a_failure_of_one_is_told(
     assert "GET /leave: difference over time" in (stack.run_dir() / "comparison.html").read_text()
     document = json.loads((stack.run_dir() / "record.json").read_text())
     jsonschema.validate(document, SCHEMA)
+    assert ("decided" in {event["kind"] for event in document["events"]}) is (load == OPEN)
+    assert ("the answer was known after" in output) is (load == OPEN)
     ratios = BlockedRun.of_pairs(document).series[ALL]
     assert 0 < ratios.requests.sum() <= pairs["both_succeeded"]
 

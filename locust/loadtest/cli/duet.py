@@ -12,6 +12,7 @@ from loadtest import preflight
 from loadtest.cli.conduct import conduct
 from loadtest.cli.options import EXIT_CODES, setting_options
 from loadtest.comparing import commands, duet
+from loadtest.estimating import looks
 from loadtest.exceptions import UsageError
 from loadtest.local import two_versions
 from loadtest.local.stack import check_host_answers
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     *("warm_up", "feed", "feed_policy", "accounts_file", "token_file", "run_id"),
 )
 @commands.margin_option(duet.MARGIN)
-def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: Any) -> int:
+@click.option("--until-decided", is_flag=True, help="End when the answer is known; --run-time is then the longest run.")
+def run_duet(urls: tuple[str, ...], base: str | None, margin: float, *, until_decided: bool, **options: Any) -> int:
     """Load two versions of a service at the same time, and compare them pair by pair.
 
     \b
@@ -58,9 +60,15 @@ def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: 
             "BASELINE and UI do not work in a duet, which compares its own two sides. Allowed: neither of them. Next: "
             "leave them out."
         )
+    if until_decided and config.run_time is None:
+        raise UsageError(
+            "--until-decided needs the longest time that the run may take. Allowed: --run-time with a duration. Next: "
+            "add it, such as --run-time 10m."
+        )
+    longest_s = config.run_time if until_decided else None
     if base is not None:
         with two_versions.of_sample_target(base, lambda part, text: click.echo(f"{part:12} {text}")) as both:
-            return _conduct_duet(config, both, margin / 100)
+            return _conduct_duet(config, both, margin / 100, longest_s)
     if declared(config.scenario).needs_redis:
         raise UsageError(
             f"SCENARIO={config.scenario} does not work in a duet of two URLs: it needs a Redis, and a duet would need "
@@ -70,14 +78,17 @@ def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: 
     for url in urls:
         hosts.check_open(url)
         check_host_answers(url)
-    return _conduct_duet(config, [Version(url, url) for url in urls], margin / 100)
+    return _conduct_duet(config, [Version(url, url) for url in urls], margin / 100, longest_s)
 
 
-def _conduct_duet(config: Config, versions: Sequence[Version], margin: float) -> int:
+def _conduct_duet(config: Config, versions: Sequence[Version], margin: float, longest_s: float | None) -> int:
+    """Conduct a duet that ends when its answer is known, after its longest time at the latest; None for a fixed one."""
     name = f"duet-{config.scenario_name}"
     run_id = config.run_id or new_run_id(name, config.profile_name)
     with tempfile.TemporaryDirectory() as folder:
-        scenario = duet.write(Path(folder), name, config.scenario, versions)
+        until_decided = (margin, longest_s) if longest_s else None
+        scenario = duet.write(Path(folder), name, config.scenario, versions, until_decided)
         own = {"scenario": str(scenario), "run_id": run_id, "host": None, "redis_url": versions[0].redis_url}
         code = conduct(config.model_copy(update=own))
-    return commands.end_with_duet(config.runs_dir / run_id, versions, margin, code)
+    share = looks.share(longest_s) if longest_s else 1.0
+    return commands.end_with_duet(config.runs_dir / run_id, versions, margin, code, share)

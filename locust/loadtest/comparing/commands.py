@@ -84,7 +84,7 @@ def end_with_comparison(base: Document, run_dir: Path, code: int, *, error: bool
     return code or exit_code(found)
 
 
-def end_with_duet(run_dir: Path, versions: Sequence[Version], margin: float, code: int) -> int:
+def end_with_duet(run_dir: Path, versions: Sequence[Version], margin: float, code: int, share: float = 1.0) -> int:
     """Compare the two sides of a duet that has just ended, on the screen and as two files in its folder.
 
     Args:
@@ -92,6 +92,7 @@ def end_with_duet(run_dir: Path, versions: Sequence[Version], margin: float, cod
         versions: the base and the new one.
         margin: relative.
         code: the run's own exit code.
+        share: see `loadtest.comparing.duet.compare_sides`.
 
     Returns:
         The run's own exit code, or that of the comparison where the run passed but for what both sides met alike.
@@ -99,7 +100,7 @@ def end_with_duet(run_dir: Path, versions: Sequence[Version], margin: float, cod
     if code in {ExitCode.ERROR, ExitCode.USAGE, ExitCode.INTERRUPTED}:
         return code
     document = run_document.read(run_dir)
-    found, pairs = duet.compare_sides(document, versions, margin)
+    found, pairs = duet.compare_sides(document, versions, margin, share)
     base, new = (duet.side(document, version) for version in versions)
     text.show(found, output())
     texts = {

@@ -222,6 +222,7 @@ def compare(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     *,
     pairing: Pairing | None = None,
+    share: float = 1.0,
 ) -> Comparison:
     """Compare two runs.
 
@@ -232,6 +233,7 @@ def compare(
         notes: for people.
         progress: called with the number of names done, and of all names.
         pairing: of the two sides of a duet, on the same blocks, so that what both meet does not count.
+        share: of the errors that this comparison may make, above 0; see `loadtest.estimating.looks`.
     """
     metrics = METRICS[1:] if pairing else METRICS  # the throughput of both sides is that of the pairs
     stretches = stretch_lengths(base, new) if pairing else None
@@ -251,7 +253,8 @@ def compare(
     progress(len(names), len(names))
     told = [metric for _, found in pairs for metric, both in found.items() if not _obstacle(metric, *both)]
     tests, of_pairs = len(told), told.count(PAIRS)
-    levels = (level_of(tests - of_pairs, _HALF), level_of(of_pairs, _HALF)) if of_pairs else (level_of(tests), 1.0)
+    half = share * _HALF
+    levels = (level_of(tests - of_pairs, half), level_of(of_pairs, half)) if of_pairs else (level_of(tests, share), 1.0)
     terms = _Terms(*levels, margin, min(base.seconds, new.seconds), pairing.outcomes if pairing else None)
     return Comparison(
         base.run_id,

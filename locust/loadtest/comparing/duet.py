@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.comparing.comparison import compare
+from loadtest.comparing.comparison import Conclusion, compare
 from loadtest.comparing.pairing import Pairing
 from loadtest.estimating.blocked_run import ALL, BlockedRun
+from loadtest.estimating.resampling import PAIRS
 from loadtest.judging.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ _SCENARIO: Final = '''"""A duet, written for one run."""
 
 from loadtest.comparing.duet_user import scenario_of
 
-scenario = scenario_of({name!r}, {of!r}, {hosts!r}, {redis_urls!r})
+scenario = scenario_of({name!r}, {of!r}, {hosts!r}, {redis_urls!r}, {until_decided!r})
 '''
 
 
-def write(folder: Path, name: str, of: str, versions: Sequence[Version]) -> Path:
+def write(
+    folder: Path, name: str, of: str, versions: Sequence[Version], until_decided: tuple[float, float] | None = None
+) -> Path:
     """Write the scenario of a duet into a folder, and return its file.
 
     Args:
@@ -48,22 +51,27 @@ def write(folder: Path, name: str, of: str, versions: Sequence[Version]) -> Path
         name: of the duet.
         of: the scenario that both sides follow.
         versions: the base and the new one.
+        until_decided: the margin, and the longest run in seconds, of one that ends when its answer is known.
     """
     base, new = versions
     redis_urls = (base.redis_url, new.redis_url) if base.redis_url and new.redis_url else None
     path = folder / f"{name}.py"
     hosts = (base.url, new.url)
-    path.write_text(_SCENARIO.format(name=name, of=of, hosts=hosts, redis_urls=redis_urls), encoding="utf-8")
+    text = _SCENARIO.format(name=name, of=of, hosts=hosts, redis_urls=redis_urls, until_decided=until_decided)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
-def compare_sides(document: Document, versions: Sequence[Version], margin: float) -> tuple[Comparison, dict[str, Any]]:
+def compare_sides(
+    document: Document, versions: Sequence[Version], margin: float, share: float = 1.0
+) -> tuple[Comparison, dict[str, Any]]:
     """Compare the two sides of a duet.
 
     Args:
         document: of its run.
         versions: the base and the new one.
         margin: relative.
+        share: of the errors that the comparison may make, where the run could have ended at other moments too.
 
     Returns:
         The comparison, and its pairs by outcome with the correlation of their two times, ready for JSON.
@@ -75,8 +83,32 @@ def compare_sides(document: Document, versions: Sequence[Version], margin: float
     base, new = (replace(run, run_id=version.name) for run, version in zip(sides, versions, strict=True))
     pairing = Pairing.of(document)
     outcomes, correlation = pairing.outcomes[ALL], pairing.correlation(base, new)
-    found = compare(base, new, margin, _notes(document, outcomes, correlation), pairing=pairing)
+    notes = _notes(document, outcomes, correlation)
+    if share < 1:
+        notes.append(f"the run could end at {1 / share:.0f} moments, which share the errors of the intervals")
+    found = compare(base, new, margin, notes, pairing=pairing, share=share)
     return found, {**asdict(outcomes), "correlation": correlation}
+
+
+def is_decided(margin: float, share: float, document: Document) -> bool:
+    """Return whether the answer of a duet is known: a figure is worse, or that by pairs is decided of every request.
+
+    Args:
+        margin: relative.
+        share: of the errors that this look may make.
+        document: of the run so far.
+
+    Raises:
+        RecordError: when its blocks are damaged.
+    """
+    base, new = (BlockedRun.of(document, side) for side in SIDES)
+    return is_answer(compare(base, new, margin, pairing=Pairing.of(document), share=share))
+
+
+def is_answer(found: Comparison) -> bool:
+    """Return whether a comparison of two sides tells what `is_decided` asks for."""
+    by_pairs = [one.conclusion for name in found.names for one in name.differences if one.metric == PAIRS]
+    return found.conclusion is Conclusion.WORSE or (bool(by_pairs) and Conclusion.INCONCLUSIVE not in by_pairs)
 
 
 def is_fair(document: Document) -> bool:

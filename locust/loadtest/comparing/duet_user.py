@@ -14,6 +14,7 @@ import inspect
 import math
 import random
 from collections import defaultdict, deque
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -26,8 +27,10 @@ from locust import TaskSet, task
 from locust.exception import StopUser
 
 from loadtest import scenarios
+from loadtest.comparing import duet
 from loadtest.comparing.duet import SIDES
 from loadtest.comparing.greenlet_random import GreenletRandom
+from loadtest.estimating import looks
 from loadtest.feeding.feed import Feed
 from loadtest.measuring.labels import PAIRS
 from loadtest.measuring.recorder import Recorder
@@ -224,7 +227,13 @@ class DuetUser(LoadUser):
             side.end()
 
 
-def scenario_of(name: str, of: str, hosts: tuple[str, str], redis_urls: tuple[str, str] | None = None) -> Scenario:
+def scenario_of(
+    name: str,
+    of: str,
+    hosts: tuple[str, str],
+    redis_urls: tuple[str, str] | None = None,
+    until_decided: tuple[float, float] | None = None,
+) -> Scenario:
     """Return the scenario of a duet.
 
     Args:
@@ -232,6 +241,7 @@ def scenario_of(name: str, of: str, hosts: tuple[str, str], redis_urls: tuple[st
         of: the scenario that both sides follow.
         hosts: the base URLs of the two versions.
         redis_urls: the Redis of each, for users and data that need it.
+        until_decided: see `loadtest.comparing.duet.write`.
     """
     GreenletRandom.install()
     inner = scenarios.load(of)
@@ -240,11 +250,16 @@ def scenario_of(name: str, of: str, hosts: tuple[str, str], redis_urls: tuple[st
         for number, (side, host) in enumerate(zip(SIDES, hosts, strict=True))
     ]
     kinds = tuple(_duet_class(kind, name, attributes) for kind in inner.user_classes)
+    made = Scenario(name, kinds, is_locustfile=True)
+    if until_decided is not None:
+        margin, longest_s = until_decided
+        is_decided = partial(duet.is_decided, margin, looks.share(longest_s))
+        made = replace(made, looks_s=looks.within(longest_s), is_decided=is_decided)
     if redis_urls is None:
-        return Scenario(name, kinds, is_locustfile=True)
+        return made
     load_data = None if inner.load_data is None else partial(_load_both, inner.load_data, redis_urls)
     remove_data = None if inner.remove_data is None else partial(_remove_both, inner.remove_data, redis_urls)
-    return Scenario(name, kinds, load_data=load_data, remove_data=remove_data, is_locustfile=True)
+    return replace(made, load_data=load_data, remove_data=remove_data)
 
 
 def _load_both(

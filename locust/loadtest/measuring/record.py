@@ -43,6 +43,7 @@ MAX_EXCEPTIONS: Final = 200
 RESET: Final = "reset"
 """The kind of the event that says what a reset of the statistics took out of the record."""
 FEED: Final = "feed"
+DECIDED: Final = "decided"
 """The kind of the event that says that test data ended the load, and of those on what was used of it."""
 SOFTWARE: Final = "software"
 """The kind of the event that says that a worker ran other code than the master."""

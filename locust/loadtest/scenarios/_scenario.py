@@ -6,7 +6,7 @@ Tested in tests/unit/scenarios/test_registry.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadtest.users.target import each_side, speaking_http
 
@@ -39,6 +39,9 @@ class Scenario:
             20 s; an exception makes the exit code 1.
         notes: What reports say of its User classes.
         streams: Those of the requests whose answers are read with `client.stream()`.
+        is_decided: Whether the document of the run so far has the answer that the run is made for, which then ends;
+            None for a run that has its planned length.
+        looks_s: When that is asked, in seconds of load.
     """
 
     name: str
@@ -52,6 +55,8 @@ class Scenario:
     remove_data: Callable[[str, str], int] | None = None
     notes: tuple[str, ...] = ()
     streams: tuple[tuple[str, str], ...] = ()
+    is_decided: Callable[[dict[str, Any]], bool] | None = None
+    looks_s: tuple[float, ...] = ()
 
     @property
     def classes(self) -> dict[str, type]:

@@ -62,6 +62,17 @@ def test_a_small_slow_down_is_found_under_common_noise() -> None:
     assert conclusions(alone)["p50"] is Conclusion.INCONCLUSIVE
 
 
+def test_a_duet_is_decided_when_every_figure_by_pairs_is() -> None:
+    """2 % slower: after a minute, not after eight seconds; and with a share of the errors intervals are wider."""
+    assert [duet.is_decided(duet.MARGIN, 1.0, document(1.02, seconds)) for seconds in (8, 60)] == [False, True]
+    widths = []
+    for share in (1.0, 0.1):
+        found, _ = duet.compare_sides(document(1.0), VERSIONS, duet.MARGIN, share)
+        widths.append({one.metric: one.high - one.low for one in found.names[0].differences})
+        assert ("the run could end at 10 moments" in " ".join(found.notes)) is (share < 1)
+    assert {metric for metric, width in widths[1].items() if width <= widths[0][metric]} == set()
+
+
 def test_equal_versions_raise_no_alarm() -> None:
     """Nothing is better or worse; the throughput of pairs is none of the figures."""
     found = conclusions(duet.compare_sides(document(1.0), VERSIONS, duet.MARGIN)[0])
