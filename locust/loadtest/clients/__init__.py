@@ -1,1 +1,1 @@
-"""HTTP and RedisJSON clients under Locust's User API."""
+"""HTTP, WebSocket and RedisJSON clients under Locust's User API."""

@@ -14,11 +14,12 @@ from loadtest.clients.http.cookies import CookieJar, StandardJar, line_with
 from loadtest.clients.http.errors import (
     HttpError,
     InvalidRequestError,
+    ProtocolError,
     RedirectError,
     StatusError,
     interruption,
 )
-from loadtest.clients.http.exchange import Exchange, Timeouts
+from loadtest.clients.http.exchange import SWITCHING, Exchange, Timeouts
 from loadtest.clients.http.expect import Expect
 from loadtest.clients.http.head import UNKNOWN_HEAD, ResponseHead, is_failure
 from loadtest.clients.http.headers import HeaderValue
@@ -556,6 +557,9 @@ class HttpClient:
 
     def _read_body(self, call: _Call, exchange: Exchange, head: ResponseHead, progress: _Progress) -> bytes | None:
         """The decoded body; None for a stream, which is then in the progress."""
+        if head.status == SWITCHING:
+            exchange.connection.close()
+            raise ProtocolError("the response switches to another protocol, which this call does not speak")
         body = exchange.body(head, progress.request.method)
         release = self._releaser(exchange, progress.request)
         if call.stream:

@@ -27,6 +27,8 @@ from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineExpired
 from loadtest.clients.transport.stream import RECEIVE_BYTES, TransportError
 
+SWITCHING = 101
+"""The status of a response behind which the connection speaks another protocol."""
 _OK = 200
 _MAX_INTERIM = 32
 _MAX_EARLY_BYTES = 1 << 26
@@ -78,6 +80,7 @@ class Exchange:
         timeouts: How long it may take.
         ends_s: When the whole request must be over.
         reused: Whether the connection has served before, so that the server may have closed it meanwhile.
+        upgrades: Whether the request asks for another protocol.
 
     Attributes:
         received: Bytes that have come and are not read yet.
@@ -99,6 +102,7 @@ class Exchange:
         timeouts: Timeouts,
         ends_s: float,
         reused: bool,
+        upgrades: bool = False,
     ) -> None:
         """Start with nothing received."""
         self.connection = connection
@@ -111,6 +115,7 @@ class Exchange:
         self.last_head = UNKNOWN_HEAD
         self._unsent = unsent
         self._upload = upload
+        self._upgrades = upgrades
         self._read_s = timeouts.read_s
         self._interim = 0
         self.sent_bytes = 0
@@ -232,8 +237,10 @@ class Exchange:
     def _final_head(self) -> ResponseHead | None:
         """The head with which the bytes received begin, if it is complete; interim ones before it are dropped."""
         while self.received and (head := HEADS.find(self.received, self.last_head)) is not None:
-            if head.status >= _OK:
+            if head.status >= _OK or (head.status == SWITCHING and self._upgrades):
                 return head
+            if head.status == SWITCHING:
+                raise ProtocolError("the response switches to another protocol, which the request did not ask for")
             self.received = self.received[head.raw_length :]
             self._interim += 1
             if self._interim >= _MAX_INTERIM:

@@ -211,8 +211,8 @@ def parse_head(raw: bytes) -> ResponseHead:
     parser = httptools.HttpResponseParser(found)
     try:
         parser.feed_data(_unfolded(raw) if b"\r\n " in raw or b"\r\n\t" in raw else raw)
-    except httptools.HttpParserUpgrade as error:
-        raise ProtocolError("the response switches to another protocol, which the request did not ask for") from error
+    except httptools.HttpParserUpgrade:
+        pass  # whether the request asked for it, its exchange knows
     except httptools.HttpParserError as error:
         raise ProtocolError(f"the response's head is malformed: {error}") from error
     version = parser.get_http_version()

@@ -106,7 +106,7 @@ class ConnectionPool:
         reused = connection is not None
         if connection is None:
             connection = self._open(request, timeouts, ends_s, tally)
-        return Exchange(connection, wire, request.upload, timeouts, ends_s, reused)
+        return Exchange(connection, wire, request.upload, timeouts, ends_s, reused, request.upgrades)
 
     def _take(self, origin: Origin, idempotent: bool) -> HttpConnection | None:
         """An idle connection that is not known to be closed."""

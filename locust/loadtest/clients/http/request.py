@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from loadtest.clients.http.errors import InvalidRequestError, RedirectError
 from loadtest.clients.http.headers import Headers, HeaderValue, Lines, merged
 from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes, Upload
-from loadtest.clients.http.url import Url, join
+from loadtest.clients.http.url import Url, join, over_http
 from loadtest.settings.hosts import is_inside, is_loopback
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ class Request:
     def upload(self) -> Upload | None:
         """The body if it is sent in pieces."""
         return self.body if isinstance(self.body, Upload) else None
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether it asks for another protocol on its connection."""
+        return any(name.lower() == "upgrade" for name in self.headers or ())
 
     def encode(self, lines: Lines, cookies: bytes) -> bytes:
         """The request's bytes, without an upload's.
@@ -197,7 +202,7 @@ def redirected(first: Request, request: Request, status: int, location: str) -> 
         RedirectError: It leads nowhere, or the body cannot be sent a second time.
     """
     try:
-        url = join(request.url, location)
+        url = join(request.url, over_http(location) if request.upgrades else location)
     except InvalidRequestError as error:
         raise RedirectError(f"the redirect cannot be followed: {error}") from error
     if url.origin.scheme == "http+unix" and url.origin is not first.url.origin:

@@ -23,6 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE = re.compile(r"[^!#$%&'()*+,/:;=?@\[\]~\w.-]", re.ASCII)
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/")
+_WEBSOCKET = re.compile(r"^\s*ws(?=s?://)", re.IGNORECASE)
 _COLON = re.compile(r"[^/?#]*:")  # RFC 3986, 4.2: the first segment of a relative reference holds none
 _NO_HOST = re.compile(
     r"[\s\"#%/<>?@\[\\\]^`{|}]"
@@ -101,6 +102,11 @@ class Url(NamedTuple):
     def path(self) -> str:
         """The target without its query."""
         return self.target.partition("?")[0]
+
+
+def over_http(url: str) -> str:
+    """The URL at which a WebSocket is requested: ``http`` for ``ws``, ``https`` for ``wss`` (RFC 6455, section 3)."""
+    return _WEBSOCKET.sub("http", url)
 
 
 def names_scheme(text: str, base: str) -> bool:

@@ -94,11 +94,16 @@ class Connection(ABC):
             watcher.close()
         return writable
 
-    def close(self) -> None:
-        """Close the stream; closing twice is harmless."""
+    def detach(self) -> "Stream | None":
+        """Give the stream away, as it is; None if there is none."""
         self.stop_polling()
         DeadlineSweeper.current().discard(self)
         stream, self.stream = self.stream, None
+        return stream
+
+    def close(self) -> None:
+        """Close the stream; closing twice is harmless."""
+        stream = self.detach()
         if stream is not None:
             stream.close()
 

@@ -69,9 +69,16 @@ class Stream(_socket.socket):
 
 
 class TlsStream(Stream):
-    """A socket whose bytes are encrypted."""
+    """A socket whose bytes are encrypted.
 
-    __slots__ = ("_accepted", "_incoming", "_outgoing", "_peeked", "_receive", "_tls", "_transmit", "_unsent", "ragged")
+    Attributes:
+        is_duplex: Whether the server may send at any time, so that unread input is no reason against sending.
+    """
+
+    __slots__ = (
+        "_accepted", "_incoming", "_outgoing", "_peeked", "_receive", "_tls", "_transmit", "_unsent", "is_duplex",
+        "ragged",
+    )  # fmt: skip
 
     def __init__(self, *socket_type: int) -> None:
         """Create an unconnected socket of this family and type."""
@@ -84,6 +91,7 @@ class TlsStream(Stream):
         self._unsent = b""  # encrypted bytes that the kernel has not taken yet,
         self._accepted = 0  # and how many of the caller's bytes they stand for
         self._peeked = b""
+        self.is_duplex = False
         self.ragged = False
 
     def handshake(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
@@ -156,7 +164,8 @@ class TlsStream(Stream):
         """
         if not self._unsent:
             # Unread input here lies in this process's memory, where no poll sees it.
-            if (self._incoming.pending or self._tls.pending() or self._peeked) and self.has_input():
+            unread = not self.is_duplex and (self._incoming.pending or self._tls.pending() or self._peeked)
+            if unread and self.has_input():
                 raise ConnectionResetError("the server sent something before the request")
             self._accepted = self._tls.write(memoryview(data)[:_TLS_WRITE_BYTES])
             self._unsent = self._outgoing.read()

@@ -1,0 +1,131 @@
+"""The HTTP client that opens WebSocket sessions too.
+
+Tested in tests/unit/clients/websocket/test_client.py.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, cast
+
+from loadtest.clients.http.client import HttpClient
+from loadtest.clients.http.coding import Decoder
+from loadtest.clients.http.errors import HttpError
+from loadtest.clients.http.exchange import SWITCHING, Exchange
+from loadtest.clients.http.head import ResponseHead
+from loadtest.clients.http.headers import HeaderValue
+from loadtest.clients.http.response_body import BodyStream, EmptyBody
+from loadtest.clients.http.url import over_http
+from loadtest.clients.transport.deadlines import FOREVER_S
+from loadtest.clients.websocket.connection import WebSocketConnection
+from loadtest.clients.websocket.errors import SessionError
+from loadtest.clients.websocket.handshake import Offer
+from loadtest.clients.websocket.session import WebSocket
+from loadtest.measuring.stock_requests import mark_counted
+
+if TYPE_CHECKING:
+    from loadtest.clients.http.response import CaughtResponse
+
+
+class _Upgraded(BodyStream):
+    """The connection behind a response that switches protocols; it is closed unless somebody takes it."""
+
+    def __init__(self, exchange: Exchange, head: ResponseHead) -> None:
+        exchange.ends_s = FOREVER_S
+        connection = exchange.connection
+        super().__init__(
+            EmptyBody(head, b""), Decoder("", FOREVER_S), exchange.classify, lambda _reusable: connection.close()
+        )
+        self._exchange = exchange
+
+    def open(self, session: WebSocket, extensions: Sequence[Any]) -> WebSocketConnection:
+        """Speak WebSocket on it; what came behind the response is read already."""
+        self._finish = None
+        stream = self._exchange.connection.detach()
+        assert stream is not None  # noqa: S101 -- for the type checker
+        return WebSocketConnection(stream, extensions, self._exchange.classify, session.take)
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the response."""
+        return self._exchange.received
+
+
+class WebSocketClient(HttpClient):
+    """The client of one user, with sessions."""
+
+    _session: WebSocket | None = None
+
+    @property
+    def last_answer_s(self) -> float:
+        """When the last answer, or the last message of the latest session, came."""
+        return max(super().last_answer_s, self._session.last_message_s if self._session else 0.0)
+
+    @contextmanager
+    def websocket(
+        self,
+        url: str,
+        name: str | None = None,
+        *,
+        subprotocols: Sequence[str] = (),
+        compress: bool = True,
+        headers: Mapping[str, HeaderValue] | None = None,
+        **options: Any,
+    ) -> Iterator[WebSocket]:
+        """Open a session for a with-block, and end it behind it. The opening is a request of the method ``GET``.
+
+        Args:
+            url: ``ws://``, ``wss://``, or as of ``request``.
+            name: Under which name the session is recorded; the URL as given by default.
+            subprotocols: To choose from, the preferred one first.
+            compress: Offer permessage-deflate.
+            headers: Of the opening request.
+            options: Others of ``request``: ``timeout``, ``auth``, ``cookies``, ``params``, ``allow_redirects``.
+
+        Raises:
+            SessionError: It could not be opened; it is counted.
+            InvalidRequestError: The request cannot be built. It is counted as a failure too.
+        """
+        offer = Offer(subprotocols, compress)
+        label = name or self.request_name or url
+        fields: dict[str, HeaderValue] = {**(headers or {}), **offer.headers()}
+        options |= {"stream": True, "catch_response": True, "headers": fields}
+        response = cast("CaughtResponse", self.request("GET", over_http(url), label, **options))
+        session = WebSocket(self.user, self._reporter, label, response.intended_s, self._timeouts.read_s)
+        with response:
+            failure = response.error
+            try:
+                if failure is None:
+                    agreed = offer.check(response.status_code, response.headers)
+                    upgraded = cast("_Upgraded", response._stream)
+                    extensions = [agreed.compression] if agreed.compression else []
+                    connection = upgraded.open(session, extensions)
+            except HttpError as error:
+                failure = error
+                response.failure(error)
+        if failure is not None:
+            raise _counted(failure) from failure
+        self._session = session
+        session.begin(connection, agreed.subprotocol, response.end_s)
+        connection.feed(memoryview(upgraded.rest))
+        try:
+            yield session
+        except BaseException as cause:
+            session.end(cause)
+            raise
+        session.end(None)
+
+    def _read_body(self, call: Any, exchange: Exchange, head: ResponseHead, progress: Any) -> bytes | None:
+        """The connection itself where the response switches to another protocol."""
+        if head.status != SWITCHING:
+            return super()._read_body(call, exchange, head, progress)
+        progress.stream = _Upgraded(exchange, head)
+        progress.end_s = perf_counter()
+        return None
+
+
+def _counted(failure: Exception) -> SessionError:
+    """What the scenario gets of an opening that failed."""
+    error = SessionError(getattr(failure, "error_class", "other"), str(failure))
+    mark_counted(error)
+    return error
