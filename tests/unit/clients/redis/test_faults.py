@@ -17,6 +17,7 @@ from loadtest.clients.redis import RAW, Missing
 from loadtest.clients.redis import connection as resp_connection
 from loadtest.clients.transport.deadlines import DeadlineSweeper
 from loadtest.clients.transport.poller import Poller
+from loadtest.local.process import free_port
 from tests.redis_harness import Recorded, client_of, private_redis, running_user, scripted_server
 
 
@@ -526,14 +527,15 @@ def test_redirections_of_a_cluster_are_reported(redis_url, tmp_path):
     """MOVED and ASK fail as redis_moved and say where the key is and what to do."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port")
+    buses = free_port(), free_port()  # by default 10,000 above the port, which may be none
     with (
-        private_redis(redis_url, tmp_path / "a", *options) as first,
-        private_redis(redis_url, tmp_path / "b", *options) as second,
+        private_redis(redis_url, tmp_path / "a", *options, str(buses[0])) as first,
+        private_redis(redis_url, tmp_path / "b", *options, str(buses[1])) as second,
     ):
         first.admin.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
         second.admin.execute_command("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
-        first.admin.execute_command("CLUSTER", "MEET", "127.0.0.1", second.port)
+        first.admin.execute_command("CLUSTER", "MEET", "127.0.0.1", second.port, buses[1])
         end_s = time.monotonic() + 20
         while first.admin.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
             assert time.monotonic() < end_s
