@@ -33,8 +33,9 @@ from loadtest.feeding import service as feeding
 from loadtest.judging import steady, thresholds, trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
+from loadtest.judging.plan import AskedByShape
 from loadtest.measuring import machine, record_dict, steady_clock
-from loadtest.measuring.record import DECIDED, FEED, RunRecord
+from loadtest.measuring.record import ABORTED, DECIDED, FEED, RunRecord
 from loadtest.measuring.record_rows import Interruption
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load, LoadFactory
@@ -172,6 +173,7 @@ class WatchedShape:
         self._tick = tick
         self.error = ""
         """What it raised while there was load."""
+        self._asked: AskedByShape | None = None
 
     @classmethod
     def watch(cls, environment: Environment) -> WatchedShape | None:
@@ -186,7 +188,8 @@ class WatchedShape:
     def tick(self) -> Any:
         """Return what the shape does; None, which ends the test, when it raises."""
         try:
-            return self._tick()
+            asked = self._tick()
+            self._follow(asked)
         except (Exception, SystemExit) as error:
             if RecordKeeper.of(self._environment).running:
                 logger.exception("the load shape raised an exception, which ends the test")
@@ -195,6 +198,16 @@ class WatchedShape:
             with contextlib.suppress(StopTest):
                 preparation.refuse(self._environment, error)
             return None
+        else:
+            return asked
+
+    def _follow(self, asked: Any) -> None:
+        keeper = RecordKeeper.of(self._environment)
+        if not keeper.running or (record := keeper.record) is None:
+            return  # the first tick starts the test
+        if self._asked is None or self._asked.record is not record:
+            self._asked = AskedByShape(record)
+        self._asked.follow(steady_clock.now() - math.floor(record.started_at), *(asked or (None,))[:2])
 
 
 class Run:
@@ -531,6 +544,9 @@ class Run:
             gevent.sleep(_JUDGE_EVERY_S)
             if self._judge and (broken := self._judge.tick()):
                 self.say(f"aborted      {broken.sentence}")
+                planned = f" of {self._load.expected_s:g} s" if self._load.expected_s else ""
+                load_s = self._judge.load_s
+                self._note(ABORTED, f"{broken.threshold.condition} ended the run after {load_s:.0f} s{planned} of load")
                 self.end_test()
                 return
 

@@ -33,14 +33,16 @@ class Sleeper(LoadUser):
         self.recorder.series("sleep", "GET", "sleep/count").success(now_s, now_s, now_s, 0)
 
 
-if os.environ.get("SHAPE"):
+if shape := os.environ.get("SHAPE"):
+    SHAPED = (100, 3) if shape == "100 users" else (2, 2)  # users and seconds
 
-    class TwoUsers(LoadTestShape):
-        """Two users for two seconds."""
+    class Shape(LoadTestShape):
+        """Some users for some seconds, two of them started in each."""
 
         def tick(self) -> tuple[int, float] | None:
             """Return what Locust asks for."""
-            return (2, 2) if self.get_run_time() < 2 else None
+            users, seconds = SHAPED
+            return (users, 2) if self.get_run_time() < seconds else None
 
 
 @events.init.add_listener

@@ -101,11 +101,21 @@ def test_a_shape_of_ones_own_wins_over_the_profile(sleepers: Sleepers) -> None:
     assert code == {"passed": 0, "not trustworthy": 5}[record["verdict"]["name"]], output
 
 
+def test_a_load_shape_that_ends_before_its_users_are_there_is_not_trustworthy(sleepers: Sleepers) -> None:
+    """It asks for a hundred users, two a second, for three seconds: the run made another load."""
+    code, output = sleepers.run("long", SHAPE="100 users")
+    record = sleepers.record()
+    (sentence,) = [one["sentence"] for one in record["findings"] if one["rule"] == "load_not_reached"]
+    assert "of the 100 users that it asks for" in sentence
+    assert (record["verdict"]["name"], code) == ("not trustworthy", 5), output
+
+
 def test_a_broken_rule_aborts_the_run(sleepers: Sleepers) -> None:
     """abort_on_fail ends a ten-minute profile after seconds, names the rule, and fails the verdict."""
     code, output = sleepers.run("long", "requests < 3 abort_on_fail", "max < 60s")
     record = sleepers.record()
     assert record["duration_s"] < 30
+    assert any("requests < 3 ended the run after " in note for note in record["verdict"]["notes"]), record["verdict"]
     assert "aborted      requests < 3: failed with " in output
     assert {rule["rule"]: rule["outcome"] for rule in record["thresholds"] if rule["metric"] != "response_time"} == {
         "requests < 3 abort_on_fail": "failed",

@@ -22,6 +22,8 @@ SHORTFALL_RATIO: Final = 0.05
 _ONE_USER: Final = 0.5
 """The level from which on it is rounded to a user."""
 _LEAST_RATE: Final = 1e-9
+_MOST_LEVELS: Final = 1_200
+"""The levels of a load shape that are kept; of more, every second one is left out."""
 _DEVIATIONS: Final = 4.0
 """Arrivals at random times deviate from their mean number; this many standard deviations are no shortfall."""
 
@@ -37,7 +39,7 @@ class Shortfall(NamedTuple):
 
 def shortfall(record: RunRecord) -> Shortfall:
     """Compare plan and load; without a plan nothing is missing."""
-    plan: dict[str, Any] = record.context.get("plan") or {}
+    plan: dict[str, Any] = record.context.get("plan") or record.context.get("shape") or {}
     levels: list[tuple[float, float]] = [(t_s, level) for t_s, level in plan.get("levels") or ()]
     if not levels or not plan.get("stages"):
         return Shortfall(0.0, "")
@@ -68,6 +70,68 @@ def change(record: RunRecord, second: float, users: float, spawn_rate_per_s: flo
     after = [[t_s, reach(users, level + step * (t_s - at_s))] for t_s, _ in plan["levels"] if t_s >= at_s]
     peak = max(stage["level"] for stage in plan["stages"])  # what the ramp would have left out was not asked for
     record.context["plan"] = {**plan, "levels": before + after, "peak": peak}
+
+
+class AskedByShape:
+    """What a load shape of the locustfile asks for, which only its ticks tell: the plan of its run so far."""
+
+    def __init__(self, record: RunRecord) -> None:
+        self.record = record
+        self._users, self._rate_per_s = 0.0, 0.0
+        self._level, self._at_s = 0.0, 0.0
+        self._levels: list[tuple[float, float]] = []
+        self._skipped, self._every = 0, 1
+        self._least: tuple[float, float, float] | None = None
+
+    def follow(self, second: float, users: float | None, spawn_rate_per_s: float = 0.0) -> None:
+        """Note one tick.
+
+        Args:
+            second: when, in seconds since the run's first second.
+            users: how many it asks for; None when it ends the run.
+            spawn_rate_per_s: how fast they are started or stopped.
+        """
+        at_s = max(0.0, second - begins_s(self.record))
+        step = (self._rate_per_s or spawn_rate_per_s) * (at_s - self._at_s)
+        target = self._users if self._rate_per_s else users or 0.0
+        self._level += max(-step, min(step, target - self._level))
+        self._at_s = at_s
+        if self._rate_per_s and (users is None or users < self._users):
+            self._leave_behind()
+            self._level = max(users or 0.0, self._level - spawn_rate_per_s)  # the first of them stop at once
+        self._keep(at_s)
+        if users is not None:
+            self._users, self._rate_per_s = users, spawn_rate_per_s
+        self.record.context["shape"] = self._plan()
+
+    def _leave_behind(self) -> None:
+        """Note how much of what was asked for came before something else was: the least of it counts.
+
+        Locust starts a second's users at once, so the last of them are there up to a second early.
+        """
+        if self._level + self._rate_per_s >= self._users:
+            return
+        if self._least is None or self._level * self._least[1] < self._least[0] * self._users:
+            self._least = (self._level, self._users, self._rate_per_s)
+
+    def _keep(self, at_s: float) -> None:
+        self._skipped += 1
+        if self._skipped >= self._every:
+            self._levels.append((round(at_s, 3), round(self._level, 3)))
+            self._skipped = 0
+        if len(self._levels) > _MOST_LEVELS:
+            del self._levels[::2]
+            self._every *= 2
+
+    def _plan(self) -> dict[str, Any]:
+        peak, asked, rate_per_s = self._least or (self._level, self._level, self._rate_per_s)
+        return {
+            "model": "closed",
+            "stages": [{"level": asked}],
+            "peak": peak,
+            "spawn_rate_per_s": rate_per_s,
+            "levels": self._levels,
+        }
 
 
 def begins_s(record: RunRecord) -> float:

@@ -269,7 +269,8 @@ def _sizes(name: str, requests: int, sizes: set[int]) -> Iterator[str]:
     if requests >= FEWEST_REQUESTS and sizes and max(sizes) >= SIZES_RATIO * min(sizes):
         yield (
             f"successes of {name} had from about {min(sizes):,} to {max(sizes):,} bytes or more: the small ones may be "
-            "errors returned as a success. Next: define a good answer with expect=Expect(…)"
+            "errors returned as a success. Next: define a good answer with expect=Expect(…), or, in a client of "
+            "Locust's, look at it with catch_response=True"
         )
 
 

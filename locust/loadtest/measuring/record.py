@@ -43,8 +43,11 @@ MAX_EXCEPTIONS: Final = 200
 RESET: Final = "reset"
 """The kind of the event that says what a reset of the statistics took out of the record."""
 FEED: Final = "feed"
-DECIDED: Final = "decided"
 """The kind of the event that says that test data ended the load, and of those on what was used of it."""
+DECIDED: Final = "decided"
+"""The kind of the event that says that the load ended because the answer of a duet was known."""
+ABORTED: Final = "aborted"
+"""The kind of the event that says that a threshold with abort_on_fail ended the load."""
 SOFTWARE: Final = "software"
 """The kind of the event that says that a worker ran other code than the master."""
 MAX_EVENTS: Final = 500

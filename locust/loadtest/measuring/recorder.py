@@ -334,7 +334,7 @@ class Recorder:
             series.failure(*counted, partial(of_response, response) if is_of_http else None)
         else:
             series.success(intended_s, sent_s, end_s, response_bytes)
-        tally_beside(series, response)
+        tally_beside(series, response, None if exception or request_type == "HEAD" else response_bytes)
 
     def waiting(self) -> int:
         """How many numbers are in the buffers."""

@@ -29,6 +29,8 @@ BESIDE: Final = "loadtest_beside"
 MAX_RESPONSE_BYTES: Final = 1 << 50
 """Sums of it, which have 63 bits, do not overflow."""
 _COUNTED: Final = "loadtest_counted"  # on what says how a request failed that is counted
+BODILESS: Final = (204, 304)
+"""The statuses of answers without a body."""
 _CLASSES_BY_NAME: Final = {"CatchResponseError": "assertion", "GreenletExit": UNFINISHED}
 
 
@@ -80,8 +82,14 @@ def size_of(response_length: float | str | None) -> int:
     return size
 
 
-def tally_beside(series: Series, response: Any) -> None:
-    """Count what happened beside a request of Locust's own clients: see `loadtest.swarm.replacements.clients`."""
+def tally_beside(series: Series, response: Any, body_bytes: int | None) -> None:
+    """Count what happened beside a request of Locust's own clients: see `loadtest.swarm.replacements.clients`.
+
+    Args:
+        series: the request's.
+        response: what came, if anything.
+        body_bytes: the size of a success; None of what has no body, or failed.
+    """
     of_caught = getattr(response, BESIDE, None)
     beside = getattr(gevent.getcurrent(), BESIDE, None) if of_caught is None else of_caught
     if beside is None:
@@ -96,8 +104,13 @@ def tally_beside(series: Series, response: Any) -> None:
     sent = getattr(getattr(response, "request", None), "headers", None) or ()
     asked, place = str(getattr(response, "url", "") or ""), (response.headers or {}).get("location") or ""
     place = str(place)  # a list where there are several
-    if of_caught is None and leads_nowhere(response.status_code or 0, sent, asked, place):
-        series.tally(NOWHERE, str(response.status_code))
+    if of_caught is not None:  # the scenario looked at it
+        return
+    status = response.status_code or 0
+    if leads_nowhere(status, sent, asked, place):
+        series.tally(NOWHERE, str(status))
+    elif body_bytes is not None and status not in BODILESS:
+        series.note_size(body_bytes)
 
 
 def is_locusts_own(listener: Callable[..., None]) -> bool:

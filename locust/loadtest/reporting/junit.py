@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET  # written, never read
 from typing import TYPE_CHECKING
 
 from loadtest.judging.outcome import Outcome
+from loadtest.measuring.record import ABORTED
 from loadtest.reporting.document import failure_reasons, failure_samples, notes
 from loadtest.settings.config import name_of_scenario
 
@@ -86,7 +87,8 @@ def _failure(run: Document) -> str:
     if run["verdict"]["name"] not in (Outcome.FAILED.value, Outcome.NOT_TRUSTWORTHY.value):
         return ""
     told = {one["sentence"] for one in (*run["thresholds"], *run["findings"])}
-    return "; ".join(reason for reason in run["verdict"]["reasons"] if reason not in told)
+    aborted = [event["text"] for event in run["events"] if event["kind"] == ABORTED]
+    return "; ".join((*(reason for reason in run["verdict"]["reasons"] if reason not in told), *aborted))
 
 
 def _missing(run: Document) -> str:

@@ -122,8 +122,51 @@ def test_a_plan_that_asks_for_nothing_for_a_while_is_noted(stages: list, peak: i
 
 
 def test_without_a_plan_nothing_is_missing() -> None:
-    """A LoadTestShape of one's own, or Locust's own numbers, have no plan."""
+    """A capacity search has none."""
     assert plan.shortfall(RunRecord(context={"plan": None})).ratio == 0.0
+
+
+def shaped(ticks: list[tuple[int, float] | None], running: int | None = None) -> RunRecord:
+    """A record of a load shape that was asked once a second, under which Locust started what it could."""
+    record = RunRecord(context={"plan": None}, load_s=float(len(ticks)))
+    record.note(0.4, "start", "load begins")
+    asked, level = plan.AskedByShape(record), 0
+    for second, tick in enumerate(ticks):
+        users, rate = tick or (0, 0)
+        level += max(-int(rate), min(int(rate), users - level))
+        record.timeline.set_users(second, level if running is None else running)
+        if second:  # the first tick starts the test
+            asked.follow(second + 0.4, *(tick or (None,)))
+    return record
+
+
+@pytest.mark.parametrize(
+    ("ticks", "expected"),
+    [
+        ([(2, 2.0), (2, 2.0), None], 0.0),
+        ([(10, 1.0)] * 11 + [None], 0.0),
+        ([(10, 1.0)] * 10 + [(2, 1.0)] * 9 + [None], 0.0),
+        ([(10, 5.0)] * 4 + [(20, 5.0)] * 4 + [(0, 5.0)] * 5 + [None], 0.0),
+        ([(100, 5.0)] * 6 + [None], 0.7),
+        ([(100, 5.0)] * 6 + [(5, 5.0)] * 6 + [None], 0.7),  # fewer are asked for before so many came
+        ([(5, 5.0)] * 6 + [(100, 5.0)] * 6, 0.0),  # something else ended it
+    ],
+)
+def test_a_load_shape_that_starts_fewer_users_than_it_asks_for_made_another_load(ticks: list, expected: float) -> None:
+    """Each number of users that it leaves again has to have been there."""
+    assert plan.shortfall(shaped(ticks)).ratio == pytest.approx(expected, abs=0.06)
+
+
+def test_users_of_a_load_shape_that_are_gone_are_missing() -> None:
+    """It asks for ten for ever, and two of them run."""
+    assert plan.shortfall(shaped([(10, 10.0)] * 30, running=2)).ratio == pytest.approx(0.8, abs=0.02)
+
+
+def test_the_levels_of_a_long_load_shape_are_bounded() -> None:
+    """A day of it has as many as an hour, and is judged all the same."""
+    record = shaped([(10, 10.0)] * 5_000, running=5)
+    assert len(record.context["shape"]["levels"]) <= 1_200
+    assert plan.shortfall(record).ratio == pytest.approx(0.5, abs=0.02)
 
 
 def test_a_worker_that_only_says_that_it_lives_adds_no_users() -> None:

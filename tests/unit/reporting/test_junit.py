@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from loadtest.judging.outcome import Result, decide
 from loadtest.judging.threshold import parse
 from loadtest.judging.trust import Violation
-from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record import ABORTED, RunRecord
 from loadtest.measuring.record_rows import Interruption
 from loadtest.reporting import document as run_document
 from loadtest.reporting import junit
@@ -69,6 +69,17 @@ def test_an_interrupted_run_is_errors_and_no_failure() -> None:
     assert (suite["tests"], suite["failures"], suite["errors"]) == ("4", "0", "3")
     assert found["the run sent requests and ran to its end"][0].attrib["message"] == record.interruption.sentence
     assert {case[0].attrib["type"] for case in found.values() if len(case)} == {"interrupted"}
+
+
+def test_a_run_that_a_threshold_aborted_did_not_run_to_its_end() -> None:
+    """The case of the run says which, and how much of the plan was run."""
+    record = reports.record(2)
+    record.note(2.0, ABORTED, "error_ratio < 1% ended the run after 2 s of 20 s of load")
+    results = [Result.of(rule, 0.5) for rule in parse("error_ratio < 1% abort_on_fail", "here")]
+    suite, found = cases(document(results, [], record))
+    (failure,) = found["the run sent requests and ran to its end"]
+    assert (suite["failures"], failure.tag) == ("2", "failure")
+    assert failure.attrib["message"] == "error_ratio < 1% ended the run after 2 s of 20 s of load"
 
 
 def test_why_requests_failed_is_in_the_cases() -> None:

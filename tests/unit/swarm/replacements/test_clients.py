@@ -16,7 +16,7 @@ from urllib3.util.retry import Retry
 
 from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.tallies import CONNECTION, ELSEWHERE, LOOKUP, NOWHERE, REDIRECT, RETRY, UNKNOWN
+from loadtest.measuring.tallies import CONNECTION, ELSEWHERE, LOOKUP, NOWHERE, REDIRECT, RETRY, SIZE, UNKNOWN
 from loadtest.settings import hosts
 from tests.http_harness import Peer, ScriptedServer, always, answering, ok
 
@@ -47,10 +47,11 @@ def lived(user_class: Any) -> Measurements:
 
 
 def times(taken: Measurements) -> Counter[str]:
-    """How often each kind of thing happened beside the requests."""
+    """How often each kind of thing happened beside the requests, but for the sizes of responses."""
     found: Counter[str] = Counter()
     for tally in taken.tallies:
-        found[tally.kind] += tally.times
+        if tally.kind != SIZE:
+            found[tally.kind] += tally.times
     return found
 
 
@@ -98,7 +99,7 @@ def test_connections_and_look_ups_are_counted(base: type) -> None:
     with ScriptedServer(close_each) as server:
         taken = counted(base, server.url.replace("127.0.0.1", "localhost"), work)
     assert times(taken) == {CONNECTION: 6, LOOKUP: 3, ELSEWHERE: 3}
-    assert all(tally.seconds > 0 for tally in taken.tallies if tally.kind != ELSEWHERE)
+    assert all(tally.seconds > 0 for tally in taken.tallies if tally.kind not in {ELSEWHERE, SIZE})
 
 
 @BOTH
@@ -116,12 +117,35 @@ def test_redirects_are_counted_by_their_place_and_answers_that_lead_nowhere(base
     itself = ok(b"", "Location: /itself", status="302 Found")
     with ScriptedServer(answering(moved, ok(), unchanged, unchanged, itself, moved)) as server:
         taken = counted(base, server.url, work)
-    beside = {(taken.series[tally.series].name, tally.kind, tally.detail) for tally in taken.tallies}
+    beside = {
+        (taken.series[tally.series].name, tally.kind, tally.detail) for tally in taken.tallies if tally.kind != SIZE
+    }
     assert beside - {("/moved", CONNECTION, "")} == {
         ("/moved", REDIRECT, "/there"),
         ("/cached", NOWHERE, "304"),
         ("/itself", NOWHERE, "302"),
     }
+
+
+@BOTH
+def test_sizes_of_successes_are_noted_where_the_scenario_does_not_look_at_them(base: type) -> None:
+    """They hint at errors that come as a success; a HEAD, a 204 and a failure have no size of that kind."""
+
+    def work(user: Any) -> None:
+        for _ in range(2):
+            user.client.get("/page", name="page")
+        with user.client.get("/looked-at", name="page", catch_response=True) as response:
+            response.success()
+        user.client.get("/none", name="page")
+        user.client.head("/page", name="page")
+        user.client.get("/failed", name="page")
+
+    none = ok(b"", status="204 No Content")
+    failed = ok(b"x" * 65_536, status="500 Internal Server Error")
+    bodies = ok(b"x" * 8_000), ok(b"sorry"), ok(b"x" * 100_000)
+    with ScriptedServer(answering(*bodies, none, ok(b"", "Content-Length: 9"), failed)) as server:
+        taken = counted(base, server.url, work)
+    assert {tally.detail for tally in taken.tallies if tally.kind == SIZE} == {"4", "4096"}
 
 
 @BOTH
