@@ -1,5 +1,6 @@
 """What connections may cost a master: places, memory and its life, over real sockets."""
 
+import os
 import struct
 import sys
 from collections.abc import Iterator
@@ -8,9 +9,11 @@ from contextlib import ExitStack, closing, suppress
 import gevent
 import msgpack
 import pytest
+import zmq.green as zmq
 from gevent import socket
 
 from loadtest.swarm import connections
+from loadtest.swarm.monitor import CLOSED, Monitor
 from loadtest.swarm.sockets import MasterEnd
 from tests.link_ends import heard, master_end, speaker
 from tests.link_peers import eventually
@@ -120,6 +123,24 @@ def test_who_fills_the_memory_is_closed(master: MasterEnd, flood: bytes, monkeyp
             eventually(lambda: len(master._connections) == 1, within_s=20.0)
             flooding.kill()
         assert heard(master, worker, "worker")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
+def test_memory_that_the_master_fills_itself_closes_nobody(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads test data, and the messages of its workers wait meanwhile."""
+    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    closed: list[int] = []
+    Monitor.of(master.socket).listen(CLOSED, closed.append)
+    with closing(speaker(master, b"worker")) as worker:
+        assert heard(master, worker, "worker")
+        for _ in range(100):
+            worker.send(msgpack.packb(("client_ready", -1, "worker")))
+        eventually(lambda: master.socket.get(zmq.EVENTS) & zmq.POLLIN)
+        data = bytearray(os.urandom(MIB)) * 100
+        watch = master._connections
+        looks = watch._looks
+        eventually(lambda: watch._looks >= looks + 2 * connections._COUNT_EVERY)
+        assert (len(data), closed) == (100 * MIB, [])
 
 
 def test_a_message_of_two_parts_is_none(master: MasterEnd) -> None:
