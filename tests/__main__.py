@@ -1,4 +1,4 @@
-"""Runs all tests: those of real processes, in two halves, beside those of faults and lies, the soak, the Compose stack,
+"""Runs all tests: those of real processes, in two halves, beside those of faults, those of lies, the Compose stack,
 Kubernetes, and those that compute; then those that need a quiet machine.
 
     python -m tests
@@ -22,12 +22,12 @@ from typing import Self
 GIVE_WAY = ("nice", "-n", "5")
 FOLDER = Path(__file__).parent
 REAL = FOLDER / "native"
-FAULTS = (FOLDER / "faults", FOLDER / "lies")
+FAULTS = FOLDER / "faults"
+LIES = FOLDER / "lies"
 STACK = FOLDER / "stack"
 KUBERNETES = FOLDER / "kubernetes"
 ON_CLUSTER = KUBERNETES / "test_kubernetes.py"
 """What of them is tested each time; the others take ten minutes more."""
-SOAK = FOLDER / "faults/test_soak.py"
 QUIET = REAL / "test_open_model.py"
 TESTS_FAILED = 1
 """Pytest's exit code when it ran to its end and tests failed: https://docs.pytest.org/en/stable/reference/exit-codes"""
@@ -94,9 +94,9 @@ def main() -> int:
     computing = [
         path
         for path in sorted(FOLDER.iterdir())
-        if path not in {REAL, STACK, KUBERNETES, *FAULTS} and next(path.rglob("test_*.py"), None)
+        if path not in {REAL, FAULTS, LIES, STACK, KUBERNETES} and next(path.rglob("test_*.py"), None)
     ]
-    giving_way = (real[1::2], [*FAULTS, f"--ignore={SOAK}"], [SOAK], [STACK], [ON_CLUSTER], computing)
+    giving_way = (real[1::2], [FAULTS], [LIES], [STACK], [ON_CLUSTER], computing)
     with contextlib.ExitStack() as ends:
         groups = [ends.enter_context(Group(*real[::2]))]
         groups += [ends.enter_context(Group(*arguments, command=GIVE_WAY)) for arguments in giving_way]
