@@ -7,8 +7,9 @@ classes: take over `start`, and leave out the scenario.
 from locust import events
 from locust.env import Environment
 
-from loadtest import preflight, run, scenarios
+from loadtest import preflight, scenarios
 from loadtest.capacity import capacity_run
+from loadtest.conducting import service as conducting
 from loadtest.exceptions import exit_on_error
 from loadtest.exporting import exporter
 from loadtest.feeding import service as feeding
@@ -36,5 +37,5 @@ def start(environment: Environment, **_: object) -> None:
     software.note(environment, config.scenario_name, scenarios.files_of(config.scenario))
     session.start(environment, feeding.service, pacing.service)
     guard.start(environment, config, form)
-    (capacity_run if config.slo else run).start(environment, config, scenario, form)
+    (capacity_run if config.slo else conducting).start(environment, config, scenario, form)
     exporter.start_on_master(environment, config)

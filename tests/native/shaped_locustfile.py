@@ -7,7 +7,7 @@ import time
 from locust import constant, events, task
 from locust.shape import LoadTestShape
 
-from loadtest import run
+from loadtest.conducting import service as conducting
 from loadtest.exceptions import LoadtestError
 from loadtest.feeding import service as feeding
 from loadtest.pacing import service as pacing
@@ -50,7 +50,7 @@ def wire(environment: object, **_: object) -> None:
     """Do what the product's own locustfile does."""
     session.start(environment, feeding.service, pacing.service)
     try:
-        run.start(environment, config, Scenario("sleep", (Sleeper,), (("GET", "sleep/count"),)))
+        conducting.start(environment, config, Scenario("sleep", (Sleeper,), (("GET", "sleep/count"),)))
     except LoadtestError as error:
         sys.stdout.write(f"{error}\n")
         sys.exit(int(error.exit_code))

@@ -136,7 +136,7 @@ def test_the_stack_runs_for_the_scenario_of_any_folder(installed: Installed) -> 
     mounts = {mount["target"]: Path(mount["source"]) for mount in master["volumes"] if mount["type"] == "bind"}
     assert mounts["/app/scenarios"] == installed.folder / "load"
     assert (mounts["/app/locust"] / "locustfile.py").is_file()
-    assert (mounts["/app/locust"] / "loadtest" / "run.py").is_file()
+    assert (mounts["/app/locust"] / "loadtest" / "session.py").is_file()
     assert (mounts["/app/target_app"] / "home.py").is_file()
     for service in services.values():
         for mount in service.get("volumes", []):

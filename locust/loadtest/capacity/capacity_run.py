@@ -29,6 +29,8 @@ import gevent
 from loadtest.capacity import chart
 from loadtest.capacity.search import Capacity, End, Plan, StepResult, find_capacity
 from loadtest.capacity.usl import fit_usl
+from loadtest.conducting.run import Run
+from loadtest.conducting.service import controls_runs
 from loadtest.judging import thresholds
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome, Verdict
@@ -39,7 +41,6 @@ from loadtest.profiles.load import Load
 from loadtest.profiles.profile import LoadProfile
 from loadtest.progress import milliseconds
 from loadtest.reporting import document
-from loadtest.run import Run, controls_runs
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import signal
-import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -21,193 +19,56 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from flask import has_request_context
-from locust.exception import StopTest
-from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
+from locust.runners import STATE_MISSING, MasterRunner
 
 from loadtest import scenarios
 from loadtest.clients.redis.watch import RedisWatch
 from loadtest.comparing import history, run_figures, trend
-from loadtest.exceptions import ExitCode, RecordError, UsageError, described
+from loadtest.conducting.result_files import ResultFiles
+from loadtest.conducting.scenario_data import ScenarioData
+from loadtest.exceptions import ExitCode, described
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import service as feeding
 from loadtest.judging import steady, thresholds, trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
-from loadtest.judging.plan import AskedByShape
 from loadtest.measuring import machine, record_dict, steady_clock
 from loadtest.measuring.record import ABORTED, DECIDED, FEED, RunRecord
 from loadtest.measuring.record_rows import Interruption
 from loadtest.pacing import service as pacing
-from loadtest.profiles.load import Load, LoadFactory
-from loadtest.profiles.shape import ProfileShape
-from loadtest.progress import ProgressLine, Steps, output
-from loadtest.reporting import document, files, locust_files, provenance, summary, upload
-from loadtest.run_folder import RunFolder, check_writable, new_run_id
+from loadtest.profiles.load import Load
+from loadtest.progress import ProgressLine, output
+from loadtest.reporting import document, files, locust_files, provenance, summary
+from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.session import Session
 from loadtest.settings import hosts
-from loadtest.swarm import expected_workers, interrupt, preparation
+from loadtest.swarm import interrupt
 from loadtest.swarm.exit_code import ProcessExitCode
 from loadtest.swarm.hooks import Hooks
 from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm, Swarm
-from loadtest.users import declared, tags
+from loadtest.users import declared
 from loadtest.users.target import Target, check_hosts, each_side, redis_target_of, target_of
-from loadtest.web import results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from locust.env import Environment
 
+    from loadtest.conducting.load_shape import WatchedShape
     from loadtest.judging.outcome import Result, Verdict
     from loadtest.pacing.service import ArrivalCoordinator
     from loadtest.profiles.profile import LoadProfile
     from loadtest.reporting.document import Document
     from loadtest.scenarios import Scenario
-    from loadtest.settings.config import Config
-    from loadtest.web.start_form import StartForm
 
 logger = logging.getLogger(__name__)
 
 _JUDGE_EVERY_S = 1.0
 _POLL_S = 0.02
 _USUAL_S = 60.0  # the length by which a warm-up is looked for where none is planned
-_WRITE_AGAIN_EVERY_S = 5.0
 _TIMER_S = 2.0  # a timer of Locust's may have been set this much earlier than a busy process had prepared the run
 _TIMER_RATIO = 0.1  # and this is the most of a short run
-
-
-def start(environment: Environment, config: Config, scenario: Scenario, form: StartForm | None = None) -> None:
-    """Make a Run for every test that a master starts; a worker makes none.
-
-    Args:
-        environment: Locust's, once the swarm was started.
-        config: the settings of the process.
-        scenario: its data is loaded before each test.
-        form: chooses the load of each start from the web UI; None leaves it to the settings.
-
-    Raises:
-        UsageError: for a wrong profile or threshold, and for tags that no task has.
-    """
-    if not controls_runs(environment, config, scenario):
-        return
-    tags.check(environment)
-    options: Any = environment.parsed_options
-    loads = form.loads if form else LoadFactory(config, scenario.requests)
-    load = loads.automatic(environment)
-    if options.headless or options.autostart:
-        load.impose(environment)
-    shape = WatchedShape.watch(environment)
-    end_shape = _end_of_shape(environment)
-
-    def choose(chosen: Load) -> None:
-        nonlocal load
-        load = chosen
-        load.impose(environment)
-
-    ControllingSwarm.of(environment).make_run = lambda: Run(environment, scenario, load, end_shape, shape)
-    if environment.web_ui:
-        results.serve(environment, partial(_result, environment, config))
-    if form and environment.web_ui:
-        form.check_starts(environment, choose)
-
-
-def _result(environment: Environment, config: Config) -> results.RunResult | None:
-    """Return the current run, or the last one, for the web UI."""
-    progress, record = RunProgress.of(environment), RecordKeeper.of(environment).record
-    if progress is None or record is None:
-        return None
-    stages = len(progress.profile.stages) if progress.profile else 0
-    stage = progress.stage()[0]
-    return results.RunResult(
-        record, progress.verdict(), config.runs_dir / record.run_id, (stage, stages) if stage else (0, 0)
-    )
-
-
-def controls_runs(environment: Environment, config: Config, scenario: Scenario) -> bool:
-    """Whether this process controls runs, for which the settings are then applied to Locust's options.
-
-    Raises:
-        UsageError: when their results could not be written, or have no URL to go to.
-    """
-    if isinstance(environment.runner, WorkerRunner):
-        return False
-    check_writable(config.runs_dir)
-    if config.results_url_file:
-        upload.read_url(config.results_url_file)
-    options: Any = environment.parsed_options
-    options.autostart = options.autostart or config.autostart
-    environment.host = environment.host or config.host
-    if scenario.takes_sample_target:
-        environment.host = environment.host or config.sample_target
-    if isinstance(environment.runner, MasterRunner):
-        expected_workers.watch(environment, environment.runner, go_on=config.fewer_workers)
-    return True
-
-
-def _end_of_shape(environment: Environment) -> Callable[[], None] | None:
-    """Return what ends a headless shape early, with a report, and let SIGTERM do it; None where there is no such shape.
-
-    Locust's main greenlet waits for the shape. It has to be the one that ends the run: another one would be cut off by
-    it. And only then it installs Locust's handler of SIGTERM, so until then the process would end at once.
-    """
-    options: Any = environment.parsed_options
-    if environment.shape_class is None or not options.headless:
-        return None
-    waiting = gevent.getcurrent()
-
-    def end_shape() -> None:
-        handler.cancel()
-        gevent.kill(waiting, KeyboardInterrupt)
-
-    handler = gevent.signal_handler(signal.SIGTERM, end_shape)
-    environment.events.test_stopping.add_listener(lambda **_: handler.cancel())  # type: ignore[no-untyped-call]
-    return end_shape
-
-
-class WatchedShape:
-    """The locustfile's own load shape, an error of which ends the test; Locust would go on without the shape."""
-
-    def __init__(self, environment: Environment, tick: Callable[[], Any]) -> None:
-        self._environment = environment
-        self._tick = tick
-        self.error = ""
-        """What it raised while there was load."""
-        self._asked: AskedByShape | None = None
-
-    @classmethod
-    def watch(cls, environment: Environment) -> WatchedShape | None:
-        """Watch the shape of an Environment, if it has one."""
-        shape: Any = environment.shape_class
-        if shape is None or isinstance(shape, ProfileShape):
-            return None
-        watched = cls(environment, shape.tick)
-        shape.tick = watched.tick
-        return watched
-
-    def tick(self) -> Any:
-        """Return what the shape does; None, which ends the test, when it raises."""
-        try:
-            asked = self._tick()
-            self._follow(asked)
-        except (Exception, SystemExit) as error:
-            if RecordKeeper.of(self._environment).running:
-                logger.exception("the load shape raised an exception, which ends the test")
-                self.error = described(error)
-                return None
-            with contextlib.suppress(StopTest):
-                preparation.refuse(self._environment, error)
-            return None
-        else:
-            return asked
-
-    def _follow(self, asked: Any) -> None:
-        keeper = RecordKeeper.of(self._environment)
-        if not keeper.running or (record := keeper.record) is None:
-            return  # the first tick starts the test
-        if self._asked is None or self._asked.record is not record:
-            self._asked = AskedByShape(record)
-        self._asked.follow(steady_clock.now() - math.floor(record.started_at), *(asked or (None,))[:2])
 
 
 class Run:
@@ -248,6 +109,7 @@ class Run:
         self._folder = RunFolder(load.config.runs_dir)
         self._redis_watch: RedisWatch | None = None
         self._timers: list[gevent.Greenlet[..., None]] = []
+        self._data = ScenarioData(scenario, load.config.redis_url, self.say)
         self._hooks = Hooks(environment, scenario.setup, scenario.teardown)
         self._problems: list[str] = []
         self._prepared_at = steady_clock.now()
@@ -267,7 +129,9 @@ class Run:
             self._exit_code.set(ExitCode.ERROR)  # until the run has reported
         check_hosts(self._environment.user_classes, self._environment.host)
         Session.of(self._environment).put(Hooks, self._hooks)
-        self._load_data()
+        if not self._config.keep_data:
+            self._hooks.removals.append(lambda _: self._data.remove(self._folder.name))
+        self._data.load()
         self._feed()
         name = self._config.run_id or new_run_id(self._config.scenario_name, self._config.profile_name)
         self._folder = RunFolder.create_next(self._config.runs_dir, name)
@@ -506,33 +370,14 @@ class Run:
             verdict: the one in it.
             more: further files by name, with what makes their text.
         """
+        results = ResultFiles(self._folder, self._config, not self._options.headless, self.say)
         texts = {**files.of(made), **locust_files.of(self._environment), **(more or {})}
-        lives_on = not self._options.headless
-        problems = self._problems + files.write(
-            self._folder.path, texts, is_streamed=not made["stream_error"], is_repeated=lives_on
-        )
-        if lives_on and (left := files.unwritten(self._folder.path, texts)):
-            gevent.spawn(self._write_later, left)
-        if self._config.verdict_file:
-            problems += files.write_verdict(self._config.verdict_file, made)
+        problems = self._problems + results.write(made, texts)
         for problem in problems:
             self.say(f"error: {problem}")
         self.say(f"report       {self._folder.path}/")
         self._exit_code.set(verdict.exit_code or (ExitCode.ERROR if problems else ExitCode.PASSED))
-        if self._config.results_url_file:
-            try:
-                self.say(f"upload       {upload.send(self._folder, self._config.results_url_file)}")
-            except (UsageError, RecordError) as error:  # the verdict stays
-                self.say(f"upload       failed: {error}")
-
-    def _write_later(self, texts: dict[str, Callable[[], str]]) -> None:
-        """Write what the disk had no room for, when it has; a folder that is removed is not waited for."""
-        folder = self._folder.path
-        while texts and folder.is_dir():
-            gevent.sleep(_WRITE_AGAIN_EVERY_S)
-            files.write(folder, texts)
-            texts = {name: text for name, text in texts.items() if not (folder / name).exists()}
-        self.say(f"report       {folder}/ is {'complete' if not texts else 'gone'}")
+        results.send()
 
     def say(self, line: str) -> None:
         """Print a line on the screen."""
@@ -562,38 +407,8 @@ class Run:
                 self._end_for(DECIDED, f"the answer was known after {load_s:.0f} s of load")
                 return
 
-    def _load_data(self) -> None:
-        load_data, redis_url = self._scenario.load_data, self._config.redis_url
-        if redis_url is not None and not self._config.keep_data:
-            self._hooks.removals.append(lambda _: self._remove_data(redis_url))
-        if load_data is None or redis_url is None:
-            return
-        there = 0
-
-        def progress(done: int, total: int) -> None:
-            nonlocal there
-            there = done
-            steps.show(done, total)
-
-        with Steps("data", sys.stdout) as steps:
-            load_data(redis_url, progress)
-        self.say(f"data         {there:,} keys in place")
-
-    def _remove_data(self, redis_url: str) -> None:
-        if self._scenario.remove_data is not None:
-            self.say(f"data         {self._scenario.remove_data(redis_url, self._folder.name):,} keys removed")
-
     def _load_data_again(self) -> None:
-        """Load what Redis lost, so that the rest of the run is not the failure of that moment."""
-        load_data, redis_url = self._scenario.load_data, self._config.redis_url
-        if load_data is None or redis_url is None:
-            sentence = "Redis lost most of its keys: requests that need them fail from here on"
-        else:
-            try:
-                load_data(redis_url, lambda _done, _total: None)
-                sentence = "Redis lost its data, which was loaded again"
-            except Exception as error:
-                sentence = f"Redis lost its data, and requests that need it fail from here on: {described(error)}"
+        sentence = self._data.load_again()
         self._note("redis", sentence)
         self.say(f"redis        {sentence}")
 

@@ -1,0 +1,1 @@
+"""Conducts one run on the master, from start to verdict."""

@@ -1,0 +1,94 @@
+"""The locustfile's own load shape: what it asks for, its errors, and how a run ends it.
+
+Tested in tests/native/test_load_model.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import signal
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from locust.exception import StopTest
+
+from loadtest.exceptions import described
+from loadtest.judging.plan import AskedByShape
+from loadtest.measuring import steady_clock
+from loadtest.profiles.shape import ProfileShape
+from loadtest.swarm import preparation
+from loadtest.swarm.record_keeper import RecordKeeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+logger = logging.getLogger(__name__)
+
+
+def end_of(environment: Environment) -> Callable[[], None] | None:
+    """Return what ends a headless shape early, with a report, and let SIGTERM do it; None where there is no such shape.
+
+    Locust's main greenlet waits for the shape. It has to be the one that ends the run: another one would be cut off by
+    it. And only then it installs Locust's handler of SIGTERM, so until then the process would end at once.
+    """
+    options: Any = environment.parsed_options
+    if environment.shape_class is None or not options.headless:
+        return None
+    waiting = gevent.getcurrent()
+
+    def end_shape() -> None:
+        handler.cancel()
+        gevent.kill(waiting, KeyboardInterrupt)
+
+    handler = gevent.signal_handler(signal.SIGTERM, end_shape)
+    environment.events.test_stopping.add_listener(lambda **_: handler.cancel())  # type: ignore[no-untyped-call]
+    return end_shape
+
+
+class WatchedShape:
+    """The locustfile's own load shape, an error of which ends the test; Locust would go on without the shape."""
+
+    def __init__(self, environment: Environment, tick: Callable[[], Any]) -> None:
+        self._environment = environment
+        self._tick = tick
+        self.error = ""
+        """What it raised while there was load."""
+        self._asked: AskedByShape | None = None
+
+    @classmethod
+    def watch(cls, environment: Environment) -> WatchedShape | None:
+        """Watch the shape of an Environment, if it has one."""
+        shape: Any = environment.shape_class
+        if shape is None or isinstance(shape, ProfileShape):
+            return None
+        watched = cls(environment, shape.tick)
+        shape.tick = watched.tick
+        return watched
+
+    def tick(self) -> Any:
+        """Return what the shape does; None, which ends the test, when it raises."""
+        try:
+            asked = self._tick()
+            self._follow(asked)
+        except (Exception, SystemExit) as error:
+            if RecordKeeper.of(self._environment).running:
+                logger.exception("the load shape raised an exception, which ends the test")
+                self.error = described(error)
+                return None
+            with contextlib.suppress(StopTest):
+                preparation.refuse(self._environment, error)
+            return None
+        else:
+            return asked
+
+    def _follow(self, asked: Any) -> None:
+        keeper = RecordKeeper.of(self._environment)
+        if not keeper.running or (record := keeper.record) is None:
+            return  # the first tick starts the test
+        if self._asked is None or self._asked.record is not record:
+            self._asked = AskedByShape(record)
+        self._asked.follow(steady_clock.now() - math.floor(record.started_at), *(asked or (None,))[:2])

@@ -1,0 +1,76 @@
+"""ResultFiles: what a run leaves in its folder, and sends to where its results are collected.
+
+Tested in tests/native/test_report.py and tests/native/test_report_errors.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gevent
+
+from loadtest.exceptions import RecordError, UsageError
+from loadtest.reporting import files, upload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadtest.reporting.document import Document
+    from loadtest.run_folder import RunFolder
+    from loadtest.settings.config import Config
+
+_WRITE_AGAIN_EVERY_S = 5.0
+
+
+class ResultFiles:
+    """The files of one run.
+
+    Args:
+        folder: where they go.
+        config: where copies of them go.
+        lives_on: whether this process outlives the run, so that a full disk can be waited for.
+        say: prints a line on the screen.
+    """
+
+    def __init__(self, folder: RunFolder, config: Config, lives_on: bool, say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._config = config
+        self._lives_on = lives_on
+        self._say = say
+
+    def write(self, made: Document, texts: dict[str, Callable[[], str]]) -> list[str]:
+        """Write the files of a document.
+
+        Args:
+            made: the document.
+            texts: the files by name, with what makes their text.
+
+        Returns:
+            A sentence for each that could not be written.
+        """
+        folder = self._folder.path
+        is_streamed = not made["stream_error"]
+        problems = files.write(folder, texts, is_streamed=is_streamed, is_repeated=self._lives_on)
+        if self._lives_on and (left := files.unwritten(folder, texts)):
+            gevent.spawn(self._write_later, left)
+        if self._config.verdict_file:
+            problems += files.write_verdict(self._config.verdict_file, made)
+        return problems
+
+    def send(self) -> None:
+        """Send the files to the URL for results, if there is one; a failure is said, and the verdict stays."""
+        if not self._config.results_url_file:
+            return
+        try:
+            self._say(f"upload       {upload.send(self._folder, self._config.results_url_file)}")
+        except (UsageError, RecordError) as error:
+            self._say(f"upload       failed: {error}")
+
+    def _write_later(self, texts: dict[str, Callable[[], str]]) -> None:
+        """Write what the disk had no room for, when it has; a folder that is removed is not waited for."""
+        folder = self._folder.path
+        while texts and folder.is_dir():
+            gevent.sleep(_WRITE_AGAIN_EVERY_S)
+            files.write(folder, texts)
+            texts = {name: text for name, text in texts.items() if not (folder / name).exists()}
+        self._say(f"report       {folder}/ is {'complete' if not texts else 'gone'}")
