@@ -8,7 +8,7 @@ from urllib.parse import quote
 import gevent
 import pytest
 
-from loadtest.clients.http import client as http
+from loadtest.clients.http import sender
 from loadtest.clients.http.head import MAX_HEAD_BYTES
 from tests.http_harness import Peer, ScriptedServer, always, answering, counts, error_classes, ok, running_user
 from tests.unit.clients.http.test_tls import server_context, trusting
@@ -223,7 +223,7 @@ def test_large_head_within_the_limit_is_read():
 
 def test_endless_and_announced_huge_bodies_are_cut_off(monkeypatch):
     """A body beyond the limit is an error, whether it is announced, chunked, or simply does not end."""
-    monkeypatch.setattr(http, "MAX_BODY_BYTES", 100_000)
+    monkeypatch.setattr(sender, "MAX_BODY_BYTES", 100_000)
 
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -241,7 +241,7 @@ def test_decompression_bomb_is_cut_off(monkeypatch):
     """A small body that decodes to more than the limit is an error."""
     import gzip  # noqa: PLC0415
 
-    monkeypatch.setattr(http, "MAX_BODY_BYTES", 1_000_000)
+    monkeypatch.setattr(sender, "MAX_BODY_BYTES", 1_000_000)
     bomb = ok(gzip.compress(b"\0" * 50_000_000), "Content-Encoding: gzip")
     with ScriptedServer(always(bomb)) as server, running_user(server.url) as user:
         user.client.get("/")
