@@ -109,6 +109,21 @@ _RANGE: Final = {"time": "0 s to 1 h", "ratio": "0% to 100%", "rate": "0/s or mo
 _MEASURED: Final = {"time": "time", "ratio": "a ratio", "rate": "a rate", "count": "a count"}
 
 
+def told_apart(value: float, limit: float) -> str:
+    """Return a number with four significant digits, or as many as show on which side of a limit it is.
+
+    "Failed with 100%" would be no reason where the rule asks for 100 %.
+    """
+    value, limit = (float(f"{one:.12g}") for one in (value, limit))
+    texts = [f"{value:.0f}"] if value >= _WHOLE_FROM else []
+    texts += [f"{value:.{digits}g}" for digits in range(4, 13) if value < 10**digits]
+    return next((text for text in texts if _side(float(text), limit) == _side(value, limit)), f"{value:.12g}")
+
+
+def _side(value: float, limit: float) -> int:
+    return (value > limit) - (value < limit)
+
+
 def samples_needed(quantile: float) -> int:
     """Return the number of samples from which on a quantile, above 0 and below 1, can be judged.
 
@@ -203,8 +218,8 @@ class Threshold:
     def format(self, value: float) -> str:
         """Return a value, given in the unit of `limit`, as text; a time in milliseconds, as in every table."""
         unit = "ms" if self.kind == "time" else self.unit
-        shown = value / UNITS[self.kind][unit]
-        digits = f"{shown:.0f}" if self.kind == "count" or shown >= _WHOLE_FROM else f"{shown:.4g}"
+        size = UNITS[self.kind][unit]
+        digits = f"{value:.0f}" if self.kind == "count" else told_apart(value / size, self.limit / size)
         return f"{digits}{unit}"
 
     @property

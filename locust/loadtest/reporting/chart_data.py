@@ -17,6 +17,8 @@ from loadtest.measuring.histogram import BINS_PER_OCTAVE, EDGES_NS, MIDDLES_NS, 
 from loadtest.reporting.document import by_name, earlier_and_own
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from loadtest.reporting.document import Document
@@ -33,7 +35,7 @@ _LEAST_STRETCHES: Final = 4
 """The fewest stretches of time with a percentile each, into which a run is cut so that each has enough requests."""
 _BARS_PER_OCTAVE: Final = 4
 _SHORTEST_S: Final = 0.5
-"""The shortest time under load for which a rate is drawn."""
+"""The shortest time under load for which a rate or a percentile is drawn."""
 _PER_DECADE: Final = 12
 _DECADES: Final = 6
 INVERSES: Final = tuple(10 ** (step / _PER_DECADE) for step in range(_PER_DECADE * _DECADES + 1))
@@ -77,8 +79,11 @@ def _under_load_s(document: Document, seconds: Any, widths: Any) -> Any:
 
 def _per_s(counts: Any, widths: Any) -> list[float | None]:
     """A rate for each point; none where there was load for so short a time that a few requests would be a peak."""
-    rates = _short(np.array(counts, float) / np.maximum(widths, _SHORTEST_S))
-    return [rate if width >= _SHORTEST_S else None for rate, width in zip(rates, widths.tolist(), strict=True)]
+    return _under_load(_short(np.array(counts, float) / np.maximum(widths, _SHORTEST_S)), widths)
+
+
+def _under_load(values: Sequence[float | None], widths: Any) -> list[float | None]:
+    return [value if width >= _SHORTEST_S else None for value, width in zip(values, widths.tolist(), strict=True)]
 
 
 def _at(seconds: Any, over_time: dict[str, Any], name: str) -> list[float | None]:
@@ -183,12 +188,13 @@ def _over_time(document: Document, counts: Columns, bins: Columns, width_s: int)
     starts = np.arange(0, many, wide) * width_s
     widths = _under_load_s(document, starts, np.minimum(wide * width_s, many * width_s - starts))
     requests, failures = (np.bincount(counts[0] // wide, counts[row], len(starts)) for row in (2, 3))
+    times = {name: _percentile(share, bins[0] // wide, bins, len(starts)) for name, share in _SHARES.items()}
     return {
         "time": starts.tolist(),
         "width_s": wide * width_s,
         "requests": _per_s(requests, widths),
         "failures": _per_s(failures, widths),
-        **{name: _percentile(share, bins[0] // wide, bins, len(starts)) for name, share in _SHARES.items()},
+        **{name: _under_load(values, widths) for name, values in times.items()},
     }
 
 

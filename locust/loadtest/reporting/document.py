@@ -18,7 +18,7 @@ from loadtest.estimating import intervals
 from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.exceptions import RecordError
 from loadtest.judging.outcome import Outcome
-from loadtest.judging.threshold import samples_needed
+from loadtest.judging.threshold import samples_needed, told_apart
 from loadtest.measuring import record_dict, record_file
 from loadtest.measuring.record_dict import DICT_FORMAT, QUANTILES
 from loadtest.progress import counted, milliseconds
@@ -209,7 +209,7 @@ def interval_ms(series: dict[str, Any], figure: str) -> str:
     if (ends := series.get("intervals", {}).get(figure)) is None:
         return ""
     low, high = ends
-    return f"{milliseconds(low)} or more" if high is None else f"{milliseconds(low)} to {milliseconds(high)}"
+    return f"≥ {milliseconds(low)}" if high is None else f"{milliseconds(low)} to {milliseconds(high)}"
 
 
 def percentile_sentences(document: Document, figures: Sequence[str]) -> list[str]:
@@ -288,8 +288,7 @@ def by_name(document: Document) -> list[dict[str, Any]]:
 
 def met(check: dict[str, Any]) -> str:
     """Return the share of a check that was met, as text; 100 % only where it never failed."""
-    share = 100 * (check["made"] - check["failures"]) / check["made"]
-    return f"{math.floor(100 * share) / 100:.2f}%"
+    return f"{told_apart(100 * (check['made'] - check['failures']) / check['made'], 100)}%"
 
 
 def earlier_and_own(document: Document) -> list[dict[str, Any]]:

@@ -363,20 +363,19 @@ def _errors(document: Document) -> str:
     rows = [
         f"<tr><th scope='row'>{page.name(name)}</th><td>{text(error_class)}</td>"
         f"<td class='n'>{sum(error['occurrences'] for error in errors):,}</td>"
+        f"<td class='message'>{text(max(errors, key=lambda error: error['occurrences'])['message'])}</td>"
         f"<td>{_moment(min(error['first_seen'] for error in errors))}</td>"
-        f"<td>{_moment(max(error['last_seen'] for error in errors))}</td>"
-        f"<td class='message'>{text(max(errors, key=lambda error: error['occurrences'])['message'])}</td></tr>"
+        f"<td>{_moment(max(error['last_seen'] for error in errors))}</td></tr>" + _samples(errors)
         for (error_class, name), errors in ordered[:MAX_ERRORS]
     ]
-    heads = ("name", "class", "count", "first seen", "last seen", "message")
+    heads = ("name", "class", "count", "message", "first seen", "last seen")
     hint = f"the {MAX_ERRORS} most frequent" if len(ordered) > MAX_ERRORS else "with their most frequent messages"
     body = page.table("Errors by class", heads, rows)
-    body += "".join(_samples(f"{name}: {error_class}", errors) for (error_class, name), errors in ordered)
     return _section("errors", "Errors", body + _exceptions(document), hint)
 
 
-def _samples(title: str, errors: Sequence[dict[str, Any]]) -> str:
-    """Return the failed exchanges that are kept of one class and name, folded."""
+def _samples(errors: Sequence[dict[str, Any]]) -> str:
+    """Return the failed exchanges that are kept of one class and name, folded, as a row of their table."""
     kept = [one["evidence"] for one in errors if one.get("evidence")]
     if not kept:
         return ""
@@ -384,18 +383,19 @@ def _samples(title: str, errors: Sequence[dict[str, Any]]) -> str:
         f"<pre>{text(one['request'])}</pre><pre class='answer'>{text(one['answer'] or 'no answer')}</pre>"
         for one in kept
     )
-    return f"<details class='sample'><summary>Request and response of {text(title)}</summary>{shown}</details>"
+    folded = f"<details><summary>Request and response</summary>{shown}</details>"
+    return f"<tr class='sample'><td colspan='6'>{folded}</td></tr>"
 
 
 def _exceptions(document: Document) -> str:
     """Return the exceptions of the scenario's code; nothing where there are none."""
     rows = [
         f"<tr><th scope='row'>{text(row['exception'])}</th><td>{text(row['place'])}</td>"
-        f"<td class='n'>{row['occurrences']:,}</td><td>{_moment(row['first_seen'])}</td>"
-        f"<td>{_moment(row['last_seen'])}</td><td class='message'>{text(row['message'])}</td></tr>"
+        f"<td class='n'>{row['occurrences']:,}</td><td class='message'>{text(row['message'])}</td>"
+        f"<td>{_moment(row['first_seen'])}</td><td>{_moment(row['last_seen'])}</td></tr>"
         for row in document.get("exceptions", ())[:MAX_ERRORS]
     ]
-    heads = ("exception", "raised at", "count", "first seen", "last seen", "message")
+    heads = ("exception", "raised at", "count", "message", "first seen", "last seen")
     return f"<h3>Exceptions of the scenario</h3>{page.table('Exceptions', heads, rows)}" if rows else ""
 
 
@@ -405,14 +405,13 @@ def _moment(epoch_s: float) -> str:
 
 def _thresholds(document: Document) -> str:
     rows = [
-        f"<tr><th scope='row'><code>{text(one['rule'])}</code></th><td>{text(one['worded'])}</td>"
-        f"<td>{text(one.get('spread') or '-')}</td>"
-        f"<td>{_tag(one)}</td></tr>"
+        f"<tr><th scope='row'><code>{page.name(one['rule'])}</code></th><td>{_tag(one)}</td>"
+        f"<td>{text(one['worded'])}</td><td>{text(one.get('spread') or '-')}</td></tr>"
         for one in document["thresholds"]
     ]
     if not rows:
         return _section("thresholds", "Thresholds", "<p class='quiet'>This run had no thresholds.</p>")
-    heads = ("threshold", "value", "95 % interval", "outcome")
+    heads = ("threshold", "outcome", "value", "95 % interval")
     return _section("thresholds", "Thresholds", page.table("Thresholds", heads, rows))
 
 

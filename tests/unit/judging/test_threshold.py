@@ -81,6 +81,23 @@ def test_values_are_worded_in_the_units_of_the_tables() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value", "expected"),
+    [
+        ("check_ratio >= 100%", 0.9999996, "99.99996%"),
+        ("error_ratio < 1%", 0.0099999, "0.99999%"),
+        ("p95 < 100ms", 0.1, "100ms"),
+        ("p95 < 0.3s", 0.3, "300ms"),
+        ("requests_per_s > 12345/s", 12345.4, "12345.4/s"),
+        ("requests_per_s > 9/s", 12345.4, "12345/s"),
+        ("p99 < 50ms", float("inf"), "infms"),
+    ],
+)
+def test_a_value_is_never_rounded_onto_its_limit(text: str, value: float, expected: str) -> None:
+    """What is said beside an outcome is on the same side of the limit; the limit itself is said as it is."""
+    assert rule(text).format(value) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("p99 < 50", "50 has no unit. Allowed: us, µs, ms, s. Next: write 50ms"),
