@@ -126,3 +126,12 @@ class Recorded:
         self.scenarios = {key.scenario for key in taken.series}
         self.errors = Counter({each.error_class: each.occurrences for each in taken.errors})
         self.messages = [each.message for each in taken.errors]
+        self._tallies = taken.tallies
+
+    def tallies(self, kind: str) -> Counter[str]:
+        """How often something was counted beside the requests, by its detail."""
+        found: Counter[str] = Counter()
+        for tally in self._tallies:
+            if tally.kind == kind:
+                found[tally.detail] += tally.times
+        return found

@@ -44,6 +44,25 @@ class Editor(Visitor):
 scenario = Scenario("mine", (Visitor, Editor), (("GET", "mine/page"), ("GET", "mine/never")))
 """
 
+HOT_KEY = """
+from locust import constant, task
+
+from loadtest.clients.redis import RedisJsonUser
+from loadtest.scenarios import Scenario
+
+
+class Reader(RedisJsonUser):
+    scenario = "mine"
+    wait_time = constant(0.01)
+
+    @task
+    def read(self):
+        self.client.get("user:1")
+
+
+scenario = Scenario("mine", (Reader,), (("GET", "GET"),))
+"""
+
 
 @dataclass
 class Lies:
@@ -291,10 +310,12 @@ def test_failed_logins_are_no_pass(lies: Lies) -> None:
 
 
 def test_an_imitation_that_answers_is_named_in_every_report(lies: Lies, tmp_path: Path) -> None:
-    """Against fakeredis the figures are the imitation's: the verdict stays, and its note says so."""
+    """Against fakeredis the figures are the imitation's: the verdict stays, and notes say so, and that of a hot key."""
     with imitation(tmp_path) as url:
-        code, output = lies.run(*FEW, rules="'error_ratio < 1%'", REDIS_URL=url)
+        code, output = lies.run(*FEW, rules="'error_ratio < 1%'", scenario=HOT_KEY, REDIS_URL=url)
     assert code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output
     assert lies.record()["context"]["imitation"] is True
     assert "note         an imitation of Redis, such as fakeredis, answered" in output
     assert lies.said_in("an imitation of Redis, such as fakeredis, answered") == EVERYWHERE
+    assert "the commands of scenario mine named one key of Redis, user:1 (" in output
+    assert lies.said_in("the commands of scenario mine named one key of Redis, user:1 (") == EVERYWHERE

@@ -9,11 +9,13 @@ the reader knows whether that was meant.
 from __future__ import annotations
 
 from collections import defaultdict
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.measuring.tallies import (
     CONNECTION,
     ELSEWHERE,
+    KEY,
     LOOKUP,
     NOWHERE,
     REDIRECT,
@@ -58,6 +60,10 @@ EXTRA_RATIO: Final = 0.01
 """Share of a name's requests that were redirected, or sent again."""
 FEWEST_CONNECTIONS: Final = 10
 """Connections to a name of several addresses, before it counts that all went to one of them."""
+KEY_RATIO: Final = 0.9
+"""Share of the commands of a scenario's sample that named one key, and"""
+FEWEST_SAMPLED: Final = 50
+"""the size of the sample."""
 SIZES_RATIO: Final = 64
 """The largest success by the smallest."""
 GET: Final = "GET"
@@ -223,12 +229,30 @@ def notes(record: RunRecord) -> Iterator[str]:
             "their client does not report it"
         )
     yield from _without_body(record)
+    yield from _one_key(record)
     if len(peers) == 1 and (most := max(peers.values())) >= FEWEST_CONNECTIONS:
         (address,) = peers
         yield (
             f"the service's name has several addresses, and all {most:,} connections went to {address}: one server "
             "took all the load. Next: load the others too, or state that one server was measured"
         )
+
+
+def _one_key(record: RunRecord) -> Iterator[str]:
+    """Say of which scenario nearly all commands to Redis named one key: only the reader knows whether it has more."""
+    keys: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for row in record.tallies():
+        if row.kind == KEY:
+            keys[row.scenario][row.detail] += row.times
+    for scenario, counted in keys.items():
+        sampled = sum(counted.values())
+        key, times = max(((key, times) for key, times in counted.items() if key), key=itemgetter(1), default=("", 0))
+        if sampled >= FEWEST_SAMPLED and times >= KEY_RATIO * sampled:
+            yield (
+                f"{_share(times, sampled)} of the commands of scenario {scenario} named one key of Redis, {key} "
+                f"({times:,} of {sampled:,} in a sample): how it serves others was not measured. Next: spread them "
+                "over the keys that your users have, or state that one key was measured"
+            )
 
 
 def _without_body(record: RunRecord) -> Iterator[str]:

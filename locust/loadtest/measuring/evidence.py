@@ -12,6 +12,7 @@ import base64
 import json
 import logging
 import re
+import zlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote_plus
 
@@ -32,6 +33,7 @@ LONGEST: Final = 2_000
 _LONGEST_BODY: Final = 1_000
 _LOOKED_AT: Final = 16_384
 """Bytes of a body that are looked at."""
+_LONGEST_KEY: Final = 80
 _MOST_VALUES: Final = 2_000
 _SHORTEST_SECRET: Final = 4
 _MOST_SECRETS: Final = 500
@@ -146,6 +148,12 @@ def of_response(response: Any) -> Evidence:
 def of_command(data: bytes, error: str) -> Evidence:
     """Return the evidence of Redis commands, from what was sent (RESP) and the error's text."""
     secrets = _Secrets(())
+    lines = [" ".join(secrets.words(command)) for command in commands_in(data)]
+    return Evidence(secrets.text([" \n ".join(lines)], ""), secrets.text([secrets.body(error.encode())], ""))
+
+
+def commands_in(data: bytes) -> list[list[bytes]]:
+    """Return the words of each of the Redis commands that begin some data (RESP)."""
     commands: list[list[bytes]] = []
     at, data = 0, data[:_LOOKED_AT]
     while at < len(data) and (end := data.find(b"\r\n", at)) >= 0:
@@ -156,8 +164,15 @@ def of_command(data: bytes, error: str) -> Evidence:
         else:  # a further command
             commands.append([])
             at = end + 2
-    lines = [" ".join(secrets.words(command)) for command in commands]
-    return Evidence(secrets.text([" \n ".join(lines)], ""), secrets.text([secrets.body(error.encode())], ""))
+    return commands
+
+
+def key_text(key: bytes) -> str:
+    """Return a key of Redis as text: what looks like a token is masked, and another key has another text."""
+    text = key.decode("utf-8", "replace")
+    shown = _TOKEN.sub(MASK, text)
+    shown = shown if len(shown) <= _LONGEST_KEY else f"{shown[:_LONGEST_KEY]}…"
+    return text if shown == text else f"{shown} ({zlib.crc32(key):08x})"
 
 
 class _Secrets:

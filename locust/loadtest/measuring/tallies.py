@@ -35,7 +35,9 @@ VARIED: Final = "varied_answer"
 SIZE: Final = "size"
 """A success without ``expect`` was smaller or larger than all before; the detail is the power of two below its bytes.
 It says which sizes there were, not how often."""
-TALLIES: Final = (LOOKUP, CONNECTION, REDIRECT, RETRY, NOWHERE, ELSEWHERE, UNKNOWN, SAME, VARIED, SIZE)
+KEY: Final = "key"
+"""A request of a sample of those to Redis named a key; the detail is the key, of one that is often among them."""
+TALLIES: Final = (LOOKUP, CONNECTION, REDIRECT, RETRY, NOWHERE, ELSEWHERE, UNKNOWN, SAME, VARIED, SIZE, KEY)
 REDIRECTION: Final = 300
 CLIENT_ERROR: Final = 400
 MAX_PLACES: Final = 8

@@ -8,6 +8,7 @@ from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.tallies import (
     CONNECTION,
     ELSEWHERE,
+    KEY,
     LOOKUP,
     NOWHERE,
     REDIRECT,
@@ -70,6 +71,7 @@ def test_answers_that_should_vary_and_do_not_break_their_rule(same: int, varied:
         ((REDIRECT, "", 1, 0.0), 0, "1 redirects were followed within 100 requests of GET buy"),
         ((RETRY, "", 1, 0.0), 0, "1 requests were sent again, over another connection, within 100 requests"),
         ((UNKNOWN, "", 1, 0.0), 0, "retries GET buy took is not known: their client does not report it"),
+        ((KEY, "hot", 50, 0.0), 49, "100% of the commands of scenario shop named one key of Redis, hot (50 of 50 in a"),
         ((CONNECTION, "10.0.0.7", 10, 0.0), 9, "and all 10 connections went to 10.0.0.7: one server took all"),
     ],
 )
@@ -81,6 +83,15 @@ def test_what_only_the_reader_can_judge_is_noted(tally: tuple[str, str, int, flo
     assert expected in note
     assert rules(record) == []
     assert list(tallied.notes(record_of((kind, detail, few, each_s)))) == []
+
+
+@pytest.mark.parametrize(("hot", "others", "is_noted"), [(90, 10, True), (89, 11, False), (0, 100, False)])
+def test_a_hot_key_is_noted_by_its_share_of_the_sample(hot: int, others: int, is_noted: bool) -> None:
+    """From nine in ten on; keys that are too rare to be named are many, and never one."""
+    notes = list(tallied.notes(record_of((KEY, "hot", hot, 0.0), (KEY, "", others, 0.0))))
+    assert [note.startswith("90% of the commands of scenario shop named one key") for note in notes] == [
+        True
+    ] * is_noted
 
 
 @pytest.mark.parametrize(

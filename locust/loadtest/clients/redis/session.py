@@ -11,6 +11,7 @@ from redis.exceptions import MaxConnectionsError
 
 from loadtest.clients.redis.connection import RespConnection
 from loadtest.clients.redis.errors import error_class_of, interruption
+from loadtest.clients.redis.key_sample import KeySample
 from loadtest.clients.routes import Route, RouteTable
 from loadtest.measuring.evidence import of_command
 from loadtest.measuring.labels import LOAD, MAX_SERIES
@@ -33,13 +34,15 @@ _GOOD_REPLIES: Final = frozenset({bytes, int, list, type(None), str, dict, bool,
 class RedisRoutes(RouteTable[str, Route]):
     """The routes of one label by command, in the spelling in which the command was given; made on first use.
 
-    The name of a request is the label, or the command again where there is no label.
+    The name of a request is the label, or the command again where there is no label. The keys of all labels are sampled
+    together, in the table without one.
     """
 
     def __init__(self, recorder: "Recorder", scenario: str, label: str | None) -> None:
         """Start without routes."""
         super().__init__(recorder, scenario)
         self._label = label
+        self.sample = KeySample()
 
     def __missing__(self, command: str) -> Route:
         """Make a command's route."""
@@ -68,7 +71,7 @@ class _RoutesByLabel(dict[str | None, RedisRoutes]):
 class RedisSession:
     """What the client, its labelled views and its pipelines share."""
 
-    __slots__ = ("_spares", "connection", "listeners", "routes", "settings", "user")
+    __slots__ = ("_spares", "connection", "listeners", "routes", "sample", "settings", "user")
 
     def __init__(self, user: "LoadUser", settings: "RedisSettings") -> None:
         """Prepare a session; the first request connects."""
@@ -87,6 +90,7 @@ class RedisSession:
     def enter(self, phase: str) -> None:
         """Record what is sent from now on, through the client and all its views, as of this phase."""
         self.routes = _RoutesByLabel(self.user, phase)
+        self.sample = self.routes[None].sample
 
     def request_many(
         self, route: Route, data: bytes, count: int, connection: RespConnection | None = None
@@ -110,7 +114,10 @@ class RedisSession:
             connection = self.connection
             if not connection.ready:
                 connection = self.free_connection(route)
-        user = self.user
+        user, sample = self.user, self.sample
+        sample.left -= 1
+        if not sample.left:
+            sample.take(route.series, data)
         sent_s = perf_counter()
         intended_s = user.intended_start_s
         if intended_s is None:

@@ -11,6 +11,7 @@ from locust.exception import RescheduleTask, StopUser
 from loadtest.clients import routes
 from loadtest.clients.redis import LAZY, RAW, LazyJson, RedisJsonUser
 from loadtest.clients.routes import RouteTable
+from loadtest.measuring.tallies import KEY
 from tests.http_harness import counted
 from tests.redis_harness import Recorded, private_redis, running_user
 
@@ -97,6 +98,33 @@ def test_response_bytes_are_those_on_the_wire(redis_url):
         user.client.pipeline(transaction=False).get("bytes").get("bytes").execute()
         recorded = Recorded(user)
     assert recorded.response_bytes == {("GET", "GET"): 11, ("PIPELINE", "PIPELINE"): 22}
+
+
+def test_a_sample_of_the_requests_finds_a_hot_key(redis_url):
+    """In single commands and pipelines of all labels it has its share; of many keys none is named."""
+    with running_user(redis_url) as user:
+        hot = user.client.labelled("hot")
+        for number in range(2_000):
+            hot.get("one" if number % 20 else f"other:{number}")
+            user.client.pipeline(transaction=False).get("one").execute()
+            user.client.ping()
+        sampled = Recorded(user).tallies(KEY)
+        assert 50 < sum(sampled.values()) < 2_000
+        assert sampled["one"] > 0.9 * sum(sampled.values())
+        for number in range(2_000):
+            user.client.get(f"other:{number}")
+        assert set(Recorded(user).tallies(KEY)) <= {"", "one"}
+
+
+def test_a_key_that_looks_like_a_token_is_masked_and_told_from_others(redis_url):
+    """The record is handed on; two sessions must not count as one key for it."""
+    tokens = ["session:" + digit * 31 + "a" for digit in "12"]
+    with running_user(redis_url) as user:
+        for number in range(100):
+            user.client.get(tokens[number % 2])
+        sampled = {key: times for key, times in Recorded(user).tallies(KEY).items() if key}
+    assert len(sampled) == 2
+    assert not any("1111" in key or "2222" in key for key in sampled)
 
 
 def test_the_first_request_of_an_iteration_takes_the_intended_start(redis_url):
