@@ -30,40 +30,37 @@ def _fast(work: str, users: int = 64) -> Subject:
     return locust_subject("fast", "Locust FastHttpUser", work, users)
 
 
-_PEERS = {
-    "wrk": (False, ("{wrk}", "-t1", "-c64", "-d600", "{{BENCH_URL}}/small")),
-    "hey": (False, ("{hey}", "-c", "64", "-z", "600s", "{{BENCH_URL}}/small")),
-    "oha": (False, ("{oha}", "-c", "64", "-z", "600s", "--no-tui", "{{BENCH_URL}}/small")),
-    "vegeta": (
-        False,
-        (
-            "sh",
-            "-c",
-            (
-                "echo GET {{BENCH_URL}}/small | {vegeta} attack -rate=0 -max-workers=64 -workers=64 "
-                "-connections=64 -duration=600s > /dev/null"
-            ),
-        ),
-    ),
-    "autocannon": (False, ("{autocannon}", "-c", "64", "-d", "600", "{{BENCH_URL}}/small")),
-    "k6": (True, ("{k6}", "run", "--quiet", "--vus", "64", "--duration", "600s", str(_FOLDER / "k6_script.js"))),
-    "artillery": (True, ("{artillery}", "run", "--quiet", str(_FOLDER / "artillery_script.yml"))),
+_URL = "{{BENCH_URL}}/{work}"
+_ATTACK = "attack -rate=0 -max-workers=64 -workers=64 -connections=64 -duration=600s > /dev/null"
+_FIXED = {
+    "wrk": ("{wrk}", "-t1", "-c64", "-d600", _URL),
+    "hey": ("{hey}", "-c", "64", "-z", "600s", _URL),
+    "oha": ("{oha}", "-c", "64", "-z", "600s", "--no-tui", _URL),
+    "vegeta": ("sh", "-c", f"echo GET {_URL} | {{vegeta}} {_ATTACK}"),
+    "autocannon": ("{autocannon}", "-c", "64", "-d", "600", _URL),
+    "strobengine": ("{strobengine}", "load", _URL, "-c", "64", "-d", "600"),
+    "k9, plan": ("{k9}", "run", str(_FOLDER / "k9_plan.py"), "-u", "64", "-d", "600s"),
 }
+"""The peers that repeat one request."""
+_SCRIPTED = {
+    "k9, Python script": ("{k9}", "run", str(_FOLDER / "k9_script.py"), "-u", "64", "-d", "600s"),
+    "k6": ("{k6}", "run", "--quiet", "--vus", "64", "--duration", "600s", str(_FOLDER / "k6_script.js")),
+    "artillery": ("{artillery}", "run", "--quiet", str(_FOLDER / "artillery_script.yml")),
+}
+"""The peers that run scripts in which users decide."""
+
+_BARE = Subject("bare gevent loop: send, wait, receive", (sys.executable, str(_FOLDER / "bare_loop.py")))
 
 
-_BARE = Subject(
-    "bare gevent loop: send, wait, receive", (sys.executable, str(_FOLDER / "bare_loop.py")), runs_scenarios=False
-)
-
-
-def _peers() -> list[Subject]:
-    """The generators in other languages that are installed."""
+def _peers(work: str, *names: str) -> list[Subject]:
+    """The generators of these names that are installed; of all names by default."""
     found = []
-    for name, (runs_scenarios, command) in _PEERS.items():
-        path = tool(name)
-        if path is not None:
-            parts = tuple(part.format(**{name: path}) for part in command)
-            found.append(Subject(name, parts, runs_scenarios=runs_scenarios))
+    for name, command in {**_FIXED, **_SCRIPTED}.items():
+        program = name.partition(",")[0]
+        path = tool(program)
+        if path is not None and (not names or name in names):
+            parts = tuple(part.format(**{program: path, "work": work}) for part in command)
+            found.append(Subject(name, parts, {"BENCH_WORK": work}))
     return found
 
 
@@ -75,23 +72,16 @@ def comparisons() -> list[Comparison]:
         "small-get",
         "Small GET: a JSON body of 68 bytes",
         "requests",
-        [_ours("small"), _fast("small"), locust_subject("stock", "Locust HttpUser", "small"), _BARE, *_peers()],
+        [_ours("small"), _fast("small"), locust_subject("stock", "Locust HttpUser", "small"), _BARE, *_peers("small")],
         nginx_server.running,
         {fast: (6.0, 8.0), "Locust HttpUser": (25.0, 35.0), "wrk": (0.5, 0.7), "k6": (1.0, 1.0)},
-        "64 users or connections. wrk, hey, oha, vegeta and autocannon repeat one fixed request; "
-        "the others run scripts. The bare loop ignores the answers and records nothing.",
+        "64 users or connections. wrk, hey, oha, vegeta, autocannon, strobengine and k9's plan repeat one fixed "
+        "request; the others run scripts. The bare loop ignores the answers and records nothing.",
     )
     works = [
         ("large-get", "GET of 14 kB", "large", floor, loose),
         ("post-json", "POST with a JSON body", "post", floor, loose),
         ("headers-cookie", "GET with headers that vary and a cookie", "headers", floor, loose),
-        (
-            "varying-head",
-            "Small GET with a different response head each time",
-            "varying",
-            {},
-            "Each head has a request id of its own, as those of real services have.",
-        ),
         (
             "tls",
             "Small GET over TLS, certificate verified",
@@ -104,6 +94,30 @@ def comparisons() -> list[Comparison]:
         Comparison(key, title, "requests", [_ours(work), _fast(work)], nginx_server.running, floors, note)
         for key, title, work, floors, note in works
     ]
+    varying = Comparison(
+        "varying-head",
+        "Small GET with a different response head each time",
+        "requests",
+        [_ours("varying"), _fast("varying"), *_peers("varying", *_FIXED, "k9, Python script", "k6")],
+        nginx_server.running,
+        {fast: (5.0, 7.0)},
+        "Each head has a request id of its own, as those of real services have.",
+    )
+    journey = Comparison(
+        "journey",
+        "A journey of five requests with checks",
+        "requests",
+        [
+            _ours("journey"),
+            _fast("journey"),
+            locust_subject("stock", "Locust HttpUser", "journey"),
+            *_peers("journey", "k9, Python script", "k6"),
+        ],
+        nginx_server.running,
+        {},
+        "64 users without think time: a header of the user's own, JSON sent and parsed, a value taken from one answer "
+        "into the next request, each answer checked, response heads that vary.",
+    )
     many = Comparison(
         "many-users",
         "Small GET by 1,000 users",
@@ -113,4 +127,4 @@ def comparisons() -> list[Comparison]:
         floor,
         "1,000 users, each with its own connection.",
     )
-    return [small, *paired, many]
+    return [small, varying, journey, *paired, many]

@@ -54,6 +54,23 @@ class BenchUser(_BASES[os.environ["BENCH_BASE"]]):
         """GET a small document whose response head is never the same."""
         self.client.get("/varying")
 
+    def journey(self):
+        """Five requests with a header of the user's own, a value taken from one into the next, each answer checked."""
+        headers = {"Authorization": f"Bearer t-{id(self)}"}
+        item = self.fetch("POST", "/small", headers, json={"name": "bench"})
+        self.fetch("GET", f"/varying?id={item}", headers, name="look")
+        self.fetch("GET", f"/varying?next={item}", headers, name="next")
+        self.fetch("POST", "/small", headers, json={"id": item, "value": 2.5})
+        self.fetch("GET", "/small", headers)
+
+    def fetch(self, method, path, headers, **options):
+        """Send a request, look into its answer, and return what the next one needs."""
+        with self.client.request(method, path, headers=headers, catch_response=True, **options) as response:
+            item = response.json()["id"]
+            if item != 1:
+                response.failure("another id")
+        return item
+
     def post(self):
         """POST a JSON body."""
         self.client.post("/small", json={"id": 1, "name": "bench", "tags": ["a", "b"], "value": 2.5})

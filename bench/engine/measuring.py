@@ -45,7 +45,6 @@ class Subject:
         command: What to run; ``{NAME}`` is replaced by the server's variable NAME.
         environment: Further variables.
         is_ours: Whether it is this product.
-        runs_scenarios: Whether it runs scripts in which users decide, rather than one fixed request.
         warm_up_s: How long to wait after the first request.
     """
 
@@ -53,7 +52,6 @@ class Subject:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     is_ours: bool = False
-    runs_scenarios: bool = True
     warm_up_s: float = 2.5
 
     def command_for(self, server: Server) -> list[str]:

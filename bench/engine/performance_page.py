@@ -20,6 +20,8 @@ _VERSION_ARGUMENTS = {
     "redis-server": "--version",
     "wrk": "-v",
     "k6": "version",
+    "k9": "version",
+    "strobengine": "--version",
     "autocannon": "--version",
     "artillery": "version",
 }

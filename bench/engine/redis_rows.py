@@ -86,7 +86,7 @@ def _benchmark() -> list[Subject]:
     if program is None:
         return []
     load = ("-p", "{REDIS_PORT}", "-c", str(_USERS), "-n", "1000000000", "-q", "JSON.GET", SMALL, ".")
-    return [Subject(_BENCHMARK, (program, *load), runs_scenarios=False)]
+    return [Subject(_BENCHMARK, (program, *load))]
 
 
 def comparisons() -> list[Comparison]:
