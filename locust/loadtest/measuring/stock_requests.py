@@ -31,7 +31,7 @@ MAX_RESPONSE_BYTES: Final = 1 << 50
 _COUNTED: Final = "loadtest_counted"  # on what says how a request failed that is counted
 BODILESS: Final = (204, 304)
 """The statuses of answers without a body."""
-_CLASSES_BY_NAME: Final = {"CatchResponseError": "assertion", "GreenletExit": UNFINISHED}
+_CLASSES_BY_NAME: Final = {"CatchResponseError": "assertion", "GreenletExit": UNFINISHED, "RedirectError": "redirect"}
 
 
 def mark_counted(*failures: Any) -> None:

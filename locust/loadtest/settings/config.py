@@ -187,8 +187,9 @@ class Config(BaseModel):
     )
     allowed_hosts: str | None = _setting(
         None,
-        "hosts that a test started in the web UI may load, in addition to the configured service and this machine; "
-        "link-local addresses, where clouds serve credentials, are reached only if listed here",
+        "hosts that a test started in the web UI may load, and to which redirects are followed, in addition to "
+        "the configured service and this machine; link-local addresses, where clouds serve credentials, are reached "
+        "only if listed here",
         "names, *.names, IP addresses or networks separated by commas, or * for any host",
         "staging.example.com, 10.0.0.0/8",
     )

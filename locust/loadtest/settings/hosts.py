@@ -1,7 +1,8 @@
 """Hosts: which may be loaded, and which addresses no request may go to.
 
 Who starts the process names the service under test, and that is allowed. Who merely reaches its web UI may load that
-service, this machine, and what LOADTEST_ALLOWED_HOSTS names.
+service, this machine, and what LOADTEST_ALLOWED_HOSTS names. Nor does the service under test choose what else is
+loaded: a redirect is followed to a host that the scenario or LOADTEST_ALLOWED_HOSTS names, and to no other.
 
 Link-local addresses are one hop away from every machine, and clouds serve the machine's own credentials there
 (169.254.169.254 and fe80::/10); some clouds use another well-known address. A load generator that follows a redirect,
@@ -69,6 +70,8 @@ _SCHEMES: Final = ("http", "https")
 _opened: set[Network] = set()
 _is_led: Final[ContextVar[bool]] = ContextVar("is_led", default=False)
 """Whether a service that is not on this machine redirected the request that this greenlet makes."""
+_urls: Final[ContextVar[tuple[str, ...]]] = ContextVar("urls", default=())
+"""The URLs that the scenario named for that request."""
 
 
 def open_up(networks: Iterable[Network]) -> None:
@@ -158,6 +161,10 @@ def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
+class RedirectError(PermissionError):
+    """A redirect leads to a host that nobody named."""
+
+
 class Targets:
     """The hosts that a start from the web UI may load.
 
@@ -191,6 +198,10 @@ class Targets:
                 ) from None
             self._names.add(item)
 
+    def update(self, other: Targets) -> None:
+        """Take over what another one allows."""
+        self.networks, self._names = other.networks, other._names
+
     def check(self, url: str) -> None:
         """Check that a base URL that somebody entered may be loaded.
 
@@ -201,7 +212,7 @@ class Targets:
         if url in self._texts:
             return
         host = _host_of(url)
-        if not (is_loopback(host) or host in self._own or self._is_named(host)):
+        if not (is_loopback(host) or host in self._own or self.names(host)):
             raise UsageError(
                 f"host {url!r} must not be loaded. Allowed: the stack's own target, this machine, and the hosts in "
                 "LOADTEST_ALLOWED_HOSTS. Next: if you may test that service, start the stack with its host in "
@@ -209,7 +220,8 @@ class Targets:
             )
         check_open(url)
 
-    def _is_named(self, host: str) -> bool:
+    def names(self, host: str) -> bool:
+        """Return whether LOADTEST_ALLOWED_HOSTS names a lower-case host."""
         address = parse(host)
         if address is not None and any(address.version == n.version and address in n for n in self.networks):
             return True
@@ -218,15 +230,20 @@ class Targets:
         return bool(self._names & ({"*", host} | wild))
 
 
+_allowed: Final = Targets(None)
+"""What LOADTEST_ALLOWED_HOSTS names."""
+
+
 def open_allowed(allowed: str | None) -> None:
-    """Open the networks that LOADTEST_ALLOWED_HOSTS names to this process, and close the rest to all that connects.
+    """Open what LOADTEST_ALLOWED_HOSTS names to this process, and close the closed addresses to all that connects.
 
     So a locustfile's own clients, which know nothing of closed addresses, follow no redirect there either.
 
     Raises:
         UsageError: when it has an item that is no name, address or network.
     """
-    open_up(Targets(allowed).networks)
+    _allowed.update(Targets(allowed))
+    open_up(_allowed.networks)
     _guard_process()
 
 
@@ -235,16 +252,43 @@ def _guard_process() -> None:
     sys.addaudithook(_refuse_closed)
 
 
-def begin_request() -> None:
-    """Note that this greenlet makes a request that a scenario named."""
+def begin_request(*urls: str) -> None:
+    """Note that this greenlet makes a request for which a scenario named these URLs."""
     _is_led.set(False)
+    _urls.set(urls)
 
 
-def note_redirect(url: str) -> None:
-    """Note that the service at a URL redirects this greenlet's request: what is elsewhere leads nobody here."""
+def note_redirect(url: str, target: str) -> None:
+    """Note that the service at a URL redirects this greenlet's request: what is elsewhere leads nobody here.
+
+    Raises:
+        RedirectError: the target is a host that nobody named.
+    """
     host = _split(url).hostname or ""
     if not (is_loopback(host) or is_inside(host)):
         _is_led.set(True)
+    if aim := urlsplit(target).hostname:
+        check_redirect(aim, host, *(urlsplit(named).hostname or "" for named in _urls.get()))
+
+
+def check_redirect(host: str, *named: str) -> None:
+    """Check that a redirect leads to a host that somebody named. Whether it may lead to this machine is decided where
+    the connection is made, by its address.
+
+    Args:
+        host: where it leads.
+        named: the hosts that the scenario named, and those that earlier redirects led to.
+
+    Raises:
+        RedirectError: neither the scenario nor LOADTEST_ALLOWED_HOSTS names it.
+    """
+    host = host.lower().rstrip(".")
+    if host in {one.lower().rstrip(".") for one in named} or is_loopback(host) or _allowed.names(host):
+        return
+    raise RedirectError(
+        f"a redirect to {host} is not followed, which is not under test: if it may be loaded too, add it to "
+        "LOADTEST_ALLOWED_HOSTS"
+    )
 
 
 def _refuse_closed(event: str, arguments: tuple[object, ...]) -> None:

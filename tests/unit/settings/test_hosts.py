@@ -4,6 +4,7 @@ import ipaddress
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
@@ -95,13 +96,38 @@ def test_other_addresses_are_open(address: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("redirected", [False, True])
-def test_no_request_goes_there(way: str, redirected: bool) -> None:
+def test_no_request_goes_there(way: str, redirected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client makes no connection to a closed address, neither at once nor behind a redirect, and counts it."""
     redirect = always(ok(b"", f"Location: {WAYS[way]}", status="302 Found"))
     with ScriptedServer(redirect) as server, running_user(server.url) as user:
+        monkeypatch.setattr(hosts, "_allowed", Targets("*"))
         response = user.client.get("/" if redirected else WAYS[way])
         assert "where clouds serve credentials" in str(response.error)
         assert error_classes(user) == {"connect": 1}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "followed"),
+    [
+        (None, "shop.example", True),
+        (None, "SHOP.example.", True),
+        (None, "login.example", True),
+        (None, "127.0.0.1", True),
+        (None, "www.shop.example", False),
+        (None, "192.0.2.1", False),
+        (None, "", False),
+        ("*.shop.example", "www.shop.example", True),
+        ("192.0.2.0/24", "192.0.2.1", True),
+        ("*", "any.example", True),
+    ],
+)
+def test_a_redirect_leads_to_a_host_that_somebody_named(
+    allowed: str | None, host: str, followed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scenario, or LOADTEST_ALLOWED_HOSTS; whether to this machine is decided where the connection is made."""
+    monkeypatch.setattr(hosts, "_allowed", Targets(allowed))
+    with nullcontext() if followed else pytest.raises(hosts.RedirectError, match="LOADTEST_ALLOWED_HOSTS"):
+        hosts.check_redirect(host, "shop.example", "Login.example")
 
 
 CLIENTS = {

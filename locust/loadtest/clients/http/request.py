@@ -12,6 +12,7 @@ from loadtest.clients.http.errors import InvalidRequestError, RedirectError
 from loadtest.clients.http.headers import Headers, HeaderValue, Lines, merged
 from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes, Upload
 from loadtest.clients.http.url import Url, join, over_http
+from loadtest.settings import hosts
 from loadtest.settings.hosts import is_inside, is_loopback
 
 if TYPE_CHECKING:
@@ -185,21 +186,23 @@ def for_any_host(lines: Lines) -> Lines:
     return {name: line for name, line in lines.items() if not _FOR_ONE_HOST.search(name)}
 
 
-def redirected(first: Request, request: Request, status: int, location: str) -> Request:
+def redirected(first: Request, request: Request, status: int, location: str, own: str) -> Request:
     """The request to which a redirect leads (RFC 9110, section 15.4, with the method rules of the Fetch standard).
 
     301 and 302 turn POST into GET, 303 turns everything but HEAD into GET, 307 and 308 repeat the request. Credentials
     stay with the host for which the scenario gave them. A Unix socket is reached only if the scenario named it itself,
-    and the loopback interface only from there: no target may direct a worker to the services of its own machine.
+    and the loopback interface only from there: no target may direct a worker to the services of its own machine. Nor
+    may it have another host loaded, unless LOADTEST_ALLOWED_HOSTS names that.
 
     Args:
         first: The request that the scenario made.
         request: The one that is redirected.
         status: The redirect's status.
         location: Where it leads.
+        own: The host of the user.
 
     Raises:
-        RedirectError: It leads nowhere, or the body cannot be sent a second time.
+        RedirectError: It leads nowhere, or to a host that nobody named, or the body cannot be sent a second time.
     """
     try:
         url = join(request.url, over_http(location) if request.upgrades else location)
@@ -207,6 +210,10 @@ def redirected(first: Request, request: Request, status: int, location: str) -> 
         raise RedirectError(f"the redirect cannot be followed: {error}") from error
     if url.origin.scheme == "http+unix" and url.origin is not first.url.origin:
         raise RedirectError(f"the redirect leads to the Unix socket {url.origin.host}, which the scenario did not name")
+    try:
+        hosts.check_redirect(url.origin.host, first.url.origin.host, request.url.origin.host, own)
+    except hosts.RedirectError as error:
+        raise RedirectError(str(error)) from error
     headers = dict(first.headers or {})
     if url.origin is not first.url.origin:
         headers = {name: value for name, value in headers.items() if not _FOR_ONE_HOST.search(name.lower())}

@@ -160,6 +160,15 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
             self.gets[url if name is None else (url, name)] = route
         return route
 
+    @property
+    def host(self) -> str:
+        """That of the base URL.
+
+        Raises:
+            InvalidRequestError: The base URL is not valid.
+        """
+        return parse(self._base_url).origin.host
+
     def absolute(self, url: str) -> str:
         """The URL, continued from the base if it is relative."""
         base = self._base_url

@@ -263,7 +263,7 @@ class Sender:
             progress.history.append(new_response(Response, head, content, 0, request, 0.0, 0.0, 0.0))
             if len(progress.history) > self._max_redirects:
                 raise RedirectError(f"more than {self._max_redirects} redirects")
-            progress.request = redirected(call.request, request, head.status, location)
+            progress.request = redirected(call.request, request, head.status, location, self._routes.host)
             wire = self._encode_redirected(call, progress.request)
 
     def _pass_over(self, call: Call, exchange: Exchange, head: ResponseHead, request: Request) -> bytes | None:

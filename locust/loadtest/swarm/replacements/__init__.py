@@ -207,9 +207,15 @@ TABLE = (
     ),
     Replacement(
         stock.HttpSession,
-        "get_redirect_target",
-        clients.get_redirect_target,
-        "a service that is elsewhere redirects users to services of this machine, which trust who reaches them",
+        "rebuild_auth",
+        clients.rebuild_auth,
+        "a service redirects users to hosts that nobody named, or to services of this machine, which trust who asks",
+    ),
+    Replacement(
+        stock.HttpSession,
+        "resolve_redirects",
+        clients.resolve_redirects,
+        "it prepares a request for a redirect that is not followed, too, which may be to any host",
     ),
     Replacement(
         useragent.CompatRequest,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from contextlib import suppress
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import gevent
 from locust import clients
 from locust.contrib import fasthttp
+from requests.exceptions import RequestException
 
 from loadtest.clients.transport.endpoint import is_address
 from loadtest.measuring.recorder import Recorder
@@ -24,7 +26,7 @@ from loadtest.measuring.tallies import CONNECTION, ELSEWHERE, LOOKUP, RETRY
 from loadtest.settings import hosts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 _request_ids: Final = itertools.count()
@@ -87,10 +89,11 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
         request_id = next(_request_ids)
         waiting[request_id] = began_s
         greenlet, beside = gevent.getcurrent(), _Beside()
-        if fasthttp.absolute_http_url_regexp.match(url) and not url.startswith(self.base_url or url):
+        is_absolute = fasthttp.absolute_http_url_regexp.match(url)
+        if is_absolute and not url.startswith(self.base_url or url):
             beside.append((ELSEWHERE, urlsplit(url).netloc.rpartition("@")[2], 0.0))
         setattr(greenlet, BESIDE, beside)
-        hosts.begin_request()
+        hosts.begin_request(self.base_url or "", url if is_absolute else "")
         try:
             return _settled(original(self, method, url, name, *args, **more), beside)
         except (gevent.GreenletExit, gevent.Timeout) as cause:
@@ -216,23 +219,44 @@ def send(original: Callable[..., Any]) -> Callable[..., Any]:
     return send
 
 
-def get_redirect_target(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Note who redirects a request of an HttpUser."""
+class RedirectError(RequestException):
+    """`loadtest.settings.hosts.RedirectError`, as a failure that an HttpUser counts."""
 
-    def get_redirect_target(self: Any, response: Any) -> Any:
-        target = original(self, response)
-        if target is not None:
-            hosts.note_redirect(response.url)
-        return target
 
-    return get_redirect_target
+def rebuild_auth(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Note who redirects a request of an HttpUser, and where it leads."""
+
+    def rebuild_auth(self: Any, prepared_request: Any, response: Any) -> None:
+        try:
+            hosts.note_redirect(response.url, prepared_request.url)
+        except hosts.RedirectError as error:
+            raise RedirectError(str(error)) from error
+        original(self, prepared_request, response)
+
+    return rebuild_auth
+
+
+def resolve_redirects(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Yield the requests to which redirects lead, up to the first that is refused, where they are not made."""
+
+    def resolve_redirects(self: Any, *args: Any, yield_requests: bool = False, **more: Any) -> Any:
+        hops = original(self, *args, yield_requests=yield_requests, **more)
+        return _up_to_refused(hops) if yield_requests else hops
+
+    return resolve_redirects
+
+
+def _up_to_refused(hops: Iterator[Any]) -> Iterator[Any]:
+    with suppress(RedirectError):
+        yield from hops
 
 
 def redirect(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Note who redirects a request of a FastHttpUser."""
+    """Note who redirects a request of a FastHttpUser, and where it leads."""
 
-    def redirect(self: Any, *args: Any) -> Any:
-        hosts.note_redirect(self.url)
-        return original(self, *args)
+    def redirect(self: Any, *args: Any) -> None:
+        before = self.url
+        original(self, *args)
+        hosts.note_redirect(before, self.url)
 
     return redirect

@@ -8,6 +8,7 @@ from gevent.server import StreamServer
 
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.tallies import NOWHERE
+from loadtest.settings import hosts
 from tests.http_harness import Peer, ScriptedServer, always, counted, counts, error_classes, ok, running_user
 
 
@@ -146,6 +147,7 @@ def test_what_is_elsewhere_leads_nobody_to_this_machine(way, monkeypatch):
         "getaddrinfo",
         lambda host, *more, **named: resolve("127.0.0.1" if host.endswith(".invalid") else host, *more, **named),
     )
+    monkeypatch.setattr(hosts, "_allowed", hosts.Targets("*"))
     inside = Recording()
     with ScriptedServer(inside) as web_ui:
         port = web_ui.url.rpartition(":")[2]
@@ -155,6 +157,28 @@ def test_what_is_elsewhere_leads_nobody_to_this_machine(way, monkeypatch):
                 assert "this machine itself" in str(response.error)
                 assert error_classes(user) == {"connect": 1}
             assert inside.seen == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_own", "reached"),
+    [(None, False, 0), ("other.example", False, 0), ("elsewhere.invalid", False, 1), (None, True, 1)],
+)
+def test_the_service_under_test_leads_to_no_host_that_nobody_named(allowed, is_own, reached, monkeypatch):
+    """It would choose who is loaded. The scenario does, by the user's host too, and LOADTEST_ALLOWED_HOSTS."""
+    resolve = gevent.socket.getaddrinfo
+    monkeypatch.setattr(gevent.socket, "getaddrinfo", lambda _, *more, **named: resolve("127.0.0.1", *more, **named))
+    monkeypatch.setattr(hosts, "_allowed", hosts.Targets(allowed))
+    other = Recording()
+    with ScriptedServer(other) as place:
+        away = f"http://elsewhere.invalid:{place.port}"
+        with (
+            ScriptedServer(Recording(307, f"{away}/next")) as server,
+            running_user(away if is_own else server.url) as user,
+        ):
+            response = user.client.post(f"{server.url}/start", data="x")
+            assert (len(other.seen), error_classes(user)) == (reached, {} if reached else {"redirect": 1})
+            if not reached:
+                assert "a redirect to elsewhere.invalid is not followed" in str(response.error)
 
 
 def test_what_is_on_this_machine_leads_where_it_likes():

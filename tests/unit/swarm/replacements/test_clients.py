@@ -154,11 +154,10 @@ def test_what_is_elsewhere_redirects_no_user_of_locust_to_this_machine(
 ) -> None:
     """Services of this machine, the web UI for one, trust who reaches them; a name plays one that is elsewhere.
 
-    This replaces HttpSession.get_redirect_target, and it replaces CompatRequest.redirect.
+    This replaces HttpSession.rebuild_auth, and it replaces CompatRequest.redirect.
     """
     hosts.open_allowed(None)
-    for module in (socket, gevent.socket):
-        monkeypatch.setattr(module, "getaddrinfo", partial(_resolved, module.getaddrinfo))
+    _resolve_here(monkeypatch)
     reached: list[bytes] = []
 
     def web_ui(peer: Peer) -> None:
@@ -177,8 +176,46 @@ def test_what_is_elsewhere_redirects_no_user_of_locust_to_this_machine(
     assert (int(taken.requests.sum()), int(taken.failures.sum())) == (2, 1)
 
 
+@BOTH
+def test_the_service_under_test_redirects_no_user_of_locust_to_another_host(
+    base: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would choose who is loaded; LOADTEST_ALLOWED_HOSTS does. A redirect that is not followed is an answer.
+
+    This replaces HttpSession.resolve_redirects.
+    """
+    _resolve_here(monkeypatch)
+    seen: list[bytes] = []
+
+    def other(peer: Peer) -> None:
+        seen.append(peer.read_request()[0])
+        peer.send(ok())
+
+    def work(user: Any) -> None:
+        user.client.get("/away", allow_redirects=False)
+        user.client.get("/away")
+        user.client.get("/own")
+
+    with ScriptedServer(other) as place:
+        moved = ok(b"", f"Location: {place.url.replace('127.0.0.1', 'elsewhere.invalid')}/", status="302 Found")
+        for allowed, reached, failed in (("other.example", 0, ["redirect"]), ("elsewhere.invalid", 1, [])):
+            monkeypatch.setattr(hosts, "_allowed", hosts.Targets(allowed))
+            with ScriptedServer(answering(moved, moved, ok())) as server:
+                taken = counted(base, server.url, work)
+            errors = [error.error_class for error in taken.errors]
+            assert (len(seen), int(taken.requests.sum()), errors) == (reached, 3, failed)
+
+
+def _resolve_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (socket, gevent.socket):
+        monkeypatch.setattr(module, "getaddrinfo", partial(_resolved, module.getaddrinfo))
+
+
+_HERE = {"elsewhere.invalid", b"elsewhere.invalid"}
+
+
 def _resolved(resolve: Any, host: Any, *more: Any, **named: Any) -> Any:
-    return resolve("127.0.0.1" if host in {"elsewhere.invalid", b"elsewhere.invalid"} else host, *more, **named)
+    return resolve("127.0.0.1" if host in _HERE else host, *more, **named)
 
 
 @pytest.mark.parametrize("max_retries", [0, 2])
