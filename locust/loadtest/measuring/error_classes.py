@@ -19,7 +19,7 @@ ERROR_CLASSES: Final = frozenset(
     {
         "timeout_connect", "timeout_read", "timeout_total", "connect", "reset", "closed", "protocol", "too_large",
         "tls", "dns", "redirect", "status_4xx", "status_5xx", "status_other", "assertion", "check", "exception",
-        "close_code", "redis_error",
+        "close_code", "redis_error", "redis_cluster_down",
         "redis_oom", "redis_loading", "redis_moved", "redis_auth", "redis_noscript", "redis_wrongtype", "redis_missing",
         UNFINISHED, GENERATOR, OTHER,
     }

@@ -36,7 +36,7 @@ _REFUSED: Final = frozenset(
     ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC", "CLIENT REPLY", "HELLO", "RESET")
 )
 _REFUSED_ARGUMENTS: Final = ("('REPLY',)", "(B'REPLY',)")  # CLIENT REPLY given as two arguments
-_ENCODER: Final = Encoder("utf-8", "strict", False)
+ENCODER: Final = Encoder("utf-8", "strict", False)
 
 
 def pack(command: tuple[Any, ...]) -> bytes:
@@ -147,7 +147,7 @@ class RedisCommands(CoreCommands):
 
     def get_encoder(self) -> Any:
         """redis-py's encoder of arguments, which its scripts ask for."""
-        return _ENCODER
+        return ENCODER
 
     def get_connection_kwargs(self) -> dict[str, Any]:
         """How redis-py's connections decode replies, which some of its methods ask for: not at all."""

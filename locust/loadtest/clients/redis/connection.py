@@ -403,6 +403,8 @@ def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
         commands.append(("AUTH", *filter(None, (settings.username,)), settings.password))
     if settings.client_name:
         commands.append(("CLIENT", "SETNAME", settings.client_name))
+    if settings.read_from_replicas:
+        commands.append(("READONLY",))
     if settings.db:
         commands.append(("SELECT", settings.db))
     return commands

@@ -18,7 +18,8 @@ reset, closed          the connection broke with an error, or the server closed 
 protocol               what came was not RESP, or more than was asked for
 redis_auth             NOAUTH, WRONGPASS, NOPERM
 redis_loading          LOADING
-redis_moved            MOVED, ASK: the server is part of a cluster; this client does not follow
+redis_moved            MOVED, ASK: the URL does not say that it is a cluster, or nodes redirect for ever
+redis_cluster_down     CLUSTERDOWN: no node serves the slot
 redis_noscript         NOSCRIPT
 redis_oom              OOM: over ``maxmemory``
 redis_wrongtype        WRONGTYPE, and RedisJSON's messages for the same
@@ -49,6 +50,7 @@ _CODES = {
     "LOADING": "redis_loading",
     "MOVED": "redis_moved",
     "ASK": "redis_moved",
+    "CLUSTERDOWN": "redis_cluster_down",
     "NOAUTH": "redis_auth",
     "WRONGPASS": "redis_auth",
     "NOPERM": "redis_auth",
@@ -90,6 +92,16 @@ class Missing(exceptions.RedisError, RescheduleTask):
         super().__init__(f"{command.upper()} found nothing: the key, or the value at the path, does not exist")
 
 
+class RedirectedTooOften(exceptions.ResponseError, RescheduleTask):
+    """The nodes of a cluster name each other, or one does not get ready, for one command."""
+
+    error_class = "redis_moved"
+
+    def __init__(self, last: Exception, hops: int) -> None:
+        """Say how often, and the last answer."""
+        super().__init__(f"given up after {hops} redirections, the last of which was: {str(last).partition(': ')[0]}")
+
+
 class Unfinished(exceptions.ConnectionError):
     """The user was stopped before the reply; listeners of Locust's events get it, nobody catches it."""
 
@@ -122,10 +134,7 @@ def reply_error(text: str) -> Exception:
     error = _parse_error(text)
     error_class = _CODES.get(code, "redis_error")
     if error_class == "redis_moved":
-        advice = "point the URL at that node, or at a proxy that follows"
-        error.args = (
-            f"{text}: another node of a cluster has the key; this client does not follow redirections, {advice}",
-        )
+        error.args = (f"{text}: another node has the key; cluster=true in the URL follows, except after WATCH",)
     elif any(excerpt in text for excerpt in _WRONG_TYPE_MESSAGES):
         error_class = "redis_wrongtype"
     elif "without any password configured" in message:

@@ -5,10 +5,11 @@ Tested in tests/unit/clients/redis/test_recording.py and test_faults.py.
 
 from functools import partial
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from redis.exceptions import MaxConnectionsError
 
+from loadtest.clients.redis.cluster import ClusterConnection
 from loadtest.clients.redis.connection import RespConnection
 from loadtest.clients.redis.errors import error_class_of, interruption
 from loadtest.clients.redis.key_sample import KeySample
@@ -78,7 +79,7 @@ class RedisSession:
         self.user = user
         self.settings = settings
         self.listeners = user.recorder.listeners
-        self.connection = RespConnection(settings)
+        self.connection = _connection(settings)
         self._spares: list[RespConnection] = []
         self.enter(LOAD)
 
@@ -177,7 +178,7 @@ class RedisSession:
                         f"one user has more than {MAX_CONNECTIONS} requests under way at once; "
                         "give each greenlet its turn, or spawn more users"
                     )
-                connection = RespConnection(self.settings)
+                connection = _connection(self.settings)
                 self._spares.append(connection)
             if not connection.await_turn():
                 connection.tally = route.series.tally
@@ -211,6 +212,11 @@ class RedisSession:
             start_time=time() - service_time_s,
             url=str(self.settings.endpoint),
         )
+
+
+def _connection(settings: "RedisSettings") -> RespConnection:
+    """A connection to a server, or what stands for one to a cluster."""
+    return cast("RespConnection", ClusterConnection(settings)) if settings.cluster else RespConnection(settings)
 
 
 def _first_error(replies: list[Any]) -> Exception | None:

@@ -11,7 +11,7 @@ with redis-py's names for the options that make sense here (see ``OPTIONS``).
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -37,6 +37,8 @@ class RedisSettings:
         protocol: 2 or 3: which version of RESP is spoken, and which shape replies have.
         client_name: As CLIENT LIST shows it; empty for none.
         connect_timeout_s: For name resolution, connecting, TLS and authentication together, in seconds.
+        cluster: Whether it is a node of a Redis Cluster, whose other nodes are used too.
+        read_from_replicas: Whether a replica may answer what only reads.
         read_timeout_s: How long a reply may take, in seconds.
     """
 
@@ -48,6 +50,8 @@ class RedisSettings:
     client_name: str = ""
     connect_timeout_s: float = DEFAULT_TIMEOUT_S
     read_timeout_s: float = DEFAULT_TIMEOUT_S
+    cluster: bool = False
+    read_from_replicas: bool = False
 
     @classmethod
     def from_url(cls, url: str) -> "RedisSettings":
@@ -63,16 +67,28 @@ class RedisSettings:
             raise _wrong_url(url, str(error)) from error
         options = _read_options(url, parts)
         endpoint = _endpoint(url, parts, port, options)
+        cluster, replicas = options.get("cluster", False), options.get("read_from_replicas", False)
+        db = options["db"] if "db" in options else _db_of_path(url, parts)
+        if cluster and (endpoint.path or db):
+            raise _wrong_url(url, "a cluster is reached by TCP, and has database 0 only")
+        if replicas and not cluster:
+            raise _wrong_url(url, "read_from_replicas is for a cluster; add cluster=true")
         return cls(
             endpoint=endpoint,
             username=options.get("username", unquote(parts.username or "")),
             password=options.get("password", unquote(parts.password or "")),
-            db=options["db"] if "db" in options else _db_of_path(url, parts),
+            db=db,
             protocol=options.get("protocol", RESP2),
             client_name=options.get("client_name", ""),
             connect_timeout_s=options.get("socket_connect_timeout", DEFAULT_TIMEOUT_S),
             read_timeout_s=options.get("socket_timeout", DEFAULT_TIMEOUT_S),
+            cluster=cluster,
+            read_from_replicas=replicas,
         )
+
+    def at(self, host: str, port: int) -> "RedisSettings":
+        """The same for another node of the cluster."""
+        return replace(self, endpoint=replace(self.endpoint, host=host, port=port))
 
 
 def _read_bool(text: str) -> bool:
@@ -121,6 +137,8 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "password": str,
     "protocol": _read_protocol,
     "client_name": str,
+    "cluster": _read_bool,
+    "read_from_replicas": _read_bool,
     "socket_connect_timeout": _read_seconds,
     "socket_timeout": _read_seconds,
     "ssl_ca_certs": str,

@@ -18,14 +18,16 @@ Tested in tests/unit/clients/redis/test_recording.py and test_settings.py.
 
 import contextlib
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from redis.commands.cluster import ClusterMultiKeyCommands
 from redis.exceptions import WatchError
 
 from loadtest.clients.json_codec import LAZY, RAW, LazyJson
-from loadtest.clients.redis.commands import RedisCommands
+from loadtest.clients.redis.commands import ENCODER, RedisCommands
 from loadtest.clients.redis.errors import Missing, interruption
 from loadtest.clients.redis.pipeline import RedisPipeline
 from loadtest.clients.redis.replies import plain_callbacks
@@ -72,7 +74,7 @@ class RedisJsonClient(RedisCommands):
             label: The name in statistics, in the style ``room/operation``; one of a few, never a key.
             must_exist: Whether a command that finds nothing has failed: it raises `Missing`. A pipeline does not ask.
         """
-        return RedisJsonClient(self._session, label, must_exist=must_exist)
+        return type(self)(self._session, label, must_exist=must_exist)
 
     def submit(  # noqa: C901 -- in one piece, which is faster
         self, command: str, data: bytes, callback: "Callback | None", options: dict[str, Any] | None
@@ -144,6 +146,23 @@ class RedisJsonClient(RedisCommands):
         self._session.close()
 
 
+class ClusterJsonClient(ClusterMultiKeyCommands, RedisJsonClient):
+    """The client of a cluster: what takes several keys is split by slot where redis-py's RedisCluster splits it."""
+
+    encoder: Any = ENCODER
+
+    def _execute_pipeline_by_slot(self, command: str, slots_to_args: Mapping[int, Any]) -> list[Any]:
+        """Send a command once for each slot, as one request."""
+        parts = [(command, *arguments) for arguments in slots_to_args.values()]
+        if len(parts) == 1:
+            return [self.execute_command(*parts[0])]
+        pipeline = self.pipeline(transaction=False)
+        for part in parts:
+            pipeline.execute_command(*part)
+        values: list[Any] = pipeline.execute()
+        return values
+
+
 class RedisJsonUser(LoadUser):
     """A Locust user with a Redis client.
 
@@ -163,7 +182,8 @@ class RedisJsonUser(LoadUser):
         """
         super().__init__(environment)
         self._session = RedisSession(self, _settings(self._find_url()))
-        self.client = RedisJsonClient(self._session)
+        kind = ClusterJsonClient if self._session.settings.cluster else RedisJsonClient
+        self.client: RedisJsonClient = kind(self._session)
 
     def last_request_s(self) -> float:
         """When the last request was sent, in seconds of ``time.perf_counter``; 0 before that."""

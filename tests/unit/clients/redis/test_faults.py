@@ -545,7 +545,7 @@ def test_redirections_of_a_cluster_are_reported(redis_url, tmp_path):
             assert error_class == "redis_moved"
             assert isinstance(error, redis.exceptions.MovedError)
             assert f"MOVED 12182 127.0.0.1:{second.port}" in str(error)
-            assert "this client does not follow" in str(error)
+            assert "cluster=true in the URL follows" in str(error)
             other = second.admin.execute_command("CLUSTER", "MYID").decode()
             first.admin.execute_command("CLUSTER", "SETSLOT", 5061, "MIGRATING", other)
             error, error_class = _failure(user, lambda c: c.get("bar"))  # slot 5061

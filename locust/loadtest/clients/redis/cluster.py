@@ -1,0 +1,291 @@
+"""One user's connections to the nodes of a Redis Cluster, used as if they were one connection.
+
+Each command goes to the node that serves its key's slot. MOVED and ASK are followed, and TRYAGAIN is repeated: the node
+that sent it has executed nothing. Nothing else is sent twice. What is recorded stays one request, whose time includes
+the redirections.
+
+Tested in tests/unit/clients/redis/test_cluster.py, on a cluster of six nodes.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import gevent
+import hiredis
+from redis.cluster import RedisCluster
+from redis.commands.cluster import READ_COMMANDS
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    CrossSlotTransactionError,
+    DataError,
+    MovedError,
+    RedisError,
+    TryAgainError,
+)
+
+from loadtest.clients.redis.connection import RespConnection
+from loadtest.clients.redis.errors import ConnectionBroken, RedirectedTooOften, RequestTimeout
+from loadtest.clients.redis.topology import Address, Topology
+from loadtest.clients.transport.endpoint import no_tally
+
+if TYPE_CHECKING:
+    from loadtest.clients.redis.settings import RedisSettings
+    from loadtest.clients.transport.endpoint import Tally
+
+MOST_HOPS: Final = 16
+"""How often one command is sent at most because of MOVED, ASK and TRYAGAIN, as in redis-py."""
+_TRY_AGAIN_S: Final = 0.02
+_ASKING: Final = hiredis.pack_command(("ASKING",))
+
+# What needs no key and is the same from any node. Other commands without a key are about one node or about all of them.
+_OF_ANY_NODE: Final = frozenset(("PING", "ECHO", "TIME", "MULTI", "EXEC", "DISCARD", "UNWATCH"))
+_OF_NODES: Final = frozenset(RedisCluster.COMMAND_FLAGS) - _OF_ANY_NODE
+# Where the first key is, for commands that do not have it in the first place.
+_COUNT_BEFORE_KEYS: Final[Mapping[str, int]] = {
+    "EVAL": 2, "EVALSHA": 2, "EVAL_RO": 2, "EVALSHA_RO": 2, "FCALL": 2, "FCALL_RO": 2, "BLMPOP": 2, "BZMPOP": 2,
+    "LMPOP": 1, "ZMPOP": 1, "SINTERCARD": 1, "ZDIFF": 1, "ZINTER": 1, "ZINTERCARD": 1, "ZUNION": 1,
+}  # fmt: skip
+_SUBCOMMANDS: Final = frozenset(("OBJECT", "MEMORY", "XINFO", "XGROUP", "JSON.DEBUG", "BITOP"))
+_STREAMS: Final = frozenset(("XREAD", "XREADGROUP"))
+
+
+def key_of(command: list[bytes]) -> bytes | None:
+    """Return the first key of a command; None for one that needs none.
+
+    Raises:
+        DataError: It is about one node or about all of them, which only their own connections can answer, or it would
+            be answered wrongly: RedisJSON names only the first key of JSON.MGET to its node, which takes the others
+            for missing.
+    """
+    name = command[0].upper().decode()
+    second = command[1].upper().decode("utf-8", "replace") if len(command) > 1 else ""
+    if name in _OF_ANY_NODE:
+        return None
+    if name in _OF_NODES or f"{name} {second}" in _OF_NODES:
+        raise DataError(
+            f"{name} is about a node, not a key, so this client does not send it to a cluster; use a connection of "
+            "your own, such as redis-py's RedisCluster, beside it"
+        )
+    if name == "JSON.MGET" and len({key_slot(key) for key in command[1:-1]}) > 1:
+        raise DataError(
+            "the keys of JSON.MGET are in several slots of the cluster, and the node of the first would answer that "
+            "the others do not exist; give them one {hash tag}, or use a pipeline of JSON.GET"
+        )
+    if name in _STREAMS:
+        place = next((place for place, one in enumerate(command) if one.upper() == b"STREAMS"), len(command)) + 1
+    elif name in _COUNT_BEFORE_KEYS:
+        place = _COUNT_BEFORE_KEYS[name]
+        place = place + 1 if command[place : place + 1] != [b"0"] else len(command)
+    else:
+        place = 2 if name in _SUBCOMMANDS else 1
+    return command[place] if place < len(command) else None
+
+
+def parsed(data: bytes) -> Iterator[list[bytes]]:
+    """Yield the arguments of each encoded command."""
+    reader = hiredis.Reader()
+    reader.feed(data)
+    while (command := reader.gets()) is not False:
+        yield command
+
+
+def _packed(command: list[bytes]) -> bytes:
+    """Encode arguments as they are."""
+    data: bytes = hiredis.pack_command(cast("Any", tuple(command)))
+    return data
+
+
+class ClusterConnection:
+    """What `RespConnection` is to one server: its methods and attributes, on connections to the nodes.
+
+    Attributes:
+        ready: Whether it is neither in use nor reserved, and no pause is due after a failure.
+        received_bytes: Size of the last reply, or of a pipeline's, on the wire, with the redirections before it.
+        tally: Is told when a connection is opened.
+    """
+
+    __slots__ = ("_busy", "_failed", "_nodes", "_pinned", "_reserved", "_settings", "_topology", "ready",
+                 "received_bytes", "tally")  # fmt: skip
+
+    def __init__(self, settings: "RedisSettings") -> None:
+        """Prepare it; nothing is opened yet."""
+        self._settings = settings
+        self._topology = Topology.of(settings)
+        self._nodes: dict[Address, RespConnection] = {}
+        self._pinned: RespConnection | None = None  # the node on which a key is watched
+        self._failed: RespConnection | Topology | None = None  # what the next request waits for
+        self._busy = False
+        self._reserved = False
+        self.ready = False
+        self.received_bytes = 0
+        self.tally: Tally = no_tally
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is in use or reserved."""
+        return self._busy or self._reserved
+
+    @property
+    def last_sent_s(self) -> float:
+        """When a request was last sent, in seconds of ``time.perf_counter``; 0 before that."""
+        return max((node.last_sent_s for node in self._nodes.values()), default=0.0)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection that watches keys, if any does, is open."""
+        return self._pinned is None or self._pinned.is_open
+
+    def reserve(self) -> None:
+        """Keep it for one transaction, between WATCH and EXEC."""
+        self._reserved = True
+        self.ready = False
+
+    def release(self) -> None:
+        """End a reservation."""
+        self._reserved = False
+        self._pinned = None
+        self._set_ready()
+
+    def await_turn(self) -> bool:
+        """Sleep out the pause after a failure to reach a node, or any of them; see `RespConnection.await_turn`."""
+        failed, self._failed = self._failed, None
+        return failed is not None and failed.await_turn()
+
+    def close(self) -> None:
+        """Close the connections; the next exchange opens them again."""
+        self.ready = False
+        for node in self._nodes.values():
+            node.close()
+
+    def exchange(self, data: bytes, sent_s: float) -> Any:
+        """Send one command to its node and wait for the reply; as `RespConnection.exchange`.
+
+        Raises:
+            DataError: The command is about nodes, not about a key.
+        """
+        return self.exchange_many(data, 1, sent_s)[0]
+
+    def exchange_many(self, data: bytes, count: int, sent_s: float) -> list[Any]:
+        """Send commands, each to its node, and wait for all replies; those of a transaction go to one node.
+
+        Raises:
+            CrossSlotTransactionError: The keys of a transaction are in several slots; nothing was sent.
+            DataError: A command is about nodes, not about a key; nothing was sent.
+        """
+        self.ready = False
+        self._busy = True
+        self.received_bytes = 0
+        try:
+            commands = list(parsed(data))
+            if count > 1 and commands[0] != [b"MULTI"]:
+                return self._distribute(commands, sent_s)
+            command = _with_key(commands)
+            if self._pinned is not None:
+                return self._ask(self._pinned, data, count, sent_s)
+            return self._follow(data, count, self._address_of(command), sent_s)
+        finally:
+            self._busy = False
+            self._set_ready()
+
+    def _set_ready(self) -> None:
+        self.ready = not self._reserved and self._failed is None
+
+    def _node(self, address: Address) -> RespConnection:
+        """The connection to a node."""
+        node = self._nodes.get(address)
+        if node is None:
+            node = self._nodes[address] = RespConnection(self._settings.at(*address))
+        node.tally = self.tally
+        return node
+
+    def _address_of(self, command: list[bytes]) -> Address:
+        """The node to which a command is sent first."""
+        key = key_of(command)
+        slot = random.randrange(1 << 14) if key is None else key_slot(key)  # noqa: S311 -- no secret
+        reads = self._settings.read_from_replicas and command[0].upper().decode() in READ_COMMANDS
+        try:
+            return self._topology.address_of(slot, of_replica=reads and not self._reserved)
+        except ConnectionBroken:
+            self._failed = self._topology
+            raise
+
+    def _ask(self, node: RespConnection, data: bytes, count: int, sent_s: float) -> list[Any]:
+        """Exchange commands with a node; what it does not answer is looked for elsewhere from the next request on."""
+        try:
+            replies = node.exchange_many(data, count, sent_s)
+        except (ConnectionBroken, RequestTimeout):
+            self._topology.is_stale = True
+            self._failed = node
+            raise
+        self.received_bytes += node.received_bytes
+        return replies
+
+    def _follow(self, data: bytes, count: int, address: Address, sent_s: float) -> list[Any]:
+        """Exchange a command or a transaction, wherever its keys are. What was redirected was not executed."""
+        replies: list[Any] = []
+        redirection: Any = None
+        is_asking = False
+        for _ in range(MOST_HOPS):
+            node = self._node(address)
+            replies = self._ask(node, _ASKING + data if is_asking else data, count + is_asking, sent_s)[is_asking:]
+            redirection = next((reply for reply in replies if isinstance(reply, AskError | TryAgainError)), None)
+            if redirection is None:
+                self._pinned = node if self._reserved else None
+                return replies
+            if isinstance(redirection, TryAgainError):
+                gevent.sleep(_TRY_AGAIN_S)
+                continue
+            is_asking = not isinstance(redirection, MovedError)  # which is an AskError too
+            address = redirection.host or address[0], redirection.port  # a node may not know its own name
+            if not is_asking:
+                self._topology.learn(redirection.slot_id, address)
+        return [*replies[:-1], RedirectedTooOften(redirection, MOST_HOPS)]
+
+    def _distribute(self, commands: list[list[bytes]], sent_s: float) -> list[Any]:
+        """Exchange commands with all their nodes at the same time, and follow the redirections of single ones."""
+        places: defaultdict[Address, list[int]] = defaultdict(list)
+        for place, command in enumerate(commands):
+            places[self._address_of(command)].append(place)
+        replies: list[Any] = [None] * len(commands)
+
+        def ask(address: Address) -> RedisError | None:
+            data = b"".join(_packed(commands[place]) for place in places[address])
+            try:
+                received = self._ask(self._node(address), data, len(places[address]), sent_s)
+            except RedisError as error:
+                return error  # raised by a greenlet it would be printed
+            for place, reply in zip(places[address], received, strict=True):
+                replies[place] = reply
+            return None
+
+        first, *others = places
+        greenlets = [gevent.spawn(ask, address) for address in others]
+        try:
+            failures = [ask(first), *(greenlet.get() for greenlet in greenlets)]
+        finally:
+            gevent.killall(greenlets)
+        for failure in filter(None, failures):
+            raise failure
+        for place, reply in enumerate(replies):
+            if isinstance(reply, AskError | TryAgainError):
+                address = self._address_of(commands[place])
+                (replies[place],) = self._follow(_packed(commands[place]), 1, address, sent_s)
+        return replies
+
+
+def _with_key(commands: list[list[bytes]]) -> list[bytes]:
+    """Return a command that names the slot of all: of a transaction, or the only one.
+
+    Raises:
+        CrossSlotTransactionError: The keys are in several slots.
+    """
+    slots = {key_slot(key): command for command in commands if (key := key_of(command)) is not None}
+    if len(slots) > 1:
+        raise CrossSlotTransactionError(
+            "the keys of a transaction are in several slots of the cluster, which it cannot be executed across; give "
+            "them one {hash tag}, or leave out the transaction"
+        )
+    return next(iter(slots.values()), commands[0])

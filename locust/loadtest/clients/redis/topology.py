@@ -1,0 +1,120 @@
+"""Topology: which node of a Redis Cluster serves which slot, as all users of a process know it.
+
+Tested in tests/unit/clients/redis/test_cluster.py.
+"""
+
+import random
+from functools import lru_cache
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import gevent
+from gevent.lock import RLock
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
+from redis.exceptions import RedisError
+
+from loadtest.clients.redis.commands import pack
+from loadtest.clients.redis.connection import RespConnection
+from loadtest.clients.redis.errors import ConnectionBroken, error_class_of
+
+if TYPE_CHECKING:
+    from loadtest.clients.redis.settings import RedisSettings
+
+Address = tuple[str, int]
+
+REFRESH_S: Final = 1.0
+"""How often a process asks for the topology at most, while something shows that it has changed."""
+_SLOTS: Final = pack(("CLUSTER", "SLOTS"))
+
+
+class Topology:
+    """The slots of one cluster.
+
+    Attributes:
+        is_stale: Whether a node failed or redirected since the topology was read.
+    """
+
+    def __init__(self, settings: "RedisSettings") -> None:
+        """Know only the node of the URL."""
+        self._settings = settings
+        self._seed: Address = (settings.endpoint.host, settings.endpoint.port)
+        self._owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._replicas: dict[Address, list[Address]] = {}
+        self._lock = RLock()
+        self._asked_s = float("-inf")
+        self._failure: Exception | None = None
+        self.is_stale = True
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def of(cls, settings: "RedisSettings") -> Self:
+        """The topology that all users of a process with these settings share."""
+        return cls(settings)
+
+    def address_of(self, slot: int, *, of_replica: bool = False) -> Address:
+        """The primary that serves a slot, or one of its replicas if it has any; any node for a slot of none.
+
+        Raises:
+            ConnectionBroken: The cluster is not known yet, and no node tells.
+        """
+        if self.is_stale and self._lock.acquire(blocking=not self._replicas):  # one asks; who knows a node goes on
+            try:
+                if self.is_stale and perf_counter() - self._asked_s >= REFRESH_S:
+                    self._refresh()
+            finally:
+                self._lock.release()
+        if not self._replicas:
+            raise ConnectionBroken(
+                error_class_of(self._failure) if self._failure else "connect",
+                f"the cluster cannot be asked for its slots ({self._failure}); the URL must lead to a node that runs "
+                "with cluster-enabled",
+            ) from self._failure
+        owner = self._owners[slot] or next(iter(self._replicas), self._seed)
+        if of_replica and (replicas := self._replicas.get(owner)):
+            return random.choice(replicas)  # noqa: S311 -- no secret
+        return owner
+
+    def await_turn(self) -> bool:
+        """Sleep until the nodes may be asked again; return whether that was necessary."""
+        pause_s = self._asked_s + REFRESH_S - perf_counter()
+        if self._replicas or pause_s <= 0:
+            return False
+        gevent.sleep(pause_s)
+        return True
+
+    def learn(self, slot: int, address: Address) -> None:
+        """Note what MOVED says; it may not be all that has changed."""
+        self._owners[slot] = address
+        self.is_stale = True
+
+    def _refresh(self) -> None:
+        """Ask the nodes that are known, then that of the URL, until one tells."""
+        self._asked_s = perf_counter()
+        failure: Exception | None = None
+        known = [*self._replicas, *(each for some in self._replicas.values() for each in some)]
+        random.shuffle(known)
+        for address in dict.fromkeys((*known, self._seed)):
+            connection = RespConnection(self._settings.at(*address))
+            try:
+                reply = connection.exchange(_SLOTS, perf_counter())
+            except RedisError as error:
+                reply = error
+            finally:
+                connection.close()
+            if isinstance(reply, Exception):
+                failure = reply
+                continue
+            self._take(reply, address)
+            return
+        self._failure = failure
+
+    def _take(self, reply: Any, asked: Address) -> None:
+        """Take over a reply to CLUSTER SLOTS."""
+        owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        replicas: dict[Address, list[Address]] = {}
+        for first, last, *nodes in reply:
+            primary, *others = ((node[0].decode() if node[0] else asked[0], node[1]) for node in nodes)
+            owners[first : last + 1] = [primary] * (last + 1 - first)
+            replicas.setdefault(primary, others)
+        self._owners, self._replicas = owners, replicas
+        self.is_stale = False
