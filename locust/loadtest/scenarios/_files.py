@@ -158,7 +158,8 @@ def _import_file(path: Path) -> ModuleType:
         specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
-        _refuse(path, f"line {line}: {type(error).__name__}: {error}", "correct it")
+        place = f"line {line}: " if line else ""  # none, if the file cannot be read
+        _refuse(path, f"{place}{type(error).__name__}: {error}", "correct it")
     finally:
         sys.path.remove(str(path.parent.resolve()))
     return module
