@@ -36,6 +36,7 @@ _METAVARS: Final = {
     "accounts_file": "FILE",
     "token_file": "FILE",
     "client": "NAME",
+    "trace_sample": "RATIO",
     "run_id": "NAME",
     "baseline": "RUN",
     "web_port": "PORT",
@@ -56,7 +57,7 @@ OF_A_RUN: Final = (
     *("scenario", "profile", "workers", "users", "spawn_rate", "rate", "run_time", "warm_up", "profiles_file"),
     *("threshold", "thresholds_file", "workload_file", "host", "redis_url", "feed", "feed_policy"),
     *("accounts_file", "token_file"),
-    *("fast", "run_id", "baseline"),
+    *("fast", "trace_sample", "run_id", "baseline"),
 )
 """The settings of a run, wherever it takes place."""
 

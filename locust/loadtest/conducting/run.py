@@ -140,6 +140,7 @@ class Run:
             self.arrivals = pacing.prepare(self._environment, profile, self.end_test)
         swarm = ControllingSwarm.of(self._environment)
         swarm.think_time, swarm.keeps_evidence = self._load.think_time, self._config.evidence
+        swarm.trace_ratio = self._config.trace_sample
         Session.of(self._environment).put(Load, self._load)
         configuration = provenance.masked(self._config.model_dump(mode="json"))
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)

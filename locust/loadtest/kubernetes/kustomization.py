@@ -40,7 +40,7 @@ _CREDENTIALS: Final = ("accounts_file", "token_file")
 PASSED_ON: Final = frozenset({
     "users", "spawn_rate", "rate", "run_time", "warm_up", "threshold", "host", "allowed_hosts", "redis_url",
     "feed_policy", "keep_data", "client", "fast", "fewer_workers", "evidence", "version",
-    "exporter_compatibility",
+    "exporter_compatibility", "trace_sample",
     *_FILES, *_CREDENTIALS,
 })  # fmt: skip
 """The settings that mean the same in a pod; the others are those of this machine, or the manifests set them."""

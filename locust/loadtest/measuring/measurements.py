@@ -14,6 +14,7 @@ from loadtest.measuring import evidence
 from loadtest.measuring.histogram_table import HistogramTable, grown
 from loadtest.measuring.labels import LOAD, OTHER, Labels
 from loadtest.measuring.tallies import TallyCount
+from loadtest.measuring.traces import Trace, Traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +101,8 @@ class Measurements:
     failure_time: HistogramTable | None = None
     """The response times of the failures alone; None when there was none."""
     tallies: tuple[TallyCount, ...] = ()
+    traces: tuple[tuple[int, Trace], ...] = ()
+    """Those of the slowest requests, each with the index of its series."""
 
     def __bool__(self) -> bool:
         """Whether anything was counted."""
@@ -140,6 +143,7 @@ class Measurements:
             tallies=tuple(
                 tally._replace(series=places[tally.series]) for tally in self.tallies if wanted[tally.series]
             ),
+            traces=tuple((places[series], trace) for series, trace in self.traces if wanted[series]),
         )
 
 
@@ -164,6 +168,7 @@ class Accumulator:
         self._tasks: dict[tuple[str, str], tuple[int, int]] = {}
         self._exceptions: dict[tuple[str, str, str, str, bool], int] = {}
         self._tallies: dict[tuple[int, str, str], tuple[int, float]] = {}
+        self._traces = Traces()
 
     def __bool__(self) -> bool:
         """Whether anything was counted since the last take."""
@@ -271,6 +276,10 @@ class Accumulator:
         had, took_s = self._tallies.get(key, (0, 0.0))
         self._tallies[key] = (had + times, took_s + seconds)
 
+    def add_trace(self, row: int, trace: Trace) -> None:
+        """Keep the trace of a request that is counted, if it is one of the slowest of its series."""
+        self._traces.add(row, trace)
+
     def add(self, measured: Measurements, rows: Ints | None = None) -> None:
         """Add measurements.
 
@@ -309,6 +318,8 @@ class Accumulator:
                 self._evidence.setdefault(kind, shown)
         for tally in measured.tallies:
             self.add_tally(int(rows[tally.series]), *tally[1:])
+        for series, trace in measured.traces:
+            self.add_trace(int(rows[series]), trace)
 
     def take(self) -> Measurements:
         """Take out everything since the last time; series and scenarios come in the order of their rows."""
@@ -334,11 +345,12 @@ class Accumulator:
             exceptions=tuple(ExceptionCount(*key, times) for key, times in self._exceptions.items()),
             failure_time=HistogramTable.merge(self._failed, rows) if self._failed else None,
             tallies=self._take_tallies(rows),
+            traces=tuple((int(np.searchsorted(rows, row)), trace) for row, trace in self._traces if row in rows),
         )
         self._totals[:, rows] = 0
         self._on_time, self._response, self._service, self._lag, self._failed = [], [], [], [], []
         self._waiting, self._errors, self._evidence, self._dropped = 0, {}, {}, {}
-        self._tasks, self._exceptions = {}, {}
+        self._tasks, self._exceptions, self._traces = {}, {}, Traces()
         return taken
 
     def _take_tallies(self, rows: Ints) -> tuple[TallyCount, ...]:

@@ -20,9 +20,19 @@ from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
 from loadtest.measuring.labels import ENDED_BY, LOAD, OTHER, PAIR, SETUP, Labels
 from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_TALLIES, MAX_TASKS
-from loadtest.measuring.record_rows import Delivery, ErrorRow, Event, ExceptionRow, Interruption, SeriesView, TallyRow
+from loadtest.measuring.record_rows import (
+    Delivery,
+    ErrorRow,
+    Event,
+    ExceptionRow,
+    Interruption,
+    SeriesView,
+    TallyRow,
+    TraceRow,
+)
 from loadtest.measuring.streams import TIMES, StreamView
 from loadtest.measuring.timeline import Timeline
+from loadtest.measuring.traces import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -106,6 +116,7 @@ class RunRecord:
     """The same of the iterations that ended without a request."""
     _exceptions: dict[tuple[str, str, str, str, bool], list[float]] = field(default_factory=dict)
     _tallies: dict[tuple[int, str, str], tuple[int, float]] = field(default_factory=dict)
+    _traces: Traces = field(default_factory=Traces)
     _later: dict[int, RunRecord] = field(default_factory=dict)
 
     def since(self, second: int) -> RunRecord:
@@ -154,6 +165,9 @@ class RunRecord:
             self._add_times(rows, measurements)
             self._add_errors(rows, measurements, second)
             self._add_tallies(rows, measurements)
+            seen = math.floor(self.started_at) + (second or 0)
+            for series, trace in measurements.traces:
+                self._traces.add(int(rows[series]), trace._replace(seen=float(seen)))
         for index, scenario in enumerate(measurements.scenarios):
             self._add_scenario(index, scenario, measurements)
         self._add_code(measurements, second)
@@ -246,7 +260,7 @@ class RunRecord:
         self.reset_at_s = second
         self._totals[:] = 0
         self._response, self._service, self._failed = DenseHistogramTable(), None, DenseHistogramTable()
-        self._classes, self._errors, self._tallies = {}, {}, {}
+        self._classes, self._errors, self._tallies, self._traces = {}, {}, {}, Traces()
         self.timeline, self.blocks = Timeline(), Blocks()
         self.schedule_lag, self.dropped = {}, {}
         self.tasks, self.idle = {}, {}
@@ -342,6 +356,16 @@ class RunRecord:
             TallyRow(*self.labels.keys[row][:3], kind, detail, times, seconds)
             for (row, kind, detail), (times, seconds) in self._tallies.items()
         ]
+
+    def traces(self) -> list[TraceRow]:
+        """The traces of the slowest requests of each name and outcome, the slowest first."""
+        rows = [
+            TraceRow(
+                *self.labels.keys[row][:3], trace.error_class or None, trace.trace_id, trace.response_s, trace.seen
+            )
+            for row, trace in self._traces
+        ]
+        return sorted(rows, key=lambda trace: -trace.response_time_s)
 
     def exceptions(self) -> list[ExceptionRow]:
         """The distinct exceptions of the scenario's code, the most frequent first."""

@@ -55,6 +55,7 @@ def as_dict(record: RunRecord) -> dict[str, Any]:
         ],
         "exceptions": [asdict(row) for row in record.exceptions()],
         "tallies": [asdict(row) for row in record.tallies()],
+        "traces": [asdict(row) for row in record.traces()],
         "setup": _setup_dict(record.of_phase(SETUP)),
         "streams": [_stream_dict(view, record.counted_s or 0.0) for view in record.streams()],
         "connections": _connection_dicts(record),

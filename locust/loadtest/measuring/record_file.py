@@ -1,6 +1,6 @@
 """A run's record on disk: appended second by second, readable even when its writer was killed.
 
-The file, version 5, is ``b"LTREC"``, the version as one byte, then frames. A frame is its kind (one byte), the length
+The file, version 6, is ``b"LTREC"``, the version as one byte, then frames. A frame is its kind (one byte), the length
 and the CRC-32 of its payload (little-endian, 32 bits each), and the payload, compressed with zlib:
 
     ``H`` header: JSON with run_id, started_at, configuration, context   once, first
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAGIC: Final = b"LTREC"
-VERSION: Final = 5
+VERSION: Final = 6
 STATE_EVERY_S: Final = 10
 
 _PRELUDE: Final = MAGIC + bytes((VERSION,))

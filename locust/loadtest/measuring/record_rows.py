@@ -115,6 +115,21 @@ class TallyRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceRow:
+    """One request of which the service under test may keep a trace."""
+
+    scenario: str
+    method: str
+    name: str
+    error_class: str | None
+    """None of a success."""
+    trace_id: str
+    response_time_s: float
+    seen: float
+    """When it ended, in whole seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExceptionRow:
     """One distinct exception of a scenario's code. Times are seconds since the epoch."""
 

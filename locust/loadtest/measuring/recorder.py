@@ -46,6 +46,7 @@ from loadtest.measuring.stock_requests import (
     tally_beside,
     text_of,
 )
+from loadtest.measuring.traces import Sampler, trace_id_of
 from loadtest.measuring.users import name_of_task, note_failure, phase_of, scenario_of
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ class Recorder:
         self.by_labels = SeriesByLabels(self._series_of)
         """The series of (scenario, method, name), for callers that look it up for each request, with a phase behind the
         name where it is not the load: see `series`."""
+        self.sampler = Sampler()
+        """Which requests are traced; none at first."""
         self._by_key: dict[SeriesKey, Series] = {}
         self._series: list[Series] = []
         self._buffers: list[list[float]] = []
@@ -334,6 +337,10 @@ class Recorder:
             series.failure(*counted, partial(of_response, response) if is_of_http else None)
         else:
             series.success(intended_s, sent_s, end_s, response_bytes)
+        if self.sampler.ratio and (
+            trace_id := trace_id_of(getattr(getattr(response, "request", None), "headers", None))
+        ):
+            series.trace(trace_id, intended_s, sent_s, end_s, class_of(exception) if exception else "")
         tally_beside(series, response, None if exception or request_type == "HEAD" else response_bytes)
 
     def waiting(self) -> int:

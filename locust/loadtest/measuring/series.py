@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.labels import CONNECTION_PHASES, OTHER, readable
 from loadtest.measuring.tallies import MAX_PLACES, REDIRECT, SAME, SIZE, VARIED
+from loadtest.measuring.traces import Trace
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
@@ -125,6 +126,12 @@ class Series:
             return
         self._counts.add_tally(self.row, kind, readable(detail), 1, seconds)
 
+    def trace(self, trace_id: str, intended_s: float, sent_s: float, end_s: float, error_class: str = "") -> None:
+        """Note the trace of a request that is counted; the error class is empty of a success."""
+        response_s = max(sent_s - intended_s, 0.0) + (end_s - sent_s)
+        known = error_class if not error_class or error_class in ERROR_CLASSES else OTHER
+        self._counts.add_trace(self.row, Trace(trace_id, response_s, known))
+
     def note_redirect(self, location: str) -> None:
         """Count a redirect that was followed, by the path that it led to."""
         place = _AROUND_PATH.sub("", location)
@@ -167,6 +174,9 @@ class Uncounted(Series):
 
     def tally(self, kind: str, detail: str = "", seconds: float = 0.0) -> None:
         """Count nothing."""
+
+    def trace(self, *_: object) -> None:
+        """Note nothing."""
 
 
 def _count_nothing(*_: object) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from loadtest import untrusted
 from loadtest.exceptions import RecordError
+from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.evidence import LONGEST, Evidence
 from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import BINS
@@ -30,6 +31,7 @@ from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight
 from loadtest.measuring.labels import LOAD, PHASES, SETUP, SeriesKey
 from loadtest.measuring.measurements import Accumulator, ErrorCount, ExceptionCount, Measurements, TaskCount
 from loadtest.measuring.tallies import TALLIES, TallyCount
+from loadtest.measuring.traces import Trace, is_trace_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 _MAGIC: Final = b"LD"
-_VERSION: Final = 5
+_VERSION: Final = 6
 _HEADER: Final = struct.Struct("<2sBI")
 
 _HIGHEST_COUNT: Final = 2**53
@@ -142,6 +144,7 @@ class PackedMeasurements(NamedTuple):
     failure_time: PackedHistograms | None
     """None when no request failed."""
     tallies: tuple[TallyCount, ...] = ()
+    traces: tuple[tuple[int, Trace], ...] = ()
 
     @classmethod
     def of(cls, measured: Measurements) -> PackedMeasurements:
@@ -162,6 +165,7 @@ class PackedMeasurements(NamedTuple):
             measured.exceptions,
             None if measured.failure_time is None else PackedHistograms.of(measured.failure_time),
             measured.tallies,
+            measured.traces,
         )
 
     @classmethod
@@ -171,7 +175,8 @@ class PackedMeasurements(NamedTuple):
         Raises:
             ValueError, TypeError, LookupError, AttributeError: when its parts do not fit together.
         """
-        keys, counts, response, service, errors, scenarios, lag, dropped, tasks, exceptions, failed, tallies = wire
+        keys, counts, response, service, errors, scenarios, lag, dropped, tasks, exceptions, failed, *rest = wire
+        tallies, traces = rest
         packed = cls(
             keys,
             counts,
@@ -185,12 +190,14 @@ class PackedMeasurements(NamedTuple):
             tuple(ExceptionCount(*exception) for exception in exceptions),
             None if failed is None else PackedHistograms(*failed),
             tuple(TallyCount(*tally) for tally in tallies),
+            tuple((series, Trace(*trace)) for series, trace in traces),
         )
         rows = len(packed.series)
         packed._check_sizes(rows)
         packed._check_errors(rows)
         packed._check_code()
         packed._check_tallies(rows)
+        packed._check_traces(rows)
         return packed
 
     def _check_sizes(self, rows: int) -> None:
@@ -222,6 +229,17 @@ class PackedMeasurements(NamedTuple):
             _check_number("something happened", times)
             if type(seconds) is not float or not 0 <= seconds < _FARTHEST_S:
                 raise ValueError(f"a tally took {seconds} s; allowed are floats from 0 to {_FARTHEST_S:.0f}")
+
+    def _check_traces(self, rows: int) -> None:
+        for series, trace in self.traces:
+            if not (type(series) is int and 0 <= series < rows and is_trace_id(trace.trace_id)):
+                raise ValueError("a trace must consist of a series, 32 hexadecimal digits, seconds, and an error class")
+            if any(
+                type(number) is not float or not 0 <= number < _FARTHEST_S for number in (trace.response_s, trace.seen)
+            ):
+                raise ValueError(f"the times of a trace must be floats from 0 to {_FARTHEST_S:.0f}")
+            if trace.error_class and trace.error_class not in ERROR_CLASSES:
+                raise ValueError("a trace's error class is not known")
 
     def _check_code(self) -> None:
         """Check what was counted of the scenario's code."""
@@ -313,6 +331,7 @@ def unpack(packed: Sequence[PackedMeasurements]) -> Measurements:
         tasks=tuple(task for one in packed for task in one.tasks),
         exceptions=tuple(exception for one in packed for exception in one.exceptions),
         tallies=_joined_tallies(packed),
+        traces=_joined_traces(packed),
         failure_time=_unpacked_rows([one.failure_time for one in packed], [len(one.series) for one in packed]),
     )
 
@@ -334,6 +353,13 @@ def _joined_tallies(packed: Sequence[PackedMeasurements]) -> tuple[TallyCount, .
         tally._replace(series=tally.series + first)
         for one, first in zip(packed, before, strict=False)
         for tally in one.tallies
+    )
+
+
+def _joined_traces(packed: Sequence[PackedMeasurements]) -> tuple[tuple[int, Trace], ...]:
+    before = accumulate((len(one.series) for one in packed), initial=0)
+    return tuple(
+        (series + first, trace) for one, first in zip(packed, before, strict=False) for series, trace in one.traces
     )
 
 

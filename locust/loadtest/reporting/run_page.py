@@ -41,6 +41,8 @@ MAX_ROWS: Final = 400
 """The most names in the table; stats.csv has all of them."""
 MAX_ERRORS: Final = 100
 """The most rows in the table of errors: one for each class and name, with its most frequent message."""
+MAX_TRACES: Final = 100
+"""The most rows in the table of traces: failures first, then the slowest."""
 TONES: Final = {
     "passed": "good",
     "failed": "bad",
@@ -78,8 +80,8 @@ _CONNECTION_PHASES: Final = {
 _JUMPS: Final = (
     ("errors", "Errors"), ("thresholds", "Thresholds"), ("over-time", "Over time"), ("by-load", "By load"),
     ("names", "By name"), ("one-name", "One name"), ("distribution", "Distribution"), ("trend", "Trend"),
-    ("steps", "Transactions and checks"), ("connections", "Connections"), ("generator", "Generator"),
-    ("made-with", "Environment"),
+    ("steps", "Transactions and checks"), ("connections", "Connections"), ("traces", "Traces"),
+    ("generator", "Generator"), ("made-with", "Environment"),
 )  # fmt: skip
 
 
@@ -88,7 +90,7 @@ def html(document: Document) -> str:
     title = f"{_subject(document)} · {document['run_id']}"
     sections = (
         _errors, _thresholds, _over_time, _by_load, _names, _steps, _one_name, _distribution, _trend, _connections,
-        _generator, _made_with,
+        _traces, _generator, _made_with,
     )  # fmt: skip
     main = "\n".join(section(document) for section in sections)
     body = f"{_head(document, main)}\n<main id='main' class='wrap'>\n{_verdict(document)}\n{main}\n</main>\n{_foot()}"
@@ -472,6 +474,18 @@ def _phase(times: dict[str, Any]) -> str:
     series = {"requests": times["count"], "response_time": times}
     figures = [percentile_ms(series, figure) for figure in ("p50_s", "p95_s", "max_s")]
     return "".join(f"<td class='n'>{figure}</td>" for figure in figures)
+
+
+def _traces(document: Document) -> str:
+    """Return the trace ids of slow and failed requests; nothing where none was traced."""
+    rows = [
+        f"<tr><th scope='row'>{text(one['method'])} {page.name(one['name'])}</th>"
+        f"<td>{text(one['error_class'] or 'success')}</td><td class='n'>{milliseconds(one['response_time_s'])}</td>"
+        f"<td>{_moment(one['seen'])}</td><td><code>{text(one['trace_id'])}</code></td></tr>"
+        for one in sorted(document.get("traces", ()), key=lambda one: one["error_class"] is None)[:MAX_TRACES]
+    ]
+    table = page.table("Traces", ("name", "outcome", "response time ms", "seen", "trace id"), rows)
+    return _section("traces", "Traces", table, "the slowest of each name and outcome") if rows else ""
 
 
 def _generator(document: Document) -> str:

@@ -306,6 +306,13 @@ class Config(BaseModel):
         "1 or 0",
         "0",
     )
+    trace_sample: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=False)] = _setting(
+        0.0,
+        "the share of the HTTP requests that is traced: they get a W3C traceparent header, and the trace ids of the "
+        "slowest and of failed ones are in the record, the report, and the metrics' exemplars (docs/reports.md)",
+        "a number from 0 to 1",
+        "0.01",
+    )
     verdict_file: Path | None = _setting(
         None,
         "a file to which the master also writes the verdict and its reasons, in a few lines, such as a pod's "

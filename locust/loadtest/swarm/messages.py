@@ -100,6 +100,8 @@ class RunOptions(NamedTuple):
     """Of the users that a worker may have for arrivals: the share that it makes before the first one."""
     keeps_evidence: bool = True
     """Whether failed requests are kept: see `loadtest.measuring.evidence`."""
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of the requests that is traced: see `loadtest.measuring.traces`."""
 
     def announce(self, environment: Environment) -> None:
         """Put these into what Locust's master sends with every spawn message."""

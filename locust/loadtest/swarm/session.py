@@ -103,7 +103,9 @@ class Swarm:
     def _take_options(self) -> None:
         """Have the users of this process run as the options of the present run say."""
         self._wait_times.replace(self.environment.user_classes, self.options.think_time_s)
-        Recorder.of(self.environment).keep_evidence(self.options.keeps_evidence)
+        recorder, options = Recorder.of(self.environment), self.options
+        recorder.keep_evidence(options.keeps_evidence)
+        recorder.sampler.ratio = options.trace_ratio
 
     def on(self, kind: Kind[Payload], handle: Callable[[str, Payload], None], *, concurrent: bool = False) -> None:
         """See `loadtest.swarm.service.Link`."""
@@ -130,6 +132,7 @@ class ControllingSwarm(Swarm):
         failure: what went wrong when the current or last run was stopped; None when nothing did.
         prepared_ratio: the share of the users for arrivals that is made before the first one.
         keeps_evidence: whether the first failed requests of the next run are kept.
+        trace_ratio: the share of its requests that is traced.
     """
 
     def __init__(self, environment: Environment, record_keeper: RecordKeeper) -> None:
@@ -141,6 +144,7 @@ class ControllingSwarm(Swarm):
         self.failure: Exception | None = None
         self.prepared_ratio = 0.0
         self.keeps_evidence = True
+        self.trace_ratio = 0.0
         self.record_keeper = record_keeper
         session = Session.of(environment)
         session.put(RecordKeeper, record_keeper)
@@ -191,8 +195,8 @@ class ControllingSwarm(Swarm):
         if self.environment.parsed_options is None:
             self.environment.parsed_options = Namespace()
         run_id = record.run_id if record else NO_RUN
-        options = RunOptions(run_id, self.is_open, think_time_s, self.prepared_ratio, self.keeps_evidence)
-        options.announce(self.environment)
+        kept = (self.keeps_evidence, self.trace_ratio)
+        RunOptions(run_id, self.is_open, think_time_s, self.prepared_ratio, *kept).announce(self.environment)
 
     def _note_stopping(self) -> None:
         if self._run is not None:

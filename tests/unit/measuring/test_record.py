@@ -101,6 +101,28 @@ def test_the_first_failures_of_a_kind_have_evidence() -> None:
     assert record.errors() == []
 
 
+def test_the_slowest_traces_are_kept_with_their_second() -> None:
+    """Of each name and outcome; a reset takes them away like the requests."""
+    record = RunRecord("r1", 1_700_000_000.25)
+    for second in range(2):
+        recorder = Recorder()
+        series = recorder.series("shop", "GET", "a")
+        for number in range(1, 4):
+            end_s = (2 * number + second) / 8
+            series.success(0.0, 0.0, end_s, 1)
+            series.trace(f"{second}{number}" * 16, 0.0, 0.0, end_s)
+        series.failure(0.0, 0.0, 0.125, 1, "reset", "no")
+        series.trace(f"{second}f" * 16, 0.0, 0.0, 0.125, "reset")
+        record.add(recorder.take(), second)
+    shown = [(row.trace_id[:2], row.error_class, row.response_time_s, row.seen - 1.7e9) for row in record.traces()]
+    assert shown == [
+        ("13", None, 0.875, 1.0), ("03", None, 0.75, 0.0), ("12", None, 0.625, 1.0),
+        ("0f", "reset", 0.125, 0.0), ("1f", "reset", 0.125, 1.0),
+    ]  # fmt: skip
+    record.reset(2)
+    assert record.traces() == []
+
+
 def test_distinct_errors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the cap messages fall together; no occurrence is lost, and the classes stay exact."""
     monkeypatch.setattr(record_module, "MAX_ERRORS", 3)

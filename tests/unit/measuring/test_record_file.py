@@ -102,7 +102,7 @@ def test_damage_in_the_middle_is_an_error_that_says_where(tmp_path: Path) -> Non
         record_file.read(path)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 7])
 def test_another_version_is_an_error_with_both_versions(tmp_path: Path, version: int) -> None:
     """A file of an older or a newer version is refused with what to do."""
     path = tmp_path / "record.stream"
@@ -110,7 +110,7 @@ def test_another_version_is_an_error_with_both_versions(tmp_path: Path, version:
     data = bytearray(path.read_bytes())
     data[len(record_file.MAGIC)] = version
     path.write_bytes(data)
-    with pytest.raises(RecordError, match=f"version {version}, this program reads version 5 only; read it with"):
+    with pytest.raises(RecordError, match=f"version {version}, this program reads version 6 only; read it with"):
         record_file.read(path)
 
 

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from dataclasses import replace
 
 import msgpack
 import numpy as np
@@ -17,6 +18,7 @@ from loadtest.measuring.measurements import Accumulator, Measurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import SeriesView
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.traces import Trace
 from loadtest.measuring.wire import Delta, PackedMeasurements, Summed, merge, summed
 
 requests = st.lists(
@@ -169,9 +171,30 @@ def test_damage_anywhere_is_an_error() -> None:
 def test_a_newer_delta_is_an_error_with_both_versions() -> None:
     """Workers and master of different releases are told so."""
     data = bytearray(delta_of(Accumulator().take()).to_bytes())
-    data[2] = 6
-    with pytest.raises(RecordError, match="version 6, this program reads up to 5; run the same release"):
+    data[2] = 7
+    with pytest.raises(RecordError, match="version 7, this program reads up to 6; run the same release"):
         Delta.from_bytes(bytes(data))
+
+
+def test_traces_travel_and_are_checked() -> None:
+    """A trace arrives with its series; one that is none is refused, and so is one of a series that is not there."""
+    recorder = Recorder()
+    for name in ("a", "b"):
+        recorder.series("shop", "GET", name).success(0.0, 0.0, 0.5, 1)
+    recorder.series("shop", "GET", "b").trace("ab" * 16, 0.0, 0.0, 0.5)
+    taken = recorder.take()
+    read = Delta.from_bytes(delta_of(taken).to_bytes()).packed.unpacked()
+    assert read.traces == ((1, Trace("ab" * 16, 0.5, "")),)
+    before = PackedMeasurements.of(measured([("c", None, 0.5, 1, False)]))
+    both = merge([before, PackedMeasurements.of(taken)], Labels())
+    assert [(both.series[series].name, trace.trace_id) for series, trace in both.traces] == [("b", "ab" * 16)]
+    good = read.traces[0][1]
+    for series, trace in (
+        (2, good), (1, good._replace(trace_id="x")), (1, good._replace(response_s=-1.0)),
+        (1, good._replace(error_class="mine")), (1, good._replace(seen=float("nan"))),
+    ):  # fmt: skip
+        with pytest.raises(RecordError, match="trace"):
+            Delta.from_bytes(delta_of(replace(taken, traces=((series, trace),))).to_bytes())
 
 
 def forged(change: object) -> bytes:

@@ -253,6 +253,21 @@ def _worded(html: str, rule: str) -> str:
     return re.search(rf"<code>{rule}.*?</code></th><td>.*?</td><td>(.*?)</td>", html)[1]
 
 
+def test_traces_are_listed_failures_first() -> None:
+    """Each with its name, outcome, time and id; a run without any has no such table."""
+    record = reports.record()
+    assert "id='traces'" not in run_page.html(reports.run_document(record))
+    recorder = Recorder()
+    series = recorder.series("documents", "GET", "a")
+    series.success(0.0, 0.0, 0.5, 1)
+    series.trace("ab" * 16, 0.0, 0.0, 0.5)
+    series.failure(0.0, 0.0, 0.25, 1, "reset", "no")
+    series.trace("cd" * 16, 0.0, 0.0, 0.25, "reset")
+    record.add(recorder.take(), 1)
+    shown = " ".join(" ".join(Elements(run_page.html(reports.run_document(record))).texts).split())
+    assert re.search(rf"GET a reset 250 [\d:]+ {'cd' * 16} GET a success 500 [\d:]+ {'ab' * 16}", shown)
+
+
 def test_connections_have_a_table_by_host() -> None:
     """How long each phase took, a row each; one that did not occur has none."""
     record = reports.record()

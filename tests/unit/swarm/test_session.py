@@ -106,13 +106,15 @@ def test_a_worker_that_was_told_to_end_starts_none_of_the_users_that_come_yet(pa
     assert (pair.worker.user_count, Leisurely.made) == (0, 0)
 
 
-def test_the_master_decides_whether_failed_requests_are_kept() -> None:
-    """What it is told before the run holds for the users of the run."""
+def test_the_master_decides_what_is_kept_of_requests() -> None:
+    """What it is told before the run, of failed requests and of traces, holds for the users of the run."""
     environment = Environment(user_classes=[Leisurely])
     environment.create_local_runner()
     started(environment)
-    ControllingSwarm.of(environment).keeps_evidence = False
+    swarm = ControllingSwarm.of(environment)
+    swarm.keeps_evidence, swarm.trace_ratio = False, 0.25
     environment.events.test_start.fire(environment=environment)
+    assert Recorder.of(environment).sampler.ratio == 0.25
     Recorder.of(environment).series("s", "GET", "n").failure(
         1.0, 1.0, 2.0, 0, "check", "no", lambda: pytest.fail("it is made")
     )

@@ -72,6 +72,8 @@ class HttpClient(Sender):
         self._base_url, credentials = split_credentials(base_url)
         self._auth_header = None if credentials is None else basic_auth(credentials)
         self._phase = LOAD
+        sampler = user.recorder.sampler
+        self._sampler = sampler if sampler.ratio else None
         self._use_routes(shared=True)
 
     def enter(self, phase: str) -> None:
@@ -88,7 +90,7 @@ class HttpClient(Sender):
         else:
             self._routes = HttpRoutes(self.user.recorder, scenario, *settings)
             self._routes.phase = self._phase
-        self._gets = self._routes.gets
+        self._gets = self._routes.gets if self._sampler is None else {}  # request() asks the sampler
 
     @property
     def base_url(self) -> str:
@@ -270,6 +272,9 @@ class HttpClient(Sender):
                 method, full_url, name, name or self._label(url, full_url)
             )
             body, fields = (None, NO_FIELDS) if data is json is files is None else encode_body(data, json, files)
+            is_traced = False
+            if self._sampler is not None:
+                headers, is_traced = self._sampler.apply(headers, route.lines)
             if auth:
                 headers = {**(headers or {}), "Authorization": basic_auth(auth)}
             request = Request(method, route.url, headers, fields, body)
@@ -284,9 +289,10 @@ class HttpClient(Sender):
         if expect is not None or catch_response:
             route.series.is_checked = True
         is_whole = timeout is None and not stream and method != "HEAD" and not isinstance(body, Upload)
-        if is_whole and context is None and expect is None and cookies is None and allow_redirects:
+        if is_whole and context is None and expect is None and cookies is None and allow_redirects and not is_traced:
             return self._send(route, wire, request, None, catch_response)
-        call = Call(route, request, timeouts, allow_redirects, stream, catch_response, context, expect, cookies)
+        options = (allow_redirects, stream, catch_response, context, expect, cookies, is_traced)
+        call = Call(route, request, timeouts, *options)
         if is_whole:
             return self._send(route, wire, request, call, catch_response)
         return self._send_generally(call, wire, *self._start())

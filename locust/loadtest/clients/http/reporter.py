@@ -14,9 +14,11 @@ from loadtest.clients.http.response import Response, new_response
 from loadtest.measuring.evidence import Evidence, of_exchange
 from loadtest.measuring.labels import LOAD
 from loadtest.measuring.stock_requests import mark_counted
+from loadtest.measuring.traces import trace_id_of
 from loadtest.measuring.users import note_failure, phase_of, scenario_of
 
 if TYPE_CHECKING:
+    from loadtest.clients.http.request import Request
     from loadtest.clients.http.routes import HttpRoute
     from loadtest.measuring.series import Series
     from loadtest.users.base import LoadUser
@@ -31,12 +33,13 @@ class RequestReporter:
         user: Whose requests they are.
     """
 
-    __slots__ = ("_listeners", "_user")
+    __slots__ = ("_is_tracing", "_listeners", "_user")
 
     def __init__(self, user: "LoadUser") -> None:
         """Find the recorder."""
         self._user = user
         self._listeners = user.recorder.listeners
+        self._is_tracing = user.recorder.sampler.ratio > 0
 
     def report(self, route: "HttpRoute", response: Response, context: Context = None) -> None:
         """Count a request and notify Locust's listeners, if there are any."""
@@ -49,14 +52,22 @@ class RequestReporter:
             kind = (error_class_of(error), str(error))
             route.series.failure(*times, response.wire_bytes, *kind, partial(self._evidence, response))
             mark_counted(error)
+        if self._is_tracing:
+            self._trace(route.series, response, *times, error)
         if len(self._listeners) > 1:
             self.notify_of(route, response, context)
 
-    def report_interruption(
-        self, route: "HttpRoute", context: Context, intended_s: float, sent_s: float, cause: BaseException
+    def report_interruption(  # noqa: PLR0917 -- called in two places
+        self,
+        route: "HttpRoute",
+        request: "HttpRoute | Request",
+        context: Context,
+        intended_s: float,
+        sent_s: float,
+        cause: BaseException,
     ) -> None:
         """Count a request that something other than its connection ended before the response came."""
-        response = new_response(Response, None, None, 0, route, intended_s, sent_s, perf_counter())
+        response = new_response(Response, None, None, 0, request, intended_s, sent_s, perf_counter())
         response.error = interruption(cause)
         self.report(route, response, context)
 
@@ -92,6 +103,8 @@ class RequestReporter:
             note_failure(self._user)
             series.failure(*counted, error_class_of(error), str(error), partial(self._evidence, response))
             mark_counted(error)
+        if self._is_tracing:
+            self._trace(series, response, *counted[:3], error)
         if len(self._listeners) > 1:
             self._user.recorder.notify(**event)
 
@@ -129,6 +142,13 @@ class RequestReporter:
         if phase_of(self._user) == LOAD:
             series = self._user.recorder.series(scenario_of(self._user), method, name, phase)
             series.success(begun_s, begun_s, end_s, received_bytes)
+
+    @staticmethod
+    def _trace(  # noqa: PLR0917 -- a sample has that many parts
+        series: "Series", response: Response, intended_s: float, sent_s: float, end_s: float, error: Exception | None
+    ) -> None:
+        if trace_id := trace_id_of(response.request.headers):
+            series.trace(trace_id, intended_s, sent_s, end_s, "" if error is None else error_class_of(error))
 
     def _evidence(self, response: Response) -> Evidence:
         """What was sent and what came back, as far as it has come."""

@@ -55,6 +55,7 @@ class Call:
     context: Mapping[str, Any] | None = None
     expect: Expect | None = None
     cookies: Mapping[str, str] | None = None
+    is_traced: bool = False
 
 
 @dataclass(slots=True)
@@ -159,7 +160,7 @@ class Sender:
         except BaseException as cause:  # the user was stopped while it waited
             connection.close()
             context = call.context if call is not None else None
-            self._reporter.report_interruption(route, context, intended_s, sent_s, cause)
+            self._reporter.report_interruption(route, request, context, intended_s, sent_s, cause)
             raise
         if head.plain_length != len(received):
             call = call or self._plain_call(route, request, caught)
@@ -169,7 +170,7 @@ class Sender:
             return self._send_generally(call, wire, intended_s, sent_s, begun)
         connection.idle_since_s = end_s = perf_counter()
         idle.append(connection)
-        if call is not None and call.expect is not None:
+        if call is not None and (call.expect is not None or call.is_traced):
             kind = CaughtResponse if caught else Response
             whole = new_response(kind, head, received, head.raw_length, request, intended_s, sent_s, end_s)
             return self._end(call, whole)
@@ -203,7 +204,7 @@ class Sender:
         except HttpError as error:
             failure = error
         except BaseException as cause:
-            self._reporter.report_interruption(call.route, call.context, intended_s, sent_s, cause)
+            self._reporter.report_interruption(call.route, call.request, call.context, intended_s, sent_s, cause)
             raise
         head = progress.head
         if failure is None and head is not None:

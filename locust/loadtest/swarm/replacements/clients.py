@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 _request_ids: Final = itertools.count()
+_HEADERS_AT: Final = 4
+"""The number of arguments behind the name with which a FastHttpUser's headers may be among them."""
 
 
 class _Beside(list[tuple[str, str, float]]):
@@ -85,7 +87,8 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def request(self: Any, method: str, url: str, name: str | None = None, *args: Any, **more: Any) -> Any:
         began_s, start_time = perf_counter(), time()
-        waiting = Recorder.of(self.user.environment).open_requests if self.user is not None else {}
+        recorder = Recorder.of(self.user.environment) if self.user is not None else None
+        waiting = {} if recorder is None else recorder.open_requests
         request_id = next(_request_ids)
         waiting[request_id] = began_s
         greenlet, beside = gevent.getcurrent(), _Beside()
@@ -94,6 +97,9 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
             beside.append((ELSEWHERE, urlsplit(url).netloc.rpartition("@")[2], 0.0))
         setattr(greenlet, BESIDE, beside)
         hosts.begin_request(self.base_url or "", url if is_absolute else "")
+        if recorder is not None and recorder.sampler.ratio and len(args) < _HEADERS_AT:
+            own = getattr(self, "headers", None) or getattr(getattr(self, "client", None), "default_headers", None)
+            more["headers"], _ = recorder.sampler.apply(more.get("headers"), own or ())
         try:
             return _settled(original(self, method, url, name, *args, **more), beside)
         except (gevent.GreenletExit, gevent.Timeout) as cause:

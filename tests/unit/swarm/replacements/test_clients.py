@@ -1,5 +1,6 @@
 """What is replaced in Locust's HTTP clients, with the replacement and without it."""
 
+import re
 import socket
 from collections import Counter
 from functools import partial
@@ -75,6 +76,31 @@ def test_a_caught_response_that_nobody_decides_on_counts_by_its_status(base: typ
         for key, requests, failures in zip(taken.series, taken.requests, taken.failures, strict=True)
     }
     assert results == {"/good": (1, 0), "/bad": (1, 1), "/raises": (1, 0), "/decided": (1, 1)}
+
+
+@BOTH
+def test_a_traced_request_has_a_header_and_an_id_in_the_record(base: type) -> None:
+    """This replaces HttpSession.request: a header of the scenario's own is kept, and failures are told apart."""
+    heads: list[bytes] = []
+
+    def answer(peer: Peer) -> None:
+        while head := peer.read_request()[0]:
+            heads.append(head)
+            peer.send(ok(status="500 Internal Server Error") if b"/bad" in head else ok())
+
+    def work(user: Any) -> None:
+        Recorder.of(user.environment).sampler.ratio = 1.0
+        user.client.get("/good")
+        user.client.get("/own", headers={"Traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"})
+        user.client.get("/bad")
+
+    with ScriptedServer(answer) as server:
+        taken = counted(base, server.url, work)
+    sent = [re.findall(rb"(?i)\r\ntraceparent: 00-([0-9a-f]{32})-[0-9a-f]{16}-01(?=\r\n|$)", head) for head in heads]
+    kept = {taken.series[series].name: (trace.trace_id, trace.error_class) for series, trace in taken.traces}
+    assert [len(found) for found in sent] == [1, 1, 1]
+    ids = [found[0].decode() for found in sent]
+    assert kept == {"/good": (ids[0], ""), "/own": ("ab" * 16, ""), "/bad": (ids[2], "status_5xx")}
 
 
 def close_each(peer: Peer) -> None:
