@@ -2,14 +2,17 @@
 
 import sys
 
+from loadtest.exceptions import ExitCode, raise_signals
+
 
 def main() -> None:
-    """Run the command line; Ctrl-C while its modules are still being imported ends it like any other."""
+    """Run the command line; a signal while its modules are still being imported ends it like any other."""
+    raise_signals()
     try:
         from loadtest.cli import main as command  # noqa: PLC0415 - the imports take most of a second
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
+    except KeyboardInterrupt as interruption:
+        sys.stderr.write(f"{interruption}\n")
+        sys.exit(ExitCode.INTERRUPTED)
     command()
 
 

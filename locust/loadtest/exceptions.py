@@ -14,6 +14,7 @@ Tested in tests/contracts/test_docs.py.
 
 import difflib
 import logging
+import signal
 import site
 import sys
 import sysconfig
@@ -21,6 +22,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import NoReturn
 
 
 class ExitCode(IntEnum):
@@ -53,6 +55,26 @@ class StackError(LoadtestError):
 
 class RecordError(LoadtestError):
     """A run's record cannot be read, merged or written."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal told this process to end."""
+
+    def __init__(self, signal_number: int) -> None:
+        name = "Ctrl-C" if signal_number == signal.SIGINT else signal.Signals(signal_number).name
+        super().__init__(f"interrupted by {name} before it was done")
+        self.signal_number = signal_number
+
+
+def raise_signals() -> None:
+    """Raise Interrupted for Ctrl-C, SIGTERM and SIGHUP; one that is ignored (nohup) is left so."""
+
+    def interrupt(signal_number: int, _frame: object) -> NoReturn:
+        raise Interrupted(signal_number)
+
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:
+            signal.signal(signal_number, interrupt)
 
 
 @contextmanager

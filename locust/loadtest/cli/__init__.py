@@ -43,7 +43,8 @@ class _Group(click.Group):
                 click.secho("error: ", fg="red", bold=True, nl=False, err=True)
                 click.echo(printable(without_credentials(line)), err=True)
             code = error.exit_code
-        except (KeyboardInterrupt, click.Abort):
+        except click.Abort as abort:
+            click.echo(abort.__cause__ or "interrupted", err=True)
             code = ExitCode.INTERRUPTED
         sys.exit(int(code or 0))
 

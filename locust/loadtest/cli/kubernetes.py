@@ -19,7 +19,6 @@ from loadtest.kubernetes import cluster_run, results
 from loadtest.kubernetes.cluster_run import ClusterRun, Manifests
 from loadtest.kubernetes.kubectl import Kubectl
 from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization, base_of
-from loadtest.local.supervisor import raise_signals
 from loadtest.progress import Screen, printable
 from loadtest.run_folder import new_run_id
 from loadtest.scenarios import declared
@@ -93,7 +92,6 @@ def run_on_kubernetes(
     wanted = Kustomization(base, image, openshift).of_run(config, known.hosts.values(), run_id)
     kubectl = Kubectl(namespace)
     _say("run", f"scenario {config.scenario}, profile {config.profile}, as {run_id}")
-    raise_signals()
     run = ClusterRun(
         kubectl,
         Manifests.rendered(kubectl, wanted),

@@ -5,14 +5,13 @@ Tested by tests/native/test_interruption.py, since what it supervises are real p
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
-from loadtest.exceptions import ExitCode, StackError
+from loadtest.exceptions import ExitCode, Interrupted, StackError
 from loadtest.local.stack import LocalStack
 from loadtest.progress import Screen
 from loadtest.scenarios import declared
@@ -34,7 +33,6 @@ def supervise(config: Config, folder: RunFolder, *, as_json: bool = False, more:
 
     load = "capacity search" if config.slo else f"profile {config.profile}"
     say("run", f"scenario {config.scenario}, {load}, results in {folder.path}/")
-    raise_signals()
     master_screen = sys.stderr if as_json else sys.stdout
     known = declared(config.scenario)
     of_classes = None if known.takes_sample_target else known.hosts
@@ -59,25 +57,6 @@ def supervise(config: Config, folder: RunFolder, *, as_json: bool = False, more:
         if as_json:
             click.echo((folder.path / "locust.json").read_text())
         return code
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal told this process to end."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__()
-        self.signal_number = signal_number
-
-
-def raise_signals() -> None:
-    """Raise Interrupted for Ctrl-C, SIGTERM and SIGHUP; the last is left ignored where it is (nohup)."""
-
-    def interrupt(signal_number: int, _frame: object) -> NoReturn:
-        raise Interrupted(signal_number)
-
-    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(signal_number) is not signal.SIG_IGN:
-            signal.signal(signal_number, interrupt)
 
 
 def _drain(
