@@ -18,10 +18,12 @@ from loadtest.measuring.cgroup import Groups
 from loadtest.measuring.machine import port_count
 from loadtest.profiles.profile import LoadProfile
 from loadtest.run_folder import check_writable
+from loadtest.scenarios import declared
 from loadtest.settings import credentials
 from loadtest.settings.config import default_workers
 from loadtest.settings.fetching import fetch
 from loadtest.settings.hosts import is_http
+from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,14 +66,30 @@ def examine(config: Config) -> Iterator[Check]:
 
 def _host(config: Config) -> str:
     if config.host is None:
-        return "HOST is not set: the sample target will be started"
+        return _unset_host(config.scenario)
     if not is_http(config.host):
         return f"{config.host} is not an HTTP base URL: only users with their own clients can load it"
     stack.check_host_answers(config.host)
     return f"{config.host} accepts connections"
 
 
+def _unset_host(scenario: str) -> str:
+    known = declared(scenario)
+    if known.takes_sample_target:
+        return "HOST is not set: the sample target will be started"
+    named = ", ".join(f"{without_credentials(host)} of {name}" for name, host in known.hosts.items())
+    if known.loads_only_redis:
+        return f"none is needed: the users of {scenario} speak to Redis only, {named or 'that of REDIS_URL'}"
+    return f"HOST is not set: the users of {scenario} load {named or 'what their own clients know'}"
+
+
+def _takes_sample_target(config: Config) -> bool:
+    return declared(config.scenario).takes_sample_target and not config.host
+
+
 def _redis(config: Config) -> str:
+    if not (declared(config.scenario).needs_redis or _takes_sample_target(config)):
+        return f"neither the users of {config.scenario} nor their service need that of REDIS_URL"
     if config.redis_url:
         redis_server.check_given(config.redis_url)
         found = ", ".join(redis_server.modules(config.redis_url)) or "not listable"
@@ -80,7 +98,7 @@ def _redis(config: Config) -> str:
 
 
 def _ports(config: Config) -> str:
-    stack.check_ports_free(config.model_copy(update={"ui": True}), own_target=not config.host)
+    stack.check_ports_free(config.model_copy(update={"ui": True}), own_target=_takes_sample_target(config))
     return "the ports of web UI, exporter and target are free"
 
 

@@ -1,6 +1,7 @@
 """Doctor: what is fine, and what is not, with what to do."""
 
 import http.server
+import itertools
 import os
 import resource
 import socket
@@ -145,3 +146,28 @@ def test_a_machine_without_redis_is_told_what_to_do(monkeypatch: pytest.MonkeyPa
     found = checks()["redis"]
     assert not found.healthy
     assert "no redis-server is on PATH (needed: 7.0 or later)" in found.sentence
+
+
+def test_what_a_scenario_does_not_need_is_not_said_to_be_started(tmp_path: Path) -> None:
+    """No sample target for users of Redis, and no Redis for those who all name their own, or load another service."""
+    classes = {
+        "redis": "from loadtest.clients.redis import RedisJsonUser\nclass A(RedisJsonUser):\n"
+        "    redis_url = 'redis://:secret@shop:1'\n",
+        "http": "from loadtest.clients.http import HttpUser\nclass B(HttpUser):\n    host = 'http://shop'\n",
+    }
+    files = {"key_value": "key_value"}
+    for name, text in classes.items():
+        files[name] = str(tmp_path / f"of_{name}.py")
+        Path(files[name]).write_text(f"from locust import task\n{text}    @task\n    def do(self): pass\n")
+    found = {}
+    for name, file in files.items():
+        config = Config.load({**FREE, "scenario": file}, environ={}, file=Path("/nonexistent"))
+        found[name] = {check.name: check for check in itertools.islice(examine(config), 2)}
+    hosts = {name: each["host"].sentence for name, each in found.items()}
+    assert [text for text in hosts.values() if "sample target" in text] == []
+    assert "Redis only, that of REDIS_URL" in hosts["key_value"]
+    assert "of A" in hosts["redis"]
+    assert "secret" not in hosts["redis"]
+    assert "load http://shop of B" in hosts["http"]
+    needed = {name: "need that of REDIS_URL" not in each["redis"].sentence for name, each in found.items()}
+    assert needed == {"key_value": True, "redis": False, "http": False}

@@ -94,4 +94,6 @@ class Scenario:
         """Whether its users, or the data that it loads, need the Redis of REDIS_URL."""
         from loadtest.clients.redis import RedisJsonUser  # noqa: PLC0415 - imports Locust, see `_files`
 
-        return self.load_data is not None or any(issubclass(one, RedisJsonUser) for one in self.user_classes)
+        return self.load_data is not None or any(
+            issubclass(one, RedisJsonUser) and one.own_url() is None for one in each_side(self.user_classes)
+        )

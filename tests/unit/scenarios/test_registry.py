@@ -228,3 +228,18 @@ def test_a_scenario_that_loads_only_redis_takes_no_sample_target(tmp_path: Path)
     of_http = "class A(HttpUser):\n    host = 'http://shop'\n"
     http = scenarios.load(file_of(tmp_path, sources + of_http, "http.py"))
     assert (http.loads_only_redis, http.hosts) == (False, {"A": "http://shop"})
+
+
+def test_a_redis_is_needed_by_who_names_none(tmp_path: Path) -> None:
+    """Users that all name their own need none to be started, unless data are loaded."""
+    sources = "from loadtest.clients.redis import RedisJsonUser\n"
+    of_own = "class A(RedisJsonUser):\n    redis_url = 'redis://shop:1'\n"
+    of_host = "class B(RedisJsonUser):\n    host = 'redis://shop:1'\n"
+    of_none = "class C(RedisJsonUser):\n    pass\n"
+    cases = {of_own: False, of_host: False, of_own + of_host: False, of_none: True, of_own + of_none: True}
+    found = {
+        text: scenarios.load(file_of(tmp_path, sources + text, f"case_{number}.py")).needs_redis
+        for number, text in enumerate(cases)
+    }
+    assert found == cases
+    assert scenarios.load("key_value").needs_redis

@@ -194,10 +194,15 @@ class RedisJsonUser(LoadUser):
         super().enter_phase(phase)
         self._session.enter(phase)
 
+    @classmethod
+    def own_url(cls, host: str | None = None) -> str | None:
+        """The URL of the Redis that the class names, or a host that is given; None: REDIS_URL is the one."""
+        host = host or cls.host or ""
+        return cls.redis_url or (host if host.startswith(_PREFIXES) else None)
+
     def _find_url(self) -> str:
         """The URL of the Redis that this user talks to."""
-        host = self.host or ""
-        url = self.redis_url or (host if host.startswith(_PREFIXES) else os.environ.get("REDIS_URL"))
+        url = self.own_url(self.host) or os.environ.get("REDIS_URL")
         if not url:
             raise UsageError(
                 f"{type(self).__name__} has no Redis URL: set REDIS_URL, or the class's redis_url, to a URL "
