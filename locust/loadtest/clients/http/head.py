@@ -119,12 +119,19 @@ class ResponseHead:
     def like(self, received: bytes) -> "ResponseHead | None":
         """The head with which these bytes begin, if this one's pattern matches it."""
         match = self.pattern.match(received) if self.pattern is not None else None
-        if match is None:
-            return None
+        return None if match is None else self.again(match[0], int(match[1]))
+
+    def again(self, raw: bytes, length: int) -> "ResponseHead":
+        """The head of these bytes, which this one's pattern matches.
+
+        Args:
+            raw: All of them.
+            length: What they say of the body's length.
+        """
         head = _new(ResponseHead)
-        head.raw = raw = match[0]
+        head.raw = raw
         head.raw_length = raw_length = len(raw)
-        head.body_length = head.content_length = length = int(match[1])
+        head.body_length = head.content_length = length
         head.plain_length = raw_length + length
         head.status = self.status
         head.reason = self.reason

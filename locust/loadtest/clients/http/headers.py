@@ -80,9 +80,12 @@ def merged(lines: Lines, headers: Mapping[str, HeaderValue]) -> Lines:
         key, prefix = _names.get(name) or _learn(name)
         if value is None:
             together.pop(key, None)
-        elif key not in _FRAMING:
-            values = value if isinstance(value, list | tuple) else (value,)
-            together[key] = b"".join(prefix + _encode_value(name, each) + b"\r\n" for each in values)
+        elif key in _FRAMING:
+            continue
+        elif isinstance(value, (list, tuple)):
+            together[key] = b"".join(prefix + _encode_value(name, each) + b"\r\n" for each in value)
+        else:
+            together[key] = prefix + _encode_value(name, value) + b"\r\n"
     return together
 
 

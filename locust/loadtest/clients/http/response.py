@@ -107,7 +107,14 @@ class Response:
     @property
     def headers(self) -> Headers:
         """The header fields; empty if no response came."""
+        self._take_own_head()
         return self._head.headers if self._head is not None else Headers([])
+
+    def _take_own_head(self) -> None:
+        """Tell the head from one that differs in nothing but values that nobody looked at yet."""
+        head, received = self._head, self._content
+        if self._offset and head is not None and received is not None and not received.startswith(head.raw):
+            self._head = head.again(received[: self._offset], head.body_length)
 
     @property
     def url(self) -> str:
@@ -146,6 +153,7 @@ class Response:
             self._content = b"".join(self._pieces())
             self._stream = None
         if self._offset:
+            self._take_own_head()
             self._content = (self._content or b"")[self._offset :]
             self._offset = 0
         return self._content
@@ -390,7 +398,7 @@ def new_response(  # noqa: PLR0917 -- the hot path passes them by position
 
     Args:
         kind: Response or CaughtResponse.
-        head: The head, or None if none came.
+        head: The head, or None if none came; with an offset, one of the same lengths that differs in values is enough.
         content: The body behind ``offset`` other bytes; None if none came.
         offset: Where the body begins in ``content``.
         request: What was sent.

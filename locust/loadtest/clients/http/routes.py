@@ -87,13 +87,23 @@ class HttpRoute(Route):
     def find_head(self, received: bytes) -> ResponseHead:
         """The head with which a response begins, UNKNOWN_HEAD if it is incomplete; remembered for the next one.
 
+        It has the lengths of the response's own, and may be the last one otherwise; see Response.headers.
+
         Raises:
             ProtocolError, TooLargeError: As HeadCache.find() raises them.
         """
         last = self.head
-        head = HEADS.find(received, last)
-        if head is None:
-            return UNKNOWN_HEAD
+        pattern = last.pattern
+        match = pattern.match(received) if pattern is not None else None
+        if match is None:
+            head = HEADS.find(received)
+            if head is None:
+                return UNKNOWN_HEAD
+        else:
+            length = int(match[1])
+            if length == last.content_length and match.end() == last.raw_length:
+                return last
+            head = last.again(match[0], length)
         self.head = head
         if head.plain_length != last.plain_length:
             if head.plain_length > 0:

@@ -110,6 +110,24 @@ def test_heads_that_vary_are_each_their_own(body_bytes):
         assert int(sum(taken.response_bytes)) == body_bytes * 20 + sum(range(18)) + 4 + 19
 
 
+@pytest.mark.parametrize("content_first", [False, True])
+def test_heads_of_one_length_are_each_their_own_when_looked_at_late(content_first):
+    """Responses whose heads differ in a value alone keep their own fields, also after the next ones have come."""
+
+    def script(peer: Peer) -> None:
+        for number in range(10):
+            if peer.read_head():
+                peer.send(ok(b"body%d" % number, f"X-Request-Id: {number}"))
+
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        responses = [user.client.get("/") for _ in range(10)]
+        for number, response in enumerate(responses):
+            body = response.content if content_first else None
+            assert response.headers["X-Request-Id"] == str(number)
+            assert (response.headers["X-Request-Id"], body or response.content) == (str(number), b"body%d" % number)
+            assert (response.status_code, response.wire_bytes) == (200, 5)
+
+
 def test_heads_of_several_kinds_in_turns_are_recognised():
     """Where two servers answer in turns, each with other fields, neither's heads are parsed one by one."""
     cache, last = HeadCache(), UNKNOWN_HEAD
