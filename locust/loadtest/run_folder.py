@@ -9,10 +9,11 @@ runs/20261121T093657Z-documents-quick/
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,11 +33,36 @@ def new_run_id(*parts: str) -> str:
     return "-".join((f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", *parts))
 
 
+class _Held:
+    """A folder, open so that no other gets its inode's number, not even where it is removed and made again."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError when it is none, or cannot be read."""
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether a path leads to it."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), path.stat())
+        except OSError:
+            return False
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # it could not be opened
+            os.close(self._descriptor)
+
+
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run."""
+    """The folder of one run.
+
+    Attributes:
+        path: where it is.
+        held: the folder that this process made or took; None for one that was only found.
+    """
 
     path: Path
+    held: _Held | None = field(default=None, compare=False)
 
     @classmethod
     def create(cls, runs_dir: Path, run_id: str) -> RunFolder:
@@ -46,8 +72,7 @@ class RunFolder:
             UsageError: when it exists, or cannot be made.
         """
         folder = cls(runs_dir / run_id)
-        folder._make(exist_ok=False)
-        return folder
+        return folder._made(exist_ok=False)
 
     @classmethod
     def create_next(cls, runs_dir: Path, run_id: str) -> RunFolder:
@@ -61,8 +86,7 @@ class RunFolder:
             folder = next(folder for name in numbered if not (folder := cls(runs_dir / name)).holds_run)
         except OSError as error:  # of a folder that somebody else may look into
             raise _unwritable(runs_dir, error) from error
-        folder._make(exist_ok=True)  # the command line has made it already
-        return folder
+        return folder._made(exist_ok=True)  # the command line has made it already
 
     @classmethod
     def find(cls, run: str, runs_dir: Path) -> RunFolder:
@@ -115,10 +139,16 @@ class RunFolder:
         """Whether a run has begun to write here."""
         return self.stream.exists() or self.record.exists()
 
-    def _make(self, *, exist_ok: bool) -> None:
+    @property
+    def is_the_same(self) -> bool:
+        """Whether the path still leads to the folder that was made, not to nothing, nor to what took its place."""
+        return self.held is not None and self.held.is_at(self.path)
+
+    def _made(self, *, exist_ok: bool) -> RunFolder:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=exist_ok)  # results are the own account's
             _try_to_write(self.path)  # one that exists may be somebody else's
+            return replace(self, held=_Held(self.path))
         except FileExistsError as error:
             raise UsageError(
                 f"RUN_ID={self.name} is taken: {self.path} exists. Allowed: a name that no run has. "

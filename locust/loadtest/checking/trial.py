@@ -22,7 +22,7 @@ from loadtest import scenarios
 from loadtest.exceptions import described
 from loadtest.feeding import service as feeding
 from loadtest.progress import counted, printable
-from loadtest.settings import credentials
+from loadtest.settings import credentials, hosts
 from loadtest.settings.shipped import CONF_DIR, own_or_shipped
 from loadtest.swarm import session
 from loadtest.swarm.hooks import Hooks
@@ -54,6 +54,7 @@ class Trial:
 
     def __init__(self, config: Config, arguments: Sequence[str]) -> None:
         credentials.check(config)
+        hosts.open_allowed(config.allowed_hosts)
         self._config = config
         self._scenario = scenarios.load(config.scenario, fast=config.fast)
         parser: Any = get_parser(default_config_files=[str(own_or_shipped(CONF_DIR / "locust.conf"))])

@@ -1,6 +1,6 @@
 """ResultFiles: what a run leaves in its folder, and sends to where its results are collected.
 
-Tested in tests/native/test_report.py and tests/native/test_report_errors.py.
+Tested in tests/unit/conducting/test_result_files.py, tests/native/test_report.py and test_report_errors.py there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from loadtest.settings.config import Config
 
 _WRITE_AGAIN_EVERY_S = 5.0
+_GONE = (
+    "{} was removed or replaced while the run went on, so nothing was written there. Next: look for record.stream "
+    "where the folder was moved, or repeat the run."
+)
 
 
 class ResultFiles:
@@ -39,7 +43,7 @@ class ResultFiles:
         self._say = say
 
     def write(self, made: Document, texts: dict[str, Callable[[], str]]) -> list[str]:
-        """Write the files of a document.
+        """Write the files of a document, unless another folder, or a link to one, took the place of the run's.
 
         Args:
             made: the document.
@@ -50,16 +54,19 @@ class ResultFiles:
         """
         folder = self._folder.path
         is_streamed = not made["stream_error"]
-        problems = files.write(folder, texts, is_streamed=is_streamed, is_repeated=self._lives_on)
-        if self._lives_on and (left := files.unwritten(folder, texts)):
-            gevent.spawn(self._write_later, left)
+        if not self._folder.is_the_same:
+            problems = [_GONE.format(folder)]
+        else:
+            problems = files.write(folder, texts, is_streamed=is_streamed, is_repeated=self._lives_on)
+            if self._lives_on and (left := files.unwritten(folder, texts)):
+                gevent.spawn(self._write_later, left)
         if self._config.verdict_file:
             problems += files.write_verdict(self._config.verdict_file, made)
         return problems
 
     def send(self) -> None:
         """Send the files to the URL for results, if there is one; a failure is said, and the verdict stays."""
-        if not self._config.results_url_file:
+        if not (self._config.results_url_file and self._folder.is_the_same):
             return
         try:
             self._say(f"upload       {upload.send(self._folder, self._config.results_url_file)}")
@@ -69,7 +76,7 @@ class ResultFiles:
     def _write_later(self, texts: dict[str, Callable[[], str]]) -> None:
         """Write what the disk had no room for, when it has; a folder that is removed is not waited for."""
         folder = self._folder.path
-        while texts and folder.is_dir():
+        while texts and self._folder.is_the_same:
             gevent.sleep(_WRITE_AGAIN_EVERY_S)
             files.write(folder, texts)
             texts = {name: text for name, text in texts.items() if not (folder / name).exists()}

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadtest import atomic_file
 from loadtest.exceptions import ExitCode, StackError, UsageError
 from loadtest.feeding.file_formats import is_standard_input
 from loadtest.local import redis_server
@@ -167,7 +168,7 @@ class LocalStack:
             return
         what = f"{part.name} ended during the run with exit code {part.exit_code}"
         with contextlib.suppress(OSError):  # a full disk: the report then names the signal alone
-            RunFolder(self._logs.parent).cause.write_text(what, encoding="utf-8")
+            atomic_file.replace(RunFolder(self._logs.parent).cause, what.encode())
         self.drain()
         raise StackError(
             f"{what}: {part.last_log_line()} "

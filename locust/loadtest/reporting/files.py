@@ -33,7 +33,6 @@ _log = logging.getLogger(__name__)
 
 _REMEDIES: Final[dict[int | None, str]] = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space")
 _OTHER: Final = "make it writable"
-_GONE: Final = "repeat the run: its folder was removed or replaced while it went on, and its record with it."
 _REPEATED: Final = "it is written within seconds, as long as the master lives."
 _AGAIN: Final = "let `loadtest report` write it again."
 _PARTIAL: Final = (
@@ -92,7 +91,7 @@ def write(
             holds_run = holds_run or name == RECORD
         except OSError as error:
             then = _REPEATED if is_repeated else _AGAIN if holds_run else _PARTIAL
-            advice = f"{_REMEDIES.get(error.errno, _OTHER)}, then {then}" if folder.is_dir() else _GONE
+            advice = f"{_REMEDIES.get(error.errno, _OTHER)}, then {then}"
             problems.append(f"{folder / name} could not be written ({error.strerror}). Next: {advice}")
         except Exception as error:
             _log.exception("%s could not be generated", name)

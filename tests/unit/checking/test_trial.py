@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from loadtest.checking.trial import Trial
+from loadtest.settings import hosts
+from loadtest.settings.config import Config
+
 WORKING = """
 from locust import FastHttpUser, HttpUser, SequentialTaskSet, TaskSet, constant, events, task
 
@@ -170,3 +174,12 @@ def test_nothing_is_tried_after_a_listener_failed(tmp_path: Path, target_url: st
     code, output = check(tmp_path / "shop.py", SILENT, target_url)
     assert (code, "never" in output) == (1, False), output
     assert re.search(r"OSError: no database \(.*shop\.py, line \d+\)", output)
+
+
+def test_a_check_follows_the_redirects_that_a_run_follows() -> None:
+    """To the hosts that LOADTEST_ALLOWED_HOSTS names."""
+    try:
+        Trial(Config(scenario="health", host="http://127.0.0.1:1", allowed_hosts="login.example"), [])
+        hosts.check_redirect("login.example", "127.0.0.1")
+    finally:
+        hosts.open_allowed(None)

@@ -53,18 +53,6 @@ def test_a_full_disk_is_named_and_leaves_no_torn_file(full_disk: Path) -> None:
     assert "verdict      failed" in console.file.getvalue()
 
 
-@pytest.mark.parametrize("is_replaced", [False, True])
-def test_a_folder_that_is_gone_is_said_to_be(tmp_path: Path, is_replaced: bool) -> None:
-    """Space is not what is short, and there is nothing left to report from."""
-    folder = tmp_path / "run"
-    if is_replaced:
-        folder.write_text("a file in its place")
-    problems = files.write(folder, files.of(reports.run_document()))
-    assert len(problems) == len(NAMES)
-    assert all("repeat the run: its folder was removed or replaced" in one for one in problems)
-    assert "free some space" not in "".join(problems)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system of one's own takes root")
 @pytest.mark.parametrize("is_streamed", [True, False])
 def test_reporting_again_is_advised_only_where_the_disk_holds_the_run(full_disk: Path, is_streamed: bool) -> None:
