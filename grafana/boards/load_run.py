@@ -242,6 +242,7 @@ def latency_row() -> list[Any]:
         for q in (0.5, 0.95, 0.99)
         for kind in ("response", "service")
     ]
+    both[-2].exemplar(True)  # those of the slowest: the dots lie about the curve of the response times' p99
     return [
         with_limits(
             curves(

@@ -1,5 +1,6 @@
 """Grafana's provisioning and Prometheus' configuration are well-formed and fit the Compose file."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,17 @@ def test_every_alert_is_tested_and_explains_itself() -> None:
     tests = yaml.safe_load((ROOT / "prometheus" / "rules" / "tests" / "loadtest.yml").read_text())["tests"]
     raised = {case["alertname"] for test in tests for case in test.get("alert_rule_test", []) if case["exp_alerts"]}
     assert raised == set(alerts)
+
+
+def test_prometheus_keeps_the_exemplars_that_grafana_asks_for() -> None:
+    """In the Compose stack and in the demo on Kubernetes; one curve of the response times has the dots."""
+    demo = [*yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "demo" / "prometheus.yaml").read_text())]
+    (workload,) = [one for one in demo if one["kind"] == "Deployment"]
+    for command in (SERVICES["prometheus"]["command"], workload["spec"]["template"]["spec"]["containers"][0]["args"]):
+        assert "--enable-feature=exemplar-storage" in command
+    board = json.loads((ROOT / "grafana" / "dashboards" / "load_run.json").read_text())
+    asked = [query["expr"] for panel in board["panels"] for query in panel.get("targets", ()) if query.get("exemplar")]
+    assert [expr.count("loadtest_response_time_seconds_bucket") > 0 for expr in asked] == [True]
 
 
 def test_a_run_is_readable_a_week_later() -> None:

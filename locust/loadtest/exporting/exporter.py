@@ -24,7 +24,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 from locust.runners import WorkerRunner
 
 from loadtest.exceptions import StackError
-from loadtest.exporting.exposition import CONTENT_TYPE, Exposition
+from loadtest.exporting.exposition import CONTENT_TYPE, OPENMETRICS, OPENMETRICS_TYPE, Exposition
 from loadtest.settings.hosts import parse
 from loadtest.swarm.record_keeper import RecordKeeper
 
@@ -127,12 +127,14 @@ class Exporter:
         elif path == "/metrics":
             with self._one_at_a_time:
                 is_final = self._ending and _SCRAPER in environ
-                status, body, kind = "200 OK", self._exposition.text(), CONTENT_TYPE
+                openmetrics = self._exposition.has_exemplars and OPENMETRICS in environ.get("HTTP_ACCEPT", "")
+                kind = OPENMETRICS_TYPE if openmetrics else CONTENT_TYPE
+                status, body = "200 OK", self._exposition.text(openmetrics=openmetrics)
                 if _SCRAPER in environ:
                     self._scraped_s = time.monotonic()
         elif path == "/healthz":
             status, body = "200 OK", b"ok\n"
-        headers = [("Content-Type", kind), ("Vary", "Accept-Encoding")]
+        headers = [("Content-Type", kind), ("Vary", "Accept, Accept-Encoding")]
         if len(body) >= GZIP_BYTES and _GZIP.search(environ.get("HTTP_ACCEPT_ENCODING", "")):
             body = gevent.get_hub().threadpool.apply(gzip.compress, (body, _FASTEST))  # beside the load
             headers.append(("Content-Encoding", "gzip"))

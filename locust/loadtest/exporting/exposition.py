@@ -1,4 +1,5 @@
-"""What the master tells Prometheus: its measurements in the text exposition format 0.0.4.
+"""What the master tells Prometheus: its measurements in the text exposition format 0.0.4, or in OpenMetrics 1.0.0 where
+requests were traced: only that has exemplars, which lead from a bucket of the response times to a trace.
 
 Counters and histograms come from the swarm's totals, which live as long as the process, so that no counter ever goes
 down between two runs. The requests that a scenario declares are there at 0 before load begins: when a counter appears
@@ -22,9 +23,9 @@ import gevent
 
 from loadtest import scenarios
 from loadtest.exporting import compatibility
-from loadtest.exporting.metrics import METRICS
+from loadtest.exporting.metrics import METRICS, RESPONSE_TIME
 from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_STEPS, MAX_WORKERS, Scrape
-from loadtest.exporting.series import HISTOGRAM_LINES, SeriesBudget, SeriesText, Sum, header, text_of
+from loadtest.exporting.series import HISTOGRAM_LINES, SeriesBudget, SeriesText, Sum, header, text_of, with_exemplars
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.labels import CONNECTION_PHASES, ENDED_BY, OTHER, SeriesKey
 from loadtest.measuring.streams import StreamView
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = "application/openmetrics-text"
+OPENMETRICS_TYPE: Final = f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
 MAX_SERIES: Final = 10_000
 """Time series of one exposition."""
 MAX_OTHERS: Final = 5
@@ -87,22 +90,35 @@ class Exposition:
             for method, name in scenarios.streams_of(scenario):
                 self._admit_stream((scenario, method, name))
 
-    def text(self) -> bytes:
-        """Return the whole exposition. Other greenlets run meanwhile, but only one may be in here at a time."""
+    @property
+    def has_exemplars(self) -> bool:
+        """Whether there are any; none beside the names for other dashboards, whose text is not OpenMetrics."""
+        return bool(self._keeper.totals.latest_traces()) and not self._compatible
+
+    def text(self, *, openmetrics: bool = False) -> bytes:
+        """Return the whole exposition, in OpenMetrics with exemplars.
+
+        Other greenlets run meanwhile, but only one may be in here at a time.
+        """
         self._update(self._keeper.totals)
         gevent.sleep(0)
-        series = list(self._series.values())
+        series = list(self._series.items())
+        traces = self._keeper.totals.latest_traces() if openmetrics else {}
         scrape = Scrape(self._environment, self._weights, self._streamed())
         parts: list[bytes] = []
         for metric in METRICS:
             if metric.values is None:
-                lines = [text.texts[metric] for text in series]
+                lines = [text.texts[metric] for _, text in series]
+                if metric is RESPONSE_TIME and traces:
+                    lines = [with_exemplars(text.texts[metric], traces.get(key, ())) for key, text in series]
             else:
                 lines = [text_of(metric, labels, value) for labels, value in metric.values(scrape).items()]
-            parts.append("".join((header(metric), *lines)).encode())
+            parts.append("".join((header(metric, openmetrics=openmetrics), *lines)).encode())
             gevent.sleep(0)
         if self._compatible:
             parts.append("".join(compatibility.lines(self._environment, self._shown_name)).encode())
+        if openmetrics:
+            parts.append(b"# EOF\n")
         return b"".join(parts)
 
     def _lines(self, error_classes: Collection[str]) -> int:

@@ -7,6 +7,7 @@ Tested in tests/unit/exporting/test_exporter.py and tests/contracts/test_metrics
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from loadtest.measuring.labels import SeriesKey
     from loadtest.measuring.record_rows import SeriesView
+    from loadtest.measuring.traces import Trace
 
 BOUNDS_S: Final = snapped_bounds_s()
 """Upper bounds of the buckets in seconds: 36 from 100 µs to 60 s, on edges of the record's bins: counts are exact."""
@@ -149,9 +151,18 @@ class HistogramText:
         return self._text % (*cumulated[_LAST_BINS].tolist(), count, histogram.sum_s, count)
 
 
-def header(metric: Metric) -> str:
-    """Return the two lines that precede the samples of a metric."""
-    return f"# HELP {metric.name} {metric.meaning}\n# TYPE {metric.name} {metric.kind}\n"
+def header(metric: Metric, *, openmetrics: bool = False) -> str:
+    """Return the two lines that precede the samples of a metric; OpenMetrics names a counter without its ending."""
+    name = metric.name.removesuffix("_total") if openmetrics and metric.kind == "counter" else metric.name
+    return f"# HELP {name} {metric.meaning}\n# TYPE {name} {metric.kind}\n"
+
+
+def with_exemplars(text: str, traces: Iterable[Trace]) -> str:
+    """Return the samples of a histogram with a trace at the bucket of its time, as OpenMetrics has it."""
+    lines = text.split("\n")
+    for bucket, trace in {bisect_left(BOUNDS_S, trace.response_s): trace for trace in traces}.items():
+        lines[bucket] += f' # {{trace_id="{trace.trace_id}"}} {floatToGoString(trace.response_s)}'
+    return "\n".join(lines)
 
 
 def text_of(metric: Metric, labels: Iterable[str], value: float | Histogram) -> str:

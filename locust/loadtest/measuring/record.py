@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.labels import SeriesKey
     from loadtest.measuring.measurements import ExceptionCount, Measurements
     from loadtest.measuring.timeline import Window
+    from loadtest.measuring.traces import Trace
 
     Ints = npt.NDArray[np.int64]
 
@@ -166,7 +167,7 @@ class RunRecord:
             self._add_errors(rows, measurements, second)
             self._add_tallies(rows, measurements)
             seen = math.floor(self.started_at) + (second or 0)
-            for series, trace in measurements.traces:
+            for series, trace in reversed(measurements.traces):  # the slowest comes last, and is the latest
                 self._traces.add(int(rows[series]), trace._replace(seen=float(seen)))
         for index, scenario in enumerate(measurements.scenarios):
             self._add_scenario(index, scenario, measurements)
@@ -366,6 +367,13 @@ class RunRecord:
             for row, trace in self._traces
         ]
         return sorted(rows, key=lambda trace: -trace.response_time_s)
+
+    def latest_traces(self) -> dict[SeriesKey, list[Trace]]:
+        """Of each series the trace that came last of each outcome, the slowest of its second."""
+        found: dict[SeriesKey, list[Trace]] = {}
+        for (row, _), trace in self._traces.latest.items():
+            found.setdefault(self.labels.keys[row], []).append(trace)
+        return found
 
     def exceptions(self) -> list[ExceptionRow]:
         """The distinct exceptions of the scenario's code, the most frequent first."""

@@ -92,16 +92,20 @@ class Traces:
     def __init__(self) -> None:
         """Keep none yet."""
         self._kept: dict[tuple[int, str], list[Trace]] = {}
+        self.latest: dict[tuple[int, str], Trace] = {}
+        """By row and error class: the one that was added last."""
 
     def add(self, row: int, trace: Trace) -> None:
         """Keep a trace of this series, if it is one of the slowest."""
         kept = self._kept.get((row, trace.error_class))
         if kept is None:
-            if len(self._kept) < MOST_KINDS:
-                self._kept[row, trace.error_class] = [trace]
+            if len(self._kept) >= MOST_KINDS:
+                return
+            self._kept[row, trace.error_class] = [trace]
         elif len(kept) < PER_KIND or trace.response_s > kept[-1].response_s:
             insort(kept, trace, key=lambda one: -one.response_s)
             del kept[PER_KIND:]
+        self.latest[row, trace.error_class] = trace
 
     def __iter__(self) -> Iterator[tuple[int, Trace]]:
         """Each series' row with a trace, the slowest of a kind first."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import re
 import socket
 import time
 import urllib.error
@@ -14,6 +15,7 @@ import gevent
 import pytest
 from locust import User, task
 from locust.env import Environment
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest import scenarios
@@ -447,6 +449,30 @@ def test_every_scrape_is_fresh(environment: Environment, port: int) -> None:
         count(environment, "read", [0.01] * 10)
         seen.append(total(samples_of(_get(port, "/metrics")[2].decode()), "loadtest_requests_total"))
     assert seen == [10, 20, 30]
+
+
+def test_a_trace_is_an_exemplar_of_its_bucket(environment: Environment, port: int) -> None:
+    """For a scraper that takes OpenMetrics and once there is one; every other line is as without it."""
+    takes = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
+    count(environment, "a", [0.5])
+    assert _get(port, "/metrics", headers=takes)[1].startswith("text/plain")
+    series = Recorder.of(environment).series("mine", "GET", "a")
+    for number, (time_s, error_class) in enumerate([(0.25, ""), (0.125, ""), (100.0, "reset")], 1):
+        series.trace(f"{number}" * 32, 0.0, 0.0, time_s, error_class)
+    count(environment, "a", [0.25, 0.125, 100.0])
+    _, kind, body = _get(port, "/metrics", headers=takes)
+    assert kind == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    families = {family.name: family for family in openmetrics_families(body.decode())}
+    found = {
+        (sample.labels["le"], sample.exemplar.labels["trace_id"], sample.exemplar.value)
+        for sample in families["loadtest_response_time_seconds"].samples
+        if sample.exemplar
+    }
+    bucket = str(next(bound for bound in BOUNDS_S if bound >= 0.25))
+    assert found == {(bucket, "1" * 32, 0.25), ("+Inf", "3" * 32, 100.0)}
+    assert {family for family in families if families[family].type == "counter"} >= {"loadtest_requests"}
+    plain = _get(port, "/metrics")[2].decode()
+    assert samples_of(plain).keys() == samples_of(re.sub(r" # \{trace.*", "", body.decode())).keys()
 
 
 def test_a_port_in_use_is_explained(environment: Environment) -> None:
