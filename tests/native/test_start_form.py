@@ -132,6 +132,15 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Form]:
     assert stack.wait_until_nothing_is_left() == []
 
 
+def browse(what: str, *arguments: str) -> dict[str, Any]:
+    """Return what a person in a browser saw."""
+    command = [sys.executable, str(Path(__file__).with_name("web_ui_browser.py")), what, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
 def test_the_form_has_the_fields(form: Form) -> None:
     """The start page offers every profile, among them one's own, an arrival rate and thresholds, each explained."""
     fields = form.read()
@@ -164,6 +173,7 @@ def test_what_is_wrong_is_said_and_nothing_starts(form: Form, case: str) -> None
     assert json.loads(form.get("/stats/requests"))["state"] == before
 
 
+@pytest.mark.timeout(360)
 def test_each_start_chooses_anew(form: Form) -> None:
     """An open profile, then a closed one that ramps, then Locust's own fields: each leaves a run of its own."""
     fields = {"load_profile": "constant-arrival-rate", "arrival_rate": "20", "run_time": "5s"}
@@ -183,8 +193,14 @@ def test_each_start_chooses_anew(form: Form) -> None:
     )
     assert form.read()["load_profile"]["default_value"] == "constant-arrival-rate"
 
-    answer = form.post(load_profile="climb", arrival_rate="", thresholds="requests > 0", user_count="50")
-    assert answer["success"], answer
+    seen = browse("start_after_a_test", form.url, "climb", "requests > 0")
+    assert seen["run_times"] == ["5", "5s"]  # that of the last start, then the profile's own
+    assert {"Profile"}.isdisjoint(seen["labels"])
+    assert [label for label in seen["labels"] if label.startswith("Load Profile")] != []
+    assert [link for link in seen["links"] if "Azure" in link] == []
+    assert " ".join(seen["end"]).startswith("Host http://")
+    assert "STOPPED Workers 1 " in " ".join(seen["end"])
+    assert seen["can_start"]
     record = form.wait_for_record("ui-2")
     users = [point["users"] for point in record["timeline"]]
     assert (max(users), min(users) < 4) == (4, True), users
@@ -204,15 +220,13 @@ def test_each_start_chooses_anew(form: Form) -> None:
     assert "no word from the master" not in logs
 
 
+@pytest.mark.timeout(300)
 def test_the_page_shows_the_result_and_has_the_files(form: Form) -> None:
     """In a browser: the verdict of the last run, its thresholds, and report and record as downloads."""
     if not list(form.runs_dir.glob("*/record.json")):  # when this test is run alone
         assert form.post(run_time="2s")["success"]
         form.wait_for_record("ui")
-    command = [sys.executable, str(Path(__file__).with_name("web_ui_browser.py")), form.url]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
+    seen = browse("look_at_result", form.url)
     result = json.loads(form.get("/loadtest-result"))
     assert result["is_over"]
     assert seen["text"].startswith(f"Verdict: {result['verdict']}")

@@ -316,7 +316,7 @@ def test_a_page_for_people(with_worker: WebUi) -> None:
     """
     assert with_worker.ask("POST", "/swarm", "", Origin="<i id=injected>x</i>").status == 403
     command = [sys.executable, str(Path(__file__).with_name("web_ui_browser.py"))]
-    visit = [*command, f"http://127.0.0.1:{with_worker.port}", PASSWORD]
+    visit = [*command, "visit", f"http://127.0.0.1:{with_worker.port}", PASSWORD]
     done = subprocess.run(visit, capture_output=True, text=True, check=False, timeout=90)
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout)

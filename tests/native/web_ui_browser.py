@@ -1,7 +1,7 @@
 """What a person sees in a browser: logs in to a web UI, is refused a start, opens the report. Prints JSON.
 
-Run as `python web_ui_browser.py URL PASSWORD`; without a password it looks at the result of the last run. A program
-of its own, because the tests' process has its sockets replaced by gevent's.
+Run as `python web_ui_browser.py visit URL PASSWORD`, as `... start_after_a_test URL PROFILE THRESHOLDS` or as
+`... look_at_result URL`. A program of its own, because the tests' process has its sockets replaced by gevent's.
 """
 
 import contextlib
@@ -76,5 +76,34 @@ def look_at_result(url: str) -> dict[str, object]:
     return {"text": text, "saved": saved, "complaints": complaints}
 
 
+def start_after_a_test(url: str, profile: str, thresholds: str) -> dict[str, object]:
+    """Start a profile after a test, and return what the form offered, and what the page showed after the end."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page()
+        page.set_default_timeout(100_000)  # the machine may be crowded
+        page.goto(url)
+        page.get_by_role("button", name="New").click()
+        for part in ("Advanced options", "Custom parameters"):
+            page.get_by_role("button", name=part).click()
+        page.wait_for_function("document.querySelector('[name=runTime]').dataset.profile")
+        run_times = [page.locator("[name=runTime]").input_value()]
+        page.locator("[name=loadProfile]").select_option(profile)
+        run_times.append(page.locator("[name=runTime]").input_value())
+        labels = [one.inner_text() for one in page.locator("label:visible").all()]
+        links = page.locator("a:visible").all_inner_texts()
+        page.locator("[name=arrivalRate]").fill("")
+        page.locator("[name=thresholds]").fill(thresholds)
+        page.get_by_role("button", name="Start", exact=True).click()
+        page.get_by_role("button", name="Stop").wait_for()
+        page.get_by_role("button", name="New").wait_for()
+        end = page.get_by_role("banner").inner_text().split()
+        page.get_by_role("button", name="New").click()
+        can_start = page.get_by_role("button", name="Start", exact=True).is_enabled()
+        browser.close()
+    return {"run_times": run_times, "labels": labels, "links": links, "end": end, "can_start": can_start}
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps((visit if len(sys.argv) > 2 else look_at_result)(*sys.argv[1:])))
+    seen = {one.__name__: one for one in (visit, start_after_a_test, look_at_result)}
+    sys.stdout.write(json.dumps(seen[sys.argv[1]](*sys.argv[2:])))

@@ -90,6 +90,7 @@ class LoadFactory:
     Attributes:
         choices: what a start can name as its load profile.
         texts: the values of a start that says nothing, by name: load_profile, arrival_rate, thresholds.
+        run_times: how long each choice takes, as text for Locust's field; none where its numbers have no end.
 
     Raises:
         UsageError: for a wrong profile.
@@ -102,6 +103,11 @@ class LoadFactory:
         profile = LoadProfile.of(config, self._profiles)
         self._think_time = profile.think_time
         self.choices = [AS_ENTERED, *self._profiles]
+        own_s = profile.run_time_s
+        self.run_times = {name: _timespan(one.run_time_s) for name, one in self._profiles.items()}
+        self.run_times[config.profile] = _timespan(own_s)
+        if profile.is_flat and own_s.is_integer():  # Locust knows whole seconds only
+            self.run_times[AS_ENTERED] = _timespan(own_s)
         # A profile of one level fills Locust's own fields, where it can be changed; others cannot be shown there.
         self.texts = {
             "load_profile": AS_ENTERED if profile.is_flat else config.profile,
@@ -183,6 +189,10 @@ class LoadFactory:
         if run_time.strip():
             update["run_time"] = _tried(problems, None, _checked, "run_time", "run time", run_time)
         return self._config.model_copy(update=update)
+
+
+def _timespan(seconds: float) -> str:
+    return f"{seconds / 60:.0f}m" if seconds >= 120 and seconds % 60 == 0 else f"{seconds:.12g}s"  # noqa: PLR2004
 
 
 def _plan(users: float | None, spawn_rate_per_s: float | None, run_time_s: float | None) -> LoadProfile | None:

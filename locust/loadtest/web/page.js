@@ -1,5 +1,6 @@
 // Loaded first by Locust's page, which shows the message of a refused start only when the response has status 200,
 // which keeps polling after its session has expired, and which knows neither the session's token nor how to log out.
+// After a test it stops polling while its workers connect again, shows 0 of them for ever, and starts no other test.
 // It is also all that the page without content has: see login.py.
 (() => {
   const send = window.fetch;
@@ -13,6 +14,18 @@
   }
   const login = () => window.location.assign(new URL("login", base));
 
+  const later = (milliseconds) => new Promise((resolve) => window.setTimeout(resolve, milliseconds));
+  // The figures after a test, once its workers are back; for 20 s at most, as they may be gone.
+  const settled = async (answer, request) => {
+    for (let left = 40; left > 0; left -= 1) {
+      const { state, worker_count: workers } = await answer.clone().json();
+      if (!["cleanup", "stopping"].includes(state) && (state !== "stopped" || workers !== 0)) return answer;
+      await later(500);
+      answer = await send(request);
+    }
+    return answer;
+  };
+
   window.fetch = async (input, init) => {
     const request = new Request(input, init);
     const url = new URL(request.url);
@@ -20,6 +33,7 @@
     if (token && url.origin === window.location.origin) request.headers.set("X-Loadtest-Token", token);
     const answer = await send(request);
     if (answer.status === 401) login();
+    if (answer.ok && url.pathname.endsWith("/stats/requests")) return settled(answer, request);
     if (answer.ok || !url.pathname.endsWith("/swarm")) return answer;
     return new Response(answer.body, { status: 200, headers: answer.headers });
   };
@@ -57,13 +71,16 @@
   const colours = { passed: "#2e7d32", failed: "#c62828" };
   const element = (kind, text, style = "") => Object.assign(document.createElement(kind), { textContent: text, style });
   const shown = (result) => {
-    const lines = [...result.now.slice(1), ...result.reasons, ...result.failures.map((reason) => `Failed: ${reason}`)];
+    const told = (reason) => result.thresholds.some((one) => reason.startsWith(`${one.rule}: `));
     const rules = result.thresholds.map((one) => {
-      const narrowly = one.is_narrow ? `, narrowly, 95 % interval ${one.spread}` : "";
-      return `${one.outcome}: ${one.rule} (${one.worded}${narrowly})`;
+      const narrowly = one.is_narrow ? ", narrowly" : "";
+      const interval = one.spread ? `, 95 % interval ${one.spread}` : "";
+      return `${one.outcome}${narrowly}: ${one.rule} (${one.worded}${interval})`;
     });
+    const failures = result.failures.map((reason) => `failed requests: ${reason}`);
+    const lines = [...result.now.slice(1), ...result.reasons.filter((reason) => !told(reason)), ...rules, ...failures];
     const list = element("ul", "", "margin: 0.4em 0; padding-left: 1.2em");
-    list.append(...[...new Set([...lines, ...rules])].map((line) => element("li", line, "overflow-wrap: anywhere")));
+    list.append(...[...new Set(lines)].map((line) => element("li", line, "overflow-wrap: anywhere")));
     const files = result.files.map((name) => {
       const button = element("button", name, "margin: 0 0.4em 0.4em 0; padding: 0.2em 0.6em");
       button.onclick = async () => {
@@ -73,7 +90,7 @@
       return button;
     });
     const head = [`${result.is_over ? "Verdict" : "So far"}: ${result.verdict}`, ...result.now.slice(0, 1)];
-    return [head.join(" · "), list, ...files];
+    return [head.join(" · "), ...files, list];
   };
   const follow = async (corner) => {
     const answer = await window.fetch(new URL("loadtest-result", base));
@@ -98,11 +115,38 @@
     corner.id = "loadtest-result";
     corner.hidden = true;
     corner.style = "position: fixed; left: 1em; bottom: 1em; z-index: 9; max-width: min(42em, 80vw); max-height: 60vh; "
-      + "overflow: auto; padding: 0.5em 0.9em; border-left: 6px solid; background: Canvas; color: CanvasText; "
+      + "overflow: auto; padding: 0.5em 0.9em; border-left: 6px solid; background: inherit; color: inherit; "
       + "font: 14px/1.45 system-ui, sans-serif; box-shadow: 0 1px 6px #0006";
     corner.append(document.createElement("summary"));
     document.body.append(corner);
     follow(corner);
+  });
+
+  // The run time of a profile, in Locust's field for it; it stays as a person enters it until another is chosen.
+  const enter = (field, text) => {
+    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, text);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  const prefill = async () => {
+    const answer = await window.fetch(new URL("loadtest-profiles", base));
+    const runTimes = answer.ok ? await answer.json() : {};
+    const fit = () => {
+      const [profile, field] = [document.querySelector("[name=loadProfile]"), document.querySelector("[name=runTime]")];
+      if (!profile || !field || field.dataset.profile === profile.value) return;
+      if (runTimes[profile.value] && (field.dataset.profile || !field.value)) enter(field, runTimes[profile.value]);
+      field.dataset.profile = profile.value;
+    };
+    document.addEventListener("change", fit);
+    new MutationObserver(fit).observe(document.body, { childList: true, subtree: true });
+    fit();
+  };
+
+  // Locust's own Profile is a label of its history of runs, and its form ends with an advertisement.
+  const hidden = '.MuiTextField-root:has(input[name="profile"]), a[href^="https://aka.ms/"] { display: none; }';
+  document.addEventListener("DOMContentLoaded", () => {
+    if (window.location.pathname.endsWith("/login")) return;
+    document.head.append(element("style", hidden));
+    prefill();
   });
 
   document.addEventListener("DOMContentLoaded", () => {

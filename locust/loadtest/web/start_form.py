@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _HELP: Final = {
-    "load_profile": f"{AS_ENTERED}: the users, ramp up and run time of Locust's own fields. A profile has its own "
-    "users, and a run time stretches or shrinks it",
-    "arrival_rate": "arrivals per second at the peak, overriding the profile; open model only",
-    "thresholds": "thresholds in addition to those in the file, such as p99(response_time) < 50ms, separated by commas",
+    "load_profile": f"its own users and ramp up; {AS_ENTERED}: those of the fields",
+    "arrival_rate": "per second at the peak; open model only",
+    "thresholds": "besides the file's, such as p99 < 50ms, error_ratio < 1%",
 }
+_ADDRESS: Final = "/loadtest-profiles"
 _SWARM: Final = "locust.swarm"  # the endpoint of POST /swarm
 _STOP: Final = "locust.stop"
 _POLL_S: Final = 0.05
@@ -109,6 +109,8 @@ class StartForm:
             choose: receives the load of the test that starts next.
         """
         web_ui: Any = environment.web_ui
+        address = f"{environment.parsed_options.web_base_path}{_ADDRESS}"  # type: ignore[union-attr]
+        web_ui.app.add_url_rule(address, "loadtest_profiles", lambda: jsonify(self.loads.run_times))
         start, stop = web_ui.app.view_functions[_SWARM], web_ui.app.view_functions[_STOP]
         self._host = environment.host
 
@@ -154,6 +156,7 @@ class StartForm:
             request.form = _for_locust(request.form, load.profile)
             response = start()
             options.num_users, options.spawn_rate = before
+            options.run_time = load.profile.run_time_s  # or the form would show that of an earlier start beside it
         if response.get_json()["success"]:
             self._texts = texts
             web_ui: Any = environment.web_ui

@@ -101,6 +101,17 @@ def test_locusts_own_fields_are_kept_for_the_record() -> None:
     assert (load.config.profile, load.config.users, load.config.spawn_rate) == (AS_ENTERED, 3, 2.0)
 
 
+def test_each_choice_has_its_run_time() -> None:
+    """That of the settings applies to their profile, and as-entered has it too where Locust's numbers can say it."""
+    flat, ramping = factory(profile="quick", run_time=90.5), factory(profile="ramp")
+    assert [flat.run_times.get(name) for name in ("quick", "medium", "soak", AS_ENTERED)] == [
+        *("90.5s", "5m", "120m"),
+        None,
+    ]
+    assert factory(profile="quick").run_times[AS_ENTERED] == "60s"
+    assert AS_ENTERED not in ramping.run_times
+
+
 def test_everything_wrong_with_a_form_is_reported_together() -> None:
     """A line for each wrong value."""
     values = {"load_profile": "quick", "arrival_rate": "fast", "run_time": "soon", "thresholds": "p99"}
