@@ -23,8 +23,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import UsageError, nearest_name
+from loadtest.measuring import labels
 from loadtest.measuring.histogram import HIGHEST_NS
-from loadtest.measuring.labels import CHECK, EVENT_GAP, FIRST_BYTE, FIRST_EVENT, LOAD, SETUP, TRANSACTION
+from loadtest.measuring.labels import LOAD, SETUP
 from loadtest.settings.config import duration_s
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Metric:
 
 _ALL_LABELS: Final = ("phase", "scenario", "method", "name")
 _STREAM_LABELS: Final = ("scenario", "method", "name")
+_HOST_LABELS: Final = ("scenario", "name")
+"""Of connections: their name is the host and port."""
 VALUES: Final = {"phase": (LOAD, SETUP), "result": ("success", "failure")}
 """The labels that have only some values."""
 
@@ -58,15 +61,24 @@ DISTRIBUTIONS: Final = {
     "service_time": Metric("time", _ALL_LABELS, "from sending to the end of the response"),
     "schedule_lag": Metric("time", ("scenario",), "from the intended start to sending, by iteration"),
     "transaction_time": Metric(
-        "time", ("scenario", "name"), "from the intended start of a transaction to its end", TRANSACTION
+        "time", ("scenario", "name"), "from the intended start of a transaction to its end", labels.TRANSACTION
     ),
     "first_byte": Metric(
-        "time", _STREAM_LABELS, "of streamed responses: from the intended start to the head", FIRST_BYTE
+        "time", _STREAM_LABELS, "of streamed responses: from the intended start to the head", labels.FIRST_BYTE
     ),
     "first_event": Metric(
-        "time", _STREAM_LABELS, "of streamed responses: from the intended start to the first event", FIRST_EVENT
+        "time", _STREAM_LABELS, "of streamed responses: from the intended start to the first event", labels.FIRST_EVENT
     ),
-    "event_gap": Metric("time", _STREAM_LABELS, "of streamed responses: between two events", EVENT_GAP),
+    "event_gap": Metric("time", _STREAM_LABELS, "of streamed responses: between two events", labels.EVENT_GAP),
+    "dns_time": Metric("time", _HOST_LABELS, "of new connections: the lookup of the host's name", labels.DNS),
+    "connect_time": Metric("time", _HOST_LABELS, "of new connections: TCP", labels.CONNECT),
+    "tls_time": Metric("time", _HOST_LABELS, "of new connections: the TLS handshake", labels.TLS),
+    "waiting_time": Metric(
+        "time", _HOST_LABELS, "of responses in several parts: from sending to the first byte", labels.WAITING
+    ),
+    "receiving_time": Metric(
+        "time", _HOST_LABELS, "of responses in several parts: from the first byte to the last", labels.RECEIVING
+    ),
 }
 """Metrics that need an aggregate."""
 FIGURES: Final = {
@@ -74,8 +86,8 @@ FIGURES: Final = {
     "dropped_ratio": Metric("ratio", ("scenario",), "iterations that never started, of all intended ones"),
     "requests_per_s": Metric("rate", _ALL_LABELS, "requests per second, failed ones included"),
     "requests": Metric("count", _ALL_LABELS, "requests, failed ones included"),
-    "transaction_error_ratio": Metric("ratio", ("scenario", "name"), "failed transactions, of all", TRANSACTION),
-    "check_ratio": Metric("ratio", ("scenario", "name"), "checks that were met, of all", CHECK),
+    "transaction_error_ratio": Metric("ratio", ("scenario", "name"), "failed transactions, of all", labels.TRANSACTION),
+    "check_ratio": Metric("ratio", ("scenario", "name"), "checks that were met, of all", labels.CHECK),
 }
 METRICS: Final = {**DISTRIBUTIONS, **FIGURES}
 UNITS: Final = {

@@ -289,6 +289,25 @@ def test_a_rule_about_a_check_that_never_came_is_no_pass() -> None:
     )
 
 
+def test_rules_on_connections_judge_their_phases() -> None:
+    """Each by its own times, of all hosts or of one; a phase that did not occur has no data, and none is a request."""
+    of_one, of_none = 'max(connect_time){name="b:80"} < 30ms', "max(tls_time) < 1s"
+    run = Run(f"max(dns_time) < 30ms, max(connect_time) < 30ms, {of_one}, {of_none}, p50(waiting_time) < 1s, max < 1s")
+    host = SeriesKey("documents", "", "a:80", "dns")
+    run.add(0, measured(host, [0.02]), measured(host._replace(phase="connect"), [0.05]), measured(GET, [0.2]))
+    run.add(0, measured(host._replace(name="b:80", phase="connect"), [0.01]))
+    run.add(0, measured(host._replace(phase="waiting"), [0.1] * 5))
+    expected = [
+        (0.02, "passed"),
+        (0.05, "failed"),
+        (0.01, "passed"),
+        (None, "no data"),
+        (0.1, "passed"),
+        (0.2, "passed"),
+    ]
+    assert [(value and round(value, 3), outcome) for value, outcome in run.results()] == expected
+
+
 def test_rules_on_streamed_answers_judge_their_phases() -> None:
     """Each by its own times, of the names selected; without a streamed response there is no data."""
     of_one, of_none = 'max(event_gap){name="documents/get"} < 30ms', 'min(event_gap){name="x"} < 1s'
