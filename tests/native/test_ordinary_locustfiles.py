@@ -75,7 +75,7 @@ class Visitor(HttpUser):
 class Steps(LoadTestShape):
     def tick(self):
         elapsed_s = self.get_run_time()
-        return (2, 2) if elapsed_s < 3 else (4, 4) if elapsed_s < 6 else None
+        return (6, 1) if elapsed_s < 2 else (7, 4) if elapsed_s < 7 else None
 """
 OURS = """
 from locust import constant, task
@@ -128,6 +128,8 @@ def test_an_ordinary_locustfile_runs_as_it_is(tmp_path: Path, witness: Witness, 
     counted = Counter({series["name"]: series["requests"] for series in document["series"]})
     assert (set(counted), counted.total()) == (NAMES[name], len(witness.requests)), done.stdout
     assert {series["scenario"] for series in document["series"]} == {name}
+    late = "note         the load shape asked for 6 users at 1 per second, and Locust started them before it asked"
+    assert (late in done.stdout) == (name == "shaped"), done.stdout
     target = document["context"]["target"]
     assert target["hosts"] == [witness.url]
     assert f"results      run run\ntarget       {target['sentence']}\n" in done.stdout

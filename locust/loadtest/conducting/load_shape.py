@@ -15,7 +15,7 @@ import gevent
 from locust.exception import StopTest
 
 from loadtest.exceptions import described
-from loadtest.judging.plan import AskedByShape
+from loadtest.judging.plan import AskedByShape, begins_s
 from loadtest.measuring import steady_clock
 from loadtest.profiles.shape import ProfileShape
 from loadtest.swarm import preparation
@@ -57,6 +57,7 @@ class WatchedShape:
         self._tick = tick
         self.error = ""
         """What it raised while there was load."""
+        self._first: tuple[Any, ...] | None = None
         self._asked: AskedByShape | None = None
 
     @classmethod
@@ -88,7 +89,9 @@ class WatchedShape:
     def _follow(self, asked: Any) -> None:
         keeper = RecordKeeper.of(self._environment)
         if not keeper.running or (record := keeper.record) is None:
-            return  # the first tick starts the test
+            self._first = asked  # which starts the test
+            return
         if self._asked is None or self._asked.record is not record:
             self._asked = AskedByShape(record)
+            self._asked.follow(begins_s(record), *(self._first or (None,))[:2])
         self._asked.follow(steady_clock.now() - math.floor(record.started_at), *(asked or (None,))[:2])

@@ -22,6 +22,8 @@ SHORTFALL_RATIO: Final = 0.05
 _ONE_USER: Final = 0.5
 """The level from which on it is rounded to a user."""
 _LEAST_RATE: Final = 1e-9
+_TICK_S: Final = 1.0
+"""How often Locust asks a load shape, unless it is still starting the users that this asked for before."""
 _MOST_LEVELS: Final = 1_200
 """The levels of a load shape that are kept; of more, every second one is left out."""
 _DEVIATIONS: Final = 4.0
@@ -82,6 +84,7 @@ class AskedByShape:
         self._levels: list[tuple[float, float]] = []
         self._skipped, self._every = 0, 1
         self._least: tuple[float, float, float] | None = None
+        self._late_s, self._late_after = 0.0, ""
 
     def follow(self, second: float, users: float | None, spawn_rate_per_s: float = 0.0) -> None:
         """Note one tick.
@@ -92,6 +95,7 @@ class AskedByShape:
             spawn_rate_per_s: how fast they are started or stopped.
         """
         at_s = max(0.0, second - begins_s(self.record))
+        self._note_late(at_s - self._at_s - _TICK_S, users, spawn_rate_per_s)
         step = (self._rate_per_s or spawn_rate_per_s) * (at_s - self._at_s)
         target = self._users if self._rate_per_s else users or 0.0
         self._level += max(-step, min(step, target - self._level))
@@ -103,6 +107,12 @@ class AskedByShape:
         if users is not None:
             self._users, self._rate_per_s = users, spawn_rate_per_s
         self.record.context["shape"] = self._plan()
+
+    def _note_late(self, late_s: float, users: float | None, spawn_rate_per_s: float) -> None:
+        """Note the longest time in which the shape was not asked, of those after which it asked for something else."""
+        before = (self._users, self._rate_per_s)
+        if self._rate_per_s and late_s >= max(LAG_S, self._late_s) and (users, spawn_rate_per_s) != before:
+            self._late_s, self._late_after = late_s, f"{before[0]:g} users at {before[1]:g} per second"
 
     def _leave_behind(self) -> None:
         """Note how much of what was asked for came before something else was: the least of it counts.
@@ -131,6 +141,8 @@ class AskedByShape:
             "peak": peak,
             "spawn_rate_per_s": rate_per_s,
             "levels": self._levels,
+            "late_s": round(self._late_s, 3),
+            "late_after": self._late_after,
         }
 
 
@@ -186,7 +198,14 @@ def _arrivals(record: RunRecord, levels: list[tuple[float, float]], until_s: flo
 
 
 def notes(record: RunRecord) -> Iterator[str]:
-    """Say for how long the plan asks for nothing: such a stage is part of the run, and nothing is measured in it."""
+    """Say for how long the plan asks for nothing, when nothing is measured, and where a load shape was not followed."""
+    shape: dict[str, Any] = record.context.get("shape") or {}
+    if shape.get("late_s"):
+        yield (
+            f"the load shape asked for {shape['late_after']}, and Locust started them before it asked the shape again, "
+            f"{shape['late_s']:.0f} s late: the run is up to that much longer than the shape, and has none of its load "
+            "of that time. Next: let the shape ask for what it can have within a second, or for a higher spawn rate"
+        )
     plan: dict[str, Any] = record.context.get("plan") or {}
     stages: list[dict[str, Any]] = plan.get("stages") or []
     least, asked = (_ONE_USER, "users") if plan.get("model") == "closed" else (_LEAST_RATE, "arrivals")

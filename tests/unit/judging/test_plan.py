@@ -132,10 +132,10 @@ def shaped(ticks: list[tuple[int, float] | None], running: int | None = None) ->
     record.note(0.4, "start", "load begins")
     asked, level = plan.AskedByShape(record), 0
     for second, tick in enumerate(ticks):
-        users, rate = tick or (0, 0)
+        users, rate = (0, 0) if tick in {None, "not asked"} else tick
         level += max(-int(rate), min(int(rate), users - level))
         record.timeline.set_users(second, level if running is None else running)
-        if second:  # the first tick starts the test
+        if tick != "not asked":
             asked.follow(second + 0.4, *(tick or (None,)))
     return record
 
@@ -155,6 +155,29 @@ def shaped(ticks: list[tuple[int, float] | None], running: int | None = None) ->
 def test_a_load_shape_that_starts_fewer_users_than_it_asks_for_made_another_load(ticks: list, expected: float) -> None:
     """Each number of users that it leaves again has to have been there."""
     assert plan.shortfall(shaped(ticks)).ratio == pytest.approx(expected, abs=0.06)
+
+
+BLOCKED = ["not asked"] * 8
+
+
+@pytest.mark.parametrize(
+    ("ticks", "late_s"),
+    [
+        ([(40, 4.0), *BLOCKED, None], 8),  # it would have ended within them
+        ([(40, 4.0), *BLOCKED, (10, 4.0), None], 8),
+        ([(40, 4.0), *BLOCKED, (40, 4.0), None], None),  # it asks for the same as before
+        ([(40, 4.0), *BLOCKED[:2], None], None),
+        ([(number, 1.0) for number in range(20)], None),
+    ],
+)
+def test_a_load_shape_that_was_asked_late_and_then_asks_for_something_else_is_noted(
+    ticks: list, late_s: int | None
+) -> None:
+    """A master starts all users before it asks again, so the end, or another level, may be that much late."""
+    notes = list(plan.notes(shaped(ticks)))
+    assert len(notes) == bool(late_s)
+    assert all("asked for 40 users at 4 per second, and Locust" in note for note in notes)
+    assert all(f"asked the shape again, {late_s} s late:" in note for note in notes)
 
 
 def test_users_of_a_load_shape_that_are_gone_are_missing() -> None:
