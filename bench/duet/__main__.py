@@ -6,7 +6,7 @@
 
 **Simulated**: two runs whose requests share each second's fate, once compared as a duet and once as two runs.
 
-**Real**: two targets (bench/duet/target.py, which has the kinds) under Gunicorn, 100 iterations of two requests a
+**Real**: two targets (bench/duet/target.py, which has the kinds), 100 iterations of two requests a
 second on each. In turns both are alike (A/A: must raise no alarm), and the second is slower (must be found). The load
 average is printed: other work beside is part of the question.
 """
@@ -52,12 +52,10 @@ PYTHON = {"PYTHONPATH": f"{ROOT}:{ROOT / 'locust'}"}
 def target(slower: float, kind: str, folder: Path) -> Iterator[str]:
     """Run a target, and yield its base URL when it answers."""
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "64", "-b", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "bench.duet.target", str(port)]
     variables = {**os.environ, **PYTHON, "DUET_SLOWER": str(slower), "DUET_KIND": kind}
     with (folder / f"target-{port}.log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "bench.duet.target:create_app()"], cwd=ROOT, env=variables, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=log)
         try:
             while True:
                 try:

@@ -246,7 +246,12 @@ def scenario_of(
     GreenletRandom.install()
     inner = scenarios.load(of)
     attributes = [
-        {"scenario": side, "host": host, **({"redis_url": redis_urls[number]} if redis_urls else {})}
+        {
+            "scenario": side,
+            "host": host,
+            "times_arrivals": True,
+            **({"redis_url": redis_urls[number]} if redis_urls else {}),
+        }
         for number, (side, host) in enumerate(zip(SIDES, hosts, strict=True))
     ]
     kinds = tuple(_duet_class(kind, name, attributes) for kind in inner.user_classes)
@@ -282,7 +287,7 @@ def _feeds_of(kind: type) -> dict[str, Feed]:
     return {name: value for name, value in found.items() if isinstance(value, Feed)}
 
 
-def _duet_class(kind: type[User], name: str, attributes: Sequence[dict[str, str]]) -> type[User]:
+def _duet_class(kind: type[User], name: str, attributes: Sequence[dict[str, Any]]) -> type[User]:
     sides = tuple(type(f"{kind.__name__}_{one['scenario']}", (kind,), dict(one)) for one in attributes)
     own = {
         "abstract": False, "scenario": name, "sides": sides, "weight": kind.weight, "fixed_count": kind.fixed_count,

@@ -9,7 +9,7 @@ import gevent
 import pytest
 from locust.env import Environment
 
-from loadtest.comparing import duet, duet_page
+from loadtest.comparing import duet, duet_page, duet_user
 from loadtest.comparing.comparison import Comparison, Conclusion, compare
 from loadtest.comparing.duet_user import Dealer, PairCounter
 from loadtest.comparing.greenlet_random import GreenletRandom
@@ -167,3 +167,10 @@ def test_a_version_that_is_not_there_is_wrong_usage() -> None:
     for ref in ("no-such-branch", "--all", ""):
         with pytest.raises(UsageError, match="is not a version of the sample target"):
             two_versions.of_sample_target(ref, print).__enter__()
+
+
+def test_both_sides_take_responses_as_ended_when_they_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a worker that waits for a core does not make both sides of a pair alike."""
+    monkeypatch.setattr(GreenletRandom, "install", lambda: None)
+    (pair,) = duet_user.scenario_of("duet-health", "health", ("http://a:1", "http://b:1")).user_classes
+    assert [(side.host, side.times_arrivals) for side in pair.sides] == [("http://a:1", True), ("http://b:1", True)]

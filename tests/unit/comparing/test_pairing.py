@@ -80,3 +80,33 @@ def test_crowded_seconds_count_less() -> None:
             assert math.log(estimate.value) == pytest.approx(0.03, abs=5 * estimate.error)
             found.append(estimate.error)
     assert np.mean(errors[5.0]) < 1.35 * np.mean(errors[1.0])
+
+
+def test_stretches_in_which_one_side_alone_was_slow_count_for_nothing() -> None:
+    """In 9 of 60 seconds, three stretches, the new side took a quarter longer: a mean would be 4 % too high."""
+    random, second = np.random.default_rng(7), np.repeat(np.arange(60), 200)
+    slow = np.isin(second // 3, (4, 9, 15))
+    values, errors = [], []
+    for seed in range(20):
+        ratios = np.exp(random.normal(0.03, 0.28, len(second)) + 0.25 * slow)
+        series = simulation.blocked_series(60, second, ratios, np.zeros(len(second), np.bool_))
+        run = BlockedRun("pairs", 1, 60, {ALL: series})
+        estimate = Resampling(run, seed, 200, stretches={PAIRS: pair_stretch(run)}).pairs(series)
+        values.append(math.log(estimate.value))
+        errors.append(estimate.error)
+    assert np.mean(values) == pytest.approx(0.03, abs=0.003)
+    assert 0.75 < np.mean(errors) / np.std(values, ddof=1) < 1.6
+    assert np.mean(errors) < 1.4 * 0.28 / math.sqrt(len(second))
+
+
+def test_few_pairs_a_second_are_typical_too() -> None:
+    """A pair every second second: seconds without one count for nothing, and one that stalled is an outlier."""
+    random, second = np.random.default_rng(8), np.arange(0, 60, 2)
+    values = []
+    for _ in range(40):
+        logarithms = random.normal(0.03, 0.05, len(second))
+        logarithms[5] = 3.0
+        series = simulation.blocked_series(60, second, np.exp(logarithms), np.zeros(len(second), np.bool_))
+        run = BlockedRun("pairs", 1, 60, {ALL: series})
+        values.append(math.log(Resampling(run, 1, 20, stretches={PAIRS: pair_stretch(run)}).pairs(series).value))
+    assert np.mean(values) == pytest.approx(0.03, abs=3 * 0.05 / math.sqrt(40 * 29) + 0.002)

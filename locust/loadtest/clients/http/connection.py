@@ -6,6 +6,7 @@ or sent something that belongs to no request: the connection is stale and is rep
 Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 """
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from greenlet import getcurrent
@@ -26,9 +27,10 @@ class HttpConnection(Connection):
         idle_since_s: When its last response was complete, in seconds of ``time.perf_counter``.
         send: Sends some bytes, returns how many; raises BlockingIOError when the kernel takes none.
         receive_now: Receives up to n bytes, b"" at the end; raises BlockingIOError when there are none.
+        received_s: When the last bytes came, in seconds of ``time.perf_counter``: they are read now.
     """
 
-    __slots__ = ("idle_since_s", "receive_now", "send")
+    __slots__ = ("idle_since_s", "receive_now", "received_s", "send")
 
     stream: "Stream"
 
@@ -38,7 +40,12 @@ class HttpConnection(Connection):
         self.attach(stream)
         self.send: Callable[[bytes | memoryview], int] = stream.send
         self.receive_now: Callable[[int], bytes] = stream.recv
+        self.received_s: Callable[[], float] = perf_counter
         self.idle_since_s = 0.0
+
+    def time_arrivals(self) -> None:
+        """Take as received what has reached this machine, however late it is read."""
+        self.receive_now, self.received_s = self.stream.time_arrivals()
 
     def on_unsolicited_input(self) -> None:
         """Stop polling: an idle connection is stale, one that is being read slowly will be polled again."""

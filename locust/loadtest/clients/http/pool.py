@@ -35,11 +35,13 @@ class ConnectionPool:
 
     Attributes:
         idle: Connections that wait for a request, by origin, the one used last at the end.
+        times_arrivals: Whether responses end when they reach this machine, however late they are read.
     """
 
-    def __init__(self, tls_context: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, tls_context: Callable[[], ssl.SSLContext], *, times_arrivals: bool = False) -> None:
         """Start without a connection."""
         self.idle: dict[Origin, list[HttpConnection]] = {}
+        self.times_arrivals = times_arrivals
         self._tls_context = tls_context
         self._sessions: dict[Origin, ssl.SSLSession] = {}
         self._opened: dict[HttpConnection, Origin] = {}  # among them closed ones, until there are many
@@ -132,6 +134,8 @@ class ConnectionPool:
                 raise timeout_error(ends_s, ConnectTimeoutError) from error
             raise connect_error(error) from error
         connection = HttpConnection(stream)
+        if self.times_arrivals:
+            connection.time_arrivals()
         self._opened[connection] = origin
         return connection
 

@@ -95,7 +95,7 @@ class Sender:
     def __init__(
         self, user: LoadUser, timeouts: Timeouts, max_redirects: int, tls_context: "Callable[[], ssl.SSLContext]"
     ) -> None:
-        self._pool = ConnectionPool(tls_context)
+        self._pool = ConnectionPool(tls_context, times_arrivals=user.times_arrivals)
         self._idle = self._pool.idle
         self.user = user
         self._timeouts = timeouts
@@ -168,7 +168,7 @@ class Sender:
             begun.failure, begun.sent_bytes, begun.sent_s, begun.last_head = failure, sent, sent_s, route.head
             begun.take(received)
             return self._send_generally(call, wire, intended_s, sent_s, begun)
-        connection.idle_since_s = end_s = perf_counter()
+        connection.idle_since_s = end_s = connection.received_s()
         idle.append(connection)
         if call is not None and (call.expect is not None or call.is_traced):
             kind = CaughtResponse if caught else Response
@@ -301,14 +301,14 @@ class Sender:
             exchange.ends_s = FOREVER_S
             progress.stream = BodyStream(body, Decoder(head.encoding, FOREVER_S), exchange.classify, release)
             progress.wire_bytes = head.content_length or 0
-            progress.end_s = perf_counter()
+            progress.end_s = exchange.connection.received_s()
             return None
         raw = self._read_whole(exchange, body)
-        progress.end_s = perf_counter()
+        progress.end_s = exchange.connection.received_s()
         if exchange.in_parts or not exchange.reused:
             place, tally = progress.request.url.origin.place, call.route.series.tally
             tally(WAITING, place, max(exchange.first_byte_s - exchange.sent_s, 0.0))  # it may come before all is sent
-            tally(RECEIVING, place, progress.end_s - exchange.first_byte_s)
+            tally(RECEIVING, place, max(progress.end_s - exchange.first_byte_s, 0.0))  # it may arrive before it is read
         progress.wire_bytes = len(raw)
         release(body.reusable)
         return decode(head.encoding, raw, MAX_BODY_BYTES) if head.encoding and raw else raw

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import gevent.socket
 
+from loadtest.clients.transport.arrivals import Arrivals
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -51,6 +53,16 @@ class Stream(_socket.socket):
     __slots__ = ()
 
     ragged: bool = False
+
+    def time_arrivals(self) -> tuple["Callable[[int], bytes]", "Callable[[], float]"]:
+        """Have the kernel note when bytes arrive.
+
+        Returns:
+            What receives from now on, in place of ``recv``, and what returns when the last bytes received had arrived,
+            in seconds of ``time.perf_counter``.
+        """
+        arrivals = Arrivals(self)
+        return arrivals.receive, arrivals.last_s
 
     def has_input(self) -> bool:
         """Tell whether a receiver would get something: bytes, the end of the stream or an error."""
@@ -141,6 +153,11 @@ class TlsStream(Stream):
             self._incoming.write(received)
         else:
             self._incoming.write_eof()
+
+    def time_arrivals(self) -> tuple["Callable[[int], bytes]", "Callable[[], float]"]:
+        """Have the kernel note when encrypted bytes arrive."""
+        self._receive, last_s = super().time_arrivals()
+        return self.recv, last_s
 
     @property
     def session(self) -> ssl.SSLSession | None:
