@@ -71,11 +71,15 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with hostile names, errors and events."""
-    run = reports.record(60, names=("shop/read", "shop/write", reports.HOSTILE), failing=reports.HOSTILE)
+    run = reports.add_steps(
+        reports.record(60, names=("shop/read", "shop/write", reports.HOSTILE), failing=reports.HOSTILE)
+    )
     run.note(20.5, "worker", "worker 1 lost")
     run.note(40.0, "redis", "Redis was restarted")
     path = tmp_path_factory.mktemp("report") / "report.html"
-    made = reports.run_document(run, rules='p99 < 1s, p50 < 1us, p95{name="shop/read"} < 30ms, error_ratio < 1%')
+    of_transactions = 'p95(transaction_time){name="check out"} < 600ms'
+    rules = f'p99 < 1s, p50 < 1us, p95{{name="shop/read"}} < 30ms, error_ratio < 1%, {of_transactions}'
+    made = reports.run_document(run, rules=rules)
     made["earlier"] = [{**document.figures(made), "run_id": f"run-{number}"} for number in range(3)]
     path.write_text(run_page.html(made))
     return path
@@ -193,6 +197,9 @@ def test_a_name_is_drawn_when_it_is_chosen(browser: Browser, file: Path) -> None
     assert page.evaluate("document.getElementById('name-chosen').selectedOptions[0].text") == "GET shop/read"
     assert page.evaluate(picture) != of_all
     assert "p95(response_time)" in page.inner_text("#chart-name-times .u-legend")
+    page.click("tr[data-name='transaction check out'] button.pick")
+    assert "transactions/s" in page.inner_text("#chart-name-rate .u-legend")
+    assert "p95(transaction_time)" in page.inner_text("#chart-name-times .u-legend")
     page.select_option("#name-chosen", "0")
     assert page.evaluate(picture) == of_all
     assert complaints == []

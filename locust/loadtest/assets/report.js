@@ -223,20 +223,22 @@
     });
   }
 
-  // The name whose curves are drawn: chosen from the list, or by its name in the table.
-  let chosen = data.names[0];
+  // The name whose curves are drawn: chosen from the list, or by its name in a table. Transactions are behind the names.
+  const single = [...data.names, ...data.transactions];
+  let chosen = single[0];
+  const isTransaction = () => single.indexOf(chosen) >= data.names.length;
   const select = document.getElementById("name-chosen");
   function choose(index) {
-    chosen = data.names[index];
+    chosen = single[index];
     select.value = String(index);
     draw(charts.filter((chart) => chart.holder.dataset.kind === "name"));
   }
   function choices() {
     if (!select) return;
-    data.names.forEach((one, index) => select.add(new Option(one.name, String(index))));
+    single.forEach((one, index) => select.add(new Option(one.name, String(index))));
     select.addEventListener("change", () => choose(Number(select.value)));
     document.querySelectorAll("tr[data-name]").forEach((row) => {
-      const index = data.names.findIndex((one) => one.name === row.dataset.name);
+      const index = single.findIndex((one) => one.name === row.dataset.name);
       if (index < 1) return;
       const button = document.createElement("button");
       button.type = "button";
@@ -324,13 +326,13 @@
 
   const ofName = (made) => () => ({ ...overTime, x: { ...overTime.x, cursor: { sync: { key: "name" } } }, xs: chosen.over_time.time, drawn: made() });
   lines("chart-name-rate", three, ofName(() => {
-    const requests = [{ label: "requests/s", colour: "one", values: chosen.over_time.requests, fill: true }];
+    const requests = [{ label: isTransaction() ? "transactions/s" : "requests/s", colour: "one", values: chosen.over_time.requests, fill: true }];
     const failed = { label: "failed/s", colour: "bad", values: chosen.over_time.failures, fill: true };
-    return [...requests, failed, ...limitsOn("requests_per_s", chosen.labels, requests)];
+    return [...requests, failed, ...(isTransaction() ? [] : limitsOn("requests_per_s", chosen.labels, requests))];
   }));
   lines("chart-name-times", milliseconds, ofName(() => {
     const own = percentiles(chosen.over_time);
-    return [...own, ...limitsOn("response_time", chosen.labels, own)];
+    return [...own, ...limitsOn(isTransaction() ? "transaction_time" : "response_time", chosen.labels, own)];
   }));
   lines("chart-name-bars", three, () => {
     const { edges, counts } = chosen.bars;
@@ -338,7 +340,7 @@
     return {
       x: { label: "from", show: milliseconds, axis: { space: 40, splits: () => roundSteps(...ends), filter: (u, splits) => splits } },
       xs: edges,
-      drawn: [{ label: "requests", colour: "one", values: edges.length ? [...counts, 0] : [], stepped: true, fill: true }],
+      drawn: [{ label: isTransaction() ? "transactions" : "requests", colour: "one", values: edges.length ? [...counts, 0] : [], stepped: true, fill: true }],
       scale: { distr: 3, range: () => ends },
     };
   });

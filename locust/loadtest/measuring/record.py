@@ -18,7 +18,7 @@ from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.evidence import Evidence, EvidenceQuota
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
-from loadtest.measuring.labels import ENDED_BY, LOAD, OTHER, PAIR, SETUP, Labels
+from loadtest.measuring.labels import ENDED_BY, LOAD, OTHER, PAIR, SETUP, TRANSACTION, Labels
 from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_TALLIES, MAX_TASKS
 from loadtest.measuring.record_rows import (
     Delivery,
@@ -172,7 +172,7 @@ class RunRecord:
         for index, scenario in enumerate(measurements.scenarios):
             self._add_scenario(index, scenario, measurements)
         self._add_code(measurements, second)
-        if second is not None and phase in {LOAD, PAIR}:
+        if second is not None and phase in {LOAD, PAIR, TRANSACTION}:
             self.blocks.add(second, rows, measurements)
         if second is not None and phase == LOAD:
             self.timeline.add(

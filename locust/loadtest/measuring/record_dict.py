@@ -59,7 +59,7 @@ def as_dict(record: RunRecord) -> dict[str, Any]:
         "setup": _setup_dict(record.of_phase(SETUP)),
         "streams": [_stream_dict(view, record.counted_s or 0.0) for view in record.streams()],
         "connections": _connection_dicts(record),
-        "transactions": [_transaction_dict(view) for view in record.of_phase(TRANSACTION).series()],
+        **_transaction_dicts(record.of_phase(TRANSACTION)),
         "checks": [
             {"scenario": view.scenario, "name": view.name, "made": view.requests, "failures": view.failures}
             for view in record.of_phase(CHECK).series()
@@ -131,6 +131,13 @@ def _stream_dict(view: StreamView, seconds: float) -> dict[str, Any]:
         "first_event": histogram_dict(view.first_event),
         "event_gap": histogram_dict(view.event_gap),
     }
+
+
+def _transaction_dicts(transactions: RunRecord) -> dict[str, Any]:
+    """The transactions, and where there are any, their blocks."""
+    made = [_transaction_dict(view) for view in transactions.series()]
+    blocks = {"transaction_blocks": transactions.block_table().as_dict()} if made else {}
+    return {"transactions": made, **blocks}
 
 
 def _transaction_dict(view: SeriesView) -> dict[str, Any]:

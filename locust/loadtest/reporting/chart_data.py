@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from loadtest.judging.threshold import samples_needed
+from loadtest.judging.threshold import METRICS, samples_needed
 from loadtest.measuring.blocks import BlockTable
 from loadtest.measuring.histogram import BINS_PER_OCTAVE, EDGES_NS, MIDDLES_NS, Histogram
 from loadtest.reporting.document import by_name, earlier_and_own
@@ -62,6 +62,7 @@ def of(document: Document) -> dict[str, Any]:
         "limits": [_limit(one) for one in document["thresholds"]],
         "inverses": [float(f"{inverse:.6g}") for inverse in INVERSES],
         "names": names,
+        "transactions": _transactions(document),
         "trend": [_run(one) for one in earlier_and_own(document)],
     }
 
@@ -128,7 +129,7 @@ def _unjudged(document: Document) -> list[dict[str, Any]]:
 
 def _limit(result: dict[str, Any]) -> dict[str, Any]:
     """Return what a threshold limits, and where, in the unit of the chart that it is drawn in."""
-    is_time = result["metric"] in {"response_time", "service_time"}
+    is_time = METRICS[result["metric"]].kind == "time"
     return {
         "metric": result["metric"],
         "selector": {label: value for label, value in result["selector"].items() if label != "scenario"},
@@ -139,27 +140,52 @@ def _limit(result: dict[str, Any]) -> dict[str, Any]:
 
 def _names(document: Document) -> list[dict[str, Any]]:
     """Return the curves of all requests together, and of the names with the most."""
-    blocks = BlockTable.of(document["blocks"])
-    counts, bins = blocks.counts.astype(np.int64), blocks.response_time.astype(np.int64)
+    counts, bins, width_s = _columns(document["blocks"])
     indices = {id(series): index for index, series in enumerate(document["series"])}
     every = _curves(ALL, {}, document["total"])
-    drawn = [{**every, "over_time": _over_time(document, counts, bins, blocks.width_s)}]
+    drawn = [{**every, "over_time": _over_time(document, counts, bins, width_s)}]
     for series in sorted(by_name(document), key=lambda series: -series["requests"])[:MAX_NAMES]:
         index = indices[id(series)]
         labels = {"method": series["method"], "name": series["name"]}
         own = counts[:, counts[1] == index], bins[:, bins[1] == index]
         one = _curves(f"{series['method']} {series['name']}", labels, series)
-        drawn.append({**one, "over_time": _over_time(document, *own, blocks.width_s)})
+        drawn.append({**one, "over_time": _over_time(document, *own, width_s)})
     return drawn
 
 
+def _transactions(document: Document) -> list[dict[str, Any]]:
+    """Return the curves of the transactions that were made most; nothing for a record without their blocks."""
+    if "transaction_blocks" not in document:
+        return []
+    counts, bins, width_s = _columns(document["transaction_blocks"])
+    numbered = sorted(enumerate(document["transactions"]), key=lambda one: -one[1]["made"])
+    return [
+        {
+            "name": f"transaction {one['name']}",
+            "labels": {"name": one["name"]},
+            "bars": _bars(_histogram(one["response_time"])),
+            "over_time": _over_time(document, counts[:, counts[1] == index], bins[:, bins[1] == index], width_s),
+        }
+        for index, one in numbered[:MAX_NAMES]
+    ]
+
+
+def _columns(blocks: dict[str, Any]) -> tuple[Columns, Columns, int]:
+    table = BlockTable.of(blocks)
+    return table.counts.astype(np.int64), table.response_time.astype(np.int64), table.width_s
+
+
+def _histogram(times: dict[str, Any]) -> Histogram:
+    return Histogram.from_bytes(base64.b64decode(times["histogram"]))
+
+
 def _curves(name: str, labels: dict[str, str], series: dict[str, Any]) -> dict[str, Any]:
-    response = Histogram.from_bytes(base64.b64decode(series["response_time"]["histogram"]))
+    response = _histogram(series["response_time"])
     return {
         "name": name,
         "labels": labels,
         "response": _distribution(response),
-        "service": _distribution(Histogram.from_bytes(base64.b64decode(series["service_time"]["histogram"]))),
+        "service": _distribution(_histogram(series["service_time"])),
         "bars": _bars(response),
     }
 

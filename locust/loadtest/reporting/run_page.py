@@ -213,7 +213,12 @@ def _one_name(document: Document) -> str:
         )
         + _figure("chart-name-bars", "Histogram", "requests by response time; the scale is logarithmic", "name")
     )
-    return _section("one-name", "One name", body, f"all requests, or one of the {chart_data.MAX_NAMES} most frequent")
+    return _section(
+        "one-name",
+        "One name",
+        body,
+        f"all requests, or one of the {chart_data.MAX_NAMES} most frequent, or a transaction",
+    )
 
 
 def _trend(document: Document) -> str:
@@ -451,7 +456,8 @@ def _step_row(document: Document, one: dict[str, Any], phase: str, figures: str)
     rules = _rules_on(document, one, phase, alone=alone)
     judged = "<br>".join(f"{_tag(rule)} <code>{text(rule['rule'])}</code> {text(rule['worded'])}" for rule in rules)
     return (
-        f"<tr><th scope='row'>{page.name(one['name'])}</th><td class='n'>{one['made']:,}</td>"
+        f"<tr data-name='{text(phase)} {text(one['name'])}'>"
+        f"<th scope='row'>{page.name(one['name'])}</th><td class='n'>{one['made']:,}</td>"
         f"<td class='n'>{one['failures']:,}</td>{figures}<td class='rules'>{judged or '-'}</td></tr>"
     )
 

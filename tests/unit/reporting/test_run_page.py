@@ -229,6 +229,24 @@ def test_transactions_and_checks_have_tables() -> None:
     assert [tag for tag, _ in elements.elements if tag == "img"] == []
 
 
+def test_transactions_are_drawn_over_time() -> None:
+    """Their rate, failures, times and histogram are theirs alone; an older record, which lacks them, has no curves."""
+    made = reports.run_document(reports.add_steps(reports.record(5)), rules="p50(transaction_time) < 2s")
+    data = chart_data.of(made)
+    (one,) = data["transactions"]
+    assert (one["name"], one["labels"], sum(one["bars"]["counts"])) == (
+        "transaction check out",
+        {"name": "check out"},
+        100,
+    )
+    assert [one["over_time"][key] for key in ("requests", "failures")] == [[0.0, 100.0], [0.0, 20.0]]
+    assert one["over_time"]["p50"] == [None, pytest.approx(500, rel=0.01)]
+    assert data["limits"][0]["value"] == 2000.0
+    del made["transaction_blocks"]
+    assert chart_data.of(made)["transactions"] == []
+    assert "transaction_blocks" not in reports.run_document()
+
+
 def test_thresholds_stand_beside_what_they_judge() -> None:
     """A name, a transaction and a check have the outcome of the rules that are on just them."""
     rules = 'p50{name="a"} < 1us, p95(transaction_time) < 100ms, check_ratio > 99.9%, p99 < 1s'
