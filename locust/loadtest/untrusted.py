@@ -7,12 +7,14 @@ be waited for, and a device has no end.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SMALL_BYTES: Final = 64 * 1024
@@ -23,6 +25,7 @@ _MOST_INFLATED: Final = 200
 _SMALL_INFLATED_BYTES: Final = 4 * 1024 * 1024
 """What even the smallest file may stand for."""
 _ONE: Final = 1
+_MOST_DIGITS: Final = 40
 
 
 def read_file(path: Path, most_bytes: int) -> bytes:
@@ -63,6 +66,27 @@ def check_json(data: bytes, most_values: int) -> None:
         depth += (found[1] is not None) - (found[2] is not None)
         if depth > DEEPEST:
             raise ValueError(f"it is nested more than {DEEPEST} times")
+
+
+def parse_json(data: bytes, most_values: int, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Parse JSON whose whole numbers are short enough to reckon with: a float holds each.
+
+    Args:
+        data: the JSON.
+        most_values: see `check_json`.
+        parse_constant: see `json.loads`.
+
+    Raises:
+        ValueError: when it is no JSON, `check_json` refuses it, or a whole number is longer.
+    """
+    check_json(data, most_values)
+    return json.loads(data, parse_int=_whole_number, parse_constant=parse_constant)
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"it holds a number of {len(text)} digits; allowed are {_MOST_DIGITS}")
+    return int(text)
 
 
 def check_msgpack(data: bytes, most_values: int) -> None:

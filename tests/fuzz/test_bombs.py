@@ -16,8 +16,9 @@ from pyarrow import parquet
 from loadtest.authoring import har_scenario, openapi_scenario
 from loadtest.authoring.openapi_document import OpenApiDocument
 from loadtest.authoring.postman_collection import PostmanCollection
+from loadtest.capacity import against
 from loadtest.cli import main
-from loadtest.comparing import baselines
+from loadtest.comparing import baselines, run_figures
 from loadtest.exceptions import LoadtestError
 from loadtest.feeding import sources
 from loadtest.judging import threshold, thresholds
@@ -25,6 +26,7 @@ from loadtest.measuring import blocks, record_dict, record_file
 from loadtest.measuring.blocks import BlockTable
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
+from loadtest.profiles.curve_file import CurveFile
 from loadtest.profiles.profile import read_profiles
 from loadtest.replaying.replay import Replay, Selection
 from loadtest.reporting import document as run_document
@@ -120,17 +122,33 @@ def one_list(path: Path) -> None:
     sources.read(str(path / "a.parquet"))
 
 
+def capacity(path: Path, text: str) -> None:
+    """Read what a search found."""
+    (path / against.FILE).write_text(text)
+    against.Found.read(path)
+
+
+def curve(path: Path, text: str) -> None:
+    """Read the rates of a profile from an answer of Prometheus."""
+    (path / "a.json").write_text(text)
+    CurveFile(path / "a.json")
+
+
 STATE = b'{"delivery":{"missing":[]},"workers":['
 BOMBS: dict[str, Callable[[Path], object]] = {
     "deep document": lambda path: document(path, "[" * DEEP),
     "deep document with an end": lambda path: document(path, "[" * DEEP + "]" * DEEP),
     "document of empty lists": lambda path: document(path, "[" + "[]," * 10_000_000 + "[]]"),
     "document of one long number": lambda path: document(path, "9" * 1_000_000),
+    "document of a number that no float holds": lambda path: document(path, f'{{"format": {"9" * 400}}}'),
     "document that is a pipe": lambda path: (os.mkfifo(path / RECORD), run_document.read(path)),
     "stream that is a pipe": lambda path: (os.mkfifo(path / STREAM), run_document.read(path)),
     "stream of spaces": lambda path: record(path, record_file._frame(b"W", b" " * 60_000_000)),
     "stream of empty lists": lambda path: record(
         path, record_file._frame(b"W", STATE + b"[]," * 20_000_000 + b"[]]}")
+    ),
+    "stream of a number that no float holds": lambda path: record(
+        path, record_file._frame(b"R", b'{"second": 1' + b"0" * 400 + b"}")
     ),
     "deep stream": lambda path: record(path, record_file._frame(b"W", STATE + b"[" * DEEP)),
     "stream of empty arrays": lambda path: record(
@@ -190,6 +208,20 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "deep baselines": lambda path: (
         (path / baselines.FILE).write_text("[" * DEEP), baselines.read(path)
     ),
+    "capacity of a number that no float holds": lambda path: capacity(
+        path, f'{{"scenario": "a", "slo": "b", "rate_per_s": 1{"0" * 400}, "low_per_s": 0, "high_per_s": null}}'
+    ),
+    "deep capacity": lambda path: capacity(path, "[" * DEEP),
+    "capacity that is a pipe": lambda path: (os.mkfifo(path / against.FILE), against.Found.read(path)),
+    "figures of a run that are a pipe": lambda path: (
+        (path / RECORD).touch(), os.mkfifo(path / run_figures.FILE), run_figures.RunFigures.read(path)
+    ),
+    "deep figures of a run": lambda path: (
+        (path / RECORD).touch(), (path / run_figures.FILE).write_text("[" * DEEP), run_figures.RunFigures.read(path)
+    ),
+    "deep curve": lambda path: curve(path, "[" * DEEP),
+    "curve of empty lists": lambda path: curve(path, "[" + "[]," * 5_000_000 + "[]]"),
+    "curve of a number that no float holds": lambda path: curve(path, f'{{"status": 1{"0" * 400}}}'),
     "OpenAPI of wrong parts": lambda path: openapi(path, '{"openapi": "3.0.3", "paths": {"/": {"get": 7}}}'),
 }  # fmt: skip
 

@@ -7,7 +7,6 @@ is that of `loadtest compare`, with its margin: worse only where the whole inter
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -44,8 +43,7 @@ class Found(NamedTuple):
         path = folder / FILE
         try:
             data = untrusted.read_file(path, _LONGEST_BYTES)
-            untrusted.check_json(data, _MOST_VALUES)
-            found: dict[str, Any] = json.loads(data)
+            found: dict[str, Any] = untrusted.parse_json(data, _MOST_VALUES)
             high = found["high_per_s"]
             rates = float(found["rate_per_s"]), float(found["low_per_s"]), math.inf if high is None else float(high)
             _check(*rates)

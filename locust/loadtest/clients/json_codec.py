@@ -50,15 +50,29 @@ _DIGITS = bytes((b"0123456789".find(byte) >= 0 and 48) or 32 for byte in range(2
 _BEYOND_64_BITS = b"0" * 19
 
 
-def decode_json(document: bytes) -> Any:
-    """Parse a document; integers of any size stay exact.
+def decode_any(document: bytes | str) -> Any:
+    """Parse what the standard library takes: NaN too, integers of any size, and UTF-16.
 
     Raises:
-        json.JSONDecodeError: It is not JSON in UTF-8.
+        json.JSONDecodeError: It is not JSON, or holds a number or a nesting beyond what the interpreter takes.
+    """
+    try:
+        return json.loads(document)
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError(str(error), "", 0) from error
+
+
+def decode_json(document: bytes) -> Any:
+    """Parse a document; integers stay exact.
+
+    Raises:
+        json.JSONDecodeError: It is not JSON in UTF-8, or holds a number or a nesting beyond what the interpreter takes.
     """
     # orjson makes floats of integers beyond 64 bits; a look for as many digits costs a fraction of the parsing.
     if _BEYOND_64_BITS in document.translate(_DIGITS):
-        return json.loads(document)
+        return decode_any(document)
     return orjson.loads(document)
 
 

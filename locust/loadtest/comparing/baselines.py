@@ -44,8 +44,7 @@ def read(runs_dir: Path) -> dict[str, str]:
     path = runs_dir / FILE
     try:
         data = untrusted.read_file(path, _LONGEST_BYTES)
-        untrusted.check_json(data, _LONGEST_BYTES)
-        found = dict(json.loads(data))
+        found = dict(untrusted.parse_json(data, _LONGEST_BYTES))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError) as error:

@@ -239,8 +239,7 @@ def _inflated(payload: bytes) -> bytes:
 
 
 def _parsed(payload: bytes) -> Any:
-    untrusted.check_json(payload, _MOST_VALUES)
-    return json.loads(payload)
+    return untrusted.parse_json(payload, _MOST_VALUES)
 
 
 def _frames(path: Path, data: bytes) -> list[tuple[int, bytes, bytes]]:

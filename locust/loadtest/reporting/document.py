@@ -5,7 +5,6 @@ docs/reference/record.md describes it, docs/reference/record.schema.json is its 
 
 from __future__ import annotations
 
-import json
 import math
 import textwrap
 from contextlib import contextmanager
@@ -93,8 +92,7 @@ def read(folder: Path) -> Document:
     except (OSError, ValueError) as error:
         raise RecordError(_unreadable(path, str(error))) from error
     try:
-        untrusted.check_json(data, _MOST_VALUES)
-        document = json.loads(data, parse_constant=_refuse)
+        document = untrusted.parse_json(data, _MOST_VALUES, _refuse)
     except ValueError as error:
         raise RecordError(_unreadable(path, f"it is truncated or damaged: {error}")) from error
     version = document.get("format") if isinstance(document, dict) else None

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.clients.json_codec import LAZY, LazyJson, OrjsonDecoder, decode_json, encode_json
+from loadtest.clients.http.server_sent_events import ServerSentEvent
+from loadtest.clients.json_codec import LAZY, LazyJson, OrjsonDecoder, decode_any, decode_json, encode_json
+from loadtest.clients.websocket.session import Message
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(
@@ -63,3 +65,20 @@ def test_lazy_parses_once_and_only_when_asked():
         _ = lazy.value
     assert LAZY.decode(3) == 3
     assert OrjsonDecoder().decode(b"[1]") == [1]
+
+
+DEEP = b"[" * 100_000 + b"1" * 19
+
+
+@pytest.mark.parametrize("document", [DEEP, b"9" * 5_000, b"[", b"\xff"], ids=["deep", "long number", "cut", "no text"])
+@pytest.mark.parametrize("decode", [decode_any, decode_json, lambda one: Message(one, 0.0).json()])
+def test_what_a_service_nests_deeply_is_no_json(decode, document):
+    """No other error than that of any text which is no JSON: a scenario or a check catches that one."""
+    with pytest.raises(json.JSONDecodeError):
+        decode(document)
+
+
+def test_a_deep_event_is_no_json():
+    """The same of a server-sent event."""
+    with pytest.raises(json.JSONDecodeError):
+        ServerSentEvent(DEEP.decode()).json()

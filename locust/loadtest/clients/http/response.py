@@ -4,7 +4,6 @@ Tested in tests/unit/clients/http/test_client.py and test_porting.py.
 """
 
 import io
-import json as stdlib_json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -27,7 +26,7 @@ from loadtest.clients.http.head import ResponseHead, is_failure
 from loadtest.clients.http.headers import Headers
 from loadtest.clients.http.request import SentRequest
 from loadtest.clients.http.server_sent_events import LineSplitter
-from loadtest.clients.json_codec import decode_json
+from loadtest.clients.json_codec import decode_any, decode_json
 
 if TYPE_CHECKING:
     from loadtest.clients.http.request import Request
@@ -193,13 +192,7 @@ class Response:
             return decode_json(content)
         except ValueError:
             pass  # another encoding than UTF-8, or NaN, or no JSON
-        text = self.text or ""
-        try:
-            return stdlib_json.loads(text)
-        except stdlib_json.JSONDecodeError:
-            raise
-        except (ValueError, RecursionError) as error:  # a number or a nesting beyond what the interpreter takes
-            raise stdlib_json.JSONDecodeError(str(error), text, 0) from error
+        return decode_any(self.text or "")
 
     def raise_for_status(self) -> None:
         """Raise the request's error if it failed: an HttpError."""

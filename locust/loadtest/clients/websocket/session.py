@@ -7,7 +7,6 @@ lasted by who or what ended it.
 Tested in tests/unit/clients/websocket/test_client.py.
 """
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from loadtest.clients.http.errors import (
     UserCodeError,
     interruption,
 )
-from loadtest.clients.json_codec import encode_json
+from loadtest.clients.json_codec import decode_any, encode_json
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineExpired
 from loadtest.clients.websocket.connection import MAX_MESSAGE_BYTES, WebSocketConnection, watch_timeouts
 from loadtest.clients.websocket.errors import CLOSE_CODE, SessionError
@@ -59,9 +58,9 @@ class Message:
         """What it holds as JSON.
 
         Raises:
-            ValueError: It is not JSON.
+            json.JSONDecodeError: It is not JSON.
         """
-        return json.loads(self.data)
+        return decode_any(self.data)
 
 
 Answers = Callable[[Message], bool]

@@ -72,9 +72,12 @@ def test_another_answer_counts_as_failed_with_the_class_check(case: str) -> None
         assert error_classes(user) == {"check": 2}
 
 
-def test_what_is_no_json_is_said() -> None:
-    """An error page instead of a document is a failed check, not an exception."""
-    with ScriptedServer(always(ok(b"<html>"))) as server, running_user(server.url) as user:
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[" * 100_000, b"[" * 100_000 + b"1" * 19], ids=["page", "deep", "digits"]
+)
+def test_what_is_no_json_is_said(body: bytes) -> None:
+    """An error page instead of a document is a failed check, not an exception; so is what no parser takes."""
+    with ScriptedServer(always(ok(body))) as server, running_user(server.url) as user:
         assert str(user.client.get("/", expect=Expect(json={"a": 1})).error) == "body is not JSON"
 
 
