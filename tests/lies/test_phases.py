@@ -255,7 +255,7 @@ def test_statistics_reset_in_the_middle_are_noted_beside_the_verdict(lies: Lies)
 def test_a_tag_that_no_task_has_is_refused_before_load(lies: Lies) -> None:
     """A misspelt tag leaves the users no task: the run says which tags there are and makes no load."""
     code, output = lies.run(*FEW, LOCUST_TAGS="raed")
-    assert code == ExitCode.ERROR, output
+    assert code == ExitCode.USAGE, output
     assert "LOCUST_TAGS=raed: no task has the tag 'raed'. Allowed: read. Next: did you mean read?" in output
 
 

@@ -292,7 +292,7 @@ def test_a_part_that_cannot_start_is_named(stack: Stack, tmp_path: Path) -> None
     (tmp_path / "local_conf").mkdir()
     (tmp_path / "local_conf" / "locust.conf").write_text("users = many\n")
     code, output = stack.start(cwd=tmp_path).end()
-    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.ERROR, []), output
+    assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.USAGE, []), output
     assert "error: master ended with exit code 2 before it was ready: “" in output
     assert "invalid int value: 'many'" in output
     assert "master.log" in output

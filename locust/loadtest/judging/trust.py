@@ -449,14 +449,15 @@ def _exceptions(record: RunRecord) -> Iterator[Violation]:
         ratio = max(raised / begun if begun else 0.0, ended / (ended + users) if ended else 0.0)
         if ratio >= EXCEPTIONS_RATIO:
             named = "; ".join(f"{row.occurrences} x {row}" for row in own[:NAMED])
-            died = f", and {ended} users ended in an exception" if ended else ""
+            told = [f"{raised} of {begun} iterations raised an exception"] * (raised > 0)
+            told += [f"{counted(ended, 'user')} ended in an exception"] * (ended > 0)
             yield Violation(
                 "task_exceptions",
                 f"scenario {scenario}",
                 ratio,
                 EXCEPTIONS_RATIO,
-                f"{raised} of {begun} iterations of scenario {scenario} raised an exception{died} ({named}): fix the "
-                "scenario; what it should have done is missing from the load",
+                f"in scenario {scenario} {', and '.join(told)} ({named}): fix it; what it should have done is "
+                "missing from the load",
             )
 
 

@@ -15,7 +15,7 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING
 
-from loadtest.exceptions import StackError
+from loadtest.exceptions import ExitCode, StackError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -85,12 +85,14 @@ class ManagedProcess:
 
         Raises:
             StackError: when the process ends first, or the timeout expires.
+            UsageError: when it ends with the exit code of one.
         """
         started = time.monotonic()
         while not healthy():
             waited_s = time.monotonic() - started
             if self.exit_code is not None:
-                raise StackError(
+                kind = UsageError if self.exit_code == ExitCode.USAGE else StackError
+                raise kind(
                     f"{self.name} ended with exit code {self.exit_code} before it was ready: "
                     f"{self.last_log_line()} Full log: {self.log}. Next: fix the cause and run again."
                 )

@@ -271,7 +271,7 @@ def test_iterations_that_raise_break_their_rule_from_one_in_a_hundred(raised: in
     assert rules(record) == expected
     if expected:
         [violation] = trust.violations(record, Watch())
-        assert "10 of 1000 iterations of scenario shop raised" in violation.sentence
+        assert "in scenario shop 10 of 1000 iterations raised an exception (" in violation.sentence
         assert "10 x KeyError: 'price' at ?:0 in ?" in violation.sentence
 
 
@@ -300,7 +300,10 @@ def test_a_user_that_ends_itself_is_no_exception() -> None:
 @pytest.mark.parametrize(("ended", "expected"), [(0, []), (1, []), (2, ["task_exceptions"])])
 def test_users_that_end_in_an_exception_break_the_rule(ended: int, expected: list[str]) -> None:
     """One of a hundred users is tolerated; two are not, however many iterations the others made."""
-    assert rules(record_with_exceptions(100_000, ended, InShop.user)) == expected
+    record = record_with_exceptions(100_000, ended, InShop.user)
+    assert rules(record) == expected
+    for violation in trust.violations(record, Watch()):
+        assert violation.sentence.startswith("in scenario shop 2 users ended in an exception (")
 
 
 def test_iterations_that_sent_nothing_break_their_rule() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.exceptions import StackError
+from loadtest.exceptions import StackError, UsageError
 from loadtest.local.process import ManagedProcess
 
 ERROR = "[2026-11-26 21:39:27,905] vm/ERROR/loadtest: LOCUST_TAGS=raed: no task has the tag 'raed'."
@@ -30,3 +30,10 @@ def test_a_program_that_ended_is_explained_by_its_error(tmp_path: Path, log: lis
     with pytest.raises(StackError) as raised:
         process.wait_until(lambda: False, 30)
     assert str(raised.value).startswith(f"master ended with exit code 1 before it was ready: {said}")
+
+
+def test_a_program_that_refused_its_settings_is_wrong_usage(tmp_path: Path) -> None:
+    """A tag that no task has is found by the master, and `loadtest run` ends with the master's exit code."""
+    process = ManagedProcess("master", [sys.executable, "-c", "import sys; sys.exit(2)"], tmp_path / "log")
+    with pytest.raises(UsageError, match="master ended with exit code 2"):
+        process.wait_until(lambda: False, 30)
