@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
+from pathlib import Path
 
 import gevent
 import pytest
@@ -291,6 +292,22 @@ def test_series_are_bounded_and_sums_stay_exact(environment: Environment, compat
     for key, number in before.items():
         if key[0].endswith(("_total", "_count", "_bucket")):
             assert after[key] >= number
+
+
+@pytest.mark.parametrize(("compatible", "sentence"), [(False, "room for {} combinations"), (True, "({} with the")])
+def test_as_many_requests_have_room_as_the_reference_says(
+    environment: Environment, compatible: bool, sentence: str
+) -> None:
+    """Of 100 requests that each failed in every way, the first are told apart with all their classes."""
+    recorder = Recorder.of(environment)
+    for number in range(100):
+        for error_class in sorted(ERROR_CLASSES):
+            recorder.series("mine", "GET", f"{number:03}").failure(1.0, 1.0, 2.0, 10, error_class, "text")
+    flush(environment)
+    samples = samples_of(Exposition(environment, compatible=compatible).text().decode())
+    names = {dict(labels)["name"] for (metric, labels) in samples if metric == "loadtest_requests_total"}
+    reference = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
+    assert sentence.format(len(names - {"other"})) in reference
 
 
 def test_classes_of_error_without_room_count_as_other(environment: Environment) -> None:
