@@ -22,7 +22,7 @@ _MOST_APART: Final = 256
 _KEYS: Final = 8
 """Keys whose samples are counted at a time."""
 _OFTEN: Final = 3
-"""Samples of a key from which on it is named: of many keys none is."""
+"""Samples of a key from which on it is named, once there were more keys than `_KEYS`: of many hardly one is."""
 _JSON: Final = "JSON."
 _BY_KEY: Final = frozenset(
     {
@@ -46,7 +46,7 @@ class KeySample:
         left: requests until the next of the sample; who sends one subtracts 1, and calls `take` at 0.
     """
 
-    __slots__ = ("_counts", "_random", "_taken", "left")
+    __slots__ = ("_counts", "_named_from", "_random", "_taken", "left")
 
     def __init__(self) -> None:
         """Begin with the next request."""
@@ -54,6 +54,7 @@ class KeySample:
         self._taken = 0
         self._random = random.Random()  # noqa: S311 -- its own, or it would change what a scenario chooses
         self._counts: dict[bytes, int] = {}
+        self._named_from = 1
 
     def take(self, series: Series, data: bytes) -> None:
         """Count the key of a request, one of them at random if it has several commands.
@@ -67,7 +68,7 @@ class KeySample:
         keys = [command[1] for command in commands_in(data) if len(command) > 1 and _is_by_key(command[0])]
         if keys:
             key = self._random.choice(keys)
-            series.tally(KEY, key_text(key) if self._count(key) >= _OFTEN else "")
+            series.tally(KEY, key_text(key) if self._count(key) >= self._named_from else "")
 
     def _count(self, key: bytes) -> int:
         """Return how often a key was in the sample, as far as it is known.
@@ -77,6 +78,7 @@ class KeySample:
         counts = self._counts
         if key not in counts and len(counts) >= _KEYS:
             self._counts = {one: times - 1 for one, times in counts.items() if times > 1}
+            self._named_from = _OFTEN
             return 0
         counts[key] = counts.get(key, 0) + 1
         return counts[key]

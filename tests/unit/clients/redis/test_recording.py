@@ -101,7 +101,7 @@ def test_response_bytes_are_those_on_the_wire(redis_url):
 
 
 def test_a_sample_of_the_requests_finds_a_hot_key(redis_url):
-    """In single commands and pipelines of all labels it has its share; of many keys none is named."""
+    """In single commands and pipelines of all labels it has its share; of many keys hardly one is named."""
     with running_user(redis_url) as user:
         hot = user.client.labelled("hot")
         for number in range(2_000):
@@ -113,7 +113,7 @@ def test_a_sample_of_the_requests_finds_a_hot_key(redis_url):
         assert sampled["one"] > 0.9 * sum(sampled.values())
         for number in range(2_000):
             user.client.get(f"other:{number}")
-        assert set(Recorded(user).tallies(KEY)) <= {"", "one"}
+        assert len(Recorded(user).tallies(KEY)) < 15
 
 
 def test_a_key_that_looks_like_a_token_is_masked_and_told_from_others(redis_url):
@@ -122,8 +122,8 @@ def test_a_key_that_looks_like_a_token_is_masked_and_told_from_others(redis_url)
     with running_user(redis_url) as user:
         for number in range(100):
             user.client.get(tokens[number % 2])
-        sampled = {key: times for key, times in Recorded(user).tallies(KEY).items() if key}
-    assert len(sampled) == 2
+        sampled = Recorded(user).tallies(KEY)
+    assert (len(sampled), sampled[""]) == (2, 0)
     assert not any("1111" in key or "2222" in key for key in sampled)
 
 
