@@ -114,13 +114,15 @@ class Recorded:
         self.requests: Counter[tuple[str, str]] = Counter()
         self.failures: Counter[tuple[str, str]] = Counter()
         self.response_bytes: Counter[tuple[str, str]] = Counter()
-        for key, requests, failures, size in zip(
-            taken.series, taken.requests, taken.failures, taken.response_bytes, strict=True
+        self.request_bytes: Counter[tuple[str, str]] = Counter()
+        for key, requests, failures, size, sent in zip(
+            taken.series, taken.requests, taken.failures, taken.response_bytes, taken.request_bytes, strict=True
         ):
             label = (key.method, key.name)
             if requests:
                 self.requests[label] += int(requests)
                 self.response_bytes[label] += int(size)
+                self.request_bytes[label] += int(sent)
             if failures:
                 self.failures[label] += int(failures)
         self.scenarios = {key.scenario for key in taken.series}

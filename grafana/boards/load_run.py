@@ -194,10 +194,11 @@ def load_row() -> list[Any]:
             {"success": GOOD, "failure": BAD},
         ),
         curves(
-            "Received",
-            "Bytes of response bodies per second.",
+            "Received and sent",
+            "Bytes per second: of response bodies, and of requests as the built-in clients sent them.",
             "Bps",
-            curve(of_run(rate("loadtest_response_bytes_total", CHOSEN)), "bodies"),
+            curve(of_run(rate("loadtest_response_bytes_total", CHOSEN)), "received"),
+            curve(of_run(rate("loadtest_request_bytes_total", CHOSEN)), "sent"),
             span=6,
         ),
         curves(
@@ -297,9 +298,10 @@ def machines_row() -> list[Any]:
         ),
         curves(
             "Network",
-            "Bytes per second: bodies that the generator received, and what Redis took in and gave out.",
+            "Bytes per second: what the generator received and sent, and what Redis took in and gave out.",
             "Bps",
             curve(of_run(rate("loadtest_response_bytes_total", SCENARIO)), "received"),
+            curve(of_run(rate("loadtest_request_bytes_total", SCENARIO)), "sent"),
             curve(of_run(rate("redis_net_input_bytes_total")), "redis in"),
             curve(of_run(rate("redis_net_output_bytes_total")), "redis out"),
             span=6,

@@ -39,7 +39,7 @@ class Route:
         self.method = method
         self.name = series.key.name
         self.series = series
-        self.success: Callable[[float, float, float, int], None] = series.success
+        self.success: Callable[..., None] = series.success
 
 
 Key = TypeVar("Key", bound=Hashable)

@@ -73,6 +73,9 @@ SERVICE_TIME = Metric(
     "Time from the sending of a request to its end: what the service took.",
 )
 RESPONSE_BYTES = Metric("loadtest_response_bytes_total", "counter", _SERIES, "Bytes of response bodies.")
+REQUEST_BYTES = Metric(
+    "loadtest_request_bytes_total", "counter", _SERIES, "Bytes of requests as the built-in clients sent them."
+)
 _SETUP = Metric(
     "loadtest_setup_requests_total",
     "counter",
@@ -131,6 +134,7 @@ METRICS: Final = (
     RESPONSE_TIME,
     SERVICE_TIME,
     RESPONSE_BYTES,
+    REQUEST_BYTES,
     ERRORS,
     *STREAMS,
     _SETUP,

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from prometheus_client.utils import floatToGoString
 
-from loadtest.exporting.metrics import ERRORS, REQUESTS, RESPONSE_BYTES, RESPONSE_TIME, SERVICE_TIME, Metric
+from loadtest.exporting.metrics import (
+    ERRORS,
+    REQUEST_BYTES,
+    REQUESTS,
+    RESPONSE_BYTES,
+    RESPONSE_TIME,
+    SERVICE_TIME,
+    Metric,
+)
 from loadtest.measuring.histogram import EDGES_NS, Histogram, snapped_bounds_s
 from loadtest.measuring.labels import OTHER
 
@@ -60,6 +68,7 @@ class Sum:
     requests: int = 0
     failures: int = 0
     response_bytes: int = 0
+    request_bytes: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     response_time: Histogram = field(default_factory=Histogram)
     service_time: Histogram = field(default_factory=Histogram)
@@ -69,6 +78,7 @@ class Sum:
         self.requests += view.requests
         self.failures += view.failures
         self.response_bytes += view.response_bytes
+        self.request_bytes += view.request_bytes
         self.errors.update(view.errors)
         self.response_time.merge(view.response_time)
         self.service_time.merge(view.service_time)
@@ -92,7 +102,10 @@ class SeriesText:
             f"{REQUESTS.name}{template(label_text(REQUESTS, (*labels, result)))} %d\n"
             for result in ("success", "failure")
         )
-        self._bytes_template = f"{RESPONSE_BYTES.name}{template(label_text(RESPONSE_BYTES, labels))} %d\n"
+        self._bytes_templates = {
+            metric: f"{metric.name}{template(label_text(metric, labels))} %d\n"
+            for metric in (RESPONSE_BYTES, REQUEST_BYTES)
+        }
         self._response = HistogramText(RESPONSE_TIME, labels)
         self._service = HistogramText(SERVICE_TIME, labels)
         self._key = labels
@@ -106,7 +119,7 @@ class SeriesText:
     @staticmethod
     def lines(error_classes: Collection[str]) -> int:
         """Return the number of time series of one, including the class `other`, which may be needed at any time."""
-        return 2 + 1 + 2 * HISTOGRAM_LINES + len({*error_classes, OTHER})
+        return 2 + 2 + 2 * HISTOGRAM_LINES + len({*error_classes, OTHER})
 
     def update(self, view: SeriesView | Sum) -> None:
         """Render the current numbers; nothing happens when no request was counted since the last time."""
@@ -119,7 +132,8 @@ class SeriesText:
             REQUESTS: self._requests_template % (view.requests - view.failures, view.failures),
             RESPONSE_TIME: self._response.fill(view.response_time),
             SERVICE_TIME: self._service.fill(view.service_time),
-            RESPONSE_BYTES: self._bytes_template % view.response_bytes,
+            RESPONSE_BYTES: self._bytes_templates[RESPONSE_BYTES] % view.response_bytes,
+            REQUEST_BYTES: self._bytes_templates[REQUEST_BYTES] % view.request_bytes,
             ERRORS: self._errors_text,
         }
 

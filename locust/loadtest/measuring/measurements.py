@@ -88,6 +88,7 @@ class Measurements:
     """All requests, including failed ones and those whose duration was refused."""
     failures: Ints
     response_bytes: Ints
+    request_bytes: Ints
     response_time: HistogramTable
     service_time: HistogramTable | None
     """None when it equals the response time, because no request was sent late."""
@@ -136,6 +137,7 @@ class Measurements:
             requests=self.requests[wanted],
             failures=self.failures[wanted],
             response_bytes=self.response_bytes[wanted],
+            request_bytes=self.request_bytes[wanted],
             response_time=self.response_time.select(wanted),
             service_time=None if self.service_time is None else self.service_time.select(wanted),
             failure_time=None if self.failure_time is None else self.failure_time.select(wanted),
@@ -153,7 +155,7 @@ class Accumulator:
     def __init__(self, labels: Labels | None = None) -> None:
         """Make an empty accumulator, with labels of its own unless some are given."""
         self.labels = Labels() if labels is None else labels
-        self._totals: Ints = np.zeros((3, 16), np.int64)  # requests, failures, bytes
+        self._totals: Ints = np.zeros((4, 16), np.int64)  # requests, failures, bytes received and sent
         self._on_time: list[Part] = []  # times of requests whose response time is their service time
         self._response: list[Part] = []
         self._service: list[Part] = []
@@ -221,10 +223,11 @@ class Accumulator:
                     parts[:] = [(rows, HistogramTable.merge(parts, rows))]
             self._waiting = 0
 
-    def add_outcomes(self, failures: list[int], response_bytes: list[int]) -> None:
+    def add_outcomes(self, failures: list[int], response_bytes: list[int], request_bytes: list[int]) -> None:
         """Count failures and bytes of the first series; entry *i* belongs to row *i*."""
         self._totals[1, : len(failures)] += np.array(failures, np.int64)
         self._totals[2, : len(response_bytes)] += np.array(response_bytes, np.int64)
+        self._totals[3, : len(request_bytes)] += np.array(request_bytes, np.int64)
 
     def add_error(self, row: int, error_class: str, message: str, occurrences: int = 1) -> None:
         """Count an error; beyond `MAX_MESSAGES` distinct ones the message is dropped, never the count."""
@@ -302,7 +305,8 @@ class Accumulator:
 
     def _add_series(self, measured: Measurements, rows: Ints) -> None:
         self._totals = grown(self._totals, len(self.labels.keys))
-        for total, column in enumerate((measured.requests, measured.failures, measured.response_bytes)):
+        columns = (measured.requests, measured.failures, measured.response_bytes, measured.request_bytes)
+        for total, column in enumerate(columns):
             np.add.at(self._totals[total], rows, column)
         if measured.service_time is None:
             self._on_time.append((rows, measured.response_time))
@@ -325,13 +329,14 @@ class Accumulator:
         """Take out everything since the last time; series and scenarios come in the order of their rows."""
         rows = np.flatnonzero(self._totals[0])
         response, service = self._merge_times(rows)
-        requests, failures, response_bytes = self._totals[:, rows]
+        requests, failures, response_bytes, request_bytes = self._totals[:, rows]
         scenarios = tuple(self.labels.scenarios)
         taken = Measurements(
             series=tuple([self.labels.keys[row] for row in rows.tolist()]),
             requests=requests,
             failures=failures,
             response_bytes=response_bytes,
+            request_bytes=request_bytes,
             response_time=response,
             service_time=service,
             errors=tuple(

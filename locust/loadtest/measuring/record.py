@@ -103,7 +103,7 @@ class RunRecord:
     """By scenario: the iterations that were asked for and never began."""
     apart: dict[str, RunRecord] = field(default_factory=dict)
     """What is in no other figure, by phase, without a time line: requests of set-up, transactions, checks."""
-    _totals: Ints = field(default_factory=lambda: np.zeros((3, 0), np.int64))
+    _totals: Ints = field(default_factory=lambda: np.zeros((4, 0), np.int64))
     _response: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _service: DenseHistogramTable | None = None  # None while every service time is the response time
     _failed: DenseHistogramTable = field(default_factory=DenseHistogramTable)
@@ -162,7 +162,8 @@ class RunRecord:
         rows = self.labels.rows(measurements.series)
         if len(rows):
             self._totals = grown(self._totals, int(rows.max()) + 1)
-            self._totals[:, rows] += (measurements.requests, measurements.failures, measurements.response_bytes)
+            counts = (measurements.requests, measurements.failures)
+            self._totals[:, rows] += (*counts, measurements.response_bytes, measurements.request_bytes)
             self._add_times(rows, measurements)
             self._add_errors(rows, measurements, second)
             self._add_tallies(rows, measurements)
@@ -299,16 +300,16 @@ class RunRecord:
             key = self.labels.keys[row]
             if wanted is not None and not wanted(key):
                 continue
-            requests, failures, response_bytes = self._totals[:, row].tolist()
+            requests, failures, received, sent = self._totals[:, row].tolist()
             response = self._response.row(row)
             service = response if self._service is None else self._service.row(row)
             classes = dict(self._classes.get(row, {}))
             failed = self._failed.row(row) if failures else Histogram()
-            yield SeriesView(*key[:3], requests, failures, response_bytes, classes, response, service, failed)
+            yield SeriesView(*key[:3], requests, failures, received, sent, classes, response, service, failed)
 
     def total(self) -> SeriesView:
         """The sum of all series, without labels."""
-        requests, failures, response_bytes = self._totals.sum(axis=1).tolist()
+        requests, failures, received, sent = self._totals.sum(axis=1).tolist()
         classes: dict[str, int] = {}
         for by_class in self._classes.values():
             for error_class, occurrences in by_class.items():
@@ -316,7 +317,7 @@ class RunRecord:
         response = self._response.total()
         service = response if self._service is None else self._service.total()
         failed = self._failed.total()
-        return SeriesView("", "", "", requests, failures, response_bytes, classes, response, service, failed)
+        return SeriesView("", "", "", requests, failures, received, sent, classes, response, service, failed)
 
     def streams(self) -> list[StreamView]:
         """The streamed responses, by request name."""

@@ -158,6 +158,7 @@ def _series_dict(view: SeriesView) -> dict[str, Any]:
         "requests": view.requests,
         "failures": view.failures,
         "response_bytes": view.response_bytes,
+        "request_bytes": view.request_bytes,
         "errors": dict(view.errors),
         "response_time": histogram_dict(view.response_time),
         "service_time": histogram_dict(view.service_time),

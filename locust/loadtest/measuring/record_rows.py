@@ -165,6 +165,7 @@ class SeriesView:
     """Failed requests included."""
     failures: int
     response_bytes: int
+    request_bytes: int
     errors: Mapping[str, int]
     """Occurrences by error class."""
     response_time: Histogram

@@ -429,7 +429,9 @@ class Recorder:
         """Fold the rest and take out everything counted since the last take."""
         self.fold_all()
         self._counts.add_outcomes(
-            [series.take_failures() for series in self._series], [series.take_bytes() for series in self._series]
+            [series.take_failures() for series in self._series],
+            [series.take_bytes() for series in self._series],
+            [series.take_sent() for series in self._series],
         )
         failed = [series for series in self._series if series.failed]
         if failed:

@@ -32,19 +32,23 @@ _masked = lru_cache(maxsize=256)(without_credentials)  # most errors of a run ar
 class Series:
     """The samples of one (scenario, method, name) in one phase.
 
-    ``success(intended_s, sent_s, end_s, response_bytes)`` counts a request that succeeded. The three times are
-    `time.perf_counter` seconds; for a request without an intended start of its own pass the same object for
+    ``success(intended_s, sent_s, end_s, response_bytes, request_bytes=0)`` counts a request that succeeded. The times
+    are `time.perf_counter` seconds; for a request without an intended start of its own pass the same object for
     ``intended_s`` and ``sent_s``. It is a closure over the buffers: this is the hot path.
     """
 
     __slots__ = (
-        "_connections", "_counts", "_failures", "_largest", "_last_answer", "_places", "_smallest", "failed",
-        "is_checked", "key", "late", "row", "scenario_row", "success", "take_bytes", "times",
+        "_connections", "_counts", "_failures", "_largest", "_last_answer", "_places", "_smallest", "add_sent",
+        "failed", "is_checked", "key", "late", "row", "scenario_row", "success", "take_bytes", "take_sent", "times",
     )  # fmt: skip
 
-    success: Callable[[float, float, float, int], None]
+    success: Callable[..., None]
+    add_sent: Callable[[int], None]
+    """Counts bytes of requests that ``success`` does not count: of those that fail, or take several attempts."""
     take_bytes: Callable[[], int]
     """Returns the number of bytes received since its last call."""
+    take_sent: Callable[[], int]
+    """The same of those sent."""
 
     def __init__(
         self,
@@ -70,11 +74,14 @@ class Series:
         self.late: list[float] = []  # lag and service time in turns
         self.failed: list[float] = []  # response times of failures, which are among the others too
         times, late = self.times, self.late
-        total_bytes = 0
+        total_bytes = sent_bytes = 0
 
-        def success(intended_s: float, sent_s: float, end_s: float, response_bytes: int) -> None:
-            nonlocal total_bytes
+        def success(
+            intended_s: float, sent_s: float, end_s: float, response_bytes: int, request_bytes: int = 0
+        ) -> None:
+            nonlocal total_bytes, sent_bytes
             total_bytes += response_bytes
+            sent_bytes += request_bytes
             if intended_s is sent_s:
                 times.append(end_s - sent_s)
             else:
@@ -86,8 +93,19 @@ class Series:
             taken, total_bytes = total_bytes, 0
             return taken
 
+        def add_sent(request_bytes: int) -> None:
+            nonlocal sent_bytes
+            sent_bytes += request_bytes
+
+        def take_sent() -> int:
+            nonlocal sent_bytes
+            taken, sent_bytes = sent_bytes, 0
+            return taken
+
         self.success = success
+        self.add_sent = add_sent
         self.take_bytes = take_bytes
+        self.take_sent = take_sent
 
     def failure(  # noqa: PLR0917 - a failed sample has that many parts
         self,
@@ -166,8 +184,8 @@ class Uncounted(Series):
 
     def __init__(self, *made_of: Any) -> None:
         super().__init__(*made_of)
-        self.success = _count_nothing
-        self.take_bytes = int
+        self.success = self.add_sent = _count_nothing
+        self.take_bytes = self.take_sent = int
 
     def failure(self, *_: object) -> None:
         """Count nothing."""

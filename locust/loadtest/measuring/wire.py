@@ -53,7 +53,7 @@ _LONGEST_S: Final = 1e7
 _FARTHEST_S: Final = 1e10
 _NUMBERS: Final = frozenset((float, int))
 
-_COUNTS: Final = np.dtype([("requests", "<u4"), ("failures", "<u4"), ("bytes", "<u8")])
+_COUNTS: Final = np.dtype([("requests", "<u4"), ("failures", "<u4"), ("bytes", "<u8"), ("sent", "<u8")])
 _ROW: Final = np.dtype(
     [
         ("length", "<u2"),
@@ -151,7 +151,7 @@ class PackedMeasurements(NamedTuple):
         """Pack measurements."""
         counts = np.zeros(len(measured.series), _COUNTS)
         counts["requests"], counts["failures"] = measured.requests, measured.failures
-        counts["bytes"] = measured.response_bytes
+        counts["bytes"], counts["sent"] = measured.response_bytes, measured.request_bytes
         return cls(
             _packed_keys(measured.series),
             counts.tobytes(),
@@ -321,6 +321,7 @@ def unpack(packed: Sequence[PackedMeasurements]) -> Measurements:
         requests=counts["requests"].astype(np.int64),
         failures=counts["failures"].astype(np.int64),
         response_bytes=counts["bytes"].astype(np.int64),
+        request_bytes=counts["sent"].astype(np.int64),
         response_time=_unpacked_histograms([one.response_time for one in packed]),
         service_time=service,
         errors=errors,
@@ -373,7 +374,7 @@ def check(packed: Sequence[PackedMeasurements]) -> None:
     if bool((counted["failures"] > counted["requests"]).any()):
         raise ValueError("more requests failed than were made")
     dropped = np.frombuffer(b"".join([one.dropped for one in packed]), _DROPPED)
-    if max(int(counted["bytes"].max(initial=0)), int(dropped.max(initial=0))) > _HIGHEST_SUMMARY:
+    if max(int(column.max(initial=0)) for column in (counted["bytes"], counted["sent"], dropped)) > _HIGHEST_SUMMARY:
         raise ValueError("a number is above 2**62")
     _check_histograms([one.response_time for one in packed])
     for late in zip(*((one.service_time, one.schedule_lag, one.failure_time) for one in packed), strict=True):

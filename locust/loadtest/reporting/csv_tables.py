@@ -23,7 +23,8 @@ _KINDS: Final = ("response_time", "service_time", "success_time", "failure_time"
 _SPACES: Final = " \n\v\f\u00a0\ufeff"
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 STATS: Final = (
-    *("scenario", "method", "name", "requests", "failures", "error_ratio", "requests_per_s", "response_bytes"),
+    *("scenario", "method", "name", "requests", "failures", "error_ratio", "requests_per_s"),
+    *("response_bytes", "request_bytes"),
     *(f"{kind}_{figure}" for kind in _KINDS for figure in _FIGURES),
 )
 STEPS: Final = (

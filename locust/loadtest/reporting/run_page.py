@@ -137,6 +137,7 @@ def _verdict(document: Document) -> str:
         ("Failed", f"{total['failures']:,} <small>{share}</small>"),
         *((label, _time(total, f"{label.lower()}_s")) for label in ("Mean", "p50", "p95", "p99")),
         ("Received", size(total["response_bytes"])),
+        ("Sent", size(total.get("request_bytes", 0))),
         ("Peak users", f"{users:,}"),
         ("Duration", clock(load_s(document))),
     )
@@ -274,7 +275,7 @@ def _distribution(document: Document) -> str:
 
 
 def _names(document: Document) -> str:
-    heads = ("name", "requests", "failed", "per s", *_TIMES.values(), "service p99 ms", "received")
+    heads = ("name", "requests", "failed", "per s", *_TIMES.values(), "service p99 ms", "received", "sent")
     series = by_name(document)
     rows = [_name_row(one, document) for one in series[:MAX_ROWS]]
     foot = _name_row({**document["total"], "name": "all", "method": ""}, document, "all") if series else ""
@@ -342,7 +343,7 @@ def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str
     times = [(time, "response_time") for time in _TIMES] + [("p99_s", "service_time")]
     numbers = [(series["failures"], f"{series['failures']:,}"), (rate, f"{rate:,.1f}")]
     numbers += [(series[which][time] or 0, _with_interval(series, time, which)) for time, which in times]
-    numbers.append((series["response_bytes"], size(series["response_bytes"])))
+    numbers += [(count, size(count)) for count in (series["response_bytes"], series.get("request_bytes", 0))]
     most = max(one["requests"] for one in document["series"])
     share = "" if kind else f" style='--share:{100 * requests / most:.1f}%'"
     cells = f"<td class='n bar' data-v='{requests}'{share}>{requests:,}</td>"

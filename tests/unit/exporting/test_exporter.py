@@ -77,7 +77,7 @@ def record(environment: Environment, name: str, times_s: list[float], *, errors:
         if index < errors:
             series.failure(sent_s, sent_s, sent_s + took_s, 10, "status_5xx", "500")
         else:
-            series.success(sent_s, sent_s, sent_s + took_s, 10)
+            series.success(sent_s, sent_s, sent_s + took_s, 10, 20)
 
 
 def flush(environment: Environment) -> None:
@@ -136,6 +136,7 @@ def test_declared_requests_are_at_zero_before_load() -> None:
             assert value(samples, f"{histogram}_bucket", **labels, le="+Inf") == 0
             assert value(samples, f"{histogram}_sum", **labels) == 0
         assert value(samples, "loadtest_response_bytes_total", **labels) == 0
+        assert value(samples, "loadtest_request_bytes_total", **labels) == 0
     for gauge in ("loadtest_users", "loadtest_users_target", "loadtest_iterations_dropped_total"):
         assert value(samples, gauge, scenario="documents") == 0
     assert value(samples, "loadtest_schedule_lag_seconds_count", scenario="documents") == 0
@@ -170,6 +171,7 @@ def test_counts_sums_and_buckets_are_exact(environment: Environment) -> None:
     assert value(samples, "loadtest_requests_total", **labels, result="failure") == 2
     assert value(samples, "loadtest_errors_total", **labels, class_="status_5xx") == 2
     assert 10 * len(times_s) == value(samples, "loadtest_response_bytes_total", **labels)
+    assert 20 * (len(times_s) - 2) == value(samples, "loadtest_request_bytes_total", **labels)
     for histogram in ("loadtest_response_time_seconds", "loadtest_service_time_seconds"):
         for bound in BOUNDS_S:
             # The samples are differences of floats near 100, so they are a few femtoseconds off their decimals.

@@ -29,7 +29,7 @@ def measured(
     if times_s:
         lags = np.full(len(times_s), lag_s)
         counts.add_late(rows, rows, lengths, lag_s=lags, service_s=np.array(times_s))
-        counts.add_outcomes([failures], [0])
+        counts.add_outcomes([failures], [0], [0])
     if dropped:
         counts.add_dropped(0, dropped)
     return counts.take()

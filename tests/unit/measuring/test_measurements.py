@@ -67,7 +67,7 @@ def test_measurements_add_up() -> None:
     other, total = accumulator(), Accumulator()
     for second in range(2):
         add_on_time(other, second, 0.5)
-        other.add_outcomes([0, second], [7 * (1 - second), 9 * second])
+        other.add_outcomes([0, second], [7 * (1 - second), 9 * second], [3 * (1 - second), 5 * second])
         if second:
             other.add_error(1, "reset", "gone", 1)
             other.add_dropped(0, 3)
@@ -75,7 +75,7 @@ def test_measurements_add_up() -> None:
     taken = total.take()
     assert taken.series == tuple(KEYS)
     assert (taken.requests.tolist(), taken.failures.tolist()) == ([1, 1], [0, 1])
-    assert taken.response_bytes.tolist() == [7, 9]
+    assert (taken.response_bytes.tolist(), taken.request_bytes.tolist()) == ([7, 9], [3, 5])
     assert [tuple(error) for error in taken.errors] == [(1, "reset", "gone", 1, None)]
     assert (taken.scenarios, taken.dropped.tolist()) == (("shop",), [3])
 

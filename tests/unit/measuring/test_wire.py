@@ -46,7 +46,7 @@ def measured(samples: list, dropped: int = 0) -> Measurements:
         if failed:
             series.failure(intended, sent, sent + duration, size, "reset", f"connection {name}")
         else:
-            series.success(intended, sent, sent + duration, size)
+            series.success(intended, sent, sent + duration, size, size // 3)
     if dropped:
         recorder.drop_iterations("scenario", dropped)
     return recorder.take()
@@ -66,6 +66,7 @@ def asdict_of(view: SeriesView) -> tuple:
         view.requests,
         view.failures,
         view.response_bytes,
+        view.request_bytes,
         dict(view.errors),
         view.response_time,
         view.service_time,
@@ -94,6 +95,7 @@ def same_arrays(one: Measurements, other: Measurements) -> bool:
             measurements.requests,
             measurements.failures,
             measurements.response_bytes,
+            measurements.request_bytes,
             measurements.dropped,
         ]
 

@@ -215,8 +215,12 @@ def test_each_name_shows_its_share_mean_and_bytes() -> None:
     html = run_page.html(reports.run_document(reports.record(names=("a", "b"))))
     assert html.count("style='--share:100.0%'") == 2
     assert "Mean" in html
-    assert re.findall(r"<button type='button'>(mean ms|received)</button>", html) == ["mean ms", "received"]
-    assert re.search(r"data-v='40000'>40 kB</td></tr>", html)
+    assert re.findall(r"<button type='button'>(mean ms|received|sent)</button>", html) == [
+        "mean ms",
+        "received",
+        "sent",
+    ]
+    assert re.search(r"data-v='40000'>40 kB</td><td class='n' data-v='\d+'>[^<]+</td></tr>", html)
 
 
 def test_transactions_and_checks_have_tables() -> None:

@@ -64,6 +64,7 @@ class ConnectionPool:
         ends_s: float,
         *,
         tally: "Tally",
+        add_sent: Callable[[int], None],
         begun: Exchange | None = None,
     ) -> tuple[Exchange, ResponseHead]:
         """Send a request and read the head of its response.
@@ -78,6 +79,7 @@ class ConnectionPool:
             timeouts: How long it may take.
             ends_s: When it must be over.
             tally: Is told of connections that are opened for it, and when it is sent again.
+            add_sent: Is told how many bytes were sent, of each attempt.
             begun: An attempt that is under way already.
 
         Raises:
@@ -101,6 +103,8 @@ class ConnectionPool:
             except BaseException:
                 exchange.connection.close()
                 raise
+            finally:
+                add_sent(exchange.sent_bytes)
 
     def _begin(self, request: Request, wire: bytes, timeouts: Timeouts, ends_s: float, tally: "Tally") -> Exchange:
         origin = request.url.origin

@@ -159,6 +159,7 @@ class Sender:
             failure = error
         except BaseException as cause:  # the user was stopped while it waited
             connection.close()
+            route.series.add_sent(sent)
             context = call.context if call is not None else None
             self._reporter.report_interruption(route, request, context, intended_s, sent_s, cause)
             raise
@@ -171,15 +172,17 @@ class Sender:
         connection.idle_since_s = end_s = connection.received_s()
         idle.append(connection)
         if call is not None and (call.expect is not None or call.is_traced):
+            route.series.add_sent(sent)
             kind = CaughtResponse if caught else Response
             whole = new_response(kind, head, received, head.raw_length, request, intended_s, sent_s, end_s)
             return self._end(call, whole)
         if caught:
             route.series.is_checked = True
+            route.series.add_sent(sent)
             response = new_response(CaughtResponse, head, received, head.raw_length, request, intended_s, sent_s, end_s)
             response.begin(self._reporter, route, call.context if call is not None else None)
             return response
-        route.success(intended_s, sent_s, end_s, head.body_length)
+        route.success(intended_s, sent_s, end_s, head.body_length, sent)
         plain = new_response(Response, head, received, head.raw_length, request, intended_s, sent_s, end_s)
         if len(self._listeners) > 1:
             self._reporter.notify_of(route, plain, call.context if call is not None else None)
@@ -250,8 +253,10 @@ class Sender:
         """
         while True:
             request = progress.request
-            tally = call.route.series.tally
-            exchange, head = self._pool.exchange(request, wire, call.timeouts, ends_s, tally=tally, begun=begun)
+            tally, add_sent = call.route.series.tally, call.route.series.add_sent
+            exchange, head = self._pool.exchange(
+                request, wire, call.timeouts, ends_s, tally=tally, add_sent=add_sent, begun=begun
+            )
             begun = None
             progress.head = head
             if "set-cookie" in head.headers:

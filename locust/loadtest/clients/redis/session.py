@@ -138,9 +138,10 @@ class RedisSession:
         if failure is None and route.method == "MULTI" and replies[-1]:
             failure = _first_error(replies[-1])
         if failure is not None:
+            route.series.add_sent(len(data))
             self.record_failure(route, intended_s, sent_s, connection.received_bytes, failure, data)
             return replies, failure
-        route.success(intended_s, sent_s, end_s, connection.received_bytes)
+        route.success(intended_s, sent_s, end_s, connection.received_bytes, len(data))
         if len(self.listeners) > 1:
             self.notify_listeners(route, end_s - sent_s, connection.received_bytes, replies, None)
         return replies, None

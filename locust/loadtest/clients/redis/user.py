@@ -108,8 +108,9 @@ class RedisJsonClient(RedisCommands):
         if self._must_exist and reply in _NOTHING:
             reply = Missing(command)
         if reply.__class__ is bytes or not isinstance(reply, Exception):
-            route.success(intended_s, sent_s, perf_counter(), connection.received_bytes)
+            route.success(intended_s, sent_s, perf_counter(), connection.received_bytes, len(data))
         else:
+            route.series.add_sent(len(data))
             session.record_failure(route, intended_s, sent_s, connection.received_bytes, reply, data)
             raise reply
         if len(session.listeners) > 1:

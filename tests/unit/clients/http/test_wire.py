@@ -12,6 +12,7 @@ import pytest
 from locust import FastHttpUser
 
 from loadtest.clients.http import HttpUser
+from loadtest.clients.http.expect import Expect
 from loadtest.clients.http.head import UNKNOWN_HEAD, HeadCache
 from tests.http_harness import Peer, ScriptedServer, counted, ok, running_user
 
@@ -108,6 +109,38 @@ def test_heads_that_vary_are_each_their_own(body_bytes):
         taken = counted(user.recorder)
         assert (int(sum(taken.requests)), int(sum(taken.failures)), server.connections) == (21, 1, 2)
         assert int(sum(taken.response_bytes)) == body_bytes * 20 + sum(range(18)) + 4 + 19
+
+
+def test_the_bytes_sent_are_those_that_came():
+    """Whatever way a request takes: kept, caught, failed, redirected, in chunks, sent twice, without an answer."""
+    came: list[int] = []
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_head():
+            fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+            is_chunked = fields.get(b"transfer-encoding") == b"chunked"
+            size = int(fields.get(b"content-length", b"0"))
+            body = peer.read_until(b"0\r\n\r\n") if is_chunked else peer.read(size)
+            came.append(len(head) + 4 + len(body))
+            if b"/silent" in head or (b"/again" in head and server.connections == 1):
+                return  # and the connection closes
+            if b"/moved" in head:
+                peer.send(ok(b"", "Location: /there", status="302 Found"))
+            else:
+                peer.send(ok(status="500 Internal Server Error") if b"/bad" in head else ok())
+
+    with ScriptedServer(script) as server, running_user(server.url) as user:
+        for path in ("/first", "/kept", "/bad", "/moved", "/again"):
+            user.client.get(path, name="one")
+        with user.client.get("/caught", name="one", catch_response=True) as response:
+            response.failure("no")
+        user.client.get("/checked", name="one", expect=Expect(status=200))
+        user.client.post("/json", name="one", json={"a": "b" * 100_000})
+        user.client.post("/pieces", name="one", data=iter([b"abc" * 1_000, b"d"]))
+        user.client.post("/silent", name="one", data=b"x")
+        taken = counted(user.recorder)
+        assert (int(sum(taken.requests)), int(sum(taken.request_bytes))) == (10, sum(came))
+        assert len(came) == 12
 
 
 @pytest.mark.parametrize("content_first", [False, True])

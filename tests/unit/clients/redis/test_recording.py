@@ -89,15 +89,23 @@ def test_requests_counted_are_the_commands_that_redis_counted(redis_url, tmp_pat
     assert recorded.errors == {}
 
 
-def test_response_bytes_are_those_on_the_wire(redis_url):
-    """A reply's size counts with its framing, a pipeline's with all its replies."""
+def test_bytes_are_those_on_the_wire(redis_url):
+    """Commands and replies count with their framing, a pipeline with all of its own, and so does a refused command."""
     with running_user(redis_url) as user:
         user.client.set("bytes", "12345")
         Recorded(user)
         user.client.get("bytes")
         user.client.pipeline(transaction=False).get("bytes").get("bytes").execute()
+        with pytest.raises(redis.ResponseError):
+            user.client.execute_command("LPUSH", "bytes", "1")
         recorded = Recorded(user)
-    assert recorded.response_bytes == {("GET", "GET"): 11, ("PIPELINE", "PIPELINE"): 22}
+    sent = {name: recorded.request_bytes[name, name] for name in ("GET", "PIPELINE", "LPUSH")}
+    assert sent == {
+        "GET": len(b"*2\r\n$3\r\nGET\r\n$5\r\nbytes\r\n"),
+        "PIPELINE": 2 * len(b"*2\r\n$3\r\nGET\r\n$5\r\nbytes\r\n"),
+        "LPUSH": len(b"*3\r\n$5\r\nLPUSH\r\n$5\r\nbytes\r\n$1\r\n1\r\n"),
+    }
+    assert recorded.response_bytes["GET", "GET"] * 2 == recorded.response_bytes["PIPELINE", "PIPELINE"] == 22
 
 
 def test_a_sample_of_the_requests_finds_a_hot_key(redis_url):
