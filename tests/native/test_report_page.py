@@ -118,6 +118,12 @@ CUT_OFF = """[...document.querySelectorAll('.scroll')]
 """The tables that have to be scrolled sideways."""
 
 
+ALIGNED = """Object.fromEntries([...document.querySelectorAll('table:first-of-type thead th')]
+    .filter(one => one.closest('.scroll').getAttribute('aria-label') === 'Differences')
+    .map(one => [one.textContent, getComputedStyle(one).textAlign]).filter(([, side]) => side === 'right'))"""
+"""The headings that are above numbers."""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_comparison_reads_well(browser: Browser, tmp_path: Path, scheme: str) -> None:
     """The comparison's page: no complaint, no sideways scrolling on a phone, enough contrast, every interval drawn."""
@@ -135,6 +141,7 @@ def test_a_comparison_is_whole_on_a_screen(browser: Browser, tmp_path: Path) -> 
     page, _ = opened(browser, comparison_page(tmp_path), "light", 1280)
     page.screenshot(path=ARTEFACTS / "comparison-1280.png", full_page=True)
     assert page.evaluate(CUT_OFF) == []
+    assert page.evaluate(ALIGNED) == {"base": "right", "new": "right", "change": "right", "interval": "right"}
     assert page.evaluate("document.documentElement.scrollHeight") < 2_500
     assert page.inner_text("summary").startswith(
         "Inconclusive: 40 of 42 requests: too few requests (40); runs of about"

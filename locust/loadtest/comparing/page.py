@@ -82,7 +82,8 @@ def _row(head: str, difference: Difference, margin: float) -> str:
         words.change(difference, difference.change),
         words.interval(difference),
     )
-    cells_html = "".join(f"<td{' class=n' if index else ''}>{text(cell)}</td>" for index, cell in enumerate(cells))
+    first, *numbers = map(text, cells)
+    cells_html = f"<td>{first}</td>" + "".join(f"<td class='n'>{number}</td>" for number in numbers)
     conclusion = difference.conclusion
     verdict = f"<span class='tag {TONES[conclusion]}' title='{text(difference.reason)}'>{conclusion.value}</span>"
     return f"<tr>{head}{cells_html}<td>{_drawing(difference, margin)}</td><td>{verdict}</td></tr>"
