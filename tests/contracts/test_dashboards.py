@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -301,6 +302,33 @@ def test_a_run_is_opened_at_its_time() -> None:
     used = re.findall(r"\$\{__data\.fields\.(\w+)(\.numeric)?\}", url)
     assert used == [("started", ".numeric"), ("until", ".numeric")]
     assert {"started", "ended", "until", "verdict", "requests", "failed", "p95"} <= set(columns)
+
+
+@pytest.mark.parametrize(
+    "zone", [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-9.5))], ids=str
+)
+def test_a_run_is_opened_at_its_time_in_every_time_zone(zone: timezone) -> None:
+    """Of what a real Prometheus answered, the link holds the run's start and end, whatever its columns show here."""
+    home = read(ROOT / "grafana" / "dashboards" / "home.json")
+    answers = json.loads((ROOT / "grafana" / "preview" / "answers.json").read_text())["instant"]
+    (table,) = [panel for panel in home["panels"] if panel["type"] == "table"]
+    titles = table["transformations"][1]["options"]["renameByName"]
+    columns = {titles[f"Value #{one['refId']}"]: answers[one["expr"]] for one in table["targets"]}
+    looks = [look for one in table["fieldConfig"]["overrides"] for look in one["properties"]]
+    (url,) = [look["value"][0]["url"] for look in looks if look["id"] == "links"]
+    ended = {row["metric"]["run_id"]: row["value"] for row in columns["ended"]}
+    assert ended
+    for started in columns["started"]:
+        run_id = started["metric"]["run_id"]
+
+        def shown(field: re.Match[str], run_id: str = run_id) -> str:
+            (value_ms,) = [row["value"] for row in columns[field[1]] if row["metric"]["run_id"] == run_id]
+            local = datetime.fromtimestamp(value_ms / 1000, zone)
+            return str(value_ms) if field[2] else f"{local:%Y-%m-%d %H:%M:%S}"
+
+        link = re.sub(r"\$\{__data\.fields\.(\w+)(\.numeric)?\}", shown, url)
+        from_ms, to_ms = (int(value) for value in re.findall(r"&(?:from|to)=([^&]*)", link))
+        assert from_ms == started["value"] < ended[run_id] < to_ms <= ended[run_id] + 60_000
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
