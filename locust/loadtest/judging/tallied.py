@@ -62,7 +62,7 @@ FEWEST_CONNECTIONS: Final = 10
 """Connections to a name of several addresses, before it counts that all went to one of them."""
 KEY_RATIO: Final = 0.9
 """Share of the commands of a scenario's sample that named one key, and"""
-FEWEST_SAMPLED: Final = 50
+FEWEST_SAMPLED: Final = 20
 """the size of the sample."""
 SIZES_RATIO: Final = 64
 """The largest success by the smallest."""
