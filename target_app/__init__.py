@@ -3,7 +3,18 @@
 import os
 import secrets
 
-from target_app import assistant, client_accounts, coin_queue, documents, education, errors, health, home, openapi
+from target_app import (
+    assistant,
+    client_accounts,
+    coin_queue,
+    documents,
+    education,
+    errors,
+    health,
+    home,
+    notifications,
+    openapi,
+)
 from target_app.application import Application
 from target_app.metrics import Metrics
 from target_app.passwords import Passwords
@@ -11,7 +22,7 @@ from target_app.settings import Settings
 from target_app.store import Store
 from target_app.tokens import Tokens
 
-ROOMS = (assistant, client_accounts, coin_queue, documents, education, health)
+ROOMS = (assistant, client_accounts, coin_queue, documents, education, health, notifications)
 """The modules whose blueprints make up the API; each has its scenario in `loadtest.scenarios`."""
 
 
@@ -35,6 +46,7 @@ def create_app(config: Settings | None = None) -> Application:
         settings.refresh_token_lifetime_s,
     )
     metrics = Metrics()
+    app.extensions["sessions"] = notifications.Sessions(metrics)
     for room in ROOMS:
         app.register_blueprint(room.blueprint)
     home.install(app)

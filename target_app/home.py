@@ -69,7 +69,7 @@ def install(app: Flask) -> None:
 
 
 def _endpoints(app: Flask) -> list[tuple[str, str, str | None, str]]:
-    """List method, route, link (None unless it is a GET without a token) and summary, by route."""
+    """List method, route, link (None unless a browser can show it) and summary, by route."""
     return [
         (method, rule.rule, _link(app, rule) if method == "GET" else None, _summary(app, rule))
         for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule)
@@ -79,7 +79,7 @@ def _endpoints(app: Flask) -> list[tuple[str, str, str | None, str]]:
 
 def _link(app: Flask, rule: Rule) -> str | None:
     description = description_of(app.view_functions[rule.endpoint])
-    if description is not None and description.signed_in:
+    if rule.websocket or (description is not None and description.signed_in):
         return None
     link = rule.rule
     for variable in rule.arguments:

@@ -58,6 +58,12 @@ class Metrics:
             ("route", "kind"),
             registry=self._registry,
         )
+        self._messages = Counter(
+            "target_app_messages",
+            "Messages of WebSocket sessions: received from clients, each of which comes back, and pushed to them.",
+            ("kind",),
+            registry=self._registry,
+        )
         self._in_flight = Gauge(
             "target_app_requests_in_flight",
             "Requests being served now, by each worker that lives.",
@@ -93,6 +99,10 @@ class Metrics:
     def count_exception(self, kind: str) -> None:
         """Count an exception that became an error response."""
         self._exceptions.labels(_route(), kind).inc()
+
+    def count_message(self, kind: str) -> None:
+        """Count a message of a WebSocket session: one received, or one pushed."""
+        self._messages.labels(kind).inc()
 
     @described(answer={"type": "string"}, media_type="text/plain")
     def exposition(self) -> Response:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from werkzeug.routing import MapAdapter
 
 import target_app
 from loadtest import scenarios
 from target_app.settings import Settings
-from tests.journeys import run_each_task_once
+from tests.journeys import Request, run_each_task_once
 
 ROOT = Path(__file__).parents[2]
 OF_THE_TARGET = [name for name in scenarios.names() if name != "key_value"]
@@ -26,6 +27,12 @@ def rooms_of_the_target() -> set[str]:
     """Return the modules of the target that hold a blueprint."""
     modules = [info.name for info in pkgutil.iter_modules(target_app.__path__) if info.name != "gunicorn_conf"]
     return {name for name in modules if hasattr(importlib.import_module(f"target_app.{name}"), "blueprint")}
+
+
+def matched(adapter: MapAdapter, room: str, request: Request) -> str:
+    """Return the endpoint of a request; one room has WebSocket sessions, which have routes of their own."""
+    endpoint: str = adapter.match(request.path, request.method, websocket=room == "notifications")[0]
+    return endpoint
 
 
 def test_target_and_scenarios_have_the_same_rooms() -> None:
@@ -47,7 +54,7 @@ def test_every_path_of_a_scenario_is_a_route_of_its_room(
     adapter = app.url_map.bind("target")
     for user_class in scenarios.load(name).user_classes:
         requests = [request for request in run_each_task_once(user_class, target_url) if request.path.startswith("/")]
-        endpoints = {adapter.match(request.path, request.method)[0].partition(".")[0] for request in requests}
+        endpoints = {matched(adapter, name, request).partition(".")[0] for request in requests}
         assert endpoints <= {name}
 
 
@@ -58,7 +65,7 @@ def test_every_endpoint_of_a_room_is_used_by_its_scenario(
     monkeypatch.setenv("REDIS_URL", redis_url)
     adapter = app.url_map.bind("target")
     requested = {
-        adapter.match(request.path, request.method)[0]
+        matched(adapter, name, request)
         for name in OF_THE_TARGET
         for user_class in scenarios.load(name).user_classes
         for request in run_each_task_once(user_class, target_url)

@@ -27,7 +27,8 @@ from tests.faults.swarm import FaultySwarm
 pytestmark = [pytest.mark.native, pytest.mark.timeout(600)]
 
 PROFILES = sorted(all_profiles(None))
-SCENARIOS = scenarios.names()
+SCENARIOS = [name for name in scenarios.names() if name != "notifications"]
+"""The referee does not speak WebSocket: see test_notifications.py."""
 SHARES = {name: PROFILES[number :: len(SCENARIOS)] for number, name in enumerate(SCENARIOS)}
 """The profiles that each scenario is run with: each profile once."""
 LOAD_S = 1.5

@@ -240,7 +240,8 @@ class Config(BaseModel):
     )
     client: Literal["lean", "locust"] = _setting(
         "lean",
-        "HTTP client of all scenarios except `assistant`: this product's, or Locust's FastHttpUser for comparison",
+        "HTTP client of all scenarios except `assistant` and `notifications`: this product's, or Locust's FastHttpUser "
+        "for comparison",
         "lean or locust",
         "lean",
     )
