@@ -298,8 +298,8 @@ class Sender:
     def _read_body(self, call: Call, exchange: Exchange, head: ResponseHead, progress: Progress) -> bytes | None:
         """The decoded body; None for a stream, which is then in the progress."""
         if head.status == SWITCHING:
-            exchange.connection.close()
-            raise ProtocolError("the response switches to another protocol, which this call does not speak")
+            progress.stream, progress.end_s = self._switched(exchange, head), perf_counter()
+            return None
         body = exchange.body(head, progress.request.method)
         release = self._releaser(exchange, progress.request)
         if call.stream:
@@ -317,6 +317,15 @@ class Sender:
         progress.wire_bytes = len(raw)
         release(body.reusable)
         return decode(head.encoding, raw, MAX_BODY_BYTES) if head.encoding and raw else raw
+
+    def _switched(self, exchange: Exchange, head: ResponseHead) -> BodyStream:  # noqa: ARG002
+        """What takes over the connection of a response that switches to another protocol; a subclass may speak one.
+
+        Raises:
+            ProtocolError: This one speaks none.
+        """
+        exchange.connection.close()
+        raise ProtocolError("the response switches to another protocol, which this call does not speak")
 
     def _read_whole(self, exchange: Exchange, body: Body) -> bytes:
         try:

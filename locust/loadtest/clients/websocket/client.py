@@ -5,13 +5,12 @@ Tested in tests/unit/clients/websocket/test_client.py.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from loadtest.clients.http.client import HttpClient
 from loadtest.clients.http.coding import Decoder
 from loadtest.clients.http.errors import HttpError
-from loadtest.clients.http.exchange import SWITCHING, Exchange
+from loadtest.clients.http.exchange import Exchange
 from loadtest.clients.http.head import ResponseHead
 from loadtest.clients.http.headers import HeaderValue
 from loadtest.clients.http.response_body import BodyStream, EmptyBody
@@ -115,13 +114,9 @@ class WebSocketClient(HttpClient):
             raise
         session.end(None)
 
-    def _read_body(self, call: Any, exchange: Exchange, head: ResponseHead, progress: Any) -> bytes | None:
-        """The connection itself where the response switches to another protocol."""
-        if head.status != SWITCHING:
-            return super()._read_body(call, exchange, head, progress)
-        progress.stream = _Upgraded(exchange, head)
-        progress.end_s = perf_counter()
-        return None
+    def _switched(self, exchange: Exchange, head: ResponseHead) -> _Upgraded:
+        """The connection, for a session."""
+        return _Upgraded(exchange, head)
 
 
 def _counted(failure: Exception) -> SessionError:
