@@ -1,4 +1,4 @@
-"""SECURITY.md promises nothing that no test holds, and every fuzz test is named."""
+"""SECURITY.md promises nothing that no test holds, and every fuzz test and every parser is named."""
 
 import re
 from pathlib import Path
@@ -26,3 +26,28 @@ def test_every_fuzzed_input_is_promised() -> None:
     assert fuzzed <= NAMED
     cases = (ROOT / "tests" / "fuzz" / "cases.py").read_text()
     assert f"TESTS = {len(fuzzed)}\n" in cases
+
+
+PARSES = re.compile(
+    r"\b(json|orjson)\.loads\(|parse_json\(|tomllib\.loads\(|yaml\.load\(|csv\.reader\(|msgpack\.unpackb\(|"
+    r"zlib\.decompressobj\(|hiredis\.Reader\(|FrameProtocol\(|GzipFile\(|ParquetFile\("
+)
+
+
+def test_every_parser_is_listed_with_its_tests() -> None:
+    """Each module that parses is on the page, each row names its tests of both kinds, and all of them exist."""
+    page = (ROOT / "docs" / "reference" / "parsers.md").read_text()
+    listed = set(re.findall(r"`((?:loadtest|target_app)\.[\w.]+)`", page))
+    modules = {
+        ".".join(path.relative_to(root).with_suffix("").parts): path
+        for root, package in ((ROOT / "locust", "loadtest"), (ROOT, "target_app"))
+        for path in (root / package).rglob("*.py")
+    }
+    parsing = {name for name, path in modules.items() if PARSES.search(path.read_text())}
+    assert (parsing - listed, listed - set(modules)) == ({"loadtest.untrusted"} - listed, set())
+    rows = [row.split("|")[3:5] for row in page.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) > 10
+    for kind in (cell for row in rows for cell in row):
+        tests = re.findall(r"`(test_\w+)`", kind)
+        assert tests, rows
+        assert set(tests) <= {name for _, name in DEFINED}

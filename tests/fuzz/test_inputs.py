@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from loadtest.exceptions import RecordError, UsageError
+from loadtest.feeding import sources
 from loadtest.judging import threshold, thresholds
 from loadtest.measuring import record_dict, record_file
 from loadtest.measuring.record import RunRecord
@@ -25,6 +26,7 @@ from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
 from loadtest.run_folder import RECORD, STREAM
 from loadtest.settings.config import Config, variable
+from loadtest.settings.credentials import read_accounts, read_token
 from loadtest.settings.hosts import Targets
 from loadtest.workload import description
 from loadtest.workload.operations import OPERATIONS
@@ -316,3 +318,24 @@ def _show(folder: Path, make: Callable[[run_document.Document], object]) -> None
             make(document)
     except RecordError as error:
         one_of_ours(error)
+
+
+ROWS = st.lists(
+    st.one_of(st.sampled_from(["id", "login,password", '{"id": 1}', '["a", {"b": []}]', '"', "a,b", "[", "]"]), TEXTS)
+)
+
+
+@fuzz
+@given(
+    content=st.one_of(ROWS.map("\n".join).map(str.encode), st.binary(max_size=100)),
+    ending=st.sampled_from([".csv", ".tsv", ".json", ".jsonl", ".csv.gz", ".parquet", ".txt"]),
+)
+def test_feeds_and_accounts(folder: Path, content: bytes, ending: str) -> None:
+    """Any file of records, of accounts or of a token is read, or refused."""
+    file = folder / f"records{ending}"
+    file.write_bytes(content)
+    for read in (lambda: sources.read(str(file)), lambda: read_accounts(file), lambda: read_token(file)):
+        try:
+            read()
+        except (UsageError, RecordError) as error:
+            one_of_ours(error)
