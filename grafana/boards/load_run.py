@@ -298,10 +298,12 @@ def machines_row() -> list[Any]:
         ),
         curves(
             "Network",
-            "Bytes per second: what the generator received and sent, and what Redis took in and gave out.",
+            "Bytes per second: what the generator received and sent, all that its busiest machine did, and what Redis "
+            "took in and gave out.",
             "Bps",
             curve(of_run(rate("loadtest_response_bytes_total", SCENARIO)), "received"),
             curve(of_run(rate("loadtest_request_bytes_total", SCENARIO)), "sent"),
+            curve(of_run("loadtest_network_bytes_per_second"), "machine {{direction}}"),
             curve(of_run(rate("redis_net_input_bytes_total")), "redis in"),
             curve(of_run(rate("redis_net_output_bytes_total")), "redis out"),
             span=6,

@@ -280,6 +280,14 @@ METRICS: Final = (
         lambda now: _by(now.memory_bytes()),
     ),
     Metric(
+        "loadtest_network_bytes_per_second",
+        "gauge",
+        ("direction",),
+        "Bytes received and sent per second through the network interfaces of the worker's machine or container that "
+        "has the most, without the loopback.",
+        lambda now: _by(now.network_bytes_per_s()),
+    ),
+    Metric(
         "loadtest_worker_users",
         "gauge",
         ("worker",),

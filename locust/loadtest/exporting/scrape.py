@@ -96,6 +96,14 @@ class Scrape:
         held = {f"worker {index}": worker.memory_bytes for index, worker in self.reporting.items()}
         return {name: size for name, size in {MASTER: self.keeper.master.memory_bytes, **held}.items() if size}
 
+    def network_bytes_per_s(self) -> dict[str, float]:
+        """Return what the busiest machine of a worker receives and sends; zeros without a worker that reports."""
+        workers = self.reporting.values()
+        return {
+            "received": max((worker.received_bytes_per_s for worker in workers), default=0.0),
+            "sent": max((worker.sent_bytes_per_s for worker in workers), default=0.0),
+        }
+
     def by_scenario(self, values: Mapping[str, float]) -> dict[str, float]:
         """Return a value for each scenario shown, the sum of the others as `other`."""
         sums: dict[str, float] = dict.fromkeys(self._shown.values(), 0)

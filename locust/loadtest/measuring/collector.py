@@ -47,6 +47,8 @@ class Worker:
     loop_lag_s: float = 0.0
     memory_ratio: float = 0.0
     memory_bytes: float = 0.0
+    received_bytes_per_s: float = 0.0
+    sent_bytes_per_s: float = 0.0
     users: int = 0
 
 
@@ -286,6 +288,8 @@ class Collector:
             worker.users = users
             worker.cpu_ratio, worker.loop_lag_s = delta.health.cpu_ratio, delta.health.loop_lag_s
             worker.memory_ratio, worker.memory_bytes = delta.health.memory_ratio, delta.health.memory_bytes
+            worker.received_bytes_per_s = delta.health.received_bytes_per_s
+            worker.sent_bytes_per_s = delta.health.sent_bytes_per_s
 
     def observe_master(self, health: Health, seconds: float) -> None:
         """Add what the master observed about itself."""

@@ -99,6 +99,10 @@ class Health(NamedTuple):
     """How often the process waited for a page of its memory to be read from a disk: it had been swapped out."""
     memory_bytes: float = 0.0
     """Resident memory of the process, in bytes."""
+    received_bytes_per_s: float = 0.0
+    """Through the network interfaces of its machine or container, without the loopback."""
+    sent_bytes_per_s: float = 0.0
+    """The same of those sent."""
     late_s: tuple[float, ...] = ()
     """The delays of the event loop's wake-ups that were `LATE_S` or more, in seconds; not a figure but many."""
 
@@ -204,6 +208,8 @@ class HealthProbe:
             memory_ratio=_memory_in_use(),
             page_waits_per_s=passed.page_waits_per_s,
             memory_bytes=machine.resident_bytes(),
+            received_bytes_per_s=passed.received_bytes_per_s,
+            sent_bytes_per_s=passed.sent_bytes_per_s,
             late_s=tuple(round(lag_s, 6) for lag_s in lags if lag_s >= LATE_S),
         )
 
@@ -257,6 +263,9 @@ class _Passed:
         self._busy_s = after.busy_s - before.busy_s
         self._cores_s = after.cores_s - before.cores_s
         self.busy = self.share(self._busy_s)
+        # An interface that goes takes its counts along.
+        self.received_bytes_per_s = max(0, after.received_bytes - before.received_bytes) / elapsed_s
+        self.sent_bytes_per_s = max(0, after.sent_bytes - before.sent_bytes) / elapsed_s
         self.pressure = min(1.0, (after.pressure_s - before.pressure_s) / elapsed_s)
         self.run_delay = (after.run_delay_s - before.run_delay_s) / elapsed_s
         self.turns_per_s = (after.turns - before.turns) / elapsed_s

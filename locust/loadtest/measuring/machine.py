@@ -24,6 +24,9 @@ _WAITED: Final = _PROC / "self/schedstat"
 _CORES: Final = _PROC / "stat"
 _PORT_RANGE: Final = _PROC / "sys/net/ipv4/ip_local_port_range"
 _PRESSURE: Final = _PROC / "pressure/cpu"
+_INTERFACES: Final = _PROC / "self/net/dev"
+_LOOPBACK: Final = "lo"
+_RECEIVED, _SENT = 0, 8  # of the columns behind an interface's name: bytes
 _PAGES: Final = _PROC / "self/statm"
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PAGE_BYTES: Final = resource.getpagesize()
@@ -52,6 +55,10 @@ class Reading(NamedTuple):
     """Seconds in which at least one process of the machine waited for a core."""
     page_waits: int
     """How often this process waited for a page of its memory to be read from a disk, such as from swap."""
+    received_bytes: int
+    """Received through the network interfaces of this process's network namespace, without the loopback."""
+    sent_bytes: int
+    """The same of those sent."""
 
 
 def read() -> Reading:
@@ -66,7 +73,19 @@ def read() -> Reading:
         cores_s=sum(cores) / _TICKS_PER_S,
         pressure_s=number_after("total=", _PRESSURE) / 1e6,
         page_waits=resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
+        **dict(zip(("received_bytes", "sent_bytes"), network_bytes(), strict=True)),
     )
+
+
+def network_bytes() -> tuple[int, int]:
+    """Bytes received and sent through all network interfaces but the loopback; zeros where that is not known."""
+    try:
+        lines = _INTERFACES.read_text().splitlines()[2:]
+    except OSError:
+        return 0, 0
+    named = [line.partition(":") for line in lines]
+    columns = [counts.split() for name, _, counts in named if name.strip() != _LOOPBACK]
+    return sum(int(one[_RECEIVED]) for one in columns), sum(int(one[_SENT]) for one in columns)
 
 
 class CpuTime:

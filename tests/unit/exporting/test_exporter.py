@@ -29,7 +29,7 @@ from loadtest.exporting.scrape import MAX_RULES, MAX_STEPS, RUN_STATES, Scrape
 from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging.outcome import Outcome, Verdict
 from loadtest.judging.threshold import parse
-from loadtest.measuring.collector import Collector
+from loadtest.measuring.collector import Collector, Worker
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.health import Health
 from loadtest.measuring.labels import CONNECTION_PHASES, ENDED_BY
@@ -347,6 +347,17 @@ def test_the_memory_of_the_master_is_known(environment: Environment) -> None:
     assert total(scrape(environment), "loadtest_process_memory_bytes") == 0
     record_keeper(environment)._collector.observe_master(Health(memory_bytes=2.0**27), 1.0)
     assert value(scrape(environment), "loadtest_process_memory_bytes", process="master") == 2**27
+
+
+def test_the_network_is_that_of_the_busiest_machine(environment: Environment) -> None:
+    """Workers on one machine report the same bytes, so the most is shown and not the sum; nothing between runs."""
+    now = Scrape(environment, {})
+    assert now.network_bytes_per_s() == {"received": 0, "sent": 0}
+    now.reporting = {
+        "0": Worker(0, "running", 0.0, received_bytes_per_s=5.0, sent_bytes_per_s=9.0),
+        "1": Worker(1, "running", 0.0, received_bytes_per_s=7.0, sent_bytes_per_s=2.0),
+    }
+    assert now.network_bytes_per_s() == {"received": 7, "sent": 9}
 
 
 def test_a_real_run_is_followed_and_the_next_one_goes_on() -> None:

@@ -25,7 +25,16 @@ def delta(  # noqa: PLR0917 - a delta has that many parts
         recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.5, 10)
     packed = PackedMeasurements.of(recorder.take())
     end_s = float(sequence)
-    return Delta(run, sequence, end_s - span_s, end_s, final, {"shop": users}, Health(0.5, 0.02), packed).to_bytes()
+    return Delta(
+        run,
+        sequence,
+        end_s - span_s,
+        end_s,
+        final,
+        {"shop": users},
+        Health(0.5, 0.02, received_bytes_per_s=7e6, sent_bytes_per_s=5e6),
+        packed,
+    ).to_bytes()
 
 
 def started(*workers: str) -> Collector:
@@ -270,7 +279,7 @@ def test_users_are_those_of_present_workers() -> None:
 
 
 def test_workers_say_how_they_fare() -> None:
-    """CPU, event-loop lag and users of each worker are known by its index."""
+    """CPU, event-loop lag, network and users of each worker are known by its index."""
     collector = started("a")
     collector.take("a", delta(1), 100.0)
     worker = collector.workers["a"]
@@ -279,8 +288,10 @@ def test_workers_say_how_they_fare() -> None:
         worker.state,
         worker.cpu_ratio,
         worker.loop_lag_s,
+        worker.received_bytes_per_s,
+        worker.sent_bytes_per_s,
         worker.users,
-    ) == (0, "running", 0.5, 0.02, 3)
+    ) == (0, "running", 0.5, 0.02, 7e6, 5e6, 3)
     collector.flush()
     assert collector.record.workers[0]["subject"] == "worker 0"
 

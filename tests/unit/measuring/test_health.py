@@ -7,6 +7,7 @@ import gevent
 import pytest
 
 from loadtest.measuring import health as health_module
+from loadtest.measuring import machine
 from loadtest.measuring.cgroup import Groups
 from loadtest.measuring.health import Health, HealthProbe, Watch
 
@@ -117,6 +118,26 @@ def test_throttling_is_a_share_of_the_interval(tmp_path, monkeypatch: pytest.Mon
     assert 0.05 < probe.take().throttled_ratio <= 0.5
     stat.write_text("nr_throttled 2\nthrottled_usec 999000000\n")
     assert probe.take().throttled_ratio == 1.0
+
+
+def test_the_network_is_per_second_of_the_interval(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What went through the interfaces, without the loopback; one that goes away takes nothing back."""
+    counts = tmp_path / "dev"
+    monkeypatch.setattr(machine, "_INTERFACES", counts)
+
+    def write(received: int, sent: int) -> None:
+        counts.write_text(
+            f"Inter-|\n face |\n    lo: 9 {received} 0 0 0 0 0 0 {received}\n  eth0:{received} 1 0 0 0 0 0 0 {sent} 1\n"
+        )
+
+    write(1_000, 500)
+    probe = HealthProbe()
+    write(201_000, 100_500)
+    found = probe.take()
+    assert found.received_bytes_per_s == pytest.approx(2 * found.sent_bytes_per_s)
+    assert found.sent_bytes_per_s > 0
+    write(0, 0)
+    assert probe.take().received_bytes_per_s == 0
 
 
 def test_a_watch_sums_up_each_process() -> None:

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from loadtest.measuring import machine
 from loadtest.measuring.health import HealthProbe
 
@@ -111,6 +113,21 @@ def test_what_a_system_does_not_offer_reads_as_nothing(tmp_path: Path) -> None:
     assert machine.number_after("total=", tmp_path / "odd") == 0.0
     (tmp_path / "odd").write_text("")
     assert machine.numbers(tmp_path / "odd") == []
+
+
+def test_the_network_is_that_of_the_interfaces_without_the_loopback() -> None:
+    """Between two looks of psutil, which knows each interface; none may come or go meanwhile."""
+    for _ in range(1_000):
+        before = psutil.net_io_counters(pernic=True, nowrap=False)
+        found = machine.network_bytes()
+        after = psutil.net_io_counters(pernic=True, nowrap=False)
+        if before.keys() == after.keys():
+            break
+    for number, figure in enumerate(("bytes_recv", "bytes_sent")):
+        least, most = (
+            sum(getattr(one, figure) for name, one in looked.items() if name != "lo") for looked in (before, after)
+        )
+        assert least <= found[number] <= most
 
 
 def test_waiting_for_memory_that_is_on_the_disk_shows(tmp_path: Path) -> None:
