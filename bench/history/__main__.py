@@ -1,17 +1,20 @@
 """How well `loadtest history --changes` finds changes of level, beside Apache Otava, and how long it takes.
 
-    python -m bench.history [HISTORIES]      200 of each kind by default, some 5 minutes
+    python -m bench.history [HISTORIES]                200 of each kind by default, some 5 minutes
+    python -m bench.history published [HISTORIES]      on the series of TigerBeetle that Otava's own tests publish
 
 Otava runs in an environment of its own, which is made in a temporary folder: it pins another numpy than this product
 needs. Both get the same series. A change is found when a change point lies within `WITHIN` runs of it; a change point
 that finds none is false. Ours runs with the chance that each figure of a history of 40 names has.
 """
 
+import ast
 import json
 import os
 import resource
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import venv
@@ -55,6 +58,10 @@ KINDS = {
     "5 %, ±1 %, errors of up to 4 %": History(noise=0.01, own=0.02, changes=3),
     "10 %, ±2 %": History(change=0.10, changes=3),
 }
+QUIET = 260
+"""The last run of TigerBeetle's series at which Otava's own tests expect a change for p 0.001."""
+HISTORY = 100
+"""The runs of a history that is made of what follows."""
 Score = list[int]
 """Found, missed, false."""
 
@@ -89,24 +96,59 @@ def environment(folder: Path) -> Path:
 
 def simulated(count: int, python: Path) -> None:
     """Print a row for each kind of history and each of the three."""
-    chance = CHANCE / (NAMES * len(METRICS))
     print(f"{count} histories of each kind, 100 runs each, 3 changes where there are some\n")
     print("| history | | false per 100 runs | missed | F1 |\n|---|---|--:|--:|--:|")
     for kind, history in KINDS.items():
         random = np.random.default_rng(21)
-        made = [make(history, random) for _ in range(count)]
-        ours = [[point.index for point in change_points(values, errors, chance)] for values, errors, _ in made]
-        theirs = otava(python, [np.exp(values).tolist() for values, _, _ in made])
-        for name, all_found in (
-            ("ours", ours),
-            ("Otava", [one for one, _ in theirs]),
-            ("E-divisive", [one for _, one in theirs]),
-        ):
-            scores = [score(found, true) for found, (_, _, true) in zip(all_found, made, strict=True)]
-            hits, missed, false = map(sum, zip(*scores, strict=True))
-            f1 = f"{2 * hits / (2 * hits + missed + false):.3f}" if hits + missed else ""
-            share = f"{missed / (hits + missed):.1%}" if hits + missed else ""
-            print(f"| {kind} | {name} | {false / count * 100 / history.runs:.2f} | {share} | {f1} |", flush=True)
+        compare_on(kind, [make(history, random) for _ in range(count)], python)
+
+
+def compare_on(kind: str, made: list[tuple[np.ndarray, np.ndarray, list[int]]], python: Path) -> None:
+    """Print a row for each of the three: on histories by their logarithms, errors and true changes."""
+    theirs = otava(python, [np.exp(values).tolist() for values, _, _ in made])
+    for name, all_found in (
+        ("ours", [ours(values, errors) for values, errors, _ in made]),
+        ("Otava", [one for one, _ in theirs]),
+        ("E-divisive", [one for _, one in theirs]),
+    ):
+        scores = [score(found, true) for found, (_, _, true) in zip(all_found, made, strict=True)]
+        hits, missed, false = map(sum, zip(*scores, strict=True))
+        f1 = f"{2 * hits / (2 * hits + missed + false):.3f}" if hits + missed else ""
+        share = f"{missed / (hits + missed):.1%}" if hits + missed else ""
+        runs = sum(len(values) for values, _, _ in made)
+        print(f"| {kind} | {name} | {false / runs * 100:.2f} | {share} | {f1} |", flush=True)
+
+
+def ours(values: np.ndarray, errors: np.ndarray) -> list[int]:
+    """Return the change points that a figure of a history of forty names would have."""
+    return [point.index for point in change_points(values, errors, CHANCE / (NAMES * len(METRICS)))]
+
+
+def published(count: int, folder: Path) -> None:
+    """Print the change points of the series as it is, and rows for histories of its noise, begun anywhere."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    subprocess.run([*command, "--no-build-isolation", "--dest", folder, OTAVA[0]], check=True)
+    (archive,) = folder.glob("apache_otava-*.tar.gz")
+    with tarfile.open(archive) as files:
+        (path,) = (name for name in files.getnames() if name.endswith("/tests/tigerbeetle_test.py"))
+        file = files.extractfile(path)
+        tree = ast.parse(file.read() if file else b"")
+    returned = next(node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value)
+    series = np.log(np.array(ast.literal_eval(returned), float))
+    python = environment(folder / "otava")
+    (points, divided), no_errors = otava(python, [np.exp(series).tolist()])[0], np.zeros(len(series))
+    print(f"{len(series)} runs: ours {ours(series, no_errors)}; Otava {points}; E-divisive {divided}\n")
+    print(f"{count} histories of {HISTORY} runs from run {QUIET} on\n")
+    print("| history | | false per 100 runs | missed | F1 |\n|---|---|--:|--:|--:|")
+    random = np.random.default_rng(25)
+    for change in (0.0, 0.02, 0.05):
+        made = []
+        for _ in range(count):
+            noise = np.roll(series[QUIET:], random.integers(len(series) - QUIET))[:HISTORY]
+            true = [int(place) for place in np.array((20, 50, 80)) + random.integers(-5, 6, 3)] if change else []
+            steps = sum((random.choice((-1, 1)) * np.log1p(change) * (np.arange(HISTORY) >= at) for at in true), 0.0)
+            made.append((noise + steps, np.zeros(HISTORY), true))
+        compare_on(f"{change:.0%}, TigerBeetle's noise" if change else "A/A, TigerBeetle's noise", made, python)
 
 
 def timed(folder: Path) -> None:
@@ -146,7 +188,11 @@ def _cpu_s() -> float:
 
 
 def main() -> None:
-    """Run both."""
+    """Run what is asked for."""
+    if sys.argv[1:2] == ["published"]:
+        with tempfile.TemporaryDirectory(prefix="bench-history-") as folder:
+            published(int(sys.argv[2]) if len(sys.argv) > 2 else 60, Path(folder))
+        return
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     with tempfile.TemporaryDirectory(prefix="bench-history-") as folder:
         (Path(folder) / "runs").mkdir()
