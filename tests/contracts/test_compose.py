@@ -1,5 +1,6 @@
 """docker-compose.yml keeps its promises: hardened, loopback only, ordered, readable by old and new Compose."""
 
+import copy
 import http.server
 import json
 import os
@@ -31,16 +32,29 @@ OVERRIDABLE_IMAGES = {
 RUNS_AS_ITS_IMAGE_SAYS = {"prometheus"}
 """Its volume belongs to the image's own user (65534); another one could not write there."""
 SECRETS = {"web_password", "link_key", "grafana_admin_password", "grafana_secret_key"}
-WITHOUT_A_SHELL = {"redis_exporter"}
+WITHOUT_A_HEALTH_CHECK = {"redis_exporter", "duet"}
+"""The first has no shell; the second runs and ends, and nothing waits for it."""
 
 
 def test_the_services_are_the_documented_ones() -> None:
-    """The stack is these seven services, and MongoDB for who asks for it."""
+    """The stack is these seven services, and MongoDB and a duet for who asks for them."""
     expected = {"redis", "target_app", "locust_master", "locust_worker", "prometheus", "grafana", "redis_exporter"}
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == expected
     assert {name: service["profiles"] for name, service in SERVICES.items() if name not in expected} == {
-        "mongo": ["mongo"]
+        "mongo": ["mongo"],
+        "target_base": ["duet"],
+        "duet": ["duet"],
     }
+
+
+def test_both_versions_of_a_duet_meet_the_same_terms() -> None:
+    """Limits, networks and settings are the same; each has a database of its own; only the new one is published."""
+    base, new = copy.deepcopy([SERVICES["target_base"], SERVICES["target_app"]])
+    databases = [re.sub(r"\$\{\w+:-(.+)\}", r"\1", one["environment"].pop("REDIS_URL")) for one in (base, new)]
+    assert databases == ["redis://target_app@redis:6379/1", "redis://target_app@redis:6379/0"]
+    assert (base.pop("profiles"), base["build"].pop("context")) == (["duet"], "${BASE_DIR:-.}")
+    assert (len(new.pop("ports")), new["build"].pop("context")) == (1, ".")
+    assert base == new
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -109,6 +123,8 @@ def test_services_wait_for_healthy_ones() -> None:
     order = {name: sorted(service["depends_on"]) for name, service in SERVICES.items() if service.get("depends_on")}
     expected = {
         "target_app": ["redis"],
+        "target_base": ["redis"],
+        "duet": ["target_app", "target_base"],
         "redis_exporter": ["redis"],
         "locust_master": ["target_app"],
         "prometheus": ["locust_master"],
@@ -120,7 +136,7 @@ def test_services_wait_for_healthy_ones() -> None:
         for dependency, condition in service.get("depends_on", {}).items():
             assert condition == {"condition": "service_healthy"}
             assert "healthcheck" in SERVICES[dependency]
-    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == WITHOUT_A_SHELL
+    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == WITHOUT_A_HEALTH_CHECK
 
 
 def test_what_is_private_is_not_published() -> None:
@@ -150,6 +166,8 @@ def test_the_service_under_test_shares_networks_with_few() -> None:
         "redis": {"store"},
         "locust_worker": {"target"},
         "prometheus": {"target"},
+        "target_base": {"target", "store"},
+        "duet": {"target"},
     }
     assert COMPOSE["networks"]["target"] == {"driver_opts": {"com.docker.network.bridge.enable_ip_masquerade": "false"}}
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-_MASTER_TIMEOUT_S = 30.0
+_MASTER_TIMEOUT_S = 120.0  # a few seconds, unless its imports wait for a core
 _WORKERS_TIMEOUT_S = 60.0
 _DRAIN_S = 30.0  # for a master, after SIGTERM, to stop its users and write the report
 _POLL_S = 0.2
