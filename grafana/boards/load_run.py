@@ -343,6 +343,35 @@ def streams_row() -> list[Any]:
     ]
 
 
+def connections_row() -> list[Any]:
+    """What a request waits for beside its answer."""
+    phases, opened = "loadtest_connection_phase_seconds", 'phase=~"dns|connect|tls"'
+    return [
+        with_limits(
+            curves(
+                "Connection phases",
+                "The quantile selected above: of new connections the lookup of the host's name, TCP and TLS; of "
+                "responses in parts the wait for the first byte, and receiving the rest. Dashed: the run's thresholds "
+                "on them.",
+                "s",
+                curve(of_run(quantile(CHOSEN_QUANTILE, phases, "", "phase")), "{{phase}}"),
+                span=12,
+            ),
+            "(dns|connect|tls|waiting|receiving)_time",
+            "limit of {{metric}} {{aggregate}} {{name}}",
+            "B",
+        ),
+        curves(
+            "Connections opened",
+            "Lookups of names, TCP connections and TLS handshakes per second. A client keeps its connections: after "
+            "the start of a run they are few, unless the service closes them.",
+            "ops",
+            curve(of_run(f"{rate(f'{phases}_count', opened, 'phase')} > 0"), "{{phase}}"),
+            span=12,
+        ).no_value("No connection was opened"),
+    ]
+
+
 def names_row() -> list[Any]:
     """Which request stands out."""
     count = f"sum by ({BY_NAME}) (increase(loadtest_requests_total{{{CHOSEN}}}[$__range]))"
@@ -427,6 +456,7 @@ def build() -> dashboard.Dashboard:
             "Load": load_row(),
             "Latency": latency_row(),
             "Machines": machines_row(),
+            "Connections": connections_row(),
             "Names": names_row(),
             "Steps": steps_row(),
             "Streams": streams_row(),

@@ -174,6 +174,7 @@ def test_a_quantile_can_be_chosen() -> None:
         "Transactions",
         "Transaction time",
         "Response time",
+        "Connection phases",
     }
 
 
@@ -396,6 +397,7 @@ def test_thresholds_are_drawn() -> None:
         "Response time beside service time": ["response_time|service_time"],
         "Error ratio": ["error_ratio"],
         "Transaction time": ["transaction_time"],
+        "Connection phases": ["(dns|connect|tls|waiting|receiving)_time"],
     }
     assert drawn == expected
 

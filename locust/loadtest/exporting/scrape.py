@@ -23,7 +23,7 @@ from loadtest.judging.outcome import Outcome
 from loadtest.measuring.collector import GONE, MISSING
 from loadtest.measuring.health import MASTER
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.labels import CONNECTION_PHASES, LOAD, OTHER, TRANSACTION
+from loadtest.measuring.labels import CONNECTION_PHASES, OTHER, SETUP, TRANSACTION
 from loadtest.measuring.record import RunRecord
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load
@@ -256,7 +256,7 @@ class Scrape:
     def threshold_limits(self, selectors: Sequence[str]) -> dict[tuple[str, ...], float]:
         """Return each limit by the number, metric, aggregate and selectors of its threshold."""
         load = Session.of(self._environment).find(Load)
-        drawable = [rule for rule in load.rules if rule.kind != "count" and rule.phase == LOAD] if load else []
+        drawable = [rule for rule in load.rules if rule.kind != "count" and rule.phase != SETUP] if load else []
         limits = {}
         for number, rule in enumerate(drawable[:MAX_RULES], 1):
             selected = dict(rule.selector)

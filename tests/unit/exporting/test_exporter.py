@@ -647,9 +647,10 @@ def run_with(environment: Environment, rules: str) -> None:
 
 
 def test_limits_of_the_run_are_lines(environment: Environment) -> None:
-    """Each threshold of the run is a gauge in seconds, as a share, or per second; a number of requests is none."""
+    """Each threshold is a gauge in seconds, as a share, or per second; one on a count or on the set-up is none."""
     assert not [key for key in scrape(environment) if key[0] == "loadtest_threshold_limit"]
-    text = 'p99{name="read"} < 50ms, error_ratio < 1%, requests > 5, requests_per_s{scenario="mine"} > 9/s'
+    text = 'p99{name="read"} < 50ms, error_ratio < 1%, requests > 5, requests_per_s{scenario="mine"} > 9/s, '
+    text += 'p95(transaction_time){name="buy"} < 2s, max(tls_time) < 1s, error_ratio{phase="setup"} < 2%'
     run_with(environment, text)
     limits = {
         tuple(dict(labels)[label] for label in ("rule", "metric", "aggregate", "scenario", "method", "name")): number
@@ -660,6 +661,8 @@ def test_limits_of_the_run_are_lines(environment: Environment) -> None:
         ("1", "response_time", "p99", "", "", "read"): pytest.approx(0.05),
         ("2", "error_ratio", "", "", "", ""): pytest.approx(0.01),
         ("3", "requests_per_s", "", "mine", "", ""): 9,
+        ("4", "transaction_time", "p95", "", "", "buy"): 2,
+        ("5", "tls_time", "max", "", "", ""): 1,
     }
 
 
