@@ -111,7 +111,7 @@ bench-workers: setup-dev ## measure a master with 1,000 workers on kubectl's cur
 growth: setup-dev ## check memory and open files over a run of 3 minutes; MINUTES=30 for longer
 	@exec $(RUN)/python -m bench.growth $(MINUTES)
 
-soak: setup-dev ## disturb a running stack at random for an hour, and count every request; SECONDS=600 SEED=1 for others
+soak: setup-dev ## disturb a running stack at random for an hour, and count every request; SECONDS=600 SEED=1 for others, COMPOSE=1 for Compose
 	@exec $(RUN)/python -m tests.faults $(or $(SECONDS),3600) $(SEED)
 
 dashboards: setup-dev ## write grafana/dashboards/*.json from their source, and the rules for the Prometheus operator

@@ -1,4 +1,4 @@
-"""The soak by itself: see `tests.faults.soak`.
+"""The soak by itself: see `tests.faults.soak`; with COMPOSE=1, that of `tests.stack.soak`.
 
 python -m tests.faults [SECONDS] [SEED]
 """
@@ -8,6 +8,7 @@ import gevent.monkey
 gevent.monkey.patch_all()
 
 import argparse  # noqa: E402 - nothing may be imported before the patch
+import os  # noqa: E402 - nothing may be imported before the patch
 import random  # noqa: E402 - nothing may be imported before the patch
 import shutil  # noqa: E402 - nothing may be imported before the patch
 import sys  # noqa: E402 - nothing may be imported before the patch
@@ -15,6 +16,7 @@ import tempfile  # noqa: E402 - nothing may be imported before the patch
 from pathlib import Path  # noqa: E402 - nothing may be imported before the patch
 
 from tests.faults.soak import soak  # noqa: E402 - nothing may be imported before the patch
+from tests.stack.soak import compose_soak  # noqa: E402 - nothing may be imported before the patch
 
 
 def main() -> int:
@@ -24,7 +26,8 @@ def main() -> int:
     parser.add_argument("seed", nargs="?", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    problems = soak(folder, options.seconds, options.seed)
+    conduct = compose_soak if os.environ.get("COMPOSE") else soak
+    problems = conduct(folder, options.seconds, options.seed)
     if not problems:
         shutil.rmtree(folder)
     sys.stdout.write("\n".join(problems or ["every request was counted"]) + "\n")

@@ -6,10 +6,10 @@ it is answered; the kernel keeps both, whoever is killed then::
     R 1764174000.123456 GET /fast 4711-3
     A 1764174000.123612 GET /fast 4711-3
 
-The last column is the user that sent the request, where the request names it (the header X-User, or a Redis key
-without a colon), or else the address that it came from. With the address of another server, the referee asks that one
-for its answers. A request that this program cannot read ends it. Of Redis' protocol, a line has the command twice, in
-place of method and path; what only opens a connection has none.
+The last column is the user that sent the request, where the request names it (the header X-User, or the Redis key
+loadtest:user:USER), or else the address that it came from. With the address of another server, the referee asks that
+one for its answers. A request that this program cannot read ends it. Of Redis' protocol, a line has the command twice,
+in place of method and path; what only opens a connection has none.
 
     python tests/faults/referee.py JOURNAL HOST:PORT [DELAY_S] [UPSTREAM_HOST:PORT|-] [http|redis]
 """
@@ -30,7 +30,7 @@ ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _USER = re.compile(rb"\r\nx-user: *([\w-]+)", re.IGNORECASE)
-_KEY_OF_USER = re.compile(rb"[\w-]+")
+_KEY_OF_USER = re.compile(rb"loadtest:user:([\w-]+)")
 _CONNECTION = re.compile(rb"\r\nconnection: [^\r]*", re.IGNORECASE)
 _OPENING = (b"HELLO", b"AUTH", b"SELECT", b"CLIENT")
 
@@ -77,7 +77,8 @@ class Server:
             while True:
                 words, data = await _command(reader)
                 name, key = words[0].upper(), b"".join(words[1:2])
-                line = b" ".join((name, name, key if _KEY_OF_USER.fullmatch(key) else address))
+                user = _KEY_OF_USER.fullmatch(key)
+                line = b" ".join((name, name, user[1] if user else address))
                 if name not in _OPENING:
                     self._note(b"R", line)
                 behind.write(data)

@@ -53,6 +53,7 @@ from loadtest.clients.redis import RedisJsonUser
 from loadtest.scenarios import Scenario
 
 NUMBERS = itertools.count()
+PROCESS = os.getpid()
 
 
 class Asker(HttpUser):
@@ -60,7 +61,7 @@ class Asker(HttpUser):
     wait_time = between(0.02, 0.3)
 
     def on_start(self):
-        self.fields = {"X-User": f"{os.getpid()}-{next(NUMBERS)}"}
+        self.fields = {"X-User": f"{PROCESS}-{next(NUMBERS)}"}
 
     @task(3)
     def look(self):
@@ -76,7 +77,7 @@ class Keeper(RedisJsonUser):
     wait_time = between(0.02, 0.3)
 
     def on_start(self):
-        self.key = f"{os.getpid()}-{next(NUMBERS)}"
+        self.key = f"loadtest:user:{PROCESS}-{next(NUMBERS)}"
 
     @task(3)
     def read(self):
@@ -231,14 +232,17 @@ class Soak:
         """Start the stack."""
         self.random = random.Random(self.seed)
         self.began_s = time.monotonic()
-        scenario = self.folder / "asker.py"
-        scenario.write_text(SCENARIO)
+        (self.folder / "asker.py").write_text(SCENARIO)
+        self.start()
+
+    def start(self) -> None:
+        """Start all but the workers."""
         self.redis = Part(["redis-server", "--port", str(port := free_port()), "--bind", "127.0.0.1", "--save", ""])
         self.referee = Referee(self.folder, free_port(), delay_s=0.01)
         self.referee_of_redis = Referee(self.folder, free_port(), upstream=port, kind="redis")
-        settings = {"LOADTEST_SCENARIO": str(scenario), "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+        settings = {"LOADTEST_SCENARIO": str(self.folder / "asker.py"), "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
         self.swarm = FaultySwarm(self.folder, self.referee.url, variables=settings)
-        self.master = self.swarm.master_with_web_ui()
+        self.master = self.start_master()
         self.watcher = self._start_prometheus(self.prometheus) if self.prometheus else None
 
     def _start_prometheus(self, program: Path) -> Part:
@@ -268,10 +272,13 @@ class Soak:
         """Start a worker."""
         if len(self.living()) >= MOST_WORKERS:
             return
+        self.workers.append(worker := self.new_worker())
+        self.tell(f"worker {worker.process.pid} starts")
+
+    def new_worker(self) -> Worker:
+        """Start a worker with a cable of its own."""
         cable = Cable(self.swarm.port)
-        process = self.swarm.worker(master_port=cable.port, REDIS_URL=self.referee_of_redis.url)
-        self.workers.append(Worker(process, cable))
-        self.tell(f"worker {process.pid} starts")
+        return Worker(self.swarm.worker(master_port=cable.port, REDIS_URL=self.referee_of_redis.url), cable)
 
     def leave(self) -> None:
         """Tell one worker or several to end; one stays."""
@@ -410,8 +417,12 @@ class Soak:
             self.master.kill()
             killed_at = time.time()
         self.master.wait(5)
-        self.master = self.swarm.master_with_web_ui()
+        self.master = self.start_master()
         return killed_at
+
+    def start_master(self) -> subprocess.Popen[bytes]:
+        """Start a master."""
+        return self.swarm.master_with_web_ui()
 
     def _wait_for_silence(self) -> None:
         """Wait until nothing was sent for two seconds."""
@@ -480,7 +491,7 @@ class Soak:
             self.problem(f"the records come to {total:.0f} requests, the exporter to {sight and sight.value(COUNTED)}")
         if self.watcher is not None:
             with contextlib.suppress(AssertionError):
-                self._until(lambda: self._in_prometheus() == total, "the same in Prometheus", 30.0)
+                self._until(lambda: self._in_prometheus() == total, "the same in Prometheus")
             if self._in_prometheus() != total:
                 self.problem(f"the records come to {total:.0f} requests, Prometheus to {self._in_prometheus()}")
         for record in records:  # a run whose workers all left has ended, and a change of users begins another
@@ -525,7 +536,7 @@ class Soak:
         except (OSError, ValueError):
             return False
 
-    def _until(self, holds: Callable[[], object], what: str, patience_s: float = 150.0) -> None:
+    def _until(self, holds: Callable[[], object], what: str, patience_s: float = 300.0) -> None:
         until_s = time.monotonic() + patience_s
         while not holds():
             if time.monotonic() > until_s:
@@ -557,12 +568,17 @@ def program_of_prometheus(folder: Path) -> Path | None:
 
 def soak(folder: Path, seconds: float, seed: int, say: Callable[[str], None] = print) -> list[str]:
     """Do what people do for this many seconds, and return what was wrong."""
-    say(f"seed {seed}")
     (programs := folder / "programs").mkdir()
     prometheus = program_of_prometheus(programs)
     say(f"Prometheus is {prometheus or 'NOT to be had: it is not tested'}")
-    going = Soak(folder, seed, prometheus, say)
+    return go_on(Soak(folder, seed, prometheus, say), seconds)
+
+
+def go_on(going: Soak, seconds: float) -> list[str]:
+    """Make runs for this many seconds, but one in any case, end the stack, and return what was wrong."""
+    going.say(f"seed {going.seed}")
     try:
+        going.run()
         while time.monotonic() < going.began_s + seconds:
             going.run()
     finally:

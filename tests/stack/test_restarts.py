@@ -15,7 +15,7 @@ USERS = 4
 ENOUGH_REQUESTS = 100
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def project(built: Project) -> Iterator[Project]:
     """A stack with one worker."""
     try:
