@@ -20,6 +20,19 @@ places = json.loads(sys.argv[1])
 with ThreadPoolExecutor(64) as pool:
     print(json.dumps([place for place, found in zip(places, pool.map(is_reached, places)) if found]))
 """
+ENDLESS = """
+import json, socket, sys
+def said(*commands):
+    with socket.create_connection(("redis", 6379), 5.0) as connection:
+        for words in commands:
+            parts = [word.encode() for word in words]
+            connection.sendall(b"*%d\\r\\n" % len(parts) + b"".join(b"$%d\\r\\n%s\\r\\n" % (len(p), p) for p in parts))
+            answer = connection.recv(1000).decode()
+        return answer.split(" ")[0].strip()
+endless = ("EVAL", "while true do end", "0")
+print(json.dumps({user: said(("AUTH", user, "none"), endless) for user in json.loads(sys.argv[1])}))
+"""
+USERS = ("target_app", "locust", "redis_exporter", "health", "default")
 CLOSED = {"locust_master": (5557, 8089, 9646), "redis_exporter": (9121,), "prometheus": (9090,)}
 
 
@@ -42,6 +55,13 @@ def _reached(project: Project, places: list[tuple[str, int]]) -> list[list[objec
     output = project.run("exec", "-T", "target_app", "python", "-c", REACH, json.dumps(places))
     found: list[list[object]] = json.loads(output)
     return found
+
+
+def test_a_compromised_target_blocks_no_store(project: Project) -> None:
+    """Under none of the users of Redis, which need no password in the plain stack, it starts a script without end."""
+    said = json.loads(project.run("exec", "-T", "target_app", "python", "-c", ENDLESS, json.dumps(USERS)))
+    assert said == {user: "-NOPERM" if user != "default" else "-NOAUTH" for user in USERS}
+    assert _reached(project, [("redis", 6379)]) == [["redis", 6379]]
 
 
 def _ports(project: Project) -> set[int]:
