@@ -25,7 +25,8 @@ STATES: dict[str, Callable[[Evidence], Look]] = {
 OF_THE_FIRST = ("a closed run that is over", "an earlier run while another goes on", "an earlier run, long after it")
 OF_THE_SECOND = ("an open run after its last arrival", "the last run, long after it")
 NOT_MADE = ("loadtest_transaction", "loadtest_check", "loadtest_stream", 'metric=~"transaction_time"', 'metric=~"(dns')
-"""What no user of this stack's runs makes, so that its panels are empty."""
+NOT_ALWAYS = ("by (phase, le)",)
+"""What no user of this stack's runs makes, and what they make only at their start, so that its panels are empty."""
 TILES = ("Requests", "Failed", "Peak users", "Time of load", "p50", "p95", "p99", "Completeness")
 MANY_CORES = {"CPU", "Worker CPU", "Busiest worker"}
 """Shares that may be above 100 %."""
@@ -38,7 +39,7 @@ def _queries() -> list[Any]:
         for uid, board in BOARDS.items()
         for panel in board["panels"]
         for target in panel.get("targets", [])
-        if not any(metric in target["expr"] for metric in NOT_MADE)
+        if not any(metric in target["expr"] for metric in (*NOT_MADE, *NOT_ALWAYS))
     ]
 
 
