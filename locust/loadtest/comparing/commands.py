@@ -268,7 +268,7 @@ def _show_changes(runs_dir: Path, html_file: Path | None, *, as_json: bool, is_g
     else:
         text.show_changes(found, output())
         if not found:
-            click.echo(f"no runs in {runs_dir}")
+            click.echo(f"no runs with trustworthy figures in {runs_dir}")
     _name_skipped(problems)
     if html_file is not None:
         _write_page(html_file, history_page.html(found))

@@ -24,7 +24,7 @@ def html(histories: Sequence[History]) -> str:
     """Return the page."""
     sections = "".join(_history(history, number) for number, history in enumerate(histories))
     body = f"""<header class="top"><div class="wrap"><h1>Changes over time</h1></div></header>
-<main id="main" class="wrap">{sections or "<p>There are no runs.</p>"}</main>
+<main id="main" class="wrap">{sections or "<p>There are no runs with trustworthy figures.</p>"}</main>
 <footer><div class="wrap">In each strip a dot is a run, a line the level between two changes. docs/comparing.md explains
 the method.</div></footer>"""
     return page.whole("Changes over time", body)

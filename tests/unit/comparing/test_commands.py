@@ -163,6 +163,9 @@ def test_a_report_knows_the_earlier_runs_of_its_kind(tmp_path: Path) -> None:
 def test_history_of_nothing_says_so(tmp_path: Path) -> None:
     """No folder, no runs."""
     assert loadtest(tmp_path / "none", "history").output == f"no runs in {tmp_path / 'none'}\n"
+    shown = loadtest(tmp_path / "none", "history", "--changes", "--html", str(tmp_path / "changes.html"))
+    assert f"no runs with trustworthy figures in {tmp_path / 'none'}\n" in shown.output
+    assert "There are no runs with trustworthy figures." in (tmp_path / "changes.html").read_text()
 
 
 def test_a_sparkline_goes_from_lowest_to_highest() -> None:
