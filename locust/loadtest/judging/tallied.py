@@ -256,8 +256,13 @@ def _one_key(record: RunRecord) -> Iterator[str]:
 
 
 def _without_body(record: RunRecord) -> Iterator[str]:
-    """Say of which requests no answer had a body: of all, or of those that ask for nothing else."""
-    answered = [view for view in record.series() if view.requests > view.failures]
+    """Say of which requests no answer had a body: of all, or of those that ask for nothing else.
+
+    A WebSocket session brings events instead.
+    """
+    sessions = {(view.scenario, view.name) for view in record.streams() if view.response_bytes}
+    series = [view for view in record.series() if (view.scenario, view.name) not in sessions]
+    answered = [view for view in series if view.requests > view.failures]
     empty = [view for view in answered if not view.response_bytes]
     asked = empty if len(empty) == len(answered) else [view for view in empty if view.method == GET]
     if asked:

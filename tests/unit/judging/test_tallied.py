@@ -3,6 +3,7 @@
 import pytest
 
 from loadtest.judging import tallied
+from loadtest.measuring.labels import FIRST_EVENT
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.tallies import (
@@ -179,6 +180,19 @@ def test_answers_without_a_body_are_noted(requests: list[tuple[str, str, int]], 
     assert [note.partition(" had a body")[0] for note in tallied.notes(record)] == [
         f"no answer of {names}" for names in expected
     ]
+
+
+def test_a_session_that_brings_events_needs_no_body() -> None:
+    """Neither its opening nor its end; one without events is said."""
+    recorder = Recorder()
+    for name in ("/news", "/silence"):
+        for method in ("GET", "CLOSE"):
+            recorder.series("shop", method, name).success(1.0, 1.0, 1.1, 0)
+    recorder.series("shop", "GET", "/news", FIRST_EVENT).success(1.0, 1.0, 1.1, 20)
+    record = RunRecord()
+    record.add(recorder.take())
+    (note,) = tallied.notes(record)
+    assert note.startswith("no answer of GET /silence, CLOSE /silence had a body")
 
 
 def test_servers_that_share_the_load_are_no_note() -> None:
