@@ -14,7 +14,7 @@ import pytest
 import zmq.green as zmq
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest.exceptions import StackError
+from loadtest.exceptions import StackError, UsageError
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.swarm.keys import Keys
 
@@ -129,7 +129,7 @@ def test_a_worker_without_the_key_cannot_join(master: Master) -> None:
     before = master.refused("handshake")
     strangers = [master.worker("other key", SECRET.upper()), master.worker("no key", None)]
     for stranger in strangers:
-        with contextlib.suppress(StackError):  # it ends before it is ready, which is what is wanted
+        with contextlib.suppress(StackError, UsageError):  # it ends before it is ready, which is what is wanted
             stranger.wait_until(lambda: False, 60)
         assert stranger.exit_code not in (0, None)
         assert "no master answered at 127.0.0.1" in stranger.log.read_text()
@@ -238,7 +238,7 @@ def test_the_clear_link_stays_on_this_machine(tmp_path: Path) -> None:
     lonely = Master(tmp_path, free_port(), 0)
     web = ["--web-host", "127.0.0.1", "--web-port", str(free_port())]
     master = lonely.locust("open", "--master", "--master-bind-port", str(lonely.link_port), *web, secret=None)
-    with contextlib.suppress(StackError):
+    with contextlib.suppress(StackError, UsageError):
         master.wait_until(lambda: False, 30)
     log = master.log.read_text()
     assert master.exit_code == 2, log

@@ -26,6 +26,7 @@ _OWN_CALLS = {"get", "put", "post", "delete", "options", "head", "patch"}
 _OWN_HEADERS = {"accept", "content-type", "authorization"}
 """What a document declares elsewhere; as parameters they are ignored, as OpenAPI says."""
 _MOST_REASONS = 5
+_SWITCHING = "101"
 _WIDTH = 200
 
 _HEAD = '''\
@@ -234,10 +235,12 @@ def _steps(document: OpenApiDocument, notes: list[str]) -> Iterator[Step]:
             item = document.resolved(found)
             methods = [method for method in METHODS if method in item]
             for method in methods:
-                if isinstance(item[method], dict):
-                    yield Step(path, method, item)
-                else:
+                if not isinstance(item[method], dict):
                     notes.append(_line(f"{method.upper()} {path}: its form is wrong (it is not an object)"))
+                elif _SWITCHING in map(str, item[method].get("responses") or ()):
+                    notes.append(_line(f"{method.upper()} {path}: it opens another protocol; see WebSocketUser"))
+                else:
+                    yield Step(path, method, item)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             notes.append(_line(f"{path}: its form is wrong ({type(error).__name__})"))
 
