@@ -108,17 +108,17 @@ def test_figures_are_those_of_the_record(evidence: Evidence, state: str) -> None
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ("a closed run", "running"),
-        ("an open run", "running"),
-        ("an open run after its last arrival", "stopped"),
-        ("an earlier run while another goes on", "over"),
-        ("the last run, long after it", "over"),
+        ("a closed run", {"running"}),
+        ("an open run", {"running", "spawning"}),  # the users of the killed worker start on the others
+        ("an open run after its last arrival", {"stopped"}),
+        ("an earlier run while another goes on", {"over"}),
+        ("the last run, long after it", {"over"}),
     ],
 )
-def test_the_state_is_that_of_the_chosen_run(evidence: Evidence, state: str, expected: str) -> None:
+def test_the_state_is_that_of_the_chosen_run(evidence: Evidence, state: str, expected: set[str]) -> None:
     """What the master does now is said of the run that it does it for."""
     (row,) = STATES[state](evidence).rows(expression_of("load_run", "State"))
-    assert row["metric"]["state"] == expected
+    assert row["metric"]["state"] in expected
 
 
 def test_a_profile_asks_for_users_or_for_arrivals(evidence: Evidence) -> None:

@@ -50,7 +50,6 @@ def supervise(config: Config, folder: RunFolder, *, as_json: bool = False, more:
         try:
             code = stack.wait()
         except Interrupted as interruption:
-            say("stopping", "press Ctrl-C again to end at once, without a report")
             code = _drain(stack, folder, say, interruption.signal_number, ui=config.ui)
         for notice in stack.notices:
             say("redis", notice)
@@ -64,6 +63,7 @@ def _drain(
 ) -> int:
     """Let the master report, and return how the run ended; with the web UI, nothing is wrong with ending it."""
     try:
+        say("stopping", "press Ctrl-C again to end at once, without a report")
         code = stack.drain(signal_number)
     except KeyboardInterrupt:
         stack.kill()
