@@ -30,7 +30,7 @@ from loadtest.exporting.run_progress import RunProgress  # noqa: E402
 from loadtest.exporting.series import BOUNDS_S  # noqa: E402
 from loadtest.judging.judge import Judge  # noqa: E402
 from loadtest.judging.outcome import decide  # noqa: E402
-from loadtest.judging.threshold import parse  # noqa: E402
+from loadtest.judging.threshold_parser import parse  # noqa: E402
 from loadtest.measuring.record import RunRecord  # noqa: E402
 from loadtest.session import Session  # noqa: E402
 from loadtest.swarm.record_keeper import RecordKeeper  # noqa: E402

@@ -4,8 +4,8 @@ from random import Random
 
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
-from loadtest.judging.threshold import parse
-from loadtest.judging.trust import Violation
+from loadtest.judging.threshold_parser import parse
+from loadtest.judging.violation import Violation
 from loadtest.measuring.evidence import Evidence
 from loadtest.measuring.labels import CHECK, ENDED_BY, EVENT_GAP, FIRST_BYTE, FIRST_EVENT, TRANSACTION
 from loadtest.measuring.record import RunRecord

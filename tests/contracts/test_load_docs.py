@@ -7,7 +7,8 @@ import pytest
 from locust.argument_parser import get_empty_argument_parser
 
 from loadtest import scenarios
-from loadtest.judging.threshold import METRICS, OPTIONS, UNITS, parse
+from loadtest.judging.metric import METRICS, UNITS
+from loadtest.judging.threshold_parser import OPTIONS, parse
 from loadtest.profiles import chart as profile_chart
 from loadtest.profiles import profile
 from loadtest.profiles.profile import read_profiles

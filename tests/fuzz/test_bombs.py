@@ -21,7 +21,7 @@ from loadtest.cli import main
 from loadtest.comparing import baselines, run_figures
 from loadtest.exceptions import LoadtestError
 from loadtest.feeding import sources
-from loadtest.judging import threshold, thresholds
+from loadtest.judging import threshold_parser, thresholds
 from loadtest.measuring import blocks, record_dict, record_file
 from loadtest.measuring.blocks import BlockTable
 from loadtest.measuring.record import RunRecord
@@ -203,7 +203,7 @@ BOMBS: dict[str, Callable[[Path], object]] = {
         )
     ),
     "YAML that merges itself": lambda path: openapi(path, "a: &a {<<: *a}\n"),
-    "rule of spaces": lambda path: threshold.parse("p99(" + " " * 4_000, str(path)),
+    "rule of spaces": lambda path: threshold_parser.parse("p99(" + " " * 4_000, str(path)),
     "baselines that are a pipe": lambda path: (os.mkfifo(path / baselines.FILE), baselines.read(path)),
     "deep baselines": lambda path: (
         (path / baselines.FILE).write_text("[" * DEEP), baselines.read(path)

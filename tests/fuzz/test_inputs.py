@@ -16,7 +16,7 @@ from rich.console import Console
 
 from loadtest.exceptions import RecordError, UsageError
 from loadtest.feeding import sources
-from loadtest.judging import threshold, thresholds
+from loadtest.judging import threshold_parser, thresholds
 from loadtest.measuring import record_dict, record_file
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
@@ -161,12 +161,12 @@ RULES = st.one_of(st.lists(PIECES, max_size=12).map(" ".join), st.lists(PIECES, 
 def test_threshold_rules(text: str) -> None:
     """Any text is rules that say the same when they are read again, or a usage error."""
     try:
-        rules = threshold.parse(text, "here")
+        rules = threshold_parser.parse(text, "here")
     except UsageError as error:
         one_of_ours(error)
         return
     for rule in rules:
-        assert [rule] == threshold.parse(rule.condition, "here") or rule.condition
+        assert [rule] == threshold_parser.parse(rule.condition, "here") or rule.condition
 
 
 @fuzz

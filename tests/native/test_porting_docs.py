@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.cli import main
-from loadtest.judging.threshold import parse
+from loadtest.judging.threshold_parser import parse
 from loadtest.profiles.profile import _ALLOWED
 from tests.contracts.test_docs import ROOT, table
 from tests.endings import ended_well

@@ -7,9 +7,9 @@ iterations were dropped. After a step that missed the objective, the swarm pause
 that the next step starts without a backlog.
 
 A step also fails when iterations were dropped: all users of the pool were waiting for the system. It is discarded when
-the generator was not fit to measure: by the limits of `loadtest.judging.trust` for the mean of the step's seconds; and,
-if a limit on time was exceeded, when the generator's own event loop was late by `LAG_SHARE` of that limit or more and
-the limit would have been met without that delay: then the generator may have caused what it measured.
+the generator was not fit to measure: by the limits of `loadtest.judging.generator_health` for the mean of the step's
+seconds; and, if a limit on time was exceeded, when the generator's own event loop was late by `LAG_SHARE` of that limit
+or more and the limit would have been met without that delay: then the generator may have caused what it measured.
 
 Tested in tests/native/test_capacity.py.
 """
@@ -32,9 +32,9 @@ from loadtest.capacity.usl import fit_usl
 from loadtest.conducting.run import Run
 from loadtest.conducting.service import controls_runs
 from loadtest.judging import thresholds
+from loadtest.judging.generator_health import SUSTAINED
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome, Verdict
-from loadtest.judging.trust import SUSTAINED
 from loadtest.measuring import steady_clock
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.load import Load

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from loadtest.judging import certainty, steady
+from loadtest.judging.metric import METRICS
 from loadtest.judging.outcome import Outcome, Result
-from loadtest.judging.threshold import METRICS
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import LOAD
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.exceptions import ExitCode
 from loadtest.judging import declared, idle, plan, shared_cores, steady, tallied
-from loadtest.judging.threshold import RANGES
-from loadtest.judging.trust import FAST_FAILURES, NAMED, UNSTEADY
+from loadtest.judging.metric import RANGES
+from loadtest.judging.record_checks import FAST_FAILURES, UNSTEADY
+from loadtest.judging.violation import NAMED
 from loadtest.measuring.labels import CHECK, LOAD, TRANSACTION
 from loadtest.measuring.measurements import LISTENERS
 from loadtest.measuring.record import ABORTED, DECIDED, FEED, RESET
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from loadtest.estimating.intervals import Interval
     from loadtest.judging.threshold import Threshold
-    from loadtest.judging.trust import Violation
+    from loadtest.judging.violation import Violation
     from loadtest.measuring.record import RunRecord
 
 

@@ -1,7 +1,7 @@
 """Thresholds: where the rules of a run come from.
 
 They come from a TOML file (`thresholds = ["rule", …]`, by default local_conf/thresholds.toml, see THRESHOLDS_FILE)
-and from THRESHOLD, which adds to them. Their language is in `loadtest.judging.threshold`.
+and from THRESHOLD, which adds to them. Their language is in `loadtest.judging.threshold_parser`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loadtest.exceptions import UsageError, nearest_name
-from loadtest.judging.threshold import Threshold, parse, split
+from loadtest.judging.threshold_parser import parse, split
 from loadtest.measuring.labels import LOAD, SETUP
 from loadtest.settings.shipped import own_or_shipped
 from loadtest.settings.toml_file import TomlFile
@@ -19,6 +19,7 @@ from loadtest.settings.toml_file import TomlFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from loadtest.judging.threshold import Threshold
     from loadtest.settings.config import Config
 
 _KEY = "thresholds"

@@ -13,6 +13,7 @@ import hashlib
 import html
 import json
 import re
+from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -120,6 +121,17 @@ def facts(title: str, values: Mapping[str, object]) -> str:
     """Return a heading and a list of names with their values."""
     rows = "".join(f"<dt>{text(name.replace('_', ' '))}</dt><dd>{text(value)}</dd>" for name, value in values.items())
     return f"<div><h3>{title}</h3><dl>{rows}</dl></div>"
+
+
+def section(key: str, title: str, body: str, hint: str = "") -> str:
+    """Return a section: its id, its heading in words, its inside as HTML, and a hint beside the heading."""
+    small = f" <small>{hint}</small>" if hint else ""
+    return f"<section id='{key}' aria-labelledby='{key}-title'><h2 id='{key}-title'>{title}{small}</h2>{body}</section>"
+
+
+def moment(epoch_s: float) -> str:
+    """Return the time of day in UTC, for seconds since 1970."""
+    return f"{datetime.fromtimestamp(epoch_s, UTC):%H:%M:%S}"
 
 
 def _sha256(script: str) -> str:

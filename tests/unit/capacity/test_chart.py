@@ -10,7 +10,7 @@ from loadtest.capacity.chart import Limit, html_page, knee, round_ticks, termina
 from loadtest.capacity.search import Capacity, End, StepResult, find_capacity
 from loadtest.capacity.usl import UslFit
 from loadtest.judging.outcome import Outcome
-from loadtest.judging.threshold import parse
+from loadtest.judging.threshold_parser import parse
 
 
 def step(rate_per_s: float, p99_s: float, outcome: Outcome = Outcome.PASSED) -> StepResult:

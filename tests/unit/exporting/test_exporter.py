@@ -28,7 +28,7 @@ from loadtest.exporting.run_progress import RunProgress
 from loadtest.exporting.scrape import MAX_RULES, MAX_STEPS, RUN_STATES, Scrape
 from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging.outcome import Outcome, Verdict
-from loadtest.judging.threshold import parse
+from loadtest.judging.threshold_parser import parse
 from loadtest.measuring.collector import Collector, Worker
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.health import Health

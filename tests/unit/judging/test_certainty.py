@@ -8,7 +8,7 @@ import pytest
 from loadtest.estimating.intervals import Interval
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome, Result, decide
-from loadtest.judging.threshold import parse
+from loadtest.judging.threshold_parser import parse
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from tests import reports

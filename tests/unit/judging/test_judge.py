@@ -7,7 +7,7 @@ import pytest
 
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome
-from loadtest.judging.threshold import parse
+from loadtest.judging.threshold_parser import parse
 from loadtest.measuring.histogram import RELATIVE_ERROR
 from loadtest.measuring.labels import EVENT_GAP, FIRST_BYTE, FIRST_EVENT, SeriesKey
 from loadtest.measuring.measurements import Accumulator, Measurements

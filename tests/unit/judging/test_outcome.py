@@ -5,8 +5,9 @@ import pytest
 from loadtest.exceptions import ExitCode
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome, Result, decide
-from loadtest.judging.threshold import parse
-from loadtest.judging.trust import FAST_FAILURES, Violation
+from loadtest.judging.record_checks import FAST_FAILURES
+from loadtest.judging.threshold_parser import parse
+from loadtest.judging.violation import Violation
 from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import Interruption

@@ -7,7 +7,7 @@ import pytest
 from loadtest.judging import steady, trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome, decide
-from loadtest.judging.threshold import parse
+from loadtest.judging.threshold_parser import parse
 from loadtest.measuring.health import Watch
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder

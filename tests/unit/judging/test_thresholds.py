@@ -6,7 +6,7 @@ import pytest
 
 from loadtest.exceptions import UsageError
 from loadtest.judging import thresholds
-from loadtest.judging.threshold import parse
+from loadtest.judging.threshold_parser import parse
 from loadtest.settings.config import Config
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from locust.exception import StopUser
 
+from loadtest.judging import generator_health as health
 from loadtest.judging import idle, plan, steady, tallied, trust
-from loadtest.judging.trust import PEAKS, SUSTAINED, process_violations
+from loadtest.judging import record_checks as checks
+from loadtest.judging.generator_health import PEAKS, SUSTAINED, process_violations
 from loadtest.measuring.health import LATE_S, MASTER, Health, Watch
 from loadtest.measuring.labels import LOAD, SETUP
 from loadtest.measuring.measurements import LISTENERS
@@ -35,7 +37,7 @@ def test_a_sustained_limit_must_be_reached_for_five_seconds(name: str) -> None:
 
 
 @pytest.mark.parametrize(("figure", "rule"), [*SUSTAINED.items(), *PEAKS.items()])
-def test_a_busy_master_is_not_helped_by_another_worker(figure: str, rule: trust.HealthRule) -> None:
+def test_a_busy_master_is_not_helped_by_another_worker(figure: str, rule: health.HealthRule) -> None:
     """It merges what the workers measure, so its own advice is another."""
     [violation] = process_violations(observed(9, subject=MASTER, **{figure: rule.limit}))
     assert "add a worker" not in violation.sentence
@@ -472,19 +474,19 @@ def test_the_documentation_states_every_limit() -> None:
 
     rules_of_health = [
         [f"`{rule.name}`", f"{limit(name, rule.limit)} {suffix}", rule.advice]
-        for group, suffix in ((SUSTAINED, f"for {trust.SUSTAINED_S:.0f} s"), (PEAKS, "once"))
+        for group, suffix in ((SUSTAINED, f"for {health.SUSTAINED_S:.0f} s"), (PEAKS, "once"))
         for name, rule in group.items()
     ]
-    late = f"≥ {trust.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
-    hung = f"≥ {trust.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
+    late = f"≥ {checks.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
+    hung = f"≥ {checks.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
     never_there = f"≥ {plan.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there"
     raised = (
-        f"≥ {trust.LISTENER_EXCEPTIONS} exception of a listener of Locust's events, on the master or a worker; "
+        f"≥ {checks.LISTENER_EXCEPTIONS} exception of a listener of Locust's events, on the master or a worker; "
         "≥ 1 `events.request` that cannot be counted, as with a `response_time` that is no number"
     )
-    no_answer = f"≥ {trust.STALL_S} s without any answer, and {trust.STALL_BY_MEDIAN} times the median response time"
-    fast = f"≥ {trust.FAILURES_RATIO:.0%} of a name's requests, and ≥ {trust.FEW_FAILURES}, failed"
-    fast += f", and their median is ≤ {trust.FASTER:.0%} of that of the successes"
+    no_answer = f"≥ {checks.STALL_S} s without any answer, and {checks.STALL_BY_MEDIAN} times the median response time"
+    fast = f"≥ {checks.FAILURES_RATIO:.0%} of a name's requests, and ≥ {checks.FEW_FAILURES}, failed"
+    fast += f", and their median is ≤ {checks.FASTER:.0%} of that of the successes"
     growing = f"the median of the last third is ≥ {steady.GROWTH:.0f} times that of the first, and ≥ "
     growing += f"{steady.GROWTH_S * 1000:.0f} ms longer, and still grows (level load of "
     growing += f"{steady.BATCH * steady.FEWEST_BATCHES} s to an hour; no threshold failed)"
@@ -500,30 +502,33 @@ def test_the_documentation_states_every_limit() -> None:
     away = f"≥ {tallied.AWAY_SHARE:.0%} of all requests, of {tallied.AWAY_NAMES} names or more, were redirected to one "
     away += f"place, each name ≥ {tallied.AWAY_RATIO:.0%} of the time"
     strangers = "worker ran another version of this package, or other files of the scenario, than the master"
-    silent = f"≥ {trust.SILENCE_RATIO:.0%} of the load at its end, and ≥ {trust.SILENCE_S} s"
+    silent = f"≥ {checks.SILENCE_RATIO:.0%} of the load at its end, and ≥ {checks.SILENCE_S} s"
     rules_of_records = [
-        ["`other_processes`", f"≥ {trust.CROWDED_RATIO:.0%} of the run"],
+        ["`other_processes`", f"≥ {health.CROWDED_RATIO:.0%} of the run"],
         [
             "`run_delay`",
-            f"≥ {trust.RUN_DELAY_RATIO:.0%} of the median response time, and ≥ {trust.RUN_DELAY_S * 1000:.1f} ms",
+            f"≥ {health.RUN_DELAY_RATIO:.0%} of the median response time, and ≥ {health.RUN_DELAY_S * 1000:.1f} ms",
         ],
         [
             "`late_wake_ups`",
-            f"≥ {trust.LATE_SHARE:.0%} of the median, p95 or p99 of the response times, and ≥ {LATE_S * 1000:.0f} ms",
+            f"≥ {health.LATE_SHARE:.0%} of the median, p95 or p99 of the response times, and ≥ {LATE_S * 1000:.0f} ms",
         ],
         [
             "`uneven_workers`",
-            f"mean ≥ {trust.SLOWER:.0f} times the others', or ≤ {trust.SHARE:.0%} of its share of the requests",
+            f"mean ≥ {health.SLOWER:.0f} times the others', or ≤ {health.SHARE:.0%} of its share of the requests",
         ],
-        ["`schedule_lag`", f"{late} (p99 of a scenario, and for {trust.LATE_ITERATIONS} iterations at least)"],
-        ["`dropped_iterations`", f"≥ {trust.DROPPED_RATIO:.0%} of a scenario's iterations"],
-        ["`completeness`", f"< {trust.COMPLETENESS:.0%}"],
-        ["`other_software`", f"≥ {trust.OTHER_WORKERS} {strangers}"],
-        ["`generator_errors`", f"≥ {trust.GENERATOR_ERRORS} error of class `generator`, in the load or the set-up"],
-        ["`unfinished_requests`", f"{hung}, or as many as {trust.UNFINISHED_USERS_RATIO:.0%} of the users"],
+        ["`schedule_lag`", f"{late} (p99 of a scenario, and for {checks.LATE_ITERATIONS} iterations at least)"],
+        ["`dropped_iterations`", f"≥ {checks.DROPPED_RATIO:.0%} of a scenario's iterations"],
+        ["`completeness`", f"< {checks.COMPLETENESS:.0%}"],
+        ["`other_software`", f"≥ {checks.OTHER_WORKERS} {strangers}"],
+        [
+            "`generator_errors`",
+            f"≥ {checks.GENERATOR_ERRORS} error of class `generator`, in the load or the set-up",
+        ],
+        ["`unfinished_requests`", f"{hung}, or as many as {checks.UNFINISHED_USERS_RATIO:.0%} of the users"],
         [
             "`task_exceptions`",
-            f"≥ {trust.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised, or of its users ended in an exception",
+            f"≥ {checks.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised, or of its users ended in an exception",
         ],
         [
             "`listener_exceptions`",
@@ -535,7 +540,7 @@ def test_the_documentation_states_every_limit() -> None:
         ["`silence`", f"{silent}, without a request while users ran (closed model)"],
         [
             "`fast_failures`",
-            f"{fast}, and ≥ {trust.FASTER_S * 1000:.0f} ms shorter",
+            f"{fast}, and ≥ {checks.FASTER_S * 1000:.0f} ms shorter",
         ],
         ["`unsteady`", growing],
         ["`name_lookups`", lookups],
@@ -544,7 +549,7 @@ def test_the_documentation_states_every_limit() -> None:
         ["`redirected_away`", away],
         ["`another_host`", "no request went to the host that HOST names"],
         ["`same_answers`", answers],
-        ["`durations`", f"≥ {trust.REFUSED_RATIO:.1%} refused or above an hour"],
+        ["`durations`", f"≥ {checks.REFUSED_RATIO:.1%} refused or above an hour"],
     ]
     assert rows[: len(rules_of_health)] == rules_of_health
     assert [row[:2] for row in rows[len(rules_of_health) :]] == rules_of_records

@@ -3,8 +3,8 @@
 import xml.etree.ElementTree as ET
 
 from loadtest.judging.outcome import Result, decide
-from loadtest.judging.threshold import parse
-from loadtest.judging.trust import Violation
+from loadtest.judging.threshold_parser import parse
+from loadtest.judging.violation import Violation
 from loadtest.measuring.record import ABORTED, RunRecord
 from loadtest.measuring.record_rows import Interruption
 from loadtest.reporting import document as run_document

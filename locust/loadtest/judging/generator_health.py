@@ -1,0 +1,241 @@
+"""GeneratorHealth: the trust checks over what each process of the load generator observed about itself.
+
+A rule about load must be broken for `SUSTAINED_S` consecutive seconds, or on average over the run, since one slow
+second on a shared machine moves no percentile of a run. Only intervals with running users count: a master that loads
+data before a run may be busy.
+
+Tested in tests/unit/judging/test_trust.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from loadtest.judging.violation import Violation
+from loadtest.measuring.health import FIGURES, LATE_S, MASTER, OTHERS, SATURATED, Health
+from loadtest.progress import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadtest.measuring.health import Observed, Watch
+    from loadtest.measuring.record import RunRecord
+
+SUSTAINED_S: Final = 5.0
+
+
+class HealthRule(NamedTuple):
+    """A rule over one field of `Health`; it is broken when the limit is reached."""
+
+    name: str
+    limit: float
+    message: str
+    """The sentence's middle; ``{value}``, ``{rest}`` (of 1) and ``{seconds}`` are filled in."""
+    advice: str
+
+
+SUSTAINED: Final = {
+    "cpu_ratio": HealthRule(
+        "cpu", SATURATED["cpu_ratio"], "was at {value:.0%} CPU for {seconds:.0f} s", "add a worker or lower the rate"
+    ),
+    "loop_lag_s": HealthRule(
+        "event_loop_lag",
+        SATURATED["loop_lag_s"],
+        "ran its event loop {value_ms:.0f} ms late (p99) for {seconds:.0f} s",
+        "add a worker, lower the rate, or take blocking calls out of the scenario",
+    ),
+    "throttled_ratio": HealthRule(
+        "cpu_throttling",
+        SATURATED["throttled_ratio"],
+        "was throttled by its cgroup {value:.0%} of the time for {seconds:.0f} s",
+        "raise its CPU limit or add a worker",
+    ),
+    "gc_ratio": HealthRule(
+        "garbage_collection",
+        SATURATED["gc_ratio"],
+        "spent {value:.0%} of the time in garbage collection for {seconds:.0f} s",
+        "add a worker, or keep fewer objects in the scenario",
+    ),
+    "page_waits_per_s": HealthRule(
+        "swapping",
+        SATURATED["page_waits_per_s"],
+        "waited {value:.0f} times a second for memory that had been swapped out, for {seconds:.0f} s",
+        "give it more memory, turn swap off, or lower USERS",
+    ),
+}
+"""Rules that must be broken for `SUSTAINED_S` consecutive seconds, or on average over a run of that length or more. The
+value is the mean of those seconds."""
+PEAKS: Final = {
+    "gc_pause_s": HealthRule(
+        "gc_pause",
+        1.0,
+        "was paused for {value:.2f} s by one garbage collection",
+        "keep fewer objects in the scenario, or add a worker",
+    ),
+    "clock_step_s": HealthRule(
+        "clock_step",
+        1.0,
+        "saw its wall clock step by {value:.1f} s",
+        "let the clock settle, do not suspend the machine, and repeat the run",
+    ),
+    "descriptors_ratio": HealthRule(
+        "file_descriptors",
+        0.90,
+        "used {value:.0%} of the file descriptors that it may open",
+        "raise the limit (ulimit -n) or add a worker",
+    ),
+    "memory_ratio": HealthRule(
+        "memory",
+        0.95,
+        "had only {rest:.0%} of its memory left, so the kernel may end it or swap",
+        "give it more memory, add a machine, or lower USERS",
+    ),
+    "ports_ratio": HealthRule(
+        "ephemeral_ports",
+        0.90,
+        "used {value:.0%} of the ephemeral ports",
+        "keep connections alive, widen net.ipv4.ip_local_port_range, or add a machine",
+    ),
+}
+"""Rules that are broken by a single interval. The value is the highest."""
+_FOR_MASTER: Final = "give the master a core of its own, use fewer workers, or name fewer requests"
+MASTER_ADVICE: Final = {
+    "cpu": _FOR_MASTER,
+    "event_loop_lag": _FOR_MASTER,
+    "garbage_collection": _FOR_MASTER,
+    "gc_pause": _FOR_MASTER,
+    "cpu_throttling": "raise its CPU limit",
+    "file_descriptors": "raise the limit (ulimit -n)",
+}
+"""What to do where it is the master: it merges what the workers measure, and another worker is more of that."""
+CROWDED_RATIO: Final = 0.10
+"""Share of the run in which other processes crowded the machine; a twentieth would move the 95th percentile."""
+RUN_DELAY_RATIO: Final = 0.10
+"""The wait for a core before each turn, relative to the median response time."""
+RUN_DELAY_S: Final = 0.000_2
+"""The shortest wait that counts: on an idle machine a turn is a few hundredths of a millisecond late."""
+LATE_SHARE: Final = 0.5
+"""The event loop's delay relative to the same percentile of the response times."""
+SHOWN: Final = {"median": 0.5, "p95": 0.95, "p99": 0.99}
+"""The percentiles that reports show; one is compared when the part of the run beyond it is as long as `BEYOND_S`."""
+BEYOND_S: Final = 0.25
+SLOWER: Final = 3.0
+"""How many times as long as the others' a worker's mean response time may be."""
+SLOWER_S: Final = 0.005
+SHARE: Final = 0.5
+"""The smallest tolerated share of the requests per user of the other workers."""
+COMPARED_REQUESTS: Final = 200
+"""Minimum number of requests, of a worker or expected of it, before it is compared with the others."""
+
+
+def violations(record: RunRecord, watch: Watch) -> list[Violation]:
+    """The broken rules about the processes, and about their machines."""
+    return [
+        *process_violations(watch),
+        *_machine_violations(record, watch),
+        *_late_wake_ups(record, watch),
+        *_uneven_workers(record, watch),
+    ]
+
+
+def process_violations(watch: Watch) -> list[Violation]:
+    """The broken rules about processes."""
+    return [violation for observed in watch for violation in _violations_of(observed)]
+
+
+def _violations_of(observed: Observed) -> Iterator[Violation]:
+    for name, rule in SUSTAINED.items():
+        stretch, mean = observed.longest[name], observed.sums[FIGURES.index(name)] / observed.seconds
+        if stretch.seconds >= SUSTAINED_S:
+            yield _violation(observed.subject, rule, stretch.mean, stretch.seconds)
+        elif observed.seconds >= SUSTAINED_S and mean >= rule.limit:
+            yield _violation(observed.subject, rule, mean, observed.seconds)
+    for name, rule in PEAKS.items():
+        value = observed.highest[FIGURES.index(name)]
+        if value >= rule.limit:
+            yield _violation(observed.subject, rule, value, 0.0)
+
+
+def _violation(subject: str, rule: HealthRule, value: float, seconds: float) -> Violation:
+    message = rule.message.format(value=value, value_ms=1000 * value, rest=1 - value, seconds=seconds)
+    advice = MASTER_ADVICE.get(rule.name, rule.advice) if subject == MASTER else rule.advice
+    return Violation(rule.name, subject, value, rule.limit, f"{subject} {message}: {advice}")
+
+
+def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
+    median_s = record.total().response_time.quantile(0.5)
+    master = next((observed.mean() for observed in watch if observed.subject == MASTER), Health())
+    # Then nobody but the service takes the cores: that is noted beside the verdict, see `shared_cores`.
+    only_the_service = master.target_cpu_ratio > 0 and master.others_cpu_ratio < OTHERS
+    for observed in watch:
+        mean = observed.mean()
+        if mean.crowded_ratio >= CROWDED_RATIO:
+            yield Violation(
+                "other_processes",
+                observed.subject,
+                mean.crowded_ratio,
+                CROWDED_RATIO,
+                f"the machine of {observed.subject} was crowded by other processes for {mean.crowded_ratio:.0%} of the "
+                f"run: they took {mean.others_cpu_ratio:.0%} of its cores, which were {mean.machine_cpu_ratio:.0%} "
+                f"busy, and processes waited for a core {mean.pressure_ratio:.0%} of the time: stop them, or use a "
+                "dedicated machine",
+            )
+        delay_s = 0.0 if only_the_service else mean.delay_per_turn_s
+        is_worker = observed.subject != MASTER
+        if is_worker and median_s > 0 and delay_s >= max(RUN_DELAY_S, RUN_DELAY_RATIO * median_s):
+            yield Violation(
+                "run_delay",
+                observed.subject,
+                delay_s / median_s,
+                RUN_DELAY_RATIO,
+                f"{observed.subject} waited {delay_s * 1000:.2f} ms for a core before each turn, which is part of "
+                f"every response time (median {median_s * 1000:.2f} ms): stop other processes, use fewer workers, or "
+                "use a machine with more cores",
+            )
+
+
+def _late_wake_ups(record: RunRecord, watch: Watch) -> Iterator[Violation]:
+    times = record.total().response_time
+    for observed in watch:
+        if observed.subject == MASTER:
+            continue
+        for name, q in SHOWN.items():
+            lag_s, shown_s = observed.lag_s(q), times.quantile(q)
+            enough = (1 - q) * observed.seconds >= BEYOND_S
+            if enough and lag_s >= max(LATE_S, LATE_SHARE * shown_s):
+                yield Violation(
+                    "late_wake_ups",
+                    observed.subject,
+                    lag_s / shown_s,
+                    LATE_SHARE,
+                    f"{observed.subject} woke up {lag_s * 1000:.1f} ms late ({name} of its event loop), which is part "
+                    f"of the {name} of the response times, {shown_s * 1000:.1f} ms: take blocking calls out of the "
+                    "scenario, add a worker, and let nothing stop the process",
+                )
+                break
+
+
+def _uneven_workers(record: RunRecord, watch: Watch) -> Iterator[Violation]:
+    """A worker that is slow on its own; with more than one scenario, workers may differ by what they run."""
+    workers = [one for one in watch if one.subject != MASTER and one.user_seconds]
+    if len(record.schedule_lag) != 1:
+        return
+    for one in workers:
+        others = [other for other in workers if other is not one]
+        requests = sum(other.requests for other in others)
+        expected = requests / sum(other.user_seconds for other in others) * one.user_seconds if others else 0.0
+        if min(requests, expected) < COMPARED_REQUESTS:
+            continue
+        mean_s = one.response_s / one.requests if one.requests else 0.0
+        others_s = sum(other.response_s for other in others) / requests
+        if one.requests <= SHARE * expected:
+            value, limit = one.requests / expected, SHARE
+            found = f"made {counted(one.requests, 'request')}, but by its number of users its share was {expected:,.0f}"
+        elif mean_s >= max(SLOWER * others_s, others_s + SLOWER_S):
+            value, limit = mean_s / others_s, SLOWER
+            found = f"measured {mean_s * 1000:.1f} ms on average, the other workers {others_s * 1000:.1f} ms"
+        else:
+            continue
+        yield Violation(
+            "uneven_workers", one.subject, value, limit, f"{one.subject} {found}: check its machine, or leave it out"
+        )

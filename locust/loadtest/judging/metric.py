@@ -1,0 +1,87 @@
+"""Metric: a figure of a run that a rule can limit, with its labels, its units and its range.
+
+Tested in tests/unit/judging/test_threshold_parser.py.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from loadtest.measuring import labels
+from loadtest.measuring.histogram import HIGHEST_NS
+from loadtest.measuring.labels import LOAD, SETUP
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that a rule can limit.
+
+    Attributes:
+        kind: determines the units: "time", "ratio", "rate" or "count".
+        labels: those that a selector can use.
+        meaning: for people.
+        phase: what it is about, unless a selector says another phase.
+    """
+
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+    phase: str = LOAD
+
+
+_ALL_LABELS: Final = ("phase", "scenario", "method", "name")
+_STREAM_LABELS: Final = ("scenario", "method", "name")
+_HOST_LABELS: Final = ("scenario", "name")
+"""Of connections: their name is the host and port."""
+VALUES: Final = {"phase": (LOAD, SETUP), "result": ("success", "failure")}
+"""The labels that have only some values."""
+DISTRIBUTIONS: Final = {
+    "response_time": Metric("time", ("result", *_ALL_LABELS), "from the intended start to the end of the response"),
+    "service_time": Metric("time", _ALL_LABELS, "from sending to the end of the response"),
+    "schedule_lag": Metric("time", ("scenario",), "from the intended start to sending, by iteration"),
+    "transaction_time": Metric(
+        "time", ("scenario", "name"), "from the intended start of a transaction to its end", labels.TRANSACTION
+    ),
+    "first_byte": Metric(
+        "time", _STREAM_LABELS, "of streamed responses: from the intended start to the head", labels.FIRST_BYTE
+    ),
+    "first_event": Metric(
+        "time", _STREAM_LABELS, "of streamed responses: from the intended start to the first event", labels.FIRST_EVENT
+    ),
+    "event_gap": Metric("time", _STREAM_LABELS, "of streamed responses: between two events", labels.EVENT_GAP),
+    "dns_time": Metric("time", _HOST_LABELS, "of new connections: the lookup of the host's name", labels.DNS),
+    "connect_time": Metric("time", _HOST_LABELS, "of new connections: TCP", labels.CONNECT),
+    "tls_time": Metric("time", _HOST_LABELS, "of new connections: the TLS handshake", labels.TLS),
+    "waiting_time": Metric(
+        "time", _HOST_LABELS, "of responses in several parts: from sending to the first byte", labels.WAITING
+    ),
+    "receiving_time": Metric(
+        "time", _HOST_LABELS, "of responses in several parts: from the first byte to the last", labels.RECEIVING
+    ),
+}
+"""Metrics that need an aggregate."""
+FIGURES: Final = {
+    "error_ratio": Metric("ratio", _ALL_LABELS, "failed requests, of all requests"),
+    "dropped_ratio": Metric("ratio", ("scenario",), "iterations that never started, of all intended ones"),
+    "requests_per_s": Metric("rate", _ALL_LABELS, "requests per second, failed ones included"),
+    "requests": Metric("count", _ALL_LABELS, "requests, failed ones included"),
+    "transaction_error_ratio": Metric("ratio", ("scenario", "name"), "failed transactions, of all", labels.TRANSACTION),
+    "check_ratio": Metric("ratio", ("scenario", "name"), "checks that were met, of all", labels.CHECK),
+}
+METRICS: Final = {**DISTRIBUTIONS, **FIGURES}
+UNITS: Final = {
+    "time": {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0},
+    "ratio": {"%": 1e-2},
+    "rate": {"/s": 1.0},
+    "count": {"": 1.0},
+}
+"""By kind: each unit in seconds, as a ratio from 0 to 1, per second, or as a plain number."""
+RANGES: Final = {
+    "time": (0.0, HIGHEST_NS / 1e9),
+    "ratio": (0.0, 1.0),
+    "rate": (0.0, math.inf),
+    "count": (0.0, math.inf),
+}
+"""By kind: the lowest and the highest value that can be measured, in the unit of `Threshold.limit`."""

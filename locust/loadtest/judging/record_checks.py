@@ -1,0 +1,344 @@
+"""RecordChecks: the trust checks over the record of a run: what is missing, and what misleads.
+
+Tested in tests/unit/judging/test_trust.py.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from loadtest.judging import idle, plan, steady, tallied
+from loadtest.judging.violation import NAMED, Violation
+from loadtest.measuring.error_classes import GENERATOR, UNFINISHED
+from loadtest.measuring.measurements import LISTENERS
+from loadtest.measuring.record import SOFTWARE
+from loadtest.progress import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadtest.measuring.record import RunRecord
+
+FAST_FAILURES: Final = "fast_failures"
+"""The rule that is about how a run is judged, not about how it was made: see `loadtest.judging.outcome.decide`."""
+UNSTEADY: Final = "unsteady"
+"""The rule that says nothing where a threshold failed: a service that is overloaded has failed."""
+GENERATOR_ERRORS: Final = 1
+SCHEDULE_LAG_P99_S: Final = 0.100
+LATE_ITERATIONS: Final = 5
+"""Minimum number of late iterations: among a dozen, a single late start would be the 99th percentile."""
+DROPPED_RATIO: Final = 0.01
+COMPLETENESS: Final = 0.99
+OTHER_WORKERS: Final = 1
+REFUSED_RATIO: Final = 0.001
+LISTENER_EXCEPTIONS: Final = 1
+EXCEPTIONS_RATIO: Final = 0.01
+"""Share of a scenario's iterations that raised, or of its users that ended in an exception."""
+STALL_S: Final = 2
+"""Whole seconds without an answer, while half of the users waited for one."""
+STALL_BY_MEDIAN: Final = 10
+"""The least length of a stall, as a multiple of the median response time."""
+SILENCE_RATIO: Final = 0.5
+"""The last part of the load in which users ran and made no request, and"""
+SILENCE_S: Final = 5
+"""its least length."""
+UNFINISHED_RATIO: Final = 0.01
+"""Share of the requests of one name that had no answer when their users were stopped."""
+UNFINISHED_USERS_RATIO: Final = 0.05
+"""The same number by the most users that ran: few requests may have held many users for most of the run."""
+FAILURES_RATIO: Final = 0.01
+"""Share of the requests of one name that failed, from which their times"""
+FASTER: Final = 0.5
+"""are compared: the median of the failures relative to that of the successes."""
+FASTER_S: Final = 0.005
+"""How much shorter the median must be at least."""
+FEW_FAILURES: Final = 20
+"""Failures, and successes, of one name before their times are compared."""
+LOAD_ADVICE: Final = (
+    "run longer or start users faster; check the exceptions and the workers' logs for users that ended themselves or "
+    "never started"
+)
+SOFTWARE_ADVICE: Final = "give every worker the master's image and the same files, and repeat the run"
+STALL_ADVICE: Final = "check what the service was doing then, or use an arrival rate, which counts their wait"
+
+
+def violations(record: RunRecord) -> Iterator[Violation]:
+    """The broken rules about the record."""
+    yield from _completeness(record)
+    yield from _other_software(record)
+    for scenario, lag in record.schedule_lag.items():
+        if lag.count < LATE_ITERATIONS:
+            continue
+        p99_s = lag.quantile(min(0.99, 1 - (LATE_ITERATIONS - 0.5) / lag.count))
+        if p99_s >= SCHEDULE_LAG_P99_S:
+            yield Violation(
+                "schedule_lag",
+                f"scenario {scenario}",
+                p99_s,
+                SCHEDULE_LAG_P99_S,
+                f"scenario {scenario} sent its requests {1000 * p99_s:.0f} ms after their intended start (p99): "
+                "add users or workers, or lower the rate",
+            )
+    yield from _dropped(record)
+    yield from _refused(record)
+    yield from _own_errors(record)
+    yield from _unfinished(record)
+    yield from _exceptions(record)
+    yield from _listeners(record)
+    yield from _idle(record)
+    yield from _load_not_reached(record)
+    yield from _stall(record)
+    yield from _silence(record)
+    yield from _fast_failures(record)
+    yield from _unsteady(record)
+    for finding in tallied.findings(record):
+        yield Violation(*finding)
+
+
+def _completeness(record: RunRecord) -> Iterator[Violation]:
+    if record.completeness < COMPLETENESS:
+        missing = "; ".join(map(str, record.delivery.missing[:3]))
+        yield Violation(
+            "completeness",
+            "run",
+            record.completeness,
+            COMPLETENESS,
+            f"the record holds {record.completeness:.1%} of what the workers measured ({missing}): check the "
+            "workers' logs, and the kernel's for a process killed for lack of memory, and repeat the run",
+        )
+
+
+def _other_software(record: RunRecord) -> Iterator[Violation]:
+    """Workers with code that is not the master's: their requests are those of another test."""
+    for event in record.events:
+        if event.kind == SOFTWARE:
+            subject = event.text.partition(" ran ")[0]
+            yield Violation("other_software", subject, OTHER_WORKERS, OTHER_WORKERS, f"{event.text}: {SOFTWARE_ADVICE}")
+
+
+def _dropped(record: RunRecord) -> Iterator[Violation]:
+    begun: dict[str, int] = {}
+    for view in record.series():
+        begun[view.scenario] = begun.get(view.scenario, 0) + view.requests
+    for scenario, dropped in record.dropped.items():
+        # Every iteration sends at least one request, so this ratio is never an overestimate.
+        ratio = dropped / (dropped + begun.get(scenario, 0)) if dropped else 0.0
+        if ratio >= DROPPED_RATIO:
+            yield Violation(
+                "dropped_iterations",
+                f"scenario {scenario}",
+                ratio,
+                DROPPED_RATIO,
+                f"scenario {scenario} did not start {dropped} of its iterations ({ratio:.1%}): add users or workers, "
+                "or lower the rate",
+            )
+
+
+def _refused(record: RunRecord) -> Iterator[Violation]:
+    times = record.total().response_time
+    bad = times.refused + times.above
+    ratio = bad / (times.count + times.refused) if bad else 0.0
+    if ratio >= REFUSED_RATIO:
+        yield Violation(
+            "durations",
+            "run",
+            ratio,
+            REFUSED_RATIO,
+            f"{times.refused} durations were negative or not a number and {times.above} were above an hour "
+            f"({ratio:.1%}): check the scenario's client and the machine's clock",
+        )
+
+
+def _own_errors(record: RunRecord) -> Iterator[Violation]:
+    """Errors that are the generator's: one of them shows that it had reached a limit."""
+    parts = filter(None, (record, record.setup))
+    found = [error for part in parts for error in part.errors() if error.error_class == GENERATOR]
+    if found:
+        count = sum(error.occurrences for error in found)
+        yield Violation(
+            "generator_errors",
+            "run",
+            count,
+            GENERATOR_ERRORS,
+            f"{count:,} request{'s' * (count != 1)} failed at a limit of the load generator: {found[0].message}",
+        )
+
+
+def _unfinished(record: RunRecord) -> Iterator[Violation]:
+    """Requests without an answer: their times are unknown, so those of the others are times of survivors."""
+    found = [view for view in record.series() if UNFINISHED in view.errors]
+    if not found:
+        return
+    unfinished = sum(view.errors[UNFINISHED] for view in found)
+    ratio = max(view.errors[UNFINISHED] / view.requests for view in found)
+    users = max((point.users for point in record.timeline), default=0)
+    if ratio < UNFINISHED_RATIO and unfinished < UNFINISHED_USERS_RATIO * users:
+        return
+    found.sort(key=lambda view: -view.errors[UNFINISHED])
+    names = [
+        f"{view.errors[UNFINISHED]} of {view.requests} {view.method} {view.name}, after up to "
+        f"{view.response_time.max_s:.1f} s"
+        for view in found[:NAMED]
+    ]
+    yield Violation(
+        "unfinished_requests",
+        "run",
+        ratio,
+        UNFINISHED_RATIO,
+        f"{counted(unfinished, 'request')} had no answer when their users were stopped ({'; '.join(names)}), so "
+        "the percentiles cover only the requests that were answered: find out why the service does not answer the "
+        "others; if it is only slow, raise --stop-timeout",
+    )
+
+
+def _exceptions(record: RunRecord) -> Iterator[Violation]:
+    """Iterations that raised did less than the scenario says, and users that ended so did nothing more."""
+    rows = [row for row in record.exceptions() if not row.is_own_end and row.scenario != LISTENERS]
+    for scenario in sorted({row.scenario for row in rows}):
+        own = [row for row in rows if row.scenario == scenario]
+        raised = sum(row.occurrences for row in own if not row.ends_user)
+        ended = sum(row.occurrences for row in own if row.ends_user)
+        # The tasks of users with a loop of their own are not counted; their iterations send a request, or raise.
+        begun = sum(begun for (name, _), begun in record.tasks.items() if name == scenario) or (
+            raised + sum(view.requests for view in record.series(lambda key, name=scenario: key.scenario == name))  # type: ignore[misc]
+        )
+        users = max((point.users for point in record.timeline), default=0)
+        ratio = max(raised / begun if begun else 0.0, ended / (ended + users) if ended else 0.0)
+        if ratio >= EXCEPTIONS_RATIO:
+            named = "; ".join(f"{row.occurrences} x {row}" for row in own[:NAMED])
+            told = [f"{raised} of {begun} iterations raised an exception"] * (raised > 0)
+            told += [f"{counted(ended, 'user')} ended in an exception"] * (ended > 0)
+            yield Violation(
+                "task_exceptions",
+                f"scenario {scenario}",
+                ratio,
+                EXCEPTIONS_RATIO,
+                f"in scenario {scenario} {', and '.join(told)} ({named}): fix it; what it should have done is "
+                "missing from the load",
+            )
+
+
+def _idle(record: RunRecord) -> Iterator[Violation]:
+    """Iterations that ended without a request: users that ran and were no load."""
+    for found in filter(lambda one: one.is_broken, idle.find(record)):
+        yield Violation("idle_iterations", f"scenario {found.scenario}", found.ratio, found.limit, found.sentence)
+
+
+def _listeners(record: RunRecord) -> Iterator[Violation]:
+    """Listeners of Locust's events that raised did not do what they are for; stock Locust ends with an error."""
+    rows = [row for row in record.exceptions() if row.scenario == LISTENERS]
+    if rows:
+        raised = sum(row.occurrences for row in rows)
+        named = "; ".join(f"{row.occurrences} x {row}" for row in rows[:NAMED])
+        yield Violation(
+            "listener_exceptions",
+            "run",
+            raised,
+            LISTENER_EXCEPTIONS,
+            f"listeners of Locust's events raised {raised:,} times ({named}): fix them; what they prepare, check or "
+            "count is missing from the run",
+        )
+
+
+def _load_not_reached(record: RunRecord) -> Iterator[Violation]:
+    """Users or arrivals that were never there."""
+    missing = plan.shortfall(record)
+    if missing.ratio >= plan.SHORTFALL_RATIO:
+        ended = [f"{row.occurrences} x {row}" for row in record.exceptions() if row.is_own_end]
+        named = f" ({'; '.join(ended[:NAMED])})" if ended else ""
+        yield Violation(
+            "load_not_reached",
+            "run",
+            missing.ratio,
+            plan.SHORTFALL_RATIO,
+            f"{missing.what}{named}: {LOAD_ADVICE}",
+        )
+
+
+def _stall(record: RunRecord) -> Iterator[Violation]:
+    """A standstill of the service in the closed model: users that wait send nothing, so few requests show it."""
+    if (record.context.get("plan") or {}).get("model") == "open":
+        return  # arrivals go on, and wait from their intended start
+    stalled_s, users = _longest_gap(record)
+    times = record.total().response_time
+    held = -(-users // 2)
+    if stalled_s < max(STALL_S, STALL_BY_MEDIAN * times.quantile(0.5)) or not 1 < held <= times.count:
+        return
+    if times.quantile(1 - (held - 0.5) / times.count) >= stalled_s:
+        yield Violation(
+            "stall",
+            "run",
+            float(stalled_s),
+            float(STALL_S),
+            f"no request was answered for {stalled_s} s, while users waited for an answer: the requests that they "
+            f"would have sent in that time are in no percentile; {STALL_ADVICE}",
+        )
+
+
+def _silence(record: RunRecord) -> Iterator[Violation]:
+    """Users in the closed model that make no request any more, since they wait for longer than the run, or hang."""
+    load_s = record.load_s
+    if not load_s or (record.context.get("plan") or {}).get("model") == "open":  # or the run goes on
+        return
+    answered_s = max((point.end for point in record.timeline if point.requests), default=math.inf)
+    users_until_s = max((point.end for point in record.timeline if point.users), default=0)
+    silent_s = min(users_until_s, plan.begins_s(record) + load_s) - answered_s
+    if silent_s >= max(SILENCE_S, SILENCE_RATIO * load_s):
+        yield Violation(
+            "silence",
+            "run",
+            silent_s / load_s,
+            SILENCE_RATIO,
+            f"no request was made in the last {silent_s:.0f} s of {load_s:.0f} s, in which users ran: their wait is "
+            "longer than the run, or something holds them; run longer, shorten the wait, or look what does",
+        )
+
+
+def _fast_failures(record: RunRecord) -> Iterator[Violation]:
+    """Failures that are faster than successes lower every percentile of both: the more fail, the faster it seems."""
+    for view in record.series():
+        successes = view.requests - view.failures
+        if min(view.failures, successes) < FEW_FAILURES or view.failures < FAILURES_RATIO * view.requests:
+            continue
+        failed_s, succeeded_s = view.failure_time.quantile(0.5), view.success_time.quantile(0.5)
+        if failed_s <= min(FASTER * succeeded_s, succeeded_s - FASTER_S):
+            yield Violation(
+                FAST_FAILURES,
+                f"{view.method} {view.name}",
+                failed_s / succeeded_s,
+                FASTER,
+                f"{view.failures:,} of {view.requests:,} {view.method} {view.name} failed, in {failed_s * 1000:.1f} ms "
+                f"(median) where successes took {succeeded_s * 1000:.1f} ms, so percentiles of all requests are too "
+                'low: judge the times of result="success", and the share of failures with error_ratio',
+            )
+
+
+def _unsteady(record: RunRecord) -> Iterator[Violation]:
+    """Response times that grow to the end: whatever figure is judged, a longer run has a worse one."""
+    found = steady.find(record)
+    if found.grew:
+        yield Violation(
+            UNSTEADY,
+            "run",
+            found.after_s / found.before_s if found.before_s else steady.GROWTH,
+            steady.GROWTH,
+            f"response times grew to the end, from {found.before_s * 1000:.1f} ms (median of the first third) to "
+            f"{found.after_s * 1000:.1f} ms (of the last), under a level load, so every figure depends on how long the "
+            "run was: run longer, or lower the load until they settle",
+        )
+
+
+def _longest_gap(record: RunRecord) -> tuple[int, int]:
+    """The most whole seconds in a row in which users ran and nothing was answered, and how many users ran in them."""
+    longest = (0, 0)
+    gap, held = 0, 0
+    answered = False
+    for point in record.timeline:
+        if point.requests or not point.users or point.width_s > 1:
+            longest = max(longest, (gap, held)) if answered and point.requests else longest
+            gap, held = 0, 0
+            answered = answered or point.requests > 0
+        else:
+            gap, held = gap + 1, max(held, point.users)
+    return longest

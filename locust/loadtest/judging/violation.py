@@ -1,0 +1,25 @@
+"""Violation: a trust check that failed.
+
+Tested in tests/unit/judging/test_trust.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+NAMED: Final = 5
+"""How many of several things a sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A trust check that failed."""
+
+    rule: str
+    subject: str
+    """What broke it: ``worker 3``, ``master``, ``scenario documents``, ``run``."""
+    value: float
+    limit: float
+    sentence: str
+    """What was wrong and what to do, for people."""

@@ -1,0 +1,54 @@
+"""Rules: the section with the thresholds, and the outcome of each as other sections show it.
+
+Tested in tests/unit/reporting/test_run_page.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from loadtest.judging.metric import METRICS
+from loadtest.reporting import page
+from loadtest.reporting.document import outcome_of
+from loadtest.reporting.page import section, text
+
+if TYPE_CHECKING:
+    from loadtest.reporting.document import Document
+
+TONES: Final = {
+    "passed": "good",
+    "failed": "bad",
+    "no data": "doubt",
+    "not trustworthy": "doubt",
+    "interrupted": "doubt",
+}
+
+
+def html(document: Document) -> str:
+    """Return each threshold with its outcome and value."""
+    rows = [
+        f"<tr><th scope='row'><code>{page.name(one['rule'])}</code></th><td>{tag(one)}</td>"
+        f"<td>{text(one['worded'])}</td><td>{text(one.get('spread') or '-')}</td></tr>"
+        for one in document["thresholds"]
+    ]
+    if not rows:
+        return section("thresholds", "Thresholds", "<p class='quiet'>This run had no thresholds.</p>")
+    heads = ("threshold", "outcome", "value", "95 % interval")
+    return section("thresholds", "Thresholds", page.table("Thresholds", heads, rows))
+
+
+def tag(rule: dict[str, Any]) -> str:
+    """Return the outcome of a threshold; what it says is shown where the pointer rests on it."""
+    tone, title = TONES.get(rule["outcome"], "doubt"), f"{rule['rule']}: {rule['worded']}"
+    return f"<span class='tag {tone}' title='{text(title)}'>{text(outcome_of(rule))}</span>"
+
+
+def rules_on(document: Document, one: dict[str, Any], phase: str, *, alone: bool = False) -> list[dict[str, Any]]:
+    """Return the thresholds on just this request, transaction or check: those that name it; all, where it is alone."""
+    return [
+        rule
+        for rule in document["thresholds"]
+        if rule["selector"].get("phase", METRICS[rule["metric"]].phase) == phase
+        and ("name" in rule["selector"] or alone)
+        and all(one.get(label, value) == value for label, value in rule["selector"].items())
+    ]
