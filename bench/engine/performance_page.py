@@ -94,7 +94,7 @@ def commands(comparisons: Sequence[Comparison]) -> str:
         lines.append(f"# {comparison.key}")
         for subject in comparison.subjects:
             variables = [f"{name}={value}" for name, value in subject.environment.items() if name.startswith("BENCH_")]
-            parts = [Path(part).name if part.startswith("/") else part for part in subject.command]
+            parts = [re.sub(r"(?<![\w}])/(?!dev/)\S*/", "", part) for part in subject.command]
             lines.append(" ".join([*variables, *parts]))
     return "\n".join(["```text", *lines, "```"])
 
