@@ -18,7 +18,7 @@ from loadtest.comparing import commands
 from loadtest.kubernetes import cluster_run, results
 from loadtest.kubernetes.cluster_run import ClusterRun, Manifests
 from loadtest.kubernetes.kubectl import Kubectl
-from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization, base_of
+from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization, base_of, settings_in
 from loadtest.progress import Screen, printable
 from loadtest.run_folder import new_run_id
 from loadtest.scenarios import declared
@@ -82,16 +82,22 @@ def run_on_kubernetes(
     the results is kept. Settings also come from local_conf/loadtest.env and the environment, as for `loadtest run`.
     """
     config = Config.load(options)
+    kubectl = Kubectl(namespace)
+    theirs = settings_in(kubectl.rendered(base)) if base else {}
+    # What the kustomization sets and the run does not; its scenario is there and not here.
+    named = config.model_copy(update={
+        name: theirs[name] for name in ("scenario", "profile", "run_id")
+        if name in theirs and name not in config.model_fields_set
+    })  # fmt: skip
+    is_here = named.scenario == config.scenario
     # Credentials are in the Secret, which only the pods see.
-    preflight.check(config.model_copy(update={"accounts_file": None, "token_file": None}), *NAMES)
+    preflight.check(config.model_copy(update={"accounts_file": None, "token_file": None}), *(NAMES if is_here else ()))
     compared_with = commands.baseline_of(config) if config.baseline else None
     known = declared(config.scenario)
-    run_id = config.run_id or new_run_id(config.scenario_name, config.profile_name)
-    if base is None:
-        base = base_of(known, config)
-    wanted = Kustomization(base, image, openshift).of_run(config, known.hosts.values(), run_id)
-    kubectl = Kubectl(namespace)
-    _say("run", f"scenario {config.scenario}, profile {config.profile}, as {run_id}")
+    run_id = named.run_id or new_run_id(named.scenario_name, named.profile_name)
+    hosts = known.hosts.values() if is_here else ()
+    wanted = Kustomization(base or base_of(known, config), image, openshift).of_run(config, hosts, run_id, theirs)
+    _say("run", f"scenario {named.scenario}, profile {named.profile}, as {run_id}")
     run = ClusterRun(
         kubectl,
         Manifests.rendered(kubectl, wanted),

@@ -60,10 +60,7 @@ class Kubectl:
             ) from error
         if done.returncode:
             said = " ".join(_LOG_LINE.sub("", done.stderr).split()) or f"exit code {done.returncode}"
-            raise StackError(
-                f"kubectl {words[0]} failed: {said.rstrip('.?')}. Allowed: a context whose cluster answers and "
-                "lets you do this. Next: see 'kubectl config get-contexts', and try 'kubectl get pods' yourself."
-            )
+            raise StackError(f"kubectl {words[0]} failed: {said.rstrip('.?')}. {_advice(said)}")
         return done.stdout
 
     def items(self, kinds: str, *words: str) -> list[dict[str, Any]]:
@@ -93,3 +90,15 @@ class Kubectl:
         return subprocess.Popen(  # noqa: S603 - kubectl, and words of ours
             [*self._command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
+
+
+def _advice(said: str) -> str:
+    """Return what is allowed, and the next step, for an error in kubectl's words."""
+    if found := re.search(r'namespaces "([^"]+)" not found', said):
+        return f"Allowed: a namespace that exists. Next: create it, kubectl create namespace {found[1]}."
+    if "exceeded quota" in said:
+        return "Allowed: what the namespace's quota leaves. Next: raise it, or remove what is no longer needed."
+    return (
+        "Allowed: a context whose cluster answers and lets you do this. Next: see 'kubectl config get-contexts', and "
+        "try 'kubectl get pods' yourself."
+    )

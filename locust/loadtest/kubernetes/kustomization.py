@@ -16,16 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import yaml
+
 from loadtest.exceptions import UsageError
 from loadtest.feeding.file_formats import is_standard_input
 from loadtest.profiles.profile import PROFILES_FILE
 from loadtest.settings import shipped
-from loadtest.settings.config import SCENARIO_ENDING, paths_of_scenario, variable
+from loadtest.settings.config import SCENARIO_ENDING, paths_of_scenario, setting_of, variable
 from loadtest.settings.hosts import leads_here
 from loadtest.settings.urls import has_password, without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from loadtest.scenarios import Declared
     from loadtest.settings.config import Config
@@ -70,28 +72,30 @@ class Kustomization:
     files: tuple[Path, ...] = ()
     security: dict[str, Any] | None = None
 
-    def of_run(self, config: Config, hosts: Iterable[str], run_id: str) -> Kustomization:
+    def of_run(
+        self, config: Config, hosts: Iterable[str], run_id: str, theirs: Mapping[str, str] | None = None
+    ) -> Kustomization:
         """Return it with the settings of a run.
 
         Args:
             config: what was set.
             hosts: those of the User classes, which are loaded where `host` is not set.
             run_id: the run's name.
+            theirs: the settings of a person's own kustomization, by name: defaults do not take their place.
 
         Raises:
             UsageError: for a file or an address that pods cannot see.
         """
+        theirs = theirs or {}
         given: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True, include=set(PASSED_ON))
-        given |= {"scenario": config.scenario, "profile": config.profile, "run_id": run_id}
-        # Those of this folder: the image has its own, and another rule would be another verdict.
-        given["thresholds_file"] = str(shipped.own_or_shipped(config.thresholds_file))
-        given.setdefault("profiles_file", str(shipped.own_or_shipped(PROFILES_FILE)))
-        if config.scenario == "key_value":
-            given.setdefault("workload_file", str(shipped.own_or_shipped(config.workload_file)))
-        for host in [config.host] if config.host else hosts:
+        defaults = _defaults(config).items()
+        given |= {name: value for name, value in defaults if name in config.model_fields_set or name not in theirs}
+        given["run_id"] = run_id
+        named = config.host or theirs.get("host")
+        for host in [named] if named else hosts:
             _check_reachable("HOST", host)
         _check_reachable("REDIS_URL", config.redis_url or "")
-        files = list(_scenario_files(config.scenario))
+        files = list(_scenario_files(given["scenario"])) if "scenario" in given else []
         if files:
             given["scenario"] = ",".join(_seen(file) for file in files)
         if config.feed and is_standard_input(config.feed):
@@ -140,6 +144,31 @@ class Kustomization:
             context = {"op": "replace", "path": "/spec/securityContext", "value": self.security}
             whole["patches"] = [{"target": {"kind": "Pod"}, "patch": json.dumps([context])}]
         (folder / "kustomization.yaml").write_text(json.dumps(whole, indent=1), encoding="utf-8")  # JSON is YAML
+
+
+def settings_in(objects: str) -> dict[str, str]:
+    """Return the settings that master and workers have in rendered objects, by name."""
+    found: dict[str, str] = {}
+    for one in yaml.safe_load_all(objects):
+        if one and one["kind"] == "ConfigMap" and one["metadata"]["name"].startswith("loadtest-settings-"):
+            found = {setting_of(name) or name: text for name, text in one["data"].items()}
+    return found
+
+
+def _defaults(config: Config) -> dict[str, str]:
+    """Return what a run gets that sets nothing.
+
+    The files are those of this folder: the image has its own, and another rule would be another verdict.
+    """
+    found = {
+        "scenario": config.scenario,
+        "profile": config.profile,
+        "thresholds_file": str(shipped.own_or_shipped(config.thresholds_file)),
+        "profiles_file": str(config.profiles_file or shipped.own_or_shipped(PROFILES_FILE)),
+    }
+    if config.scenario == "key_value":
+        found["workload_file"] = str(shipped.own_or_shipped(config.workload_file))
+    return found
 
 
 def _merged(name: str, folder: str, names: list[str]) -> dict[str, Any]:

@@ -20,28 +20,35 @@ COMPONENT: Final = "app.kubernetes.io/component"
 _WATCHING: Final = ("prometheus", "grafana", "redis-exporter")
 """The components that only watch a run, which goes on without them."""
 _IMAGE: Final = "load or push it, and set it with --image"
-_SECRET: Final = (
-    'create the Secret: kubectl create secret generic loadtest --from-literal=link_key="$(openssl rand -hex 32)"'  # noqa: S105
-)
+_LOOK: Final = "look at it: kubectl describe pod"
+_MISSING: Final = "create what the message names, or take it out of your kustomization"
 NEXT: Final = {
     "ErrImageNeverPull": _IMAGE,
     "ErrImagePull": _IMAGE,
     "ImagePullBackOff": _IMAGE,
     "InvalidImageName": _IMAGE,
-    "CreateContainerConfigError": _SECRET,
-    "FailedMount": _SECRET,
-    "CreateContainerError": "look at it: kubectl describe pod",
-    "RunContainerError": "look at it: kubectl describe pod",
+    "CreateContainerConfigError": _MISSING,
+    "FailedMount": _MISSING,
+    "CreateContainerError": _LOOK,
+    "RunContainerError": _LOOK,
     "CrashLoopBackOff": "fix the error in the message",
     "Error": "fix the error in the message",
     "OOMKilled": "raise limits.memory, or use fewer users per worker and fewer request names",
     "Evicted": "give it a larger node, or lower the requests",
-    "FailedCreate": "raise the namespace's quota, or lower the requests, limits or --workers",
+    "FailedCreate": "meet the rule that the message names, or have it changed for this namespace",
     "FailedBinding": "make a storage class the default, or create the claim yourself before the run",
     "ProvisioningFailed": "correct the storage class, or create the claim yourself before the run",
     "Unschedulable": "add a node that has what it requests, or lower the requests or --workers",
 }
 """The reasons that are known, and the next step for each."""
+_NEXT_BY_MESSAGE: Final = {
+    'secret "loadtest" not found':
+        'create the Secret: kubectl create secret generic loadtest --from-literal=link_key="$(openssl rand -hex 32)"',
+    "exceeded quota": "raise the namespace's quota, or lower the requests, limits or --workers",
+    "violates PodSecurity": "keep what deploy/kubernetes/hardened sets, or label the namespace for another level",
+    "runAsNonRoot": "set runAsUser to a number that is not 0, or build the image with such a USER",
+}  # fmt: skip
+"""The next step where a part of the message tells more than the reason."""
 _OF_EVENTS: Final = ("FailedCreate", "FailedBinding", "FailedMount", "ProvisioningFailed")
 _FINAL_STATES: Final = frozenset(NEXT) - {*_OF_EVENTS, "Unschedulable"}
 
@@ -62,7 +69,10 @@ class Trouble:
     def sentence(self) -> str:
         """What was wrong, where, and the next step."""
         text = f"{self.subject}: {self.reason}: {self.message.rstrip('. ')}."
-        return text if "Next:" in self.message else f"{text} Next: {NEXT[self.reason]}."
+        if "Next:" in self.message:
+            return text
+        by_message = (step for part, step in _NEXT_BY_MESSAGE.items() if part in self.message)
+        return f"{text} Next: {next(by_message, NEXT[self.reason])}."
 
 
 def of_ended(pod: Item, name: str, ended: Item) -> Trouble:

@@ -35,6 +35,22 @@ def test_its_own_words_say_why_it_failed(program: Path) -> None:
         Kubectl("there").run("get", "pods")
 
 
+@pytest.mark.parametrize(
+    ("words", "step"),
+    [
+        ('Error from server (NotFound): namespaces "night" not found', "kubectl create namespace night."),
+        ('persistentvolumeclaims "loadtest-runs" is forbidden: exceeded quota: small', "Next: raise it, or remove"),
+        ('pods is forbidden: User "a" cannot list resource', "lets you do this"),
+    ],
+)
+def test_the_next_step_is_that_of_the_error(program: Path, words: str, step: str) -> None:
+    """Another context helps against neither a missing namespace nor a quota."""
+    write(program, f"echo '{words}' >&2; exit 1")
+    with pytest.raises(StackError) as raised:
+        Kubectl().run("apply")
+    assert step in str(raised.value)
+
+
 def test_its_log_is_not_repeated(program: Path) -> None:
     """It logs each try to reach a cluster that is not there; one sentence is enough, with what to do next."""
     log = "E1127 01:30:27.891486   12789 memcache.go:265] connection refused\\n"

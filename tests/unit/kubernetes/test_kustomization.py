@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from loadtest.exceptions import UsageError
-from loadtest.kubernetes.kustomization import LONGEST_BYTES, MANIFESTS, PASSED_ON, SECRETS, Kustomization, base_of
+from loadtest.kubernetes.kustomization import (
+    LONGEST_BYTES,
+    MANIFESTS,
+    PASSED_ON,
+    SECRETS,
+    Kustomization,
+    base_of,
+    settings_in,
+)
 from loadtest.scenarios import declared
 from loadtest.settings.config import Config
 
@@ -65,6 +73,48 @@ def test_files_become_keys_that_pods_see_in_one_folder(tmp_path: Path, scenario:
         {"shop.py=files/shop.py", "own.toml=files/own.toml", "profiles.toml=files/profiles.toml"},
     )
     assert (tmp_path / "run" / "files" / "shop.py").read_bytes() == scenario.read_bytes()
+
+
+OWN = """
+kind: ConfigMap
+metadata: {name: loadtest-settings-4kb8f2h5tm}
+data:
+  LOADTEST_SCENARIO: scenarios/night.py
+  LOADTEST_PROFILE: night
+  LOADTEST_PROFILES_FILE: scenarios/profiles.toml
+  LOADTEST_THRESHOLDS_FILE: scenarios/night.toml
+  REDIS_URL: redis://shop
+---
+kind: ConfigMap
+metadata: {name: prometheus}
+"""
+"""Part of what a person's own kustomization renders."""
+
+
+def test_defaults_do_not_take_the_place_of_what_a_kustomization_sets(tmp_path: Path) -> None:
+    """Another scenario would be another test, and other thresholds another verdict."""
+    theirs = settings_in(OWN)
+    assert theirs["redis_url"] == "redis://shop"
+    config = Config.load({"users": "7"}, environ={}, file=Path("/nonexistent"))
+    whole, settings = written(Kustomization(tmp_path).of_run(config, [], "night", theirs), tmp_path / "run")
+    assert settings == {"LOADTEST_USERS": "7", "LOADTEST_RUN_ID": "night"}
+    assert [one["name"] for one in whole["configMapGenerator"]] == ["loadtest-settings"]
+
+
+def test_what_is_set_takes_the_place_of_what_a_kustomization_sets(tmp_path: Path, scenario: Path) -> None:
+    """As everywhere: the command line comes last."""
+    config = Config.load({"scenario": str(scenario), "profile": "smoke"}, environ={}, file=Path("/nonexistent"))
+    made = Kustomization(tmp_path).of_run(config, [], "night", settings_in(OWN))
+    _, settings = written(made, tmp_path / "run")
+    assert set(settings) == {"LOADTEST_SCENARIO", "LOADTEST_PROFILE", "LOADTEST_RUN_ID"}
+    assert (settings["LOADTEST_SCENARIO"], settings["LOADTEST_PROFILE"]) == ("scenarios/shop.py", "smoke")
+
+
+def test_the_host_of_a_kustomization_is_checked_too(tmp_path: Path) -> None:
+    """It is loaded where none is set."""
+    config = Config.load({}, environ={}, file=Path("/nonexistent"))
+    with pytest.raises(UsageError, match=re.escape("HOST=http://localhost is, in a pod")):
+        Kustomization(tmp_path).of_run(config, [], "night", {"host": "http://localhost"})
 
 
 def test_the_workload_of_this_folder_is_that_of_the_run(tmp_path: Path) -> None:

@@ -41,6 +41,37 @@ def test_an_object_its_reason_and_the_next_step_are_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("message", "step"),
+    [
+        ('secret "loadtest" not found', "create the Secret: kubectl create secret generic loadtest"),
+        ('configmap "rules" not found', "create what the message names"),
+        ("couldn't find key token in Secret shop/loadtest", "create what the message names"),
+        ("container has runAsNonRoot and image will run as root", "set runAsUser to a number"),
+    ],
+)
+def test_the_next_step_is_that_of_the_message(message: str, step: str) -> None:
+    """One reason has several causes, and another Secret helps against one of them only."""
+    trouble = found([a_pod(state={"waiting": {"reason": "CreateContainerConfigError", "message": message}})], [])
+    assert trouble is not None
+    assert f": {message}. Next: {step}" in trouble.sentence
+
+
+@pytest.mark.parametrize(
+    ("message", "step"),
+    [
+        ("exceeded quota: small", "raise the namespace's quota"),
+        ('violates PodSecurity "restricted:latest"', "keep what deploy/kubernetes/hardened sets"),
+        ('admission webhook "x" denied the request', "meet the rule that the message names"),
+    ],
+)
+def test_a_pod_that_is_refused_is_not_always_one_too_many(message: str, step: str) -> None:
+    """A quota is one of the rules that a namespace may have."""
+    trouble = found([an_object("ReplicaSet", {}, replicas=1)], [an_event("ReplicaSet", "FailedCreate", message)])
+    assert trouble is not None
+    assert f"Next: {step}" in trouble.sentence
+
+
 @pytest.mark.parametrize(("replicas", "is_trouble"), [(0, True), (1, False)])
 def test_an_event_counts_while_its_object_lacks_what_it_says(replicas: int, is_trouble: bool) -> None:
     """The pods of a run before may have been in the way, and gone a moment later."""
