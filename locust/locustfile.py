@@ -4,6 +4,8 @@ Locust imports this file in the master and in each worker. A locustfile of your 
 classes: take over `start`, and leave out the scenario.
 """
 
+import os
+
 from locust import events
 from locust.env import Environment
 
@@ -15,12 +17,13 @@ from loadtest.exporting import exporter
 from loadtest.feeding import service as feeding
 from loadtest.pacing import service as pacing
 from loadtest.settings import credentials, hosts
-from loadtest.settings.config import Config
+from loadtest.settings.config import Config, forget_service_links
 from loadtest.swarm import replacements, session, software
 from loadtest.web import guard, start_form
 
 with exit_on_error(), preflight.all_at_once(preflight.check_declared):
     config = Config.load()
+    forget_service_links(os.environ)
     credentials.check(config)
     hosts.open_allowed(config.allowed_hosts)
     replacements.install(config)

@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
 PAGE = (ROOT / "docs" / "several_machines.md").read_text()
 SETTINGS, MASTER, WORKER = re.findall(r"^\$ ((?:export|\.venv/bin/locust) .+)$", PAGE, re.MULTILINE)
 WORKERS = 2
+SERVICE_LINK = "tcp://10.96.0.7:8089"
+"""What Kubernetes makes of a Service locust-web, and Locust would take for the port of its web UI."""
 
 
 def test_the_commands_of_the_page_make_a_run(tmp_path: Path) -> None:
@@ -38,7 +40,7 @@ def test_the_commands_of_the_page_make_a_run(tmp_path: Path) -> None:
     variables = kept | {
         "LOADTEST_ALLOWED_HOSTS": "10.98.0.0/16", "LOADTEST_PROFILE": "smoke", "LOADTEST_USERS": "4",
         "LOADTEST_SPAWN_RATE": "4", "LOADTEST_RUN_TIME": "3s", "LOADTEST_RUNS_DIR": str(tmp_path),
-        "LOADTEST_RUN_ID": "machines",
+        "LOADTEST_RUN_ID": "machines", "LOCUST_WEB_PORT": SERVICE_LINK,
     }  # fmt: skip
 
     def typed(command: str, *before: str) -> subprocess.Popen[str]:

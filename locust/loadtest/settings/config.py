@@ -23,7 +23,7 @@ from loadtest.settings.shipped import CONF_DIR
 from loadtest.settings.urls import has_password, without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
 
 PREFIX = "LOADTEST_"
 SETTINGS_FILE = CONF_DIR / "loadtest.env"
@@ -459,6 +459,13 @@ def _is_service_link(name: str, value: str) -> bool:
     Those of a Service ``loadtest`` begin like settings. See "Environment variables" in Kubernetes' page on Services.
     """
     return bool(_SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value)))
+
+
+def forget_service_links(environ: MutableMapping[str, str]) -> None:
+    """Remove the variables of a Service such as ``locust-web``, which Locust would take for its own options."""
+    for name, value in list(environ.items()):
+        if name.startswith("LOCUST_") and _is_service_link(name, value):
+            del environ[name]
 
 
 def variable(setting: str) -> str:

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from loadtest.exceptions import ExitCode, UsageError
-from loadtest.settings.config import STACK_REDIS_URL, Config, default_workers, duration_s, setting_of, variable
+from loadtest.settings.config import (
+    STACK_REDIS_URL,
+    Config,
+    default_workers,
+    duration_s,
+    forget_service_links,
+    setting_of,
+    variable,
+)
 
 NO_FILE = Path("/nonexistent/loadtest.env")
 
@@ -159,3 +167,12 @@ def test_variables_that_kubernetes_makes_are_no_settings() -> None:
     assert load(environ=links) == load()
     with pytest.raises(UsageError, match="LOADTEST_PORT"):
         load(environ={"LOADTEST_PORT": "80"})
+
+
+def test_locust_takes_no_variables_that_kubernetes_makes() -> None:
+    """A Service ``locust-web`` would be the port of its web UI; tests/native/test_several_machines.py runs with one."""
+    links = {"LOCUST_WEB_PORT": "tcp://10.96.0.7:8089", "LOCUST_WEB_SERVICE_HOST": "10.96.0.7"}
+    kept = {"LOCUST_MASTER_BIND_PORT": "5558", "LOCUST_HOST": "http://shop", "SHOP_PORT": "tcp://10.96.0.9:80"}
+    environ = kept | links | {"LOCUST_WEB_PORT_8089_TCP": "tcp://10.96.0.7:8089"}
+    forget_service_links(environ)
+    assert environ == kept
