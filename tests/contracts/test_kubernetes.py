@@ -15,6 +15,7 @@ import yaml
 
 from loadtest import __version__
 from loadtest.exceptions import ExitCode
+from loadtest.kubernetes.kustomization import Kustomization, settings_in
 from loadtest.settings.config import Config, variable
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,6 @@ EXPLAINED = {
     "container-resources": "no CPU limit: what is throttled measures its throttling",
     "container-image-pull-policy": "tags are versions, and images may be loaded into the nodes",
     "container-security-context-user-group-id": "users of public images; the group is the image's, as OpenShift needs",
-    "pod-networkpolicy": "what copies results meets the policies of a run, where one is, and listens on no port",
     "pod-probes": "no livenessProbe: a restart in the midst of a run would be worse than a slow answer",
     "deployment-replicas": "of the demo's services there is one, as in Compose",
     "deployment-strategy": "Recreate: two versions of a worker, or two servers on one store, never run side by side",
@@ -96,6 +96,13 @@ def in_cluster(text: str) -> str:
     """Return a text of Compose with the defaults of its variables, and the names that hosts have in a cluster."""
     text = DEFAULT.sub(r"\1", text)
     return re.sub(r"(locust_master|target_app|redis_exporter)(?=:\d)", lambda found: found[0].replace("_", "-"), text)
+
+
+def _seen(pod: dict[str, Any], first: str, volume: str) -> set[str]:
+    """Return where the init container of this name, and the pod's own container, see a volume."""
+    (init,) = [one for one in pod["initContainers"] if one["name"] == first]
+    return {one["mountPath"] for part in (init, pod["containers"][0]) for one in part["volumeMounts"]
+            if one["name"] == volume}  # fmt: skip
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -207,6 +214,23 @@ def test_every_pod_is_restricted(folder: str) -> None:
 
 
 @pytest.mark.parametrize("folder", RENDERED)
+def test_what_no_policy_allows_is_closed_to_every_pod(folder: str) -> None:
+    """In both directions; the pod that copies results is made when the policies of a run are gone."""
+    objects = rendered(FOLDER / folder)
+    closed = [
+        one["spec"]["podSelector"]["matchLabels"]
+        for one in objects
+        if one["kind"] == "NetworkPolicy"
+        and set(one["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+        and not {"ingress", "egress"} & set(one["spec"])
+    ]
+    labels = [one["spec"]["template"]["metadata"]["labels"] for one in objects if one["kind"] in WITH_TEMPLATE]
+    labels += [one["metadata"]["labels"] for one in objects if one["kind"] == "Pod"]
+    assert labels
+    assert [pod for pod in labels if not any(selector.items() <= pod.items() for selector in closed)] == []
+
+
+@pytest.mark.parametrize("folder", RENDERED)
 def test_openshift_chooses_user_and_group(tmp_path: Path, folder: str) -> None:
     """With its component no pod asks for one."""
     with_components(tmp_path, "openshift", resources=folder)
@@ -235,11 +259,18 @@ def test_the_interactive_master_listens_in_its_pod_only(tmp_path: Path, folder: 
     assert [pod[name] for name in same] == [other[name] for name in same]
 
 
-def test_an_autoscaler_begins_with_the_workers_that_the_run_expects(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("component", "kind", "least"),
+    [("autoscaled", "HorizontalPodAutoscaler", "minReplicas"), ("keda", "ScaledObject", "minReplicaCount")],
+)
+def test_an_autoscaler_begins_with_the_workers_that_the_run_expects(
+    tmp_path: Path, component: str, kind: str, least: str
+) -> None:
     """And owns their number: no field of the Deployment says another."""
-    objects = {one["kind"]: one["spec"] for one in with_components(tmp_path, "autoscaled") if "spec" in one}
+    objects = {one["kind"]: one["spec"] for one in with_components(tmp_path, component) if "spec" in one}
     assert "replicas" not in objects["Deployment"]
-    expected = {"name": "LOCUST_EXPECT_WORKERS", "value": str(objects["HorizontalPodAutoscaler"]["minReplicas"])}
+    assert objects[kind]["scaleTargetRef"]["name"] == named("Deployment", "locust-worker")["metadata"]["name"]
+    expected = {"name": "LOCUST_EXPECT_WORKERS", "value": str(objects[kind][least])}
     assert expected in objects["Job"]["template"]["spec"]["containers"][0]["env"]
 
 
@@ -272,7 +303,7 @@ def _scrapes() -> list[dict[str, Any]]:
 
 def test_every_object_is_valid(tmp_path: Path) -> None:
     """By the schemas of Kubernetes, which know every field; those of the Prometheus operator are not among them."""
-    objects = with_components(tmp_path, "interactive", "autoscaled", "upload", resources="demo")
+    objects = with_components(tmp_path, "interactive", "autoscaled", "upload", "git", "istio", resources="demo")
     for one in (*objects, *(one for folder in (*RENDERED, "results") for one in rendered(FOLDER / folder))):
         kubernetes_validate.validate(one, "1.35", strict=True)
 
@@ -281,7 +312,7 @@ def test_what_kube_score_finds_is_explained(tmp_path: Path) -> None:
     """Whatever it calls a warning or critical; an explanation of what it no longer finds has to go."""
     if shutil.which("kube-score") is None:
         pytest.skip("there is no kube-score: deploy/kubernetes is NOT checked by it; `make kube-score` does that")
-    with_components(tmp_path, "interactive", "autoscaled", "upload", resources="demo")
+    with_components(tmp_path, "interactive", "autoscaled", "upload", "git", "istio", resources="demo")
     found = set()
     for folder in (tmp_path, *(FOLDER / name for name in RENDERED)):
         objects = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, check=True).stdout
@@ -340,19 +371,25 @@ def _connections(direction: str) -> set[tuple[str, str, int]]:
 
 def test_the_kustomizations_of_the_page_work(tmp_path: Path) -> None:
     """Copied from docs/kubernetes.md, they render: settings unchanged, the number of workers in both places."""
-    of_a_run, of_components, of_a_bucket = (
+    of_a_run, of_git, of_components, of_a_bucket = (
         text.replace("../loadtest-stack/deploy/kubernetes", os.path.relpath(FOLDER, tmp_path / "any"))
         for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL)
     )
-    for name, text in (("run", of_a_run), ("components", of_components), ("bucket", of_a_bucket)):
+    named = {"run": of_a_run, "git": of_git, "components": of_components, "bucket": of_a_bucket}
+    for name, text in named.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "kustomization.yaml").write_text(text)
     assert {"Deployment", "HorizontalPodAutoscaler"} <= {one["kind"] for one in rendered(tmp_path / "components")}
     (pod,) = [one["spec"]["template"]["spec"] for one in rendered(tmp_path / "bucket") if one["kind"] == "Job"]
     assert "persistentVolumeClaim" not in str(pod["volumes"])
     assert "LOADTEST_RESULTS_URL_FILE" in {one["name"] for one in pod["containers"][0]["env"]}
+    cloned = [one["spec"]["template"]["spec"] for one in rendered(tmp_path / "git") if one["kind"] in WITH_TEMPLATE]
+    assert [_seen(pod, "clone", "scenarios") for pod in cloned] == [{"/git", "/app/scenarios"}] * 2
+    assert [{"name": "scenarios", "emptyDir": {}} in pod["volumes"] for pod in cloned] == [True, True]
     (tmp_path / "run" / "shop.py").write_text("scenario")
     objects = rendered(tmp_path / "run")
+    own = Kustomization(tmp_path / "run").of_run(Config(), [], "night", settings_in(yaml.safe_dump_all(objects)))
+    assert {"LOADTEST_SCENARIO", "LOADTEST_PROFILE"} & {name for name, _ in own.settings} == set()
     (settings,) = [one["data"] for one in objects if one["metadata"]["name"].startswith("loadtest-settings-")]
     assert settings["LOADTEST_THRESHOLD"] == 'p99(response_time){name="buy"} < 250ms, error_ratio < 0.1%'
     (job,) = [one["spec"]["template"]["spec"]["containers"][0] for one in objects if one["kind"] == "Job"]

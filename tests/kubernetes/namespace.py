@@ -22,6 +22,15 @@ SCENARIO = Path(__file__).with_name("scenario.py")
 PART = "app.kubernetes.io/part-of=loadtest"
 USER = 1_000_650_000
 """As OpenShift would choose it: no image knows it."""
+SIDECAR = {
+    "name": "proxy",
+    "image": "loadtest:0.1.0",
+    "imagePullPolicy": "IfNotPresent",
+    "restartPolicy": "Always",
+    "command": ["sh", "-c", "trap exit TERM; sleep infinity & wait"],
+    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+}
+"""A native sidecar, as a service mesh injects it: it runs for as long as the other containers."""
 MASTER = ("job/loadtest", 9646)
 TARGET = ("deployment/target-app", 5000)
 
@@ -117,7 +126,7 @@ class Namespace:
     def start(self, workers: int, **settings: str) -> Path:
         """Make a run of the demo, without Grafana, whose image is not everywhere; return its kustomization."""
         expected = {"name": "LOCUST_EXPECT_WORKERS", "value": str(workers)}
-        containers = [{"name": "master", "env": [expected]}]
+        pod = {"containers": [{"name": "master", "env": [expected]}], "initContainers": [SIDECAR]}
         settings = {
             "LOADTEST_SCENARIO": f"scenarios/{SCENARIO.name}",
             "LOADTEST_HOST": "http://target-app:5000",
@@ -137,7 +146,7 @@ class Namespace:
                 "patches": [
                     {
                         "target": {"kind": "Job", "name": "loadtest"},
-                        "patch": _patch("Job", {"spec": {"template": {"spec": {"containers": containers}}}}),
+                        "patch": _patch("Job", {"spec": {"template": {"spec": pod}}}),
                     }
                 ],
             },
@@ -213,15 +222,17 @@ class Namespace:
         state: dict[str, Any] = pod["status"]["containerStatuses"][0]["state"]["terminated"]
         return state
 
-    def fetch(self, results: Path) -> None:
-        """Copy the results here, as docs/kubernetes.md does."""
+    def fetch(self, results: Path, *command: str) -> str:
+        """Copy the results here, as docs/kubernetes.md does, and return what a command prints in its pod."""
         folder = self.kustomize("fetch", {})
         self.kubectl("apply", "--server-side", "--kustomize", str(folder))
         self.kubectl("wait", "--for=condition=Ready", "pod/loadtest-fetch", "--timeout=180s")
         archive = self._kubectl("exec", "loadtest-fetch", "--", "tar", "-c", ".")
         with tarfile.open(fileobj=io.BytesIO(archive)) as files:
             files.extractall(results, filter="data")
+        said = self.kubectl("exec", "loadtest-fetch", "--", *(command or ("true",)))
         self.kubectl("delete", "--kustomize", str(folder))
+        return said
 
     def told(self) -> Iterator[str]:
         """Yield what a person would look at when something is wrong."""

@@ -24,6 +24,7 @@ from tests.stack.compose import eventually
 from tests.stack.test_networks import REACH
 
 LONGEST_RUN_ID = "night.1." + "x" * 92
+ANY_TEXT = """1.0 "beta" of 'today' for $HOME, $(HOME) and ${HOME}"""
 RULE = 'max(response_time){name="health/live"} < 1us'
 PATIENCE_S = 300.0
 CLOSED = [["locust-master", 5557], ["locust-master", 9646], ["redis", 6379], ["target-app", 5000], ["prometheus", 9090]]
@@ -55,6 +56,7 @@ class Evidence:
 
     reached_by_stranger: list[list[object]]
     reached_by_target: list[list[object]]
+    reached_by_fetch: list[list[object]]
     users: set[int]
     """The user ids of the processes in the containers."""
     received: float
@@ -93,7 +95,8 @@ def evidence(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def _make_runs(namespace: Namespace, here: Path, results: Path) -> Evidence:
-    namespace.start(3, LOADTEST_RUN_ID=LONGEST_RUN_ID, LOADTEST_THRESHOLD='error_ratio{name="live"} < 1%, requests > 0')
+    rules = 'error_ratio{name="live"} < 1%, requests > 0'
+    namespace.start(3, LOADTEST_RUN_ID=LONGEST_RUN_ID, LOADTEST_THRESHOLD=rules, LOADTEST_VERSION=ANY_TEXT)
     _await_load(namespace, 3)
     stranger, target = _reached_by_stranger(namespace), _reached_by_target(namespace)
     users = {_user(namespace, place) for place in ("job/loadtest", "deployment/locust-worker", "deployment/redis")}
@@ -127,11 +130,11 @@ def _make_runs(namespace: Namespace, here: Path, results: Path) -> Evidence:
     assert said, command.stdout
     namespace.kubectl(*said[1].split())
     eventually("pods are gone", namespace.pods, [], PATIENCE_S)
-    namespace.fetch(results)
+    by_fetch = json.loads(namespace.fetch(results, "python", "-c", REACH, json.dumps([OPEN])))
     kinds = "pods,jobs,deployments,services,networkpolicies,configmaps,secrets,persistentvolumeclaims"
     left = namespace.kubectl("get", kinds, "-o", "name").split()
     return Evidence(
-        stranger, target, users, received, in_prometheus, first,
+        stranger, target, by_fetch, users, received, in_prometheus, first,
         sent_before_kill, received_by_second, second, command, third, left, here, results,
     )  # fmt: skip
 
@@ -228,8 +231,16 @@ def test_target_record_and_prometheus_count_the_same(evidence: Evidence) -> None
     assert evidence.record(LONGEST_RUN_ID)["delivery"]["completeness"] == 1
 
 
+def test_settings_arrive_as_they_were_given(evidence: Evidence) -> None:
+    """With quotes, blanks and dollars."""
+    assert evidence.record(LONGEST_RUN_ID)["configuration"]["version"] == ANY_TEXT
+
+
 def test_a_run_that_passes_completes_its_job(evidence: Evidence) -> None:
-    """On a busy machine the generator may say that it was not fit to measure: the Job then fails with that code."""
+    """Though a sidecar runs beside the master, as a service mesh has one, and would run on.
+
+    On a busy machine the generator may say that it was not fit to measure: the Job then fails with that code.
+    """
     ended = evidence.first
     assert ended.code in (ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY), ended
     verdict = "passed" if ended.code == ExitCode.PASSED else "not trustworthy"
@@ -279,9 +290,13 @@ def test_the_results_outlive_every_pod(evidence: Evidence) -> None:
 
 
 def test_strangers_are_refused(evidence: Evidence) -> None:
-    """A pod of the same namespace reaches no part of the stack, and the service under test its store only."""
+    """A pod of the same namespace reaches no part of the stack, the service under test its store only.
+
+    And what copies the results, when all others are gone, reaches nobody.
+    """
     assert evidence.reached_by_stranger == [OPEN]
     assert evidence.reached_by_target == [["redis", 6379]]
+    assert evidence.reached_by_fetch == []
 
 
 def test_containers_run_as_any_user(evidence: Evidence) -> None:
