@@ -96,7 +96,6 @@ def workers_row() -> list[Any]:
                 "short",
                 curve(of_run("sum by (state) (loadtest_workers) > 0"), "{{state}}"),
                 curve(of_run(AWAITED), "awaited"),
-                span=12,
             ),
             {"missing": BAD},
         ),
@@ -105,8 +104,13 @@ def workers_row() -> list[Any]:
             "Users that each worker runs.",
             "short",
             by_worker("loadtest_worker_users"),
-            span=12,
             stacked=True,
+        ),
+        curves(
+            "Memory by process",
+            "Resident memory of the master and of each worker; Load run, Machines, shows it by a worker's limit.",
+            "bytes",
+            curve(of_run("max by (process) (loadtest_process_memory_bytes)"), "{{process}}"),
         ),
         with_line(
             curves(

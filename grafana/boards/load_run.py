@@ -253,7 +253,7 @@ def latency_row() -> list[Any]:
                 "cause. Dashed: the run's thresholds on them. The scale is logarithmic.",
                 "s",
                 *both,
-                span=12,
+                span=9,
                 logarithmic=True,
             ),
             "response_time|service_time",
@@ -264,8 +264,24 @@ def latency_row() -> list[Any]:
             "Response time, distribution",
             "Requests by response time: a column is a point in time, a cell's colour the number of requests in it.",
             cells(of_run(f"sum by (le) (increase({RESPONSE_TIME}_bucket{{{CHOSEN}}}{WINDOW}))")),
+            span=9,
         ),
+        _in_flight(),
     ]
+
+
+def _in_flight() -> timeseries.Panel:
+    """A service that hangs, while it does: what it has not answered is in no other panel yet."""
+    panel = curves(
+        "Requests in flight",
+        "Requests that wait for their response on the left; on the right, how long the oldest of them has waited. When "
+        "that rises second by second, the service hangs: such requests are in no other panel until they end.",
+        "short",
+        curve(of_run("max(loadtest_requests_in_flight)"), "in flight"),
+        curve(of_run("max(loadtest_request_oldest_age_seconds)"), "oldest"),
+        span=6,
+    )
+    return on_the_right(panel, "oldest", "s")
 
 
 def machines_row() -> list[Any]:

@@ -157,6 +157,14 @@ def test_every_metric_is_exported() -> None:
     assert used <= labels
 
 
+def test_every_metric_is_shown() -> None:
+    """Each of ours is on a dashboard or raises an alert, but for those that only the reference explains."""
+    rules = "".join(path.read_text() for path in (ROOT / "prometheus" / "rules").glob("*.yml"))
+    asked = " ".join([*expressions(), rules])
+    unseen = {metric.name for metric in METRICS if not re.search(rf"\b{metric.name}(_bucket|_count|_sum)?\b", asked)}
+    assert unseen == {"loadtest_link_refused_total", "loadtest_setup_requests_total", "loadtest_stream_bytes_total"}
+
+
 def test_a_quantile_can_be_chosen() -> None:
     """From p50 to p99.9, at first p95; curves and tables by name follow it."""
     board = read(ROOT / "grafana" / "dashboards" / "load_run.json")
