@@ -96,6 +96,10 @@ class DeltaSender:
         """The users have stopped: send the last delta."""
         self._send(self._reporter.finish(time.perf_counter()))
 
+    def announce_end(self) -> None:
+        """Tell the master that this process has begun to end, so that it deals it no users."""
+        self._send([], self._sign_of_life())
+
     def close(self) -> None:
         """Stop the users, send the last delta and wait until the master has it, at most `DRAIN_S`."""
         if not self._reporter.finished:
@@ -123,9 +127,12 @@ class DeltaSender:
         if second - self._heartbeat_second < HEARTBEAT_EVERY_S:
             return None
         self._heartbeat_second = second
+        return self._sign_of_life()
+
+    def _sign_of_life(self) -> Heartbeat:
         runner: Any = self._runner
         return Heartbeat(
-            state=runner.worker_state,
+            state=runners.STATE_STOPPING if self._gate.is_closing else runner.worker_state,
             current_cpu_usage=runner.current_cpu_usage,
             current_memory_usage=runner.current_memory_usage,
             software=self._software,

@@ -12,10 +12,19 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from locust.rpc import Message
-from locust.runners import HEARTBEAT_LIVENESS, STATE_INIT, STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, STATE_STOPPED
+from locust.runners import (
+    HEARTBEAT_LIVENESS,
+    STATE_INIT,
+    STATE_MISSING,
+    STATE_RUNNING,
+    STATE_SPAWNING,
+    STATE_STOPPED,
+    STATE_STOPPING,
+)
 
 from loadtest.measuring.collector import Arrival
 from loadtest.session import Session
+from loadtest.swarm import rebalancing
 from loadtest.swarm.gate import MasterGate
 from loadtest.swarm.messages import ACKNOWLEDGEMENT, REPORT
 from loadtest.swarm.software import Software
@@ -72,6 +81,10 @@ class Reports:
     def _on_heartbeat(self, worker: str, heartbeat: Heartbeat) -> None:
         """Do what Locust does with a heartbeat, except that it is answered later, with the acknowledgement."""
         client = self._runner.clients[worker]
+        if heartbeat.state == STATE_STOPPING:  # of its process; to Locust it runs, and counts, until it has ended
+            rebalancing.let_go(self._runner, client)
+            state = STATE_RUNNING if client.state == STATE_MISSING else client.state
+            heartbeat = heartbeat.model_copy(update={"state": state})
         cpu_usage: float = heartbeat.current_cpu_usage
         too_busy = cpu_usage > _CPU_WARNING and not client.cpu_warning_emitted
         if client.state == STATE_MISSING or too_busy:  # Locust knows what follows from that

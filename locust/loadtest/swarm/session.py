@@ -11,7 +11,8 @@ begins the same run before its first user starts.
 **A run ends** with ``test_stopping``: the services start nothing more. Measuring is drained last, when the users have
 stopped. On the master that is where all workers are asked to stop their users and to send what they measured, so that
 the record is closed, complete, before anybody reads it. A worker that ends by itself (SIGTERM, as when it is scaled
-away) starts no users from then on, stops those that run, and waits until the master has all that they measured.
+away) tells the master, which deals it no users from then on, starts none, stops those that run, and waits until the
+master has all that they measured.
 """
 
 from __future__ import annotations
@@ -316,6 +317,7 @@ class WorkerSwarm(Swarm):
 
     def _on_quitting(self, **_: Any) -> None:
         self._gate.is_closing = True
+        self._sender.announce_end()
         self._on_test_stopping()
         self._sender.close()
 

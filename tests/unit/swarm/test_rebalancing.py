@@ -38,6 +38,19 @@ def test_users_of_workers_that_leave_together_are_dealt_anew(swarm: tuple[Master
     eventually(lambda: peers[2].spawned[-1] == USERS)
 
 
+def test_a_worker_that_ends_is_dealt_no_users(swarm: tuple[MasterRunner, list[Peer]]) -> None:
+    """From the moment at which it begins to end the others run its users, of this test and of the next."""
+    runner, peers = swarm
+    rebalancing.let_go(runner, runner.clients["worker 0"])
+    told = len(peers[0].spawned)
+    eventually(lambda: [peer.spawned[-1] for peer in peers[1:]] == [3, 3])
+    runner._users_dispatcher = None
+    runner.start(USERS + 2, 100)
+    eventually(lambda: [peer.spawned[-1] for peer in peers[1:]] == [4, 4])
+    assert len(peers[0].spawned) == told
+    assert "worker 0" in runner.clients  # where it counts until it has ended
+
+
 def test_nothing_is_dealt_that_nobody_owes(swarm: tuple[MasterRunner, list[Peer]]) -> None:
     """While all stay, nobody is told anything."""
     _, peers = swarm

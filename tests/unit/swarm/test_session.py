@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import gevent
 import pytest
+from gevent.event import Event
 from gevent.monkey import get_original
 from locust import User, constant, task
 from locust.env import Environment
+from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.measuring.recorder import Recorder
+from loadtest.swarm import delta_sender
 from loadtest.swarm.session import ControllingSwarm
-from tests.link_peers import eventually
+from tests.link_peers import Peer, eventually
 from tests.locust_runners import end
 from tests.swarms import record_keeper, started
 
@@ -104,6 +107,37 @@ def test_a_worker_that_was_told_to_end_starts_none_of_the_users_that_come_yet(pa
     pair.start(2, 10.0).join()
     gevent.sleep(0.2)
     assert (pair.worker.user_count, Leisurely.made) == (0, 0)
+
+
+def test_the_master_deals_a_worker_that_ends_no_users(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its users finish their tasks, the others run as many as were asked for, and it is told of none."""
+    master, worker, may_end, told = pair.master, pair.worker, Event(), list[str]()
+    monkeypatch.setattr(Leisurely, "on_stop", lambda _user: may_end.wait())
+    monkeypatch.setattr(delta_sender, "HEARTBEAT_EVERY_S", 10**12)  # it says so at once
+    master.environment.stop_timeout = PATIENCE_S
+    with Peer(master, "stays") as stays:
+        pair.start(4, 100.0)
+        eventually(
+            lambda: (worker.user_count, stays.spawned[-1:]) == (2, [2]) and master.spawning_completed, PATIENCE_S
+        )
+        send = master.server.send_to_client
+
+        def noted(message: Message) -> None:
+            told.append(f"{message.type} to {message.node_id}")
+            send(message)
+
+        monkeypatch.setattr(master.server, "send_to_client", noted)
+        quitting = worker.environment.events.quitting
+        ending = gevent.spawn(quitting.fire, environment=worker.environment, reverse=True)
+        eventually(lambda: stays.spawned[-1] == 4, PATIENCE_S)
+        pair.start(6, 100.0)
+        eventually(lambda: stays.spawned[-1] == 6, PATIENCE_S)
+        assert worker.client_id in master.clients
+        assert (f"spawn to {stays.name}" in told, f"spawn to {worker.client_id}" in told) == (True, False)
+        may_end.set()
+        ending.join()
+        stays.say("quit")
+        eventually(lambda: not len(master.clients), PATIENCE_S)
 
 
 def test_the_master_decides_what_is_kept_of_requests() -> None:

@@ -89,6 +89,12 @@ TABLE = (
     ),
     Replacement(
         dispatch.UsersDispatcher,
+        "__init__",
+        master.begin_dispatcher,
+        "a worker that has begun to end gets users of the next run, which it never starts",
+    ),
+    Replacement(
+        dispatch.UsersDispatcher,
         "add_worker",
         master.add_worker,
         "a worker that says again that it is ready, as after a cut network, gets the share of two workers for good",

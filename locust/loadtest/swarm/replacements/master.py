@@ -8,12 +8,14 @@ import gevent
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
 from loadtest.settings.urls import without_credentials
+from loadtest.swarm import rebalancing
 from loadtest.swarm.gate import MasterGate
 from loadtest.swarm.messages import LONGEST_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from locust import User
     from locust.dispatch import UsersDispatcher
     from locust.env import Environment
     from locust.rpc import Message
@@ -76,10 +78,21 @@ def all_workers(original: Any) -> Any:
     return property(lambda self: list(original.fget(self)))
 
 
+def begin_dispatcher(original: Callable[..., None]) -> Callable[..., None]:
+    """Know the workers that stay; all, where none does."""
+
+    def __init__(self: UsersDispatcher, worker_nodes: list[WorkerNode], user_classes: list[type[User]]) -> None:  # noqa: N807
+        original(self, rebalancing.staying(worker_nodes) or worker_nodes, user_classes)
+
+    return __init__
+
+
 def add_worker(original: Callable[..., None]) -> Callable[..., None]:
-    """Know each worker once."""
+    """Know each worker once, and none that ends."""
 
     def add_worker(self: UsersDispatcher, worker_node: WorkerNode) -> None:
+        if not rebalancing.staying([worker_node]):
+            return
         self._worker_nodes = [node for node in self._worker_nodes if node.id != worker_node.id]
         original(self, worker_node)
 

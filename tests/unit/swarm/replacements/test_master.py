@@ -3,10 +3,12 @@
 import gevent
 import pytest
 from locust import __version__
+from locust.dispatch import UsersDispatcher
 from locust.env import Environment
 from locust.rpc import Message
-from locust.runners import STATE_RUNNING
+from locust.runners import STATE_RUNNING, WorkerNode
 
+from loadtest.swarm import rebalancing
 from loadtest.swarm.messages import LONGEST_TEXT
 from loadtest.swarm.replacements.master import LONGEST_LOG, MOST_EXCEPTIONS, MOST_LOGS
 from tests.link_peers import Peer, eventually, master
@@ -116,6 +118,28 @@ def test_a_worker_that_comes_back_gets_one_share() -> None:
         gevent.spawn(runner.start, 12, 100.0)
         gevent.sleep(2.0)
         assert (back.spawned[-1], other.spawned[-1]) == (6, 6)
+
+
+def test_a_worker_that_ends_gets_no_share_of_the_next_run() -> None:
+    """Where others stay, they run all users (replaces UsersDispatcher.__init__)."""
+    ending, other = WorkerNode("ending"), WorkerNode("other")
+    with master() as runner:
+        rebalancing.let_go(runner, ending)
+    for workers, share in (([ending, other], {"other": 4}), ([ending], {"ending": 4})):
+        dispatcher = UsersDispatcher(workers, [Idle])
+        dispatcher.new_dispatch(4, 100.0)
+        assert {name: users["Idle"] for name, users in next(dispatcher).items()} == share
+
+
+def test_a_worker_that_ends_gets_no_share_when_it_comes_back() -> None:
+    """As after a cut network, from which it heals (replaces UsersDispatcher.add_worker)."""
+    ending, other = WorkerNode("ending"), WorkerNode("other")
+    dispatcher = UsersDispatcher([other], [Idle])
+    with master() as runner:
+        rebalancing.let_go(runner, ending)
+    dispatcher.add_worker(ending)
+    dispatcher.new_dispatch(4, 100.0)
+    assert {name for users in dispatcher for name in users} == {"other"}
 
 
 def test_exceptions_of_scenarios_do_not_fill_the_memory() -> None:
