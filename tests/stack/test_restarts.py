@@ -5,11 +5,11 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.stack.compose import Project, eventually
+from tests.stack.evidence import copied
 
 USERS = 4
 ENOUGH_REQUESTS = 100
@@ -27,6 +27,7 @@ def project(built: Project) -> Iterator[Project]:
 
 def test_a_restarted_redis_gets_its_data_back(project: Project, tmp_path: Path) -> None:
     """Requests fail only until the data is loaded again; the record has the restart, the loading and Redis' version."""
+    before = len(copied(project, tmp_path))  # the folder may be one that is mounted, with the runs of others
     eventually("a start", lambda: _starts(project), True)
     eventually("load", lambda: (project.value("sum(loadtest_requests_total)") or 0) > ENOUGH_REQUESTS, True)
     project.run("restart", "--timeout", "1", "redis")
@@ -35,7 +36,8 @@ def test_a_restarted_redis_gets_its_data_back(project: Project, tmp_path: Path) 
     eventually("failures of the last 10 s", lambda: project.value(failures), 0)
     project.get("locust_master", 8089, "/stop", {})
     eventually("the end", lambda: project.value('loadtest_run_state{state="stopped"}'), 1)
-    record = _record(project, tmp_path)
+    eventually("records", lambda: len(copied(project, tmp_path)), before + 1)
+    record = json.loads(copied(project, tmp_path)[-1].read_text())
     events = [event["text"] for event in record["events"] if event["kind"] == "redis"]
     assert events[-2:] == ["Redis was restarted", "Redis lost its data, which was loaded again"]
     assert {"redis-server", "ReJSON"} <= set(record["context"]["versions"])
@@ -55,16 +57,3 @@ def _starts(project: Project) -> bool:
     except (urllib.error.URLError, ConnectionError):
         return False
     return bool(answer["success"])
-
-
-def _record(project: Project, folder: Path) -> dict[str, Any]:
-    """Return the record of the only run, when it is there."""
-
-    def copied() -> list[Path]:
-        project.run("cp", "locust_master:/app/runs/.", str(folder))
-        return list(folder.glob("*/record.json"))
-
-    eventually("records", lambda: len(copied()), 1)
-    (file,) = copied()
-    record: dict[str, Any] = json.loads(file.read_text())
-    return record
