@@ -159,6 +159,7 @@ WRONG = {
     "rate without a profile": ({"arrival_rate": "20"}, "an arrival rate of 20 does not apply"),
     "rate that is no number": ({"load_profile": "constant-arrival-rate", "arrival_rate": "nan"}, "arrival rate 'nan'"),
     "no users": ({"user_count": ""}, "Invalid user_count value"),
+    "a shape without a class picker": ({"shape_class": "Default"}, "'shape_class' is not a field of this form"),
     "run time": ({"load_profile": "climb", "run_time": "soon"}, "run time 'soon' is not allowed"),
 }
 
@@ -266,8 +267,12 @@ def test_a_start_that_says_nothing_inherits_nothing(form: Form) -> None:
 def test_a_stop_while_a_test_is_prepared_stops_it(form: Form, profile: str) -> None:
     """Its load ends as soon as it has begun, and the record says why."""
     before = len(list(form.runs_dir.glob("*/record.json")))
-    assert form.post(load_profile=profile, run_time="20s")["success"]
+    started = {"load_profile": profile, "run_time": "20s"}
+    assert form.post(**started)["success"]
+    changed = {"climb": {"user_count": "3"}, "as-entered": {"run_time": "60s"}}[profile]
+    refused = form.post(**(started | changed))  # which Locust would answer with success, and not do
     form.stop()
+    assert (refused["status"], "cannot change while" in refused["message"]) == (409, True)
     record = form.wait_for_record(_name(before))
     assert record["duration_s"] < 15
     assert record["interruption"]["by"] == "stopped in the web UI"

@@ -235,6 +235,14 @@ WRONG = {
     "a very long text": ({"thresholds": "p99 < 1s," * 1000}, 400, "thresholds is too long"),
     "a flood": ({"thresholds": "x" * 300_000}, 413, "up to 262144 bytes"),
     "an unknown profile": ({"load_profile": "nightmare"}, 400, "nightmare"),
+    "a misspelt field": (
+        {"threshold": "p99 < 1s"},
+        400,
+        "'threshold' is not a field of this form. Allowed: arrival_rate",
+    ),
+    "a misspelt field's right name": ({"threshold": "p99 < 1s"}, 400, "did you mean thresholds?"),
+    "a field without a name": ({"": "p99 < 1s"}, 400, "'' is not a field"),
+    "Locust's label": ({"profile": "quick"}, 400, "did you mean load_profile?"),
 }
 
 
@@ -245,6 +253,29 @@ def test_a_wrong_start_is_refused_with_a_sentence(owner: WebUi, case: str) -> No
     answer = owner.start(**fields)
     assert (answer.status, words in answer.sentence) == (status, True), answer.text
     assert "target.example" in owner.ask("GET", "/").text
+
+
+_FIELDS = "user_count=1&spawn_rate=1"
+_JSON = {"Content_Type": "application/json"}
+_PARTS = {"Content_Type": "multipart/form-data; boundary=x"}
+_PART = 'Content-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n'
+_FILE = _PART.format("thresholds", '; filename="rules.txt"', "p99 < 1s")
+IGNORED = {
+    "a field twice": ("", f"{_FIELDS}&thresholds=&thresholds=p99+<+1s", {}, "thresholds is given 2 times"),
+    "a number twice": ("", f"{_FIELDS}&user_count=50", {}, "user_count is given 2 times"),
+    "a field in the address": ("?thresholds=p99+<+1s", _FIELDS, {}, "'thresholds' is in the address"),
+    "fields as JSON": ("", json.dumps(FORM | {"thresholds": "p99 < 1s"}), _JSON, "'application/json' is not read"),
+    "a file": ("", f"--x\r\n{_FILE}--x--\r\n", _PARTS, "'thresholds' is in a file"),
+}
+
+
+@pytest.mark.parametrize("case", IGNORED)
+def test_a_start_has_nothing_that_would_be_ignored(owner: WebUi, case: str) -> None:
+    """Locust would start without it, as without a rule that was meant to be judged."""
+    address, body, headers, words = IGNORED[case]
+    answer = owner.ask("POST", f"/swarm{address}", body, **headers)
+    assert (answer.status, words in answer.sentence) == (400, True), answer.text
+    assert owner.ask("POST", "/swarm", f"{_FIELDS}&user_classes=HealthUser&user_classes=HealthUser").status == 409
 
 
 def test_everything_wrong_with_a_start_is_said_at_once(owner: WebUi) -> None:

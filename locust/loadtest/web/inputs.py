@@ -1,7 +1,8 @@
 """Limits for the values of a start from the web UI, or of a change to a User class.
 
 Locust accepts any of its command-line options as a field of its start form, including files to write, and sets any
-attribute of a User class. Here only the form's own fields pass, within limits.
+attribute of a User class. What it does not know it ignores: a start with a misspelt name for its thresholds would run
+without them, and pass. Here only the form's own fields pass, each once, within limits.
 
 Tested in tests/native/test_web_guard.py.
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from locust.argument_parser import ui_extra_args_dict
 from pydantic import Field, TypeAdapter, ValidationError
 
-from loadtest.exceptions import UsageError
+from loadtest.exceptions import UsageError, nearest_name
 from loadtest.settings.config import Config, Seconds, SpawnRate, allowed
 from loadtest.web.refusal import Refusal
 
@@ -32,7 +33,9 @@ LONGEST_TEXT: Final = 4096
 """The longest value of a field, in characters."""
 START: Final = "locust.swarm"
 CHANGE: Final = "locust.update_user"
-_FORM: Final = frozenset({"user_count", "spawn_rate", "run_time", "host", "user_classes", "shape_class", "profile"})
+_FORM: Final = frozenset({"user_count", "spawn_rate", "run_time", "host", "profile"})
+_PICKER: Final = frozenset({"user_classes", "shape_class"})
+_FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _USER_CLASS: Final = frozenset({"user_class_name", "host", "weight", "fixed_count", "tasks"})
 _LARGEST_WEIGHT: Final = 1_000_000
 
@@ -80,10 +83,12 @@ class Inputs:
 
     def _check_start(self, request: Request) -> None:
         fields = request.form
-        problems = _unknown(set(fields), _FORM | set(ui_extra_args_dict()))
+        problems = list(self._ignored(request))
         problems += [_too_long(name) for name, value in fields.items(multi=True) if len(value) > LONGEST_TEXT]
         for name, (kind, may_be) in self._kinds.items():
             for value in filter(str.strip, fields.getlist(name)):
+                if value == "0" and self._environment.shape_class is not None:  # what the form sends where it decides
+                    continue
                 try:
                     kind.validate_python(value.strip())
                 except ValidationError:
@@ -101,6 +106,27 @@ class Inputs:
             found = [*problems, *wrong_hosts, *self._wrong_load(fields)]
             raise Refusal(400 if problems else 403, " ".join(found))
 
+    def _ignored(self, request: Request) -> Iterator[str]:
+        """Yield a sentence for everything that Locust would not read of a start."""
+        fields, extra = request.form, ui_extra_args_dict()
+        web_ui: Any = self._environment.web_ui
+        known = _FORM.union(extra, _PICKER if web_ui.userclass_picker_is_active else ())
+        yield from _unknown(set(fields), known)
+        several = {"user_classes", *(name for name, option in extra.items() if option["is_multiple"])}
+        for name in sorted(known - several):
+            if len(fields.getlist(name)) > 1:
+                yield f"{name} is given {len(fields.getlist(name))} times. Allowed: once. Next: keep one of them."
+        if fields.get("profile") not in (None, "", self._environment.profile):
+            shown = fields["profile"][:100]
+            yield f"profile {shown!r} is only a label of Locust's. Allowed: nothing. Next: did you mean load_profile?"
+        for place, names in (("the address", request.args), ("a file", request.files)):
+            if names:
+                shown = ", ".join(sorted(names))[:100]
+                yield f"{shown!r} is in {place}, which is not read. Allowed: fields of a form. Next: send it as one."
+        if request.mimetype not in _FORM_TYPES and (request.mimetype or request.content_length):
+            shown = request.mimetype[:100]
+            yield f"a start of the type {shown!r} is not read. Allowed: {_FORM_TYPES[0]}. Next: send a form."
+
     def _check_change(self, request: Request) -> None:
         try:
             wanted = json.loads(request.get_data())
@@ -113,7 +139,7 @@ class Inputs:
                 "the request does not name a User class that can be changed. Allowed: those of Locust's class picker. "
                 "Next: start Locust with --class-picker.",
             )
-        problems = _unknown(set(wanted), _USER_CLASS)
+        problems = list(_unknown(set(wanted), _USER_CLASS))
         problems += [
             _not_allowed(name, str(wanted[name]), f"a whole number from 0 to {_LARGEST_WEIGHT}")
             for name in ("weight", "fixed_count")
@@ -145,11 +171,11 @@ class Inputs:
                 yield str(error)
 
 
-def _unknown(given: set[str], known: frozenset[str] | set[str]) -> list[str]:
-    return [
-        f"{name[:100]!r} is not a field of this form. Allowed: {', '.join(sorted(known))}. Next: leave it out."
-        for name in sorted(given - known)
-    ][:3]
+def _unknown(given: set[str], known: frozenset[str] | set[str]) -> Iterator[str]:
+    for name in sorted(given - known)[:3]:
+        nearest = nearest_name(name, sorted(known))
+        advice = f"did you mean {nearest}?" if nearest else "leave it out."
+        yield f"{name[:100]!r} is not a field of this form. Allowed: {', '.join(sorted(known))}. Next: {advice}"
 
 
 def _too_long(name: str) -> str:

@@ -85,6 +85,7 @@ class StartForm:
     def __init__(self, config: Config, scenario: Scenario) -> None:
         self.loads = LoadFactory(config, scenario.requests)
         self._texts = self.loads.texts
+        self._numbers = dict.fromkeys(_OF_LOCUST, "")
         self._host: str | None = None
         self._starting: gevent.Greenlet[..., object] | None = None
 
@@ -143,6 +144,7 @@ class StartForm:
     ) -> Response:
         """Let Locust start a load; with a profile, Locust's own fields of the form keep their values."""
         texts = _given(request.form, self.loads.texts)
+        numbers = {name: request.form.get(name, "").strip() for name in _OF_LOCUST}
         environment.host = self._host
         request.form = _without_empty_host(request.form)
         choose(load)
@@ -158,7 +160,7 @@ class StartForm:
             options.num_users, options.spawn_rate = before
             options.run_time = load.profile.run_time_s  # or the form would show that of an earlier start beside it
         if response.get_json()["success"]:
-            self._texts = texts
+            self._texts, self._numbers = texts, numbers
             web_ui: Any = environment.web_ui
             self._starting = web_ui._swarm_greenlet
         return response
@@ -179,13 +181,19 @@ class StartForm:
         return follows_shape and runner.state not in (STATE_STOPPING, STATE_CLEANUP)
 
     def _check_unchanged(self, values: Mapping[str, str], environment: Environment) -> None:
-        running = {**self._texts, "host": environment.host or ""}
-        given = _given(values, running)
-        given["host"] = given["host"].strip() or running["host"]
-        if changed := [name for name, text in given.items() if text != running[name]]:
+        """Refuse a change that Locust would answer with success, and not make."""
+        follows_shape = environment.shape_class is not None
+        fixed = {name: text for name, text in self._numbers.items() if follows_shape or name == "run_time"}
+        fixed["host"] = environment.host or ""
+        given = {name: values.get(name, "").strip() or text for name, text in fixed.items()}
+        running = {**self._texts, **fixed}
+        if changed := [
+            name for name, text in {**_given(values, self._texts), **given}.items() if text != running[name]
+        ]:
+            allowed = "nothing: it follows its load profile" if follows_shape else "the number of users and the ramp up"
             raise _NotNowError(
-                f"{', '.join(changed).replace('_', ' ')} cannot change while a test is under way. Allowed: the number "
-                "of users and the ramp up. Next: stop the test, then start another."
+                f"{', '.join(changed).replace('_', ' ')} cannot change while a test is under way. Allowed: {allowed}. "
+                "Next: stop the test, then start another."
             )
 
 
