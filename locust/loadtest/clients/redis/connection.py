@@ -9,10 +9,14 @@ A pipeline of n commands is read as one reply, an array of n: the array's header
 replies come, and the parser, written in C, does the rest. RESP3 may interleave push messages, which would be
 counted as elements, so there the replies are collected one by one. Push messages are dropped.
 
+The parser makes room for as many elements as an array says it has, before any has come. So what a reply announces is
+summed up before it is parsed, and one of more than ``MOST_ELEMENTS`` breaks the connection.
+
 Tested in tests/unit/clients/redis/test_faults.py.
 """
 
 import random
+import re
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,8 +50,20 @@ _INCOMPLETE: Final = object()
 _ENDS: Final = (OSError, hiredis.HiredisError, ConnectionBroken)  # what ends a connection
 
 # What has just arrived, for all connections of the process: it is parsed before anything else can run. It holds more
-# than a TLS stream receives at once, so that none is left where polling does not see it.
-_ARRIVAL: Final = bytearray(256 * 1024)
+# than a TLS stream receives at once, so that none is left where polling does not see it. In front of it is what the
+# arrival before ended with, as far as an array's head may begin there.
+_AT: Final = 32
+_ROOM: Final = bytearray(_AT + 256 * 1024)
+_ARRIVAL: Final = memoryview(_ROOM)[_AT:]
+_NEWLINE: Final = ord("\n")
+_WHOLE_LINE: Final = b"\n".rjust(_AT)
+_HEAD: Final = re.compile(rb"\n[*~>%|](\d+)\r")
+_CUT_HEAD: Final = re.compile(rb"\n[*~>%|]\d*\Z")
+
+MOST_ELEMENTS: Final = 2**24
+"""What the arrays, sets and maps of a reply may announce together; room for them takes 128 MiB."""
+_MOST_BYTES: Final = 2**30
+"""The longest reply; the longest value that Redis keeps by default is half of it."""
 
 
 class _Unsent(Exception):  # noqa: N818 -- a signal, thrown into the greenlet that waits for the reply
@@ -67,6 +83,8 @@ class RespConnection(Connection):
     """
 
     __slots__ = (
+        "_announced",
+        "_before",
         "_collected",
         "_collects",
         "_connect_timeout_s",
@@ -96,6 +114,8 @@ class RespConnection(Connection):
         self._reply_timeout_s = settings.read_timeout_s
         self._connect_timeout_s = settings.connect_timeout_s
         self._collects = settings.protocol == RESP3
+        self._announced = 0
+        self._before = _WHOLE_LINE
         self._collected: list[Any] = []
         self._wanted = 0
         self._opening = False
@@ -103,7 +123,7 @@ class RespConnection(Connection):
         self._failures = 0
         self._retry_at_s = 0.0
         self._send: Callable[[bytes | memoryview], int]
-        self._recv_into: Callable[[bytearray], int]
+        self._recv_into: Callable[[memoryview], int]
         self._feed: Callable[[Any, int, int], None]
         self._gets: Callable[[], Any]
         self._has_data: Callable[[], bool]
@@ -155,7 +175,7 @@ class RespConnection(Connection):
         if self.stream is None:
             self._open()
         self.ready = False
-        self.received_bytes = 0
+        self.received_bytes = self._announced = 0
         self.deadline_s = sent_s + self._reply_timeout_s
         defer, wait, reply = self._defer, self.wait, _INCOMPLETE
         try:
@@ -307,6 +327,7 @@ class RespConnection(Connection):
         self.attach(stream)
         self._send, self._recv_into, self._defer = stream.send, stream.recv_into, self._poller.defer
         self._feed, self._gets, self._has_data = reader.feed, reader.gets, reader.has_data
+        self._before = _WHOLE_LINE
         DeadlineSweeper.current().allow_for(min(self._reply_timeout_s, self._connect_timeout_s))
 
     def _shake_hands(self, deadline_s: float) -> None:
@@ -362,13 +383,29 @@ class RespConnection(Connection):
         if not arrived_bytes:
             raise ConnectionBroken("closed", f"{self._settings.endpoint} closed the connection")
         self.received_bytes += arrived_bytes
-        feed(_ARRIVAL, 0, arrived_bytes)
+        end = _AT + arrived_bytes
+        _ROOM[:_AT] = self._before
+        if _HEAD.search(_ROOM, 0, end):
+            self._check_announced(end)
+        self._before = _WHOLE_LINE if _ROOM[end - 1] == _NEWLINE else _cut_head(end)
+        feed(_ROOM, _AT, arrived_bytes)
         reply = gets()
+        if reply is _INCOMPLETE and self.received_bytes > _MOST_BYTES:
+            raise self._too_large(f"{_MOST_BYTES} bytes")
         if self._collects:
             return self._collect(reply)
         if reply is not _INCOMPLETE and has_data():
             raise self._excess()
         return reply
+
+    def _check_announced(self, end: int) -> None:
+        """Add up what the heads in an arrival announce; a value that holds the like of a head counts too."""
+        self._announced += sum(int(count[:_AT]) for count in _HEAD.findall(_ROOM, 0, end))
+        if self._announced > MOST_ELEMENTS:
+            raise self._too_large(f"{MOST_ELEMENTS} elements")
+
+    def _too_large(self, most: str) -> ConnectionBroken:
+        return ConnectionBroken("protocol", f"{self._settings.endpoint} sent a reply of more than {most}")
 
     def _excess(self) -> ConnectionBroken:
         return ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than was requested")
@@ -390,6 +427,12 @@ class RespConnection(Connection):
         if waiter is not None and self.waiter is waiter:
             self.waiter = None
             waiter.throw(error)
+
+
+def _cut_head(end: int) -> bytes:
+    """Return the part of an array's head that an arrival ends with; blank without one."""
+    found = _CUT_HEAD.search(_ROOM, end - _AT, end)
+    return (found[0] if found else b"").rjust(_AT)
 
 
 def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ timeout_connect
 timeout_read           no reply in time; the connection is given up
 generator              a limit of the load generator itself: files, ports or memory
 reset, closed          the connection broke with an error, or the server closed it, before the reply
-protocol               what came was not RESP, or more than was asked for
+protocol               what came was not RESP, or more than was asked for, or too large a reply
 redis_auth             NOAUTH, WRONGPASS, NOPERM
 redis_loading          LOADING
 redis_moved            MOVED, ASK: the URL does not say that it is a cluster, or nodes redirect for ever

@@ -10,6 +10,7 @@ import time
 import warnings
 
 import gevent
+import gevent.event
 import pytest
 import redis
 
@@ -264,6 +265,76 @@ def test_what_is_not_a_reply_is_an_error_of_its_class(sent, expected):
 
     with scripted_server(script) as url, running_user(url) as user:
         assert _failure(user, lambda c: c.get("k"))[1] == expected
+
+
+HUGE = b"1000000000\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"*" + HUGE],
+        [b"~" + HUGE],
+        [b">" + HUGE],
+        [b"%" + HUGE],
+        [b"*2\r\n:1\r\n*" + HUGE],
+        [b"*2\r\n$70000\r\n", b"x" * 70_000 + b"\r\n*" + HUGE],
+        [b"*", b"1000", b"000000\r\n"],
+        [b"*1\r\n", b"*1000000000\r", b"\n"],
+        [b"*999999\r\n" * 20],
+        [b"*9999\r\n:1\r\n" * 2_000],
+    ],
+)
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_reply_that_announces_more_than_fits_is_refused_at_once(pieces, protocol):
+    """However it is cut and nested, the parser makes no room for a thousand million elements that have not come."""
+
+    def script(sock):
+        if protocol == 3:
+            sock.recv(1000)
+            sock.sendall(b"%1\r\n+proto\r\n:3\r\n")
+        sock.recv(1000)
+        for piece in pieces:
+            sock.sendall(piece)
+            gevent.sleep(0.02)
+        sock.recv(1000)
+
+    with scripted_server(script) as url, running_user(f"{url}?protocol={protocol}") as user:
+        error, error_class = _failure(user, lambda c: c.get("k"))
+        assert (error_class, "more than 16777216 elements" in str(error)) == ("protocol", True)
+
+
+def test_what_comes_unasked_makes_no_room_either():
+    """An array between two requests closes the connection before it is parsed."""
+    answered, closed = gevent.event.Event(), gevent.event.Event()
+
+    def script(sock):
+        sock.recv(1000)
+        sock.sendall(b"$5\r\nfirst\r\n")
+        if not closed.is_set():
+            answered.wait(20)
+            sock.sendall(b"*" + HUGE)
+            assert sock.recv(1000) == b""
+            closed.set()
+
+    with scripted_server(script) as url, client_of(url) as client:
+        assert client.get("a") == b"first"
+        began_s = time.process_time()
+        answered.set()
+        assert closed.wait(20)
+        assert client.get("b") == b"first"
+        assert time.process_time() - began_s < 3
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_arrays_of_many_elements_arrive_whole(redis_url, protocol):
+    """What is announced counts for one reply: a hundred thousand elements at a time are far from too many."""
+    with client_of(f"{redis_url}?protocol={protocol}&socket_timeout=20") as client:
+        client.rpush("long", *range(100_000))
+        for _ in range(200):
+            assert client.lrange("long", 0, 2) == [b"0", b"1", b"2"]
+        assert sum(map(int, client.lrange("long", 0, -1))) == sum(range(100_000))
+        client.delete("long")
 
 
 def test_a_reset_connection_is_counted_as_such():
