@@ -77,6 +77,16 @@ def printable(text: str) -> str:
     return _COMMANDS.sub("?", text)
 
 
+def one_line(text: str) -> str:
+    """Return a text from elsewhere as `printable` does, with a space for each line break: a name begins no line."""
+    return printable(" ".join(text.splitlines()))
+
+
+def printable_json(text: str) -> str:
+    """Return JSON that says the same, with an escape sequence of JSON for each character that commands a terminal."""
+    return _COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 class PrintableConsole(Console):
     """A console on which names and texts from elsewhere command nothing: only the console itself does."""
 
@@ -117,13 +127,13 @@ class ProgressLine:
     def _live(self) -> None:
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
-                live.update(Text(self._line(), no_wrap=False, overflow="fold"), refresh=True)
+                live.update(Text(one_line(self._line()), no_wrap=False, overflow="fold"), refresh=True)
                 gevent.sleep(LIVE_INTERVAL_S)
 
     def _plain(self) -> None:
         while True:
             gevent.sleep(PLAIN_INTERVAL_S)
-            self._console.print(self._line())
+            self._console.print(one_line(self._line()), markup=False)
 
     def _line(self) -> str:
         return progress_text(self._snapshot(), self._total_s)

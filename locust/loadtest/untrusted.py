@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -68,19 +70,28 @@ def check_json(data: bytes, most_values: int) -> None:
             raise ValueError(f"it is nested more than {DEEPEST} times")
 
 
-def parse_json(data: bytes, most_values: int, parse_constant: Callable[[str], Any] | None = None) -> Any:
+def parse_json(data: bytes, most_values: int, largest: float = math.inf) -> Any:
     """Parse JSON whose whole numbers are short enough to reckon with: a float holds each.
 
     Args:
         data: the JSON.
         most_values: see `check_json`.
-        parse_constant: see `json.loads`.
+        largest: the largest number that it may hold, and its negative the smallest; where it is finite, NaN is none.
 
     Raises:
-        ValueError: when it is no JSON, `check_json` refuses it, or a whole number is longer.
+        ValueError: when it is no JSON, `check_json` refuses it, or it holds another number.
     """
+
+    def within(text: str, number: Callable[[str], float] = float) -> float:
+        value = number(text)
+        if not abs(value) <= largest:
+            raise ValueError(f"it holds the number {text[:_MOST_DIGITS]}; allowed are those of up to {largest:g}")
+        return value
+
     check_json(data, most_values)
-    return json.loads(data, parse_int=_whole_number, parse_constant=parse_constant)
+    if math.isinf(largest):
+        return json.loads(data, parse_int=_whole_number)
+    return json.loads(data, parse_int=partial(within, number=_whole_number), parse_float=within, parse_constant=within)
 
 
 def _whole_number(text: str) -> int:

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from loadtest.capacity import against
+from loadtest.comparing import baselines
 from loadtest.exceptions import RecordError, UsageError
 from loadtest.feeding import sources
 from loadtest.judging import threshold_parser, thresholds
@@ -318,6 +320,35 @@ def _show(folder: Path, make: Callable[[run_document.Document], object]) -> None
             make(document)
     except RecordError as error:
         one_of_ours(error)
+
+
+KEYS = st.one_of(TEXTS, st.sampled_from(["documents/quick", "documents", "/"]))
+FOUND = st.fixed_dictionaries(
+    {"scenario": PLAIN, "slo": PLAIN},
+    optional={rate: st.none() | PLAIN for rate in ("rate_per_s", "low_per_s", "high_per_s")},
+)
+
+
+@fuzz
+@given(
+    baseline=st.one_of(DOCUMENTS, st.dictionaries(KEYS, JSON, max_size=3).map(json.dumps).map(str.encode)),
+    capacity=st.one_of(DOCUMENTS, FOUND.map(json.dumps).map(str.encode)),
+    key=KEYS,
+)
+def test_baselines_and_capacities(folder: Path, baseline: bytes, capacity: bytes, key: str) -> None:
+    """Any file of baselines, and of what a capacity search found, is understood, or refused."""
+    (folder / baselines.FILE).write_bytes(baseline)
+    (folder / against.FILE).write_bytes(capacity)
+    for read in (lambda: baselines.find(folder, key), lambda: _held_against_itself(against.Found.read(folder))):
+        try:
+            read()
+        except (UsageError, RecordError) as error:
+            one_of_ours(error)
+
+
+def _held_against_itself(found: against.Found) -> None:
+    against.check(found, found.scenario, found.slo)
+    assert found.run_id in against.conclusion(found, found)[1]
 
 
 ROWS = st.lists(

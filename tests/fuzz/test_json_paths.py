@@ -1,6 +1,11 @@
-"""Paths made up at random, to a target with a Redis of its own: every answer is the target's, and Redis stays up."""
+"""Requests and paths made up at random, to a target with a Redis of its own: every answer is the target's, and Redis
+stays up.
+"""
 
+import json
+import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -69,3 +74,47 @@ def test_no_path_ends_redis(client: FlaskClient, path: str, value: object) -> No
     assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
     with client.application.app_context():
         assert extensions.store().keys("scratch:*", 0) is not None
+
+
+TEXTS = st.one_of(
+    st.sampled_from(["scratch:fuzz", "1", "0", "-1", "9" * 30, "a b", "%00", "..", "*", "a@b.example", "password1"]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+)
+FIELDS = st.one_of(
+    st.sampled_from(
+        [
+            *("path", "by", "values", "text", "match", "cursor", "user_id", "email", "password", "phone", "name", "q"),
+            *("page", "subject", "title", "items", "message", "thread", "question", "seed", "tokens", "refresh"),
+        ]
+    ),
+    TEXTS,
+)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(FIELDS, inner, max_size=4)),
+    max_leaves=8,
+)
+BODIES = st.one_of(JSON.map(json.dumps).map(str.encode), st.binary(max_size=40), st.just(b"[" * 100_000))
+KINDS = st.sampled_from(["application/json", "application/json", "application/x-www-form-urlencoded", "text/plain"])
+
+
+@fuzz
+@given(
+    route=st.tuples(st.integers(0, 1_000), TEXTS, TEXTS),
+    query=st.dictionaries(FIELDS, TEXTS, max_size=3),
+    body=BODIES,
+    kind=KINDS,
+)
+def test_requests_to_the_sample_target(
+    client: FlaskClient, route: tuple[int, str, str], query: dict[str, str], body: bytes, kind: str
+) -> None:
+    """Whatever a request of any route holds is answered with success or with a client's error."""
+    number, *texts = route
+    rules = [rule for rule in client.application.url_map.iter_rules() if not rule.websocket]
+    rule = rules[number % len(rules)]
+    path = re.sub("<[^>]+>", lambda _: quote(texts.pop(), safe=""), rule.rule)
+    bearer = {"Authorization": f"Bearer {quote(route[1])}"}
+    for method in sorted(rule.methods or ()):
+        answer = client.open(path, method=method, query_string=query, data=body, content_type=kind, headers=bearer)
+        assert answer.status_code < 500, (method, path, answer.text)
+        answer.close()

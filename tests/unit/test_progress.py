@@ -1,6 +1,7 @@
 """Progress of long work: a bar on a terminal, plain lines elsewhere."""
 
 import io
+import json
 import os
 import pty
 
@@ -94,6 +95,19 @@ def test_text_from_elsewhere_commands_no_terminal(monkeypatch: pytest.MonkeyPatc
     written = file.getvalue()
     assert [mark in written for mark in ("\x1b]", "\x1b[2J", "\x9b", "\x07", "\x08", "\u202e")] == [False] * 6
     assert ("name" in written, "\x1b[31m" in written) == (True, True)
+
+
+def test_a_name_from_elsewhere_begins_no_line() -> None:
+    """Whatever breaks a line is a space; a pair that breaks it once is one."""
+    shown = progress.one_line("a\r\nb\rc\nd\ve\x85f\u2028g\u2029h\x1b[2J\ti")
+    assert (shown, len(shown.splitlines())) == ("a b c d e f g h?[2J\ti", 1)
+
+
+def test_json_commands_no_terminal() -> None:
+    """It says the same: what JSON may hold as it is, a terminal may not."""
+    text = json.dumps({"a": HOSTILE, "b": [1, "é"]}, ensure_ascii=False, indent=1)
+    shown = progress.printable_json(text)
+    assert (json.loads(shown), progress.printable(shown)) == (json.loads(text), shown)
 
 
 def test_a_line_from_elsewhere_is_printable() -> None:

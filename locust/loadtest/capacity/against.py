@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FILE: Final = "capacity.json"
 _LONGEST_BYTES: Final = 16 * 1024 * 1024
 _MOST_VALUES: Final = 100_000
+_LARGEST: Final = 1e20
 
 
 class Found(NamedTuple):
@@ -43,7 +44,7 @@ class Found(NamedTuple):
         path = folder / FILE
         try:
             data = untrusted.read_file(path, _LONGEST_BYTES)
-            found: dict[str, Any] = untrusted.parse_json(data, _MOST_VALUES)
+            found: dict[str, Any] = untrusted.parse_json(data, _MOST_VALUES, _LARGEST)
             high = found["high_per_s"]
             rates = float(found["rate_per_s"]), float(found["low_per_s"]), math.inf if high is None else float(high)
             _check(*rates)

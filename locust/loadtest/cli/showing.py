@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
@@ -69,10 +70,10 @@ def report(run: str, as_json: bool) -> None:
         return
     with run_document.reading(folder.path):
         summary.show(document, output())
-        texts = files.of(document)
+        made = {name: text() for name, text in files.of(document).items()}
     if folder.record.exists():
-        del texts[folder.record.name]
-    if problems := files.write(folder.path, texts):
+        del made[folder.record.name]
+    if problems := files.write(folder.path, {name: partial(str, text) for name, text in made.items()}):
         raise RecordError("\n".join(problems))
     click.echo(f"report       {folder.report}")
 

@@ -16,7 +16,7 @@ from loadtest.comparing.outlook import Outlook, outlook
 from loadtest.comparing.run_figures import RunFigures
 from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.exceptions import ExitCode, LoadtestError, RecordError
-from loadtest.progress import Steps, output, printable
+from loadtest.progress import Steps, one_line, output
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files
 from loadtest.run_folder import RunFolder
@@ -24,6 +24,7 @@ from loadtest.settings.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from loadtest.local.two_versions import Version
     from loadtest.reporting.document import Document
@@ -108,7 +109,7 @@ def end_with_duet(run_dir: Path, versions: Sequence[Version], margin: float, cod
         REPORT: lambda: page.html(found, base, new, duet_page.over_time(BlockedRun.of_pairs(document), margin)),
     }
     for sentence in files.write(run_dir, texts):
-        click.echo(f"error: {printable(sentence)}", err=True)
+        click.echo(f"error: {one_line(sentence)}", err=True)
     if code == ExitCode.NOT_TRUSTWORTHY and duet.is_fair(document):
         code = int(ExitCode.PASSED)
     return code or exit_code(found)
@@ -121,11 +122,15 @@ def compare_documents(base: Document, new: Document, margin: float = MARGIN, *, 
         UsageError: when they are not comparable and `force` is not set.
         RecordError: when a record's blocks are damaged.
     """
-    with run_document.reading(Path(str(base.get("run_id")))):
+    with _reading(base):
+        older = BlockedRun.of(base)
+    with _reading(new), Steps("comparing") as steps:
         notes = comparability.check(base, new, force=force)
-        runs = BlockedRun.of(base), BlockedRun.of(new)
-    with Steps("comparing") as steps:
-        return compare_runs(*runs, margin, notes, steps.show)
+        return compare_runs(older, BlockedRun.of(new), margin, notes, steps.show)
+
+
+def _reading(document: Document) -> AbstractContextManager[None]:
+    return run_document.reading(Path(str(document.get("run_id"))))
 
 
 def margin_option(margin: float) -> Callable[[Any], Any]:
@@ -163,15 +168,17 @@ def compare(
     `loadtest baseline set`. docs/comparing.md explains the method and how often it is wrong.
     """
     runs_dir = Config.load().runs_dir
-    new_document = run_document.read(RunFolder.find(new, runs_dir).path)
-    base_document = base_of(base, baselines.key_of(new_document), runs_dir)
-    found = compare_documents(base_document, new_document, margin / 100, force=force)
-    if as_json:
-        click.echo(files.json_text(found.as_dict()))
-    else:
-        text.show(found, output())
-    if html_file is not None:
-        _write_page(html_file, page.html(found, base_document, new_document))
+    folder = RunFolder.find(new, runs_dir).path
+    with run_document.reading(folder):
+        new_document = run_document.read(folder)
+        base_document = base_of(base, baselines.key_of(new_document), runs_dir)
+        found = compare_documents(base_document, new_document, margin / 100, force=force)
+        if as_json:
+            click.echo(files.json_text(found.as_dict()))
+        else:
+            text.show(found, output())
+        if html_file is not None:
+            _write_page(html_file, page.html(found, base_document, new_document))
     return exit_code(found) if fail_on_regression else int(ExitCode.PASSED)
 
 
@@ -210,11 +217,11 @@ def show_precision(base: Document) -> None:
         RecordError: when the baseline's blocks are damaged.
     """
     for sentence in text.outlook_sentences(_outlook_of(base, MARGIN)):
-        click.echo(f"{'precision':12} {printable(sentence)}", err=True)
+        click.echo(f"{'precision':12} {one_line(sentence)}", err=True)
 
 
 def _outlook_of(document: Document, margin: float) -> Outlook:
-    with run_document.reading(Path(str(document.get("run_id")))):
+    with _reading(document):
         return outlook(BlockedRun.of(document), margin)
 
 
@@ -282,7 +289,7 @@ def _show_changes(runs_dir: Path, html_file: Path | None, *, as_json: bool, is_g
 
 def _name_skipped(problems: list[str]) -> None:
     for problem in problems:
-        click.secho(f"skipped: {printable(problem)}", err=True)
+        click.secho(f"skipped: {one_line(problem)}", err=True)
 
 
 def _write_page(path: Path, html: str) -> None:
@@ -302,15 +309,16 @@ def set_baseline(run: str, *, force: bool) -> None:
     """Make RUN, a folder in runs/, the baseline of its scenario and profile."""
     runs_dir = Config.load().runs_dir
     folder = RunFolder.find(run, runs_dir).path
-    document = run_document.read(folder)
-    if not force:
-        baselines.check(document)
-    key = baselines.save(runs_dir, document, folder.name if folder.parent == runs_dir else str(folder))
-    click.echo(printable(f"baseline     {key}: {folder.name}"))
+    with run_document.reading(folder):
+        document = run_document.read(folder)
+        if not force:
+            baselines.check(document)
+        key = baselines.save(runs_dir, document, folder.name if folder.parent == runs_dir else str(folder))
+    click.echo(one_line(f"baseline     {key}: {folder.name}"))
 
 
 @baseline.command(name="list")
 def list_baselines() -> None:
     """List the baselines."""
     for key, run in sorted(baselines.read(Config.load().runs_dir).items()):
-        click.echo(printable(f"{key}: {run}"))
+        click.echo(one_line(f"{key}: {run}"))

@@ -132,7 +132,7 @@ def _entry(folder: Path, known: set[tuple[str, str]]) -> Entry:
         folder.name,
         document["started_at"],
         key,
-        document["verdict"]["name"],
+        str(document["verdict"]["name"]),
         total["requests"],
         rate_per_s(total, document),
         total["failures"] / total["requests"] if total["requests"] else None,

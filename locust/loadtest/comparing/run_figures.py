@@ -34,6 +34,8 @@ FILE: Final = "figures.json"
 _FORMAT: Final = 1
 _DRAWS: Final = 200
 """The standard error of a standard error is then 5 %, enough for a weight."""
+_LARGEST: Final = 100
+"""Of a value, which is a logarithm or a share, and of its error."""
 _LONGEST_BYTES: Final = 16 * 1024 * 1024
 _MOST_VALUES: Final = 500_000
 Figure = tuple[float, float]
@@ -79,7 +81,7 @@ class RunFigures:
             baselines.key_of(document),
             str(document["verdict"]["name"]),
             conditions(document),
-            {"service": document["configuration"].get("version"), "scenario": source.get("commit")},
+            _versions({"service": document["configuration"].get("version"), "scenario": source.get("commit")}),
             {name: _figures(resampling.estimates(series)) for name, series in run.series.items()},
         )
 
@@ -146,11 +148,15 @@ class RunFigures:
             for row in kept["figures"]
         }
         started_at, key, verdict = (str(kept[name]) for name in ("started_at", "key", "verdict"))
-        return cls(run_id, started_at, key, verdict, dict(kept["conditions"]), dict(kept["versions"]), figures)
+        return cls(run_id, started_at, key, verdict, dict(kept["conditions"]), _versions(kept["versions"]), figures)
+
+
+def _versions(found: Mapping[str, Any]) -> dict[str, str | None]:
+    return {what: None if version is None else str(version) for what, version in found.items()}
 
 
 def _checked(value: float, error: float) -> Figure:
-    if not (math.isfinite(value) and 0 <= error < math.inf):
+    if not (abs(value) < _LARGEST and 0 <= error < _LARGEST):
         raise ValueError(f"{value} with an error of {error} is not a figure")
     return float(value), float(error)
 

@@ -15,7 +15,7 @@ from loadtest.comparing.outlook import METRICS as METRICS_OF_OUTLOOK
 from loadtest.estimating.blocked_run import ALL
 from loadtest.estimating.intervals import CONFIDENCE
 from loadtest.estimating.resampling import PAIRS, QUANTILES
-from loadtest.progress import milliseconds
+from loadtest.progress import milliseconds, one_line
 from loadtest.reporting.console_table import ConsoleTable, print_line
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def show(comparison: Comparison, console: Console) -> None:
         table.add_row((label(name.name),), cells)
     console.print(table)
     for name_of, difference in clear(comparison):
-        console.print(Text(sentence(name_of, difference), style=_STYLES[difference.conclusion]))
+        console.print(Text(one_line(sentence(name_of, difference)), style=_STYLES[difference.conclusion]))
     for note in comparison.notes:
         print_line(console, "note", note)
     if line := undecided(comparison):
@@ -167,11 +167,11 @@ def method(comparison: Comparison) -> str:
 def show_changes(histories: Sequence[History], console: Console) -> None:
     """Print the changes of each history, oldest first, those for the worse before others."""
     for history in histories:
-        console.print(Text(f"{history.key}: {of_history(history)}", style="bold"))
+        console.print(Text(one_line(f"{history.key}: {of_history(history)}"), style="bold"))
         for one in history.changed:
-            console.print(Text(f"  {between(one)}", style="red" if one.is_worse else "green"))
+            console.print(Text(one_line(f"  {between(one)}"), style="red" if one.is_worse else "green"))
             for name, difference in one.changes[:MOST_CHANGES]:
-                console.print(Text(f"    {sentence(name, difference)}"))
+                console.print(Text(one_line(f"    {sentence(name, difference)}")))
             if rest := further(one):
                 console.print(Text(f"    {rest}", style="dim"))
 

@@ -10,6 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from loadtest.progress import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -37,7 +39,7 @@ class ConsoleTable:
     """
 
     def __init__(self, title: str, labels: Sequence[str], figures: Sequence[str]) -> None:
-        self._title = title
+        self._title = one_line(title)
         self._labels = labels
         self._figures = figures
         self._rows: list[_Row] = []
@@ -95,11 +97,12 @@ def _groups(widths: Sequence[int], most: int) -> Iterator[list[int]]:
 
 
 def _text(cell: str | Text) -> Text:
-    return cell if isinstance(cell, Text) else Text(cell)
+    return cell if isinstance(cell, Text) else Text(one_line(cell))
 
 
 def print_line(console: Console, head: str, text: str) -> None:
     """Print a word and a sentence beside it; a terminal gets the sentence in lines that fit beside the word."""
+    text = one_line(text)
     if console.is_terminal:
         beside = max(20, console.width - _HEAD - 1)
         text = f"\n{'':{_HEAD + 1}}".join(textwrap.wrap(text, beside)) or text

@@ -9,7 +9,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.progress import printable
+from loadtest.progress import one_line
 from loadtest.reporting.document import by_name, rate_per_s
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
 
 
 def cell(value: Any) -> Any:
-    """Return a value that no spreadsheet takes for a formula, and no terminal for a command."""
+    """Return a value that no spreadsheet takes for a formula, and no terminal for a command; it is on one line."""
     if not isinstance(value, str):
         return value
-    text = printable(value)
+    text = one_line(value)
     return f"'{text}" if value.lstrip(_SPACES).startswith(_FORMULAS) else text

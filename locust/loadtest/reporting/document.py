@@ -12,6 +12,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from loadtest import untrusted
 from loadtest.estimating import intervals
 from loadtest.estimating.blocked_run import ALL, BlockedRun
@@ -20,7 +22,7 @@ from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import samples_needed, told_apart
 from loadtest.measuring import record_dict, record_file
 from loadtest.measuring.record_dict import DICT_FORMAT, QUANTILES
-from loadtest.progress import counted, milliseconds
+from loadtest.progress import counted, milliseconds, one_line
 from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ Document = dict[str, Any]
 _LONGEST_BYTES: Final = 128 * 1024 * 1024
 _MOST_VALUES: Final = 3_000_000
 """Bounds of a document: that of a day with all the names that are kept apart has a tenth of both."""
+_LARGEST: Final = 1e20
+"""The largest number: what a system calls unlimited memory is a tenth of it, and its square is still a float."""
 _LONGEST_MESSAGE: Final = 160
 """Characters of an error's message beside the verdict."""
 _REQUIRED: Final = (
@@ -92,7 +96,7 @@ def read(folder: Path) -> Document:
     except (OSError, ValueError) as error:
         raise RecordError(_unreadable(path, str(error))) from error
     try:
-        document = untrusted.parse_json(data, _MOST_VALUES, _refuse)
+        document = untrusted.parse_json(data, _MOST_VALUES, _LARGEST)
     except ValueError as error:
         raise RecordError(_unreadable(path, f"it is truncated or damaged: {error}")) from error
     version = document.get("format") if isinstance(document, dict) else None
@@ -104,10 +108,6 @@ def read(folder: Path) -> Document:
     return dict(document)
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a number")
-
-
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
     """Refuse, as unreadable, a document whose content makes the work within this context fail.
@@ -116,7 +116,8 @@ def reading(folder: Path) -> Iterator[None]:
         RecordError: in place of the errors that content of the wrong type or shape causes.
     """
     try:
-        yield
+        with np.errstate(divide="raise", over="raise", invalid="raise"):
+            yield
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise RecordError(_unreadable(RunFolder(folder).record, f"its content is invalid ({error})")) from error
 
@@ -276,7 +277,7 @@ def _by_reason(document: Document) -> list[tuple[tuple[str, str], list[dict[str,
 
 
 def _name_of(one: dict[str, Any]) -> str:
-    return f"{one['method']} {one['name']}".strip()
+    return one_line(f"{one['method']} {one['name']}".strip())
 
 
 def by_name(document: Document) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest import atomic_file
 from loadtest.exceptions import described
+from loadtest.progress import printable_json
 from loadtest.reporting import csv_tables, junit, markdown, run_page, summary
 from loadtest.run_folder import RECORD, REPORT
 
@@ -42,7 +43,7 @@ _PARTIAL: Final = (
 
 def json_text(value: Any) -> str:
     """Return JSON for people and programs."""
-    return json.dumps(value, indent=1, ensure_ascii=False)
+    return printable_json(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 FILES: Final[dict[str, Callable[[Document], str]]] = {

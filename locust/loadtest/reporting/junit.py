@@ -22,8 +22,10 @@ from loadtest.settings.config import name_of_scenario
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
-_FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""The characters that XML 1.0 forbids, section 2.2."""
+_FORBIDDEN = re.compile(
+    r"[^\t\n\u0020-\u007e\u00a0-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
+"""The characters that XML 1.0 forbids, section 2.2, and those that command a terminal."""
 _TRUST = "the load generator was fit to measure"
 _MADE = "the run sent requests and ran to its end"
 _NOT_JUDGED = (Outcome.NO_DATA.value, Outcome.INTERRUPTED.value)
@@ -48,7 +50,7 @@ def document(run: Document) -> str:
         properties = ET.SubElement(suite, "properties")
         for note in said:
             ET.SubElement(properties, "property", name="note", value=_clean(note))
-    reasons = _clean("\n".join(failure_reasons(run)))
+    reasons = "\n".join(map(_clean, failure_reasons(run)))
     classname = _clean(f"loadtest.{name_of_scenario(run['configuration'].get('scenario', ''))}".rstrip("."))
     for result, outcome in zip(results, outcomes, strict=True):
         case = ET.SubElement(suite, "testcase", name=_clean(result["rule"]), classname=classname, time="0")
@@ -62,7 +64,7 @@ def document(run: Document) -> str:
     trust = ET.SubElement(suite, "testcase", name=_TRUST, classname=classname, time="0")
     if findings:
         error = ET.SubElement(trust, "error", message=_clean(findings[0]["sentence"]), type="not trustworthy")
-        error.text = _clean("\n".join(finding["sentence"] for finding in findings))
+        error.text = "\n".join(_clean(finding["sentence"]) for finding in findings)
     made = ET.SubElement(suite, "testcase", name=_MADE, classname=classname, time="0")
     if failure := _failure(run):
         ET.SubElement(made, "failure", message=_clean(failure), type="failed")
@@ -79,7 +81,8 @@ def document(run: Document) -> str:
 def _sample(sample: tuple[str, dict[str, str]]) -> str:
     """Return one failed exchange."""
     title, evidence = sample
-    return _clean(f"A failed request: {title}\n{evidence['request']}\n\n→ {evidence['answer'] or 'no answer'}")
+    text = f"A failed request: {title}\n{evidence['request']}\n\n→ {evidence['answer'] or 'no answer'}"
+    return "\n".join(map(_clean, text.split("\n")))
 
 
 def _failure(run: Document) -> str:
@@ -99,4 +102,5 @@ def _missing(run: Document) -> str:
 
 
 def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Return a text on one line, without what XML or a terminal does not bear."""
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.splitlines()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.progress import clock, counted, printable
+from loadtest.progress import clock, counted, one_line
 from loadtest.reporting import page
 from loadtest.reporting.document import (
     STREAM_HEADS,
@@ -35,9 +35,7 @@ MAX_NAMES: Final = 50
 """The most names shown: GitHub limits a comment to 65,536 characters."""
 _TIMES: Final = ("p50_s", "p95_s", "p99_s")
 _FENCES: Final = re.compile("`{3,}")
-_SPECIAL: Final = str.maketrans(
-    {character: f"\\{character}" for character in "\\`*_{}[]<>#|~"} | {"\n": " ", "\r": " "}
-)
+_SPECIAL: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|~"})
 
 
 def summary(document: Document) -> str:
@@ -45,7 +43,7 @@ def summary(document: Document) -> str:
     verdict, configuration = document["verdict"], document["configuration"]
     scenario = _escape(f"{name_of_scenario(configuration.get('scenario', ''))} with {configuration.get('profile', '')}")
     lines = [
-        f"### {MARKS.get(verdict['name'], '')} Load test {verdict['name']}: {scenario}",
+        f"### {MARKS.get(verdict['name'], '')} Load test {_escape(verdict['name'])}: {scenario}",
         f"Target: {_escape(target_sentence(document))}",
         "",
         _counts(document),
@@ -57,7 +55,7 @@ def summary(document: Document) -> str:
     ]
     if document["thresholds"]:
         rows = [
-            (MARKS.get(one["outcome"], ""), _escape(one["rule"]), one["worded"], _sureness(one))
+            (MARKS.get(one["outcome"], ""), *map(_escape, (one["rule"], one["worded"], _sureness(one))))
             for one in document["thresholds"]
         ]
         lines += [*_table(("", "threshold", "value", "95 % interval"), rows), ""]
@@ -79,11 +77,11 @@ def summary(document: Document) -> str:
     for sentence in percentile_sentences(document, _TIMES):
         lines += ["", f"{sentence}."]
     if streamed := stream_rows(document)[:MAX_NAMES]:
-        rows_of_streams = [(_escape(name), *figures) for name, figures in streamed]
+        rows_of_streams = [(_escape(name), *map(_escape, figures)) for name, figures in streamed]
         lines += ["", "Streamed responses, times in ms:", "", *_table(["request", *STREAM_HEADS], rows_of_streams, 1)]
     for title, evidence in failure_samples(document):
         lines += ["", *_sample(title, evidence)]
-    return printable("\n".join(lines)) + "\n"
+    return "".join(f"{one_line(line)}\n" for line in lines)
 
 
 def _sureness(result: dict[str, Any]) -> str:
@@ -131,4 +129,4 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right_from: int 
 
 def _escape(text: str) -> str:
     """Return text that Markdown shows unchanged, on one line and without HTML."""
-    return text.translate(_SPECIAL).replace("@", "@\u200b")  # a request's name must not notify anybody
+    return one_line(text).translate(_SPECIAL).replace("@", "@\u200b")  # a request's name must not notify anybody

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.text import Text
 
 from loadtest.judging.outcome import NOT_JUDGED, Outcome
-from loadtest.progress import clock, printable
+from loadtest.progress import clock, one_line
 from loadtest.reporting.console_table import ConsoleTable, print_line
 from loadtest.reporting.document import (
     STREAM_HEADS,
@@ -75,7 +75,7 @@ def verdict(document: Document) -> str:
     """
     reasons = document["verdict"]["reasons"] or [one["sentence"] for one in document["thresholds"]]
     first = f"{document['verdict']['name']}: run {document['run_id']}"
-    text = "".join(f"{printable(line)}\n" for line in (first, *reasons))
+    text = "".join(f"{one_line(line)}\n" for line in (first, *reasons))
     return text.encode(errors="replace")[:VERDICT_BYTES].decode(errors="ignore")
 
 
@@ -130,6 +130,6 @@ def _thresholds(results: Iterable[dict[str, Any]]) -> ConsoleTable:
     table = ConsoleTable("thresholds", ("rule",), ("value", "95 % interval", "outcome"))
     for result in results:
         colour = _COLOURS.get(result["outcome"], "red")
-        figures = (result["worded"], result.get("spread") or "-", Text(outcome_of(result), style=colour))
+        figures = (result["worded"], result.get("spread") or "-", Text(one_line(outcome_of(result)), style=colour))
         table.add_row((result["rule"],), figures)
     return table

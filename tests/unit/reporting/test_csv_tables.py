@@ -3,6 +3,7 @@
 import csv
 import io
 
+from loadtest import progress
 from loadtest.measuring.record import RunRecord
 from loadtest.reporting import csv_tables
 from tests import reports
@@ -37,7 +38,7 @@ def test_every_transaction_and_check_has_a_row() -> None:
     ]
     assert round(float(buy["response_time_p50_s"]), 2) == 0.5
     assert [check[name] for name in ("kind", "name", "made", "failures", "response_time_p50_s")] == [
-        *("check", reports.HOSTILE, "400", "1", "")
+        *("check", progress.one_line(reports.HOSTILE), "400", "1", "")
     ]
     assert "check out" not in csv_tables.stats(run)
     assert rows(csv_tables.steps(reports.run_document())) == []

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from loadtest.measuring.record import RunRecord
+from loadtest.progress import PrintableConsole, printable
 from loadtest.reporting import document, files, summary
 from tests import reports
 
@@ -124,6 +125,25 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     """Without the folder every file is named."""
     problems = files.write(tmp_path / "gone", files.of(reports.run_document()))
     assert (len(problems), all("No such file" in one for one in problems)) == (len(NAMES), True)
+
+
+def made_of(name: str) -> dict[str, str]:
+    """The texts that a run with this name in all its parts leaves, and what it prints, by file."""
+    made = reports.run_document(reports.add_steps(reports.record(10, names=(name, "b"), failing=name, streamed=name)))
+    made |= {"run_id": name, "verdict": {"name": name, "reasons": [name], "notes": [name]}}
+    made["thresholds"][0] |= dict.fromkeys(("rule", "worded", "spread", "sentence", "outcome"), name)
+    console = PrintableConsole(file=io.StringIO(), width=1_000, soft_wrap=True, highlight=False)
+    summary.show(made, console)
+    texts = {file: make() for file, make in files.of(made).items() if file != "report.html"}
+    return texts | {"terminal": console.file.getvalue(), "verdict": summary.verdict(made)}
+
+
+def test_no_name_begins_a_line_or_commands_a_terminal() -> None:
+    """Every text of a run has the lines that it has with a plain name, and no character that a terminal obeys."""
+    plain, hostile = made_of("a"), made_of("a\r\n| b\rc\vd\x85e\u2028f\x1b[2J\x9b31m\u202eg")
+    for file, text in hostile.items():
+        assert text.count("\n") == plain[file].count("\n"), file
+        assert text == printable(text), file
 
 
 def test_hostile_names_survive_in_the_document(tmp_path: Path) -> None:
