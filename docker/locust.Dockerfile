@@ -1,7 +1,7 @@
 # Locust master and workers: one image; the command in docker-compose.yml selects the role.
 # Up to the marked line this file and target_app.Dockerfile are the same, so that the engine builds and stores
 # those layers once.
-ARG PYTHON_IMAGE=python:3.13-slim-trixie
+ARG PYTHON_IMAGE=python:3.13.15-slim-trixie
 FROM ${PYTHON_IMAGE}
 WORKDIR /app
 # Tools that write the time into a file write this one, so that the same lock gives the same layers.

@@ -37,6 +37,20 @@ def test_an_audit_that_cannot_be_made_says_so() -> None:
     assert (0, "NOT AUDITED" in done.stderr) == (done.returncode, True), done.stderr
 
 
+NAMES_IMAGES = ("docker-compose.yml", "docker/*", "deploy/**/*.yaml", "docs/ci/*.yml", "tests/stack/*.yml")
+OWN = {"loadtest", "loadtest-target-app"}
+"""Their tag is this package's version, which the kustomizations give."""
+
+
+def test_no_image_floats() -> None:
+    """Each image is of one patch version, the same everywhere: two days' numbers come from the same programs."""
+    texts = [file.read_text() for names in NAMES_IMAGES for file in ROOT.glob(names) if file.is_file()]
+    named = {one for text in texts for one in re.findall(r"(?:image: |FROM |_IMAGE:?[-=])([a-z][\w./:@-]*)", text)}
+    images = dict(one.rpartition(":")[::2] for one in named - OWN)
+    assert [tag for tag in images.values() if not re.fullmatch(r"v?\d+\.\d+\.\d+(-[\w.-]+)?", tag)] == []
+    assert len(images) == len(named - OWN) == 6  # Python, Redis, its exporter, Prometheus, Grafana, MongoDB
+
+
 @pytest.mark.parametrize("name", ["locust", "target_app"])
 def test_images_carry_no_time(name: str) -> None:
     """What is written into an image while it is built gets a fixed time, before anything is installed."""

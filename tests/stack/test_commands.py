@@ -15,7 +15,7 @@ from loadtest.exceptions import ExitCode
 from tests.stack.compose import ROOT, Project, eventually
 
 CONNECTED = 'sum(loadtest_workers{state=~"ready|spawning|running"})'
-NO_GRAFANA = "python:3.13-slim-trixie"
+NO_GRAFANA = "python:3.13.15-slim-trixie"
 """In place of Grafana's image, which is not to be had everywhere. It ends at once, and nothing waits for it."""
 
 
