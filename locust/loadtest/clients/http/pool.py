@@ -31,7 +31,7 @@ class ConnectionPool:
     """The connections of one user.
 
     Args:
-        tls_context: Gives the TLS context when the first TLS connection needs it.
+        tls_context: Makes the TLS context; called once, when the first TLS connection needs it.
 
     Attributes:
         idle: Connections that wait for a request, by origin, the one used last at the end.
@@ -42,7 +42,8 @@ class ConnectionPool:
         """Start without a connection."""
         self.idle: dict[Origin, list[HttpConnection]] = {}
         self.times_arrivals = times_arrivals
-        self._tls_context = tls_context
+        self._make_context = tls_context
+        self._context: ssl.SSLContext | None = None
         self._sessions: dict[Origin, ssl.SSLSession] = {}
         self._opened: dict[HttpConnection, Origin] = {}  # among them closed ones, until there are many
 
@@ -53,8 +54,14 @@ class ConnectionPool:
 
     def renew(self, tls_context: Callable[[], ssl.SSLContext]) -> None:
         """Open the TLS connections from now on with another context."""
-        self._tls_context = tls_context
+        self._make_context = tls_context
+        self._context = None
         self._sessions.clear()
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = self._make_context()
+        return self._context
 
     def exchange(
         self,

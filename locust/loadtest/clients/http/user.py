@@ -110,9 +110,7 @@ class HttpUser(LoadUser, RestMixin[Response]):
             **(self.default_headers or {}),
         }
         timeouts = Timeouts(self.connection_timeout, self.network_timeout, self.total_timeout or FOREVER_S)
-        self.client = self._client_kind(
-            self, self.host, headers, timeouts, self.max_redirects, functools.cache(self.tls_context)
-        )
+        self.client = self._client_kind(self, self.host, headers, timeouts, self.max_redirects, self.tls_context)
 
     def tls_context(self) -> ssl.SSLContext:
         """The TLS context of this user, which it shares with the others of its class unless the factory is its own."""

@@ -165,6 +165,22 @@ def test_session_is_resumed_on_reconnect(version):
         assert server.connections == 3
 
 
+def test_a_factory_of_the_user_makes_one_context_for_its_connections():
+    """A factory that takes the user is called once, however many connections the user opens."""
+    made = []
+
+    def of_user(user) -> ssl.SSLContext:
+        made.append(user)
+        return trusting()
+
+    with (
+        serving(always(ok(b"a", "Connection: close"))) as server,
+        running_user(f"https://localhost:{server.port}", ssl_context_factory=of_user) as user,
+    ):
+        assert all(user.client.get("/").ok for _ in range(3))
+        assert (server.connections, made) == (3, [user])
+
+
 def test_cut_stream_is_not_taken_for_the_end():
     """A body that ends with the connection must end with TLS's end mark; a mere close may be an attack."""
 
