@@ -305,6 +305,7 @@ class RespConnection(Connection):
         timeout_s = self._connect_timeout_s
         self._opening = True
         try:
+            self._find()
             self._start(self._settings.endpoint.connect(timeout_s, tally=self.tally))
             self._shake_hands(started_s + timeout_s)
         except BaseException as error:
@@ -320,6 +321,9 @@ class RespConnection(Connection):
             self._opening = False
         self._failures = 0
         self._retry_at_s = 0.0
+
+    def _find(self) -> None:
+        """Find out where the server is: the settings say it."""
 
     def _start(self, stream: "Stream") -> None:
         """Take over a fresh stream, with a fresh parser."""
@@ -351,6 +355,14 @@ class RespConnection(Connection):
             raise RequestTimeout("timeout_connect", message) from error
         finally:
             self._reply_timeout_s = reply_timeout_s
+        self._check(replies)
+
+    def _check(self, replies: list[Any]) -> None:
+        """Check the replies to the handshake.
+
+        Raises:
+            redis.exceptions.RedisError: What the server refused.
+        """
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
@@ -450,6 +462,8 @@ def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
         commands.append(("READONLY",))
     if settings.db:
         commands.append(("SELECT", settings.db))
+    if settings.sentinel:
+        commands.append(("ROLE",))
     return commands
 
 

@@ -13,6 +13,7 @@ from loadtest.clients.redis.cluster import ClusterConnection
 from loadtest.clients.redis.connection import RespConnection
 from loadtest.clients.redis.errors import error_class_of, interruption
 from loadtest.clients.redis.key_sample import KeySample
+from loadtest.clients.redis.sentinel import SentinelConnection
 from loadtest.clients.routes import Route, RouteTable
 from loadtest.measuring.evidence import of_command
 from loadtest.measuring.labels import LOAD, MAX_SERIES
@@ -216,8 +217,10 @@ class RedisSession:
 
 
 def _connection(settings: "RedisSettings") -> RespConnection:
-    """A connection to a server, or what stands for one to a cluster."""
-    return cast("RespConnection", ClusterConnection(settings)) if settings.cluster else RespConnection(settings)
+    """A connection to a server, to the primary that a Sentinel names, or what stands for one to a cluster."""
+    if settings.cluster:
+        return cast("RespConnection", ClusterConnection(settings))
+    return SentinelConnection(settings) if settings.sentinel else RespConnection(settings)
 
 
 def _first_error(replies: list[Any]) -> Exception | None:

@@ -19,7 +19,7 @@ from loadtest.clients.transport.endpoint import Endpoint
 from loadtest.clients.transport.stream import tls_context
 from loadtest.exceptions import UsageError
 
-DEFAULT_PORT = 6379
+DEFAULT_PORT, SENTINEL_PORT = 6379, 26379
 DEFAULT_TIMEOUT_S = 5.0
 SCHEMES = ("redis", "rediss", "unix")
 RESP2, RESP3 = 2, 3
@@ -39,6 +39,7 @@ class RedisSettings:
         connect_timeout_s: For name resolution, connecting, TLS and authentication together, in seconds.
         cluster: Whether it is a node of a Redis Cluster, whose other nodes are used too.
         read_from_replicas: Whether a replica may answer what only reads.
+        sentinel: The name of the primary, where the endpoint is a Sentinel that knows where it is; else empty.
         read_timeout_s: How long a reply may take, in seconds.
     """
 
@@ -52,6 +53,7 @@ class RedisSettings:
     read_timeout_s: float = DEFAULT_TIMEOUT_S
     cluster: bool = False
     read_from_replicas: bool = False
+    sentinel: str = ""
 
     @classmethod
     def from_url(cls, url: str) -> "RedisSettings":
@@ -73,6 +75,8 @@ class RedisSettings:
             raise _wrong_url(url, "a cluster is reached by TCP, and has database 0 only")
         if replicas and not cluster:
             raise _wrong_url(url, "read_from_replicas is for a cluster; add cluster=true")
+        if "sentinel" in options and (cluster or endpoint.path):
+            raise _wrong_url(url, "a Sentinel is reached by TCP, and does not watch clusters")
         return cls(
             endpoint=endpoint,
             username=options.get("username", unquote(parts.username or "")),
@@ -84,11 +88,16 @@ class RedisSettings:
             read_timeout_s=options.get("socket_timeout", DEFAULT_TIMEOUT_S),
             cluster=cluster,
             read_from_replicas=replicas,
+            sentinel=options.get("sentinel", ""),
         )
 
     def at(self, host: str, port: int) -> "RedisSettings":
-        """The same for another node of the cluster."""
+        """The same for another node of the cluster, or for the primary."""
         return replace(self, endpoint=replace(self.endpoint, host=host, port=port))
+
+    def of_sentinel(self, host: str, port: int) -> "RedisSettings":
+        """Those of a Sentinel, which has neither users nor databases."""
+        return replace(self.at(host, port), username="", password="", db=0, protocol=RESP2, sentinel="")
 
 
 def _read_bool(text: str) -> bool:
@@ -123,6 +132,13 @@ def _read_protocol(text: str) -> int:
     return int(text)
 
 
+def _read_name(text: str) -> str:
+    """Read the name of a primary."""
+    if not text or not text.isprintable():
+        raise ValueError("allowed is the name in `sentinel monitor NAME …`")
+    return text
+
+
 def _read_requirement(text: str) -> ssl.VerifyMode:
     """Read how strictly the server's certificate is checked."""
     modes = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
@@ -139,6 +155,7 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "client_name": str,
     "cluster": _read_bool,
     "read_from_replicas": _read_bool,
+    "sentinel": _read_name,
     "socket_connect_timeout": _read_seconds,
     "socket_timeout": _read_seconds,
     "ssl_ca_certs": str,
@@ -188,7 +205,8 @@ def _endpoint(url: str, parts: SplitResult, port: int | None, options: dict[str,
     if port == 0:
         raise _wrong_url(url, "port 0 cannot be connected to; allowed are 1 to 65535")
     tls = _tls_context(url, options) if parts.scheme == "rediss" else None
-    return Endpoint(host=unquote(parts.hostname), port=port or DEFAULT_PORT, tls=tls)
+    usual = SENTINEL_PORT if "sentinel" in options else DEFAULT_PORT
+    return Endpoint(host=unquote(parts.hostname), port=port or usual, tls=tls)
 
 
 def _db_of_path(url: str, parts: SplitResult) -> int:

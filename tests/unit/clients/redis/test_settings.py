@@ -32,6 +32,14 @@ def test_every_part_of_a_url_is_read():
     assert (settings.read_timeout_s, settings.connect_timeout_s) == (0.5, 2.0)
 
 
+def test_a_sentinel_has_a_port_of_its_own():
+    """The usual one; users and databases are those of the primary."""
+    settings = RedisSettings.from_url("redis://u:p@h/2?sentinel=shop&protocol=3")
+    assert (settings.endpoint.port, settings.sentinel) == (26379, "shop")
+    asked = settings.of_sentinel("other", 1)
+    assert (asked.username, asked.password, asked.db, asked.protocol) == ("", "", 0, 2)
+
+
 def test_a_unix_socket_has_a_path_and_a_database_option():
     """unix:// names a file; credentials and database come as elsewhere in redis-py."""
     settings = RedisSettings.from_url("unix://:pw@/run/re%20dis.sock?db=3")
@@ -71,6 +79,9 @@ def test_tls_verifies_unless_told_otherwise():
         ("rediss://h?ssl_certfile=/nowhere.pem", "certificate file cannot be read"),
         ("unix://", "names no socket file"),
         ("redis://[::1", "Invalid IPv6 URL"),
+        ("redis://h?sentinel=", "the name in `sentinel monitor NAME"),
+        ("redis://h?sentinel=a&cluster=true", "does not watch clusters"),
+        ("unix:///s?sentinel=a", "reached by TCP"),
     ],
 )
 def test_a_wrong_url_is_explained(url, reason):

@@ -1,0 +1,111 @@
+"""A connection to the primary that Redis Sentinel names: asked for whenever it is opened, so also after a failover.
+
+Sentinel closes the connections of a primary that it replaces. One that is new is asked for its role, since a Sentinel
+may not know yet that the server which it names is a replica now, whose values may be old.
+"""
+
+from functools import lru_cache
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from gevent.lock import RLock
+from redis.exceptions import RedisError
+
+from loadtest.clients.redis.commands import pack
+from loadtest.clients.redis.connection import RespConnection
+from loadtest.clients.redis.errors import ConnectionBroken, error_class_of
+
+if TYPE_CHECKING:
+    from loadtest.clients.redis.settings import RedisSettings
+    from loadtest.clients.redis.topology import Address
+
+REFRESH_S: Final = 1.0
+"""How often a process asks for the primary at most."""
+
+
+class Sentinels:
+    """Those that watch one primary, as all users of a process know them."""
+
+    def __init__(self, settings: "RedisSettings") -> None:
+        """Know only the one of the URL; the others are learnt from it."""
+        self._settings = settings
+        self._known: list[Address] = [(settings.endpoint.host, settings.endpoint.port)]
+        self._question = b"".join(
+            pack(("SENTINEL", command, settings.sentinel)) for command in ("GET-MASTER-ADDR-BY-NAME", "SENTINELS")
+        )
+        self._lock = RLock()
+        self._asked_s = float("-inf")
+        self._found: Address | ConnectionBroken
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def of(cls, settings: "RedisSettings") -> Self:
+        """Those that all users of a process with these settings share."""
+        return cls(settings)
+
+    def primary(self) -> "Address":
+        """Where the primary is, as of `REFRESH_S` ago or later.
+
+        Raises:
+            ConnectionBroken: No Sentinel tells.
+        """
+        with self._lock:
+            if perf_counter() - self._asked_s >= REFRESH_S:
+                self._found = self._ask()
+                self._asked_s = perf_counter()
+            found = self._found
+        if isinstance(found, ConnectionBroken):
+            raise ConnectionBroken(found.error_class, str(found))
+        return found
+
+    def _ask(self) -> "Address | ConnectionBroken":
+        """Ask one Sentinel after the other, the one that answered last first."""
+        failure: Exception | None = None
+        for address in self._known:
+            connection = RespConnection(self._settings.of_sentinel(*address))
+            try:
+                primary, others = connection.exchange_many(self._question, 2, perf_counter())
+                if isinstance(primary, Exception):
+                    failure = primary
+                    continue
+                host, port = primary
+                learnt = [_address(dict(zip(fields[::2], fields[1::2], strict=True))) for fields in others]
+                self._known = list(dict.fromkeys((address, *learnt, *self._known)))
+                return host.decode(), int(port)
+            except RedisError as error:
+                failure = error
+            except (TypeError, ValueError, KeyError, AttributeError):
+                failure = ConnectionBroken("connect", f"the one at {address[0]}:{address[1]} does not know it")
+            finally:
+                connection.close()
+        assert failure is not None  # noqa: S101 -- there is one to ask
+        return ConnectionBroken(
+            error_class_of(failure),
+            f"no Sentinel says where the primary {self._settings.sentinel!r} is ({failure}); the URL must lead to a "
+            "Sentinel, and name a primary that it watches",
+        )
+
+
+def _address(fields: dict[bytes, bytes]) -> "Address":
+    return fields[b"ip"].decode(), int(fields[b"port"])
+
+
+class SentinelConnection(RespConnection):
+    """What `RespConnection` is to one server, to whichever server is the primary when it is opened."""
+
+    __slots__ = ("_sentinels",)
+
+    def __init__(self, settings: "RedisSettings") -> None:
+        """Prepare it; nothing is opened yet."""
+        super().__init__(settings)
+        self._sentinels = Sentinels.of(settings)
+
+    def _find(self) -> None:
+        self._settings = self._settings.at(*self._sentinels.primary())
+
+    def _check(self, replies: list[Any]) -> None:
+        super()._check(replies)
+        role = replies[-1]
+        if not isinstance(role, list) or role[:1] != [b"master"]:
+            message = f"{self._settings.endpoint}, which Sentinel names, is not the primary: its role is {role!s:.60}"
+            raise ConnectionBroken("connect", message)
