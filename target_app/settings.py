@@ -26,9 +26,11 @@ class SettingsError(Exception):
 
 def _redis_url(url: str) -> str:
     try:
-        redis.connection.parse_url(url)
+        options = redis.connection.parse_url(url)
     except ValueError as error:
         raise ValueError("must be redis://[user:password@]host:port/db, rediss://… or unix://…") from error
+    if {"cluster", "sentinel"} & set(options):
+        raise ValueError("must be the URL of one server: the sample target uses neither a cluster nor Sentinel")
     return url
 
 

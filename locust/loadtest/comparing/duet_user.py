@@ -268,7 +268,7 @@ def scenario_of(
 
 
 def _load_both(
-    load: Callable[[str, Callable[[int, int], None]], None],
+    load: Callable[[str, Callable[[int, int], None]], object],
     redis_urls: tuple[str, str],
     _: str,
     progress: Callable[[int, int], None],

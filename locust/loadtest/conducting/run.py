@@ -146,7 +146,7 @@ class Run:
         context = provenance.of(self._config.scenario, self._load.plan, self._config.redis_url)
         context["target"] = self._target._asdict()
         absent = declared.absent(self._scenario.user_classes, self._environment.user_classes)
-        context["notes"] = [*self._scenario.notes, *self._rules_left_out(), *absent]
+        context["notes"] = [*self._scenario.notes, *self._data.notes, *self._rules_left_out(), *absent]
         context["declared"] = [list(request) for request in self._scenario.requests]
         context["tasks"] = declared.tasks(self._environment.user_classes)
         measured = RecordKeeper.of(self._environment)

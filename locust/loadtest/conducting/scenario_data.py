@@ -12,7 +12,7 @@ from loadtest.exceptions import described
 from loadtest.progress import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from loadtest.scenarios import Scenario
 
@@ -30,6 +30,8 @@ class ScenarioData:
         self._scenario = scenario
         self._redis_url = redis_url
         self._say = say
+        self.notes: Sequence[str] = ()
+        """What reports say of the data."""
 
     def load(self) -> None:
         """Load what the scenario needs before its first request, and show how far that has got.
@@ -48,7 +50,8 @@ class ScenarioData:
             steps.show(done, total)
 
         with Steps("data", sys.stdout) as steps:
-            load_data(redis_url, progress)
+            found = load_data(redis_url, progress)
+        self.notes = found if isinstance(found, list) else ()  # somebody's own may return anything
         self._say(f"data         {there:,} keys in place")
 
     def load_again(self) -> str:

@@ -33,6 +33,7 @@ from loadtest.exceptions import StackError, UsageError
 from loadtest.local import redisjson_module
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.settings import shipped
+from loadtest.settings.redis_url import server_of
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
@@ -52,13 +53,11 @@ IMITATION_NOTICE = "NOTICE: a Python imitation (fakeredis) takes the place of Re
 
 
 def _connect(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url, socket_connect_timeout=_PROBE_TIMEOUT_S, socket_timeout=_PROBE_TIMEOUT_S, protocol=2
-    )
+    return server_of(url, _PROBE_TIMEOUT_S)
 
 
 def _probe(url: str) -> None:
-    with _connect(url) as client:
+    with _connect(url) as client, contextlib.suppress(redis.exceptions.AskError):  # another node has the key
         client.execute_command("JSON.GET", "loadtest:probe")
 
 

@@ -21,6 +21,7 @@ import redis
 from loadtest import __version__
 from loadtest.profiles import chart
 from loadtest.settings.config import paths_of_scenario
+from loadtest.settings.redis_url import server_of
 from loadtest.settings.urls import MASK, without_credentials
 
 if TYPE_CHECKING:
@@ -89,9 +90,7 @@ def _redis_versions(redis_url: str | None) -> dict[str, str]:
     if redis_url is None:
         return {}
     try:
-        with redis.Redis.from_url(
-            redis_url, socket_connect_timeout=_REDIS_TIMEOUT_S, socket_timeout=_REDIS_TIMEOUT_S, protocol=2
-        ) as client:
+        with server_of(redis_url, _REDIS_TIMEOUT_S) as client:
             found = {"redis-server": str(client.info("server")["redis_version"])}
             # Not MODULE LIST, which is administration and refused to the user of the Compose stack.
             for module in client.info("modules").get("modules", []):
@@ -105,9 +104,7 @@ def _redis_versions(redis_url: str | None) -> dict[str, str]:
 def is_imitation(redis_url: str) -> bool:
     """Return whether an imitation such as fakeredis answers in place of Redis: it does not know the command INFO."""
     try:
-        with redis.Redis.from_url(
-            redis_url, socket_connect_timeout=_REDIS_TIMEOUT_S, socket_timeout=_REDIS_TIMEOUT_S, protocol=2
-        ) as client:
+        with server_of(redis_url, _REDIS_TIMEOUT_S) as client:
             client.info("server")
     except redis.ResponseError as error:
         return str(error).lower().startswith("unknown command")

@@ -27,7 +27,8 @@ class Scenario:
         requests: Every (method, name) that the users may record, so that each is known before load begins; empty where
             they are learnt as they come.
         load_data: Loads the data that the users read, given a Redis URL and a listener for progress (done, total);
-            None when there is nothing to load. Raises StackError when it cannot.
+            None when there is nothing to load. May return a list of sentences for reports. Raises StackError when it
+            cannot.
         remove_data: Removes at the end what was loaded and what the users created, given a Redis URL and the run's id,
             and returns the number of keys; None when there is nothing to remove. Raises StackError when it cannot.
         shapes: The LoadTestShapes of its file, of which Locust takes the first; none where the load profile says how
@@ -47,7 +48,7 @@ class Scenario:
     name: str
     user_classes: tuple[type[User], ...]
     requests: tuple[tuple[str, str], ...] = ()
-    load_data: Callable[[str, Callable[[int, int], None]], None] | None = None
+    load_data: Callable[[str, Callable[[int, int], None]], object] | None = None
     shapes: tuple[type[LoadTestShape], ...] = ()
     is_locustfile: bool = False
     setup: Callable[[Environment], object] | None = None

@@ -17,6 +17,7 @@ SHOWN: Final = frozenset(
     (
         *("authsource", "authmechanism", "replicaset", "tls", "ssl", "readpreference", "directconnection"),  # MongoDB
         *("db", "protocol", "max_connections", "decode_responses", "socket_timeout", "socket_connect_timeout"),  # Redis
+        *("cluster", "sentinel", "read_from_replicas"),
         *("page", "size", "limit", "offset", "sort", "order", "q", "path", "depth"),
     )
 )

@@ -26,12 +26,17 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+from redis.crc import key_slot
+
+from loadtest.exceptions import StackError, UsageError
 from loadtest.seeding.shared_data import SharedData
 from loadtest.seeding.stores import RedisStore
+from loadtest.settings.redis_url import is_cluster
 from loadtest.workload import description as descriptions
 from loadtest.workload.accesses import Accesses
 from loadtest.workload.documents import Documents
-from loadtest.workload.operations import OPERATIONS, written
+from loadtest.workload.operations import MULTIPLE, OPERATIONS, written
 from target_app.store import KEY_PREFIX
 
 if TYPE_CHECKING:
@@ -43,6 +48,8 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES: Final = 1024 * 1024
 _BATCH_KEYS: Final = 1_000
+_SLOTS_TRIED: Final = 100
+_SAMPLED: Final = 100
 
 
 class Workload:
@@ -106,23 +113,58 @@ class Workload:
         seed = f"{worker}:{next(self._users[type(user)])}"
         return Accesses(self.description, self._documents, self._prefix, user, seed)
 
-    def load(self, redis_url: str, progress: Callable[[int, int], None]) -> None:
+    def load(self, redis_url: str, progress: Callable[[int, int], None]) -> list[str]:
         """Write the documents that are there from the beginning; doing it again changes nothing.
 
         Args:
             redis_url: where.
             progress: is told how many keys are written, and of how many.
 
+        Returns:
+            What a report says of them: the memory that a document takes.
+
         Raises:
             StackError: Redis is away, has no RedisJSON, or no room.
+            UsageError: an operation needs keys of one slot of the cluster, and they are in several.
         """
+        if is_cluster(redis_url):
+            self._check_slots()
         done, total = 0, self.description.keys.filled * len(self.description.forms)
-        with RedisStore(redis_url) as store:
+        with RedisStore.of(redis_url) as store:
             SharedData(store, self._name).claim()
             for keys, commands in self._batches():
                 store.ask(*commands)
                 done += keys
                 progress(done, total)
+            return self._memory(store)
+
+    def _memory(self, store: RedisStore) -> list[str]:
+        """Return what a document takes in Redis, by a sample of each form; nothing where Redis does not tell."""
+        keys, taken = self.description.keys, []
+        numbers = np.unique(np.linspace(0, keys.filled - 1, _SAMPLED).round().astype(int)) if keys.filled else ()
+        for form in self.description.forms:
+            name = keys.namer(f"{self._prefix}{form}:")
+            try:
+                found = store.ask(*(("MEMORY", "USAGE", name(int(number)), "SAMPLES", 0) for number in numbers))
+            except StackError:
+                return []
+            if there := [size for size in found if size is not None]:
+                taken.append(f"{sum(there) / len(there):,.0f} bytes as {form}")
+        size = sum(len(self._documents.encoded(int(number))) for number in numbers) / max(1, len(numbers))
+        return [f"a document of {size:,.0f} bytes takes in Redis {', '.join(taken)} (mean of {len(numbers)})"] * bool(
+            taken
+        )
+
+    def _check_slots(self) -> None:
+        keys = self.description.keys
+        name = keys.namer(f"{self._prefix}json:")
+        slots = {key_slot(name(number).encode()) for number in range(min(keys.size, _SLOTS_TRIED))}
+        if MULTIPLE in self.description.shares and keys.per_mget > 1 and len(slots) > 1:
+            raise UsageError(
+                f"operations.{MULTIPLE} reads keys in several slots of the cluster, which RedisJSON answers wrongly. "
+                "Allowed: without it, or with keys of one slot. Next: leave it out, or put a {hash tag} into "
+                "keys.pattern, such as {a}:{n}."
+            )
 
     def remove(self, redis_url: str, run_id: str) -> int:  # noqa: ARG002 - the keys are no single run's
         """Remove all keys, unless another run uses them, and return how many there were.
@@ -130,7 +172,7 @@ class Workload:
         Raises:
             StackError: Redis is away.
         """
-        with RedisStore(redis_url) as store:
+        with RedisStore.of(redis_url) as store:
             return SharedData(store, self._name).release(f"{self._prefix}*")
 
     def _batches(self) -> Iterator[tuple[int, list[Command]]]:

@@ -10,6 +10,7 @@ import pytest
 from locust.env import Environment
 
 from loadtest import preflight, scenarios
+from loadtest.conducting.scenario_data import ScenarioData
 from loadtest.exceptions import StackError, UsageError
 from loadtest.local.process import free_port
 from loadtest.measuring.labels import CHECK
@@ -200,6 +201,23 @@ def test_loading_shows_its_progress_and_changes_nothing_the_second_time(server: 
     before = {key: server.admin.dump(key) for key in server.admin.keys("*:u:1*")}
     described.load(server.url, quiet)
     assert {key: server.admin.dump(key) for key in server.admin.keys("*:u:1*")} == before
+
+
+def test_the_report_says_what_a_document_takes_in_redis(server: Any, tmp_path: Path) -> None:
+    """As JSON, hash and string, by Redis' own account of every key; nothing of what is not there."""
+    described = workload(tmp_path)
+    [sentence] = described.load(server.url, quiet)
+    means = []
+    for form in ("json", "hash", "string"):
+        sizes = [server.admin.memory_usage(key, 0) for key in server.admin.keys(f"loadtest:key_value:*:{form}:u:*")]
+        assert len(sizes) == 40
+        means.append(f"{sum(sizes) / 40:,.0f} bytes as {form}")
+    assert sentence == f"a document of 600 bytes takes in Redis {', '.join(means)} (mean of 40)"
+    assert workload(tmp_path, name="empty", more="fill = 0.0", operations="get = 1").load(server.url, quiet) == []
+    scenario = scenarios.Scenario("kv", (), load_data=described.load)
+    data = ScenarioData(scenario, server.url, lambda _: None)
+    data.load()
+    assert list(data.notes) == [sentence]
 
 
 def test_the_last_run_removes_the_keys_and_nothing_else(server: Any, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import gevent
 import redis
 
+from loadtest.settings.redis_url import server_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,16 +23,14 @@ class RedisWatch:
     """Asks once a second, on a connection of its own, which Redis process answers, and how many keys it has.
 
     Args:
-        url: the Redis.
+        url: the Redis; of a cluster, the node that is asked.
         note: told each event as a sentence.
         on_loss: called when more than half of the keys went between two looks: a Redis that was restarted and keeps
             nothing on disk, or was flushed.
     """
 
     def __init__(self, url: str, note: Callable[[str], None], on_loss: Callable[[], None]) -> None:
-        self._client = redis.Redis.from_url(
-            url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S, protocol=2
-        )
+        self._client = server_of(url, _TIMEOUT_S)
         self._note = note
         self._on_loss = on_loss
         self._process = ""

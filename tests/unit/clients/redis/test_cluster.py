@@ -1,8 +1,8 @@
 """A Redis Cluster of six nodes, with RedisJSON: what the client sends where, and what it makes of faults."""
 
 import contextlib
+import re
 from collections import Counter
-from pathlib import Path
 
 import gevent
 import orjson
@@ -14,15 +14,18 @@ from loadtest.clients.redis import RedisJsonUser
 from loadtest.clients.redis.cluster import MOST_HOPS, key_of
 from loadtest.clients.redis.topology import Topology
 from loadtest.exceptions import UsageError
+from loadtest.local import redis_server
 from loadtest.local.process import free_port
 from loadtest.scenarios import documents
-from loadtest.settings.config import Config
+from loadtest.workload.key_value import Workload
+from loadtest.workload.operations import OPERATIONS
 from target_app import seed
 from target_app.store import KEY_PREFIX
 from tests.journeys import run_each_task_once
 from tests.redis_cluster import NODE_TIMEOUT_MS, SLOTS, running_cluster
 from tests.redis_harness import Recorded, client_of, running_user, scripted_server
 from tests.unit.clients.redis.test_replies import JSON_CALLS, PLAIN_CALLS, _outcome
+from tests.unit.scenarios import test_key_value as key_value
 
 OF_REDIS_PY = {
     "argument None", "echo", "wrong number of arguments",  # it looks for the key, and has other words for there is none
@@ -285,10 +288,47 @@ def test_a_cluster_that_is_away_or_none_is_one_sentence(redis_url, monkeypatch):
         assert sum(Recorded(user).failures.values()) == 2
 
 
-def test_redis_url_is_no_cluster():
-    """The data of a run is loaded, watched and removed through one server."""
-    with pytest.raises(UsageError, match=r"REDIS_URL=.*is not allowed\. Allowed: .*no cluster"):
-        Config.load({"redis_url": "redis://127.0.0.1:1?cluster=true"}, environ={}, file=Path("/nonexistent"))
+def test_a_key_value_workload_runs_on_a_cluster_and_is_removed_from_it(cluster, tmp_path):
+    """Its data is loaded, used and removed on all nodes, which count what the record does."""
+    each = "\n".join(f"{name} = 1" for name in OPERATIONS if name != "json_mget")
+    workload = key_value.workload(tmp_path, each, size=200)
+    for node in cluster.nodes[:3]:
+        node.admin.flushall()
+    [sentence] = workload.load(cluster.url, key_value.quiet)
+    assert re.fullmatch(r"a document of 600 bytes takes .* bytes as json, .* as hash, .* as string \(.*100\)", sentence)
+    before = Counter({command: cluster.calls(command.lower()) for command, _ in workload.requests("kv")})
+    record = key_value.done(workload, cluster.url, 400)
+    assert (record.requests, record.failures) == (400, 0)
+    asked, there = key_value.hits(record)
+    assert asked == there > 100
+    executed = {command: cluster.calls(command.lower()) - calls for command, calls in before.items()}
+    made = Counter()
+    for (command, _), count in key_value.requests(record).items():
+        made[command] += count
+    assert executed == made
+    sizes = [node.admin.dbsize() for node in cluster.nodes[:3]]
+    assert min(sizes) > 100
+    assert workload.remove(cluster.url, "any") == 600
+    assert sum(node.admin.dbsize() for node in cluster.nodes[:3]) == 0
+
+
+def test_keys_of_several_slots_are_not_read_by_one_command(cluster, tmp_path):
+    """RedisJSON would say that they are missing; one hash tag makes them those of one node."""
+    with pytest.raises(UsageError, match=r"operations\.json_mget reads keys in several slots"):
+        key_value.workload(tmp_path, "json_mget = 1").load(cluster.url, key_value.quiet)
+    file = tmp_path / "w.toml"
+    file.write_text(file.read_text().replace("u:{n}", "{u}:{n}"))
+    workload = Workload.read(file)
+    workload.load(cluster.url, key_value.quiet)
+    asked, there = key_value.hits(key_value.done(workload, cluster.url, 20))
+    assert asked == there == 200
+    workload.remove(cluster.url, "any")
+
+
+def test_the_redis_of_a_run_may_be_a_cluster(cluster):
+    """A node answers for RedisJSON, also for a key that another one has."""
+    for node in cluster.nodes[:3]:
+        redis_server.check_given(f"{node.url}?cluster=true")
 
 
 @pytest.mark.parametrize("options", ["cluster=true&db=1", "read_from_replicas=true"])
