@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-TESTS = 25
+TESTS = 31
 CASES = int(os.environ.get("FUZZ_CASES", "2000"))
 
 # The usual number of cases is always the same ones; a larger one is always another.

@@ -28,6 +28,7 @@ from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.profiles.curve_file import CurveFile
 from loadtest.profiles.profile import read_profiles
+from loadtest.replaying.monitor_log import MonitorLog
 from loadtest.replaying.replay import Replay, Selection
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files
@@ -92,6 +93,12 @@ def log(path: Path, line: str) -> None:
     """Read a log for a replay."""
     (path / "a.log").write_text(line)
     Replay.of(path / "a.log", Selection())
+
+
+def monitored(path: Path, line: str) -> None:
+    """Read a log of MONITOR for a replay."""
+    (path / "a.log").write_text(line)
+    MonitorLog(path / "a.log")
 
 
 def har(path: Path, text: str) -> None:
@@ -189,6 +196,14 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "log that inflates": lambda path: compressed(
         path / "a.log.gz", b"", b" " * 999 + b"\n", lambda name: Replay.of(Path(name), Selection())
     ),
+    "MONITOR log that inflates": lambda path: compressed(
+        path / "a.log.gz",
+        b"OK\n",
+        b'1.000001 [0 lua] "get" "' + b"a" * 970 + b'"\n',
+        lambda name: MonitorLog(Path(name)),
+    ),
+    "MONITOR log of one quotation": lambda path: monitored(path, '1.000001 [0 lua] "get" "' + "a" * 2_000_000 + "\n"),
+    "MONITOR log of many words": lambda path: monitored(path, "1.000001 [0 lua]" + ' "a"' * 500_000 + " a\n"),
     "log of one quotation": lambda path: log(path, '1.2.3.4 - - [31/Jan/2026:12:00:00 +0000] "' + "a" * 2_000_000),
     "deep log": lambda path: log(path, '{"a":' * DEEP),
     "Parquet of one value": repeated,

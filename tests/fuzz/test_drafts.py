@@ -18,6 +18,7 @@ from loadtest.authoring.openapi_document import OpenApiDocument
 from loadtest.authoring.postman_collection import PostmanCollection
 from loadtest.exceptions import UsageError
 from loadtest.profiles.curve_file import CurveFile
+from loadtest.replaying.monitor_log import MonitorLog
 from loadtest.replaying.replay import Replay, Selection
 from tests.fuzz.cases import fuzz
 
@@ -202,6 +203,39 @@ LINES = st.one_of(
         json.dumps
     ),
 )
+
+
+@fuzz
+@given(
+    words=st.lists(st.lists(st.binary(max_size=9), min_size=1, max_size=4), min_size=1, max_size=4),
+    db=st.integers(0, 10**9),
+    cut=st.integers(1, 60),
+    word=st.one_of(WORDS, TEXTS),
+)
+def test_monitor_logs(folder: Path, words: list[list[bytes]], db: int, cut: int, word: str) -> None:
+    """Commands are read as Redis writes them; what is cut, or anything else, is refused or read."""
+    path = folder / "monitor.log"
+    lines = [f"{at}.000001 [{db} 127.0.0.1:1] {' '.join(map(_as_redis_prints, one))}\n" for at, one in enumerate(words)]
+    path.write_text("OK\n" + "".join(lines))
+    assert [(one.start_s, one.db, list(one.words)) for one in MonitorLog(path).commands] == [
+        (at + 1e-6, db, one) for at, one in enumerate(words)
+    ]
+    text = path.read_text()
+    path.write_text(text[:-cut])
+    if not text[:-cut].endswith("\n"):
+        with pytest.raises(UsageError, match=r"monitor.log, line \d+, column 1: "):
+            MonitorLog(path)
+    path.write_text(text[:cut] + word + text[cut:])
+    try:
+        MonitorLog(path)
+    except UsageError as error:
+        assert f"{path}, line " in str(error)
+
+
+def _as_redis_prints(word: bytes) -> str:
+    """As `sdscatrepr` of Redis."""
+    known = {34: '\\"', 92: "\\\\", 10: "\\n", 13: "\\r", 9: "\\t", 7: "\\a", 8: "\\b"}
+    return '"' + "".join(known.get(b) or (chr(b) if 32 <= b < 127 else f"\\x{b:02x}") for b in word) + '"'
 
 
 @fuzz

@@ -1,6 +1,8 @@
 """A replay for real: every request of a log once, at its time, as it was, to the service that was named."""
 
 import json
+import re
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.endings import ended_well
+from tests.redis_harness import PrivateRedis, private_redis
 
 from .conftest import Stack
 
@@ -114,3 +117,76 @@ def test_a_log_is_replayed_at_its_times(stack: Stack, tmp_path: Path) -> None:
     }
     assert sum(series["failures"] for series in record["series"]) == 0
     assert [path.name for path in stack.runs_dir.iterdir()] == [stack.run_dir().name]
+
+
+class Monitor:
+    """What a Redis executes, as redis-cli prints it."""
+
+    def __init__(self, server: PrivateRedis) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        self._socket.sendall(b"MONITOR\r\n")
+        self._data = b""
+        self._read_to(b"+OK\r\n")
+
+    def _read_to(self, end: bytes) -> None:
+        while not self._data.endswith(end):
+            arrived = self._socket.recv(1 << 16)
+            assert arrived, self._data[-200:]
+            self._data += arrived
+
+    def lines(self, server: PrivateRedis) -> list[str]:
+        """Return the lines until now, and stop."""
+        server.admin.echo("the end")
+        self._read_to(b'"ECHO" "the end"\r\n')
+        self._socket.close()
+        lines = self._data.decode().replace("\r\n+", "\n").removeprefix("+").splitlines()[1:]
+        return [line for line in lines if '"the end"' not in line]
+
+
+def test_what_a_redis_executed_is_replayed_into_another(stack: Stack, redis_url: str, tmp_path: Path) -> None:
+    """Four times as fast, by two workers: each command once, not earlier, with the same keys, values and sizes."""
+    for name in ("source", "copy"):
+        (tmp_path / name).mkdir()
+    with private_redis(redis_url, tmp_path / "source") as source, private_redis(redis_url, tmp_path / "copy") as copy:
+        monitor = Monitor(source)
+        for number in range(150):
+            document = json.dumps({"n": number, "text": "\u00fc\n\x00" * number})
+            source.admin.execute_command("JSON.SET", f"cart:{number}", "$", document)
+            source.admin.set(f"blob:{number}", bytes(range(256)) * (number // 10))
+            source.admin.execute_command("JSON.GET", f"cart:{number}", "$.n")
+            source.admin.eval("redis.call('SET', KEYS[1], 'by a script')", 1, f"scripted:{number}")
+            time.sleep(0.02)
+        source.admin.ping()
+        lines = monitor.lines(source)
+        (tmp_path / "monitor.log").write_text("\n".join(lines) + "\n")
+        monitor = Monitor(copy)
+        arguments = ["--from-monitor", str(tmp_path / "monitor.log"), "--redis-url", copy.url, "--speed", "4"]
+        code, output = stack.start(*arguments, "--workers", "2", command="replay").end()
+        assert ended_well(code, output), output
+        assert "151 commands are left out: EVAL (150), PING (1)" in output
+        replayed = _of_data(monitor.lines(copy))
+        kept = [{key: one.admin.dump(key) for key in one.admin.scan_iter()} for one in (source, copy)]
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == 450
+    due_s = {_command(line): (_at_s(line) - _at_s(_of_data(lines)[0])) / 4 for line in _of_data(lines)}
+    assert sorted(map(_command, replayed)) == sorted(due_s)
+    first_s = min(map(_at_s, replayed))
+    assert [line for line in replayed if _at_s(line) - first_s < due_s[_command(line)] - EARLY_S] == []
+    record = json.loads((stack.run_dir() / "record.json").read_text())
+    assert {(series["method"], series["name"]): series["requests"] for series in record["series"]} == {
+        ("JSON.SET", "replay/cart/:id"): 150, ("SET", "replay/blob/:id"): 150,
+        ("JSON.GET", "replay/cart/:id"): 150, ("SET", "replay/scripted/:id"): 150,
+    }  # fmt: skip
+    assert sum(series["failures"] for series in record["series"]) == 0
+
+
+def _of_data(lines: list[str]) -> list[str]:
+    return [line for line in lines if '"EVAL"' not in line and re.search(r'"(cart|blob|scripted):', line)]
+
+
+def _command(line: str) -> str:
+    return line.partition("] ")[2].upper()
+
+
+def _at_s(line: str) -> float:
+    return float(line.partition(" ")[0])

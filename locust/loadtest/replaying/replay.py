@@ -17,7 +17,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import orjson
 
@@ -28,21 +28,29 @@ from loadtest.replaying.access_log import AccessLog
 from loadtest.settings.config import duration_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from loadtest.replaying.logged_request import LoggedRequest
 
+
+class _Timed(Protocol):
+    @property
+    def start_s(self) -> float:
+        """When it began, a Unix time."""
+
+
+Timed = TypeVar("Timed", bound=_Timed)
 NAME: Final = "replay"
+SEED: Final = 1
 _SHOWN: Final = 5
-_SEED: Final = 1
 _SCENARIO: Final = '''"""A replay, written for one run."""
 
 from pathlib import Path
 
-from loadtest.replaying.replay_user import scenario_of
+from loadtest.replaying.{users} import scenario_of
 
-scenario = scenario_of({name!r}, Path(__file__).with_suffix(".requests"), {requests})
+scenario = scenario_of({name!r}, Path(__file__).with_suffix(".requests"), {arguments})
 '''
 
 
@@ -88,7 +96,7 @@ class Replay:
         Raises:
             UsageError: when it cannot be read, holds several hosts none of which was chosen, or nothing is left of it.
         """
-        chance = random.Random(_SEED)  # noqa: S311 - a sample
+        chance = random.Random(SEED)  # noqa: S311 - a sample
         hosts: Counter[str] = Counter()
         wanted = {host.lower() for host in selection.hosts}
 
@@ -100,49 +108,96 @@ class Replay:
 
         log = AccessLog(path, takes)
         _check_hosts(path, hosts, wanted)
-        requests = _within(log.requests, selection)
-        if not requests:
-            raise UsageError(
-                f"{path}: no request is left of {sum(hosts.values()):,}. Allowed: a time window, a sample and hosts "
-                "that hold some. Next: widen them."
-            )
-        if len(requests) > MOST_STARTS:
-            raise UsageError(
-                f"{path}: {len(requests):,} requests are chosen. Allowed: at most {MOST_STARTS:,}. Next: use a shorter "
-                "time window, or --sample."
-            )
-        first_s = requests[0].start_s
-        starts_s = [(request.start_s - first_s) / selection.speed for request in requests]
-        if starts_s[-1] > LONGEST_S:
-            raise UsageError(
-                f"{path}: the replay would take {starts_s[-1]:,.0f} s. Allowed: at most {LONGEST_S:,} s. Next: raise "
-                "--speed, or use a shorter time window."
-            )
+        requests, starts_s = chosen(path, log.requests, sum(hosts.values()), selection)
         names = path_names.names_of(request.target for request in requests)
-        began, ended = (_shown(requests[index].start_s) for index in (0, -1))
-        chosen = f"{len(requests):,} of {sum(hosts.values()):,} requests, from {began} to {ended}"
-        sentences = [f"{chosen}, under {len(set(names.values())):,} names, in {starts_s[-1]:,.1f} s"]
+        sentences = [told(requests, sum(hosts.values()), len(set(names.values())), starts_s)]
         if log.left_out:
             sentences.append(f"{log.left_out:,} lines hold no request that can be sent")
         return cls(requests, names, starts_s, sentences)
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write the files of the run into a folder, and return those of scenario and profile."""
-        pairs = sorted({(request.method, f"{NAME}{self.names[request.target]}") for request in self.requests})
-        scenario, profile = folder / f"{NAME}.py", folder / f"{NAME}.csv"
-        scenario.write_text(_SCENARIO.format(name=NAME, requests=pprint.pformat(pairs, width=100)), encoding="utf-8")
-        with (folder / f"{NAME}.requests").open("wb") as file:
-            for request in self.requests:
-                file.write(orjson.dumps(self._line(request)) + b"\n")
-        with profile.open("w", encoding="ascii") as table:
-            table.write("start\n")
-            table.writelines(f"{start_s:.6f}\n" for start_s in self.starts_s)
-        return scenario, profile
+        pairs = {(request.method, f"{NAME}{self.names[request.target]}") for request in self.requests}
+        return write(folder, "replay_user", pairs, map(self._line, self.requests), self.starts_s)
 
     def _line(self, request: LoggedRequest) -> list[object]:
         body = base64.b64encode(request.body).decode() if request.body else ""
         name = f"{NAME}{self.names[request.target]}"
         return [request.method, request.target, name, request.status, body, request.media_type]
+
+
+def chosen(path: Path, requests: Sequence[Timed], count: int, selection: Selection) -> tuple[list[Timed], list[float]]:
+    """Return what of a log is replayed, and when each begins, in seconds from the first one.
+
+    Args:
+        path: of the log.
+        requests: those of interest, in the order of their starts.
+        count: how many the log holds.
+        selection: which part of it.
+
+    Raises:
+        UsageError: when nothing is left, or too much.
+    """
+    found = _within(requests, selection)
+    if not found:
+        raise UsageError(
+            f"{path}: no request is left of {count:,}. Allowed: a time window, a sample and a target that it has some "
+            "for. Next: widen them."
+        )
+    if len(found) > MOST_STARTS:
+        raise UsageError(
+            f"{path}: {len(found):,} requests are chosen. Allowed: at most {MOST_STARTS:,}. Next: use a shorter time "
+            "window, or --sample."
+        )
+    starts_s = [(request.start_s - found[0].start_s) / selection.speed for request in found]
+    if starts_s[-1] > LONGEST_S:
+        raise UsageError(
+            f"{path}: the replay would take {starts_s[-1]:,.0f} s. Allowed: at most {LONGEST_S:,} s. Next: raise "
+            "--speed, or use a shorter time window."
+        )
+    return found, starts_s
+
+
+def told(requests: Sequence[Timed], count: int, names: int, starts_s: Sequence[float]) -> str:
+    """Return what is replayed, for people."""
+    began, ended = (_shown(requests[index].start_s) for index in (0, -1))
+    part = f"{len(requests):,} of {count:,} requests, from {began} to {ended}"
+    return f"{part}, under {names:,} names, in {starts_s[-1]:,.1f} s"
+
+
+def listed(counted: Counter[str]) -> str:
+    """Return the most frequent of what was counted, for people."""
+    shown = [f"{what or 'none'} ({count:,})" for what, count in counted.most_common(_SHOWN)]
+    return ", ".join(shown + ["…"] * (len(counted) > _SHOWN))
+
+
+def write(
+    folder: Path,
+    users: str,
+    pairs: set[tuple[str, str]],
+    lines: Iterable[Sequence[object]],
+    starts_s: Sequence[float],
+    *more: str,
+) -> tuple[Path, Path]:
+    """Write the files of a run into a folder, and return those of scenario and profile.
+
+    Args:
+        folder: see `private_folder`.
+        users: the module of its users, whose `scenario_of` makes the scenario.
+        pairs: method and name of each kind of request.
+        lines: what the users send, in the order of the starts.
+        starts_s: when.
+        more: further arguments of `scenario_of`.
+    """
+    scenario, profile = folder / f"{NAME}.py", folder / f"{NAME}.csv"
+    arguments = ", ".join([pprint.pformat(sorted(pairs), width=100), *map(repr, more)])
+    scenario.write_text(_SCENARIO.format(users=users, name=NAME, arguments=arguments), encoding="utf-8")
+    with (folder / f"{NAME}.requests").open("wb") as file:
+        file.writelines(orjson.dumps(line) + b"\n" for line in lines)
+    with profile.open("w", encoding="ascii") as table:
+        table.write("start\n")
+        table.writelines(f"{start_s:.6f}\n" for start_s in starts_s)
+    return scenario, profile
 
 
 @contextlib.contextmanager
@@ -179,7 +234,7 @@ def _check_hosts(path: Path, hosts: Counter[str], wanted: set[str]) -> None:
     Raises:
         UsageError: when it is not: those to another service, such as one that counts visits, are not this one's load.
     """
-    found = ", ".join(f"{host or 'none'} ({count:,})" for host, count in hosts.most_common(_SHOWN))
+    found = listed(hosts)
     if not wanted and len(hosts) > 1:
         raise UsageError(
             f"{path} has requests to {len(hosts)} hosts: {found}. Allowed: those that --from-host names; all of them "
@@ -193,7 +248,7 @@ def _check_hosts(path: Path, hosts: Counter[str], wanted: set[str]) -> None:
         )
 
 
-def _within(requests: Sequence[LoggedRequest], selection: Selection) -> list[LoggedRequest]:
+def _within(requests: Sequence[Timed], selection: Selection) -> list[Timed]:
     if not requests:
         return []
     first_s = requests[0].start_s

@@ -44,7 +44,8 @@ class RequestFile:
 
 
 @cache
-def _requests(path: Path) -> RequestFile:
+def lines_of(path: Path) -> RequestFile:
+    """Return the requests of a file, which all users of a process share."""
     return RequestFile(path)
 
 
@@ -69,7 +70,7 @@ class ReplayUser(HttpUser):
             raise RuntimeError("a replay follows the times of its log: run it by `loadtest replay`")
         self.client.cookiejar.clear()
         number = number_of(self.environment, self.intended_start_s)
-        method, target, name, status, body, media_type = _requests(self.requests_file)[number]
+        method, target, name, status, body, media_type = lines_of(self.requests_file)[number]
         headers = bearer_headers() | ({"Content-Type": media_type} if body else {})
         data = base64.b64decode(body) if body else None
         arguments: dict[str, Any] = {"name": name, "data": data, "headers": headers, "allow_redirects": False}
