@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-TESTS = 31
+TESTS = 26
 CASES = int(os.environ.get("FUZZ_CASES", "2000"))
 
 # The usual number of cases is always the same ones; a larger one is always another.

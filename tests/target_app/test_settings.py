@@ -33,6 +33,8 @@ def test_settings_cannot_be_changed() -> None:
     ("variable", "value", "allowed"),
     [
         ("REDIS_URL", "http://x", "redis://"),
+        ("REDIS_URL", "redis://x?cluster=true", "the URL of one server"),
+        ("REDIS_URL", "redis://x?sentinel=shop", "the URL of one server"),
         ("TARGET_APP_BIND", "5000", "host:port"),
         ("TARGET_APP_BIND", "127.0.0.1:70000", "0 to 65535"),
         ("TARGET_APP_WORKERS", "0", "greater than or equal to 1"),
