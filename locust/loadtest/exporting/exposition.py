@@ -49,7 +49,7 @@ MAX_OTHERS: Final = 5
 SLICE_S: Final = 0.001
 """Work between two turns of the event loop."""
 
-_PER_SCENARIO: Final = 6 + HISTOGRAM_LINES
+_PER_SCENARIO: Final = 6 + 2 * HISTOGRAM_LINES
 _PER_STEP: Final = 4 + HISTOGRAM_LINES
 """The counts of a transaction and of a check, and the transaction's times."""
 _PER_STREAM: Final = 2 + len(ENDED_BY) + 3 * HISTOGRAM_LINES

@@ -181,6 +181,13 @@ METRICS: Final = (
         lambda now: _one(now.keeper.in_flight.oldest_s),
     ),
     Metric(
+        "loadtest_connections_open",
+        "gauge",
+        (),
+        "Connections of the built-in clients that are open.",
+        lambda now: _one(now.keeper.in_flight.connections),
+    ),
+    Metric(
         "loadtest_users",
         "gauge",
         ("scenario",),
@@ -207,6 +214,13 @@ METRICS: Final = (
         ("scenario",),
         "Iterations that the profile scheduled but that could not start.",
         lambda now: _by(now.by_scenario(now.keeper.totals.dropped)),
+    ),
+    Metric(
+        "loadtest_iteration_time_seconds",
+        "histogram",
+        ("scenario",),
+        "Time from the intended start of an iteration to the end of its task.",
+        lambda now: {(scenario,): times for scenario, times in now.iteration_times().items()},
     ),
     Metric(
         "loadtest_schedule_lag_seconds",

@@ -23,7 +23,7 @@ from loadtest.judging.outcome import Outcome
 from loadtest.measuring.collector import GONE, MISSING
 from loadtest.measuring.health import MASTER
 from loadtest.measuring.histogram import Histogram
-from loadtest.measuring.labels import CONNECTION_PHASES, OTHER, SETUP, TRANSACTION
+from loadtest.measuring.labels import CONNECTION_PHASES, ITERATION, OTHER, SETUP, TRANSACTION
 from loadtest.measuring.record import RunRecord
 from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load
@@ -152,11 +152,20 @@ class Scrape:
 
     def schedule_lags(self) -> dict[str, Histogram]:
         """Return the schedule lag of each scenario shown."""
-        lags = {label: Histogram() for label in self._shown.values()}
+        return self._merged(self.keeper.totals.schedule_lag)
+
+    def iteration_times(self) -> dict[str, Histogram]:
+        """Return how long the iterations of each scenario shown took."""
+        iterations = self.keeper.totals.of_phase(ITERATION).series()
+        return self._merged({view.scenario: view.response_time for view in iterations})
+
+    def _merged(self, times: Mapping[str, Histogram]) -> dict[str, Histogram]:
+        """Return the times of each scenario shown, those of the others together as `other`."""
+        merged = {label: Histogram() for label in self._shown.values()}
         for scenario, label in self._shown.items():
-            if (lag := self.keeper.totals.schedule_lag.get(scenario)) is not None:
-                lags[label].merge(lag)
-        return lags
+            if scenario in times:
+                merged[label].merge(times[scenario])
+        return merged
 
     @property
     def target_rate_per_s(self) -> float:

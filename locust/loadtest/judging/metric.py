@@ -44,6 +44,9 @@ DISTRIBUTIONS: Final = {
     "transaction_time": Metric(
         "time", ("scenario", "name"), "from the intended start of a transaction to its end", labels.TRANSACTION
     ),
+    "iteration_time": Metric(
+        "time", ("scenario",), "from the intended start of an iteration to the end of its task", labels.ITERATION
+    ),
     "first_byte": Metric(
         "time", _STREAM_LABELS, "of streamed responses: from the intended start to the head", labels.FIRST_BYTE
     ),

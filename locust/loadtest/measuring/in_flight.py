@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sized
 
 
 class InFlight(NamedTuple):
@@ -19,13 +19,16 @@ class InFlight(NamedTuple):
     requests: int = 0
     oldest_s: float = 0.0
     """The age of the oldest."""
+    connections: int = 0
+    """The connections that are open, with or without a request."""
 
     @classmethod
     def sum(cls, several: Iterable[InFlight]) -> InFlight:
         """Those of several workers."""
         total = cls()
         for one in several:
-            total = cls(total.requests + one.requests, max(total.oldest_s, one.oldest_s))
+            oldest_s = max(total.oldest_s, one.oldest_s)
+            total = cls(total.requests + one.requests, oldest_s, total.connections + one.connections)
         return total
 
 
@@ -38,11 +41,18 @@ class InFlightProbe:
     Args:
         waiting: returns a key for each wait of the product's own clients; the same key is the same wait.
         began_s: when the requests of other clients were sent, in seconds of ``time.perf_counter``.
+        connections: the open connections of the product's own clients; a live set.
     """
 
-    def __init__(self, waiting: Callable[[], Iterable[Hashable]], began_s: Mapping[int, float]) -> None:
+    def __init__(
+        self,
+        waiting: Callable[[], Iterable[Hashable]],
+        began_s: Mapping[int, float],
+        connections: Sized = (),
+    ) -> None:
         self._waiting = waiting
         self._began_s = began_s
+        self._connections = connections
         self._since_s: dict[Hashable, float] = {}
 
     def look(self) -> InFlight:
@@ -50,4 +60,4 @@ class InFlightProbe:
         now_s = time.perf_counter()
         self._since_s = {key: self._since_s.get(key, now_s) for key in self._waiting()}
         since_s = [*self._since_s.values(), *self._began_s.values()]
-        return InFlight(len(since_s), now_s - min(since_s, default=now_s))
+        return InFlight(len(since_s), now_s - min(since_s, default=now_s), len(self._connections))

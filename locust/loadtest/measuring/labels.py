@@ -27,6 +27,8 @@ SETUP: Final = "setup"
 TRANSACTION: Final = "transaction"
 CHECK: Final = "check"
 """What is measured beside the requests: see `loadtest.users.steps`. Each is kept apart, as a phase of its own is."""
+ITERATION: Final = "iteration"
+"""One execution of a task, from its intended start to its end, by scenario alone; kept apart likewise."""
 FIRST_BYTE: Final = "first_byte"
 FIRST_EVENT: Final = "first_event"
 EVENT_GAP: Final = "event_gap"
@@ -51,7 +53,7 @@ PAIRS: Final = {
     **{outcome: f"pair_{outcome}" for outcome in ("base_failed", "new_failed", "both_failed", "alone")},
 }
 """The phases of the pairs of requests of a duet, by their outcome; alone is a request without a counterpart."""
-PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK, *STREAM_PHASES, *CONNECTION_PHASES, *PAIRS.values())
+PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK, ITERATION, *STREAM_PHASES, *CONNECTION_PHASES, *PAIRS.values())
 
 _REMEMBERED: Final = 512  # sets of labels whose rows are remembered
 

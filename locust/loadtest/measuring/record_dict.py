@@ -11,10 +11,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.measuring.labels import CHECK, CONNECTION_PHASES, PAIR, PAIRS, SETUP, TRANSACTION
+from loadtest.measuring.histogram import Histogram
+from loadtest.measuring.labels import CHECK, CONNECTION_PHASES, ITERATION, PAIR, PAIRS, SETUP, TRANSACTION
 
 if TYPE_CHECKING:
-    from loadtest.measuring.histogram import Histogram
     from loadtest.measuring.record import RunRecord
     from loadtest.measuring.record_rows import ErrorRow, SeriesView
     from loadtest.measuring.streams import StreamView
@@ -44,10 +44,7 @@ def as_dict(record: RunRecord) -> dict[str, Any]:
         "workers": list(record.workers),
         "total": _series_dict(record.total()),
         "series": [_series_dict(view) for view in record.series()],
-        "scenarios": [
-            {"scenario": scenario, "dropped": record.dropped[scenario], "schedule_lag": histogram_dict(lag)}
-            for scenario, lag in record.schedule_lag.items()
-        ],
+        "scenarios": _scenario_dicts(record),
         "errors": [_error_dict(error) for error in record.errors()],
         "tasks": [
             {"scenario": scenario, "task": task, "begun": begun, "idle": record.idle.get((scenario, task), 0)}
@@ -114,6 +111,20 @@ def _connection_dicts(record: RunRecord) -> list[dict[str, Any]]:
             one = found.setdefault((view.scenario, view.name), labels | dict.fromkeys(CONNECTION_PHASES))
             one[phase] = histogram_dict(view.response_time)
     return list(found.values())
+
+
+def _scenario_dicts(record: RunRecord) -> list[dict[str, Any]]:
+    """The iterations of each scenario: those that never began, how late the others began, and how long they took."""
+    took = {view.scenario: view.response_time for view in record.of_phase(ITERATION).series()}
+    return [
+        {
+            "scenario": scenario,
+            "dropped": record.dropped[scenario],
+            "schedule_lag": histogram_dict(lag),
+            "iteration_time": histogram_dict(took.get(scenario) or Histogram()),
+        }
+        for scenario, lag in record.schedule_lag.items()
+    ]
 
 
 def _stream_dict(view: StreamView, seconds: float) -> dict[str, Any]:

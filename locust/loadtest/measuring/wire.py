@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 _MAGIC: Final = b"LD"
-_VERSION: Final = 6
+_VERSION: Final = 7
 _HEADER: Final = struct.Struct("<2sBI")
 
 _HIGHEST_COUNT: Final = 2**53
@@ -538,9 +538,10 @@ def _check_state(users: Any, health: Any) -> None:
         raise ValueError("its health must consist of finite numbers")
 
 
-def _check_in_flight(requests: object, oldest_s: object) -> None:
-    if type(requests) is not int or not 0 <= requests <= _HIGHEST_COUNT:
-        raise ValueError("its requests in flight must be an integer from 0 to 2**53")
+def _check_in_flight(requests: object, oldest_s: object, connections: object) -> None:
+    for count in (requests, connections):
+        if type(count) is not int or not 0 <= count <= _HIGHEST_COUNT:
+            raise ValueError("its requests in flight and its connections must be integers from 0 to 2**53")
     if type(oldest_s) is not float or not 0 <= oldest_s < _LONGEST_S:
         raise ValueError(f"the age of its oldest request in flight must be 0 s to {_LONGEST_S:.0f} s, as a float")
 

@@ -28,7 +28,7 @@ _UNJUDGED: Final = "Passed: no threshold was set, and no trust check failed."
 _JUMPS: Final = (
     ("errors", "Errors"), ("thresholds", "Thresholds"), ("over-time", "Over time"), ("by-load", "By load"),
     ("names", "By name"), ("one-name", "One name"), ("distribution", "Distribution"), ("trend", "Trend"),
-    ("steps", "Transactions and checks"), ("connections", "Connections"), ("traces", "Traces"),
+    ("steps", "Iterations"), ("connections", "Connections"), ("traces", "Traces"),
     ("generator", "Generator"), ("made-with", "Environment"),
 )  # fmt: skip
 

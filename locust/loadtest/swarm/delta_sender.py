@@ -61,7 +61,8 @@ class DeltaSender:
         self._probe = HealthProbe()
         self._probe.start()
         self._outbox = Outbox()
-        in_flight = InFlightProbe(DeadlineSweeper.current().waiting, self._recorder.open_requests)
+        sweeper = DeadlineSweeper.current()
+        in_flight = InFlightProbe(sweeper.waiting, self._recorder.open_requests, sweeper.watched)
         self._reporter = Reporter(
             self._recorder,
             self._outbox,

@@ -424,7 +424,8 @@ class LocalRecordKeeper(RecordKeeper):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._outbox = Outbox()
-        in_flight = InFlightProbe(DeadlineSweeper.current().waiting, self._recorder.open_requests)
+        sweeper = DeadlineSweeper.current()
+        in_flight = InFlightProbe(sweeper.waiting, self._recorder.open_requests, sweeper.watched)
         self._reporter = Reporter(
             self._recorder,
             self._outbox,

@@ -230,8 +230,10 @@ class UserPool:
             user._state = LOCUST_STATE_RUNNING
             user.intended_start_s = intended_s
             self._busy += 1
+            walker.begin()
             try:
                 iterate(walker)
+                walker.end()
                 if user.intended_start_s is not None:
                     walker.note_idle()
             finally:

@@ -31,15 +31,19 @@ def has_own_loop(kind: type[TaskSet]) -> bool:
 
 def run(walker: TaskWalker) -> None:
     """Execute tasks until an exception ends the user; see `TaskWalker.step`."""
-    user, step, event_loop = walker.user, walker.step, gevent.get_hub().loop
+    user, event_loop = walker.user, gevent.get_hub().loop
+    begin, step, end = walker.begin, walker.step, walker.end
     while True:
         if user._state is LOCUST_STATE_STOPPING:
             raise StopUser
         turn = event_loop.iteration
+        begin()
         if step():
             if event_loop.iteration == turn:  # nothing waited: a TaskSet that interrupts itself at once would
                 gevent.sleep(0)  # otherwise hold the whole process
-        elif user._state is not LOCUST_STATE_STOPPING:
+            continue
+        end()
+        if user._state is not LOCUST_STATE_STOPPING:
             if user.intended_start_s is not None or (event_loop.iteration == turn and walker.has_sent_nothing()):
                 walker.note_idle()
             user.intended_start_s = None

@@ -23,7 +23,7 @@ from locust import TaskSet
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, DefaultTaskSet
 
-from loadtest.measuring.labels import LOAD, SETUP
+from loadtest.measuring.labels import ITERATION, LOAD, SETUP
 from loadtest.measuring.recorder import BROKEN_OFF, Recorder
 from loadtest.measuring.users import PHASE, scenario_of
 
@@ -49,6 +49,8 @@ class TaskWalker:
         self._has_own_loop = has_own_loop
         recorder, scenario = Recorder.of(user.environment), scenario_of(user)
         self._begun, self._idle = recorder.begun(scenario), recorder.idle(scenario)
+        self._count = recorder.series(scenario, "", "", ITERATION).success
+        self._begun_s: float | None = None  # when the iteration that is under way was to begin
         self._done: Any = None  # the task that came to its end with the last step
         self._last_request_s: float | None = None  # when it was last looked at
         user._taskset_instance = DefaultTaskSet(user)  # where Locust looks for it
@@ -80,6 +82,18 @@ class TaskWalker:
         except BaseException as error:  # gevent's Timeout, for example, which ends the user like any other
             report(error, user)
             raise
+
+    def begin(self) -> None:
+        """Begin an iteration, at its intended start; one that is under way goes on."""
+        if self._begun_s is None:
+            now_s, intended_s = perf_counter(), self.user.intended_start_s
+            self._begun_s = now_s if intended_s is None else min(intended_s, now_s)
+
+    def end(self) -> None:
+        """End the iteration that is under way, and count how long it took; one that a stop breaks off has no end."""
+        begun_s, self._begun_s = self._begun_s, None
+        if begun_s is not None:
+            self._count(begun_s, begun_s, perf_counter(), 0)
 
     def step(self) -> bool:
         """Execute one task. An error in it is reported.
@@ -137,8 +151,10 @@ class TaskWalker:
             return False
         task_set: Any = task(self.level.owner)
         if self._has_own_loop(task):
-            if task.run is not TaskSet.run:  # else Locust's loop counts what it executes
+            if task.run is not TaskSet.run:
                 self._begun[task] += 1
+            else:  # Locust's loop counts what it executes
+                self._begun_s = None
             self._done = None
             task_set.run()
             return False

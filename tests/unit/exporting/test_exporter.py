@@ -32,7 +32,7 @@ from loadtest.judging.threshold_parser import parse
 from loadtest.measuring.collector import Collector, Worker
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.health import Health
-from loadtest.measuring.labels import CONNECTION_PHASES, ENDED_BY
+from loadtest.measuring.labels import CONNECTION_PHASES, ENDED_BY, ITERATION
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.curve import Stage
@@ -192,6 +192,19 @@ def test_response_time_and_service_time_are_told_apart(environment: Environment)
     assert value(samples, "loadtest_response_time_seconds_sum", **labels) == pytest.approx(2.5)
     assert value(samples, "loadtest_service_time_seconds_sum", **labels) == pytest.approx(0.5)
     assert value(samples, "loadtest_schedule_lag_seconds_sum", scenario="mine") == pytest.approx(2.0)
+
+
+def test_iterations_are_at_zero_before_load_and_timed_by_scenario(environment: Environment) -> None:
+    """How long they took is a histogram of its own, which counts no request."""
+    name = "loadtest_iteration_time_seconds"
+    assert value(scrape(environment), f"{name}_count", scenario="mine") == 0
+    for took_s in (0.5, 2.0):
+        Recorder.of(environment).series("mine", "", "", ITERATION).success(1.0, 1.0, 1.0 + took_s, 0)
+    flush(environment)
+    found = scrape(environment)
+    assert value(found, f"{name}_count", scenario="mine") == 2
+    assert value(found, f"{name}_sum", scenario="mine") == pytest.approx(2.5)
+    assert total(found, "loadtest_requests_total") == 0
 
 
 def test_streamed_answers_are_at_zero_before_load_and_counted_by_part(environment: Environment) -> None:

@@ -289,6 +289,16 @@ def test_a_rule_about_a_check_that_never_came_is_no_pass() -> None:
     )
 
 
+def test_rules_on_iterations_judge_how_long_they_took() -> None:
+    """By scenario or all together; in no figure of the requests, and without one there is no data."""
+    of_one, of_none = 'max(iteration_time){scenario="shop"} < 3s', 'max(iteration_time){scenario="none"} < 9s'
+    run = Run(f"max(iteration_time) < 9s, {of_one}, {of_none}, requests < 9, max < 1s")
+    shop = SeriesKey("shop", "", "", "iteration")
+    run.add(0, measured(GET, [0.1]), measured(shop, [2.0, 4.0]), measured(shop._replace(scenario="pay"), [5.0]))
+    assert run.results() == [(pytest.approx(5), "passed"), (pytest.approx(4), "failed"), (None, "no data"),
+                             (1, "passed"), (pytest.approx(0.1), "passed")]  # fmt: skip
+
+
 def test_rules_on_connections_judge_their_phases() -> None:
     """Each by its own times, of all hosts or of one; a phase that did not occur has no data, and none is a request."""
     of_one, of_none = 'max(connect_time){name="b:80"} < 30ms', "max(tls_time) < 1s"

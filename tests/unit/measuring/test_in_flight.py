@@ -20,12 +20,12 @@ def test_a_wait_is_as_old_as_it_was_seen() -> None:
     """The same wait ages from look to look; another one on the same connection begins anew."""
     waits: list[tuple[int, float]] = [(1, 60.0), (2, 61.0)]
     probe = InFlightProbe(lambda: waits, {})
-    assert probe.look() == (2, 0.0)
+    assert probe.look() == (2, 0.0, 0)
     time.sleep(0.05)
     seen = probe.look()
     assert (seen.requests, 0.05 <= seen.oldest_s < 1) == (2, True)
     waits[:] = [(1, 62.0)]
-    assert probe.look() == (1, 0.0)
+    assert probe.look() == (1, 0.0, 0)
     waits.clear()
     assert probe.look() == NONE_IN_FLIGHT
 
@@ -38,37 +38,43 @@ def test_requests_of_other_clients_are_as_old_as_they_are() -> None:
 
 
 def test_a_request_of_our_client_is_seen_while_it_hangs() -> None:
-    """A connection whose answer does not come is in flight; once its user is stopped it is not."""
+    """A connection whose answer does not come is in flight, and open; once its user is stopped it is neither."""
     sweeper = DeadlineSweeper.current()
-    before = set(sweeper.waiting())
+    before, opened_before = set(sweeper.waiting()), len(sweeper.watched)
+    probe = InFlightProbe(sweeper.waiting, {}, sweeper.watched)
     with (
         ScriptedServer(lambda peer: (peer.read_request(), gevent.sleep(5))) as server,
         running_user(server.url) as user,
     ):
         victim = gevent.spawn(user.client.get, "/")
         eventually(lambda: len(set(sweeper.waiting()) - before) == 1)
+        assert probe.look().connections == opened_before + 1
         victim.kill()
         assert set(sweeper.waiting()) <= before
+        assert probe.look().connections == opened_before
 
 
 def test_the_master_adds_up_what_its_workers_last_said() -> None:
-    """Requests are summed, the oldest counts; a worker that left, and the time after a run, have none."""
+    """Requests and connections are summed, the oldest counts; a worker that left, and a run that is over, have none."""
     collector = Collector()
     for worker in ("a", "b"):
         collector.join(worker, "running", 0.0)
     collector.begin(RunRecord("r1", 0.0), 0.0)
     packed = PackedMeasurements.of(Accumulator().take())
-    for worker, in_flight in (("a", InFlight(3, 1.5)), ("b", InFlight(4, 12.0))):
+    for worker, in_flight in (("a", InFlight(3, 1.5, 5)), ("b", InFlight(4, 12.0, 60))):
         delta = Delta("r1", 1, 0.0, 1.0, False, {"shop": 5}, Health(), packed, in_flight)
         collector.take(worker, delta.to_bytes(), 0.0)
-    assert collector.in_flight() == (7, 12.0)
+    assert collector.in_flight() == (7, 12.0, 65)
     collector.leave(["a"], 2.0)
-    assert collector.in_flight() == (3, 1.5)
+    assert collector.in_flight() == (3, 1.5, 5)
     collector.end()
     assert collector.in_flight() == NONE_IN_FLIGHT
 
 
-@pytest.mark.parametrize("wrong", [(-1, 0.0), (1.5, 0.0), (1, -1.0), (1, float("nan")), (1, float("inf")), (1, 2)])
+@pytest.mark.parametrize(
+    "wrong",
+    [(-1, 0.0), (1.5, 0.0), (1, -1.0), (1, float("nan")), (1, float("inf")), (1, 2), (1, 0.0, -1), (1, 0.0, 1.5)],
+)
 def test_impossible_numbers_are_refused(wrong: tuple) -> None:
     """A delta that claims what cannot be is not counted."""
     collector = Collector()

@@ -173,8 +173,8 @@ def test_damage_anywhere_is_an_error() -> None:
 def test_a_newer_delta_is_an_error_with_both_versions() -> None:
     """Workers and master of different releases are told so."""
     data = bytearray(delta_of(Accumulator().take()).to_bytes())
-    data[2] = 7
-    with pytest.raises(RecordError, match="version 7, this program reads up to 6; run the same release"):
+    data[2] = 8
+    with pytest.raises(RecordError, match="version 8, this program reads up to 7; run the same release"):
         Delta.from_bytes(bytes(data))
 
 

@@ -275,6 +275,22 @@ def _worded(html: str, rule: str) -> str:
     return re.search(rf"<code>{rule}.*?</code></th><td>.*?</td><td>(.*?)</td>", html)[1]
 
 
+def test_iterations_are_shown_with_what_was_dropped_and_the_thresholds_on_them() -> None:
+    """How many there were of each scenario, how long they took and how late they began; none in an older record."""
+    run = reports.record()
+    recorder = Recorder()
+    for _ in range(400):
+        recorder.series("documents", "", "", "iteration").success(0.0, 0.0, 0.25, 0)
+    recorder.drop_iterations("documents", 7)
+    run.add(recorder.take(), 1)
+    made = reports.run_document(run, rules="p95(iteration_time) < 100ms, p99 < 1s")
+    shown = " ".join(" ".join(Elements(run_page.html(made)).texts).split())
+    assert re.search(r"documents 400 7 250 250 250 250 [\d.]+ failed p95\(iteration_time\) < 100ms 250ms", shown)
+    for scenario in made["scenarios"]:
+        del scenario["iteration_time"]
+    assert "id='steps'" not in run_page.html(made)
+
+
 def test_traces_are_listed_failures_first() -> None:
     """Each with its name, outcome, time and id; a run without any has no such table."""
     record = reports.record()

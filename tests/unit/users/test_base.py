@@ -359,6 +359,7 @@ def test_what_on_start_and_on_stop_send_is_set_up():
     assert dict(zip(((key.name, key.phase) for key in taken.series), taken.requests.tolist(), strict=True)) == {
         ("login", "setup"): 1,
         ("buy", "load"): 2,
+        ("", "iteration"): 1,
         ("logout", "setup"): 1,
     }
 

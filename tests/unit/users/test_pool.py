@@ -1,5 +1,6 @@
 """The pool of an open-model worker: growth, limits, drops, and Locust's life of a user."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from loadtest.exceptions import UsageError
+from loadtest.measuring.labels import ITERATION
 from loadtest.measuring.recorder import Recorder
 from loadtest.users.base import LoadUser
 from loadtest.users.pool import UserPool, check_user_class
@@ -116,6 +118,26 @@ def test_a_user_executes_one_task_per_arrival(worker_of: Any) -> None:
     worker.arrive(intended_s=2.5)
     assert said == ["start", "work 1.5", "work 2.5"]
     assert (worker.runner.user_count, worker.dropped()) == (1, 0)
+
+
+def test_an_iteration_takes_from_its_arrival_to_the_end_of_its_task(worker_of: Any) -> None:
+    """Counted once for each arrival, apart from the requests, and for a TaskSet with a loop of its own too."""
+
+    class Looping(TaskSet):
+        def run(self) -> None:
+            said.append("loop")
+
+    class Waiting(Quick):
+        tasks: ClassVar[list[Any]] = [Looping, Quick.work]
+
+    worker = worker_of(Waiting)
+    worker.pool.set_limits({"Waiting": 1})
+    for _ in range(20):
+        worker.arrive(intended_s=time.perf_counter() - 50.0)
+    taken = Recorder.of(worker.environment).take()
+    assert [(key.name, key.phase) for key in taken.series] == [("", ITERATION)]
+    assert (taken.requests.tolist(), taken.response_time.row(0).min_s >= 50) == ([20], True)
+    assert {"loop", "start"} <= set(said)
 
 
 def test_an_arrival_that_sends_no_request_is_counted_as_such(worker_of: Any) -> None:
@@ -455,8 +477,9 @@ def test_stock_locust_users_take_arrivals(worker_of: Any) -> None:
     worker = worker_of(Stock)
     worker.pool.set_limits({"Stock": 1})
     worker.arrive(intended_s=0.0)
-    taken = Recorder.of(worker.environment).take()
-    assert (taken.requests.sum(), taken.schedule_lag.count) == (2, 1)
+    taken = Recorder.of(worker.environment).take().by_phase()
+    assert (taken["load"].requests.sum(), taken["load"].schedule_lag.count) == (2, 1)
+    assert taken[ITERATION].requests.tolist() == [1]
 
 
 def test_a_class_with_its_own_loop_is_refused() -> None:

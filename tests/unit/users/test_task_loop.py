@@ -10,6 +10,8 @@ from locust import SequentialTaskSet, TaskSet, between, constant, constant_pacin
 from locust.env import Environment
 from locust.exception import RescheduleTask, RescheduleTaskImmediately, StopUser
 
+from loadtest.measuring.labels import ITERATION
+from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.users import task_loop
 from loadtest.users.base import LoadUser
@@ -178,6 +180,35 @@ def test_iterations_that_send_no_request_are_counted(wait_s):
 
     [row] = Recorder.of(run_until_stopped(Thinking).environment).take().tasks
     assert (row.begun, row.idle) == (7, 2)  # nothing shows what the first one sent; the seventh ended the user
+
+
+def test_an_iteration_takes_from_its_intended_start_to_the_end_of_its_task():
+    """The wait before it is no part of it, its lateness is; one that raises counts, and one that ends its user not."""
+
+    class Late(Stopping):
+        limit = 4
+
+        def wait_time(self):
+            self.intended_start_s = perf_counter() - 100.0
+            return 0.001
+
+        @task
+        def work(self):
+            self.note("work")
+            self.intended_start_s = None  # as the first request leaves it
+            if len(self.log) == 2:
+                raise KeyError("price")
+
+    record = RunRecord()
+    record.add(Recorder.of(run_until_stopped(Late).environment).take(), 0)
+    [view] = record.of_phase(ITERATION).series()
+    times = view.response_time
+    assert (view.scenario, times.count, times.min_s < 100 <= times.quantile(0.5), record.requests) == (
+        "Late",
+        3,
+        True,
+        0,
+    )
 
 
 def test_wait_time_may_set_the_intended_start_itself():

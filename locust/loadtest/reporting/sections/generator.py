@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.judging.generator_health import PEAKS, SUSTAINED
-from loadtest.progress import counted, milliseconds
 from loadtest.reporting import page
 from loadtest.reporting.page import section, text
 
@@ -22,20 +21,13 @@ _HEALTH: Final = {**SUSTAINED, **PEAKS}
 
 
 def html(document: Document) -> str:
-    """Return the health of the generator's processes, how complete the record is, and what the schedule lost."""
+    """Return the health of the generator's processes, and how complete the record is."""
     processes = document["workers"]
     rows = [_health_row(key, rule, processes) for key, rule in _HEALTH.items() if processes]
     heads = ("check", "limit", "highest", "in")
     delivery = document["delivery"]
     sentences = [f"The record holds {delivery['completeness']:.2%} of the workers' measurements."]
     sentences += [_on_its_machine(one) for one in document["workers"] if one["mean"].get("machine_cpu_ratio")]
-    for one in document["scenarios"]:
-        lag = one["schedule_lag"]["p99_s"]
-        if lag is not None or one["dropped"]:
-            sentences.append(
-                f"Scenario {one['scenario']}: schedule lag {milliseconds(lag)} ms (p99), "
-                f"{counted(one['dropped'], 'iteration')} dropped."
-            )
     notes = "".join(f"<p class='quiet'>{text(sentence)}</p>" for sentence in sentences)
     hint = "the highest value of any second, and the limit at which a run is not trustworthy"
     body = page.table("Generator health", heads, rows) + _processes(processes) + notes

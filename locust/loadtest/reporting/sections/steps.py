@@ -1,4 +1,4 @@
-"""Steps: the section with the transactions and the checks of a scenario.
+"""Steps: the section with the iterations, the transactions and the checks of a scenario.
 
 Tested in tests/unit/reporting/test_run_page.py.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from loadtest.measuring.labels import CHECK, TRANSACTION
+from loadtest.measuring.labels import CHECK, ITERATION, TRANSACTION
+from loadtest.progress import milliseconds
 from loadtest.reporting import page
 from loadtest.reporting.document import met
 from loadtest.reporting.page import section, text
@@ -19,25 +20,46 @@ if TYPE_CHECKING:
 
 
 def html(document: Document) -> str:
-    """Return the transactions and the checks, with the thresholds on each; nothing where the scenario has none."""
+    """Return the iterations, the transactions and the checks, with the thresholds on each; nothing without any."""
     transactions, checks = document.get("transactions", ()), document.get("checks", ())
     timed = [
         _step_row(document, one, TRANSACTION, time_cells({**one, "requests": one["made"]})) for one in transactions
     ]
     judged = [_step_row(document, one, CHECK, f"<td class='n'>{met(one)}</td>") for one in checks]
     heads = ("transaction", "made", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms", "thresholds")
-    body = page.table("Transactions", heads, timed) if timed else ""
+    body = _iterations(document)
+    body += page.table("Transactions", heads, timed) if timed else ""
     body += page.table("Checks", ("check", "made", "failed", "met", "thresholds"), judged) if judged else ""
     hint = "measured in addition to the requests, and in none of their figures"
-    return section("steps", "Transactions and checks", body, hint) if body else ""
+    return section("steps", "Iterations, transactions and checks", body, hint) if body else ""
+
+
+def _iterations(document: Document) -> str:
+    """Return how long the iterations of each scenario took, how late they began, and how many never did."""
+    known = [one for one in document["scenarios"] if "iteration_time" in one]  # an older record does not have them
+    scenarios = [one for one in known if one["dropped"] or one["iteration_time"]["count"]]
+    rows = [
+        f"<tr><th scope='row'>{page.name(one['scenario'])}</th><td class='n'>{times['count']:,}</td>"
+        f"<td class='n'>{one['dropped']:,}</td>{time_cells({'requests': times['count'], 'response_time': times})}"
+        f"<td class='n'>{milliseconds(one['schedule_lag']['p99_s'])}</td>"
+        f"<td class='rules'>{_judged(rules_on(document, one, ITERATION, alone=len(scenarios) == 1))}</td></tr>"
+        for one in scenarios
+        for times in [one["iteration_time"]]
+    ]
+    heads = ("iterations of", "made", "dropped", "p50 ms", "p95 ms", "p99 ms", "max ms", "lag p99 ms", "thresholds")
+    return page.table("Iterations", heads, rows) if rows else ""
 
 
 def _step_row(document: Document, one: dict[str, Any], phase: str, figures: str) -> str:
     alone = len(document["transactions" if phase == TRANSACTION else "checks"]) == 1
     rules = rules_on(document, one, phase, alone=alone)
-    judged = "<br>".join(f"{tag(rule)} <code>{text(rule['rule'])}</code> {text(rule['worded'])}" for rule in rules)
     return (
         f"<tr data-name='{text(phase)} {text(one['name'])}'>"
         f"<th scope='row'>{page.name(one['name'])}</th><td class='n'>{one['made']:,}</td>"
-        f"<td class='n'>{one['failures']:,}</td>{figures}<td class='rules'>{judged or '-'}</td></tr>"
+        f"<td class='n'>{one['failures']:,}</td>{figures}<td class='rules'>{_judged(rules)}</td></tr>"
     )
+
+
+def _judged(rules: list[dict[str, Any]]) -> str:
+    told = (f"{tag(rule)} <code>{text(rule['rule'])}</code> {text(rule['worded'])}" for rule in rules)
+    return "<br>".join(told) or "-"

@@ -13,6 +13,7 @@ import gevent
 from locust import FastHttpUser, HttpUser, TaskSet
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
+from loadtest.measuring import labels
 from loadtest.measuring.labels import LOAD, SETUP
 from loadtest.measuring.recorder import ANSWERED, ITERATION, Recorder
 from loadtest.measuring.users import PHASE, scenario_of
@@ -154,7 +155,7 @@ def _present(runner: Runner, wanted: Callable[[User], bool]) -> dict[type[User],
 
 
 def execute_next_task(original: Callable[..., None]) -> Callable[..., None]:
-    """Count the tasks that Locust's own loop executes, and those of its own clients that send no request."""
+    """Count the tasks that Locust's own loop executes, how long they take, and those that send no request."""
 
     def execute_next_task(self: TaskSet) -> None:
         user, task = self.user, self._task_queue[0]
@@ -165,6 +166,7 @@ def execute_next_task(original: Callable[..., None]) -> Callable[..., None]:
         recorder.begun(scenario)[task] += 1
         setattr(user, ITERATION, began_s := perf_counter())
         original(self)
+        recorder.series(scenario, "", "", labels.ITERATION).success(began_s, began_s, perf_counter(), 0)
         if not isinstance(user, LoadUser) and getattr(user, ANSWERED, began_s) < began_s:
             recorder.idle(scenario)[task] += 1
 

@@ -12,6 +12,7 @@ from locust import FastHttpUser, HttpUser, User, constant, task
 from locust.env import Environment
 from locust.exception import StopUser
 
+from loadtest.measuring.labels import ITERATION
 from loadtest.measuring.measurements import OWN_END, Measurements
 from loadtest.measuring.recorder import BROKEN_OFF, UNSTOPPED, Recorder
 from loadtest.swarm.replacements import users
@@ -111,6 +112,29 @@ def test_what_a_stock_user_sends_in_on_start_and_on_stop_is_set_up() -> None:
     [end] = taken.exceptions
     assert (end.exception, end.message, end.ends_user) == ("StopUser", OWN_END, True)
     assert end.place.endswith(f"test_users.py:{Beginner.work.__code__.co_firstlineno + 4} in work")
+
+
+def test_how_long_the_iterations_of_a_stock_user_take_is_recorded() -> None:
+    """Where Locust's loop executes them; one that ends its user is none (replaces TaskSet.execute_next_task)."""
+
+    class Ending(User):
+        wait_time = constant(0)
+        begun = 0
+
+        @task
+        def work(self) -> None:
+            self.begun += 1
+            if self.begun == 4:
+                raise StopUser
+            gevent.sleep(0.01)
+
+    environment = Environment(user_classes=[Ending])
+    recorder = Recorder.of(environment)
+    user = Ending(environment)
+    user.start(Group()).join(timeout=10)
+    taken = recorder.take()
+    assert [tuple(key) for key in taken.series] == [("Ending", "", "", ITERATION)]
+    assert (taken.requests.tolist(), taken.response_time.row(0).min_s >= 0.009) == ([3], True)
 
 
 @pytest.mark.parametrize("how", ["a timeout of its own", "its stop()", "an error in on_stop"])
