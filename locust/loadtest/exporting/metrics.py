@@ -375,7 +375,7 @@ METRICS: Final = (
         "loadtest_run_response_time_seconds",
         "gauge",
         (*_RUN, "quantile"),
-        "Quantile of the response times of the current or most recent run, as in its record: 0.5, 0.95 and 0.99.",
+        "Quantile of the response times of the current or latest run, as in its record: 0.5, 0.95, 0.99 and 0.999.",
         lambda now: _of_run(now, _by(now.run_quantiles())),
     ),
     Metric(

@@ -53,7 +53,7 @@ MAX_STEPS: Final = 20
 """Transactions, and checks, with metrics of their own: the first that were made."""
 RUN_STATES: Final = (STATE_INIT, STATE_SPAWNING, STATE_RUNNING, STATE_CLEANUP, STATE_STOPPING, STATE_STOPPED)
 WORKER_STATES: Final = (*RUN_STATES, STATE_MISSING)
-QUANTILES: Final = (0.5, 0.95, 0.99)
+QUANTILES: Final = (0.5, 0.95, 0.99, 0.999)
 """Of a run's response times."""
 _WITH_USERS: Final = (STATE_SPAWNING, STATE_RUNNING)
 

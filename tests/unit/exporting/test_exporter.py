@@ -414,8 +414,9 @@ def test_a_real_run_is_followed_and_the_next_one_goes_on() -> None:
         assert value(stopped, "loadtest_run_end_time_seconds", **run) == pytest.approx(time.time(), abs=10)
         assert value(stopped, "loadtest_run_completeness_ratio", **run) == 1
         assert total(stopped, "loadtest_run_requests", **run) == record.requests
-        p95_s = record.total().response_time.quantile(0.95)
-        assert value(stopped, "loadtest_run_response_time_seconds", **run, quantile="0.95") == pytest.approx(p95_s)
+        for q in (0.5, 0.95, 0.99, 0.999):
+            of_record_s = pytest.approx(record.total().response_time.quantile(q))
+            assert value(stopped, "loadtest_run_response_time_seconds", **run, quantile=f"{q}") == of_record_s
         assert (
             0 < value(running, "loadtest_run_load_seconds", **run) <= value(stopped, "loadtest_run_load_seconds", **run)
         )
