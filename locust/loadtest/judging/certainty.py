@@ -1,8 +1,8 @@
 """Certainty: between which values the figure that a threshold limits lies, with 95 %.
 
-Only what the record keeps by block has such an interval: response times of all requests (percentiles and means), error
-ratios, and requests per second. Extremes, counts, and what is kept apart have none, and neither has a run of fewer
-independent stretches than `loadtest.estimating.resampling` needs.
+Only what the record keeps by block has such an interval: times of requests and of transactions (percentiles and means),
+ratios of errors and checks, and requests per second. Extremes, counts, times by result, and those of streams and
+connections have none, and neither has a run of fewer independent stretches than `loadtest.estimating.resampling` needs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 from loadtest.estimating import intervals
 from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.estimating.intervals import Interval
-from loadtest.measuring.labels import LOAD
 
 if TYPE_CHECKING:
     from loadtest.estimating.blocked_run import BlockedSeries
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from loadtest.measuring.labels import SeriesKey
 
 _EXTREMES = (0.0, 1.0)
+_TIMES = {"response_time", "service_time", "transaction_time"}
+_SHARES_OF_FAILURES = {"error_ratio", "transaction_error_ratio"}
 
 
 def with_interval(result: Result, keys: list[SeriesKey], table: BlockTable, begins_s: float) -> Result:
@@ -33,11 +34,11 @@ def with_interval(result: Result, keys: list[SeriesKey], table: BlockTable, begi
     Args:
         result: of a threshold.
         keys: the labels of the series in the table.
-        table: the blocks of the load.
+        table: the blocks of what the threshold is about; without rows where it is not kept by block.
         begins_s: when what the threshold judges begins, in seconds since the run's first.
     """
     rule, value = result.threshold, result.value
-    if value is None or rule.phase != LOAD or not _is_kept_by_block(rule):
+    if value is None or not _is_kept_by_block(rule):
         return result
     rows = [row for row, key in enumerate(keys) if rule.selects(**key._asdict())]
     run = BlockedRun.of_table("", table, len(keys), {ALL: rows}, begins_s)
@@ -47,14 +48,16 @@ def with_interval(result: Result, keys: list[SeriesKey], table: BlockTable, begi
 
 
 def _is_kept_by_block(rule: Threshold) -> bool:
-    if rule.metric != "response_time":
-        return rule.metric in {"error_ratio", "requests_per_s"}
+    if rule.metric not in _TIMES:
+        return rule.metric in {*_SHARES_OF_FAILURES, "check_ratio", "requests_per_s"}
     return not rule.result and (rule.aggregate == "mean" or rule.quantile not in {None, *_EXTREMES})
 
 
 def _interval(rule: Threshold, series: BlockedSeries, width_s: int) -> Interval | None:
-    if rule.metric == "error_ratio":
+    if rule.metric in _SHARES_OF_FAILURES:
         return intervals.of_share(series.failures, series.requests)
+    if rule.metric == "check_ratio":
+        return intervals.of_share(series.requests - series.failures, series.requests)
     if rule.metric == "requests_per_s":
         return intervals.of_ratio(series.requests, np.full(len(series.requests), float(width_s)))
     if rule.quantile is not None:

@@ -137,10 +137,17 @@ class Judge:
 
     def final_results(self) -> list[Result]:
         """Evaluate every threshold at the end of the run: each value with its 95 % interval, where it has one."""
-        keys, table = self._record.keys(), self._record.block_table()
+        results = self.results()
+        kinds = {(result.threshold.phase, result.threshold.metric == "service_time") for result in results}
+        parts = {kind: self._record.of_phase(kind[0]) for kind in kinds}
+        tables = {kind: (part.keys(), part.block_table(service=kind[1])) for kind, part in parts.items()}
         return [
-            certainty.with_interval(result, keys, table, self._cuts[result.threshold.warm_up_s].start_s)
-            for result in self.results()
+            certainty.with_interval(
+                result,
+                *tables[result.threshold.phase, result.threshold.metric == "service_time"],
+                self._cuts[result.threshold.warm_up_s].start_s,
+            )
+            for result in results
         ]
 
     def _judge(self, rules: Iterable[Threshold]) -> list[Result]:

@@ -20,6 +20,7 @@ from loadtest.measuring.histogram_table import rows_and_bins, sum_cells
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from loadtest.measuring.histogram_table import HistogramTable
     from loadtest.measuring.measurements import Measurements
 
     Ints = npt.NDArray[np.int64]
@@ -47,8 +48,7 @@ class _Block:
     counts: Small
 
     @classmethod
-    def of(cls, rows: Ints, measurements: Measurements) -> Self:
-        times = measurements.response_time
+    def of(cls, rows: Ints, measurements: Measurements, times: HistogramTable) -> Self:
         totals = np.stack((measurements.requests, measurements.failures))
         return cls._small(rows, totals, *times.cells(rows))
 
@@ -76,11 +76,24 @@ class Blocks:
         self._blocks: dict[int, _Block] = {}
         self._entries = 0
 
-    def add(self, second: int, rows: Ints, measurements: Measurements) -> None:
-        """Add what was measured in a second of the time line; the rows are distinct."""
+    def copy(self) -> Blocks:
+        """Return blocks that hold the same, and grow by themselves."""
+        made = Blocks()
+        made.width_s, made._blocks, made._entries = self.width_s, dict(self._blocks), self._entries
+        return made
+
+    def add(self, second: int, rows: Ints, measurements: Measurements, times: HistogramTable | None = None) -> None:
+        """Add what was measured in a second of the time line.
+
+        Args:
+            second: of the time line.
+            rows: distinct.
+            measurements: of these rows.
+            times: those that count here; by default their response times.
+        """
         if not len(rows):
             return
-        self._put(second // self.width_s, _Block.of(rows, measurements))
+        self._put(second // self.width_s, _Block.of(rows, measurements, times or measurements.response_time))
         while len(self._blocks) > MAX_BLOCKS or (self._entries > MAX_ENTRIES and len(self._blocks) > 1):
             self._widen()
 

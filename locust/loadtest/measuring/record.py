@@ -18,7 +18,7 @@ from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.evidence import Evidence, EvidenceQuota
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
-from loadtest.measuring.labels import ENDED_BY, LOAD, OTHER, PAIR, SETUP, TRANSACTION, Labels
+from loadtest.measuring.labels import CHECK, ENDED_BY, LOAD, OTHER, PAIR, SETUP, TRANSACTION, Labels
 from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_TALLIES, MAX_TASKS
 from loadtest.measuring.record_rows import (
     Delivery,
@@ -56,11 +56,12 @@ RESET: Final = "reset"
 FEED: Final = "feed"
 """The kind of the event that says that test data ended the load, and of those on what was used of it."""
 DECIDED: Final = "decided"
-"""The kind of the event that says that the load ended because the answer of a duet was known."""
+"""The kind of the event that says that the load ended because the answer of a comparison was known."""
 ABORTED: Final = "aborted"
 """The kind of the event that says that a threshold with abort_on_fail ended the load."""
 SOFTWARE: Final = "software"
 """The kind of the event that says that a worker ran other code than the master."""
+_IN_BLOCKS: Final = frozenset({LOAD, PAIR, TRANSACTION, CHECK})
 MAX_EVENTS: Final = 500
 """The most events that are kept; later ones are left out."""
 
@@ -106,6 +107,7 @@ class RunRecord:
     _totals: Ints = field(default_factory=lambda: np.zeros((4, 0), np.int64))
     _response: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _service: DenseHistogramTable | None = None  # None while every service time is the response time
+    _service_blocks: Blocks | None = None  # the same
     _failed: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _classes: dict[int, dict[str, int]] = field(default_factory=dict)
     _errors: dict[tuple[int, str, str], list[float]] = field(default_factory=dict)
@@ -173,8 +175,8 @@ class RunRecord:
         for index, scenario in enumerate(measurements.scenarios):
             self._add_scenario(index, scenario, measurements)
         self._add_code(measurements, second)
-        if second is not None and phase in {LOAD, PAIR, TRANSACTION}:
-            self.blocks.add(second, rows, measurements)
+        if second is not None and phase in _IN_BLOCKS:
+            self._add_to_blocks(second, rows, measurements)
         if second is not None and phase == LOAD:
             self.timeline.add(
                 second,
@@ -184,6 +186,13 @@ class RunRecord:
                 measurements.service_time,
                 errors=[(error.error_class, error.occurrences) for error in measurements.errors],
             )
+
+    def _add_to_blocks(self, second: int, rows: Ints, measurements: Measurements) -> None:
+        if measurements.service_time is not None and self._service_blocks is None:
+            self._service_blocks = self.blocks.copy()
+        self.blocks.add(second, rows, measurements)
+        if self._service_blocks is not None:
+            self._service_blocks.add(second, rows, measurements, measurements.service_time)
 
     def note(self, second: float, kind: str, text: str) -> None:
         """Add an event; those beyond `MAX_EVENTS` are left out."""
@@ -263,7 +272,7 @@ class RunRecord:
         self._totals[:] = 0
         self._response, self._service, self._failed = DenseHistogramTable(), None, DenseHistogramTable()
         self._classes, self._errors, self._tallies, self._traces = {}, {}, {}, Traces()
-        self.timeline, self.blocks = Timeline(), Blocks()
+        self.timeline, self.blocks, self._service_blocks = Timeline(), Blocks(), None
         self.schedule_lag, self.dropped = {}, {}
         self.tasks, self.idle = {}, {}
         # What listeners raised, and what ended users, is missing from what comes after, too.
@@ -392,6 +401,7 @@ class RunRecord:
         """The labels of every series that counted a request, in the order of `series`."""
         return [self.labels.keys[row] for row in np.flatnonzero(self._totals[0]).tolist()]
 
-    def block_table(self) -> BlockTable:
-        """The blocks, in the order of `series`."""
-        return self.blocks.table(np.flatnonzero(self._totals[0]).tolist())
+    def block_table(self, *, service: bool = False) -> BlockTable:
+        """The blocks, in the order of `series`; with the service times instead of the response times on demand."""
+        blocks = self._service_blocks if service else None
+        return (blocks or self.blocks).table(np.flatnonzero(self._totals[0]).tolist())

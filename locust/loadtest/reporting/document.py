@@ -21,6 +21,7 @@ from loadtest.exceptions import RecordError
 from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import samples_needed, told_apart
 from loadtest.measuring import record_dict, record_file
+from loadtest.measuring.labels import TRANSACTION
 from loadtest.measuring.record_dict import DICT_FORMAT, QUANTILES
 from loadtest.progress import counted, milliseconds, one_line
 from loadtest.run_folder import RunFolder
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 Document = dict[str, Any]
+Series = dict[str, Any]
 
 _LONGEST_BYTES: Final = 128 * 1024 * 1024
 _MOST_VALUES: Final = 3_000_000
@@ -57,22 +59,38 @@ def of(record: RunRecord, verdict: Verdict) -> Document:
         "findings": [asdict(violation) for violation in verdict.violations],
         "thresholds": [result.as_dict() for result in verdict.results],
     }
-    _add_intervals(made, record.block_table())
+    _add_intervals([made["total"]], made["series"], record.block_table())
+    service = record.block_table(service=True)
+    _add_intervals([made["total"]], made["series"], service, "service_time", "service_intervals")
+    _add_intervals([], made["transactions"], record.of_phase(TRANSACTION).block_table())
     return made
 
 
-def _add_intervals(document: Document, table: BlockTable) -> None:
-    """Add the 95 % intervals of percentiles to the sum of all series, and to the most frequent ones."""
-    every = document["series"]
-    chosen = [([index], one) for index, one in enumerate(every)]
-    chosen = sorted(chosen, key=lambda part: -part[1]["requests"])[:MOST_WITH_INTERVALS]
-    for rows, one in [([*range(len(every))], document["total"]), *chosen]:
+def _add_intervals(
+    whole: list[Series], every: list[Series], table: BlockTable, of: str = "response_time", key: str = "intervals"
+) -> None:
+    """Add the 95 % intervals of percentiles to the sum of all series, and to the most frequent ones.
+
+    Args:
+        whole: the sum, if there is one.
+        every: in the order of the table.
+        table: their blocks.
+        of: of which times.
+        key: what is added to each.
+    """
+    chosen = sorted(enumerate(every), key=lambda one: -requests_of(one[1]))[:MOST_WITH_INTERVALS]
+    for rows, one in [*(([*range(len(every))], one) for one in whole), *(([row], one) for row, one in chosen)]:
         run = BlockedRun.of_table("", table, len(every), {ALL: rows}, 0.0)
-        one["intervals"] = {
-            figure: _around(intervals.of_quantile(run.series[ALL], QUANTILES[figure]), one["response_time"][figure])
+        one[key] = {
+            figure: _around(intervals.of_quantile(run.series[ALL], QUANTILES[figure]), one[of][figure])
             for figure in WITH_INTERVALS
-            if run.blocks and one["requests"] >= samples_needed(QUANTILES[figure])
+            if run.blocks and requests_of(one) >= samples_needed(QUANTILES[figure])
         }
+
+
+def requests_of(series: Series) -> int:
+    """Return how many requests a series has, or how many transactions."""
+    return int(series["requests" if "requests" in series else "made"])
 
 
 def _around(interval: Interval | None, value: float) -> list[float | None] | None:
@@ -164,7 +182,7 @@ def percentile_ms(series: dict[str, Any], figure: str, kind: str = "response_tim
     A dash stands for a figure that does not exist, and for a percentile of fewer requests than it needs: it would be
     the slowest of a few, and change with each run.
     """
-    if figure in QUANTILES and series["requests"] < samples_needed(QUANTILES[figure]):
+    if figure in QUANTILES and requests_of(series) < samples_needed(QUANTILES[figure]):
         return "-"
     return milliseconds(series[kind][figure])
 
@@ -203,9 +221,10 @@ def _stream_figures(stream: dict[str, Any]) -> list[str]:
     ]
 
 
-def interval_ms(series: dict[str, Any], figure: str) -> str:
+def interval_ms(series: dict[str, Any], figure: str, kind: str = "response_time") -> str:
     """Return the 95 % interval of a percentile in milliseconds, as text; empty where it is not known."""
-    if (ends := series.get("intervals", {}).get(figure)) is None:
+    key = "service_intervals" if kind == "service_time" else "intervals"
+    if (ends := series.get(key, {}).get(figure)) is None:
         return ""
     low, high = ends
     return f"≥ {milliseconds(low)}" if high is None else f"{milliseconds(low)} to {milliseconds(high)}"

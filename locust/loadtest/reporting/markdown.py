@@ -108,7 +108,7 @@ def _row(name: str, series: dict[str, Any], document: Document) -> tuple[str, ..
 
 
 def _step(one: dict[str, Any], times: Sequence[str]) -> tuple[str, ...]:
-    figures = (percentile_ms({**one, "requests": one["made"]}, time) for time in times)
+    figures = (percentile_ms(one, time) for time in times)
     return _escape(one["name"]), f"{one['made']:,}", f"{one['failures']:,}", *figures
 
 

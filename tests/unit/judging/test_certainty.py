@@ -9,6 +9,7 @@ from loadtest.estimating.intervals import Interval
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome, Result, decide
 from loadtest.judging.threshold_parser import parse
+from loadtest.measuring.labels import CHECK, SETUP, TRANSACTION
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from tests import reports
@@ -26,7 +27,7 @@ def results_of(rules: str, record: RunRecord | None = None, started_at: float = 
 
 
 def test_what_is_kept_by_second_has_an_interval_around_its_value() -> None:
-    """Percentiles, the mean, the error ratio and the rate have one; extremes, counts and times kept apart have none."""
+    """Percentiles, the mean, the error ratio and the rate have one; extremes, counts and times by result have none."""
     results = results_of(FIGURES)
     known = {result.threshold.condition.split(" ")[0]: result.interval for result in results}
     for result in results:
@@ -36,7 +37,6 @@ def test_what_is_kept_by_second_has_an_interval_around_its_value() -> None:
         "requests",
         "max(response_time)",
         "p100(response_time)",
-        "p50(service_time)",
         'p50(response_time){result="success"}',
     ]
 
@@ -65,6 +65,34 @@ def test_the_warm_up_of_a_rule_is_not_in_its_interval() -> None:
     assert rest.interval is not None
     assert 0.011 < rest.interval.low < rest.interval.high < 0.014
     assert whole.interval is None or whole.interval.high > 0.03
+
+
+def test_what_is_measured_beside_the_requests_has_intervals_of_its_own() -> None:
+    """Transactions of 50 ms and checks of which a tenth fails, beside requests of 10 ms that were sent 100 ms late."""
+    rules = "p50(transaction_time) < 1s, transaction_error_ratio < 50%, check_ratio > 50%, p50(service_time) < 1s"
+    record, recorder, chance = RunRecord("r", 1_700_000_000.0), Recorder(), Random(4)
+    judge = Judge(parse(f'{rules}, p50 < 1s, error_ratio{{phase="setup"}} < 50%', "here"), record, 1_700_000_000.0)
+    for second in range(60):
+        for _ in range(20):
+            noise = 1 + 0.1 * chance.random()
+            sent_late_s = 0.1 if second >= 30 else 0.0
+            recorder.series("s", "GET", "a").success(0.0, sent_late_s, sent_late_s + 0.01 * noise, 0)
+            recorder.series("s", "GET", "a", SETUP).success(0.0, 0.0, 0.01, 0)
+            recorder.series("s", "", "buy", TRANSACTION).success(0.0, 0.0, 0.05 * noise, 0)
+            check = recorder.series("s", "", "total", CHECK)
+            check.success(0.0, 0.0, 0.0, 0) if chance.random() < 0.9 else check.failure(0.0, 0.0, 0.0, 0, "check", "no")
+        record.add(recorder.take(), second)
+    bought, none_failed, met, sent, waited, setup = (result.interval for result in judge.final_results())
+    assert bought is not None
+    assert 0.05 < bought.low < bought.high < 0.055
+    assert none_failed is not None
+    assert none_failed.low == 0 < none_failed.high < 0.02
+    assert met is not None
+    assert 0.85 < met.low < 0.9 < met.high < 0.93
+    assert sent is not None
+    assert 0.01 < sent.low < sent.high < 0.0115
+    assert waited is None or waited.high > 0.1
+    assert setup is None
 
 
 @pytest.mark.parametrize(("seconds", "is_known"), [(5, False), (60, True)])

@@ -163,6 +163,8 @@ def test_percentiles_have_intervals_that_hold_them() -> None:
         assert set(one["intervals"]) >= {"p50_s", "p95_s"}
         for figure, (low, high) in one["intervals"].items():
             assert low <= one["response_time"][figure] <= (high or 1.0)
+        for figure, (low, high) in one["service_intervals"].items():
+            assert low <= one["service_time"][figure] <= (high or 1.0)
     assert [set(one["intervals"]) for one in made["series"]] == [{"p50_s", "p95_s"}] * 2
     (sentence,) = document.percentile_sentences(made, ["p95_s"])
     assert sentence.startswith("95 % intervals of all requests, in ms: p50 ")

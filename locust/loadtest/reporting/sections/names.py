@@ -79,7 +79,7 @@ def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str
 
 
 def _with_interval(series: dict[str, Any], time: str, which: str) -> str:
-    spread = interval_ms(series, time) if which == "response_time" else ""
+    spread = interval_ms(series, time, which)
     return f"{percentile_ms(series, time, which)}{f'<br><small>{spread}</small>' if spread else ''}"
 
 
@@ -128,4 +128,5 @@ def _setup(document: Document) -> str:
 
 def time_cells(series: dict[str, Any]) -> str:
     """Return the cells of a row with p50, p95, p99 and the highest response time, in milliseconds."""
-    return "".join(f"<td class='n'>{percentile_ms(series, time)}</td>" for time in ("p50_s", "p95_s", "p99_s", "max_s"))
+    cells = (_with_interval(series, time, "response_time") for time in ("p50_s", "p95_s", "p99_s", "max_s"))
+    return "".join(f"<td class='n'>{cell}</td>" for cell in cells)

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 def html(document: Document) -> str:
     """Return the iterations, the transactions and the checks, with the thresholds on each; nothing without any."""
     transactions, checks = document.get("transactions", ()), document.get("checks", ())
-    timed = [
-        _step_row(document, one, TRANSACTION, time_cells({**one, "requests": one["made"]})) for one in transactions
-    ]
+    timed = [_step_row(document, one, TRANSACTION, time_cells(one)) for one in transactions]
     judged = [_step_row(document, one, CHECK, f"<td class='n'>{met(one)}</td>") for one in checks]
     heads = ("transaction", "made", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms", "thresholds")
     body = _iterations(document)
