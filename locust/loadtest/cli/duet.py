@@ -31,11 +31,10 @@ if TYPE_CHECKING:
 @click.option("--base", metavar="REF", help="Instead of URLs: the sample target at this commit, and in this checkout.")
 @setting_options(
     *("scenario", "profile", "workers", "users", "rate", "run_time"),
-    *("warm_up", "feed", "feed_policy", "accounts_file", "token_file", "run_id"),
+    *("warm_up", "feed", "feed_policy", "accounts_file", "token_file", "run_id", "until_decided"),
 )
 @commands.margin_option(duet.MARGIN)
-@click.option("--until-decided", is_flag=True, help="End when the answer is known; --run-time is then the longest run.")
-def run_duet(urls: tuple[str, ...], base: str | None, margin: float, *, until_decided: bool, **options: Any) -> int:
+def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: Any) -> int:
     """Load two versions of a service at the same time, and compare them pair by pair.
 
     \b
@@ -60,12 +59,12 @@ def run_duet(urls: tuple[str, ...], base: str | None, margin: float, *, until_de
             "BASELINE and UI do not work in a duet, which compares its own two sides. Allowed: neither of them. Next: "
             "leave them out."
         )
-    if until_decided and config.run_time is None:
+    if config.until_decided and config.run_time is None:
         raise UsageError(
             "--until-decided needs the longest time that the run may take. Allowed: --run-time with a duration. Next: "
             "add it, such as --run-time 10m."
         )
-    longest_s = config.run_time if until_decided else None
+    longest_s = config.run_time if config.until_decided else None
     if base is not None:
         with two_versions.of_sample_target(base, lambda part, text: click.echo(f"{part:12} {text}")) as both:
             return _conduct_duet(config, both, margin / 100, longest_s)

@@ -41,7 +41,7 @@ _METAVARS: Final = {
     "baseline": "RUN",
     "web_port": "PORT",
 }
-_FLAGS: Final = frozenset({"fast", "keep_data", "ui"})
+_FLAGS: Final = frozenset({"fast", "keep_data", "ui", "until_decided"})
 _REQUIRED: Final = frozenset({"slo"})
 _REPEATED: Final = {"scenario": ",", "threshold": ", "}
 """Options that may be given several times, and what stands between their values in the setting."""

@@ -30,7 +30,7 @@ class _Run(click.Command):
 
 
 @click.command(epilog=EXIT_CODES, cls=_Run)
-@setting_options(*OF_A_RUN, "keep_data", "client", "ui", "web_port")
+@setting_options(*OF_A_RUN, "until_decided", "keep_data", "client", "ui", "web_port")
 @click.option("--processes", type=int, metavar="N", help="As in Locust: the number of workers, -1 for one per core.")
 @click.option("--headless", is_flag=True, help="As in Locust: no web UI. This is the default.")
 @click.option("--autostart", is_flag=True, help="As in Locust: serve the web UI and start a test at once.")
@@ -71,6 +71,12 @@ def run(
     if as_json and config.ui:
         raise UsageError(
             "--json does not work with UI=1: the web UI runs many tests. Allowed: one of the two. Next: leave one out."
+        )
+    if config.until_decided and (config.baseline is None or config.run_time is None or config.ui):
+        raise UsageError(
+            "--until-decided needs --baseline with a run, and --run-time with the longest time that the run may take, "
+            "without the web UI. Allowed: all of them. Next: add what is missing, such as --run-time 10m, or leave it "
+            "out."
         )
     return conduct(config, as_json=as_json, more=more)
 

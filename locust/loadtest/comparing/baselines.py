@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from loadtest import atomic_file, untrusted
 from loadtest.exceptions import RecordError, UsageError
 from loadtest.judging.outcome import Outcome
+from loadtest.reporting import document as run_document
+from loadtest.run_folder import RunFolder
 from loadtest.settings.config import name_of_scenario
 
 if TYPE_CHECKING:
@@ -53,6 +55,17 @@ def read(runs_dir: Path) -> dict[str, str]:
             "set the baselines again."
         ) from error
     return {str(key): str(run) for key, run in found.items()}
+
+
+def document(base: str, key: str, runs_dir: Path) -> Document:
+    """Return the document of the run to compare with; `baseline` stands for the one set for the key.
+
+    Raises:
+        RecordError: when it cannot be read.
+        UsageError: when no baseline is set.
+    """
+    name = find(runs_dir, key) if base == KEYWORD else base
+    return run_document.read(RunFolder.find(name, runs_dir).path)
 
 
 def check(document: Document) -> None:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loadtest.comparing import baselines, changes, comparability, duet, duet_page, history, history_page, page, text
+from loadtest.comparing import (
+    baselines,
+    changes,
+    comparability,
+    decision,
+    duet,
+    duet_page,
+    history,
+    history_page,
+    page,
+    text,
+)
 from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion
 from loadtest.comparing.comparison import compare as compare_runs
 from loadtest.comparing.outlook import Outlook, outlook
@@ -33,17 +44,6 @@ REPORT = "comparison.html"
 DATA = "comparison.json"
 
 
-def base_of(base: str, key: str, runs_dir: Path) -> Document:
-    """Return the document of the run to compare with; `baseline` stands for the one set for the key.
-
-    Raises:
-        RecordError: when it cannot be read.
-        UsageError: when no baseline is set.
-    """
-    name = baselines.find(runs_dir, key) if base == baselines.KEYWORD else base
-    return run_document.read(RunFolder.find(name, runs_dir).path)
-
-
 def baseline_of(config: Config) -> Document:
     """Return the run that a run with these settings will be compared with, before anything is started.
 
@@ -51,7 +51,7 @@ def baseline_of(config: Config) -> Document:
         RecordError: when it cannot be read.
         UsageError: when no baseline is set, or it had another load.
     """
-    base = base_of(str(config.baseline), baselines.key(config.scenario, config.profile), config.runs_dir)
+    base = baselines.document(str(config.baseline), baselines.key(config.scenario, config.profile), config.runs_dir)
     comparability.check_settings(base, config.model_dump(mode="json"))
     return base
 
@@ -125,8 +125,11 @@ def compare_documents(base: Document, new: Document, margin: float = MARGIN, *, 
     with _reading(base):
         older = BlockedRun.of(base)
     with _reading(new), Steps("comparing") as steps:
-        notes = comparability.check(base, new, force=force)
-        return compare_runs(older, BlockedRun.of(new), margin, notes, steps.show)
+        notes, share = comparability.check(base, new, force=force), decision.share(new)
+        runs = older, BlockedRun.of(new)
+        if share < 1:
+            runs, notes = decision.as_long(*runs), [*notes, text.of_looks(share)]
+        return compare_runs(*runs, margin, notes, steps.show, share=share)
 
 
 def _reading(document: Document) -> AbstractContextManager[None]:
@@ -171,7 +174,7 @@ def compare(
     folder = RunFolder.find(new, runs_dir).path
     with run_document.reading(folder):
         new_document = run_document.read(folder)
-        base_document = base_of(base, baselines.key_of(new_document), runs_dir)
+        base_document = baselines.document(base, baselines.key_of(new_document), runs_dir)
         found = compare_documents(base_document, new_document, margin / 100, force=force)
         if as_json:
             click.echo(files.json_text(found.as_dict()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from loadtest.comparing import decision
 from loadtest.exceptions import UsageError
 from loadtest.judging.outcome import Outcome
 from loadtest.measuring.health import MASTER, OTHERS
@@ -105,6 +106,8 @@ def _problems(base: Document, new: Document) -> list[str]:
         imitated = base if imitations[0] else new
         found.append(f"in {imitated['run_id']} an imitation of Redis answered, in the other a real Redis did")
     lengths = [load_s(document) for document in (base, new)]
+    if decision.ended_early(new):
+        lengths[0] = min(lengths)
     if min(lengths) * _LENGTH_RATIO < max(lengths):
         found.append(f"one run has {lengths[0]:.0f} s of load, the other {lengths[1]:.0f} s")
     others = [_others(document) for document in (base, new)]

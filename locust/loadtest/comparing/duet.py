@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from loadtest.comparing import text
 from loadtest.comparing.comparison import Conclusion, compare
 from loadtest.comparing.pairing import Pairing
 from loadtest.estimating.blocked_run import ALL, BlockedRun
@@ -85,7 +86,7 @@ def compare_sides(
     outcomes, correlation = pairing.outcomes[ALL], pairing.correlation(base, new)
     notes = _notes(document, outcomes, correlation)
     if share < 1:
-        notes.append(f"the run could end at {1 / share:.0f} moments, which share the errors of the intervals")
+        notes.append(text.of_looks(share))
     found = compare(base, new, margin, notes, pairing=pairing, share=share)
     return found, {**asdict(outcomes), "correlation": correlation}
 

@@ -31,8 +31,8 @@ HEADINGS: Final = {
     "throughput": "throughput", "error_ratio": "errors", "p50": "p50", "p95": "p95", "p99": "p99", PAIRS: "by pairs"
 }  # fmt: skip
 SENTENCES: Final = {
-    Conclusion.WORSE: "Worse: at least one request got worse by more than the margin.",
-    Conclusion.BETTER: "Better: at least one request got better by more than the margin, and none got worse.",
+    Conclusion.WORSE: "Worse: at least one request got worse by the margin or more.",
+    Conclusion.BETTER: "Better: at least one request got better by the margin or more, and none got worse.",
     Conclusion.SAME: "The same: every difference is within the margin.",
     Conclusion.INCONCLUSIVE: "Inconclusive: nothing is known to be worse, but there were too few requests or too much "
     "noise to be sure.",
@@ -162,6 +162,11 @@ def method(comparison: Comparison) -> str:
         f"margin {comparison.margin:.1%}, for error ratios {points:.2g} points; "
         f"resampled in stretches of up to {base_s} s and {new_s} s"
     )
+
+
+def of_looks(share: float) -> str:
+    """Return what it means for the intervals that a run could end early, given the share of the errors of each look."""
+    return f"the run could end at {1 / share:.0f} moments, which share the errors of the intervals"
 
 
 def show_changes(histories: Sequence[History], console: Console) -> None:

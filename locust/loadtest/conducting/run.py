@@ -23,9 +23,10 @@ from locust.runners import STATE_MISSING, MasterRunner
 
 from loadtest import scenarios
 from loadtest.clients.redis.watch import RedisWatch
-from loadtest.comparing import history, run_figures, trend
+from loadtest.comparing import decision, history, run_figures, trend
 from loadtest.conducting.result_files import ResultFiles
 from loadtest.conducting.scenario_data import ScenarioData
+from loadtest.estimating import looks
 from loadtest.exceptions import ExitCode, described
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.feeding import service as feeding
@@ -215,8 +216,11 @@ class Run:
                 gevent.spawn_later(max(0.0, at - steady_clock.now()), self._note, "stage", f"stage {number} begins", at)
                 for number, at in self._run_progress.later_stages()
             ]
-        if self._scenario.is_decided is not None:
-            self._timers.append(gevent.spawn(self._watch_answer, self._scenario.is_decided, begins_at))
+        looks_s, is_decided = self._scenario.looks_s, self._scenario.is_decided
+        if is_decided is None and config.until_decided and config.run_time:
+            looks_s, is_decided = looks.within(config.run_time), partial(decision.is_decided, config)
+        if is_decided is not None:
+            self._timers.append(gevent.spawn(self._watch_answer, is_decided, looks_s, begins_at))
         if self._config.redis_url:
             self._redis_watch = RedisWatch(
                 self._config.redis_url, lambda text: self._note("redis", text), self._load_data_again
@@ -396,10 +400,12 @@ class Run:
                 self.end_test()
                 return
 
-    def _watch_answer(self, is_decided: Callable[[dict[str, Any]], bool], begins_at: float) -> None:
+    def _watch_answer(
+        self, is_decided: Callable[[dict[str, Any]], bool], looks_s: Sequence[float], begins_at: float
+    ) -> None:
         """End the test when it has its answer; that is looked for beside the load, in a thread."""
         measured = RecordKeeper.of(self._environment)
-        for look_s in self._scenario.looks_s:
+        for look_s in looks_s:
             gevent.sleep(max(0.0, begins_at + look_s - steady_clock.now()))
             if (record := measured.record) is None:
                 return

@@ -8,7 +8,7 @@ Tested in tests/unit/comparing/test_comparison.py and tests/unit/estimating/test
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -73,6 +73,15 @@ class BlockedRun:
     def seconds(self) -> int:
         """The time that the blocks cover."""
         return self.blocks * self.width_s
+
+    def first(self, seconds: int) -> Self:
+        """Return its first seconds, in whole blocks."""
+        blocks = min(self.blocks, seconds // self.width_s)
+        series = {
+            name: replace(one, requests=one.requests[:blocks], failures=one.failures[:blocks], times=one.times[:blocks])
+            for name, one in self.series.items()
+        }
+        return replace(self, blocks=blocks, series=series)
 
     @classmethod
     def of(cls, document: dict[str, Any], scenario: str | None = None) -> Self:

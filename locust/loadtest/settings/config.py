@@ -345,6 +345,13 @@ class Config(BaseModel):
         "a run's folder, its name in the runs folder, or baseline",
         "baseline",
     )
+    until_decided: bool = _setting(
+        False,
+        "end the run when its comparison, with BASELINE or between the two sides of a duet, is decided; RUN_TIME is "
+        "then the longest run",
+        "1 or 0",
+        "1",
+    )
 
     @classmethod
     def load(

@@ -50,6 +50,18 @@ def test_wrong_test_data_is_said_before_anything_starts(option: str, value: str,
     assert "hidden" not in result.stderr
 
 
+@pytest.mark.parametrize("missing", ["--baseline", "--run-time", "no UI"])
+def test_a_run_that_ends_when_it_is_decided_needs_what_decides_it(missing: str) -> None:
+    """A baseline, a longest time, and no web UI."""
+    given = {"--baseline": ("--baseline", "old"), "--run-time": ("--run-time", "10m"), "no UI": ()}
+    options = [part for name, parts in given.items() if name != missing for part in parts]
+    ui = ["--ui"] if missing == "no UI" else []
+    result = invoke("run", "--until-decided", *options, *ui, "--scenario", "health")
+    assert (result.exit_code, "--until-decided needs --baseline with a run" in result.stderr) == (2, True), (
+        result.output
+    )
+
+
 def test_standard_input_cannot_feed_several_runs() -> None:
     """The second start of the web UI would find nothing."""
     result = invoke("run", "--scenario", "coin_queue", "--ui", "--feed", "-.csv")
