@@ -2,15 +2,16 @@
 
     python -m bench.duet simulated [DUETS]                      100 of each by default, some minutes
     python -m bench.duet until-decided [DUETS]                  the same, each run looked at until it is decided
-    python -m bench.duet [DUETS] [SECONDS] [KIND] [PERCENT]     by default 20 of each, 60 s, all, 3; some 60 minutes
+    python -m bench.duet [--kind KIND] [--median-ms MS]         20 of each by default, 60 s each, some 60 minutes
 
 **Simulated**: two runs whose requests share each second's fate, once compared as a duet and once as two runs.
 
-**Real**: two targets (bench/duet/target.py, which has the kinds), 100 iterations of two requests a
-second on each. In turns both are alike (A/A: must raise no alarm), and the second is slower (must be found). The load
-average is printed: other work beside is part of the question.
+**Real**: two targets (bench/duet/target.py, which has the kinds), 100 iterations of two requests a second on each. In
+turns both are alike (A/A: must raise no alarm), and the second is slower (must be found); of the kind cold it is as
+quick, but its first requests take twice as long. The load average is printed: other work is part of the question.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -23,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,11 +34,11 @@ from loadtest.comparing.comparison import Comparison, Conclusion, compare
 from loadtest.comparing.duet import MARGIN, is_answer
 from loadtest.comparing.pairing import Pairing
 from loadtest.estimating import looks
-from loadtest.estimating.blocked_run import BlockedRun, BlockedSeries
+from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.local.process import free_port
 
 ROOT = Path(__file__).parents[2]
-RATE_PER_S = 100
+COLD_REQUESTS = 1_000
 LONGEST_S = 120
 SYSTEMS = {
     "±5 %, autocorrelation 0.7": System(names=2, requests_per_s=100, spread=0.2, weather=0.05, memory=0.7),
@@ -48,14 +49,29 @@ SYSTEMS = {
 PYTHON = {"PYTHONPATH": f"{ROOT}:{ROOT / 'locust'}"}
 
 
+class Setting(NamedTuple):
+    """What both targets have in common, and by what the second one differs."""
+
+    kind: str = "all"
+    slower: float = 0.03
+    median_ms: str = "20"
+    rate_per_s: str = "100"
+
+    def environment(self, *, is_new: bool) -> dict[str, str]:
+        """Return the variables of a target: see bench/duet/target.py."""
+        slower = self.slower if is_new else 0.0
+        cold = COLD_REQUESTS if is_new and self.kind == "cold" else 0
+        own = {"KIND": self.kind, "SLOWER": str(slower), "MEDIAN_MS": self.median_ms, "COLD": str(cold)}
+        return {**os.environ, **PYTHON, **{f"DUET_{name}": value for name, value in own.items()}}
+
+
 @contextmanager
-def target(slower: float, kind: str, folder: Path) -> Iterator[str]:
+def target(environment: dict[str, str], folder: Path) -> Iterator[str]:
     """Run a target, and yield its base URL when it answers."""
     port = free_port()
     command = [sys.executable, "-m", "bench.duet.target", str(port)]
-    variables = {**os.environ, **PYTHON, "DUET_SLOWER": str(slower), "DUET_KIND": kind}
     with (folder / f"target-{port}.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
             while True:
                 try:
@@ -69,12 +85,13 @@ def target(slower: float, kind: str, folder: Path) -> Iterator[str]:
             process.wait(20)
 
 
-def duet(slower: float, kind: str, seconds: int, folder: Path, name: str) -> tuple[int, dict[str, Any]]:
+def duet(setting: Setting, seconds: int, folder: Path, name: str) -> tuple[int, dict[str, Any]]:
     """Make a duet, and return its exit code and its comparison."""
     with ExitStack() as targets:
-        urls = [targets.enter_context(target(one, kind, folder)) for one in (0.0, slower)]
+        sides = [setting.environment(is_new=is_new) for is_new in (False, True)]
+        urls = [targets.enter_context(target(side, folder)) for side in sides]
         command = [str(Path(sys.executable).with_name("loadtest")), "duet", *urls, "--scenario", "health"]
-        command += ["--rate", str(RATE_PER_S), "--run-time", f"{seconds}s", "--workers", "1", "--users", "200"]
+        command += ["--rate", setting.rate_per_s, "--run-time", f"{seconds}s", "--workers", "1", "--users", "400"]
         variables = {**os.environ, **PYTHON, "LOADTEST_RUNS_DIR": str(folder), "LOADTEST_EXPORTER_PORT": "0"}
         with (folder / f"{name}.txt").open("w") as log:
             code = subprocess.run(
@@ -127,20 +144,11 @@ def until_decided(count: int) -> None:
 def looked_at(base: BlockedRun, new: BlockedRun, pairing: Pairing, share: float) -> tuple[Comparison, int]:
     """Return the comparison at the first look at which the answer is known, or at the last, and its moment."""
     for at_s in map(int, looks.within(LONGEST_S)):
-        ratios = replace(pairing, ratios=first(pairing.ratios, at_s))
-        found = compare(first(base, at_s), first(new, at_s), MARGIN, pairing=ratios, share=share)
+        ratios = replace(pairing, ratios=pairing.ratios.first(at_s))
+        found = compare(base.first(at_s), new.first(at_s), MARGIN, pairing=ratios, share=share)
         if is_answer(found):
             break
     return found, at_s
-
-
-def first(run: BlockedRun, seconds: int) -> BlockedRun:
-    """Return the first seconds of a run whose blocks are seconds."""
-
-    def cut(one: BlockedSeries) -> BlockedSeries:
-        return replace(one, requests=one.requests[:seconds], failures=one.failures[:seconds], times=one.times[:seconds])
-
-    return replace(run, blocks=seconds, series={name: cut(one) for name, one in run.series.items()})
 
 
 def changes_anything(comparison: Comparison) -> bool:
@@ -153,21 +161,35 @@ def main() -> None:
     if (kind := {"simulated": simulated, "until-decided": until_decided}.get("".join(sys.argv[1:2]))) is not None:
         kind(int(sys.argv[2]) if len(sys.argv) > 2 else 100)
         return
-    given = dict(enumerate(sys.argv))
-    count, seconds, kind = int(given.get(1, 20)), int(given.get(2, 60)), given.get(3, "all")
-    slowed = float(given.get(4, 3)) / 100
+    parser = argparse.ArgumentParser(prog="python -m bench.duet")
+    parser.add_argument("--duets", type=int, default=20, help="of each")
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--kind", choices=("all", "one", "tail", "cpu", "cold"), default="all")
+    parser.add_argument("--percent", type=float, default=3.0)
+    parser.add_argument("--median-ms", default="20")
+    parser.add_argument("--rate", default="100", help="iterations of two requests a second")
+    given = parser.parse_args()
+    slow = Setting(given.kind, 0.0 if given.kind == "cold" else given.percent / 100, given.median_ms, given.rate)
     folder = Path(tempfile.mkdtemp(prefix="bench-duet-"))
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; runs in {folder}")
-    alarms = found = 0
-    for number in range(count):
-        for label, slower in (("A/A", 0.0), (f"{slowed:.0%} slower, {kind}", slowed)):
-            code, comparison = duet(slower, kind, seconds, folder, f"{number}-{slower}")
+    alarms, found, alike = 0, 0, "all" if given.kind == "cold" else given.kind
+    label = "cold" if given.kind == "cold" else f"{given.percent:g} % slower, {given.kind}"
+    for number in range(given.duets):
+        for is_slow, setting in enumerate((slow._replace(kind=alike, slower=0.0), slow)):
+            code, comparison = duet(setting, given.seconds, folder, f"{number}-{is_slow}")
             seen = changed(comparison)
-            alarms += bool(seen) and not slower
-            found += bool(slower) and any(" worse " in one for one in seen)
-            text = "; ".join(seen) or "nothing changed"
-            print(f"{number + 1}, {label}: {text}; exit code {code}, load average {os.getloadavg()[0]:.1f}", flush=True)
-    print(f"\nfalse alarms: {alarms} of {count} A/A duets; {slowed:.0%} found in {found} of {count}")
+            alarms += bool(seen) and not is_slow
+            found += bool(is_slow) and any(" worse " in one for one in seen)
+            text = f"{by_pairs(comparison)}; {'; '.join(seen) or 'nothing changed'}; exit code {code}"
+            what = label if is_slow else "A/A"
+            print(f"{number + 1}, {what}: {text}, load average {os.getloadavg()[0]:.1f}", flush=True)
+    print(f"\nfalse alarms: {alarms} of {given.duets} A/A duets; {label}: worse in {found} of {given.duets}")
+
+
+def by_pairs(comparison: dict[str, Any]) -> str:
+    """Return the figure by pairs of all requests, with its interval."""
+    (one,) = (one for one in comparison["names"][0]["differences"] if one["metric"] == "pairs")
+    return f"by pairs {one['change']:+.2%} ({one['low']:+.2%} to {one['high']:+.2%})" if one["change"] else "no pairs"
 
 
 if __name__ == "__main__":

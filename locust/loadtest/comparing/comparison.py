@@ -10,6 +10,9 @@ the whole interval lies:
     same            within the margin
     inconclusive    anywhere else: more requests or longer runs would decide
 
+In a duet, whose versions met the same machine, a difference is clear when it is itself beyond the margin and its
+interval does not hold 0.
+
 **Times and throughput** are compared as ratios: d = ln(new) - ln(base), with the resampled standard errors of both
 runs and Student's t, with the degrees of freedom of Welch and Satterthwaite. The interval is widened to the percentiles
 of the resampled differences where these reach further, so that a single burst, which many resamples do not contain,
@@ -19,8 +22,8 @@ finds, since failures come in bursts; those of a duet by his method for pairs (t
 both sides counts for nothing.
 
 The margin is the largest change that counts as no difference. It also covers what the intervals cannot: two runs of the
-same system differ by more than the noise within each (placement in memory, neighbours, heat), and one run on each side
-cannot show by how much.
+same system at two times differ by more than the noise within each (placement in memory, neighbours, heat), and one run
+on each side cannot show by how much.
 """
 
 from __future__ import annotations
@@ -373,7 +376,9 @@ def _difference(name: Name, metric: str, base: Estimate | None, new: Estimate | 
     else:
         bounds = _of_pairs(new, terms.pairs_level) if metric == PAIRS else _of_times(base, new, terms)
         lowest, highest, within = 1 / (1 + terms.margin) - 1, terms.margin, math.log1p(terms.margin)
-    conclusion = conclude(bounds.low, bounds.high, lowest, highest, more_is_better=metric == "throughput")
+    measured = None if terms.outcomes is None else bounds.change
+    is_throughput = metric == "throughput"
+    conclusion = conclude(bounds.low, bounds.high, lowest, highest, more_is_better=is_throughput, measured=measured)
     found = (*values, *bounds[:3], conclusion)
     if conclusion is not Conclusion.INCONCLUSIVE:
         return Difference(metric, *found)
@@ -411,11 +416,26 @@ def _value(estimate: Estimate | None) -> float | None:
     return None if estimate is None or math.isnan(estimate.value) else estimate.value
 
 
-def conclude(low: float, high: float, lowest: float, highest: float, *, more_is_better: bool) -> Conclusion:
-    """Return what an interval says, given the range of what is no difference."""
-    if low > highest:
+def conclude(
+    low: float, high: float, lowest: float, highest: float, *, more_is_better: bool, measured: float | None = None
+) -> Conclusion:
+    """Return what an interval says.
+
+    Args:
+        low: its lower end.
+        high: its upper end.
+        lowest: with `highest`, the range of what counts as no difference.
+        highest: above 0.
+        more_is_better: which side is the good one.
+        measured: the difference itself, where nothing but the versions can have made it, as in a duet: it must not be
+            within the range, and the interval not hold 0. None where the whole interval must be beyond the range.
+    """
+    is_more, is_less = low > highest, high < lowest
+    if measured is not None:
+        is_more, is_less = low > 0 and measured >= highest, high < 0 and measured <= lowest
+    if is_more:
         return Conclusion.BETTER if more_is_better else Conclusion.WORSE
-    if high < lowest:
+    if is_less:
         return Conclusion.WORSE if more_is_better else Conclusion.BETTER
     return Conclusion.SAME if lowest <= low and high <= highest else Conclusion.INCONCLUSIVE
 

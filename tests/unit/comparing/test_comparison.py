@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.compare.simulation import System, run
-from loadtest.comparing.comparison import Conclusion, compare
+from loadtest.comparing.comparison import Conclusion, compare, conclude
 from loadtest.estimating.blocked_run import ALL, BlockedRun, Name
 from loadtest.measuring.record import RunRecord
 from tests import reports
@@ -34,6 +34,26 @@ def test_a_true_change_is_found(factor: float, expected: Conclusion) -> None:
         compare(base, new).conclusion,
         Conclusion.INCONCLUSIVE,
     }
+
+
+@pytest.mark.parametrize(
+    ("low", "measured", "high", "of_runs", "of_a_duet"),
+    [
+        (0.02, 0.03, 0.04, Conclusion.WORSE, Conclusion.WORSE),
+        (0.002, 0.02, 0.04, Conclusion.INCONCLUSIVE, Conclusion.WORSE),
+        (0.002, 0.009, 0.04, Conclusion.INCONCLUSIVE, Conclusion.INCONCLUSIVE),
+        (-0.001, 0.02, 0.04, Conclusion.INCONCLUSIVE, Conclusion.INCONCLUSIVE),
+        (-0.04, -0.02, -0.002, Conclusion.INCONCLUSIVE, Conclusion.BETTER),
+        (-0.04, -0.02, 0.001, Conclusion.INCONCLUSIVE, Conclusion.INCONCLUSIVE),
+        (0.001, 0.005, 0.009, Conclusion.SAME, Conclusion.SAME),
+    ],
+)
+def test_what_an_interval_says(
+    low: float, measured: float, high: float, of_runs: Conclusion, of_a_duet: Conclusion
+) -> None:
+    """Two runs differ where the whole interval is beyond the margin; a duet where the difference is, and surely one."""
+    assert conclude(low, high, -0.01, 0.01, more_is_better=False) is of_runs
+    assert conclude(low, high, -0.01, 0.01, more_is_better=False, measured=measured) is of_a_duet
 
 
 def test_equal_runs_raise_no_alarm() -> None:

@@ -62,6 +62,15 @@ def test_a_small_slow_down_is_found_under_common_noise() -> None:
     assert conclusions(alone)["p50"] is Conclusion.INCONCLUSIVE
 
 
+def test_a_difference_that_is_sure_and_beyond_the_margin_is_clear() -> None:
+    """Measured 2 % slower, surely slower, but not surely by the margin of 1.8 %: worse all the same."""
+    compared, _ = duet.compare_sides(document(1.02), VERSIONS, 0.018)
+    (found,) = (one for one in compared.names[0].differences if one.metric == "pairs")
+    assert None not in {found.low, found.change}
+    assert 0 < (found.low or 0.0) < 0.018 < (found.change or 0.0)
+    assert found.conclusion is Conclusion.WORSE
+
+
 def test_a_duet_is_decided_when_every_figure_by_pairs_is() -> None:
     """2 % slower: after a minute, not after eight seconds; and with a share of the errors intervals are wider."""
     assert [duet.is_decided(duet.MARGIN, 1.0, document(1.02, seconds)) for seconds in (8, 60)] == [False, True]
