@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.cookiejar
 import itertools
 import json
 import os
@@ -57,7 +58,8 @@ class Project:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         plain = {} if folder else {"COMPOSE_FILE": "docker-compose.yml"}
         self.environment = {**kept, **ANY_PORT, **plain, **settings}
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        self._cookies = http.cookiejar.CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._cookies))
         self._open = self._opener.open
         self._ports: dict[tuple[str, int], int] = {}  # asking Compose takes a tenth of a second
 
@@ -134,6 +136,11 @@ class Project:
         with self._open(as_browser, timeout=30) as answer:
             token = answer.url.partition("#loadtest=")[2]
         self._opener.addheaders.append(("X-Loadtest-Token", token))
+
+    @property
+    def cookie(self) -> str:
+        """The cookies of the session, as a browser sends them to every port of the host."""
+        return "; ".join(f"{one.name}={one.value}" for one in self._cookies)
 
     def query(self, expression: str, at_s: float | None = None) -> list[dict[str, Any]]:
         """Return Prometheus' answer to a query, now or at a moment of the past."""

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,11 @@ def test_up_runs_a_test_by_itself(project: Project, tmp_path: Path) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):
         project.get("locust_master", 8089, "/stats/requests")
     project.log_in((ROOT / "secrets" / "web_password").read_text())
+    for form in (None, b"user_count=1&spawn_rate=1"):  # the service under test is sent the cookie, and not the token
+        path = "/stats/requests" if form is None else "/swarm"
+        url = f"http://127.0.0.1:{project.port('locust_master', 8089)}{path}"
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(urllib.request.Request(url, form, {"Cookie": project.cookie}), timeout=30)
     statistics = project.get("locust_master", 8089, "/stats/requests")
     in_total = next(row["num_requests"] for row in statistics["stats"] if row["name"] == "Aggregated")
     assert in_total > 0

@@ -1,11 +1,22 @@
 """What is reached from the container of the service under test, if somebody took it over, and by strangers."""
 
+import contextlib
+import http.client
 import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.stack.compose import Project, docker
+from tests.stack.compose import Project, docker, eventually
+from tests.stack.conftest import needed
 
 REACH = """
 import json, socket, sys
@@ -44,6 +55,32 @@ def project(built: Project) -> Iterator[Project]:
         yield built
     finally:
         built.down()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def attack(project: Project) -> Iterator[Future[None]]:
+    """Slow clients take all places of the exporter, while the other tests run."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(_take_all_places, ("127.0.0.1", project.port("locust_master", 9646)))
+
+
+def _take_all_places(exporter: tuple[str, int]) -> None:
+    with contextlib.ExitStack() as opened:
+        slow = [opened.enter_context(socket.create_connection(exporter, 10)) for _ in range(32)]
+
+        def status() -> int | None:
+            for client in slow:
+                with contextlib.suppress(OSError):
+                    client.sendall(b"G")
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen("http://{}:{}/healthz".format(*exporter), timeout=1) as answer,
+            ):
+                return int(answer.status)
+            return None
+
+        eventually("no place is left", status, None)
+        eventually("/healthz", status, 200)
 
 
 def _addresses(project: Project, service: str) -> list[str]:
@@ -99,3 +136,55 @@ def test_a_compromised_target_reaches_nothing_that_controls_the_load(project: Pr
     ]
     assert _reached(project, places) == []
     assert _reached(project, [("redis", 6379)]) == [["redis", 6379]]
+
+
+@pytest.fixture
+def outside() -> Iterator[tuple[str, int]]:
+    """A server beyond this machine, as the internet is: it knows no way to the containers' own addresses."""
+    needed("root, and the command ip", there=os.getuid() == 0 and shutil.which("ip") is not None)
+    name, place = f"lt{uuid.uuid4().hex[:8]}", ("198.51.100.2", 8000)  # an address that is nobody's (RFC 5737)
+    begin = (
+        f"netns add {name}",
+        f"link add {name} type veth peer name {name}p netns {name}",
+        f"address add 198.51.100.1/30 dev {name}",
+        f"link set {name} up",
+        f"-netns {name} address add {place[0]}/30 dev {name}p",
+        f"-netns {name} link set {name}p up",
+    )
+    with contextlib.ExitStack() as opened:
+        opened.callback(subprocess.run, ["ip", "netns", "delete", name], check=False)
+        for words in begin:
+            subprocess.run(["ip", *words.split()], check=True)
+        command = ["ip", "netns", "exec", name, sys.executable, "-m", "http.server", str(place[1]), "--bind", place[0]]
+        server = opened.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        opened.callback(server.kill)
+        eventually("the server", lambda: socket.create_connection(place, 1).close(), None)
+        yield place
+
+
+def test_one_network_alone_has_a_way_out(project: Project, outside: tuple[str, int]) -> None:
+    """On it are master, workers, Prometheus and Grafana; the service under test and its store reach nothing."""
+    image = next(one["Image"] for one in project.containers() if "target_app" in one["Name"])
+    look = [image, "python", "-c", REACH, json.dumps([outside])]
+    reached = {
+        network: json.loads(docker("run", "--rm", "--network", f"{project.name}_{network}", *look))
+        for network in ("edge", "data", "target", "store")
+    }
+    assert reached == {"edge": [list(outside)], "data": [], "target": [], "store": []}
+
+
+def test_slow_clients_of_the_exporter_are_let_go(attack: Future[None]) -> None:
+    """As many connections as it serves send a byte now and then, and never a whole request: /healthz answers again."""
+    attack.result()
+
+
+def test_a_foreign_name_is_no_way_to_the_exporter(project: Project) -> None:
+    """A page whose domain resolves to this machine reads no metrics."""
+    connection = http.client.HTTPConnection("127.0.0.1", project.port("locust_master", 9646), timeout=30)
+    statuses = {}
+    for host in ("127.0.0.1", "evil.example", "127.0.0.1.evil.example"):
+        connection.request("GET", "/metrics", headers={"Host": host})
+        answer = connection.getresponse()
+        statuses[host] = (answer.status, b"loadtest_" in answer.read())
+    connection.close()
+    assert statuses == {"127.0.0.1": (200, True), "evil.example": (421, False), "127.0.0.1.evil.example": (421, False)}
