@@ -69,8 +69,8 @@ def test_users_survive_workers_that_leave_together(swarm: tuple[int, list[subpro
 
 
 def _wait_for(web: int, *, workers: int, users: int) -> None:
-    """Wait, up to 30 s, until Locust counts these workers, and users on them."""
-    until_s = time.monotonic() + 30
+    """Wait, up to two minutes, until Locust counts these workers, and users on them."""
+    until_s = time.monotonic() + 120
     seen: object = None
     while time.monotonic() < until_s:
         try:
