@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 import target_app
@@ -34,8 +35,8 @@ _MOUNTED: Final = "scenarios"
 _FILES: Final = ("feed", "accounts_file", "token_file", "profiles_file", "thresholds_file", "workload_file")
 
 
-def run(config: Config, hosts: Mapping[str, str], words: Sequence[str]) -> int:
-    """Run a command of Compose for the stack, and return its exit code.
+def run(config: Config, hosts: Mapping[str, str], words: Sequence[str]) -> NoReturn:
+    """Become a command of Compose for the stack, which then ends as it ends by itself, by Ctrl-C and SIGTERM too.
 
     Args:
         config: the settings of the run; the files that they name lie in the scenario's folder or below it.
@@ -47,12 +48,15 @@ def run(config: Config, hosts: Mapping[str, str], words: Sequence[str]) -> int:
         StackError: when there is no Compose.
     """
     environment = {**os.environ, **_settings(config, hosts)}
+    command = [*_compose(), *words]
     folder = shipped.ROOT
     if not shipped.IS_CHECKOUT:
         folder = FOLDER.resolve()
         write(folder)
         environment.setdefault("COMPOSE_PROJECT_NAME", _project(Path.cwd().name))
-    return subprocess.run([*_compose(), *words], cwd=folder, env=environment, check=False).returncode  # noqa: S603
+    os.chdir(folder)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores
+    os.execvpe(command[0], command, environment)  # noqa: S606 - a parent would kill it soon after Ctrl-C
 
 
 def write(folder: Path) -> None:
@@ -82,6 +86,11 @@ def _settings(config: Config, hosts: Mapping[str, str]) -> dict[str, str]:
     paths = [path.resolve() for path in paths_of_scenario(config.scenario)]
     folders = [path if path.is_dir() else path.parent for path in paths]
     folder = Path(os.path.commonpath(folders)) if folders else shipped.CONF_DIR.resolve()
+    if folder in (Path.home(), *Path.home().parents):
+        raise UsageError(
+            f"the containers would see {folder} with all that it holds, and SELinux would label all of it for them. "
+            "Allowed: a scenario in a folder of its own. Next: move it to one."
+        )
     if paths:
         given["scenario"] = ",".join(_inside(folder, "scenario", str(path)) for path in paths)
     for name in (*_FILES, *(["profile"] if Path(config.profile).is_file() else [])):

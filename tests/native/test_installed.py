@@ -4,9 +4,11 @@ import http.server
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +57,18 @@ class Installed:
     programs: Path
     folder: Path
 
-    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run `loadtest` in the folder."""
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Return the variables of a shell without settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOADTEST_", "LOCUST_"))}
         cache = {"XDG_CACHE_HOME": str(self.folder.parent / "cache"), "PYTHONPATH": ""}
+        return {**kept, **cache, **variables}
+
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `loadtest` in the folder."""
         return subprocess.run(
             [self.programs / "loadtest", *words],
             cwd=self.folder,
-            env={**kept, **cache, **variables},
+            env=self.environment(**variables),
             capture_output=True,
             text=True,
             check=False,
@@ -145,6 +151,41 @@ def test_the_stack_runs_for_the_scenario_of_any_folder(installed: Installed) -> 
             context = Path(build["context"])
             copied = re.findall(r"^COPY (\S+) ", (context / build["dockerfile"]).read_text(), re.MULTILINE)
             assert [name for name in copied if not (context / name).exists()] == []
+
+
+def test_the_stack_is_not_given_a_whole_home(installed: Installed) -> None:
+    """A scenario there would take keys and mail with it, and under SELinux a label for containers to all of them."""
+    (installed.folder / "shop.py").write_text(LOCUSTFILE.replace("HOST", "http://shop.example.com"))
+    done = installed.run("stack", "-f", "shop.py", "config", HOME=str(installed.folder))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"the containers would see {installed.folder} with all that it holds" in done.stderr
+
+
+COMPOSE = """#!/bin/sh
+[ "$2" = version ] && exit 0
+trap 'sleep 1; echo "$*" > ended; exit 130' INT TERM
+echo "$*" > began
+while :; do sleep 0.05; done
+"""
+"""In place of Docker: takes its time to end, as when it stops containers."""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_compose_ends_by_itself(installed: Installed, tmp_path: Path, how: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM leave nothing half stopped: the command ends when Compose has, and as it did."""
+    (tmp_path / "docker").write_text(COMPOSE)
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    place, command = installed.folder / ".loadtest", [installed.programs / "loadtest", "stack", "up", "-d"]
+    with subprocess.Popen(command, cwd=installed.folder, env=installed.environment(PATH=path)) as process:
+        until_s = time.monotonic() + 120
+        while not (place / "began").exists() and time.monotonic() < until_s:
+            time.sleep(0.05)
+        process.send_signal(how)
+        assert process.wait(60) == 130
+    assert (place / "ended").read_text() == "compose up -d\n"
+    (place / "began").unlink()
+    (place / "ended").unlink()
 
 
 def test_what_kubernetes_needs_is_in_the_package(installed: Installed) -> None:

@@ -16,7 +16,7 @@ from loadtest.settings.config import Config, paths_of_scenario
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @setting_options("scenario", "profile", "host")
 @click.argument("words", metavar="COMMAND", nargs=-1, required=True, type=click.UNPROCESSED)
-def stack(words: tuple[str, ...], **options: Any) -> int:
+def stack(words: tuple[str, ...], **options: Any) -> None:
     """Run the stack in containers: a Docker Compose command, with Prometheus, Grafana and your scenario.
 
     \b
@@ -32,4 +32,4 @@ def stack(words: tuple[str, ...], **options: Any) -> int:
     config = Config.load(options)
     known = declared(config.scenario) if paths_of_scenario(config.scenario) else None
     check_host(config)
-    return compose.run(config, known.hosts if known else {}, words)
+    compose.run(config, known.hosts if known else {}, words)
