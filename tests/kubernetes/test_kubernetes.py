@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from loadtest.exceptions import ExitCode
-from tests.kubernetes.namespace import TARGET, USER, Namespace
+from tests.kubernetes.namespace import MANIFESTS, TARGET, USER, Namespace
 from tests.kubernetes.scenario import END, USERS
 from tests.stack.compose import eventually
 from tests.stack.test_networks import REACH
@@ -59,6 +60,8 @@ class Evidence:
     reached_by_fetch: list[list[object]]
     users: set[int]
     """The user ids of the processes in the containers."""
+    scaled_by: list[float]
+    """What Prometheus answered, under load, to the queries that scale workers by CPU and lag."""
     received: float
     in_prometheus: float
     first: Ending
@@ -107,9 +110,10 @@ def _make_runs(namespace: Namespace, here: Path, results: Path) -> Evidence:
         eventually(
             f"load by {workers} workers", lambda before=before: namespace.sent() > before + USERS, True, PATIENCE_S
         )
+    scaled_by = [_in_prometheus(namespace, query) for query in _queries_of_keda()]
     first = _end(namespace)
     received = namespace.received()
-    in_prometheus = _in_prometheus(namespace)
+    in_prometheus = _in_prometheus(namespace, "sum(max_over_time(loadtest_requests_total[1h]))")
 
     folder = namespace.start(2, LOADTEST_RUN_ID="second")
     _await_load(namespace, 2)
@@ -134,7 +138,7 @@ def _make_runs(namespace: Namespace, here: Path, results: Path) -> Evidence:
     kinds = "pods,jobs,deployments,services,networkpolicies,configmaps,secrets,persistentvolumeclaims"
     left = namespace.kubectl("get", kinds, "-o", "name").split()
     return Evidence(
-        stranger, target, by_fetch, users, received, in_prometheus, first,
+        stranger, target, by_fetch, users, scaled_by, received, in_prometheus, first,
         sent_before_kill, received_by_second, second, command, third, left, here, results,
     )  # fmt: skip
 
@@ -184,9 +188,13 @@ def _user(namespace: Namespace, workload: str) -> int:
     return int(namespace.kubectl("exec", workload, "--", "id", "-u"))
 
 
-def _in_prometheus(namespace: Namespace) -> float:
+def _queries_of_keda() -> list[str]:
+    scaled = yaml.safe_load((MANIFESTS / "keda" / "workers.yaml").read_text())
+    return [trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]]
+
+
+def _in_prometheus(namespace: Namespace, query: str) -> float:
     url = "http://127.0.0.1:9090"
-    query = "sum(max_over_time(loadtest_requests_total[1h]))"
     said = namespace.kubectl("exec", "deployment/prometheus", "--", "promtool", "query", "instant", url, query)
     return float(said.split("=>")[1].split("@")[0])
 
@@ -234,6 +242,13 @@ def test_target_record_and_prometheus_count_the_same(evidence: Evidence) -> None
 def test_settings_arrive_as_they_were_given(evidence: Evidence) -> None:
     """With quotes, blanks and dollars."""
     assert evidence.record(LONGEST_RUN_ID)["configuration"]["version"] == ANY_TEXT
+
+
+def test_prometheus_answers_what_keda_asks(evidence: Evidence) -> None:
+    """Each query has one value: the CPU of the workers, and the lag, of which users without a schedule have none."""
+    cpu_ratio, lag_s = evidence.scaled_by
+    assert cpu_ratio > 0
+    assert lag_s == 0
 
 
 def test_a_run_that_passes_completes_its_job(evidence: Evidence) -> None:

@@ -1,6 +1,6 @@
 """Pods: waiting for those of a run, until they are as wanted or cannot become so.
 
-Tested in tests/kubernetes.
+Tested in tests/unit/kubernetes/test_pods.py and tests/kubernetes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def await_state(
         StackError: with what keeps them from it, at once when it would not pass by itself.
     """
     began_s = time.monotonic()
-    lasting, since_s, said = None, began_s, ""
+    lasting, since_s, said = None, began_s, None
     while True:
         items = kubectl.items(KINDS, f"--selector={selector}")
         if is_reached(items):
@@ -60,10 +60,10 @@ def await_state(
             raise StackError(found.sentence)
         if now_s - began_s > longest_s:
             raise StackError(found.sentence if found else _late(items, longest_s))
-        text = found.sentence if found else described(items)
-        if text != said:
-            say(text)
-            said = text
+        what = (found.subject, found.reason) if found else described(items)
+        if what != said:
+            say(found.sentence if found else described(items))
+            said = what
         time.sleep(POLL_S)
 
 
