@@ -9,7 +9,8 @@ it is answered; the kernel keeps both, whoever is killed then::
 The last column is the user that sent the request, where the request names it (the header X-User, or the Redis key
 loadtest:user:USER), or else the address that it came from. With the address of another server, the referee asks that
 one for its answers. A request that this program cannot read ends it. Of Redis' protocol, a line has the command twice,
-in place of method and path; what only opens a connection has none.
+in place of method and path; what only opens a connection has none. Of a WebSocket session, a message is a MESSAGE when
+it was received and before it comes back; any other message of the server is an EVENT, with the second line only.
 
     python tests/faults/referee.py JOURNAL HOST:PORT [DELAY_S] [UPSTREAM_HOST:PORT|-] [http|redis]
 """
@@ -21,17 +22,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"status":"ok"}'
-HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "MESSAGE")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _USER = re.compile(rb"\r\nx-user: *([\w-]+)", re.IGNORECASE)
 _KEY_OF_USER = re.compile(rb"loadtest:user:([\w-]+)")
 _CONNECTION = re.compile(rb"\r\nconnection: [^\r]*", re.IGNORECASE)
+_UPGRADE = re.compile(rb"\r\nupgrade: *websocket\r\n", re.IGNORECASE)
+_EXTENSIONS = re.compile(rb"\r\nsec-websocket-extensions: [^\r]*", re.IGNORECASE)
 _OPENING = (b"HELLO", b"AUTH", b"SELECT", b"CLIENT")
 
 
@@ -61,12 +65,41 @@ class Server:
                 user = _USER.search(head)
                 line = b" ".join((method, path, user[1] if user else address))
                 self._note(b"R", line)
+                if _UPGRADE.search(head):
+                    await self._session(head, line, reader, writer)
+                    return
                 answer = await self._answer(head, body)
                 self._note(b"A", line)
                 writer.write(answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+
+    async def _session(
+        self, head: bytes, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Pass on a WebSocket session, uncompressed, until one of the two ends it."""
+        rest, sent = line.partition(b" ")[2], Counter[bytes]()
+
+        def name(message: bytes, *, is_sent: bool) -> None:
+            sent[message] += 1 if is_sent else -1
+            what = b"MESSAGE " if sent[message] >= 0 else b"EVENT "
+            sent[message] = max(0, sent[message])
+            self._note(b"R" if is_sent else b"A", what + rest)
+
+        replies, behind = await asyncio.open_connection(*(self._upstream or ()))
+        behind.write(_EXTENSIONS.sub(b"", head))
+        answer = await replies.readuntil(b"\r\n\r\n")
+        self._note(b"A", line)
+        writer.write(answer)
+        ways = [asyncio.create_task(_pass(reader, behind, partial(name, is_sent=True))),
+                asyncio.create_task(_pass(replies, writer, partial(name, is_sent=False)))]  # fmt: skip
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        for end in (writer, behind):
+            end.close()
 
     async def redis(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection of a Redis client: it ends with the one to the server behind."""
@@ -105,6 +138,21 @@ class Server:
             return _CONNECTION.sub(b"", await reader.read())
         finally:
             writer.close()
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, see: Callable[[bytes], None]) -> None:
+    """Pass on the frames of a session, each of which is a whole message, or controls the session."""
+    while True:
+        head = await reader.readexactly(2)
+        size = head[1] & 127
+        more = await reader.readexactly({126: 2, 127: 8}.get(size, 0))
+        size = int.from_bytes(more) if more else size
+        mask = await reader.readexactly(4 if head[1] & 128 else 0)
+        payload = await reader.readexactly(size)
+        if not head[0] & 8:
+            see(bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload)) if mask else payload)
+        writer.write(head + more + mask + payload)
+        await writer.drain()
 
 
 async def _command(reader: asyncio.StreamReader) -> tuple[list[bytes], bytes]:
@@ -246,7 +294,7 @@ def counted(records: Iterable[dict[str, Any]], figure: str) -> Counter[str]:
         for one in (*record["series"], *record["setup"]["series"]):
             method, name = one["method"], one["name"]
             is_of_redis = "/resp/" in name or name.startswith("key_value/")
-            if one[figure] and (is_of_redis or method in HTTP_METHODS):
+            if one[figure] and (is_of_redis or method in METHODS):
                 sums[f"{method} {method}" if is_of_redis else method] += one[figure]
     return sums
 

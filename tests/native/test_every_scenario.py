@@ -27,8 +27,7 @@ from tests.faults.swarm import FaultySwarm
 pytestmark = [pytest.mark.native, pytest.mark.timeout(600)]
 
 PROFILES = sorted(all_profiles(None))
-SCENARIOS = [name for name in scenarios.names() if name != "notifications"]
-"""The referee does not speak WebSocket: see test_notifications.py."""
+SCENARIOS = scenarios.names()
 SHARES = {name: PROFILES[number :: len(SCENARIOS)] for number, name in enumerate(SCENARIOS)}
 """The profiles that each scenario is run with: each profile once."""
 LOAD_S = 1.5
@@ -45,6 +44,7 @@ class Seen:
     failed: Counter[str]
     unfinished: int
     streamed: int
+    events: int
     runs: int
     logs: str
 
@@ -112,6 +112,7 @@ def run(name: str, redis_url: str, target_port: int, folder: Path) -> Seen:
             counted(records, "failures"),
             sum(error["occurrences"] for record in records for error in record["errors"]),
             sum(sum(one["ended_by"].values()) for record in records for one in record["streams"]),
+            sum(one["events"] for record in records for one in record["streams"]),
             len(records),
             swarm.logs(),
         )
@@ -134,10 +135,17 @@ def test_what_the_referee_received_is_what_the_records_count(seen: dict[str, See
     assert one.runs == len(SHARES[name])
     assert one.counted - one.failed <= one.received <= one.counted, one.logs
     assert one.counted - one.failed <= one.answered, one.logs
-    assert one.received.total() > 10 * one.runs
+    assert one.received.total() > (1 if name == "notifications" else 10) * one.runs  # whose users wait for seconds
     is_of_redis = any(command in one.received for command in ("JSON.GET JSON.GET", "GET GET"))
     assert is_of_redis == (name in {"documents", "key_value"})
-    assert one.streamed == (one.received.total() if name == "assistant" else 0)
+    streamed = {"assistant": one.received.total(), "notifications": (one.counted - one.failed)["GET"]}
+    assert one.streamed == streamed.get(name, 0)
+
+
+def test_events_that_were_pushed_are_counted(seen: dict[str, Seen]) -> None:
+    """But for one that came when its user was stopped: each session had one user."""
+    one = seen["notifications"]
+    assert 0 < one.events <= one.answered["EVENT"] <= one.events + one.received["GET"]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -21,7 +21,7 @@ from tests.stack.conftest import needed
 
 RUN_TIME_S = 8
 WORKERS = 2
-NAMES = set(scenarios.names()) - {"notifications"}  # the referee does not speak WebSocket
+NAMES = set(scenarios.names())
 EVERY_SCENARIO = ",".join(f"locust/loadtest/scenarios/{name}.py" for name in sorted(NAMES))
 
 

@@ -215,8 +215,10 @@ def notes(record: RunRecord) -> Iterator[str]:
             sizes[row.method, row.name].add(int(row.detail))
         if row.kind == CONNECTION and row.detail:
             peers[row.detail] += row.times
+    sessions = _sessions(record)
     for name, of_kind in counted.items():
-        yield from _connections(" ".join(name), requests[name], times_s[name], *of_kind[CONNECTION])
+        opened = [0.0, 0.0] if name in sessions else of_kind[CONNECTION]
+        yield from _connections(" ".join(name), requests[name], times_s[name], *opened)
         yield from _extra(" ".join(name), requests[name], of_kind[REDIRECT][0], of_kind[RETRY][0])
         yield from _sizes(" ".join(name), requests[name], sizes[name])
     hosts, elsewhere = _elsewhere(record)
@@ -236,6 +238,16 @@ def notes(record: RunRecord) -> Iterator[str]:
             f"the service's name has several addresses, and all {most:,} connections went to {address}: one server "
             "took all the load. Next: load the others too, or state that one server was measured"
         )
+
+
+def _sessions(record: RunRecord) -> set[tuple[str, str]]:
+    """Return the names of WebSocket sessions, each of which needs a connection for itself.
+
+    A user closes one by a request of its own; and their events are in no body, unlike those of other streams.
+    """
+    closed = {(GET, view.name) for view in record.series() if view.method == "CLOSE"}
+    with_body = {(view.method, view.name) for view in record.series() if view.response_bytes}
+    return closed | {(view.method, view.name) for view in record.streams()} - with_body
 
 
 def _one_key(record: RunRecord) -> Iterator[str]:

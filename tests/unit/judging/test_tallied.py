@@ -195,6 +195,27 @@ def test_a_session_that_brings_events_needs_no_body() -> None:
     assert note.startswith("no answer of GET /silence, CLOSE /silence had a body")
 
 
+@pytest.mark.parametrize(
+    ("closes", "body_bytes", "is_noted"), [(True, 0, False), (True, 5, False), (False, 0, False), (False, 5, True)]
+)
+def test_a_websocket_session_has_its_connection_for_itself(closes: bool, body_bytes: int, is_noted: bool) -> None:
+    """Whoever closes it, and though an opening that failed had a body; another stream could have kept it."""
+    recorder = Recorder()
+    session = recorder.series("shop", "GET", "/news")
+    for _ in range(100):
+        session.success(1.0, 1.0, 1.1, body_bytes)
+        session.tally(CONNECTION, "", 0.02)
+    recorder.series("shop", "GET", "/news", FIRST_EVENT).success(1.0, 1.0, 1.1, 20)
+    if closes:
+        recorder.series("shop", "CLOSE", "/news").success(1.0, 1.0, 1.1, 0)
+    record = RunRecord()
+    record.add(recorder.take())
+    notes = [note for note in tallied.notes(record) if "connections were opened" in note]
+    assert [note.startswith("100 connections were opened for 100 requests of GET /news") for note in notes] == [
+        True
+    ] * is_noted
+
+
 def test_servers_that_share_the_load_are_no_note() -> None:
     """One address among others."""
     assert list(tallied.notes(record_of((CONNECTION, "10.0.0.7", 20, 0.0), (CONNECTION, "10.0.0.8", 1, 0.0)))) == []
