@@ -272,12 +272,10 @@ class WebSocket:
             failure = self.break_by(error)
             self._is_counted = True
             raise self._failed(method, name, times, failure) from error
-        except BaseException as cause:  # the user was stopped while it waited
+        except BaseException as cause:  # the user was stopped while it waited; an answer that comes yet is no event
             self._failed(method, name, times, interruption(cause))
             self._is_counted = True
             raise
-        finally:
-            self._answers = None
         series = self._user.recorder.series(scenario_of(self._user), method, name, phase_of(self._user))
         series.success(*times, answer.received_s, _size(answer.data))
         self._notify(method, name, times[1], answer, None)
@@ -331,7 +329,7 @@ class WebSocket:
         Args:
             cause: What the block raised.
         """
-        connection = self._connection
+        connection, ended = self._connection, ENDED_BY["user"]  # who may be stopped while it closes
         try:
             connection.receive()
             if connection.closed_normally:
@@ -343,8 +341,8 @@ class WebSocket:
                 ended = ENDED_BY["timeout" if isinstance(cause, gevent.Timeout) else "user"]
             else:
                 ended = self._close()
-            self._part(ended, self._begun_s, perf_counter(), 0)
         finally:
+            self._part(ended, self._begun_s, perf_counter(), 0)
             connection.close()
 
     def _close(self) -> str:

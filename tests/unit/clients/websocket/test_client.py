@@ -341,6 +341,50 @@ def test_a_stopped_user_counts_its_round_trip_as_unfinished_and_says_goodbye():
             assert classes_of(record) == classes
 
 
+def test_a_user_that_is_stopped_while_it_closes_has_ended_its_session():
+    """The close is unfinished, and the session counts once, as any other."""
+    closing = gevent.event.Event()
+
+    def script(peer):
+        peer.read()
+        closing.set()
+        gevent.sleep(60)
+
+    with ScriptedServer(accepting(script)) as server, running_user(server.url, WebSocketUser) as user:
+
+        def open_and_close():
+            with user.client.websocket("/", name="n"):
+                pass
+
+        greenlet = gevent.spawn(open_and_close)
+        assert closing.wait(60)
+        greenlet.kill()
+        record = record_of(user)
+    assert (ended(record), classes_of(record)) == ({"user": 1}, {"unfinished": 1})
+
+
+def test_an_answer_that_comes_after_its_user_has_given_up_is_no_event():
+    """It is read at the end of the session, with the events that came before it."""
+    given_up, answered = gevent.event.Event(), gevent.event.Event()
+
+    def script(peer):
+        _, payload = peer.read()
+        given_up.wait(60)
+        peer.send(frame(TEXT, b"event"), frame(TEXT, payload))
+        answered.set()
+        peer.finish()
+
+    with ScriptedServer(accepting(script)) as server, running_user(server.url, WebSocketUser) as user:
+        with user.client.websocket("/", name="n") as socket:
+            with suppress(gevent.Timeout), gevent.Timeout(0.05):
+                socket.round_trip({"key": 1}, "echo")
+            given_up.set()
+            assert answered.wait(60)
+        record = record_of(user)
+    (view,) = record.streams()
+    assert (view.events, classes_of(record)) == (1, {"timeout_total": 1})
+
+
 def test_what_the_block_raises_goes_on():
     """A StopUser of the scenario ends the session from this side, and is no failure."""
     with ScriptedServer(accepting(echoing)) as server, running_user(server.url, WebSocketUser) as user:
