@@ -1,6 +1,6 @@
 """Content codings of response bodies: gzip, deflate and Brotli, whole or piece by piece, bounded.
 
-Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
+Tested in tests/unit/clients/http/test_coding.py and test_hostile.py.
 """
 
 import zlib

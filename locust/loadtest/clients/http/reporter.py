@@ -1,6 +1,6 @@
 """Counts the requests of one user, and tells Locust's listeners of them.
 
-Tested in tests/unit/clients/http/test_client.py and test_scenario_api.py.
+Tested in tests/unit/clients/http/test_reporter.py and test_scenario_api.py.
 """
 
 import time

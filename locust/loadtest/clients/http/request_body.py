@@ -1,6 +1,6 @@
 """The bodies of requests: what a scenario passes as data, json or files, turned into bytes and their header fields.
 
-Tested in tests/unit/clients/http/test_client.py and test_porting.py.
+Tested in tests/unit/clients/http/test_request_body.py and test_porting.py.
 """
 
 import os
