@@ -3,11 +3,13 @@
 import json
 import time
 import urllib.error
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from loadtest.measuring.traces import is_trace_id
 from tests.stack.compose import Project, eventually
 from tests.stack.evidence import copied
 
@@ -17,19 +19,25 @@ ENOUGH_REQUESTS = 100
 
 @pytest.fixture(scope="module")
 def project(built: Project) -> Iterator[Project]:
-    """A stack with one worker."""
+    """A stack with one worker, of whose requests every second one is traced."""
+    made = Project(built.name, LOADTEST_TRACE_SAMPLE="0.5")
     try:
-        built.up(1)
-        yield built
+        made.up(1)
+        yield made
     finally:
-        built.down()
+        made.down()
 
 
 def test_a_restarted_redis_gets_its_data_back(project: Project, tmp_path: Path) -> None:
-    """Requests fail only until the data is loaded again; the record has the restart, the loading and Redis' version."""
+    """Requests fail only until the data is loaded again; the record has the restart, the loading and Redis' version.
+
+    Until then Prometheus keeps the ids of traces beside the response times.
+    """
     before = len(copied(project, tmp_path))  # the folder may be one that is mounted, with the runs of others
     eventually("a start", lambda: _starts(project), True)
     eventually("load", lambda: (project.value("sum(loadtest_requests_total)") or 0) > ENOUGH_REQUESTS, True)
+    eventually("ids of traces in Prometheus", lambda: bool(_trace_ids(project)), True)
+    assert all(map(is_trace_id, _trace_ids(project)))
     project.run("restart", "--timeout", "1", "redis")
     failures = 'sum(increase(loadtest_requests_total{result="failure"}[10s]))'
     time.sleep(10.0)
@@ -48,6 +56,14 @@ def test_a_restarted_master_gets_its_workers_back(project: Project) -> None:
     eventually("a start", lambda: _starts(project), True)
     project.run("restart", "locust_master", timeout_s=120)
     eventually("a start after the restart", lambda: _starts(project), True)
+
+
+def _trace_ids(project: Project) -> set[str]:
+    """Return those of the exemplars that Prometheus has of the response times."""
+    now_s = time.time()
+    asked = {"query": "loadtest_response_time_seconds_bucket", "start": f"{now_s - 600}", "end": f"{now_s}"}
+    answer = project.get("prometheus", 9090, f"/api/v1/query_exemplars?{urllib.parse.urlencode(asked)}")
+    return {one["labels"]["trace_id"] for series in answer["data"] for one in series["exemplars"]}
 
 
 def _starts(project: Project) -> bool:
