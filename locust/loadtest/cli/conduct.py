@@ -12,6 +12,7 @@ from loadtest.comparing import commands
 from loadtest.doctor import check_users_fit
 from loadtest.local.stack import check_host_answers, check_ports_free
 from loadtest.local.supervisor import supervise
+from loadtest.measuring import spans
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.scenarios import declared
 from loadtest.settings import hosts
@@ -62,7 +63,11 @@ def _check_answers(config: Config) -> None:
         check_host_answers(config.host)
 
 
-SURROUNDINGS: Final = (_check_users, _check_ports, _check_answers)
+def _check_spans(config: Config) -> None:
+    spans.check(config.trace_sample)
+
+
+SURROUNDINGS: Final = (_check_users, _check_ports, _check_answers, _check_spans)
 """What a run needs around it."""
 
 

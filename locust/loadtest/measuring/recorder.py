@@ -46,11 +46,11 @@ from loadtest.measuring.stock_requests import (
     tally_beside,
     text_of,
 )
-from loadtest.measuring.traces import Sampler, trace_id_of
+from loadtest.measuring.traces import Sampler, ids_of
 from loadtest.measuring.users import name_of_task, note_failure, phase_of, scenario_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     import numpy.typing as npt
@@ -337,11 +337,35 @@ class Recorder:
             series.failure(*counted, partial(of_response, response) if is_of_http else None)
         else:
             series.success(intended_s, sent_s, end_s, response_bytes)
-        if self.sampler.ratio and (
-            trace_id := trace_id_of(getattr(getattr(response, "request", None), "headers", None))
-        ):
-            series.trace(trace_id, intended_s, sent_s, end_s, class_of(exception) if exception else "")
+        if self.sampler.ratio:
+            headers = getattr(getattr(response, "request", None), "headers", None)
+            error_class = class_of(exception) if exception else ""
+            self.note_trace(series, headers, intended_s, sent_s, end_s, error_class)
         tally_beside(series, response, None if exception or request_type == "HEAD" else response_bytes)
+
+    def note_trace(  # noqa: PLR0917 - a sample has that many parts
+        self,
+        series: Series,
+        headers: Mapping[str, Any] | None,
+        intended_s: float,
+        sent_s: float,
+        end_s: float,
+        error_class: str = "",
+    ) -> None:
+        """Note the trace of a request that is counted, if it was sent with one that is sampled, and export its span.
+
+        Args:
+            series: where it counts.
+            headers: with which it was sent.
+            intended_s: as for ``series.success``.
+            sent_s: as for ``series.success``.
+            end_s: as for ``series.success``.
+            error_class: empty of a success.
+        """
+        trace_id, span_id = ids_of(headers)
+        if trace_id:
+            series.trace(trace_id, intended_s, sent_s, end_s, error_class)
+            self.sampler.export(series.key, trace_id, span_id, sent_s, end_s, error_class)
 
     def waiting(self) -> int:
         """How many numbers are in the buffers."""

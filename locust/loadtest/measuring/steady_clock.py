@@ -13,7 +13,12 @@ import time
 
 def now() -> float:
     """Return the seconds since the epoch."""
-    return _epoch_s() + time.perf_counter()
+    return at(time.perf_counter())
+
+
+def at(moment_s: float) -> float:
+    """Return the seconds since the epoch of a moment of ``time.perf_counter``."""
+    return _epoch_s() + moment_s
 
 
 @functools.cache

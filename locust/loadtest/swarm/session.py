@@ -106,7 +106,7 @@ class Swarm:
         self._wait_times.replace(self.environment.user_classes, self.options.think_time_s)
         recorder, options = Recorder.of(self.environment), self.options
         recorder.keep_evidence(options.keeps_evidence)
-        recorder.sampler.ratio = options.trace_ratio
+        recorder.sampler.begin(options.trace_ratio)
 
     def on(self, kind: Kind[Payload], handle: Callable[[str, Payload], None], *, concurrent: bool = False) -> None:
         """See `loadtest.swarm.service.Link`."""
@@ -213,6 +213,7 @@ class ControllingSwarm(Swarm):
         self.record_keeper.finish()
         self._on_test_stop()  # Locust may quit while it waits for the workers of a test that it stops
         self.record_keeper.close()
+        Recorder.of(self.environment).sampler.close()
 
 
 class MasterSwarm(ControllingSwarm):
@@ -278,6 +279,7 @@ class WorkerSwarm(Swarm):
         super().__init__(environment)
         self._runner = runner
         self._gate = WorkerGate.of(runner)
+        Recorder.of(environment).sampler.open()
         self._sender = DeltaSender(environment, runner, self._gate, lambda: self.options.run)
         events = environment.events
         listen(events.test_start, self._on_test_start)
@@ -320,6 +322,7 @@ class WorkerSwarm(Swarm):
         self._sender.announce_end()
         self._on_test_stopping()
         self._sender.close()
+        Recorder.of(self.environment).sampler.close()
 
 
 class LocalSwarm(ControllingSwarm):
@@ -327,6 +330,7 @@ class LocalSwarm(ControllingSwarm):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment, LocalRecordKeeper(environment))
+        Recorder.of(environment).sampler.open()
         # First in the list, so that every other listener to the end of the run finds the record complete.
         handlers = environment.events.test_stop._handlers
         handlers.insert(0, handlers.pop())

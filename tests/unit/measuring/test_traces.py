@@ -5,7 +5,7 @@ import re
 import pytest
 
 from loadtest.measuring import traces
-from loadtest.measuring.traces import Sampler, Trace, Traces, trace_id_of
+from loadtest.measuring.traces import Sampler, Trace, Traces, ids_of
 
 OWN = f"00-{'ab' * 16}-{'cd' * 8}-01"
 
@@ -24,7 +24,7 @@ def test_a_share_of_the_requests_gets_a_header() -> None:
     values = [headers["traceparent"] for headers, is_traced in asked if is_traced]
     assert 400 < len(values) < 600  # five standard deviations
     assert all(re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", value) for value in values)
-    assert len({trace_id_of({"traceparent": value}) for value in values}) == len(values)
+    assert len({ids_of({"traceparent": value}) for value in values}) == len(values)
     assert all(headers["A"] == "b" and is_traced == ("traceparent" in headers) for headers, is_traced in asked)
     assert sampler(0.0).apply(None) == (None, False)
 
@@ -53,7 +53,7 @@ def test_a_header_of_the_scenarios_own_is_kept() -> None:
 )
 def test_the_id_of_a_header(value: object, trace_id: str) -> None:
     """Only of a header that is valid and sampled."""
-    assert trace_id_of({"Other": "x", "Traceparent": value}) == trace_id
+    assert ids_of({"Other": "x", "Traceparent": value})[0] == trace_id
 
 
 def test_the_slowest_of_each_name_and_outcome_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ from loadtest.clients.http.response import Response, new_response
 from loadtest.measuring.evidence import Evidence, of_exchange
 from loadtest.measuring.labels import LOAD
 from loadtest.measuring.stock_requests import mark_counted
-from loadtest.measuring.traces import trace_id_of
 from loadtest.measuring.users import note_failure, phase_of, scenario_of
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class RequestReporter:
             route.series.failure(*times, response.wire_bytes, *kind, partial(self._evidence, response))
             mark_counted(error)
         if self._is_tracing:
-            self._trace(route.series, response, *times, error)
+            self._trace(route.series, response, times, error)
         if len(self._listeners) > 1:
             self.notify_of(route, response, context)
 
@@ -104,7 +103,7 @@ class RequestReporter:
             series.failure(*counted, error_class_of(error), str(error), partial(self._evidence, response))
             mark_counted(error)
         if self._is_tracing:
-            self._trace(series, response, *counted[:3], error)
+            self._trace(series, response, counted[:3], error)
         if len(self._listeners) > 1:
             self._user.recorder.notify(**event)
 
@@ -143,12 +142,11 @@ class RequestReporter:
             series = self._user.recorder.series(scenario_of(self._user), method, name, phase)
             series.success(begun_s, begun_s, end_s, received_bytes)
 
-    @staticmethod
-    def _trace(  # noqa: PLR0917 -- a sample has that many parts
-        series: "Series", response: Response, intended_s: float, sent_s: float, end_s: float, error: Exception | None
+    def _trace(
+        self, series: "Series", response: Response, times: tuple[float, float, float], error: Exception | None
     ) -> None:
-        if trace_id := trace_id_of(response.request.headers):
-            series.trace(trace_id, intended_s, sent_s, end_s, "" if error is None else error_class_of(error))
+        error_class = "" if error is None else error_class_of(error)
+        self._user.recorder.note_trace(series, response.request.headers, *times, error_class)
 
     def _evidence(self, response: Response) -> Evidence:
         """What was sent and what came back, as far as it has come."""

@@ -1,0 +1,178 @@
+"""Spans: the requests that this product traced, exported over OTLP with OpenTelemetry's SDK, which is an extra.
+
+A span is the client's part of a trace: it has the ids of the request's traceparent, so that what the service exports of
+the same request is below it. The standard variables OTEL_* configure the export; without an endpoint in them there is
+none. Spans go out in the background, in batches, and are dropped where nobody takes them: no figure knows of them.
+
+See https://opentelemetry.io/docs/specs/otel/protocol/exporter/ for the variables.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+
+from loadtest.exceptions import UsageError
+from loadtest.measuring import steady_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from loadtest.measuring.labels import SeriesKey
+
+ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""The variables that name the endpoint, the first of them first."""
+MISSING: Final = (
+    "the environment names an endpoint for spans in OTEL_EXPORTER_OTLP_ENDPOINT, and the packages that export them are "
+    "not installed. Next: .venv/bin/pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http, or set "
+    "OTEL_TRACES_EXPORTER=none."
+)
+LAST_S: Final = 3.0
+"""How long the last spans may take, at the end of the process."""
+_PACKAGES: Final = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
+_LOGGERS: Final = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal")
+_UNNAMED: Final = "unknown_service"
+
+_log = logging.getLogger(__name__)
+
+
+def endpoint(environ: Mapping[str, str] = os.environ) -> str:
+    """The endpoint that the environment names; empty where it names none, or wants no spans."""
+    is_off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if is_off or environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() not in {"", "otlp"}:
+        return ""
+    return next((environ[name] for name in ENDPOINTS if environ.get(name)), "")
+
+
+def is_installed() -> bool:
+    """Whether the packages that export spans are there."""
+    try:
+        return all(map(find_spec, _PACKAGES))
+    except ModuleNotFoundError:
+        return False
+
+
+def check(ratio: float) -> None:
+    """Check that spans can be exported, if requests are traced and the environment names an endpoint.
+
+    Args:
+        ratio: the share of the requests that is traced, 0 to 1.
+
+    Raises:
+        UsageError: the packages are missing.
+    """
+    if ratio and endpoint() and not is_installed():
+        raise UsageError(MISSING)
+
+
+class SpanExport:
+    """Exports spans to the endpoint that the environment names.
+
+    Raises:
+        ImportError: the packages are missing.
+        ValueError: a variable has a value that the SDK refuses.
+    """
+
+    def __init__(self) -> None:
+        from opentelemetry import trace as api  # noqa: PLC0415 - an extra
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk import trace as sdk  # noqa: PLC0415
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult  # noqa: PLC0415
+
+        found = Resource.create()
+        if str(found.attributes.get("service.name", _UNNAMED)).startswith(_UNNAMED):
+            found = found.merge(Resource({"service.name": "loadtest"}))
+        for name in _LOGGERS:  # `_Exporter` says it, and once
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self._api, self._sdk, self._resource = api, sdk, found
+        self._exporter = _Exporter(OTLPSpanExporter(), SpanExportResult)
+        self._processor: Any = BatchSpanProcessor(self._exporter)  # type: ignore[arg-type]
+
+    def add(  # noqa: PLR0917 - a span has that many parts
+        self, key: SeriesKey, trace_id: str, span_id: str, sent_s: float, end_s: float, error_class: str = ""
+    ) -> None:
+        """Export a request.
+
+        Args:
+            key: whose.
+            trace_id: 32 hexadecimal digits.
+            span_id: 16 hexadecimal digits.
+            sent_s: when it was sent, in seconds of ``time.perf_counter``.
+            end_s: when it ended.
+            error_class: why it failed; empty of a success.
+        """
+        api, flags = self._api, self._api.TraceFlags(self._api.TraceFlags.SAMPLED)
+        attributes = {"http.request.method": key.method, "loadtest.scenario": key.scenario}
+        status = api.Status()
+        if error_class:
+            attributes["error.type"] = error_class
+            status = api.Status(api.StatusCode.ERROR, error_class)
+        begun_ns, ended_ns = (round(steady_clock.at(moment_s) * 1e9) for moment_s in (sent_s, end_s))
+        span = self._sdk.ReadableSpan(
+            f"{key.method} {key.name}",
+            api.SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=flags),
+            resource=self._resource,
+            attributes=attributes,
+            kind=api.SpanKind.CLIENT,
+            status=status,
+            start_time=begun_ns,
+            end_time=ended_ns,
+        )
+        self._processor.on_end(span)
+
+    def close(self) -> None:
+        """Export the last spans, within `LAST_S`."""
+        last = gevent.spawn(self._processor.shutdown)
+        last.join(timeout=LAST_S)
+        if not last.ready():
+            self._exporter.tell("it did not take the last ones in time")
+            last.kill(block=False)
+
+
+class _Exporter:
+    """Exports batches, and says once when one is not taken.
+
+    Args:
+        exporter: the SDK's.
+        results: its enumeration of results.
+    """
+
+    def __init__(self, exporter: Any, results: Any) -> None:
+        self._exporter = exporter
+        self._results = results
+        self._has_told = False
+
+    def export(self, spans: Sequence[Any]) -> Any:
+        """Export a batch."""
+        try:
+            result = self._exporter.export(spans)
+        except Exception as error:
+            self.tell(str(error))
+            return self._results.FAILURE
+        if result is not self._results.SUCCESS:
+            self.tell("it does not answer, or refuses them")
+        return result
+
+    def tell(self, why: str) -> None:
+        """Say that spans are lost, unless it is said already."""
+        if not self._has_told:
+            self._has_told = True
+            _log.warning(
+                "spans are not exported to %s: %s. The run goes on, and its figures do not change. Next: start the "
+                "collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT.",
+                endpoint(),
+                why,
+            )
+
+    def shutdown(self) -> None:
+        """Export no more."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing waits here: the processor has the queue."""
+        return bool(self._exporter.force_flush(timeout_millis))
