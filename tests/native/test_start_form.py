@@ -223,7 +223,8 @@ def test_each_start_chooses_anew(form: Form) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_page_shows_the_result_and_has_the_files(form: Form) -> None:
-    """In a browser: the verdict of the last run, its thresholds, and report and record as downloads."""
+    """In a browser: the verdict of the last run, its thresholds, a chart of response time beside service time, and
+    report and record as downloads."""
     if not list(form.runs_dir.glob("*/record.json")):  # when this test is run alone
         assert form.post(run_time="2s")["success"]
         form.wait_for_record("ui")
@@ -233,6 +234,7 @@ def test_the_page_shows_the_result_and_has_the_files(form: Form) -> None:
     assert seen["text"].startswith(f"Verdict: {result['verdict']}")
     assert [one["rule"] for one in result["thresholds"] if one["rule"] not in seen["text"]] == []
     assert seen["complaints"] == []
+    assert seen["drawn"] == ["0.0,69.0 400.0,20.0", "0.0,93.5 400.0,93.5"]
     assert list(seen["saved"]) == [f"{result['run_id']}-{name}" for name in ("report.html", "record.json")]
     assert seen["saved"][f"{result['run_id']}-report.html"] == "<!DOCTYPE html>"
     for name in ("../record.json", "logs", "record.stream"):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 ADDRESS: Final = "/loadtest-result"
+MAX_POINTS: Final = 30
+"""Of the chart, each of `WINDOW_S` seconds: the latest five minutes."""
 _NOT_FOUND: Final = 404
 
 
@@ -76,6 +78,7 @@ def result_dict(result: RunResult | None, planned_per_s: float = 0.0) -> dict[st
         "is_over": record.ended,
         "verdict": verdict.outcome.value,
         "now": [] if record.ended else _now(result, planned_per_s),
+        "times": _times(record),
         "reasons": list(verdict.reasons),
         "failures": failure_reasons({"errors": [asdict(error) for error in record.errors()]}),
         "thresholds": [one.as_dict() for one in verdict.results],
@@ -96,6 +99,18 @@ def _now(result: RunResult, planned_per_s: float) -> list[str]:
             + ", ".join(f"p{100 * share:g} {milliseconds(histogram.quantile(share))} ms" for share in (0.5, 0.95, 0.99))
             for name, histogram in times.items()
         ),
+    ]
+
+
+def _times(record: RunRecord) -> list[list[float]]:
+    """Return the second, and the p95 of the response and of the service time in milliseconds, of each of the latest
+    stretches of the run that had an answer."""
+    ends = range(record.timeline.end, 0, -WINDOW_S)[:MAX_POINTS]
+    windows = [(end, record.window(WINDOW_S, end)) for end in reversed(ends)]
+    return [
+        [end, *(round(1e3 * times.quantile(0.95), 3) for times in (window.response_time, window.service_time))]
+        for end, window in windows
+        if window.response_time.count
     ]
 
 

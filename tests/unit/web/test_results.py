@@ -22,6 +22,16 @@ def test_a_run_that_goes_on_says_how(tmp_path: Path) -> None:
     assert in_no_stage == "50.0 requests/s, 10 users"
 
 
+def test_the_chart_has_response_time_beside_service_time(tmp_path: Path) -> None:
+    """A point for each ten seconds, the latest last, at most `MAX_POINTS`; none of a stretch without an answer."""
+    record = reports.record(25, ("a",), 50)
+    times = result_dict(RunResult(record, decide(record, []), tmp_path))["times"]
+    assert [second for second, *_ in times] == [5, 15, 25]
+    assert all(10 < service < response < 21 for _, response, service in times)  # each was sent a millisecond late
+    record.timeline.set_users(10_000, 1)
+    assert result_dict(RunResult(record, decide(record, []), tmp_path))["times"] == []
+
+
 def test_a_run_that_is_over_has_a_verdict_only(tmp_path: Path) -> None:
     """Nothing of it goes on; before the first run there is nothing at all."""
     record = reports.record()
