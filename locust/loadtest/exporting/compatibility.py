@@ -7,7 +7,7 @@ New dashboards should use the names of `loadtest.exporting.metrics`.
   sums all rows of another, so only those two have a total row: no sum counts a request twice.
 - 12081 reads `locust_stats_*`, by `method` and `path`, where the total row is called `Aggregated`.
 
-Tested in tests/unit/exporting/test_exporter.py.
+Tested in tests/unit/exporting/test_series.py.
 """
 
 from __future__ import annotations

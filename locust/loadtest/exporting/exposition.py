@@ -11,7 +11,7 @@ turn. The numbers of one series are always of one moment; those of two series ma
 
 There are at most `MAX_SERIES` time series, whatever names arrive: names beyond the budget count as `other`.
 
-Tested in tests/unit/exporting/test_exporter.py and tests/contracts/test_metrics.py.
+Tested in tests/unit/exporting/test_series.py and tests/contracts/test_metrics.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The table of metrics: a row for each, with its value; docs/reference/metrics.md lists the same rows.
 
-Tested in tests/unit/exporting/test_exporter.py and tests/contracts/test_dashboards.py.
+Tested in tests/unit/exporting/test_series.py and tests/contracts/test_dashboards.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Scrape: the state of the master that the metrics of one scrape are read from.
 
-Tested in tests/unit/exporting/test_exporter.py and tests/contracts/test_metrics.py.
+Tested in tests/unit/exporting/test_scrape.py and tests/contracts/test_metrics.py.
 """
 
 from __future__ import annotations

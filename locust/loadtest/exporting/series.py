@@ -2,7 +2,7 @@
 
 A template is built once and filled with numbers at each scrape: that costs a tenth of building the lines every time.
 
-Tested in tests/unit/exporting/test_exporter.py and tests/contracts/test_metrics.py.
+Tested in tests/unit/exporting/test_series.py and tests/contracts/test_metrics.py.
 """
 
 from __future__ import annotations
