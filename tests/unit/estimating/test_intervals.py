@@ -44,6 +44,20 @@ def test_the_interval_of_independent_requests_is_little_wider_than_theory_says()
     assert 1.0 < np.median(ratios) < 1.6
 
 
+def test_what_stretches_miss_of_seconds_that_remember_is_added() -> None:
+    """Of 600 series of a minute, each second 0.7 of the one before, 94 % hold the mean; by the stretches alone 89 %."""
+    random, held = np.random.default_rng(12), []
+    for _ in range(600):
+        series = [random.normal()]
+        for _ in range(59):
+            series.append(0.7 * series[-1] + math.sqrt(1 - 0.7**2) * random.normal())
+        interval = intervals.of_ratio(10 + np.array(series), np.ones(60))
+        if interval is not None:
+            held.append(interval.low <= 10 <= interval.high)
+    assert len(held) > 570
+    assert sum(held) / len(held) > 0.92
+
+
 def test_the_slowest_of_few_requests_is_no_upper_end() -> None:
     """Of 300 requests all may be quicker than the 99th percentile: 0.99 ** 300 is more than 2.5 %; of 400 hardly."""
     for count, is_known in ((300, False), (400, True)):
