@@ -384,8 +384,10 @@ def test_the_kustomizations_of_the_page_work(tmp_path: Path) -> None:
     assert "persistentVolumeClaim" not in str(pod["volumes"])
     assert "LOADTEST_RESULTS_URL_FILE" in {one["name"] for one in pod["containers"][0]["env"]}
     cloned = [one["spec"]["template"]["spec"] for one in rendered(tmp_path / "git") if one["kind"] in WITH_TEMPLATE]
-    assert [_seen(pod, "clone", "scenarios") for pod in cloned] == [{"/git", "/app/scenarios"}] * 2
-    assert [{"name": "scenarios", "emptyDir": {}} in pod["volumes"] for pod in cloned] == [True, True]
+    assert [_seen(pod, "clone", "repository") for pod in cloned] == [{"/git", "/app/repository"}] * 2
+    # Those of `loadtest kubernetes run` are still there: rules and profiles.
+    volumes = [{one["name"]: one for one in pod["volumes"]} for pod in cloned]
+    assert [("configMap" in one["scenarios"], one["repository"]["emptyDir"]) for one in volumes] == [(True, {})] * 2
     (tmp_path / "run" / "shop.py").write_text("scenario")
     objects = rendered(tmp_path / "run")
     own = Kustomization(tmp_path / "run").of_run(Config(), [], "night", settings_in(yaml.safe_dump_all(objects)))
