@@ -5,7 +5,8 @@
 
 Otava runs in an environment of its own, which is made in a temporary folder: it pins another numpy than this product
 needs. Both get the same series. A change is found when a change point lies within `WITHIN` runs of it; a change point
-that finds none is false. Ours runs with the chance that each figure of a history of 40 names has.
+that finds none is false. Ours runs with the chance that each figure of a history of 40 names has, on the published
+series with that of a history of few figures.
 """
 
 import ast
@@ -25,7 +26,7 @@ import numpy as np
 
 from bench.history.simulation import History, make
 from loadtest.comparing.change_points import change_points
-from loadtest.comparing.changes import CHANCE
+from loadtest.comparing.changes import CHANCE, CHANCE_OF_ONE
 from loadtest.comparing.comparison import METRICS
 from loadtest.comparing.run_figures import RunFigures
 from loadtest.estimating.blocked_run import Name
@@ -34,6 +35,7 @@ from loadtest.run_folder import RECORD
 ROOT = Path(__file__).parents[2]
 WITHIN = 2
 NAMES = 40
+CHANCE_OF_MANY = CHANCE / (NAMES * len(METRICS))
 RUNS = 1_000
 OTAVA = ("apache-otava==0.8.0", "numpy==2.2.0", "scipy==1.16.3")
 """Without its dependencies for databases and messengers, which finding changes does not need."""
@@ -103,11 +105,13 @@ def simulated(count: int, python: Path) -> None:
         compare_on(kind, [make(history, random) for _ in range(count)], python)
 
 
-def compare_on(kind: str, made: list[tuple[np.ndarray, np.ndarray, list[int]]], python: Path) -> None:
+def compare_on(
+    kind: str, made: list[tuple[np.ndarray, np.ndarray, list[int]]], python: Path, chance: float = CHANCE_OF_MANY
+) -> None:
     """Print a row for each of the three: on histories by their logarithms, errors and true changes."""
     theirs = otava(python, [np.exp(values).tolist() for values, _, _ in made])
     for name, all_found in (
-        ("ours", [ours(values, errors) for values, errors, _ in made]),
+        ("ours", [ours(values, errors, chance) for values, errors, _ in made]),
         ("Otava", [one for one, _ in theirs]),
         ("E-divisive", [one for _, one in theirs]),
     ):
@@ -119,9 +123,9 @@ def compare_on(kind: str, made: list[tuple[np.ndarray, np.ndarray, list[int]]], 
         print(f"| {kind} | {name} | {false / runs * 100:.2f} | {share} | {f1} |", flush=True)
 
 
-def ours(values: np.ndarray, errors: np.ndarray) -> list[int]:
-    """Return the change points that a figure of a history of forty names would have."""
-    return [point.index for point in change_points(values, errors, CHANCE / (NAMES * len(METRICS)))]
+def ours(values: np.ndarray, errors: np.ndarray, chance: float) -> list[int]:
+    """Return the change points that a figure of a history has, given the chance that each of its figures has."""
+    return [point.index for point in change_points(values, errors, chance)]
 
 
 def published(count: int, folder: Path) -> None:
@@ -137,7 +141,7 @@ def published(count: int, folder: Path) -> None:
     series = np.log(np.array(ast.literal_eval(returned), float))
     python = environment(folder / "otava")
     (points, divided), no_errors = otava(python, [np.exp(series).tolist()])[0], np.zeros(len(series))
-    print(f"{len(series)} runs: ours {ours(series, no_errors)}; Otava {points}; E-divisive {divided}\n")
+    print(f"{len(series)} runs: ours {ours(series, no_errors, CHANCE_OF_ONE)}; Otava {points}; E-divisive {divided}\n")
     print(f"{count} histories of {HISTORY} runs from run {QUIET} on\n")
     print("| history | | false per 100 runs | missed | F1 |\n|---|---|--:|--:|--:|")
     random = np.random.default_rng(25)
@@ -148,7 +152,9 @@ def published(count: int, folder: Path) -> None:
             true = [int(place) for place in np.array((20, 50, 80)) + random.integers(-5, 6, 3)] if change else []
             steps = sum((random.choice((-1, 1)) * np.log1p(change) * (np.arange(HISTORY) >= at) for at in true), 0.0)
             made.append((noise + steps, np.zeros(HISTORY), true))
-        compare_on(f"{change:.0%}, TigerBeetle's noise" if change else "A/A, TigerBeetle's noise", made, python)
+        compare_on(
+            f"{change:.0%}, TigerBeetle's noise" if change else "A/A, TigerBeetle's noise", made, python, CHANCE_OF_ONE
+        )
 
 
 def timed(folder: Path) -> None:

@@ -28,8 +28,9 @@ MEASURED: Final = ("passed", "failed")
 Series = tuple[list[int], list["Figure"]]
 """The places of the runs that have a figure, and the figures."""
 CHANCE: Final = 0.05
-"""The chance of a false change point at a run, all figures of a history together; and of one figure at most 0.001."""
-_CHANCE_OF_ONE: Final = 0.001
+"""The chance of a false change point at a run, all figures of a history together,"""
+CHANCE_OF_ONE: Final = 0.001
+"""and of one figure at most."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def series_of(runs: Sequence[RunFigures]) -> dict[tuple[Name, str], Series]:
 
 def _history(key: str, runs: Sequence[RunFigures]) -> History:
     series = dict(sorted(series_of(runs).items(), key=lambda item: (item[0][0] != ALL, item[0])))
-    chance = min(_CHANCE_OF_ONE, CHANCE / max(1, sum(len(places) > 1 for places, _ in series.values())))
+    chance = min(CHANCE_OF_ONE, CHANCE / max(1, sum(len(places) > 1 for places, _ in series.values())))
     changes: dict[int, list[tuple[Name, Difference]]] = {}
     for (name, metric), (places, figures) in series.items():
         if len(places) < fewest_runs(chance):
