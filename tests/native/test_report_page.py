@@ -59,6 +59,10 @@ CONTRAST = """() => {
 ARTEFACTS = Path(os.environ.get("LOADTEST_TEST_ARTEFACTS", Path(tempfile.gettempdir()) / "loadtest-artefacts"))
 
 
+A4_PX = 794
+"""The width of a page of paper, at 96 dots an inch."""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, as it is installed on this machine."""
@@ -246,10 +250,12 @@ def test_the_time_charts_share_their_axis(browser: Browser, file: Path) -> None:
 
 
 def test_the_page_prints_in_light_colours(browser: Browser, file: Path) -> None:
-    """A dark page is printed on white paper, with its charts."""
+    """A dark page is printed on white paper, with its charts, and no table is wider than the paper."""
     page, complaints = opened(browser, file, "dark", 1280)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
+    page.set_viewport_size({"width": A4_PX, "height": 1000})
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4_PX
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.pdf().startswith(b"%PDF")
     assert complaints == []
