@@ -377,14 +377,20 @@ def connections_row() -> list[Any]:
             "limit of {{metric}} {{aggregate}} {{name}}",
             "B",
         ),
-        curves(
-            "Connections opened",
-            "Lookups of names, TCP connections and TLS handshakes per second. A client keeps its connections: after "
-            "the start of a run they are few, unless the service closes them.",
-            "ops",
-            curve(of_run(f"{rate(f'{phases}_count', opened, 'phase')} > 0"), "{{phase}}"),
-            span=12,
-        ).no_value("No connection was opened"),
+        on_the_right(
+            curves(
+                "Connections",
+                "Lookups of names, TCP connections and TLS handshakes per second; on the right, the connections that "
+                "are open. A client keeps its connections: after the start of a run few are opened, unless the "
+                "service closes them.",
+                "ops",
+                curve(of_run(f"{rate(f'{phases}_count', opened, 'phase')} > 0"), "{{phase}}"),
+                curve(of_run("loadtest_connections_open"), "open"),
+                span=12,
+            ),
+            "open",
+            "short",
+        ),
     ]
 
 
@@ -419,8 +425,28 @@ def names_row() -> list[Any]:
 
 def steps_row() -> list[Any]:
     """What a scenario measures beside its requests."""
-    time = "loadtest_transaction_time_seconds"
+    time, iterations = "loadtest_transaction_time_seconds", "loadtest_iteration_time_seconds"
     return [
+        with_limits(
+            curves(
+                "Iteration time",
+                "The quantile selected above, by scenario: from the intended start of an iteration to the end of its "
+                "task. Dashed: the run's thresholds on it.",
+                "s",
+                curve(of_run(quantile(CHOSEN_QUANTILE, iterations, SCENARIO, "scenario")), "{{scenario}}"),
+                span=12,
+            ),
+            "iteration_time",
+            "limit of {{aggregate}}",
+            "B",
+        ),
+        curves(
+            "Iterations",
+            "Tasks that came to their end per second, by scenario.",
+            "ops",
+            curve(of_run(rate(f"{iterations}_count", SCENARIO, "scenario")), "{{scenario}}"),
+            span=12,
+        ),
         rows(
             "Transactions",
             "Several requests measured as one, in the time range, the slowest first at the chosen quantile.",

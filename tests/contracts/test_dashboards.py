@@ -179,6 +179,7 @@ def test_a_quantile_can_be_chosen() -> None:
     assert follow == {
         "Names",
         "Response time by name",
+        "Iteration time",
         "Transactions",
         "Transaction time",
         "Response time",
@@ -404,6 +405,7 @@ def test_thresholds_are_drawn() -> None:
     expected = {
         "Response time beside service time": ["response_time|service_time"],
         "Error ratio": ["error_ratio"],
+        "Iteration time": ["iteration_time"],
         "Transaction time": ["transaction_time"],
         "Connection phases": ["(dns|connect|tls|waiting|receiving)_time"],
     }

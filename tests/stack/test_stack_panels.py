@@ -24,7 +24,14 @@ STATES: dict[str, Callable[[Evidence], Look]] = {
 """Looks at the dashboards in every state that they have something, or nothing, to show of."""
 OF_THE_FIRST = ("a closed run that is over", "an earlier run while another goes on", "an earlier run, long after it")
 OF_THE_SECOND = ("an open run after its last arrival", "the last run, long after it")
-NOT_MADE = ("loadtest_transaction", "loadtest_check", "loadtest_stream", 'metric=~"transaction_time"', 'metric=~"(dns')
+NOT_MADE = (
+    "loadtest_transaction",
+    "loadtest_check",
+    "loadtest_stream",
+    'metric=~"transaction_time"',
+    'metric=~"iteration_time"',
+    'metric=~"(dns',
+)
 NOT_ALWAYS = ("by (phase, le)",)
 """What no user of this stack's runs makes, and what they make only at their start, so that its panels are empty."""
 TILES = ("Requests", "Failed", "Peak users", "Time of load", "p50", "p95", "p99", "Completeness")
