@@ -11,6 +11,7 @@ from loadtest.swarm import rebalancing
 from tests.link_peers import Peer, eventually, master
 
 USERS = 6
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -21,11 +22,13 @@ def swarm(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[MasterRunner, list[
     with ExitStack() as stack:
         runner = stack.enter_context(master())
         peers = [stack.enter_context(Peer(runner, f"worker {number}")) for number in range(3)]
+        for client in runner.clients.all:
+            client.heartbeat = 1000  # they send none
         looking = rebalancing.keep(runner)
         stack.callback(looking.kill)
         starting = gevent.spawn(runner.start, USERS, 100)
         stack.callback(starting.kill)
-        eventually(lambda: runner.state == STATE_RUNNING and runner.spawning_completed)
+        eventually(lambda: runner.state == STATE_RUNNING and runner.spawning_completed, PATIENCE_S)
         assert [peer.spawned[-1] for peer in peers] == [2, 2, 2]
         yield runner, peers
 
@@ -35,7 +38,7 @@ def test_users_of_workers_that_leave_together_are_dealt_anew(swarm: tuple[Master
     _, peers = swarm
     for peer in peers[:2]:
         peer.say("quit")
-    eventually(lambda: peers[2].spawned[-1] == USERS)
+    eventually(lambda: peers[2].spawned[-1] == USERS, PATIENCE_S)
 
 
 def test_a_worker_that_ends_is_dealt_no_users(swarm: tuple[MasterRunner, list[Peer]]) -> None:
@@ -43,10 +46,10 @@ def test_a_worker_that_ends_is_dealt_no_users(swarm: tuple[MasterRunner, list[Pe
     runner, peers = swarm
     rebalancing.let_go(runner, runner.clients["worker 0"])
     told = len(peers[0].spawned)
-    eventually(lambda: [peer.spawned[-1] for peer in peers[1:]] == [3, 3])
+    eventually(lambda: [peer.spawned[-1] for peer in peers[1:]] == [3, 3], PATIENCE_S)
     runner._users_dispatcher = None
     runner.start(USERS + 2, 100)
-    eventually(lambda: [peer.spawned[-1] for peer in peers[1:]] == [4, 4])
+    eventually(lambda: [peer.spawned[-1] for peer in peers[1:]] == [4, 4], PATIENCE_S)
     assert len(peers[0].spawned) == told
     assert "worker 0" in runner.clients  # where it counts until it has ended
 
@@ -73,5 +76,5 @@ def test_a_ramp_up_is_left_to_locust(swarm: tuple[MasterRunner, list[Peer]]) -> 
     gevent.sleep(0.1)
     peers[0].say("quit")
     ramping.join()
-    eventually(lambda: sum(peer.spawned[-1] for peer in peers[1:]) == USERS + 4)
+    eventually(lambda: sum(peer.spawned[-1] for peer in peers[1:]) == USERS + 4, PATIENCE_S)
     assert starts == [(USERS + 4, 2)]

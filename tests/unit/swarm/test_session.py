@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import gevent
@@ -115,7 +116,9 @@ def test_the_master_deals_a_worker_that_ends_no_users(pair: Pair, monkeypatch: p
     monkeypatch.setattr(Leisurely, "on_stop", lambda _user: may_end.wait())
     monkeypatch.setattr(delta_sender, "HEARTBEAT_EVERY_S", 10**12)  # it says so at once
     master.environment.stop_timeout = PATIENCE_S
-    with Peer(master, "stays") as stays:
+    with Peer(master, "stays") as stays, ExitStack() as at_the_end:
+        at_the_end.callback(may_end.set)
+        master.clients[stays.name].heartbeat = 1000  # it sends none
         pair.start(4, 100.0)
         eventually(
             lambda: (worker.user_count, stays.spawned[-1:]) == (2, [2]) and master.spawning_completed, PATIENCE_S
