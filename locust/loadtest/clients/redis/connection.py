@@ -58,6 +58,8 @@ _ARRIVAL: Final = memoryview(_ROOM)[_AT:]
 _NEWLINE: Final = ord("\n")
 _WHOLE_LINE: Final = b"\n".rjust(_AT)
 _HEAD: Final = re.compile(rb"\n[*~>%|](\d+)\r")
+_LONG_BYTES: Final = 2048
+_FEW_LINES: Final = 32
 _CUT_HEAD: Final = re.compile(rb"\n[*~>%|]\d*\Z")
 
 MOST_ELEMENTS: Final = 2**24
@@ -397,7 +399,7 @@ class RespConnection(Connection):
         self.received_bytes += arrived_bytes
         end = _AT + arrived_bytes
         _ROOM[:_AT] = self._before
-        if _HEAD.search(_ROOM, 0, end):
+        if _holds_head(end):
             self._check_announced(end)
         self._before = _WHOLE_LINE if _ROOM[end - 1] == _NEWLINE else _cut_head(end)
         feed(_ROOM, _AT, arrived_bytes)
@@ -439,6 +441,20 @@ class RespConnection(Connection):
         if waiter is not None and self.waiter is waiter:
             self.waiter = None
             waiter.throw(error)
+
+
+def _holds_head(end: int) -> bool:
+    """Whether an arrival holds an array's head. Where few lines are long, to go from line to line is faster."""
+    at = 0
+    if end > _LONG_BYTES:
+        for _ in range(_FEW_LINES):
+            at = _ROOM.find(b"\n", at, end)
+            if at < 0:
+                return False
+            if _HEAD.match(_ROOM, at, end):
+                return True
+            at += 1
+    return _HEAD.search(_ROOM, at, end) is not None
 
 
 def _cut_head(end: int) -> bytes:
