@@ -153,7 +153,9 @@ def margin_option(margin: float) -> Callable[[Any], Any]:
 @click.argument("new", metavar="NEW")
 @margin_option(MARGIN)
 @click.option(
-    "--fail-on-regression", is_flag=True, help="Exit code 3 if anything is worse, 4 if everything is inconclusive."
+    "--fail-on-regression",
+    is_flag=True,
+    help="Exit code 3 if anything is worse, 4 if every response time is inconclusive.",
 )
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the comparison as an HTML page.")
 @click.option("--json", "as_json", is_flag=True, help="Print every difference with its interval as JSON.")
@@ -186,7 +188,7 @@ def compare(
 
 
 def exit_code(comparison: Comparison) -> int:
-    """Return 3 when anything is worse, 4 when everything is inconclusive, otherwise 0."""
+    """Return 3 when anything is worse, 4 when every response time is inconclusive, otherwise 0."""
     if comparison.conclusion is Conclusion.WORSE:
         return int(ExitCode.THRESHOLD_FAILED)
     return int(ExitCode.NO_DATA if comparison.is_void else ExitCode.PASSED)

@@ -68,7 +68,8 @@ MIN_REQUESTS: Final = 20
 """The fewest requests for throughput, error ratio and median."""
 MIN_BEYOND: Final = 10
 """The fewest requests beyond a higher quantile: p95 needs 200 requests, p99 1,000."""
-METRICS: Final = ("throughput", "error_ratio", *QUANTILES)
+_OF_NO_TIME: Final = ("throughput", "error_ratio")
+METRICS: Final = (*_OF_NO_TIME, *QUANTILES)
 _HALF: Final = 0.5
 """The share of the errors of a duet that its figure by pairs may make, since it sees most; the rest is all others'."""
 _NORMAL: Final = NormalDist()
@@ -182,8 +183,13 @@ class Comparison:
 
     @property
     def is_void(self) -> bool:
-        """Whether every single difference is inconclusive."""
-        return all(one.conclusion is Conclusion.INCONCLUSIVE for name in self.names for one in name.differences)
+        """Whether the difference of every response time is inconclusive: how many failed says nothing of how fast."""
+        return all(
+            one.conclusion is Conclusion.INCONCLUSIVE
+            for name in self.names
+            for one in name.differences
+            if one.metric not in _OF_NO_TIME
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the whole comparison, ready for JSON."""

@@ -2,13 +2,16 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bench.compare.simulation import System, run
+from loadtest.comparing.commands import exit_code
 from loadtest.comparing.comparison import Conclusion, compare, conclude
 from loadtest.estimating.blocked_run import ALL, BlockedRun, Name
+from loadtest.exceptions import ExitCode
 from loadtest.measuring.record import RunRecord
 from tests import reports
 
@@ -107,6 +110,26 @@ def test_an_empty_run_is_void() -> None:
     empty = BlockedRun.of(reports.run_document(RunRecord("none", 0.0)))
     found = compare(empty, empty)
     assert (found.conclusion, found.is_void, found.tests) == (Conclusion.INCONCLUSIVE, True, 0)
+
+
+def test_a_comparison_that_knows_no_response_time_is_void() -> None:
+    """Runs of which no more than the errors are known to be the same end a gate with the code of no data."""
+    found = compare(*(run(BUSY, np.random.default_rng(1)) for _ in range(2)))
+    of_errors = ("throughput", "error_ratio")
+    undecided = tuple(
+        replace(
+            name,
+            differences=tuple(
+                one if one.metric in of_errors else replace(one, conclusion=Conclusion.INCONCLUSIVE)
+                for one in name.differences
+            ),
+        )
+        for name in found.names
+    )
+    known = {one.metric for name in undecided for one in name.differences if one.conclusion is Conclusion.SAME}
+    assert (known, found.is_void) == (set(of_errors), False)
+    void = replace(found, names=undecided)
+    assert (void.is_void, exit_code(void), exit_code(found)) == (True, ExitCode.NO_DATA, ExitCode.PASSED)
 
 
 def test_documents_become_blocks_without_their_edges() -> None:
