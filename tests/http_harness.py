@@ -13,7 +13,7 @@ from locust import FastHttpUser
 from locust.env import Environment
 
 from loadtest.clients.http import HttpUser
-from loadtest.measuring.labels import CONNECTION_PHASES
+from loadtest.measuring.labels import CONNECTION_PHASES, ITERATION
 from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.recorder import Recorder
 
@@ -160,9 +160,9 @@ def close(user: Any) -> None:
 
 
 def counted(recorder: Recorder) -> Measurements:
-    """What was recorded of requests since the last look; the phases of connections are in no figure of requests."""
+    """What was recorded of requests since the last look, without what is in none of their figures."""
     taken = recorder.take()
-    return taken._select(np.array([key.phase not in CONNECTION_PHASES for key in taken.series], np.bool_))
+    return taken._select(np.array([key.phase not in {*CONNECTION_PHASES, ITERATION} for key in taken.series], np.bool_))
 
 
 def counts(user: Any) -> tuple[int, int]:

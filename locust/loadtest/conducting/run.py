@@ -217,7 +217,7 @@ class Run:
                 for number, at in self._run_progress.later_stages()
             ]
         looks_s, is_decided = self._scenario.looks_s, self._scenario.is_decided
-        if is_decided is None and config.until_decided and config.run_time:
+        if is_decided is None and config.until_decided and config.baseline and config.run_time:
             looks_s, is_decided = looks.within(config.run_time), partial(decision.is_decided, config)
         if is_decided is not None:
             self._timers.append(gevent.spawn(self._watch_answer, is_decided, looks_s, begins_at))

@@ -84,8 +84,13 @@ class Kustomization:
             theirs: the settings of a person's own kustomization, by name: defaults do not take their place.
 
         Raises:
-            UsageError: for a file or an address that pods cannot see.
+            UsageError: for a file or an address that pods cannot see, and a run that could not end by its comparison.
         """
+        if config.until_decided:
+            raise UsageError(
+                "UNTIL_DECIDED=1 has no effect in a cluster, which has no baseline. Allowed: a run that is compared "
+                "after its end. Next: leave it out; BASELINE may stay."
+            )
         theirs = theirs or {}
         given: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True, include=set(PASSED_ON))
         defaults = _defaults(config).items()

@@ -161,6 +161,7 @@ def test_results_are_copied_as_the_user_who_wrote_them(tmp_path: Path) -> None:
         ({"token_file": "local_conf/token"}, f"TOKEN_FILE=local_conf/token is on this machine.*{SECRETS}/KEY"),
         ({"accounts_file": "accounts.csv"}, "ACCOUNTS_FILE=accounts.csv is on this machine"),
         ({"feed": "-.csv"}, "FEED=-.csv does not reach a pod"),
+        ({"until_decided": "1"}, "UNTIL_DECIDED=1 has no effect in a cluster"),
     ],
 )
 def test_what_pods_cannot_see_is_refused(settings: dict[str, str], words: str) -> None:
