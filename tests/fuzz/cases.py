@@ -1,8 +1,10 @@
-"""How many cases the fuzz tests make, all together: 2,000, or as many as FUZZ_CASES says."""
+"""What fuzz tests share: how many cases they make all together (2,000, or as many as FUZZ_CASES says), and JSON."""
 
 import os
+from typing import Any
 
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 TESTS = 26
 CASES = int(os.environ.get("FUZZ_CASES", "2000"))
@@ -16,3 +18,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
 fuzz = settings.get_profile("fuzz")
+
+
+def json_values(names: st.SearchStrategy[str], texts: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    """Draw what JSON can say, with these names of fields and these texts."""
+    return st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts),
+        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=4)),
+        max_leaves=8,
+    )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from loadtest.local import redis_server
 from target_app import create_app, extensions
 from target_app.settings import Settings
-from tests.fuzz.cases import fuzz
+from tests.fuzz.cases import fuzz, json_values
 
 DOCUMENT = {
     "a": [1, 2.5, None, {"a": ["x", {"b": 1}]}],
@@ -89,11 +89,7 @@ FIELDS = st.one_of(
     ),
     TEXTS,
 )
-JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(FIELDS, inner, max_size=4)),
-    max_leaves=8,
-)
+JSON = json_values(FIELDS, TEXTS)
 BODIES = st.one_of(JSON.map(json.dumps).map(str.encode), st.binary(max_size=40), st.just(b"[" * 100_000))
 KINDS = st.sampled_from(["application/json", "application/json", "application/x-www-form-urlencoded", "text/plain"])
 

@@ -15,7 +15,7 @@ from locust.env import Environment
 
 from loadtest.settings.config import Config
 from loadtest.web import guard
-from tests.fuzz.cases import fuzz
+from tests.fuzz.cases import fuzz, json_values
 
 TEXTS = st.one_of(
     st.sampled_from(["1", "0", "-1", "1e9", "nan", "9" * 5_000, "9s", "http://", "file:///x", "Idle", "Default", "\0"]),
@@ -30,11 +30,7 @@ NAMES = st.one_of(
     ),
     TEXTS,
 )
-JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=4)),
-    max_leaves=8,
-)
+JSON = json_values(NAMES, TEXTS)
 BODIES = st.one_of(
     st.lists(st.tuples(NAMES, TEXTS), max_size=6).map(urlencode).map(str.encode),
     JSON.map(json.dumps).map(str.encode),
