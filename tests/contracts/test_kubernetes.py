@@ -17,6 +17,7 @@ from loadtest import __version__
 from loadtest.exceptions import ExitCode
 from loadtest.kubernetes.kustomization import Kustomization, settings_in
 from loadtest.settings.config import Config, variable
+from loadtest.settings.hosts import CLOSED
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -353,6 +354,15 @@ def test_pods_reach_only_whom_they_share_a_network_with_in_compose() -> None:
     }
     closed = named("NetworkPolicy", "loadtest-closed")["spec"]
     assert (set(closed["policyTypes"]), {"ingress", "egress"} & set(closed)) == ({"Ingress", "Egress"}, set())
+
+
+def test_no_policy_opens_an_address_where_clouds_serve_credentials() -> None:
+    """What may go anywhere may not go to what `loadtest.settings.hosts` closes to load, by either version of IP."""
+    closed = {str(network) for network in CLOSED}
+    texts = [path.read_text() for path in sorted(FOLDER.rglob("network.yaml"))]
+    opened = [re.findall(r'cidr: "?(?:0\.0\.0\.0|::)/0"?(?:\s+except:\s+\[([^]]*)\])?', text) for text in texts]
+    found = [set(re.findall(r"[^\s,\"]+", one)) for each in opened for one in each]
+    assert [pair[0] | pair[1] for pair in zip(found[::2], found[1::2], strict=True)] == [closed] * 5
 
 
 def _connections(direction: str) -> set[tuple[str, str, int]]:
