@@ -31,8 +31,9 @@ from locust.runners import STATE_RUNNING
 from locust.stats import RequestStats
 
 from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.wire import Delta
 from loadtest.settings.config import Config
 from loadtest.swarm import replacements, session
 from loadtest.swarm.delta_sender import HEARTBEAT_EVERY_S

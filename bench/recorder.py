@@ -18,8 +18,9 @@ import numpy as np
 from locust.stats import RequestStats
 
 from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.wire import Delta
 
 SAMPLES = 60_000
 FOLD_EVERY = 6_000

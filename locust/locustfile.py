@@ -17,7 +17,8 @@ from loadtest.exporting import exporter
 from loadtest.feeding import service as feeding
 from loadtest.pacing import service as pacing
 from loadtest.settings import credentials, hosts
-from loadtest.settings.config import Config, forget_service_links
+from loadtest.settings.config import Config
+from loadtest.settings.service_links import forget_service_links
 from loadtest.swarm import replacements, session, software
 from loadtest.web import guard, start_form
 

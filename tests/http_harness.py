@@ -17,6 +17,9 @@ from loadtest.measuring.labels import CONNECTION_PHASES, ITERATION
 from loadtest.measuring.measurements import Measurements
 from loadtest.measuring.recorder import Recorder
 
+HEAD = b"HTTP/1.1 200 OK\r\n"
+"""A status line, which header fields follow."""
+
 
 class Peer:
     """The server's side of one connection."""
@@ -177,3 +180,11 @@ def error_classes(user: Any) -> dict[str, int]:
     for error in Recorder.of(user.environment).take().errors:
         found[error.error_class] += error.occurrences
     return dict(found)
+
+
+class StatusError(Exception):
+    """An error that carries a response, as requests' does."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.response = type("Response", (), {"status_code": status})()

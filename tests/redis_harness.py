@@ -137,3 +137,17 @@ class Recorded:
             if tally.kind == kind:
                 found[tally.detail] += tally.times
         return found
+
+
+def failure_of(user: Any, call: Callable[[RedisJsonClient], object]) -> tuple[redis.RedisError, str]:
+    """The exception of a call, and the class under which it was counted, exactly once."""
+    Recorded(user)
+    try:
+        call(user.client)
+    except redis.RedisError as error:
+        recorded = Recorded(user)
+        assert sum(recorded.requests.values()) == sum(recorded.failures.values()) == 1
+        ((error_class, occurrences),) = recorded.errors.items()
+        assert occurrences == 1
+        return error, error_class
+    raise AssertionError("the call did not fail")

@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 import target_app
 from loadtest.exceptions import StackError, UsageError
 from loadtest.settings import shipped
-from loadtest.settings.config import paths_of_scenario, variable
+from loadtest.settings.config import variable
 from loadtest.settings.hosts import leads_here
+from loadtest.settings.scenario_files import paths_of_scenario
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from loadtest.feeding.file_formats import is_standard_input
 from loadtest.judging import thresholds
 from loadtest.profiles.profile import LoadProfile
 from loadtest.settings import credentials
-from loadtest.settings.config import Config, paths_of_scenario
+from loadtest.settings.config import Config
 from loadtest.settings.hosts import Targets
+from loadtest.settings.scenario_files import paths_of_scenario
 from loadtest.workload import description
 
 if TYPE_CHECKING:

@@ -30,12 +30,11 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent.event import Event
-from gevent.server import StreamServer
 
 from loadtest.local.process import free_port
 from tests.faults.referee import Line, Part, Referee
 from tests.faults.swarm import FaultySwarm
+from tests.faults.worker import Cable, Worker
 from tests.stack.compose import PROMETHEUS_IMAGE, docker
 
 SCENARIO = '''
@@ -106,108 +105,8 @@ NOTED_AFTER_S = 4.0
 MOST_WORKERS = 5
 KILLED_MASTER_LOSES_S = 2.5
 """The last 2 s, and the moment that the signal takes."""
-KILLED_WORKER_LOSES_S = 2.5
-"""The current second, and what a busy machine delays its last delta by."""
 CLOCKS_S = 0.5
 """How far the times of record and journal may be apart."""
-RECOVERY_S = 15.0
-"""A worker whose pause or cut ended so long before the run has sent everything."""
-
-
-class Cable:
-    """The way of one worker to the master, which can be cut: nothing passes then, and no end hears of it."""
-
-    def __init__(self, port: int) -> None:
-        """Lay it to the master's port."""
-        self._port = port
-        self._sockets: set[socket.socket] = set()
-        self._whole = Event()
-        self._whole.set()
-        self._server = StreamServer(("127.0.0.1", 0), self._serve)
-        self._server.start()
-        self.port = self._server.server_port
-
-    def cut(self) -> None:
-        """Cut it."""
-        self._whole.clear()
-
-    def mend(self) -> None:
-        """Mend it."""
-        self._whole.set()
-
-    def tear(self) -> None:
-        """Close the connections; the next one stands."""
-        for one in list(self._sockets):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def _serve(self, worker: socket.socket, _address: object) -> None:
-        self._whole.wait()
-        try:
-            master = socket.create_connection(("127.0.0.1", self._port))
-        except OSError:
-            return
-        with master:
-            self._sockets |= {master, worker}
-            back = gevent.spawn(self._carry, master, worker)
-            self._carry(worker, master)
-            back.join()
-            self._sockets -= {master, worker}
-
-    def _carry(self, one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := one.recv(65536):
-                self._whole.wait()
-                other.sendall(data)
-        self._whole.wait()
-        with contextlib.suppress(OSError):
-            other.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Take it away."""
-        self.mend()
-        self._server.stop(timeout=0)
-
-
-@dataclass
-class Worker:
-    """A worker, its cable, and what was done to it in the present run that can lose measurements.
-
-    Attributes:
-        hurt_until: when its pause or cut ended, in seconds since the epoch; infinite while it lasts, 0 without one.
-        killed_at: when it was killed, in seconds since the epoch.
-        leaving: whether it was told to end, or killed.
-    """
-
-    process: subprocess.Popen[bytes]
-    cable: Cable
-    hurt_until: float = 0.0
-    killed_at: float | None = None
-    leaving: bool = False
-
-    def may_lack(self, start_at: float, ended_at: float) -> tuple[float, float]:
-        """Return the stretch of time of which measurements may be lost, given where the record says it begins."""
-        if self.killed_at is not None and not self.hurt_until:
-            # A referee that waits for a core reads what the worker sent before its end later than that.
-            return max(start_at, self.killed_at - KILLED_WORKER_LOSES_S), inf
-        is_hurt = self.killed_at is not None or self.hurt_until > ended_at - RECOVERY_S
-        return start_at, inf if is_hurt else start_at
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
-
-    def heal(self) -> None:
-        """End its pause and mend its cable."""
-        self.cable.mend()
-        self.signal(signal.SIGCONT)
-        self.hurt_until = min(self.hurt_until, time.time())
-
-    @property
-    def alive(self) -> bool:
-        """Whether its process runs and was not told to end."""
-        return not self.leaving and self.process.poll() is None
 
 
 @dataclass

@@ -13,8 +13,9 @@ import pytest
 from loadtest.local.process import free_port
 
 from .referee import Referee
-from .soak import SCENARIO, Cable
+from .soak import SCENARIO
 from .swarm import PATIENCE_S, FaultySwarm, Sight
+from .worker import Cable
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(300)]
 

@@ -12,9 +12,10 @@ from loadtest.exceptions import RecordError
 from loadtest.measuring import record_dict
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import _HEADER, _MAGIC, _VERSION, Delta, PackedMeasurements
+from loadtest.measuring.wire import _HEADER, _MAGIC, _VERSION, Delta
 from loadtest.swarm import messages
 from tests.fuzz.cases import fuzz
 

@@ -14,8 +14,9 @@ from locust.rpc import Message
 
 from loadtest.local.process import free_port
 from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.wire import Delta
 from loadtest.swarm.messages import DRAIN, REPORT
 from tests.faults.swarm import FaultySwarm, Witness, end
 

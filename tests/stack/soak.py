@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import gevent
 
 from tests.faults.referee import Referee
-from tests.faults.soak import Soak, Worker, go_on
+from tests.faults.soak import Soak, go_on
 from tests.faults.swarm import FaultySwarm
+from tests.faults.worker import Worker
 from tests.stack.compose import WITH_REFEREES, Project, docker, eventually
 
 if TYPE_CHECKING:

@@ -16,11 +16,13 @@ from loadtest.measuring import spans
 from loadtest.run_folder import RunFolder, new_run_id
 from loadtest.scenarios import declared
 from loadtest.settings import hosts
-from loadtest.settings.config import Config, paths_of_scenario
+from loadtest.settings.scenario_files import paths_of_scenario
 from loadtest.users.target import check_is_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from loadtest.settings.config import Config
 
 
 def _check_thresholds(config: Config) -> None:

@@ -22,7 +22,8 @@ from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization, base_of,
 from loadtest.progress import Screen, printable
 from loadtest.run_folder import new_run_id
 from loadtest.scenarios import declared
-from loadtest.settings.config import Config, duration_s
+from loadtest.settings.config import Config
+from loadtest.settings.value_types import duration_s
 
 
 @click.group(name="kubernetes")

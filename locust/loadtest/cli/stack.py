@@ -10,7 +10,8 @@ from loadtest import compose
 from loadtest.cli.conduct import check_host
 from loadtest.cli.options import setting_options
 from loadtest.scenarios import declared
-from loadtest.settings.config import Config, paths_of_scenario
+from loadtest.settings.config import Config
+from loadtest.settings.scenario_files import paths_of_scenario
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

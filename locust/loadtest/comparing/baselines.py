@@ -13,7 +13,7 @@ from loadtest.exceptions import RecordError, UsageError
 from loadtest.judging.outcome import Outcome
 from loadtest.reporting import document as run_document
 from loadtest.run_folder import RunFolder
-from loadtest.settings.config import name_of_scenario
+from loadtest.settings.scenario_files import name_of_scenario
 
 if TYPE_CHECKING:
     from pathlib import Path

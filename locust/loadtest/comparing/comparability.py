@@ -10,7 +10,7 @@ from loadtest.exceptions import UsageError
 from loadtest.judging.outcome import Outcome
 from loadtest.measuring.health import MASTER, OTHERS
 from loadtest.reporting.document import load_s
-from loadtest.settings.config import name_of_scenario
+from loadtest.settings.scenario_files import name_of_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

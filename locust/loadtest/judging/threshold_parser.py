@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadtest.exceptions import UsageError, nearest_name
 from loadtest.judging.metric import DISTRIBUTIONS, FIGURES, METRICS, RANGES, UNITS, VALUES
 from loadtest.judging.threshold import COMPARISONS, Threshold
-from loadtest.settings.config import duration_s
+from loadtest.settings.value_types import duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

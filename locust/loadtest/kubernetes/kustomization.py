@@ -22,8 +22,9 @@ from loadtest.exceptions import UsageError
 from loadtest.feeding.file_formats import is_standard_input
 from loadtest.profiles.profile import PROFILES_FILE
 from loadtest.settings import shipped
-from loadtest.settings.config import SCENARIO_ENDING, paths_of_scenario, setting_of, variable
+from loadtest.settings.config import setting_of, variable
 from loadtest.settings.hosts import leads_here
+from loadtest.settings.scenario_files import SCENARIO_ENDING, paths_of_scenario
 from loadtest.settings.urls import has_password, without_credentials
 
 if TYPE_CHECKING:

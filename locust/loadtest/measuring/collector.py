@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.exceptions import RecordError
-from loadtest.measuring import steady_clock, wire
+from loadtest.measuring import packed, steady_clock
 from loadtest.measuring.delivery import WINDOW, Acknowledgement, Ledger
 from loadtest.measuring.health import MASTER, Health, Watch
 from loadtest.measuring.in_flight import InFlight
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from loadtest.measuring.measurements import Measurements
-    from loadtest.measuring.wire import PackedMeasurements, Summed
+    from loadtest.measuring.packed import PackedMeasurements, Summed
 
 _log = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class Collector:
             The acknowledgements that cannot wait, each with its worker; the last one of a worker is enough.
         """
         read = self._read(arrived)
-        for (arrival, delta), summed in zip(read, wire.summed([delta.packed for _, delta in read]), strict=True):
+        for (arrival, delta), summed in zip(read, packed.summed([delta.packed for _, delta in read]), strict=True):
             acknowledgement = self._take(arrival.worker, delta, summed, arrival.offset_s)
             if acknowledgement is not None:
                 yield arrival.worker, acknowledgement
@@ -200,7 +200,7 @@ class Collector:
         """The intact deltas; the rest is refused."""
         decoded = [(arrival, delta) for arrival in arrived if (delta := self._decoded(arrival)) is not None]
         try:
-            wire.check([delta.packed for _, delta in decoded])
+            packed.check([delta.packed for _, delta in decoded])
         except ValueError:  # at least one is damaged
             return [(arrival, delta) for arrival, delta in decoded if self._is_intact(arrival, delta)]
         return decoded
@@ -346,8 +346,8 @@ class Collector:
             self._pending.setdefault(self.second_of(complete_s), [])
         pending, self._pending = self._pending, {}
         flushed: list[Second] = []
-        for second, packed in sorted(pending.items(), key=lambda item: item[0] or 0):
-            measured = wire.merge(packed, self.labels)
+        for second, parts in sorted(pending.items(), key=lambda item: item[0] or 0):
+            measured = packed.merge(parts, self.labels)
             self.totals.add(measured)
             if second is not None and self.record is not None:
                 users = self._users_of_second(second)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.packed import PackedMeasurements
+from loadtest.measuring.wire import Delta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping

@@ -30,9 +30,9 @@ import msgpack  # type: ignore[import-untyped]
 from loadtest import untrusted
 from loadtest.exceptions import RecordError
 from loadtest.measuring.measurements import Accumulator
+from loadtest.measuring.packed import PackedMeasurements, check
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import Delivery, Event, Interruption, Missing
-from loadtest.measuring.wire import PackedMeasurements, check
 
 if TYPE_CHECKING:
     from pathlib import Path

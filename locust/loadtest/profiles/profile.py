@@ -20,9 +20,10 @@ from loadtest.exceptions import UsageError, unknown_name
 from loadtest.profiles.curve import RAMPS, LoadCurve, Ramp, Stage
 from loadtest.profiles.curve_file import ENDINGS, CurveFile
 from loadtest.profiles.think_time import ThinkTime
-from loadtest.settings.config import Config, Rate, Seconds, SpawnRate, Users, allowed, duration_s
+from loadtest.settings.config import Config, allowed
 from loadtest.settings.shipped import CONF_DIR, own_or_shipped
 from loadtest.settings.toml_file import TomlFile
+from loadtest.settings.value_types import Rate, Seconds, SpawnRate, Users, duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

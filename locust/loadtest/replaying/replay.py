@@ -25,7 +25,7 @@ from loadtest.exceptions import UsageError
 from loadtest.profiles.curve_file import LONGEST_S, MOST_STARTS, time_s
 from loadtest.replaying import path_names
 from loadtest.replaying.access_log import AccessLog
-from loadtest.settings.config import duration_s
+from loadtest.settings.value_types import duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from loadtest.judging.outcome import Outcome
 from loadtest.measuring.record import ABORTED
 from loadtest.reporting.document import failure_reasons, failure_samples, notes
-from loadtest.settings.config import name_of_scenario
+from loadtest.settings.scenario_files import name_of_scenario
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document

@@ -23,7 +23,7 @@ from loadtest.reporting.document import (
     target_sentence,
     times_apart,
 )
-from loadtest.settings.config import name_of_scenario
+from loadtest.settings.scenario_files import name_of_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

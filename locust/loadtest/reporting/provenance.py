@@ -20,8 +20,8 @@ import redis
 
 from loadtest import __version__
 from loadtest.profiles import chart
-from loadtest.settings.config import paths_of_scenario
 from loadtest.settings.redis_url import server_of
+from loadtest.settings.scenario_files import paths_of_scenario
 from loadtest.settings.urls import MASK, without_credentials
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from loadtest.progress import clock, size
 from loadtest.reporting import chart_data, page
 from loadtest.reporting.document import interval_ms, load_s, notes, percentile_ms, rate_per_s, target_sentence
 from loadtest.reporting.page import text
-from loadtest.reporting.sections import charts, connections, errors, generator, names, rules, steps
-from loadtest.settings.config import name_of_scenario
+from loadtest.reporting.sections import charts, connections, errors, generator, names, steps, thresholds
+from loadtest.settings.scenario_files import name_of_scenario
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document
@@ -37,7 +37,7 @@ def html(document: Document) -> str:
     """Return the page."""
     title = f"{_subject(document)} · {document['run_id']}"
     sections = (
-        errors.html, rules.html, charts.over_time, charts.by_load, names.html, steps.html, charts.one_name,
+        errors.html, thresholds.html, charts.over_time, charts.by_load, names.html, steps.html, charts.one_name,
         charts.distribution, charts.trend, connections.html, connections.traces, generator.html, generator.made_with,
     )  # fmt: skip
     main = "\n".join(section(document) for section in sections)
@@ -90,7 +90,7 @@ def _verdict(document: Document) -> str:
         ("Duration", clock(load_s(document))),
     )
     tiles_html = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in tiles)
-    return f"""<section class="verdict {rules.TONES.get(name, "doubt")}" aria-label="Verdict">
+    return f"""<section class="verdict {thresholds.TONES.get(name, "doubt")}" aria-label="Verdict">
 <p>{text(words)}</p>{f"<ul>{reasons}</ul>" if reasons else ""}</section>
 <dl class="tiles">{tiles_html}</dl>"""
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from loadtest.exceptions import UsageError
 from loadtest.scenarios._scenario import Scenario
-from loadtest.settings.config import SCENARIO_ENDING
+from loadtest.settings.scenario_files import SCENARIO_ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.exceptions import UsageError, unknown_name
 from loadtest.scenarios import _files
-from loadtest.settings.config import name_of_scenario, paths_of_scenario
+from loadtest.settings.scenario_files import name_of_scenario, paths_of_scenario
 
 if TYPE_CHECKING:
     from loadtest.scenarios._scenario import Scenario

@@ -9,82 +9,32 @@ variables keep their meaning and are not settings of this product.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from loadtest import untrusted
 from loadtest.exceptions import UsageError
-from loadtest.settings.hosts import is_http
+from loadtest.settings import env_file
+from loadtest.settings.scenario_files import name_of_scenario
+from loadtest.settings.service_links import is_service_link
 from loadtest.settings.shipped import CONF_DIR
 from loadtest.settings.urls import has_password, without_credentials
+from loadtest.settings.value_types import BaseUrl, Host, Port, Rate, RedisUrl, Seconds, SpawnRate, Users
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Mapping
 
 PREFIX = "LOADTEST_"
 SETTINGS_FILE = CONF_DIR / "loadtest.env"
-SCENARIO_ENDING = ".py"
-"""The ending of a scenario's file."""
 PLAIN_NAMES = {"redis_url": "REDIS_URL"}
 STACK_REDIS_URL = "redis://locust@redis:6379/0"
 """The Redis of the Compose stack, which its file names where nothing else does."""
-_SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
-_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
-
-_LONGEST_FILE_BYTES = 1024 * 1024
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
-
-
-def duration_s(text: object) -> float:
-    """Return the seconds that a duration such as `90`, `20s`, `1m30s` or `2h` means.
-
-    Raises:
-        ValueError: when the text is not a duration.
-    """
-    match = _DURATION.fullmatch(str(text).strip())
-    if match is None or not any(match.groups()):
-        raise ValueError("not a duration")
-    hours, minutes, seconds = (float(group or 0) for group in match.groups())
-    return hours * 3600 + minutes * 60 + seconds
 
 
 def default_workers() -> int:
     """Return the number of workers for this machine: one less than its cores, and at least one."""
     return max(1, (os.cpu_count() or 1) - 1)
-
-
-def _http_url(value: str) -> str:
-    url = urlsplit(value)
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
-        raise ValueError("not a base URL")
-    _ = url.port  # raises ValueError when it is not a port number
-    return value.rstrip("/")
-
-
-def _host(value: str) -> str:
-    if not value or re.search(r"[\s\x00-\x1f\x7f]", value):
-        raise ValueError("not a host")
-    return _http_url(value) if is_http(value) else value
-
-
-def _redis_url(value: str) -> str:
-    url = urlsplit(value)
-    if url.scheme not in ("redis", "rediss", "unix") or not (url.hostname or url.path):
-        raise ValueError("not a Redis URL")
-    if url.scheme != "unix":
-        _ = url.port
-    return value
-
-
-Users = Annotated[int, Field(ge=1, le=1_000_000)]
-SpawnRate = Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False, strict=False)]
-Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False, strict=False)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, BeforeValidator(duration_s), Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
 
 
 def _setting(default: Any, description: str, allowed: str, example: str) -> Any:
@@ -172,13 +122,13 @@ class Config(BaseModel):
         "rules such as p99(response_time) < 100ms, error_ratio < 0.1%",
         "p99(response_time) < 100ms",
     )
-    host: Annotated[str, AfterValidator(_host)] | None = _setting(
+    host: Host | None = _setting(
         None,
         "base URL of the service under test; by default the sample target, started for the run",
         "http://host[:port] or https://host[:port]; for users with their own clients any text without spaces",
         "https://staging.example.com",
     )
-    sample_target: Annotated[str, AfterValidator(_http_url)] | None = _setting(
+    sample_target: BaseUrl | None = _setting(
         None,
         "base URL of a sample target that is already running; the target if neither HOST nor a User class names a "
         "host, except for ordinary locustfiles",
@@ -193,7 +143,7 @@ class Config(BaseModel):
         "names, *.names, IP addresses or networks separated by commas, or * for any host",
         "staging.example.com, 10.0.0.0/8",
     )
-    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = _setting(
+    redis_url: RedisUrl | None = _setting(
         None,
         "a Redis with RedisJSON to use instead of starting one for the run; only keys under `loadtest:` are touched",
         "redis://host:port/db, rediss://… or unix://path; a cluster or Sentinel where the scenario loads Redis alone",
@@ -391,12 +341,12 @@ class Config(BaseModel):
         """
         file = SETTINGS_FILE if file is None else file
         given: dict[str, tuple[object, str]] = {}
-        in_file = _read_file(file)
+        in_file = env_file.read(file)
         environ = os.environ if environ is None else environ
         problems = _wrong_in_file(in_file, file, environ)
         for source, values in (
             (str(file), in_file),
-            ("the environment", {name: value for name, value in environ.items() if not _is_service_link(name, value)}),
+            ("the environment", {name: value for name, value in environ.items() if not is_service_link(name, value)}),
         ):
             for name, value in values.items():
                 setting = setting_of(name)
@@ -438,39 +388,6 @@ class Config(BaseModel):
         """Return the environment variables that give a child process the same Config."""
         values = self.model_dump(mode="json", exclude_none=True)
         return {variable(setting): _as_text(value) for setting, value in values.items()}
-
-
-def paths_of_scenario(scenario: str) -> list[Path]:
-    """Return the files and folders that the setting `scenario` names, as Locust's -f does; none for a built-in one."""
-    paths = [Path(part.strip()) for part in scenario.split(",")]
-    is_name = len(paths) == 1 and not (
-        scenario.endswith(SCENARIO_ENDING) or os.sep in scenario or (paths[0].is_dir() and not _is_built_in(scenario))
-    )
-    return [] if is_name else paths
-
-
-def _is_built_in(scenario: str) -> bool:
-    return (Path(__file__).parents[1] / "scenarios" / f"{scenario}{SCENARIO_ENDING}").is_file()
-
-
-def name_of_scenario(scenario: str) -> str:
-    """Return what the setting `scenario` is called: files by their names without folder and ending, however given."""
-    return "-".join(path.resolve().stem for path in paths_of_scenario(scenario)) or scenario
-
-
-def _is_service_link(name: str, value: str) -> bool:
-    """Tell whether Kubernetes made a variable: it gives every pod some for each Service of its namespace.
-
-    Those of a Service ``loadtest`` begin like settings. See "Environment variables" in Kubernetes' page on Services.
-    """
-    return bool(_SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value)))
-
-
-def forget_service_links(environ: MutableMapping[str, str]) -> None:
-    """Remove the variables of a Service such as ``locust-web``, which Locust would take for its own options."""
-    for name, value in list(environ.items()):
-        if name.startswith("LOCUST_") and _is_service_link(name, value):
-            del environ[name]
 
 
 def variable(setting: str) -> str:
@@ -533,36 +450,6 @@ def _wrong_in_file(in_file: Mapping[str, str], file: Path, environ: Mapping[str,
             "docker/own_redis.yml, or `loadtest stack`. Next: move it there (docs/reference/compose.md)."
         )
     return problems
-
-
-def _read_file(file: Path) -> dict[str, str]:
-    """Read lines of NAME=value; # begins a comment line.
-
-    Raises:
-        UsageError: for a line of another form.
-    """
-    try:
-        lines = untrusted.read_file(file, _LONGEST_FILE_BYTES).decode("utf-8-sig").split("\n")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise UsageError(
-            f"{file} cannot be read ({reason}). Allowed: a text file of NAME=value. Next: correct it, or remove it."
-        ) from error
-    values = {}
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        name, separator, value = text.partition("=")
-        if not separator or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise UsageError(
-                f"{file}, line {number}: {text!r} is not a setting. Allowed: NAME=value, or a comment after #. "
-                "Next: correct the line, or remove it."
-            )
-        values[name] = value
-    return values
 
 
 def _as_text(value: object) -> str:

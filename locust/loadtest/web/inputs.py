@@ -16,7 +16,8 @@ from locust.argument_parser import ui_extra_args_dict
 from pydantic import Field, TypeAdapter, ValidationError
 
 from loadtest.exceptions import UsageError, nearest_name
-from loadtest.settings.config import Config, Seconds, SpawnRate, allowed
+from loadtest.settings.config import Config, allowed
+from loadtest.settings.value_types import Seconds, SpawnRate
 from loadtest.web.refusal import Refusal
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from loadtest.exceptions import UsageError
-from loadtest.settings.config import duration_s
 from loadtest.settings.shipped import own_or_shipped
 from loadtest.settings.toml_file import TomlFile
+from loadtest.settings.value_types import duration_s
 from loadtest.workload import distributions
 from loadtest.workload.distributions import Distribution
 from loadtest.workload.documents import SMALLEST_BYTES

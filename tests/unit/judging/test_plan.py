@@ -9,9 +9,10 @@ from loadtest.judging import plan
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.health import Health
 from loadtest.measuring.measurements import Accumulator
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.wire import Delta
 from loadtest.profiles.curve import Stage
 from loadtest.profiles.profile import read_profiles
 from loadtest.reporting import provenance

@@ -5,10 +5,11 @@ import pytest
 from loadtest.measuring.collector import INDEX_KEPT_S, Arrival, Collector
 from loadtest.measuring.delivery import Acknowledgement
 from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import Missing
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.wire import Delta
 
 
 def delta(  # noqa: PLR0917 - a delta has that many parts

@@ -13,9 +13,10 @@ from loadtest.measuring.delivery import WINDOW, Account, Acknowledgement, Ledger
 from loadtest.measuring.health import Health
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.measurements import Accumulator, ExceptionCount
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.wire import Delta
 
 
 def delta(sequence: int, *, run: str = "run", final: bool = False) -> Delta:

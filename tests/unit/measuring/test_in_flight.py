@@ -10,8 +10,9 @@ from loadtest.measuring.collector import Collector
 from loadtest.measuring.health import Health
 from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight, InFlightProbe
 from loadtest.measuring.measurements import Accumulator
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.wire import Delta
 from tests.http_harness import ScriptedServer, running_user
 from tests.link_peers import eventually
 

@@ -12,10 +12,10 @@ from loadtest.measuring.evidence import Evidence
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import SETUP
 from loadtest.measuring.measurements import LISTENERS, Measurements
+from loadtest.measuring.packed import PackedMeasurements, unpack
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import Delivery, Missing
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import PackedMeasurements, unpack
 
 
 def measure(*requests: tuple[str, float, float | None, str | None]) -> Measurements:

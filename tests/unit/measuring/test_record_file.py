@@ -10,11 +10,11 @@ from loadtest.exceptions import RecordError
 from loadtest.measuring import record_dict, record_file
 from loadtest.measuring.evidence import Evidence
 from loadtest.measuring.measurements import Measurements
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.record_rows import Delivery, Missing
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import PackedMeasurements
 
 
 def measure(requests: int, name: str = "a", failed: int = 0) -> Measurements:

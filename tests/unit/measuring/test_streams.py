@@ -6,10 +6,10 @@ import pytest
 
 from loadtest.measuring import record_dict
 from loadtest.measuring.labels import STREAM_PHASES, Labels
+from loadtest.measuring.packed import PackedMeasurements, check, merge, summed
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.streams import StreamView
-from loadtest.measuring.wire import PackedMeasurements, check, merge, summed
 from tests.reports import stream
 
 

@@ -8,11 +8,12 @@ from loadtest.exceptions import RecordError
 from loadtest.measuring import record_dict
 from loadtest.measuring.health import Health
 from loadtest.measuring.measurements import MAX_TALLIES
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import TallyRow
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.tallies import CONNECTION, LOOKUP, REDIRECT, SIZE, TALLIES, TallyCount
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.wire import Delta
 
 
 def test_tallies_come_with_the_requests_of_their_name() -> None:

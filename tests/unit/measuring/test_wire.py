@@ -15,11 +15,12 @@ from loadtest.measuring.evidence import Evidence
 from loadtest.measuring.health import Health
 from loadtest.measuring.labels import Labels
 from loadtest.measuring.measurements import Accumulator, Measurements
+from loadtest.measuring.packed import PackedMeasurements, Summed, merge, summed
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import SeriesView
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.traces import Trace
-from loadtest.measuring.wire import Delta, PackedMeasurements, Summed, merge, summed
+from loadtest.measuring.wire import Delta
 
 requests = st.lists(
     st.tuples(

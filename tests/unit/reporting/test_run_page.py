@@ -262,7 +262,7 @@ def test_thresholds_stand_beside_what_they_judge() -> None:
         ("bad", f"p50(response_time){{name=&quot;a&quot;}} &lt; 1us: {_worded(html, 'p50')}", "failed")
     ]
     assert "tag" not in of_other
-    cells = re.findall(r"<td class='rules'>(.*?)</td>", html)
+    cells = re.findall(r"<td class='thresholds'>(.*?)</td>", html)
     assert [re.findall(r"<code>(.*?)</code>", cell) for cell in cells] == [
         ["p95(transaction_time) &lt; 100ms"],
         ["check_ratio &gt; 99.9%"],

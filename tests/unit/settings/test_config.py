@@ -6,15 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.exceptions import ExitCode, UsageError
-from loadtest.settings.config import (
-    STACK_REDIS_URL,
-    Config,
-    default_workers,
-    duration_s,
-    forget_service_links,
-    setting_of,
-    variable,
-)
+from loadtest.settings.config import STACK_REDIS_URL, Config, default_workers, setting_of, variable
 
 NO_FILE = Path("/nonexistent/loadtest.env")
 
@@ -22,22 +14,6 @@ NO_FILE = Path("/nonexistent/loadtest.env")
 def load(options: dict[str, object] | None = None, *, environ: dict[str, str] | None = None, file: Path = NO_FILE):
     """Load a Config from nothing but what a test gives."""
     return Config.load(options, environ=environ or {}, file=file)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("90", 90.0), ("20s", 20.0), ("1m30s", 90.0), ("2h", 7200.0), ("1h1m1.5s", 3661.5), (" 5m ", 300.0)],
-)
-def test_duration_is_read(text: str, expected: float) -> None:
-    """A duration may be written in the units people use."""
-    assert duration_s(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "abc", "-5s", "5x", "1s1m", "nan", "s"])
-def test_duration_is_refused(text: str) -> None:
-    """What is no duration is no number either."""
-    with pytest.raises(ValueError, match="not a duration"):
-        duration_s(text)
 
 
 def test_command_line_wins_over_environment_over_file(tmp_path: Path) -> None:
@@ -153,26 +129,3 @@ def test_foreign_variables_are_left_alone() -> None:
 def test_default_workers_leave_a_core_for_the_rest() -> None:
     """One core is left for the master, the target and Redis where there is more than one."""
     assert default_workers() == max(1, (os.cpu_count() or 1) - 1)
-
-
-def test_variables_that_kubernetes_makes_are_no_settings() -> None:
-    """Services ``loadtest`` and ``loadtest-exporter`` in the namespace give every pod variables with this prefix."""
-    links = {
-        "LOADTEST_SERVICE_HOST": "10.96.0.7",
-        "LOADTEST_SERVICE_PORT_HTTP": "80",
-        "LOADTEST_PORT": "tcp://10.96.0.7:80",
-        "LOADTEST_PORT_80_TCP_ADDR": "10.96.0.7",
-        "LOADTEST_EXPORTER_PORT": "tcp://10.96.0.8:9646",
-    }
-    assert load(environ=links) == load()
-    with pytest.raises(UsageError, match="LOADTEST_PORT"):
-        load(environ={"LOADTEST_PORT": "80"})
-
-
-def test_locust_takes_no_variables_that_kubernetes_makes() -> None:
-    """A Service ``locust-web`` would be the port of its web UI; tests/native/test_several_machines.py runs with one."""
-    links = {"LOCUST_WEB_PORT": "tcp://10.96.0.7:8089", "LOCUST_WEB_SERVICE_HOST": "10.96.0.7"}
-    kept = {"LOCUST_MASTER_BIND_PORT": "5558", "LOCUST_HOST": "http://shop", "SHOP_PORT": "tcp://10.96.0.9:80"}
-    environ = kept | links | {"LOCUST_WEB_PORT_8089_TCP": "tcp://10.96.0.7:8089"}
-    forget_service_links(environ)
-    assert environ == kept

@@ -9,9 +9,10 @@ from locust.rpc import Message
 from locust.runners import STATE_MISSING, MasterRunner
 
 from loadtest.measuring.health import Health
+from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import SOFTWARE
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.wire import Delta, PackedMeasurements
+from loadtest.measuring.wire import Delta
 from loadtest.session import Session
 from loadtest.swarm.messages import ACKNOWLEDGEMENT, DRAIN, REPORT
 from loadtest.swarm.software import Software

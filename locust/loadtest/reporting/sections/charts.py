@@ -11,7 +11,7 @@ from loadtest.progress import clock, milliseconds
 from loadtest.reporting import chart_data, page, strips
 from loadtest.reporting.document import earlier_and_own
 from loadtest.reporting.page import section, text
-from loadtest.reporting.sections.rules import TONES
+from loadtest.reporting.sections.thresholds import TONES
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document

@@ -22,7 +22,7 @@ from loadtest.reporting.document import (
     times_apart,
 )
 from loadtest.reporting.page import section, text
-from loadtest.reporting.sections.rules import rules_on, tag
+from loadtest.reporting.sections.thresholds import tag, thresholds_on
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document
@@ -71,7 +71,7 @@ def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str
     cells = f"<td class='n bar' data-v='{requests}'{share}>{requests:,}</td>"
     cells += "".join(f"<td class='n' data-v='{value}'>{shown}</td>" for value, shown in numbers)
     full = f"{series['method']} {series['name']}"
-    outcomes = "" if kind else "".join(f" {tag(rule)}" for rule in rules_on(document, series, LOAD))
+    outcomes = "" if kind else "".join(f" {tag(one)}" for one in thresholds_on(document, series, LOAD))
     return (
         f"<tr class='{kind}' data-name='{text(full)}'>"
         f"<th scope='row'>{text(series['method'])} {page.name(series['name'])}{outcomes}</th>{cells}</tr>"

@@ -13,7 +13,7 @@ from loadtest.reporting import page
 from loadtest.reporting.document import met
 from loadtest.reporting.page import section, text
 from loadtest.reporting.sections.names import time_cells
-from loadtest.reporting.sections.rules import rules_on, tag
+from loadtest.reporting.sections.thresholds import tag, thresholds_on
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document
@@ -36,11 +36,12 @@ def _iterations(document: Document) -> str:
     """Return how long the iterations of each scenario took, how late they began, and how many never did."""
     known = [one for one in document["scenarios"] if "iteration_time" in one]  # an older record does not have them
     scenarios = [one for one in known if one["dropped"] or one["iteration_time"]["count"]]
+    alone = len(scenarios) == 1
     rows = [
         f"<tr><th scope='row'>{page.name(one['scenario'])}</th><td class='n'>{times['count']:,}</td>"
         f"<td class='n'>{one['dropped']:,}</td>{time_cells({'requests': times['count'], 'response_time': times})}"
         f"<td class='n'>{milliseconds(one['schedule_lag']['p99_s'])}</td>"
-        f"<td class='rules'>{_judged(rules_on(document, one, ITERATION, alone=len(scenarios) == 1))}</td></tr>"
+        f"<td class='thresholds'>{_judged(thresholds_on(document, one, ITERATION, alone=alone))}</td></tr>"
         for one in scenarios
         for times in [one["iteration_time"]]
     ]
@@ -50,14 +51,14 @@ def _iterations(document: Document) -> str:
 
 def _step_row(document: Document, one: dict[str, Any], phase: str, figures: str) -> str:
     alone = len(document["transactions" if phase == TRANSACTION else "checks"]) == 1
-    rules = rules_on(document, one, phase, alone=alone)
+    on_it = thresholds_on(document, one, phase, alone=alone)
     return (
         f"<tr data-name='{text(phase)} {text(one['name'])}'>"
         f"<th scope='row'>{page.name(one['name'])}</th><td class='n'>{one['made']:,}</td>"
-        f"<td class='n'>{one['failures']:,}</td>{figures}<td class='rules'>{_judged(rules)}</td></tr>"
+        f"<td class='n'>{one['failures']:,}</td>{figures}<td class='thresholds'>{_judged(on_it)}</td></tr>"
     )
 
 
-def _judged(rules: list[dict[str, Any]]) -> str:
-    told = (f"{tag(rule)} <code>{text(rule['rule'])}</code> {text(rule['worded'])}" for rule in rules)
+def _judged(thresholds: list[dict[str, Any]]) -> str:
+    told = (f"{tag(one)} <code>{text(one['rule'])}</code> {text(one['worded'])}" for one in thresholds)
     return "<br>".join(told) or "-"

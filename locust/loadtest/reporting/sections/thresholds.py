@@ -1,4 +1,4 @@
-"""Rules: the section with the thresholds, and the outcome of each as other sections show it.
+"""Thresholds: the section with all of them, and the outcome of each as other sections show it.
 
 Tested in tests/unit/reporting/test_run_page.py.
 """
@@ -37,18 +37,18 @@ def html(document: Document) -> str:
     return section("thresholds", "Thresholds", page.table("Thresholds", heads, rows))
 
 
-def tag(rule: dict[str, Any]) -> str:
+def tag(threshold: dict[str, Any]) -> str:
     """Return the outcome of a threshold; what it says is shown where the pointer rests on it."""
-    tone, title = TONES.get(rule["outcome"], "doubt"), f"{rule['rule']}: {rule['worded']}"
-    return f"<span class='tag {tone}' title='{text(title)}'>{text(outcome_of(rule))}</span>"
+    tone, title = TONES.get(threshold["outcome"], "doubt"), f"{threshold['rule']}: {threshold['worded']}"
+    return f"<span class='tag {tone}' title='{text(title)}'>{text(outcome_of(threshold))}</span>"
 
 
-def rules_on(document: Document, one: dict[str, Any], phase: str, *, alone: bool = False) -> list[dict[str, Any]]:
+def thresholds_on(document: Document, one: dict[str, Any], phase: str, *, alone: bool = False) -> list[dict[str, Any]]:
     """Return the thresholds on just this request, transaction or check: those that name it; all, where it is alone."""
     return [
-        rule
-        for rule in document["thresholds"]
-        if rule["selector"].get("phase", METRICS[rule["metric"]].phase) == phase
-        and ("name" in rule["selector"] or alone)
-        and all(one.get(label, value) == value for label, value in rule["selector"].items())
+        threshold
+        for threshold in document["thresholds"]
+        if threshold["selector"].get("phase", METRICS[threshold["metric"]].phase) == phase
+        and ("name" in threshold["selector"] or alone)
+        and all(one.get(label, value) == value for label, value in threshold["selector"].items())
     ]

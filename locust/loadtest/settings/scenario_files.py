@@ -1,0 +1,27 @@
+"""The files that the setting `scenario` names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+SCENARIO_ENDING = ".py"
+"""The ending of a scenario's file."""
+
+
+def paths_of_scenario(scenario: str) -> list[Path]:
+    """Return the files and folders that the setting `scenario` names, as Locust's -f does; none for a built-in one."""
+    paths = [Path(part.strip()) for part in scenario.split(",")]
+    is_name = len(paths) == 1 and not (
+        scenario.endswith(SCENARIO_ENDING) or os.sep in scenario or (paths[0].is_dir() and not _is_built_in(scenario))
+    )
+    return [] if is_name else paths
+
+
+def _is_built_in(scenario: str) -> bool:
+    return (Path(__file__).parents[1] / "scenarios" / f"{scenario}{SCENARIO_ENDING}").is_file()
+
+
+def name_of_scenario(scenario: str) -> str:
+    """Return what the setting `scenario` is called: files by their names without folder and ending, however given."""
+    return "-".join(path.resolve().stem for path in paths_of_scenario(scenario)) or scenario
