@@ -2,6 +2,7 @@
 
     python -m bench.compare simulated [PAIRS]          200 pairs by default, some 10 minutes
     python -m bench.compare coverage [RUNS]            500 runs of each system by default, some 2 minutes
+    python -m bench.compare until-decided [PAIRS]      400 pairs of each system by default, some 15 minutes
     python -m bench.compare real [PAIRS] [SECONDS]     20 pairs of each kind, runs of 60 s by default, some 50 minutes
 
 **Simulated**: pairs of runs of the same known distribution, with seconds that are independent, correlated, or
@@ -9,6 +10,9 @@ very noisy. A false alarm is a comparison in which any name is worse. With a mar
 alarm is the interval's own error; the default margin is what people use.
 
 **Coverage**: how often the 95 % interval of a figure in one run holds the figure that a run without end would show.
+
+**Until decided**: pairs in which the second run is looked at until its comparison has its answer. *Ever wrong* are
+those of equal systems in which an interval of any look lies beside no difference.
 
 **Real**: the sample target under Gunicorn, whose answers wait as if for a database (bench/compare/target.py), 160
 requests a second. Two stacks at a time, first two as they are, then one as it is and one with one of two endpoints 10 %
@@ -30,7 +34,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.compare.simulation import System, intervals_of, run, truth
+from loadtest.comparing import decision
 from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion, NameComparison, compare
+from loadtest.estimating import looks
 from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.local import redis_server
 from loadtest.local.process import free_port
@@ -57,6 +63,13 @@ COVERED = {
     "±10 %, autocorrelation 0.9, 5 minutes": System(names=1, seconds=300, weather=0.10, memory=0.9),
 }
 """Of which the intervals of one run are tried."""
+LONGEST_S = 120
+LOOKED_AT = {
+    "independent seconds": System(LONGEST_S, 2, 150, spread=0.2, weather=0.0, memory=0.0),
+    "±2 %, autocorrelation 0.7": System(LONGEST_S, 2, 150, spread=0.2, weather=0.02, memory=0.7),
+    "±10 %, autocorrelation 0.9": System(LONGEST_S, 2, 150, spread=0.2, weather=0.10, memory=0.9),
+}
+"""Two names of 150 requests a second."""
 
 
 def worse(comparison: Comparison) -> list[str]:
@@ -116,6 +129,45 @@ def coverage(runs: int) -> None:
                     held[figure] += interval.low <= true[figure] <= interval.high
         shares = " | ".join(f"{held[figure] / max(1, known[figure]):.1%}" for figure in figures)
         print(f"| {name} | {shares} | {1 - known.total() / (runs * len(figures)):.1%} |", flush=True)
+
+
+def until_decided(pairs: int) -> None:
+    """Print a row for each system and slow-down: runs of at most `LONGEST_S` that end when their answer is known."""
+    random, moments = np.random.default_rng(28), [int(at_s) for at_s in looks.within(LONGEST_S)]
+    print(f"{pairs} pairs of equal runs, a quarter as many others, of at most {LONGEST_S} s; looks after {moments} s\n")
+    print("| system | slower | worse | better | the same | undecided | ever wrong | seconds, median |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    for label, system in LOOKED_AT.items():
+        for slower in (0.0, 0.1, 0.2):
+            ends: Counter[str] = Counter()
+            took_s: list[int] = []
+            made = max(1, pairs // 4) if slower else pairs
+            for _ in range(made):
+                base, new = run(system, random), run(system, random, {1: 1 + slower})
+                found, at_s, ever_wrong = looked_at(base, new, moments)
+                ends[found.conclusion.value if decision.is_answer(found, LONGEST_S) else "undecided"] += 1
+                ends["ever wrong"] += ever_wrong
+                took_s.append(at_s)
+            kinds = ("worse", "better", "same", "undecided", *(["ever wrong"] if not slower else []))
+            shares = " | ".join(f"{ends[kind] / made:.1%}" for kind in kinds)
+            more = " |" if slower else ""
+            print(f"| {label} | {slower:.0%} | {shares} |{more} {sorted(took_s)[made // 2]} |", flush=True)
+
+
+def looked_at(base: BlockedRun, new: BlockedRun, moments: list[int]) -> tuple[Comparison, int, bool]:
+    """Return the comparison at the first look at which the answer is known, or at the last, and its moment.
+
+    And whether an interval of any look, those after it included, lies beside no difference.
+    """
+    share, end, ever_wrong = looks.share(LONGEST_S), None, False
+    for at_s in moments:
+        found = compare(base.first(at_s), new.first(at_s), share=share)
+        ever_wrong |= any(
+            one.low > 0 or one.high < 0 for name in found.names for one in name.differences if one.low is not None
+        )
+        if end is None and decision.is_answer(found, LONGEST_S):
+            end = found, at_s
+    return (*(end or (found, moments[-1])), ever_wrong)
 
 
 class Target:
@@ -227,14 +279,12 @@ def main() -> None:
     """Run what the command line says."""
     kind, *numbers = sys.argv[1:] or ["simulated"]
     chosen = [int(text) for text in numbers]
-    if kind == "coverage":
-        coverage(chosen[0] if chosen else 500)
-        return
     if kind == "real":
         defaults = (20, 60)
         real(*(chosen + [*defaults][len(chosen) :]))
-    else:
-        simulated(chosen[0] if chosen else 200)
+        return
+    measure, count = {"coverage": (coverage, 500), "until-decided": (until_decided, 400)}.get(kind, (simulated, 200))
+    measure(chosen[0] if chosen else count)
 
 
 if __name__ == "__main__":

@@ -47,21 +47,25 @@ def run(system: System, random: np.random.Generator, factors: dict[int, float] |
     series = {}
     for number in range(system.names):
         second = _arrivals(system, random, weather)
-        answers = _answers(system, random, number, weather[second], (factors or {}).get(number, 1.0))
+        answers = _answers(system, random, number, weather[second], ((factors or {}).get(number, 1.0), 0.0))
         series[_name(number)] = blocked_series(system.seconds, second, *answers)
     return BlockedRun("simulated", 1, system.seconds, series)
 
 
 def duet(
-    system: System, random: np.random.Generator, factors: dict[int, float]
+    system: System, random: np.random.Generator, factors: dict[int, float], above: float = 0.0
 ) -> tuple[BlockedRun, BlockedRun, Pairing]:
-    """Return the two sides of a duet, which share arrivals and weather, and its pairs; ``factors`` slows the second."""
+    """Return the two sides of a duet, which share arrivals and weather, and its pairs.
+
+    ``factors`` slows the second, of its requests those above a quantile of their spread.
+    """
     weather = weather_of(system, random)
     base, new, ratios, outcomes = {}, {}, {}, {}
     for number in range(system.names):
         second, name = _arrivals(system, random, weather), _name(number)
         (base_s, base_failed), (new_s, new_failed) = (
-            _answers(system, random, number, weather[second], factor) for factor in (1.0, factors.get(number, 1.0))
+            _answers(system, random, number, weather[second], (factor, above))
+            for factor in (1.0, factors.get(number, 1.0))
         )
         base[name] = blocked_series(system.seconds, second, base_s, base_failed)
         new[name] = blocked_series(system.seconds, second, new_s, new_failed)
@@ -86,11 +90,21 @@ def _arrivals(system: System, random: np.random.Generator, weather: np.ndarray) 
 
 
 def _answers(
-    system: System, random: np.random.Generator, number: int, weather: np.ndarray, factor: float
+    system: System,
+    random: np.random.Generator,
+    number: int,
+    weather: np.ndarray,
+    slowed: tuple[float, float] = (1.0, 0.0),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the time of each request in seconds, and whether it failed."""
-    median_s = system.median_s * (1 + number / 4) * factor
-    times_s = median_s * np.exp(random.normal(0, system.spread, len(weather)) + weather)
+    """Return the time of each request in seconds, and whether it failed.
+
+    ``slowed`` is by what factor the requests above which quantile are slower.
+    """
+    factor, above = slowed
+    spread = random.normal(0, system.spread, len(weather))
+    is_slowed = spread >= (system.spread * NormalDist().inv_cdf(above) if above else -np.inf)
+    median_s = system.median_s * (1 + number / 4) * np.where(is_slowed, factor, 1.0)
+    times_s = median_s * np.exp(spread + weather)
     return times_s, random.random(len(weather)) < system.failing * np.exp(3 * weather)
 
 
@@ -121,10 +135,9 @@ def truth(system: System) -> dict[str, float]:
 
 def intervals_of(series: BlockedSeries) -> dict[str, Interval | None]:
     """Return the intervals of the figures of `truth`, of a series whose blocks are seconds."""
-    middles_s = (series.lower_s + series.upper_s) / 2
     return {
-        "mean": intervals.of_ratio(series.times @ middles_s, series.times.sum(axis=1)),
+        "mean": intervals.of_mean(series),
         "error_ratio": intervals.of_share(series.failures, series.requests),
-        "requests_per_s": intervals.of_ratio(series.requests, np.ones(len(series.requests))),
+        "requests_per_s": intervals.of_rate(series.requests, 1),
         **{f"p{100 * q:g}": intervals.of_quantile(series, q) for q in (0.5, 0.95, 0.99)},
     }

@@ -6,7 +6,7 @@ block bootstrap of `resampling`. Of a sum it need not be drawn: it is the mean s
 blocks (Künsch, *Annals of Statistics* 17, 1989).
 
 A *share* has Wilson's interval (*Journal of the American Statistical Association* 22, 1927), for as many independent
-requests as have the resampled error: the design effect of Kish (*Survey Sampling*, 1965). A *quantile* lies between the
+requests as would have its width: the design effect of Kish (*Survey Sampling*, 1965). A *quantile* lies between the
 quantiles at both ends of the interval of its own share (Woodruff, *Journal of the American Statistical Association* 47,
 1952). Where even the slowest request may be quicker than it, there is no upper end.
 """
@@ -22,6 +22,8 @@ import numpy as np
 from loadtest.estimating.resampling import MIN_STRETCHES, quantiles, stretch_length
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from loadtest.estimating.blocked_run import BlockedSeries
@@ -30,14 +32,15 @@ if TYPE_CHECKING:
 
 CONFIDENCE: Final = 0.95
 _LEVEL: Final = 1 - (1 - CONFIDENCE) / 2
+_Z: Final = NormalDist().inv_cdf(_LEVEL)
 _MOST_STRETCHES: Final = 8
 """The stretches are longer than the best estimate of the error asks for: it is too low where seconds remember the ones
 before, and the interval too narrow. Few degrees of freedom cost less (Schmeiser, *Operations Research* 30, 1982): in
 simulated runs of 5 minutes, whose seconds vary by 10 % with an autocorrelation of 0.7, 95 % hold the median, not 91."""
 
 
-_MOST_ALIKE: Final = 0.9
-"""Of an autocorrelation nearer to 1 a run shows too little."""
+_LONGEST_MEMORY: Final = 0.9
+"""From one block to the next; of a longer one a run shows too little."""
 
 
 class Interval(NamedTuple):
@@ -58,38 +61,73 @@ class _Ratio(NamedTuple):
     t: float
     """Half of its interval, in standard errors."""
 
+    @property
+    def independent(self) -> float:
+        """As how many independent requests it knows a share by an interval of `_Z` standard errors; at most all."""
+        return independent(self.value, self.error * self.t / _Z, self.requests)
 
-def of_ratio(part: Floats, whole: Floats) -> Interval | None:
-    """Return the interval of a mean or a rate of 0 or more, from its two sums by block; None for too short a run."""
-    if (ratio := _ratio(part, whole)) is None:
-        return None
-    half = ratio.t * ratio.error
-    return Interval(max(0.0, ratio.value - half), ratio.value + half)
+
+def of_mean(series: BlockedSeries) -> Interval | None:
+    """Return the interval of the mean time in seconds; None for a run that is too short."""
+    middles_s = (series.lower_s + series.upper_s) / 2
+    part, whole = series.times @ middles_s, series.times.sum(axis=1)
+    squares = float((series.times @ middles_s**2).sum())
+    return _symmetric(_ratio(part, whole, lambda mean: squares - mean * float(part.sum())))
+
+
+def of_rate(counts: Floats, width_s: float) -> Interval | None:
+    """Return the interval of a rate per second, from counts by block; None for a run that is too short.
+
+    Args:
+        counts: by block.
+        width_s: of a block; above 0.
+    """
+    own = float(counts.sum())  # that of a Poisson process
+    return _symmetric(_ratio(counts, np.full(len(counts), width_s), lambda _: own))
 
 
 def of_share(part: Floats, whole: Floats) -> Interval | None:
     """Return the interval of a share from 0 to 1, from its two sums by block; None for a run that is too short."""
-    if (ratio := _ratio(part, whole)) is None:
+    if (ratio := _share(part, whole)) is None:
         return None
-    return Interval(*wilson(ratio.value, independent(ratio.value, ratio.error, ratio.requests), ratio.t))
+    return Interval(*wilson(ratio.value, ratio.independent, _Z))
 
 
 def of_quantile(series: BlockedSeries, q: float) -> Interval | None:
     """Return the interval of a quantile above 0 and below 1, in seconds; None for a run that is too short."""
     pooled = series.times.sum(axis=0)
     place = int(np.searchsorted(np.cumsum(pooled), q * pooled.sum()))
-    ratio = _ratio(series.times[:, place:].sum(axis=1), series.times.sum(axis=1))
+    ratio = _share(series.times[:, place:].sum(axis=1), series.times.sum(axis=1))
     if ratio is None:
         return None
-    requests = independent(ratio.value, ratio.error, ratio.requests)
-    low, high = (float(quantiles(pooled[None, :], series, end)[0]) for end in wilson(q, requests, ratio.t))
+    requests = ratio.independent
+    low, high = (float(quantiles(pooled[None, :], series, end)[0]) for end in wilson(q, requests, _Z))
     return Interval(
         0.0 if (1 - q) ** requests > 1 - _LEVEL else low,
         math.inf if q**requests > 1 - _LEVEL else high,
     )
 
 
-def _ratio(part: Floats, whole: Floats) -> _Ratio | None:
+def _symmetric(ratio: _Ratio | None) -> Interval | None:
+    if ratio is None:
+        return None
+    half = ratio.t * ratio.error
+    return Interval(max(0.0, ratio.value - half), ratio.value + half)
+
+
+def _share(part: Floats, whole: Floats) -> _Ratio | None:
+    requests = float(whole.sum())
+    return _ratio(part, whole, lambda share: share * (1 - share) * requests)
+
+
+def _ratio(part: Floats, whole: Floats, own_of: Callable[[float], float]) -> _Ratio | None:
+    """Return the ratio of two sums; None for too short a run.
+
+    Args:
+        part: by block.
+        whole: by block.
+        own_of: returns, for the ratio, the part of the sum's variance that a block's requests have by themselves.
+    """
     blocks, requests = len(part), float(whole.sum())
     if not requests:
         return None
@@ -100,22 +138,36 @@ def _ratio(part: Floats, whole: Floats) -> _Ratio | None:
     if degrees < MIN_STRETCHES - 1:
         return None
     sums = np.convolve(np.concatenate((beyond, beyond[: stretch - 1])), np.ones(stretch), "valid")
-    variance = blocks / stretch * float(np.mean(sums**2)) / (1 - stretch / blocks) / _seen(beyond, stretch)
+    seen = (1 - stretch / blocks) * _seen(beyond, stretch, own_of(value))
+    variance = blocks / stretch * float(np.mean(sums**2)) / seen
     return _Ratio(value, math.sqrt(variance) / requests, requests, student_t(_LEVEL, degrees))
 
 
-def _seen(values: Floats, stretch: int) -> float:
+def _seen(values: Floats, stretch: int, own: float) -> float:
     """Return the share of the variance that stretches see, above 0 up to 1: they miss what is alike beyond their ends.
 
-    It is that of an autoregressive series of the first order, whose estimated autocorrelation is too low by some
-    (1 + 3r) / n (Marriott and Pope, *Biometrika* 41, 1954).
+    It is that of an autoregressive series of the first order, to which the requests of each block add a variance of
+    their own: seconds remember for longer than their autocorrelation says. That is estimated too low by some
+    (1 + 3r) / n (Marriott and Pope, *Biometrika* 41, 1954); half of its standard error is added, since short runs show
+    least of what they remember.
+
+    Args:
+        values: by block, around 0.
+        stretch: the number of blocks in one.
+        own: the part of the sum of their squares that requests have by themselves.
     """
-    square = float(values @ values)
+    square, half = float(values @ values), 0.5 / math.sqrt(len(values))
     if not square:
         return 1.0
     alike = float(values[1:] @ values[:-1]) / square
-    alike = min(_MOST_ALIKE, alike + (1 + 3 * alike) / len(values))
-    return 1 - 2 * alike * (1 - alike**stretch) / (stretch * (1 - alike * alike)) if alike > 0 else 1.0
+    alike += (1 + 3 * max(0.0, alike)) / len(values) + half
+    if alike <= 0:
+        return 1.0
+    remembering = max(1 - own / square, alike + half)  # the share of the variance; not known to be less
+    memory = min(_LONGEST_MEMORY, alike / remembering)
+    lags = np.arange(1, stretch)
+    within = 1 + 2 * alike * float((1 - lags / stretch) @ memory ** (lags - 1))
+    return within / (1 + 2 * alike / (1 - memory))
 
 
 def independent(share: float, error: float, requests: float) -> float:

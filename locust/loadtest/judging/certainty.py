@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from loadtest.estimating import intervals
 from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.estimating.intervals import Interval
@@ -59,8 +57,7 @@ def _interval(rule: Threshold, series: BlockedSeries, width_s: int) -> Interval 
     if rule.metric == "check_ratio":
         return intervals.of_share(series.requests - series.failures, series.requests)
     if rule.metric == "requests_per_s":
-        return intervals.of_ratio(series.requests, np.full(len(series.requests), float(width_s)))
+        return intervals.of_rate(series.requests, width_s)
     if rule.quantile is not None:
         return intervals.of_quantile(series, rule.quantile)
-    middles_s = (series.lower_s + series.upper_s) / 2
-    return intervals.of_ratio(series.times @ middles_s, series.times.sum(axis=1))
+    return intervals.of_mean(series)
