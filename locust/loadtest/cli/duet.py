@@ -12,6 +12,7 @@ from loadtest import preflight
 from loadtest.cli.conduct import conduct
 from loadtest.cli.options import EXIT_CODES, setting_options
 from loadtest.comparing import commands, duet
+from loadtest.comparing.core_waits import CoreWaits
 from loadtest.estimating import looks
 from loadtest.exceptions import UsageError
 from loadtest.local import two_versions
@@ -88,6 +89,8 @@ def _conduct_duet(config: Config, versions: Sequence[Version], margin: float, lo
         until_decided = (margin, longest_s) if longest_s else None
         scenario = duet.write(Path(folder), name, config.scenario, versions, until_decided)
         own = {"scenario": str(scenario), "run_id": run_id, "host": None, "redis_url": versions[0].redis_url}
+        waits = CoreWaits.of([version.url for version in versions])
         code = conduct(config.model_copy(update=own))
+        note = waits.sentence()
     share = looks.share(longest_s) if longest_s else 1.0
-    return commands.end_with_duet(config.runs_dir / run_id, versions, margin, code, share)
+    return commands.end_with_duet(config.runs_dir / run_id, versions, margin, code, share=share, note=note)

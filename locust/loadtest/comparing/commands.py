@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,9 @@ def end_with_comparison(base: Document, run_dir: Path, code: int, *, error: bool
     return code or exit_code(found)
 
 
-def end_with_duet(run_dir: Path, versions: Sequence[Version], margin: float, code: int, share: float = 1.0) -> int:
+def end_with_duet(
+    run_dir: Path, versions: Sequence[Version], margin: float, code: int, *, share: float = 1.0, note: str = ""
+) -> int:
     """Compare the two sides of a duet that has just ended, on the screen and as two files in its folder.
 
     Args:
@@ -94,6 +97,7 @@ def end_with_duet(run_dir: Path, versions: Sequence[Version], margin: float, cod
         margin: relative.
         code: the run's own exit code.
         share: see `loadtest.comparing.duet.compare_sides`.
+        note: what else people should know; may be empty.
 
     Returns:
         The run's own exit code, or that of the comparison where the run passed but for what both sides met alike.
@@ -102,6 +106,8 @@ def end_with_duet(run_dir: Path, versions: Sequence[Version], margin: float, cod
         return code
     document = run_document.read(run_dir)
     found, pairs = duet.compare_sides(document, versions, margin, share)
+    if note:
+        found = replace(found, notes=(*found.notes, note))
     base, new = (duet.side(document, version) for version in versions)
     text.show(found, output())
     texts = {

@@ -102,6 +102,10 @@ class CpuTime:
         """Seconds of CPU that they have used, on all cores together; those that ended are included."""
         return sum(map(_used_s, self._tree()))
 
+    def waited_s(self) -> float:
+        """Seconds for which their threads were ready to run and waited for a core; without threads that ended."""
+        return sum(map(_waited_s, self._tree()))
+
     def _tree(self) -> set[int]:
         found: set[int] = set()
         waiting = list(self._roots)
@@ -209,6 +213,15 @@ def _used_s(pid: int) -> float:
         return 0.0
     fields = stat[stat.rindex(b")") + 2 :].split()  # from the third field on: the second may contain spaces
     return sum(map(int, fields[11:15])) / _TICKS_PER_S
+
+
+def _waited_s(pid: int) -> float:
+    """How long the threads of a process that are alive waited for a core."""
+    try:
+        threads = list((_PROC / str(pid) / "task").iterdir())
+    except OSError:
+        return 0.0
+    return sum(waited[1] for thread in threads if len(waited := numbers(thread / "schedstat")) > 1) / 1e9
 
 
 def numbers(path: Path, most: int | None = None) -> list[float]:
