@@ -1,7 +1,8 @@
 """How well `loadtest history --changes` finds changes of level, beside Apache Otava, and how long it takes.
 
-    python -m bench.history [HISTORIES]                200 of each kind by default, some 5 minutes
+    python -m bench.history [HISTORIES]                60 of each kind and seed by default, some 5 minutes
     python -m bench.history published [HISTORIES]      on the series of TigerBeetle that Otava's own tests publish
+    python -m bench.history time                       a thousand runs only
 
 Otava runs in an environment of its own, which is made in a temporary folder: it pins another numpy than this product
 needs. Both get the same series. A change is found when a change point lies within `WITHIN` runs of it; a change point
@@ -21,6 +22,7 @@ import time
 import venv
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -34,6 +36,7 @@ from loadtest.run_folder import RECORD
 
 ROOT = Path(__file__).parents[2]
 WITHIN = 2
+SEEDS = (21, 22, 23, 24, 25)
 NAMES = 40
 CHANCE_OF_MANY = CHANCE / (NAMES * len(METRICS))
 RUNS = 1_000
@@ -66,6 +69,9 @@ HISTORY = 100
 """The runs of a history that is made of what follows."""
 Score = list[int]
 """Found, missed, false."""
+Made = tuple[np.ndarray, np.ndarray, list[int]]
+"""A history: the logarithms of its figure, their errors, and where it changes."""
+HEADS = "\n| history | | false per 100 runs | missed | F1, median | by seed |\n|---|---|--:|--:|--:|--:|"
 
 
 def score(found: Sequence[int], true: Sequence[int]) -> Score:
@@ -98,28 +104,30 @@ def environment(folder: Path) -> Path:
 
 def simulated(count: int, python: Path) -> None:
     """Print a row for each kind of history and each of the three."""
-    print(f"{count} histories of each kind, 100 runs each, 3 changes where there are some\n")
-    print("| history | | false per 100 runs | missed | F1 |\n|---|---|--:|--:|--:|")
+    print(f"{len(SEEDS)} x {count} histories of each kind, 100 runs each, 3 changes where there are some\n{HEADS}")
     for kind, history in KINDS.items():
-        random = np.random.default_rng(21)
-        compare_on(kind, [make(history, random) for _ in range(count)], python)
+        compare_on(kind, [[make(history, random) for _ in range(count)] for random in generators()], python)
 
 
-def compare_on(
-    kind: str, made: list[tuple[np.ndarray, np.ndarray, list[int]]], python: Path, chance: float = CHANCE_OF_MANY
-) -> None:
-    """Print a row for each of the three: on histories by their logarithms, errors and true changes."""
-    theirs = otava(python, [np.exp(values).tolist() for values, _, _ in made])
-    for name, all_found in (
-        ("ours", [ours(values, errors, chance) for values, errors, _ in made]),
-        ("Otava", [one for one, _ in theirs]),
-        ("E-divisive", [one for _, one in theirs]),
-    ):
-        scores = [score(found, true) for found, (_, _, true) in zip(all_found, made, strict=True)]
-        hits, missed, false = map(sum, zip(*scores, strict=True))
-        f1 = f"{2 * hits / (2 * hits + missed + false):.3f}" if hits + missed else ""
-        share = f"{missed / (hits + missed):.1%}" if hits + missed else ""
-        runs = sum(len(values) for values, _, _ in made)
+def compare_on(kind: str, made: list[list[Made]], python: Path, chance: float = CHANCE_OF_MANY) -> None:
+    """Print a row for each of the three: on histories by their logarithms, errors and true changes; a list by seed."""
+    all_scores: dict[str, list[Score]] = {}
+    for of_a_seed in made:
+        theirs = otava(python, [np.exp(values).tolist() for values, _, _ in of_a_seed])
+        for name, all_found in (
+            ("ours", [ours(values, errors, chance) for values, errors, _ in of_a_seed]),
+            ("Otava", [one for one, _ in theirs]),
+            ("E-divisive", [one for _, one in theirs]),
+        ):
+            scores = (score(found, true) for found, (_, _, true) in zip(all_found, of_a_seed, strict=True))
+            all_scores.setdefault(name, []).append([sum(column) for column in zip(*scores, strict=True)])
+    runs = sum(len(values) for of_a_seed in made for values, _, _ in of_a_seed)
+    for name, by_seed in all_scores.items():
+        hits, missed, false = map(sum, zip(*by_seed, strict=True))
+        share, f1 = "", " | "
+        if hits + missed:
+            f1s = sorted(2 * hits / (2 * hits + missed + false) for hits, missed, false in by_seed)
+            share, f1 = f"{missed / (hits + missed):.1%}", f"{median(f1s):.3f} | {f1s[0]:.3f} to {f1s[-1]:.3f}"
         print(f"| {kind} | {name} | {false / runs * 100:.2f} | {share} | {f1} |", flush=True)
 
 
@@ -142,19 +150,26 @@ def published(count: int, folder: Path) -> None:
     python = environment(folder / "otava")
     (points, divided), no_errors = otava(python, [np.exp(series).tolist()])[0], np.zeros(len(series))
     print(f"{len(series)} runs: ours {ours(series, no_errors, CHANCE_OF_ONE)}; Otava {points}; E-divisive {divided}\n")
-    print(f"{count} histories of {HISTORY} runs from run {QUIET} on\n")
-    print("| history | | false per 100 runs | missed | F1 |\n|---|---|--:|--:|--:|")
-    random = np.random.default_rng(25)
+    print(f"{len(SEEDS)} x {count} histories of {HISTORY} runs from run {QUIET} on\n{HEADS}")
     for change in (0.0, 0.02, 0.05):
-        made = []
-        for _ in range(count):
-            noise = np.roll(series[QUIET:], random.integers(len(series) - QUIET))[:HISTORY]
-            true = [int(place) for place in np.array((20, 50, 80)) + random.integers(-5, 6, 3)] if change else []
-            steps = sum((random.choice((-1, 1)) * np.log1p(change) * (np.arange(HISTORY) >= at) for at in true), 0.0)
-            made.append((noise + steps, np.zeros(HISTORY), true))
-        compare_on(
-            f"{change:.0%}, TigerBeetle's noise" if change else "A/A, TigerBeetle's noise", made, python, CHANCE_OF_ONE
-        )
+        made = [[shaken(series[QUIET:], change, random) for _ in range(count)] for random in generators()]
+        kind = f"{change:.0%}, TigerBeetle's noise" if change else "A/A, TigerBeetle's noise"
+        compare_on(kind, made, python, CHANCE_OF_ONE)
+        if change:
+            compare_on(f"{kind}, as one of two hundred figures", made, python)
+
+
+def generators() -> list[np.random.Generator]:
+    """Return one for each seed."""
+    return [np.random.default_rng(seed) for seed in SEEDS]
+
+
+def shaken(noise: np.ndarray, change: float, random: np.random.Generator) -> Made:
+    """Return a history made of a series' noise, begun at any run, with three changes unless the change is 0."""
+    noise = np.roll(noise, random.integers(len(noise)))[:HISTORY]
+    true = [int(place) for place in np.array((20, 50, 80)) + random.integers(-5, 6, 3)] if change else []
+    steps = sum((random.choice((-1, 1)) * np.log1p(change) * (np.arange(HISTORY) >= at) for at in true), 0.0)
+    return noise + steps, np.zeros(HISTORY), true
 
 
 def timed(folder: Path) -> None:
@@ -199,7 +214,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="bench-history-") as folder:
             published(int(sys.argv[2]) if len(sys.argv) > 2 else 60, Path(folder))
         return
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    if sys.argv[1:2] == ["time"]:
+        with tempfile.TemporaryDirectory(prefix="bench-history-") as folder:
+            timed(Path(folder))
+        return
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     with tempfile.TemporaryDirectory(prefix="bench-history-") as folder:
         (Path(folder) / "runs").mkdir()
         timed(Path(folder) / "runs")
