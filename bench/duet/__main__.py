@@ -2,17 +2,20 @@
 
     python -m bench.duet simulated [DUETS]                      100 of each by default, some minutes
     python -m bench.duet until-decided [DUETS]                  the same, each run looked at until it is decided
+    python -m bench.duet tail [DUETS]                           the same, with a slow-down of the slowest requests only
     python -m bench.duet [--kind KIND] [--median-ms MS]         20 of each by default, 60 s each, some 60 minutes
 
 **Simulated**: two runs whose requests share each second's fate, once compared as a duet and once as two runs.
 
 **Real**: two targets (bench/duet/target.py, which has the kinds), 100 iterations of two requests a second on each. In
 turns both are alike (A/A: must raise no alarm), and the second is slower (must be found); of the kind cold it is as
-quick, but its first requests take twice as long. The load average is printed: other work is part of the question.
+quick, but its first requests take twice as long. The load average before and after each duet is printed: other work is
+part of the question.
 """
 
 import argparse
 import json
+import math
 import os
 import platform
 import subprocess
@@ -40,6 +43,8 @@ from loadtest.local.process import free_port
 ROOT = Path(__file__).parents[2]
 COLD_REQUESTS = 1_000
 LONGEST_S = 120
+TAIL = 0.95
+"""The quantile above which requests are slower in `tail`."""
 SYSTEMS = {
     "±5 %, autocorrelation 0.7": System(names=2, requests_per_s=100, spread=0.2, weather=0.05, memory=0.7),
     "±15 %, autocorrelation 0.9": System(names=2, requests_per_s=100, spread=0.2, weather=0.15, memory=0.9),
@@ -127,28 +132,65 @@ def simulated(count: int) -> None:
 def until_decided(count: int) -> None:
     """Print a row for each system and slow-down: duets of at most 120 s that end when their answer is known."""
     random, share = np.random.default_rng(24), looks.share(LONGEST_S)
-    print(
-        f"{count} duets of at most {LONGEST_S} s, looked at after {[round(at_s) for at_s in looks.within(LONGEST_S)]} s"
-    )
-    print("| system | slower | better or worse | the same | seconds, median |\n|---|--:|--:|--:|--:|")
+    moments = [round(at_s) for at_s in looks.within(LONGEST_S)]
+    print(f"{count} equal duets, a quarter as many others, of at most {LONGEST_S} s; looks after {moments} s")
+    print("| system | slower | worse | better | the same | ever wrong | seconds, median |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
     for label, system in SYSTEMS.items():
         for slower in (0.0, 0.03, 0.05):
-            made = (simulation.duet(replace(system, seconds=LONGEST_S), random, {0: 1 + slower}) for _ in range(count))
-            ends = [looked_at(*one, share) for one in made]
-            clear = sum(changes_anything(found) for found, _ in ends) / count
-            same = sum(is_answer(found) and not changes_anything(found) for found, _ in ends) / count
-            took_s = sorted(at_s for _, at_s in ends)[count // 2]
-            print(f"| {label} | {slower:.0%} | {clear:.0%} | {same:.0%} | {took_s} |", flush=True)
+            number, longest = max(1, count // 4) if slower else count, replace(system, seconds=LONGEST_S)
+            ends = [looked_at(*simulation.duet(longest, random, {0: 1 + slower}), share) for _ in range(number)]
+            kinds = (Conclusion.WORSE, Conclusion.BETTER)
+            clear = [sum(found.conclusion is kind for found, *_ in ends) for kind in kinds]
+            same = sum(is_answer(found) and not changes_anything(found) for found, *_ in ends)
+            shares = " | ".join(f"{one / number:.1%}" for one in (*clear, same))
+            wrong = "" if slower else f"{sum(ever_wrong for *_, ever_wrong in ends) / number:.1%}"
+            took_s = sorted(at_s for _, at_s, _ in ends)[number // 2]
+            print(f"| {label} | {slower:.0%} | {shares} | {wrong} | {took_s} |", flush=True)
 
 
-def looked_at(base: BlockedRun, new: BlockedRun, pairing: Pairing, share: float) -> tuple[Comparison, int]:
-    """Return the comparison at the first look at which the answer is known, or at the last, and its moment."""
+def tail(count: int) -> None:
+    """Print a row for each system and slow-down of the slowest twentieth of one of two requests: p99, and no median."""
+    random, kinds = np.random.default_rng(26), ("worse", "same", "inconclusive")
+    print(f"| system | p99 slower | p99 {' | p99 '.join(kinds)} | all the same | found from, median |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for label, system in SYSTEMS.items():
+        for slower in (0.0, 0.03, 0.1, 0.2):
+            p99s, same = [], 0
+            for _ in range(count):
+                made = simulation.duet(system, random, {0: 1 + slower}, above=TAIL)
+                found = compare(*made[:2], MARGIN, pairing=made[2])
+                (name,) = (one for one in found.names if one.name.name == "name 0")
+                p99s += [one for one in name.differences if one.metric == "p99"]
+                same += name.conclusion is Conclusion.SAME
+            shares = [f"{sum(one.conclusion.value == kind for one in p99s) / count:.0%}" for kind in kinds]
+            found_from = sorted(one.found_from for one in p99s if one.found_from is not None)[len(p99s) // 2]
+            true = f"{slower_p99(system, slower):.1%}"
+            print(f"| {label} | {true} | {' | '.join(shares)} | {same / count:.0%} | {found_from:.1%} |", flush=True)
+
+
+def slower_p99(system: System, slower: float) -> float:
+    """Return by how much the p99 of a million requests changes when those above `TAIL` of their spread are slower."""
+    random = np.random.default_rng(27)
+    spread, weather = random.normal(0, system.spread, 10**6), random.normal(0, system.weather, 10**6)
+    slowed = spread + weather + np.log1p(slower) * (spread >= np.quantile(spread, TAIL))
+    return float(np.expm1(np.quantile(slowed, 0.99) - np.quantile(spread + weather, 0.99)))
+
+
+def looked_at(base: BlockedRun, new: BlockedRun, pairing: Pairing, share: float) -> tuple[Comparison, int, bool]:
+    """Return the comparison at the first look at which the answer is known, or at the last, and its moment.
+
+    And whether an interval of any look up to it lies beside no difference.
+    """
+    ever_wrong = False
     for at_s in map(int, looks.within(LONGEST_S)):
         ratios = replace(pairing, ratios=pairing.ratios.first(at_s))
         found = compare(base.first(at_s), new.first(at_s), MARGIN, pairing=ratios, share=share)
+        differences = [one for name in found.names for one in name.differences if one.low is not None]
+        ever_wrong |= any(one.low > 0 or one.high < 0 for one in differences)
         if is_answer(found):
             break
-    return found, at_s
+    return found, at_s, ever_wrong
 
 
 def changes_anything(comparison: Comparison) -> bool:
@@ -158,7 +200,9 @@ def changes_anything(comparison: Comparison) -> bool:
 
 def main() -> None:
     """Make the duets, and print what became of each."""
-    if (kind := {"simulated": simulated, "until-decided": until_decided}.get("".join(sys.argv[1:2]))) is not None:
+    if (
+        kind := {"simulated": simulated, "until-decided": until_decided, "tail": tail}.get("".join(sys.argv[1:2]))
+    ) is not None:
         kind(int(sys.argv[2]) if len(sys.argv) > 2 else 100)
         return
     parser = argparse.ArgumentParser(prog="python -m bench.duet")
@@ -172,24 +216,64 @@ def main() -> None:
     slow = Setting(given.kind, 0.0 if given.kind == "cold" else given.percent / 100, given.median_ms, given.rate)
     folder = Path(tempfile.mkdtemp(prefix="bench-duet-"))
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; runs in {folder}")
-    alarms, found, alike = 0, 0, "all" if given.kind == "cold" else given.kind
+    alike = "all" if given.kind == "cold" else given.kind
     label = "cold" if given.kind == "cold" else f"{given.percent:g} % slower, {given.kind}"
+    made: dict[str, list[Made]] = {"A/A": [], label: []}
     for number in range(given.duets):
-        for is_slow, setting in enumerate((slow._replace(kind=alike, slower=0.0), slow)):
-            code, comparison = duet(setting, given.seconds, folder, f"{number}-{is_slow}")
-            seen = changed(comparison)
-            alarms += bool(seen) and not is_slow
-            found += bool(is_slow) and any(" worse " in one for one in seen)
-            text = f"{by_pairs(comparison)}; {'; '.join(seen) or 'nothing changed'}; exit code {code}"
-            what = label if is_slow else "A/A"
-            print(f"{number + 1}, {what}: {text}, load average {os.getloadavg()[0]:.1f}", flush=True)
-    print(f"\nfalse alarms: {alarms} of {given.duets} A/A duets; {label}: worse in {found} of {given.duets}")
+        for (what, of_it), setting in zip(made.items(), (slow._replace(kind=alike, slower=0.0), slow), strict=True):
+            before = os.getloadavg()[0]
+            code, comparison = duet(setting, given.seconds, folder, f"{number}-{what == label:d}")
+            of_it.append(one := Made.of(comparison, (before, os.getloadavg()[0])))
+            print(f"{number + 1}, {what}: {one.sentence}; exit code {code}", flush=True)
+    print(
+        "\n| duets | worse or better | worse | of | by pairs, all requests | width, points | p99 from | load average |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    for what, of_it in made.items():
+        print(Made.row(what, of_it))
 
 
-def by_pairs(comparison: dict[str, Any]) -> str:
-    """Return the figure by pairs of all requests, with its interval."""
-    (one,) = (one for one in comparison["names"][0]["differences"] if one["metric"] == "pairs")
-    return f"by pairs {one['change']:+.2%} ({one['low']:+.2%} to {one['high']:+.2%})" if one["change"] else "no pairs"
+class Made(NamedTuple):
+    """What a duet found."""
+
+    seen: list[str]
+    change: float
+    """By pairs, of all requests."""
+    low: float
+    high: float
+    p99_from: float
+    """The smallest change of p99 that it was sure to find."""
+    load: tuple[float, float]
+    """The load average before and after it."""
+
+    @classmethod
+    def of(cls, comparison: dict[str, Any], load: tuple[float, float]) -> "Made":
+        """Read it from its comparison; what it does not know is NaN."""
+        by_metric = {one["metric"]: one for one in comparison["names"][0]["differences"]}
+        known = [by_metric["pairs"][part] for part in ("change", "low", "high")] + [by_metric["p99"]["found_from"]]
+        return cls(changed(comparison), *(math.nan if value is None else value for value in known), load)
+
+    @property
+    def sentence(self) -> str:
+        """In a line."""
+        return (
+            f"by pairs {self.change:+.2%} ({self.low:+.2%} to {self.high:+.2%}); p99 from {self.p99_from:.1%} on; "
+            f"{'; '.join(self.seen) or 'nothing changed'}; load average {self.load[0]:.1f} to {self.load[1]:.1f}"
+        )
+
+    @staticmethod
+    def row(what: str, made: "list[Made]") -> str:
+        """Several in a row."""
+        loads = [load for one in made for load in one.load]
+        widths = sorted(100 * (one.high - one.low) for one in made)
+        changes = sorted(one.change for one in made)
+        return (
+            f"| {what} | {sum(bool(one.seen) for one in made)} "
+            f"| {sum(any(' worse ' in text for text in one.seen) for one in made)} | {len(made)} "
+            f"| {changes[0]:+.1%} to {changes[-1]:+.1%} | {widths[0]:.1f} to {widths[-1]:.1f} "
+            f"| {min(one.p99_from for one in made):.1%} to {max(one.p99_from for one in made):.1%} "
+            f"| {min(loads):.0f} to {max(loads):.0f} |"
+        )
 
 
 if __name__ == "__main__":

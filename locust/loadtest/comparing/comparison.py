@@ -29,7 +29,7 @@ on each side cannot show by how much.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -101,6 +101,8 @@ class Difference:
         reason: why it is inconclusive; otherwise empty.
         decided_after_s: how long both runs would have to be to decide it, if the figure did not change; None when it
             is decided, or more of the same would not help.
+        found_from: the smallest change for the worse, or of throughput up, that 95 of 100 such comparisons find, in the
+            unit of the change; None when it is unknown. A smaller one may be inconclusive.
     """
 
     metric: str
@@ -112,6 +114,7 @@ class Difference:
     conclusion: Conclusion
     reason: str = ""
     decided_after_s: float | None = None
+    found_from: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -365,6 +368,8 @@ class _Bounds(NamedTuple):
     """Standard error, of the logarithm of a relative one."""
     t: float
     """Half of the interval, in standard errors."""
+    degrees: float
+    """Degrees of freedom of the error."""
 
 
 def _difference(name: Name, metric: str, base: Estimate | None, new: Estimate | None, terms: _Terms) -> Difference:
@@ -385,19 +390,35 @@ def _difference(name: Name, metric: str, base: Estimate | None, new: Estimate | 
     measured = None if terms.outcomes is None else bounds.change
     is_throughput = metric == "throughput"
     conclusion = conclude(bounds.low, bounds.high, lowest, highest, more_is_better=is_throughput, measured=measured)
-    found = (*values, *bounds[:3], conclusion)
+    found = Difference(metric, *values, *bounds[:3], conclusion, found_from=_found_from(metric, bounds, within, terms))
     if conclusion is not Conclusion.INCONCLUSIVE:
-        return Difference(metric, *found)
+        return found
     after_s = precision.decided_after_s(terms.seconds, bounds.error, bounds.t, within)
     if after_s <= terms.seconds:
-        return Difference(metric, *found, "the difference is about as large as the margin")
-    return Difference(metric, *found, "the interval crosses the margin", after_s)
+        return replace(found, reason="the difference is about as large as the margin")
+    return replace(found, reason="the interval crosses the margin", decided_after_s=after_s)
+
+
+def _found_from(metric: str, bounds: _Bounds, margin: float, terms: _Terms) -> float:
+    """Return the smallest change that was sure to be found, in the unit of the change.
+
+    Args:
+        metric: of the figure.
+        bounds: of its difference.
+        margin: in the unit of the bounds' error.
+        terms: of the comparison.
+    """
+    is_share, is_of_a_duet = metric == "error_ratio", terms.outcomes is not None
+    change, low, high = bounds[:3] if is_share else map(math.log1p, bounds[:3])
+    half = max(high - change, change - low)
+    found = precision.found_from(half, bounds.error, bounds.degrees, margin, is_of_a_duet=is_of_a_duet)
+    return found if is_share else math.expm1(found)
 
 
 def _of_error_ratios(base: Estimate, new: Estimate, level: float, correlation: float) -> _Bounds:
     z = _NORMAL.inv_cdf(level)
     low, high = _newcombe(base, new, z, correlation)
-    return _Bounds(new.value - base.value, low, high, (high - low) / (2 * z), z)
+    return _Bounds(new.value - base.value, low, high, (high - low) / (2 * z), z, min(base.degrees, new.degrees))
 
 
 def _of_times(base: Estimate, new: Estimate, terms: _Terms) -> _Bounds:
@@ -415,7 +436,7 @@ def _relative(ratio: float, error: float, degrees: float, drawn: Floats, level: 
     t, drawn = student_t(level, degrees), np.sort(drawn)
     edge = int(len(drawn) * (1 - level))
     low, high = min(ratio - t * error, drawn[edge]), max(ratio + t * error, drawn[-1 - edge])
-    return _Bounds(math.expm1(ratio), math.expm1(low), math.expm1(high), error, t)
+    return _Bounds(math.expm1(ratio), math.expm1(low), math.expm1(high), error, t, degrees)
 
 
 def _value(estimate: Estimate | None) -> float | None:

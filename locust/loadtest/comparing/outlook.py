@@ -80,7 +80,7 @@ def outlook(run: BlockedRun, margin: float) -> Outlook:
         for metric in METRICS:
             if (one := known[name].get(metric)) is not None:
                 t = student_t(level, 2 * one.degrees)
-                resolved = precision.resolution(one.error, t)
+                resolved = precision.resolution(one.error, t, 2 * one.degrees)
                 after_s = precision.decided_after_s(run.seconds, math.sqrt(2) * one.error, t, math.log1p(margin))
                 names.setdefault(name, {})[metric] = Precision((1 + margin) * (1 + resolved) - 1, after_s)
     return Outlook(run.run_id, run.seconds, margin, names)

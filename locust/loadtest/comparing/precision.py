@@ -18,14 +18,47 @@ _BEYOND: Final = NormalDist().inv_cdf(POWER)
 _TWO_RUNS: Final = math.sqrt(2.0)
 
 
-def resolution(error: float, t: float) -> float:
+def resolution(error: float, t: float, degrees: float) -> float:
     """Return the smallest relative difference that two runs are sure to tell from none, with probability `POWER`.
 
     Args:
         error: standard error of the figure's logarithm in one run.
         t: the half-width of the comparison's intervals, in standard errors.
+        degrees: of freedom of the error of a comparison.
     """
-    return math.expm1((t + _BEYOND) * _TWO_RUNS * error)
+    return math.expm1(sure(t, degrees) * _TWO_RUNS * error)
+
+
+def found_from(half: float, error: float, degrees: float, margin: float, *, is_of_a_duet: bool) -> float:
+    """Return the smallest difference that a comparison like this one is sure to find, with probability `POWER`.
+
+    Args:
+        half: half of the interval.
+        error: standard error of the difference; half, error and margin in the same unit, such as a logarithm.
+        degrees: of freedom of the error.
+        margin: the largest difference that counts as none.
+        is_of_a_duet: whether the difference itself must be beyond the margin, and its interval beyond 0; otherwise the
+            whole interval must be beyond the margin.
+    """
+    if not error:
+        return margin
+    distance = sure(half / error, degrees) * error
+    return max(margin + sure(0.0, degrees) * error, distance) if is_of_a_duet else margin + distance
+
+
+def sure(t: float, degrees: float) -> float:
+    """Return from how many standard errors on a difference is told from none, with probability `POWER`.
+
+    That is more than the half-width of the interval and the error's own quantile: another comparison estimates another
+    error, and so another interval, and of the true error only this one's estimate is known.
+
+    Args:
+        t: the half-width of the interval, in standard errors; 0 or more.
+        degrees: of freedom of the error; more than 2.
+    """
+    lost = _BEYOND**2 / (2 * degrees)  # (d - t)² = _BEYOND² (1 + (t² + d²) / 2 degrees)
+    kept = 1 - lost
+    return (t + math.sqrt(t * t - kept * (t * t * kept - _BEYOND**2))) / kept
 
 
 def decided_after_s(seconds: float, error: float, t: float, margin: float) -> float:

@@ -68,6 +68,7 @@ def show(comparison: Comparison, console: Console) -> None:
         print_line(console, "note", note)
     if line := undecided(comparison):
         print_line(console, "undecided", line)
+    print_line(console, "precision", precision(comparison))
     print_line(console, "marks", "✗ worse, ✓ better, = the same, ? inconclusive: too few requests or too much noise")
     print_line(console, "method", method(comparison))
     print_line(console, "comparison", comparison.conclusion.value)
@@ -162,6 +163,24 @@ def method(comparison: Comparison) -> str:
         f"margin {comparison.margin:.1%}, for error ratios {points:.2g} points; "
         f"resampled in stretches of up to {base_s} s and {new_s} s"
     )
+
+
+def precision(comparison: Comparison) -> str:
+    """Return which changes of all requests the comparison was sure to find, in a sentence."""
+    whole = next((name.differences for name in comparison.names if name.name == ALL), ())
+    known = [f"{HEADINGS[one.metric]} from {found_from(one)}" for one in whole if one.found_from is not None]
+    unknown = [HEADINGS[one.metric] for one in whole if one.found_from is None]
+    if not known:
+        return "no change would have been found: too few requests, or too short"
+    text = f"of all requests, changes of {', '.join(known)} on would have been found; smaller ones may be inconclusive"
+    return text + (f"; no change of {', '.join(unknown)} would have been found" if unknown else "")
+
+
+def found_from(difference: Difference) -> str:
+    """Return the smallest change that was sure to be found: relative, or in percentage points."""
+    if difference.found_from is None:
+        return "-"
+    return change(difference, difference.found_from).removeprefix("+")
 
 
 def of_looks(share: float) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bench.compare.simulation import System, run
+from loadtest.comparing import text
 from loadtest.comparing.commands import exit_code
-from loadtest.comparing.comparison import Conclusion, compare, conclude
+from loadtest.comparing.comparison import Comparison, Conclusion, Difference, compare, conclude
 from loadtest.estimating.blocked_run import ALL, BlockedRun, Name
 from loadtest.exceptions import ExitCode
 from loadtest.measuring.record import RunRecord
@@ -130,6 +131,45 @@ def test_a_comparison_that_knows_no_response_time_is_void() -> None:
     assert (known, found.is_void) == (set(of_errors), False)
     void = replace(found, names=undecided)
     assert (void.is_void, exit_code(void), exit_code(found)) == (True, ExitCode.NO_DATA, ExitCode.PASSED)
+
+
+def p50_of(base: BlockedRun, new: BlockedRun) -> Difference:
+    """Return the difference of the median of the only name."""
+    return next(one for one in compare(base, new).names[0].differences if one.metric == "p50")
+
+
+def test_a_change_of_the_size_that_is_named_is_found() -> None:
+    """What comparisons of equal runs say that they are sure to find is found in the next one; half of it is not."""
+    random, system = np.random.default_rng(7), replace(BUSY, names=1)
+    found = {1.0: 0, 0.5: 0}
+    for _ in range(12):
+        named = p50_of(run(system, random), run(system, random)).found_from
+        assert named is not None
+        for part in found:
+            compared = p50_of(run(system, random), run(system, random, {0: 1 + part * named}))
+            found[part] += compared.conclusion is Conclusion.WORSE
+    assert found[1.0] >= 10
+    assert found[0.5] <= 2
+
+
+def test_a_figure_that_a_comparison_could_not_see_is_not_the_same() -> None:
+    """Of 20 s of few requests p99 is inconclusive, and the comparison says from which size on it was sure to find one;
+    where it has too few of them, that it would have found none."""
+    random = np.random.default_rng(8)
+    for per_s, known in ((80, True), (20, False)):
+        system = System(names=1, seconds=20, requests_per_s=per_s)
+        compared = compare(*(run(system, random) for _ in range(2)))
+        p99 = compared.names[0].differences[-1]
+        assert (p99.conclusion, p99.found_from is not None) == (Conclusion.INCONCLUSIVE, known)
+        assert ("no change of p99 would have been found" in text.precision(all_of(compared))) is not known
+        if p99.found_from is not None:
+            assert p99.found_from > 0.10
+            assert f"p99 from {p99.found_from:.1%} on" in text.precision(all_of(compared))
+
+
+def all_of(compared: Comparison) -> Comparison:
+    """Return a comparison whose only name is that of all requests."""
+    return replace(compared, names=(replace(compared.names[0], name=ALL),))
 
 
 def test_documents_become_blocks_without_their_edges() -> None:

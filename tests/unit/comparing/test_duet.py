@@ -9,7 +9,7 @@ import gevent
 import pytest
 from locust.env import Environment
 
-from loadtest.comparing import duet, duet_page, duet_user
+from loadtest.comparing import duet, duet_page, duet_user, text
 from loadtest.comparing.comparison import Comparison, Conclusion, compare
 from loadtest.comparing.duet_user import Dealer, PairCounter
 from loadtest.comparing.greenlet_random import GreenletRandom
@@ -88,6 +88,16 @@ def test_equal_versions_raise_no_alarm() -> None:
     assert {Conclusion.WORSE, Conclusion.BETTER} & set(found.values()) == set()
     assert found["pairs"] is Conclusion.SAME
     assert list(found) == ["error_ratio", "p50", "p95", "p99", "pairs"]
+
+
+def test_a_duet_says_which_change_it_was_sure_to_find() -> None:
+    """By pairs a small one, of p99 a much larger one, which is not called the same."""
+    compared, _ = duet.compare_sides(document(1.0), VERSIONS, duet.MARGIN)
+    by_metric = {one.metric: one for one in compared.names[0].differences}
+    by_pairs, p99 = (by_metric[metric].found_from or 0.0 for metric in ("pairs", "p99"))
+    assert duet.MARGIN < by_pairs < 0.02 < p99
+    assert by_metric["p99"].conclusion is Conclusion.INCONCLUSIVE
+    assert f"by pairs from {by_pairs:.1%} on would have been found" in text.precision(compared)
 
 
 def test_the_page_draws_the_difference_over_time() -> None:
