@@ -7,7 +7,7 @@ from loadtest.judging.outcome import decide
 from loadtest.judging.threshold_parser import parse
 from loadtest.judging.violation import Violation
 from loadtest.measuring.evidence import Evidence
-from loadtest.measuring.labels import CHECK, ENDED_BY, EVENT_GAP, FIRST_BYTE, FIRST_EVENT, TRANSACTION
+from loadtest.measuring.labels import CHECK, ENDED_BY, EVENT_GAP, FIRST_BYTE, FIRST_EVENT, ITERATION, TRANSACTION
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.profile import read_profiles
@@ -79,6 +79,16 @@ def add_steps(made: RunRecord) -> RunRecord:
     for _ in range(399):
         check.success(0.0, 0.0, 0.0, 0)
     check.failure(0.0, 0.0, 0.0, 0, "check", "not met")
+    made.add(recorder.take(), 1)
+    return made
+
+
+def add_iterations(made: RunRecord, many: int = 400) -> RunRecord:
+    """Add iterations of a quarter of a second, and seven that were dropped."""
+    recorder = Recorder()
+    for _ in range(many):
+        recorder.series("documents", "", "", ITERATION).success(0.0, 0.0, 0.25, 0)
+    recorder.drop_iterations("documents", 7)
     made.add(recorder.take(), 1)
     return made
 

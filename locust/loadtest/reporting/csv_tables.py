@@ -1,4 +1,4 @@
-"""CsvTables: stats.csv, by request name, steps.csv, of transactions and checks, and timeline.csv.
+"""CsvTables: stats.csv, by request name, steps.csv, of iterations, transactions and checks, and timeline.csv.
 
 Times are seconds; missing figures are empty.
 """
@@ -10,7 +10,7 @@ import io
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.progress import one_line
-from loadtest.reporting.document import by_name, rate_per_s
+from loadtest.reporting.document import by_name, iterations, rate_per_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +30,7 @@ STATS: Final = (
 STEPS: Final = (
     *("kind", "scenario", "name", "made", "failures", "error_ratio"),
     *(f"response_time_{figure}" for figure in _FIGURES),
+    "dropped",
 )
 TIMELINE: Final = ("second", "width_s", "requests", "failures", "requests_per_s", "users", *_QUANTILES)
 
@@ -40,13 +41,13 @@ def stats(document: Document) -> str:
 
 
 def steps(document: Document) -> str:
-    """Return a row for each transaction and each check, which are measured beside the requests."""
-    kinds = [(kind, one) for kind in ("transaction", "check") for one in document.get(f"{kind}s", ())]
-    rows = (
-        {"kind": kind, **one, "error_ratio": one["failures"] / one["made"], **_times(one, ("response_time",))}
-        for kind, one in kinds
-    )
-    return _csv(STEPS, rows)
+    """Return a row for the iterations of each scenario, and for each transaction and check: all beside the requests."""
+    judged = [(kind, one) for kind in ("transaction", "check") for one in document.get(f"{kind}s", ())]
+    rows = [
+        *(("iteration", {**one, "name": ""}) for one in iterations(document)),
+        *((kind, {**one, "error_ratio": one["failures"] / one["made"]}) for kind, one in judged),
+    ]
+    return _csv(STEPS, ({"kind": kind, **one, **_times(one, ("response_time",))} for kind, one in rows))
 
 
 def timeline(document: Document) -> str:

@@ -170,6 +170,30 @@ def setup_sentence(document: Document) -> str:
     return f"{sent} of on_start and on_stop, {total['failures']:,} failed; not in the load"
 
 
+def iterations(document: Document) -> list[Series]:
+    """Return the iterations of each scenario: how many were made, how many dropped, and how long they took.
+
+    A record of an older version does not have them.
+    """
+    known = [one for one in document["scenarios"] if "iteration_time" in one]
+    return [
+        {**one, "name": one["scenario"], "made": one["iteration_time"]["count"], "response_time": one["iteration_time"]}
+        for one in known
+        if one["dropped"] or one["iteration_time"]["count"]
+    ]
+
+
+def iteration_sentences(document: Document) -> list[str]:
+    """Return how many iterations each scenario made, how many were dropped, and how long they took, in a few words."""
+    sentences = []
+    for one in iterations(document):
+        times = [(figure.removesuffix("_s"), percentile_ms(one, figure)) for figure in WITH_INTERVALS]
+        known = ", ".join(f"{name} {shown} ms" for name, shown in times if shown != "-")
+        counts = f"{one['made']:,} of {one_line(one['name'])}, {one['dropped']:,} dropped"
+        sentences.append(f"{counts}; {known}" if known else counts)
+    return sentences
+
+
 def target_sentence(document: Document) -> str:
     """Return which service was loaded, and why that one."""
     target = document["context"].get("target") or {}

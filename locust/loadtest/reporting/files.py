@@ -4,7 +4,8 @@
 - report.html: a page for people, which needs no network;
 - summary.md: for a comment on a pull request;
 - junit.xml: the thresholds and the trust checks as test cases, for the page of a build;
-- stats.csv, steps.csv, timeline.csv: the figures by request name, of transactions and checks, and over time.
+- stats.csv, steps.csv, timeline.csv: the figures by request name, of iterations, transactions and checks, and over
+  time.
 """
 
 from __future__ import annotations

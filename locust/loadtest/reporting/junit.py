@@ -3,8 +3,8 @@
 There is one suite, with a test case for each threshold, one for the trust checks of the generator, and one for the run
 itself, with the reasons of failures and samples of them. A failed threshold is a failure, and so is a run that failed
 for another reason: every request failed, or the set-up did. A threshold without data, a failed trust check and an
-interruption are errors, since they say nothing about the system under test. What is noted beside the verdict are
-properties of the suite. Jenkins, GitLab and GitHub's actions read this dialect
+interruption are errors, since they say nothing about the system under test. The iterations, and what is noted beside
+the verdict, are properties of the suite. Jenkins, GitLab and GitHub's actions read this dialect
 (https://github.com/testmoapp/junitxml).
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.judging.outcome import Outcome
 from loadtest.measuring.record import ABORTED
-from loadtest.reporting.document import failure_reasons, failure_samples, notes
+from loadtest.reporting.document import failure_reasons, failure_samples, iteration_sentences, notes
 from loadtest.settings.scenario_files import name_of_scenario
 
 if TYPE_CHECKING:
@@ -46,10 +46,11 @@ def document(run: Document) -> str:
         skipped="0",
         time=f"{run['duration_s']:.3f}",
     )
-    if said := notes(run):
+    said = [("iterations", sentence) for sentence in iteration_sentences(run)] + [("note", note) for note in notes(run)]
+    if said:
         properties = ET.SubElement(suite, "properties")
-        for note in said:
-            ET.SubElement(properties, "property", name="note", value=_clean(note))
+        for name, text in said:
+            ET.SubElement(properties, "property", name=name, value=_clean(text))
     reasons = "\n".join(map(_clean, failure_reasons(run)))
     classname = _clean(f"loadtest.{name_of_scenario(run['configuration'].get('scenario', ''))}".rstrip("."))
     for result, outcome in zip(results, outcomes, strict=True):

@@ -16,6 +16,7 @@ from loadtest.reporting.document import (
     STREAM_HEADS,
     by_name,
     failure_reasons,
+    iteration_sentences,
     load_s,
     met,
     notes,
@@ -53,19 +54,24 @@ def show(document: Document, console: Console) -> None:
         console.print(_streams(document))
     if sentence := setup_sentence(document):
         print_line(console, "set-up", sentence)
+    _print_lines(console, "iterations", iteration_sentences(document))
     if document.get("transactions"):
         console.print(_transactions(document))
     if document.get("checks"):
         console.print(_checks(document))
     if document["thresholds"]:
         console.print(_thresholds(document["thresholds"]))
-    for number, reason in enumerate(failure_reasons(document)):
-        print_line(console, "" if number else "failures", reason)
+    _print_lines(console, "failures", failure_reasons(document))
     print_line(console, "verdict", document["verdict"]["name"])
     for reason in document["verdict"]["reasons"]:
         print_line(console, "", reason)
     for note in notes(document):
         print_line(console, "note", note)
+
+
+def _print_lines(console: Console, head: str, lines: Iterable[str]) -> None:
+    for number, line in enumerate(lines):
+        print_line(console, "" if number else head, line)
 
 
 def verdict(document: Document) -> str:

@@ -3,6 +3,8 @@
 import csv
 import io
 
+import pytest
+
 from loadtest import progress
 from loadtest.measuring.record import RunRecord
 from loadtest.reporting import csv_tables
@@ -61,3 +63,14 @@ def test_a_name_is_no_formula() -> None:
     """A spreadsheet shows a name that begins like a formula as text."""
     found = rows(csv_tables.stats(reports.run_document(reports.record(1, names=('=HYPERLINK("x")',)))))
     assert found[0]["name"] == '\'=HYPERLINK("x")'
+
+
+def test_iterations_are_steps_too() -> None:
+    """With those that were dropped; they do not fail."""
+    (row,) = rows(csv_tables.steps(reports.run_document(reports.add_iterations(reports.record(10)))))
+    shown = {name: row[name] for name in ("kind", "scenario", "name", "made", "dropped", "failures", "error_ratio")}
+    assert shown == {
+        "kind": "iteration", "scenario": "documents", "name": "", "made": "400", "dropped": "7",
+        "failures": "", "error_ratio": "",
+    }  # fmt: skip
+    assert float(row["response_time_p50_s"]) == pytest.approx(0.25, rel=0.01)

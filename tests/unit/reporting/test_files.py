@@ -161,3 +161,14 @@ def test_the_terminal_has_tables_of_transactions_and_checks() -> None:
     lines = [line.split() for line in console.file.getvalue().splitlines()]
     assert ["check", "out", "100", "20", "500", "500", "-", "500"] in lines
     assert ["400", "1", "99.75%"] in [line[-3:] for line in lines]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_terminal_says_how_many_iterations_there_were(width: int) -> None:
+    """In a line of its own, however narrow the terminal is."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    summary.show(reports.run_document(reports.add_iterations(reports.record(10))), console)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    told = " ".join(text[text.index("iterations   ") :].split())
+    assert told.startswith("iterations 400 of documents, 7 dropped; p50 250 ms, p95 250 ms, p99 250 ms")

@@ -93,3 +93,10 @@ def test_why_requests_failed_is_in_the_cases() -> None:
     assert told.startswith(reason)
     assert "22:13:20 to 22:13:29 UTC\n\nA failed request: GET b: status_5xx\nPOST https://a.example/buy\n" in told
     assert "\n→ 503 Service Unavailable\n" in told
+
+
+def test_iterations_are_a_property() -> None:
+    """Beside the notes: they are figures, not test cases."""
+    (suite,) = ET.fromstring(document([], [], reports.add_iterations(reports.record(2))))  # noqa: S314 - our own
+    told = {one.attrib["name"]: one.attrib["value"] for one in suite.iter("property")}
+    assert told["iterations"] == "400 of documents, 7 dropped; p50 250 ms, p95 250 ms, p99 250 ms"

@@ -51,6 +51,15 @@ def test_transactions_and_checks_have_tables() -> None:
     assert " | 400 | 1 |\n" in text
 
 
+def test_iterations_have_a_line() -> None:
+    """How many of the scenario, how many were dropped, and how long they took; a percentile of too few is left out."""
+    text = markdown.summary(reports.run_document(reports.add_iterations(reports.record(10))))
+    assert "\n- Iterations: 400 of documents, 7 dropped; p50 250 ms, p95 250 ms, p99 250 ms\n" in text
+    text = markdown.summary(reports.run_document(reports.add_iterations(reports.record(10), 30)))
+    assert "\n- Iterations: 30 of documents, 7 dropped; p50 250 ms\n" in text
+    assert "Iterations" not in markdown.summary(reports.run_document(reports.record(10)))
+
+
 def test_names_cannot_break_out() -> None:
     """Neither HTML, nor a table's bar, nor a line break of a name has an effect, and no mention notifies anybody."""
     text = markdown.summary(reports.run_document(reports.record(1, names=(reports.HOSTILE, "@team"))))

@@ -277,12 +277,7 @@ def _worded(html: str, rule: str) -> str:
 
 def test_iterations_are_shown_with_what_was_dropped_and_the_thresholds_on_them() -> None:
     """How many there were of each scenario, how long they took and how late they began; none in an older record."""
-    run = reports.record()
-    recorder = Recorder()
-    for _ in range(400):
-        recorder.series("documents", "", "", "iteration").success(0.0, 0.0, 0.25, 0)
-    recorder.drop_iterations("documents", 7)
-    run.add(recorder.take(), 1)
+    run = reports.add_iterations(reports.record())
     made = reports.run_document(run, rules="p95(iteration_time) < 100ms, p99 < 1s")
     shown = " ".join(" ".join(Elements(run_page.html(made)).texts).split())
     assert re.search(r"documents 400 7 250 250 250 250 [\d.]+ failed p95\(iteration_time\) < 100ms 250ms", shown)

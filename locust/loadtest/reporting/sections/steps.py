@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from loadtest.measuring.labels import CHECK, ITERATION, TRANSACTION
 from loadtest.progress import milliseconds
 from loadtest.reporting import page
-from loadtest.reporting.document import met
+from loadtest.reporting.document import iterations, met
 from loadtest.reporting.page import section, text
 from loadtest.reporting.sections.names import time_cells
 from loadtest.reporting.sections.thresholds import tag, thresholds_on
@@ -34,16 +34,14 @@ def html(document: Document) -> str:
 
 def _iterations(document: Document) -> str:
     """Return how long the iterations of each scenario took, how late they began, and how many never did."""
-    known = [one for one in document["scenarios"] if "iteration_time" in one]  # an older record does not have them
-    scenarios = [one for one in known if one["dropped"] or one["iteration_time"]["count"]]
+    scenarios = iterations(document)
     alone = len(scenarios) == 1
     rows = [
-        f"<tr><th scope='row'>{page.name(one['scenario'])}</th><td class='n'>{times['count']:,}</td>"
-        f"<td class='n'>{one['dropped']:,}</td>{time_cells({'requests': times['count'], 'response_time': times})}"
+        f"<tr><th scope='row'>{page.name(one['name'])}</th><td class='n'>{one['made']:,}</td>"
+        f"<td class='n'>{one['dropped']:,}</td>{time_cells(one)}"
         f"<td class='n'>{milliseconds(one['schedule_lag']['p99_s'])}</td>"
         f"<td class='thresholds'>{_judged(thresholds_on(document, one, ITERATION, alone=alone))}</td></tr>"
         for one in scenarios
-        for times in [one["iteration_time"]]
     ]
     heads = ("iterations of", "made", "dropped", "p50 ms", "p95 ms", "p99 ms", "max ms", "lag p99 ms", "thresholds")
     return page.table("Iterations", heads, rows) if rows else ""
