@@ -2,6 +2,7 @@
 
 import copy
 import http.server
+import importlib.metadata
 import json
 import os
 import re
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
+from loadtest.measuring import spans
 from loadtest.settings.config import STACK_REDIS_URL, Config, variable
 
 ROOT = Path(__file__).parents[2]
@@ -367,6 +370,42 @@ def test_every_setting_reaches_the_containers() -> None:
     decided_here |= {"LOADTEST_WEB_PASSWORD_FILE", "LOADTEST_LINK_KEY_FILE"}  # by `make up`
     settings = {variable(setting) for setting in Config.model_fields}
     assert settings - decided_here <= set(SERVICES["locust_master"]["environment"])
+
+
+def test_the_standard_variables_of_spans_reach_the_containers() -> None:
+    """Master and workers get those of the shell or of .env, and the file holds no value, which may be a secret."""
+    for name in ("locust_master", "locust_worker"):
+        given = {key: value for key, value in SERVICES[name]["environment"].items() if key.startswith("OTEL_")}
+        assert given == dict.fromkeys(spans.VARIABLES)
+    named = set(re.findall(r"`(OTEL_\w+)`", (ROOT / "docs" / "reports.md").read_text()))
+    assert named == set(spans.VARIABLES)
+
+
+def test_an_image_can_have_what_exports_spans() -> None:
+    """With OTLP=1 exactly what the extra `otlp` needs beyond the image's packages, in the versions that are tested."""
+    locks = {
+        file: set(re.split(r"(?m)^(?=[a-z0-9])", (ROOT / file).read_text())[1:])
+        for file in ("docker/otlp.lock", "requirements.lock", "requirements-dev.lock")
+    }
+    added, own, tested = locks.values()
+    assert added < tested
+    assert _names(added) == _needed(["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"]) - _names(own)
+    assert SERVICES["locust_worker"]["build"]["args"]["OTLP"] == "${OTLP:-}"
+
+
+def _names(blocks: set[str]) -> set[str]:
+    return {block.partition("==")[0].partition("[")[0] for block in blocks}
+
+
+def _needed(names: list[str]) -> set[str]:
+    """Return these packages and what they need here, as they are installed."""
+    found: set[str] = set()
+    while names:
+        if (name := re.sub(r"[._-]+", "-", names.pop().lower())) not in found:
+            found.add(name)
+            wanted = map(Requirement, importlib.metadata.requires(name) or ())
+            names += [one.name for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found
 
 
 @pytest.mark.parametrize("name", ["locust", "target_app"])

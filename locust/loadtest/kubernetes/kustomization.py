@@ -20,6 +20,7 @@ import yaml
 
 from loadtest.exceptions import UsageError
 from loadtest.feeding.file_formats import is_standard_input
+from loadtest.measuring import spans
 from loadtest.profiles.profile import PROFILES_FILE
 from loadtest.settings import shipped
 from loadtest.settings.config import setting_of, variable
@@ -47,7 +48,10 @@ PASSED_ON: Final = frozenset({
     *_FILES, *_CREDENTIALS,
 })  # fmt: skip
 """The settings that mean the same in a pod; the others are those of this machine, or the manifests set them."""
-_VARIABLES_OF_LOCUST: Final = ("LOCUST_TAGS", "LOCUST_EXCLUDE_TAGS")
+_VARIABLES_OF_OTHERS: Final = (
+    *("LOCUST_TAGS", "LOCUST_EXCLUDE_TAGS"),
+    *(name for name in spans.VARIABLES if name not in spans.HEADERS),  # which may hold a secret
+)
 _IMAGE: Final = re.compile(r"(?P<name>[^@]+?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?")
 
 
@@ -116,8 +120,10 @@ class Kustomization:
         _check_files(files)
         _check_secrets(given)
         texts = {name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in given.items()}
-        of_locust = [(name, os.environ[name]) for name in _VARIABLES_OF_LOCUST if os.environ.get(name)]
-        settings = (*((variable(name), text) for name, text in texts.items()), *of_locust)
+        of_others = [(name, os.environ[name]) for name in _VARIABLES_OF_OTHERS if os.environ.get(name)]
+        for name, text in of_others:
+            _check_password(name, text)
+        settings = (*((variable(name), text) for name, text in texts.items()), *of_others)
         return replace(self, workers=config.workers, settings=settings, files=tuple(files))
 
     def write(self, folder: Path) -> None:
@@ -237,11 +243,15 @@ def _check_secrets(given: dict[str, Any]) -> None:
                 f"Allowed: {SECRETS}/KEY, a key of the Secret loadtest. Next: add the file to it, and use that path."
             )
     for name in ("redis_url", "feed"):
-        if has_password(str(given.get(name) or "")):
-            raise UsageError(
-                f"{name.upper()} contains a password, which everyone who may read the namespace would see. Allowed: a "
-                "URL without one. Next: see docs/kubernetes.md on Secrets."
-            )
+        _check_password(name.upper(), str(given.get(name) or ""))
+
+
+def _check_password(name: str, text: str) -> None:
+    if has_password(text):
+        raise UsageError(
+            f"{name} contains a password, which everyone who may read the namespace would see. Allowed: a URL without "
+            "one. Next: see docs/kubernetes.md on Secrets."
+        )
 
 
 def base_of(known: Declared, config: Config) -> Path:

@@ -18,6 +18,7 @@ import gevent
 
 from loadtest.exceptions import UsageError
 from loadtest.measuring import steady_clock
+from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,10 +27,20 @@ if TYPE_CHECKING:
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 """The variables that name the endpoint, the first of them first."""
+PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+"""Those that name its protocol, of which there is one here."""
+HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+"""Those that may hold a secret."""
+VARIABLES: Final = (
+    *ENDPOINTS, *PROTOCOLS, *HEADERS, "OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED",
+)  # fmt: skip
+"""Those that reach master and workers wherever they run."""
+PROTOCOL: Final = "http/protobuf"
 MISSING: Final = (
     "the environment names an endpoint for spans in OTEL_EXPORTER_OTLP_ENDPOINT, and the packages that export them are "
-    "not installed. Next: .venv/bin/pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http, or set "
-    "OTEL_TRACES_EXPORTER=none."
+    "not installed. Next: .venv/bin/pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http, build the "
+    "image with OTLP=1, or set OTEL_TRACES_EXPORTER=none."
 )
 LAST_S: Final = 3.0
 """How long the last spans may take, at the end of the process."""
@@ -48,12 +59,18 @@ def endpoint(environ: Mapping[str, str] = os.environ) -> str:
     return next((environ[name] for name in ENDPOINTS if environ.get(name)), "")
 
 
-def is_installed() -> bool:
-    """Whether the packages that export spans are there."""
+def obstacle(environ: Mapping[str, str] = os.environ) -> str:
+    """Why no spans can be exported to an endpoint that the environment names; empty where they can."""
+    protocol = next((environ[name] for name in PROTOCOLS if environ.get(name)), PROTOCOL)
+    if protocol != PROTOCOL:
+        return (
+            f"the environment names the protocol {protocol!r} for spans. Allowed: {PROTOCOL}. Next: set "
+            f"OTEL_EXPORTER_OTLP_PROTOCOL={PROTOCOL}, and the endpoint to the collector's port for it, usually 4318."
+        )
     try:
-        return all(map(find_spec, _PACKAGES))
+        return "" if all(map(find_spec, _PACKAGES)) else MISSING
     except ModuleNotFoundError:
-        return False
+        return MISSING
 
 
 def check(ratio: float) -> None:
@@ -63,10 +80,10 @@ def check(ratio: float) -> None:
         ratio: the share of the requests that is traced, 0 to 1.
 
     Raises:
-        UsageError: the packages are missing.
+        UsageError: the packages are missing, or the protocol is another one.
     """
-    if ratio and endpoint() and not is_installed():
-        raise UsageError(MISSING)
+    if ratio and endpoint() and (why := obstacle()):
+        raise UsageError(why)
 
 
 class SpanExport:
@@ -165,8 +182,8 @@ class _Exporter:
             _log.warning(
                 "spans are not exported to %s: %s. The run goes on, and its figures do not change. Next: start the "
                 "collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT.",
-                endpoint(),
-                why,
+                without_credentials(endpoint()),
+                without_credentials(why),
             )
 
     def shutdown(self) -> None:

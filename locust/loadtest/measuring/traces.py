@@ -103,14 +103,14 @@ class Sampler:
 
     def open(self) -> None:
         """Have spans exported, where the environment names an endpoint for them."""
-        if spans.endpoint() and spans.is_installed():
+        if spans.endpoint() and not spans.obstacle():
             self.spans = spans.SpanExport()
 
     def begin(self, ratio: float) -> None:
         """Trace this share of the requests from now on."""
         self.ratio = ratio
         if ratio and self.spans is None and spans.endpoint():
-            _log.warning("%s", spans.MISSING)
+            _log.warning("%s", spans.obstacle())
 
     def close(self) -> None:
         """Export what is left."""

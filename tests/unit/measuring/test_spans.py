@@ -169,3 +169,37 @@ def test_without_the_packages_a_run_that_wants_spans_says_what_to_install(
     assert (sampler.spans, [record.getMessage() for record in caplog.records]) == (None, [spans.MISSING])
     headers, is_traced = sampler.apply(None)
     assert (list(headers or {}), is_traced) == (["traceparent"], True)
+
+
+@pytest.mark.parametrize("name", spans.PROTOCOLS)
+def test_a_protocol_that_is_not_spoken_is_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """The exporter speaks one; to a port for gRPC it would send in vain for the whole run."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
+    monkeypatch.setenv(name, "http/protobuf")
+    spans.check(1.0)
+    monkeypatch.setenv(name, "grpc")
+    with pytest.raises(UsageError, match=r"names the protocol 'grpc' for spans\. Allowed: http/protobuf\. Next: "):
+        spans.check(1.0)
+    sampler = Recorder().sampler
+    sampler.open()
+    sampler.begin(1.0)
+    assert (sampler.spans, [record.getMessage() for record in caplog.records]) == (None, [spans.obstacle()])
+
+
+def test_a_password_in_the_endpoint_is_in_no_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is said of a dead collector names it without its credentials."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://me:hunter2@127.0.0.1:9/v1/traces")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    monkeypatch.setattr(spans, "LAST_S", 0.5)
+    with (
+        ScriptedServer(lambda peer: peer.send(ok()) if peer.read_request() else None) as server,
+        traced_user(server.url) as user,
+    ):
+        user.client.get("/", name="name")
+        Recorder.of(user.environment).sampler.spans._processor.force_flush()
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [("127.0.0.1:9/v1/traces" in line, "hunter2" in line) for line in said] == [(True, False)]
