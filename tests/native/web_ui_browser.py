@@ -1,7 +1,8 @@
 """What a person sees in a browser: logs in to a web UI, is refused a start, opens the report. Prints JSON.
 
-Run as `python web_ui_browser.py visit URL PASSWORD`, as `... start_after_a_test URL PROFILE THRESHOLDS` or as
-`... look_at_result URL`. A program of its own, because the tests' process has its sockets replaced by gevent's.
+Run as `python web_ui_browser.py visit URL PASSWORD`, as `... start_after_a_test URL PROFILE THRESHOLDS`, as
+`... look_at_result URL` or as `... change_load URL LEVEL`. A program of its own, because the tests' process has its
+sockets replaced by gevent's.
 """
 
 import contextlib
@@ -84,6 +85,29 @@ def look_at_result(url: str) -> dict[str, object]:
     return {"text": text, "saved": saved, "drawn": drawn, "complaints": complaints}
 
 
+def change_load(url: str, level: str) -> dict[str, object]:
+    """Change the load of the test that is under way, and return what the page said; the field keeps what is typed."""
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.goto(url)
+        corner = page.locator("#loadtest-result")
+        corner.locator("summary").click()
+        field = corner.get_by_label("Go on with")
+        field.fill(level)
+        first = corner.inner_text()
+        page.wait_for_function("before => document.querySelector('#loadtest-result').innerText !== before", arg=first)
+        assert field.input_value() == level
+        corner.get_by_role("button", name="Change").click()
+        said = corner.locator("output")
+        said.get_by_text("from now on").wait_for()
+        text = said.inner_text()
+        browser.close()
+    return {"said": text, "complaints": complaints}
+
+
 def start_after_a_test(url: str, profile: str, thresholds: str) -> dict[str, object]:
     """Start a profile after a test, and return what the form offered, and what the page showed after the end."""
     with sync_playwright() as playwright:
@@ -113,5 +137,5 @@ def start_after_a_test(url: str, profile: str, thresholds: str) -> dict[str, obj
 
 
 if __name__ == "__main__":
-    seen = {one.__name__: one for one in (visit, start_after_a_test, look_at_result)}
+    seen = {one.__name__: one for one in (visit, start_after_a_test, look_at_result, change_load)}
     sys.stdout.write(json.dumps(seen[sys.argv[1]](*sys.argv[2:])))

@@ -9,6 +9,7 @@ from loadtest.comparing import decision
 from loadtest.exceptions import UsageError
 from loadtest.judging.outcome import Outcome
 from loadtest.measuring.health import MASTER, OTHERS
+from loadtest.measuring.record import RATE, USERS
 from loadtest.reporting.document import load_s
 from loadtest.settings.scenario_files import name_of_scenario
 
@@ -91,11 +92,13 @@ def conditions(document: Document) -> dict[str, Any]:
         "usable_cores": host.get("usable_cores"),
         "hosts": [one for one in hosts if not _is_local(one)],
         "imitation": bool(document["context"].get("imitation")),
+        **({"changed": changed} if (changed := _changed(document)) else {}),
     }
 
 
 def _problems(base: Document, new: Document) -> list[str]:
     found = _settings(base["configuration"], new["configuration"])
+    found += [f"somebody changed the load of {one['run_id']} while it ran" for one in (base, new) if _changed(one)]
     plans = [_load_of(document) for document in (base, new)]
     if not found and None not in plans and plans[0] != plans[1]:
         found.append("the stages of the load profile differ")
@@ -116,6 +119,11 @@ def _problems(base: Document, new: Document) -> list[str]:
             f"other processes took {others[0]:.0%} of the generator's cores in one run and {others[1]:.0%} in the other"
         )
     return found
+
+
+def _changed(document: Document) -> list[list[Any]]:
+    """When somebody changed the load, and how; no other run has the same."""
+    return [[event["second"], event["text"]] for event in document["events"] if event["kind"] in {USERS, RATE}]
 
 
 def _others(document: Document) -> Any:

@@ -213,7 +213,7 @@ class Run:
         self._note("start", "load begins", begins_at)
         if profile is not None:
             self._timers = [
-                gevent.spawn_later(max(0.0, at - steady_clock.now()), self._note, "stage", f"stage {number} begins", at)
+                gevent.spawn_later(max(0.0, at - steady_clock.now()), self._note_stage, number, at)
                 for number, at in self._run_progress.later_stages()
             ]
         looks_s, is_decided = self._scenario.looks_s, self._scenario.is_decided
@@ -237,6 +237,11 @@ class Run:
         record = RecordKeeper.of(self._environment).record
         if record is not None:
             record.note((steady_clock.now() if at is None else at) - math.floor(record.started_at), kind, text)
+
+    def _note_stage(self, number: int, at: float) -> None:
+        progress = RunProgress.of(self._environment)
+        if progress is not None and progress.profile is not None:  # or somebody changed the load
+            self._note("stage", f"stage {number} begins", at)
 
     def _show(self, expected_s: float | None) -> None:
         self._progress = ProgressLine(RecordKeeper.of(self._environment).snapshot, expected_s, self._console)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.conducting import load_shape
+from loadtest.conducting.live_load import LiveLoad
 from loadtest.conducting.run import Run
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.profiles.load import Load, LoadFactory
@@ -60,21 +61,21 @@ def start(environment: Environment, config: Config, scenario: Scenario, form: St
 
     ControllingSwarm.of(environment).make_run = lambda: Run(environment, scenario, load, end_shape, shape)
     if environment.web_ui:
-        results.serve(environment, partial(_result, environment, config))
+        live = LiveLoad(environment, config.max_users)
+        results.serve(environment, partial(_result, environment, config, live), live.change)
     if form and environment.web_ui:
         form.check_starts(environment, choose)
 
 
-def _result(environment: Environment, config: Config) -> results.RunResult | None:
+def _result(environment: Environment, config: Config, live: LiveLoad) -> results.RunResult | None:
     """Return the current run, or the last one, for the web UI."""
     progress, record = RunProgress.of(environment), RecordKeeper.of(environment).record
     if progress is None or record is None:
         return None
     stages = len(progress.profile.stages) if progress.profile else 0
     stage = progress.stage()[0]
-    return results.RunResult(
-        record, progress.verdict(), config.runs_dir / record.run_id, (stage, stages) if stage else (0, 0)
-    )
+    folder = config.runs_dir / record.run_id
+    return results.RunResult(record, progress.verdict(), folder, (stage, stages) if stage else (0, 0), live.unit)
 
 
 def controls_runs(environment: Environment, config: Config, scenario: Scenario) -> bool:

@@ -14,7 +14,7 @@ from loadtest.judging.record_checks import FAST_FAILURES, UNSTEADY
 from loadtest.judging.violation import NAMED
 from loadtest.measuring.labels import CHECK, LOAD, TRANSACTION
 from loadtest.measuring.measurements import LISTENERS
-from loadtest.measuring.record import ABORTED, DECIDED, FEED, RESET
+from loadtest.measuring.record import ABORTED, DECIDED, FEED, RATE, RESET, USERS
 from loadtest.progress import counted
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def _never_succeeded(record: RunRecord, results: Sequence[Result]) -> Iterator[s
 
 
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
-    notes = [event.text for event in record.events if event.kind == RESET]
+    notes = [event.text for event in record.events if event.kind in {RESET, USERS, RATE}]
     ended = [event.text for event in record.events if event.kind in {FEED, DECIDED, ABORTED}]
     notes += [f"{text}; the rest of the plan was not run" for text in ended]
     notes += plan.notes(record)

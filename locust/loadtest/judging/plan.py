@@ -10,6 +10,8 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadtest.measuring.record import RATE, USERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -47,11 +49,11 @@ def shortfall(record: RunRecord) -> Shortfall:
         return Shortfall(0.0, "")
     until_s = record.load_s if record.load_s is not None else record.timeline.end - begins_s(record) - LAG_S
     if plan["model"] == "open":
-        return _arrivals(record, levels, until_s, plan.get("arrivals_total"))
+        return _arrivals(record, _to_end(levels, plan["run_time_s"]), until_s, plan.get("arrivals_total"))
     return max(_ramp(plan), _users(record, levels, begins_s(record), until_s))
 
 
-def change(record: RunRecord, second: float, users: float, spawn_rate_per_s: float) -> None:
+def change_users(record: RunRecord, second: float, users: float, spawn_rate_per_s: float) -> None:
     """Have a run of users that a person changes go on by a new plan.
 
     Args:
@@ -60,9 +62,11 @@ def change(record: RunRecord, second: float, users: float, spawn_rate_per_s: flo
         users: how many there shall be.
         spawn_rate_per_s: how fast they are started or stopped.
     """
-    record.note(second, "users", f"the number of users was changed to {users:g}, at {spawn_rate_per_s:g} per second")
     plan: dict[str, Any] = record.context.get("plan") or {}
-    if plan.get("model") != "closed" or not plan.get("levels"):
+    is_limit = plan.get("model") == "open"
+    what = "largest number of users" if is_limit else "number of users"
+    record.note(second, USERS, f"the {what} was changed to {users:g}, at {spawn_rate_per_s:g} per second")
+    if is_limit or not plan.get("levels"):
         return
     at_s = second - begins_s(record)
     before = [[t_s, level] for t_s, level in plan["levels"] if t_s < at_s]
@@ -72,6 +76,27 @@ def change(record: RunRecord, second: float, users: float, spawn_rate_per_s: flo
     after = [[t_s, reach(users, level + step * (t_s - at_s))] for t_s, _ in plan["levels"] if t_s >= at_s]
     peak = max(stage["level"] for stage in plan["stages"])  # what the ramp would have left out was not asked for
     record.context["plan"] = {**plan, "levels": before + after, "peak": peak}
+
+
+def change_rate(record: RunRecord, second: float, rate_per_s: float) -> None:
+    """Have a run of arrivals that a person changes go on by a new plan.
+
+    Args:
+        record: the run's, which notes the change.
+        second: when, in seconds since the run's first second.
+        rate_per_s: the arrivals per second from then on, to the end of the plan.
+    """
+    record.note(second, RATE, f"the arrival rate was changed to {rate_per_s:g} per second")
+    plan: dict[str, Any] = record.context["plan"]
+    levels: list[tuple[float, float]] = [(t_s, level) for t_s, level in plan["levels"]]
+    at_s, end_s = second - begins_s(record), plan["run_time_s"]
+    sampled = _area(_to_end(levels, end_s), end_s)
+    before = [[t_s, level] for t_s, level in levels if t_s < at_s]
+    begun = _area(_to_end(levels, end_s), at_s) * (plan["arrivals_total"] / sampled if sampled else 1.0)
+    steps = [[at_s, before[-1][1] if before else rate_per_s], [at_s, rate_per_s]]
+    after = [[t_s, rate_per_s] for t_s, _ in levels if t_s > at_s]
+    total = round(begun + rate_per_s * max(0.0, end_s - at_s), 3)
+    record.context["plan"] = {**plan, "levels": [*before, *steps, *after], "arrivals_total": total}
 
 
 class AskedByShape:
@@ -176,6 +201,11 @@ def _users(record: RunRecord, levels: list[tuple[float, float]], from_s: float, 
     return Shortfall(ratio, f"{ratio:.0%} of the users that the profile asks for did not run")
 
 
+def _to_end(levels: list[tuple[float, float]], end_s: float) -> list[tuple[float, float]]:
+    """Return the samples of a curve with its end, before which the last one lies."""
+    return [*levels, (end_s, levels[-1][1])]
+
+
 def _area(levels: list[tuple[float, float]], until_s: float) -> float:
     return sum(
         (min(to_s, until_s) - from_s) * (first + last) / 2
@@ -186,9 +216,8 @@ def _area(levels: list[tuple[float, float]], until_s: float) -> float:
 
 def _arrivals(record: RunRecord, levels: list[tuple[float, float]], until_s: float, total: float | None) -> Shortfall:
     """Compare arrivals; the levels are samples of the curve, which may rise and fall between them."""
-    ends = [*levels, (levels[-1][0] + (levels[-1][0] - levels[-2][0] if len(levels) > 1 else 0.0), levels[-1][1])]
-    sampled = _area(ends, math.inf)
-    planned = _area(ends, until_s) * (total / sampled if total and sampled else 1.0)
+    sampled = _area(levels, math.inf)
+    planned = _area(levels, until_s) * (total / sampled if total and sampled else 1.0)
     missing = planned - sum(record.tasks.values()) - sum(record.dropped.values())
     if missing <= _DEVIATIONS * planned**0.5:
         return Shortfall(0.0, "")

@@ -59,6 +59,8 @@ DECIDED: Final = "decided"
 """The kind of the event that says that the load ended because the answer of a comparison was known."""
 ABORTED: Final = "aborted"
 """The kind of the event that says that a threshold with abort_on_fail ended the load."""
+USERS, RATE = "users", "rate"
+"""The kinds of the events that say that a person changed the load while it ran: its users, its arrivals per second."""
 SOFTWARE: Final = "software"
 """The kind of the event that says that a worker ran other code than the master."""
 _IN_BLOCKS: Final = frozenset({LOAD, PAIR, TRANSACTION, CHECK})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import gevent
 from locust.shape import LoadTestShape
+
+from loadtest.profiles.curve import Stage
 
 if TYPE_CHECKING:
     from loadtest.profiles.profile import LoadProfile
@@ -31,6 +34,13 @@ class ProfileShape(LoadTestShape):
     def is_ramping_up(self) -> bool:
         """Whether the users have yet to reach the level at which the profile stops rising for the first time."""
         return self._users < round(self.profile.curve.first_peak)
+
+    def hold(self, users: int) -> None:
+        """Go over to this number of users, as fast as a step of the profile does, and have it to the profile's end."""
+        t_s: float = self.get_run_time()  # type: ignore[no-untyped-call]
+        left_s = self.profile.run_time_s - t_s
+        until_now = Stage(t_s, self._users, "linear")
+        self.profile = replace(self.profile, stages=(until_now, Stage(left_s, users, "step")))
 
     def reset_time(self) -> None:
         """Start again: Locust calls this before the first tick, and this product when the data is loaded."""

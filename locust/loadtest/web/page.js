@@ -117,6 +117,23 @@
     const head = [`${result.is_over ? "Verdict" : "So far"}: ${result.verdict}`, ...result.now.slice(0, 1)];
     return [head.join(" · "), ...files, ...chart(result.times), list];
   };
+  // The level of the load, which a person changes while a test follows a profile. The field outlasts what is told anew.
+  const control = (() => {
+    const form = element("form", "", "margin: 0.4em 0");
+    const [unit, button, said] = [element("span", ""), element("button", "Change"), element("output", "")];
+    const field = Object.assign(element("input", "", "width: 7em; margin: 0 0.4em"), { name: "level", required: true });
+    const label = element("label", "Go on with ");
+    label.append(field, unit);
+    button.style = "margin: 0 0.6em; padding: 0.2em 0.6em";
+    form.append(label, button, said);
+    form.onsubmit = async (event) => {
+      event.preventDefault();
+      const body = new URLSearchParams({ level: field.value });
+      const answer = await window.fetch(new URL("loadtest-level", base), { method: "POST", body });
+      said.textContent = (await answer.json()).message;
+    };
+    return { form, shown: (load) => { form.hidden = !load; unit.textContent = load; } };
+  })();
   const follow = async (corner) => {
     const answer = await window.fetch(new URL("loadtest-result", base));
     const text = answer.ok ? await answer.text() : "";
@@ -125,10 +142,10 @@
       corner.dataset.text = text;
       corner.style.borderColor = colours[result.verdict] ?? "#b26a00";
       const [head, ...rest] = shown(result);
-      const summary = corner.firstElementChild;
-      summary.textContent = head; // it stays, and with it the focus
-      while (summary.nextSibling) summary.nextSibling.remove();
-      summary.after(...rest);
+      corner.firstElementChild.textContent = head; // it stays, and with it the focus
+      control.shown(result.load);
+      while (control.form.nextSibling) control.form.nextSibling.remove();
+      control.form.after(...rest);
       corner.hidden = false;
     }
     window.setTimeout(follow, 2000, corner);
@@ -142,7 +159,7 @@
     corner.style = "position: fixed; left: 1em; bottom: 1em; z-index: 9; max-width: min(42em, 80vw); max-height: 60vh; "
       + "overflow: auto; padding: 0.5em 0.9em; border-left: 6px solid; background: inherit; color: inherit; "
       + "font: 14px/1.45 system-ui, sans-serif; box-shadow: 0 1px 6px #0006";
-    corner.append(document.createElement("summary"));
+    corner.append(document.createElement("summary"), control.form);
     document.body.append(corner);
     follow(corner);
   });

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from flask import abort, jsonify, send_file
+from flask import abort, jsonify, request, send_file
 
+from loadtest.exceptions import UsageError
 from loadtest.measuring.snapshot import WINDOW_S
 from loadtest.pacing.service import intended_rate_per_s
 from loadtest.progress import milliseconds
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 ADDRESS: Final = "/loadtest-result"
+CHANGE: Final = "/loadtest-level"
 MAX_POINTS: Final = 30
 """Of the chart, each of `WINDOW_S` seconds: the latest five minutes."""
-_NOT_FOUND: Final = 404
+_CHANGED, _REFUSED, _NOT_FOUND = 200, 409, 404
 
 
 class RunResult(NamedTuple):
@@ -43,14 +45,18 @@ class RunResult(NamedTuple):
     folder: Path
     stage: tuple[int, int] = (0, 0)
     """The number of the profile's current stage, and how many it has; zeros without one."""
+    load: str = ""
+    """What of the profile can be changed: users, or arrivals/s; empty where nothing can."""
 
 
-def serve(environment: Environment, look: Callable[[], RunResult | None]) -> None:
-    """Serve the result in the web UI, behind its guard.
+def serve(environment: Environment, look: Callable[[], RunResult | None], change: Callable[[str], str]) -> None:
+    """Serve the result in the web UI, behind its guard, and take changes of the load that is under way.
 
     Args:
         environment: with a web UI.
         look: returns the current run, or the last one; None before the first.
+        change: changes the level of the load to one that a person entered, and returns a sentence; it raises UsageError
+            where that is not possible.
     """
     web_ui: Any = environment.web_ui
     options: Any = environment.parsed_options
@@ -59,7 +65,15 @@ def serve(environment: Environment, look: Callable[[], RunResult | None]) -> Non
     def described() -> Response:
         return jsonify(result_dict(look(), intended_rate_per_s(environment)))
 
+    def changed() -> tuple[Response, int]:
+        try:
+            said, status = change(request.form.get("level", "")), _CHANGED
+        except UsageError as error:
+            said, status = " ".join(str(error).splitlines()), _REFUSED
+        return jsonify({"success": status == _CHANGED, "message": said}), status
+
     web_ui.app.add_url_rule(address, "loadtest_result", described)
+    web_ui.app.add_url_rule(f"{options.web_base_path}{CHANGE}", "loadtest_level", changed, methods=["POST"])
     web_ui.app.add_url_rule(f"{address}/<name>", "loadtest_result_file", lambda name: _file(look(), name))
 
 
@@ -78,6 +92,7 @@ def result_dict(result: RunResult | None, planned_per_s: float = 0.0) -> dict[st
         "is_over": record.ended,
         "verdict": verdict.outcome.value,
         "now": [] if record.ended else _now(result, planned_per_s),
+        "load": "" if record.ended else result.load,
         "times": _times(record),
         "reasons": list(verdict.reasons),
         "failures": failure_reasons({"errors": [asdict(error) for error in record.errors()]}),

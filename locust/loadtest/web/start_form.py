@@ -190,7 +190,11 @@ class StartForm:
         if changed := [
             name for name, text in {**_given(values, self._texts), **given}.items() if text != running[name]
         ]:
-            allowed = "nothing: it follows its load profile" if follows_shape else "the number of users and the ramp up"
+            allowed = (
+                "its level, in the corner of the page that shows how it goes"
+                if follows_shape
+                else "the number of users and the ramp up"
+            )
             raise _NotNowError(
                 f"{', '.join(changed).replace('_', ' ')} cannot change while a test is under way. Allowed: {allowed}. "
                 "Next: stop the test, then start another."
@@ -202,7 +206,7 @@ def _noted(environment: Environment, response: Response) -> Response:
     record = RecordKeeper.of(environment).record
     if record is not None and environment.shape_class is None and response.get_json()["success"]:
         second = steady_clock.now() - math.floor(record.started_at)
-        plan.change(record, second, float(request.form["user_count"]), float(request.form["spawn_rate"]))
+        plan.change_users(record, second, float(request.form["user_count"]), float(request.form["spawn_rate"]))
     return response
 
 

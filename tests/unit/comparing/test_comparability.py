@@ -61,6 +61,17 @@ def test_runs_that_mean_nothing_are_refused(base: dict[str, Any]) -> None:
             comparability.check(base, other)
 
 
+@pytest.mark.parametrize("kind", ["users", "rate"])
+def test_a_load_that_a_person_changed_is_refused(base: dict[str, Any], kind: str) -> None:
+    """The settings are the same, and the load is not; in a history such a run is alone."""
+    other = changed(base)
+    other["events"].append({"second": 5.0, "kind": kind, "text": "changed to 3"})
+    for runs in ((base, other), (other, base)):
+        with pytest.raises(UsageError, match=r"compared: somebody changed the load of new while it ran\. Allowed"):
+            comparability.check(*runs)
+    assert comparability.conditions(other) != comparability.conditions(base)
+
+
 def test_a_profile_that_was_edited_is_refused(base: dict[str, Any]) -> None:
     """The same name with other stages is another load."""
     other = changed(base)

@@ -69,18 +69,48 @@ def test_a_level_between_whole_users_is_the_nearest(level: float, running: int) 
 def test_users_that_a_person_changes_are_the_plan_from_then_on(users: int, later: int, expected: float) -> None:
     """At ten seconds, at ten per second; the record notes it."""
     record = record_of("quick", {**ALL, **dict.fromkeys(range(11, 20), later)}, spawn_rate_per_s=10.0)
-    plan.change(record, 10.4, users, 10.0)
+    plan.change_users(record, 10.4, users, 10.0)
     assert plan.shortfall(record).ratio == pytest.approx(expected, abs=0.05)
     [event] = [event for event in record.events if event.kind == "users"]
     assert event.text == f"the number of users was changed to {users}, at 10 per second"
 
 
 def test_a_change_of_the_users_is_none_of_the_arrivals() -> None:
-    """In the open model it is a limit."""
+    """In the open model it is a limit, and is called so."""
     record = record_of("constant-arrival-rate", ALL)
     before = record.context["plan"]
-    plan.change(record, 10.4, 4, 10.0)
+    plan.change_users(record, 10.4, 4, 10.0)
     assert record.context["plan"] == before
+    assert record.events[-1].text == "the largest number of users was changed to 4, at 10 per second"
+
+
+@pytest.mark.parametrize(
+    ("rates", "begun", "expected"),
+    [
+        ({10.4: 30.0}, 400, 0.0),  # 10 per second for ten seconds, then 30
+        ({10.4: 30.0}, 200, 0.5),  # nobody began what was added
+        ({10.4: 2.0}, 120, 0.0),
+        ({5.4: 30.0, 15.4: 10.0}, 400, 0.0),
+        ({19.9: 100.0}, 245, 0.0),  # between the last level that is kept and the end
+    ],
+)
+def test_a_rate_that_a_person_changes_is_the_plan_from_then_on(
+    rates: dict[float, float], begun: int, expected: float
+) -> None:
+    """To the end of the profile; the record notes it."""
+    record = record_of("constant-arrival-rate", ALL)
+    for second, rate_per_s in rates.items():
+        plan.change_rate(record, second, rate_per_s)
+    recorder = Recorder()
+    recorder.begun("shop")[len] += begun
+    record.add(recorder.take(), 0)
+    assert plan.shortfall(record).ratio == pytest.approx(expected, abs=0.01)
+    parts = zip([0.4, *rates], [*rates, 20.4], [10.0, *rates.values()], strict=True)
+    total = sum((end - at) * rate for at, end, rate in parts)
+    assert record.context["plan"]["arrivals_total"] == pytest.approx(total)
+    assert [event.text for event in record.events if event.kind == "rate"] == [
+        f"the arrival rate was changed to {rate_per_s:g} per second" for rate_per_s in rates.values()
+    ]
 
 
 def test_a_ramp_that_is_longer_than_the_run_never_reaches_its_level() -> None:

@@ -62,3 +62,17 @@ def test_a_profile_shorter_than_a_tick_still_runs() -> None:
     """Half a second of load is begun before it is ended."""
     profile = LoadProfile("blink", "closed", (Stage(0.5, 4, "step"),))
     assert ticks(profile, 0, 0.6) == [(4, 4.0), None]
+
+
+def test_a_level_that_is_held_takes_the_place_of_what_is_left() -> None:
+    """It is reached as fast as a step, whatever the profile had in mind, and the end stays where it was."""
+    stages = (Stage(10, 10, "step"), Stage(10, 50, "step"))
+    shape = ProfileShape(LoadProfile("two", "closed", stages, spawn_rate_per_s=5.0))
+    said = {}
+    for t_s in (4, 6, 7.1, 8, 12, 18, 20):
+        shape.start_time = time.perf_counter() - t_s
+        if t_s == 6:
+            shape.hold(20)
+        said[t_s] = shape.tick()
+    users = {t_s: asked and asked[0] for t_s, asked in said.items()}
+    assert users == {4: 10, 6: 13, 7.1: 18, 8: 20, 12: 20, 18: 20, 20: None}
