@@ -15,7 +15,7 @@ from tests.native.test_start_form import PROFILES, Form, browse
 
 from .conftest import Stack
 
-pytestmark = [pytest.mark.native, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.native, pytest.mark.timeout(300)]
 
 PROFILE = """
 [plateau]

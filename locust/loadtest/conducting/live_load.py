@@ -18,6 +18,7 @@ from loadtest.exceptions import UsageError
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.judging import plan
 from loadtest.measuring import steady_clock
+from loadtest.pacing.assignment import LEAD_S
 from loadtest.pacing.service import ArrivalCoordinator
 from loadtest.profiles.load import Load
 from loadtest.profiles.shape import ProfileShape
@@ -82,7 +83,7 @@ class LiveLoad:
             )
         begun_at = math.floor(record.started_at)
         if (arrivals := self._arrivals) is not None:
-            from_s = arrivals.change_rate(level, left_s)
+            from_s = arrivals.change_rate(level, left_s - LEAD_S)
             plan.change_rate(record, steady_clock.at(from_s) - begun_at, level)
         else:
             shape: Any = self._environment.shape_class

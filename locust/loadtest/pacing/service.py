@@ -198,10 +198,11 @@ class ArrivalCoordinator:
         """Go over to a constant rate, 0 or more, on the running users; return the instant from which on it holds."""
         if self._allocator is None or self._arrivals is None:
             raise RuntimeError("no open-model run is under way")
-        from_s = time.perf_counter() + LEAD_S
-        curve = LoadCurve.of([Stage(duration_s, rate_per_s, "step")])
+        now_s = time.perf_counter()
+        from_s = now_s + LEAD_S
+        curve = LoadCurve.of([Stage(LEAD_S + duration_s, rate_per_s, "step")])  # from now on, or none were intended now
         self._arrivals = Arrivals(curve, self._arrivals.spacing, self._arrivals.seed + self._allocator.number)
-        self._allocator.schedule = Schedule(self._arrivals, from_s)
+        self._allocator.schedule = Schedule(self._arrivals, now_s)
         self._assign(from_s)
         return from_s
 
