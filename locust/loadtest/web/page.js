@@ -89,7 +89,7 @@
       const points = times.map(([second, ...both]) => [width * (second - first) / (last - first),
         height - 2 - (height - top - 4) * both[column] / highest].map((one) => one.toFixed(1)).join(","));
       made.append(drawn("polyline", { points: points.join(" "), fill: "none", stroke: colour, "stroke-width": 2 }),
-        drawn("text", { x: 110 * column, y: 12, fill: colour, "font-size": 12 }, `p95 ${name}`));
+        drawn("text", { x: 140 * column, y: 12, fill: colour, "font-size": 12 }, `p95 ${name}`));
     });
     made.append(drawn("text", { x: width, y: 12, fill: "currentColor", "font-size": 12, "text-anchor": "end" },
       `up to ${highest.toPrecision(3)} ms`));
