@@ -23,7 +23,8 @@ from loadtest.pacing.service import ArrivalCoordinator
 from loadtest.profiles.load import Load
 from loadtest.profiles.shape import ProfileShape
 from loadtest.session import Session
-from loadtest.settings.config import Rate, allowed
+from loadtest.settings.config import allowed
+from loadtest.settings.value_types import Rate
 from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
