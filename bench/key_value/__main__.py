@@ -1,119 +1,136 @@
-"""The key-value workload beside redis-benchmark and memtier_benchmark, on GET and SET of uniform keys.
+"""The key-value workload beside redis-benchmark and memtier_benchmark: ``python -m bench.key_value [--rounds N]``.
 
-    python -m bench.key_value [--rounds N]
-
-16 connections, 10,000 keys of which half are there, values of 500 bytes: how many commands each tool sends per second
-of its own CPU time, as fast as it goes, by Redis' own count. A tool that is not on PATH is left out, and said.
+Writes the tables of docs/performance.md: the commands per second of each tool's CPU time, by Redis' own count; and at a
+fixed rate, what each says of response times and hits, beside what these were. A tool that is not on PATH is left out,
+and said.
 """
 
 import argparse
-import shutil
+import json
+import math
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from statistics import NormalDist
 
-import redis
+from bench.engine.measuring import GENERATOR_CORE, SERVER_CORE, Comparison, Subject, compare, pinned
+from bench.engine.performance_page import conditions, table, write
+from bench.key_value import tools
+from bench.key_value.link import MEAN_MORE_S, SHORTEST_S
+from bench.key_value.plan import CONNECTIONS, DEVIATION, FILLED, KEYS, RATE_PER_S, RUN_S, VALUE_BYTES, ZIPF
+from bench.key_value.server import Server, running
 
-from bench.engine.measuring import SERVER_CORE, Comparison, Subject, compare
-from loadtest.local.process import ManagedProcess, free_port
-from loadtest.workload.key_value import Workload
+_ROOT = Path(__file__).parents[2]
+_NOTE = (
+    f"GETs at {RATE_PER_S:,} per second for {RUN_S} s, through a link that holds back each reply for "
+    f"{SHORTEST_S * 1000:g} ms and a random time of {MEAN_MORE_S * 1000:g} ms on average. The true times are the "
+    "link's: from the arrival of a command, which the kernel stamps, until its reply has left. redis-benchmark has no "
+    "rate, so it has as many connections as make that rate, and it draws uniform keys only. Expected hits are those of "
+    "the distribution's formula; Redis' are its `keyspace_hits`."
+)
+_COLUMNS = (
+    "| distribution | tool | per second | hits: expected | Redis' | the tool's | p50, ms: true | the tool's "
+    "| p99, ms: true | the tool's |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+)
 
-CONNECTIONS: Final = 16
-KEYS: Final = 10_000
-VALUE_BYTES: Final = 500
-OURS, MEMTIER, BENCHMARK = "this product's workload", "memtier_benchmark", "redis-benchmark"
-_USERS: Final = Path(__file__).with_name("users.py")
 
-
-class Server:
-    """A Redis that counts the commands.
-
-    Attributes:
-        environment: variables that tell the tools where it is.
-        client: of redis-py.
-    """
-
-    def __init__(self, port: int, work: str, folder: Path) -> None:
-        """Write half of the keys, under the names of each tool."""
-        self.client = redis.Redis(port=port, protocol=2)
-        self._command = f"cmdstat_{work}"
-        workload = folder / "workload.toml"
-        workload.write_text(
-            f"[keys]\nsize = {KEYS}\nfill = 0.5\n[values]\nsize_bytes = {VALUE_BYTES}\n[operations]\n{work} = 1\n"
-        )
-        self.environment = {
-            "REDIS_URL": f"redis://127.0.0.1:{port}", "PORT": str(port), "WORKLOAD": str(workload),
-            "LOCUST_SKIP_UPDATE_CHECK": "1",
-        }  # fmt: skip
-        Workload.read(workload).load(self.environment["REDIS_URL"], lambda _done, _total: None)
-        for name, first in (("memtier-{}", 1), ("key:{:012}", 0)):
-            numbers = range(first, first + KEYS // 2)
-            self.client.mset({name.format(number): b"x" * VALUE_BYTES for number in numbers})
-
-    def served(self) -> int:
-        """Commands executed so far."""
-        return int(self.client.info("commandstats").get(self._command, {"calls": 0})["calls"])
+def comparison(command: str) -> Comparison:
+    """GET or SET as fast as each tool goes."""
+    subjects = [
+        Subject(tool.name, tuple(tool.fast(command)), is_ours=tool.name == tools.OURS) for tool in tools.there()
+    ]
+    return Comparison(
+        f"key-value-{command}",
+        f"{command.upper()} of a key-value workload",
+        "commands",
+        subjects,
+        partial(running, command, "uniform"),
+        note=f"{CONNECTIONS} connections, values of {VALUE_BYTES} bytes, {KEYS:,} keys of which {FILLED:,} are there, "
+        "all equally likely; Redis on another core counts the commands.",
+    )
 
 
 @contextmanager
-def running(work: str) -> Iterator[Server]:
-    """A Redis on a core of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
-        command = ["taskset", "-c", str(SERVER_CORE), "redis-server", *options]
-        process = ManagedProcess("redis", command, Path(folder) / "redis.log")
-        try:
-            process.wait_until(partial(_answers, port), 20)
-            yield Server(port, work, Path(folder))
-        finally:
-            process.kill()
-
-
-def _answers(port: int) -> bool:
+def linked(server: Server, taken: Path) -> Iterator[int]:
+    """Start a link to the Redis; yield its port, and have it write what the commands took."""
+    command = [sys.executable, "-m", "bench.key_value.link", str(server.port), str(taken)]
+    link = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, preexec_fn=pinned(SERVER_CORE))  # noqa: PLW1509
     try:
-        return bool(redis.Redis(port=port).ping())
-    except redis.RedisError:
-        return False
+        yield int(link.stdout.readline())  # type: ignore[union-attr] # a pipe
+    finally:
+        link.terminate()
+        link.wait()
 
 
-def subjects(work: str) -> list[Subject]:
-    """Each tool that is there, as fast as it goes."""
-    return [Subject(name, tuple(command), is_ours=name == OURS) for name, command in _commands(work).items()]
+def row(tool: tools.Tool, server: Server, distribution: str, folder: Path) -> str:
+    """Have a tool read at the rate; return the line of the table."""
+    taken, result = folder / "taken.json", folder / "result.json"
+    hits, misses = server.looked_up()
+    with linked(server, taken) as port:
+        to = {"PORT": str(port), "RESULT": str(result), "REDIS_URL": f"redis://127.0.0.1:{port}"}
+        variables = server.environment | to | {"BENCH_RATE": str(RATE_PER_S), "BENCH_RESULT": str(result)}
+        command = [part.format(**to) for part in tool.steady(distribution)]
+        done = subprocess.run(
+            command, cwd=_ROOT, env=os.environ | variables, capture_output=True, text=True, check=False,
+            preexec_fn=pinned(GENERATOR_CORE),
+        )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(
+            f"{tool.name} ended with exit code {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-2000:]}"
+        )
+    said = tool.read(done.stdout, result)
+    there, missing = (after - before for before, after in zip((hits, misses), server.looked_up(), strict=True))
+    true = json.loads(taken.read_text())
+    true_s = sorted(true["taken_s"])
+    p50_s, p99_s = (true_s[math.ceil(quantile * len(true_s)) - 1] for quantile in (0.5, 0.99))
+    ratio = "" if said.hit_ratio is None else f"{said.hit_ratio:.2%}"
+    return (
+        f"| {distribution} | {tool.name} | {true['per_s']:,.0f} | {expected_hits(distribution):.2%} "
+        f"| {there / (there + missing):.2%} | {ratio} | {p50_s * 1000:.2f} | {said.p50_s * 1000:.2f} "
+        f"| {p99_s * 1000:.2f} | {said.p99_s * 1000:.2f} |"
+    )
 
 
-def _commands(work: str) -> dict[str, list[str]]:
-    users = ["-u", str(CONNECTIONS), "-r", str(CONNECTIONS), "-t", "10m"]
-    found = {OURS: [sys.executable, "-m", "locust", "-f", str(_USERS), "--headless", "--only-summary", *users]}
-    if program := shutil.which(BENCHMARK):
-        load = ["-c", str(CONNECTIONS), "-n", "1000000000", "-r", str(KEYS), "-d", str(VALUE_BYTES), "-t", work, "-q"]
-        found[BENCHMARK] = [program, "-p", "{PORT}", *load]
-    if program := shutil.which(MEMTIER):
-        keys = ["--key-minimum=1", f"--key-maximum={KEYS}", "--key-pattern=R:R", f"--data-size={VALUE_BYTES}"]
-        load = [f"--clients={CONNECTIONS}", "--threads=1", f"--ratio={'0:1' if work == 'get' else '1:0'}"]
-        found[MEMTIER] = [program, "--port={PORT}", *keys, *load, "--hide-histogram", "--test-time=600"]
-    return found
+def expected_hits(distribution: str) -> float:
+    """Return which part of the accesses is to keys that are there, by the distribution's own formula."""
+    if distribution.startswith("zipf"):
+        weights = [k**-ZIPF for k in range(1, KEYS + 1)]
+        return sum(weights[:FILLED]) / sum(weights)
+    if distribution.startswith("gaussian"):
+        normal = NormalDist(0.5, DEVIATION)
+        return (normal.cdf(FILLED / KEYS) - normal.cdf(0)) / (normal.cdf(1) - normal.cdf(0))
+    return FILLED / KEYS
+
+
+def agreement() -> str:
+    """Return the table of what the tools say at a fixed rate."""
+    lines = ["#### Response times and hits at a fixed rate", "", _NOTE, "", _COLUMNS]
+    for distribution in tools.DISTRIBUTIONS:
+        with running("get", distribution) as server, tempfile.TemporaryDirectory() as folder:
+            for tool in tools.there():
+                if distribution in tool.distributions:
+                    lines.append(row(tool, server, distribution, Path(folder)))
+                    print(lines[-1], flush=True)
+    return "\n".join([*lines, "", conditions()])
 
 
 def main() -> None:
-    """Measure, and print the tables."""
+    """Measure, and write the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.key_value", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="windows of each tool (default 3)")
     rounds = parser.parse_args().rounds
-    if missing := [name for name in (BENCHMARK, MEMTIER) if shutil.which(name) is None]:
+    names = [tool.name for tool in tools.there()]
+    if missing := [tool.name for tool in tools.ALL if tool.name not in names]:
         print(f"not on PATH, so left out: {', '.join(missing)}")
-    print("| command | tool | per CPU second | per second |\n|---|---|---|---|")
-    for work in ("get", "set"):
-        comparison = Comparison(work, work.upper(), "commands", subjects(work), partial(running, work))
-        for result in compare(comparison, rounds, lambda _: None):
-            print(
-                f"| {work.upper()} | {result.subject.name} | {result.per_cpu_s:,.0f} | {result.per_s:,.0f} |",
-                flush=True,
-            )
+    write("key-value-agreement", agreement())
+    for command in ("get", "set"):
+        one = comparison(command)
+        write(one.key, table(one, compare(one, rounds, partial(print, flush=True))))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,50 @@
-"""The users of `bench.key_value`, a locustfile: the operations of the workload in the file that WORKLOAD names."""
+"""The users of `bench.key_value`, a locustfile: the operations of the workload in the file that WORKLOAD names.
 
+As fast as they go; or, with BENCH_RATE, together at so many operations per second, after which BENCH_RESULT holds what
+was recorded of them. ``python -m bench.key_value.users`` writes the keys that are there from the beginning.
+"""
+
+import json
 import os
+from pathlib import Path
 
-from locust import constant, events, task
+from locust import constant, constant_throughput, events, task
 
+from bench.key_value.plan import CONNECTIONS
 from loadtest.clients.redis import RedisJsonUser
+from loadtest.measuring.labels import CHECK
 from loadtest.swarm import session
+from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.workload.key_value import Workload
 
 WORKLOAD = Workload.read(os.environ["WORKLOAD"])
+RATE_PER_S = float(os.environ.get("BENCH_RATE", "0"))
 
 
 @events.init.add_listener
 def measure(environment, **_):
     """Measure as a run does."""
     session.start(environment)
+    if RATE_PER_S:
+        environment.events.quitting.add_listener(lambda **_: write(RecordKeeper.of(environment).finish()))
+
+
+def write(record):
+    """Write the figures that are compared."""
+    total = record.total()
+    (hits,) = record.of_phase(CHECK).series()
+    result = {
+        "hit_ratio": 1 - hits.failures / hits.requests,
+        "p50_s": total.service_time.quantile(0.5),
+        "p99_s": total.service_time.quantile(0.99),
+    }
+    Path(os.environ["BENCH_RESULT"]).write_text(json.dumps(result))
 
 
 class KeyValue(RedisJsonUser):
     """Does one operation after the other."""
 
-    wait_time = constant(0)
+    wait_time = constant_throughput(RATE_PER_S / CONNECTIONS) if RATE_PER_S else constant(0)
 
     def on_start(self):
         """Begin a series of accesses of its own."""
@@ -30,3 +54,7 @@ class KeyValue(RedisJsonUser):
     def access(self):
         """Do the next operation."""
         self.accesses.next()
+
+
+if __name__ == "__main__":
+    WORKLOAD.load(os.environ["REDIS_URL"], lambda _done, _total: None)
