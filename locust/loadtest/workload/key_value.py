@@ -27,16 +27,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from redis.crc import key_slot
 
-from loadtest.exceptions import StackError, UsageError
+from loadtest.exceptions import StackError
 from loadtest.seeding.shared_data import SharedData
 from loadtest.seeding.stores import RedisStore
-from loadtest.settings.redis_url import is_cluster
 from loadtest.workload import description as descriptions
 from loadtest.workload.accesses import Accesses
 from loadtest.workload.documents import Documents
-from loadtest.workload.operations import MULTIPLE, OPERATIONS, written
+from loadtest.workload.operations import OPERATIONS, written
 from target_app.store import KEY_PREFIX
 
 if TYPE_CHECKING:
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES: Final = 1024 * 1024
 _BATCH_KEYS: Final = 1_000
-_SLOTS_TRIED: Final = 100
 _SAMPLED: Final = 100
 
 
@@ -125,10 +122,7 @@ class Workload:
 
         Raises:
             StackError: Redis is away, has no RedisJSON, or no room.
-            UsageError: an operation needs keys of one slot of the cluster, and they are in several.
         """
-        if is_cluster(redis_url):
-            self._check_slots()
         done, total = 0, self.description.keys.filled * len(self.description.forms)
         with RedisStore.of(redis_url) as store:
             SharedData(store, self._name).claim()
@@ -154,17 +148,6 @@ class Workload:
         return [f"a document of {size:,.0f} bytes takes in Redis {', '.join(taken)} (mean of {len(numbers)})"] * bool(
             taken
         )
-
-    def _check_slots(self) -> None:
-        keys = self.description.keys
-        name = keys.namer(f"{self._prefix}json:")
-        slots = {key_slot(name(number).encode()) for number in range(min(keys.size, _SLOTS_TRIED))}
-        if MULTIPLE in self.description.shares and keys.per_mget > 1 and len(slots) > 1:
-            raise UsageError(
-                f"operations.{MULTIPLE} reads keys in several slots of the cluster, which RedisJSON answers wrongly. "
-                "Allowed: without it, or with keys of one slot. Next: leave it out, or put a {hash tag} into "
-                "keys.pattern, such as {a}:{n}."
-            )
 
     def remove(self, redis_url: str, run_id: str) -> int:  # noqa: ARG002 - the keys are no single run's
         """Remove all keys, unless another run uses them, and return how many there were.

@@ -56,9 +56,7 @@ def key_of(command: list[bytes]) -> bytes | None:
     """Return the first key of a command; None for one that needs none.
 
     Raises:
-        DataError: It is about one node or about all of them, which only their own connections can answer, or it would
-            be answered wrongly: RedisJSON names only the first key of JSON.MGET to its node, which takes the others
-            for missing.
+        DataError: It is about one node or about all of them, which only their own connections can answer.
     """
     name = command[0].upper().decode()
     second = command[1].upper().decode("utf-8", "replace") if len(command) > 1 else ""
@@ -69,11 +67,6 @@ def key_of(command: list[bytes]) -> bytes | None:
             f"{name} is about a node, not a key, so this client does not send it to a cluster; use a connection of "
             "your own, such as redis-py's RedisCluster, beside it"
         )
-    if name == "JSON.MGET" and len({key_slot(key) for key in command[1:-1]}) > 1:
-        raise DataError(
-            "the keys of JSON.MGET are in several slots of the cluster, and the node of the first would answer that "
-            "the others do not exist; give them one {hash tag}, or use a pipeline of JSON.GET"
-        )
     if name in _STREAMS:
         place = next((place for place, one in enumerate(command) if one.upper() == b"STREAMS"), len(command)) + 1
     elif name in _COUNT_BEFORE_KEYS:
@@ -82,6 +75,25 @@ def key_of(command: list[bytes]) -> bytes | None:
     else:
         place = 2 if name in _SUBCOMMANDS else 1
     return command[place] if place < len(command) else None
+
+
+def _split(command: list[bytes]) -> list[list[bytes]]:
+    """Return what a command is sent as: one for each key, if it is a JSON.MGET of keys in several slots.
+
+    RedisJSON names only the first key to its node, which would answer that the others do not exist.
+    """
+    name, keys, path = command[0], command[1:-1], command[-1]
+    if name.upper() != b"JSON.MGET" or len({*map(key_slot, keys)}) <= 1:
+        return [command]
+    return [[name, key, path] for key in keys]
+
+
+def _joined(replies: list[Any]) -> Any:
+    """Return the reply to a command of those to what it was sent as: an error, if any of them is one."""
+    if len(replies) == 1:
+        return replies[0]
+    error = next((reply for reply in replies if isinstance(reply, Exception)), None)
+    return error or [value for reply in replies for value in reply]
 
 
 def parsed(data: bytes) -> Iterator[list[bytes]]:
@@ -180,9 +192,11 @@ class ClusterConnection:
         self.received_bytes = 0
         try:
             commands = list(parsed(data))
-            if count > 1 and commands[0] != [b"MULTI"]:
-                return self._distribute(commands, sent_s)
-            command = _with_key(commands)
+            parts = [_split(command) for command in commands]
+            if commands[0] != [b"MULTI"] and (count > 1 or len(parts[0]) > 1) and self._pinned is None:
+                replies = iter(self._distribute([part for each in parts for part in each], sent_s))
+                return [_joined([next(replies) for _ in each]) for each in parts]
+            command = _with_key([part for each in parts for part in each])
             if self._pinned is not None:
                 return self._ask(self._pinned, data, count, sent_s)
             return self._follow(data, count, self._address_of(command), sent_s)

@@ -1,11 +1,9 @@
 """A Redis Cluster of six nodes, with RedisJSON: what the client sends where, and what it makes of faults."""
 
 import contextlib
-import re
 from collections import Counter
 
 import gevent
-import orjson
 import pytest
 import redis
 from redis.crc import key_slot
@@ -16,16 +14,9 @@ from loadtest.clients.redis.topology import Topology
 from loadtest.exceptions import UsageError
 from loadtest.local import redis_server
 from loadtest.local.process import free_port
-from loadtest.scenarios import documents
-from loadtest.workload.key_value import Workload
-from loadtest.workload.operations import OPERATIONS
-from target_app import seed
-from target_app.store import KEY_PREFIX
-from tests.journeys import run_each_task_once
 from tests.redis_cluster import NODE_TIMEOUT_MS, SLOTS, running_cluster
 from tests.redis_harness import Recorded, client_of, running_user, scripted_server
 from tests.unit.clients.redis.test_replies import JSON_CALLS, PLAIN_CALLS, _outcome
-from tests.unit.scenarios import test_key_value as key_value
 
 OF_REDIS_PY = {
     "argument None", "echo", "wrong number of arguments",  # it looks for the key, and has other words for there is none
@@ -72,7 +63,7 @@ def test_calls_return_what_redis_pys_cluster_client_returns(cluster):
         outcomes.append(found)
     theirs, ours = outcomes
     different = {name for name, outcome in ours.items() if outcome != theirs[name]}
-    wrong = {name for name in different if "keys of JSON.MGET are in several slots" in str(ours[name])}
+    wrong = different & {"json mget", "json mget legacy"}
     assert [name for name in wrong if "None" not in str(theirs[name])] == []  # of documents that exist
     refused = {name for name in different if "is about a node" in str(ours[name])}
     crossing = {name for name in different if "hash to the same slot" in str(ours[name])}
@@ -135,13 +126,14 @@ def _load(user: RedisJsonUser, name: str, done: Counter, until: gevent.event.Eve
             with user.client.pipeline(transaction=False) as pipeline:
                 documents += pipeline.json().get(name).json().get("elsewhere").json().get(other).execute()
             done["json.get"] += 5
+            documents += json.mget([name, "elsewhere"], "$")
             documents.append(user.client.exists(name, other))
         except redis.RedisError as error:
             done["failed"] += 1
             done[error.error_class] += 1
             continue
         counted = {"name": name, "n": then}
-        expected = [counted, {"name": other}, counted, [0], {"name": other}, 2]
+        expected = [counted, {"name": other}, counted, [0], {"name": other}, [counted], [[0]], 2]
         if documents != expected or then != value + 1 or (value <= last and not done["failed"]):
             done["wrong"] += 1
         last = value
@@ -182,7 +174,7 @@ def test_no_request_fails_while_slots_move_and_the_servers_count_the_same(cluste
     """MOVED, ASK and TRYAGAIN are followed within the request, and each request is executed once."""
     monkeypatch.setattr("loadtest.clients.redis.cluster.MOST_HOPS", 100)  # MIGRATE is slow on a crowded machine
     monkeypatch.setattr("loadtest.clients.redis.cluster._TRY_AGAIN_S", 0.1)
-    commands = "json.numincrby", "json.get", "exists", "exec"
+    commands = "json.numincrby", "json.get", "json.mget", "exists", "exec"
     before = {command: cluster.calls(command) for command in commands}
     with _under_load(cluster) as (done, names):
         for name in names:
@@ -196,9 +188,10 @@ def test_no_request_fails_while_slots_move_and_the_servers_count_the_same(cluste
     assert (done["failed"], done["failures"], done["wrong"]) == (0, 0, 0)
     rounds = sum(done[name] for name in names)
     assert {command: cluster.calls(command) - calls for command, calls in before.items()} == {
-        "json.numincrby": 2 * rounds, "json.get": 5 * rounds, "exists": rounds, "exec": rounds,
+        "json.numincrby": 2 * rounds, "json.get": 5 * rounds, "json.mget": 2 * rounds, "exists": rounds,
+        "exec": rounds,
     }  # fmt: skip
-    assert done["requests"] == 4 * rounds
+    assert done["requests"] == 5 * rounds
 
 
 @pytest.mark.parametrize("transacts", [False, True])
@@ -231,24 +224,6 @@ def test_keys_on_two_nodes_of_a_moving_slot_are_asked_for_until_they_are_togethe
         assert sum(Recorded(user).requests.values()) == 1
         assert list(migration) == []
         assert both(user.client) == [b"1", b"2"]
-
-
-def test_every_command_of_the_documents_scenario_is_executed_where_its_key_is(cluster):
-    """No task fails, and the nodes have executed what was recorded."""
-    with client_of(cluster.url) as client, client.pipeline(transaction=False) as pipeline:
-        for name, document in seed.documents():
-            pipeline.json().set(f"{KEY_PREFIX}document:{name}", "$", document)
-            pipeline.hset(f"{KEY_PREFIX}hash:{name}", mapping={key: str(value) for key, value in document.items()})
-            pipeline.set(f"{KEY_PREFIX}string:{name}", orjson.dumps(document))
-        assert {type(value) for value in pipeline.execute()} == {bool, int}
-    commands = {command for operation in documents.OPERATIONS.values() for command in operation.resp.commands}
-    before = {command: cluster.calls(command.lower()) for command in commands}
-    users = type("Users", (documents.DocumentsRespUser,), {"redis_url": cluster.url})
-    requests = run_each_task_once(users, "")
-    assert [request for request in requests if request.error] == []
-    executed = {command: cluster.calls(command.lower()) - calls for command, calls in before.items()}
-    assert executed == Counter(request.method for request in requests)
-    assert min(executed.values()) > 0
 
 
 def test_a_node_that_redirects_for_ever_is_a_failure_of_its_own():
@@ -288,41 +263,33 @@ def test_a_cluster_that_is_away_or_none_is_one_sentence(redis_url, monkeypatch):
         assert sum(Recorded(user).failures.values()) == 2
 
 
-def test_a_key_value_workload_runs_on_a_cluster_and_is_removed_from_it(cluster, tmp_path):
-    """Its data is loaded, used and removed on all nodes, which count what the record does."""
-    each = "\n".join(f"{name} = 1" for name in OPERATIONS if name != "json_mget")
-    workload = key_value.workload(tmp_path, each, size=200)
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_documents_of_several_slots_are_read_by_one_request(cluster, protocol):
+    """In the keys' order, alone and in a pipeline; redis-py's cluster client asks the first key's node for all."""
+    keys, url = [f"d{number}" for number in range(12)], f"{cluster.url}&protocol={protocol}"
+    expected = [*([number] for number in range(12)), None]
+    with running_user(url) as user:
+        json = user.client.json()
+        for number, key in enumerate(keys):
+            json.set(key, "$", {"n": number})
+        Recorded(user)
+        assert json.mget([*keys, "nothing"], "$.n") == expected
+        assert Recorded(user).requests == {("JSON.MGET", "JSON.MGET"): 1}
+        with user.client.pipeline(transaction=False) as pipeline:
+            pipeline.set("x", 1).json().mget([*keys, "nothing"], "$.n").get("x")
+            assert pipeline.execute() == [True, expected, b"1"]
+        with user.client.pipeline() as pipeline:
+            pipeline.json().mget(keys, "$.n")
+            with pytest.raises(redis.exceptions.CrossSlotTransactionError):
+                pipeline.execute()
     for node in cluster.nodes[:3]:
-        node.admin.flushall()
-    [sentence] = workload.load(cluster.url, key_value.quiet)
-    assert re.fullmatch(r"a document of 600 bytes takes .* bytes as json, .* as hash, .* as string \(.*100\)", sentence)
-    before = Counter({command: cluster.calls(command.lower()) for command, _ in workload.requests("kv")})
-    record = key_value.done(workload, cluster.url, 400)
-    assert (record.requests, record.failures) == (400, 0)
-    asked, there = key_value.hits(record)
-    assert asked == there > 100
-    executed = {command: cluster.calls(command.lower()) - calls for command, calls in before.items()}
-    made = Counter()
-    for (command, _), count in key_value.requests(record).items():
-        made[command] += count
-    assert executed == made
-    sizes = [node.admin.dbsize() for node in cluster.nodes[:3]]
-    assert min(sizes) > 100
-    assert workload.remove(cluster.url, "any") == 600
-    assert sum(node.admin.dbsize() for node in cluster.nodes[:3]) == 0
-
-
-def test_keys_of_several_slots_are_not_read_by_one_command(cluster, tmp_path):
-    """RedisJSON would say that they are missing; one hash tag makes them those of one node."""
-    with pytest.raises(UsageError, match=r"operations\.json_mget reads keys in several slots"):
-        key_value.workload(tmp_path, "json_mget = 1").load(cluster.url, key_value.quiet)
-    file = tmp_path / "w.toml"
-    file.write_text(file.read_text().replace("u:{n}", "{u}:{n}"))
-    workload = Workload.read(file)
-    workload.load(cluster.url, key_value.quiet)
-    asked, there = key_value.hits(key_value.done(workload, cluster.url, 20))
-    assert asked == there == 200
-    workload.remove(cluster.url, "any")
+        node.admin.execute_command("ACL", "SETUSER", "limited", "on", ">x", "+@all", "~d1")
+    with running_user(f"{url}&username=limited&password=x") as user:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            user.client.json().mget(keys, "$.n")
+        assert (Recorded(user).errors, user.client.json().mget(["d1"], "$.n")) == ({"redis_auth": 1}, [[1]])
+    with redis.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port, protocol=protocol) as theirs:
+        assert theirs.json().mget(keys, "$.n").count(None) > 0
 
 
 def test_the_redis_of_a_run_may_be_a_cluster(cluster):
