@@ -7,13 +7,18 @@ import redis
 from redis.connection import SSLConnection, parse_url
 from redis.sentinel import Sentinel
 
-OWN_OPTIONS = ("cluster", "read_from_replicas", "sentinel")
+OWN_OPTIONS = ("cluster", "read_from_replicas", "sentinel", "sentinel_username", "sentinel_password", "sentinel_ssl")
 """What redis-py's URLs do not have; see `loadtest.clients.redis.settings`."""
 
 
 def is_cluster(url: str) -> bool:
     """Whether a URL is one of a cluster."""
-    return _options(url).get("cluster", "").lower() in {"true", "yes", "1"}
+    return _is_on(_options(url).get("cluster", ""))
+
+
+def is_one_server(url: str) -> bool:
+    """Whether a URL is neither that of a cluster nor that of a Sentinel."""
+    return not is_cluster(url) and "sentinel" not in _options(url)
 
 
 def server_of(url: str, timeout_s: float) -> redis.Redis:
@@ -23,15 +28,18 @@ def server_of(url: str, timeout_s: float) -> redis.Redis:
         url: as of a `RedisJsonUser`.
         timeout_s: for connecting, and for each reply.
     """
-    options: dict[str, Any] = {"protocol": 2, "socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
-    plain, name = _of_redis_py(url), _options(url).get("sentinel")
-    if name is None:
-        return redis.Redis.from_url(plain, **options)
-    given: Any = {**parse_url(plain), **options}
-    tls = {"ssl": True} if given.pop("connection_class", None) is SSLConnection else {}
+    limits: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+    plain, own = _of_redis_py(url), _options(url)
+    if "sentinel" not in own:
+        return redis.Redis.from_url(plain, protocol=2, **limits)
+    given: Any = {**parse_url(plain), **limits, "protocol": 2}
+    has_tls = given.pop("connection_class", None) is SSLConnection
     place = given.pop("host"), given.pop("port", 26379)
-    limits = {key: value for key, value in given.items() if key.startswith(("ssl", "socket"))}
-    client: redis.Redis = Sentinel([place], sentinel_kwargs={**limits, **tls}).master_for(name, **given, **tls)
+    tls: Any = {"ssl": True} | {name: given.pop(name) for name in list(given) if name.startswith("ssl_")}
+    user = {name: own.get(f"sentinel_{name}") or None for name in ("username", "password")}
+    have_tls = _is_on(own["sentinel_ssl"]) if "sentinel_ssl" in own else has_tls
+    sentinels = Sentinel([place], sentinel_kwargs={**limits, **user, **(tls if have_tls else {})})
+    client: redis.Redis = sentinels.master_for(own["sentinel"], **given, **(tls if has_tls else {}))
     return client
 
 
@@ -41,9 +49,18 @@ def cluster_of(url: str, timeout_s: float) -> redis.RedisCluster:
     return redis.RedisCluster.from_url(_of_redis_py(url), **limits)
 
 
+def client_of(url: str, timeout_s: float) -> redis.Redis | redis.RedisCluster:
+    """Return the client of a URL of any kind; arguments as of `server_of`."""
+    return cluster_of(url, timeout_s) if is_cluster(url) else server_of(url, timeout_s)
+
+
 def db_of(url: str) -> int:
     """Return the number of the database that a URL names."""
     return int(parse_url(_of_redis_py(url)).get("db", 0))
+
+
+def _is_on(text: str) -> bool:
+    return text.lower() in {"true", "yes", "1"}
 
 
 def _options(url: str) -> dict[str, str]:

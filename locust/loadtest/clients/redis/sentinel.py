@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 REFRESH_S: Final = 1.0
 """How often a process asks for the primary at most."""
+_NEXT: Final = {
+    "redis_auth": "sentinel_username and sentinel_password in the URL are those of the Sentinels",
+    "tls": "sentinel_ssl in the URL says whether the Sentinels use TLS",
+}
+"""What a person does about a failure, by its class."""
 
 
 class Sentinels:
@@ -79,10 +84,11 @@ class Sentinels:
             finally:
                 connection.close()
         assert failure is not None  # noqa: S101 -- there is one to ask
+        error_class = error_class_of(failure)
         return ConnectionBroken(
-            error_class_of(failure),
-            f"no Sentinel says where the primary {self._settings.sentinel!r} is ({failure}); the URL must lead to a "
-            "Sentinel, and name a primary that it watches",
+            error_class,
+            f"no Sentinel says where the primary {self._settings.sentinel!r} is ({failure}); "
+            f"{_NEXT.get(error_class, 'the URL must lead to a Sentinel, and name a primary that it watches')}",
         )
 
 

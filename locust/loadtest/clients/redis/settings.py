@@ -40,6 +40,9 @@ class RedisSettings:
         cluster: Whether it is a node of a Redis Cluster, whose other nodes are used too.
         read_from_replicas: Whether a replica may answer what only reads.
         sentinel: The name of the primary, where the endpoint is a Sentinel that knows where it is; else empty.
+        sentinel_username: For AUTH at the Sentinels; empty for the default user.
+        sentinel_password: For AUTH at the Sentinels; if both are empty, no AUTH is sent.
+        sentinel_tls: The TLS context for the Sentinels; None without TLS.
         read_timeout_s: How long a reply may take, in seconds.
     """
 
@@ -54,6 +57,9 @@ class RedisSettings:
     cluster: bool = False
     read_from_replicas: bool = False
     sentinel: str = ""
+    sentinel_username: str = ""
+    sentinel_password: str = ""
+    sentinel_tls: ssl.SSLContext | None = None
 
     @classmethod
     def from_url(cls, url: str) -> "RedisSettings":
@@ -77,6 +83,9 @@ class RedisSettings:
             raise _wrong_url(url, "read_from_replicas is for a cluster; add cluster=true")
         if "sentinel" in options and (cluster or endpoint.path):
             raise _wrong_url(url, "a Sentinel is reached by TCP, and does not watch clusters")
+        if "sentinel" not in options and (of_sentinels := [name for name in options if name.startswith("sentinel_")]):
+            raise _wrong_url(url, f"{of_sentinels[0]} is for Sentinels; add sentinel=NAME")
+        has_tls = options.get("sentinel_ssl", parts.scheme == "rediss")
         return cls(
             endpoint=endpoint,
             username=options.get("username", unquote(parts.username or "")),
@@ -89,6 +98,9 @@ class RedisSettings:
             cluster=cluster,
             read_from_replicas=replicas,
             sentinel=options.get("sentinel", ""),
+            sentinel_username=options.get("sentinel_username", ""),
+            sentinel_password=options.get("sentinel_password", ""),
+            sentinel_tls=(endpoint.tls or _tls_context(url, options)) if has_tls else None,
         )
 
     def at(self, host: str, port: int) -> "RedisSettings":
@@ -96,8 +108,10 @@ class RedisSettings:
         return replace(self, endpoint=replace(self.endpoint, host=host, port=port))
 
     def of_sentinel(self, host: str, port: int) -> "RedisSettings":
-        """Those of a Sentinel, which has neither users nor databases."""
-        return replace(self.at(host, port), username="", password="", db=0, protocol=RESP2, sentinel="")
+        """Those of a Sentinel, which has users of its own and no databases."""
+        endpoint = replace(self.endpoint, host=host, port=port, tls=self.sentinel_tls)
+        username, password = self.sentinel_username, self.sentinel_password
+        return replace(self, endpoint=endpoint, username=username, password=password, db=0, protocol=RESP2, sentinel="")
 
 
 def _read_bool(text: str) -> bool:
@@ -156,6 +170,9 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "cluster": _read_bool,
     "read_from_replicas": _read_bool,
     "sentinel": _read_name,
+    "sentinel_username": str,
+    "sentinel_password": str,
+    "sentinel_ssl": _read_bool,
     "socket_connect_timeout": _read_seconds,
     "socket_timeout": _read_seconds,
     "ssl_ca_certs": str,

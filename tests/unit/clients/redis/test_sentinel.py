@@ -9,14 +9,28 @@ from pathlib import Path
 import gevent
 import pytest
 import redis
+import trustme
 
-from loadtest.clients.redis import RedisJsonUser
+from loadtest.clients.redis import RedisJsonClient, RedisJsonUser
 from loadtest.local.process import ManagedProcess, free_port
+from loadtest.settings.redis_url import server_of
 from tests.redis_harness import PrivateRedis, Recorded, client_of, private_redis, running_user, scripted_server
 
 NAME = "shop"
 ENDED = {"connect", "reset", "closed", "timeout_connect", "timeout_read"}
 """The classes of what a server that goes away does to requests."""
+
+
+def sentinel(file: Path, primary_port: int, *lines: str) -> ManagedProcess:
+    """Start a Sentinel, with lines of its own in its file."""
+    own = "\n".join(lines)
+    file.write_text(
+        f"{own}\nbind 127.0.0.1\ndir {file.parent}\n"
+        f"sentinel monitor {NAME} 127.0.0.1 {primary_port} 2\n"
+        f"sentinel down-after-milliseconds {NAME} 60000\n"  # on a crowded machine no server is to be taken for dead
+        f"sentinel failover-timeout {NAME} 10000\n"
+    )
+    return ManagedProcess("sentinel", ["redis-server", str(file), "--sentinel"], file.with_suffix(".log"))
 
 
 class Watched:
@@ -31,17 +45,8 @@ class Watched:
         self.ports = [free_port() for _ in range(3)]
         self.url = f"redis://127.0.0.1:{self.ports[0]}?sentinel={NAME}"
         self.admins = [redis.Redis(port=port, protocol=2, socket_timeout=20) for port in self.ports]
-        self.sentinels = [self._start(folder / f"{port}.conf", port) for port in self.ports]
+        self.sentinels = [sentinel(folder / f"{port}.conf", self.primary.port, f"port {port}") for port in self.ports]
         wait_until(lambda: [self._has_met_the_others(admin) for admin in self.admins] == [True] * 3)
-
-    def _start(self, file: Path, port: int) -> ManagedProcess:
-        file.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {file.parent}\n"
-            f"sentinel monitor {NAME} 127.0.0.1 {self.primary.port} 2\n"
-            f"sentinel down-after-milliseconds {NAME} 60000\n"  # on a crowded machine no server is to be taken for dead
-            f"sentinel failover-timeout {NAME} 10000\n"
-        )
-        return ManagedProcess("sentinel", ["redis-server", str(file), "--sentinel"], file.with_suffix(".log"))
 
     @staticmethod
     def _has_met_the_others(admin: redis.Redis) -> bool:
@@ -134,6 +139,44 @@ def test_who_is_no_sentinel_or_knows_no_such_primary_is_one_sentence(watched: Wa
             client.get("a")
         assert str(raised.value).startswith(beginning.format(name))
         raised.match(f"{reason}.*must lead to a Sentinel")
+
+
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_sentinels_have_a_password_and_tls_of_their_own(redis_url: str, tmp_path: Path, *, has_tls: bool) -> None:
+    """The primary has another password and no TLS; one that is wrong or missing is said, and counted as such."""
+    authority, port = trustme.CA(), free_port()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    files = [f"tls-{name}-file {tmp_path}/server.pem" for name in ("cert", "key")]
+    listening = [f"tls-port {port}", "port 0", "tls-auth-clients no", *files] if has_tls else [f"port {port}"]
+    url = f"redis://:of-the-primary@127.0.0.1:{port}/0?sentinel={NAME}&ssl_ca_certs={tmp_path}/ca.pem"
+    with private_redis(redis_url, tmp_path, "--requirepass", "of-the-primary") as primary:
+        watching = sentinel(tmp_path / "s.conf", primary.port, *listening, "requirepass secret")
+        try:
+            right = f"{url}&sentinel_password=secret" + "&sentinel_ssl=true" * has_tls
+            with client_of(right) as client:
+                wait_until(lambda: _answers(client))
+            with server_of(right, 5) as looking_after:
+                assert looking_after.get("a") == b"x"
+            for password in ("", "&sentinel_password=wrong"):
+                asked = url + password + "&sentinel_ssl=true" * has_tls
+                with running_user(asked) as user:
+                    with pytest.raises(redis.ConnectionError, match=r"no Sentinel says.*sentinel_password in the URL"):
+                        user.client.get("a")
+                    assert Recorded(user).errors == {"redis_auth": 1}
+            with running_user(f"{url}&sentinel_password=secret&sentinel_ssl={not has_tls}") as user:
+                with pytest.raises(redis.ConnectionError, match=r"no Sentinel says"):
+                    user.client.get("a")
+                (found,) = Recorded(user).errors
+                assert found in {"tls", "closed", "reset", "protocol", "timeout_connect"}
+        finally:
+            watching.kill()
+
+
+def _answers(client: RedisJsonClient) -> bool:
+    with contextlib.suppress(redis.RedisError):
+        return bool(client.set("a", "x"))
+    return False
 
 
 def _count_up(user: RedisJsonUser, key: str, done: Counter[str], until: gevent.event.Event) -> None:

@@ -38,6 +38,11 @@ def test_a_sentinel_has_a_port_of_its_own():
     assert (settings.endpoint.port, settings.sentinel) == (26379, "shop")
     asked = settings.of_sentinel("other", 1)
     assert (asked.username, asked.password, asked.db, asked.protocol) == ("", "", 0, 2)
+    given = RedisSettings.from_url("rediss://u:p@h?sentinel=shop&sentinel_username=s&sentinel_password=q")
+    asked = given.of_sentinel("other", 1)
+    assert (asked.username, asked.password, asked.endpoint.tls) == ("s", "q", given.endpoint.tls)
+    plain = RedisSettings.from_url("rediss://h?sentinel=shop&sentinel_ssl=false").of_sentinel("other", 1)
+    assert plain.endpoint.tls is None
 
 
 def test_a_unix_socket_has_a_path_and_a_database_option():
@@ -73,6 +78,7 @@ def test_tls_verifies_unless_told_otherwise():
         ("redis://h?socket_timeout=nan", "seconds above 0"),
         ("redis://h?socket_timeout=soon", "socket_timeout='soon'"),
         ("redis://h?sokcet_timeout=1", "option 'sokcet_timeout' is unknown; known are db"),
+        ("redis://h?sentinel_password=x", "sentinel_password is for Sentinels; add sentinel=NAME"),
         ("rediss://h?ssl_cert_reqs=maybe", "required, optional and none"),
         ("rediss://h?ssl_check_hostname=maybe", "true and false"),
         ("rediss://h?ssl_ca_certs=/nowhere.pem", "certificate file cannot be read"),
