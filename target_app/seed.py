@@ -146,7 +146,7 @@ def load(redis_url: str, progress: Callable[[int, int], None]) -> int:
     """Write everything into Redis, pipelined. Doing it again changes nothing.
 
     Args:
-        redis_url: a Redis with RedisJSON.
+        redis_url: a Redis with RedisJSON; of one server.
         progress: called with the number of documents written and of all, first with 0.
 
     Returns:
@@ -155,25 +155,32 @@ def load(redis_url: str, progress: Callable[[int, int], None]) -> int:
     Raises:
         redis.RedisError: Redis is away or has no RedisJSON.
     """
-    everything = list(documents())
-    progress(0, len(everything))
     with redis.Redis.from_url(
         redis_url, protocol=2, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
     ) as client:
-        for start in range(0, len(everything), _BATCH):
-            batch = everything[start : start + _BATCH]
-            with client.pipeline(transaction=True) as pipeline:
-                for name, document in batch:
-                    _write(pipeline, name, document)
-                pipeline.execute()
-            progress(start + len(batch), len(everything))
+        return load_through(client, progress)
+
+
+def load_through(client: "redis.Redis | redis.RedisCluster", progress: Callable[[int, int], None]) -> int:
+    """Write everything as `load` does, through a client of redis-py's."""
+    everything = list(documents())
+    progress(0, len(everything))
+    is_whole = isinstance(client, redis.Redis)  # a transaction cannot be executed across a cluster's slots
+    for start in range(0, len(everything), _BATCH):
+        batch = everything[start : start + _BATCH]
+        with client.pipeline(transaction=is_whole) as pipeline:
+            for name, document in batch:
+                _write(pipeline, name, document)
+            pipeline.execute()
+        progress(start + len(batch), len(everything))
     return len(everything)
 
 
-def _write(pipeline: "redis.client.Pipeline", name: str, document: dict[str, Any]) -> None:
+def _write(pipeline: Any, name: str, document: dict[str, Any]) -> None:
     text = orjson.dumps(document)
     as_document, as_hash, as_string = (KEY_PREFIX + key(kind, name) for kind in _KINDS)
-    pipeline.delete(as_document, as_hash)  # whatever else may be there
+    for one in (as_document, as_hash):
+        pipeline.delete(one)  # whatever else may be there
     pipeline.execute_command("JSON.SET", as_document, "$", text)
     pipeline.hset(as_hash, mapping={member: orjson.dumps(value) for member, value in document.items()})
     pipeline.set(as_string, text)

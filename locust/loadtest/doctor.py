@@ -66,15 +66,15 @@ def examine(config: Config) -> Iterator[Check]:
 
 def _host(config: Config) -> str:
     if config.host is None:
-        return _unset_host(config.scenario)
+        return _unset_host(config)
     if not is_http(config.host):
         return f"{config.host} is not an HTTP base URL: only users with their own clients can load it"
     stack.check_host_answers(config.host)
     return f"{config.host} accepts connections"
 
 
-def _unset_host(scenario: str) -> str:
-    known = declared(scenario)
+def _unset_host(config: Config) -> str:
+    known, scenario = declared(config), config.scenario
     if known.takes_sample_target:
         return "HOST is not set: the sample target will be started"
     named = ", ".join(f"{without_credentials(host)} of {name}" for name, host in known.hosts.items())
@@ -84,11 +84,11 @@ def _unset_host(scenario: str) -> str:
 
 
 def _takes_sample_target(config: Config) -> bool:
-    return declared(config.scenario).takes_sample_target and not config.host
+    return declared(config).takes_sample_target and not config.host
 
 
 def _redis(config: Config) -> str:
-    if not (declared(config.scenario).needs_redis or _takes_sample_target(config)):
+    if not (declared(config).needs_redis or _takes_sample_target(config)):
         return f"neither the users of {config.scenario} nor their service need that of REDIS_URL"
     if config.redis_url:
         redis_server.check_given(config.redis_url)

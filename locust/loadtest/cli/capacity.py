@@ -58,4 +58,4 @@ def capacity(*, against: str | None, **options: Any) -> int:
 
 def _check_objective(config: Config) -> None:
     known = preflight.is_known(config)
-    thresholds.objective(config, (lambda: declared(config.scenario).requests) if known else None)
+    thresholds.objective(config, (lambda: declared(config).requests) if known else None)

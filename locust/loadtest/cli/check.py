@@ -38,7 +38,7 @@ def check(arguments: tuple[str, ...], **options: Any) -> int:
     preflight.check_scenario(config)
     preflight.check_feed(config)
     credentials.check(config)
-    known = declared(config.scenario)
+    known = declared(config)
     of_classes = None if known.takes_sample_target else known.hosts
 
     def say(part: str, text: str) -> None:

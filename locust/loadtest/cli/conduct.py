@@ -32,8 +32,8 @@ def _check_thresholds(config: Config) -> None:
         UsageError: with every wrong rule; also when the scenario's file cannot be imported.
     """
     if paths_of_scenario(config.scenario):
-        declared(config.scenario)  # a file of the user's may be wrong itself
-    preflight.check_thresholds(config, lambda: declared(config.scenario).requests)
+        declared(config)  # a file of the user's may be wrong itself
+    preflight.check_thresholds(config, lambda: declared(config).requests)
 
 
 def check_host(config: Config) -> None:
@@ -43,7 +43,7 @@ def check_host(config: Config) -> None:
         UsageError: it is none; or the scenario cannot be imported.
     """
     if config.host and preflight.is_known(config):
-        check_is_url(config.host, declared(config.scenario).speaking_http)
+        check_is_url(config.host, declared(config).speaking_http)
 
 
 NAMES: Final = (_check_thresholds, check_host)
@@ -56,7 +56,7 @@ def _check_users(config: Config) -> None:
 
 
 def _check_ports(config: Config) -> None:
-    takes_sample_target = not preflight.is_known(config) or declared(config.scenario).takes_sample_target
+    takes_sample_target = not preflight.is_known(config) or declared(config).takes_sample_target
     check_ports_free(config, own_target=takes_sample_target and not config.host)
 
 

@@ -69,7 +69,7 @@ def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: 
     if base is not None:
         with two_versions.of_sample_target(base, lambda part, text: click.echo(f"{part:12} {text}")) as both:
             return _conduct_duet(config, both, margin / 100, longest_s)
-    if declared(config.scenario).needs_redis:
+    if declared(config).needs_redis:
         raise UsageError(
             f"SCENARIO={config.scenario} does not work in a duet of two URLs: it needs a Redis, and a duet would need "
             "two. Allowed: scenarios that test a service by its URL, or --base REF. Next: choose another scenario."

@@ -94,7 +94,7 @@ def run_on_kubernetes(
     # Credentials are in the Secret, which only the pods see.
     preflight.check(config.model_copy(update={"accounts_file": None, "token_file": None}), *(NAMES if is_here else ()))
     compared_with = commands.baseline_of(config) if config.baseline else None
-    known = declared(config.scenario)
+    known = declared(config)
     run_id = named.run_id or new_run_id(named.scenario_name, named.profile_name)
     hosts = known.hosts.values() if is_here else ()
     wanted = Kustomization(base or base_of(known, config), image, openshift).of_run(config, hosts, run_id, theirs)

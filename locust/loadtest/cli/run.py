@@ -90,7 +90,8 @@ def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -
     config = Config.load(options)
     if not preflight.is_known(config):
         return config, []  # which is said together with everything else that is wrong
-    found = declared(config.scenario if "scenario" in config.model_fields_set else "", theirs)
+    is_named = "scenario" in config.model_fields_set
+    found = declared(config if is_named else config.model_copy(update={"scenario": ""}), theirs)
     if found.unknown:
         nearest = nearest_name(found.unknown[0].partition("=")[0], [*ours, *found.known])
         raise UsageError(

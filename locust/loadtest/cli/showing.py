@@ -42,7 +42,9 @@ def profiles(profiles_file: str | None, as_json: bool) -> None:
 def list_scenarios(as_json: bool) -> None:
     """List the scenarios."""
     if as_json:
-        requests = {name: [list(pair) for pair in declared(name).requests] for name in scenarios.names()}
+        requests = {
+            name: [list(pair) for pair in declared(Config(scenario=name)).requests] for name in scenarios.names()
+        }
         click.echo(json.dumps(requests, indent=1))
         return
     for name in scenarios.names():

@@ -31,6 +31,6 @@ def stack(words: tuple[str, ...], **options: Any) -> None:
     to .loadtest/ in the current folder.
     """
     config = Config.load(options)
-    known = declared(config.scenario) if paths_of_scenario(config.scenario) else None
+    known = declared(config) if paths_of_scenario(config.scenario) else None
     check_host(config)
     compose.run(config, known.hosts if known else {}, words)

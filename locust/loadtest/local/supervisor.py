@@ -34,7 +34,7 @@ def supervise(config: Config, folder: RunFolder, *, as_json: bool = False, more:
     load = "capacity search" if config.slo else f"profile {config.profile}"
     say("run", f"scenario {config.scenario}, {load}, results in {folder.path}/")
     master_screen = sys.stderr if as_json else sys.stdout
-    known = declared(config.scenario)
+    known = declared(config)
     of_classes = None if known.takes_sample_target else known.hosts
     with LocalStack(
         config,

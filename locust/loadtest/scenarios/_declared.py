@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +12,8 @@ from loadtest.exceptions import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from loadtest.settings.config import Config
 
 
 class Declared(NamedTuple):
@@ -38,8 +41,8 @@ class Declared(NamedTuple):
     """Those that they know."""
 
 
-def declared(scenario: str, options: Sequence[str] = ()) -> Declared:
-    """Return what a scenario declares; the options count when it is asked for the first time.
+def declared(config: Config, options: Sequence[str] = ()) -> Declared:
+    """Return what the scenario of some settings declares; options and settings count when it is asked for first.
 
     It is read in a separate process: a scenario's module imports Locust, which replaces the standard library's
     sockets and processes with gevent's, and the stack's supervisor must keep the real ones.
@@ -47,10 +50,15 @@ def declared(scenario: str, options: Sequence[str] = ()) -> Declared:
     Raises:
         UsageError: when the scenario's module or file cannot be imported, or holds no scenario.
     """
+    scenario = config.scenario
     if scenario in _declared:
         return _declared[scenario]
     child = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", "loadtest.scenarios", scenario, *options], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "loadtest.scenarios", scenario, *options],
+        env={**os.environ, **config.environment()},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if child.returncode == ExitCode.USAGE:
         raise UsageError(child.stderr.strip())

@@ -6,6 +6,9 @@ string. Reads go to the seeded data; each user writes only its own scratch keys,
 rewrites before they have grown much.
 
 A new operation is one row of `OPERATIONS`: both users' tasks and the declared requests are made from it.
+
+The sample target uses one server. Where REDIS_URL is that of a cluster or of a Sentinel, and HOST names no other
+target, there are the users over RESP alone.
 """
 
 import random
@@ -28,6 +31,8 @@ from loadtest.scenarios._scratch import Scratch
 from loadtest.scenarios._users import HttpUser, RedisJsonUser
 from loadtest.seeding.shared_data import SharedData
 from loadtest.seeding.stores import RedisStore
+from loadtest.settings.config import Config
+from loadtest.settings.redis_url import client_of, is_one_server
 from target_app import seed
 from target_app.store import KEY_PREFIX
 
@@ -35,6 +40,7 @@ NAME = "documents"
 
 _SIMPLE = tuple(seed.basic_user(number) for number in range(20))
 _COMPLEX = tuple(seed.advanced_user(number) for number in range(20))
+_LOADING_TIMEOUT_S = 10.0
 _MOST_APPENDS = 50
 """How often a user appends to a scratch array or string before it writes the whole document again."""
 
@@ -369,11 +375,12 @@ def load_data(redis_url: str, progress: Callable[[int, int], None]) -> None:
     Raises:
         StackError: Redis is away or has no RedisJSON.
     """
-    with RedisStore(redis_url) as store:
+    with RedisStore.of(redis_url) as store:
         SharedData(store, NAME).claim([*map(KEY_PREFIX.__add__, seed.keys())])
     try:
-        seed.load(redis_url, progress)
-    except redis.RedisError as error:
+        with client_of(redis_url, _LOADING_TIMEOUT_S) as client:
+            seed.load_through(client, progress)
+    except (redis.RedisError, redis.exceptions.RedisClusterException) as error:
         raise StackError(
             f"The scenario's data cannot be loaded: {error}. REDIS_URL must name a Redis with RedisJSON that takes "
             "writes under loadtest:. Start one, or correct REDIS_URL."
@@ -386,21 +393,27 @@ def remove_data(redis_url: str, run_id: str) -> int:
     Raises:
         StackError: Redis is away.
     """
-    with RedisStore(redis_url) as store:
+    with RedisStore.of(redis_url) as store:
         return Scratch.remove(store, run_id) + SharedData(store, NAME).release()
 
 
-scenario = Scenario(
-    name=NAME,
-    user_classes=(DocumentsHttpUser, DocumentsRespUser),
-    requests=(
-        *((operation.http.method, f"{NAME}/{name}") for name, operation in OPERATIONS.items()),
-        *(
-            (command, f"{NAME}/resp/{name}")
-            for name, operation in OPERATIONS.items()
-            for command in operation.resp.commands
-        ),
-    ),
-    load_data=load_data,
-    remove_data=remove_data,
-)
+def __getattr__(name: str) -> Scenario:
+    """Make the scenario when it is asked for: which users there are depends on the settings."""
+    if name != "scenario":
+        raise AttributeError(name)
+    config = Config.load()
+    is_resp_only = config.host is None and not is_one_server(config.redis_url or "")
+    through_api = ((operation.http.method, f"{NAME}/{name}") for name, operation in OPERATIONS.items())
+    over_resp = (
+        (command, f"{NAME}/resp/{name}")
+        for name, operation in OPERATIONS.items()
+        for command in operation.resp.commands
+    )
+    return Scenario(
+        name=NAME,
+        user_classes=(DocumentsRespUser,) if is_resp_only else (DocumentsHttpUser, DocumentsRespUser),
+        requests=(*(() if is_resp_only else through_api), *over_resp),
+        load_data=load_data,
+        remove_data=remove_data,
+        notes=("users over RESP alone: the sample target does not use the Redis of REDIS_URL",) if is_resp_only else (),
+    )

@@ -208,4 +208,4 @@ def test_the_demo_runs_where_its_target_or_its_redis_is_loaded(
     scenario: str, settings: dict[str, str], base: str
 ) -> None:
     """A scenario that loads only Redis needs no other host than that."""
-    assert base_of(declared(scenario), Config(scenario=scenario, **settings)) == MANIFESTS / base
+    assert base_of(declared(Config(scenario=scenario)), Config(scenario=scenario, **settings)) == MANIFESTS / base
