@@ -2,6 +2,8 @@
 
 Only series that counted something travel. Unpacking with numpy costs by the call more than by the byte. So the master
 only checks what arrives, and unpacks a second of many workers at once: see `merge`.
+
+Tested in tests/unit/measuring/test_wire.py.
 """
 
 from __future__ import annotations

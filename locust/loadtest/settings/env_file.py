@@ -1,4 +1,4 @@
-"""The file local_conf/loadtest.env: lines of NAME=value."""
+"""The file local_conf/loadtest.env: lines of NAME=value. Tested in tests/unit/settings/test_config.py."""
 
 from __future__ import annotations
 

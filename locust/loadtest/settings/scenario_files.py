@@ -1,4 +1,4 @@
-"""The files that the setting `scenario` names."""
+"""The files that the setting `scenario` names. Tested in tests/unit/settings/test_config.py."""
 
 from __future__ import annotations
 
