@@ -7,9 +7,10 @@ import yaml
 
 from loadtest.exporting.exposition import MAX_SERIES
 from loadtest.exporting.metrics import METRICS
-from loadtest.exporting.scrape import MAX_RULES, MAX_WORKERS, RUN_STATES, WORKER_STATES
+from loadtest.exporting.scrape import MAX_RULES, MAX_WORKERS, QUANTILES, RUN_STATES, WORKER_STATES
 from loadtest.exporting.series import BOUNDS_S
 from loadtest.judging.outcome import Outcome
+from loadtest.measuring.recent import RECENT_S
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference" / "metrics.md"
@@ -37,6 +38,7 @@ def test_documented_numbers_are_the_codes() -> None:
     text = " ".join(REFERENCE.read_text().split())
     assert f"{len(BOUNDS_S)} buckets from {BOUNDS_S[0] * 1e6:.0f} µs to {BOUNDS_S[-1]:.1f} s" in text
     assert f"at most {MAX_SERIES:,} time series" in text
+    assert f"quantiles of the last {RECENT_S} s: {', '.join(map(str, QUANTILES))}" in text
     assert f"those below {MAX_WORKERS} get figures" in text
     assert all(outcome.value in text for outcome in Outcome)
     assert f"At most {MAX_RULES} limits" in text

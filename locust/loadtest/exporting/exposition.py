@@ -17,15 +17,24 @@ Tested in tests/unit/exporting/test_series.py and tests/contracts/test_metrics.p
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import gevent
 
 from loadtest import scenarios
 from loadtest.exporting import compatibility
-from loadtest.exporting.metrics import METRICS, RESPONSE_TIME
-from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_STEPS, MAX_WORKERS, Scrape
-from loadtest.exporting.series import HISTOGRAM_LINES, SeriesBudget, SeriesText, Sum, header, text_of, with_exemplars
+from loadtest.exporting.metrics import METRICS, RECENT, RESPONSE_TIME, SERVICE_TIME, Metric
+from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_STEPS, MAX_WORKERS, QUANTILES, Scrape
+from loadtest.exporting.series import (
+    HISTOGRAM_LINES,
+    RecentText,
+    SeriesBudget,
+    SeriesText,
+    Sum,
+    header,
+    text_of,
+    with_exemplars,
+)
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.labels import CONNECTION_PHASES, ENDED_BY, OTHER, SeriesKey
 from loadtest.measuring.streams import StreamView
@@ -33,11 +42,12 @@ from loadtest.measuring.users import scenario_of
 from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Iterator
 
     from locust.env import Environment
 
     from loadtest.measuring.record import RunRecord
+    from loadtest.measuring.record_rows import SeriesView
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text"
@@ -49,13 +59,16 @@ MAX_OTHERS: Final = 5
 SLICE_S: Final = 0.001
 """Work between two turns of the event loop."""
 
-_PER_SCENARIO: Final = 6 + 2 * HISTOGRAM_LINES
+_PER_RECENT: Final = 2 * len(QUANTILES)
+_PER_SCENARIO: Final = 6 + 2 * HISTOGRAM_LINES + _PER_RECENT
 _PER_STEP: Final = 4 + HISTOGRAM_LINES
 """The counts of a transaction and of a check, and the transaction's times."""
 _PER_STREAM: Final = 2 + len(ENDED_BY) + 3 * HISTOGRAM_LINES
 _SINGLE: Final = 40
 """Time series that exist once: states, verdicts, the run's times."""
+_Item = TypeVar("_Item")
 _OTHER_KEY: Final = SeriesKey(OTHER, OTHER, OTHER)
+_ALL: Final = SeriesKey("", "", "")
 
 
 class Exposition:
@@ -79,9 +92,12 @@ class Exposition:
         others = (MAX_OTHERS + 1) * self._lines(ERROR_CLASSES)
         steps = (MAX_STEPS + 1) * _PER_STEP
         beside = steps + _PER_STREAM + len(CONNECTION_PHASES) * HISTOGRAM_LINES
-        fixed = (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + MAX_RULES + _SINGLE + beside + others
+        fixed = (
+            (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + MAX_RULES + _SINGLE + _PER_RECENT + beside + others
+        )
         self._budget = SeriesBudget(max_series - fixed - (compatibility.FIXED_LINES if compatible else 0))
         self._series: dict[SeriesKey, SeriesText] = {}
+        self._recent: dict[SeriesKey, RecentText] = {}
         for scenario in self._weights:
             for method, name in scenarios.requests_of(scenario):
                 self._admit(SeriesKey(scenario, method, name), sorted(ERROR_CLASSES))
@@ -100,14 +116,20 @@ class Exposition:
 
         Other greenlets run meanwhile, but only one may be in here at a time.
         """
-        self._update(self._keeper.totals)
+        totals, last_seconds = self._keeper.totals, self._keeper.recent()
+        for key, counted in self._shown(totals):
+            self._series[key].update(counted)
         gevent.sleep(0)
         series = list(self._series.items())
-        traces = self._keeper.totals.latest_traces() if openmetrics else {}
-        scrape = Scrape(self._environment, self._weights, self._streamed())
+        traces = totals.latest_traces() if openmetrics else {}
+        recent = Scrape(self._environment, self._weights, self._streamed(last_seconds), last_seconds)
+        scrape = Scrape(self._environment, self._weights, self._streamed(totals), totals, recent)
+        quantiles = self._quantiles(last_seconds, recent)
         parts: list[bytes] = []
         for metric in METRICS:
-            if metric.values is None:
+            if metric in quantiles:
+                lines = quantiles[metric]
+            elif metric.values is None:
                 lines = [text.texts[metric] for _, text in series]
                 if metric is RESPONSE_TIME and traces:
                     lines = [with_exemplars(text.texts[metric], traces.get(key, ())) for key, text in series]
@@ -140,10 +162,10 @@ class Exposition:
             self._streams.append(labels)
         return True
 
-    def _streamed(self) -> dict[tuple[str, str, str], StreamView]:
+    def _streamed(self, record: RunRecord) -> dict[tuple[str, str, str], StreamView]:
         """Return the streamed responses to each request; the budget includes `other`."""
         shown = {labels: StreamView(*labels) for labels in self._streams}
-        for view in self._keeper.totals.streams():
+        for view in record.streams():
             labels = (view.scenario, view.method, view.name)
             if not self._admit_stream(labels):
                 labels = (OTHER, OTHER, OTHER)
@@ -155,21 +177,31 @@ class Exposition:
         known = any(SeriesKey(scenario, method, name) in self._series for scenario in self._weights)
         return name if known else OTHER
 
-    def _update(self, totals: RunRecord) -> None:
-        """Bring the texts of the series up to date, yielding to other greenlets."""
+    def _shown(self, record: RunRecord) -> Iterator[tuple[SeriesKey, SeriesView | Sum]]:
+        """Yield what each series counted, those without metrics of their own together, and to other greenlets."""
         folded: dict[SeriesKey, Sum] = {}
-        turn_ends_s = time.perf_counter() + SLICE_S
-        for view in totals.series():
+        for view in _in_turns(record.series()):
             key = SeriesKey(view.scenario, view.method, view.name)
             if key.name != OTHER and self._admit(key, []):
-                self._series[key].update(view)
+                yield key, view
             else:
                 folded.setdefault(self._other(key), Sum()).add(view)
-            if time.perf_counter() > turn_ends_s:
-                gevent.sleep(0)
-                turn_ends_s = time.perf_counter() + SLICE_S
-        for key, total in folded.items():
-            self._series[key].update(total)
+        yield from folded.items()
+
+    def _quantiles(self, record: RunRecord, scrape: Scrape) -> dict[Metric, list[str]]:
+        """Return the quantiles of the last seconds: of each series, of each scenario, and of everything."""
+        sums: dict[SeriesKey, Sum] = {}
+        lines: dict[Metric, list[str]] = {RECENT[RESPONSE_TIME]: [], RECENT[SERVICE_TIME]: []}
+        for key, counted in self._shown(record):
+            of_scenario = SeriesKey(scrape.shown_scenario(key.scenario), "", "")
+            for each in {key, of_scenario, _ALL}:
+                sums.setdefault(each, Sum()).add(counted)
+        for key, counted in _in_turns(sums.items()):
+            if key not in self._recent:
+                self._recent[key] = RecentText(key[:3])
+            for metric, text in self._recent[key].fill(counted).items():
+                lines[metric].append(text)
+        return lines
 
     def _other(self, key: SeriesKey) -> SeriesKey:
         """Return the series that counts what has none of its own; the budget includes it."""
@@ -180,3 +212,13 @@ class Exposition:
             if other not in self._series:
                 self._series[other] = SeriesText(other, sorted(ERROR_CLASSES), self._budget)
         return other
+
+
+def _in_turns(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Yield these, and to other greenlets after `SLICE_S` of work."""
+    turn_ends_s = time.perf_counter() + SLICE_S
+    for item in items:
+        yield item
+        if time.perf_counter() > turn_ends_s:
+            gevent.sleep(0)
+            turn_ends_s = time.perf_counter() + SLICE_S

@@ -5,9 +5,11 @@ Tested in tests/unit/exporting/test_series.py and tests/contracts/test_dashboard
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadtest.exporting.scrape import QUANTILES
 from loadtest.measuring.labels import CHECK, TRANSACTION
+from loadtest.measuring.recent import RECENT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,7 +131,7 @@ STREAMS: Final = (
         lambda now: _of_streams(now, "event_gap"),
     ),
 )
-METRICS: Final = (
+_MEASURED: Final = (
     REQUESTS,
     RESPONSE_TIME,
     SERVICE_TIME,
@@ -375,7 +377,7 @@ METRICS: Final = (
         "loadtest_run_response_time_seconds",
         "gauge",
         (*_RUN, "quantile"),
-        "Quantile of the response times of the current or latest run, as in its record: 0.5, 0.95, 0.99 and 0.999.",
+        "Quantile of the response times of the current or latest run, as in its record.",
         lambda now: _of_run(now, _by(now.run_quantiles())),
     ),
     Metric(
@@ -408,3 +410,30 @@ METRICS: Final = (
         lambda now: now.threshold_limits(_SERIES),
     ),
 )
+
+
+def _recent(metric: Metric) -> Metric:
+    """Return the gauge of the quantiles of a histogram's last seconds, which are as exact as the record."""
+    made = Metric(
+        f"{metric.name.removesuffix('_seconds')}_recent_seconds",
+        "gauge",
+        (*metric.labels, "quantile"),
+        f"Quantile of `{metric.name}` in the last {RECENT_S} s of the current run.",
+    )
+    values = metric.values
+    return made if values is None else made._replace(values=lambda now: _quantiles(values(now.recent)))
+
+
+def _quantiles(times: Mapping[tuple[str, ...], Any]) -> dict[tuple[str, ...], float]:
+    """Return the quantiles of histograms, of those that counted something."""
+    return {
+        (*labels, str(q)): value
+        for labels, histogram in times.items()
+        if histogram.count
+        for q, value in zip(QUANTILES, histogram.quantiles(QUANTILES), strict=True)
+    }
+
+
+RECENT: Final = {metric: _recent(metric) for metric in _MEASURED if metric.kind == "histogram"}
+"""The gauge of each histogram."""
+METRICS: Final = (*_MEASURED, *RECENT.values())

@@ -53,8 +53,8 @@ MAX_STEPS: Final = 20
 """Transactions, and checks, with metrics of their own: the first that were made."""
 RUN_STATES: Final = (STATE_INIT, STATE_SPAWNING, STATE_RUNNING, STATE_CLEANUP, STATE_STOPPING, STATE_STOPPED)
 WORKER_STATES: Final = (*RUN_STATES, STATE_MISSING)
-QUANTILES: Final = (0.5, 0.95, 0.99, 0.999)
-"""Of a run's response times."""
+QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
+"""Of a run's response times, and of every histogram's last seconds."""
 _WITH_USERS: Final = (STATE_SPAWNING, STATE_RUNNING)
 
 
@@ -65,6 +65,8 @@ class Scrape:
         environment: the master's.
         weights: the summed weight of the User classes of each scenario.
         streams: the streamed responses by scenario, method and name, as they are shown; none by default.
+        measured: what counters and histograms are read from; by default everything since the process began.
+        recent: the same state, with what was measured in the last seconds; by default this one.
 
     Attributes:
         keeper: the measurements.
@@ -76,11 +78,15 @@ class Scrape:
         environment: Environment,
         weights: Mapping[str, float],
         streams: Mapping[tuple[str, str, str], StreamView] | None = None,
+        measured: RunRecord | None = None,
+        recent: Scrape | None = None,
     ) -> None:
         self._environment = environment
         self.streams = streams or {}
+        self.recent: Scrape = recent or self
         self._weights = weights
-        self.keeper = RecordKeeper.of(environment)
+        self.keeper: RecordKeeper = RecordKeeper.of(environment)
+        self._measured = measured or self.keeper.totals
         self._progress = RunProgress.of(environment)
         scenarios = dict.fromkeys((*weights, *self.keeper.users, *self.keeper.totals.schedule_lag))
         self._shown = {name: name if index < MAX_SCENARIOS else OTHER for index, name in enumerate(scenarios)}
@@ -116,10 +122,14 @@ class Scrape:
         weight = sum(self._weights.values()) or 1
         return {scenario: total * own / weight for scenario, own in self._weights.items()}
 
+    def shown_scenario(self, scenario: str) -> str:
+        """Return the name under which a scenario is shown: its own, or `other`."""
+        return self._shown.get(scenario, OTHER)
+
     def setup_requests(self) -> dict[tuple[str, ...], float]:
         """Return the requests of on_start and on_stop by scenario and result."""
         succeeded, failed = dict.fromkeys(self._shown, 0), dict.fromkeys(self._shown, 0)
-        for view in self.keeper.totals.setup.series() if self.keeper.totals.setup else ():
+        for view in self._measured.setup.series() if self._measured.setup else ():
             succeeded[view.scenario] = succeeded.get(view.scenario, 0) + view.requests - view.failures
             failed[view.scenario] = failed.get(view.scenario, 0) + view.failures
         results = {"success": self.by_scenario(succeeded), "failure": self.by_scenario(failed)}
@@ -127,8 +137,10 @@ class Scrape:
 
     def _steps(self, phase: str) -> Iterator[tuple[tuple[str, str], SeriesView]]:
         """Yield the transactions or the checks with scenario and name; those beyond `MAX_STEPS` count as `other`."""
-        for number, view in enumerate(self.keeper.totals.of_phase(phase).series()):
-            yield (self._shown.get(view.scenario, OTHER), view.name) if number < MAX_STEPS else (OTHER, OTHER), view
+        first = {key[:3] for key in self.keeper.totals.of_phase(phase).keys()[:MAX_STEPS]}
+        for view in self._measured.of_phase(phase).series():
+            is_shown = (view.scenario, view.method, view.name) in first
+            yield (self._shown.get(view.scenario, OTHER), view.name) if is_shown else (OTHER, OTHER), view
 
     def step_counts(self, phase: str) -> dict[tuple[str, ...], float]:
         """Return the number of transactions or checks by scenario, name and result."""
@@ -147,16 +159,15 @@ class Scrape:
 
     def connection_times(self) -> dict[str, Histogram]:
         """Return how long each phase of the connections that were opened took."""
-        totals = self.keeper.totals
-        return {phase: totals.of_phase(phase).total().response_time for phase in CONNECTION_PHASES}
+        return {phase: self._measured.of_phase(phase).total().response_time for phase in CONNECTION_PHASES}
 
     def schedule_lags(self) -> dict[str, Histogram]:
         """Return the schedule lag of each scenario shown."""
-        return self._merged(self.keeper.totals.schedule_lag)
+        return self._merged(self._measured.schedule_lag)
 
     def iteration_times(self) -> dict[str, Histogram]:
         """Return how long the iterations of each scenario shown took."""
-        iterations = self.keeper.totals.of_phase(ITERATION).series()
+        iterations = self._measured.of_phase(ITERATION).series()
         return self._merged({view.scenario: view.response_time for view in iterations})
 
     def _merged(self, times: Mapping[str, Histogram]) -> dict[str, Histogram]:

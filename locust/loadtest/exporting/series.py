@@ -17,6 +17,7 @@ from prometheus_client.utils import floatToGoString
 
 from loadtest.exporting.metrics import (
     ERRORS,
+    RECENT,
     REQUEST_BYTES,
     REQUESTS,
     RESPONSE_BYTES,
@@ -24,6 +25,7 @@ from loadtest.exporting.metrics import (
     SERVICE_TIME,
     Metric,
 )
+from loadtest.exporting.scrape import QUANTILES
 from loadtest.measuring.histogram import EDGES_NS, Histogram, snapped_bounds_s
 from loadtest.measuring.labels import OTHER
 
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 
 BOUNDS_S: Final = snapped_bounds_s()
 """Upper bounds of the buckets in seconds: 36 from 100 µs to 60 s, on edges of the record's bins: counts are exact."""
-HISTOGRAM_LINES: Final = len(BOUNDS_S) + 3
-"""The lines of one histogram: its buckets, the +Inf bucket, sum and count."""
+HISTOGRAM_LINES: Final = len(BOUNDS_S) + 3 + len(QUANTILES)
+"""The lines of one histogram: its buckets, the +Inf bucket, sum and count, and the quantiles of its last seconds."""
 
 _LAST_BINS: Final = np.searchsorted(EDGES_NS, np.rint(np.multiply(BOUNDS_S, 1e9))) - 1
 """The last bin below each bound: what `Histogram.counts_le` uses, at a fifth of its cost."""
@@ -73,7 +75,7 @@ class Sum:
     response_time: Histogram = field(default_factory=Histogram)
     service_time: Histogram = field(default_factory=Histogram)
 
-    def add(self, view: SeriesView) -> None:
+    def add(self, view: SeriesView | Sum) -> None:
         """Add a series."""
         self.requests += view.requests
         self.failures += view.failures
@@ -163,6 +165,28 @@ class HistogramText:
         cumulated = np.cumsum(histogram.counts)
         count = int(cumulated[-1])
         return self._text % (*cumulated[_LAST_BINS].tolist(), count, histogram.sum_s, count)
+
+
+class RecentText:
+    """The template of the quantiles of the last seconds of a series, of a scenario, or of everything.
+
+    Args:
+        labels: scenario, method and name; those that it does not have are empty.
+    """
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        self._templates = {
+            metric: "".join(f"{metric.name}{template(label_text(metric, (*labels, str(q))))} %r\n" for q in QUANTILES)
+            for metric in (RECENT[RESPONSE_TIME], RECENT[SERVICE_TIME])
+        }
+
+    def fill(self, view: Sum) -> dict[Metric, str]:
+        """Return the samples by metric; none when no time was counted."""
+        times = zip(self._templates.items(), (view.response_time, view.service_time), strict=True)
+        return {
+            metric: text % tuple(histogram.quantiles(QUANTILES)) if histogram.count else ""
+            for (metric, text), histogram in times
+        }
 
 
 def header(metric: Metric, *, openmetrics: bool = False) -> str:

@@ -13,6 +13,7 @@ from loadtest.measuring.delivery import WINDOW, Acknowledgement, Ledger
 from loadtest.measuring.health import MASTER, Health, Watch
 from loadtest.measuring.in_flight import InFlight
 from loadtest.measuring.labels import Labels
+from loadtest.measuring.recent import Recent
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import Delivery, Missing
 from loadtest.measuring.wire import Delta
@@ -92,6 +93,8 @@ class Collector:
         """Everything since the process began; never reset, without a time line."""
         self.record: RunRecord | None = None
         """The current run, or the last one; None before the first."""
+        self.recent = Recent()
+        """The last seconds of the open run; empty while none is."""
         self.watch = Watch()
         self.ledger = Ledger("")
         self.ledger.closed = True
@@ -161,7 +164,7 @@ class Collector:
         record.labels = self.labels
         self.record = record
         self.ledger = Ledger(record.run_id)
-        self.watch = Watch()
+        self.recent, self.watch = Recent(), Watch()
         self._refused_before = self.refused
         self._users_in, self._users_flushed = {}, -1
         self.ended_at = 0.0
@@ -352,6 +355,7 @@ class Collector:
             if second is not None and self.record is not None:
                 users = self._users_of_second(second)
                 self.record.add(measured, second)
+                self.recent.add(second, measured)
                 self.record.timeline.set_users(second, sum(users.values()))
                 flushed.append(Second(second, measured, users))
         if flushed:
@@ -375,11 +379,13 @@ class Collector:
         """Reset the counts of the current run; the totals continue."""
         if self.record is not None and self.running:
             self.record.reset(self.second_of(now_s))
+            self.recent = Recent()
 
     def end(self) -> list[Second]:
         """Close the run: later deltas are refused. Returns the last seconds."""
         self.ledger.closed = True
         flushed = self.flush()
+        self.recent = Recent()
         self.ended_at = steady_clock.now()
         if self.record is not None:
             self.record.delivery = self._delivery(alive=())

@@ -104,6 +104,10 @@ class RecordKeeper:
         """Everything since the process began, never reset; without a time line."""
         return self._collector.totals
 
+    def recent(self) -> RunRecord:
+        """Return what was measured in the last seconds of the open run; other greenlets run meanwhile."""
+        return self._collector.recent.record(self._collector.labels)
+
     @property
     def workers(self) -> Mapping[int, Worker]:
         """The workers by index: state, CPU, event-loop lag, users."""

@@ -1,0 +1,39 @@
+"""Recent: what was measured in the last seconds of a run, of which the exporter takes quantiles over time.
+
+Tested in tests/unit/measuring/test_recent.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import gevent
+
+from loadtest.measuring.record import RunRecord
+
+if TYPE_CHECKING:
+    from loadtest.measuring.labels import Labels
+    from loadtest.measuring.measurements import Measurements
+
+RECENT_S: Final = 10
+"""Whole seconds that are kept: what the dashboards' rates look back, too."""
+
+
+class Recent:
+    """The measurements of the last `RECENT_S` seconds of the time line; at most 48 bytes for each of their requests."""
+
+    def __init__(self) -> None:
+        self._seconds: list[tuple[int, Measurements]] = []
+
+    def add(self, second: int, measured: Measurements) -> None:
+        """Add what was measured in a second, which may come in parts and late; what is older by then is let go."""
+        newest = max([second, *(known for known, _ in self._seconds)])
+        self._seconds = [part for part in (*self._seconds, (second, measured)) if part[0] > newest - RECENT_S]
+
+    def record(self, labels: Labels) -> RunRecord:
+        """Merge them into a record without a time line; other greenlets run between two seconds."""
+        record = RunRecord(labels=labels)
+        for _, measured in self._seconds:
+            record.add(measured)
+            gevent.sleep(0)
+        return record
