@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from boards.frame import board
-from boards.load_run import BY_NAME, RESPONSE_TIME, VERDICTS
+from boards.load_run import BY_NAME, EXACT, INTERPOLATED, OF_SEVERAL, RESPONSE_TIME, VERDICTS
 from boards.panels import PANEL_HEIGHT, Column, curves, rows, thin, word
 from boards.queries import (
     CHOSEN,
@@ -26,6 +26,7 @@ from boards.queries import (
     or_word,
     quantile,
     rate,
+    recent,
 )
 
 if TYPE_CHECKING:
@@ -104,10 +105,10 @@ def curves_row() -> list[Any]:
         ),
         _both(
             "Response time",
-            "The quantile selected above, from the intended start of each request.",
+            f"The quantile selected above, from the intended start of each request. {EXACT} {OF_SEVERAL}",
             "s",
-            quantile(CHOSEN_QUANTILE, RESPONSE_TIME),
-            quantile(CHOSEN_QUANTILE, RESPONSE_TIME, window=SHIFTED),
+            recent(CHOSEN_QUANTILE, RESPONSE_TIME),
+            recent(CHOSEN_QUANTILE, RESPONSE_TIME, offset=SHIFT),
         ),
         _both(
             "Failed",
@@ -134,7 +135,7 @@ def names_row() -> list[Any]:
         rows(
             "Names",
             "Each name in the time range, and as long ago in the run before, at the chosen quantile; the one that grew "
-            "most first. `loadtest compare` says which changes are more than noise.",
+            f"most first. `loadtest compare` says which changes are more than noise. {INTERPOLATED}",
             {"method": ("method", 90), "name": ("name", 360)},
             Column("change", "percentunit", column(f"({this}) / ({before}) - 1"), 100),
             Column("this run", "s", column(this), 100),

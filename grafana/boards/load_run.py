@@ -47,6 +47,7 @@ from boards.queries import (
     or_word,
     quantile,
     rate,
+    recent,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
 VERDICTS = {"passed": GOOD, "failed": BAD, "not trustworthy": DOUBTFUL, "no data": QUIET, "interrupted": DOUBTFUL}
 RESPONSE_TIME = "loadtest_response_time_seconds"
 BY_NAME = "method, name"
+EXACT = "To 1 %, over the 10 s before each point; where points are further apart, the highest in between."
+INTERPOLATED = "Quantiles are interpolated between the bounds of buckets; a run's report has them to 1 %."
+OF_SEVERAL = "Of several names or scenarios that are chosen, the slowest."
 
 
 def overview() -> list[stat.Panel]:
@@ -148,13 +152,13 @@ def _at_a_glance() -> timeseries.Panel:
     panel = curves(
         "At a glance",
         "Load, requests and failed requests per second on the left; p95 of the response time on the right, thin that "
-        "of the run before of the same scenario, from a common zero; see Compare.",
+        f"of the run before of the same scenario, from a common zero; see Compare. {EXACT} {OF_SEVERAL}",
         "short",
         curve(of_run(f"sum(loadtest_users{{{SCENARIO}}})"), "users"),
         curve(of_run(REQUESTS_PER_S), "requests/s"),
         curve(of_run(rate("loadtest_requests_total", FAILED)), "failed/s"),
-        curve(of_run(quantile(0.95, RESPONSE_TIME)), "p95"),
-        curve(of_run_before(quantile(0.95, RESPONSE_TIME, window=f"{WINDOW}{SHIFT}")), "p95 before"),
+        curve(of_run(recent(0.95, RESPONSE_TIME)), "p95"),
+        curve(of_run_before(recent(0.95, RESPONSE_TIME, offset=SHIFT)), "p95 before"),
         span=24,
     )
     colored(panel, {"failed/s": BAD})
@@ -239,18 +243,19 @@ def load_row() -> list[Any]:
 def latency_row() -> list[Any]:
     """How long it took."""
     both = [
-        curve(of_run(quantile(q, f"loadtest_{kind}_time_seconds")), f"{kind} p{int(q * 100)}")
+        curve(of_run(recent(q, f"loadtest_{kind}_time_seconds")), f"{kind} p{int(q * 100)}")
         for q in (0.5, 0.95, 0.99)
         for kind in ("response", "service")
     ]
-    both[-2].exemplar(True)  # those of the slowest: the dots lie about the curve of the response times' p99
+    # Traces are beside the buckets; those of the slowest requests lie about the curve of the p99.
+    both[-2].expr(of_run(f"({recent(0.99, RESPONSE_TIME)} or {quantile(0.99, RESPONSE_TIME)})")).exemplar(True)
     return [
         with_limits(
             curves(
                 "Response time beside service time",
                 "Response time counts from the intended start of a request: what a user would have waited. Service "
                 "time counts from the send. When they differ, the generator or a queue in front of the service is the "
-                "cause. Dashed: the run's thresholds on them. The scale is logarithmic.",
+                f"cause. Dashed: the run's thresholds on them. The scale is logarithmic. {EXACT} {OF_SEVERAL}",
                 "s",
                 *both,
                 span=9,
@@ -290,9 +295,9 @@ def machines_row() -> list[Any]:
     return [
         curves(
             "Response time",
-            "The quantile selected above, to compare with what the machines were doing.",
+            f"The quantile selected above, to compare with what the machines were doing. {OF_SEVERAL}",
             "s",
-            curve(of_run(quantile(CHOSEN_QUANTILE, RESPONSE_TIME)), "response time"),
+            curve(of_run(recent(CHOSEN_QUANTILE, RESPONSE_TIME)), "response time"),
             span=6,
         ),
         curves(
@@ -332,20 +337,21 @@ def streams_row() -> list[Any]:
     return [
         curves(
             "Time to first event",
-            "From the intended start of a request to the head of its response, and to the first event or token.",
+            "From the intended start of a request to the head of its response, and to the first event or token. "
+            f"{OF_SEVERAL}",
             "s",
             *(
-                curve(of_run(quantile(q, f"loadtest_stream_first_{part}_seconds")), f"{part} p{int(q * 100)}")
+                curve(of_run(recent(q, f"loadtest_stream_first_{part}_seconds")), f"{part} p{int(q * 100)}")
                 for part in ("byte", "event")
                 for q in (0.5, 0.95)
             ),
         ),
         curves(
             "Time between events",
-            "From an event or token of an answer to the next one.",
+            f"From an event or token of an answer to the next one. {OF_SEVERAL}",
             "s",
             *(
-                curve(of_run(quantile(q, "loadtest_stream_event_gap_seconds")), f"p{int(q * 100)}")
+                curve(of_run(recent(q, "loadtest_stream_event_gap_seconds")), f"p{int(q * 100)}")
                 for q in (0.5, 0.95, 0.99)
             ),
         ),
@@ -370,7 +376,7 @@ def connections_row() -> list[Any]:
                 "responses in parts the wait for the first byte, and receiving the rest. Dashed: the run's thresholds "
                 "on them.",
                 "s",
-                curve(of_run(quantile(CHOSEN_QUANTILE, phases, "", "phase")), "{{phase}}"),
+                curve(of_run(recent(CHOSEN_QUANTILE, phases, "", "phase")), "{{phase}}"),
                 span=12,
             ),
             "(dns|connect|tls|waiting|receiving)_time",
@@ -401,7 +407,8 @@ def names_row() -> list[Any]:
     return [
         rows(
             "Names",
-            "Each name in the time range, the slowest first at the chosen quantile. Links of Home set it to a run's.",
+            "Each name in the time range, the slowest first at the chosen quantile. Links of Home set it to a run's. "
+            f"{INTERPOLATED}",
             {"method": ("method", 90), "name": ("name", 300)},
             Column("quantile", "s", column(quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME, window=RANGE))),
             *(
@@ -414,9 +421,9 @@ def names_row() -> list[Any]:
         ),
         curves(
             "Response time by name",
-            "The quantile selected above. The slowest names stand out here.",
+            f"The quantile selected above. The slowest names stand out here. {EXACT}",
             "s",
-            curve(of_run(quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME)), "{{method}} {{name}}"),
+            curve(of_run(recent(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME)), "{{method}} {{name}}"),
             span=24,
             many=True,
         ),
@@ -433,7 +440,7 @@ def steps_row() -> list[Any]:
                 "The quantile selected above, by scenario: from the intended start of an iteration to the end of its "
                 "task. Dashed: the run's thresholds on it.",
                 "s",
-                curve(of_run(quantile(CHOSEN_QUANTILE, iterations, SCENARIO, "scenario")), "{{scenario}}"),
+                curve(of_run(recent(CHOSEN_QUANTILE, iterations, SCENARIO, "scenario")), "{{scenario}}"),
                 span=12,
             ),
             "iteration_time",
@@ -462,7 +469,7 @@ def steps_row() -> list[Any]:
                 "Transaction time",
                 "The quantile selected above, by transaction. Dashed: the run's thresholds on them.",
                 "s",
-                curve(of_run(quantile(CHOSEN_QUANTILE, time, SCENARIO, "name")), "{{name}}"),
+                curve(of_run(recent(CHOSEN_QUANTILE, time, SCENARIO, "name")), "{{name}}"),
                 span=12,
             ),
             "transaction_time",

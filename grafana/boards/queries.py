@@ -14,6 +14,9 @@ WINDOW = "[$__rate_interval]"
 RANGE = "[$__range]"
 RUN = 'loadtest_run_info{run_id=~"$run"}'
 RUNS = 'run_id=~"$run", run_id!=""'
+WITH_SUMS = {"loadtest_response_time_seconds", "loadtest_service_time_seconds"}
+"""The histograms whose recent quantiles are also those of each scenario, and of all requests: their name is empty."""
+NAMED = 'name!=""'
 SHIFT = " offset ${shift}s"
 """Moves what the run before did to the time of the latest of the chosen runs, so that both begin together."""
 BEFORE = 'run_id=~"$before", run_id!=""'
@@ -67,6 +70,26 @@ def quantile(q: float | str, histogram: str, labels: str = CHOSEN, by: str = "",
     """Return the expression of a quantile over all series chosen, or by some labels; no value where there were none."""
     by = f"{by}, le" if by else "le"
     return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', labels, by, window)}) > 0"  # which NaN is not
+
+
+def recent(q: float | str, histogram: str, labels: str = CHOSEN, by: str = "", offset: str = "") -> str:
+    """Return the expression of a quantile over the 10 s before each point, exact, by some labels.
+
+    Without labels it is that of all requests; if some scenarios or names are chosen, that of the slowest of them, since
+    quantiles cannot be added up. Where points are further apart than that, it is the highest in between.
+    """
+    metric = f"{histogram.removesuffix('_seconds')}_recent_seconds"
+
+    def found(*selectors: str) -> str:
+        selector = ", ".join((f'quantile="{q}"', *filter(None, (*selectors, labels))))
+        return f"max_over_time({metric}{{{selector}}}[$__interval]{offset})"
+
+    if histogram not in WITH_SUMS:
+        return f"max{f' by ({by})' if by else ''} ({found()})"
+    if by:
+        return f"max by ({by}) ({found(NAMED)})"
+    everything, of_scenarios, of_names = found('scenario=""', 'name=""'), found('name=""'), found()
+    return f"max ({everything} or on () {of_scenarios} or on () {of_names})"
 
 
 def mean(histogram: str, labels: str = CHOSEN, by: str = "", window: str = WINDOW) -> str:

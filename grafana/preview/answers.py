@@ -56,6 +56,7 @@ def _variables(url: str, seconds: int, until_s: int) -> dict[str, str]:
     """Return the values of the dashboards' variables: all of what can be chosen, and what Grafana would find first."""
     values = {
         "$__rate_interval": RATE_INTERVAL,
+        "$__interval": f"{STEP_S}s",
         "$__range": f"{seconds}s",
         "$run": ALL,
         "$scenario": ALL,

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest.exporting.metrics import METRICS
+from loadtest.exporting.metrics import METRICS, RECENT
 from loadtest.judging import thresholds
 from loadtest.settings.config import Config
 from target_app import create_app
@@ -161,7 +161,12 @@ def test_every_metric_is_shown() -> None:
     """Each of ours is on a dashboard or raises an alert, but for those that only the reference explains."""
     rules = "".join(path.read_text() for path in (ROOT / "prometheus" / "rules").glob("*.yml"))
     asked = " ".join([*expressions(), rules])
-    unseen = {metric.name for metric in METRICS if not re.search(rf"\b{metric.name}(_bucket|_count|_sum)?\b", asked)}
+    names = {metric: {metric.name, RECENT[metric].name} if metric in RECENT else {metric.name} for metric in METRICS}
+    unseen = {
+        metric.name
+        for metric, shown in names.items()
+        if not re.search(rf"\b({'|'.join(shown)})(_bucket|_count|_sum)?\b", asked)
+    }
     assert unseen == {"loadtest_link_refused_total", "loadtest_setup_requests_total", "loadtest_stream_bytes_total"}
 
 
@@ -174,7 +179,7 @@ def test_a_quantile_can_be_chosen() -> None:
         panel["title"]
         for panel in board["panels"]
         for target in panel.get("targets", [])
-        if "histogram_quantile($quantile, " in target["expr"]
+        if re.search(r'histogram_quantile\(\$quantile, |quantile="\$quantile"', target["expr"])
     }
     assert follow == {
         "Names",
@@ -185,6 +190,25 @@ def test_a_quantile_can_be_chosen() -> None:
         "Response time",
         "Connection phases",
     }
+
+
+def test_quantiles_over_time_are_those_of_the_record() -> None:
+    """No curve of ours interpolates between buckets, but where an exemplar's dots need them."""
+    for board in map(read, DASHBOARDS):
+        for panel in (one for one in board["panels"] if one["type"] == "timeseries"):
+            for target in panel["targets"]:
+                interpolated = re.search(r"histogram_quantile\(.*loadtest_", target["expr"])
+                assert not interpolated or (target.get("exemplar") and "_recent_" in target["expr"])
+
+
+def test_the_quantile_of_all_is_one_curve() -> None:
+    """Sums have no name: where all is chosen they come first, and by name they are left out."""
+    panels_of = read(ROOT / "grafana" / "dashboards" / "load_run.json")["panels"]
+    (asked,) = [one["targets"][0]["expr"] for one in panels_of if one["title"] == "Response time"]
+    selectors = re.findall(r"_recent_seconds\{([^}]*)\}", asked)
+    assert [selector.count('=""') for selector in selectors] == [2, 1, 0]
+    (asked,) = [one["targets"][0]["expr"] for one in panels_of if one["title"] == "Response time by name"]
+    assert 'name!=""' in asked
 
 
 def test_runs_are_marked() -> None:
@@ -378,7 +402,7 @@ def test_curves_have_readable_legends_and_axes(panel: dict[str, Any]) -> None:
     """Dozens of curves have a table for a legend, without those that are 0; curves at 0 have no axis up to 100."""
     for target in panel["targets"]:
         if re.search(r"by \((?:method, (?:name|route)|class|kind|cmd)(?:, le)?\)", target["expr"]):
-            assert " > 0" in target["expr"]
+            assert " > 0" in target["expr"] or "_recent_" in target["expr"]  # which is not there without a request
         if re.search(r"by \(method, name", target["expr"]):
             assert panel["options"]["legend"]["displayMode"] == "table"
     custom = panel["fieldConfig"]["defaults"]["custom"]

@@ -158,8 +158,8 @@ class Project:
 
 def filled(expression: str, window: str = WINDOW, chosen: Mapping[str, str] | None = None) -> str:
     """Return a dashboard's query as Grafana would ask it, by default when everything is chosen."""
-    stand_ins = {"$__rate_interval": window, "$__range": "10m", "$run": ".*", "$scenario": ".*", "$name": ".*"}
-    stand_ins |= {"$quantile": "0.95", "$before": ".*", "${shift}": "0"}
+    stand_ins = {"$__rate_interval": window, "$__interval": window, "$__range": "10m", "$run": ".*"}
+    stand_ins |= {"$scenario": ".*", "$name": ".*", "$quantile": "0.95", "$before": ".*", "${shift}": "0"}
     for variable, value in (stand_ins | dict(chosen or {})).items():
         expression = expression.replace(variable, value)
     assert "$" not in expression
