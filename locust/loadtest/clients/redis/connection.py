@@ -10,7 +10,9 @@ replies come, and the parser, written in C, does the rest. RESP3 may interleave 
 counted as elements, so there the replies are collected one by one. Push messages are dropped.
 
 The parser makes room for as many elements as an array says it has, before any has come. So what a reply announces is
-summed up before it is parsed, and one of more than ``MOST_ELEMENTS`` breaks the connection.
+summed up before it is parsed, and one of more than ``MOST_ELEMENTS`` breaks the connection. A value may hold what looks
+like the head of an array. Where such lines would add up to much, the parser itself tells which ones are heads: it gets
+what comes before the line, and is then in the middle of a value or not.
 
 Tested in tests/unit/clients/redis/test_faults.py.
 """
@@ -57,13 +59,17 @@ _ROOM: Final = bytearray(_AT + 256 * 1024)
 _ARRIVAL: Final = memoryview(_ROOM)[_AT:]
 _NEWLINE: Final = ord("\n")
 _WHOLE_LINE: Final = b"\n".rjust(_AT)
+_PART_OF_LINE: Final = b" " * _AT
 _HEAD: Final = re.compile(rb"\n[*~>%|](\d+)\r")
 _LONG_BYTES: Final = 2048
 _FEW_LINES: Final = 32
 _CUT_HEAD: Final = re.compile(rb"\n[*~>%|]\d*\Z")
+_HEAD_OR_CUT: Final = re.compile(rb"\n[*~>%|](?:(\d+)\r|\d*\Z)")
 
 MOST_ELEMENTS: Final = 2**24
 """What the arrays, sets and maps of a reply may announce together; room for them takes 128 MiB."""
+_FEW_ELEMENTS: Final = 2**16
+"""So many of a reply are counted without asking whether what announces them is a head or looks like one."""
 _MOST_BYTES: Final = 2**30
 """The longest reply; the longest value that Redis keeps by default is half of it."""
 
@@ -389,9 +395,8 @@ class RespConnection(Connection):
             ConnectionBroken: The stream has ended, or holds more than was asked for.
             OSError, hiredis.HiredisError: The connection broke, or what came is not RESP.
         """
-        recv_into, feed, gets, has_data = self._recv_into, self._feed, self._gets, self._has_data
         try:
-            arrived_bytes = recv_into(_ARRIVAL)
+            arrived_bytes = self._recv_into(_ARRIVAL)
         except BlockingIOError:
             return _INCOMPLETE
         if not arrived_bytes:
@@ -399,24 +404,65 @@ class RespConnection(Connection):
         self.received_bytes += arrived_bytes
         end = _AT + arrived_bytes
         _ROOM[:_AT] = self._before
-        if _holds_head(end):
-            self._check_announced(end)
-        self._before = _WHOLE_LINE if _ROOM[end - 1] == _NEWLINE else _cut_head(end)
-        feed(_ROOM, _AT, arrived_bytes)
-        reply = gets()
-        if reply is _INCOMPLETE and self.received_bytes > _MOST_BYTES:
-            raise self._too_large(f"{_MOST_BYTES} bytes")
-        if self._collects:
-            return self._collect(reply)
-        if reply is not _INCOMPLETE and has_data():
+        is_whole = _ROOM[end - 1] == _NEWLINE
+        if not _holds_head(end) and (is_whole or not _CUT_HEAD.search(_ROOM, end - _AT, end)):
+            self._before = _WHOLE_LINE if is_whole else _PART_OF_LINE
+            self._feed(_ROOM, _AT, arrived_bytes)
+            reply = self._gets()
+            if self._collects:
+                reply = self._collect(reply)
+        else:
+            reply = self._feed_heads(end)
+        if reply is _INCOMPLETE:
+            if self.received_bytes > _MOST_BYTES:
+                raise self._too_large(f"{_MOST_BYTES} bytes")
+        elif self._has_data() and not self._collects:
             raise self._excess()
         return reply
 
-    def _check_announced(self, end: int) -> None:
-        """Add up what the heads in an arrival announce; a value that holds the like of a head counts too."""
-        self._announced += sum(int(count[:_AT]) for count in _HEAD.findall(_ROOM, 0, end))
-        if self._announced > MOST_ELEMENTS:
-            raise self._too_large(f"{MOST_ELEMENTS} elements")
+    def _parse(self) -> Any:
+        """Return the reply, if it is whole now."""
+        reply = self._gets()
+        return self._collect(reply) if self._collects else reply
+
+    def _feed_heads(self, end: int) -> Any:
+        """Feed an arrival that seems to hold arrays' heads, or to end with a part of one.
+
+        Returns:
+            The reply, if it is whole now.
+
+        Raises:
+            ConnectionBroken: They announce too much.
+        """
+        is_whole = _ROOM[end - 1] == _NEWLINE
+        self._before = _WHOLE_LINE if is_whole else _PART_OF_LINE
+        announced = self._announced + sum(int(count[:_AT]) for count in _HEAD.findall(_ROOM, 0, end))
+        if announced <= _FEW_ELEMENTS and (is_whole or not _CUT_HEAD.search(_ROOM, end - _AT, end)):
+            self._announced = announced
+            self._feed(_ROOM, _AT, end - _AT)
+            return self._parse()
+        return self._feed_exactly(end)
+
+    def _feed_exactly(self, end: int) -> Any:
+        """Feed an arrival piece by piece: each piece ends where a head may begin. As `_feed_heads` in all else."""
+        reply, at = _INCOMPLETE, _AT
+        for head in _HEAD_OR_CUT.finditer(_ROOM, 0, end):
+            begin = head.start() + 1
+            if begin >= _AT:  # else it began in the arrival before, as a head
+                self._feed(_ROOM, at, begin - at)
+                at = begin
+                if reply is _INCOMPLETE:
+                    reply = self._parse()
+                if reply is _INCOMPLETE and self._has_data():
+                    continue  # the parser waits for the rest of a value
+            if head[1] is None:
+                self._before = head[0][:_AT].rjust(_AT)
+                break
+            self._announced += int(head[1][:_AT])
+            if self._announced > MOST_ELEMENTS:
+                raise self._too_large(f"{MOST_ELEMENTS} elements")
+        self._feed(_ROOM, at, end - at)
+        return self._parse() if reply is _INCOMPLETE else reply
 
     def _too_large(self, most: str) -> ConnectionBroken:
         return ConnectionBroken("protocol", f"{self._settings.endpoint} sent a reply of more than {most}")
@@ -455,12 +501,6 @@ def _holds_head(end: int) -> bool:
                 return True
             at += 1
     return _HEAD.search(_ROOM, at, end) is not None
-
-
-def _cut_head(end: int) -> bytes:
-    """Return the part of an array's head that an arrival ends with; blank without one."""
-    found = _CUT_HEAD.search(_ROOM, end - _AT, end)
-    return (found[0] if found else b"").rjust(_AT)
 
 
 def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:

@@ -35,6 +35,7 @@ def test_what_is_not_a_reply_is_an_error_of_its_class(sent, expected):
 
 
 HUGE = b"1000000000\r\n"
+LOOKS_LIKE_A_HEAD = b"$28\r\n" + b"*" + HUGE + b"\r\n*" + HUGE + b"\r\n"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,11 @@ HUGE = b"1000000000\r\n"
         [b"*", b"1000", b"000000\r\n"],
         [b"*1\r\n", b"*1000000000\r", b"\n"],
         [b"*999999\r\n" * 20],
-        [b"*9999\r\n:1\r\n" * 2_000],
+        [b"*4\r\n" + b"*9999999\r\n:1\r\n" * 2],
+        [b"*2\r\n", LOOKS_LIKE_A_HEAD, b"*" + HUGE],
+        [b"*2\r\n" + LOOKS_LIKE_A_HEAD + b"*", HUGE],
+        [b"*2\r\n" + LOOKS_LIKE_A_HEAD[:-6], LOOKS_LIKE_A_HEAD[-6:] + b"*100", b"0000000\r\n"],
+        [b"*3\r\n" + LOOKS_LIKE_A_HEAD + b"*1\r\n*", HUGE],
     ],
 )
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -69,6 +74,43 @@ def test_a_reply_that_announces_more_than_fits_is_refused_at_once(pieces, protoc
     with scripted_server(script) as url, running_user(f"{url}?protocol={protocol}") as user:
         error, error_class = failure_of(user, lambda c: c.get("k"))
         assert (error_class, "more than 16777216 elements" in str(error)) == ("protocol", True)
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_value_that_looks_like_a_head_announces_nothing(protocol):
+    """However it is cut, and whatever stands around it, it comes as it is, and so does what follows."""
+    reply = b"*3\r\n" + LOOKS_LIKE_A_HEAD + b"*2\r\n:1\r\n" + LOOKS_LIKE_A_HEAD + b"$1\r\nx\r\n"
+    value = LOOKS_LIKE_A_HEAD[5:-2]
+
+    def script(sock):
+        if protocol == 3:
+            sock.recv(1000)
+            sock.sendall(b"%1\r\n+proto\r\n:3\r\n")
+        for cut in range(1, len(reply)):
+            sock.recv(1000)
+            for piece in (reply[:cut], reply[cut : cut + 3], reply[cut + 3 :]):
+                sock.sendall(piece)
+                gevent.sleep(0.002)
+        sock.recv(1000)
+
+    with scripted_server(script) as url, client_of(f"{url}?protocol={protocol}&socket_timeout=20") as client:
+        for _ in range(1, len(reply)):
+            assert client.lrange("k", 0, -1) == [value, [1, value], b"x"]
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_value_of_many_lines_like_heads_comes_whole(redis_url, protocol):
+    """As a file of Redis' own commands is one: whatever its lines would add up to, in one arrival and over many."""
+    with client_of(f"{redis_url}?protocol={protocol}&socket_timeout=20") as client:
+        for lines in (10, 100_000):
+            value = b"\r\n*9999999\r\n%5000000\r\n" * lines
+            client.set("lines", value)
+            assert client.get("lines") == value
+            assert client.mget("lines", "nothing", "lines") == [value, None, value]
+            pipeline = client.pipeline(transaction=False)
+            pipeline.get("lines").ping().get("lines")
+            assert pipeline.execute() == [value, True, value]
+        client.delete("lines")
 
 
 def test_what_comes_unasked_makes_no_room_either():
