@@ -27,7 +27,7 @@ $(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
 $(error stopped)
 endif
 
-.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes kube-score test-swarm images swarm up down lint fuzz newest-locust audit sbom sbom-images rebuild bench bench-workers growth soak dashboards dashboards-preview pictures clean
+.PHONY: help setup environment setup-dev loadtest duet test test-stack test-kubernetes kube-score test-swarm images swarm up down lint fuzz newest-locust audit audit-images sbom sbom-images rebuild bench bench-workers growth soak dashboards dashboards-preview pictures clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -67,12 +67,15 @@ newest-locust: setup-dev ## test against Locust's newest release, when it is not
 	@local_conf/newest_locust.sh
 
 audit: setup-dev ## look up known vulnerabilities of the locked packages
-	@local_conf/audit.sh
+	@exec $(RUN)/python local_conf/audit.py
+
+audit-images: setup-dev docker-ready ## look up known vulnerabilities of what each image holds, packages of the system too
+	@exec $(RUN)/python local_conf/audit_images.py
 
 sbom: setup-dev ## write dist/sbom.cdx.json: the contents of the images
 	@exec $(RUN)/python local_conf/sbom.py
 
-sbom-images: docker-ready ## write dist/sbom/*.cdx.json: what each image holds, packages of the system too
+sbom-images: setup-dev docker-ready ## write dist/sbom/*.cdx.json: what each image holds, packages of the system too
 	@local_conf/sbom_images.sh
 
 rebuild: docker-ready ## build each image twice and compare their files

