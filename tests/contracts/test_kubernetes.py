@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
@@ -41,6 +42,8 @@ EXPLAINED = {
     "deployment-has-poddisruptionbudget": "a worker may leave at any time, and a run has no second master",
 }
 """What kube-score finds, and why it is so on purpose."""
+LINK_PORT = "--master-port=5557"
+"""What Locust would else take from a variable that a Service of the namespace may have made."""
 DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")  # of a variable in a Compose file
 
 pytestmark = pytest.mark.usefixtures("cluster_tools")
@@ -135,8 +138,9 @@ def test_each_service_has_the_image_of_compose(service: str) -> None:
 def test_commands_and_variables_are_those_of_compose() -> None:
     """What starts, and with which settings; the master has a run of its own instead of a web UI."""
     master, worker = (pod_of(name)["containers"][0]["command"] for name in ("locust_master", "locust_worker"))
-    assert master == [*COMPOSE["locust_master"]["command"], "--headless"]
-    assert worker == [word.replace("locust_master", "locust-master") for word in COMPOSE["locust_worker"]["command"]]
+    ours = [word.replace("locust_master", "locust-master") for word in COMPOSE["locust_worker"]["command"]]
+    assert master == [*COMPOSE["locust_master"]["command"], "--headless", LINK_PORT]
+    assert worker == [*ours, LINK_PORT]
     # In Compose Prometheus chooses addresses that the service under test does not reach; here a policy keeps it out.
     options = [word for word in COMPOSE["prometheus"]["command"] if not word.startswith("--web.listen-address=")]
     assert pod_of("prometheus")["containers"][0]["args"] == options
@@ -246,13 +250,14 @@ def test_the_interactive_master_listens_in_its_pod_only(tmp_path: Path, folder: 
     objects = with_components(tmp_path, "interactive", resources=folder)
     assert [one for one in objects if one["kind"] == "Job"] == []
     (master,) = [one for one in objects if one["metadata"]["name"] == "loadtest"]
-    ours, of_run = master["spec"], named("Job", "loadtest", folder)["spec"]
+    ours, job = master["spec"], named("Job", "loadtest", folder)["spec"]
     assert (master["apiVersion"], master["kind"], ours["strategy"]) == ("apps/v1", "Deployment", {"type": "Recreate"})
     assert set(ours) == {"replicas", "selector", "strategy", "template"}
     assert ours["selector"]["matchLabels"].items() <= ours["template"]["metadata"]["labels"].items()
-    pod, other = (spec["template"]["spec"] for spec in (ours, of_run))
+    pod, other = (spec["template"]["spec"] for spec in (ours, job))
     container, headless = pod["containers"][0], other["containers"][0]
-    assert container["command"] == [*headless["command"][:-1], "--web-host=127.0.0.1"]
+    of_run = headless["command"]
+    assert container["command"] == ["--web-host=127.0.0.1" if word == "--headless" else word for word in of_run]
     assert [one for one in headless["env"] if one not in container["env"]] == [
         one for one in headless["env"] if one["name"].startswith("LOCUST_EXPECT_WORKERS")
     ]
@@ -307,6 +312,28 @@ def test_every_object_is_valid(tmp_path: Path) -> None:
     objects = with_components(tmp_path, "interactive", "autoscaled", "upload", "git", "istio", resources="demo")
     for one in (*objects, *(one for folder in (*RENDERED, "results") for one in rendered(FOLDER / folder))):
         kubernetes_validate.validate(one, "1.35", strict=True)
+
+
+def test_the_scaled_object_is_valid_by_the_definition_of_keda(tmp_path: Path) -> None:
+    """An API server takes what the definition allows, and drops a field that it does not know: none is."""
+    definition = yaml.safe_load((ROOT / "tests" / "schemas" / "keda.sh_scaledobjects.yaml").read_text())["spec"]
+    (version,) = definition["versions"]
+    schema = _strict(version["schema"]["openAPIV3Schema"])
+    (scaled,) = [one for one in with_components(tmp_path, "keda") if one["kind"] == definition["names"]["kind"]]
+    assert scaled["apiVersion"] == f"{definition['group']}/{version['name']}"
+    jsonschema.validate(scaled, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(scaled | {"spec": scaled["spec"] | {"minReplicas": 2}}, schema)
+
+
+def _strict(schema: Any) -> Any:
+    """Return a schema that allows no field that it does not name; that of the metadata names none."""
+    if isinstance(schema, list):
+        return [_strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: _strict(value) for name, value in schema.items()}
+    return {"additionalProperties": False} | found if isinstance(schema.get("properties"), dict) else found
 
 
 def test_what_kube_score_finds_is_explained(tmp_path: Path) -> None:
@@ -385,13 +412,15 @@ def test_the_kustomizations_of_the_page_work(tmp_path: Path) -> None:
         text.replace("../loadtest-stack/deploy/kubernetes", os.path.relpath(FOLDER, tmp_path / "any"))
         for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL)
     )
-    named = {"run": of_a_run, "git": of_git, "components": of_components, "bucket": of_a_bucket}
-    for name, text in named.items():
+    texts = {"run": of_a_run, "git": of_git, "components": of_components, "bucket": of_a_bucket}
+    for name, text in texts.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "kustomization.yaml").write_text(text)
     assert {"Deployment", "HorizontalPodAutoscaler"} <= {one["kind"] for one in rendered(tmp_path / "components")}
     (pod,) = [one["spec"]["template"]["spec"] for one in rendered(tmp_path / "bucket") if one["kind"] == "Job"]
-    assert "persistentVolumeClaim" not in str(pod["volumes"])
+    volumes = {one["name"]: set(one) - {"name"} for one in pod["volumes"]}
+    kept = {one["name"]: set(one) - {"name"} for one in named("Job", "loadtest")["spec"]["template"]["spec"]["volumes"]}
+    assert volumes == kept | {"runs": {"emptyDir"}}
     assert "LOADTEST_RESULTS_URL_FILE" in {one["name"] for one in pod["containers"][0]["env"]}
     cloned = [one["spec"]["template"]["spec"] for one in rendered(tmp_path / "git") if one["kind"] in WITH_TEMPLATE]
     assert [_seen(pod, "clone", "repository") for pod in cloned] == [{"/git", "/app/repository"}] * 2

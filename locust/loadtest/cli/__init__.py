@@ -5,6 +5,7 @@ The other commands are in the rooms that do their work.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ from loadtest.comparing import commands
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.progress import printable
 from loadtest.seeding.commands import seed
+from loadtest.settings.service_links import forget_service_links
 from loadtest.settings.urls import without_credentials
 
 
@@ -58,6 +60,7 @@ def main() -> None:
     Shell completion for bash (for zsh or fish, replace bash):
     eval "$(_LOADTEST_COMPLETE=bash_source loadtest)"
     """
+    forget_service_links(os.environ)
 
 
 for command in (

@@ -1,6 +1,7 @@
 """The options that set a setting."""
 
 import json
+import os
 
 import click
 import pytest
@@ -8,6 +9,8 @@ from click.testing import CliRunner
 
 from loadtest.cli import main
 from loadtest.cli.options import OF_A_RUN, setting_options
+
+from .invoking import invoke
 
 
 def test_options_given_several_times_are_one_setting() -> None:
@@ -31,3 +34,10 @@ def test_a_setting_has_the_same_options_in_every_command(name: str) -> None:
     if name == "check":
         del shared["scenario"]  # its argument
     assert shared == {setting: of_run[setting] for setting in shared}
+
+
+def test_no_variable_of_a_service_is_passed_on_to_locust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the pod of a CI system, whose namespace may have a Service `locust-web`."""
+    monkeypatch.setenv("LOCUST_WEB_PORT", "tcp://10.96.0.7:8089")
+    invoke("profiles")
+    assert "LOCUST_WEB_PORT" not in os.environ
