@@ -15,6 +15,7 @@ from loadtest import __version__, preflight
 from loadtest.cli.conduct import NAMES
 from loadtest.cli.options import EXIT_CODES, OF_A_RUN, setting_options
 from loadtest.comparing import commands
+from loadtest.exceptions import StackError
 from loadtest.kubernetes import cluster_run, results
 from loadtest.kubernetes.cluster_run import ClusterRun, Manifests
 from loadtest.kubernetes.kubectl import Kubectl
@@ -110,8 +111,13 @@ def run_on_kubernetes(
         keep=keep,
     )
     code = run.conduct()
-    if compared_with is None or run.folder is None:
+    if compared_with is None or (run.folder is None and code):
         return code
+    if run.folder is None:
+        raise StackError(
+            f"BASELINE={config.baseline} was not compared with the run, whose results are not here. Allowed: a run "
+            "whose results can be fetched. Next: fetch them, and compare with 'loadtest compare'."
+        )
     return commands.end_with_comparison(compared_with, run.folder.path, code)
 
 

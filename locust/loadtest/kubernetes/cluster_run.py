@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import yaml
+
 from loadtest.exceptions import ExitCode, LoadtestError, StackError, UsageError
 from loadtest.kubernetes import pods, results, trouble
 from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization
@@ -41,14 +43,23 @@ class Manifests:
     """What a run needs: its objects and its volume as text, and the pod that copies its results."""
 
     run: str
-    volume: str
+    volume: str | None
+    """None where the run's kustomization has taken the volume out, so that its results go to a bucket only."""
     fetch: Kustomization
 
     @classmethod
     def rendered(cls, kubectl: Kubectl, run: Kustomization) -> Manifests:
         """Have kubectl render a run, and what lets its results outlive it."""
         fetch = Kustomization(MANIFESTS / "fetch", run.image, run.openshift)
-        return cls(text(kubectl, run), kubectl.rendered(MANIFESTS / "results"), fetch)
+        objects = text(kubectl, run)
+        return cls(objects, kubectl.rendered(MANIFESTS / "results") if _has_volume(objects) else None, fetch)
+
+
+def _has_volume(objects: str) -> bool:
+    """Return whether the master of rendered objects writes its results to the volume."""
+    jobs = (one for one in yaml.safe_load_all(objects) if one and one["kind"] == "Job")
+    volumes = [volume for job in jobs for volume in job["spec"]["template"]["spec"].get("volumes", [])]
+    return {"claimName": pods.VOLUME} in [volume.get("persistentVolumeClaim") for volume in volumes]
 
 
 def text(kubectl: Kubectl, kustomization: Kustomization) -> str:
@@ -113,14 +124,16 @@ class ClusterRun:
                 "for it, remove it with 'kubectl delete jobs,deployments --selector "
                 f"{_RUN}', or take another --namespace."
             )
-        makes_volume = not self._kubectl.exists("persistentvolumeclaim", pods.VOLUME)
+        volume = self._manifests.volume
+        if volume and self._kubectl.exists("persistentvolumeclaim", pods.VOLUME):
+            volume = None
         try:
-            if makes_volume:
-                self._kubectl.apply(self._manifests.volume)
+            if volume:
+                self._kubectl.apply(volume)
             self._kubectl.apply(self._manifests.run)
             return self._to_its_end()
         finally:
-            self._clean_up(with_volume=makes_volume and not self._has_results)
+            self._clean_up(None if self._has_results else volume)
 
     def _to_its_end(self) -> int:
         try:
@@ -196,6 +209,9 @@ class ClusterRun:
         """Fetch what the run has written, if it has; without it the run's exit code is the same."""
         if self._log is None:
             return
+        if self._manifests.volume is None:
+            self._say("results", f"not on {pods.VOLUME}, which the run has not; its master says whether it sent them")
+            return
         place = (self._run_id, self._runs_dir, self._since) if verdict is None else (verdict["run"], self._runs_dir)
         # As the user and group that wrote them: no other may read them.
         pod = replace(self._manifests.fetch, security=self._security)
@@ -209,13 +225,13 @@ class ClusterRun:
             self._say("results", f"{self.folder.path}/")
         self._has_results = True
 
-    def _clean_up(self, *, with_volume: bool) -> None:
+    def _clean_up(self, volume: str | None) -> None:
         if self._keep:
             self._say("kept", f"everything; remove it with: kubectl delete all,cm,netpol --selector {_RUN}")
             return
         for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # each step has its own time limit
             signal.signal(signal_number, signal.SIG_IGN)
-        for objects in (self._manifests.run, *([self._manifests.volume] if with_volume else [])):
+        for objects in filter(None, (self._manifests.run, volume)):
             try:
                 self._kubectl.delete(objects)
             except StackError as error:

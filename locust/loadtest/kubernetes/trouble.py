@@ -8,6 +8,8 @@ Tested in tests/unit/kubernetes/test_trouble.py and tests/kubernetes.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,14 +43,25 @@ NEXT: Final = {
     "Unschedulable": "add a node that has what it requests, or lower the requests or --workers",
 }
 """The reasons that are known, and the next step for each."""
+_AUTHORITY: Final = "name the file of its authority's certificate, a key of the Secret, in GIT_SSL_CAINFO"
 _NEXT_BY_MESSAGE: Final = {
     'secret "loadtest" not found':
         'create the Secret: kubectl create secret generic loadtest --from-literal=link_key="$(openssl rand -hex 32)"',
     "exceeded quota": "raise the namespace's quota, or lower the requests, limits or --workers",
     "violates PodSecurity": "keep what deploy/kubernetes/hardened sets, or label the namespace for another level",
     "runAsNonRoot": "set runAsUser to a number that is not 0, or build the image with such a USER",
+    "fatal: Authentication failed": "correct GITSYNC_USERNAME, and in the Secret the key for GITSYNC_PASSWORD_FILE",
+    "can't read password file": "add that key to the Secret, or correct GITSYNC_PASSWORD_FILE",
+    "server certificate verification failed": _AUTHORITY,
+    "SSL certificate problem": _AUTHORITY,
+    "Problem with the SSL CA cert": _AUTHORITY,
+    "fatal: couldn't find remote ref": "correct GITSYNC_REF",
+    "fatal: unable to access": "correct GITSYNC_REPO, or let the pods reach it",
+    "fatal: repository": "correct GITSYNC_REPO, or give GITSYNC_USERNAME the right to read it",
 }  # fmt: skip
 """The next step where a part of the message tells more than the reason."""
+_SAID_BY_GIT: Final = re.compile(r'stderr: "(?:.*\\n)?(.+)"')
+"""The last line, within the error that git-sync makes of it."""
 _OF_EVENTS: Final = ("FailedCreate", "FailedBinding", "FailedMount", "ProvisioningFailed")
 _FINAL_STATES: Final = frozenset(NEXT) - {*_OF_EVENTS, "Unschedulable"}
 
@@ -79,7 +92,8 @@ def of_ended(pod: Item, name: str, ended: Item) -> Trouble:
     """Return what is wrong with a container that ended, from its state."""
     reason = pod["status"].get("reason") or ended.get("reason")
     lines = ended.get("message", "").split("\n")
-    message = next((line for line in reversed(lines) if line.strip()), f"it ended with exit code {ended['exitCode']}")
+    message = next((_error_in(line) for line in reversed(lines) if line.strip()), "")
+    message = message or f"it ended with exit code {ended['exitCode']}"
     if reason == "OOMKilled":
         (limit,) = [one["resources"]["limits"]["memory"] for one in pod["spec"]["containers"] if one["name"] == name]
         message = f"it needs more memory than its limit of {limit}"
@@ -87,6 +101,16 @@ def of_ended(pod: Item, name: str, ended: Item) -> Trouble:
         message = pod["status"].get("message", message)
     known = reason if reason in NEXT else "Error"
     return Trouble(f"{name_of(pod)}, container {name}", known, message, is_final=True)
+
+
+def _error_in(line: str) -> str:
+    """Return the error of a log's line: git-sync writes JSON around what git said."""
+    try:
+        error = str(json.loads(line)["error"])
+    except (ValueError, LookupError, TypeError):
+        return line
+    said = _SAID_BY_GIT.search(error)
+    return said[1] if said else error
 
 
 def found(items: Sequence[Item], events: Sequence[Item]) -> Trouble | None:

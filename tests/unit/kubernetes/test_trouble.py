@@ -1,10 +1,11 @@
 """What keeps a run's pods from running, from objects and events as a cluster gives them."""
 
+import json
 from typing import Any
 
 import pytest
 
-from loadtest.kubernetes.trouble import COMPONENT, found
+from loadtest.kubernetes.trouble import COMPONENT, found, of_ended
 
 
 def an_object(kind: str, status: dict[str, Any], component: str = "locust-worker", **spec: object) -> dict[str, Any]:
@@ -70,6 +71,50 @@ def test_a_pod_that_is_refused_is_not_always_one_too_many(message: str, step: st
     trouble = found([an_object("ReplicaSet", {}, replicas=1)], [an_event("ReplicaSet", "FailedCreate", message)])
     assert trouble is not None
     assert f"Next: {step}" in trouble.sentence
+
+
+def _by_git(said: str) -> str:
+    error = f'Run(git fetch https://git/load.git v1 --depth 1): exit status 128: {{ stdout: "", stderr: "{said}" }}'
+    return json.dumps({"logger": "", "msg": "too many failures, aborting", "error": error, "failCount": 5})
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "step"),
+    [
+        (
+            _by_git("fatal: Authentication failed for 'https://git/load.git/'"),
+            "fatal: Authentication failed for 'https://git/load.git/'",
+            "correct GITSYNC_USERNAME, and in the Secret",
+        ),
+        (
+            _by_git("fatal: unable to access 'https://git/load.git/': server certificate verification failed. CAfile"),
+            "fatal: unable to access 'https://git/load.git/': server certificate verification failed. CAfile",
+            "name the file of its authority's certificate",
+        ),
+        (
+            _by_git("fatal: unable to access 'https://nowhere/': Could not resolve host: nowhere"),
+            "fatal: unable to access 'https://nowhere/': Could not resolve host: nowhere",
+            "correct GITSYNC_REPO",
+        ),
+        (
+            _by_git(r"POST git-upload-pack (293 bytes)\nfatal: couldn't find remote ref v9"),
+            "fatal: couldn't find remote ref v9",
+            "correct GITSYNC_REF",
+        ),
+        (
+            json.dumps({"error": 'credential refresh failed: can\'t read password file "/nope": open /nope'}),
+            'credential refresh failed: can\'t read password file "/nope": open /nope',
+            "add that key to the Secret",
+        ),
+        ('"error"', '"error"', "fix the error in the message"),
+        ('{"msg": "done"}', '{"msg": "done"}', "fix the error in the message"),
+    ],
+)
+def test_what_git_said_is_taken_out_of_the_log_of_git_sync(line: str, said: str, step: str) -> None:
+    """It writes JSON, with git's words inside of an error; the lines are those of git-sync 4.7.1."""
+    ended = {"exitCode": 1, "reason": "Error", "message": f"{{}}\n{line}\n"}
+    trouble = of_ended(a_pod(), "clone", ended)
+    assert trouble.sentence.startswith(f"pod/x, container clone: Error: {said}. Next: {step}")
 
 
 @pytest.mark.parametrize(("replicas", "is_trouble"), [(0, True), (1, False)])
