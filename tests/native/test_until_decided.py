@@ -1,0 +1,89 @@
+"""`loadtest run --baseline RUN --until-decided` for real: a run of a slower service ends at its first look."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.estimating import looks
+from loadtest.exceptions import ExitCode
+
+from .conftest import ROOT, Stack
+
+pytestmark = [pytest.mark.native, pytest.mark.timeout(700)]
+
+LONGEST_S = 45
+SCENARIO = """
+from locust import task
+
+from loadtest.clients.http import HttpUser
+
+
+class Visitor(HttpUser):
+    @task
+    def look(self):
+        self.client.get("/look")
+"""
+LOAD = (
+    *("-f", "shop.py", "--profile", "constant-arrival-rate", "--rate", "40", "--run-time", f"{LONGEST_S}s"),
+    *("--workers", "1", "--run-id"),
+)
+
+
+class Service(ThreadingHTTPServer):
+    """Answers everything after some time, which may be changed."""
+
+    daemon_threads = True
+    waits_s = 0.02
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Wait and answer."""
+        server: Any = self.server
+        time.sleep(server.waits_s)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_run_of_a_slower_service_ends_at_the_first_look(stack: Stack, tmp_path: Path) -> None:
+    """Ten times as slow is known after 20 s of at most 45; both runs are kept, and the second ends as worse.
+
+    On a machine with much other work the runs are not trustworthy, and then not compared in the end.
+    """
+    (tmp_path / "shop.py").write_text(SCENARIO)
+    service = Service()
+    load = (*LOAD[:1], str(tmp_path / LOAD[1]), *LOAD[2:])
+    host = ("--host", f"http://127.0.0.1:{service.server_address[1]}")
+    base_code, output = stack.start(*load, "base", *host).end(300)
+    assert base_code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output
+    service.waits_s *= 10
+    code, output = stack.start(*load, "new", *host, "--baseline", "base", "--until-decided").end(300)
+    assert "ended        the answer was known after 2" in output
+    document = json.loads((stack.runs_dir / "new" / "record.json").read_text())
+    assert [event["kind"] for event in document["events"]].count("decided") == 1
+    assert looks.FIRST_S - 1 <= document["load_s"] < LONGEST_S - 5
+    if ExitCode.NOT_TRUSTWORTHY not in {code, base_code}:
+        assert code == ExitCode.THRESHOLD_FAILED, output
+        assert json.loads((stack.runs_dir / "new" / "comparison.json").read_text())["verdict"] == "worse"
+    command = [Path(sys.executable).with_name("loadtest"), "compare", "base", "new", "--force", "--json"]
+    compared = subprocess.run(command, cwd=ROOT, env=stack.environment(), capture_output=True, check=True)
+    assert json.loads(compared.stdout)["verdict"] == "worse"
