@@ -110,6 +110,23 @@ def test_a_run_starts_every_arrival_and_ends(link: Link) -> None:
     assert 0 < sum(environment.runner.user_count for environment in link.environments[1:]) <= 20
 
 
+def test_a_worker_that_is_still_set_up_when_the_run_begins_starts_arrivals_too() -> None:
+    """The first spawn message comes as soon as it has connected: no user loops meanwhile."""
+    starts.clear()
+    link = Link(Job)
+    environment = link._environment()
+    environment.create_worker_runner("127.0.0.1", link.master.server.port)
+    begun = gevent.spawn(link.begin, profile(100, 2))
+    wait_until(lambda: environment.runner.worker_state == "spawning")
+    gevent.sleep(0.3)
+    assert (starts, environment.runner.user_count) == ([], 0)
+    started(environment, pacing.service)
+    _, ended = begun.get()
+    wait_until(lambda: ended)
+    assert (len(starts), starts.count(None)) == (200, 0)
+    link.end()
+
+
 def test_the_rate_can_be_changed_live(link: Link) -> None:
     """From the stated instant on, the new rate's arrivals are starts; a rate of 0 is a pause, and is_quiet says so."""
     coordinator, _ = link.begin(profile(50, 60))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+import gevent
 from locust import runners
 
 from loadtest.measuring.labels import OTHER
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from locust.runners import WorkerRunner
 
 _STEP_S: Final = 1.0
+_POLL_S: Final = 0.02
 _UNDER_WAY: Final = (runners.STATE_SPAWNING, runners.STATE_RUNNING)
 _STOCK_PATIENCE: Final = runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT
 
@@ -65,10 +68,17 @@ def _run_of(options: dict[str, Any]) -> str | None:
 
 
 def start_worker(original: Callable[..., None]) -> Callable[..., None]:
-    """Where a service starts users in its own way, leave it to it; the numbers are then its limits."""
+    """Where a service starts users in its own way, leave it to it; the numbers are then its limits.
+
+    The first spawn message may come while Locust is being set up, when there is no service to ask yet: users would then
+    loop in a run whose arrivals are to be started one by one.
+    """
 
     def start_worker(self: WorkerRunner, user_classes_count: dict[str, int], **more: Any) -> None:
-        swarm = Session.of(self.environment).find(Swarm)
+        session = Session.of(self.environment)
+        while session.find(Swarm) is None and _run_of(vars(self.environment.parsed_options or Namespace())) is not None:
+            gevent.sleep(_POLL_S)
+        swarm = session.find(Swarm)
         limit_users = swarm.limit_users if swarm is not None else None
         if limit_users is None:
             try:
