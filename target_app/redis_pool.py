@@ -4,7 +4,7 @@ Connecting, authentication, TLS, timeouts and parsing are redis-py's own. What i
 them, which took two thirds of a command's CPU time: retries, telemetry, cluster maintenance, reply callbacks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, LifoQueue
 from typing import Any, Protocol
@@ -116,9 +116,29 @@ def exchange(connection: Connection, *commands: Command) -> list[Any]:
     Raises:
         redis.RedisError: as `RedisPool.run`, for the first that fails; the connection is then closed.
     """
+    (replies,) = exchanges(connection, [commands])
+    return replies
+
+
+def exchanges(connection: Connection, batches: Iterable[Sequence[Command]]) -> Iterator[list[Any]]:
+    """Send each batch of commands before the replies to the one before it are read, and yield the replies.
+
+    Raises:
+        redis.RedisError: as `exchange`.
+    """
+    sent = 0
     try:
-        connection.send_packed_command([hiredis.pack_command(command) for command in commands], check_health=False)
-        return [connection.read_response(disable_decoding=True) for _ in commands]
+        for commands in batches:
+            # As one text: redis-py would make a system call of each command.
+            connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))], check_health=False)
+            if sent:
+                yield _read(connection, sent)
+            sent = len(commands)
+        yield _read(connection, sent)
     except BaseException:
         connection.disconnect()  # the other replies must not answer the next command
         raise
+
+
+def _read(connection: Connection, count: int) -> list[Any]:
+    return [connection.read_response(disable_decoding=True) for _ in range(count)]

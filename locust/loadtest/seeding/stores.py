@@ -17,11 +17,11 @@ from loadtest.exceptions import StackError, UsageError
 from loadtest.settings.redis_url import cluster_of, is_cluster, server_of
 from loadtest.settings.urls import without_credentials
 from target_app.coin_queue import QUEUE_KEY, new_queue, user_key
-from target_app.redis_pool import exchange
+from target_app.redis_pool import exchange, exchanges
 from target_app.store import KEY_PREFIX, PRIVATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 COLLECTION: Final = "users"
 DATABASE: Final = "loadtest"
@@ -171,6 +171,13 @@ class RedisStore(Store):
         except redis.RedisError as error:
             raise self._failed(error) from error
 
+    def ask_ahead(self, batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[list[Any]]:
+        """Send batches of commands, and yield the replies to each; the next one is sent before they are read."""
+        try:
+            yield from exchanges(self._connection, batches)
+        except redis.RedisError as error:
+            raise self._failed(error) from error
+
     def _open_queue(self, *condition: str) -> None:
         try:
             self._redis.execute_command("JSON.SET", KEY_PREFIX + QUEUE_KEY, "$", orjson.dumps(new_queue()), *condition)
@@ -214,6 +221,11 @@ class ClusterStore(RedisStore):
         except (redis.RedisError, redis.exceptions.RedisClusterException) as error:
             raise self._failed(error) from error
         return replies
+
+    def ask_ahead(self, batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[list[Any]]:
+        """Send batches of commands, one after the other, and yield the replies to each."""
+        for batch in batches:
+            yield self.ask(*batch)
 
 
 def _key(user_id: str) -> str:

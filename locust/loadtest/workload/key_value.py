@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -126,9 +126,9 @@ class Workload:
         done, total = 0, self.description.keys.filled * len(self.description.forms)
         with RedisStore.of(redis_url) as store:
             SharedData(store, self._name).claim()
-            for keys, commands in self._batches():
-                store.ask(*commands)
-                done += keys
+            sent: deque[int] = deque()
+            for _ in store.ask_ahead(self._batches(sent)):
+                done += sent.popleft()
                 progress(done, total)
             return self._memory(store)
 
@@ -158,8 +158,8 @@ class Workload:
         with RedisStore.of(redis_url) as store:
             return SharedData(store, self._name).release(f"{self._prefix}*")
 
-    def _batches(self) -> Iterator[tuple[int, list[Command]]]:
-        """Yield the commands that write the documents, with the number of keys, in batches of a bounded size."""
+    def _batches(self, sizes: deque[int]) -> Iterator[list[Command]]:
+        """Yield the commands that write the documents, in batches of bounded size; append how many keys each is."""
         keys = self.description.keys
         ttls_ms = keys.ttls_ms(random.Random(self.description.seed))  # noqa: S311 - test data
         per_batch = max(1, min(_BATCH_KEYS, _BATCH_BYTES // self.description.values.size_bytes[1]))
@@ -167,11 +167,9 @@ class Workload:
             name = keys.namer(f"{self._prefix}{form}:")
             for start in range(0, keys.filled, per_batch):
                 numbers = range(start, min(start + per_batch, keys.filled))
-                yield (
-                    len(numbers),
-                    [
-                        command
-                        for number in numbers
-                        for command in written(form, name(number), self._documents, number, next(ttls_ms))
-                    ],
-                )
+                sizes.append(len(numbers))
+                yield [
+                    command
+                    for number in numbers
+                    for command in written(form, name(number), self._documents, number, next(ttls_ms))
+                ]
