@@ -32,6 +32,7 @@ from loadtest.judging.judge import Judge  # noqa: E402
 from loadtest.judging.outcome import decide  # noqa: E402
 from loadtest.judging.threshold_parser import parse  # noqa: E402
 from loadtest.measuring.record import RunRecord  # noqa: E402
+from loadtest.measuring.recorder import Recorder  # noqa: E402
 from loadtest.session import Session  # noqa: E402
 from loadtest.swarm.record_keeper import RecordKeeper  # noqa: E402
 from loadtest.swarm.session import start  # noqa: E402
@@ -80,14 +81,17 @@ class Peer:
 _KINDS = ("response_time", "service_time")
 
 
-def change(measured: RecordKeeper) -> None:
-    """Count requests of every name, in every bucket."""
+def change(environment: Environment, second: int) -> None:
+    """Count requests of every name, in every bucket, in a second of a run."""
+    recorder, collector = Recorder.of(environment), RecordKeeper.of(environment)._collector
     times_s = [0.0001 * 1.2**step for step in range(74)]
     for number in range(NAMES):
-        success = measured.recorder.series("mine", "GET", f"name {number}").success
+        success = recorder.series("mine", "GET", f"name {number}").success
         for took_s in times_s:
             success(100.0, 100.001, 100.001 + took_s, 10)
-    measured.totals.add(measured.recorder.take())
+    taken = recorder.take()
+    collector.totals.add(taken)
+    collector.recent.add(second, taken)
 
 
 def held(text: Callable[[], bytes]) -> tuple[float, float, float, float]:
@@ -132,8 +136,8 @@ def main() -> int:
     }
     seen: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in sides}
     series = {}
-    for _ in range(SCRAPES):
-        change(measured)
+    for second in range(SCRAPES):
+        change(environment, second)
         for name, text in sides.items():
             seen[name].append(held(text))
     for name, text in sides.items():
