@@ -60,16 +60,19 @@ def table(comparison: Comparison, results: Sequence[Result]) -> str:
 def conditions() -> str:
     """Where and when the measurement was made."""
     today = datetime.now(UTC).date().isoformat()
-    model = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
     busy = os.getloadavg()[0]
-    return f"Measured {today} on {os.cpu_count()} cores of {model}, load average {busy:.1f} at the end."
+    return f"Measured {today} on {os.cpu_count()} cores of {_processor()}, load average {busy:.1f} at the end."
+
+
+def _processor() -> str:
+    """The processor and its caches: clouds give one name to several generations."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in known:
+        return platform.processor()
+    level_2 = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+    cache = f", {level_2.read_text().strip()}iB of L2 cache a core" if level_2.exists() else ""
+    return f"{known['model name']} (family {known['cpu family']}, model {known['model']}{cache})"
 
 
 def versions() -> str:

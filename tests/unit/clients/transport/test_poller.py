@@ -72,5 +72,5 @@ def test_an_event_loop_with_closed_connections_only_can_end(redis_url):
         "try: gevent.get_hub().switch()\n"
         "except gevent.exceptions.LoopExit: print('ended')\n"
     )
-    done = gevent.subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
+    done = gevent.subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=False)
     assert done.stdout == b"ended\n", done.stderr
