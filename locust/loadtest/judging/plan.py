@@ -1,7 +1,7 @@
 """Plan: whether the load that was asked for came, second by second.
 
-A run with fewer users, or fewer arrivals, than it says measures another load. The plan is in the record's context; the
-users are those that the workers counted themselves, so a worker that only says that it lives adds none.
+A run with fewer users, or with fewer or more arrivals, than it says measures another load. The plan is in the record's
+context; the users are those that the workers counted themselves, so a worker that only says that it lives adds none.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadtest.measuring.labels import ITERATION
 from loadtest.measuring.record import RATE, USERS
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ LAG_S: Final = 3.0
 """How far users may be behind the plan: they are started in steps of a second, and counted once a second."""
 SHORTFALL_RATIO: Final = 0.05
 """Share of the planned users, or arrivals, that were not there, from which on another load was made."""
+SURPLUS_RATIO: Final = 0.05
+"""Iterations beyond the planned arrivals, in relation to these, from which on another load was made."""
 _ONE_USER: Final = 0.5
 """The level from which on it is rounded to a user."""
 _LEAST_RATE: Final = 1e-9
@@ -32,6 +35,10 @@ _DEVIATIONS: Final = 4.0
 """Arrivals at random times deviate from their mean number; this many standard deviations are no shortfall."""
 
 
+_FEW_ARRIVALS: Final = 25.0
+"""Of fewer arrivals a handful more is no surplus: a run that was broken off at once planned a fraction of one."""
+
+
 class Shortfall(NamedTuple):
     """The part of a plan that did not come."""
 
@@ -41,16 +48,43 @@ class Shortfall(NamedTuple):
     """What was missing, as the beginning of a sentence."""
 
 
+class Surplus(NamedTuple):
+    """The load beyond a plan."""
+
+    ratio: float
+    """To the planned one; 0 or more."""
+    iterations: int
+    """How many were made."""
+    planned: float
+    """How many arrivals the plan has."""
+
+
 def shortfall(record: RunRecord) -> Shortfall:
     """Compare plan and load; without a plan nothing is missing."""
     plan: dict[str, Any] = record.context.get("plan") or record.context.get("shape") or {}
     levels: list[tuple[float, float]] = [(t_s, level) for t_s, level in plan.get("levels") or ()]
     if not levels or not plan.get("stages"):
         return Shortfall(0.0, "")
-    until_s = record.load_s if record.load_s is not None else record.timeline.end - begins_s(record) - LAG_S
     if plan["model"] == "open":
-        return _arrivals(record, _to_end(levels, plan["run_time_s"]), until_s, plan.get("arrivals_total"))
-    return max(_ramp(plan), _users(record, levels, begins_s(record), until_s))
+        return _missing_arrivals(record, _arrivals(record, plan))
+    return max(_ramp(plan), _users(record, levels, begins_s(record), _until_s(record)))
+
+
+def surplus(record: RunRecord) -> Surplus | None:
+    """Compare the iterations that ended with the arrivals of the plan; None where there are not more.
+
+    Users that loop, each as soon as it can, make the closed model of an open one: what the service cannot take is not
+    asked of it, and no response time counts from an intended start.
+    """
+    plan: dict[str, Any] = record.context.get("plan") or {}
+    if plan.get("model") != "open" or not plan.get("levels"):
+        return None
+    planned = _arrivals(record, plan)
+    made = record.of_phase(ITERATION).total().requests
+    beyond = made - planned
+    if beyond <= _DEVIATIONS * max(planned, _FEW_ARRIVALS) ** 0.5:
+        return None
+    return Surplus(beyond / max(planned, 1.0), made, planned)
 
 
 def change_users(record: RunRecord, second: float, users: float, spawn_rate_per_s: float) -> None:
@@ -214,10 +248,19 @@ def _area(levels: list[tuple[float, float]], until_s: float) -> float:
     )
 
 
-def _arrivals(record: RunRecord, levels: list[tuple[float, float]], until_s: float, total: float | None) -> Shortfall:
-    """Compare arrivals; the levels are samples of the curve, which may rise and fall between them."""
-    sampled = _area(levels, math.inf)
-    planned = _area(levels, until_s) * (total / sampled if total and sampled else 1.0)
+def _until_s(record: RunRecord) -> float:
+    """Return how long the load lasted; of a run that has no end yet, up to where it is known."""
+    return record.load_s if record.load_s is not None else record.timeline.end - begins_s(record) - LAG_S
+
+
+def _arrivals(record: RunRecord, plan: dict[str, Any]) -> float:
+    """Return the arrivals planned up to the end of the load; levels are samples of a curve that varies between them."""
+    levels = _to_end([(t_s, level) for t_s, level in plan["levels"]], plan["run_time_s"])
+    sampled, total = _area(levels, math.inf), plan.get("arrivals_total")
+    return _area(levels, _until_s(record)) * (total / sampled if total and sampled else 1.0)
+
+
+def _missing_arrivals(record: RunRecord, planned: float) -> Shortfall:
     missing = planned - sum(record.tasks.values()) - sum(record.dropped.values())
     if missing <= _DEVIATIONS * planned**0.5:
         return Shortfall(0.0, "")

@@ -59,6 +59,10 @@ LOAD_ADVICE: Final = (
     "run longer or start users faster; check the exceptions and the workers' logs for users that ended themselves or "
     "never started"
 )
+EXCESS_ADVICE: Final = (
+    "check that the scenario starts no iterations of its own, and read the workers' logs; the run was not under the "
+    "arrival rate that it names"
+)
 SOFTWARE_ADVICE: Final = "give every worker the master's image and the same files, and repeat the run"
 STALL_ADVICE: Final = "check what the service was doing then, or use an arrival rate, which counts their wait"
 
@@ -88,6 +92,7 @@ def violations(record: RunRecord) -> Iterator[Violation]:
     yield from _listeners(record)
     yield from _idle(record)
     yield from _load_not_reached(record)
+    yield from _load_exceeded(record)
     yield from _stall(record)
     yield from _silence(record)
     yield from _fast_failures(record)
@@ -253,6 +258,20 @@ def _load_not_reached(record: RunRecord) -> Iterator[Violation]:
             missing.ratio,
             plan.SHORTFALL_RATIO,
             f"{missing.what}{named}: {LOAD_ADVICE}",
+        )
+
+
+def _load_exceeded(record: RunRecord) -> Iterator[Violation]:
+    """Iterations that no arrival of the profile began."""
+    surplus = plan.surplus(record)
+    if surplus is not None and surplus.ratio >= plan.SURPLUS_RATIO:
+        yield Violation(
+            "load_exceeded",
+            "run",
+            surplus.ratio,
+            plan.SURPLUS_RATIO,
+            f"{surplus.iterations:,} iterations were made for the {surplus.planned:,.0f} arrivals of the profile: "
+            f"{EXCESS_ADVICE}",
         )
 
 

@@ -1,4 +1,4 @@
-"""What of a plan did not come."""
+"""What of a plan did not come, and what came beyond it."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from loadtest.judging import plan
+from loadtest.judging.record_checks import violations
 from loadtest.measuring.collector import Collector
 from loadtest.measuring.health import Health
+from loadtest.measuring.labels import ITERATION
 from loadtest.measuring.measurements import Accumulator
 from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
@@ -132,6 +134,31 @@ def test_arrivals_that_were_neither_begun_nor_dropped_are_missing(begun: int, dr
     recorder.drop_iterations("shop", dropped)
     record.add(recorder.take(), 0)
     assert plan.shortfall(record).ratio == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("made", "expected"), [(200, None), (250, None), (300, 0.5), (1200, 5.0)])
+def test_iterations_beyond_the_arrivals_are_a_surplus(made: int, expected: float | None) -> None:
+    """Of 200 arrivals some fifty may be more by chance, where their times are random."""
+    record = record_of("constant-arrival-rate", ALL)
+    recorder = Recorder()
+    iterations = recorder.series("shop", "", "", ITERATION)
+    for _ in range(made):
+        iterations.success(1.0, 1.0, 1.1, 0)
+    record.add(recorder.take(), 0)
+    found = plan.surplus(record)
+    assert (found and found.ratio) == pytest.approx(expected) if expected else found is None
+    assert [one.rule for one in violations(record) if one.rule == "load_exceeded"] == ["load_exceeded"] * bool(expected)
+
+
+def test_a_run_that_is_broken_off_at_once_has_no_surplus() -> None:
+    """Its plan is a fraction of an arrival by then; nor has one of the closed model."""
+    record = record_of("constant-arrival-rate", ALL)
+    record.load_s = 0.00004
+    recorder = Recorder()
+    recorder.series("shop", "", "", ITERATION).success(1.0, 1.0, 1.1, 0)
+    record.add(recorder.take(), 0)
+    assert plan.surplus(record) is None
+    assert plan.surplus(record_of("quick", ALL)) is None
 
 
 @pytest.mark.parametrize(

@@ -536,6 +536,7 @@ def test_the_documentation_states_every_limit() -> None:
         ],
         ["`idle_iterations`", no_request],
         ["`load_not_reached`", f"{never_there}, or its ramp is that much too long for the run"],
+        ["`load_exceeded`", f"≥ {plan.SURPLUS_RATIO:.0%} more iterations than the profile has arrivals (open model)"],
         ["`stall`", f"{no_answer}, while half of the users waited (closed model)"],
         ["`silence`", f"{silent}, without a request while users ran (closed model)"],
         [
