@@ -123,7 +123,7 @@ def change_rate(record: RunRecord, second: float, rate_per_s: float) -> None:
     record.note(second, RATE, f"the arrival rate was changed to {rate_per_s:g} per second")
     plan: dict[str, Any] = record.context["plan"]
     levels: list[tuple[float, float]] = [(t_s, level) for t_s, level in plan["levels"]]
-    at_s, end_s = second - begins_s(record), plan["run_time_s"]
+    at_s, end_s = max(0.0, second - begins_s(record)), plan["run_time_s"]  # a change may come before the first arrival
     sampled = _area(_to_end(levels, end_s), end_s)
     before = [[t_s, level] for t_s, level in levels if t_s < at_s]
     begun = _area(_to_end(levels, end_s), at_s) * (plan["arrivals_total"] / sampled if sampled else 1.0)
