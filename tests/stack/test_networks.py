@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import ipaddress
 import json
 import os
 import shutil
@@ -114,13 +115,15 @@ def test_a_stranger_on_the_host_reaches_nothing(project: Project) -> None:
     containers = {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in project.containers()}
     addresses = {address for service in containers for address in _addresses(project, service)}
     places: list[tuple[str, int]] = [(address, port) for address in addresses for port in _ports(project)]
-    (gateway,) = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"]
+    (bridge,) = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"]
+    # Not every engine names the gateway that it chose: it is the first address.
+    gateway = bridge.get("Gateway") or str(ipaddress.ip_network(bridge["Subnet"])[1])
     published = [
         project.port("target_app", 5000),
         project.port("locust_master", 8089),
         project.port("prometheus", 9090),
     ]
-    places += [(gateway["Gateway"], port) for port in published]
+    places += [(gateway, port) for port in published]
     image = containers["target_app"]["Image"]
     output = docker("run", "--rm", "--network", "bridge", image, "python", "-c", REACH, json.dumps(places))
     assert (len(addresses) >= len(containers), json.loads(output)) == (True, [])
