@@ -126,15 +126,16 @@ def exchanges(connection: Connection, batches: Iterable[Sequence[Command]]) -> I
     Raises:
         redis.RedisError: as `exchange`.
     """
-    sent = 0
+    sent: int | None = None
     try:
         for commands in batches:
             # As one text: redis-py would make a system call of each command.
             connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))], check_health=False)
-            if sent:
+            if sent is not None:
                 yield _read(connection, sent)
             sent = len(commands)
-        yield _read(connection, sent)
+        if sent is not None:
+            yield _read(connection, sent)
     except BaseException:
         connection.disconnect()  # the other replies must not answer the next command
         raise

@@ -8,16 +8,19 @@ Tested in tests/unit/kubernetes/test_trouble.py and tests/kubernetes.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from loadtest import untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     Item = dict[str, Any]
 
+_MOST_VALUES: Final = 1_000
+"""Of JSON in a line of a log."""
 COMPONENT: Final = "app.kubernetes.io/component"
 _WATCHING: Final = ("prometheus", "grafana", "redis-exporter")
 """The components that only watch a run, which goes on without them."""
@@ -106,7 +109,7 @@ def of_ended(pod: Item, name: str, ended: Item) -> Trouble:
 def _error_in(line: str) -> str:
     """Return the error of a log's line: git-sync writes JSON around what git said."""
     try:
-        error = str(json.loads(line)["error"])
+        error = str(untrusted.parse_json(line.encode(), _MOST_VALUES)["error"])
     except (ValueError, LookupError, TypeError):
         return line
     said = _SAID_BY_GIT.search(error)

@@ -5,7 +5,7 @@ import pytest
 from loadtest.clients.redis import connection as resp_connection
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def short_backoff(monkeypatch):
     """Keep the pauses between attempts to connect short."""
     monkeypatch.setattr(resp_connection, "BACKOFF_MOST_S", 0.1)

@@ -11,6 +11,8 @@ from loadtest.clients.redis import RAW, Missing
 from loadtest.local.process import free_port
 from tests.redis_harness import Recorded, failure_of, private_redis, running_user
 
+pytestmark = pytest.mark.usefixtures("short_backoff")
+
 
 def test_error_replies_are_counted_by_class(redis_url, tmp_path):
     """WRONGTYPE, RedisJSON's messages for it, NOSCRIPT, OOM and any other error each have their class."""

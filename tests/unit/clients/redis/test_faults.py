@@ -11,6 +11,8 @@ import redis
 
 from tests.redis_harness import Recorded, client_of, failure_of, private_redis, running_user, scripted_server
 
+pytestmark = pytest.mark.usefixtures("short_backoff")
+
 
 def test_a_killed_server_fails_the_request_under_way_and_is_found_again(redis_url, tmp_path):
     """A request that waits is reset or closed, those that follow cannot connect, and after a restart all is well."""

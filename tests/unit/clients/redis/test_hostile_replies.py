@@ -8,6 +8,8 @@ import pytest
 
 from tests.redis_harness import client_of, failure_of, running_user, scripted_server
 
+pytestmark = pytest.mark.usefixtures("short_backoff")
+
 
 @pytest.mark.parametrize(
     ("sent", "expected"),

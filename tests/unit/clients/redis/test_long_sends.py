@@ -10,6 +10,8 @@ import pytest
 from loadtest.clients.redis import connection as resp_connection
 from tests.redis_harness import client_of, failure_of, running_user, scripted_server
 
+pytestmark = pytest.mark.usefixtures("short_backoff")
+
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_large_commands_and_replies_come_through_whole(redis_url, protocol):

@@ -8,11 +8,16 @@ import warnings
 
 import gevent
 import gevent.event
+import pytest
 import redis
 
 from loadtest.clients.transport.deadlines import DeadlineSweeper
 from loadtest.clients.transport.poller import Poller
 from tests.redis_harness import client_of, failure_of, running_user
+
+pytestmark = pytest.mark.usefixtures("short_backoff")
+
+pytestmark = pytest.mark.usefixtures("short_backoff")
 
 
 def test_a_killed_greenlet_leaves_no_reply_to_the_next(redis_url):
