@@ -193,15 +193,20 @@ class Exposition:
         sums: dict[SeriesKey, Sum] = {}
         lines: dict[Metric, list[str]] = {RECENT[RESPONSE_TIME]: [], RECENT[SERVICE_TIME]: []}
         for key, counted in self._shown(record):
-            of_scenario = SeriesKey(scrape.shown_scenario(key.scenario), "", "")
-            for each in {key, of_scenario, _ALL}:
+            sums_of = {SeriesKey(scrape.shown_scenario(key.scenario), "", ""), _ALL}
+            if key not in sums_of:  # as is the series of requests without method and name
+                self._add_quantiles(lines, key, counted)
+            for each in sums_of:
                 sums.setdefault(each, Sum()).add(counted)
-        for key, counted in _in_turns(sums.items()):
-            if key not in self._recent:
-                self._recent[key] = RecentText(key[:3])
-            for metric, text in self._recent[key].fill(counted).items():
-                lines[metric].append(text)
+        for key, total in sums.items():
+            self._add_quantiles(lines, key, total)
         return lines
+
+    def _add_quantiles(self, lines: dict[Metric, list[str]], key: SeriesKey, counted: SeriesView | Sum) -> None:
+        if key not in self._recent:
+            self._recent[key] = RecentText(key[:3])
+        for metric, text in self._recent[key].fill(counted).items():
+            lines[metric].append(text)
 
     def _other(self, key: SeriesKey) -> SeriesKey:
         """Return the series that counts what has none of its own; the budget includes it."""

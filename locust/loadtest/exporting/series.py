@@ -180,7 +180,7 @@ class RecentText:
             for metric in (RECENT[RESPONSE_TIME], RECENT[SERVICE_TIME])
         }
 
-    def fill(self, view: Sum) -> dict[Metric, str]:
+    def fill(self, view: SeriesView | Sum) -> dict[Metric, str]:
         """Return the samples by metric; none when no time was counted."""
         times = zip(self._templates.items(), (view.response_time, view.service_time), strict=True)
         return {
