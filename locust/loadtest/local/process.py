@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -28,6 +29,8 @@ _DIE_WITH_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
 )
 _POLL_S = 0.05
+_PORTS = range(20_000, 30_000)
+_TRIED_PORTS = 100
 _LOG_TAIL_BYTES = 16_384
 _NO_ERROR = re.compile(r"\[[^]]+\] \S+/(DEBUG|INFO|WARNING)/")
 """How Locust begins a line of its log; another greenlet may log after the error that ends the process."""
@@ -136,9 +139,22 @@ class ManagedProcess:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free right now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a TCP port of 127.0.0.1 that is free right now.
+
+    The kernel gives connections the ports from 32,768 on (ip(7), ``ip_local_port_range``). A load test opens thousands,
+    and one of them could have such a port before the server that it is meant for listens.
+
+    Raises:
+        StackError: when none was found.
+    """
+    for _ in range(_TRIED_PORTS):
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise StackError(
+        f"no port of 127.0.0.1 is free among {_TRIED_PORTS} tried from {_PORTS.start} to {_PORTS.stop - 1}. Allowed: "
+        "any of them. Next: end what listens on them, or what forbids to listen."
+    )
 
 
 def _prefix() -> list[str]:

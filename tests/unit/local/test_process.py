@@ -1,12 +1,13 @@
-"""ManagedProcess: what it says of a program that ended; the rest is in tests/native/test_local_stack.py."""
+"""ManagedProcess: what it says of an ended program, and free ports; the rest is in tests/native/test_local_stack.py."""
 
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from loadtest.exceptions import StackError, UsageError
-from loadtest.local.process import ManagedProcess
+from loadtest.local.process import ManagedProcess, free_port
 
 ERROR = "[2026-11-26 21:39:27,905] vm/ERROR/loadtest: LOCUST_TAGS=raed: no task has the tag 'raed'."
 INFO = "[2026-11-26 21:39:27,910] vm/INFO/locust.runners: one (index 0) reported as ready. 1 workers connected."
@@ -37,3 +38,22 @@ def test_a_program_that_refused_its_settings_is_wrong_usage(tmp_path: Path) -> N
     process = ManagedProcess("master", [sys.executable, "-c", "import sys; sys.exit(2)"], tmp_path / "log")
     with pytest.raises(UsageError, match="master ended with exit code 2"):
         process.wait_until(lambda: False, 30)
+
+
+def test_a_free_port_is_none_that_a_connection_could_have() -> None:
+    """It can be listened on, and lies below what the kernel gives to connections."""
+    first_of_connections = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = {free_port() for _ in range(50)}
+    assert len(ports) > 25
+    assert max(ports) < first_of_connections
+    for port in ports:
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_where_no_port_is_free_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the one that may be had is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr("loadtest.local.process._PORTS", range(port, port + 1))
+        with pytest.raises(StackError, match=rf"no port of 127\.0\.0\.1 is free .* {port} to {port}\. Allowed:"):
+            free_port()
