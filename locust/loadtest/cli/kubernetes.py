@@ -1,13 +1,13 @@
 """The commands `loadtest kubernetes run` and `loadtest kubernetes fetch`.
 
-Tested by tests/kubernetes/test_command.py.
+Tested by tests/unit/cli/test_kubernetes.py and tests/kubernetes/test_command.py.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -25,6 +25,10 @@ from loadtest.run_folder import new_run_id
 from loadtest.scenarios import declared
 from loadtest.settings.config import Config
 from loadtest.settings.value_types import duration_s
+
+if TYPE_CHECKING:
+    from loadtest.reporting.document import Document
+    from loadtest.run_folder import RunFolder
 
 
 @click.group(name="kubernetes")
@@ -111,14 +115,29 @@ def run_on_kubernetes(
         keep=keep,
     )
     code = run.conduct()
-    if compared_with is None or (run.folder is None and code):
+    return ended(code, run.folder, compared_with, config.baseline)
+
+
+def ended(code: int, folder: RunFolder | None, compared_with: Document | None, baseline: str | None) -> int:
+    """Compare a run that ended with its baseline, where one is set, and return the exit code of both.
+
+    Args:
+        code: the run's own.
+        folder: its results; None where they could not be fetched.
+        compared_with: the baseline; None without one.
+        baseline: how the setting names it.
+
+    Raises:
+        StackError: for a run that passed and whose results are not here: its gate must not pass without them.
+    """
+    if compared_with is None or (folder is None and code):
         return code
-    if run.folder is None:
+    if folder is None:
         raise StackError(
-            f"BASELINE={config.baseline} was not compared with the run, whose results are not here. Allowed: a run "
+            f"BASELINE={baseline} was not compared with the run, whose results are not here. Allowed: a run "
             "whose results can be fetched. Next: fetch them, and compare with 'loadtest compare'."
         )
-    return commands.end_with_comparison(compared_with, run.folder.path, code)
+    return commands.end_with_comparison(compared_with, folder.path, code)
 
 
 def _show(text: str) -> None:
