@@ -139,9 +139,10 @@ def interval(difference: Difference) -> str:
 
 def sentence(name: Name, difference: Difference) -> str:
     """Return one difference in a line."""
+    both = f"{value(difference, difference.base)} → {value(difference, difference.new)}, "
     return (
         f"{label(name)}: {HEADINGS[difference.metric]} {difference.conclusion.value}, "
-        f"{value(difference, difference.base)} → {value(difference, difference.new)}, "
+        f"{'' if difference.base is None else both}"  # pairs have a difference only
         f"{change(difference, difference.change)} ({interval(difference)})"
     )
 

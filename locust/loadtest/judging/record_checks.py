@@ -6,6 +6,7 @@ Tested in tests/unit/judging/test_trust.py.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from loadtest.judging import idle, plan, steady, tallied
@@ -123,12 +124,15 @@ def _other_software(record: RunRecord) -> Iterator[Violation]:
 
 
 def _dropped(record: RunRecord) -> Iterator[Violation]:
-    begun: dict[str, int] = {}
+    requests, tasks = Counter[str](), Counter[str]()
     for view in record.series():
-        begun[view.scenario] = begun.get(view.scenario, 0) + view.requests
+        requests[view.scenario] += view.requests
+    for (scenario, _), begun in record.tasks.items():
+        tasks[scenario] += begun
     for scenario, dropped in record.dropped.items():
-        # Every iteration sends at least one request, so this ratio is never an overestimate.
-        ratio = dropped / (dropped + begun.get(scenario, 0)) if dropped else 0.0
+        # Every iteration begins a task at least, so this ratio is never an overestimate. Its requests are no measure:
+        # there may be many, and those of a duet are of other scenarios.
+        ratio = dropped / (dropped + (tasks[scenario] or requests[scenario])) if dropped else 0.0
         if ratio >= DROPPED_RATIO:
             yield Violation(
                 "dropped_iterations",

@@ -69,6 +69,7 @@ def test_a_difference_that_is_sure_and_beyond_the_margin_is_clear() -> None:
     assert None not in {found.low, found.change}
     assert 0 < (found.low or 0.0) < 0.018 < (found.change or 0.0)
     assert found.conclusion is Conclusion.WORSE
+    assert "by pairs worse, +2." in text.sentence(compared.names[0].name, found)  # pairs have no values
 
 
 def test_a_duet_is_decided_when_every_figure_by_pairs_is() -> None:

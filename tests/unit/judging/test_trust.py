@@ -223,6 +223,14 @@ def test_dropped_iterations_break_their_rule_from_one_in_a_hundred() -> None:
     assert rules(record_with(1000, dropped=11)) == ["dropped_iterations"]
 
 
+@pytest.mark.parametrize(("requests", "begun", "expected"), [(0, 9000, []), (9000, 900, ["dropped_iterations"])])
+def test_dropped_iterations_are_a_share_of_those_that_began(requests: int, begun: int, expected: list[str]) -> None:
+    """However many requests each sends: none in a duet, whose requests are those of its two sides."""
+    record = record_with(requests, dropped=46)
+    record.tasks["shop", "pair"] = begun
+    assert rules(record) == expected
+
+
 def test_what_is_missing_breaks_the_rule_below_99_percent() -> None:
     """A lost interval in a long run is tolerated, in a short one it is named with worker and time."""
     record = record_with()
