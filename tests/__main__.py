@@ -3,9 +3,10 @@ Kubernetes, and those that compute; then those that need a quiet machine.
 
     python -m tests
 
-The first seven are pytest processes that share the machine, which mostly wait. The first is shown as it goes; the
-others give way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone. The
-exit code is that of the first that failed.
+The first seven are pytest processes that share the machine, which mostly wait; on a slow machine fewer of them at once,
+so that each test has as much of it as its limits of time were set for. The first is shown as it goes; the others give
+way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone. The exit code is
+that of the first that failed.
 
 A few failed tests run once more, alone: a process that waited seconds for a core can miss a limit that a test sets. A
 second failure counts, and a warning names those that passed then.
@@ -13,13 +14,16 @@ second failure counts, and a warning names those that passed then.
 
 import contextlib
 import json
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Self
 
 GIVE_WAY = ("nice", "-n", "5")
+POLL_S = 0.5
 FOLDER = Path(__file__).parent
 REAL = FOLDER / "native"
 FAULTS = FOLDER / "faults"
@@ -35,8 +39,12 @@ MOST_AGAIN = 5
 """Failures in more files than this in one process are not the machine's. The tests of a file may share a run."""
 
 
+IMPORT_S = 0.8
+"""The CPU time of importing Locust on machines on which all groups pass side by side, on two cores."""
+
+
 class Group:
-    """A pytest process that runs beside others.
+    """A pytest process that runs beside others, once it is started.
 
     Args:
         arguments: of pytest: what it tests.
@@ -45,14 +53,24 @@ class Group:
 
     def __init__(self, *arguments: str | Path, command: tuple[str, ...] = ()) -> None:
         self._arguments = arguments
+        self._command = command
         self._cache = tempfile.TemporaryDirectory()
         self._output = tempfile.TemporaryFile("w+") if command else None  # noqa: SIM115 - closed by wait
-        self._process = subprocess.Popen(
-            [*command, *self._pytest()], stdout=self._output, stderr=subprocess.STDOUT if command else None
-        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it."""
+        errors = subprocess.STDOUT if self._command else None
+        self._process = subprocess.Popen([*self._command, *self._pytest()], stdout=self._output, stderr=errors)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def wait(self) -> None:
         """Wait for its end, and show its output, unless that was shown as it went."""
+        assert self._process is not None, "a group is started first"
         self._process.wait()
         if self._output is not None:
             self._output.seek(0)
@@ -62,6 +80,7 @@ class Group:
 
     def judge(self) -> int:
         """Return its exit code; where a few tests failed, run those again first, and return what they do then."""
+        assert self._process is not None, "a group is started first"
         failed = self._failed()
         files = {test.partition("::")[0] for test in failed}
         if self._process.returncode != TESTS_FAILED or not 0 < len(files) <= MOST_AGAIN:
@@ -76,7 +95,8 @@ class Group:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
+        if self._process is not None:
+            self._process.terminate()
         self._cache.cleanup()
 
     def _pytest(self, *options: str) -> list[str | Path]:
@@ -100,14 +120,36 @@ def main() -> int:
     with contextlib.ExitStack() as ends:
         groups = [ends.enter_context(Group(*real[::2]))]
         groups += [ends.enter_context(Group(*arguments, command=GIVE_WAY)) for arguments in giving_way]
+        at_once = share_of_the_machine(len(groups))
+        for group in groups:
+            while sum(one.is_running for one in groups) >= at_once:
+                time.sleep(POLL_S)
+            group.start()
         for group in groups:
             group.wait()
         codes = [group.judge() for group in groups]
     if any(codes):
         return next(filter(None, codes))
     with Group(QUIET) as quiet:
+        quiet.start()
         quiet.wait()
         return quiet.judge()
+
+
+def share_of_the_machine(groups: int) -> int:
+    """Return how many groups may run at once: all where Locust is imported in `IMPORT_S`, and two at least.
+
+    Most of what a run's processes compute is their start.
+    """
+    took_s = []
+    for _ in range(2):  # the first one may have to compile
+        before_s = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        subprocess.run([sys.executable, "-c", "import locust"], check=True)
+        took_s.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before_s)
+    at_once = max(2, min(groups, round(groups * IMPORT_S / min(took_s))))
+    if at_once < groups:
+        _say(f"{at_once} of {groups} groups at once, since Locust takes {min(took_s):.1f} s of CPU to import", [])
+    return at_once
 
 
 def _say(what: str, tests: list[str]) -> None:
