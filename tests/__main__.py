@@ -3,10 +3,9 @@ Kubernetes, and those that compute; then those that need a quiet machine.
 
     python -m tests
 
-The first seven are pytest processes that share the machine, which mostly wait; on a slow machine fewer of them at once,
-so that each test has as much of it as its limits of time were set for. The first is shown as it goes; the others give
-way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone. The exit code is
-that of the first that failed.
+The first seven are pytest processes, of which one more than there are cores run at once. The first is shown as it goes;
+the others give way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone.
+The exit code is that of the first that failed.
 
 A few failed tests run once more, alone: a process that waited seconds for a core can miss a limit that a test sets. A
 second failure counts, and a warning names those that passed then.
@@ -14,7 +13,7 @@ second failure counts, and a warning names those that passed then.
 
 import contextlib
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,12 +34,10 @@ ON_CLUSTER = KUBERNETES / "test_kubernetes.py"
 QUIET = REAL / "test_open_model.py"
 TESTS_FAILED = 1
 """Pytest's exit code when it ran to its end and tests failed: https://docs.pytest.org/en/stable/reference/exit-codes"""
-MOST_AGAIN = 5
+MOST_AGAIN = 12
 """Failures in more files than this in one process are not the machine's. The tests of a file may share a run."""
-
-
-IMPORT_S = 0.8
-"""The CPU time of importing Locust on machines on which all groups pass side by side, on two cores."""
+AT_ONCE = (os.cpu_count() or 1) + 1
+"""Groups that share the machine. Seven on two cores left a test on a slow machine too little for its limits of time."""
 
 
 class Group:
@@ -116,13 +113,12 @@ def main() -> int:
         for path in sorted(FOLDER.iterdir())
         if path not in {REAL, FAULTS, LIES, STACK, KUBERNETES} and next(path.rglob("test_*.py"), None)
     ]
-    giving_way = (real[1::2], [FAULTS], [LIES], [STACK], [ON_CLUSTER], computing)
+    giving_way = (real[1::2], [STACK], computing, [FAULTS], [LIES], [ON_CLUSTER])  # the longest first
     with contextlib.ExitStack() as ends:
         groups = [ends.enter_context(Group(*real[::2]))]
         groups += [ends.enter_context(Group(*arguments, command=GIVE_WAY)) for arguments in giving_way]
-        at_once = share_of_the_machine(len(groups))
         for group in groups:
-            while sum(one.is_running for one in groups) >= at_once:
+            while sum(one.is_running for one in groups) >= AT_ONCE:
                 time.sleep(POLL_S)
             group.start()
         for group in groups:
@@ -134,22 +130,6 @@ def main() -> int:
         quiet.start()
         quiet.wait()
         return quiet.judge()
-
-
-def share_of_the_machine(groups: int) -> int:
-    """Return how many groups may run at once: all where Locust is imported in `IMPORT_S`, and two at least.
-
-    Most of what a run's processes compute is their start.
-    """
-    took_s = []
-    for _ in range(2):  # the first one may have to compile
-        before_s = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        subprocess.run([sys.executable, "-c", "import locust"], check=True)
-        took_s.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before_s)
-    at_once = max(2, min(groups, round(groups * IMPORT_S / min(took_s))))
-    if at_once < groups:
-        _say(f"{at_once} of {groups} groups at once, since Locust takes {min(took_s):.1f} s of CPU to import", [])
-    return at_once
 
 
 def _say(what: str, tests: list[str]) -> None:
