@@ -24,9 +24,10 @@ import gevent
 from loadtest import scenarios
 from loadtest.exporting import compatibility
 from loadtest.exporting.metrics import METRICS, RECENT, RESPONSE_TIME, SERVICE_TIME, Metric
-from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_STEPS, MAX_WORKERS, QUANTILES, Scrape
+from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_STEPS, MAX_WORKERS, Scrape
 from loadtest.exporting.series import (
     HISTOGRAM_LINES,
+    RECENT_LINES,
     RecentText,
     SeriesBudget,
     SeriesText,
@@ -52,15 +53,14 @@ if TYPE_CHECKING:
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text"
 OPENMETRICS_TYPE: Final = f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
-MAX_SERIES: Final = 10_000
+MAX_SERIES: Final = 12_000
 """Time series of one exposition."""
 MAX_OTHERS: Final = 5
 """Combinations of scenario and method with an `other` of their own."""
 SLICE_S: Final = 0.001
 """Work between two turns of the event loop."""
 
-_PER_RECENT: Final = 2 * len(QUANTILES)
-_PER_SCENARIO: Final = 6 + 2 * HISTOGRAM_LINES + _PER_RECENT
+_PER_SCENARIO: Final = 6 + 2 * HISTOGRAM_LINES + RECENT_LINES
 _PER_STEP: Final = 4 + HISTOGRAM_LINES
 """The counts of a transaction and of a check, and the transaction's times."""
 _PER_STREAM: Final = 2 + len(ENDED_BY) + 3 * HISTOGRAM_LINES
@@ -93,7 +93,7 @@ class Exposition:
         steps = (MAX_STEPS + 1) * _PER_STEP
         beside = steps + _PER_STREAM + len(CONNECTION_PHASES) * HISTOGRAM_LINES
         fixed = (
-            (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + MAX_RULES + _SINGLE + _PER_RECENT + beside + others
+            (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + MAX_RULES + _SINGLE + RECENT_LINES + beside + others
         )
         self._budget = SeriesBudget(max_series - fixed - (compatibility.FIXED_LINES if compatible else 0))
         self._series: dict[SeriesKey, SeriesText] = {}

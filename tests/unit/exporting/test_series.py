@@ -21,13 +21,14 @@ from tests.swarms import record_keeper
 from tests.unit.exporting.samples import count, flush, record, samples_of, scrape, total, value
 
 
-def test_declared_requests_are_at_zero_before_load() -> None:
-    """Every request that a scenario declares has all its series at 0 before anything was sent."""
+@pytest.mark.parametrize("compatible", [False, True])
+def test_declared_requests_are_at_zero_before_load(compatible: bool) -> None:
+    """Every request that the largest built-in scenario declares has all its series at 0 before anything was sent."""
     scenario = scenarios.load("documents")
     made = Environment(user_classes=list(scenario.user_classes))
     made.create_local_runner()
     record_keeper(made)
-    samples = scrape(made)
+    samples = samples_of(Exposition(made, compatible=compatible).text().decode())
     made.runner.quit()
     assert scenario.requests
     for method, name in scenario.requests:
@@ -185,7 +186,7 @@ def test_any_name_survives_the_text_format(environment: Environment) -> None:
 
 @pytest.mark.parametrize("compatible", [False, True])
 def test_series_are_bounded_and_sums_stay_exact(environment: Environment, compatible: bool) -> None:
-    """Whatever arrives, there are at most 10,000 time series; what has none of its own counts as `other`."""
+    """Whatever arrives, there are at most `MAX_SERIES` time series; what has none of its own counts as `other`."""
     exposed = Exposition(environment, compatible=compatible)
     few = 30
     for number in range(few):
