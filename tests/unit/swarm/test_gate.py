@@ -16,6 +16,7 @@ from loadtest.swarm.gate import MasterGate, WorkerGate
 from loadtest.swarm.messages import DONE, DRAIN, NO_RUN, RunOptions
 from tests.link_peers import Peer, eventually, master
 from tests.locust_runners import Idle, end
+from tests.swarms import started
 
 
 @pytest.fixture
@@ -122,8 +123,10 @@ def test_a_flood_of_messages_leaves_time_for_others(runner: MasterRunner, kind: 
 
 @pytest.fixture
 def worker(runner: MasterRunner) -> Iterator[WorkerRunner]:
-    """A worker of that master."""
-    made = Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", runner.server.port)
+    """A worker of that master, as it is once Locust has been set up."""
+    environment = Environment(user_classes=[Idle])
+    made = environment.create_worker_runner("127.0.0.1", runner.server.port)
+    started(environment)
     yield made
     end(runner, made)
 
