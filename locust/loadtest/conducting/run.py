@@ -338,7 +338,7 @@ class Run:
         self._tear_down()
         if self._options.headless:  # for the name of Locust's --html
             self._options.run_time = self._options.run_time or self._load.expected_s
-        judge = self._judge or Judge(self._rules, record)  # a run that never came to its first arrival
+        judge = self._judge or Judge(self._rules, record, longest_s=0.0)  # it never came to its first arrival
         judge.end()
         record.load_s, record.counted_s = judge.load_s, judge.counted_s
         if found_s := judge.leave_out(steady.find(record).warm_up_s):

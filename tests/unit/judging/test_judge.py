@@ -117,6 +117,14 @@ def test_rates_end_with_the_schedule_and_not_with_its_last_answers() -> None:
     assert (run.judge.load_s, run.results()) == (5.0, [(pytest.approx(10.0), "passed")])
 
 
+def test_a_run_without_load_has_no_rate() -> None:
+    """A run that ended before its first arrival was under no load, for however short a time."""
+    run = Run("requests_per_s >= 10/s", longest_s=0.0).add(0, measured(GET, [0.01] * 50))
+    run.now += 1e-6
+    run.judge.end()
+    assert (run.judge.load_s, run.judge.counted_s, run.results()) == (0.0, 0.0, [(None, "no data")])
+
+
 @pytest.mark.parametrize(
     "rule",
     [
