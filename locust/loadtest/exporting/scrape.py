@@ -129,7 +129,7 @@ class Scrape:
     def setup_requests(self) -> dict[tuple[str, ...], float]:
         """Return the requests of on_start and on_stop by scenario and result."""
         succeeded, failed = dict.fromkeys(self._shown, 0), dict.fromkeys(self._shown, 0)
-        for view in self._measured.setup.series() if self._measured.setup else ():
+        for view in self._measured.setup.counts() if self._measured.setup else ():
             succeeded[view.scenario] = succeeded.get(view.scenario, 0) + view.requests - view.failures
             failed[view.scenario] = failed.get(view.scenario, 0) + view.failures
         results = {"success": self.by_scenario(succeeded), "failure": self.by_scenario(failed)}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def notes(record: RunRecord) -> Iterator[str]:
     """Name the requests that the scenario declares and that no user made, and the tasks that none began."""
     phases = [record, record.setup] if record.setup else [record]
-    made = {(view.method, view.name) for phase in phases for view in phase.series()}
+    made = {(view.method, view.name) for phase in phases for view in phase.counts()}
     declared = [(method, name) for method, name in record.context.get("declared", ())]
     never = [f"{method} {name}" for method, name in declared if (method, name) not in made]
     if never:

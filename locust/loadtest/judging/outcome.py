@@ -285,7 +285,7 @@ def _never_succeeded(record: RunRecord, results: Sequence[Result]) -> Iterator[s
     for phase, metric, noun, allowed in _WHOLLY_FAILED:
         rules = [one.threshold for one in results if one.threshold.metric == metric]
         judged = [rule for rule in rules if rule.phase == phase and "name" in dict(rule.selector)]
-        for view in record.of_phase(phase).series():
+        for view in record.of_phase(phase).counts():
             labels = {"scenario": view.scenario, "method": view.method, "name": view.name}
             is_judged = any(rule.selects(**labels) for rule in judged)
             if is_judged or view.requests != view.failures or view.failures < FEWEST_FAILURES:
@@ -344,7 +344,7 @@ def _failed_steps(record: RunRecord) -> Iterator[str]:
     for phase, advice in ((CHECK, "check_ratio >= 100%"), (TRANSACTION, "transaction_error_ratio <= 0%")):
         part = record.of_phase(phase)
         if part.failures:
-            worst = sorted(part.series(), key=lambda view: -view.failures)
+            worst = sorted(part.counts(), key=lambda view: -view.failures)
             named = ", ".join(f"{view.name} {view.failures:,}" for view in worst[:NAMED] if view.failures)
             yield (
                 f"{part.failures:,} of {counted(part.requests, phase)} failed ({named}). Next: see the "

@@ -125,7 +125,7 @@ def _other_software(record: RunRecord) -> Iterator[Violation]:
 
 def _dropped(record: RunRecord) -> Iterator[Violation]:
     requests, tasks = Counter[str](), Counter[str]()
-    for view in record.series():
+    for view in record.counts():
         requests[view.scenario] += view.requests
     for (scenario, _), begun in record.tasks.items():
         tasks[scenario] += begun
@@ -176,9 +176,9 @@ def _own_errors(record: RunRecord) -> Iterator[Violation]:
 
 def _unfinished(record: RunRecord) -> Iterator[Violation]:
     """Requests without an answer: their times are unknown, so those of the others are times of survivors."""
-    found = [view for view in record.series() if UNFINISHED in view.errors]
-    if not found:
+    if not any(UNFINISHED in counts.errors for counts in record.counts()):
         return
+    found = [view for view in record.series() if UNFINISHED in view.errors]
     unfinished = sum(view.errors[UNFINISHED] for view in found)
     ratio = max(view.errors[UNFINISHED] / view.requests for view in found)
     users = max((point.users for point in record.timeline), default=0)
@@ -320,7 +320,7 @@ def _silence(record: RunRecord) -> Iterator[Violation]:
 
 def _fast_failures(record: RunRecord) -> Iterator[Violation]:
     """Failures that are faster than successes lower every percentile of both: the more fail, the faster it seems."""
-    for view in record.series():
+    for view in record.series() if record.failures else ():
         successes = view.requests - view.failures
         if min(view.failures, successes) < FEW_FAILURES or view.failures < FAILURES_RATIO * view.requests:
             continue

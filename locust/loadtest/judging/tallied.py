@@ -119,7 +119,7 @@ def findings(record: RunRecord) -> Iterator[Finding]:
 def _requests(record: RunRecord) -> dict[tuple[str, str], int]:
     """The requests of each method and name."""
     requests: dict[tuple[str, str], int] = defaultdict(int)
-    for view in record.series():
+    for view in record.counts():
         requests[view.method, view.name] += view.requests
     return requests
 
@@ -201,9 +201,6 @@ def _redirected_away(record: RunRecord) -> Iterator[Finding]:
 def notes(record: RunRecord) -> Iterator[str]:
     """Yield what a reader has to know beside the verdict."""
     requests = _requests(record)
-    times_s: dict[tuple[str, str], float] = defaultdict(float)
-    for view in record.series():
-        times_s[view.method, view.name] += view.response_time.sum_s
     counted: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
     sizes: dict[tuple[str, str], set[int]] = defaultdict(set)
     peers: dict[str, int] = defaultdict(int)
@@ -215,6 +212,9 @@ def notes(record: RunRecord) -> Iterator[str]:
             sizes[row.method, row.name].add(int(row.detail))
         if row.kind == CONNECTION and row.detail:
             peers[row.detail] += row.times
+    times_s: dict[tuple[str, str], float] = defaultdict(float)
+    for view in record.series(lambda key: (key.method, key.name) in counted):
+        times_s[view.method, view.name] += view.response_time.sum_s
     sessions = _sessions(record)
     for name, of_kind in counted.items():
         opened = [0.0, 0.0] if name in sessions else of_kind[CONNECTION]
@@ -245,8 +245,8 @@ def _sessions(record: RunRecord) -> set[tuple[str, str]]:
 
     A user closes one by a request of its own; and their events are in no body, unlike those of other streams.
     """
-    closed = {(GET, view.name) for view in record.series() if view.method == "CLOSE"}
-    with_body = {(view.method, view.name) for view in record.series() if view.response_bytes}
+    closed = {(GET, view.name) for view in record.counts() if view.method == "CLOSE"}
+    with_body = {(view.method, view.name) for view in record.counts() if view.response_bytes}
     return closed | {(view.method, view.name) for view in record.streams()} - with_body
 
 
@@ -273,7 +273,7 @@ def _without_body(record: RunRecord) -> Iterator[str]:
     A WebSocket session brings events instead.
     """
     sessions = {(view.scenario, view.name) for view in record.streams() if view.response_bytes}
-    series = [view for view in record.series() if (view.scenario, view.name) not in sessions]
+    series = [view for view in record.counts() if (view.scenario, view.name) not in sessions]
     answered = [view for view in series if view.requests > view.failures]
     empty = [view for view in answered if not view.response_bytes]
     asked = empty if len(empty) == len(answered) else [view for view in empty if view.method == GET]

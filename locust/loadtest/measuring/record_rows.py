@@ -155,8 +155,8 @@ class ExceptionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class SeriesView:
-    """One series of a record, or the sum of all; its histograms are copies."""
+class SeriesCounts:
+    """What one series of a record counted, or all of them together."""
 
     scenario: str
     method: str
@@ -168,6 +168,12 @@ class SeriesView:
     request_bytes: int
     errors: Mapping[str, int]
     """Occurrences by error class."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesView(SeriesCounts):
+    """The counts of a series with its times; the histograms are copies, of 16 KiB each."""
+
     response_time: Histogram
     service_time: Histogram
     failure_time: Histogram
