@@ -3,17 +3,19 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from loadtest.comparing import changes, history_page
 from loadtest.comparing import page as comparing_page
 from loadtest.comparing.comparison import compare
 from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.measuring.recorder import Recorder
 from loadtest.reporting import document, run_page
-from tests import reports
+from tests import histories, reports
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -155,6 +157,23 @@ def test_a_comparison_is_whole_on_a_screen(browser: Browser, tmp_path: Path) -> 
     page.click("summary")
     assert page.evaluate(CUT_OFF) == []
     assert page.locator("details tbody tr").count() == 40
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_history_reads_well(browser: Browser, tmp_path: Path, scheme: str) -> None:
+    """The history's page: no complaint, no sideways scrolling on a phone, enough contrast, every strip drawn."""
+    runs = [
+        replace(run, run_id=f"{run.run_id}-documents-of-customers-ramping-arrival-rate") for run in histories.runs()
+    ]
+    file = tmp_path / "history.html"
+    file.write_text(history_page.html(changes.histories(runs)))
+    page, complaints = opened(browser, file, scheme, 390)
+    page.screenshot(path=ARTEFACTS / f"history-{scheme}.png", full_page=True)
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate(CONTRAST) == []
+    assert page.locator("svg").count() == 1
     page.close()
 
 
