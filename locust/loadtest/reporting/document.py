@@ -246,11 +246,13 @@ def _stream_figures(stream: dict[str, Any]) -> list[str]:
 
 
 def interval_ms(series: dict[str, Any], figure: str, kind: str = "response_time") -> str:
-    """Return the 95 % interval of a percentile in milliseconds, as text; empty where it is not known."""
+    """Return the 95 % interval of a percentile in milliseconds, as text; empty where neither end is known."""
     key = "service_intervals" if kind == "service_time" else "intervals"
     if (ends := series.get(key, {}).get(figure)) is None:
         return ""
     low, high = ends
+    if high is None and not low:
+        return ""
     return f"≥ {milliseconds(low)}" if high is None else f"{milliseconds(low)} to {milliseconds(high)}"
 
 

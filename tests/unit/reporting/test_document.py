@@ -177,6 +177,15 @@ def test_a_run_too_short_for_intervals_has_none() -> None:
     assert {document.interval_ms(one, "p50_s") for one in (made["total"], *made["series"])} == {""}
 
 
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [(None, ""), ([0.0, None], ""), ([0.002, None], "≥ 2.00"), ([0.0, 0.5], "0.000 to 500")],
+)
+def test_an_interval_without_ends_is_not_shown(ends: list[float | None] | None, words: str) -> None:
+    """Of few requests, and of one that is known at one end alone, what is known is shown."""
+    assert document.interval_ms({"intervals": {"p50_s": ends}}, "p50_s") == words
+
+
 def test_only_the_most_frequent_names_have_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of thousands of names ends all the same."""
     monkeypatch.setattr(document, "MOST_WITH_INTERVALS", 1)
