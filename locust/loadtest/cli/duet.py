@@ -91,6 +91,6 @@ def _conduct_duet(config: Config, versions: Sequence[Version], margin: float, lo
         own = {"scenario": str(scenario), "run_id": run_id, "host": None, "redis_url": versions[0].redis_url}
         waits = CoreWaits.of([version.url for version in versions])
         code = conduct(config.model_copy(update=own))
-        note = waits.sentence()
+        uses = waits.uses()
     share = looks.share(longest_s) if longest_s else 1.0
-    return commands.end_with_duet(config.runs_dir / run_id, versions, margin, code, share=share, note=note)
+    return commands.end_with_duet(config.runs_dir / run_id, versions, margin, code, share=share, uses=uses)

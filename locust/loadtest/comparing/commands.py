@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from loadtest.comparing.core_waits import Use
     from loadtest.local.two_versions import Version
     from loadtest.reporting.document import Document
 
@@ -87,7 +87,13 @@ def end_with_comparison(base: Document, run_dir: Path, code: int, *, error: bool
 
 
 def end_with_duet(
-    run_dir: Path, versions: Sequence[Version], margin: float, code: int, *, share: float = 1.0, note: str = ""
+    run_dir: Path,
+    versions: Sequence[Version],
+    margin: float,
+    code: int,
+    *,
+    share: float = 1.0,
+    uses: tuple[Use, Use] | None = None,
 ) -> int:
     """Compare the two sides of a duet that has just ended, on the screen and as two files in its folder.
 
@@ -97,7 +103,7 @@ def end_with_duet(
         margin: relative.
         code: the run's own exit code.
         share: see `loadtest.comparing.duet.compare_sides`.
-        note: what else people should know; may be empty.
+        uses: the same.
 
     Returns:
         The run's own exit code, or that of the comparison where the run passed but for what both sides met alike.
@@ -105,9 +111,7 @@ def end_with_duet(
     if code in {ExitCode.ERROR, ExitCode.USAGE, ExitCode.INTERRUPTED}:
         return code
     document = run_document.read(run_dir)
-    found, pairs = duet.compare_sides(document, versions, margin, share)
-    if note:
-        found = replace(found, notes=(*found.notes, note))
+    found, pairs = duet.compare_sides(document, versions, margin, share, uses)
     base, new = (duet.side(document, version) for version in versions)
     text.show(found, output())
     texts = {

@@ -194,6 +194,18 @@ class Comparison:
             if one.metric not in _OF_NO_TIME
         )
 
+    def without_times(self, reason: str) -> Comparison:
+        """Return it with every response time inconclusive, for a reason that no interval shows."""
+
+        def withheld(one: Difference) -> Difference:
+            if one.metric in _OF_NO_TIME:
+                return one
+            undecided = replace(one, conclusion=Conclusion.INCONCLUSIVE, reason=reason)
+            return replace(undecided, decided_after_s=None, found_from=None)
+
+        names = (replace(name, differences=tuple(map(withheld, name.differences))) for name in self.names)
+        return replace(self, names=tuple(names))
+
     def as_dict(self) -> dict[str, Any]:
         """Return the whole comparison, ready for JSON."""
         return {

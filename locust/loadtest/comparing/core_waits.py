@@ -42,17 +42,22 @@ class CoreWaits:
         found = [machine.peers(0, (), [port]).target for port in ports if port is not None]
         return cls([machine.CpuTime(one) for one in found] if len(found) == len(urls) and all(found) else [])
 
-    def sentence(self) -> str:
-        """Return what each version's processes computed and waited since; empty where that is not known."""
+    def uses(self) -> tuple[Use, Use] | None:
+        """Return what the processes of the base and of the new version used since; None where that is not known."""
         uses = [Use(*map(float.__sub__, now, before)) for now, before in zip(self._read(), self._before, strict=True)]
         if not any(one.waited_s for one in uses):
-            return ""
+            return None
         base, new = uses
-        return (
-            f"the processes of the base computed for {base.computed_s:.1f} s and waited for a core for "
-            f"{base.waited_s:.1f} s, those of the new version {new.computed_s:.1f} s and {new.waited_s:.1f} s; what "
-            "they waited is in their times"
-        )
+        return base, new
 
     def _read(self) -> list[Use]:
         return [Use(one.read_s(), one.waited_s()) for one in self._processes]
+
+
+def sentence(base: Use, new: Use) -> str:
+    """Return what each version's processes used, for people."""
+    return (
+        f"the processes of the base computed for {base.computed_s:.1f} s and waited for a core for "
+        f"{base.waited_s:.1f} s, those of the new version {new.computed_s:.1f} s and {new.waited_s:.1f} s; what "
+        "they waited is in their times"
+    )

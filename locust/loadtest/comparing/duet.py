@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.comparing import text
+from loadtest.comparing import core_waits, text
 from loadtest.comparing.comparison import Conclusion, compare
 from loadtest.comparing.pairing import Pairing
 from loadtest.estimating.blocked_run import ALL, BlockedRun
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadtest.comparing.comparison import Comparison
+    from loadtest.comparing.core_waits import Use
     from loadtest.comparing.pairing import Outcomes
     from loadtest.local.two_versions import Version
     from loadtest.reporting.document import Document
@@ -34,6 +35,8 @@ MET_BY_BOTH: Final = frozenset({"other_processes"})
 """The trust checks whose violation both sides meet alike, and which the intervals show."""
 MARGIN: Final = 0.01
 """Smaller than that of two runs, which differ by more than what each of them shows."""
+WAITED_RATIO: Final = 0.5
+"""The part of a version's response times from which on waiting for a core is most of what they show."""
 _SCENARIO: Final = '''"""A duet, written for one run."""
 
 from loadtest.comparing.duet_user import scenario_of
@@ -64,7 +67,11 @@ def write(
 
 
 def compare_sides(
-    document: Document, versions: Sequence[Version], margin: float, share: float = 1.0
+    document: Document,
+    versions: Sequence[Version],
+    margin: float,
+    share: float = 1.0,
+    uses: tuple[Use, Use] | None = None,
 ) -> tuple[Comparison, dict[str, Any]]:
     """Compare the two sides of a duet.
 
@@ -73,6 +80,8 @@ def compare_sides(
         versions: the base and the new one.
         margin: relative.
         share: of the errors that the comparison may make, where the run could have ended at other moments too.
+        uses: what the processes of the base and of the new version had of this machine's cores, where that is known.
+            No response time is judged where waiting for a core was most of it.
 
     Returns:
         The comparison, and its pairs by outcome with the correlation of their two times, ready for JSON.
@@ -87,7 +96,11 @@ def compare_sides(
     notes = _notes(document, outcomes, correlation)
     if share < 1:
         notes.append(text.of_looks(share))
+    if uses:
+        notes.append(core_waits.sentence(*uses))
     found = compare(base, new, margin, notes, pairing=pairing, share=share)
+    if uses and (reason := _waits_for_cores(document, uses)):
+        found = found.without_times(reason)
     return found, {**asdict(outcomes), "correlation": correlation}
 
 
@@ -123,6 +136,15 @@ def side(document: Document, version: Version) -> Document:
     """Return the document of the run as that of one side."""
     target = {"hosts": [version.url], "sentence": version.name}
     return {**document, "context": {**document["context"], "target": target}}
+
+
+def _waits_for_cores(document: Document, uses: Sequence[Use]) -> str:
+    """Return why the response times show the machine rather than the versions; empty where they do not."""
+    for side, use in zip(SIDES, uses, strict=True):
+        response_s = sum(one["response_time"]["sum_s"] for one in document["series"] if one["scenario"] == side)
+        if use.waited_s > WAITED_RATIO * response_s:
+            return f"most of the response times of the {side} version was waiting for a core of this machine"
+    return ""
 
 
 def _notes(document: Document, outcomes: Outcomes, correlation: float | None) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from loadtest.comparing.core_waits import CoreWaits
+from loadtest.comparing.core_waits import CoreWaits, Use, sentence
 
 BUSY = """
 import os, socket, sys, time
@@ -45,20 +45,21 @@ def test_what_two_processes_on_one_core_wait_is_told_by_side() -> None:
     with ExitStack() as stack:
         made = [stack.enter_context(serving(busy_s)) for busy_s in (1.0, 2.0)]
         waits = CoreWaits.of([url for _, url in made])
-        assert waits.sentence() == "" or max(numbers(waits.sentence())) < 0.5
+        assert max(map(sum, waits.uses() or ()), default=0.0) < 0.5
         for process, _ in made:
             process.stdin.write("\n")  # type: ignore[union-attr]
             process.stdin.flush()  # type: ignore[union-attr]
         for process, _ in made:
             process.stdout.readline()  # type: ignore[union-attr]
-        base_computed_s, base_waited_s, new_computed_s, new_waited_s = numbers(waits.sentence())
-    assert 0.05 < base_computed_s < 1.1
-    assert base_computed_s + base_waited_s == pytest.approx(1.0, abs=0.3)
-    assert new_computed_s + new_waited_s == pytest.approx(2.0, abs=0.3)
-    assert min(base_waited_s, new_waited_s) > 0.1
+        base, new = waits.uses() or (Use(0.0, 0.0),) * 2
+    assert 0.05 < base.computed_s < 1.1
+    assert sum(base) == pytest.approx(1.0, abs=0.3)
+    assert sum(new) == pytest.approx(2.0, abs=0.3)
+    assert min(base.waited_s, new.waited_s) > 0.1
+    assert numbers(sentence(base, new)) == pytest.approx([*base, *new], abs=0.05)
 
 
 @pytest.mark.parametrize("urls", [("http://192.0.2.1:80",) * 2, ("http://127.0.0.1:1",) * 2])
-def test_processes_that_cannot_be_seen_have_no_sentence(urls: tuple[str, str]) -> None:
+def test_what_processes_used_that_cannot_be_seen_is_not_known(urls: tuple[str, str]) -> None:
     """Neither those of another machine, nor a port on which nobody listens."""
-    assert CoreWaits.of(urls).sentence() == ""
+    assert CoreWaits.of(urls).uses() is None

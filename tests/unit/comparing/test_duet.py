@@ -10,11 +10,13 @@ import pytest
 from locust.env import Environment
 
 from loadtest.comparing import duet, duet_page, duet_user, text
+from loadtest.comparing.commands import exit_code
 from loadtest.comparing.comparison import Comparison, Conclusion, compare
+from loadtest.comparing.core_waits import Use
 from loadtest.comparing.duet_user import Dealer, PairCounter
 from loadtest.comparing.greenlet_random import GreenletRandom
 from loadtest.estimating.blocked_run import BlockedRun
-from loadtest.exceptions import UsageError
+from loadtest.exceptions import ExitCode, UsageError
 from loadtest.local import two_versions
 from loadtest.local.two_versions import Version
 from loadtest.measuring import record_dict
@@ -89,6 +91,27 @@ def test_equal_versions_raise_no_alarm() -> None:
     assert {Conclusion.WORSE, Conclusion.BETTER} & set(found.values()) == set()
     assert found["pairs"] is Conclusion.SAME
     assert list(found) == ["error_ratio", "p50", "p95", "p99", "pairs"]
+
+
+@pytest.mark.parametrize("waited_s", [(31.0, 0.0), (0.0, 31.0), (31.0, 31.0)])
+def test_no_response_time_is_judged_that_was_mostly_waiting_for_a_core(waited_s: tuple[float, float]) -> None:
+    """Each side has 3,600 responses of some 16 ms: where half of that was waiting for a core, 2 % says nothing."""
+    made = document(1.02)
+    took_s = {one["scenario"]: one["response_time"]["sum_s"] for one in made["series"]}
+    assert all(56.0 < one < 60.0 for one in took_s.values()), took_s
+    found, _ = duet.compare_sides(made, VERSIONS, duet.MARGIN, uses=(Use(3.0, waited_s[0]), Use(3.0, waited_s[1])))
+    assert found.is_void
+    reasons = {one.reason for one in found.names[0].differences if one.metric != "error_ratio"}
+    assert {"waiting for a core" in reason for reason in reasons} == {True}
+    assert any("waited for a core for" in note for note in found.notes)
+    assert exit_code(found) == ExitCode.NO_DATA
+
+
+def test_a_little_waiting_for_a_core_is_only_told() -> None:
+    """It is in the response times of both, and in the interval."""
+    found, _ = duet.compare_sides(document(1.02), VERSIONS, duet.MARGIN, uses=(Use(3.0, 5.0), Use(3.0, 5.0)))
+    assert conclusions(found)["pairs"] is Conclusion.WORSE
+    assert any("waited for a core for 5.0 s" in note for note in found.notes)
 
 
 def test_a_duet_says_which_change_it_was_sure_to_find() -> None:
