@@ -15,7 +15,9 @@ import pytest
 import yaml
 
 from loadtest import __version__
-from loadtest.exceptions import ExitCode
+from loadtest.exceptions import ExitCode, UsageError
+from loadtest.kubernetes.cluster_run import Manifests
+from loadtest.kubernetes.kubectl import Kubectl
 from loadtest.kubernetes.kustomization import Kustomization, settings_in
 from loadtest.settings.config import Config, variable
 from loadtest.settings.hosts import CLOSED
@@ -362,6 +364,37 @@ def test_no_secret_is_in_the_manifests() -> None:
         assert volumes == (["loadtest"] if service.startswith("locust") else [])
 
 
+def test_results_are_copied_by_a_pod_that_can_run_where_the_master_did(tmp_path: Path) -> None:
+    """With the image, user and place that a person's own kustomization gives it: a registry may have no other image."""
+    image, user = "registry.example.com:5000/loadtest", {"runAsUser": 7, "fsGroup": 7}
+    place = {
+        "imagePullSecrets": [{"name": "registry"}],
+        "nodeSelector": {"pool": "load"},
+        "tolerations": [{"key": "load", "operator": "Exists"}],
+    }
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "loadtest"}}
+    whole = {
+        "resources": [os.path.relpath(FOLDER / "base", tmp_path.resolve())],
+        "images": [{"name": "loadtest", "newName": image, "newTag": "1.2"}],
+        "patches": [{"patch": json.dumps(job | {"spec": {"template": {"spec": place | {"securityContext": user}}}})}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(whole))
+    objects = Manifests.rendered(Kubectl(), Kustomization(tmp_path)).fetch
+    (pod,) = [one["spec"] for one in yaml.safe_load_all(objects) if one["kind"] == "Pod"]
+    assert {name: pod[name] for name in place} == place
+    assert (pod["containers"][0]["image"], pod["securityContext"]) == (
+        f"{image}:1.2",
+        {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}} | user,
+    )
+
+
+def test_a_kustomization_without_a_run_is_refused(tmp_path: Path) -> None:
+    """The web UI's master never ends."""
+    with_components(tmp_path, "interactive")
+    with pytest.raises(UsageError, match="--kustomize makes no job/loadtest"):
+        Manifests.rendered(Kubectl(), Kustomization(tmp_path))
+
+
 def test_deleting_a_run_keeps_the_results() -> None:
     """The volume is in a kustomization of its own."""
     kinds = {folder: {one["kind"] for one in rendered(FOLDER / folder)} for folder in (*RENDERED, "results")}
@@ -408,14 +441,16 @@ def _connections(direction: str) -> set[tuple[str, str, int]]:
 
 def test_the_kustomizations_of_the_page_work(tmp_path: Path) -> None:
     """Copied from docs/kubernetes.md, they render: settings unchanged, the number of workers in both places."""
-    of_a_run, of_git, of_components, of_a_bucket = (
+    of_managed, of_a_run, of_git, of_components, of_a_bucket = (
         text.replace("../loadtest-stack/deploy/kubernetes", os.path.relpath(FOLDER, tmp_path / "any"))
         for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL)
     )
-    texts = {"run": of_a_run, "git": of_git, "components": of_components, "bucket": of_a_bucket}
+    texts = {"managed": of_managed, "run": of_a_run, "git": of_git, "components": of_components, "bucket": of_a_bucket}
     for name, text in texts.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "kustomization.yaml").write_text(text)
+    built = {c["image"] for pod in pods(tmp_path / "managed") for c in pod["containers"] if "loadtest" in c["image"]}
+    assert built == {f"registry.example.com/{name}:{__version__}" for name in ("loadtest", "loadtest-target-app")}
     assert {"Deployment", "HorizontalPodAutoscaler"} <= {one["kind"] for one in rendered(tmp_path / "components")}
     (pod,) = [one["spec"]["template"]["spec"] for one in rendered(tmp_path / "bucket") if one["kind"] == "Job"]
     volumes = {one["name"]: set(one) - {"name"} for one in pod["volumes"]}

@@ -10,7 +10,7 @@ import re
 import signal
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,31 +35,51 @@ _PATIENCE_S: Final = 120.0
 """How long a cluster may not answer while a run goes on there."""
 _DRAIN_S: Final = 90.0
 """How long a master that is told to end may take: 40 s, then it is killed."""
+_OF_MASTER: Final = ("securityContext", "imagePullSecrets", "nodeSelector", "tolerations")
+"""What the pod that copies results has of the master's: no other user may read them, and it has to run there too."""
 _VERDICT: Final = re.compile(r"(?:passed|failed|no data|not trustworthy|interrupted): run (?P<run>\S+)\n")
 
 
 @dataclass(frozen=True)
 class Manifests:
-    """What a run needs: its objects and its volume as text, and the pod that copies its results."""
+    """What a run needs: its objects, its volume, and the pod that copies its results, as text."""
 
     run: str
     volume: str | None
     """None where the run's kustomization has taken the volume out, so that its results go to a bucket only."""
-    fetch: Kustomization
+    fetch: str
 
     @classmethod
     def rendered(cls, kubectl: Kubectl, run: Kustomization) -> Manifests:
-        """Have kubectl render a run, and what lets its results outlive it."""
-        fetch = Kustomization(MANIFESTS / "fetch", run.image, run.openshift)
+        """Have kubectl render a run, and what lets its results outlive it.
+
+        Raises:
+            UsageError: for a kustomization without a run.
+        """
         objects = text(kubectl, run)
-        return cls(objects, kubectl.rendered(MANIFESTS / "results") if _has_volume(objects) else None, fetch)
+        pod = _pod_of_master(objects)
+        (image,) = [one["image"] for one in pod["containers"] if one["name"] == _MASTER]
+        same: Item = {name: pod[name] for name in _OF_MASTER if name in pod}
+        fetch = text(kubectl, Kustomization(MANIFESTS / "fetch", image, run.openshift, pod=same))
+        return cls(objects, kubectl.rendered(MANIFESTS / "results") if _has_volume(pod) else None, fetch)
 
 
-def _has_volume(objects: str) -> bool:
-    """Return whether the master of rendered objects writes its results to the volume."""
-    jobs = (one for one in yaml.safe_load_all(objects) if one and one["kind"] == "Job")
-    volumes = [volume for job in jobs for volume in job["spec"]["template"]["spec"].get("volumes", [])]
-    return {"claimName": pods.VOLUME} in [volume.get("persistentVolumeClaim") for volume in volumes]
+def _pod_of_master(objects: str) -> Item:
+    """Return the spec of the master's pod in rendered objects."""
+    for one in yaml.safe_load_all(objects):
+        if one and (one["kind"], one["metadata"]["name"]) == ("Job", "loadtest"):
+            pod: Item = one["spec"]["template"]["spec"]
+            return pod
+    raise UsageError(
+        "--kustomize makes no job/loadtest, so there is no run to follow. Allowed: a kustomization on top of "
+        "deploy/kubernetes/base, without the component interactive. Next: correct it, or apply it with kubectl."
+    )
+
+
+def _has_volume(pod: Item) -> bool:
+    """Return whether a master writes its results to the volume."""
+    claims = [volume.get("persistentVolumeClaim") for volume in pod.get("volumes", [])]
+    return {"claimName": pods.VOLUME} in claims
 
 
 def text(kubectl: Kubectl, kustomization: Kustomization) -> str:
@@ -105,7 +125,6 @@ class ClusterRun:
         self._keep = keep
         self._log: MasterLog | None = None
         self._since = ""
-        self._security: Item = {}
         self._has_results = False
         self.folder: RunFolder | None = None
         """Where the results are, once they have been fetched."""
@@ -176,7 +195,6 @@ class ClusterRun:
         for item in items:
             if item["kind"] == "Job":
                 self._since = item["metadata"]["creationTimestamp"]
-                self._security = item["spec"]["template"]["spec"]["securityContext"]
         return _is_over(items) or any(
             item["kind"] == "Deployment"
             and item["metadata"]["labels"].get(trouble.COMPONENT) == "locust-worker"
@@ -213,10 +231,8 @@ class ClusterRun:
             self._say("results", f"not on {pods.VOLUME}, which the run has not; its master says whether it sent them")
             return
         place = (self._run_id, self._runs_dir, self._since) if verdict is None else (verdict["run"], self._runs_dir)
-        # As the user and group that wrote them: no other may read them.
-        pod = replace(self._manifests.fetch, security=self._security)
         try:
-            self.folder = results.fetch(self._kubectl, text(self._kubectl, pod), *place)
+            self.folder = results.fetch(self._kubectl, self._manifests.fetch, *place)
         except LoadtestError as error:
             if verdict is None and isinstance(error, UsageError):
                 return  # it had not begun

@@ -66,7 +66,7 @@ class Kustomization:
         workers: how many there are; None for as many as in the base.
         settings: variables of master and workers.
         files: what they see as scenarios/, by name.
-        security: the security context of its pod, in place of the base's.
+        pod: fields of its pod, in place of the base's.
     """
 
     base: Path
@@ -75,7 +75,7 @@ class Kustomization:
     workers: int | None = None
     settings: tuple[tuple[str, str], ...] = ()
     files: tuple[Path, ...] = ()
-    security: dict[str, Any] | None = None
+    pod: dict[str, Any] | None = None
 
     def of_run(
         self, config: Config, hosts: Iterable[str], run_id: str, theirs: Mapping[str, str] | None = None
@@ -152,9 +152,9 @@ class Kustomization:
         if self.workers:
             whole["replicas"] = [{"name": "locust-worker", "count": self.workers}]
             whole["patches"] = [_expecting(self.workers)]
-        if self.security:
-            context = {"op": "replace", "path": "/spec/securityContext", "value": self.security}
-            whole["patches"] = [{"target": {"kind": "Pod"}, "patch": json.dumps([context])}]
+        if self.pod:
+            fields = [{"op": "add", "path": f"/spec/{name}", "value": value} for name, value in self.pod.items()]
+            whole["patches"] = [{"target": {"kind": "Pod"}, "patch": json.dumps(fields)}]
         (folder / "kustomization.yaml").write_text(json.dumps(whole, indent=1), encoding="utf-8")  # JSON is YAML
 
 

@@ -146,11 +146,15 @@ def test_an_image_is_taken_apart(tmp_path: Path, image: str, parts: dict[str, st
     assert whole["images"] == [{"name": "loadtest", **parts}]
 
 
-def test_results_are_copied_as_the_user_who_wrote_them(tmp_path: Path) -> None:
-    """A person's own kustomization may have another user, whose files no other user reads."""
-    whole, _ = written(Kustomization(MANIFESTS / "fetch", security={"runAsUser": 7, "fsGroup": 7}), tmp_path / "run")
-    (patch,) = json.loads(whole["patches"][0]["patch"])
-    assert (patch["path"], patch["value"]) == ("/spec/securityContext", {"runAsUser": 7, "fsGroup": 7})
+def test_fields_of_a_pod_take_the_place_of_its_own(tmp_path: Path) -> None:
+    """Whether it has them or not."""
+    pod = {"securityContext": {"runAsUser": 7}, "nodeSelector": {"pool": "load"}}
+    whole, _ = written(Kustomization(MANIFESTS / "fetch", pod=pod), tmp_path / "run")
+    patches = json.loads(whole["patches"][0]["patch"])
+    assert [(one["op"], one["path"], one["value"]) for one in patches] == [
+        ("add", "/spec/securityContext", {"runAsUser": 7}),
+        ("add", "/spec/nodeSelector", {"pool": "load"}),
+    ]
 
 
 @pytest.mark.parametrize(
