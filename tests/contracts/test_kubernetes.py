@@ -310,22 +310,31 @@ def _scrapes() -> list[dict[str, Any]]:
 
 
 def test_every_object_is_valid(tmp_path: Path) -> None:
-    """By the schemas of Kubernetes, which know every field; those of the Prometheus operator are not among them."""
+    """By the schemas of Kubernetes, which know every field; what operators read has definitions of its own, below."""
     objects = with_components(tmp_path, "interactive", "autoscaled", "upload", "git", "istio", resources="demo")
     for one in (*objects, *(one for folder in (*RENDERED, "results") for one in rendered(FOLDER / folder))):
         kubernetes_validate.validate(one, "1.35", strict=True)
 
 
-def test_the_scaled_object_is_valid_by_the_definition_of_keda(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("component", "definition"),
+    [
+        ("keda", "keda.sh_scaledobjects"),
+        ("prometheus-operator", "monitoring.coreos.com_podmonitors"),
+        ("prometheus-operator", "monitoring.coreos.com_prometheusrules"),
+    ],
+)
+def test_what_an_operator_reads_is_valid_by_its_definition(tmp_path: Path, component: str, definition: str) -> None:
     """An API server takes what the definition allows, and drops a field that it does not know: none is."""
-    definition = yaml.safe_load((ROOT / "tests" / "schemas" / "keda.sh_scaledobjects.yaml").read_text())["spec"]
-    (version,) = definition["versions"]
+    text = (ROOT / "tests" / "schemas" / f"{definition}.yaml").read_text()
+    defined = yaml.safe_load(text.replace("^(?i)", "(?i)^"))["spec"]  # Go's expressions take a flag anywhere
+    (version,) = defined["versions"]
     schema = _strict(version["schema"]["openAPIV3Schema"])
-    (scaled,) = [one for one in with_components(tmp_path, "keda") if one["kind"] == definition["names"]["kind"]]
-    assert scaled["apiVersion"] == f"{definition['group']}/{version['name']}"
-    jsonschema.validate(scaled, schema)
+    (made,) = [one for one in with_components(tmp_path, component) if one["kind"] == defined["names"]["kind"]]
+    assert made["apiVersion"] == f"{defined['group']}/{version['name']}"
+    jsonschema.validate(made, schema)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(scaled | {"spec": scaled["spec"] | {"minReplicas": 2}}, schema)
+        jsonschema.validate(made | {"spec": made["spec"] | {"minReplicas": 2}}, schema)
 
 
 def _strict(schema: Any) -> Any:
