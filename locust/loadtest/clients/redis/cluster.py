@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 MOST_HOPS: Final = 16
 """How often one command is sent at most because of MOVED, ASK and TRYAGAIN, as in redis-py."""
+MOST_NODES: Final = 1_000
+"""Connections of one user, as many as a cluster has nodes at most; of more, the oldest is closed."""
 _TRY_AGAIN_S: Final = 0.02
 _ASKING: Final = hiredis.pack_command(("ASKING",))
 
@@ -211,9 +213,17 @@ class ClusterConnection:
         """The connection to a node."""
         node = self._nodes.get(address)
         if node is None:
+            if len(self._nodes) >= MOST_NODES:
+                self._close_oldest()
             node = self._nodes[address] = RespConnection(self._settings.at(*address))
         node.tally = self.tally
         return node
+
+    def _close_oldest(self) -> None:
+        """Close a connection: nodes that come and go, or name ever new ones, must not use up the files of a process."""
+        idle = (address for address, node in self._nodes.items() if not node.busy and node is not self._pinned)
+        if (oldest := next(idle, None)) is not None:
+            self._nodes.pop(oldest).close()
 
     def _address_of(self, command: list[bytes]) -> Address:
         """The node to which a command is sent first."""

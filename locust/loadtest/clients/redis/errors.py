@@ -15,11 +15,11 @@ timeout_connect
 timeout_read           no reply in time; the connection is given up
 generator              a limit of the load generator itself: files, ports or memory
 reset, closed          the connection broke with an error, or the server closed it, before the reply
-protocol               what came was not RESP, or more than was asked for, or too large a reply
+protocol               what came was not RESP, or more than was asked for, or too large a reply, or leads nowhere
 redis_auth             NOAUTH, WRONGPASS, NOPERM
 redis_loading          LOADING
 redis_moved            MOVED, ASK: the URL does not say that it is a cluster, or nodes redirect for ever
-redis_cluster_down     CLUSTERDOWN: no node serves the slot
+redis_cluster_down     CLUSTERDOWN: no node serves the slot; or the nodes know of none that serves any
 redis_noscript         NOSCRIPT
 redis_oom              OOM: over ``maxmemory``
 redis_wrongtype        WRONGTYPE, and RedisJSON's messages for the same
@@ -38,6 +38,7 @@ import gevent
 from locust.exception import RescheduleTask
 from redis import exceptions
 from redis.connection import DefaultParser
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 
 from loadtest.measuring.error_classes import NO_ANSWER, UNFINISHED
 
@@ -131,9 +132,15 @@ def reply_error(text: str) -> Exception:
     For a cluster's redirection the text also says what to do, which Redis's own does not.
     """
     code, _, message = text.partition(" ")
-    error = _parse_error(text)
     error_class = _CODES.get(code, "redis_error")
-    if error_class == "redis_moved":
+    try:
+        error = _parse_error(text)
+        is_right = not isinstance(error, exceptions.AskError) or _leads_somewhere(error)
+    except ValueError:
+        is_right = False
+    if not is_right:
+        error, error_class = exceptions.ResponseError(f"{text}: this names no slot or no node"), "protocol"
+    elif error_class == "redis_moved":
         error.args = (f"{text}: another node has the key; cluster=true in the URL follows, except after WATCH",)
     elif any(excerpt in text for excerpt in _WRONG_TYPE_MESSAGES):
         error_class = "redis_wrongtype"
@@ -143,6 +150,11 @@ def reply_error(text: str) -> Exception:
     error.__class__ = _ENDING_TASK.get(kind) or _end_task(kind)
     error.error_class = error_class  # type: ignore[attr-defined]
     return error
+
+
+def _leads_somewhere(error: exceptions.AskError) -> bool:
+    """Whether there can be such a slot and such a port."""
+    return 0 <= error.slot_id < REDIS_CLUSTER_HASH_SLOTS and 0 < error.port < 1 << 16
 
 
 def _end_task(kind: type[Exception]) -> type[Exception]:

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from loadtest.clients.redis.commands import pack
 from loadtest.clients.redis.connection import RespConnection
 from loadtest.clients.redis.errors import ConnectionBroken, error_class_of
+from loadtest.clients.redis.topology import address
 
 if TYPE_CHECKING:
     from loadtest.clients.redis.settings import RedisSettings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 REFRESH_S: Final = 1.0
 """How often a process asks for the primary at most."""
+_MOST_KNOWN: Final = 100
 _NEXT: Final = {
     "redis_auth": "sentinel_username and sentinel_password in the URL are those of the Sentinels",
     "tls": "sentinel_ssl in the URL says whether the Sentinels use TLS",
@@ -66,8 +68,8 @@ class Sentinels:
     def _ask(self) -> "Address | ConnectionBroken":
         """Ask one Sentinel after the other, the one that answered last first."""
         failure: Exception | None = None
-        for address in self._known:
-            connection = RespConnection(self._settings.of_sentinel(*address))
+        for asked in self._known:
+            connection = RespConnection(self._settings.of_sentinel(*asked))
             try:
                 primary, others = connection.exchange_many(self._question, 2, perf_counter())
                 if isinstance(primary, Exception):
@@ -75,12 +77,12 @@ class Sentinels:
                     continue
                 host, port = primary
                 learnt = [_address(dict(zip(fields[::2], fields[1::2], strict=True))) for fields in others]
-                self._known = list(dict.fromkeys((address, *learnt, *self._known)))
-                return host.decode(), int(port)
+                self._known = list(dict.fromkeys((asked, *learnt, *self._known)))[:_MOST_KNOWN]
+                return address(host.decode(), int(port))
             except RedisError as error:
                 failure = error
             except (TypeError, ValueError, KeyError, AttributeError):
-                failure = ConnectionBroken("connect", f"the one at {address[0]}:{address[1]} does not know it")
+                failure = ConnectionBroken("connect", f"the one at {asked[0]}:{asked[1]} does not know it")
             finally:
                 connection.close()
         assert failure is not None  # noqa: S101 -- there is one to ask
@@ -93,7 +95,7 @@ class Sentinels:
 
 
 def _address(fields: dict[bytes, bytes]) -> "Address":
-    return fields[b"ip"].decode(), int(fields[b"port"])
+    return address(fields[b"ip"].decode(), int(fields[b"port"]))
 
 
 class SentinelConnection(RespConnection):

@@ -4,6 +4,7 @@ Tested in tests/unit/clients/redis/test_cluster.py.
 """
 
 import random
+import reprlib
 from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -21,10 +22,33 @@ if TYPE_CHECKING:
     from loadtest.clients.redis.settings import RedisSettings
 
 Address = tuple[str, int]
+_MOST_PORT: Final = (1 << 16) - 1
 
 REFRESH_S: Final = 1.0
 """How often a process asks for the topology at most, while something shows that it has changed."""
 _SLOTS: Final = pack(("CLUSTER", "SLOTS"))
+
+
+def address(host: str, port: int) -> Address:
+    """Return an address that a server names.
+
+    Raises:
+        ValueError: No port has this number; the system would take it for another one.
+    """
+    if not 0 < port <= _MOST_PORT:
+        raise ValueError(f"the port {port}")
+    return host, port
+
+
+def _slots(first: int, last: int) -> slice:
+    """Return where a range of slots is among all.
+
+    Raises:
+        ValueError: There are no such slots.
+    """
+    if not 0 <= first <= last < REDIS_CLUSTER_HASH_SLOTS:
+        raise ValueError(f"the slots {first} to {last}")
+    return slice(first, last + 1)
 
 
 class Topology:
@@ -82,9 +106,9 @@ class Topology:
         gevent.sleep(pause_s)
         return True
 
-    def learn(self, slot: int, address: Address) -> None:
+    def learn(self, slot: int, owner: Address) -> None:
         """Note what MOVED says; it may not be all that has changed."""
-        self._owners[slot] = address
+        self._owners[slot] = owner
         self.is_stale = True
 
     def _refresh(self) -> None:
@@ -93,8 +117,8 @@ class Topology:
         failure: Exception | None = None
         known = [*self._replicas, *(each for some in self._replicas.values() for each in some)]
         random.shuffle(known)
-        for address in dict.fromkeys((*known, self._seed)):
-            connection = RespConnection(self._settings.at(*address))
+        for asked in dict.fromkeys((*known, self._seed)):
+            connection = RespConnection(self._settings.at(*asked))
             try:
                 reply = connection.exchange(_SLOTS, perf_counter())
             except RedisError as error:
@@ -104,17 +128,32 @@ class Topology:
             if isinstance(reply, Exception):
                 failure = reply
                 continue
-            self._take(reply, address)
+            try:
+                self._take(reply, asked)
+            except ConnectionBroken as error:
+                failure = error
+                continue
             return
         self._failure = failure
 
     def _take(self, reply: Any, asked: Address) -> None:
-        """Take over a reply to CLUSTER SLOTS."""
+        """Take over a reply to CLUSTER SLOTS.
+
+        Raises:
+            ConnectionBroken: It names no nodes, or is no such reply.
+        """
         owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         replicas: dict[Address, list[Address]] = {}
-        for first, last, *nodes in reply:
-            primary, *others = ((node[0].decode() if node[0] else asked[0], node[1]) for node in nodes)
-            owners[first : last + 1] = [primary] * (last + 1 - first)
-            replicas.setdefault(primary, others)
+        try:
+            for first, last, *nodes in reply:
+                served = _slots(first, last)
+                primary, *others = (address(node[0].decode() if node[0] else asked[0], node[1]) for node in nodes)
+                owners[served] = [primary] * (last + 1 - first)
+                replicas.setdefault(primary, others)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            said = f"{asked[0]}:{asked[1]} says {reprlib.repr(reply)}, which are no slots and nodes"
+            raise ConnectionBroken("protocol", said) from error
+        if not replicas:
+            raise ConnectionBroken("redis_cluster_down", f"{asked[0]}:{asked[1]} knows no node that serves any")
         self._owners, self._replicas = owners, replicas
         self.is_stale = False
