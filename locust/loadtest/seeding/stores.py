@@ -94,8 +94,12 @@ class RedisStore(Store):
 
     Args:
         url: ``redis://…``, ``rediss://…`` or ``unix://…``; of one server.
+
+    Attributes:
+        is_one_server: whether a command may have any keys.
     """
 
+    is_one_server = True
     _most_per_unlink = _SCAN_COUNT
 
     @staticmethod
@@ -198,6 +202,7 @@ class ClusterStore(RedisStore):
         url: of one of its nodes, with ``cluster=true``.
     """
 
+    is_one_server = False
     _most_per_unlink = 1
 
     def __init__(self, url: str) -> None:

@@ -127,15 +127,19 @@ class Workload:
         with RedisStore.of(redis_url) as store:
             SharedData(store, self._name).claim()
             sent: deque[int] = deque()
-            for _ in store.ask_ahead(self._batches(sent)):
+            for _ in store.ask_ahead(self._batches(sent, may_copy=store.is_one_server)):
                 done += sent.popleft()
                 progress(done, total)
             return self._memory(store)
 
     def _memory(self, store: RedisStore) -> list[str]:
-        """Return what a document takes in Redis, by a sample of each form; nothing where Redis does not tell."""
+        """Return what a document takes in Redis, by a sample of each form; nothing where Redis does not tell.
+
+        The sample is of those that were written: a copy may take less.
+        """
         keys, taken = self.description.keys, []
-        numbers = np.unique(np.linspace(0, keys.filled - 1, _SAMPLED).round().astype(int)) if keys.filled else ()
+        written = min(keys.filled, self._documents.count)
+        numbers = np.unique(np.linspace(0, written - 1, _SAMPLED).round().astype(int)) if written else ()
         for form in self.description.forms:
             name = keys.namer(f"{self._prefix}{form}:")
             try:
@@ -158,18 +162,32 @@ class Workload:
         with RedisStore.of(redis_url) as store:
             return SharedData(store, self._name).release(f"{self._prefix}*")
 
-    def _batches(self, sizes: deque[int]) -> Iterator[list[Command]]:
-        """Yield the commands that write the documents, in batches of bounded size; append how many keys each is."""
-        keys = self.description.keys
+    def _batches(self, sizes: deque[int], *, may_copy: bool) -> Iterator[list[Command]]:
+        """Yield the commands that write the documents, in batches of bounded size; append how many keys each is.
+
+        Args:
+            sizes: what is appended to.
+            may_copy: whether all keys are on one server. It copies a document in half the time of parsing it again.
+        """
+        keys, documents = self.description.keys, self._documents
         ttls_ms = keys.ttls_ms(random.Random(self.description.seed))  # noqa: S311 - test data
         per_batch = max(1, min(_BATCH_KEYS, _BATCH_BYTES // self.description.values.size_bytes[1]))
+        copies = may_copy and keys.ttl is None  # what expires may be gone when it is to be copied
+        first_copy = min(keys.filled, documents.count) if copies else keys.filled
         for form in self.description.forms:
             name = keys.namer(f"{self._prefix}{form}:")
-            for start in range(0, keys.filled, per_batch):
-                numbers = range(start, min(start + per_batch, keys.filled))
+            for numbers in _divided(range(first_copy), per_batch):
                 sizes.append(len(numbers))
                 yield [
                     command
                     for number in numbers
-                    for command in written(form, name(number), self._documents, number, next(ttls_ms))
+                    for command in written(form, name(number), documents, number, next(ttls_ms))
                 ]
+            for numbers in _divided(range(first_copy, keys.filled), per_batch):
+                sizes.append(len(numbers))
+                yield [("COPY", name(number % documents.count), name(number), "REPLACE") for number in numbers]
+
+
+def _divided(numbers: range, most: int) -> Iterator[range]:
+    """Yield numbers in their order, so many at once at most."""
+    return (numbers[start : start + most] for start in range(0, len(numbers), most))

@@ -19,6 +19,7 @@ from loadtest.measuring.recorder import Recorder
 from loadtest.scenarios import key_value
 from loadtest.settings.config import Config
 from loadtest.workload.description import read
+from loadtest.workload.documents import Documents
 from loadtest.workload.key_value import Workload
 from loadtest.workload.operations import OPERATIONS
 from tests.redis_harness import private_redis
@@ -201,6 +202,27 @@ def test_loading_shows_its_progress_and_changes_nothing_the_second_time(server: 
     before = {key: server.admin.dump(key) for key in server.admin.keys("*:u:1*")}
     described.load(server.url, quiet)
     assert {key: server.admin.dump(key) for key in server.admin.keys("*:u:1*")} == before
+
+
+def test_each_key_holds_the_document_of_its_number(server: Any, tmp_path: Path) -> None:
+    """Those that are there already are copied within Redis; where they expire, each is written."""
+    for more, copied in (("", 3 * (600 - 256)), ('ttl = "60s"', 0)):
+        server.admin.flushall()
+        server.admin.config_resetstat()
+        described = workload(tmp_path, "json_get = 1\nget = 1\nhgetall = 1", size=600, more=more)
+        described.load(server.url, quiet)
+        served = server.admin.info("commandstats")
+        assert served.get("cmdstat_copy", {}).get("calls", 0) == copied
+        assert served["cmdstat_json.set"]["calls"] == 600 - copied // 3
+        documents = Documents(1, (600, 600), (2, 2))
+        (prefix,) = {key.rpartition(b":json:")[0].decode() for key in server.admin.keys("*:json:*")}
+        for number in (0, 255, 256, 300, 511, 599):
+            document = documents.encoded(number)
+            assert server.admin.get(f"{prefix}:string:u:{number}") == document
+            assert server.admin.execute_command("JSON.GET", f"{prefix}:json:u:{number}") == document
+            assert server.admin.hgetall(f"{prefix}:hash:u:{number}") == {
+                name.encode(): value for name, value in documents.fields(number).items()
+            }
 
 
 def test_the_report_says_what_a_document_takes_in_redis(server: Any, tmp_path: Path) -> None:
