@@ -60,7 +60,7 @@ class Kubectl:
             ) from error
         if done.returncode:
             said = " ".join(_LOG_LINE.sub("", done.stderr).split()) or f"exit code {done.returncode}"
-            raise StackError(f"kubectl {words[0]} failed: {said.rstrip('.?')}. {_advice(said)}")
+            raise StackError(f"kubectl {words[0]} failed: {said.rstrip('.?')}. {_advice(words[0], said)}")
         return done.stdout
 
     def items(self, kinds: str, *words: str) -> list[dict[str, Any]]:
@@ -92,12 +92,16 @@ class Kubectl:
         )
 
 
-def _advice(said: str) -> str:
+def _advice(command: str, said: str) -> str:
     """Return what is allowed, and the next step, for an error in kubectl's words."""
     if found := re.search(r'namespaces "([^"]+)" not found', said):
         return f"Allowed: a namespace that exists. Next: create it, kubectl create namespace {found[1]}."
     if "exceeded quota" in said:
         return "Allowed: what the namespace's quota leaves. Next: raise it, or remove what is no longer needed."
+    if "no matches for kind" in said or "could not find the requested resource" in said:
+        return "Allowed: kinds that the cluster knows. Next: install what defines this one, or leave its component out."
+    if command == "kustomize" or " is invalid: " in said or "unknown field" in said:
+        return "Allowed: a kustomization that makes valid objects. Next: correct in it what the message names."
     return (
         "Allowed: a context whose cluster answers and lets you do this. Next: see 'kubectl config get-contexts', and "
         "try 'kubectl get pods' yourself."

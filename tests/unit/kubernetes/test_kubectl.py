@@ -40,6 +40,9 @@ def test_its_own_words_say_why_it_failed(program: Path) -> None:
     [
         ('Error from server (NotFound): namespaces "night" not found', "kubectl create namespace night."),
         ('persistentvolumeclaims "loadtest-runs" is forbidden: exceeded quota: small', "Next: raise it, or remove"),
+        ('resource mapping not found: no matches for kind "ScaledObject"', "install what defines this one"),
+        ('The Job "loadtest" is invalid: spec.backoffLimit: Invalid value: -1', "correct in it what the message names"),
+        ('strict decoding error: unknown field "spec.replica"', "correct in it what the message names"),
         ('pods is forbidden: User "a" cannot list resource', "lets you do this"),
     ],
 )
@@ -49,6 +52,13 @@ def test_the_next_step_is_that_of_the_error(program: Path, words: str, step: str
     with pytest.raises(StackError) as raised:
         Kubectl().run("apply")
     assert step in str(raised.value)
+
+
+def test_a_kustomization_that_cannot_be_rendered_is_corrected(program: Path, tmp_path: Path) -> None:
+    """No cluster is asked then."""
+    write(program, "echo 'error: accumulating resources: no such file' >&2; exit 1")
+    with pytest.raises(StackError, match=r"no such file\. Allowed: a kustomization .* Next: correct in it"):
+        Kubectl().rendered(tmp_path)
 
 
 def test_its_log_is_not_repeated(program: Path) -> None:
