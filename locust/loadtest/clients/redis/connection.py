@@ -1,24 +1,14 @@
 """One connection to a Redis: handshake, one exchange at a time, timeouts.
 
 The hot path is ``exchange``: one ``send``, by itself or together with those of other greenlets whose replies came at
-the same time, one switch away, one ``recv_into`` per arrival until the reply is whole. The connection is polled while
-it is open, so an idle one notices at once that the server has closed it, and the next request opens a new one before
-anything is sent. Nothing is ever sent twice: a request whose fate is unknown is an error, not a retry.
-
-A pipeline of n commands is read as one reply, an array of n: the array's header is fed to the parser before the
-replies come, and the parser, written in C, does the rest. RESP3 may interleave push messages, which would be
-counted as elements, so there the replies are collected one by one. Push messages are dropped.
-
-The parser makes room for as many elements as an array says it has, before any has come. So what a reply announces is
-summed up before it is parsed, and one of more than ``MOST_ELEMENTS`` breaks the connection. A value may hold what looks
-like the head of an array. Where such lines would add up to much, the parser itself tells which ones are heads: it gets
-what comes before the line, and is then in the middle of a value or not.
+the same time, one switch away, one ``recv_into`` per arrival until the reply is whole (`ReplyParser`). The connection
+is polled while it is open, so an idle one notices at once that the server has closed it, and the next request opens a
+new one before anything is sent. Nothing is ever sent twice: a request whose fate is unknown is an error, not a retry.
 
 Tested in tests/unit/clients/redis/test_faults.py.
 """
 
 import random
-import re
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +16,8 @@ import gevent
 import hiredis
 from greenlet import getcurrent, greenlet
 
-from loadtest.clients.redis.errors import ConnectionBroken, RequestTimeout, connect_error, reply_error
+from loadtest.clients.redis.errors import ConnectionBroken, RequestTimeout, connect_error
+from loadtest.clients.redis.reply_parser import ARRIVAL, INCOMPLETE, ReplyParser
 from loadtest.clients.redis.settings import RESP3
 from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.connection import Connection
@@ -48,28 +39,7 @@ BACKOFF_MOST_S: Final = 1.5
 # A command up to this size may wait to be sent together with others'. The kernel takes it whole.
 _SHORT_BYTES: Final = 2048
 
-_INCOMPLETE: Final = object()
 _ENDS: Final = (OSError, hiredis.HiredisError, ConnectionBroken)  # what ends a connection
-
-# What has just arrived, for all connections of the process: it is parsed before anything else can run. It holds more
-# than a TLS stream receives at once, so that none is left where polling does not see it. In front of it is what the
-# arrival before ended with, as far as an array's head may begin there.
-_AT: Final = 32
-_ROOM: Final = bytearray(_AT + 256 * 1024)
-_ARRIVAL: Final = memoryview(_ROOM)[_AT:]
-_NEWLINE: Final = ord("\n")
-_WHOLE_LINE: Final = b"\n".rjust(_AT)
-_PART_OF_LINE: Final = b" " * _AT
-_HEAD: Final = re.compile(rb"\n[*~>%|](\d+)\r")
-_LONG_BYTES: Final = 2048
-_FEW_LINES: Final = 32
-_CUT_HEAD: Final = re.compile(rb"\n[*~>%|]\d*\Z")
-_HEAD_OR_CUT: Final = re.compile(rb"\n[*~>%|](?:(\d+)\r|\d*\Z)")
-
-MOST_ELEMENTS: Final = 2**24
-"""What the arrays, sets and maps of a reply may announce together; room for them takes 128 MiB."""
-_FEW_ELEMENTS: Final = 2**16
-"""So many of a reply are counted without asking whether what announces them is a head or looks like one."""
 _MOST_BYTES: Final = 2**30
 """The longest reply; the longest value that Redis keeps by default is half of it."""
 
@@ -91,25 +61,19 @@ class RespConnection(Connection):
     """
 
     __slots__ = (
-        "_announced",
-        "_before",
-        "_collected",
-        "_collects",
         "_connect_timeout_s",
         "_defer",
         "_deferred",
         "_failures",
-        "_feed",
-        "_gets",
-        "_has_data",
         "_opening",
+        "_parse",
+        "_parser",
         "_recv_into",
         "_reply_timeout_s",
         "_reserved",
         "_retry_at_s",
         "_send",
         "_settings",
-        "_wanted",
         "ready",
         "received_bytes",
         "tally",
@@ -121,20 +85,14 @@ class RespConnection(Connection):
         self._settings = settings
         self._reply_timeout_s = settings.read_timeout_s
         self._connect_timeout_s = settings.connect_timeout_s
-        self._collects = settings.protocol == RESP3
-        self._announced = 0
-        self._before = _WHOLE_LINE
-        self._collected: list[Any] = []
-        self._wanted = 0
         self._opening = False
         self._reserved = False
         self._failures = 0
         self._retry_at_s = 0.0
+        self._parser: ReplyParser
+        self._parse: Callable[[int], Any]
         self._send: Callable[[bytes | memoryview], int]
         self._recv_into: Callable[[memoryview], int]
-        self._feed: Callable[[Any, int, int], None]
-        self._gets: Callable[[], Any]
-        self._has_data: Callable[[], bool]
         self._defer: Callable[[RespConnection], bool]
         self._deferred: bytes | None = None
         self.ready = False
@@ -183,9 +141,9 @@ class RespConnection(Connection):
         if self.stream is None:
             self._open()
         self.ready = False
-        self.received_bytes = self._announced = 0
+        self.received_bytes = 0
         self.deadline_s = sent_s + self._reply_timeout_s
-        defer, wait, reply = self._defer, self.wait, _INCOMPLETE
+        defer, wait, reply = self._defer, self.wait, INCOMPLETE
         try:
             self.waiter = getcurrent()
             if len(data) <= _SHORT_BYTES and defer(self):
@@ -194,7 +152,7 @@ class RespConnection(Connection):
                 sent_bytes = self._send_now(data)
                 if sent_bytes != len(data):
                     reply = self._send_rest(data, sent_bytes)
-            while reply is _INCOMPLETE:
+            while reply is INCOMPLETE:
                 try:
                     wait()
                 except _Unsent as unsent:
@@ -224,21 +182,13 @@ class RespConnection(Connection):
         """
         if self.stream is None:
             self._open()
-        if self._collects:
-            self._wanted, self._collected = count, []
-            replies = self.exchange(data, sent_s)
-            self._wanted = 0
-        else:
-            header = b"*%d\r\n" % count
-            self._feed(header, 0, len(header))
-            replies = self.exchange(data, sent_s)
-        return replies  # type: ignore[no-any-return]
+        self._parser.expect(count)
+        return self.exchange(data, sent_s)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close the connection; the next exchange opens it again."""
         super().close()
         self.ready = False
-        self._wanted = 0
         self._deferred = None
         if self.waiter is not None:  # another greenlet, which is told once it may run
             error = ConnectionBroken("closed", "the connection was closed by its own client")
@@ -288,7 +238,7 @@ class RespConnection(Connection):
         Returns:
             The reply, if it has come already.
         """
-        reply = _INCOMPLETE
+        reply = INCOMPLETE
         rest = memoryview(data)[sent_bytes:]
         while rest:
             try:
@@ -297,9 +247,9 @@ class RespConnection(Connection):
                 if self.wait_writable():
                     continue
                 arrived = self._receive()
-                if arrived is not _INCOMPLETE and reply is not _INCOMPLETE:
-                    raise self._excess() from None
-                reply = arrived if reply is _INCOMPLETE else reply
+                if arrived is not INCOMPLETE and reply is not INCOMPLETE:
+                    raise self._parser.excess() from None
+                reply = arrived if reply is INCOMPLETE else reply
         self.waiter = getcurrent()
         return reply
 
@@ -335,11 +285,10 @@ class RespConnection(Connection):
 
     def _start(self, stream: "Stream") -> None:
         """Take over a fresh stream, with a fresh parser."""
-        reader = hiredis.Reader(replyError=reply_error, notEnoughData=_INCOMPLETE)
         self.attach(stream)
         self._send, self._recv_into, self._defer = stream.send, stream.recv_into, self._poller.defer
-        self._feed, self._gets, self._has_data = reader.feed, reader.gets, reader.has_data
-        self._before = _WHOLE_LINE
+        self._parser = ReplyParser(self._settings.endpoint, collects=self._settings.protocol == RESP3)
+        self._parse = self._parser.parse
         DeadlineSweeper.current().allow_for(min(self._reply_timeout_s, self._connect_timeout_s))
 
     def _shake_hands(self, deadline_s: float) -> None:
@@ -382,7 +331,7 @@ class RespConnection(Connection):
         except _ENDS:
             self.close()
         else:
-            if reply is not _INCOMPLETE:
+            if reply is not INCOMPLETE:
                 self.close()  # or the next request would get what was not meant for it
 
     def _receive(self) -> Any:
@@ -396,90 +345,15 @@ class RespConnection(Connection):
             OSError, hiredis.HiredisError: The connection broke, or what came is not RESP.
         """
         try:
-            arrived_bytes = self._recv_into(_ARRIVAL)
+            arrived_bytes = self._recv_into(ARRIVAL)
         except BlockingIOError:
-            return _INCOMPLETE
+            return INCOMPLETE
         if not arrived_bytes:
             raise ConnectionBroken("closed", f"{self._settings.endpoint} closed the connection")
         self.received_bytes += arrived_bytes
-        end = _AT + arrived_bytes
-        _ROOM[:_AT] = self._before
-        is_whole = _ROOM[end - 1] == _NEWLINE
-        if not _holds_head(end) and (is_whole or not _CUT_HEAD.search(_ROOM, end - _AT, end)):
-            self._before = _WHOLE_LINE if is_whole else _PART_OF_LINE
-            self._feed(_ROOM, _AT, arrived_bytes)
-            reply = self._gets()
-            if self._collects:
-                reply = self._collect(reply)
-        else:
-            reply = self._feed_heads(end)
-        if reply is _INCOMPLETE:
-            if self.received_bytes > _MOST_BYTES:
-                raise self._too_large(f"{_MOST_BYTES} bytes")
-        elif self._has_data() and not self._collects:
-            raise self._excess()
-        return reply
-
-    def _parse(self) -> Any:
-        """Return the reply, if it is whole now."""
-        reply = self._gets()
-        return self._collect(reply) if self._collects else reply
-
-    def _feed_heads(self, end: int) -> Any:
-        """Feed an arrival that seems to hold arrays' heads, or to end with a part of one.
-
-        Returns:
-            The reply, if it is whole now.
-
-        Raises:
-            ConnectionBroken: They announce too much.
-        """
-        is_whole = _ROOM[end - 1] == _NEWLINE
-        self._before = _WHOLE_LINE if is_whole else _PART_OF_LINE
-        announced = self._announced + sum(int(count[:_AT]) for count in _HEAD.findall(_ROOM, 0, end))
-        if announced <= _FEW_ELEMENTS and (is_whole or not _CUT_HEAD.search(_ROOM, end - _AT, end)):
-            self._announced = announced
-            self._feed(_ROOM, _AT, end - _AT)
-            return self._parse()
-        return self._feed_exactly(end)
-
-    def _feed_exactly(self, end: int) -> Any:
-        """Feed an arrival piece by piece: each piece ends where a head may begin. As `_feed_heads` in all else."""
-        reply, at = _INCOMPLETE, _AT
-        for head in _HEAD_OR_CUT.finditer(_ROOM, 0, end):
-            begin = head.start() + 1
-            if begin >= _AT:  # else it began in the arrival before, as a head
-                self._feed(_ROOM, at, begin - at)
-                at = begin
-                if reply is _INCOMPLETE:
-                    reply = self._parse()
-                if reply is _INCOMPLETE and self._has_data():
-                    continue  # the parser waits for the rest of a value
-            if head[1] is None:
-                self._before = head[0][:_AT].rjust(_AT)
-                break
-            self._announced += int(head[1][:_AT])
-            if self._announced > MOST_ELEMENTS:
-                raise self._too_large(f"{MOST_ELEMENTS} elements")
-        self._feed(_ROOM, at, end - at)
-        return self._parse() if reply is _INCOMPLETE else reply
-
-    def _too_large(self, most: str) -> ConnectionBroken:
-        return ConnectionBroken("protocol", f"{self._settings.endpoint} sent a reply of more than {most}")
-
-    def _excess(self) -> ConnectionBroken:
-        return ConnectionBroken("protocol", f"{self._settings.endpoint} sent more than was requested")
-
-    def _collect(self, reply: Any) -> Any:
-        """Leave out push messages and gather a pipeline's replies; tell when they are complete."""
-        while reply is not _INCOMPLETE:
-            if type(reply) is not hiredis.PushNotification:
-                if not self._wanted:
-                    return reply
-                self._collected.append(reply)
-                if len(self._collected) == self._wanted:
-                    return self._collected
-            reply = self._gets()
+        reply = self._parse(arrived_bytes)
+        if reply is INCOMPLETE and self.received_bytes > _MOST_BYTES:
+            raise self._parser.too_large(f"{_MOST_BYTES} bytes")
         return reply
 
     def _wake(self, waiter: greenlet | None, error: Exception) -> None:
@@ -487,20 +361,6 @@ class RespConnection(Connection):
         if waiter is not None and self.waiter is waiter:
             self.waiter = None
             waiter.throw(error)
-
-
-def _holds_head(end: int) -> bool:
-    """Whether an arrival holds an array's head. Where few lines are long, to go from line to line is faster."""
-    at = 0
-    if end > _LONG_BYTES:
-        for _ in range(_FEW_LINES):
-            at = _ROOM.find(b"\n", at, end)
-            if at < 0:
-                return False
-            if _HEAD.match(_ROOM, at, end):
-                return True
-            at += 1
-    return _HEAD.search(_ROOM, at, end) is not None
 
 
 def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
