@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-TESTS = 26
+TESTS = 28
 CASES = int(os.environ.get("FUZZ_CASES", "2000"))
 
 # The usual number of cases is always the same ones; a larger one is always another.

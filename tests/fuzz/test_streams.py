@@ -1,14 +1,20 @@
 """What services send piece by piece, made up at random: events, WebSocket frames and replies of Redis."""
 
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
+import hiredis
+import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.clients.http.errors import TooLargeError
 from loadtest.clients.http.server_sent_events import EventParser, ServerSentEvent
+from loadtest.clients.redis.errors import ConnectionBroken, reply_error
+from loadtest.clients.redis.reply_parser import ARRIVAL, INCOMPLETE, ReplyParser
 from loadtest.clients.websocket import WebSocketUser
 from loadtest.clients.websocket.errors import SessionError
 from tests import redis_harness
@@ -101,3 +107,60 @@ def test_redis_replies(reply: bytes, protocol: int) -> None:
             with suppress(redis.RedisError, ValueError):
                 command()
         assert sum(redis_harness.Recorded(user).requests.values()) in {1, 2}
+
+
+def pieces_of(whole: bytes, cuts: Iterable[int]) -> list[bytes]:
+    """Bytes as they arrive when they are cut at these places."""
+    places = sorted({0, len(whole), *(cut % len(whole) for cut in cuts)})
+    return [whole[begin:end] for begin, end in pairwise(places)]
+
+
+def parsed(pieces: list[bytes], collects: bool) -> list[Any]:
+    """The replies that are whole after all pieces."""
+    parser, found = ReplyParser("redis", collects=collects), []
+    for piece in pieces:
+        ARRIVAL[: len(piece)] = piece
+        if (reply := parser.parse(len(piece))) is not INCOMPLETE:
+            found.append(reply)
+    return found
+
+
+LOOKALIKES = st.sampled_from([b"*5\r\n", b"\r\n*99999999\r\n%5\r", b"a*12", b"|3", b"*" + b"9" * 40 + b"\r\n"])
+VALUES = st.one_of(
+    st.sampled_from([b"$-1\r\n", b":-12345\r\n", b"+a*12\r\n", b"-ERR x\r\n", b"_\r\n", b",inf\r\n", b"*0\r\n"]),
+    st.lists(LOOKALIKES, max_size=3).map(b"".join).map(lambda value: b"$%d\r\n%s\r\n" % (len(value), value)),
+)
+NESTED = st.recursive(
+    VALUES, lambda inner: st.builds(array, st.lists(inner, max_size=12), st.sampled_from([b"*", b"~"])), max_leaves=30
+)
+CUTS = st.lists(st.integers(0, 10_000), max_size=6)
+
+
+@fuzz
+@given(reply=NESTED, cuts=CUTS, collects=st.booleans())
+def test_redis_replies_in_pieces(reply: bytes, cuts: list[int], collects: bool) -> None:
+    """However a reply is cut, and whatever its values look like, it is what hiredis makes of the whole."""
+    reader = hiredis.Reader(replyError=reply_error)
+    reader.feed(reply)
+    assert repr(parsed(pieces_of(reply, cuts), collects)) == repr([reader.gets()])
+
+
+@fuzz
+@given(
+    before=st.lists(VALUES, max_size=3),
+    string=st.builds(
+        lambda value, end: b"$%d\r\n%s%s" % (len(value), value, end),
+        st.binary(max_size=5),
+        st.one_of(st.sampled_from([b"\r\n", b"*1", b"1*", b"\r*", b"\n\r"]), st.binary(min_size=2, max_size=2)),
+    ),
+    kind=st.sampled_from([b"*", b"~", b">", b"%", b"|"]),
+    cuts=CUTS,
+    collects=st.booleans(),
+)
+def test_redis_heads_that_announce_too_much(
+    before: list[bytes], string: bytes, kind: bytes, cuts: list[int], collects: bool
+) -> None:
+    """Wherever such a head is, however it is cut and whatever a string before it ends with, no room is made for it."""
+    whole = b"*9\r\n" + b"".join((*before, string, kind)) + b"1000000000\r\n"
+    with pytest.raises(ConnectionBroken, match="more than 16777216 elements"):
+        parsed(pieces_of(whole, cuts), collects)

@@ -2,8 +2,9 @@
 
 hiredis, written in C, does the parsing. It makes room for as many elements as an array says it has, before any has
 come. So what a reply announces is summed up before it is parsed, and one of more than ``MOST_ELEMENTS`` breaks the
-connection. A value may hold what looks like the head of an array. Where such lines would add up to much, hiredis itself
-tells which ones are heads: it gets what comes before the line, and is then in the middle of a value or not.
+connection. A value may hold what looks like the head of an array, and a head may be where none belongs: hiredis takes
+any two bytes for the end of a string. Where either would add up to much, hiredis itself tells which ones are heads: it
+gets what comes before, and is then in the middle of a value or not.
 
 A pipeline of n commands is read as one reply, an array of n: the array's header is fed to hiredis before the replies
 come. RESP3 may interleave push messages, which would be counted as elements, so there the replies are collected one by
@@ -27,19 +28,28 @@ INCOMPLETE: Final = object()
 
 # What has just arrived, for all connections of the process: it is parsed before anything else can run. It holds more
 # than a TLS stream receives at once, so that none is left where polling does not see it. In front of it is what the
-# arrival before ended with, as far as an array's head may begin there.
+# arrival before ended with, as far as a head may begin there.
 _AT: Final = 32
 _ROOM: Final = bytearray(_AT + 256 * 1024)
 ARRIVAL: Final = memoryview(_ROOM)[_AT:]
 """Where a connection puts what it receives, for `ReplyParser.parse`."""
-_NEWLINE: Final = ord("\n")
+_RETURN, _NEWLINE = b"\r\n"
 _WHOLE_LINE: Final = b"\n".rjust(_AT)
 _PART_OF_LINE: Final = b" " * _AT
-_HEAD: Final = re.compile(rb"\n[*~>%|](\d+)\r")
 _LONG_BYTES: Final = 2048
 _FEW_LINES: Final = 32
-_CUT_HEAD: Final = re.compile(rb"\n[*~>%|]\d*\Z")
-_HEAD_OR_CUT: Final = re.compile(rb"\n[*~>%|](?:(\d+)\r|\d*\Z)")
+_MOST_DIGITS: Final = 20
+
+_ONE_VALUE: Final = re.compile(rb"\$(\d{1,9})\r\n|(?:[-+:#_,(]|\$-)[^\r]*\r\n\Z")
+"""A string's head, or a value of one line that ends where the arrival does."""
+_HEAD: Final = re.compile(rb"\n[*~>%|](\d+)\r")
+"""A head where it belongs, at the beginning of a line."""
+_KINDS: Final = b"*~>%|"
+_HIDDEN_HEADS: Final = tuple(re.compile(rb"%b(?<!\n%b)\d+\r\n" % (2 * (re.escape(bytes([kind])),))) for kind in _KINDS)
+"""Heads anywhere else. Expressions that begin with one byte are many times as fast as one for all of them."""
+_HEADS_END: Final = re.compile(rb"[*~>%|]\d+\Z")
+_CUT_HEAD: Final = re.compile(rb"[*~>%|]\d*\r?\Z")
+_ANY_HEAD: Final = re.compile(rb"[*~>%|](?:(\d+)\r\n|\d*\r?\Z)")
 
 MOST_ELEMENTS: Final = 2**24
 """What the arrays, sets and maps of a reply may announce together; room for them takes 128 MiB."""
@@ -64,6 +74,7 @@ class ReplyParser:
         "_feed",
         "_gets",
         "_has_data",
+        "_is_between",
         "_wanted",
     )
 
@@ -77,6 +88,7 @@ class ReplyParser:
         self._collects = collects
         self._announced = 0
         self._before = _WHOLE_LINE
+        self._is_between = True  # values: what comes next begins with a head of its own
         self._collected: list[Any] = []
         self._wanted = 0
 
@@ -99,16 +111,14 @@ class ReplyParser:
             hiredis.HiredisError: It is not RESP.
         """
         end = _AT + arrived_bytes
-        _ROOM[:_AT] = self._before
-        is_whole = _ROOM[end - 1] == _NEWLINE
-        if not _holds_head(end) and (is_whole or not _CUT_HEAD.search(_ROOM, end - _AT, end)):
-            self._before = _WHOLE_LINE if is_whole else _PART_OF_LINE
+        if self._is_between and _is_one_value(end):
             self._feed(_ROOM, _AT, arrived_bytes)
             reply = self._gets()
             if self._collects:
                 reply = self._collect(reply)
         else:
             reply = self._feed_heads(end)
+            self._is_between = not self._has_data()
         if reply is not INCOMPLETE:
             self._announced = 0
             if self._has_data() and not self._collects:
@@ -129,7 +139,7 @@ class ReplyParser:
         return self._collect(reply) if self._collects else reply
 
     def _feed_heads(self, end: int) -> Any:
-        """Feed an arrival that seems to hold arrays' heads, or to end with a part of one.
+        """Feed an arrival that may hold arrays' heads, or end with a part of one.
 
         Returns:
             The reply, if it is whole now.
@@ -137,20 +147,25 @@ class ReplyParser:
         Raises:
             ConnectionBroken: They announce too much.
         """
+        _ROOM[:_AT] = self._before
         is_whole = _ROOM[end - 1] == _NEWLINE
         self._before = _WHOLE_LINE if is_whole else _PART_OF_LINE
-        announced = self._announced + sum(int(count[:_AT]) for count in _HEAD.findall(_ROOM, 0, end))
-        if announced <= _FEW_ELEMENTS and (is_whole or not _CUT_HEAD.search(_ROOM, end - _AT, end)):
+        if not is_whole and _CUT_HEAD.search(_ROOM, end - _AT, end):
+            return self._feed_exactly(end)
+        if _may_hold_head(end):
+            counts = _HEAD.findall(_ROOM, 0, end)
+            announced = self._announced + sum(int(count[:_AT]) for count in counts)
+            if announced > _FEW_ELEMENTS or (_kinds(end) > len(counts) and _hides_head(end)):
+                return self._feed_exactly(end)
             self._announced = announced
-            self._feed(_ROOM, _AT, end - _AT)
-            return self._parse()
-        return self._feed_exactly(end)
+        self._feed(_ROOM, _AT, end - _AT)
+        return self._parse()
 
     def _feed_exactly(self, end: int) -> Any:
         """Feed an arrival piece by piece: each piece ends where a head may begin. As `_feed_heads` in all else."""
         reply, at = INCOMPLETE, _AT
-        for head in _HEAD_OR_CUT.finditer(_ROOM, 0, end):
-            begin = head.start() + 1
+        for head in _ANY_HEAD.finditer(_ROOM, 0, end):
+            begin = head.start()
             if begin >= _AT:  # else it began in the arrival before, as a head
                 self._feed(_ROOM, at, begin - at)
                 at = begin
@@ -159,7 +174,7 @@ class ReplyParser:
                 if reply is INCOMPLETE and self._has_data():
                     continue  # hiredis waits for the rest of a value
             if head[1] is None:
-                self._before = head[0][:_AT].rjust(_AT)
+                self._before = bytes(_ROOM[max(0, begin - 1) : end][:_AT]).rjust(_AT)
                 break
             self._announced += int(head[1][:_AT])
             if self._announced > MOST_ELEMENTS:
@@ -181,15 +196,39 @@ class ReplyParser:
         return reply
 
 
-def _holds_head(end: int) -> bool:
-    """Whether an arrival holds an array's head. Where few lines are long, to go from line to line is faster."""
-    at = 0
-    if end > _LONG_BYTES:
-        for _ in range(_FEW_LINES):
-            at = _ROOM.find(b"\n", at, end)
-            if at < 0:
-                return False
-            if _HEAD.match(_ROOM, at, end):
-                return True
-            at += 1
-    return _HEAD.search(_ROOM, at, end) is not None
+def _is_one_value(end: int) -> bool:
+    """Whether an arrival that begins between two values is one value, as most are, and nothing more."""
+    head = _ONE_VALUE.match(_ROOM, _AT, end)
+    if head is None:
+        return False
+    length = head[1]
+    if length is None:
+        return True
+    return head.end() + int(length) == end - 2 and _ROOM[end - 2] == _RETURN and _ROOM[end - 1] == _NEWLINE
+
+
+def _may_hold_head(end: int) -> bool:
+    """Whether an arrival may hold an array's head. Where few lines are long, to go from line to line is faster."""
+    if end < _LONG_BYTES:
+        return True
+    at = _AT - 1
+    for _ in range(_FEW_LINES):
+        at = _ROOM.find(b"\r\n", at, end)
+        if at < 0:
+            return False
+        if _HEADS_END.search(_ROOM, max(0, at - _MOST_DIGITS - 1), at):
+            return True
+        at += 2
+    return True
+
+
+def _kinds(end: int) -> int:
+    """How many bytes of an arrival a head may begin with; as a rule those of the heads that begin a line."""
+    if end < _LONG_BYTES:  # one call for all of them is faster
+        return end - len(_ROOM[:end].translate(None, _KINDS))
+    return sum([_ROOM.count(kind, 0, end) for kind in _KINDS])
+
+
+def _hides_head(end: int) -> bool:
+    """Whether an arrival holds what looks like a head and does not begin a line."""
+    return any(hidden.search(_ROOM, 0, end) for hidden in _HIDDEN_HEADS)

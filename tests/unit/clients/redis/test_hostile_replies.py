@@ -57,6 +57,16 @@ LOOKS_LIKE_A_HEAD = b"$28\r\n" + b"*" + HUGE + b"\r\n*" + HUGE + b"\r\n"
         [b"*2\r\n" + LOOKS_LIKE_A_HEAD + b"*", HUGE],
         [b"*2\r\n" + LOOKS_LIKE_A_HEAD[:-6], LOOKS_LIKE_A_HEAD[-6:] + b"*100", b"0000000\r\n"],
         [b"*3\r\n" + LOOKS_LIKE_A_HEAD + b"*1\r\n*", HUGE],
+        [b"*2\r\n$1\r\naXY*" + HUGE],
+        [b"*2\r\n$1\r\na\r0*" + HUGE],
+        [b"*2\r\n$0\r\n*1*" + HUGE],
+        [b"*2\r\n$1\r\na", b"XY*" + HUGE],
+        [b"*2\r\n$1\r\naXY", b"*" + HUGE],
+        [b"*2\r\n$1\r\naXY*1000", b"000000\r", b"\n"],
+        [b"*2\r\n$1\r\na\r\n", b"$1\r\naXY*1\r\n*" + HUGE],
+        [b"*2\r\n$70000\r\n", b"x" * 70_000 + b"XY%" + HUGE],
+        [b"*2\r\n$70000\r\n" + b"x" * 70_000, b"XY", b"*1000000", b"000\r\n"],
+        [b"*99\r\n" + b"$9\r\nsomething\r\n" * 90 + b"$1\r\naXY|" + HUGE],
     ],
 )
 @pytest.mark.parametrize("protocol", [2, 3])
