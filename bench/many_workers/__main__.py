@@ -89,7 +89,7 @@ def main(workers: int, seconds: int) -> int:
             made = namespace.kustomize("base", kustomization(workers, seconds))
             namespace.kubectl("apply", "--server-side", "--kustomize", str(made))
             eventually("the run has ended", lambda: bool(namespace.conditions()), True, PATIENCE_S)
-            eventually("the players have ended", lambda: len(counted(namespace)), PODS, 60)
+            eventually("the players have ended", lambda: len(counted(namespace)), PODS, 180)
             played = sum(counted(namespace))
             namespace.fetch(folder / "runs")
             record = json.loads((folder / "runs" / "many" / "record.json").read_text())
