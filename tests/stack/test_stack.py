@@ -122,9 +122,11 @@ def test_containers_are_hardened(evidence: Evidence) -> None:
         assert host["SecurityOpt"] == ["no-new-privileges:true"]
         assert host["Init"] is True
         assert host["PidsLimit"] == 512
-        assert 0 < host["Memory"] <= 2 * 1024**3
+        assert 0 < host["Memory"] == host["MemorySwap"] <= 2 * 1024**3
         assert host["Privileged"] is False
-        assert (host["PidMode"], host["UsernsMode"], host["UTSMode"]) == ("", "", "")
+        assert (host["PidMode"], host["UsernsMode"], host["UTSMode"], host["IpcMode"]) == ("", "", "", "private")
+        given = ("Devices", "DeviceCgroupRules", "DeviceRequests", "GroupAdd", "Sysctls", "VolumesFrom", "Dns")
+        assert [key for key in given if host[key]] == []
         assert host["NetworkMode"] not in ("host", "none")
         assert set() == {mount["Source"] for mount in container["Mounts"] if mount["RW"] and mount["Type"] == "bind"}
         assert not any("docker.sock" in mount["Source"] for mount in container["Mounts"])
