@@ -13,6 +13,7 @@ import os
 import re
 import stat
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def inflated_bytes(packed_bytes: int) -> int:
     return max(_SMALL_INFLATED_BYTES, _MOST_INFLATED * packed_bytes)
 
 
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
+_TEXTS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in _DEEPER)
 
 
 def check_json(data: bytes, most_values: int) -> None:
@@ -63,11 +66,9 @@ def check_json(data: bytes, most_values: int) -> None:
     values = _ONE + sum(map(data.count, (b",", b"[", b"{")))  # those in text count too
     if values > most_values:
         raise ValueError(f"it holds up to {values} values; allowed are {most_values}")
-    depth = 0
-    for found in _BRACKETS.finditer(data):
-        depth += (found[1] is not None) - (found[2] is not None)
-        if depth > DEEPEST:
-            raise ValueError(f"it is nested more than {DEEPEST} times")
+    brackets = _TEXTS.sub(b"", data).translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_DEEPER.__getitem__, brackets)), default=0) > DEEPEST:
+        raise ValueError(f"it is nested more than {DEEPEST} times")
 
 
 def parse_json(data: bytes, most_values: int, largest: float = math.inf) -> Any:

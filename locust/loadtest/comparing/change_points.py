@@ -106,6 +106,10 @@ def _critical(runs: int, chance: float) -> float:
     return student_t(1 - chance / 2, _degrees(runs))
 
 
+_TOO_SHORT: Final = np.tri(WINDOW, k=-1, dtype=bool)
+"""By the places of a division and of an end: where less than the shortest stretch lies between them."""
+
+
 class _Series:
     """Values with their variances."""
 
@@ -173,17 +177,20 @@ def _candidates(series: _Series) -> list[int]:
 
 
 def _division(values: Floats, weights: Floats) -> tuple[int, float]:
-    """Return where a stretch is best divided from a part of what follows, and how many standard errors they differ."""
-    sums = np.concatenate(([0.0], np.cumsum(weights)))
-    totals = np.concatenate(([0.0], np.cumsum(weights * values)))
-    first, last = np.arange(SHORTEST, len(values) - SHORTEST + 1), np.arange(2 * SHORTEST, len(values) + 1)
-    left, right = sums[first, None], sums[None, last] - sums[first, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = totals[first, None] / left, (totals[None, last] - totals[first, None]) / right
-        distance = np.abs(means[1] - means[0]) / np.sqrt(1 / left + 1 / right)
-    distance[last[None, :] - first[:, None] < SHORTEST] = 0.0
-    index, _ = np.unravel_index(int(np.argmax(distance)), distance.shape)
-    return int(first[index]), float(distance.max())
+    """Return where a stretch is best divided from a part of what follows, and how many standard errors they differ.
+
+    With L the weight and l the weighted sum before the division, and W and w those of both parts, the means differ by
+    (w - l) / (W - L) - l / L, whose standard error is the root of 1 / L + 1 / (W - L). So the square of their quotient
+    is (w·L - l·W)² / (L·(W - L)·W).
+    """
+    sums, totals = np.cumsum(weights), np.cumsum(weights * values)
+    left, of_left = sums[SHORTEST - 1 : -SHORTEST, None], totals[SHORTEST - 1 : -SHORTEST, None]
+    both, of_both = sums[2 * SHORTEST - 1 :], totals[2 * SHORTEST - 1 :]
+    with np.errstate(divide="ignore", invalid="ignore"):  # by 0 where nothing follows, which is no division
+        squares = (of_both * left - of_left * both) ** 2 / ((both - left) * left * both)
+    squares[_TOO_SHORT[: len(squares), : len(squares)]] = 0.0
+    index, end = divmod(int(squares.argmax()), squares.shape[1])
+    return SHORTEST + index, math.sqrt(float(squares[index, end]))
 
 
 def _pruned(series: _Series, found: list[int], critical: float) -> list[int]:
