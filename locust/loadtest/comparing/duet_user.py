@@ -289,10 +289,9 @@ def _feeds_of(kind: type) -> dict[str, Feed]:
 
 def _duet_class(kind: type[User], name: str, attributes: Sequence[dict[str, Any]]) -> type[User]:
     sides = tuple(type(f"{kind.__name__}_{one['scenario']}", (kind,), dict(one)) for one in attributes)
-    own = {
-        "abstract": False, "scenario": name, "sides": sides, "weight": kind.weight, "fixed_count": kind.fixed_count,
-        **_feeds_of(kind),
-    }  # fmt: skip
+    own = {"abstract": False, "scenario": name, "sides": sides, "weight": kind.weight, **_feeds_of(kind)}
+    if kind.fixed_count:
+        own["fixed_count"] = kind.fixed_count
     if kind.wait_time is not None:
         own["wait_time"] = kind.wait_time
     return type(f"{kind.__name__}Duet", (DuetUser,), own)

@@ -24,6 +24,7 @@ from loadtest.measuring.labels import PAIRS
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.reporting.document import Document
+from loadtest.users import declared
 from tests import reports
 
 VERSIONS = (Version("the old one", "http://old"), Version("the new one", "http://new"))
@@ -217,3 +218,12 @@ def test_both_sides_take_responses_as_ended_when_they_arrived(monkeypatch: pytes
     monkeypatch.setattr(GreenletRandom, "install", lambda: None)
     (pair,) = duet_user.scenario_of("duet-health", "health", ("http://a:1", "http://b:1")).user_classes
     assert [(side.host, side.times_arrivals) for side in pair.sides] == [("http://a:1", True), ("http://b:1", True)]
+
+
+def test_a_duet_is_noted_for_nothing_that_its_scenario_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a class without a fixed number of users nor one with a number is said to have one that fixes nothing."""
+    monkeypatch.setattr(GreenletRandom, "install", lambda: None)
+    (pair,) = duet_user.scenario_of("duet-health", "health", ("http://a:1", "http://b:1")).user_classes
+    assert list(declared.absent([pair], [pair])) == []
+    fixed = type("Fixed", pair.sides[0].__bases__, {"fixed_count": 3})
+    assert duet_user._duet_class(fixed, "duet", ({"scenario": "base"}, {"scenario": "new"})).fixed_count == 3
