@@ -36,6 +36,10 @@ scenario = Scenario("mine", (Mine,), (("GET", "live"),))
 FAULTS = {
     "one file": ('files.FILES["junit.xml"] = fail', "junit.xml could not be generated (OverflowError: a clock is "),
     "the verdict": ("trust.violations = fail", "could not be reported: OverflowError: a clock is off ("),
+    "what would end as passed": (
+        "import sys\ntrust.violations = lambda *_: sys.exit(0)",
+        "could not be reported: SystemExit: 0 (",
+    ),
     "the last deltas": ("MasterRecordKeeper.drain = fail", "could not be reported: OverflowError: a clock is off ("),
 }
 

@@ -306,7 +306,7 @@ class Run:
         self._exit_code.set(ExitCode.ERROR)
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             logger.exception("the run finished, but could not be reported")
             self.say(
                 f"error: the run finished, but could not be reported: {described(error)}. Next: report this as a "

@@ -2,6 +2,9 @@
 
 A listener that raises did not do what it was written for: prepare the users' data, check each response. Locust logs it
 and goes on. Here it is kept as well, until a worker's next delta, or the master's verdict, takes it.
+
+One that calls ``sys.exit(0)`` would end the master as if the run had passed, before it is judged or in spite of that.
+So that is an error like any other, except before the first run. Another exit code is the process's.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import logging
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
-from locust import log
+from locust import events, log
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 
 from loadtest.measuring.measurements import LISTENERS
@@ -37,7 +40,9 @@ def fire(_original: Callable[..., None]) -> Callable[..., None]:
                 listener(**arguments)
             except _STEERING:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                if isinstance(error, SystemExit) and (error.code or self is events.init):
+                    raise
                 logging.error("Uncaught exception in event handler: \n%s", traceback.format_exc())  # as Locust says it
                 log.unhandled_greenlet_exception = True
                 if len(_raised) < _MOST:

@@ -1,6 +1,9 @@
 """What listeners raise, in the order in which Locust calls them; the rest is in replacements/test_events.py."""
 
+import sys
+
 import pytest
+from locust import events
 from locust.event import EventHook
 from locust.exception import StopUser
 
@@ -47,3 +50,25 @@ def test_what_is_kept_is_bounded() -> None:
     for _ in range(1_010):
         hook.fire()
     assert len(listeners.take_raised()) == 1_000
+
+
+@pytest.mark.usefixtures("replaced_locust")
+def test_a_listener_that_ends_the_process_as_passed_is_an_error() -> None:
+    """`sys.exit(0)` would hide a verdict; another exit code is the process's, and before the first run so is 0."""
+    hook, called = EventHook(), list[str]()
+    hook.add_listener(lambda **_: sys.exit())
+    hook.add_listener(lambda **_: called.append("next"))
+    listeners.take_raised()
+    hook.fire()
+    assert ([one.exception for one in listeners.take_raised()], called) == (["SystemExit"], ["next"])
+    hook.add_listener(lambda **_: sys.exit(3))
+    with pytest.raises(SystemExit):
+        hook.fire()
+    before = events.init._handlers.copy()
+    events.init._handlers[:] = [lambda **_: sys.exit(0)]
+    try:
+        with pytest.raises(SystemExit):
+            events.init.fire()
+    finally:
+        events.init._handlers[:] = before
+    listeners.take_raised()
