@@ -46,7 +46,7 @@ class Slow:
             if message.type == "spawn":
                 self.say("spawning_complete", {"user_classes_count": {"HealthUser": 1}, "user_count": 1})
             elif message.type == DRAIN.name:
-                self.say(REPORT.name, (0.0, [self._last_delta(message.data)], None, None))
+                self.say(REPORT.name, (1.0, [self._last_delta(message.data)], None, None))
 
     @staticmethod
     def _last_delta(run: str) -> bytes:

@@ -88,6 +88,12 @@ def check_given(url: str) -> None:
     """
     try:
         _probe(url)
+    except redis.exceptions.ClusterDownError as error:
+        raise StackError(
+            f"REDIS_URL={without_credentials(url)} is a cluster that does not serve all of its keys ({error}). "
+            "Allowed: one each of whose slots has a primary that runs. Next: start the nodes that are down, or name "
+            "another."
+        ) from error
     except redis.ResponseError as error:
         raise StackError(
             f"REDIS_URL={without_credentials(url)} offers no RedisJSON ({error}). Allowed: Redis Stack, Redis 8 or "

@@ -71,6 +71,8 @@ class Arrival(NamedTuple):
     """The delta's binary form."""
     offset_s: float
     """The master's clock minus the worker's, in seconds."""
+    sent_s: float = math.inf
+    """When it was sent, by the worker's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +212,15 @@ class Collector:
 
     def _decoded(self, arrival: Arrival) -> Delta | None:
         try:
-            return Delta.decoded(arrival.data)
+            delta = Delta.decoded(arrival.data)
         except RecordError as error:
             self._refuse(arrival.worker, str(error))
             return None
+        if delta.end_s > arrival.sent_s:
+            late_s = delta.end_s - arrival.sent_s
+            self._refuse(arrival.worker, f"delta {delta.sequence} ends {late_s:.3g} s after it was sent")
+            return None
+        return delta
 
     def _is_intact(self, arrival: Arrival, delta: Delta) -> bool:
         try:

@@ -121,7 +121,7 @@ class Reports:
             return
         received, self._waiting = self._waiting, []
         deltas = [
-            Arrival(worker, data, self._offset_s(worker, at_s - report.now_s))
+            Arrival(worker, data, self._offset_s(worker, at_s - report.now_s), report.now_s)
             for worker, report, at_s in received
             for data in report.deltas
         ]

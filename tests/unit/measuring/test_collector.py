@@ -181,6 +181,16 @@ def test_a_corrupt_delta_is_refused_alone(spoilt_one: bytes, caplog: pytest.LogC
     assert [collector.acknowledgement(worker).upto for worker in "abc"] == [1, 0, 1]
 
 
+def test_a_delta_of_the_future_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """By its worker's own clock it was sent before it ended: it would be far behind the end of the time line."""
+    collector = started("a", "b")
+    arrived = [Arrival("a", delta(9_000_000_000), 100.0, 5.0), Arrival("b", delta(1), 100.0, 1.0)]
+    assert list(collector.take_all(arrived)) == []
+    collector.flush()
+    assert caplog.messages == ["refused 1 delta of worker 0: delta 9000000000 ends 9e+09 s after it was sent"]
+    assert (collector.record.requests, collector.record.duration_s) == (10, 1)
+
+
 def test_samples_outside_any_run_are_in_the_totals_only() -> None:
     """What a worker measured before a run is not part of the run's record."""
     collector = started("a")

@@ -33,7 +33,7 @@ class Hearing(Peer):
 
     def report(self, *deltas: bytes, heartbeat: dict[str, Any] | None = None, users: Any = None) -> None:
         """Send a report."""
-        self.say(REPORT.name, (0.0, deltas, heartbeat, users))
+        self.say(REPORT.name, (1.0, deltas, heartbeat, users))
 
     def was_asked(self) -> bool:
         """Whether it was told to stop and to send its last delta."""

@@ -11,7 +11,7 @@ from redis.crc import key_slot
 from loadtest.clients.redis import RedisJsonUser
 from loadtest.clients.redis.cluster import MOST_HOPS, key_of
 from loadtest.clients.redis.topology import Topology
-from loadtest.exceptions import UsageError
+from loadtest.exceptions import StackError, UsageError
 from loadtest.local import redis_server
 from loadtest.local.process import free_port
 from tests.redis_cluster import NODE_TIMEOUT_MS, SLOTS, running_cluster
@@ -417,3 +417,6 @@ def test_half_a_cluster_refuses_and_each_failure_has_its_class(cluster, is_alive
 
         cluster.wait(has_failed)
     assert found == {expected}
+    if is_alive:  # what is left says so before a run, too
+        with pytest.raises(StackError, match=r"a cluster that does not serve all of its keys \("):
+            redis_server.check_given(f"{cluster.nodes[0].url}?cluster=true")
