@@ -126,7 +126,7 @@ def test_containers_are_hardened(evidence: Evidence) -> None:
         assert host["Privileged"] is False
         assert (host["PidMode"], host["UsernsMode"], host["UTSMode"], host["IpcMode"]) == ("", "", "", "private")
         given = ("Devices", "DeviceCgroupRules", "DeviceRequests", "GroupAdd", "Sysctls", "VolumesFrom", "Dns")
-        assert [key for key in given if host[key]] == []
+        assert [key for key in given if host.get(key)] == []  # an engine leaves some out
         assert host["NetworkMode"] not in ("host", "none")
         assert set() == {mount["Source"] for mount in container["Mounts"] if mount["RW"] and mount["Type"] == "bind"}
         assert not any("docker.sock" in mount["Source"] for mount in container["Mounts"])
