@@ -199,8 +199,7 @@ class Soak:
         """Stop a worker's process for some seconds."""
         if worker := self._whole_one():
             duration_s = self.random.choice((1.0, 3.0, 5.0, 8.0, 15.0))
-            worker.hurt_until = inf
-            worker.signal(signal.SIGSTOP)
+            worker.pause(duration_s)
             self._later(duration_s, worker.heal)
             self.tell(f"worker {worker.process.pid} is paused for {duration_s:g} s")
 

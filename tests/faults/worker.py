@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import gevent
@@ -14,6 +14,8 @@ from gevent.server import StreamServer
 
 KILLED_WORKER_LOSES_S = 2.5
 """The current second, and what a busy machine delays its last delta by."""
+WAKES_S = 0.5
+"""How long a worker that goes on after a pause takes to read the responses that came meanwhile."""
 RECOVERY_S = 15.0
 """A worker whose pause or cut ended so long before the run has sent everything."""
 
@@ -79,6 +81,7 @@ class Worker:
 
     Attributes:
         hurt_until: when its pause or cut ended, in seconds since the epoch; infinite while it lasts, 0 without one.
+        pauses: from when to when it was stopped, in seconds since the epoch.
         killed_at: when it was killed, in seconds since the epoch.
         leaving: whether it was told to end, or killed.
     """
@@ -86,6 +89,7 @@ class Worker:
     process: subprocess.Popen[bytes]
     cable: Cable
     hurt_until: float = 0.0
+    pauses: list[tuple[float, float]] = field(default_factory=list)
     killed_at: float | None = None
     leaving: bool = False
 
@@ -95,7 +99,15 @@ class Worker:
             # A referee that waits for a core reads what the worker sent before its end later than that.
             return max(start_at, self.killed_at - KILLED_WORKER_LOSES_S), inf
         is_hurt = self.killed_at is not None or self.hurt_until > ended_at - RECOVERY_S
-        return start_at, inf if is_hurt else start_at
+        # What was sent before a pause and answered during it is measured after it.
+        held = [began_at - WAKES_S for began_at, ended in self.pauses if began_at <= start_at <= ended + WAKES_S]
+        return min([start_at, *held]), inf if is_hurt else start_at
+
+    def pause(self, duration_s: float) -> None:
+        """Stop its process; `heal` lets it go on."""
+        self.hurt_until = inf
+        self.pauses.append((time.time(), time.time() + duration_s))
+        self.signal(signal.SIGSTOP)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
