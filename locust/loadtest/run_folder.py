@@ -75,6 +75,31 @@ class RunFolder:
         return folder._made(exist_ok=False)
 
     @classmethod
+    def begin(cls, runs_dir: Path, run_id: str | None, *parts: str) -> RunFolder:
+        """Make the folder of a run that begins now.
+
+        Args:
+            runs_dir: where.
+            run_id: its name; None for `new_run_id` of the parts, with a number where another began in the same second.
+            parts: of that name.
+
+        Raises:
+            UsageError: when it exists, or cannot be made.
+        """
+        if run_id:
+            return cls.create(runs_dir, run_id)
+        run_id = name = new_run_id(*parts)
+        number = 1
+        while True:
+            try:
+                return cls.create(runs_dir, name)
+            except UsageError as error:
+                if not isinstance(error.__cause__, FileExistsError):
+                    raise
+            number += 1
+            name = f"{run_id}-{number}"
+
+    @classmethod
     def create_next(cls, runs_dir: Path, run_id: str) -> RunFolder:
         """Make the folder of a run; when a run of this name exists, the name gets a number: night-2, night-3.
 

@@ -28,6 +28,19 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
         RunFolder.create(tmp_path / "runs", "night")
 
 
+def test_runs_that_begin_within_a_second_get_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody named them, so that nobody could choose other names; what prevents a folder is still said."""
+    monkeypatch.setattr("loadtest.run_folder.new_run_id", lambda *parts: "-".join(("now", *parts)))
+    names = [RunFolder.begin(tmp_path, None, "health", "quick").name for _ in range(3)]
+    assert names == ["now-health-quick", "now-health-quick-2", "now-health-quick-3"]
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file"):
+        RunFolder.begin(tmp_path / "file", None, "health")
+    assert RunFolder.begin(tmp_path, "mine", "health").name == "mine"
+    with pytest.raises(UsageError, match="RUN_ID=mine is taken"):
+        RunFolder.begin(tmp_path, "mine", "health")
+
+
 def test_a_later_run_of_the_same_name_gets_a_number(tmp_path: Path) -> None:
     """A folder that holds no run yet is used; one that does is left alone."""
     RunFolder.create(tmp_path, "night")

@@ -15,7 +15,7 @@ from loadtest.exceptions import ExitCode
 from loadtest.judging import thresholds
 from loadtest.local.supervisor import supervise
 from loadtest.progress import printable
-from loadtest.run_folder import RunFolder, new_run_id
+from loadtest.run_folder import RunFolder
 from loadtest.scenarios import declared
 from loadtest.settings.config import Config
 
@@ -47,7 +47,7 @@ def capacity(*, against: str | None, **options: Any) -> int:
     base = None if against is None else earlier.Found.read(RunFolder.find(against, config.runs_dir).path)
     if base is not None:
         earlier.check(base, config.scenario_name, str(config.slo))
-    folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, "capacity"))
+    folder = RunFolder.begin(config.runs_dir, config.run_id, config.scenario_name, "capacity")
     code = supervise(config.model_copy(update={"run_id": folder.name}), folder)
     if base is None or code not in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}:
         return code

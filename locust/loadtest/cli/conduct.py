@@ -13,7 +13,7 @@ from loadtest.doctor import check_users_fit
 from loadtest.local.stack import check_host_answers, check_ports_free
 from loadtest.local.supervisor import supervise
 from loadtest.measuring import spans
-from loadtest.run_folder import RunFolder, new_run_id
+from loadtest.run_folder import RunFolder
 from loadtest.scenarios import declared
 from loadtest.settings import hosts
 from loadtest.settings.scenario_files import paths_of_scenario
@@ -79,6 +79,6 @@ def conduct(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) 
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
     if base is not None:
         commands.show_precision(base)
-    folder = RunFolder.create(config.runs_dir, config.run_id or new_run_id(config.scenario_name, config.profile_name))
+    folder = RunFolder.begin(config.runs_dir, config.run_id, config.scenario_name, config.profile_name)
     code = supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json, more=more)
     return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)

@@ -18,6 +18,7 @@ from loadtest.exceptions import UsageError
 from loadtest.local import two_versions
 from loadtest.local.stack import check_host_answers
 from loadtest.local.two_versions import Version
+from loadtest.progress import counted
 from loadtest.run_folder import new_run_id
 from loadtest.scenarios import declared
 from loadtest.settings import hosts
@@ -49,7 +50,7 @@ def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: 
     """
     if len(urls) != (2 if base is None else 0):
         raise UsageError(
-            f"a duet has two versions, but {len(urls)} URLs{'' if base is None else f' and --base {base}'} were given. "
+            f"a duet has two versions, not {counted(len(urls), 'URL')}{'' if base is None else f' and --base {base}'}. "
             "Allowed: two base URLs, or --base REF alone. Next: `loadtest duet --help` has examples."
         )
     options["profile"] = options["profile"] or "constant-arrival-rate"
