@@ -57,12 +57,25 @@ def heartbeat(cpu: float = 5.0, state: str = "running") -> dict[str, Any]:
     return {"state": state, "current_cpu_usage": cpu, "current_memory_usage": 7}
 
 
-def delta(run: str, sequence: int, final: bool = False) -> bytes:
+def delta(run: str, sequence: int, final: bool = False, end_s: float = 1.0) -> bytes:
     """A delta of one request."""
     recorder = Recorder()
     recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.5, 10)
     packed = PackedMeasurements.of(recorder.take())
-    return Delta(run, sequence, 0.0, 1.0, final, {"shop": 1}, Health(), packed).to_bytes()
+    return Delta(run, sequence, end_s - 1.0, end_s, final, {"shop": 1}, Health(), packed).to_bytes()
+
+
+def test_a_delta_that_ends_after_its_report_is_refused(runner: MasterRunner) -> None:
+    """By the clock of its worker it was sent before it ended; the next one counts."""
+    with Hearing(runner, "w") as worker:
+        worker.report(heartbeat=heartbeat())
+        eventually(lambda: len(worker.answers()) == 1)
+        runner.environment.events.test_start.fire(environment=runner.environment)
+        run = record_keeper(runner.environment).record.run_id
+        worker.report(delta(run, 1, end_s=9e9), delta(run, 2))
+        worker.report(heartbeat=heartbeat())
+        eventually(lambda: len(worker.answers()) >= 2)
+    assert worker.answers()[-1][1:3] == [0, [2]]
 
 
 def test_a_heartbeat_is_answered_with_what_is_held(runner: MasterRunner) -> None:
