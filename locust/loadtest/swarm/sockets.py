@@ -53,6 +53,8 @@ later; the master drops what is for that one worker."""
 _OWN_MARK = b"\n" + secrets.token_hex(16).encode()
 """What follows a worker's name in the identity of its connection. A name is public; this is known to the two ends only,
 so nobody can take over a connection by its name. It stays when a worker connects again."""
+_NUMBER = b"\0"
+"""How the name begins that ZeroMQ gives a connection which has none, or which another took the place of."""
 _AT_ONCE_S = 0.02
 _PAUSE_S = 0.001
 """How long messages are received without a pause, and the pause. Yielding alone is none: it lets no timer run and no
@@ -62,8 +64,8 @@ _MOST_PARTS = 3
 _PARTS_AT_ONCE = 10_000
 
 
-def receive(socket: Any) -> tuple[int, list[bytes]]:
-    """Receive the next message: its connection's file descriptor and its first parts.
+def receive(socket: Any) -> tuple[Any, list[bytes]]:
+    """Receive the next message: its first part as ZeroMQ's frame, and its first parts.
 
     Others run when none waits, and during a message of very many parts, of which the further ones are dropped.
     """
@@ -79,7 +81,7 @@ def receive(socket: Any) -> tuple[int, list[bytes]]:
         count += 1
         if count % _PARTS_AT_ONCE == 0:
             gevent.sleep(_PAUSE_S)
-    return first.get(zmq.SRCFD), parts
+    return first, parts
 
 
 def send_each(socket: Any, messages: Iterable[tuple[bytes, bytes]]) -> None:
@@ -172,10 +174,12 @@ class MasterEnd(zmqrpc.Server):
         while True:
             self._pause()
             try:
-                connection, (address, *rest) = receive(self.socket)
+                first, (address, *rest) = receive(self.socket)
             except zmq.ZMQError as error:
                 raise RPCError("ZMQ network broken") from error
-            self._connections.heard(connection)
+            self._connections.heard(first.get(zmq.SRCFD))
+            if address.startswith(_NUMBER) and self._is_left_over(first):
+                continue
             try:
                 sender, message = _name_in(address), messages.read(_only(rest))
             except ValueError as error:
@@ -187,6 +191,18 @@ class MasterEnd(zmqrpc.Server):
                     return sender, message
                 else:
                     refusals.refuse(refusals.FORGED, f"another connection than that of {sender!r} sent it")
+
+    def _is_left_over(self, first: Any) -> bool:
+        """Whether a message waited of a worker's connection that broke, whose place another of that worker has taken.
+
+        It is dropped: it comes mixed with newer ones, so that a worker would seem to stop after it was ready again.
+        What was on its way over a broken connection is lost too, and the worker sends its deltas again.
+        """
+        try:
+            declared: str = first.get("Identity")
+        except (zmq.ZMQError, UnicodeDecodeError):
+            return False
+        return self._addresses.get(declared.partition("\n")[0]) == declared.encode()
 
     def _is_new(self, name: str, address: bytes) -> bool:
         """Whether nobody had the name so far; from now on it belongs to this address."""

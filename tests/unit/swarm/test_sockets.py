@@ -1,5 +1,6 @@
 """How far the workers' link may reach, the keys that close it, and messages over real sockets."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -8,8 +9,9 @@ import msgpack
 import pytest
 import zmq.green as zmq
 
-from loadtest.swarm import sockets
+from loadtest.swarm import refusals, sockets
 from loadtest.swarm.keys import Keys
+from loadtest.swarm.monitor import ACCEPTED, Monitor
 from loadtest.swarm.sockets import MasterEnd, check_reach
 from tests.link_ends import heard, master_end, speaker
 from tests.link_peers import eventually
@@ -91,3 +93,35 @@ def test_names_of_workers_that_left_make_room_for_others(master: MasterEnd, monk
             assert heard(master, late, "next")
             assert heard(master, stays, "stays")
         assert master.address_of("stays") == b"stays\nmark"
+
+
+def heard_kinds(master: MasterEnd) -> list[str]:
+    """Return the kinds of the messages that the master takes within half a second."""
+    kinds: list[str] = []
+    with pytest.raises(gevent.Timeout), gevent.Timeout(0.5):
+        while True:
+            kinds.append(master.recv_from_client()[1].type)
+    return kinds
+
+
+def test_what_a_broken_connection_left_is_not_held_against_its_worker(master: MasterEnd) -> None:
+    """A master that was held up reads it when the worker has connected again. Who has no name is refused as ever."""
+    accepted: list[int] = []
+    nobody = zmq.Context.instance().socket(zmq.DEALER)
+    with closing(speaker(master, b"worker\nmark")) as worker, closing(nobody):
+        assert heard(master, worker, "worker")
+        (connection,) = master._connections._received
+        Monitor.of(master.socket).listen(ACCEPTED, accepted.append)
+        before = refusals.counts[refusals.MALFORMED]
+        for _ in range(5):
+            worker.send(msgpack.packb(("client_stopped", None, "worker")))
+        gevent.sleep(0.2)  # they have arrived, and wait
+        with master._connections._opened(connection) as opened:
+            opened.shutdown(socket.SHUT_RDWR)
+        eventually(lambda: accepted and master.is_connected("worker"))
+        worker.send(msgpack.packb(("client_ready", -1, "worker")))
+        assert heard_kinds(master)[-1] == "client_ready"  # before it, those that ZeroMQ had ready already
+        assert refusals.counts[refusals.MALFORMED] == before
+        nobody.connect(f"tcp://127.0.0.1:{master.port}")
+        nobody.send(msgpack.packb(("client_ready", -1, "worker")))
+        assert (heard_kinds(master), refusals.counts[refusals.MALFORMED]) == ([], before + 1)
