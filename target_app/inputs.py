@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import orjson
@@ -18,6 +19,8 @@ _FIELD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CURSOR = re.compile(r"[0-9]{1,20}")
 _LONGEST_ARRAY = 1_000
 _HIGHEST_CURSOR = 2**64 - 1
+_DEEPEST = 127
+"""Arrays and objects within each other: what RedisJSON takes, and less than orjson can write again."""
 
 _KEY_SCHEMA = {"type": "string", "pattern": f"^{_KEY.pattern}$", "examples": ["scratch:example"]}
 PATH_PARAMETERS = {
@@ -194,9 +197,26 @@ def _parsed() -> Any:
     if request.content_length is None and len(body) == request.max_content_length:
         abort(413)  # Werkzeug cuts a chunked body off at the limit
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         _not_json(error)
+    if body.count(b"[") + body.count(b"{") > _DEEPEST and _is_deeper(value, _DEEPEST):  # few bodies need the look
+        abort(400, f"The body is nested more than {_DEEPEST} times.")
+    return value
+
+
+def _is_deeper(value: object, most: int) -> bool:
+    """Return whether arrays and objects are nested more than `most` times."""
+    level = [value]
+    for _ in range(most):
+        level = [inner for one in level for inner in _members(one)]
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _members(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _not_json(error: orjson.JSONDecodeError) -> NoReturn:

@@ -35,6 +35,29 @@ def test_a_body_that_is_not_json_is_400(client: FlaskClient, body: bytes) -> Non
     assert problem(client.put(URL, data=body, content_type="application/json")) == (400, "about:blank")
 
 
+DEEP = [b"[" * deep + b"]" * deep for deep in (127, 128, 300, 900)] + [b"[" * 100_000, b'{"a":' * 100_000]
+
+
+@pytest.mark.parametrize("body", DEEP[1:], ids=len)
+def test_a_body_that_is_nested_too_deeply_is_400(client: FlaskClient, body: bytes) -> None:
+    """Wherever it would be written: what was parsed may be too deep to be written again."""
+    assert client.put(URL, json={"list": []}).status_code == 204
+    sent = {"data": b'{"a":%b,"b":1}' % body, "content_type": "application/json"}
+    for collection in ("documents", "hashes", "strings"):
+        assert problem(client.put(f"/api/v1/{collection}/test:deep", **sent)) == (400, "about:blank")
+    sent["data"] = b'{"path":"$.list","values":[%b]}' % body
+    assert problem(client.post(f"{URL}/append-to-array", **sent)) == (400, "about:blank")
+
+
+def test_a_body_that_is_as_deep_as_redisjson_takes_is_written(client: FlaskClient) -> None:
+    """In all three forms; brackets in a text are none."""
+    body = b'{"a":%b,"b":"%b"}' % (DEEP[0][1:-1], b"[" * 500)
+    for collection in ("documents", "hashes", "strings"):
+        address = f"/api/v1/{collection}/test:{collection}:deep"
+        assert client.put(address, data=body, content_type="application/json").status_code == 204
+        assert client.get(address).data.count(b"[") >= 126 + 500
+
+
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded"])
 def test_another_content_type_is_415(client: FlaskClient, content_type: str) -> None:
     """Only JSON is accepted."""
