@@ -39,6 +39,8 @@ _MOST_VALUES: Final = 1_000_000
 _MOST_STAGES: Final = 500
 _UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 """A Unix time above this is one in parts of a second, so many: as seconds it would be after the year 5000."""
+_FURTHEST_S: Final = 6e10
+"""The furthest time from 1970, some 1,900 years: every date around it can be reckoned with and shown."""
 _APART_S: Final = 1e-6
 """Arrivals at the same time are made this far apart, so that each has a time of its own."""
 _ALLOWED: Final = (
@@ -170,10 +172,12 @@ def time_s(text: str) -> float:
         number = float(text)
     except ValueError:
         found = datetime.fromisoformat(text.strip())
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    if not math.isfinite(number):
-        raise ValueError("it is not finite")
-    return number / next((unit for above, unit in _UNITS if abs(number) > above), 1.0)
+        found_s = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    else:
+        found_s = number / next((unit for above, unit in _UNITS if abs(number) > above), 1.0)
+    if not abs(found_s) <= _FURTHEST_S:  # NaN is not either
+        raise ValueError("it is too far from 1970")
+    return found_s
 
 
 def _of_starts(times_s: npt.NDArray[np.float64]) -> tuple[tuple[Stage, ...], bytes]:

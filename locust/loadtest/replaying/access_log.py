@@ -9,7 +9,6 @@ format does not have is an error.
 
 from __future__ import annotations
 
-import calendar
 import json
 import re
 import string
@@ -227,8 +226,7 @@ def _any_time_s(text: str) -> float:
 @lru_cache(maxsize=1024)
 def _clf_time_s(text: str) -> float:
     """Return the Unix time of `31/Jan/2026:12:00:00 +0100`."""
-    found = datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z")
-    return float(calendar.timegm(found.utctimetuple()))
+    return time_s(datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z").isoformat())
 
 
 def _unescaped(text: str) -> str:

@@ -167,6 +167,23 @@ WRONG: dict[str, tuple[str, str | bytes, str]] = {
         GOOD.replace("31/Jan", "31/Feb"),
         "line 1, column 18: '31/Feb/2026:13:00:00 +0100' is not a",
     ),
+    "before the first year": (
+        "a.log",
+        GOOD.replace("31/Jan/2026", "01/Jan/0001"),
+        "line 1, column 18: '01/Jan/0001",
+    ),
+    "after the last year": ("a.log", GOOD.replace("31/Jan/2026", "31/Dec/9999"), "line 1, column 18: '31/Dec/9999"),
+    "a time of no year": ("a.log", '{"time": 1e300, "method": "GET", "uri": "/"}', "line 1, column 1: no time"),
+    "an ISO time of no year": (
+        "a.log",
+        '{"time": "9999-12-31T23:59:59-23:59", "method": "GET", "uri": "/"}',
+        "line 1, column 1: no time",
+    ),
+    "HAR of no year": (
+        "a.har",
+        har_text(entry("http://a/", startedDateTime="0001-01-01T00:00:00+23:59")),
+        "entry 1 is not that of a request",
+    ),
     "not UTF-8": ("a.log", GOOD.encode() + b'x \xff "', "line 2, column 3: byte 0xff is not UTF-8"),
     "not JSON": ("a.log", '{"time": 1, "method": "GET", "uri": "/"}\n{"time": }', "line 2, column 10: not JSON"),
     "no time": ("a.log", '{"method": "GET", "uri": "/"}', "line 1, column 1: no time"),
