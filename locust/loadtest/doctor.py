@@ -211,7 +211,7 @@ def _apart_s(host: str) -> float | None:
         return None
     try:
         return abs(time.time() - parsedate_to_datetime(date).timestamp()) if date else None
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # whatever the service says
         return None
 
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from loadtest import untrusted
 from loadtest.exceptions import UsageError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class RunFolder:
     @classmethod
     def find(cls, run: str, runs_dir: Path) -> RunFolder:
         """Return the folder that a person means by its path, or by its name in the runs folder; it may not exist."""
-        return cls(Path(run) if Path(run).exists() else runs_dir / run)
+        return cls(Path(run) if untrusted.is_there(Path(run)) else runs_dir / run)
 
     @classmethod
     def all(cls, runs_dir: Path) -> Iterator[RunFolder]:

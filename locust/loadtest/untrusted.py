@@ -31,6 +31,16 @@ _ONE: Final = 1
 _MOST_DIGITS: Final = 40
 
 
+def is_there(path: Path) -> bool:
+    """Return whether a path leads to something: not where it is too long, which is an error for `Path.exists`."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path leads to a folder: not where it is too long, which is an error for `Path.is_dir`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def read_file(path: Path, most_bytes: int) -> bytes:
     """Read a regular file of at most `most_bytes`.
 

@@ -15,6 +15,7 @@ from loadtest import preflight
 from loadtest.checking import endpoint
 from loadtest.cli.options import setting_options
 from loadtest.local.stack import LocalStack
+from loadtest.progress import printable
 from loadtest.scenarios import declared
 from loadtest.settings import credentials, hosts
 from loadtest.settings.config import Config
@@ -42,7 +43,7 @@ def check(arguments: tuple[str, ...], **options: Any) -> int:
     of_classes = None if known.takes_sample_target else known.hosts
 
     def say(part: str, text: str) -> None:
-        click.echo(f"{part:12} {text}")
+        click.echo(printable(f"{part:12} {text}"))
 
     with tempfile.TemporaryDirectory(prefix="loadtest-check-") as folder:
         stack = LocalStack(

@@ -17,7 +17,7 @@ from loadtest.doctor import examine
 from loadtest.exceptions import ExitCode, RecordError
 from loadtest.profiles import chart
 from loadtest.profiles.profile import all_profiles
-from loadtest.progress import output
+from loadtest.progress import output, printable
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files, summary
 from loadtest.run_folder import RunFolder
@@ -93,7 +93,7 @@ def doctor(as_json: bool, **options: Any) -> int:
         checks.append(check)
         if not as_json:
             mark = click.style("ok   ", fg="green") if check.healthy else click.style("fail ", fg="red")
-            click.echo(f"{mark} {check.name:12} {check.sentence}")
+            click.echo(f"{mark} {check.name:12} {printable(check.sentence)}")
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in checks], indent=1, ensure_ascii=False))
+        click.echo(files.json_text([asdict(check) for check in checks]))
     return int(ExitCode.PASSED if all(check.healthy for check in checks) else ExitCode.ERROR)

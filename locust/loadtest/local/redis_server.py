@@ -113,7 +113,10 @@ def modules(url: str) -> list[str]:
             listed: Any = client.module_list()
     except redis.RedisError:
         return []
-    return sorted(f"{each[b'name'].decode()} {each[b'ver']}" for each in listed)
+    try:
+        return sorted(f"{each[b'name'].decode(errors='replace')} {each[b'ver']}" for each in listed)
+    except (TypeError, LookupError, AttributeError):  # it speaks the protocol, and is no Redis
+        return []
 
 
 class _Server(NamedTuple):

@@ -354,7 +354,7 @@ def figures(document: Document) -> dict[str, Any]:
 
 
 def _cut_off(folder: Path) -> Document:
-    if not folder.is_dir():
+    if not untrusted.is_folder(folder):
         raise RecordError(
             f"there is no run in {folder}. Allowed: a run's folder, or its name in the runs folder. "
             "Next: `loadtest history` lists them."
@@ -378,7 +378,8 @@ def _cut_off(folder: Path) -> Document:
 
 def _unreadable(path: Path, why: str) -> str:
     stream = RunFolder(path.parent).stream
-    other = f"move it away to read the run from {stream}, without its verdict" if stream.exists() else "repeat the run"
+    from_stream = f"move it away to read the run from {stream}, without its verdict"
+    other = from_stream if untrusted.is_there(stream) else "repeat the run"
     return (
         f"{path} cannot be read: {why}. Allowed: a complete document of format {DICT_FORMAT}, the one that this "
         f"version reads. Next: use the version of loadtest that wrote it, or {other}."

@@ -17,6 +17,7 @@ from loadtest.progress import Steps
 from loadtest.seeding.stores import Store, open_store
 from loadtest.seeding.users import BLOCK, Users
 from loadtest.settings.config import Config
+from loadtest.untrusted import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,8 +150,8 @@ def check_writable(file: Path) -> None:
     Raises:
         UsageError: when it cannot.
     """
-    if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
-        raise _cannot_write(file, "it is a folder" if file.is_dir() else "its folder is missing or not writable")
+    if is_folder(file) or not os.access(file.parent, os.W_OK | os.X_OK):
+        raise _cannot_write(file, "it is a folder" if is_folder(file) else "its folder is missing or not writable")
 
 
 def write_ids(file: Path, ids: Sequence[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from loadtest.untrusted import is_folder
+
 SCENARIO_ENDING = ".py"
 """The ending of a scenario's file."""
 
@@ -13,7 +15,7 @@ def paths_of_scenario(scenario: str) -> list[Path]:
     """Return the files and folders that the setting `scenario` names, as Locust's -f does; none for a built-in one."""
     paths = [Path(part.strip()) for part in scenario.split(",")]
     is_name = len(paths) == 1 and not (
-        scenario.endswith(SCENARIO_ENDING) or os.sep in scenario or (paths[0].is_dir() and not _is_built_in(scenario))
+        scenario.endswith(SCENARIO_ENDING) or os.sep in scenario or (is_folder(paths[0]) and not _is_built_in(scenario))
     )
     return [] if is_name else paths
 

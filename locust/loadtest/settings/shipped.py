@@ -9,6 +9,8 @@ Tested in tests/native/test_installed.py.
 import os
 from pathlib import Path
 
+from loadtest import untrusted
+
 _CHECKOUT = Path(__file__).parents[3]
 IS_CHECKOUT = (_CHECKOUT / "locust" / "locustfile.py").is_file()
 ROOT = _CHECKOUT if IS_CHECKOUT else Path(__file__).parents[1] / "shipped"
@@ -23,4 +25,4 @@ LOCUSTFILE = ROOT / "locust" / "locustfile.py"
 
 def own_or_shipped(file: Path) -> Path:
     """Return a file of the present folder; where it is missing, the shipped one of the same path, if there is one."""
-    return ROOT / file if not file.exists() and (ROOT / file).exists() else file
+    return ROOT / file if not untrusted.is_there(file) and untrusted.is_there(ROOT / file) else file

@@ -2,10 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from loadtest.profiles.profile import read_profiles
+from tests.redis_harness import scripted_server
 
 from .invoking import invoke
+
+LONG = "n" * 10_000
 
 
 def test_profiles_are_listed_as_plain_lines() -> None:
@@ -25,3 +31,30 @@ def test_profiles_of_ones_own_file_are_listed_too(tmp_path: Path) -> None:
         mine["run_time_s"],
         mine["stages"][0]["level"],
     ) == ("mine", "open", 5.0, 7.0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("profiles", "--profiles-file", LONG), ("report", LONG), ("compare", LONG, LONG), ("plan", LONG)),
+        *(("baseline", "set", LONG), ("check", LONG), ("seed", "users", "--count", "1", "--out", LONG)),
+    ],
+    ids=lambda given: given[0],
+)
+def test_a_path_that_is_too_long_is_one_sentence(arguments: tuple[str, ...]) -> None:
+    """Python says it by an exception, where it says of other paths that nothing is there."""
+    done = invoke(*arguments)
+    assert (type(done.exception), done.exit_code in {1, 2}, "error: " in done.stderr) == (SystemExit, True, True)
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)], ids=str)
+def test_what_a_redis_says_commands_no_terminal(more: tuple[str, ...]) -> None:
+    """Its errors are quoted."""
+
+    def answer(connection: Any) -> None:
+        while asked := connection.recv(4096):
+            connection.sendall("-ERR \x1b]0;title\x07 \u202e \x9b31m\r\n".encode() * asked.count(b"*"))
+
+    with scripted_server(answer) as url:
+        shown = invoke("doctor", "--redis-url", f"{url}/0", *more).stdout
+    assert ("0;title" in shown, [one for one in "\x1b\x07\u202e\x9b" if one in shown]) == (True, [])
