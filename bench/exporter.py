@@ -33,6 +33,7 @@ from loadtest.judging.outcome import decide  # noqa: E402
 from loadtest.judging.threshold_parser import parse  # noqa: E402
 from loadtest.measuring.record import RunRecord  # noqa: E402
 from loadtest.measuring.recorder import Recorder  # noqa: E402
+from loadtest.measuring.turn import end_turn  # noqa: E402
 from loadtest.session import Session  # noqa: E402
 from loadtest.swarm.record_keeper import RecordKeeper  # noqa: E402
 from loadtest.swarm.session import start  # noqa: E402
@@ -101,14 +102,14 @@ def held(text: Callable[[], bytes]) -> tuple[float, float, float, float]:
     def note() -> None:
         while True:
             turns.append((time.perf_counter(), time.process_time()))
-            gevent.sleep(0)
+            end_turn()
 
     watcher = gevent.spawn(note)
-    gevent.sleep(0)
+    end_turn()
     began, began_cpu = time.perf_counter(), time.process_time()
     text()
     took, took_cpu = time.perf_counter() - began, time.process_time() - began_cpu
-    gevent.sleep(0)
+    end_turn()
     watcher.kill()
     gaps = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(turns)]
     return max(gap for gap, _ in gaps), max(gap for _, gap in gaps), took, took_cpu

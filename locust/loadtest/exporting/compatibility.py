@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import gevent
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, STATE_STOPPED
 from locust.stats import StatsEntry
 
 from loadtest.exporting.metrics import Metric
 from loadtest.exporting.series import header, sample
 from loadtest.measuring.labels import OTHER
+from loadtest.measuring.turn import end_turn
 from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
@@ -82,14 +82,14 @@ def lines(environment: Environment, shown_name: Callable[[str, str], str]) -> It
             yield sample(metric, (method, name), statistic.read(entry))
         if statistic.name in _IN_TOTAL:
             yield sample(metric, ("", AGGREGATED), statistic.read(total))
-        gevent.sleep(0)
+        end_turn()
     for statistic in (*_STATISTICS, _ALSO_IN_12081):
         metric = Metric(f"locust_stats_{statistic.name}", "gauge", ("method", "path"), statistic.meaning)
         yield header(metric)
         for (method, name), entry in entries.items():
             yield sample(metric, (method, name), statistic.read(entry))
         yield sample(metric, (AGGREGATED, AGGREGATED), statistic.read(total))
-        gevent.sleep(0)
+        end_turn()
     yield from _errors(environment, shown_name)
 
 

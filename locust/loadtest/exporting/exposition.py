@@ -19,8 +19,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import gevent
-
 from loadtest import scenarios
 from loadtest.exporting import compatibility
 from loadtest.exporting.metrics import METRICS, RECENT, RESPONSE_TIME, SERVICE_TIME, Metric
@@ -39,6 +37,7 @@ from loadtest.exporting.series import (
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.labels import CONNECTION_PHASES, ENDED_BY, OTHER, SeriesKey
 from loadtest.measuring.streams import StreamView
+from loadtest.measuring.turn import end_turn
 from loadtest.measuring.users import scenario_of
 from loadtest.swarm.record_keeper import RecordKeeper
 
@@ -119,7 +118,7 @@ class Exposition:
         totals, last_seconds = self._keeper.totals, self._keeper.recent()
         for key, counted in self._shown(totals):
             self._series[key].update(counted)
-        gevent.sleep(0)
+        end_turn()
         series = list(self._series.items())
         traces = totals.latest_traces() if openmetrics else {}
         recent = Scrape(self._environment, self._weights, self._streamed(last_seconds), last_seconds)
@@ -136,7 +135,7 @@ class Exposition:
             else:
                 lines = [text_of(metric, labels, value) for labels, value in metric.values(scrape).items()]
             parts.append("".join((header(metric, openmetrics=openmetrics), *lines)).encode())
-            gevent.sleep(0)
+            end_turn()
         if self._compatible:
             parts.append("".join(compatibility.lines(self._environment, self._shown_name)).encode())
         if openmetrics:
@@ -225,5 +224,5 @@ def _in_turns(items: Iterable[_Item]) -> Iterator[_Item]:
     for item in items:
         yield item
         if time.perf_counter() > turn_ends_s:
-            gevent.sleep(0)
+            end_turn()
             turn_ends_s = time.perf_counter() + SLICE_S

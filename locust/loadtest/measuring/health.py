@@ -205,7 +205,7 @@ class HealthProbe:
             others_cpu_ratio=others,
             target_cpu_ratio=passed.share(self._target_cpu_s - target_cpu_s),
             crowded_ratio=float(crowded),
-            memory_ratio=_memory_in_use(),
+            memory_ratio=_memory_in_use(self._groups),
             page_waits_per_s=passed.page_waits_per_s,
             memory_bytes=machine.resident_bytes(),
             received_bytes_per_s=passed.received_bytes_per_s,
@@ -215,7 +215,8 @@ class HealthProbe:
 
     def _remember(self) -> None:
         self._wall_s, self._began_s, self._cpu_s = time.time(), time.perf_counter(), time.process_time()
-        self._throttled_s = Groups().throttled_s()  # a process can be moved into other groups
+        self._groups = Groups()  # a process can be moved into others
+        self._throttled_s = self._groups.throttled_s()
         self._reading = machine.read()
         self._run_cpu_s = self._run.read_s() if self._run is not None else 0.0
         self._target_cpu_s = self._target.read_s() if self._target is not None else 0.0
@@ -280,12 +281,12 @@ class _Passed:
         return self.share(self._busy_s - run_cpu_s)
 
 
-def _memory_in_use() -> float:
+def _memory_in_use(groups: Groups) -> float:
     try:
         machines = psutil.virtual_memory()
     except OSError:  # no file can be opened
         return 0.0
-    limited, of_machine = Groups().memory(), 1 - machines.available / machines.total
+    limited, of_machine = groups.memory(), 1 - machines.available / machines.total
     return of_machine if limited is None else max(of_machine, limited.used / limited.limit)
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import gevent
-
 from loadtest.measuring.record import RunRecord
+from loadtest.measuring.turn import end_turn
 
 if TYPE_CHECKING:
     from loadtest.measuring.labels import Labels
@@ -35,5 +34,5 @@ class Recent:
         record = RunRecord(labels=labels)
         for _, measured in self._seconds:
             record.add(measured)
-            gevent.sleep(0)
+            end_turn()
         return record

@@ -29,6 +29,7 @@ from loadtest.measuring.record import SOFTWARE, RunRecord
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.snapshot import Snapshot
+from loadtest.measuring.turn import end_turn
 from loadtest.profiles.shape import ProfileShape
 from loadtest.run_folder import new_run_id
 from loadtest.session import Session
@@ -466,6 +467,7 @@ class LocalRecordKeeper(RecordKeeper):
         for second in seconds(self._recorder):
             if second is not None:
                 self._deliver(self._reporter.cut(time.perf_counter()))
+                end_turn()
                 self._tick()
 
     def _deliver(self, deltas: list[bytes]) -> None:

@@ -17,6 +17,8 @@ from locust import TaskSet
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
+from loadtest.measuring.turn import end_turn
+
 if TYPE_CHECKING:
     from loadtest.users.task_walker import TaskWalker
 
@@ -40,7 +42,7 @@ def run(walker: TaskWalker) -> None:
         begin()
         if step():
             if event_loop.iteration == turn:  # nothing waited: a TaskSet that interrupts itself at once would
-                gevent.sleep(0)  # otherwise hold the whole process
+                end_turn()  # otherwise hold the whole process
             continue
         end()
         if user._state is not LOCUST_STATE_STOPPING:
@@ -57,7 +59,10 @@ def _wait(user: Any, wait_s: float) -> None:
     if wait_s > 0 and user.intended_start_s is None:
         user.intended_start_s = perf_counter() + wait_s
     user._state = LOCUST_STATE_WAITING
-    gevent.sleep(wait_s)
+    if wait_s > 0:
+        gevent.sleep(wait_s)
+    else:
+        end_turn()
     if user._state is LOCUST_STATE_STOPPING:
         raise StopUser
     user._state = LOCUST_STATE_RUNNING

@@ -21,6 +21,7 @@ from loadtest.exporting import exporter
 from loadtest.exporting.exposition import Exposition
 from loadtest.exporting.series import BOUNDS_S
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.turn import end_turn
 from tests.unit.exporting.samples import count, flush, record, samples_of, total
 
 SCRAPER = {"X-Prometheus-Scrape-Timeout-Seconds": "2"}
@@ -245,7 +246,7 @@ def _note_turns(turns_s: list[float]) -> None:
     """Note the CPU time used by this process at each turn of the event loop."""
     while True:
         turns_s.append(time.process_time())
-        gevent.sleep(0)
+        end_turn()
 
 
 def test_final_values_are_served_twice_before_the_end(environment: Environment) -> None:

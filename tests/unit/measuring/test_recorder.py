@@ -15,8 +15,9 @@ from loadtest.measuring.labels import SeriesKey
 from loadtest.measuring.measurements import FURTHER_MESSAGES, MAX_MESSAGES, Measurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_dict import as_dict
-from loadtest.measuring.recorder import FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
+from loadtest.measuring.recorder import FOLD_LEAST, FOLD_PAYS, FOLD_SLICE, SERIES_SLICE, Recorder
 from loadtest.measuring.tallies import leads_nowhere
+from tests.event_loop import looks_at_sockets
 
 
 def series_of(measured: Measurements) -> dict[SeriesKey, int]:
@@ -180,7 +181,7 @@ def test_taking_amid_a_fold_takes_everything() -> None:
 
 
 def test_folding_early_waits_until_it_pays() -> None:
-    """A few samples of many names wait for the end of the second; many samples are folded at once."""
+    """Few samples wait for the end of the second, as do those of many names; many samples are folded at once."""
     counts = Recorder()
     quick, other = counts.series("s", "GET", "quick"), counts.series("s", "GET", "other")
     other.success(1.0, 1.0, 1.5, 1)
@@ -189,27 +190,23 @@ def test_folding_early_waits_until_it_pays() -> None:
     for _ in range(2 * FOLD_PAYS):
         quick.success(1.0, 1.0, 1.5, 1)
     counts.fold_early()
+    assert counts.waiting() == 1 + 2 * FOLD_PAYS
+    for _ in range(FOLD_LEAST):
+        quick.success(1.0, 1.0, 1.5, 1)
+    counts.fold_early()
     assert counts.waiting() == 0
 
 
 def test_a_fold_gives_way_between_slices() -> None:
-    """While a lot is folded, other greenlets run."""
+    """While a lot is folded, what has arrived is read."""
     counts = Recorder()
     series = counts.series("s", "GET", "n")
     for _ in range(5 * FOLD_SLICE):
         series.success(1.0, 1.0, 1.5, 1)
-    turns = []
-
-    def other() -> None:
-        while counts.waiting():
-            turns.append(counts.waiting())
-            gevent.sleep(0)
-
-    running = gevent.spawn(other)
-    gevent.sleep(0)
-    counts.fold()
-    running.join()
-    assert len(turns) >= 5
+    with looks_at_sockets() as looks:
+        gevent.spawn(counts.fold).join()
+    assert not counts.waiting()
+    assert len(looks) >= 4
 
 
 @pytest.mark.parametrize("bad_end", [0.5, math.nan])

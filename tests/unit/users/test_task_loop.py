@@ -15,6 +15,7 @@ from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.users import task_loop
 from loadtest.users.base import LoadUser
+from tests.event_loop import looks_at_sockets
 from tests.stopping_users import Stopping, run_until_stopped, started
 
 
@@ -65,6 +66,25 @@ def test_task_that_waits_for_nothing_does_not_hold_the_process():
     gevent.sleep(0.05)
     assert perf_counter() - begun < 2
     greenlet.kill()
+
+
+def test_tasks_that_wait_for_nothing_do_not_keep_answers_from_being_read():
+    """Between two tasks of a user that only computes, what has arrived for others is read."""
+    tasks = 0
+
+    class Computing(LoadUser):
+        @task
+        def compute(self):
+            nonlocal tasks
+            tasks += 1
+            if tasks > 20:
+                raise StopUser
+
+    with looks_at_sockets() as looks:
+        _, greenlet = started(Computing)
+        greenlet.join(timeout=10)
+    assert tasks == 21
+    assert len(looks) >= 19
 
 
 @pytest.mark.parametrize("raised", [RescheduleTask, RescheduleTaskImmediately])

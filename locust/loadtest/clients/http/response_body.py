@@ -6,7 +6,6 @@ Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 """
 
 from collections.abc import Callable, Iterator
-from time import perf_counter
 from typing import Protocol
 
 import httptools
@@ -214,8 +213,10 @@ class BodyStream:
         decoder: Undoes the content coding.
         classify: Turns what waiting and receiving raise into an HttpError.
         finish: Called once at the end, with whether the connection may serve another request.
+        received_s: When the last bytes came, in seconds of ``time.perf_counter``.
 
     Attributes:
+        received_s: As given.
         received_bytes: How much of the body has come, before decoding.
         complete: Whether it has come to its end.
         ended_s: When it did, in seconds of ``time.perf_counter``.
@@ -227,12 +228,14 @@ class BodyStream:
         decoder: Decoder,
         classify: Callable[[Exception], HttpError],
         finish: Callable[[bool], None],
+        received_s: Callable[[], float],
     ) -> None:
         """Start with nothing read."""
         self._body = body
         self._decoder = decoder
         self._classify = classify
         self._finish: Callable[[bool], None] | None = finish
+        self.received_s = received_s
         self.received_bytes = 0
         self.complete = False
         self.ended_s = 0.0
@@ -255,7 +258,7 @@ class BodyStream:
             if piece:
                 return self._decoder.feed(piece)
             self._decoder.finish()
-            self.complete, self.ended_s = True, perf_counter()
+            self.complete, self.ended_s = True, self.received_s()
         except Exception as error:
             self._end(reusable=False)
             raise self._classify(error) from error

@@ -304,9 +304,10 @@ class Sender:
         release = self._releaser(exchange, progress.request)
         if call.stream:
             exchange.ends_s = FOREVER_S
-            progress.stream = BodyStream(body, Decoder(head.encoding, FOREVER_S), exchange.classify, release)
+            received_s, decoder = exchange.connection.received_s, Decoder(head.encoding, FOREVER_S)
+            progress.stream = BodyStream(body, decoder, exchange.classify, release, received_s)
             progress.wire_bytes = head.content_length or 0
-            progress.end_s = exchange.connection.received_s()
+            progress.end_s = received_s()
             return None
         raw = self._read_whole(exchange, body)
         progress.end_s = exchange.connection.received_s()

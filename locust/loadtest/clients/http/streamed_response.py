@@ -96,7 +96,7 @@ class StreamedResponse(CaughtResponse):
             return
         try:
             for piece in super()._pieces():
-                self._arrived_s = perf_counter()
+                self._arrived_s = perf_counter() if self._body is None else self._body.received_s()
                 yield piece
         except HttpError as error:
             self._fail(error)

@@ -33,8 +33,9 @@ class _Upgraded(BodyStream):
         exchange.ends_s = FOREVER_S
         connection = exchange.connection
         super().__init__(
-            EmptyBody(head, b""), Decoder("", FOREVER_S), exchange.classify, lambda _reusable: connection.close()
-        )
+            EmptyBody(head, b""), Decoder("", FOREVER_S), exchange.classify,
+            lambda _reusable: connection.close(), connection.received_s,
+        )  # fmt: skip
         self._exchange = exchange
 
     def open(self, session: WebSocket, extensions: Sequence[Any]) -> WebSocketConnection:

@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from loadtest.clients.transport.stream import Stream
+from loadtest.measuring.record import RunRecord
 from tests.http_harness import Peer, ScriptedServer, ok, running_user
 
 BLOCKED_S = 0.5
@@ -80,6 +81,31 @@ def test_a_response_ends_when_it_reached_the_machine(scheme: str, timed: bool) -
     assert late == [not timed] * 3
     assert took_s > 3 * BLOCKED_S
     assert all(response.end_s >= response.sent_s for response in responses)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_an_event_is_timed_when_it_reached_the_machine(timed: bool) -> None:
+    """However late the process reads it; its end, too."""
+
+    def stream(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        gevent.sleep(0.05)  # the client has read the head
+        for data in (b"8\r\ndata: 1\n\r\n1\r\n\n\r\n", b"9\r\ndata: 2\n\n\r\n0\r\n\r\n"):
+            peer.send(data)
+            block(BLOCKED_S)
+            gevent.sleep(0.05)
+
+    with ScriptedServer(stream) as server, running_user(server.url, times_arrivals=timed) as user:
+        with user.client.stream("GET", "/") as answer:
+            assert [event.data for event in answer.events()] == ["1", "2"]
+        record = RunRecord()
+        record.add(user.recorder.take(), 0)
+    (view,), (request,) = record.streams(), record.series()
+    gap_s = 0.05 + BLOCKED_S
+    assert (view.first_event.max_s > BLOCKED_S) is not timed
+    assert gap_s <= view.event_gap.max_s < gap_s + BLOCKED_S
+    assert (request.response_time.max_s > 0.05 + gap_s + BLOCKED_S) is not timed
 
 
 def test_an_arrival_across_a_step_of_the_wall_clock_is_not_before_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
