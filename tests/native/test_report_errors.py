@@ -61,3 +61,42 @@ def test_an_error_after_the_load_is_no_pass(stack: Stack, tmp_path: Path, fault:
     else:
         assert code == ExitCode.ERROR, output
     assert "record.stream" in written
+
+
+MASTER = """
+import atexit, os, sys
+import gevent
+from locust import events
+from locust.runners import MasterRunner
+
+
+def end(code):
+    gevent.sleep(2)
+    HOW
+
+
+@events.init.add_listener
+def begin(environment, **_):
+    if isinstance(environment.runner, MasterRunner):
+        gevent.spawn(end, 0)
+"""
+ENDS = {
+    "a greenlet's exit": ("sys.exit(0)", "1 x SystemExit: 0 at "),
+    "at once": ("os._exit(0)", "the master ended with exit code 0 before its run had a verdict: "),
+    "at the process's end": (
+        "atexit.register(os._exit, 0)",
+        "the master ended with exit code 0 although its run did not",
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_scenario_that_ends_the_master_is_no_pass(stack: Stack, tmp_path: Path, end: str) -> None:
+    """However it does: the verdict stands, or there is none, which is no pass either."""
+    how, words = ENDS[end]
+    path = tmp_path / "mine.py"
+    path.write_text(f"{SCENARIO}{MASTER.replace('HOW', how)}\n")
+    arguments = ("--scenario", str(path), "--profile", "smoke", "--users", "2", "--run-time", "6s")
+    code, output = stack.start(*arguments, LOADTEST_THRESHOLD="p50 < 0.001ms").end()
+    assert words in output
+    assert code in (ExitCode.ERROR, ExitCode.NOT_TRUSTWORTHY), output

@@ -245,8 +245,8 @@ def _listeners(record: RunRecord) -> Iterator[Violation]:
             "run",
             raised,
             LISTENER_EXCEPTIONS,
-            f"listeners of Locust's events raised {raised:,} times ({named}): fix them; what they prepare, check or "
-            "count is missing from the run",
+            f"listeners of Locust's events, or greenlets of the scenario's own, raised {counted(raised, 'exception')} "
+            f"({named}): fix them; what they prepare, check or count is missing from the run",
         )
 
 

@@ -30,7 +30,7 @@ from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.load import release
 from loadtest.profiles.think_time import WaitTimes
 from loadtest.session import Session
-from loadtest.swarm import interrupt, log_lines, preparation, rebalancing
+from loadtest.swarm import interrupt, listeners, log_lines, preparation, rebalancing
 from loadtest.swarm.delta_sender import DeltaSender
 from loadtest.swarm.gate import MasterGate, WorkerGate
 from loadtest.swarm.hooks import Hooks
@@ -147,6 +147,7 @@ class ControllingSwarm(Swarm):
         self.keeps_evidence = True
         self.trace_ratio = 0.0
         self.record_keeper = record_keeper
+        listeners.watch_greenlets()
         session = Session.of(environment)
         session.put(RecordKeeper, record_keeper)
         session.put(ControllingSwarm, self)

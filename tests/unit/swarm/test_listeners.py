@@ -2,6 +2,7 @@
 
 import sys
 
+import gevent
 import pytest
 from locust import events
 from locust.event import EventHook
@@ -72,3 +73,23 @@ def test_a_listener_that_ends_the_process_as_passed_is_an_error() -> None:
     finally:
         events.init._handlers[:] = before
     listeners.take_raised()
+
+
+def test_a_greenlet_that_ends_the_process_as_passed_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gevent would end the main greenlet, and with it the master; another exit code is the process's."""
+    hub, codes = gevent.get_hub(), list[object]()
+    before = vars(hub).pop("handle_error", None)
+    monkeypatch.setattr(type(hub), "handle_error", lambda *arguments: codes.append(arguments[3].code))
+    try:
+        listeners.watch_greenlets()
+        listeners.watch_greenlets()
+        listeners.take_raised()
+        for code in (None, 0, 3):
+            gevent.spawn(sys.exit, code).join()
+    finally:
+        del hub.handle_error
+        if before is not None:
+            hub.handle_error = before
+    raised = [(one.exception, one.message) for one in listeners.take_raised()]
+    assert raised == [("SystemExit", ""), ("SystemExit", "0")]
+    assert codes == [3]
