@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS: Final = 3
 WITHIN_S: Final = 120.0
-"""How long one attempt may take."""
+"""How long all attempts together may take; `loadtest.settings.fetching` gives a connection less."""
 PAUSE_S: Final = 2.0
 _LARGEST_URL_BYTES: Final = 16 * 1024
 _LARGEST_ANSWER_BYTES: Final = 64 * 1024
@@ -65,7 +66,7 @@ def send(folder: RunFolder, file: Path) -> str:
 
     Raises:
         UsageError: when the file no longer holds a URL.
-        RecordError: when the archive cannot be made, or was not accepted in `ATTEMPTS` attempts.
+        RecordError: when the archive cannot be made, or was not accepted in `ATTEMPTS` attempts or `WITHIN_S`.
     """
     url = read_url(file)
     place = urlsplit(url).hostname
@@ -89,31 +90,33 @@ def _pack(folder: RunFolder, archive: Path) -> None:
 
 
 def _put(archive: Path, url: str) -> None:
-    """Send an archive; what may pass is tried again.
+    """Send an archive; what may pass is tried again, while there is time.
 
     Raises:
         OSError: when it was not accepted.
         ValueError: when it was to be sent to what is no URL.
     """
-    for left in reversed(range(ATTEMPTS)):
+    until_s = time.monotonic() + WITHIN_S
+    attempts, problem = 0, ""
+    while attempts < ATTEMPTS and (left_s := until_s - time.monotonic()) > 0:
+        attempts += 1
         try:
-            answer = _answer(archive, url)
+            answer = _answer(archive, url, left_s)
         except OSError as error:
-            if not left:
-                raise OSError(f"{error}, in {ATTEMPTS} attempts") from error
+            problem = str(error)
         else:
             if answer.status in _ACCEPTED:
                 return
             code = _CODE.search(answer.body)
-            said = f"it answered {answer.status}{f' {code[1].decode()}' if code else ''}"
+            problem = f"it answered {answer.status}{f' {code[1].decode()}' if code else ''}"
             if answer.status not in _MAY_PASS:
-                raise OSError(said)
-            if not left:
-                raise OSError(f"{said}, in {ATTEMPTS} attempts")
-        gevent.sleep(PAUSE_S)
+                raise OSError(problem)
+        if attempts < ATTEMPTS:
+            gevent.sleep(PAUSE_S)
+    raise OSError(f"{problem}, in {attempts} attempt{'s' if attempts > 1 else ''}")
 
 
-def _answer(archive: Path, url: str) -> Answer:
+def _answer(archive: Path, url: str, within_s: float) -> Answer:
     with archive.open("rb") as body:  # one of its own: an attempt that took too long may still read
         length = {"Content-Length": str(archive.stat().st_size)}
-        return fetch(url, WITHIN_S, "PUT", length, _LARGEST_ANSWER_BYTES, body=body)
+        return fetch(url, within_s, "PUT", length, _LARGEST_ANSWER_BYTES, body=body)

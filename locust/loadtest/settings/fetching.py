@@ -3,7 +3,7 @@
 They go neither to closed addresses (see `loadtest.settings.hosts`), also not by a redirect or a name that suddenly
 resolves to one, nor through a proxy to this machine: the proxy variables of a company's laptop are for what is
 elsewhere. What is elsewhere redirects nobody to this machine. However slowly a server answers, and however much, a
-request ends in time, and its answer fits into memory.
+request ends in time, and its answer fits into memory; who accepts no connection is left sooner.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ import queue
 import threading
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from loadtest.settings.hosts import addresses_of, closed_address_of, is_closed, is_inside, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 LARGEST_BYTES: Final = 32 * 1024 * 1024
+CONNECT_WITHIN_S: Final = 10.0
+"""How long it may take until one address has accepted a connection, TLS included."""
 _SCHEMES: Final = ("http", "https")
 
 
@@ -69,7 +72,7 @@ def fetch(
     try:
         found = outcome.get(timeout=within_s)
     except queue.Empty:
-        raise TimeoutError(f"the whole answer takes more than {within_s:g} s") from None
+        raise TimeoutError(f"the whole answer takes more than {within_s:.3g} s") from None
     if isinstance(found, http.client.HTTPException):
         raise OSError(f"the answer is no HTTP ({found!r})") from found
     if isinstance(found, Exception):
@@ -126,16 +129,30 @@ class _Proxies(urllib.request.ProxyHandler):
 
 class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
-        """Connect, and leave at once when the name meanwhile means a closed address."""
-        super().connect()
+        """Connect in time, and leave at once when the name meanwhile means a closed address."""
+        with _soon(self):
+            super().connect()
         _check_peer(self)
 
 
 class _SecureConnection(http.client.HTTPSConnection):
     def connect(self) -> None:
-        """Connect, and leave at once when the name meanwhile means a closed address."""
-        super().connect()
+        """Connect in time, and leave at once when the name meanwhile means a closed address."""
+        with _soon(self):
+            super().connect()
         _check_peer(self)
+
+
+@contextmanager
+def _soon(connection: http.client.HTTPConnection) -> Iterator[None]:
+    """Give a connection less time to be made than to be used."""
+    whole_s = connection.timeout
+    connection.timeout = min(whole_s or CONNECT_WITHIN_S, CONNECT_WITHIN_S)
+    try:
+        yield
+    except TimeoutError as error:
+        raise TimeoutError(f"no connection within {connection.timeout:g} s") from error
+    connection.sock.settimeout(whole_s)
 
 
 def _check_peer(connection: http.client.HTTPConnection) -> None:

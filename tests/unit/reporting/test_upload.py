@@ -1,9 +1,12 @@
 """The results on their way to a presigned URL, over a real HTTP server."""
 
+import contextlib
 import http.server
 import io
+import socket
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from loadtest.exceptions import RecordError, UsageError
 from loadtest.reporting import upload
 from loadtest.run_folder import RunFolder
+from loadtest.settings import fetching
 
 KEY = "/bucket/night.tar.gz"
 SIGNATURE = "X-Amz-Signature=5ec2e7"
@@ -133,6 +137,40 @@ def test_a_store_that_cannot_be_reached_is_named(
     """Nothing listens, no name, or an address that nobody may ask."""
     with pytest.raises(RecordError, match=f"were not sent to {host.partition(':')[0]}: .*, in 3 attempts"):
         upload.send(folder, file_with(tmp_path, f"http://{host}{KEY}?{SIGNATURE}"))
+
+
+def test_a_store_that_drops_packets_is_left_soon(
+    store: Store,  # noqa: ARG001 - no pause between attempts
+    folder: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a firewall does; here the kernel, for a server whose queue of connections is full."""
+    monkeypatch.setattr(fetching, "CONNECT_WITHIN_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
+        address = full.getsockname()
+        with contextlib.suppress(TimeoutError):
+            for _ in range(10):
+                waiting.enter_context(socket.create_connection(address, timeout=0.5))
+        began_s = time.monotonic()
+        with pytest.raises(RecordError, match=r"no connection within 0\.2 s>, in 3 attempts"):
+            upload.send(folder, file_with(tmp_path, f"http://127.0.0.1:{address[1]}{KEY}"))
+    assert time.monotonic() - began_s < upload.WITHIN_S / 10
+
+
+def test_a_store_that_never_answers_is_left_in_time(
+    store: Store,  # noqa: ARG001 - no pause between attempts
+    folder: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It accepts the connection, and reads nothing: the limit is one for all attempts."""
+    monkeypatch.setattr(upload, "WITHIN_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began_s = time.monotonic()
+        with pytest.raises(RecordError, match=r"takes more than 0\.5 s, in 1 attempt\. "):
+            upload.send(folder, file_with(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}{KEY}"))
+    assert time.monotonic() - began_s < 20 * upload.WITHIN_S
 
 
 def test_a_folder_that_cannot_be_packed_is_said(store: Store, tmp_path: Path) -> None:
