@@ -122,6 +122,15 @@ def _memory(command: Command) -> Done:
     return command.run("run", *command.small(Job="48Mi"))
 
 
+def _kind(command: Command) -> Done:
+    words = command.small()
+    folder = command.folder / "small"
+    whole = json.loads((folder / "kustomization.yaml").read_text())
+    whole["components"] = [os.path.relpath(MANIFESTS / "keda", folder.resolve())]
+    (folder / "kustomization.yaml").write_text(json.dumps(whole))
+    return command.run("run", *words)
+
+
 BAD = {
     "secret": (
         _without_secret,
@@ -135,6 +144,7 @@ BAD = {
         _missing_class,
         [VOLUME, "ProvisioningFailed", '"missing" not found', "correct the storage class"],
     ),
+    "kind": (_kind, ['no matches for kind "ScaledObject"', "install what defines this one"]),
     "memory": (_memory, ["container master", "OOMKilled", "its limit of 48Mi", "raise limits.memory"]),
 }
 """What is wrong, and what the sentence says: object, reason, next step."""
@@ -182,6 +192,7 @@ def test_what_keeps_a_run_from_being_made_is_said(name: str, done: dict[str, Fut
     assert (ended.code, [text for text in BAD[name][1] if text not in sentence]) == (ExitCode.ERROR, []), ended.output
     own = {SECRET, VOLUME} if "class" in name else set() if name == "secret" else {SECRET}
     assert ended.left == own, ended.output
+    assert "left behind" not in ended.output
 
 
 def test_one_command_makes_a_run(done: dict[str, Future[tuple[Done, Done, Done]]]) -> None:

@@ -146,6 +146,7 @@ class ClusterRun:
         volume = self._manifests.volume
         if volume and self._kubectl.exists("persistentvolumeclaim", pods.VOLUME):
             volume = None
+        self._kubectl.check(self._manifests.run)
         try:
             if volume:
                 self._kubectl.apply(volume)

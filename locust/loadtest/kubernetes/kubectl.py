@@ -76,6 +76,10 @@ class Kubectl:
         """Return the objects that a kustomization makes, as text."""
         return self.run("kustomize", str(folder))
 
+    def check(self, objects: str) -> None:
+        """Have the cluster say what is wrong with objects, of which it makes none."""
+        self.run("apply", "--server-side", "--dry-run=server", "--filename=-", stdin=objects)
+
     def apply(self, objects: str) -> None:
         """Make objects."""
         self.run("apply", "--server-side", "--filename=-", stdin=objects)
