@@ -91,16 +91,17 @@ def test_an_autoscaler_may_own_the_number_of_workers(tmp_path: Path) -> None:
     assert "replicas" not in by_chart({"autoscaled": True})[name]["spec"]
 
 
-def test_results_may_go_to_a_presigned_url(tmp_path: Path) -> None:
-    """Job and network policies are those of the component."""
+@pytest.mark.parametrize("names", [("upload",), ("metrics",), ("metrics", "upload")])
+def test_a_value_is_a_component(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Job, Service and network policies are those of the components."""
     Kustomization(MANIFESTS / "base").write(tmp_path)
     whole = json.loads((tmp_path / "kustomization.yaml").read_text())
-    whole["components"] = [f"{whole['resources'][0]}/../upload"]
+    whole["components"] = [f"{whole['resources'][0]}/../{name}" for name in names]
     (tmp_path / "kustomization.yaml").write_text(json.dumps(whole))
     made = by_kustomize(tmp_path)
-    assert ("NetworkPolicy", "loadtest-upload") in made
+    assert {("NetworkPolicy", f"loadtest-{name}") for name in names} <= set(made)
     assert made["Job", "loadtest"] != by_kustomize(MANIFESTS / "base")["Job", "loadtest"]
-    assert by_chart({"upload": True, "results.create": False}) == made
+    assert by_chart({**dict.fromkeys(names, True), "results.create": False}) == made
 
 
 def test_other_settings_are_other_pods() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from loadtest import __version__
 from loadtest.exceptions import ExitCode, UsageError
 from loadtest.kubernetes.cluster_run import Manifests
 from loadtest.kubernetes.kubectl import Kubectl
-from loadtest.kubernetes.kustomization import Kustomization, settings_in
+from loadtest.kubernetes.kustomization import SECRETS, Kustomization, settings_in
 from loadtest.settings.config import Config, variable
 from loadtest.settings.hosts import CLOSED
 
@@ -46,6 +47,11 @@ EXPLAINED = {
 """What kube-score finds, and why it is so on purpose."""
 LINK_PORT = "--master-port=5557"
 """What Locust would else take from a variable that a Service of the namespace may have made."""
+BY_TLS = """\
+    scheme: https
+    tls_config: {ca_file: /etc/prometheus/tls/tls.crt}
+"""
+"""How the demo's Prometheus scrapes the master, which Compose publishes on 127.0.0.1 only."""
 DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")  # of a variable in a Compose file
 
 pytestmark = pytest.mark.usefixtures("cluster_tools")
@@ -149,7 +155,7 @@ def test_commands_and_variables_are_those_of_compose() -> None:
     for service in ("target_app", "grafana", "redis_exporter"):
         assert environment(service) == {
             name: in_cluster(value) for name, value in COMPOSE[service]["environment"].items()
-        }
+        } | ({"GF_SERVER_HTTP_ADDR": "127.0.0.1"} if service == "grafana" else {})
     settings = named("ConfigMap", "loadtest-settings")["data"]
     of_compose = COMPOSE["locust_worker"]["environment"]
     for name in ("REDIS_URL", "LOADTEST_SAMPLE_TARGET"):
@@ -158,12 +164,33 @@ def test_commands_and_variables_are_those_of_compose() -> None:
         assert environment("locust_master")[name] == COMPOSE["locust_master"]["environment"][name]
 
 
-def test_a_ready_redis_and_worker_are_those_that_compose_calls_healthy() -> None:
+def test_what_is_ready_is_what_compose_calls_healthy() -> None:
     """The same commands decide."""
-    for service in ("redis", "locust_worker"):
+    for service in ("redis", "locust_worker", "grafana"):
         _, *command = COMPOSE[service]["healthcheck"]["test"]
         ours = pod_of(service)["containers"][0]["readinessProbe"]["exec"]["command"]
         assert ours[-1 if service == "redis" else 0 :] == [part.replace("$$", "$") for part in command]
+
+
+def test_a_master_is_ready_when_its_exporter_listens() -> None:
+    """The command finds a port that something listens on, here another one than the exporter's."""
+    master = named("Job", "loadtest", "base")["spec"]["template"]["spec"]["containers"][0]
+    command = master["readinessProbe"]["exec"]["command"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = [word.replace(f":{Config().exporter_port:04X} ", f":{port:04X} ") for word in command]
+        listening = subprocess.run(found, check=False).returncode
+    assert (found == command, listening, subprocess.run(found, check=False).returncode) == (False, 0, 1)
+
+
+def test_nothing_listens_in_the_clear_until_a_component_opens_it() -> None:
+    """The link is encrypted, and the exporter listens in its pod; `demo` opens it over TLS."""
+    master = named("Job", "loadtest", "base")["spec"]["template"]["spec"]["containers"][0]
+    given = {one["name"] for one in master["env"]}
+    assert ([port["name"] for port in master["ports"]], "LOADTEST_EXPORTER_BIND" in given) == (["link"], False)
+    assert [port["name"] for port in named("Service", "locust-master", "base")["spec"]["ports"]] == ["link"]
+    assert environment("locust_master")["LOADTEST_EXPORTER_TLS_DIR"] == SECRETS
+    assert environment("grafana")["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
 
 
 def test_every_variable_of_ours_is_a_setting() -> None:
@@ -177,7 +204,7 @@ def test_every_variable_of_ours_is_a_setting() -> None:
 def test_prometheus_and_grafana_get_the_files_of_compose() -> None:
     """Scrapes as in Compose, by the names of the cluster; every rule and every dashboard."""
     ours = named("ConfigMap", "prometheus")["data"]["prometheus.yml"]
-    assert ours == in_cluster((ROOT / "prometheus" / "prometheus.yml").read_text())
+    assert ours.replace(BY_TLS, "", 1) == in_cluster((ROOT / "prometheus" / "prometheus.yml").read_text())
     for name, files in (
         ("prometheus-rules", (ROOT / "prometheus" / "rules").glob("*.yml")),
         ("grafana-dashboards", (ROOT / "grafana" / "dashboards").glob("*.json")),
@@ -298,6 +325,8 @@ def test_the_prometheus_operator_gets_rules_dashboards_and_scrapes_of_compose(tm
     assert endpoint["port"] in [port["name"] for port in ports]
     job = {one["targetLabel"]: one["replacement"] for one in endpoint["relabelings"]}
     assert (job, monitor["sampleLimit"]) == ({"job": scrape["job_name"]}, scrape["sample_limit"])
+    by_tls = {"ca": {"secret": {"name": "loadtest", "key": "tls.crt"}}, "serverName": "locust-master"}
+    assert (endpoint["scheme"], endpoint["tlsConfig"]) == ("https", by_tls)
     labels = named("Job", "loadtest")["spec"]["template"]["metadata"]["labels"]
     assert monitor["selector"]["matchLabels"].items() <= labels.items()
 
@@ -365,12 +394,14 @@ def test_what_kube_score_finds_is_explained(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_in_the_manifests() -> None:
-    """They name one that a person makes; each pod of the swarm sees it as files, and no other does."""
+    """They name one that a person makes; each pod of the swarm sees it as files, and Prometheus the certificate."""
     objects = [one for folder in (*RENDERED, "results") for one in rendered(FOLDER / folder)]
     assert [one["metadata"]["name"] for one in objects if one["kind"] == "Secret"] == []
     for service in SERVICES:
-        volumes = [one["secret"]["secretName"] for one in pod_of(service).get("volumes", []) if "secret" in one]
-        assert volumes == (["loadtest"] if service.startswith("locust") else [])
+        volumes = [one["secret"] for one in pod_of(service).get("volumes", []) if "secret" in one]
+        assert {one["secretName"] for one in volumes} == ({"loadtest"} if volumes else set())
+        keys = [[item["key"] for item in one.get("items", [])] for one in volumes]
+        assert keys == ([[]] if service.startswith("locust") else [["tls.crt"]] if service == "prometheus" else [])
 
 
 def test_results_are_copied_by_a_pod_that_can_run_where_the_master_did(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import ssl
 import subprocess
 import tarfile
 import urllib.request
@@ -12,6 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import trustme
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ SIDECAR = {
     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
 }
 """A native sidecar, as a service mesh injects it: it runs for as long as the other containers."""
+AUTHORITY = trustme.CA()
+"""Of the masters' certificates."""
 MASTER = ("job/loadtest", 9646)
 TARGET = ("deployment/target-app", 5000)
 
@@ -68,7 +72,7 @@ class Namespace:
 
     Args:
         name: its name.
-        folder: for the kustomizations.
+        folder: for the kustomizations and certificates.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -96,8 +100,12 @@ class Namespace:
         """Make it, with the Secret and the volume that outlive a run."""
         self.kubectl("create", "namespace", self.name)
         self.kubectl("label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
-        key = os.urandom(32).hex()
-        self.kubectl("create", "secret", "generic", "loadtest", f"--from-literal=link_key={key}")
+        certificate = AUTHORITY.issue_cert("locust-master", "127.0.0.1")
+        certificate.cert_chain_pems[0].write_to_path(self._folder / "tls.crt")
+        certificate.private_key_pem.write_to_path(self._folder / "tls.key")
+        key = f"--from-literal=link_key={os.urandom(32).hex()}"
+        files = (f"--from-file={self._folder / name}" for name in ("tls.crt", "tls.key"))
+        self.kubectl("create", "secret", "generic", "loadtest", key, *files)
         if with_volume:
             self.kubectl("apply", "--server-side", "--kustomize", str(MANIFESTS / "results"))
 
@@ -194,7 +202,11 @@ class Namespace:
         return sum(one.value for one in samples if one.name == family and labels.items() <= one.labels.items())
 
     def _metrics(self, where: tuple[str, int]) -> str:
-        with urllib.request.urlopen(f"{self.forwarded(*where)}/metrics", timeout=20) as answer:
+        url, trusting = f"{self.forwarded(*where)}/metrics", ssl.create_default_context()
+        if where[1] == MASTER[1]:
+            AUTHORITY.configure_trust(trusting)
+            url = url.replace("http:", "https:")
+        with urllib.request.urlopen(url, timeout=20, context=trusting) as answer:
             text: str = answer.read().decode()
             return text
 

@@ -45,11 +45,12 @@ def test_everything_that_is_wrong_is_said_once(command: list[str | Path], right:
 
 
 def test_what_a_run_needs_around_it_is_said_with_the_rest() -> None:
-    """A port in use, and a service that does not answer."""
+    """A port in use, a service that does not answer, and an exporter that the command itself could not read."""
     with socket.create_server(("127.0.0.1", 0)) as used:
         port = str(used.getsockname()[1])
         host = f"http://127.0.0.1:{free_port()}"
-        lines = errors(COMMAND_LINE, LOADTEST_PROFILE="quik", LOADTEST_HOST=host, LOADTEST_EXPORTER_PORT=port)
-    assert len(lines) == 3
-    for start in ("PROFILE=quik ", f"EXPORTER_PORT={port} ", f"HOST={host} "):
+        around = {"LOADTEST_EXPORTER_PORT": port, "LOADTEST_EXPORTER_TLS_DIR": "certificate"}
+        lines = errors(COMMAND_LINE, LOADTEST_PROFILE="quik", LOADTEST_HOST=host, **around)
+    assert len(lines) == 4
+    for start in ("PROFILE=quik ", f"EXPORTER_PORT={port} ", "EXPORTER_TLS_DIR=certificate ", f"HOST={host} "):
         assert any(line.startswith(start) for line in lines), lines

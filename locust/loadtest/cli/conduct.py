@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from loadtest import preflight
 from loadtest.comparing import commands
 from loadtest.doctor import check_users_fit
+from loadtest.exceptions import UsageError
 from loadtest.local.stack import check_host_answers, check_ports_free
 from loadtest.local.supervisor import supervise
 from loadtest.measuring import spans
@@ -60,6 +61,14 @@ def _check_ports(config: Config) -> None:
     check_ports_free(config, own_target=takes_sample_target and not config.host)
 
 
+def _check_exporter(config: Config) -> None:
+    if config.exporter_tls_dir:
+        raise UsageError(
+            f"EXPORTER_TLS_DIR={config.exporter_tls_dir} is not for runs on this machine alone, which read their "
+            "exporter on 127.0.0.1. Allowed: with Locust's own command, or in a cluster. Next: leave it out."
+        )
+
+
 def _check_answers(config: Config) -> None:
     if config.host and hosts.is_http(config.host):
         check_host_answers(config.host)
@@ -69,7 +78,7 @@ def _check_spans(config: Config) -> None:
     spans.check(config.trace_sample)
 
 
-SURROUNDINGS: Final = (_check_users, _check_ports, _check_answers, _check_spans)
+SURROUNDINGS: Final = (_check_users, _check_ports, _check_exporter, _check_answers, _check_spans)
 """What a run needs around it."""
 
 

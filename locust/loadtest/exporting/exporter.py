@@ -2,6 +2,7 @@
 
 It serves with and without Locust's web UI. A client that reads or writes slowly occupies one of `MAX_CLIENTS`
 connections for at most `CLIENT_TIMEOUT_S`, and nothing else: the text is complete before the first byte is sent.
+With a certificate it answers over TLS only: it has no port in the clear beside that.
 
 A headless master ends with its run. If it is being scraped, it stays until the final numbers have been fetched twice,
 or for `LINGER_S`: `rate` and `increase` miss the end of a counter whose last value was seen only once, or never.
@@ -18,18 +19,20 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
+from gevent import ssl
 from gevent.lock import Semaphore
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 from locust.runners import WorkerRunner
 
-from loadtest.exceptions import StackError
+from loadtest.exceptions import StackError, UsageError
 from loadtest.exporting.exposition import CONTENT_TYPE, OPENMETRICS, OPENMETRICS_TYPE, Exposition
 from loadtest.settings.hosts import parse
 from loadtest.swarm.record_keeper import RecordKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
     from types import TracebackType
 
     from locust.env import Environment
@@ -70,7 +73,9 @@ class Exporter:
         port: The port it listens on.
     """
 
-    def __init__(self, exposition: Exposition, bind: str, port: int, names: str | None = None) -> None:
+    def __init__(
+        self, exposition: Exposition, bind: str, port: int, names: str | None = None, *, tls_dir: Path | None = None
+    ) -> None:
         """Listen and serve.
 
         Args:
@@ -78,10 +83,13 @@ class Exporter:
             bind: the IP address to listen on.
             port: 0 for any free one.
             names: host names with a dot under which a scraper may address it, separated by commas.
+            tls_dir: the folder of its certificate and key; None: answer in the clear.
 
         Raises:
             StackError: when it cannot listen on the address.
+            UsageError: when certificate and key cannot be used.
         """
+        encryption: dict[str, Any] = {} if tls_dir is None else {"ssl_context": _tls(tls_dir)}
         self._exposition = exposition
         self._names = {name.strip().lower() for name in (names or "").split(",")}
         self._one_at_a_time = Semaphore()
@@ -97,9 +105,10 @@ class Exporter:
                 "machine and a free port. Next: stop what uses the port, or set LOADTEST_EXPORTER_PORT to another."
             ) from error
         self.port: int = listener.getsockname()[1]
-        self._server = WSGIServer(
-            listener, self._answer, handler_class=_Handler, spawn=Pool(MAX_CLIENTS), log=None, error_log=logger
-        )
+        self._server = _Server(
+            listener, self._answer, handler_class=_Handler, spawn=Pool(MAX_CLIENTS), log=None, error_log=logger,
+            **encryption,
+        )  # fmt: skip
         self._server.start()
 
     def stop(self) -> None:
@@ -155,6 +164,38 @@ class Exporter:
         self._final_scrapes += is_final
 
 
+def _tls(folder: Path) -> ssl.SSLContext:
+    """Return what encrypts with the certificate of a folder."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(folder / "tls.crt", folder / "tls.key", password="")
+    except OSError as error:  # of TLS, too
+        raise UsageError(
+            f"EXPORTER_TLS_DIR={folder}: its tls.crt and tls.key cannot be used ({error.strerror or error}). Allowed: "
+            "a certificate and its key in PEM, the key without a password. Next: put both there, in a cluster as keys "
+            "of the Secret; docs/kubernetes.md makes them with openssl."
+        ) from error
+    return context
+
+
+class _Server(WSGIServer):
+    """The connections, where they are encrypted."""
+
+    wrap_socket: Any
+    ssl_args: Any
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
+        """Serve a client with whom encryption is agreed upon in time; who speaks in the clear gets no answer."""
+        try:
+            with gevent.Timeout(CLIENT_TIMEOUT_S, TimeoutError("no handshake")):
+                encrypted = self.wrap_socket(client_socket, **self.ssl_args)
+        except OSError as error:  # of TLS, too
+            logger.debug("a client agreed on no encryption: %s", error)
+            client_socket.close()
+        else:
+            self.handle(encrypted, address)
+
+
 class _Handler(WSGIHandler):
     """A connection with a time limit for each request, and for each wait. It is no error when the client closes it."""
 
@@ -195,6 +236,7 @@ def start_on_master(environment: Environment, config: Config) -> None:
 
     Raises:
         StackError: when it cannot listen on the address.
+        UsageError: when certificate and key cannot be used.
     """
     if not isinstance(environment.runner, WorkerRunner):
         start(
@@ -203,11 +245,18 @@ def start_on_master(environment: Environment, config: Config) -> None:
             config.exporter_port,
             compatible=config.exporter_compatibility,
             names=config.web_hosts,
+            tls_dir=config.exporter_tls_dir,
         )
 
 
 def start(
-    environment: Environment, bind: str, port: int, *, compatible: bool = False, names: str | None = None
+    environment: Environment,
+    bind: str,
+    port: int,
+    *,
+    compatible: bool = False,
+    names: str | None = None,
+    tls_dir: Path | None = None,
 ) -> Exporter:
     """Serve the measurements of a master's Environment, whose User classes must be known already.
 
@@ -219,11 +268,13 @@ def start(
         port: 0 for any free one; the result's `port` says which.
         compatible: add the names of `loadtest.exporting.compatibility`.
         names: see `Exporter`.
+        tls_dir: see `Exporter`.
 
     Raises:
         StackError: when it cannot listen on the address.
+        UsageError: when certificate and key cannot be used.
     """
-    exporter = Exporter(Exposition(environment, compatible=compatible), bind, port, names)
+    exporter = Exporter(Exposition(environment, compatible=compatible), bind, port, names, tls_dir=tls_dir)
 
     def quitting(**_: object) -> None:
         RecordKeeper.of(environment).finish()
@@ -231,5 +282,6 @@ def start(
 
     events: Any = environment.events
     events.quitting.add_listener(quitting)
-    logger.info("metrics for Prometheus on http://%s:%d/metrics", bind, exporter.port)
+    scheme = "http" if tls_dir is None else "https"
+    logger.info("metrics for Prometheus on %s://%s:%d/metrics", scheme, bind, exporter.port)
     return exporter

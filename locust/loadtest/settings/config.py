@@ -241,6 +241,12 @@ class Config(BaseModel):
     )
     exporter_port: Port = _setting(9646, "port of the Prometheus exporter on the master", _A_PORT, "9646")
     exporter_bind: str = _setting("127.0.0.1", "address that the exporter listens on", "an IP address", "127.0.0.1")
+    exporter_tls_dir: Path | None = _setting(
+        None,
+        "folder with the exporter's certificate and its key, tls.crt and tls.key; if set, it answers over TLS only",
+        "a folder with both files in PEM, the key without a password",
+        "secrets/exporter",
+    )
     exporter_compatibility: bool = _setting(
         False, "also export the metric names that Grafana's dashboards 11985 and 12081 query", "1 or 0", "1"
     )
