@@ -15,10 +15,11 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin app
 COPY docker/healthcheck.py ./
 # ---- the same up to here ----
-# Packages that few need: with OTLP=1 those that export the spans of traced requests.
+# Packages that few need: with OTLP=1 those that export the spans of traced requests. The environment, which is the
+# first folder of PATH, has no pip; the image's own Python has.
 ARG OTLP=
 COPY docker/otlp.lock ./
-RUN test -z "$OTLP" || python -m pip --python /opt/venv install --no-cache-dir --disable-pip-version-check \
+RUN test -z "$OTLP" || PATH="${PATH#*:}" python -m pip --python /opt/venv install --no-cache-dir --disable-pip-version-check \
     --root-user-action=ignore --only-binary=:all: --no-deps --require-hashes -r otlp.lock
 # The volume of the results takes its owner from this folder.
 RUN install -d -o app -g app /app/runs

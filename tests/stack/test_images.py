@@ -81,3 +81,17 @@ def test_an_image_that_cannot_be_audited_is_named(old: str, tmp_path: Path) -> N
         assert f"NOTICE: {old}: {what}" in done.stderr
     assert (done.returncode, done.stdout) == (0, "")
     assert f"{UNKNOWN} is not on this machine: it was NOT AUDITED" in _audited(UNKNOWN).stderr
+
+
+def test_an_image_has_what_exports_spans_if_that_is_wanted(built: Project) -> None:
+    """`OTLP=1 docker compose build` adds the packages, which the image does not have otherwise."""
+    with_spans = Project(f"{built.name}-otlp", OTLP="1")
+    imported = "import opentelemetry.sdk.trace, opentelemetry.exporter.otlp.proto.http"
+    image = f"{with_spans.name}{with_spans.separator}locust_worker"
+    try:
+        with_spans.run("build", "locust_worker", timeout_s=300)
+        docker("run", "--rm", image, "python", "-c", imported)
+        with pytest.raises(subprocess.CalledProcessError):
+            docker("run", "--rm", f"{built.name}{built.separator}locust_worker", "python", "-c", imported)
+    finally:
+        docker("image", "rm", "--force", image)
