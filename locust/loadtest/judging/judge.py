@@ -214,8 +214,10 @@ class _View:
         requests = sum(view.requests for view in self._series)
         if not requests:
             return None
-        if rule.metric == "requests":
+        if rule.kind == "count":  # of requests, or of what is counted like them in a phase of its own
             return requests
+        if rule.kind == "size":
+            return float(sum(getattr(view, rule.metric) for view in self._series))
         if rule.metric == "requests_per_s":
             return requests / self._seconds if self._seconds > 0 else None
         failures = sum(view.failures for view in self._series)

@@ -19,7 +19,7 @@ class Metric:
     """A figure that a rule can limit.
 
     Attributes:
-        kind: determines the units: "time", "ratio", "rate" or "count".
+        kind: determines the units: "time", "ratio", "rate", "count" or "size".
         labels: those that a selector can use.
         meaning: for people.
         phase: what it is about, unless a selector says another phase.
@@ -70,6 +70,12 @@ FIGURES: Final = {
     "dropped_ratio": Metric("ratio", ("scenario",), "iterations that never started, of all intended ones"),
     "requests_per_s": Metric("rate", _ALL_LABELS, "requests per second, failed ones included"),
     "requests": Metric("count", _ALL_LABELS, "requests, failed ones included"),
+    "response_bytes": Metric("size", _ALL_LABELS, "bytes of response bodies"),
+    "request_bytes": Metric("size", _ALL_LABELS, "bytes of requests as the built-in clients sent them"),
+    "iterations": Metric("count", ("scenario",), "iterations that came to their end", labels.ITERATION),
+    "connections": Metric(
+        "count", _HOST_LABELS, "connections that were opened over TCP, in the set-up too", labels.CONNECT
+    ),
     "transaction_error_ratio": Metric("ratio", ("scenario", "name"), "failed transactions, of all", labels.TRANSACTION),
     "check_ratio": Metric("ratio", ("scenario", "name"), "checks that were met, of all", labels.CHECK),
 }
@@ -79,12 +85,14 @@ UNITS: Final = {
     "ratio": {"%": 1e-2},
     "rate": {"/s": 1.0},
     "count": {"": 1.0},
+    "size": {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9},
 }
-"""By kind: each unit in seconds, as a ratio from 0 to 1, per second, or as a plain number."""
+"""By kind: each unit in seconds, as a ratio from 0 to 1, per second, as a plain number, or in bytes."""
 RANGES: Final = {
     "time": (0.0, HIGHEST_NS / 1e9),
     "ratio": (0.0, 1.0),
     "rate": (0.0, math.inf),
     "count": (0.0, math.inf),
+    "size": (0.0, math.inf),
 }
 """By kind: the lowest and the highest value that can be measured, in the unit of `Threshold.limit`."""

@@ -82,7 +82,7 @@ class Threshold:
 
     @property
     def limit(self) -> float:
-        """The limit in seconds, as a ratio from 0 to 1, per second, or as a plain number."""
+        """The limit in seconds, as a ratio from 0 to 1, per second, in bytes, or as a plain number."""
         return self.number * UNITS[self.kind][self.unit]
 
     @property

@@ -34,9 +34,11 @@ AGGREGATES: Final = ("p0 to p100 such as p99 or p99.9", "mean", "min", "max")
 OPTIONS: Final = ("warm_up=DURATION", "delay=DURATION", "abort_on_fail")
 LONGEST_S: Final = 7 * 24 * 3600.0
 """The longest run, and the longest warm-up or delay."""
-_EXAMPLE_UNITS: Final = {"time": "ms", "ratio": "%", "rate": "/s", "count": ""}
-_RANGE: Final = {"time": "0 s to 1 h", "ratio": "0% to 100%", "rate": "0/s or more", "count": "0 or more"}
-_MEASURED: Final = {"time": "time", "ratio": "a ratio", "rate": "a rate", "count": "a count"}
+_EXAMPLE_UNITS: Final = {"time": "ms", "ratio": "%", "rate": "/s", "count": "", "size": "MB"}
+_RANGE: Final = {
+    "time": "0 s to 1 h", "ratio": "0% to 100%", "rate": "0/s or more", "count": "0 or more", "size": "0 B or more",
+}  # fmt: skip
+_MEASURED: Final = {"time": "time", "ratio": "a ratio", "rate": "a rate", "count": "a count", "size": "a size"}
 _SUBJECT = re.compile(r"([A-Za-z_][\w.]*)\s*(?:\(([^(){}<>=]*)\))?\s*")
 _PAIR = re.compile(r'\s*([A-Za-z_]\w*)\s*=\s*"((?:[^"\\]|\\["\\])*)"\s*')
 _COMPARISON = re.compile(r"\s*([<>=!≤≥~]+)\s*")
@@ -97,9 +99,9 @@ class _Reader:
         number, unit = self._limit(metric)
         options = self._options()
         rule = Threshold(name, comparison, number, unit, aggregate, selector, **options)
-        if rule.abort_on_fail and name == "requests" and comparison.startswith(">"):
+        if rule.abort_on_fail and metric.kind in {"count", "size"} and comparison.startswith(">"):
             raise _WrongError(
-                "abort_on_fail would end the run at once: the number of requests starts at 0. Allowed: with every "
+                f"abort_on_fail would end the run at once: {name} starts at 0. Allowed: with every "
                 "rule that is not violated from the start. Next: leave abort_on_fail out, or use requests_per_s."
             )
         _refuse_without_effect(rule)

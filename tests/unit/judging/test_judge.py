@@ -9,9 +9,10 @@ from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold_parser import parse
 from loadtest.measuring.histogram import RELATIVE_ERROR
-from loadtest.measuring.labels import EVENT_GAP, FIRST_BYTE, FIRST_EVENT, SeriesKey
+from loadtest.measuring.labels import EVENT_GAP, FIRST_BYTE, FIRST_EVENT, ITERATION, SeriesKey
 from loadtest.measuring.measurements import Accumulator, Measurements
 from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
 
 GET = SeriesKey("documents", "GET", "documents/get")
 PUT = SeriesKey("documents", "PUT", "documents/put")
@@ -125,6 +126,22 @@ def test_a_run_without_load_has_no_rate() -> None:
     assert (run.judge.load_s, run.judge.counted_s, run.results()) == (0.0, 0.0, [(None, "no data")])
 
 
+def test_bytes_iterations_and_connections_are_counted() -> None:
+    """Each in a phase of its own, but the bytes, which are those of the requests."""
+    rules = 'response_bytes <= 200B, request_bytes < 0.06kB, response_bytes{name="b"} < 100B, iterations < 2'
+    run = Run(f'{rules}, connections >= 3, connections{{name="a:80"}} > 3')
+    recorder = Recorder()
+    for name in "ab":
+        recorder.series("documents", "GET", name).success(0.0, 0.0, 0.1, 100, 30)
+    recorder.series("documents", "", "", ITERATION).success(0.0, 0.0, 0.25, 0)
+    for host in ("a:80", "a:80", "b:80"):
+        recorder.series("documents", "GET", "a").tally("connect", host, 0.002)
+    run.add(0, recorder.take())
+    expected = [(200, "passed"), (60, "failed"), (100, "failed"), (1, "passed"), (3, "passed"), (2, "failed")]
+    assert run.results() == expected
+    assert [result.threshold.format(result.value) for result in run.judge.results()][:2] == ["200B", "0.06kB"]
+
+
 @pytest.mark.parametrize(
     "rule",
     [
@@ -133,6 +150,8 @@ def test_a_run_without_load_has_no_rate() -> None:
         "error_ratio < 1%",
         "dropped_ratio < 1%",
         "requests < 5",
+        "response_bytes < 5MB",
+        "connections < 5",
         "requests_per_s < 5/s",
         "max > 1s",
     ],

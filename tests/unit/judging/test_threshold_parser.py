@@ -38,6 +38,10 @@ def test_a_rule_has_all_its_parts() -> None:
         ("dropped_ratio <= 0%", "dropped_ratio <= 0%", 0.0),
         ("requests_per_s >= 100/s", "requests_per_s >= 100/s", 100.0),
         ("requests > 1000", "requests > 1000", 1000.0),
+        ("response_bytes < 1.5 MB", "response_bytes < 1.5MB", 1.5e6),
+        ("request_bytes <= 20kB", "request_bytes <= 20kB", 20_000.0),
+        ("iterations >= 5", "iterations >= 5", 5.0),
+        ('connections{name="a:80"} < 9', 'connections{name="a:80"} < 9', 9.0),
         (r'error_ratio{name="a\"b, {\\c}"} < 1%', r'error_ratio{name="a\"b, {\\c}"} < 1%', 0.01),
     ],
 )
@@ -61,6 +65,9 @@ def test_several_rules_are_separated_by_commas_outside_of_quotes_and_braces() ->
         ("error_ratio < 1", "1 has no unit. Allowed: %. Next: write 1%"),
         ("requests_per_s > 5", "5 has no unit. Allowed: /s."),
         ("requests > 5/s", "'/s' is not a unit of a count. Allowed: a plain number."),
+        ("request_bytes < 5", "5 has no unit. Allowed: B, kB, MB, GB. Next: write 5MB"),
+        ("response_bytes >= 0B", "no run can violate it: a size is 0 B or more."),
+        ("response_bytes > 5B abort_on_fail", "abort_on_fail would end the run at once: response_bytes starts at 0."),
         ("p99 < 5msec", "'msec' is not a unit of time."),
         ("error_ratio < 5ms", "'ms' is not a unit of a ratio."),
         ("error_ratio < 101%", "101% is more than 100%."),
@@ -148,7 +155,7 @@ def rules(draw: st.DrawFn) -> Threshold:
     chosen = draw(st.sets(st.sampled_from(labels)))
     abort = draw(st.booleans())
     comparison = draw(st.sampled_from(sorted(COMPARISONS)))
-    if metric == "requests" and comparison.startswith(">"):
+    if kind in {"count", "size"} and comparison.startswith(">"):
         abort = False
     seconds = st.floats(0, LONGEST_S)
     return Threshold(
