@@ -248,6 +248,29 @@ def test_a_search_leaves_the_names_that_match(browser: Browser, file: Path) -> N
     page.close()
 
 
+def test_groups_of_names_are_sorted_folded_and_searched(browser: Browser, tmp_path: Path) -> None:
+    """Groups are sorted by their sums, names below them; a fold hides names; a group without a match is not shown."""
+    names = tuple(f"shop/{room}{number}" for room in ("", "basket/") for number in range(6))
+    file = tmp_path / "report.html"
+    file.write_text(run_page.html(reports.run_document(reports.record(20, names=names))))
+    page, complaints = opened(browser, file, "light", 1280)
+    shown = "[...document.querySelectorAll('#by-name tbody tr')].filter(row => row.offsetParent)"
+    names_shown = f"{shown}.map(row => row.dataset.name.trim())"
+    basket, shop = ([f"GET shop/{room}{number}" for number in reversed(range(6))] for room in ("basket/", ""))
+    page.click("#by-name thead th:nth-child(5) button")
+    assert page.evaluate(names_shown) == ["shop/basket, 6 names", *basket, "shop, 6 names", *shop]
+    page.click("#by-name tr.group button.fold")
+    assert page.evaluate(names_shown) == ["shop/basket, 6 names", "shop, 6 names", *shop]
+    page.click("#by-name tr.group button.fold")
+    page.fill("input[data-for=by-name]", "basket 3")
+    assert page.evaluate(names_shown) == ["shop/basket, 6 names", "GET shop/basket/3"]
+    assert page.evaluate("document.documentElement.scrollWidth") == 1280
+    assert page.evaluate(CUT_OFF) == []
+    assert page.evaluate(CONTRAST) == []
+    assert complaints == []
+    page.close()
+
+
 def test_the_time_charts_share_their_axis(browser: Browser, file: Path) -> None:
     """Pointing at one shows the same moment in all; zooming one zooms all."""
     page, _ = opened(browser, file, "light", 1280)

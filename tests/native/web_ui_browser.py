@@ -76,13 +76,18 @@ def look_at_result(url: str) -> dict[str, object]:
 
         def as_of_a_longer_run(route: Route) -> None:
             result = route.fetch().json()
-            route.fulfill(json={**result, "times": [[10, 2.0, 1.0], [20, 4.0, 1.0]]})
+            sample = {"title": "GET a: status_5xx", "request": "GET /<b>a", "answer": ""}
+            more = {"times": [[10, 2.0, 1.0], [20, 4.0, 1.0]], "samples": [sample], "notes": ["a note"]}
+            route.fulfill(json={**result, **more})
 
         page.route("**/loadtest-result", as_of_a_longer_run)
         corner.locator("polyline").first.wait_for()
         drawn = [line.get_attribute("points") for line in corner.locator("polyline").all()]
+        corner.get_by_text("A failed request: GET a: status_5xx").click()
+        sample = corner.locator("pre").inner_text()
+        note = corner.get_by_text("note: a note").inner_text()
         browser.close()
-    return {"text": text, "saved": saved, "drawn": drawn, "complaints": complaints}
+    return {"text": text, "saved": saved, "drawn": drawn, "sample": sample, "note": note, "complaints": complaints}
 
 
 def change_load(url: str, level: str) -> dict[str, object]:

@@ -253,6 +253,25 @@
     });
   }
 
+  // The rows with the sums of groups, by group; and the other rows of one.
+  const headsOf = (body) => new Map([...body.querySelectorAll("tr.group")].map((row) => [row.dataset.group, row]));
+  const membersOf = (body, group) => [...body.rows].filter((row) => row.dataset.group === group && !row.classList.contains("group"));
+  function foldable(body) {
+    headsOf(body).forEach((head, group) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "fold";
+      button.setAttribute("aria-expanded", "true");
+      button.append(...head.cells[0].childNodes);
+      button.addEventListener("click", () => {
+        const folded = button.getAttribute("aria-expanded") === "true";
+        button.setAttribute("aria-expanded", String(!folded));
+        membersOf(body, group).forEach((row) => row.classList.toggle("folded", folded));
+      });
+      head.cells[0].append(button);
+    });
+  }
+
   function sortable(table) {
     table.querySelectorAll("thead button").forEach((button) => {
       button.addEventListener("click", () => {
@@ -266,11 +285,15 @@
           return cell.dataset.v === undefined ? cell.textContent : Number(cell.dataset.v);
         };
         const body = table.tBodies[0];
+        const order = (a, b) => (down ? -1 : 1) * (typeof key(a) === "number" ? key(a) - key(b) : key(a).localeCompare(key(b)));
+        const heads = headsOf(body); // groups are sorted by their sums, and the names of each below it
+        const headOf = (row) => heads.get(row.dataset.group) ?? row;
         [...body.rows]
-          .sort((a, b) => (down ? -1 : 1) * (typeof key(a) === "number" ? key(a) - key(b) : key(a).localeCompare(key(b))))
+          .sort((a, b) => (headOf(a) === headOf(b) ? (b === headOf(b)) - (a === headOf(a)) || order(a, b) : order(headOf(a), headOf(b)) || headOf(a).rowIndex - headOf(b).rowIndex))
           .forEach((row) => body.append(row));
       });
     });
+    foldable(table.tBodies[0]);
     const search = document.querySelector(`input[data-for="${table.id}"]`);
     if (!search) return;
     search.hidden = false;
@@ -279,6 +302,7 @@
       for (const row of table.tBodies[0].rows) {
         row.hidden = !wanted.every((word) => row.cells[0].textContent.toLowerCase().includes(word));
       }
+      for (const [group, head] of headsOf(table.tBodies[0])) head.hidden = membersOf(table.tBodies[0], group).every((row) => row.hidden);
     });
   }
 

@@ -45,7 +45,7 @@ def as_dict(record: RunRecord) -> dict[str, Any]:
         "total": _series_dict(record.total()),
         "series": [_series_dict(view) for view in record.series()],
         "scenarios": _scenario_dicts(record),
-        "errors": [_error_dict(error) for error in record.errors()],
+        "errors": [error_dict(error) for error in record.errors()],
         "tasks": [
             {"scenario": scenario, "task": task, "begun": begun, "idle": record.idle.get((scenario, task), 0)}
             for (scenario, task), begun in sorted(record.tasks.items())
@@ -90,7 +90,8 @@ def _pairs_dict(record: RunRecord) -> dict[str, Any]:
     return {"pairs": {"series": list(series.values()), "blocks": blocks}} if series else {}
 
 
-def _error_dict(error: ErrorRow) -> dict[str, Any]:
+def error_dict(error: ErrorRow) -> dict[str, Any]:
+    """A kind of failure, with the sample of it that is kept."""
     return {**asdict(error), "evidence": error.evidence and error.evidence._asdict()}
 
 
@@ -98,7 +99,7 @@ def _setup_dict(setup: RunRecord) -> dict[str, Any]:
     return {
         "total": _series_dict(setup.total()),
         "series": [_series_dict(view) for view in setup.series()],
-        "errors": [_error_dict(error) for error in setup.errors()],
+        "errors": [error_dict(error) for error in setup.errors()],
     }
 
 

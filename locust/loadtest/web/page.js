@@ -95,6 +95,15 @@
       `up to ${highest.toPrecision(3)} ms`));
     return [made];
   };
+  const opened = new Set(); // the samples that a person has unfolded, since they are made anew every two seconds
+  const sample = ({ title, request, answer }) => {
+    const folded = element("details", "");
+    const text = element("pre", `${request}\n\n→ ${answer || "no answer"}`, "white-space: pre-wrap; overflow-wrap: anywhere");
+    folded.append(element("summary", `A failed request: ${title}`), text);
+    folded.open = opened.has(title);
+    folded.ontoggle = () => opened[folded.open ? "add" : "delete"](title);
+    return folded;
+  };
   const shown = (result) => {
     const told = (reason) => result.thresholds.some((one) => reason.startsWith(`${one.rule}: `));
     const rules = result.thresholds.map((one) => {
@@ -103,7 +112,9 @@
       return `${one.outcome}${narrowly}: ${one.rule} (${one.worded}${interval})`;
     });
     const failures = result.failures.map((reason) => `failed requests: ${reason}`);
-    const lines = [...result.now.slice(1), ...result.reasons.filter((reason) => !told(reason)), ...rules, ...failures];
+    const notes = result.notes.map((note) => `note: ${note}`);
+    const reasons = result.reasons.filter((reason) => !told(reason));
+    const lines = [...result.now.slice(1), ...reasons, ...failures, ...rules, ...notes];
     const list = element("ul", "", "margin: 0.4em 0; padding-left: 1.2em");
     list.append(...[...new Set(lines)].map((line) => element("li", line, "overflow-wrap: anywhere")));
     const files = result.files.map((name) => {
@@ -115,7 +126,7 @@
       return button;
     });
     const head = [`${result.is_over ? "Verdict" : "So far"}: ${result.verdict}`, ...result.now.slice(0, 1)];
-    return [head.join(" · "), ...files, ...chart(result.times), list];
+    return [head.join(" · "), ...files, ...chart(result.times), list, ...result.samples.map(sample)];
   };
   // The level of the load, which a person changes while a test follows a profile. The field outlasts what is told anew.
   const control = (() => {

@@ -7,16 +7,16 @@ Tested in tests/unit/web/test_results.py, tests/native/test_start_form.py and te
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flask import abort, jsonify, request, send_file
 
 from loadtest.exceptions import UsageError
+from loadtest.measuring.record_dict import error_dict
 from loadtest.measuring.snapshot import WINDOW_S
 from loadtest.pacing.service import intended_rate_per_s
 from loadtest.progress import milliseconds
-from loadtest.reporting.document import failure_reasons
+from loadtest.reporting.document import failure_reasons, failure_samples
 from loadtest.reporting.files import FILES
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def result_dict(result: RunResult | None, planned_per_s: float = 0.0) -> dict[st
     if result is None:
         return {"run_id": None}
     record, verdict = result.record, result.verdict
+    failures = {"errors": [error_dict(error) for error in record.errors()]}
     return {
         "run_id": record.run_id,
         "is_over": record.ended,
@@ -95,7 +96,9 @@ def result_dict(result: RunResult | None, planned_per_s: float = 0.0) -> dict[st
         "load": "" if record.ended else result.load,
         "times": _times(record),
         "reasons": list(verdict.reasons),
-        "failures": failure_reasons({"errors": [asdict(error) for error in record.errors()]}),
+        "failures": failure_reasons(failures),
+        "samples": [{"title": title, **evidence} for title, evidence in failure_samples(failures)],
+        "notes": list(verdict.notes),
         "thresholds": [one.as_dict() for one in verdict.results],
         "files": _files(result),
     }

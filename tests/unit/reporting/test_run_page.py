@@ -223,6 +223,29 @@ def test_each_name_shows_its_share_mean_and_bytes() -> None:
     assert re.search(r"data-v='40000'>40 kB</td><td class='n' data-v='\d+'>[^<]+</td></tr>", html)
 
 
+NAMES = tuple(f"shop/{room}{number}" for room in ("", "basket/") for number in range(5))
+
+
+def test_many_names_are_grouped_by_how_they_begin() -> None:
+    """A row with the sums of a group stands above its names; few names, or as many groups, stand as they are."""
+    html = run_page.html(reports.run_document(reports.record(20, names=NAMES, failing="shop/basket/0")))
+    sums = re.findall(r"<tr class='group' data-name=' (.*?)'.*?</tr>", html)
+    assert sums == ["shop, 5 names", "shop/basket, 5 names"]
+    of_basket = re.search(r"<tr class='group' data-name=' shop/basket,.*?</tr>", html, re.DOTALL)[0]
+    assert re.findall(r"data-v='([\d.]+)'", of_basket)[:3] == ["2000", "80", "100.0"]
+    mean_ms = sum(0.015 * (1 + number) for number in range(5, 10)) / 5 * 1e3
+    assert float(re.findall(r"<td class='n'[^>]*>([\d.]+)<", of_basket)[2]) == pytest.approx(mean_ms, rel=0.05)
+    assert html.count("data-group='shop/basket'") == 6
+    for names in (NAMES[:9], tuple(f"{number}/a" for number in range(12))):
+        assert "class='group'" not in run_page.html(reports.run_document(reports.record(5, names=names)))
+
+
+def test_errors_stand_directly_under_the_verdict() -> None:
+    """Before thresholds and charts."""
+    html = run_page.html(reports.run_document(reports.record(failing="a")))
+    assert re.findall(r"<section (?:id='([\w-]+)'|class=\"verdict)", html)[:3] == ["", "errors", "thresholds"]
+
+
 def test_transactions_and_checks_have_tables() -> None:
     """One unmet check of 400 is not 100 %; without any there is no such section."""
     assert "id='steps'" not in run_page.html(reports.run_document())

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from loadtest.judging.outcome import decide
+from loadtest.measuring.measurements import ExceptionCount
 from loadtest.web.results import RunResult, result_dict
 from tests import reports
 
@@ -30,6 +31,19 @@ def test_the_chart_has_response_time_beside_service_time(tmp_path: Path) -> None
     assert all(10 < service < response < 21 for _, response, service in times)  # each was sent a millisecond late
     record.timeline.set_users(10_000, 1)
     assert result_dict(RunResult(record, decide(record, []), tmp_path))["times"] == []
+
+
+def test_why_a_run_fails_is_said_with_a_sample_and_exceptions(tmp_path: Path) -> None:
+    """The reasons with their counts, a failed request with its answer, and what the scenario's tasks raised."""
+    record = reports.record(5, ("a",), failing="a")
+    record.add_exceptions([ExceptionCount("documents", "KeyError", "'price'", "shop.py:7 in buy", False, 1)], 2)
+    result = result_dict(RunResult(record, decide(record, []), tmp_path))
+    (reason,), (sample,) = result["failures"], result["samples"]
+    assert reason.startswith("20 with status_5xx: 503 from ")
+    assert sample == {"title": "GET a: status_5xx", **reports.EVIDENCE._asdict()}
+    assert [note for note in result["notes"] if "KeyError" in note] == [
+        "1 x the scenario raised KeyError: 'price' at shop.py:7 in buy"
+    ]
 
 
 def test_a_run_that_is_over_has_a_verdict_only(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ Tested in tests/unit/reporting/test_run_page.py.
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any, Final
 
+from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import LOAD
+from loadtest.measuring.record_dict import histogram_dict
 from loadtest.progress import size
 from loadtest.reporting import page
 from loadtest.reporting.document import (
@@ -25,10 +28,14 @@ from loadtest.reporting.page import section, text
 from loadtest.reporting.sections.thresholds import tag, thresholds_on
 
 if TYPE_CHECKING:
-    from loadtest.reporting.document import Document
+    from collections.abc import Sequence
+
+    from loadtest.reporting.document import Document, Series
 
 MAX_ROWS: Final = 400
 """The most names in the table; stats.csv has all of them."""
+GROUPED_FROM: Final = 10
+"""The fewest names that are grouped by what stands before their last slash."""
 _STREAM_TIMES: Final = STREAM_HEADS.index("first byte p50")
 """Where the times begin among the figures of streamed responses; with them in one table it is wider than a page."""
 _TIMES: Final = {
@@ -46,7 +53,7 @@ def html(document: Document) -> str:
     """Return the table of all names, with what belongs under it."""
     heads = ("name", "requests", "failed", "per s", *_TIMES.values(), "service p99 ms", "received", "sent")
     series = by_name(document)
-    rows = [_name_row(one, document) for one in series[:MAX_ROWS]]
+    rows = _rows(series[:MAX_ROWS], document)
     foot = _name_row({**document["total"], "name": "all", "method": ""}, document, "all") if series else ""
     more = (
         f"<p class='quiet'>{len(series) - MAX_ROWS:,} more names are in stats.csv.</p>"
@@ -60,7 +67,35 @@ def html(document: Document) -> str:
     return section("names", "By name", table + more, hint)
 
 
-def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str:
+def _rows(series: Sequence[Series], document: Document) -> list[str]:
+    """Return a row for each name; of many, those that begin alike together, below a row with their sums."""
+    groups: dict[str, list[Series]] = {}
+    for one in series:
+        groups.setdefault(one["name"].rpartition("/")[0], []).append(one)
+    if len(series) < GROUPED_FROM or not 1 < len(groups) <= len(series) // 2:
+        return [_name_row(one, document) for one in series]
+    rows = []
+    for prefix, members in sorted(groups.items()):
+        title = f"{prefix or 'other'}, {len(members)} {'name' if len(members) == 1 else 'names'}"
+        rows.append(_name_row(_sum(title, members), document, "group", prefix))
+        rows += [_name_row(one, document, group=prefix) for one in members]
+    return rows
+
+
+def _sum(name: str, members: Sequence[Series]) -> Series:
+    """Return several series as one."""
+    summed: Series = {"name": name, "method": ""}
+    for figure in ("requests", "failures", "response_bytes", "request_bytes"):
+        summed[figure] = sum(one.get(figure, 0) for one in members)
+    for times in ("response_time", "service_time"):
+        merged = Histogram()
+        for one in members:
+            merged.merge(Histogram.from_bytes(base64.b64decode(one[times]["histogram"])))
+        summed[times] = histogram_dict(merged)
+    return summed
+
+
+def _name_row(series: Series, document: Document, kind: str = "", group: str | None = None) -> str:
     requests, rate = series["requests"], rate_per_s(series, document)
     times = [(time, "response_time") for time in _TIMES] + [("p99_s", "service_time")]
     numbers = [(series["failures"], f"{series['failures']:,}"), (rate, f"{rate:,.1f}")]
@@ -72,8 +107,9 @@ def _name_row(series: dict[str, Any], document: Document, kind: str = "") -> str
     cells += "".join(f"<td class='n' data-v='{value}'>{shown}</td>" for value, shown in numbers)
     full = f"{series['method']} {series['name']}"
     outcomes = "" if kind else "".join(f" {tag(one)}" for one in thresholds_on(document, series, LOAD))
+    of_group = "" if group is None else f" data-group='{text(group)}'"
     return (
-        f"<tr class='{kind}' data-name='{text(full)}'>"
+        f"<tr class='{kind}' data-name='{text(full)}'{of_group}>"
         f"<th scope='row'>{text(series['method'])} {page.name(series['name'])}{outcomes}</th>{cells}</tr>"
     )
 
