@@ -9,7 +9,8 @@
   const place = "loadtest-token"; // read by pages of this port only; a cookie is sent to every port
   const given = /^#loadtest=([\w-]+)$/.exec(window.location.hash);
   if (given) {
-    window.localStorage.setItem(place, given[1]);
+    // Any page can open this address with a token of its own, which would end the session: only our login page hands it out.
+    if (document.referrer.startsWith(`${window.location.origin}/`)) window.localStorage.setItem(place, given[1]);
     window.history.replaceState(null, "", window.location.pathname + window.location.search);
   }
   const login = () => window.location.assign(new URL("login", base));
