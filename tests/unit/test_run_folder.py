@@ -1,6 +1,7 @@
 """RunFolder: how runs are named, and where they are."""
 
 import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def test_runs_that_begin_within_a_second_get_a_number(tmp_path: Path, monkeypatc
     assert RunFolder.begin(tmp_path, "mine", "health").name == "mine"
     with pytest.raises(UsageError, match="RUN_ID=mine is taken"):
         RunFolder.begin(tmp_path, "mine", "health")
+
+
+def test_the_results_of_a_run_are_its_accounts_alone(tmp_path: Path) -> None:
+    """They may hold what a service says of persons; the runs folder may be made by anybody."""
+    for folder in (RunFolder.create(tmp_path / "runs", "night"), RunFolder.create_next(tmp_path / "runs", "day")):
+        assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
 
 
 def test_a_later_run_of_the_same_name_gets_a_number(tmp_path: Path) -> None:

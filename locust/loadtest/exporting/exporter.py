@@ -213,8 +213,10 @@ class _Handler(WSGIHandler):
             timer.kill(block=False)
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        """See gevent; the last response of a connection says that it is."""
-        last = [("Connection", "close")] if time.monotonic() >= self._ages_s else []
+        """See gevent; the last response of a connection says that it is: each one, where all places are taken."""
+        places: Any = self.server.pool
+        is_last = time.monotonic() >= self._ages_s or places.full()
+        last = [("Connection", "close")] if is_last else []
         return super().start_response(status, [*headers, *last], exc_info)
 
     def _let_go(self) -> None:

@@ -111,11 +111,8 @@ def modules(url: str) -> list[str]:
     try:
         with _connect(url) as client:
             listed: Any = client.module_list()
-    except redis.RedisError:
-        return []
-    try:
-        return sorted(f"{each[b'name'].decode(errors='replace')} {each[b'ver']}" for each in listed)
-    except (TypeError, LookupError, AttributeError):  # it speaks the protocol, and is no Redis
+            return sorted(f"{each[b'name'].decode(errors='replace')} {each[b'ver']}" for each in listed)
+    except (redis.RedisError, TypeError, LookupError, AttributeError):  # it may speak the protocol, and be no Redis
         return []
 
 

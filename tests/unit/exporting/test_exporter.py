@@ -199,6 +199,21 @@ def test_clients_that_ask_now_and_then_leave_room_for_others(
     running.stop()
 
 
+def test_a_connection_is_not_kept_where_all_places_are_taken(port: int) -> None:
+    """Clients that ask all the time leave room at once."""
+    busy = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(exporter.MAX_CLIENTS)]
+    gevent.sleep(0.1)
+    for client in busy:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert busy[0].makefile("rb").read().count(b"Connection: close\r\n") == 1
+    assert _get(port, "/healthz")[0] == 200
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as alone:
+        alone.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"Connection: close" not in alone.recv(1000)
+    for client in busy:
+        client.close()
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [
