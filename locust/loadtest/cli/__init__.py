@@ -7,27 +7,50 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NoReturn
+from collections import UserDict
+from importlib import import_module
+from typing import Any, Final, NoReturn
 
 import click
 
 from loadtest import __version__
-from loadtest.authoring.commands import init
-from loadtest.cli.capacity import capacity
-from loadtest.cli.check import check
-from loadtest.cli.duet import run_duet
-from loadtest.cli.kubernetes import on_kubernetes
 from loadtest.cli.options import EXIT_CODES
-from loadtest.cli.replay import replay_log
-from loadtest.cli.run import run
-from loadtest.cli.showing import doctor, list_scenarios, profiles, report
-from loadtest.cli.stack import stack
-from loadtest.comparing import commands
 from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.progress import printable
-from loadtest.seeding.commands import seed
 from loadtest.settings.service_links import forget_service_links
 from loadtest.settings.urls import without_credentials
+
+_PLACES: Final = {
+    "baseline": "comparing.commands:baseline",
+    "capacity": "cli.capacity:capacity",
+    "check": "cli.check:check",
+    "compare": "comparing.commands:compare",
+    "doctor": "cli.showing:doctor",
+    "duet": "cli.duet:run_duet",
+    "history": "comparing.commands:show_history",
+    "init": "authoring.commands:init",
+    "kubernetes": "cli.kubernetes:on_kubernetes",
+    "plan": "comparing.commands:plan",
+    "profiles": "cli.showing:profiles",
+    "replay": "cli.replay:replay_log",
+    "report": "cli.showing:report",
+    "run": "cli.run:run",
+    "scenarios": "cli.showing:list_scenarios",
+    "seed": "seeding.commands:seed",
+    "stack": "cli.stack:stack",
+}
+"""Where each command is."""
+
+
+class _Commands(UserDict[str, Any]):
+    """Commands that are imported when they are asked for: what all of them import takes a second."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        if isinstance(self.data[name], str):
+            module, name_there = self.data[name].split(":")
+            self.data[name] = getattr(import_module(f"loadtest.{module}"), name_there)
+        command: click.Command = self.data[name]
+        return command
 
 
 class _Group(click.Group):
@@ -51,7 +74,9 @@ class _Group(click.Group):
         sys.exit(int(code or 0))
 
 
-@click.group(cls=_Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group, commands=_Commands(_PLACES), epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__)
 def main() -> None:
     """Measure how much load a service can handle, from your own machine, with numbers you can trust.
@@ -61,10 +86,3 @@ def main() -> None:
     eval "$(_LOADTEST_COMPLETE=bash_source loadtest)"
     """
     forget_service_links(os.environ)
-
-
-for command in (
-    *(run, check, stack, on_kubernetes, replay_log, run_duet, capacity, profiles, list_scenarios, report, doctor),
-    *(seed, init, commands.compare, commands.show_history, commands.plan, commands.baseline),
-):
-    main.add_command(command)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import click
 import pytest
@@ -34,6 +36,16 @@ def test_a_setting_has_the_same_options_in_every_command(name: str) -> None:
     if name == "check":
         del shared["scenario"]  # its argument
     assert shared == {setting: of_run[setting] for setting in shared}
+
+
+def test_each_command_is_where_it_is_looked_for() -> None:
+    """Under the name by which it is called, and imported only when it is."""
+    assert {name: command.name for name, command in main.commands.items()} == {name: name for name in main.commands}
+    code = "import sys, loadtest.cli; print(*(name for name in sys.modules if name.startswith('loadtest.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"loadtest.local", "loadtest.swarm", "loadtest.comparing", "loadtest.scenarios"} & set(
+        done.stdout.split()
+    )
 
 
 def test_no_variable_of_a_service_is_passed_on_to_locust(monkeypatch: pytest.MonkeyPatch) -> None:
