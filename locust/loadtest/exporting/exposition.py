@@ -125,7 +125,7 @@ class Exposition:
         scrape = Scrape(self._environment, self._weights, self._streamed(totals), totals, recent)
         quantiles = self._quantiles(last_seconds, recent)
         parts: list[bytes] = []
-        for metric in METRICS:
+        for metric in _in_turns(METRICS):
             if metric in quantiles:
                 lines = quantiles[metric]
             elif metric.values is None:
@@ -135,7 +135,6 @@ class Exposition:
             else:
                 lines = [text_of(metric, labels, value) for labels, value in metric.values(scrape).items()]
             parts.append("".join((header(metric, openmetrics=openmetrics), *lines)).encode())
-            end_turn()
         if self._compatible:
             parts.append("".join(compatibility.lines(self._environment, self._shown_name)).encode())
         if openmetrics:

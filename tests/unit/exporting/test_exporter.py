@@ -246,9 +246,9 @@ def test_a_large_scrape_shares_the_event_loop(environment: Environment) -> None:
         turns_s: list[float] = []
         watcher = gevent.spawn(_note_turns, turns_s)
         gevent.sleep(0)
-        began_s = time.perf_counter()
+        began_s = time.process_time()
         exposed.text()
-        took_s = time.perf_counter() - began_s
+        took_s = time.process_time() - began_s
         gevent.sleep(0)
         watcher.kill()
         best.append((max(after - before for before, after in pairwise(turns_s)), took_s))
