@@ -1,8 +1,9 @@
 """Certainty: between which values the figure that a threshold limits lies, with 95 %.
 
-Only what the record keeps by block has such an interval: times of requests and of transactions (percentiles and means),
-ratios of errors and checks, and requests per second. Extremes, counts, times by result, and those of streams and
-connections have none, and neither has a run of fewer independent stretches than `loadtest.estimating.resampling` needs.
+Only what the record keeps by block has such an interval: times of requests, transactions and iterations (percentiles
+and means), ratios of errors and checks, and requests per second. Extremes, counts, times by result, and those of
+streams and connections have none, and neither has a run of fewer independent stretches than
+`loadtest.estimating.resampling` needs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.labels import SeriesKey
 
 _EXTREMES = (0.0, 1.0)
-_TIMES = {"response_time", "service_time", "transaction_time"}
+_TIMES = {"response_time", "service_time", "transaction_time", "iteration_time"}
 _SHARES_OF_FAILURES = {"error_ratio", "transaction_error_ratio"}
 
 

@@ -18,7 +18,7 @@ from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.evidence import Evidence, EvidenceQuota
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
-from loadtest.measuring.labels import CHECK, ENDED_BY, LOAD, OTHER, PAIR, SETUP, TRANSACTION, Labels
+from loadtest.measuring.labels import CHECK, ENDED_BY, ITERATION, LOAD, OTHER, PAIR, SETUP, TRANSACTION, Labels
 from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_TALLIES, MAX_TASKS
 from loadtest.measuring.record_rows import (
     Delivery,
@@ -64,7 +64,7 @@ USERS, RATE = "users", "rate"
 """The kinds of the events that say that a person changed the load while it ran: its users, its arrivals per second."""
 SOFTWARE: Final = "software"
 """The kind of the event that says that a worker ran other code than the master."""
-_IN_BLOCKS: Final = frozenset({LOAD, PAIR, TRANSACTION, CHECK})
+_IN_BLOCKS: Final = frozenset({LOAD, PAIR, TRANSACTION, CHECK, ITERATION})
 MAX_EVENTS: Final = 500
 """The most events that are kept; later ones are left out."""
 

@@ -21,7 +21,7 @@ from loadtest.exceptions import RecordError
 from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import samples_needed, told_apart
 from loadtest.measuring import record_dict, record_file
-from loadtest.measuring.labels import TRANSACTION
+from loadtest.measuring.labels import ITERATION, TRANSACTION
 from loadtest.measuring.record_dict import DICT_FORMAT, QUANTILES
 from loadtest.progress import counted, milliseconds, one_line
 from loadtest.run_folder import RunFolder
@@ -63,6 +63,7 @@ def of(record: RunRecord, verdict: Verdict) -> Document:
     service = record.block_table(service=True)
     _add_intervals([made["total"]], made["series"], service, "service_time", "service_intervals")
     _add_intervals([], made["transactions"], record.of_phase(TRANSACTION).block_table())
+    _add_intervals_of_iterations(made["scenarios"], record.of_phase(ITERATION))
     return made
 
 
@@ -86,6 +87,15 @@ def _add_intervals(
             for figure in WITH_INTERVALS
             if run.blocks and requests_of(one) >= samples_needed(QUANTILES[figure])
         }
+
+
+def _add_intervals_of_iterations(scenarios: list[Series], iterations: RunRecord) -> None:
+    by_name = {one["scenario"]: one for one in scenarios}
+    made = [{"made": view.requests, **by_name[view.scenario]} for view in iterations.series()]
+    _add_intervals([], made, iterations.block_table(), "iteration_time")
+    for one in made:
+        if "intervals" in one:
+            by_name[one["scenario"]]["intervals"] = one["intervals"]
 
 
 def requests_of(series: Series) -> int:
@@ -187,11 +197,16 @@ def iteration_sentences(document: Document) -> list[str]:
     """Return how many iterations each scenario made, how many were dropped, and how long they took, in a few words."""
     sentences = []
     for one in iterations(document):
-        times = [(figure.removesuffix("_s"), percentile_ms(one, figure)) for figure in WITH_INTERVALS]
-        known = ", ".join(f"{name} {shown} ms" for name, shown in times if shown != "-")
+        times = [(figure, percentile_ms(one, figure)) for figure in WITH_INTERVALS]
+        known = ", ".join(_with_interval(one, figure, shown) for figure, shown in times if shown != "-")
         counts = f"{one['made']:,} of {one_line(one['name'])}, {one['dropped']:,} dropped"
         sentences.append(f"{counts}; {known}" if known else counts)
     return sentences
+
+
+def _with_interval(series: Series, figure: str, shown: str) -> str:
+    ends = interval_ms(series, figure)
+    return f"{figure.removesuffix('_s')} {shown} ms{f' (95 % interval {ends})' if ends else ''}"
 
 
 def target_sentence(document: Document) -> str:

@@ -9,7 +9,7 @@ from loadtest.estimating.intervals import Interval
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import Outcome, Result, decide
 from loadtest.judging.threshold_parser import parse
-from loadtest.measuring.labels import CHECK, SETUP, TRANSACTION
+from loadtest.measuring.labels import CHECK, ITERATION, SETUP, TRANSACTION
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from tests import reports
@@ -70,6 +70,7 @@ def test_the_warm_up_of_a_rule_is_not_in_its_interval() -> None:
 def test_what_is_measured_beside_the_requests_has_intervals_of_its_own() -> None:
     """Transactions of 50 ms and checks of which a tenth fails, beside requests of 10 ms that were sent 100 ms late."""
     rules = "p50(transaction_time) < 1s, transaction_error_ratio < 50%, check_ratio > 50%, p50(service_time) < 1s"
+    rules += ", p95(iteration_time) < 1s"
     record, recorder, chance = RunRecord("r", 1_700_000_000.0), Recorder(), Random(4)
     judge = Judge(parse(f'{rules}, p50 < 1s, error_ratio{{phase="setup"}} < 50%', "here"), record, 1_700_000_000.0)
     for second in range(60):
@@ -78,11 +79,12 @@ def test_what_is_measured_beside_the_requests_has_intervals_of_its_own() -> None
             sent_late_s = 0.1 if second >= 30 else 0.0
             recorder.series("s", "GET", "a").success(0.0, sent_late_s, sent_late_s + 0.01 * noise, 0)
             recorder.series("s", "GET", "a", SETUP).success(0.0, 0.0, 0.01, 0)
+            recorder.series("s", "", "", ITERATION).success(0.0, 0.0, 0.2 * noise, 0)
             recorder.series("s", "", "buy", TRANSACTION).success(0.0, 0.0, 0.05 * noise, 0)
             check = recorder.series("s", "", "total", CHECK)
             check.success(0.0, 0.0, 0.0, 0) if chance.random() < 0.9 else check.failure(0.0, 0.0, 0.0, 0, "check", "no")
         record.add(recorder.take(), second)
-    bought, none_failed, met, sent, waited, setup = (result.interval for result in judge.final_results())
+    bought, none_failed, met, sent, iterated, waited, setup = (result.interval for result in judge.final_results())
     assert bought is not None
     assert 0.05 < bought.low < bought.high < 0.055
     assert none_failed is not None
@@ -91,6 +93,8 @@ def test_what_is_measured_beside_the_requests_has_intervals_of_its_own() -> None
     assert 0.85 < met.low < 0.9 < met.high < 0.93
     assert sent is not None
     assert 0.01 < sent.low < sent.high < 0.0115
+    assert iterated is not None
+    assert 0.215 < iterated.low < iterated.high < 0.225
     assert waited is None or waited.high > 0.1
     assert setup is None
 

@@ -490,6 +490,7 @@ def test_the_documentation_states_every_limit() -> None:
     never_there = f"≥ {plan.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there"
     raised = (
         f"≥ {checks.LISTENER_EXCEPTIONS} exception of a listener of Locust's events, on the master or a worker; "
+        "a greenlet of the scenario's own on the master that calls `sys.exit(0)`; "
         "≥ 1 `events.request` that cannot be counted, as with a `response_time` that is no number"
     )
     no_answer = f"≥ {checks.STALL_S} s without any answer, and {checks.STALL_BY_MEDIAN} times the median response time"

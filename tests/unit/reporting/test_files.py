@@ -3,14 +3,18 @@
 import io
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from rich.console import Console
 
+from loadtest.measuring.labels import ITERATION
 from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
 from loadtest.progress import PrintableConsole, printable
 from loadtest.reporting import document, files, summary
 from tests import reports
@@ -152,6 +156,23 @@ def test_hostile_names_survive_in_the_document(tmp_path: Path) -> None:
     assert files.write(tmp_path, files.of(made)) == []
     names = {one["name"] for one in json.loads((tmp_path / "record.json").read_text())["series"]}
     assert names == {reports.HOSTILE, "?"}
+
+
+def test_iterations_have_intervals_in_text_and_in_junit() -> None:
+    """As requests have, where they go on for long enough."""
+    record, recorder, chance = reports.record(60), Recorder(), Random(5)
+    for second in range(60):
+        for _ in range(40):
+            recorder.series("documents", "", "", ITERATION).success(0.0, 0.0, 0.2 + 0.1 * chance.random(), 0)
+        record.add(recorder.take(), second)
+    made = reports.run_document(record)
+    (one,) = made["scenarios"]
+    assert set(one["intervals"]) == {"p50_s", "p95_s", "p99_s"}
+    low, high = one["intervals"]["p50_s"]
+    assert 0.24 < low < one["iteration_time"]["p50_s"] < high < 0.26
+    (sentence,) = document.iteration_sentences(made)
+    assert re.search(r"p50 2\d\d ms \(95 % interval 24\d to 2[56]\d\), p95 ", sentence)
+    assert sentence in files.of(made)["junit.xml"]()
 
 
 def test_the_terminal_has_tables_of_transactions_and_checks() -> None:
