@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from boards.frame import board
-from boards.panels import BAD, QUIET, colored, curves, figure, limits, with_line, word
+from boards.panels import BAD, alerts, colored, curves, figure, limits, with_line
 from boards.queries import (
     OPEN,
     RANGE,
     SCENARIO,
-    alerts,
     curve,
     highest,
     kept,
@@ -50,12 +49,10 @@ def by_worker(metric: str) -> prometheus.Dataquery:
 def trust_row() -> list[Any]:
     """Whether the other dashboards can be relied on."""
     return [
-        word(
-            "Alerts about trust",
+        alerts(
             "Alerts about the generator that fire now: lost or saturated workers, late requests, missing "
             "measurements. While there is one, the latencies may be the generator's own.",
-            alerts('severity="trust"'),
-            {"none": QUIET},
+            'severity="trust"',
             span=8,
         ),
         figure(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from boards.frame import board
 from boards.load_run import overview
-from boards.panels import QUIET, Column, curves, figure, limits, linked, rows, word, words
-from boards.queries import REQUESTS_PER_S, alerts, column, curve, kept, now, of_run, rate
+from boards.panels import Column, alerts, curves, figure, limits, linked, rows, words
+from boards.queries import REQUESTS_PER_S, column, curve, kept, now, of_run, rate
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import dashboard, prometheus, table
@@ -44,13 +44,9 @@ def welcome_row() -> list[Any]:
         )
         .thresholds(limits(1, below=True))
         .height(6),
-        word(
-            "Alerts",
-            "The alerts that fire now; Prometheus describes them on http://127.0.0.1:9090/alerts.",
-            alerts(),
-            {"none": QUIET},
-            span=5,
-        ).height(6),
+        alerts("The alerts that fire now; Prometheus describes them on http://127.0.0.1:9090/alerts.", span=5).height(
+            6
+        ),
     ]
 
 
@@ -64,16 +60,17 @@ def runs() -> table.Panel:
         "The runs of the time range, the latest first. Click the name of one to open it.",
         {
             "run_id": ("run", 270),
-            "scenario": ("scenario", 120),
-            "profile": ("profile", 150),
-            "verdict": ("verdict", 120),
+            "scenario": ("scenario", 115),
+            "profile": ("profile", 140),
+            "verdict": ("verdict", 110),
         },
         Column("started", "dateTimeAsIso", _of_row(f"{STARTED} * 1000"), 150),
         Column("ended", "dateTimeAsIso", _of_row(f"({ENDED} > 0) * 1000"), 150),
         Column("until", "none", _of_row(f"({ENDED} + {SETTLED_S} > {SETTLED_S} or {STARTED} * 0 + time()) * 1000"), 0),
-        Column("requests", "locale", _of_row(f"sum by (run_id) ({requests})"), 90),
-        Column("failed", "percentunit", _of_row(f"{failed} / (sum by (run_id) ({requests}) > 0)")),
-        Column("p95", "s", _of_row(p95)),
+        Column("duration", "s", _of_row(kept("loadtest_run_load_seconds")), 70),
+        Column("requests", "locale", _of_row(f"sum by (run_id) ({requests})"), 80),
+        Column("failed", "percentunit", _of_row(f"{failed} / (sum by (run_id) ({requests}) > 0)"), 65),
+        Column("p95", "s", _of_row(p95), 70),
     )
     return linked(
         panel,

@@ -29,6 +29,7 @@ from boards.queries import (
     CHOSEN_QUANTILE,
     ERROR_RATIO,
     FAILED,
+    LOAD_SECONDS,
     OPEN,
     RANGE,
     REQUESTS_PER_S,
@@ -42,8 +43,10 @@ from boards.queries import (
     latest,
     mean,
     now,
+    of_fastest,
     of_run,
     of_run_before,
+    of_slowest,
     or_word,
     quantile,
     rate,
@@ -112,8 +115,9 @@ def overview() -> list[stat.Panel]:
 
 
 def run_row() -> list[Any]:
-    """The run in figures, and on one time axis."""
+    """The run on one time axis, and in figures."""
     return [
+        _at_a_glance(),
         *overview(),
         figure(
             "Peak users",
@@ -143,7 +147,6 @@ def run_row() -> list[Any]:
             for share in (50, 99)
         ),
         completeness(),
-        _at_a_glance(),
     ]
 
 
@@ -309,13 +312,19 @@ def machines_row() -> list[Any]:
             curve(of_run(rate(target.format("cpu_seconds_total"))), "target"),
             span=6,
         ),
-        curves(
-            "Memory",
-            "Memory in use by its limit: of the fullest worker's container or machine, and of Redis, if it has one.",
-            "percentunit",
-            curve(of_run(f"max({workers.format('memory')})"), "fullest worker"),
-            curve(of_run(f"{redis.USED} / ({redis.MAX} > 0)"), "redis"),
-            span=6,
+        on_the_right(
+            curves(
+                "Memory",
+                "Memory in use by its limit: of the fullest worker's container or machine, and of Redis, if it has "
+                "one; on the right, the resident memory of the sample target's processes together.",
+                "percentunit",
+                curve(of_run(f"max({workers.format('memory')})"), "fullest worker"),
+                curve(of_run(f"{redis.USED} / ({redis.MAX} > 0)"), "redis"),
+                curve(of_run(f"sum({target.format('resident_memory_bytes')})"), "target"),
+                span=6,
+            ),
+            "target",
+            "bytes",
         ),
         curves(
             "Network",
@@ -404,21 +413,35 @@ def names_row() -> list[Any]:
     """Which request stands out."""
     count = f"sum by ({BY_NAME}) (increase(loadtest_requests_total{{{CHOSEN}}}[$__range]))"
     failed = f"sum by ({BY_NAME}) (increase(loadtest_requests_total{{{FAILED}}}[$__range]))"
+    classes = f"sum by ({BY_NAME}, class) (increase(loadtest_errors_total{{{CHOSEN}}}[$__range]))"
     return [
         rows(
             "Names",
             "Each name in the time range, the slowest first at the chosen quantile. Links of Home set it to a run's. "
-            f"{INTERPOLATED}",
+            f"{INTERPOLATED} Min and max are the bounds of the buckets that hold them.",
             {"method": ("method", 90), "name": ("name", 300)},
             Column("quantile", "s", column(quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME, window=RANGE))),
             *(
                 Column(f"p{int(q * 100)}", "s", column(quantile(q, RESPONSE_TIME, by=BY_NAME, window=RANGE)))
                 for q in (0.5, 0.95, 0.99)
             ),
-            Column("mean", "s", column(mean(RESPONSE_TIME, by=BY_NAME, window=RANGE))),
-            Column("requests", "locale", column(f"round({count}) > 0"), 90),
-            Column("failed", "percentunit", column(f"{failed} / ({count} > 0)")),
+            Column("mean", "s", column(mean(RESPONSE_TIME, by=BY_NAME, window=RANGE)), 70),
+            Column("min", "s", column(of_fastest(RESPONSE_TIME, by=BY_NAME)), 70),
+            Column("max", "s", column(of_slowest(RESPONSE_TIME, by=BY_NAME)), 70),
+            Column("requests", "locale", column(f"round({count}) > 0"), 80),
+            Column("per s", "none", column(f"{count} / on () group_left () ({LOAD_SECONDS} > 0)"), 60),
+            Column("failed", "percentunit", column(f"{failed} / ({count} > 0)"), 65),
         ),
+        rows(
+            "Errors by name",
+            "Failed requests of each name and class in the time range, the most frequent first. Of a status the class "
+            "has the first digit; a run's report has each status, with its message.",
+            {"method": ("method", 90), "name": ("name", 400), "class": ("class", 200)},
+            Column("failed", "locale", column(f"round({classes}) > 0"), 90),
+            Column(
+                "of its requests", "percentunit", column(f"{classes} / on ({BY_NAME}) group_left () ({count} > 0)"), 130
+            ),
+        ).no_value("No request failed"),
         curves(
             "Response time by name",
             f"The quantile selected above. The slowest names stand out here. {EXACT}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from grafana_foundation_sdk.builders import common, dashboard, heatmap, stat, table, text, timeseries
@@ -9,7 +10,7 @@ from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import dashboard as d
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 
-from boards.queries import DATASOURCE, curve
+from boards.queries import DATASOURCE, curve, firing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -182,8 +183,7 @@ def rows(
         columns: the figures.
         span: the panel's width.
     """
-    letters = "ABCDEFGH"[: len(columns)]
-    names = {f"Value #{letter}": one.title for letter, one in zip(letters, columns, strict=True)}
+    names = {f"Value #{letter}": one.title for letter, one in zip(ascii_uppercase, columns, strict=False)}
     if len(columns) == 1:
         names = {"Value": columns[0].title}
     order = {name: number for number, name in enumerate((*labels, *names))}
@@ -204,7 +204,8 @@ def rows(
         )
     )
     for name, width_px in labels.values():
-        panel.override_by_name(name, [_property("custom.width", width_px)])
+        whole = _property("custom.cellOptions", {"type": "auto", "wrapText": True})
+        panel.override_by_name(name, [_property("custom.width", width_px), whole])
     for one in columns:
         size = [_property("custom.width", one.width_px)]
         hidden = [_property("custom.hidden", value=True), _property("custom.hideFrom", {"viz": True})]
@@ -215,6 +216,14 @@ def rows(
 def linked(panel: table.Panel, name: str, title: str, url: str) -> table.Panel:
     """Make the values of this column links."""
     return panel.override_by_name(name, [_property("links", [{"title": title, "url": url}])])
+
+
+def alerts(description: str, labels: str = "", **size: Any) -> stat.Panel:
+    """Return a panel with the names of the alerts that fire now; a click on one leads to Prometheus' page of them."""
+    title = "Alerts about trust" if labels else "Alerts"
+    panel = word(title, description, firing(labels), {"none": QUIET}, **size)
+    page = {"title": "Show the alerts in Prometheus", "url": "http://127.0.0.1:9090/alerts", "targetBlank": True}
+    return panel.override_by_regexp(".+", [_property("links", [page])])
 
 
 def words(title: str, description: str, content: str, span: int, height: int) -> text.Panel:
@@ -245,6 +254,6 @@ def _property(name: str, value: object) -> d.DynamicConfigValue:
 def _described(panel: Any, title: str, description: str, *, unit: str, span: int, queries: Any) -> Any:
     """Fill in what every panel has; the queries get the reference letters A, B, C …"""
     panel.title(title).description(description).unit(unit).datasource(DATASOURCE).span(span)
-    for letter, built in zip("ABCDEFGH", queries, strict=False):
+    for letter, built in zip(ascii_uppercase, queries, strict=False):
         panel.with_target(built.ref_id(letter))
     return panel

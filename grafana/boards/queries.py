@@ -92,6 +92,25 @@ def recent(q: float | str, histogram: str, labels: str = CHOSEN, by: str = "", o
     return f"max ({everything} or on () {of_scenarios} or on () {of_names})"
 
 
+FEW_S = 4
+"""Two scrapes: the first values of a run that begins within a time range are below."""
+LOAD_SECONDS = (
+    f"sum(max_over_time(loadtest_run_load_seconds{RANGE}))"
+    f" - (sum(min_over_time(loadtest_run_load_seconds{RANGE}) > {FEW_S}) or vector(0))"
+)
+"""The seconds of load in the time range, of all its runs: without those of a run that had begun before."""
+
+
+def of_slowest(histogram: str, labels: str = CHOSEN, by: str = "") -> str:
+    """Return the upper bound of the bucket that has the highest value in the time range, by some labels."""
+    return quantile(1, histogram, labels, by, RANGE)
+
+
+def of_fastest(histogram: str, labels: str = CHOSEN, by: str = "") -> str:
+    """Return the lower bound of the bucket that has the lowest value in the time range, by some labels."""
+    return quantile("1e-9", histogram, labels, by, RANGE)
+
+
 def mean(histogram: str, labels: str = CHOSEN, by: str = "", window: str = WINDOW) -> str:
     """Return the expression of the mean of what a histogram observed; no value where it observed nothing."""
     return f"{rate(f'{histogram}_sum', labels, by, window)} / ({rate(f'{histogram}_count', labels, by, window)} > 0)"
@@ -114,7 +133,7 @@ def now(expr: str, legend: str = "") -> prometheus.Dataquery:
     return prometheus.Dataquery().datasource(DATASOURCE).expr(expr).legend_format(legend).instant()
 
 
-def alerts(labels: str = "") -> prometheus.Dataquery:
+def firing(labels: str = "") -> prometheus.Dataquery:
     """Return a query that answers with the names of the alerts that fire, or with none."""
     selector = ", ".join(filter(None, ('alertstate="firing"', labels)))
     return now(or_word(f"max by (alertname) (ALERTS{{{selector}}})", "alertname", "none"), "{{alertname}}")

@@ -66,7 +66,7 @@ def _variables(url: str, seconds: int, until_s: int) -> dict[str, str]:
     for name, expr, regex in dashboards.asked_variables(dashboards.read()):
         rows = _ask(f"{url}/api/v1/query", query=_filled(expr, values), time=str(until_s))
         found = [re.search(regex, _as_grafana_says(row)) for row in rows]
-        values |= dict.fromkeys((f"${name}", f"${{{name}}}"), max(match[1] for match in found if match))
+        values |= dict.fromkeys((f"${name}", f"${{{name}}}"), max((match[1] for match in found if match), default=""))
     return values
 
 

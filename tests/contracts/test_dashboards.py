@@ -211,6 +211,36 @@ def test_the_quantile_of_all_is_one_curve() -> None:
     assert 'name!=""' in asked
 
 
+def test_a_run_begins_with_one_overview() -> None:
+    """Load, requests, failures and p95 on one time axis, as wide as the page; then the run in figures."""
+    board = read(ROOT / "grafana" / "dashboards" / "load_run.json")
+    first, *others = [one for one in board["panels"] if one["type"] != "row"]
+    assert (first["type"], first["gridPos"]["w"], first["gridPos"]["x"]) == ("timeseries", 24, 0)
+    assert [one["legendFormat"] for one in first["targets"]] == ["users", "requests/s", "failed/s", "p95", "p95 before"]
+    assert {one["type"] for one in others[:12]} == {"stat"}
+    assert {"Requests", "Stage", "Time of load"} <= {one["title"] for one in others[:12]}
+
+
+@pytest.mark.parametrize(
+    ("board", "title", "columns"),
+    [
+        ("load_run", "Names", "method name quantile p50 p95 p99 mean min max requests per_s failed"),
+        ("load_run", "Errors by name", "method name class failed of_its_requests"),
+        ("load_run", "Transactions", "transaction quantile p50 mean made failed"),
+        ("load_run", "Checks", "check failed made"),
+        ("home", "Runs", "run scenario profile verdict started ended until duration requests failed p95"),
+        ("history", "Runs", "run scenario profile verdict started ended until duration requests failed p95"),
+    ],
+)
+def test_tables_have_what_a_reader_looks_for(board: str, title: str, columns: str) -> None:
+    """Each figure has its column."""
+    found = [one for one in read(ROOT / "grafana" / "dashboards" / f"{board}.json")["panels"] if one["title"] == title]
+    (table,) = [one for one in found if one["type"] == "table"]
+    options = table["transformations"][1]["options"]
+    titles = [options["renameByName"][one] for one in sorted(options["indexByName"], key=options["indexByName"].get)]
+    assert [one.replace(" ", "_") for one in titles] == columns.split()
+
+
 def test_runs_are_marked() -> None:
     """Each dashboard marks start, end, stages, lost workers and changes, each at the time that its metric says."""
     times = {
@@ -318,6 +348,14 @@ def test_no_figure_is_blank_or_praised_for_nothing(panel: dict[str, Any]) -> Non
         assert re.search(r'or on \(\) label_replace\(vector\(1\), "\w+", "[a-z ]+", "", ""\)$', target["expr"])
 
 
+@pytest.mark.parametrize("panel", [one for one in panels() if "ALERTS{" in one.values[0]["targets"][0]["expr"]])
+def test_alerts_lead_to_prometheus(panel: dict[str, Any]) -> None:
+    """They are named, and a click on one opens the page that describes them."""
+    (look,) = [one for one in panel["fieldConfig"]["overrides"] if one["matcher"]["id"] == "byRegexp"]
+    assert [link["url"] for one in look["properties"] for link in one["value"]] == ["http://127.0.0.1:9090/alerts"]
+    assert panel["options"]["textMode"] == "name"
+
+
 def test_figures_of_several_runs_are_never_mixed() -> None:
     """What is divided is of one run on both sides, since a point of a long time range stands for several runs."""
     history = read(ROOT / "grafana" / "dashboards" / "history.json")
@@ -335,7 +373,8 @@ def test_a_run_is_opened_at_its_time() -> None:
     (url,) = [look["value"][0]["url"] for look in looks if look["id"] == "links"]
     used = re.findall(r"\$\{__data\.fields\.(\w+)(\.numeric)?\}", url)
     assert used == [("started", ".numeric"), ("until", ".numeric")]
-    assert {"started", "ended", "until", "verdict", "requests", "failed", "p95"} <= set(columns)
+    shown = {"started", "ended", "until", "verdict", "duration", "requests", "failed", "p95"}
+    assert shown <= set(columns)
 
 
 @pytest.mark.parametrize(
@@ -394,6 +433,8 @@ def test_no_title_is_cut_off_on_a_laptop(panel: dict[str, Any]) -> None:
         hidden = [one for one in properties if one["id"] == "custom.hidden"]
         columns = panel["transformations"][1]["options"]["renameByName"]
         assert len(columns_px) + len(hidden) == len(columns)
+        wrapped = [one["value"]["wrapText"] for one in properties if one["id"] == "custom.cellOptions"]
+        assert len(wrapped) == len(columns) - len(panel["targets"])  # of names and runs, which may be longer
         assert sum(columns_px) <= width_px - 16
 
 

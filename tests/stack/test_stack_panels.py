@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -70,6 +71,24 @@ def test_no_panel_shows_what_is_wrong(evidence: Evidence, state: str) -> None:
         for what in _faults(look, panel)
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("state", [one for one in STATES if one != "no run yet"])
+def test_no_tile_of_a_run_is_empty(evidence: Evidence, state: str) -> None:
+    """Under way, ended and days later, the run in figures has one value in each of its tiles."""
+    look = STATES[state](evidence)
+    shown = {title: look.rows(expression_of("load_run", title)) for title in ("Verdict", "State", *TILES)}
+    assert [title for title, rows in shown.items() if len(rows) != 1] == []
+
+
+def test_the_rate_of_names_is_the_records(evidence: Evidence) -> None:
+    """Requests per second by name are those of the seconds under load, however long the time range is."""
+    record, at_s = evidence.record, evidence.end_s
+    range_s = math.ceil(at_s - datetime.fromisoformat(record["started_at"]).timestamp()) + 30
+    look = Look(evidence.project, at_s, record["run_id"], range_s)
+    (asked,) = [one["expr"] for one in panel_of("load_run", "Names")["targets"] if "loadtest_run_load" in one["expr"]]
+    in_total = sum(float(row["value"][1]) for row in look.rows(asked))
+    assert in_total == pytest.approx(record["total"]["requests"] / record["counted_s"], rel=0.05)
 
 
 def _faults(look: Look, panel: dict[str, Any]) -> Iterator[str]:
