@@ -119,7 +119,8 @@ def _missing_class(command: Command) -> Done:
 
 
 def _memory(command: Command) -> Done:
-    return command.run("run", *command.small(Job="48Mi"))
+    # Where workers can connect: nothing else is wrong, however long the master takes to need that much.
+    return command.run("run", *command.small(Job="48Mi"), "--host", "https://kubernetes.default")
 
 
 def _kind(command: Command) -> Done:
