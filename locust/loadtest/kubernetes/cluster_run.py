@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from loadtest.exceptions import ExitCode, LoadtestError, StackError, UsageError
+from loadtest.judging.outcome import Outcome
 from loadtest.kubernetes import pods, results, trouble
 from loadtest.kubernetes.kustomization import MANIFESTS, Kustomization
 from loadtest.kubernetes.master_log import MasterLog
@@ -37,7 +38,7 @@ _DRAIN_S: Final = 90.0
 """How long a master that is told to end may take: 40 s, then it is killed."""
 _OF_MASTER: Final = ("securityContext", "imagePullSecrets", "nodeSelector", "tolerations")
 """What the pod that copies results has of the master's: no other user may read them, and it has to run there too."""
-_VERDICT: Final = re.compile(r"(?:passed|failed|no data|not trustworthy|interrupted): run (?P<run>\S+)\n")
+_VERDICT: Final = re.compile(r"(?P<name>passed|failed|no data|not trustworthy|interrupted): run (?P<run>\S+)\n")
 
 
 @dataclass(frozen=True)
@@ -166,9 +167,7 @@ class ClusterRun:
             self._fetch()
             raise
         self._fetch(_VERDICT.match(ended.get("message", "")))
-        if ended["exitCode"] in tuple(ExitCode):
-            return int(ended["exitCode"])
-        raise StackError(trouble.of_ended(pod, _MASTER, ended).sentence)
+        return exit_code(pod, ended)
 
     def _follow(self) -> tuple[Item, Item]:
         """Follow the run, and return the master's pod and the state in which its container ended."""
@@ -253,6 +252,24 @@ class ClusterRun:
                 self._kubectl.delete(objects)
             except StackError as error:
                 self._say("left behind", str(error))
+
+
+def exit_code(pod: Item, ended: Item) -> int:
+    """Return the run's exit code, given the master's pod and the state in which its container ended.
+
+    Raises:
+        StackError: the master ended without a verdict, or with 0 against it.
+    """
+    code, verdict = ended["exitCode"], _VERDICT.match(ended.get("message", ""))
+    if code == ExitCode.PASSED and (verdict is None or verdict["name"] != Outcome.PASSED.value):
+        raise StackError(
+            f"pod/{pod['metadata']['name']} ended with exit code 0, but its run "
+            f"{'has no verdict' if verdict is None else 'did not pass'}: the scenario, or a library that it uses, "
+            "ended the master. Next: take os._exit() and the like out of it, and run again."
+        )
+    if code not in tuple(ExitCode):
+        raise StackError(trouble.of_ended(pod, _MASTER, ended).sentence)
+    return int(code)
 
 
 def _is_master(item: Item) -> bool:
