@@ -49,10 +49,11 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
+        data = file.read(most_bytes + 1) if found.st_size <= most_bytes else b""
+    if max(found.st_size, len(data)) > most_bytes:
         raise OSError(errno.EFBIG, f"it is longer than {most_bytes} bytes", str(path))
     return data
 
@@ -62,7 +63,8 @@ def inflated_bytes(packed_bytes: int) -> int:
     return max(_SMALL_INFLATED_BYTES, _MOST_INFLATED * packed_bytes)
 
 
-_TEXTS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_TEXTS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""Texts, and one without an end, which would else be looked for anew from each quotation mark in it."""
 _DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in _DEEPER)
 

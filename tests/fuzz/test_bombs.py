@@ -148,6 +148,10 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "document of empty lists": lambda path: document(path, "[" + "[]," * 10_000_000 + "[]]"),
     "document of one long number": lambda path: document(path, "9" * 1_000_000),
     "document of a number that no float holds": lambda path: document(path, f'{{"format": {"9" * 400}}}'),
+    "document of a text without an end": lambda path: document(path, '"\\' * 5_000_000),
+    "stream of holes": lambda path: (
+        (path / STREAM).touch(), os.truncate(path / STREAM, 2**37), run_document.read(path)
+    ),
     "document that is a pipe": lambda path: (os.mkfifo(path / RECORD), run_document.read(path)),
     "stream that is a pipe": lambda path: (os.mkfifo(path / STREAM), run_document.read(path)),
     "stream of spaces": lambda path: record(path, record_file._frame(b"W", b" " * 60_000_000)),

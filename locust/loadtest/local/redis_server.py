@@ -80,6 +80,11 @@ def answers_json(url: str) -> bool:
     return True
 
 
+def _said(error: redis.RedisError) -> str:
+    """Return what a server says, which may be megabytes."""
+    return str(error)[:500]
+
+
 def check_given(url: str) -> None:
     """Check the Redis of REDIS_URL.
 
@@ -90,18 +95,18 @@ def check_given(url: str) -> None:
         _probe(url)
     except redis.exceptions.ClusterDownError as error:
         raise StackError(
-            f"REDIS_URL={without_credentials(url)} is a cluster that does not serve all of its keys ({error}). "
+            f"REDIS_URL={without_credentials(url)} is a cluster that does not serve all of its keys ({_said(error)}). "
             "Allowed: one each of whose slots has a primary that runs. Next: start the nodes that are down, or name "
             "another."
         ) from error
     except redis.ResponseError as error:
         raise StackError(
-            f"REDIS_URL={without_credentials(url)} offers no RedisJSON ({error}). Allowed: Redis Stack, Redis 8 or "
+            f"REDIS_URL={without_credentials(url)} offers no RedisJSON ({_said(error)}). Allowed: Redis Stack, Redis 8 or "
             "later, or any Redis with the module. Next: start one of them, or leave REDIS_URL out."
         ) from error
     except redis.RedisError as error:
         raise StackError(
-            f"REDIS_URL={without_credentials(url)} cannot be reached ({error}). Allowed: a running Redis with "
+            f"REDIS_URL={without_credentials(url)} cannot be reached ({_said(error)}). Allowed: a running Redis with "
             "RedisJSON. Next: start it, correct the address, or leave REDIS_URL out."
         ) from error
 
