@@ -101,8 +101,8 @@ def check_given(url: str) -> None:
         ) from error
     except redis.ResponseError as error:
         raise StackError(
-            f"REDIS_URL={without_credentials(url)} offers no RedisJSON ({_said(error)}). Allowed: Redis Stack, Redis 8 or "
-            "later, or any Redis with the module. Next: start one of them, or leave REDIS_URL out."
+            f"REDIS_URL={without_credentials(url)} offers no RedisJSON ({_said(error)}). Allowed: Redis Stack, Redis 8 "
+            "or later, or any Redis with the module. Next: start one of them, or leave REDIS_URL out."
         ) from error
     except redis.RedisError as error:
         raise StackError(
