@@ -180,6 +180,7 @@ class Endpoint:
         if self.path:
             return [(AF_UNIX, self.path)]
         try:
+            self.host.encode("idna")  # gevent's thread prints a traceback of a name for which this fails
             found = gevent.socket.getaddrinfo(self.host, self.port, type=SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             if limit := own_limits.reached(error) or own_limits.out_of_files():

@@ -147,6 +147,15 @@ def test_a_name_that_does_not_resolve_is_a_dns_error():
     assert caught.value.error_class == "dns"
 
 
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "x\u2044y\ud800"])
+def test_a_name_that_is_none_is_a_dns_error_and_no_traceback(host, capfd):
+    """As a server's redirection may have it."""
+    with pytest.raises(TransportError, match="does not resolve") as caught:
+        Endpoint(host, 1).connect(5.0)
+    assert caught.value.error_class == "dns"
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_running_out_of_files_is_the_generators_error(host):
     """Neither the resolver nor the service is blamed when this process may open no more files."""
