@@ -127,7 +127,7 @@ def _use(namespace: Namespace, folder: Path) -> Evidence:
     replaced = not before & _names(namespace, "pods", "locust-worker")
     namespace.kubectl("delete", "pod,service", "shop", "--grace-period=1")  # it does not hear SIGTERM
     helm(namespace, "uninstall", "loadtest", "--wait", "--cascade=foreground")
-    eventually("pods are gone", namespace.pods, [], PATIENCE_S)
+    eventually("pods and what made them are gone", lambda: _names(namespace, "pods,deployments"), set(), PATIENCE_S)
     kinds = "pods,jobs,deployments,services,networkpolicies,configmaps,secrets,persistentvolumeclaims"
     left = set(namespace.kubectl("get", kinds, "-o", "name").split())
     helm(namespace, "install", "loadtest", *chart, "--set", "image.tag=none")
