@@ -439,7 +439,10 @@ def names_row() -> list[Any]:
             {"method": ("method", 90), "name": ("name", 400), "class": ("class", 200)},
             Column("failed", "locale", column(f"round({classes}) > 0"), 90),
             Column(
-                "of its requests", "percentunit", column(f"{classes} / on ({BY_NAME}) group_left () ({count} > 0)"), 130
+                "of its requests",
+                "percentunit",
+                column(f"({classes} > 0) / on ({BY_NAME}) group_left () ({count} > 0)"),
+                130,
             ),
         ).no_value("No request failed"),
         curves(

@@ -241,6 +241,14 @@ def test_tables_have_what_a_reader_looks_for(board: str, title: str, columns: st
     assert [one.replace(" ", "_") for one in titles] == columns.split()
 
 
+def test_failures_that_did_not_come_have_no_row() -> None:
+    """Every class of every name is exported, at 0 before it comes."""
+    board = read(ROOT / "grafana" / "dashboards" / "load_run.json")
+    (table,) = [one for one in board["panels"] if one["title"] == "Errors by name"]
+    for target in table["targets"]:
+        assert re.match(r"(round)?\(sum by \(method, name, class\) \(increase\([^()]*\)\)\)? > 0", target["expr"])
+
+
 def test_runs_are_marked() -> None:
     """Each dashboard marks start, end, stages, lost workers and changes, each at the time that its metric says."""
     times = {
