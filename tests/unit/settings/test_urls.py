@@ -10,6 +10,7 @@ URLS = {
     "redis://user:hunter2@host:6379/0": "redis://***@host:6379/0",
     "redis://:hunter2@host/0": "redis://***@host/0",
     "redis://user:hunter2@hunter2@host/0": "redis://***@host/0",
+    "from redis://user:an@hunter2@host/0": "from redis://***@host/0",
     "redis://user:hunter2@/x@host/0": "redis://***@/x@host/0",
     "redis://user:hunter2/more@host/0": "redis://***@host/0",
     "postgresql://user:hunter2?x@host/db": "postgresql://***@host/db",
