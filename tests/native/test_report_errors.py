@@ -82,11 +82,8 @@ def begin(environment, **_):
 """
 ENDS = {
     "a greenlet's exit": ("sys.exit(0)", "1 x SystemExit: 0 at "),
-    "at once": ("os._exit(0)", "the master ended with exit code 0 before its run had a verdict: "),
-    "at the process's end": (
-        "atexit.register(os._exit, 0)",
-        "the master ended with exit code 0 although its run did not",
-    ),
+    "at once": ("os._exit(0)", "exit code 0, but its run has not passed ("),
+    "at the process's end": ("atexit.register(os._exit, 0)", "exit code 0, but its run has not passed ("),
 }
 
 

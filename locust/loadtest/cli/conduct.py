@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 from loadtest import preflight
 from loadtest.comparing import commands
 from loadtest.doctor import check_users_fit
-from loadtest.exceptions import UsageError
+from loadtest.exceptions import ExitCode, RecordError, StackError, UsageError
+from loadtest.judging.outcome import Outcome
 from loadtest.local.stack import check_host_answers, check_ports_free
 from loadtest.local.supervisor import supervise
 from loadtest.measuring import spans
+from loadtest.reporting import document
 from loadtest.run_folder import RunFolder
 from loadtest.scenarios import declared
 from loadtest.settings import hosts
@@ -83,11 +85,31 @@ SURROUNDINGS: Final = (_check_users, _check_ports, _check_exporter, _check_answe
 
 
 def conduct(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) -> int:
-    """Check what can be checked beforehand, and run."""
+    """Check what can be checked beforehand, and run.
+
+    Raises:
+        UsageError: what is wrong before the run.
+        StackError: the run could not be carried out, or its master ended with 0 without the verdict of a pass.
+    """
     preflight.check(config, *NAMES, *SURROUNDINGS)
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
     if base is not None:
         commands.show_precision(base)
     folder = RunFolder.begin(config.runs_dir, config.run_id, config.scenario_name, config.profile_name)
     code = supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json, more=more)
+    if code == ExitCode.PASSED and not config.ui:
+        _check_passed(folder)
     return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)
+
+
+def _check_passed(folder: RunFolder) -> None:
+    try:
+        verdict = document.read(folder.path)["verdict"]["name"]
+    except RecordError:
+        verdict = "no verdict"
+    if verdict != Outcome.PASSED.value:
+        raise StackError(
+            f"the master ended with exit code 0, but its run has not passed ({verdict}): the scenario, or a library "
+            f"that it uses, ended the process. Its log: {folder.logs}/master.log. Next: take os._exit() and the like "
+            "out of it, and run again."
+        )

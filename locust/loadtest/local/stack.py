@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import signal
 import socket
@@ -22,7 +21,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from loadtest import atomic_file
 from loadtest.exceptions import ExitCode, StackError, UsageError
 from loadtest.feeding.file_formats import is_standard_input
-from loadtest.judging.outcome import Outcome
 from loadtest.local import redis_server
 from loadtest.local.locust_options import for_worker
 from loadtest.local.process import ManagedProcess, free_port
@@ -132,8 +130,7 @@ class LocalStack:
         """Wait until the master ends, and return its exit code.
 
         Raises:
-            StackError: when another part ended that should not; the master is stopped first, so that it reports. And
-                when the master ended as if its run had passed, and it has not.
+            StackError: when another part ended that should not; the master is stopped first, so that it reports.
         """
         master = self._running_master()
         while (code := master.exit_code) is None:
@@ -142,14 +139,7 @@ class LocalStack:
                     self._watched.remove(part)
                     self._on_loss(part)
             time.sleep(_POLL_S)
-        folder = RunFolder(self._logs.parent)
-        has_reported = folder.record.exists()  # then the code may be one that a locustfile set
-        if code == ExitCode.PASSED and not self._config.ui and not (has_reported and _has_passed(folder)):
-            what = "although its run did not pass" if has_reported else "before its run had a verdict"
-            raise StackError(
-                f"the master ended with exit code 0 {what}: the scenario, or a library that it uses, ended the "
-                f"process. Full log: {master.log}. Next: take os._exit() and the like out of it, and run again."
-            )
+        has_reported = RunFolder(self._logs.parent).record.exists()  # then the code may be one that a locustfile set
         if code not in tuple(ExitCode) and not (has_reported and code > 0):
             raise StackError(
                 f"the master ended with exit code {code}: {master.last_log_line()} Full log: {master.log}. "
@@ -360,8 +350,3 @@ def _locust() -> list[str]:
     # The flags stand in that file too, but a --config of the person's takes its place.
     flags = ["--config", str(options), "--enable-rebalancing", "--only-summary"]
     return [sys.executable, "-m", "locust", "-f", str(shipped.LOCUSTFILE), *flags]
-
-
-def _has_passed(folder: RunFolder) -> bool:
-    name: str = json.loads(folder.record.read_bytes())["verdict"]["name"]
-    return name == Outcome.PASSED.value
