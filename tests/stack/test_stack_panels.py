@@ -95,6 +95,10 @@ def _faults(look: Look, panel: dict[str, Any]) -> Iterator[str]:
     """Yield what is wrong with a panel's answers."""
     look_of = panel.get("fieldConfig", {}).get("defaults", {})
     is_share = look_of.get("unit") == "percentunit" and panel["title"] not in MANY_CORES
+    looks = panel.get("fieldConfig", {}).get("overrides", [])
+    of_another_unit = {
+        one["matcher"]["options"] for one in looks if "unit" in {each["id"] for each in one["properties"]}
+    }
     for target in panel.get("targets", []):
         try:
             rows = look.rows(target["expr"])
@@ -106,7 +110,8 @@ def _faults(look: Look, panel: dict[str, Any]) -> Iterator[str]:
         for row in rows:
             number, run_id = float(row["value"][1]), row["metric"].get("run_id")
             is_change = " - 1" in target["expr"]
-            if not math.isfinite(number) or (number < 0 and not is_change) or (is_share and number > 1):
+            above = is_share and number > 1 and target.get("legendFormat") not in of_another_unit
+            if not math.isfinite(number) or (number < 0 and not is_change) or above:
                 yield f"{row['metric']} is {number}"
             if look.run != ".*" and run_id is not None and run_id not in look.query(target["expr"]):
                 yield f"it is of the run {run_id}"
