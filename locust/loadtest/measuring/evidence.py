@@ -14,7 +14,7 @@ import logging
 import re
 import zlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from loadtest import untrusted
 from loadtest.settings.urls import MASK, without_credentials, without_named
@@ -65,6 +65,9 @@ _FIELD: Final = re.compile(
     re.IGNORECASE,
 )
 """A field of a form in HTML."""
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_FORM: Final = re.compile(r"""[^\s=<>{}"']+=[^\s<>{}"']*""")
+"""What looks like a form, where its type is not known."""
 _PAIR_NAMES: Final = ("name", "key", "field", "header")
 """What a list of pairs in JSON calls their names."""
 _SECRET_COMMANDS: Final = frozenset({"AUTH", "HELLO", "ACL", "CONFIG", "MIGRATE"})
@@ -132,7 +135,8 @@ def of_exchange(
     secrets = _Secrets(cookies)
     sent = [f"{request.method} {without_credentials(str(request.url))}", *secrets.headers(request.headers or {})]
     got = [] if status is None else [f"{status[0]} {status[1]}".rstrip(), *secrets.headers(headers)]
-    sent_body = secrets.body(request.body, str((request.headers or {}).get("Content-Type", "")))
+    types = [str(value) for name, value in (request.headers or {}).items() if name.lower() == "content-type"]
+    sent_body = secrets.body(request.body, "".join(types[:1]))
     got_body = secrets.body(body, str(headers.get("content-type", ""))) if got else ""
     return Evidence(secrets.text(sent, sent_body), secrets.text(got, got_body))
 
@@ -216,11 +220,27 @@ class _Secrets:
         text = raw[:_LOOKED_AT].decode("utf-8", "replace")
         if "\0" in text or text.count("\N{REPLACEMENT CHARACTER}") > len(text) // 10:
             return f"({len(raw):,} bytes)"
-        if (parsed := _parsed(raw)) is not None:
+        if content_type.lower().startswith(_FORM_TYPE) or (not content_type and _FORM.fullmatch(text)):
+            text = self._form(text)
+        elif (parsed := _parsed(raw)) is not None:
             text = json.dumps(self._walked(parsed, is_secret=False), ensure_ascii=False)
         for named in (_NAMED, _ELEMENT, _FIELD):
             text = named.sub(self._masked, text)
         return _TOKEN.sub(self._masked_token, without_named(text))
+
+    def _form(self, text: str) -> str:
+        """Return a form without the values of secrets, nor those within a value, which may be JSON or the like."""
+        pairs = []
+        for name, equals, value in (pair.partition("=") for pair in text.split("&")):
+            plain = unquote_plus(value)
+            if _SECRET.search(unquote_plus(name)):
+                self._hide(value)
+                self._hide(plain)
+                pairs.append(f"{name}{equals}{MASK}")
+            else:
+                masked = self.body(plain)
+                pairs.append(f"{name}{equals}{value if masked == plain else masked}")
+        return "&".join(pairs)
 
     def words(self, command: list[bytes]) -> list[str]:
         """Return the words of a command of Redis, without passwords and what follows the name of a secret."""

@@ -3,6 +3,7 @@
 import json
 from base64 import b64encode
 from types import SimpleNamespace
+from urllib.parse import urlencode
 
 import pytest
 
@@ -11,6 +12,7 @@ from loadtest.measuring.evidence import Evidence, EvidenceQuota
 
 SECRET = "hunter2-hunter2"  # noqa: S105
 TOKEN = "c0ffee" * 8
+OF_FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjMifQ.c2lnbmF0dXJl"
 
 
@@ -23,6 +25,12 @@ def of(request: SimpleNamespace, answer: str | bytes = b"", cookies: tuple[str, 
     """The evidence of a request that was answered with a 500."""
     raw = answer.encode() if isinstance(answer, str) else answer
     return evidence.of_exchange(request, (500, "Internal Server Error"), headers, raw, cookies)
+
+
+def test_a_form_without_secrets_is_shown_as_it_was_sent() -> None:
+    """Its encoding is not undone."""
+    body = urlencode({"product": "a & b", "note": '{"price": "1 €"}'})
+    assert of(sent(body=body, **OF_FORM)).request.endswith(f"\n\n{body}")
 
 
 def test_what_helps_is_shown() -> None:
@@ -52,6 +60,9 @@ def test_what_helps_is_shown() -> None:
         pytest.param(sent(body=b'{"api_keys": ["%s"' % SECRET.encode()), "", id="broken list"),
         pytest.param(sent(body=json.dumps({"q": json.dumps({"password": SECRET})})), "", id="JSON in JSON"),
         pytest.param(sent(body=f"name=ann&client_secret={SECRET}&x=1"), f"got {SECRET}", id="form"),
+        pytest.param(sent(body=urlencode({"user": str({"new-password": SECRET})})), SECRET, id="dict in a form"),
+        pytest.param(sent(body=urlencode({"q": json.dumps({"token": SECRET})}), **OF_FORM), "", id="JSON in a form"),
+        pytest.param(sent(body=urlencode({"my pass": f"{SECRET}&"}), **OF_FORM), f"{SECRET}&", id="name in a form"),
         pytest.param(sent(), f'{{"session_id": "{SECRET}"}}', id="answer"),
         pytest.param(sent(), f"error: password={SECRET}", id="text"),
         pytest.param(sent(), f"PASSWORD : '{SECRET}'", id="text with quotes"),
