@@ -14,7 +14,9 @@ from loadtest.settings.urls import without_credentials
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_OF_LOCUST: Final = ("console", "console_plain", "log_reader", "file")
+OF_LOCUST: Final = ("", "locust", "locust.stats_logger")
+"""The loggers that Locust sets up; the last has its tables of request names."""
+_HANDLERS: Final = ("console", "console_plain", "log_reader", "file")
 
 
 class LogLines(logging.Formatter):
@@ -35,6 +37,6 @@ class LogLines(logging.Formatter):
 
 def clean(loggers: Iterable[logging.Logger]) -> None:
     """Have what Locust's handlers of these loggers write be clean; a second call changes nothing."""
-    for handler in {handler for logger in loggers for handler in logger.handlers if handler.name in _OF_LOCUST}:
+    for handler in {handler for logger in loggers for handler in logger.handlers if handler.name in _HANDLERS}:
         if not isinstance(handler.formatter, LogLines):
             handler.setFormatter(LogLines(handler.formatter))

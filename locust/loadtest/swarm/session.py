@@ -366,7 +366,7 @@ def start(environment: Environment, *services: Callable[[Swarm], Service | None]
     if runner is None:
         raise RuntimeError("Locust has no runner yet: start the swarm from the init event on")
     interrupt.await_turn()
-    log_lines.clean(map(logging.getLogger, ("", "locust")))  # Locust has set them up by now
+    log_lines.clean(map(logging.getLogger, log_lines.OF_LOCUST))  # Locust has set them up by now
     if isinstance(runner, MasterRunner):
         swarm: Swarm = MasterSwarm(environment, runner)
     elif isinstance(runner, WorkerRunner):

@@ -3,6 +3,7 @@
 import io
 import logging
 
+import pytest
 from locust.env import Environment
 
 from loadtest.swarm import session
@@ -36,16 +37,19 @@ def test_other_handlers_stay_as_they_are() -> None:
     assert handler.formatter is None
 
 
-def test_every_process_of_the_swarm_has_clean_logs() -> None:
+@pytest.mark.parametrize(
+    ("logger", "name"), [("", "console"), ("locust", "console"), ("locust.stats_logger", "console_plain")]
+)
+def test_every_process_of_the_swarm_has_clean_logs(logger: str, name: str) -> None:
     """Locust sets up its logs after it has loaded the locustfile, and before its runner exists."""
     handler = logging.StreamHandler(io.StringIO())
-    handler.name = "console"
-    logging.getLogger("locust").addHandler(handler)
+    handler.name = name
+    logging.getLogger(logger).addHandler(handler)
     environment = Environment()
     try:
         environment.create_local_runner()
         session.start(environment)
         assert isinstance(handler.formatter, LogLines)
     finally:
-        logging.getLogger("locust").removeHandler(handler)
+        logging.getLogger(logger).removeHandler(handler)
         environment.runner.quit()

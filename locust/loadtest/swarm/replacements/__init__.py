@@ -11,7 +11,6 @@ replacement but a watcher is in `loadtest.swarm.rebalancing` and `expected_worke
 from __future__ import annotations
 
 import functools
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -325,7 +324,6 @@ def install(config: Config) -> None:
     """
     zmqrpc.Server, zmqrpc.Client = sockets.ends(config)  # type: ignore[misc]
     worker.set_patience(config.master_wait)
-    logging.getLogger("locust.stats_logger").disabled = True  # the report takes the place of Locust's tables
     for row in TABLE:
         if (row.owner, row.name) not in _originals:
             original = getattr(row.owner, row.name)
@@ -340,7 +338,6 @@ def restore() -> None:
         setattr(owner, name, original)
     zmqrpc.Server, zmqrpc.Client = _STOCK_ENDS  # type: ignore[misc]
     worker.set_patience(None)
-    logging.getLogger("locust.stats_logger").disabled = False
 
 
 _originals: dict[tuple[Any, str], Any] = {}
