@@ -217,13 +217,13 @@ def private_folder(runs_dir: Path, log: Path) -> Iterator[Path]:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             at_the_end.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in folder.iterdir():  # a link would be followed when the file of its name is written
+                left.unlink()
         except OSError as error:
             raise UsageError(
                 f"{folder} cannot be used ({error.strerror}). Allowed: a writable RUNS_DIR, and one replay of a log "
                 "at a time. Next: correct it, or wait for the other one."
             ) from error
-        for left in folder.iterdir():  # a link would be followed when the file of its name is written
-            left.unlink()
         at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
 

@@ -100,6 +100,17 @@ def test_a_link_that_somebody_left_there_is_not_followed(log: Path, tmp_path: Pa
     assert (tmp_path / "mine").read_text() == "precious"
 
 
+def test_a_folder_with_what_is_not_ours_is_refused(tmp_path: Path) -> None:
+    """A folder in it is not removed, and no traceback."""
+    log = tmp_path / "access.log"
+    with private_folder(tmp_path / "runs", log) as folder:
+        pass
+    (folder / "kept").mkdir(parents=True)
+    with pytest.raises(UsageError, match="cannot be used"), private_folder(tmp_path / "runs", log):
+        pass
+    assert (folder / "kept").is_dir()
+
+
 def test_a_replay_goes_nowhere_without_a_host(log: Path) -> None:
     """The log's own host is production."""
     done = CliRunner(env={"LOADTEST_HOST": ""}).invoke(main, ["replay", str(log)])
