@@ -24,7 +24,7 @@ import itertools
 import random
 from collections import defaultdict, deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -38,15 +38,29 @@ from loadtest.workload.operations import OPERATIONS, written
 from target_app.store import KEY_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from loadtest.clients.redis import RedisJsonUser
     from loadtest.workload.description import Description
-    from loadtest.workload.operations import Command
+    from loadtest.workload.operations import Command, Form
 
 _BATCH_BYTES: Final = 1024 * 1024
 _BATCH_KEYS: Final = 1_000
 _SAMPLED: Final = 100
+
+
+class _Batch(NamedTuple):
+    """Documents that are written together.
+
+    Attributes:
+        form: what their keys hold.
+        numbers: those of the keys.
+        are_copies: whether Redis copies them.
+    """
+
+    form: Form
+    numbers: Sequence[int]
+    are_copies: bool = False
 
 
 class Workload:
@@ -126,10 +140,17 @@ class Workload:
         done, total = 0, self.description.keys.filled * len(self.description.forms)
         with RedisStore.of(redis_url) as store:
             SharedData(store, self._name).claim()
-            sent: deque[int] = deque()
-            for _ in store.ask_ahead(self._batches(sent, may_copy=store.is_one_server)):
-                done += sent.popleft()
+            sent: deque[_Batch] = deque()
+            uncopied: list[_Batch] = []
+            for replies in store.ask_ahead(self._batches(sent, may_copy=store.is_one_server)):
+                batch = sent.popleft()
+                if batch.are_copies and not all(replies):  # what was to be copied was evicted
+                    left = [number for number, reply in zip(batch.numbers, replies, strict=True) if not reply]
+                    uncopied.append(batch._replace(numbers=left))
+                done += len(batch.numbers)
                 progress(done, total)
+            for batch in uncopied:
+                store.ask(*self._written(batch, itertools.repeat(None)))
             return self._memory(store)
 
     def _memory(self, store: RedisStore) -> list[str]:
@@ -162,30 +183,35 @@ class Workload:
         with RedisStore.of(redis_url) as store:
             return SharedData(store, self._name).release(f"{self._prefix}*")
 
-    def _batches(self, sizes: deque[int], *, may_copy: bool) -> Iterator[list[Command]]:
-        """Yield the commands that write the documents, in batches of bounded size; append how many keys each is.
+    def _batches(self, sent: deque[_Batch], *, may_copy: bool) -> Iterator[list[Command]]:
+        """Yield the commands that write the documents, in batches of bounded size.
 
         Args:
-            sizes: what is appended to.
+            sent: what each batch writes is appended to it.
             may_copy: whether all keys are on one server. It copies a document in half the time of parsing it again.
         """
         keys, documents = self.description.keys, self._documents
-        ttls_ms = keys.ttls_ms(random.Random(self.description.seed))  # noqa: S311 - test data
         per_batch = max(1, min(_BATCH_KEYS, _BATCH_BYTES // self.description.values.size_bytes[1]))
         copies = may_copy and keys.ttl is None  # what expires may be gone when it is to be copied
         first_copy = min(keys.filled, documents.count) if copies else keys.filled
+        ttls_ms = keys.ttls_ms(random.Random(self.description.seed))  # noqa: S311 - test data
         for form in self.description.forms:
             name = keys.namer(f"{self._prefix}{form}:")
             for numbers in _divided(range(first_copy), per_batch):
-                sizes.append(len(numbers))
-                yield [
-                    command
-                    for number in numbers
-                    for command in written(form, name(number), documents, number, next(ttls_ms))
-                ]
+                sent.append(_Batch(form, numbers))
+                yield self._written(sent[-1], ttls_ms)
             for numbers in _divided(range(first_copy, keys.filled), per_batch):
-                sizes.append(len(numbers))
+                sent.append(_Batch(form, numbers, are_copies=True))
                 yield [("COPY", name(number % documents.count), name(number), "REPLACE") for number in numbers]
+
+    def _written(self, batch: _Batch, ttls_ms: Iterator[int | None]) -> list[Command]:
+        """Return the commands that write these documents whole."""
+        name, documents = self.description.keys.namer(f"{self._prefix}{batch.form}:"), self._documents
+        return [
+            command
+            for number in batch.numbers
+            for command in written(batch.form, name(number), documents, number, next(ttls_ms))
+        ]
 
 
 def _divided(numbers: range, most: int) -> Iterator[range]:

@@ -204,6 +204,23 @@ def test_loading_shows_its_progress_and_changes_nothing_the_second_time(server: 
     assert {key: server.admin.dump(key) for key in server.admin.keys("*:u:1*")} == before
 
 
+def test_what_cannot_be_copied_is_written(server: Any, tmp_path: Path) -> None:
+    """A Redis that is full may evict the document that was to be copied."""
+    described = workload(tmp_path, "json_get = 1", size=3_000)
+    server.admin.flushall()
+
+    def evict(done: int, _total: int) -> None:
+        if done == 256:  # the first copies have been sent
+            (source,) = server.admin.keys("*:json:u:5")
+            server.admin.delete(source)
+
+    described.load(server.url, evict)
+    documents = Documents(1, (600, 600), (2, 2))
+    (prefix,) = {key.rpartition(b":json:")[0].decode() for key in server.admin.keys("*:json:u:1285")}
+    assert server.admin.execute_command("JSON.GET", f"{prefix}:json:u:1285") == documents.encoded(1285)
+    assert len(server.admin.keys("*:json:u:*")) == 2_999
+
+
 def test_each_key_holds_the_document_of_its_number(server: Any, tmp_path: Path) -> None:
     """Those that are there already are copied within Redis; where they expire, each is written."""
     for more, copied in (("", 3 * (600 - 256)), ('ttl = "60s"', 0)):
