@@ -88,12 +88,6 @@ def test_a_result_beyond_every_number_is_422(client: FlaskClient) -> None:
     assert problem(response) == (422, "/#bad-value")
 
 
-def test_a_document_that_is_too_deep_is_422(client: FlaskClient) -> None:
-    """A document that RedisJSON cannot parse is the client's error, not the target's."""
-    text = '{"a":' + "[" * 200 + "]" * 200 + "}"
-    assert problem(client.put(URL, data=text, content_type="application/json")) == (422, "/#bad-value")
-
-
 def test_a_redis_without_json_is_503(redis_url: str) -> None:
     """A Redis that does not let us use RedisJSON cannot serve."""
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
