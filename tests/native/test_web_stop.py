@@ -92,3 +92,16 @@ def test_the_report_is_written_though_the_stop_did_not_come_to_its_end(tmp_path:
         record = swarm.record()
     witness.close()
     assert {series["name"]: series["requests"] for series in record["series"]} == {"health/live": 1}
+
+
+def test_a_master_that_has_nothing_to_report_ends_by_a_signal(tmp_path: Path) -> None:
+    """Locust ends by sys.exit(0) then, in a greenlet: see `loadtest.swarm.listeners`."""
+    witness, web = Witness(), free_port()
+    with FaultySwarm(tmp_path, witness.url) as swarm, gevent.Timeout(60):
+        link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(swarm.port)]
+        master = swarm.start("--master", *link, "--web-host", "127.0.0.1", "--web-port", str(web))
+        worker = Slow(swarm.port)
+        swarm.wait_for(lambda s: s.workers == 1, "the worker is connected")
+        worker.close()
+        assert end(master, signal.SIGTERM) == 0
+    witness.close()

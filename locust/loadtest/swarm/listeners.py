@@ -53,14 +53,17 @@ def fire(_original: Callable[..., None]) -> Callable[..., None]:
 
 
 def watch_greenlets() -> None:
-    """Have a greenlet of this process end only itself by ``sys.exit(0)``, which is kept like what a listener raises."""
+    """Have a greenlet of this process end only itself by ``sys.exit(0)``, which is kept like what a listener raises.
+
+    Locust ends by it, too, where it handles SIGTERM: in no ``Greenlet`` as far as gevent's handling of errors can see.
+    """
     hub: Any = gevent.get_hub()
     if "handle_error" in vars(hub):  # for another Environment already
         return
     handle = hub.handle_error
 
     def handle_error(context: Any, kind: type[BaseException], error: BaseException, trace: TracebackType) -> None:
-        if not isinstance(error, SystemExit) or error.code:
+        if not isinstance(context, gevent.Greenlet) or not isinstance(error, SystemExit) or error.code:
             handle(context, kind, error, trace)
             return
         logging.error("A greenlet called sys.exit(0): \n%s", "".join(traceback.format_exception(error)))

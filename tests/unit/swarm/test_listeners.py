@@ -86,10 +86,11 @@ def test_a_greenlet_that_ends_the_process_as_passed_ends_itself(monkeypatch: pyt
         listeners.take_raised()
         for code in (None, 0, 3):
             gevent.spawn(sys.exit, code).join()
+        hub.handle_error(None, SystemExit, SystemExit(0), None)  # as from a signal's handler
     finally:
         del hub.handle_error
         if before is not None:
             hub.handle_error = before
     raised = [(one.exception, one.message) for one in listeners.take_raised()]
     assert raised == [("SystemExit", ""), ("SystemExit", "0")]
-    assert codes == [3]
+    assert codes == [3, 0]
