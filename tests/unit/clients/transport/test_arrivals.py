@@ -12,6 +12,7 @@ import trustme
 
 from loadtest.clients.transport.stream import Stream
 from loadtest.measuring.record import RunRecord
+from loadtest.scenarios.assistant import AssistantUser
 from tests.http_harness import Peer, ScriptedServer, ok, running_user
 
 BLOCKED_S = 0.5
@@ -106,6 +107,11 @@ def test_an_event_is_timed_when_it_reached_the_machine(timed: bool) -> None:
     assert (view.first_event.max_s > BLOCKED_S) is not timed
     assert gap_s <= view.event_gap.max_s < gap_s + BLOCKED_S
     assert (request.response_time.max_s > 0.05 + gap_s + BLOCKED_S) is not timed
+
+
+def test_the_scenario_of_streams_times_arrivals() -> None:
+    """Tokens come some milliseconds apart."""
+    assert AssistantUser.times_arrivals
 
 
 def test_an_arrival_across_a_step_of_the_wall_clock_is_not_before_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
