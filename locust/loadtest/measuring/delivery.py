@@ -122,6 +122,7 @@ class Reporter:
         self._in_flight = in_flight
         self._raised = raised
         self._start_s = 0.0
+        self._observed: Health | None = None
         self.run = ""
         """The run that samples belong to; empty outside any run."""
         self.finished = True
@@ -133,7 +134,13 @@ class Reporter:
         self.run, self.finished, self._start_s = run, False, now_s
         self._recorder.forget_evidence()
         self._health()
+        self._observed = None
         return stragglers
+
+    def observe(self) -> None:
+        """Take the health for the delta that `cut` is about to make: reading it is worth a turn of its own."""
+        if not self.finished and self._outbox.has_room():
+            self._observed = self._health()
 
     def cut(self, now_s: float) -> list[bytes]:
         """The delta to send since the last one; none when the window of unacknowledged deltas is full.
@@ -173,11 +180,11 @@ class Reporter:
             end_s=now_s,
             final=final,
             users=self._users(),
-            health=self._health(),
+            health=self._health() if self._observed is None else self._observed,
             packed=PackedMeasurements.of(self._recorder.take()),
             in_flight=self._in_flight(),
         )
-        self._start_s = now_s
+        self._start_s, self._observed = now_s, None
         return self._outbox.put(delta, now_s)
 
 

@@ -46,7 +46,7 @@ from loadtest.measuring.stock_requests import (
     text_of,
 )
 from loadtest.measuring.traces import Sampler, ids_of
-from loadtest.measuring.turn import end_turn
+from loadtest.measuring.turn import Turns
 from loadtest.measuring.users import name_of_task, note_failure, phase_of, scenario_of
 
 if TYPE_CHECKING:
@@ -424,9 +424,10 @@ class Recorder:
         self._folded = 0
         # Two slices in a row are more than one full slice: a series that no longer fits goes into the next.
         slices = 2 * self.waiting() // FOLD_SLICE + len(self._series) // SERIES_SLICE
+        turns = Turns()
         while self.fold_slice() and slices:
             slices -= 1
-            end_turn()
+            turns.end()
 
     def fold_early(self) -> None:
         """Fold if there are enough samples to be worth it, which spreads the work over the second."""

@@ -5,10 +5,15 @@ Tested in tests/unit/measuring/test_turn.py.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Final
 
 import gevent
 
+REST: Final = 2
+"""How many times as long as a turn of `Turns` all else has after it: the work takes a third of the time at most."""
+LONGEST_REST_S: Final = 0.01
+"""A turn that took longer was held up by other programs, and what waits for its end should not wait for more."""
 _AT_ONCE_S: Final = 1e-9
 
 
@@ -19,3 +24,22 @@ def end_turn() -> None:
     timers again (``_run_callbacks`` of gevent's loop). A timer that is due at once comes after that look.
     """
     gevent.sleep(_AT_ONCE_S)
+
+
+class Turns:
+    """The turns of long work that can wait: after each, all else has `REST` times as long as the turn took.
+
+    A single look at what is due is too little for a worker's arrivals. Those that came due during the turn are started
+    a few at a time, with a look at the network after each few; with a further turn of the work between them, each turn
+    would add to how late they start.
+    """
+
+    def __init__(self) -> None:
+        """Begin the first turn."""
+        self._began_s = perf_counter()
+
+    def end(self) -> None:
+        """End this turn, and begin the next one when all else has had its time: at most `LONGEST_REST_S`."""
+        gevent.get_hub().loop.update_now()  # a sleep counts from the loop's last look at the clock
+        gevent.sleep(min(LONGEST_REST_S, REST * (perf_counter() - self._began_s)))
+        self._began_s = perf_counter()

@@ -114,7 +114,7 @@ class DeltaSender:
         self._loops.end()
 
     def _report_loop(self) -> None:
-        for second in seconds(self._recorder):
+        for second in seconds(self._recorder, self._reporter):
             if second is not None:
                 self._send(self._reporter.cut(time.perf_counter()), self._heartbeat(second), self._users(second))
             now_s = time.perf_counter()

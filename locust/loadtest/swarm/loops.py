@@ -1,6 +1,6 @@
 """What measuring does in a process again and again, and what it takes from Locust for that.
 
-Tested in tests/unit/swarm/test_record_keeper.py.
+Tested in tests/unit/swarm/test_loops.py and test_record_keeper.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import gevent
 
 from loadtest.measuring import locust_statistics
+from loadtest.measuring.turn import Turns
 from loadtest.measuring.users import scenario_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
     from locust.event import EventHook
 
+    from loadtest.measuring.delivery import Reporter
     from loadtest.measuring.recorder import Recorder
 
 _log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class Loops:
         gevent.killall(self._greenlets, block=False)
 
 
-def seconds(recorder: Recorder) -> Iterator[int | None]:
+def seconds(recorder: Recorder, reporter: Reporter) -> Iterator[int | None]:
     """Fold what was recorded a few times a second, at even times; the caller does the rest of each turn.
 
     Yields:
@@ -68,7 +70,11 @@ def seconds(recorder: Recorder) -> Iterator[int | None]:
         if second == begun:
             yield None
         else:
+            turns = Turns()
             recorder.fold()
+            turns.end()
+            reporter.observe()
+            turns.end()
             yield second
 
 

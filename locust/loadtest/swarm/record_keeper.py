@@ -464,7 +464,7 @@ class LocalRecordKeeper(RecordKeeper):
             self._environment.runner.stop()
 
     def _report_loop(self) -> None:
-        for second in seconds(self._recorder):
+        for second in seconds(self._recorder, self._reporter):
             if second is not None:
                 self._deliver(self._reporter.cut(time.perf_counter()))
                 end_turn()

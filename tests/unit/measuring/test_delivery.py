@@ -388,3 +388,34 @@ def test_what_a_listener_raised_before_a_run_belongs_to_it() -> None:
     [data] = reporter.cut(3.0)
     delta = Delta.from_bytes(data)
     assert (delta.run, [one.message for one in delta.packed.exceptions]) == ("run", ["token"])
+
+
+def test_health_is_taken_once_for_each_delta_in_advance_or_not() -> None:
+    """What was observed in a turn of its own goes with the next delta alone, and never into another run."""
+    taken = itertools.count(1)
+    reporter = Reporter(Recorder(), Outbox(), dict, lambda: Health(cpu_ratio=float(next(taken))))
+
+    def ratios(data: list[bytes]) -> list[float]:
+        return [Delta.from_bytes(one).health.cpu_ratio for one in data]
+
+    reporter.observe()  # outside a run: nothing
+    reporter.begin("run", 0.0)
+    reporter.observe()
+    assert ratios(reporter.cut(1.0)) == [2.0]
+    assert ratios(reporter.cut(2.0)) == [3.0]
+    reporter.observe()
+    reporter.begin("next", 3.0)
+    assert ratios(reporter.cut(4.0)) == [6.0]
+
+
+def test_health_goes_on_while_no_delta_can_be_cut() -> None:
+    """A full window of unacknowledged deltas: the seconds until it has room are in the health of the next one."""
+    taken = itertools.count(1)
+    outbox = Outbox()
+    reporter = Reporter(Recorder(), outbox, dict, lambda: Health(cpu_ratio=float(next(taken))))
+    reporter.begin("run", 0.0)
+    for second in range(1, WINDOW + 3):
+        reporter.observe()
+        reporter.cut(float(second))
+    assert not outbox.has_room()
+    assert next(taken) == WINDOW + 2

@@ -1,8 +1,11 @@
 """What a turn's end lets run."""
 
+from statistics import median
+from time import perf_counter
+
 import gevent
 
-from loadtest.measuring.turn import end_turn
+from loadtest.measuring.turn import LONGEST_REST_S, REST, Turns, end_turn
 from tests.event_loop import looks_at_sockets
 
 TURNS = 20
@@ -29,3 +32,31 @@ def test_the_end_of_a_turn_lets_others_run_and_what_has_arrived_be_read() -> Non
     beside.kill()
     assert seen >= TURNS - 1
     assert turns >= TURNS - 1
+
+
+def test_all_else_has_a_multiple_of_the_time_of_a_turn_and_no_more_than_a_limit() -> None:
+    """The pause after a turn grows with it, so that what came due meanwhile is not started between further turns."""
+
+    def pause_s(turn_s: float) -> float:
+        turns, until_s = Turns(), perf_counter() + turn_s
+        while perf_counter() < until_s:
+            pass
+        began_s = perf_counter()
+        turns.end()
+        return perf_counter() - began_s
+
+    assert pause_s(0.002) >= REST * 0.002
+    assert LONGEST_REST_S <= median(pause_s(0.1) for _ in range(5)) < REST * 0.1
+
+
+def test_a_turn_begins_when_the_one_before_has_ended() -> None:
+    """The pause is not counted as part of the next turn."""
+    turns, began_s = Turns(), perf_counter()
+    while perf_counter() < began_s + 0.003:
+        pass
+    pauses_s = []
+    for _ in range(9):
+        began_s = perf_counter()
+        turns.end()
+        pauses_s.append(perf_counter() - began_s)
+    assert median(pauses_s[1:]) < pauses_s[0]
