@@ -16,12 +16,17 @@ from loadtest.settings import hosts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    _Reading = tuple[float, dict[int, float]]
+    """Seconds computed, and waited by thread."""
+
 
 class Use(NamedTuple):
     """What a version's processes had of the cores, in seconds."""
 
     computed_s: float
     waited_s: float
+    longest_s: float
+    """What the one of their threads waited that waited for longest."""
 
 
 class CoreWaits:
@@ -44,14 +49,20 @@ class CoreWaits:
 
     def uses(self) -> tuple[Use, Use] | None:
         """Return what the processes of the base and of the new version used since; None where that is not known."""
-        uses = [Use(*map(float.__sub__, now, before)) for now, before in zip(self._read(), self._before, strict=True)]
+        uses = [_since(before, now) for now, before in zip(self._read(), self._before, strict=True)]
         if not any(one.waited_s for one in uses):
             return None
         base, new = uses
         return base, new
 
-    def _read(self) -> list[Use]:
-        return [Use(one.read_s(), one.waited_s()) for one in self._processes]
+    def _read(self) -> list[_Reading]:
+        return [(one.read_s(), one.waits_s()) for one in self._processes]
+
+
+def _since(before: _Reading, now: _Reading) -> Use:
+    """What was used between two readings; threads that ended in between are not in it."""
+    waits_s = [waited_s - before[1].get(thread, 0.0) for thread, waited_s in now[1].items()]
+    return Use(now[0] - before[0], sum(waits_s), max(waits_s, default=0.0))
 
 
 def sentence(base: Use, new: Use) -> str:

@@ -36,7 +36,8 @@ MET_BY_BOTH: Final = frozenset({"other_processes"})
 MARGIN: Final = 0.01
 """Smaller than that of two runs, which differ by more than what each of them shows."""
 WAITED_RATIO: Final = 0.5
-"""The part of a version's response times from which on waiting for a core is most of what they show."""
+"""From this part on waiting for a core is most of what response times show: the part of all response times, or of the
+time of one thread. Requests that queue for a thread all wait while it does, and it counts once."""
 _SCENARIO: Final = '''"""A duet, written for one run."""
 
 from loadtest.comparing.duet_user import scenario_of
@@ -140,10 +141,16 @@ def side(document: Document, version: Version) -> Document:
 
 def _waits_for_cores(document: Document, uses: Sequence[Use]) -> str:
     """Return why the response times show the machine rather than the versions; empty where they do not."""
+    load_s = document["load_s"]
     for side, use in zip(SIDES, uses, strict=True):
         response_s = sum(one["response_time"]["sum_s"] for one in document["series"] if one["scenario"] == side)
         if use.waited_s > WAITED_RATIO * response_s:
             return f"most of the response times of the {side} version was waiting for a core of this machine"
+        if use.longest_s > WAITED_RATIO * load_s:
+            return (
+                f"the {side} version waited for a core of this machine for {use.longest_s:.0f} of {load_s:.0f} s: its "
+                "response times are those of a queue that grows meanwhile"
+            )
     return ""
 
 

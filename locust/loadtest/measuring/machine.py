@@ -102,9 +102,9 @@ class CpuTime:
         """Seconds of CPU that they have used, on all cores together; those that ended are included."""
         return sum(map(_used_s, self._tree()))
 
-    def waited_s(self) -> float:
-        """Seconds for which their threads were ready to run and waited for a core; without threads that ended."""
-        return sum(map(_waited_s, self._tree()))
+    def waits_s(self) -> dict[int, float]:
+        """Seconds for which each of their threads, by its id, was ready to run and waited for a core."""
+        return {thread: waited_s for pid in self._tree() for thread, waited_s in _waits_s(pid)}
 
     def _tree(self) -> set[int]:
         found: set[int] = set()
@@ -215,13 +215,14 @@ def _used_s(pid: int) -> float:
     return sum(map(int, fields[11:15])) / _TICKS_PER_S
 
 
-def _waited_s(pid: int) -> float:
-    """How long the threads of a process that are alive waited for a core."""
+def _waits_s(pid: int) -> list[tuple[int, float]]:
+    """How long each thread of a process that is alive waited for a core."""
     try:
         threads = list((_PROC / str(pid) / "task").iterdir())
     except OSError:
-        return 0.0
-    return sum(waited[1] for thread in threads if len(waited := numbers(thread / "schedstat")) > 1) / 1e9
+        return []
+    read = [(int(thread.name), numbers(thread / "schedstat")) for thread in threads]
+    return [(thread, figures[1] / 1e9) for thread, figures in read if len(figures) > 1]
 
 
 def numbers(path: Path, most: int | None = None) -> list[float]:

@@ -100,7 +100,8 @@ def test_no_response_time_is_judged_that_was_mostly_waiting_for_a_core(waited_s:
     made = document(1.02)
     took_s = {one["scenario"]: one["response_time"]["sum_s"] for one in made["series"]}
     assert all(56.0 < one < 60.0 for one in took_s.values()), took_s
-    found, _ = duet.compare_sides(made, VERSIONS, duet.MARGIN, uses=(Use(3.0, waited_s[0]), Use(3.0, waited_s[1])))
+    uses = Use(3.0, waited_s[0], 20.0), Use(3.0, waited_s[1], 20.0)
+    found, _ = duet.compare_sides(made, VERSIONS, duet.MARGIN, uses=uses)
     assert found.is_void
     reasons = {one.reason for one in found.names[0].differences if one.metric != "error_ratio"}
     assert {"waiting for a core" in reason for reason in reasons} == {True}
@@ -108,9 +109,27 @@ def test_no_response_time_is_judged_that_was_mostly_waiting_for_a_core(waited_s:
     assert exit_code(found) == ExitCode.NO_DATA
 
 
+@pytest.mark.parametrize(("longest_s", "is_void"), [((29.0, 31.0), True), ((31.0, 29.0), True), ((29.0, 29.0), False)])
+def test_no_response_time_is_judged_of_a_version_that_waited_for_a_core_half_of_the_time(
+    longest_s: tuple[float, float], is_void: bool
+) -> None:
+    """In a queue all requests wait while its thread does, so that its waits are a small part of long responses.
+
+    Two equal targets that compute for 0.5 ms a request were called 12 % apart, when both waited for 83 % of the time.
+    """
+    made = document(1.02)
+    for one in made["series"]:
+        one["response_time"]["sum_s"] *= 100
+    uses = Use(3.0, 31.0, longest_s[0]), Use(3.0, 31.0, longest_s[1])
+    found, _ = duet.compare_sides(made, VERSIONS, duet.MARGIN, uses=uses)
+    assert found.is_void is is_void
+    reasons = {one.reason for one in found.names[0].differences if one.metric != "error_ratio"}
+    assert any("waited for a core of this machine for 31 of 60 s" in (reason or "") for reason in reasons) is is_void
+
+
 def test_a_little_waiting_for_a_core_is_only_told() -> None:
     """It is in the response times of both, and in the interval."""
-    found, _ = duet.compare_sides(document(1.02), VERSIONS, duet.MARGIN, uses=(Use(3.0, 5.0), Use(3.0, 5.0)))
+    found, _ = duet.compare_sides(document(1.02), VERSIONS, duet.MARGIN, uses=(Use(3.0, 5.0, 5.0),) * 2)
     assert conclusions(found)["pairs"] is Conclusion.WORSE
     assert any("waited for a core for 5.0 s" in note for note in found.notes)
 
