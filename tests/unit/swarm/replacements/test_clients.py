@@ -44,6 +44,8 @@ def lived(user_class: Any) -> Measurements:
     user.start(Group())
     user.greenlet.join(timeout=10)
     environment.runner.quit()
+    pool = user.client if isinstance(user, HttpUser) else user.client.client.clientpool
+    pool.close()  # left to the garbage collection, its sockets would warn in another test
     return recorder.take()
 
 
