@@ -211,13 +211,13 @@ class _View:
             dropped = sum(count for name, count in self._record.dropped.items() if rule.selects(scenario=name))
             intended = dropped + sum(lag.count for lag in self._lags(rule))
             return dropped / intended if intended else None
+        if rule.metric == "connections_open":
+            return self._record.connections_peak or None  # those of other clients are not known
         requests = sum(view.requests for view in self._series)
         if not requests:
             return None
-        if rule.kind == "count":  # of requests, or of what is counted like them in a phase of its own
-            return requests
-        if rule.kind == "size":
-            return float(sum(getattr(view, rule.metric) for view in self._series))
+        if rule.kind in {"count", "size"}:  # of requests, or of what is counted like them in a phase of its own
+            return requests if rule.kind == "count" else float(sum(getattr(view, rule.metric) for view in self._series))
         if rule.metric == "requests_per_s":
             return requests / self._seconds if self._seconds > 0 else None
         failures = sum(view.failures for view in self._series)

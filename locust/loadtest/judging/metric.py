@@ -76,6 +76,9 @@ FIGURES: Final = {
     "connections": Metric(
         "count", _HOST_LABELS, "connections that were opened over TCP, in the set-up too", labels.CONNECT
     ),
+    "connections_open": Metric(
+        "count", (), "the most connections of the built-in clients that were open at a time, as seen once a second"
+    ),
     "transaction_error_ratio": Metric("ratio", ("scenario", "name"), "failed transactions, of all", labels.TRANSACTION),
     "check_ratio": Metric("ratio", ("scenario", "name"), "checks that were met, of all", labels.CHECK),
 }

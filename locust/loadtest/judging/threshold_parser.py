@@ -152,6 +152,8 @@ class _Reader:
     def _selector(self, name: str, metric: Metric) -> tuple[tuple[str, str], ...]:
         if not self._take(re.compile(r"\{\s*")):
             return ()
+        if not metric.labels:
+            raise _WrongError(f"{name} has no labels. Allowed: {name} < …. Next: leave the braces out.")
         chosen: dict[str, str] = {}
         while True:
             pair = self._take(_PAIR)

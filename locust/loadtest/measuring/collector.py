@@ -366,6 +366,8 @@ class Collector:
                 self.record.timeline.set_users(second, sum(users.values()))
                 flushed.append(Second(second, measured, users))
         if flushed:
+            if self.record is not None:
+                self.record.note_connections(flushed[-1].second, self.in_flight().connections)
             self._users_flushed = max(self._users_flushed, flushed[-1].second)
             oldest = self._users_flushed - WINDOW
             self._users_in = {second: users for second, users in self._users_in.items() if second > oldest}

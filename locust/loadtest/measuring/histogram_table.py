@@ -179,6 +179,11 @@ class DenseHistogramTable:
         start = row * BINS
         return _histogram(self._bins[start : start + BINS].copy(), self._summaries[:, row].tolist())
 
+    def extremes_s(self, row: int) -> tuple[float, float]:
+        """The lowest and the highest duration of a row in seconds; the first is above the other when there is none."""
+        lowest_ns, highest_ns = self._summaries[[MIN, MAX], row].tolist()
+        return lowest_ns / 1e9, highest_ns / 1e9
+
     def total(self) -> Histogram:
         """All rows in one histogram."""
         counts = self._bins.reshape(-1, BINS).sum(axis=0)

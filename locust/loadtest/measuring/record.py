@@ -105,6 +105,8 @@ class RunRecord:
     """By scenario: the lag of the requests that had an intended start of their own."""
     dropped: dict[str, int] = field(default_factory=dict)
     """By scenario: the iterations that were asked for and never began."""
+    connections_peak: int = 0
+    """The most connections of the built-in clients that were open at a time, as seen once a second."""
     apart: dict[str, RunRecord] = field(default_factory=dict)
     """What is in no other figure, by phase, without a time line: requests of set-up, transactions, checks."""
     _totals: Ints = field(default_factory=lambda: np.zeros((4, 0), np.int64))
@@ -202,6 +204,13 @@ class RunRecord:
         if len(self.events) < MAX_EVENTS:
             self.events = (*self.events, Event(round(second, 3), kind, text))
 
+    def note_connections(self, second: int, count: int) -> None:
+        """Note how many connections of the built-in clients are open in a second; the highest number is kept."""
+        self.connections_peak = max(self.connections_peak, count)
+        for first, later in self._later.items():
+            if second >= first:
+                later.note_connections(second, count)
+
     def _add_times(self, rows: Ints, measurements: Measurements) -> None:
         if measurements.service_time is not None and self._service is None:
             self._service = self._response.copy()
@@ -278,6 +287,7 @@ class RunRecord:
         self.timeline, self.blocks, self._service_blocks = Timeline(), Blocks(), None
         self.schedule_lag, self.dropped = {}, {}
         self.tasks, self.idle = {}, {}
+        self.connections_peak = 0
         # What listeners raised, and what ended users, is missing from what comes after, too.
         self._exceptions = {
             what: row for what, row in self._exceptions.items() if what[0] == LISTENERS or what[-1] is True
@@ -327,6 +337,13 @@ class RunRecord:
             classes = dict(self._classes.get(row, {}))
             failed = self._failed.row(row) if failures else Histogram()
             yield SeriesView(*key[:3], requests, failures, received, sent, classes, response, service, failed)
+
+    def extremes(self) -> Iterator[tuple[SeriesKey, float, float]]:
+        """The lowest and the highest response time of every series that timed a request, in seconds."""
+        for row in np.flatnonzero(self._totals[0]).tolist():
+            lowest_s, highest_s = self._response.extremes_s(row)
+            if lowest_s <= highest_s:
+                yield self.labels.keys[row], lowest_s, highest_s
 
     def total(self) -> SeriesView:
         """The sum of all series, without labels."""

@@ -56,6 +56,7 @@ def as_dict(record: RunRecord) -> dict[str, Any]:
         "setup": _setup_dict(record.of_phase(SETUP)),
         "streams": [_stream_dict(view, record.counted_s or 0.0) for view in record.streams()],
         "connections": _connection_dicts(record),
+        "connections_peak": record.connections_peak,
         **_transaction_dicts(record.of_phase(TRANSACTION)),
         "checks": [
             {"scenario": view.scenario, "name": view.name, "made": view.requests, "failures": view.failures}

@@ -148,6 +148,7 @@ class RecordFile:
                 "delivery": asdict(record.delivery),
                 "workers": record.workers,
                 "events": [asdict(event) for event in record.events],
+                "connections_peak": record.connections_peak,
                 "interruption": asdict(record.interruption) if record.interruption else None,
             }
         )
@@ -275,6 +276,7 @@ def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:
         record.delivery = Delivery(missing=missing, **state["delivery"])
         record.workers = tuple(state["workers"])
         record.events = tuple(Event(**event) for event in state.get("events", ()))
+        record.connections_peak = int(state.get("connections_peak", 0))
         interruption = state.get("interruption")
         record.interruption = Interruption(**interruption) if interruption else None
     elif kind == b"R":

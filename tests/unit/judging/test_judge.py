@@ -142,6 +142,16 @@ def test_bytes_iterations_and_connections_are_counted() -> None:
     assert [result.threshold.format(result.value) for result in run.judge.results()][:2] == ["200B", "0.06kB"]
 
 
+def test_connections_are_judged_by_the_most_that_were_open() -> None:
+    """Of the whole run, or after the warm-up; where none was seen, as with Locust's own clients, nothing is judged."""
+    run = Run("connections_open < 5, connections_open < 3 warm_up=10s, connections_open > 0")
+    run.add(0, measured(GET, [0.01]))
+    assert run.results() == [(None, "no data")] * 3
+    run.record.note_connections(1, 5)
+    run.record.note_connections(12, 2)
+    assert run.results() == [(5, "failed"), (2, "passed"), (5, "passed")]
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -116,6 +116,7 @@ def test_several_rules_are_separated_by_commas_outside_of_quotes_and_braces() ->
         ('error_ratio{phase="warmup"} < 5%', "there is no phase 'warmup'. Allowed: load, setup."),
         ('dropped_ratio{name="x"} < 5%', "dropped_ratio has no label 'name'. Allowed: scenario."),
         ('error_ratio{name="x", name="y"} < 5%', "name is given twice."),
+        ('connections_open{name="x"} < 5', "connections_open has no labels. Allowed: connections_open < …."),
         ("error_ratio{name=x} < 5%", "the selector is wrong at 'name=x} < 5%'."),
         ('error_ratio{name="x < 5%', "the selector is wrong at"),
         ('error_ratio{name="x" < 5%', "the selector does not end at '< 5%'."),
@@ -152,7 +153,7 @@ def rules(draw: st.DrawFn) -> Threshold:
     kind, labels = METRICS[metric].kind, METRICS[metric].labels
     percentile = st.decimals(0, 100, places=draw(st.integers(0, 6))).map(lambda rank: f"p{rank.normalize():f}")
     aggregate = draw(st.one_of(st.sampled_from(["mean", "min", "max"]), percentile)) if kind == "time" else ""
-    chosen = draw(st.sets(st.sampled_from(labels)))
+    chosen = draw(st.sets(st.sampled_from(labels))) if labels else set()
     abort = draw(st.booleans())
     comparison = draw(st.sampled_from(sorted(COMPARISONS)))
     if kind in {"count", "size"} and comparison.startswith(">"):

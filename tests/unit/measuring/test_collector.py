@@ -5,6 +5,7 @@ import pytest
 from loadtest.measuring.collector import INDEX_KEPT_S, Arrival, Collector
 from loadtest.measuring.delivery import Acknowledgement
 from loadtest.measuring.health import Health
+from loadtest.measuring.in_flight import InFlight
 from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import Missing
@@ -19,6 +20,7 @@ def delta(  # noqa: PLR0917 - a delta has that many parts
     users: int = 3,
     final: bool = False,
     span_s: float = 1.0,
+    connections: int = 0,
 ) -> bytes:
     """A delta of the ``sequence``-th second, on a clock that begins at 0."""
     recorder = Recorder()
@@ -35,6 +37,7 @@ def delta(  # noqa: PLR0917 - a delta has that many parts
         {"shop": users},
         Health(0.5, 0.02, received_bytes_per_s=7e6, sent_bytes_per_s=5e6),
         packed,
+        InFlight(0, 0.0, connections),
     ).to_bytes()
 
 
@@ -70,6 +73,18 @@ def test_a_second_without_requests_is_a_point_too() -> None:
     collector.take("a", delta(1, requests=0), 100.0)
     collector.flush(complete_s=100.5)
     assert [(point.second, point.requests, point.users) for point in collector.record.timeline] == [(0, 0, 3)]
+
+
+def test_the_most_open_connections_are_kept() -> None:
+    """Those of all workers together, in the second that had most; what a reset leaves behind is not."""
+    collector = started("a", "b")
+    for sequence, connections in ((1, 5), (2, 30), (3, 4)):
+        collector.take("a", delta(sequence, connections=connections), 100.0)
+        collector.take("b", delta(sequence, connections=2), 100.0)
+        collector.flush()
+    assert collector.record.connections_peak == 32
+    collector.record.reset(3)
+    assert collector.record.connections_peak == 0
 
 
 def test_users_of_a_second_are_those_of_its_deltas() -> None:

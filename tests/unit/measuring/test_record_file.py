@@ -58,9 +58,10 @@ def test_completeness_and_workers_are_in_the_file(tmp_path: Path) -> None:
     file = RecordFile(path, record)
     record.delivery = Delivery(0.75, (Missing(1, 2, 3.0, None),), 4, 5)
     record.workers = ({"subject": "worker 0", "seconds": 1.0},)
+    record.note_connections(1, 7)
     file.close()
     read = record_file.read(path)
-    assert (read.delivery, read.workers) == (record.delivery, record.workers)
+    assert (read.delivery, read.workers, read.connections_peak) == (record.delivery, record.workers, 7)
 
 
 def test_every_second_is_on_the_disk_at_once(tmp_path: Path) -> None:

@@ -337,3 +337,6 @@ def test_connections_have_a_table_by_host() -> None:
     host = r"shop\.?\s?example:\s?80"
     assert re.search(rf"{host} name lookup 100 2\.0\d 2\.0\d 2\.00 {host} TCP 100 4\.0\d 4\.0\d 4\.00", shown)
     assert "receiving the rest" not in shown
+    assert "open at a time" not in shown
+    record.note_connections(1, 48)
+    assert "At most 48 connections of all users were open at a time." in run_page.html(reports.run_document(record))

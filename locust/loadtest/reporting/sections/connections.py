@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.measuring.labels import CONNECT, CONNECTION_PHASES, DNS, RECEIVING, TLS, WAITING
-from loadtest.progress import milliseconds
+from loadtest.progress import counted, milliseconds
 from loadtest.reporting import page
 from loadtest.reporting.document import percentile_ms
 from loadtest.reporting.page import moment, section, text
@@ -37,8 +37,10 @@ def html(document: Document) -> str:
         if one[phase]
     ]
     table = page.table("Connections", ("host", "phase", "count", "p50 ms", "p95 ms", "max ms"), rows)
+    peak = document.get("connections_peak")
+    sentence = f"<p>At most {counted(peak, 'connection')} of all users were open at a time.</p>" if peak else ""
     hint = "of new connections, and of responses in several parts, including the set-up"
-    return section("connections", "Connections", table, hint) if rows else ""
+    return section("connections", "Connections", sentence + table, hint) if rows else ""
 
 
 def _phase(times: dict[str, Any]) -> str:
