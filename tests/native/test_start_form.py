@@ -234,7 +234,9 @@ def test_the_page_shows_the_result_and_has_the_files(form: Form) -> None:
     assert seen["text"].startswith(f"Verdict: {result['verdict']}")
     assert [one["rule"] for one in result["thresholds"] if one["rule"] not in seen["text"]] == []
     assert seen["complaints"] == []
-    assert seen["drawn"] == ["0.0,69.0 400.0,20.0", "0.0,93.5 400.0,93.5"]
+    assert seen["drawn"] == ["0.0,45.0 400.0,2.0", "0.0,66.5 400.0,66.5"]
+    assert seen["legend_px"] >= 14  # on a phone, too, where the drawing is small
+    assert seen["thresholds_above_reasons"]
     assert (seen["sample"], seen["note"]) == ("GET /<b>a\n\n→ no answer", "note: a note")
     assert list(seen["saved"]) == [f"{result['run_id']}-{name}" for name in ("report.html", "record.json")]
     assert seen["saved"][f"{result['run_id']}-report.html"] == "<!DOCTYPE html>"

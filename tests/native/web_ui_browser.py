@@ -80,6 +80,7 @@ def look_at_result(url: str) -> dict[str, object]:
             result = route.fetch().json()
             sample = {"title": "GET a: status_5xx", "request": "GET /<b>a", "answer": ""}
             more = {"times": [[10, 2.0, 1.0], [20, 4.0, 1.0]], "samples": [sample], "notes": ["a note"]}
+            more["reasons"] = ["a reason"]
             route.fulfill(json={**result, **more})
 
         page.route("**/loadtest-result", as_of_a_longer_run)
@@ -88,8 +89,13 @@ def look_at_result(url: str) -> dict[str, object]:
         corner.get_by_text("A failed request: GET a: status_5xx").click()
         sample = corner.locator("pre").inner_text()
         note = corner.get_by_text("note: a note").inner_text()
+        lines = corner.locator("li").all_inner_texts()
+        thresholds_above_reasons = "a reason" in lines[1:] and ": " in lines[0]
+        page.set_viewport_size({"width": 390, "height": 844})
+        legend_px = corner.get_by_text("p95 response time").evaluate("one => one.getBoundingClientRect().height")
         browser.close()
-    return {"text": text, "saved": saved, "drawn": drawn, "sample": sample, "note": note, "complaints": complaints}
+    seen = {"text": text, "saved": saved, "drawn": drawn, "sample": sample, "note": note, "legend_px": legend_px}
+    return {**seen, "thresholds_above_reasons": thresholds_above_reasons, "complaints": complaints}
 
 
 def change_load(url: str, level: str) -> dict[str, object]:

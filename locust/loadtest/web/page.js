@@ -72,15 +72,15 @@
   const colours = { passed: "#2e7d32", failed: "#c62828" };
   const element = (kind, text, style = "") => Object.assign(document.createElement(kind), { textContent: text, style });
   // Response time beside service time, which Locust's own charts do not have: where they part, requests waited.
-  const drawn = (tag, attributes, text = "") => {
+  const drawn = (tag, attributes) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.textContent = text;
     return made;
   };
   const chart = (times) => {
     if (times.length < 2) return [];
-    const [width, height, top] = [400, 120, 18];
+    const [width, height] = [400, 90];
+    const legend = element("div", "", "margin-top: 0.3em"); // text in the drawing would shrink with it on a phone
     const [first, last] = [times[0][0], times.at(-1)[0]];
     const highest = Math.max(...times.flatMap(([, ...both]) => both)) || 1;
     const made = drawn("svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", role: "img",
@@ -88,13 +88,12 @@
     ["response time", "service time"].forEach((name, column) => {
       const colour = ["#1e88e5", "#ef6c00"][column];
       const points = times.map(([second, ...both]) => [width * (second - first) / (last - first),
-        height - 2 - (height - top - 4) * both[column] / highest].map((one) => one.toFixed(1)).join(","));
-      made.append(drawn("polyline", { points: points.join(" "), fill: "none", stroke: colour, "stroke-width": 2 }),
-        drawn("text", { x: 140 * column, y: 12, fill: colour, "font-size": 12 }, `p95 ${name}`));
+        height - 2 - (height - 4) * both[column] / highest].map((one) => one.toFixed(1)).join(","));
+      made.append(drawn("polyline", { points: points.join(" "), fill: "none", stroke: colour, "stroke-width": 2 }));
+      legend.append(element("span", `p95 ${name}`, `color: ${colour}; margin-right: 1em`));
     });
-    made.append(drawn("text", { x: width, y: 12, fill: "currentColor", "font-size": 12, "text-anchor": "end" },
-      `up to ${highest.toPrecision(3)} ms`));
-    return [made];
+    legend.append(element("span", `up to ${highest.toPrecision(3)} ms`));
+    return [legend, made];
   };
   const opened = new Set(); // the samples that a person has unfolded, since they are made anew every two seconds
   const sample = ({ title, request, answer }) => {
@@ -115,7 +114,7 @@
     const failures = result.failures.map((reason) => `failed requests: ${reason}`);
     const notes = result.notes.map((note) => `note: ${note}`);
     const reasons = result.reasons.filter((reason) => !told(reason));
-    const lines = [...result.now.slice(1), ...reasons, ...failures, ...rules, ...notes];
+    const lines = [...result.now.slice(1), ...rules, ...failures, ...reasons, ...notes];
     const list = element("ul", "", "margin: 0.4em 0; padding-left: 1.2em");
     list.append(...[...new Set(lines)].map((line) => element("li", line, "overflow-wrap: anywhere")));
     const files = result.files.map((name) => {
