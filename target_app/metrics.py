@@ -25,6 +25,7 @@ from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess, values
 
 from target_app import responses
+from target_app.network import Network
 from target_app.openapi import described
 
 _FOLDER_PREFIX = "target_app-metrics-"
@@ -76,6 +77,7 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self._registry.register(Network())
         self._cpu = Counter("target_app_cpu_seconds", "CPU time used by all workers.", registry=self._registry)
         self._children: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # labels() costs more
         self._process = psutil.Process()
@@ -112,6 +114,7 @@ class Metrics:
         if values.ValueClass is not values.MutexValue:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)
+            registry.register(Network())
         return responses.raw(
             prometheus_client.generate_latest(registry), content_type=prometheus_client.CONTENT_TYPE_LATEST
         )

@@ -43,10 +43,9 @@ from boards.queries import (
     latest,
     mean,
     now,
-    of_fastest,
+    of_names,
     of_run,
     of_run_before,
-    of_slowest,
     or_word,
     quantile,
     rate,
@@ -328,12 +327,13 @@ def machines_row() -> list[Any]:
         ),
         curves(
             "Network",
-            "Bytes per second: what the generator received and sent, all that its busiest machine did, and what Redis "
-            "took in and gave out.",
+            "Bytes per second: what the generator received and sent, all that its busiest machine did, all that the "
+            "sample target's container or machine did, and what Redis took in and gave out.",
             "Bps",
             curve(of_run(rate("loadtest_response_bytes_total", SCENARIO)), "received"),
             curve(of_run(rate("loadtest_request_bytes_total", SCENARIO)), "sent"),
             curve(of_run("loadtest_network_bytes_per_second"), "machine {{direction}}"),
+            curve(of_run(rate(target.format("network_bytes_total"), by="direction")), "target {{direction}}"),
             curve(of_run(rate("redis_net_input_bytes_total")), "redis in"),
             curve(of_run(rate("redis_net_output_bytes_total")), "redis out"),
             span=6,
@@ -413,12 +413,15 @@ def names_row() -> list[Any]:
     """Which request stands out."""
     count = f"sum by ({BY_NAME}) (increase(loadtest_requests_total{{{CHOSEN}}}[$__range]))"
     failed = f"sum by ({BY_NAME}) (increase(loadtest_requests_total{{{FAILED}}}[$__range]))"
-    classes = f"sum by ({BY_NAME}, class) (increase(loadtest_errors_total{{{CHOSEN}}}[$__range]))"
+    present = f"and on ({BY_NAME}) ({count} > 0)"
+    lowest = of_names("loadtest_run_response_time_min_seconds", "min", BY_NAME)
+    highest = of_names("loadtest_run_response_time_max_seconds", "max", BY_NAME)
+    failures = of_names("loadtest_run_failures", "sum", f"{BY_NAME}, class, status")
     return [
         rows(
             "Names",
             "Each name in the time range, the slowest first at the chosen quantile. Links of Home set it to a run's. "
-            f"{INTERPOLATED} Min and max are the bounds of the buckets that hold them.",
+            f"{INTERPOLATED} Min and max are exact, of the whole run.",
             {"method": ("method", 90), "name": ("name", 300)},
             Column("quantile", "s", column(quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME, window=RANGE))),
             *(
@@ -426,24 +429,19 @@ def names_row() -> list[Any]:
                 for q in (0.5, 0.95, 0.99)
             ),
             Column("mean", "s", column(mean(RESPONSE_TIME, by=BY_NAME, window=RANGE)), 70),
-            Column("min", "s", column(of_fastest(RESPONSE_TIME, by=BY_NAME)), 70),
-            Column("max", "s", column(of_slowest(RESPONSE_TIME, by=BY_NAME)), 70),
+            Column("min", "s", column(f"{lowest} {present}"), 70),
+            Column("max", "s", column(f"{highest} {present}"), 70),
             Column("requests", "locale", column(f"round({count}) > 0"), 80),
             Column("per s", "none", column(f"{count} / on () group_left () ({LOAD_SECONDS} > 0)"), 60),
             Column("failed", "percentunit", column(f"{failed} / ({count} > 0)"), 65),
         ),
         rows(
             "Errors by name",
-            "Failed requests of each name and class in the time range, the most frequent first. Of a status the class "
-            "has the first digit; a run's report has each status, with its message.",
-            {"method": ("method", 90), "name": ("name", 400), "class": ("class", 200)},
-            Column("failed", "locale", column(f"round({classes}) > 0"), 90),
-            Column(
-                "of its requests",
-                "percentunit",
-                column(f"({classes} > 0) / on ({BY_NAME}) group_left () ({count} > 0)"),
-                130,
-            ),
+            "Failed requests of the chosen runs by name, class and HTTP status, the most frequent first. A run's "
+            "report has their messages, and samples of them.",
+            {"method": ("method", 90), "name": ("name", 400), "class": ("class", 200), "status": ("status", 80)},
+            Column("failed", "locale", column(failures), 90),
+            Column("of all failed", "percentunit", column(f"{failures} / on () group_left () sum({failures})"), 110),
         ).no_value("No request failed"),
         curves(
             "Response time by name",

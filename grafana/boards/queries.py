@@ -101,14 +101,9 @@ LOAD_SECONDS = (
 """The seconds of load in the time range, of all its runs: without those of a run that had begun before."""
 
 
-def of_slowest(histogram: str, labels: str = CHOSEN, by: str = "") -> str:
-    """Return the upper bound of the bucket that has the highest value in the time range, by some labels."""
-    return quantile(1, histogram, labels, by, RANGE)
-
-
-def of_fastest(histogram: str, labels: str = CHOSEN, by: str = "") -> str:
-    """Return the lower bound of the bucket that has the lowest value in the time range, by some labels."""
-    return quantile("1e-9", histogram, labels, by, RANGE)
+def of_names(metric: str, aggregate: str, by: str) -> str:
+    """Return an aggregate of a gauge that each chosen run has of each chosen name, by some labels."""
+    return f"{aggregate} by ({by}) (last_over_time({metric}{{{RUNS}, {CHOSEN}}}{RANGE}))"
 
 
 def mean(histogram: str, labels: str = CHOSEN, by: str = "", window: str = WINDOW) -> str:

@@ -124,14 +124,29 @@ def resources_row() -> list[Any]:
             "CPU of all workers; 100 % is one core.",
             "percentunit",
             curve(rate("target_app_cpu_seconds_total"), "all workers"),
-            span=12,
+            span=6,
         ),
         curves(
             "Memory",
             "Resident memory of all workers.",
             "bytes",
             curve("sum(target_app_resident_memory_bytes)", "rss"),
-            span=12,
+            span=6,
+        ),
+        curves(
+            "Network",
+            "Bytes per second through the network interfaces of the target's container or machine, without the "
+            "loopback.",
+            "Bps",
+            curve(rate("target_app_network_bytes_total", by="direction"), "{{direction}}"),
+            span=6,
+        ),
+        curves(
+            "Connections",
+            "TCP connections to the target that are open, with that of the scrape.",
+            "short",
+            curve("max(target_app_connections_open)", "open"),
+            span=6,
         ),
     ]
 

@@ -33,8 +33,8 @@ NOT_MADE = (
     'metric=~"iteration_time"',
     'metric=~"(dns',
 )
-NOT_ALWAYS = ("by (phase, le)",)
-"""What no user of this stack's runs makes, and what they make only at their start, so that its panels are empty."""
+NOT_ALWAYS = ("by (phase, le)", "loadtest_run_failures")
+"""What no user of this stack's runs makes, and what they make only at their start, or when a request fails."""
 TILES = ("Requests", "Failed", "Peak users", "Time of load", "p50", "p95", "p99", "Completeness")
 MANY_CORES = {"CPU", "Worker CPU", "Busiest worker"}
 """Shares that may be above 100 %."""

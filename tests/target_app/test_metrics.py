@@ -1,10 +1,13 @@
 """The target's metrics under Gunicorn: those of several workers, also when workers are replaced."""
 
+import contextlib
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.target_app.gunicorn_server import Server, until
@@ -61,6 +64,29 @@ def test_metrics_include_memory_and_cpu_of_the_workers(start: Callable[..., Serv
     for _ in range(100):
         server.get(DOCUMENT)
     assert server.metric("target_app_cpu_seconds_total") > before_s > 0
+
+
+def test_metrics_include_the_network_of_the_machine_once(start: Callable[..., Server]) -> None:
+    """Bytes are those of all interfaces but the loopback, not of each worker; connections are the open ones."""
+    server = start(2)
+    assert until(lambda: len(server.workers()) == 2)
+    port = int(server.url.rpartition(":")[2])
+
+    def transferred() -> list[int]:
+        counters = psutil.net_io_counters(pernic=True)
+        others = [one for name, one in counters.items() if name != "lo"]
+        return [sum(one.bytes_recv for one in others), sum(one.bytes_sent for one in others)]
+
+    before = transferred()
+    seen = [server.metric("target_app_network_bytes_total", {"direction": one}) for one in ("received", "sent")]
+    assert all(low <= is_now <= high for low, is_now, high in zip(before, seen, transferred(), strict=True))
+    alone = server.metric("target_app_connections_open")
+    with contextlib.ExitStack() as opened:
+        for _ in range(3):
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        assert until(lambda: server.metric("target_app_connections_open") == 4)
+    assert alone == 1  # the scrape's
+    assert until(lambda: server.metric("target_app_connections_open") == 1)
 
 
 def test_endpoints_without_requests_have_counters_at_zero(start: Callable[..., Server]) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from loadtest import scenarios
 from loadtest.exporting import compatibility
 from loadtest.exporting.metrics import METRICS, RECENT, RESPONSE_TIME, SERVICE_TIME, Metric
+from loadtest.exporting.run_names import MAX_FAILURES
 from loadtest.exporting.scrape import MAX_RULES, MAX_SCENARIOS, MAX_STEPS, MAX_WORKERS, Scrape
 from loadtest.exporting.series import (
     HISTOGRAM_LINES,
@@ -91,9 +92,8 @@ class Exposition:
         others = (MAX_OTHERS + 1) * self._lines(ERROR_CLASSES)
         steps = (MAX_STEPS + 1) * _PER_STEP
         beside = steps + _PER_STREAM + len(CONNECTION_PHASES) * HISTOGRAM_LINES
-        fixed = (
-            (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + MAX_RULES + _SINGLE + RECENT_LINES + beside + others
-        )
+        once = MAX_RULES + MAX_FAILURES + 1 + _SINGLE + RECENT_LINES
+        fixed = (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + once + beside + others
         self._budget = SeriesBudget(max_series - fixed - (compatibility.FIXED_LINES if compatible else 0))
         self._series: dict[SeriesKey, SeriesText] = {}
         self._recent: dict[SeriesKey, RecentText] = {}
@@ -122,7 +122,8 @@ class Exposition:
         series = list(self._series.items())
         traces = totals.latest_traces() if openmetrics else {}
         recent = Scrape(self._environment, self._weights, self._streamed(last_seconds), last_seconds)
-        scrape = Scrape(self._environment, self._weights, self._streamed(totals), totals, recent)
+        streamed, shown = self._streamed(totals), self._own_or_other
+        scrape = Scrape(self._environment, self._weights, streamed, totals, recent=recent, shown=shown)
         quantiles = self._quantiles(last_seconds, recent)
         parts: list[bytes] = []
         for metric in _in_turns(METRICS):
@@ -205,6 +206,10 @@ class Exposition:
             self._recent[key] = RecentText(key[:3])
         for metric, text in self._recent[key].fill(counted).items():
             lines[metric].append(text)
+
+    def _own_or_other(self, key: SeriesKey) -> SeriesKey:
+        """Return the series under which a name that was counted is shown."""
+        return key if key in self._series else self._other(key)
 
     def _other(self, key: SeriesKey) -> SeriesKey:
         """Return the series that counts what has none of its own; the budget includes it."""

@@ -381,6 +381,28 @@ _MEASURED: Final = (
         lambda now: _of_run(now, _by(now.run_quantiles())),
     ),
     Metric(
+        "loadtest_run_response_time_min_seconds",
+        "gauge",
+        (*_RUN, *_SERIES),
+        "Lowest response time of each name in the current or most recent run.",
+        lambda now: _of_run(now, now.names.lowest_s()),
+    ),
+    Metric(
+        "loadtest_run_response_time_max_seconds",
+        "gauge",
+        (*_RUN, *_SERIES),
+        "Highest response time of each name in the current or most recent run.",
+        lambda now: _of_run(now, now.names.highest_s()),
+    ),
+    Metric(
+        "loadtest_run_failures",
+        "gauge",
+        (*_RUN, *_SERIES, "class", "status"),
+        "Failed requests of the current or most recent run by error class and HTTP status, which is empty where no "
+        "response came.",
+        lambda now: _of_run(now, now.names.failures()),
+    ),
+    Metric(
         "loadtest_run_load_seconds",
         "gauge",
         _RUN,

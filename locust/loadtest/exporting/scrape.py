@@ -18,6 +18,7 @@ from locust.runners import (
     STATE_STOPPING,
 )
 
+from loadtest.exporting.run_names import RunNames
 from loadtest.exporting.run_progress import RunProgress
 from loadtest.judging.outcome import Outcome
 from loadtest.measuring.collector import GONE, MISSING
@@ -33,11 +34,12 @@ from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from locust.env import Environment
 
     from loadtest.measuring.collector import Worker
+    from loadtest.measuring.labels import SeriesKey
     from loadtest.measuring.record_rows import SeriesView
     from loadtest.measuring.streams import StreamView
 
@@ -67,9 +69,11 @@ class Scrape:
         streams: the streamed responses by scenario, method and name, as they are shown; none by default.
         measured: what counters and histograms are read from; by default everything since the process began.
         recent: the same state, with what was measured in the last seconds; by default this one.
+        shown: returns the labels under which a name is shown; by default its own.
 
     Attributes:
         keeper: the measurements.
+        names: what the run's record says of each name.
         reporting: the workers whose health is known, by number.
     """
 
@@ -79,13 +83,16 @@ class Scrape:
         weights: Mapping[str, float],
         streams: Mapping[tuple[str, str, str], StreamView] | None = None,
         measured: RunRecord | None = None,
+        *,
         recent: Scrape | None = None,
+        shown: Callable[[SeriesKey], SeriesKey] = lambda key: key,
     ) -> None:
         self._environment = environment
         self.streams = streams or {}
         self.recent: Scrape = recent or self
         self._weights = weights
         self.keeper: RecordKeeper = RecordKeeper.of(environment)
+        self.names = RunNames(self.keeper.record, shown)
         self._measured = measured or self.keeper.totals
         self._progress = RunProgress.of(environment)
         scenarios = dict.fromkeys((*weights, *self.keeper.users, *self.keeper.totals.schedule_lag))

@@ -42,6 +42,8 @@ HISTOGRAM_LINES: Final = len(BOUNDS_S) + 3
 """The lines of one histogram: its buckets, the +Inf bucket, sum and count."""
 RECENT_LINES: Final = 2 * len(QUANTILES)
 """The quantiles of the last seconds of a response and a service time."""
+EXTREMES: Final = 2
+"""The lowest and the highest response time of a name in the run."""
 
 _LAST_BINS: Final = np.searchsorted(EDGES_NS, np.rint(np.multiply(BOUNDS_S, 1e9))) - 1
 """The last bin below each bound: what `Histogram.counts_le` uses, at a fifth of its cost."""
@@ -123,7 +125,7 @@ class SeriesText:
     @staticmethod
     def lines(error_classes: Collection[str]) -> int:
         """Return the number of time series of one, including the class `other`, which may be needed at any time."""
-        return 2 + 2 + 2 * HISTOGRAM_LINES + RECENT_LINES + len({*error_classes, OTHER})
+        return 2 + 2 + 2 * HISTOGRAM_LINES + RECENT_LINES + EXTREMES + len({*error_classes, OTHER})
 
     def update(self, view: SeriesView | Sum) -> None:
         """Render the current numbers; nothing happens when no request was counted since the last time."""
