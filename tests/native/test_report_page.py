@@ -115,8 +115,14 @@ def test_every_chart_is_drawn(browser: Browser, file: Path, scheme: str, width: 
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(CONTRAST) == []
     assert width == 390 or page.evaluate(CUT_OFF) == []
+    rows = page.evaluate(TILES)
+    assert width == 390 or min(rows.values()) > 1, "a tile stands alone"
     page.close()
 
+
+TILES = """[...document.querySelectorAll('.tiles > div')].map(one => one.offsetTop)
+    .reduce((rows, top) => ({...rows, [top]: (rows[top] ?? 0) + 1}), {})"""
+"""How many tiles there are in each of their rows."""
 
 CUT_OFF = """[...document.querySelectorAll('.scroll')]
     .filter(one => one.checkVisibility()).filter(one => one.scrollWidth > one.clientWidth + 1)
