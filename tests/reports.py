@@ -7,7 +7,18 @@ from loadtest.judging.outcome import decide
 from loadtest.judging.threshold_parser import parse
 from loadtest.judging.violation import Violation
 from loadtest.measuring.evidence import Evidence
-from loadtest.measuring.labels import CHECK, ENDED_BY, EVENT_GAP, FIRST_BYTE, FIRST_EVENT, ITERATION, TRANSACTION
+from loadtest.measuring.labels import (
+    CHECK,
+    CONNECTION_PHASES,
+    ENDED_BY,
+    EVENT_GAP,
+    FIRST_BYTE,
+    FIRST_EVENT,
+    ITERATION,
+    LOAD,
+    SETUP,
+    TRANSACTION,
+)
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.profiles.profile import read_profiles
@@ -90,6 +101,30 @@ def add_iterations(made: RunRecord, many: int = 400) -> RunRecord:
         recorder.series("documents", "", "", ITERATION).success(0.0, 0.0, 0.25, 0)
     recorder.drop_iterations("documents", 7)
     made.add(recorder.take(), 1)
+    return made
+
+
+def everything(seconds: int, per_s: int = 20) -> RunRecord:
+    """A run in which each second has something of each kind that is measured.
+
+    A fifth of what can fail did, and took twice as long; as many iterations were dropped.
+    """
+    made = record(seconds, ())
+    recorder, random = Recorder(), Random(7)
+    labels = {LOAD: ("GET", "a"), SETUP: ("GET", "a"), TRANSACTION: ("", "buy"), CHECK: ("", "total")}
+    never_fail = {ITERATION: ("", "")} | dict.fromkeys((FIRST_BYTE, FIRST_EVENT, EVENT_GAP), ("GET", "a"))
+    never_fail |= dict.fromkeys(CONNECTION_PHASES, ("", "a:80"))
+    for second in range(seconds):
+        for request in range(per_s + second % 3):
+            for phase, (method, name) in (labels | never_fail).items():
+                series = recorder.series("documents", method, name, phase)
+                took_s, lag_s = 0.010 * (1 + random.random() / 4), 0.001 * (1 + random.random())
+                if phase in labels and request % 5 == 0:
+                    series.failure(0.0, lag_s, lag_s + 2 * took_s, 0, "other", "no")
+                else:
+                    series.success(0.0, lag_s, lag_s + took_s, 10)
+        recorder.drop_iterations("documents", 3 + second % 3)
+        made.add(recorder.take(), second)
     return made
 
 

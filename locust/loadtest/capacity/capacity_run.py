@@ -354,7 +354,8 @@ def _sentence(found: Capacity | None, steps: Sequence[StepResult]) -> str:
     if not found.rate_per_s:
         return f"unknown: {found.end.value}"
     if found.is_lower_bound:
-        return f"at least {found.rate_per_s:.4g} arrivals/s{_EXPLAINED[found.end]}"
+        met = f"; {found.rate_per_s:.4g} met the objective" if found.low_per_s < found.rate_per_s else ""
+        return f"at least {found.low_per_s:.4g} arrivals/s{met}{_EXPLAINED[found.end]}"
     interval = f"95 % interval {found.low_per_s:.4g} to {found.high_per_s:.4g}"
     return f"{found.rate_per_s:.4g} arrivals/s, {interval}, after {len(found.steps)} steps{_EXPLAINED[found.end]}"
 

@@ -127,6 +127,7 @@ def earlier(runs_dir: Path, document: run_document.Document) -> list[dict[str, A
 def _entry(folder: Path, known: set[tuple[str, str]]) -> Entry:
     document = run_document.read(folder)
     total, times = document["total"], document["total"]["response_time"]
+    shown = {one: None if run_document.lacking(times, one) else times[one] for one in ("p50_s", "p95_s", "p99_s")}
     key = baselines.key_of(document)
     return Entry(
         folder.name,
@@ -136,9 +137,9 @@ def _entry(folder: Path, known: set[tuple[str, str]]) -> Entry:
         total["requests"],
         rate_per_s(total, document),
         total["failures"] / total["requests"] if total["requests"] else None,
-        times["p50_s"],
-        times["p95_s"],
-        times["p99_s"],
+        shown["p50_s"],
+        shown["p95_s"],
+        shown["p99_s"],
         (document["context"].get("source") or {}).get("commit"),
         (key, folder.name) in known,
     )

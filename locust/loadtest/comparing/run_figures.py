@@ -81,7 +81,7 @@ class RunFigures:
             baselines.key_of(document),
             str(document["verdict"]["name"]),
             conditions(document),
-            _versions({"service": document["configuration"].get("version"), "scenario": source.get("commit")}),
+            _versions({"service": run_document.service_version(document), "scenario": source.get("commit")}),
             {name: _figures(resampling.estimates(series)) for name, series in run.series.items()},
         )
 

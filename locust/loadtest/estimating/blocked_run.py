@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
 
 _EDGE_BLOCKS = 2
 _SHORTEST_S = 1e-9
@@ -142,11 +143,12 @@ class BlockedRun:
         totals = np.zeros((2, count, length))
         for total, column in zip(totals, (requests, failures), strict=True):
             np.add.at(total, (row[within], number[within] - first), column[within])
+        cells = _cells(table, count, first, length)
         series = {
             name: BlockedSeries(
                 totals[0, list(rows)].sum(axis=0),
                 totals[1, list(rows)].sum(axis=0),
-                *_times(table, rows, first, length),
+                *_times([cells[row] for row in rows], length),
             )
             for name, rows in groups.items()
         }
@@ -159,11 +161,18 @@ def _warm_up_end_s(document: dict[str, Any]) -> float:
     return begins_s[0] + float(document["warm_up_s"]) if begins_s and document["warm_up_s"] else 0.0
 
 
-def _times(table: BlockTable, rows: Sequence[int], first: int, count: int) -> tuple[Floats, Floats, Floats]:
-    """Return counts, lower and upper edges of some names together."""
+def _cells(table: BlockTable, count: int, first: int, length: int) -> list[Ints]:
+    """Return, for each series, three rows: number of the block, bin and count; of some neighbouring blocks."""
     number, row, bin_, counted = table.response_time.astype(np.int64)
-    own = (number >= first) & (number < first + count) & np.isin(row, list(rows))
-    bins, column = np.unique(bin_[own], return_inverse=True)
-    times = np.zeros((count, len(bins)))
-    np.add.at(times, (number[own] - first, column), counted[own])
-    return times, EDGES_NS[bins] / _NS_PER_S, EDGES_NS[bins + 1] / _NS_PER_S
+    within = np.flatnonzero((number >= first) & (number < first + length))
+    within = within[np.argsort(row[within], kind="stable")]
+    ends = np.searchsorted(row[within], np.arange(1, count + 1))
+    return np.split(np.stack((number - first, bin_, counted))[:, within], ends, axis=1)
+
+
+def _times(cells: Sequence[Ints], length: int) -> tuple[Floats, Floats, Floats]:
+    """Return counts, lower and upper edges of some series together."""
+    number, bin_, counted = np.concatenate((np.zeros((3, 0), np.int64), *cells), axis=1)
+    bins, column = np.unique(bin_, return_inverse=True)
+    times = np.bincount(number * len(bins) + column, counted, length * len(bins)).astype(np.float64, copy=False)
+    return times.reshape(length, len(bins)), EDGES_NS[bins] / _NS_PER_S, EDGES_NS[bins + 1] / _NS_PER_S

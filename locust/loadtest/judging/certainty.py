@@ -1,30 +1,47 @@
 """Certainty: between which values the figure that a threshold limits lies, with 95 %.
 
-Only what the record keeps by block has such an interval: times of requests, transactions and iterations (percentiles
-and means), ratios of errors and checks, and requests per second. Extremes, counts, times by result, and those of
-streams and connections have none, and neither has a run of fewer independent stretches than
-`loadtest.estimating.resampling` needs.
+Times (percentiles and means), ratios and requests per second have such an interval, from what the record keeps by
+block. Extremes, counts and sizes are those of this run and have none, and neither has a run of fewer independent
+stretches than `loadtest.estimating.resampling` needs.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadtest.estimating import intervals
 from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.estimating.intervals import Interval
+from loadtest.measuring.labels import SeriesKey
 
 if TYPE_CHECKING:
     from loadtest.estimating.blocked_run import BlockedSeries
     from loadtest.judging.outcome import Result
     from loadtest.judging.threshold import Threshold
     from loadtest.measuring.blocks import BlockTable
-    from loadtest.measuring.labels import SeriesKey
+    from loadtest.measuring.record import RunRecord
 
-_EXTREMES = (0.0, 1.0)
-_TIMES = {"response_time", "service_time", "transaction_time", "iteration_time"}
-_SHARES_OF_FAILURES = {"error_ratio", "transaction_error_ratio"}
+_EXTREMES: Final = (0.0, 1.0)
+_OF_SCHEDULE: Final = {"schedule_lag", "dropped_ratio"}
+_SHARES_OF_FAILURES: Final = {"error_ratio", "transaction_error_ratio", "dropped_ratio"}
+
+
+def kept_as(rule: Threshold) -> tuple[str, str]:
+    """Return the phase and the times whose blocks a threshold is about."""
+    if rule.metric in _OF_SCHEDULE:
+        return rule.phase, "schedule_lag"
+    if rule.result:
+        return rule.phase, f"{rule.result}_time"
+    return rule.phase, "service_time" if rule.metric == "service_time" else "response_time"
+
+
+def blocks_of(record: RunRecord, phase: str, times: str) -> tuple[list[SeriesKey], BlockTable]:
+    """Return the labels of each series and the blocks of what `kept_as` names."""
+    if times == "schedule_lag":
+        return [SeriesKey(scenario, "", "") for scenario in record.schedule_lag], record.lag_table()
+    part = record.of_phase(phase)
+    return part.keys(), part.block_table(times)
 
 
 def with_interval(result: Result, keys: list[SeriesKey], table: BlockTable, begins_s: float) -> Result:
@@ -33,11 +50,11 @@ def with_interval(result: Result, keys: list[SeriesKey], table: BlockTable, begi
     Args:
         result: of a threshold.
         keys: the labels of the series in the table.
-        table: the blocks of what the threshold is about; without rows where it is not kept by block.
+        table: the blocks of what the threshold is about.
         begins_s: when what the threshold judges begins, in seconds since the run's first.
     """
     rule, value = result.threshold, result.value
-    if value is None or not _is_kept_by_block(rule):
+    if value is None or not _varies(rule):
         return result
     rows = [row for row, key in enumerate(keys) if rule.selects(**key._asdict())]
     run = BlockedRun.of_table("", table, len(keys), {ALL: rows}, begins_s)
@@ -46,10 +63,10 @@ def with_interval(result: Result, keys: list[SeriesKey], table: BlockTable, begi
     return replace(result, interval=Interval(min(found.low, value), max(found.high, value)))
 
 
-def _is_kept_by_block(rule: Threshold) -> bool:
-    if rule.metric not in _TIMES:
-        return rule.metric in {*_SHARES_OF_FAILURES, "check_ratio", "requests_per_s"}
-    return not rule.result and (rule.aggregate == "mean" or rule.quantile not in {None, *_EXTREMES})
+def _varies(rule: Threshold) -> bool:
+    if rule.kind == "time":
+        return rule.aggregate == "mean" or rule.quantile not in {None, *_EXTREMES}
+    return rule.kind in {"ratio", "rate"}
 
 
 def _interval(rule: Threshold, series: BlockedSeries, width_s: int) -> Interval | None:

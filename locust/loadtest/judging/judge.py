@@ -138,14 +138,13 @@ class Judge:
     def final_results(self) -> list[Result]:
         """Evaluate every threshold at the end of the run: each value with its 95 % interval, where it has one."""
         results = self.results()
-        kinds = {(result.threshold.phase, result.threshold.metric == "service_time") for result in results}
-        parts = {kind: self._record.of_phase(kind[0]) for kind in kinds}
-        tables = {kind: (part.keys(), part.block_table(service=kind[1])) for kind, part in parts.items()}
+        kinds = {certainty.kept_as(result.threshold) for result in results}
+        blocks = {kind: certainty.blocks_of(self._record, *kind) for kind in kinds}
         return [
             certainty.with_interval(
                 result,
-                *tables[result.threshold.phase, result.threshold.metric == "service_time"],
-                self._cuts[result.threshold.warm_up_s].start_s,
+                *blocks[certainty.kept_as(result.threshold)],
+                self._cuts[result.threshold.warm_up_s].start_s if result.threshold.warm_up_s else 0.0,
             )
             for result in results
         ]

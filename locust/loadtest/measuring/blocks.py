@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from loadtest.exceptions import RecordError
+from loadtest.measuring.histogram import BINS
 from loadtest.measuring.histogram_table import rows_and_bins, sum_cells
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from loadtest.measuring.histogram_table import HistogramTable
-    from loadtest.measuring.measurements import Measurements
 
     Ints = npt.NDArray[np.int64]
     Small = npt.NDArray[np.uint32]
@@ -48,8 +48,7 @@ class _Block:
     counts: Small
 
     @classmethod
-    def of(cls, rows: Ints, measurements: Measurements, times: HistogramTable) -> Self:
-        totals = np.stack((measurements.requests, measurements.failures))
+    def of(cls, rows: Ints, totals: Ints, times: HistogramTable) -> Self:
         return cls._small(rows, totals, *times.cells(rows))
 
     @classmethod
@@ -82,18 +81,18 @@ class Blocks:
         made.width_s, made._blocks, made._entries = self.width_s, dict(self._blocks), self._entries
         return made
 
-    def add(self, second: int, rows: Ints, measurements: Measurements, times: HistogramTable | None = None) -> None:
+    def add(self, second: int, rows: Ints, totals: Ints, times: HistogramTable) -> None:
         """Add what was measured in a second of the time line.
 
         Args:
             second: of the time line.
             rows: distinct.
-            measurements: of these rows.
-            times: those that count here; by default their response times.
+            totals: two rows, requests and failures, with a column for each of these rows.
+            times: of these rows; those that count here.
         """
         if not len(rows):
             return
-        self._put(second // self.width_s, _Block.of(rows, measurements, times or measurements.response_time))
+        self._put(second // self.width_s, _Block.of(rows, totals, times))
         while len(self._blocks) > MAX_BLOCKS or (self._entries > MAX_ENTRIES and len(self._blocks) > 1):
             self._widen()
 
@@ -162,6 +161,32 @@ class BlockTable:
             "counts": _packed(self.counts),
             "response_time": _packed(self.response_time),
         }
+
+    def of_part(self, part: BlockTable) -> BlockTable:
+        """Return the times of a part of the requests, such as those that failed, on the blocks of all of them."""
+        whole, part = self._wide_as(part), part._wide_as(self)
+        return BlockTable(whole.width_s, whole.counts, part.response_time)
+
+    def without(self, part: BlockTable) -> BlockTable:
+        """Return the times of all requests but a part of them, on the blocks of all of them."""
+        whole, part = self._wide_as(part), part._wide_as(self)
+        columns = np.concatenate((whole.response_time, part.response_time), axis=1).astype(np.int64)
+        columns[3, whole.response_time.shape[1] :] *= -1
+        series = int(columns[1].max(initial=0)) + 1
+        keys, place = np.unique((columns[0] * series + columns[1]) * BINS + columns[2], return_inverse=True)
+        counts = np.bincount(place, columns[3], len(keys)).astype(np.int64)
+        (of_series, bins), kept = rows_and_bins(keys), counts > 0
+        left = np.stack((*np.divmod(of_series, series), bins, counts))[:, kept]
+        return BlockTable(whole.width_s, whole.counts, left.astype(np.uint32))
+
+    def _wide_as(self, other: BlockTable) -> BlockTable:
+        """Return it on blocks that are at least as wide as others; a series may then have several rows for a block."""
+        if self.width_s >= other.width_s:
+            return self
+        counts, times = self.counts.copy(), self.response_time.copy()
+        for columns in (counts, times):
+            columns[0] //= other.width_s // self.width_s
+        return BlockTable(other.width_s, counts, times)
 
     def check(self) -> None:
         """Check that memory for all blocks in between can be had.

@@ -18,7 +18,18 @@ from loadtest.measuring.blocks import Blocks
 from loadtest.measuring.evidence import Evidence, EvidenceQuota
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.histogram_table import DenseHistogramTable, grown
-from loadtest.measuring.labels import CHECK, ENDED_BY, ITERATION, LOAD, OTHER, PAIR, SETUP, TRANSACTION, Labels
+from loadtest.measuring.labels import (
+    CHECK,
+    CONNECTION_PHASES,
+    ENDED_BY,
+    ITERATION,
+    LOAD,
+    OTHER,
+    PAIR,
+    SETUP,
+    TRANSACTION,
+    Labels,
+)
 from loadtest.measuring.measurements import FURTHER_MESSAGES, LISTENERS, MAX_TALLIES, MAX_TASKS
 from loadtest.measuring.record_rows import (
     Delivery,
@@ -64,7 +75,7 @@ USERS, RATE = "users", "rate"
 """The kinds of the events that say that a person changed the load while it ran: its users, its arrivals per second."""
 SOFTWARE: Final = "software"
 """The kind of the event that says that a worker ran other code than the master."""
-_IN_BLOCKS: Final = frozenset({LOAD, PAIR, TRANSACTION, CHECK, ITERATION})
+_IN_BLOCKS: Final = frozenset({LOAD, SETUP, PAIR, TRANSACTION, CHECK, ITERATION, *TIMES, *CONNECTION_PHASES})
 MAX_EVENTS: Final = 500
 """The most events that are kept; later ones are left out."""
 
@@ -113,6 +124,8 @@ class RunRecord:
     _response: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _service: DenseHistogramTable | None = None  # None while every service time is the response time
     _service_blocks: Blocks | None = None  # the same
+    _failed_blocks: Blocks = field(default_factory=Blocks)
+    _lag_blocks: Blocks = field(default_factory=Blocks)  # by the place of the scenario in `schedule_lag`
     _failed: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _classes: dict[int, dict[str, int]] = field(default_factory=dict)
     _errors: dict[tuple[int, str, str], list[float]] = field(default_factory=dict)
@@ -182,6 +195,7 @@ class RunRecord:
         self._add_code(measurements, second)
         if second is not None and phase in _IN_BLOCKS:
             self._add_to_blocks(second, rows, measurements)
+            self._add_lags_to_blocks(second, measurements)
         if second is not None and phase == LOAD:
             self.timeline.add(
                 second,
@@ -195,9 +209,19 @@ class RunRecord:
     def _add_to_blocks(self, second: int, rows: Ints, measurements: Measurements) -> None:
         if measurements.service_time is not None and self._service_blocks is None:
             self._service_blocks = self.blocks.copy()
-        self.blocks.add(second, rows, measurements)
+        totals, response = np.stack((measurements.requests, measurements.failures)), measurements.response_time
+        self.blocks.add(second, rows, totals, response)
         if self._service_blocks is not None:
-            self._service_blocks.add(second, rows, measurements, measurements.service_time)
+            self._service_blocks.add(second, rows, totals, measurements.service_time or response)
+        if measurements.failure_time is not None:
+            self._failed_blocks.add(second, rows, totals, measurements.failure_time)
+
+    def _add_lags_to_blocks(self, second: int, measurements: Measurements) -> None:
+        scenarios, lags, dropped = list(self.schedule_lag), measurements.schedule_lag, measurements.dropped
+        intended = lags.counts_per_row() + dropped
+        some = intended > 0
+        rows = np.array([scenarios.index(one) for one in measurements.scenarios], np.int64)[some]
+        self._lag_blocks.add(second, rows, np.stack((intended, dropped))[:, some], lags.select(some))
 
     def note(self, second: float, kind: str, text: str) -> None:
         """Add an event; those beyond `MAX_EVENTS` are left out."""
@@ -285,6 +309,7 @@ class RunRecord:
         self._response, self._service, self._failed = DenseHistogramTable(), None, DenseHistogramTable()
         self._classes, self._errors, self._tallies, self._traces = {}, {}, {}, Traces()
         self.timeline, self.blocks, self._service_blocks = Timeline(), Blocks(), None
+        self._failed_blocks, self._lag_blocks = Blocks(), Blocks()
         self.schedule_lag, self.dropped = {}, {}
         self.tasks, self.idle = {}, {}
         self.connections_peak = 0
@@ -430,7 +455,21 @@ class RunRecord:
         """The labels of every series that counted a request, in the order of `series`."""
         return [self.labels.keys[row] for row in np.flatnonzero(self._totals[0]).tolist()]
 
-    def block_table(self, *, service: bool = False) -> BlockTable:
-        """The blocks, in the order of `series`; with the service times instead of the response times on demand."""
-        blocks = self._service_blocks if service else None
-        return (blocks or self.blocks).table(np.flatnonzero(self._totals[0]).tolist())
+    def block_table(self, times: str = "response_time") -> BlockTable:
+        """The blocks, in the order of `series`.
+
+        Args:
+            times: which count: ``response_time``, ``service_time``, ``success_time`` or ``failure_time``.
+        """
+        rows = np.flatnonzero(self._totals[0]).tolist()
+        if times == "service_time":
+            return (self._service_blocks or self.blocks).table(rows)
+        table = self.blocks.table(rows)
+        if times == "response_time":
+            return table
+        failed = self._failed_blocks.table(rows)
+        return table.of_part(failed) if times == "failure_time" else table.without(failed)
+
+    def lag_table(self) -> BlockTable:
+        """The blocks of iterations, by scenario as in `schedule_lag`: how late they began; the dropped ones failed."""
+        return self._lag_blocks.table([*range(len(self.schedule_lag))])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import CHECK, CONNECTION_PHASES, ITERATION, PAIR, PAIRS, SETUP, TRANSACTION
+from loadtest.measuring.tallies import VERSION
 
 if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
@@ -52,6 +53,7 @@ def as_dict(record: RunRecord) -> dict[str, Any]:
         ],
         "exceptions": [asdict(row) for row in record.exceptions()],
         "tallies": [asdict(row) for row in record.tallies()],
+        "service_versions": _service_versions(record),
         "traces": [asdict(row) for row in record.traces()],
         "setup": _setup_dict(record.of_phase(SETUP)),
         "streams": [_stream_dict(view, record.counted_s or 0.0) for view in record.streams()],
@@ -89,6 +91,12 @@ def _pairs_dict(record: RunRecord) -> dict[str, Any]:
             series.setdefault(tuple(labels.values()), labels | dict.fromkeys(PAIRS, 0))[outcome] = view.requests
     blocks = record.of_phase(PAIR).block_table().as_dict()
     return {"pairs": {"series": list(series.values()), "blocks": blocks}} if series else {}
+
+
+def _service_versions(record: RunRecord) -> list[str]:
+    """What the service named as its version, in the order in which it first came."""
+    rows = [*record.of_phase(SETUP).tallies(), *record.tallies()]
+    return list(dict.fromkeys(row.detail for row in rows if row.kind == VERSION and row.detail))
 
 
 def error_dict(error: ErrorRow) -> dict[str, Any]:

@@ -37,7 +37,9 @@ SIZE: Final = "size"
 It says which sizes there were, not how often."""
 KEY: Final = "key"
 """A request of a sample of those to Redis named a key; the detail is the key, of one that is often among them."""
-TALLIES: Final = (LOOKUP, CONNECTION, REDIRECT, RETRY, NOWHERE, ELSEWHERE, UNKNOWN, SAME, VARIED, SIZE, KEY)
+VERSION: Final = "version"
+"""The first response on a connection named the version of its service, which is the detail."""
+TALLIES: Final = (LOOKUP, CONNECTION, REDIRECT, RETRY, NOWHERE, ELSEWHERE, UNKNOWN, SAME, VARIED, SIZE, KEY, VERSION)
 REDIRECTION: Final = 300
 CLIENT_ERROR: Final = 400
 MAX_PLACES: Final = 8

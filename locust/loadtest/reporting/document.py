@@ -5,7 +5,6 @@ docs/reference/record.md describes it, docs/reference/record.schema.json is its 
 
 from __future__ import annotations
 
-import math
 import textwrap
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,28 +14,26 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadtest import untrusted
-from loadtest.estimating import intervals
-from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.exceptions import RecordError
 from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import samples_needed, told_apart
 from loadtest.measuring import record_dict, record_file
-from loadtest.measuring.labels import ITERATION, TRANSACTION
 from loadtest.measuring.record_dict import DICT_FORMAT, QUANTILES
 from loadtest.progress import counted, milliseconds, one_line
+from loadtest.reporting import groups, sureness
 from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from loadtest.estimating.intervals import Interval
     from loadtest.judging.outcome import Verdict
-    from loadtest.measuring.blocks import BlockTable
     from loadtest.measuring.record import RunRecord
 
 Document = dict[str, Any]
 Series = dict[str, Any]
+Times = dict[str, Any]
+"""The figures of a histogram: see `loadtest.measuring.record_dict.histogram_dict`."""
 
 _LONGEST_BYTES: Final = 128 * 1024 * 1024
 _MOST_VALUES: Final = 3_000_000
@@ -45,6 +42,8 @@ _LARGEST: Final = 1e20
 """The largest number: what a system calls unlimited memory is a tenth of it, and its square is still a float."""
 _LONGEST_MESSAGE: Final = 160
 """Characters of an error's message beside the verdict."""
+_MOST_VERSIONS: Final = 3
+"""The most versions of the service that are named: a run may meet several hosts, or a deployment."""
 _REQUIRED: Final = (
     "run_id", "started_at", "duration_s", "load_s", "configuration", "context", "delivery", "workers", "total",
     "series", "streams", "scenarios", "errors", "events", "timeline", "blocks", "verdict", "findings", "thresholds",
@@ -53,61 +52,20 @@ _REQUIRED: Final = (
 
 def of(record: RunRecord, verdict: Verdict) -> Document:
     """Return the document of a run and its verdict."""
-    made = {
-        **record_dict.as_dict(record),
+    return {
+        **_measured(record),
         "verdict": {"name": verdict.outcome.value, "reasons": list(verdict.reasons), "notes": list(verdict.notes)},
         "findings": [asdict(violation) for violation in verdict.violations],
         "thresholds": [result.as_dict() for result in verdict.results],
     }
-    _add_intervals([made["total"]], made["series"], record.block_table())
-    service = record.block_table(service=True)
-    _add_intervals([made["total"]], made["series"], service, "service_time", "service_intervals")
-    _add_intervals([], made["transactions"], record.of_phase(TRANSACTION).block_table())
-    _add_intervals_of_iterations(made["scenarios"], record.of_phase(ITERATION))
+
+
+def _measured(record: RunRecord) -> Document:
+    """Return what was measured, each percentile with its interval."""
+    made = record_dict.as_dict(record)
+    made["groups"] = groups.of(made["series"])
+    sureness.add(made, record)
     return made
-
-
-def _add_intervals(
-    whole: list[Series], every: list[Series], table: BlockTable, of: str = "response_time", key: str = "intervals"
-) -> None:
-    """Add the 95 % intervals of percentiles to the sum of all series, and to the most frequent ones.
-
-    Args:
-        whole: the sum, if there is one.
-        every: in the order of the table.
-        table: their blocks.
-        of: of which times.
-        key: what is added to each.
-    """
-    chosen = sorted(enumerate(every), key=lambda one: -requests_of(one[1]))[:MOST_WITH_INTERVALS]
-    for rows, one in [*(([*range(len(every))], one) for one in whole), *(([row], one) for row, one in chosen)]:
-        run = BlockedRun.of_table("", table, len(every), {ALL: rows}, 0.0)
-        one[key] = {
-            figure: _around(intervals.of_quantile(run.series[ALL], QUANTILES[figure]), one[of][figure])
-            for figure in WITH_INTERVALS
-            if run.blocks and requests_of(one) >= samples_needed(QUANTILES[figure])
-        }
-
-
-def _add_intervals_of_iterations(scenarios: list[Series], iterations: RunRecord) -> None:
-    by_name = {one["scenario"]: one for one in scenarios}
-    made = [{"made": view.requests, **by_name[view.scenario]} for view in iterations.series()]
-    _add_intervals([], made, iterations.block_table(), "iteration_time")
-    for one in made:
-        if "intervals" in one:
-            by_name[one["scenario"]]["intervals"] = one["intervals"]
-
-
-def requests_of(series: Series) -> int:
-    """Return how many requests a series has, or how many transactions."""
-    return int(series["requests" if "requests" in series else "made"])
-
-
-def _around(interval: Interval | None, value: float) -> list[float | None] | None:
-    """Return an interval that holds the value of the whole run, whose first and last blocks it leaves out."""
-    if interval is None:
-        return None
-    return [min(interval.low, value), max(interval.high, value) if math.isfinite(interval.high) else None]
 
 
 def read(folder: Path) -> Document:
@@ -171,6 +129,12 @@ def outcome_of(result: dict[str, Any]) -> str:
     return f"{result['outcome']}, narrowly" if result.get("is_narrow") else str(result["outcome"])
 
 
+def service_version(document: Document) -> str | None:
+    """Return the version of the service: the setting, or else what its responses named; None where neither did."""
+    named = document.get("service_versions", [])[:_MOST_VERSIONS]
+    return document["configuration"].get("version") or ", ".join(named) or None
+
+
 def setup_sentence(document: Document) -> str:
     """Return what the users sent in on_start and on_stop, in a few words; empty when it was nothing."""
     total = document.get("setup", {}).get("total", {})
@@ -195,18 +159,17 @@ def iterations(document: Document) -> list[Series]:
 
 def iteration_sentences(document: Document) -> list[str]:
     """Return how many iterations each scenario made, how many were dropped, and how long they took, in a few words."""
-    sentences = []
-    for one in iterations(document):
-        times = [(figure, percentile_ms(one, figure)) for figure in WITH_INTERVALS]
-        known = ", ".join(_with_interval(one, figure, shown) for figure, shown in times if shown != "-")
-        counts = f"{one['made']:,} of {one_line(one['name'])}, {one['dropped']:,} dropped"
-        sentences.append(f"{counts}; {known}" if known else counts)
-    return sentences
+    return [
+        f"{one['made']:,} of {one_line(one['name'])}, {one['dropped']:,} dropped; "
+        + ", ".join(_in_words(one["iteration_time"], figure) for figure in ("p50_s", "p95_s", "p99_s"))
+        for one in iterations(document)
+    ]
 
 
-def _with_interval(series: Series, figure: str, shown: str) -> str:
-    ends = interval_ms(series, figure)
-    return f"{figure.removesuffix('_s')} {shown} ms{f' (95 % interval {ends})' if ends else ''}"
+def _in_words(times: Times, figure: str) -> str:
+    ends = interval_ms(times, figure)
+    shown = lacking(times, figure) or f"{milliseconds(times[figure])} ms"
+    return f"{figure.removesuffix('_s')} {shown}{f' (95 % interval {ends})' if ends else ''}"
 
 
 def target_sentence(document: Document) -> str:
@@ -215,21 +178,20 @@ def target_sentence(document: Document) -> str:
     return str(target.get("sentence") or document["configuration"].get("host") or "not recorded")
 
 
-def percentile_ms(series: dict[str, Any], figure: str, kind: str = "response_time") -> str:
-    """Return a figure of a series' times in milliseconds, as text.
+def percentile_ms(times: Times, figure: str) -> str:
+    """Return a figure of some times in milliseconds, as text; a dash for one that does not exist, or is `lacking`."""
+    return "-" if lacking(times, figure) else milliseconds(times[figure])
 
-    A dash stands for a figure that does not exist, and for a percentile of fewer requests than it needs: it would be
-    the slowest of a few, and change with each run.
+
+def lacking(times: Times, figure: str) -> str:
+    """Return how many samples a percentile needs and how many there are, where these are fewer; else nothing.
+
+    It would be the slowest of a few, and change with each run.
     """
-    if figure in QUANTILES and requests_of(series) < samples_needed(QUANTILES[figure]):
-        return "-"
-    return milliseconds(series[kind][figure])
+    needed, has = (samples_needed(QUANTILES[figure]) if figure in QUANTILES else 0), times["count"]
+    return f"needs {needed:,}, has {has:,}" if has < needed else ""
 
 
-WITH_INTERVALS: Final = ("p50_s", "p95_s", "p99_s")
-"""The percentiles that have intervals."""
-MOST_WITH_INTERVALS: Final = 40
-"""The most names, the most frequent first, whose percentiles have intervals: each takes hundredths of a second."""
 STREAM_HEADS: Final = (
     "answers", "ended by", "events", "events/s", "pace/s", "kB/s",
     "first byte p50", "p99", "first event p50", "p99", "gap p50", "p99", "max",
@@ -237,33 +199,41 @@ STREAM_HEADS: Final = (
 """The figures of streamed responses; times in milliseconds. *pace* is the events per second within an answer."""
 
 
-def stream_rows(document: Document) -> list[tuple[str, list[str]]]:
+STREAM_TIMES: Final = (
+    *((kind, figure) for kind in ("first_byte", "first_event", "event_gap") for figure in ("p50_s", "p99_s")),
+    ("event_gap", "max_s"),
+)
+"""The last of these figures: of which times, and which figure."""
+
+
+def stream_rows(document: Document) -> list[tuple[Series, list[str]]]:
     """Return the request names whose answers were streamed, each with what `STREAM_HEADS` says."""
     return [
-        (f"{one['method']} {one['name']}", _stream_figures(one))
+        (one, _stream_figures(one))
         for one in sorted(document["streams"], key=lambda one: (one["name"], one["method"], one["scenario"]))
     ]
 
 
 def _stream_figures(stream: dict[str, Any]) -> list[str]:
     rates = [stream["events_per_s"], stream["pace_per_s"], stream["bytes_per_s"] and stream["bytes_per_s"] / 1e3]
-    times = [(kind, figure) for kind in ("first_byte", "first_event", "event_gap") for figure in ("p50_s", "p99_s")]
     return [
         f"{sum(stream['ended_by'].values()):,}",
         ", ".join(f"{who} {count:,}" for who, count in stream["ended_by"].items() if count) or "-",
         f"{stream['events']:,}",
         *("-" if rate is None else f"{rate:,.1f}" for rate in rates),
-        *(
-            percentile_ms({"requests": stream[kind]["count"], **stream}, figure, kind)
-            for kind, figure in (*times, ("event_gap", "max_s"))
-        ),
+        *(percentile_ms(stream[kind], figure) for kind, figure in STREAM_TIMES),
     ]
 
 
-def interval_ms(series: dict[str, Any], figure: str, kind: str = "response_time") -> str:
+def sure_ms(times: Times, figure: str) -> str:
+    """Return a figure in milliseconds with its interval in brackets, or what it is lacking."""
+    ends = interval_ms(times, figure)
+    return lacking(times, figure) or f"{milliseconds(times[figure])}{f' ({ends})' if ends else ''}"
+
+
+def interval_ms(times: Times, figure: str) -> str:
     """Return the 95 % interval of a percentile in milliseconds, as text; empty where neither end is known."""
-    key = "service_intervals" if kind == "service_time" else "intervals"
-    if (ends := series.get(key, {}).get(figure)) is None:
+    if (ends := times.get("intervals", {}).get(figure)) is None:
         return ""
     low, high = ends
     if high is None and not low:
@@ -271,17 +241,26 @@ def interval_ms(series: dict[str, Any], figure: str, kind: str = "response_time"
     return f"≥ {milliseconds(low)}" if high is None else f"{milliseconds(low)} to {milliseconds(high)}"
 
 
-def percentile_sentences(document: Document, figures: Sequence[str]) -> list[str]:
-    """Return how sure the percentiles of all requests are, and why some are a dash, given those that are shown."""
-    worded = {figure: interval_ms(document["total"], figure) for figure in WITH_INTERVALS}
-    known = [f"{figure.removesuffix('_s')} {ends}" for figure, ends in worded.items() if ends]
-    sentences = [f"95 % intervals of all requests, in ms: {', '.join(known)}"] if known else []
-    least = min((one["requests"] for one in document["series"]), default=0)
-    shares = [QUANTILES[one] for one in figures if one in QUANTILES]
-    needed = {f"p{100 * share:g}": samples_needed(share) for share in shares}
-    if least and (wanting := [f"{name} needs {count:,}" for name, count in needed.items() if count > least]):
-        sentences.append(f"a dash marks a percentile of too few requests: {', '.join(wanting)}")
+def times_sentences(document: Document, dashes: Sequence[str] = ()) -> list[str]:
+    """Return why percentiles have no intervals, and why some are a dash, given those that are shown as one."""
+    total, sentences = document["total"]["response_time"], []
+    if total["count"] and not any(total.get("intervals", {}).values()):
+        sentences.append("no 95 % intervals: the run has fewer than six stretches of time that are independent")
+    shown = [times for times in _every_time(document) if times and times["count"]]
+    few = {figure: [times["count"] for times in shown if lacking(times, figure)] for figure in dashes}
+    if needed := [f"{one[:-2]} needs {samples_needed(QUANTILES[one]):,}" for one, counts in few.items() if counts]:
+        fewest = min(min(counts) for counts in few.values() if counts)
+        sentences.append(
+            f"a dash marks a percentile of too few samples: {', '.join(needed)}; the fewest are {fewest:,}"
+        )
     return sentences
+
+
+def _every_time(document: Document) -> list[Times | None]:
+    """Return the times of each row of the tables of requests, transactions and streamed responses."""
+    kinds = ("response_time", "success_time", "failure_time", *dict(STREAM_TIMES))
+    rows = [*document["series"], *document.get("transactions", ()), *document["streams"]]
+    return [row[kind] for row in rows for kind in kinds if kind in row]
 
 
 def times_apart(series: dict[str, Any]) -> list[dict[str, Any]]:
@@ -301,7 +280,7 @@ def failure_reasons(document: Document, most: int = 3) -> list[str]:
     """Return why requests failed, the most frequent reason first, each with the names that it met, and when."""
     reasons = []
     for (error_class, message), errors in _by_reason(document)[:most]:
-        names = [_name_of(one) for one in errors]
+        names = [name_of(one) for one in errors]
         further = f" and {len(names) - 1} more" if len(names) > 1 else ""
         count = sum(one["occurrences"] for one in errors)
         words = textwrap.shorten(message, _LONGEST_MESSAGE, placeholder=" …")
@@ -315,7 +294,7 @@ def failure_samples(document: Document, most: int = 3) -> list[tuple[str, dict[s
     for (error_class, _), errors in _by_reason(document):
         first = next((one for one in errors if one.get("evidence")), None)
         if first is not None:
-            found.append((f"{_name_of(first)}: {error_class}", first["evidence"]))
+            found.append((f"{name_of(first)}: {error_class}", first["evidence"]))
     return found[:most]
 
 
@@ -336,7 +315,8 @@ def _by_reason(document: Document) -> list[tuple[tuple[str, str], list[dict[str,
     return sorted(reasons.items(), key=lambda reason: -sum(one["occurrences"] for one in reason[1]))
 
 
-def _name_of(one: dict[str, Any]) -> str:
+def name_of(one: dict[str, Any]) -> str:
+    """Return method and name of a series on one line."""
     return one_line(f"{one['method']} {one['name']}".strip())
 
 
@@ -358,13 +338,14 @@ def earlier_and_own(document: Document) -> list[dict[str, Any]]:
 
 def figures(document: Document) -> dict[str, Any]:
     """Return a run in a few figures, as later runs show it; times are in seconds."""
-    total = document["total"]
+    total, times = document["total"], document["total"]["response_time"]
     return {
         "run_id": document["run_id"],
         "started_at": document["started_at"],
         "verdict": document["verdict"]["name"],
         "requests_per_s": rate_per_s(total, document),
-        **{time: total["response_time"][time] for time in ("p50_s", "p95_s", "p99_s")},
+        **{time: None if lacking(times, time) else times[time] for time in ("p50_s", "p95_s", "p99_s")},
+        "intervals": times.get("intervals", {}),
     }
 
 
@@ -377,7 +358,7 @@ def _cut_off(folder: Path) -> Document:
     record = record_file.read(RunFolder(folder).stream)
     reasons = [record.interruption.sentence] if record.interruption else []
     return {
-        **record_dict.as_dict(record),
+        **_measured(record),
         "verdict": {
             "name": Outcome.INTERRUPTED.value,
             "reasons": [

@@ -9,27 +9,29 @@ from loadtest.progress import clock, counted, one_line
 from loadtest.reporting import page
 from loadtest.reporting.document import (
     STREAM_HEADS,
+    STREAM_TIMES,
     by_name,
     failure_reasons,
     failure_samples,
     iteration_sentences,
     load_s,
+    name_of,
     notes,
     outcome_of,
-    percentile_ms,
-    percentile_sentences,
     rate_per_s,
     setup_sentence,
     stream_rows,
+    sure_ms,
     target_sentence,
     times_apart,
+    times_sentences,
 )
 from loadtest.settings.scenario_files import name_of_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadtest.reporting.document import Document
+    from loadtest.reporting.document import Document, Series
 
 MARKS: Final = {"passed": "✅", "failed": "❌", "no data": "⚪", "not trustworthy": "⚠️", "interrupted": "⚠️"}
 MAX_NAMES: Final = 50
@@ -76,10 +78,11 @@ def summary(document: Document) -> str:
     lines += _table(heads, rows_of_names, right_from=1)
     if len(series) > MAX_NAMES:
         lines += ["", f"{len(series) - MAX_NAMES:,} more names are in the report."]
-    for sentence in percentile_sentences(document, _TIMES):
-        lines += ["", f"{sentence}."]
+    brackets = ["in brackets: 95 % intervals"] if document["total"]["response_time"].get("intervals") else []
+    for sentence in (*brackets, *times_sentences(document)):
+        lines += ["", f"{sentence[0].upper()}{sentence[1:]}."]
     if streamed := stream_rows(document)[:MAX_NAMES]:
-        rows_of_streams = [(_escape(name), *map(_escape, figures)) for name, figures in streamed]
+        rows_of_streams = [tuple(map(_escape, _stream(*one))) for one in streamed]
         lines += ["", "Streamed responses, times in ms:", "", *_table(["request", *STREAM_HEADS], rows_of_streams, 1)]
     for title, evidence in failure_samples(document):
         lines += ["", *_sample(title, evidence)]
@@ -105,12 +108,17 @@ def _row(name: str, series: dict[str, Any], document: Document) -> tuple[str, ..
         f"{series['requests']:,}",
         f"{series['failures']:,}",
         f"{rate_per_s(series, document):,.1f}",
-        *(percentile_ms(series, time) for time in _TIMES),
+        *(sure_ms(series["response_time"], time) for time in _TIMES),
     )
 
 
+def _stream(one: Series, figures: list[str]) -> list[str]:
+    times = [sure_ms(one[kind], figure) for kind, figure in STREAM_TIMES]
+    return [name_of(one), *figures[: -len(times)], *times]
+
+
 def _step(one: dict[str, Any], times: Sequence[str]) -> tuple[str, ...]:
-    figures = (percentile_ms(one, time) for time in times)
+    figures = (sure_ms(one["response_time"], time) for time in times)
     return _escape(one["name"]), f"{one['made']:,}", f"{one['failures']:,}", *figures
 
 

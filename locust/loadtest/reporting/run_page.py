@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from loadtest.judging.threshold import samples_needed
-from loadtest.measuring.record_dict import QUANTILES
 from loadtest.progress import clock, size
 from loadtest.reporting import chart_data, page
-from loadtest.reporting.document import interval_ms, load_s, notes, percentile_ms, rate_per_s, target_sentence
+from loadtest.reporting.document import interval_ms, lacking, load_s, notes, percentile_ms, rate_per_s, target_sentence
 from loadtest.reporting.page import text
 from loadtest.reporting.sections import charts, connections, errors, generator, names, steps, thresholds
 from loadtest.settings.scenario_files import name_of_scenario
 
 if TYPE_CHECKING:
-    from loadtest.reporting.document import Document
+    from loadtest.reporting.document import Document, Times
 
 _WORDS: Final = {
     "passed": "Passed: every threshold was met, and no trust check failed.",
@@ -83,7 +81,7 @@ def _verdict(document: Document) -> str:
         ("Requests", f"{total['requests']:,}"),
         ("Throughput", f"{rate_per_s(total, document):,.1f} <small>/s</small>"),
         ("Failed", f"{total['failures']:,} <small>{share}</small>"),
-        *((label, _time(total, f"{label.lower()}_s")) for label in ("Mean", "p50", "p95", "p99")),
+        *((label, _time(total["response_time"], f"{label.lower()}_s")) for label in ("Mean", "p50", "p95", "p99")),
         ("Received", size(total["response_bytes"])),
         ("Sent", size(total.get("request_bytes", 0))),
         ("Peak users", f"{users:,}"),
@@ -95,10 +93,9 @@ def _verdict(document: Document) -> str:
 <dl class="tiles">{tiles_html}</dl>"""
 
 
-def _time(total: dict[str, Any], figure: str) -> str:
+def _time(times: Times, figure: str) -> str:
     """Return a tile's time with its unit, or how many requests it needs where there were fewer."""
-    shown = percentile_ms(total, figure)
-    if shown != "-" or figure not in QUANTILES:
-        spread = interval_ms(total, figure)
-        return f"{shown} <small>ms{f'<br>{spread}' if spread else ''}</small>"
-    return f"<small>needs {samples_needed(QUANTILES[figure]):,} requests</small>"
+    if few := lacking(times, figure):
+        return f"<small>{few}</small>"
+    spread = interval_ms(times, figure)
+    return f"{percentile_ms(times, figure)} <small>ms{f'<br>{spread}' if spread else ''}</small>"

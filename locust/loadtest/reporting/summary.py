@@ -14,33 +14,38 @@ from loadtest.progress import clock, one_line
 from loadtest.reporting.console_table import ConsoleTable, print_line
 from loadtest.reporting.document import (
     STREAM_HEADS,
+    STREAM_TIMES,
     by_name,
     failure_reasons,
+    interval_ms,
     iteration_sentences,
     load_s,
     met,
+    name_of,
     notes,
     outcome_of,
     percentile_ms,
-    percentile_sentences,
     rate_per_s,
     setup_sentence,
     stream_rows,
     target_sentence,
     times_apart,
+    times_sentences,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console
 
-    from loadtest.reporting.document import Document
+    from loadtest.reporting.document import Document, Times
 
 VERDICT_BYTES: Final = 4096
 """What Kubernetes keeps of a termination message; of a longer one it would cut off the beginning, the verdict."""
 _COLOURS = {Outcome.PASSED.value: "green", NOT_JUDGED: "yellow"}
 _TIMES = ("p50_s", "p95_s", "p99_s", "max_s")
+_INTERVAL = "… 95 % interval"
+"""The label of a row of intervals, below the row of the percentiles that they are of."""
 
 
 def show(document: Document, console: Console) -> None:
@@ -48,8 +53,6 @@ def show(document: Document, console: Console) -> None:
     print_line(console, "results", f"run {document['run_id']}")
     print_line(console, "target", target_sentence(document))
     console.print(_table(document))
-    for sentence in percentile_sentences(document, _TIMES):
-        print_line(console, "", sentence)
     if document["streams"]:
         console.print(_streams(document))
     if sentence := setup_sentence(document):
@@ -61,6 +64,7 @@ def show(document: Document, console: Console) -> None:
         console.print(_checks(document))
     if document["thresholds"]:
         console.print(_thresholds(document["thresholds"]))
+    _print_lines(console, "percentiles", times_sentences(document, _TIMES))
     _print_lines(console, "failures", failure_reasons(document))
     print_line(console, "verdict", document["verdict"]["name"])
     for reason in document["verdict"]["reasons"]:
@@ -90,17 +94,33 @@ def _table(document: Document) -> ConsoleTable:
     table = ConsoleTable(title, ("method", "name"), ("requests", "failed", "per s", "p50", "p95", "p99", "max"))
     for series in by_name(document):
         table.add_row((series["method"], series["name"]), _figures(series, document), _style(series))
+        _add_intervals(table, ("", _INTERVAL), 3, _times_of(series))
         for part in times_apart(series):
             table.add_row(("", f"… {part['name']}"), _figures(part, document), "dim")
+            _add_intervals(table, ("", _INTERVAL), 3, _times_of(part))
     if document["total"]["requests"]:
         table.add_row(("", "all"), _figures(document["total"], document), _style(document["total"]))
+        _add_intervals(table, ("", _INTERVAL), 3, _times_of(document["total"]))
     return table
+
+
+def _times_of(series: dict[str, Any]) -> list[tuple[Times, str]]:
+    return [(series["response_time"], figure) for figure in _TIMES]
+
+
+def _add_intervals(table: ConsoleTable, labels: Sequence[str], counts: int, times: Sequence[tuple[Times, str]]) -> None:
+    """Add a row with the intervals of the times of the row before, which has some counts first; none without any."""
+    spreads = [interval_ms(one, figure) for one, figure in times]
+    if any(spreads):
+        table.add_row(labels, (*[""] * counts, *spreads), "dim")
 
 
 def _streams(document: Document) -> ConsoleTable:
     table = ConsoleTable("streamed responses, times in ms", ("name",), STREAM_HEADS)
-    for name, figures in stream_rows(document):
-        table.add_row((name,), figures)
+    for one, figures in stream_rows(document):
+        table.add_row((name_of(one),), figures)
+        times = [(one[kind], figure) for kind, figure in STREAM_TIMES]
+        _add_intervals(table, (_INTERVAL,), len(STREAM_HEADS) - len(STREAM_TIMES), times)
     return table
 
 
@@ -109,7 +129,7 @@ def _figures(series: dict[str, Any], document: Document) -> list[str]:
         f"{series['requests']:,}",
         f"{series['failures']:,}",
         f"{rate_per_s(series, document):,.1f}",
-        *(percentile_ms(series, time) for time in _TIMES),
+        *(percentile_ms(*one) for one in _times_of(series)),
     ]
 
 
@@ -120,8 +140,9 @@ def _style(series: dict[str, Any]) -> str:
 def _transactions(document: Document) -> ConsoleTable:
     table = ConsoleTable("transactions, in ms", ("name",), ("made", "failed", "p50", "p95", "p99", "max"))
     for one in document["transactions"]:
-        times = (percentile_ms(one, time) for time in _TIMES)
+        times = (percentile_ms(*time) for time in _times_of(one))
         table.add_row((one["name"],), (f"{one['made']:,}", f"{one['failures']:,}", *times), _style(one))
+        _add_intervals(table, (_INTERVAL,), 2, _times_of(one))
     return table
 
 

@@ -2,13 +2,15 @@
 
 import math
 import random
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.capacity.simulation import limit_of, system
-from loadtest.capacity.search import GROWTH, Belief, End, Plan, StepResult, find_capacity
+from loadtest.capacity import capacity_run
+from loadtest.capacity.search import GROWTH, Belief, Capacity, End, Plan, StepResult, find_capacity
 from loadtest.judging.outcome import Outcome
 
 LONG = Plan(steps=40)
@@ -167,6 +169,12 @@ def test_the_rate_lies_in_its_interval(
     found = find_capacity(lambda rate_per_s: StepResult(rate_per_s, next(said)), plan)
     assert 0 <= found.low_per_s <= found.rate_per_s <= found.high_per_s
     assert len(found.steps) <= steps
+    sentence = capacity_run._sentence(found, found.steps)
+    if ends := re.match(r"([\d.e+]+) arrivals/s, 95 % interval ([\d.e+]+) to ([\d.e+]+), ", sentence):
+        rate, low, high = map(float, ends.groups())
+        assert low <= rate <= high
+    elif found.rate_per_s:
+        assert sentence.startswith(f"at least {found.low_per_s:.4g} arrivals/s")
 
 
 def test_a_disturbed_step_below_the_best_one_does_not_turn_the_interval_round() -> None:
@@ -175,3 +183,9 @@ def test_a_disturbed_step_below_the_best_one_does_not_turn_the_interval_round() 
     found = find_capacity(lambda rate_per_s: StepResult(rate_per_s, next(said)), Plan(first_rate_per_s=80.0))
     assert (found.end, found.rate_per_s, found.high_per_s) == (End.GENERATOR, 160.0, math.inf)
     assert found.low_per_s <= 160
+
+
+def test_a_lower_bound_is_not_what_was_met_once() -> None:
+    """Where a lower rate missed the objective, the low end is what is sure."""
+    found = Capacity(End.GENERATOR, (), 160.0, 88.0, math.inf)
+    assert capacity_run._sentence(found, ()).startswith("at least 88 arrivals/s; 160 met the objective (")

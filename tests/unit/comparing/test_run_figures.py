@@ -13,6 +13,7 @@ from loadtest.comparing.run_figures import FILE, RunFigures
 from loadtest.estimating.blocked_run import ALL, Name
 from loadtest.exceptions import RecordError
 from loadtest.reporting import files
+from loadtest.reporting.sections import generator
 from tests import reports
 
 
@@ -89,3 +90,17 @@ def test_a_folder_without_a_record_is_an_error(tmp_path: Path) -> None:
     """As for every other reader of a run."""
     with pytest.raises(RecordError, match="there is no run in"):
         RunFigures.read(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("setting", "named", "version"),
+    [("2.1", ["9"], "2.1"), (None, ["41ab"], "41ab"), (None, ["a", "b", "c", "d"], "a, b, c"), (None, [], None)],
+)
+def test_the_version_of_the_service_is_the_setting_or_what_it_named(
+    setting: str | None, named: list[str], version: str | None
+) -> None:
+    """LOADTEST_VERSION comes first; several that were named are all told, up to three."""
+    made = reports.run_document(reports.record(20))
+    made["configuration"]["version"], made["service_versions"] = setting, named
+    assert RunFigures.of(made, "run").versions["service"] == version
+    assert (f"<dd>{version}</dd>" in generator.made_with(made)) is (version is not None)

@@ -7,6 +7,7 @@ import pytest
 
 from loadtest.estimating.intervals import Interval
 from loadtest.judging.judge import Judge
+from loadtest.judging.metric import METRICS
 from loadtest.judging.outcome import Outcome, Result, decide
 from loadtest.judging.threshold_parser import parse
 from loadtest.measuring.labels import CHECK, ITERATION, SETUP, TRANSACTION
@@ -27,7 +28,7 @@ def results_of(rules: str, record: RunRecord | None = None, started_at: float = 
 
 
 def test_what_is_kept_by_second_has_an_interval_around_its_value() -> None:
-    """Percentiles, the mean, the error ratio and the rate have one; extremes, counts and times by result have none."""
+    """Percentiles, the mean, the error ratio and the rate have one; extremes and counts are those of this run."""
     results = results_of(FIGURES)
     known = {result.threshold.condition.split(" ")[0]: result.interval for result in results}
     for result in results:
@@ -37,7 +38,6 @@ def test_what_is_kept_by_second_has_an_interval_around_its_value() -> None:
         "requests",
         "max(response_time)",
         "p100(response_time)",
-        'p50(response_time){result="success"}',
     ]
 
 
@@ -96,7 +96,44 @@ def test_what_is_measured_beside_the_requests_has_intervals_of_its_own() -> None
     assert iterated is not None
     assert 0.215 < iterated.low < iterated.high < 0.225
     assert waited is None or waited.high > 0.1
-    assert setup is None
+    assert setup is not None
+    assert 0 == setup.low < setup.high < 0.02
+
+
+@pytest.fixture(name="everything", scope="module")
+def _everything() -> RunRecord:
+    """A minute in which everything was measured some 20 times a second."""
+    return reports.everything(60)
+
+
+VARYING = [name for name, metric in METRICS.items() if metric.kind in {"time", "ratio", "rate"}]
+
+
+@pytest.mark.parametrize("metric", VARYING)
+def test_each_metric_that_varies_has_an_interval_and_may_be_narrow(metric: str, everything: RunRecord) -> None:
+    """The limit is just above what was measured."""
+    subject, unit = f"p95({metric})", "ms"
+    if METRICS[metric].kind != "time":
+        subject, unit = metric, {"ratio": "%", "rate": "/s"}[METRICS[metric].kind]
+    (first,) = results_of(f"{subject} <= 1{unit}", everything)
+    assert first.value is not None
+    limit = first.value * {"ms": 1e3, "%": 100, "/s": 1.0}[unit] * 1.0001
+    (result,) = results_of(f"{subject} <= {limit:.9f}{unit}", everything)
+    assert result.interval is not None
+    assert result.interval.low <= first.value <= result.interval.high
+    assert 0 < result.interval.low < result.interval.high < 2 * first.value
+    assert (result.outcome, result.is_narrow) == (Outcome.PASSED, True)
+
+
+def test_times_by_result_have_intervals_of_their_own(everything: RunRecord) -> None:
+    """Failures take twice as long as successes: neither interval reaches into the other."""
+    rules = 'p50{result="success"} < 1s, p50{result="failure"} < 1s, p50 < 1s'
+    success, failure, both = (one.interval for one in results_of(rules, everything))
+    assert success is not None
+    assert failure is not None
+    assert both is not None
+    assert 0.010 < success.low < success.high < 0.013 < both.high
+    assert 0.020 < failure.low < failure.high < 0.026
 
 
 @pytest.mark.parametrize(("seconds", "is_known"), [(5, False), (60, True)])

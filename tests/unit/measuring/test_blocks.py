@@ -21,6 +21,12 @@ def measured(**requests: int) -> Measurements:
     return recorder.take()
 
 
+def add(made: Blocks, second: int, rows: list[int], measurements: Measurements) -> None:
+    """Add what was measured with its response times."""
+    totals = np.stack((measurements.requests, measurements.failures))
+    made.add(second, np.array(rows), totals, measurements.response_time)
+
+
 def table_of(made: Blocks, rows: list[int]) -> BlockTable:
     """Return what is read back of them."""
     return BlockTable.of(made.table(rows).as_dict())
@@ -29,8 +35,8 @@ def table_of(made: Blocks, rows: list[int]) -> BlockTable:
 def test_counts_are_kept_by_second_and_series() -> None:
     """Requests, failures and response times are read back by block and series."""
     made = Blocks()
-    made.add(0, np.array([0, 1]), measured(a=3, b=2))
-    made.add(2, np.array([1]), measured(b=5))
+    add(made, 0, [0, 1], measured(a=3, b=2))
+    add(made, 2, [1], measured(b=5))
     table = table_of(made, [0, 1])
     assert table.counts.T.tolist() == [[0, 0, 3, 1], [0, 1, 2, 1], [2, 1, 5, 1]]
     assert table.response_time.T[:, [0, 1, 3]].tolist() == [
@@ -46,8 +52,8 @@ def test_counts_are_kept_by_second_and_series() -> None:
 def test_a_second_that_comes_again_is_added() -> None:
     """Late counts of a second join those that are there."""
     made = Blocks()
-    made.add(1, np.array([0]), measured(a=3))
-    made.add(1, np.array([0]), measured(a=4))
+    add(made, 1, [0], measured(a=3))
+    add(made, 1, [0], measured(a=4))
     table = table_of(made, [0])
     assert table.counts.T.tolist() == [[1, 0, 7, 2]]
     assert table.response_time[3].tolist() == [5, 2]
@@ -58,7 +64,7 @@ def test_long_runs_get_wider_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "MAX_BLOCKS", 10)
     made = Blocks()
     for second in range(75):
-        made.add(second, np.array([0]), measured(a=2))
+        add(made, second, [0], measured(a=2))
     table = table_of(made, [0])
     assert (made.width_s, int(table.counts[2].sum()), int(table.response_time[3].sum())) == (8, 150, 150)
     assert table.counts[0].tolist() == list(range(10))
@@ -69,7 +75,7 @@ def test_many_bins_get_wider_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "MAX_ENTRIES", 8)
     made = Blocks()
     for second in range(8):
-        made.add(second, np.array([0]), measured(a=2))
+        add(made, second, [0], measured(a=2))
     assert (made.width_s, table_of(made, [0]).counts[2].tolist()) == (2, [2 * 2] * 4)
 
 
@@ -77,3 +83,21 @@ def test_damaged_blocks_are_refused() -> None:
     """What is no base 64 of a table is named."""
     with pytest.raises(RecordError, match="blocks are damaged"):
         BlockTable.of({"width_s": 1, "counts": "%", "response_time": ""})
+
+
+@pytest.mark.parametrize("widened", ["whole", "part"])
+def test_a_part_and_the_rest_are_on_the_blocks_of_all(widened: str) -> None:
+    """Of 4 and 6 requests the last failed, which took a second; either may have become too wide for seconds."""
+    whole, failed = Blocks(), Blocks()
+    for second, count in ((0, 4), (3, 6)):
+        one = measured(a=1, b=count)
+        totals = np.stack((one.requests, one.failures))
+        whole.add(second, np.array([1, 0]), totals, one.response_time)
+        assert one.failure_time is not None
+        failed.add(second, np.array([1, 0]), totals, one.failure_time)
+    {"whole": whole, "part": failed}[widened]._widen()
+    every, part = whole.table([0, 1]), failed.table([0, 1])
+    rest, own = every.without(part), every.of_part(part)
+    assert [(one.width_s, sorted(set(one.counts[0].tolist()))) for one in (rest, own)] == [(2, [0, 1])] * 2
+    assert rest.response_time[[0, 1, 3]].T.tolist() == [[0, 0, 3], [1, 0, 5]]
+    assert sorted(own.response_time[[0, 1, 3]].T.tolist()) == [[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]]

@@ -12,7 +12,7 @@ from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import TallyRow
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.tallies import CONNECTION, LOOKUP, REDIRECT, SIZE, TALLIES, TallyCount
+from loadtest.measuring.tallies import CONNECTION, LOOKUP, REDIRECT, SIZE, TALLIES, VERSION, TallyCount
 from loadtest.measuring.wire import Delta
 
 
@@ -89,3 +89,16 @@ def test_only_new_extremes_of_sizes_are_counted_and_none_where_the_scenario_look
     series.success(1.0, 1.0, 1.1, 1)
     assert recorder.take().tallies == ()
     assert SIZE in TALLIES
+
+
+def test_versions_of_the_service_are_those_of_set_up_and_load() -> None:
+    """Each once, as they first came: a connection may be opened by either."""
+    recorder = Recorder()
+    for phase, versions in (("load", ("2", "1", "2")), ("setup", ("1",))):
+        series = recorder.series("shop", "GET", "buy", phase)
+        series.success(1.0, 1.0, 1.1, 1)
+        for version in versions:
+            series.tally(VERSION, version)
+    record = RunRecord()
+    record.add(recorder.take(), 0)
+    assert record_dict.as_dict(record)["service_versions"] == ["1", "2"]

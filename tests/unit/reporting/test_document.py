@@ -2,17 +2,22 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 from rich.console import Console
 
 from loadtest.exceptions import RecordError
+from loadtest.judging.threshold import samples_needed
 from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_dict import QUANTILES
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.record_rows import Interruption
-from loadtest.reporting import document, markdown, run_page, summary
+from loadtest.measuring.recorder import Recorder
+from loadtest.reporting import document, markdown, run_page, summary, sureness
 from loadtest.run_folder import RECORD, STREAM
 from tests import reports
 
@@ -108,14 +113,24 @@ def test_the_schema_is_strict() -> None:
 def test_a_percentile_of_too_few_requests_is_no_number() -> None:
     """The 99th needs 299 requests, as in thresholds; a sentence says which need more."""
     few, enough = reports.run_document(reports.record(10)), reports.run_document(reports.record(15))
-    shown = [document.percentile_ms(one["series"][0], "p99_s") for one in (few, enough)]
-    assert (few["series"][0]["requests"], enough["series"][0]["requests"]) == (200, 300)
+    times = [one["series"][0]["response_time"] for one in (few, enough)]
+    shown = [document.percentile_ms(one, "p99_s") for one in times]
+    assert [one["count"] for one in times] == [200, 300]
     assert (shown[0], float(shown[1]) > 10) == ("-", True)
-    assert document.percentile_ms(few["series"][0], "max_s") != "-"
-    assert document.percentile_sentences(few, ("p95_s", "p99_s", "max_s"))[-1] == (
-        "a dash marks a percentile of too few requests: p99 needs 299"
+    assert [document.lacking(one, "p99_s") for one in times] == ["needs 299, has 200", ""]
+    assert document.percentile_ms(times[0], "max_s") != "-"
+    assert document.times_sentences(few, ("p95_s", "p99_s", "max_s"))[-1] == (
+        "a dash marks a percentile of too few samples: p99 needs 299; the fewest are 200"
     )
-    assert not [one for one in document.percentile_sentences(enough, ("p95_s", "p99_s")) if "dash" in one]
+    assert not [one for one in document.times_sentences(enough, ("p95_s", "p99_s")) if "dash" in one]
+
+
+def test_a_dash_is_explained_wherever_it_stands() -> None:
+    """Enough requests, and too few transactions and streamed responses: these have dashes, too."""
+    made = reports.run_document(reports.add_steps(reports.record(20, per_s=20, streamed="b")))
+    assert document.times_sentences(made, ("p95_s", "p99_s"))[-1] == (
+        "a dash marks a percentile of too few samples: p99 needs 299; the fewest are 100"
+    )
 
 
 def test_the_most_frequent_reasons_of_failures_come_first() -> None:
@@ -142,9 +157,9 @@ def test_streamed_answers_are_in_every_report() -> None:
     assert (stream["events"], stream["events_per_s"], stream["bytes_per_s"]) == (1200, 60.0, 1000.0)
     assert stream["pace_per_s"] == pytest.approx(100)
     assert [stream[kind]["count"] for kind in ("first_byte", "first_event", "event_gap")] == [400, 400, 800]
-    ((name, figures),) = document.stream_rows(made)
+    ((one, figures),) = document.stream_rows(made)
     expected = ["400", "server 380, user 20", "1,200", "60.0", "100.0", "1.0"]
-    assert (name, figures[:6]) == ("GET b", expected)
+    assert (document.name_of(one), figures[:6]) == ("GET b", expected)
     assert [round(float(figure)) for figure in figures[6:]] == [20, 20, 50, 50, 10, 10, 10]
     assert [one["requests"] for one in made["series"]] == [400, 400]
     console = Console(width=60, record=True, file=io.StringIO())
@@ -155,26 +170,66 @@ def test_streamed_answers_are_in_every_report() -> None:
     assert "treamed responses" not in run_page.html(reports.run_document())
 
 
-def test_percentiles_have_intervals_that_hold_them() -> None:
-    """Of all requests, and of each of the most frequent names; not of a percentile of too few requests."""
-    made = reports.run_document(reports.record(60, per_s=3))
-    assert set(made["total"]["intervals"]) == {"p50_s", "p95_s", "p99_s"}
-    for one in (made["total"], *made["series"]):
-        assert set(one["intervals"]) >= {"p50_s", "p95_s"}
-        for figure, (low, high) in one["intervals"].items():
-            assert low <= one["response_time"][figure] <= (high or 1.0)
-        for figure, (low, high) in one["service_intervals"].items():
-            assert low <= one["service_time"][figure] <= (high or 1.0)
-    assert [set(one["intervals"]) for one in made["series"]] == [{"p50_s", "p95_s"}] * 2
-    (sentence,) = document.percentile_sentences(made, ["p95_s"])
-    assert sentence.startswith("95 % intervals of all requests, in ms: p50 ")
+def times_of(part: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the figures of each histogram in a document that counted something, with their place."""
+    if isinstance(part, dict):
+        if part.get("histogram") and part["count"]:
+            yield place, part
+        for key, value in part.items():
+            yield from times_of(value, f"{place}/{key}")
+    if isinstance(part, list):
+        for value in part:
+            yield from times_of(value, place)
 
 
-def test_a_run_too_short_for_intervals_has_none() -> None:
-    """It is shown as before."""
+def test_each_percentile_of_a_run_has_an_interval_that_holds_it() -> None:
+    """Wherever the document has one of enough samples, whatever it is of; a day's document has no other."""
+    made = reports.run_document(reports.everything(60))
+    places = []
+    for place, times in times_of(made):
+        places.append(place)
+        enough = {figure for figure, share in QUANTILES.items() if times["count"] >= samples_needed(share)}
+        assert (place, set(times["intervals"])) == (place, enough)
+        for figure, ends in times["intervals"].items():
+            low, high = ends
+            assert low <= times[figure] <= (high or 1.0)
+    assert len(set(places)) == len(places) == 4 * 4 + 1 + 2 + 3 + 5
+
+
+def test_names_beyond_the_most_frequent_have_no_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of thousands of names ends all the same."""
+    monkeypatch.setattr(sureness, "MOST", 1)
+    made = reports.run_document(reports.record(20, names=("a", "b", "c")))
+    assert sum("intervals" in one["response_time"] for one in made["series"]) == 1
+
+
+def test_a_run_that_was_cut_off_has_intervals(tmp_path: Path) -> None:
+    """They come from what its stream holds."""
+    stream, recorder = RecordFile(tmp_path / STREAM, RunRecord("cut", 1_700_000_000.0)), Recorder()
+    for second in range(60):
+        for request in range(20):
+            recorder.series("documents", "GET", "a").success(0.0, 0.0, 0.01 * (1 + (request + second) % 7), 0)
+        stream.add(second, recorder.take(), {})
+    stream.close()
+    assert set(document.read(tmp_path)["total"]["response_time"]["intervals"]) == {"p50_s", "p90_s", "p95_s", "p99_s"}
+
+
+def test_a_group_of_names_has_intervals() -> None:
+    """As its members have: twelve names, half of them below each of two prefixes."""
+    made = reports.run_document(reports.record(60, names=tuple(f"{half}/{name}" for half in "xy" for name in range(6))))
+    assert [(one["prefix"], len(one["members"])) for one in made["groups"]] == [("x", 6), ("y", 6)]
+    quick, slow = (one["response_time"]["intervals"]["p50_s"] for one in made["groups"])
+    assert quick[0] < made["groups"][0]["response_time"]["p50_s"] < quick[1] < slow[0]
+
+
+def test_a_run_too_short_for_intervals_says_so() -> None:
+    """It has none, and a sentence in their place."""
     made = reports.run_document(reports.record(3))
-    assert document.percentile_sentences(made, []) == []
-    assert {document.interval_ms(one, "p50_s") for one in (made["total"], *made["series"])} == {""}
+    assert document.times_sentences(made) == [
+        "no 95 % intervals: the run has fewer than six stretches of time that are independent"
+    ]
+    assert {document.interval_ms(times, "p50_s") for _, times in times_of(made)} == {""}
+    assert document.times_sentences(reports.run_document(reports.record(60))) == []
 
 
 @pytest.mark.parametrize(
@@ -186,8 +241,22 @@ def test_an_interval_without_ends_is_not_shown(ends: list[float | None] | None, 
     assert document.interval_ms({"intervals": {"p50_s": ends}}, "p50_s") == words
 
 
-def test_only_the_most_frequent_names_have_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of thousands of names ends all the same."""
-    monkeypatch.setattr(document, "MOST_WITH_INTERVALS", 1)
-    made = reports.run_document(reports.record(20, names=("a", "b", "c")))
-    assert sum("intervals" in one for one in made["series"]) == 1
+def test_text_and_page_show_each_percentile_with_its_interval() -> None:
+    """The median of each kind that they have a table of."""
+    made = reports.run_document(reports.everything(60))
+    console = Console(width=200, record=True, file=io.StringIO())
+    summary.show(made, console)
+    terminal, comment, written = console.export_text(), markdown.summary(made), run_page.html(made)
+    (series,), (stream,), (bought,) = made["series"], made["streams"], made["transactions"]
+    of_text = [series["response_time"], series["failure_time"], stream["first_event"], bought["response_time"]]
+    (setup,), (connections,), (scenario,) = made["setup"]["series"], made["connections"], made["scenarios"]
+    of_page = [*of_text, setup["response_time"], connections["dns"], scenario["iteration_time"]]
+    for times in of_text:
+        interval = document.interval_ms(times, "p50_s")
+        assert interval in terminal
+        assert f"{document.percentile_ms(times, 'p50_s')} ({interval})" in comment
+    for times in of_page:
+        shown = f"{document.percentile_ms(times, 'p50_s')}<br><small>{document.interval_ms(times, 'p50_s')}</small>"
+        assert shown in written
+    lag = f"<small>{document.interval_ms(scenario['schedule_lag'], 'p99_s')}</small>"
+    assert lag in written

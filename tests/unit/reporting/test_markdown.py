@@ -46,17 +46,19 @@ def test_transactions_and_checks_have_tables() -> None:
     text = markdown.summary(reports.run_document(reports.add_steps(reports.record(10))))
     assert "400 requests in 0:10" in text
     assert "| transactions | made | failed | p50 ms | p95 ms | p99 ms |\n|---|---:|---:|---:|---:|---:|\n" in text
-    assert "| check out | 100 | 20 | 500 | 500 | - |" in text
+    assert "| check out | 100 | 20 | 500 | 500 | needs 299, has 100 |" in text
     assert "\\<img src=x" in text
     assert " | 400 | 1 |\n" in text
 
 
 def test_iterations_have_a_line() -> None:
-    """How many of the scenario, how many were dropped, and how long they took; a percentile of too few is left out."""
+    """How many of the scenario, how many were dropped, and how long they took; a percentile of too few says so."""
     text = markdown.summary(reports.run_document(reports.add_iterations(reports.record(10))))
     assert "\n- Iterations: 400 of documents, 7 dropped; p50 250 ms, p95 250 ms, p99 250 ms\n" in text
     text = markdown.summary(reports.run_document(reports.add_iterations(reports.record(10), 30)))
-    assert "\n- Iterations: 30 of documents, 7 dropped; p50 250 ms\n" in text
+    assert (
+        "\n- Iterations: 30 of documents, 7 dropped; p50 250 ms, p95 needs 59, has 30, p99 needs 299, has 30\n" in text
+    )
     assert "Iterations" not in markdown.summary(reports.run_document(reports.record(10)))
 
 

@@ -31,7 +31,7 @@ from loadtest.clients.http.response_body import Body, BodyStream, read_all
 from loadtest.clients.http.routes import HttpRoute, HttpRoutes
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
 from loadtest.measuring.labels import RECEIVING, WAITING
-from loadtest.measuring.tallies import NOWHERE, leads_nowhere
+from loadtest.measuring.tallies import NOWHERE, VERSION, leads_nowhere
 from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 1 << 26
 """A body may not be larger than this, nor decode to more, unless it is read as a stream: 64 MiB. What a hostile
 target can make a worker hold is this, for each response that is read at the same moment."""
+
+VERSION_HEADER = "x-service-version"
+"""The header by which a service may name its version, in lower case."""
 
 
 @dataclass(slots=True)
@@ -315,6 +318,8 @@ class Sender:
             place, tally = progress.request.url.origin.place, call.route.series.tally
             tally(WAITING, place, max(exchange.first_byte_s - exchange.sent_s, 0.0))  # it may come before all is sent
             tally(RECEIVING, place, max(progress.end_s - exchange.first_byte_s, 0.0))  # it may arrive before it is read
+            if not exchange.reused and (version := head.headers.get(VERSION_HEADER)):
+                tally(VERSION, version, 0.0)
         progress.wire_bytes = len(raw)
         release(body.reusable)
         return decode(head.encoding, raw, MAX_BODY_BYTES) if head.encoding and raw else raw

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.progress import clock, milliseconds
 from loadtest.reporting import chart_data, page, strips
-from loadtest.reporting.document import earlier_and_own
+from loadtest.reporting.document import earlier_and_own, interval_ms
 from loadtest.reporting.page import section, text
 from loadtest.reporting.sections.thresholds import TONES
 
@@ -99,7 +99,10 @@ def _earlier(document: Document) -> str:
         f"<tr><th scope='row'>{number} {page.name(one['run_id'])}</th>"
         f"<td><span class='tag {TONES.get(one['verdict'], 'doubt')}'>{text(one['verdict'])}</span></td>"
         f"<td class='n'>{one['requests_per_s']:,.1f}</td>"
-        + "".join(f"<td class='n'>{milliseconds(one[time])}</td>" for time in ("p50_s", "p95_s", "p99_s"))
+        + "".join(
+            f"<td class='n'>{milliseconds(one[time])}<br><small>{interval_ms(one, time)}</small></td>"
+            for time in ("p50_s", "p95_s", "p99_s")
+        )
         + "</tr>"
         for number, one in enumerate(runs, 1)
     ]

@@ -5,16 +5,16 @@ Tested in tests/unit/reporting/test_run_page.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from loadtest.measuring.labels import CONNECT, CONNECTION_PHASES, DNS, RECEIVING, TLS, WAITING
 from loadtest.progress import counted, milliseconds
 from loadtest.reporting import page
-from loadtest.reporting.document import percentile_ms
 from loadtest.reporting.page import moment, section, text
+from loadtest.reporting.sections.names import time_text
 
 if TYPE_CHECKING:
-    from loadtest.reporting.document import Document
+    from loadtest.reporting.document import Document, Times
 
 MAX_TRACES: Final = 100
 """The most rows in the table of traces: failures first, then the slowest."""
@@ -43,10 +43,9 @@ def html(document: Document) -> str:
     return section("connections", "Connections", sentence + table, hint) if rows else ""
 
 
-def _phase(times: dict[str, Any]) -> str:
-    series = {"requests": times["count"], "response_time": times}
-    figures = [percentile_ms(series, figure) for figure in ("p50_s", "p95_s", "max_s")]
-    return "".join(f"<td class='n'>{figure}</td>" for figure in figures)
+def _phase(times: Times) -> str:
+    cells = (time_text(times, figure) for figure in ("p50_s", "p95_s", "max_s"))
+    return "".join(f"<td class='n'>{cell}</td>" for cell in cells)
 
 
 def traces(document: Document) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.judging.generator_health import PEAKS, SUSTAINED
 from loadtest.reporting import page
+from loadtest.reporting.document import service_version
 from loadtest.reporting.page import section, text
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def made_with(document: Document) -> str:
         host["memory"] = f"{host.pop('memory_bytes') / 2**30:.1f} GiB"
     source = context.get("source") or {"commit": "not in a git repository"}
     configuration = {name: value for name, value in document["configuration"].items() if value not in {None, ""}}
-    shown = "".join(page.facts(title, values) for title, values in (("Host", host), ("Scenario", source)))
+    version = service_version(document)
+    facts = (("Host", host), ("Scenario", source), *([("Service", {"version": version})] if version else []))
+    shown = "".join(page.facts(title, values) for title, values in facts)
     folded = "".join(
         f"<details><summary>{title}</summary><div class='facts'>{page.facts(title, values)}</div></details>"
         for title, values in (("Configuration", configuration), ("Versions", context.get("versions") or {}))

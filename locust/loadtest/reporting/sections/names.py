@@ -5,24 +5,23 @@ Tested in tests/unit/reporting/test_run_page.py.
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any, Final
 
-from loadtest.measuring.histogram import Histogram
 from loadtest.measuring.labels import LOAD
-from loadtest.measuring.record_dict import histogram_dict
-from loadtest.progress import size
-from loadtest.reporting import page
+from loadtest.progress import counted, milliseconds, size
+from loadtest.reporting import groups, page
 from loadtest.reporting.document import (
     STREAM_HEADS,
+    STREAM_TIMES,
     by_name,
     interval_ms,
-    percentile_ms,
-    percentile_sentences,
+    lacking,
+    name_of,
     rate_per_s,
     setup_sentence,
     stream_rows,
     times_apart,
+    times_sentences,
 )
 from loadtest.reporting.page import section, text
 from loadtest.reporting.sections.thresholds import tag, thresholds_on
@@ -30,14 +29,10 @@ from loadtest.reporting.sections.thresholds import tag, thresholds_on
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadtest.reporting.document import Document, Series
+    from loadtest.reporting.document import Document, Series, Times
 
 MAX_ROWS: Final = 400
 """The most names in the table; stats.csv has all of them."""
-GROUPED_FROM: Final = 10
-"""The fewest names that are grouped by what stands before their last slash."""
-_STREAM_TIMES: Final = STREAM_HEADS.index("first byte p50")
-"""Where the times begin among the figures of streamed responses; with them in one table it is wider than a page."""
 _TIMES: Final = {
     "mean_s": "mean ms",
     "p50_s": "p50 ms",
@@ -61,45 +56,30 @@ def html(document: Document) -> str:
         else ""
     )
     table = page.table("Figures by request name", heads, rows, foot, key="by-name")
-    more += "".join(f"<p class='quiet'>{text(one)}.</p>" for one in percentile_sentences(document, tuple(_TIMES)))
+    more += "".join(f"<p class='quiet'>{text(one)}.</p>" for one in times_sentences(document))
     more += _apart(series) + _streams(document) + _setup(document)
-    hint = "response times in milliseconds, p50, p95 and p99 with their 95 % interval; stats.csv"
+    hint = "response times in milliseconds, percentiles with their 95 % intervals; stats.csv"
     return section("names", "By name", table + more, hint)
 
 
 def _rows(series: Sequence[Series], document: Document) -> list[str]:
-    """Return a row for each name; of many, those that begin alike together, below a row with their sums."""
-    groups: dict[str, list[Series]] = {}
-    for one in series:
-        groups.setdefault(one["name"].rpartition("/")[0], []).append(one)
-    if len(series) < GROUPED_FROM or not 1 < len(groups) <= len(series) // 2:
+    """Return a row for each name; those of a group together, below a row with their sums."""
+    if not document.get("groups"):
         return [_name_row(one, document) for one in series]
     rows = []
-    for prefix, members in sorted(groups.items()):
-        title = f"{prefix or 'other'}, {len(members)} {'name' if len(members) == 1 else 'names'}"
-        rows.append(_name_row(_sum(title, members), document, "group", prefix))
-        rows += [_name_row(one, document, group=prefix) for one in members]
+    for group in document["groups"]:
+        members = [one for one in series if groups.prefix(one) == group["prefix"]]
+        title = f"{group['prefix'] or 'other'}, {counted(len(members), 'name')}"
+        rows.append(_name_row({**group, "method": "", "name": title}, document, "group", group["prefix"]))
+        rows += [_name_row(one, document, group=group["prefix"]) for one in members]
     return rows
-
-
-def _sum(name: str, members: Sequence[Series]) -> Series:
-    """Return several series as one."""
-    summed: Series = {"name": name, "method": ""}
-    for figure in ("requests", "failures", "response_bytes", "request_bytes"):
-        summed[figure] = sum(one.get(figure, 0) for one in members)
-    for times in ("response_time", "service_time"):
-        merged = Histogram()
-        for one in members:
-            merged.merge(Histogram.from_bytes(base64.b64decode(one[times]["histogram"])))
-        summed[times] = histogram_dict(merged)
-    return summed
 
 
 def _name_row(series: Series, document: Document, kind: str = "", group: str | None = None) -> str:
     requests, rate = series["requests"], rate_per_s(series, document)
     times = [(time, "response_time") for time in _TIMES] + [("p99_s", "service_time")]
     numbers = [(series["failures"], f"{series['failures']:,}"), (rate, f"{rate:,.1f}")]
-    numbers += [(series[which][time] or 0, _with_interval(series, time, which)) for time, which in times]
+    numbers += [(series[which][time] or 0, time_text(series[which], time)) for time, which in times]
     numbers += [(count, size(count)) for count in (series["response_bytes"], series.get("request_bytes", 0))]
     most = max(one["requests"] for one in document["series"])
     share = "" if kind else f" style='--share:{100 * requests / most:.1f}%'"
@@ -114,9 +94,11 @@ def _name_row(series: Series, document: Document, kind: str = "", group: str | N
     )
 
 
-def _with_interval(series: dict[str, Any], time: str, which: str) -> str:
-    spread = interval_ms(series, time, which)
-    return f"{percentile_ms(series, time, which)}{f'<br><small>{spread}</small>' if spread else ''}"
+def time_text(times: Times, figure: str) -> str:
+    """Return a figure in milliseconds with its 95 % interval, or how many samples it needs where there are fewer."""
+    spread = lacking(times, figure) or interval_ms(times, figure)
+    shown = "" if lacking(times, figure) else milliseconds(times[figure])
+    return f"{shown}{'<br>' if shown and spread else ''}{f'<small>{spread}</small>' if spread else ''}"
 
 
 def _apart(series: list[dict[str, Any]]) -> str:
@@ -135,16 +117,17 @@ def _apart(series: list[dict[str, Any]]) -> str:
 def _streams(document: Document) -> str:
     """Return the figures of streamed responses; nothing where there are none."""
     streamed = stream_rows(document)[:MAX_ROWS]
-    tables = []
-    for label, part in (("Streamed responses", slice(_STREAM_TIMES)), ("Their times", slice(_STREAM_TIMES, None))):
-        rows = [
-            f"<tr><th scope='row'>{page.name(name)}</th>"
-            + "".join(f"<td class='n'>{one}</td>" for one in figures[part])
-            + "</tr>"
-            for name, figures in streamed
-        ]
-        tables.append(page.table(label, ("name", *STREAM_HEADS[part]), rows))
-    return f"<h3>Streamed responses <small>times in ms</small></h3>{''.join(tables)}" if streamed else ""
+    counts = len(STREAM_HEADS) - len(STREAM_TIMES)  # in one table with the times they are wider than a page
+    rows_of_counts = [_cells(one, figures[:counts]) for one, figures in streamed]
+    rows_of_times = [_cells(one, [time_text(one[kind], time) for kind, time in STREAM_TIMES]) for one, _ in streamed]
+    tables = page.table("Streamed responses", ("name", *STREAM_HEADS[:counts]), rows_of_counts)
+    tables += page.table("Their times", ("name", *STREAM_HEADS[counts:]), rows_of_times)
+    return f"<h3>Streamed responses <small>times in ms</small></h3>{tables}" if streamed else ""
+
+
+def _cells(one: Series, cells: Sequence[str]) -> str:
+    shown = "".join(f"<td class='n'>{cell}</td>" for cell in cells)
+    return f"<tr><th scope='row'>{page.name(name_of(one))}</th>{shown}</tr>"
 
 
 def _setup(document: Document) -> str:
@@ -162,7 +145,7 @@ def _setup(document: Document) -> str:
     return f"<details><summary>Set-up: {text(sentence)}</summary>{table}</details>"
 
 
-def time_cells(series: dict[str, Any]) -> str:
+def time_cells(series: Series) -> str:
     """Return the cells of a row with p50, p95, p99 and the highest response time, in milliseconds."""
-    cells = (_with_interval(series, time, "response_time") for time in ("p50_s", "p95_s", "p99_s", "max_s"))
+    cells = (time_text(series["response_time"], figure) for figure in ("p50_s", "p95_s", "p99_s", "max_s"))
     return "".join(f"<td class='n'>{cell}</td>" for cell in cells)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loadtest.measuring.labels import CHECK, ITERATION, TRANSACTION
-from loadtest.progress import milliseconds
 from loadtest.reporting import page
 from loadtest.reporting.document import iterations, met
 from loadtest.reporting.page import section, text
-from loadtest.reporting.sections.names import time_cells
+from loadtest.reporting.sections.names import time_cells, time_text
 from loadtest.reporting.sections.thresholds import tag, thresholds_on
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def _iterations(document: Document) -> str:
     rows = [
         f"<tr><th scope='row'>{page.name(one['name'])}</th><td class='n'>{one['made']:,}</td>"
         f"<td class='n'>{one['dropped']:,}</td>{time_cells(one)}"
-        f"<td class='n'>{milliseconds(one['schedule_lag']['p99_s'])}</td>"
+        f"<td class='n'>{time_text(one['schedule_lag'], 'p99_s')}</td>"
         f"<td class='thresholds'>{_judged(thresholds_on(document, one, ITERATION, alone=alone))}</td></tr>"
         for one in scenarios
     ]

@@ -9,7 +9,20 @@ from locust.exception import (
 )
 
 from loadtest.clients.http.errors import InvalidRequestError
-from tests.http_harness import Peer, ScriptedServer, always, counted, counts, error_classes, ok, running_user
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.record_dict import as_dict
+from loadtest.measuring.recorder import Recorder
+from tests.http_harness import (
+    Peer,
+    ScriptedServer,
+    always,
+    answering,
+    counted,
+    counts,
+    error_classes,
+    ok,
+    running_user,
+)
 
 KEPT = ok(b'{"a":1}', "Content-Type: application/json")
 
@@ -322,3 +335,15 @@ def test_base_url_and_path_join_with_one_slash():
             with running_user(host) as user:
                 base = server.url + ("/v1" if host.endswith("v1") else "")
                 assert base + ("/?q" if path == "?q" else "/a") == user.client.get(path).url
+
+
+def test_the_first_response_on_a_connection_names_the_version_of_its_service():
+    """Later ones on it are not looked at: that is the path that must cost nothing."""
+    named = [
+        ok(b"a").replace(b"\r\n", b"\r\nX-Service-Version: " + version + b"\r\n", 1) for version in (b"41ab", b"52cd")
+    ]
+    with ScriptedServer(answering(*named)) as server, running_user(server.url) as user:
+        assert [user.client.get("/").headers["X-Service-Version"] for _ in named] == ["41ab", "52cd"]
+        record = RunRecord()
+        record.add(Recorder.of(user.environment).take())
+    assert as_dict(record)["service_versions"] == ["41ab"]
