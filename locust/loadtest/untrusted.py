@@ -6,18 +6,23 @@ be waited for, and a device has no end.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
 import os
 import re
+import resource
+import signal
 import stat
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SMALL_BYTES: Final = 64 * 1024
@@ -29,6 +34,8 @@ _SMALL_INFLATED_BYTES: Final = 4 * 1024 * 1024
 """What even the smallest file may stand for."""
 _ONE: Final = 1
 _MOST_DIGITS: Final = 40
+WRONG_FORM: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What a reader raises where parts of a document are of other types than it expects, or numbers beyond all reason."""
 
 
 def is_there(path: Path) -> bool:
@@ -41,21 +48,72 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def read_file(path: Path, most_bytes: int) -> bytes:
-    """Read a regular file of at most `most_bytes`.
+def open_file(path: Path, most_bytes: int) -> BinaryIO:
+    """Open a regular file of at most `most_bytes`.
 
     Raises:
         OSError: when it cannot be read, is no regular file, or is longer; `strerror` says which.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
+    with contextlib.ExitStack() as after_an_error:
+        file = after_an_error.enter_context(os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb"))
+        found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        data = file.read(most_bytes + 1) if found.st_size <= most_bytes else b""
-    if max(found.st_size, len(data)) > most_bytes:
-        raise OSError(errno.EFBIG, f"it is longer than {most_bytes} bytes", str(path))
+        if found.st_size > most_bytes:
+            raise _too_long(path, most_bytes)
+        after_an_error.pop_all()
+    return file
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """Read a regular file of at most `most_bytes`.
+
+    Raises:
+        OSError: as `open_file`.
+    """
+    with open_file(path, most_bytes) as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:  # it grew, or does not say its length
+        raise _too_long(path, most_bytes)
     return data
+
+
+def _too_long(path: Path, most_bytes: int) -> OSError:
+    return OSError(errno.EFBIG, f"it is longer than {most_bytes} bytes", str(path))
+
+
+@contextlib.contextmanager
+def bounded(refused: Callable[[str], Exception], cpu_s: float, memory_bytes: int) -> Iterator[None]:
+    """End work on data from elsewhere that takes too much, whatever part of it does; only in the main thread.
+
+    A pattern, a name or a reference of a few bytes can take hours or gigabytes in many ways. What is known is bounded
+    where it is read, and the rest here.
+
+    Args:
+        refused: returns the error for a reason.
+        cpu_s: the most processor time, in seconds.
+        memory_bytes: the most memory in addition to what the process has; without a limit where the system has none.
+
+    Raises:
+        Exception: what `refused` returns.
+    """
+
+    def end(*_: object) -> None:
+        raise refused(f"it takes more than {cpu_s:g} s of processor time")
+
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)
+    try:
+        with contextlib.suppress(ValueError, OSError):  # of a system without it, or one that is lower already
+            resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + memory_bytes, limits[1]))
+        yield
+    except MemoryError as error:
+        raise refused(f"it takes more than {memory_bytes / 2**30:g} GiB of memory") from error
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def inflated_bytes(packed_bytes: int) -> int:

@@ -1,6 +1,7 @@
 """Small inputs that would take a machine: deep ones, big ones, slow ones. Each is refused, or read, in little time."""
 
 import gzip
+import itertools
 import json
 import os
 import time
@@ -152,6 +153,12 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "stream of holes": lambda path: (
         (path / STREAM).touch(), os.truncate(path / STREAM, 2**37), run_document.read(path)
     ),
+    "stream of frames of nothing": lambda path: (
+        (path / STREAM).write_bytes(record_file._PRELUDE),
+        os.truncate(path / STREAM, 2**32 - 1),
+        run_document.read(path),
+    ),
+    "stream of headers": lambda path: record(path, record_file._frame(b"H", b'{"run_id": "a"}')),
     "document that is a pipe": lambda path: (os.mkfifo(path / RECORD), run_document.read(path)),
     "stream that is a pipe": lambda path: (os.mkfifo(path / STREAM), run_document.read(path)),
     "stream of spaces": lambda path: record(path, record_file._frame(b"W", b" " * 60_000_000)),
@@ -209,6 +216,12 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "MONITOR log of one quotation": lambda path: monitored(path, '1.000001 [0 lua] "get" "' + "a" * 2_000_000 + "\n"),
     "MONITOR log of many words": lambda path: monitored(path, "1.000001 [0 lua]" + ' "a"' * 500_000 + " a\n"),
     "log of one quotation": lambda path: log(path, '1.2.3.4 - - [31/Jan/2026:12:00:00 +0000] "' + "a" * 2_000_000),
+    "log of a status of many digits": lambda path: log(
+        path, f'http 2026-01-31T12:00:00Z a b c 0 0 0 {"9" * 5_000} 200 0 0 "GET  HTTP/1.1" "x" - - a b'
+    ),
+    "log of long hosts": lambda path: log(
+        path, "".join(f'{{"time": 1, "method": "GET", "uri": "/", "host": "{one * 1_000_000}"}}\n' for one in "ab")
+    ),
     "deep log": lambda path: log(path, '{"a":' * DEEP),
     "Parquet of one value": repeated,
     "Parquet of one list": one_list,
@@ -252,6 +265,16 @@ def test_bombs(bomb: Callable[[Path], object], tmp_path: Path) -> None:
     with pytest.raises(LoadtestError) as refused:
         bomb(tmp_path)
     assert (time.process_time() - began_s < LONGEST_S, len(str(refused.value)) < 5_000) == (True, True)
+
+
+def test_many_columns_are_read_soon(tmp_path: Path) -> None:
+    """Looking for each name among all others would take minutes."""
+    names = ["".join(letters) for letters in itertools.product("abcdefghijklmnop", repeat=4)]
+    (tmp_path / "a.csv").write_text(f"{','.join(names)}\n{','.join('1' for _ in names)}\n")
+    began_s = time.process_time()
+    data = sources.read(str(tmp_path / "a.csv"))
+    assert (len(data.items.columns), len(data.sentence) < 1_000) == (65_536, True)
+    assert time.process_time() - began_s < LONGEST_S
 
 
 def test_a_schema_that_refers_to_itself_twice_ends(tmp_path: Path) -> None:

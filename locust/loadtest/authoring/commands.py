@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from loadtest import untrusted
 from loadtest.authoring import curl_command, har_scenario, openapi_scenario, recorded_scenario, scenario_file
 from loadtest.authoring.openapi_document import OpenApiDocument
 from loadtest.authoring.postman_collection import PostmanCollection
@@ -19,7 +21,14 @@ from loadtest.exceptions import UsageError
 from loadtest.progress import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+_LONGEST_CPU_S: Final = 30.0
+_MOST_MEMORY_BYTES: Final = 2 * 1024**3
+_LONGEST_DRAFT: Final = 16 * 1024 * 1024
+"""Characters of a draft; Python takes hundreds of times as much memory to read it."""
+_MOST_NOTES: Final = 100
+_LONGEST_NOTE: Final = 300
 
 
 @dataclass
@@ -36,7 +45,7 @@ def _of_openapi(name: str | None, source: str) -> _Drafted:
     document = OpenApiDocument.read(source)
     name = scenario_file.checked_name(name or scenario_file.name_from(document.title))
     made = openapi_scenario.draft(document, name)
-    lines = [*(("not drafted", note) for note in made.notes), *(("check", check) for check in made.checks)]
+    lines = [*_noted("not drafted", made.notes), *_noted("check", made.checks)]
     return _Drafted(name, made.text, openapi_scenario.host_of(document), lines)
 
 
@@ -44,7 +53,7 @@ def _of_har(name: str | None, source: str) -> _Drafted:
     made = har_scenario.draft(Path(source))
     name = scenario_file.checked_name(name or scenario_file.name_from(Path(source).stem))
     text = recorded_scenario.written(name, f"{made.host} as a browser used it", made.requests)
-    return _Drafted(name, text, made.host, [("left out", note) for note in made.notes])
+    return _Drafted(name, text, made.host, _noted("left out", made.notes))
 
 
 def _of_curl(name: str | None, source: str) -> _Drafted:
@@ -57,7 +66,20 @@ def _of_postman(name: str | None, source: str) -> _Drafted:
     made = PostmanCollection(Path(source))
     name = scenario_file.checked_name(name or scenario_file.name_from(made.title))
     text = recorded_scenario.written(name, made.title, made.requests)
-    return _Drafted(name, text, made.host, [("not drafted", note) for note in made.notes])
+    return _Drafted(name, text, made.host, _noted("not drafted", made.notes))
+
+
+def _noted(word: str, notes: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the first of some notes, each in a length that can be read, and how many more there are."""
+    more = [(word, f"{len(notes) - _MOST_NOTES:,} more")] if len(notes) > _MOST_NOTES else []
+    return [*((word, note[:_LONGEST_NOTE]) for note in notes[:_MOST_NOTES]), *more]
+
+
+def _refused(kind: str, source: str, reason: str) -> UsageError:
+    return UsageError(
+        f"--{kind} {source[:_LONGEST_NOTE]} cannot be used: {reason}. Allowed: what becomes a scenario within that. "
+        "Next: use a smaller part of it. Nothing was written."
+    )
 
 
 _SOURCES: Final[dict[str, Callable[[str | None, str], _Drafted]]] = {
@@ -91,7 +113,11 @@ def init(name: str | None, **sources: str | None) -> None:
         )
     if given:
         ((kind, source),) = given
-        drafted = _SOURCES[kind](name, source)
+        refused = partial(_refused, kind, source)
+        with untrusted.bounded(refused, _LONGEST_CPU_S, _MOST_MEMORY_BYTES):
+            drafted = _SOURCES[kind](name, source)
+        if len(drafted.text) > _LONGEST_DRAFT:
+            raise refused(f"its scenario would have more than {_LONGEST_DRAFT:,} characters")
     else:
         name = scenario_file.checked_name(str(name))
         drafted = _Drafted(name, scenario_file.draft(name))
@@ -100,5 +126,6 @@ def init(name: str | None, **sources: str | None) -> None:
     click.echo(f"written      {path}, {tasks} task{'s' * (tasks > 1)}")
     for word, text in drafted.lines:
         click.echo(printable(f"{word:12} {text}"))
-    words = ["loadtest", "run", "--scenario", str(path), *(["--host", drafted.host] if drafted.host else [])]
+    host = drafted.host if drafted.host and len(drafted.host) < _LONGEST_NOTE else None
+    words = ["loadtest", "run", "--scenario", str(path), *(["--host", host] if host else [])]
     click.echo(printable(f"next         {shlex.join(words)}"))

@@ -6,6 +6,7 @@ header) that a later request sent, and none before, is taken from the answer; co
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -30,14 +31,16 @@ _SHORTEST_TEXT: Final = 6
 _LOWEST_NUMBER: Final = 100
 _MOST_VALUES: Final = 20_000
 _MOST_COMPARED: Final = 3_000_000
-"""The most comparisons of a value with a request: some ten seconds."""
+"""The most comparisons of a value with a text of a request: some ten seconds."""
+_AT_ONCE: Final = 1_000
+"""Characters of a text that are looked through in the time that it takes to begin with a next one."""
 _WORD: Final = re.compile(r"[\w-]+")
 _DEEPEST: Final = 8
 _LONGEST_THINK_S: Final = 60.0
 _REDIRECTS: Final = range(300, 400)
 _HEADERS: Final = re.compile(r"authorization|x-.*|.*(token|csrf|xsrf|api-?key).*")
 _OF_BROWSERS: Final = re.compile(r"x-(requested-with|client-data|forwarded-.*|real-ip|request-id)")
-_FIELD: Final = re.compile(r"<(?:input|meta)\b[^>]{0,2000}>", re.IGNORECASE)
+_FIELD: Final = re.compile(r"<(?:input|meta)\b[^<>]{0,2000}+>", re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(r"""\b(name|value|content)=(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 
 
@@ -104,7 +107,8 @@ def _without_followed(entries: list[Entry]) -> list[Entry]:
     for entry in entries:
         led_to = ""
         if before and before.request and before.request.status in _REDIRECTS:
-            led_to = urljoin(before.origin + before.request.target, before.location)
+            with contextlib.suppress(ValueError):  # a service may redirect to what is no URL
+                led_to = urljoin(before.origin + before.request.target, before.location)
         if not (led_to and entry.request and led_to.partition("#")[0] == entry.origin + entry.request.target):
             kept.append(entry)
         before = entry
@@ -138,7 +142,7 @@ def _add_pauses(entries: list[Entry], requests: list[Recorded]) -> None:
 def _keep_values(entries: list[Entry], requests: list[Recorded]) -> bool:
     """Take values from answers, in the order of the answers; return whether all were looked for."""
     words = {word for each in requests for place in _places(each) for word in _WORD.findall(place)}
-    left = _MOST_COMPARED
+    left, texts = _MOST_COMPARED, sum(1 + len(place) // _AT_ONCE for each in requests for place in _places(each))
     taken: Counter[str] = Counter()
     known: set[str] = set()
     for index, entry in enumerate(entries):
@@ -146,7 +150,7 @@ def _keep_values(entries: list[Entry], requests: list[Recorded]) -> bool:
             first = _WORD.search(value.text)  # a whole word of what holds the value, as `_pattern` has it
             if first is None or first[0] not in words:
                 continue
-            left -= len(requests)
+            left -= texts
             if left < 0:
                 return False
             if value.text in known or any(_holds(each, value.text) for each in requests[: index + 1]):

@@ -55,11 +55,11 @@ class OpenApiDocument:
         if not isinstance(root.get("paths"), dict) or not root["paths"]:
             raise _refusal(source, "it has no paths", "use the document of a service with operations")
         try:
+            lost = ((where, reference) for where, reference in _references(root) if not _has(root, reference))
             broken = [
-                f"{where} refers to {reference!r}"
-                for where, reference in _references(root)
-                if not _has(root, reference)
-            ][:_MOST_BROKEN]
+                f"{'/'.join(map(str, where))} refers to {reference!r}"
+                for where, reference in itertools.islice(lost, _MOST_BROKEN)
+            ]
             self.root: Node = _stated(root, itertools.count())
         except (ValueError, RecursionError) as error:
             raise _refusal(source, str(error), "use a smaller part of it") from error
@@ -118,7 +118,7 @@ def _converted(root: Node, source: str) -> Node:
         raise _refusal(source, f"its swagger version is {root['swagger']}", f"convert it to Swagger {_SWAGGER}")
     try:
         return swagger.converted(_stated(root, itertools.count()))
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except untrusted.WRONG_FORM as error:
         what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise _refusal(source, f"its form is not that of Swagger {_SWAGGER} ({what})", "validate it") from error
 
@@ -174,26 +174,26 @@ def _states(node: Any, *, is_data: bool) -> bool:
     return math.isfinite(node) if isinstance(node, float) else is_data or node is not None
 
 
-def _references(root: object) -> Iterator[tuple[str, str]]:
+def _references(root: object) -> Iterator[tuple[tuple[object, ...], str]]:
     """Yield the location and text of each reference; examples are data, even when they contain `$ref`.
 
     Raises:
         ValueError: when there are too many values, which YAML's aliases can make of few, or they are nested too deeply.
     """
-    waiting: list[tuple[object, str, int]] = [(root, "#", 0)]
+    waiting: list[tuple[object, tuple[object, ...]]] = [(root, ("#",))]
     values = 0
     while waiting:
-        node, where, depth = waiting.pop()
+        node, where = waiting.pop()
         children = [*node.items()] if isinstance(node, dict) else [*enumerate(node)] if isinstance(node, list) else []
         values += len(children)
-        if values > MOST_VALUES or depth > untrusted.DEEPEST:
+        if values > MOST_VALUES or len(where) > untrusted.DEEPEST + 1:
             raise ValueError(f"it has more than {MOST_VALUES:,} values, or is nested over {untrusted.DEEPEST} times")
-        found: list[tuple[object, str, int]] = []
+        found: list[tuple[object, tuple[object, ...]]] = []
         for name, child in children:
             if name == "$ref" and isinstance(child, str):
                 yield where, child
             elif name not in DATA:
-                found.append((child, f"{where}/{name}", depth + 1))
+                found.append((child, (*where, name)))
         waiting.extend(reversed(found))
 
 

@@ -7,6 +7,7 @@ the sign-in after it the same one, and operations with a bearer token that of a 
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,8 @@ _PARAMETER: Final = re.compile(r"\{([^{}]*)\}")
 _KEYS: Final = ("id", "uuid", "guid", "key", "slug", "name", "code", "number")
 _TOKENS: Final = ("accesstoken", "access", "token", "jwt", "idtoken", "authtoken", "bearer", "bearertoken")
 _SIGN_UP: Final = re.compile(r"sign.?up|regist|create|users?/?$|accounts?/?$|customers?/?$|join", re.IGNORECASE)
+_MOST_SIGN_INS: Final = 20
+"""Each is compared with all operations."""
 _UNIQUE_NAMES: Final = ("email", "mail", "username", "login", "user", "account", "name")
 
 
@@ -93,7 +96,9 @@ def journeys_of(document: OpenApiDocument, steps: Iterable[Step]) -> Journeys:
             pass.
     """
     steps = list(steps)
-    sign_ins = [found for step in steps if (found := _sign_in(document, step, steps))]
+    ups = [step for step in steps if _is_sign_up(document, step)]
+    found_ins = (found for step in steps if (found := _sign_in(document, step, ups)))
+    sign_ins = list(itertools.islice(found_ins, _MOST_SIGN_INS))
     taken: set[int] = set()
     accounts: list[list[Step]] = []
     for found in sign_ins:
@@ -216,14 +221,14 @@ def unique_text(schema: Node, document: OpenApiDocument) -> str | None:
 # --- Accounts
 
 
-def _sign_in(document: OpenApiDocument, step: Step, steps: list[Step]) -> SignIn | None:
+def _sign_in(document: OpenApiDocument, step: Step, sign_ups: list[Step]) -> SignIn | None:
     """Return how an account is made and used, when this is an operation that gives a token for a password."""
     fields = _fields(document, step)
     answer = _answer(document, step)
     token = _member(answer, _TOKENS, document)
     if step.method != "post" or not token or not _passwords(fields) or _is_secured(document, step):
         return None
-    ups = [each for each in steps if each is not step and _is_sign_up(document, each)]
+    ups = (each for each in sign_ups if each is not step)
     up = max(ups, key=lambda each: _shared(each, [step]), default=None)
     if up is None:
         return None

@@ -6,11 +6,13 @@ scenario.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from loadtest import untrusted
 from loadtest.authoring import code_text, parameter_style
 from loadtest.authoring.openapi_access import HELPERS, Access, access_of
 from loadtest.authoring.openapi_body import body_of, value_given
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadtest.authoring.openapi_document import Node, OpenApiDocument
+    from loadtest.exceptions import UsageError
 
 _OWN_CALLS = {"get", "put", "post", "delete", "options", "head", "patch"}
 _OWN_HEADERS = {"accept", "content-type", "authorization"}
 """What a document declares elsewhere; as parameters they are ignored, as OpenAPI says."""
 _MOST_REASONS = 5
 _SWITCHING = "101"
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+"""In a server's URL; what stands for one may look like another, and is none."""
 _WIDTH = 200
 
 _HEAD = '''\
@@ -166,10 +171,12 @@ class _Drafting:
 
     def tasks(self) -> Iterator[str]:
         """Yield the source of how users sign in, and of each task."""
-        steps = list(_steps(self._document, self.notes))
+        steps = list(itertools.islice(_steps(self._document, self.notes), _MOST_OPERATIONS + 1))
+        if len(steps) > _MOST_OPERATIONS:
+            raise self._too_large()
         try:
             journeys = journeys_of(self._document, steps)
-        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):  # each wrong form has a note below
+        except untrusted.WRONG_FORM:  # each wrong form has a note below
             journeys = Journeys([[step] for step in steps])
         drafted = [[made for step in task if (made := self._made(step))] for task in journeys.tasks]
         sign_in = journeys.sign_in and self._sign_in(journeys.sign_in)
@@ -187,7 +194,7 @@ class _Drafting:
         try:
             made = _operation(self._document, step, self.notes)
             self._keys += [f"{name} of {where}" for name in keys_of_examples(self._document, step)]
-        except (LookupError, TypeError, ValueError, AttributeError, RecursionError, SyntaxError) as error:
+        except (*untrusted.WRONG_FORM, SyntaxError) as error:
             reason = str(error) if type(error) is ValueError else f"its form is wrong ({type(error).__name__})"
             self.notes.append(_line(f"{where}: {reason}"))
             return None
@@ -196,12 +203,15 @@ class _Drafting:
             self._names[identity] = _named(made.name, set(self._names.values()))
             self.requests.append((made.method, self._names[identity]))
         self._length += len(made.url) + sum(map(len, made.arguments))
-        if len(self.requests) > _MOST_OPERATIONS or self._length > _LONGEST_CHARS:
-            raise self._document.refusal(
-                f"its scenario would have over {_MOST_OPERATIONS:,} requests or {_LONGEST_CHARS:,} characters",
-                "use only the part of it that you want to load",
-            )
+        if self._length > _LONGEST_CHARS:
+            raise self._too_large()
         return replace(made, name=self._names[identity])
+
+    def _too_large(self) -> UsageError:
+        return self._document.refusal(
+            f"its scenario would have over {_MOST_OPERATIONS:,} requests or {_LONGEST_CHARS:,} characters",
+            "use only the part of it that you want to load",
+        )
 
     def _sign_in(self, found: SignIn) -> str:
         operations = [made for step in found.steps if (made := self._made(step))]
@@ -223,10 +233,11 @@ def host_of(document: OpenApiDocument) -> str | None:
 def _server(*holders: Node) -> str:
     """Return the first server's URL of the first that has servers, with the defaults of its variables."""
     server: Node = next((holder["servers"][0] for holder in holders if holder.get("servers")), {})
-    url = str(server.get("url", ""))
-    for name, variable in server.get("variables", {}).items():
-        url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
-    return url
+    variables = server.get("variables", {})
+    return _VARIABLE.sub(
+        lambda found: str(variables[found[1]].get("default", "")) if found[1] in variables else found[0],
+        str(server.get("url", "")),
+    )
 
 
 def _steps(document: OpenApiDocument, notes: list[str]) -> Iterator[Step]:
@@ -241,7 +252,7 @@ def _steps(document: OpenApiDocument, notes: list[str]) -> Iterator[Step]:
                     notes.append(_line(f"{method.upper()} {path}: it opens another protocol; see WebSocketUser"))
                 else:
                     yield Step(path, method, item)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except untrusted.WRONG_FORM as error:
             notes.append(_line(f"{path}: its form is wrong ({type(error).__name__})"))
 
 

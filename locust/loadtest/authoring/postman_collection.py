@@ -27,6 +27,7 @@ _MOST_VALUES: Final = 2_000_000
 _MOST_FILLED: Final = 16 * 1024 * 1024
 """What all variables stand for together; one that holds others many times doubles and doubles."""
 _VARIABLE: Final = re.compile(r"\{\{([^{}]{1,100})\}\}")
+_OF_PATH: Final = re.compile(r"/:([^/?#]+)(?=[/?#]|$)")
 _SET: Final = re.compile(
     r"""\bset\(\s*["']([\w.-]{1,60})["']\s*,\s*(?:pm\.response\.json\(\)|\w{1,40})((?:\.\w{1,60}|\[\d{1,4}\]){1,8})\s*\)"""
 )
@@ -67,7 +68,7 @@ class PostmanCollection:
             name = " ".join(str(item.get("name", "")).split())[:100] or "a request"
             try:
                 self._add(item, auth)
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
+            except untrusted.WRONG_FORM as error:
                 reason = str(error) if type(error) is ValueError else f"its form is wrong ({type(error).__name__})"
                 self.notes.append(f"{name}: {reason}")
             if len(self.requests) > MOST_REQUESTS:
@@ -139,10 +140,9 @@ class PostmanCollection:
     @staticmethod
     def _path_variables(url: Any, text: str) -> str:
         """Return the URL with the values of `:name` in its path."""
-        for each in _list(url, "variable") if isinstance(url, dict) else ():
-            if isinstance(each, dict) and each.get("value"):
-                text = re.sub(rf"/:{re.escape(str(each['key']))}(?=[/?#]|$)", lambda _, v=each: f"/{v['value']}", text)  # type: ignore[misc]
-        return text
+        variables = _list(url, "variable") if isinstance(url, dict) else ()
+        values = {str(each["key"]): each["value"] for each in variables if isinstance(each, dict) and each.get("value")}
+        return _OF_PATH.sub(lambda found: f"/{values[found[1]]}" if found[1] in values else found[0], text)
 
     def _filled(self, text: str) -> str:
         for _ in range(5):  # a variable may hold another

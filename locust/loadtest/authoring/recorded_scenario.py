@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from loadtest import untrusted
 from loadtest.authoring import code_text
 from loadtest.replaying import path_names
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_REQUESTS: Final = 2_000
 FORM: Final = "application/x-www-form-urlencoded"
+_MOST_VALUES: Final = 100_000
+"""Of a body that is written as Python; a larger one is written as text."""
 _WIDTH: Final = 100
 _SHORTEST_THINK_S: Final = 0.05
 _OWN_CALLS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
@@ -94,14 +97,15 @@ class Recorded:
     kept: dict[str, str] = field(default_factory=dict)
 
     def take_body(self, text: bytes | str, media_type: str) -> None:
-        """Set the body, parsed if it is JSON."""
+        """Set the body, parsed if it is JSON that Python can read as a literal."""
         self.media_type = media_type
         content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
         self.body = content.decode("utf-8", "surrogateescape") if _is_text(content) else content
         if is_json(media_type):
             try:
+                untrusted.check_json(content, _MOST_VALUES)
                 self.body = orjson.loads(content)
-            except orjson.JSONDecodeError:
+            except ValueError:
                 self.media_type = media_type + "; charset=utf-8" if media_type == "application/json" else media_type
         elif media_type.startswith(FORM) and isinstance(self.body, str):
             pairs = parse_qsl(self.body, keep_blank_values=True)

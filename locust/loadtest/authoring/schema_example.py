@@ -96,6 +96,8 @@ def members(schema: Node | bool, document: OpenApiDocument) -> dict[str, Node]:
             waiting += [*resolved.get("allOf", ()), *resolved.get("anyOf", ()), *resolved.get("oneOf", ())]
             parts = resolved.get("properties", {})
             found = {**{name: document.resolved(part) for name, part in parts.items() if part is not True}, **found}
+        if len(found) > _MOST_PARTS:
+            break
     return found
 
 
@@ -116,7 +118,7 @@ def _matches(text: str, schema: Node) -> bool:
         return False
     try:
         return re.search(schema.get("pattern", ""), text) is not None
-    except re.error:
+    except (re.error, OverflowError):  # of a pattern for more repetitions than Python counts
         return False
 
 
@@ -171,7 +173,7 @@ def _another(member: Any, members: list[Any]) -> Any:
 
 
 def _object(schema: Node, document: OpenApiDocument, place: _Place) -> dict[str, Any]:
-    required = schema.get("required", [])
+    required = dict.fromkeys(schema.get("required", []))
     properties = schema.get("properties", {})
     members = {}
     for name, part in properties.items():

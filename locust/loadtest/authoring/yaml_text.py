@@ -65,3 +65,5 @@ def parsed(text: bytes) -> Any:
         return yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
+    except (LookupError, AttributeError, ArithmeticError, TypeError) as error:  # of `!!bool x`, or `!!float ''`
+        raise ValueError(f"a value is not what its tag says ({type(error).__name__})") from error

@@ -9,7 +9,7 @@ import os
 import sys
 from collections import UserDict
 from importlib import import_module
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -19,6 +19,9 @@ from loadtest.exceptions import ExitCode, LoadtestError
 from loadtest.progress import printable
 from loadtest.settings.service_links import forget_service_links
 from loadtest.settings.urls import without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PLACES: Final = {
     "baseline": "comparing.commands:baseline",
@@ -40,6 +43,11 @@ _PLACES: Final = {
     "stack": "cli.stack:stack",
 }
 """Where each command is."""
+
+
+_MOST_LINES: Final = 200
+_LONGEST_LINE: Final = 10_000
+"""What is shown of an error that quotes what a service or a file holds."""
 
 
 class _Commands(UserDict[str, Any]):
@@ -64,14 +72,24 @@ class _Group(click.Group):
             error.show()
             code = ExitCode.USAGE
         except LoadtestError as error:
-            for line in str(error).splitlines():
+            for line in _readable(str(error)):
                 click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-                click.echo(printable(without_credentials(line)), err=True)
+                click.echo(printable(line), err=True)
             code = error.exit_code
         except click.Abort as abort:
             click.echo(abort.__cause__ or "interrupted", err=True)
             code = ExitCode.INTERRUPTED
         sys.exit(int(code or 0))
+
+
+def _readable(error: str) -> Iterator[str]:
+    """Yield the lines of an error, without secrets, as many and as long as somebody reads."""
+    lines = error.splitlines()
+    for line in lines[:_MOST_LINES]:
+        shown = without_credentials(line)
+        yield shown if len(shown) <= _LONGEST_LINE else f"{shown[:_LONGEST_LINE]} …"
+    if len(lines) > _MOST_LINES:
+        yield f"{len(lines) - _MOST_LINES:,} more like these"
 
 
 @click.group(

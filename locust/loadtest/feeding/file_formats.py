@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
@@ -118,8 +119,9 @@ def _table(file: DataFile) -> Found:
     if header is None or first is None:
         return
     names = [name.strip() for name in header[1]]
+    repeated = {name for name, count in Counter(names).items() if count > 1}
     for name, value in zip(names, first[1], strict=True):
-        if reason := _no_name(name, names, value.strip()):
+        if reason := "is there twice" if name in repeated and name else _no_name(name, value.strip()):
             raise file.wrong(1, 1, f"in the header row, {name!r} {reason}", _HEADER)
     rows = itertools.chain([first], rows)
     if len(names) == 1:
@@ -130,12 +132,10 @@ def _table(file: DataFile) -> Found:
         yield (line, 1), dict(zip(names, row, strict=True))
 
 
-def _no_name(name: str, names: list[str], value: str) -> str:
+def _no_name(name: str, value: str) -> str:
     """Return why a column cannot be called so, if it cannot; a value is that of the first row."""
     if not name or not name.isprintable():
         return "is not a name"
-    if names.count(name) > 1:
-        return "is there twice"
     if _DATA.fullmatch(name):
         return "looks like data, not like a column name"
     is_alike = _shape(name) == _shape(value) or len(name) == len(value) >= _LONG

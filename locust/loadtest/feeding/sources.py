@@ -32,6 +32,7 @@ from loadtest.feeding.mongo_query import MongoQuery
 from loadtest.feeding.packed_items import PackedItems
 from loadtest.feeding.redis_query import RedisQuery
 from loadtest.feeding.sql_query import SqlQuery
+from loadtest.progress import listed
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 ID_COLUMNS: Final = ("id", "user_id", "_id")
 _SHOWN: Final = 60
+_MOST_SHOWN: Final = 20
+"""Names of columns in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Data:
     def sentence(self) -> str:
         """Say how many items there are, and of which columns."""
         columns = self.items.columns
-        names = f" with the column{'s' * (len(columns) > 1)} {', '.join(columns)}" if columns else ""
+        names = f" with the column{'s' * (len(columns) > 1)} {listed(columns, _MOST_SHOWN)}" if columns else ""
         again = f" ({self.duplicates:,} duplicates left out)" if self.duplicates else ""
         return f"{len(self.items):,} items from {self.origin}{names}{again}"
 

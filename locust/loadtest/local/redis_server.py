@@ -27,13 +27,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from loadtest import atomic_file
+from loadtest import atomic_file, untrusted
 from loadtest.exceptions import StackError, UsageError
 from loadtest.local import redisjson_module
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.settings import shipped
-from loadtest.settings.redis_url import server_of
+from loadtest.settings.fetching import in_time
+from loadtest.settings.redis_url import said, server_of
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
@@ -43,6 +46,10 @@ _JSON_BUILT_IN = 8
 _OLDEST_FOR_MODULE = 7
 _READY_TIMEOUT_S = 15.0
 _PROBE_TIMEOUT_S = 3.0
+_LONGEST_PROBE_S = 10.0
+"""For a whole probe."""
+_LONGEST_NAME = 60
+_MOST_MODULES = 50
 _IMITATION = (
     "from fakeredis import TcpFakeServer; import sys; TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
 )
@@ -53,12 +60,20 @@ IMITATION_NOTICE = "NOTICE: a Python imitation (fakeredis) takes the place of Re
 
 
 def _connect(url: str) -> redis.Redis:
-    return server_of(url, _PROBE_TIMEOUT_S)
+    client = server_of(url, _PROBE_TIMEOUT_S)
+    client.set_retry(Retry(NoBackoff(), 0))  # who waits for it asks again
+    return client
 
 
 def _probe(url: str) -> None:
-    with _connect(url) as client, contextlib.suppress(redis.exceptions.AskError):  # another node has the key
-        client.execute_command("JSON.GET", "loadtest:probe")
+    def ask() -> None:
+        with _connect(url) as client, contextlib.suppress(redis.exceptions.AskError):  # another node has the key
+            client.execute_command("JSON.GET", "loadtest:probe")
+
+    try:
+        in_time(ask, _LONGEST_PROBE_S)
+    except TimeoutError as error:  # redis-py's limit is one for each of a reply's values
+        raise redis.exceptions.TimeoutError(str(error)) from error
 
 
 class NoJsonError(StackError):
@@ -80,11 +95,6 @@ def answers_json(url: str) -> bool:
     return True
 
 
-def _said(error: redis.RedisError) -> str:
-    """Return what a server says, which may be megabytes."""
-    return str(error)[:500]
-
-
 def check_given(url: str) -> None:
     """Check the Redis of REDIS_URL.
 
@@ -95,29 +105,33 @@ def check_given(url: str) -> None:
         _probe(url)
     except redis.exceptions.ClusterDownError as error:
         raise StackError(
-            f"REDIS_URL={without_credentials(url)} is a cluster that does not serve all of its keys ({_said(error)}). "
+            f"REDIS_URL={without_credentials(url)} is a cluster that does not serve all of its keys ({said(error)}). "
             "Allowed: one each of whose slots has a primary that runs. Next: start the nodes that are down, or name "
             "another."
         ) from error
     except redis.ResponseError as error:
         raise StackError(
-            f"REDIS_URL={without_credentials(url)} offers no RedisJSON ({_said(error)}). Allowed: Redis Stack, Redis 8 "
+            f"REDIS_URL={without_credentials(url)} offers no RedisJSON ({said(error)}). Allowed: Redis Stack, Redis 8 "
             "or later, or any Redis with the module. Next: start one of them, or leave REDIS_URL out."
         ) from error
     except redis.RedisError as error:
         raise StackError(
-            f"REDIS_URL={without_credentials(url)} cannot be reached ({_said(error)}). Allowed: a running Redis with "
+            f"REDIS_URL={without_credentials(url)} cannot be reached ({said(error)}). Allowed: a running Redis with "
             "RedisJSON. Next: start it, correct the address, or leave REDIS_URL out."
         ) from error
 
 
 def modules(url: str) -> list[str]:
     """Return the name and version number of each module of a Redis; none when it cannot be asked."""
-    try:
+
+    def ask() -> list[str]:
         with _connect(url) as client:
             listed: Any = client.module_list()
-            return sorted(f"{each[b'name'].decode(errors='replace')} {each[b'ver']}" for each in listed)
-    except (redis.RedisError, TypeError, LookupError, AttributeError):  # it may speak the protocol, and be no Redis
+            return sorted(f"{each[b'name'].decode(errors='replace')} {each[b'ver']}"[:_LONGEST_NAME] for each in listed)
+
+    try:
+        return in_time(ask, _LONGEST_PROBE_S)[:_MOST_MODULES]
+    except (redis.RedisError, TimeoutError, *untrusted.WRONG_FORM):  # it may speak the protocol, and be no Redis
         return []
 
 

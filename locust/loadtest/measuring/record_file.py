@@ -35,7 +35,9 @@ from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import Delivery, Event, Interruption, Missing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from loadtest.measuring.measurements import Measurements
 
@@ -48,6 +50,7 @@ STATE_EVERY_S: Final = 10
 _PRELUDE: Final = MAGIC + bytes((VERSION,))
 _ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _FRAME: Final = struct.Struct("<cII")
+_KINDS: Final = frozenset((b"H", b"S", b"W", b"R", b"E"))
 _LONGEST_FILE_BYTES: Final = 4 * 1024 * 1024 * 1024
 _LONGEST_BYTES: Final = 64 * 1024 * 1024  # of one frame, inflated
 _LEAST_BYTES: Final = 64 * 1024
@@ -193,9 +196,14 @@ def read(path: Path) -> RunRecord:
         RecordError: when the file cannot be read, is not a record, is damaged, or has another version.
     """
     try:
-        data = untrusted.read_file(path, _LONGEST_FILE_BYTES)
+        with untrusted.open_file(path, _LONGEST_FILE_BYTES) as file:
+            return _read(path, file)
     except OSError as error:
         raise RecordError(f"the record {path} cannot be read: {error.strerror}; give a run's record file") from error
+
+
+def _read(path: Path, file: BinaryIO) -> RunRecord:
+    data = file.read(len(_PRELUDE))
     if data[: len(MAGIC)] != MAGIC:
         raise RecordError(f"{path} is not a record: it must start with {MAGIC!r}; give a run's record file")
     if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
@@ -204,19 +212,18 @@ def read(path: Path) -> RunRecord:
             "release that wrote it"
         )
     record: RunRecord | None = None
-    for position, kind, payload in _frames(path, data):
+    for position, kind, payload in _frames(path, file):
         try:
-            if kind == b"H":
+            if (record is None) != (kind == b"H"):
+                raise ValueError("a header comes once, and first")
+            if record is None:
                 record = _begun(_parsed(_inflated(payload)))
-            elif record is not None:
+            else:
                 _apply(record, kind, _inflated(payload))
         except _UNREADABLE as error:
-            raise RecordError(
-                f"{path} is damaged at byte {position}: its frame {kind!r} cannot be read ({error}); what precedes it "
-                f"can be read from a copy cut there (head -c {position})"
-            ) from error
+            raise _damaged(path, position, f"its frame {kind!r} cannot be read ({error})") from error
     if record is None:
-        raise RecordError(f"{path} ends within its header, after {len(data)} bytes; make the run again")
+        raise RecordError(f"{path} ends within its header, after {file.tell()} bytes; make the run again")
     return record
 
 
@@ -243,21 +250,26 @@ def _parsed(payload: bytes) -> Any:
     return untrusted.parse_json(payload, _MOST_VALUES)
 
 
-def _frames(path: Path, data: bytes) -> list[tuple[int, bytes, bytes]]:
-    frames, position = [], len(_PRELUDE)
-    while position + _FRAME.size <= len(data):
-        kind, length, checksum = _FRAME.unpack_from(data, position)
-        payload = data[position + _FRAME.size : position + _FRAME.size + length]
+def _frames(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
+    position = file.tell()
+    while len(head := file.read(_FRAME.size)) == _FRAME.size:
+        kind, length, checksum = _FRAME.unpack(head)
+        if kind not in _KINDS or length > _LONGEST_BYTES:
+            raise _damaged(path, position, "no frame begins there")
+        payload = file.read(length)
         if len(payload) < length:
-            break
+            return
         if zlib.crc32(payload) != checksum:
-            raise RecordError(
-                f"{path} is damaged at byte {position}: a checksum does not match; what precedes it can be read from "
-                f"a copy cut there (head -c {position})"
-            )
-        frames.append((position, kind, payload))
-        position += _FRAME.size + length
-    return frames
+            raise _damaged(path, position, "a checksum does not match")
+        yield position, kind, payload
+        position = file.tell()
+
+
+def _damaged(path: Path, position: int, reason: str) -> RecordError:
+    return RecordError(
+        f"{path} is damaged at byte {position}: {reason}; what precedes it can be read from a copy cut there "
+        f"(head -c {position})"
+    )
 
 
 def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:

@@ -138,7 +138,7 @@ class AccessLog:
         else:
             raise self._file.wrong(number, len(tokens[0]) + 2, f"{tokens[1][:40]!r} is not a time", ALLOWED)
         status = tokens[_ALB_STATUS]
-        return made_of_line(start_s, tokens[_ALB_REQUEST], "", int(status) if status.isdecimal() else 0)
+        return made_of_line(start_s, tokens[_ALB_REQUEST], "", int(_number(status)))
 
     def _of_json(self, line: str, number: int) -> LoggedRequest | None:
         try:

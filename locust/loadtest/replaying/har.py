@@ -79,7 +79,7 @@ def read(path: Path) -> list[Entry]:
     for number, entry in enumerate(entries, 1):
         try:
             found.append(_entry(entry))
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except untrusted.WRONG_FORM as error:
             what = error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             raise _refusal(path, f"entry {number} is not that of a request ({what})") from error
     return found

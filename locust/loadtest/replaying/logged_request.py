@@ -11,6 +11,8 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 LONGEST_TARGET: Final = 65_536
+_LONGEST_HOST: Final = 300
+"""A name of DNS has 253 characters at most."""
 LONGEST_BODY_BYTES: Final = 8 * 1024 * 1024
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,30}")
 _NOT_REPLAYED: Final = frozenset({"CONNECT", "PRI"})
@@ -60,6 +62,8 @@ def made(start_s: float, method: str, url: str, host: str = "", status: int = 0)
         host = parts.netloc.rpartition("@")[2]
         url = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     url = url.partition("#")[0]
+    if len(host) > _LONGEST_HOST:
+        return None
     if not _METHOD.fullmatch(method) or method in _NOT_REPLAYED or not url.startswith("/") or len(url) > LONGEST_TARGET:
         return None
     target = quote(url, safe=_KEPT, errors="surrogatepass")

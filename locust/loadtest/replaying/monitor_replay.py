@@ -15,11 +15,13 @@ from urllib.parse import quote
 
 import redis
 
+from loadtest import untrusted
 from loadtest.exceptions import StackError
 from loadtest.replaying import path_names
 from loadtest.replaying.monitor_log import MonitorLog
 from loadtest.replaying.replay import NAME, SEED, chosen, listed, told, write
-from loadtest.settings.redis_url import db_of, server_of
+from loadtest.settings.fetching import in_time
+from loadtest.settings.redis_url import db_of, said, server_of
 from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _LEFT_OUT: Final = frozenset({"admin", "blocking", "noscript", "pubsub"})
 _NOT_SENT: Final = "migrate"
 """It has a key, and would copy it to another server."""
 _TIMEOUT_S: Final = 5.0
+_LONGEST_S: Final = 30.0
+"""For the whole answer."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +102,23 @@ def key_places(redis_url: str) -> Mapping[str, int]:
     Raises:
         StackError: when Redis does not tell.
     """
-    try:
+
+    def ask() -> dict[str, int]:
         with server_of(redis_url, _TIMEOUT_S) as client:
             commands: dict[str, Any] = client.command()
-    except redis.RedisError as error:
+        return {
+            name.upper(): int(each["first_key_pos"])
+            for name, each in commands.items()
+            if each["first_key_pos"] > 0 and name != _NOT_SENT and not _LEFT_OUT & set(map(_text, each["flags"]))
+        }
+
+    try:
+        return in_time(ask, _LONGEST_S)
+    except (redis.RedisError, TimeoutError, *untrusted.WRONG_FORM) as error:  # it may speak the protocol, and be none
         raise StackError(
-            f"the Redis at {without_credentials(redis_url)} does not tell its commands ({error}). Allowed: a running "
-            "Redis that answers COMMAND. Next: start it, or correct REDIS_URL."
+            f"the Redis at {without_credentials(redis_url)} does not tell its commands ({said(error)}). Allowed: a "
+            "running Redis that answers COMMAND. Next: start it, or correct REDIS_URL."
         ) from error
-    return {
-        name.upper(): int(each["first_key_pos"])
-        for name, each in commands.items()
-        if each["first_key_pos"] > 0 and name != _NOT_SENT and not _LEFT_OUT & set(map(_text, each["flags"]))
-    }
 
 
 def _text(flag: Any) -> str:

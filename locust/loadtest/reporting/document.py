@@ -104,7 +104,7 @@ def reading(folder: Path) -> Iterator[None]:
     try:
         with np.errstate(divide="raise", over="raise", invalid="raise"):
             yield
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+    except untrusted.WRONG_FORM as error:
         raise RecordError(_unreadable(RunFolder(folder).record, f"its content is invalid ({error})")) from error
 
 

@@ -14,7 +14,7 @@ import orjson
 import redis
 
 from loadtest.exceptions import StackError, UsageError
-from loadtest.settings.redis_url import cluster_of, is_cluster, server_of
+from loadtest.settings.redis_url import cluster_of, is_cluster, said, server_of
 from loadtest.settings.urls import without_credentials
 from target_app.coin_queue import QUEUE_KEY, new_queue, user_key
 from target_app.redis_pool import exchange, exchanges
@@ -190,7 +190,7 @@ class RedisStore(Store):
 
     def _failed(self, error: Exception) -> StackError:
         return StackError(
-            f"the Redis at {self.name} cannot be used ({without_credentials(str(error))}). Allowed: a running Redis "
+            f"the Redis at {self.name} cannot be used ({without_credentials(said(error))}). Allowed: a running Redis "
             "with RedisJSON. Next: start it or correct its address, then try again; users already written are kept."
         )
 

@@ -14,14 +14,16 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from loadtest.settings.hosts import addresses_of, closed_address_of, is_closed, is_inside, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+Found = TypeVar("Found")
 LARGEST_BYTES: Final = 32 * 1024 * 1024
 CONNECT_WITHIN_S: Final = 10.0
 """How long it may take until one address has accepted a connection, TLS included."""
@@ -59,25 +61,41 @@ def fetch(
         OSError: when no connection can be made, or it may not be, or the answer is too large or takes too long.
         ValueError: when the URL is none.
     """
-    outcome: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
+    try:
+        return in_time(lambda: _answer(url, within_s, method, headers, most_bytes, body), within_s)
+    except http.client.HTTPException as error:
+        raise OSError(f"the answer is no HTTP ({error!r})") from error
+
+
+def in_time(ask: Callable[[], Found], within_s: float) -> Found:
+    """Return what a question to a service gives; after a timeout it may still be asked.
+
+    A socket's limit is one for each read, and a resolver has none at all.
+
+    Raises:
+        TimeoutError: when it takes longer.
+        Exception: what `ask` raises.
+    """
+    outcome: queue.SimpleQueue[Callable[[], Found]] = queue.SimpleQueue()
 
     def make() -> None:
         try:
-            outcome.put(_answer(url, within_s, method, headers, most_bytes, body))
+            found = ask()
         except Exception as error:
-            outcome.put(error)
+            outcome.put(partial(_raise, error))
+        else:
+            outcome.put(lambda: found)
 
-    # A limit of the socket is one for each read; a resolver has none at all.
     threading.Thread(target=make, daemon=True).start()
     try:
         found = outcome.get(timeout=within_s)
     except queue.Empty:
         raise TimeoutError(f"the whole answer takes more than {within_s:.3g} s") from None
-    if isinstance(found, http.client.HTTPException):
-        raise OSError(f"the answer is no HTTP ({found!r})") from found
-    if isinstance(found, Exception):
-        raise found
-    return found
+    return found()
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _answer(  # noqa: PLR0917 - those of `fetch`

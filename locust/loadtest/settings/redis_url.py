@@ -1,6 +1,6 @@
 """redis-py's clients for the Redis of a URL, for what is no load: looking after it, and its test data."""
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
@@ -9,6 +9,12 @@ from redis.sentinel import Sentinel
 
 OWN_OPTIONS = ("cluster", "read_from_replicas", "sentinel", "sentinel_username", "sentinel_password", "sentinel_ssl")
 """What redis-py's URLs do not have; see `loadtest.clients.redis.settings`."""
+_LONGEST_SAID: Final = 500
+
+
+def said(error: Exception) -> str:
+    """Return what a server says, which may be megabytes, in a length that can be read."""
+    return str(error)[:_LONGEST_SAID]
 
 
 def is_cluster(url: str) -> bool:

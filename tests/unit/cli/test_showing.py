@@ -1,11 +1,17 @@
 """The commands that only show something: the profiles."""
 
+import contextlib
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 
+from loadtest.exceptions import StackError
+from loadtest.local import redis_server
 from loadtest.profiles.profile import read_profiles
 from tests.redis_harness import scripted_server
 
@@ -58,3 +64,66 @@ def test_what_a_redis_says_commands_no_terminal(more: tuple[str, ...]) -> None:
     with scripted_server(answer) as url:
         shown = invoke("doctor", "--redis-url", f"{url}/0", *more).stdout
     assert ("0;title" in shown, [one for one in "\x1b\x07\u202e\x9b" if one in shown]) == (True, [])
+
+
+def answering(reply: bytes) -> Callable[[Any], None]:
+    """Return a server that gives this reply to everything."""
+
+    def answer(connection: Any) -> None:
+        while asked := connection.recv(4096):
+            connection.sendall(reply * asked.count(b"*"))
+
+    return answer
+
+
+def test_what_a_redis_says_is_cut() -> None:
+    """A megabyte of an error is a sentence."""
+    with scripted_server(answering(b"-ERR " + b"x" * 1_000_000 + b"\r\n")) as url:
+        done = invoke("doctor", "--redis-url", f"{url}/0")
+    assert ("offers no RedisJSON (x" in done.stdout, len(done.output) < 5_000) == (True, True)
+
+
+def test_a_redis_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It announces two thousand million values and sends one now and then: none of them is late."""
+    monkeypatch.setattr(redis_server, "_LONGEST_PROBE_S", 1.5)
+
+    def answer(connection: Any) -> None:
+        connection.recv(4096)
+        connection.sendall(b"*2147483647\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b":1\r\n")
+                gevent.sleep(0.2)
+
+    began_s = time.monotonic()
+    with scripted_server(answer) as url, pytest.raises(StackError, match=r"the whole answer takes more than 1\.5 s"):
+        redis_server.check_given(f"{url}/0")
+    assert time.monotonic() - began_s < 30.0
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b":1\r\n",
+        b"$-1\r\n",
+        b"*-1\r\n",
+        b"+OK\r\n",
+        b"*2\r\n:1\r\n:2\r\n",
+        b"*1\r\n*1\r\n$3\r\nset\r\n",
+        b"*1\r\n" * 100_000,
+    ],
+    ids=lambda reply: repr(reply[:12]),
+)
+def test_an_answer_that_is_no_list_of_commands_is_one_sentence(tmp_path: Path, reply: bytes) -> None:
+    """It speaks the protocol, and is no Redis."""
+    (tmp_path / "monitor.log").write_text('1764174000.123456 [0 127.0.0.1:52114] "SET" "a" "b"\n')
+    with scripted_server(answering(reply)) as url:
+        done = invoke("replay", "--from-monitor", str(tmp_path / "monitor.log"), "--redis-url", f"{url}/0")
+    assert (type(done.exception), done.exit_code, "does not tell its commands" in done.stderr) == (SystemExit, 1, True)
+
+
+@pytest.mark.parametrize("reply", [b":1\r\n", b"*1\r\n*1\r\n$3\r\nset\r\n", b"+OK\r\n", b"*0\r\n"], ids=repr)
+def test_an_odd_list_of_modules_is_not_listable(reply: bytes) -> None:
+    """Each answer is taken as that of a Redis with RedisJSON, and the modules as none."""
+    with scripted_server(answering(reply)) as url:
+        assert redis_server.modules(f"{url}/0") == []
