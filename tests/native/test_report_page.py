@@ -138,13 +138,18 @@ ALIGNED = """Object.fromEntries([...document.querySelectorAll('table:first-of-ty
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_comparison_reads_well(browser: Browser, tmp_path: Path, scheme: str) -> None:
-    """The comparison's page: no complaint, no sideways scrolling on a phone, enough contrast, every interval drawn."""
+    """The comparison's page: no complaint, no sideways scrolling on a phone, enough contrast, every interval drawn.
+
+    What was found of a figure is seen at once, without scrolling its table sideways.
+    """
     page, complaints = opened(browser, comparison_page(tmp_path), scheme, 390)
     page.screenshot(path=ARTEFACTS / f"comparison-{scheme}.png", full_page=True)
     assert complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate(CONTRAST) == []
     assert page.locator("svg").count() == 15
+    rights = page.evaluate("[...document.querySelectorAll('td .tag')].map(tag => tag.getBoundingClientRect().right)")
+    assert 0 < max(rights) <= 390
     page.close()
 
 

@@ -14,6 +14,8 @@ from loadtest.reporting.document import target_sentence
 from loadtest.reporting.page import text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from loadtest.reporting.document import Document
 
 TONES: Final = {
@@ -77,24 +79,24 @@ def _names(comparison: Comparison) -> str:
                 tag = f"<br><span class='tag {TONES[conclusion]}'>{conclusion.value}</span>"
                 head = f"<th scope='rowgroup' rowspan='{len(name.differences)}'>{_label(name)}{tag}</th>"
             rows.append(_row(head, difference, comparison.margin))
-    heads = ("request", "figure", "base", "new", "change", "interval", "", "found from", "verdict")
+    heads = ("request", "figure", "verdict", "change", "interval", "", "base", "new", "found from")
     return page.table("Differences", heads, rows)
 
 
 def _row(head: str, difference: Difference, margin: float) -> str:
-    cells = (
-        words.HEADINGS[difference.metric],
-        words.value(difference, difference.base),
-        words.value(difference, difference.new),
-        words.change(difference, difference.change),
-        words.interval(difference),
-    )
-    first, *numbers = map(text, cells)
-    cells_html = f"<td>{first}</td>" + "".join(f"<td class='n'>{number}</td>" for number in numbers)
     conclusion = difference.conclusion
     verdict = f"<span class='tag {TONES[conclusion]}' title='{text(difference.reason)}'>{conclusion.value}</span>"
-    found_from = f"<td class='n'>{text(words.found_from(difference))}</td>"
-    return f"<tr>{head}{cells_html}<td>{_drawing(difference, margin)}</td>{found_from}<td>{verdict}</td></tr>"
+    change = (words.change(difference, difference.change), words.interval(difference))
+    base, new = (words.value(difference, one) for one in (difference.base, difference.new))
+    # What was found comes first: a phone shows three or four columns of them.
+    return (
+        f"<tr>{head}<td>{text(words.HEADINGS[difference.metric])}</td><td>{verdict}</td>{_numbers(change)}"
+        f"<td>{_drawing(difference, margin)}</td>{_numbers((base, new, words.found_from(difference)))}</tr>"
+    )
+
+
+def _numbers(texts: Iterable[str]) -> str:
+    return "".join(f"<td class='n'>{text(one)}</td>" for one in texts)
 
 
 def _undecided(comparison: Comparison) -> str:
