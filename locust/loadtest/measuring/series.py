@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.measuring.error_classes import ERROR_CLASSES
 from loadtest.measuring.labels import CONNECTION_PHASES, OTHER, readable
-from loadtest.measuring.tallies import MAX_PLACES, REDIRECT, SAME, SIZE, VARIED
+from loadtest.measuring.tallies import MAX_PLACES, REDIRECT, SAME, SIZE, VARIED, VERSION
 from loadtest.measuring.traces import Trace
 from loadtest.settings.urls import without_credentials
 
@@ -38,8 +38,9 @@ class Series:
     """
 
     __slots__ = (
-        "_connections", "_counts", "_failures", "_largest", "_last_answer", "_places", "_smallest", "add_sent",
-        "failed", "is_checked", "key", "late", "row", "scenario_row", "success", "take_bytes", "take_sent", "times",
+        "_connections", "_counts", "_failures", "_largest", "_last_answer", "_places", "_smallest", "_versions",
+        "add_sent", "failed", "is_checked", "key", "late", "row", "scenario_row", "success", "take_bytes", "take_sent",
+        "times",
     )  # fmt: skip
 
     success: Callable[..., None]
@@ -69,6 +70,7 @@ class Series:
         self._smallest, self._largest = 0, -1  # bytes of its successes
         self._last_answer: int | None = None
         self._places: set[str] = set()
+        self._versions: set[str] = set()
         # Lists, although arrays are smaller: the interpreter has an instruction of its own for appending to a list.
         self.times: list[float] = []  # service times of requests sent at their intended start
         self.late: list[float] = []  # lag and service time in turns
@@ -152,10 +154,11 @@ class Series:
 
     def note_redirect(self, location: str) -> None:
         """Count a redirect that was followed, by the path that it led to."""
-        place = _AROUND_PATH.sub("", location)
-        if len(self._places) < MAX_PLACES:
-            self._places.add(place)
-        self.tally(REDIRECT, place if place in self._places else "")
+        self.tally(REDIRECT, _among_first(self._places, _AROUND_PATH.sub("", location)))
+
+    def note_version(self, version: str) -> None:
+        """Count a connection whose first response named the version of its service."""
+        self.tally(VERSION, _among_first(self._versions, version))
 
     def note_size(self, size_bytes: int) -> None:
         """Note the size of a success, if it is smaller or larger than all before and nobody looks what it holds."""
@@ -195,6 +198,13 @@ class Uncounted(Series):
 
     def trace(self, *_: object) -> None:
         """Note nothing."""
+
+
+def _among_first(first: set[str], detail: str) -> str:
+    """Return a detail that is one of the first `MAX_PLACES`; empty for a further one."""
+    if len(first) < MAX_PLACES:
+        first.add(detail)
+    return detail if detail in first else ""
 
 
 def _count_nothing(*_: object) -> None:

@@ -38,12 +38,13 @@ It says which sizes there were, not how often."""
 KEY: Final = "key"
 """A request of a sample of those to Redis named a key; the detail is the key, of one that is often among them."""
 VERSION: Final = "version"
-"""The first response on a connection named the version of its service, which is the detail."""
+"""The first response on a connection named the version of its service; the detail is one of the first `MAX_PLACES`."""
 TALLIES: Final = (LOOKUP, CONNECTION, REDIRECT, RETRY, NOWHERE, ELSEWHERE, UNKNOWN, SAME, VARIED, SIZE, KEY, VERSION)
 REDIRECTION: Final = 300
 CLIENT_ERROR: Final = 400
 MAX_PLACES: Final = 8
-"""The places of redirects that are kept apart, of one name; further ones have no detail."""
+"""The places of redirects, and the versions of a service, that are kept apart, of one name; further ones have no
+detail."""
 
 
 class TallyCount(NamedTuple):

@@ -31,7 +31,7 @@ from loadtest.clients.http.response_body import Body, BodyStream, read_all
 from loadtest.clients.http.routes import HttpRoute, HttpRoutes
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
 from loadtest.measuring.labels import RECEIVING, WAITING
-from loadtest.measuring.tallies import NOWHERE, VERSION, leads_nowhere
+from loadtest.measuring.tallies import NOWHERE, leads_nowhere
 from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:
@@ -319,7 +319,7 @@ class Sender:
             tally(WAITING, place, max(exchange.first_byte_s - exchange.sent_s, 0.0))  # it may come before all is sent
             tally(RECEIVING, place, max(progress.end_s - exchange.first_byte_s, 0.0))  # it may arrive before it is read
             if not exchange.reused and (version := head.headers.get(VERSION_HEADER)):
-                tally(VERSION, version, 0.0)
+                call.route.series.note_version(version)
         progress.wire_bytes = len(raw)
         release(body.reusable)
         return decode(head.encoding, raw, MAX_BODY_BYTES) if head.encoding and raw else raw

@@ -12,6 +12,7 @@ from loadtest.clients.http.errors import InvalidRequestError
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_dict import as_dict
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.tallies import MAX_PLACES, VERSION
 from tests.http_harness import (
     Peer,
     ScriptedServer,
@@ -347,3 +348,22 @@ def test_the_first_response_on_a_connection_names_the_version_of_its_service():
         record = RunRecord()
         record.add(Recorder.of(user.environment).take())
     assert as_dict(record)["service_versions"] == ["41ab"]
+
+
+def test_a_service_that_names_a_version_of_its_own_on_each_connection_is_kept_in_bounds():
+    """A service decides what is in its header; only the first few of a name are kept apart."""
+    named = [
+        ok(b"a").replace(b"\r\n", b"\r\nConnection: close\r\nX-Service-Version: %d\r\n" % number, 1)
+        for number in range(2 * MAX_PLACES)
+    ]
+
+    def serve(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(named.pop(0))
+
+    with ScriptedServer(serve) as server, running_user(server.url) as user:
+        for _ in range(2 * MAX_PLACES):
+            user.client.get("/", name="a")
+        taken = Recorder.of(user.environment).take()
+    versions = {tally.detail: tally.times for tally in taken.tallies if tally.kind == VERSION}
+    assert versions == {"": MAX_PLACES} | {str(number): 1 for number in range(MAX_PLACES)}
