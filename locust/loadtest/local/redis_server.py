@@ -119,6 +119,11 @@ def check_given(url: str) -> None:
             f"REDIS_URL={without_credentials(url)} cannot be reached ({said(error)}). Allowed: a running Redis with "
             "RedisJSON. Next: start it, correct the address, or leave REDIS_URL out."
         ) from error
+    except MemoryError as error:
+        raise StackError(
+            f"REDIS_URL={without_credentials(url)} announces an answer that does not fit into memory. Allowed: a Redis "
+            "with RedisJSON. Next: look what listens there, and correct the address."
+        ) from error
 
 
 def modules(url: str) -> list[str]:
@@ -131,8 +136,8 @@ def modules(url: str) -> list[str]:
 
     try:
         return in_time(ask, _LONGEST_PROBE_S)[:_MOST_MODULES]
-    except (redis.RedisError, TimeoutError, *untrusted.WRONG_FORM):  # it may speak the protocol, and be no Redis
-        return []
+    except (redis.RedisError, TimeoutError, MemoryError, *untrusted.WRONG_FORM):
+        return []  # it may speak the protocol, and be no Redis
 
 
 class _Server(NamedTuple):

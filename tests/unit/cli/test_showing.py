@@ -101,6 +101,17 @@ def test_a_redis_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     assert time.monotonic() - began_s < 30.0
 
 
+def test_an_answer_of_a_redis_that_does_not_fit_into_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for all values is made when their number is announced; a machine of 16 GB has none for 2**31."""
+
+    def probe(_: str) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(redis_server, "_probe", probe)
+    with pytest.raises(StackError, match="does not fit into memory"):
+        redis_server.check_given("redis://127.0.0.1:1/0")
+
+
 @pytest.mark.parametrize(
     "reply",
     [
