@@ -96,9 +96,10 @@ def _name_row(series: Series, document: Document, kind: str = "", group: str | N
 
 def time_text(times: Times, figure: str) -> str:
     """Return a figure in milliseconds with its 95 % interval, or how many samples it needs where there are fewer."""
-    spread = lacking(times, figure) or interval_ms(times, figure)
-    shown = "" if lacking(times, figure) else milliseconds(times[figure])
-    return f"{shown}{'<br>' if shown and spread else ''}{f'<small>{spread}</small>' if spread else ''}"
+    if few := lacking(times, figure):
+        return f"<small>{few.replace(', ', ',<br>')}</small>"  # in a line it is wider than any figure
+    spread = interval_ms(times, figure)
+    return f"{milliseconds(times[figure])}{f'<br><small>{spread}</small>' if spread else ''}"
 
 
 def _apart(series: list[dict[str, Any]]) -> str:
