@@ -34,6 +34,8 @@ _SMALL_INFLATED_BYTES: Final = 4 * 1024 * 1024
 """What even the smallest file may stand for."""
 _ONE: Final = 1
 _MOST_DIGITS: Final = 40
+_AGAIN_S: Final = 1.0
+"""A limit of processor time is told again after this much more: Python drops what its own callbacks raise."""
 WRONG_FORM: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What a reader raises where parts of a document are of other types than it expects, or numbers beyond all reason."""
 
@@ -103,7 +105,7 @@ def bounded(refused: Callable[[str], Exception], cpu_s: float, memory_bytes: int
 
     limits = resource.getrlimit(resource.RLIMIT_AS)
     before = signal.signal(signal.SIGPROF, end)
-    signal.setitimer(signal.ITIMER_PROF, cpu_s)
+    signal.setitimer(signal.ITIMER_PROF, cpu_s, _AGAIN_S)
     try:
         with contextlib.suppress(ValueError, OSError):  # of a system without it, or one that is lower already
             resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + memory_bytes, limits[1]))

@@ -83,3 +83,22 @@ def test_extensions_of_messagepack_are_skipped() -> None:
     untrusted.check_msgpack(msgpack.packb([*extensions, 1]), len(extensions) + 2)
     with pytest.raises(ValueError, match="a byte that MessagePack does not have"):
         untrusted.check_msgpack(b"\xc1" + PADDING, 9)
+
+
+def test_a_limit_of_processor_time_that_was_dropped_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python drops what is raised while it collects garbage or finalises an object: the work would go on for ever."""
+    monkeypatch.setattr(untrusted, "_AGAIN_S", 0.05)
+    dropped = 0
+
+    def compute() -> None:
+        while True:
+            sum(range(1_000))
+
+    refused = pytest.raises(ValueError, match=r"takes more than 0\.05 s of processor time")
+    with refused, untrusted.bounded(ValueError, cpu_s=0.05, memory_bytes=2**30):
+        try:
+            compute()
+        except ValueError:
+            dropped += 1
+        compute()
+    assert dropped == 1
