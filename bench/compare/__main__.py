@@ -1,7 +1,7 @@
 """How often `loadtest compare` raises a false alarm, and how often it misses a real slow-down.
 
     python -m bench.compare simulated [PAIRS]          200 pairs by default, some 10 minutes
-    python -m bench.compare coverage [RUNS]            500 runs of each system by default, some 2 minutes
+    python -m bench.compare coverage [RUNS]            2,000 runs of each system by default, some 3 minutes
     python -m bench.compare until-decided [PAIRS]      400 pairs of each system by default, some 15 minutes
     python -m bench.compare real [PAIRS] [SECONDS]     20 pairs of each kind, runs of 60 s by default, some 50 minutes
 
@@ -61,6 +61,7 @@ COVERED = {
     "the same, 20 s": System(names=1, seconds=20, weather=0.10, memory=0.7),
     "the same, 5 minutes": System(names=1, seconds=300, weather=0.10, memory=0.7),
     "±10 %, autocorrelation 0.9, 5 minutes": System(names=1, seconds=300, weather=0.10, memory=0.9),
+    "the same, a minute": System(names=1, weather=0.10, memory=0.9),
 }
 """Of which the intervals of one run are tried."""
 LONGEST_S = 120
@@ -283,7 +284,7 @@ def main() -> None:
         defaults = (20, 60)
         real(*(chosen + [*defaults][len(chosen) :]))
         return
-    measure, count = {"coverage": (coverage, 500), "until-decided": (until_decided, 400)}.get(kind, (simulated, 200))
+    measure, count = {"coverage": (coverage, 2_000), "until-decided": (until_decided, 400)}.get(kind, (simulated, 200))
     measure(chosen[0] if chosen else count)
 
 

@@ -26,7 +26,8 @@ from statistics import median
 
 import numpy as np
 
-from bench.history.simulation import History, make
+from bench.history import oracle
+from bench.history.simulation import History, Made, make
 from loadtest.comparing.change_points import change_points
 from loadtest.comparing.changes import CHANCE, CHANCE_OF_ONE
 from loadtest.comparing.comparison import METRICS
@@ -47,9 +48,10 @@ import json, sys
 from otava.analysis import compute_change_points, compute_change_points_orig
 found = []
 for series in json.load(sys.stdin):
-    points, _ = compute_change_points(list(series))
-    divided, _ = compute_change_points_orig(list(series), max_pvalue=0.01, seed=1)
-    found.append([[int(point.index) for point in kind] for kind in (points, divided)])
+    kinds = [compute_change_points(list(series))[0]]
+    if sys.argv[1] == "divide":
+        kinds.append(compute_change_points_orig(list(series), max_pvalue=0.01, seed=1)[0])
+    found.append([[int(point.index) for point in points] for points in kinds])
 json.dump(found, sys.stdout)
 """
 KINDS = {
@@ -69,8 +71,6 @@ HISTORY = 100
 """The runs of a history that is made of what follows."""
 Score = list[int]
 """Found, missed, false."""
-Made = tuple[np.ndarray, np.ndarray, list[int]]
-"""A history: the logarithms of its figure, their errors, and where it changes."""
 HEADS = "\n| history | | false per 100 runs | missed | F1, median | by seed |\n|---|---|--:|--:|--:|--:|"
 
 
@@ -86,10 +86,17 @@ def score(found: Sequence[int], true: Sequence[int]) -> Score:
     return [hits, len(true) - hits, len(left)]
 
 
-def otava(python: Path, series: list[list[float]]) -> list[list[list[int]]]:
-    """Return the change points of Otava, and of E-divisive as Otava has it, for each series."""
+def otava(python: Path, series: list[list[float]], divide: bool) -> list[list[list[int]]]:
+    """Return the change points of Otava for each series, and if asked those of E-divisive, as Otava has it.
+
+    E-divisive takes sixty times as long, for its permutations.
+    """
     done = subprocess.run(
-        [python, "-c", OTAVA_SCRIPT], input=json.dumps(series), text=True, capture_output=True, check=True
+        [python, "-c", OTAVA_SCRIPT, "divide" if divide else ""],
+        input=json.dumps(series),
+        text=True,
+        capture_output=True,
+        check=True,
     )
     return json.loads(done.stdout)
 
@@ -103,32 +110,45 @@ def environment(folder: Path) -> Path:
 
 
 def simulated(count: int, python: Path) -> None:
-    """Print a row for each kind of history and each of the three."""
+    """Print a row for each kind of history and each of the three, and what two oracles miss."""
     print(f"{len(SEEDS)} x {count} histories of each kind, 100 runs each, 3 changes where there are some\n{HEADS}")
     for kind, history in KINDS.items():
-        compare_on(kind, [[make(history, random) for _ in range(count)] for random in generators()], python)
+        made = [[make(history, random) for _ in range(count)] for random in generators()]
+        compare_on(kind, made, python)
+        if history.changes and not history.outliers:
+            compare_with_oracles(kind, history, [one for of_a_seed in made for one in of_a_seed])
+
+
+def compare_with_oracles(kind: str, history: History, made: list[Made]) -> None:
+    """Print a row for each of the two oracles: how many changes of normal noise they miss."""
+    changes, known = sum(len(one.changed) for one in made), [history.noise**2 + one.errors**2 for one in made]
+    for told, missed in (
+        ("where", [oracle.missed_where(*each, CHANCE_OF_MANY) for each in zip(made, known, strict=True)]),
+        ("how many", [oracle.missed_number(*each, WITHIN, history.apart) for each in zip(made, known, strict=True)]),
+    ):
+        print(f"| {kind} | told {told} | | {sum(missed) / changes:.1%} | | |", flush=True)
 
 
 def compare_on(kind: str, made: list[list[Made]], python: Path, chance: float = CHANCE_OF_MANY) -> None:
     """Print a row for each of the three: on histories by their logarithms, errors and true changes; a list by seed."""
     all_scores: dict[str, list[Score]] = {}
-    for of_a_seed in made:
-        theirs = otava(python, [np.exp(values).tolist() for values, _, _ in of_a_seed])
-        for name, all_found in (
-            ("ours", [ours(values, errors, chance) for values, errors, _ in of_a_seed]),
-            ("Otava", [one for one, _ in theirs]),
-            ("E-divisive", [one for _, one in theirs]),
-        ):
-            scores = (score(found, true) for found, (_, _, true) in zip(all_found, of_a_seed, strict=True))
+    for number, of_a_seed in enumerate(made):
+        print(f"{time.strftime('%H:%M:%S')} {kind}, seed {number + 1} of {len(made)}", file=sys.stderr, flush=True)
+        theirs = otava(python, [np.exp(one.values).tolist() for one in of_a_seed], divide=not number)
+        by_method = {"ours": [ours(one.values, one.errors, chance) for one in of_a_seed]}
+        by_method |= zip(("Otava", "E-divisive"), zip(*theirs, strict=True), strict=False)
+        for name, all_found in by_method.items():
+            scores = (score(found, one.changed) for found, one in zip(all_found, of_a_seed, strict=True))
             all_scores.setdefault(name, []).append([sum(column) for column in zip(*scores, strict=True)])
-    runs = sum(len(values) for of_a_seed in made for values, _, _ in of_a_seed)
+    runs = sum(len(one.values) for one in made[0])
     for name, by_seed in all_scores.items():
         hits, missed, false = map(sum, zip(*by_seed, strict=True))
         share, f1 = "", " | "
         if hits + missed:
             f1s = sorted(2 * hits / (2 * hits + missed + false) for hits, missed, false in by_seed)
-            share, f1 = f"{missed / (hits + missed):.1%}", f"{median(f1s):.3f} | {f1s[0]:.3f} to {f1s[-1]:.3f}"
-        print(f"| {kind} | {name} | {false / runs * 100:.2f} | {share} | {f1} |", flush=True)
+            seeds = f"{f1s[0]:.3f} to {f1s[-1]:.3f}" if len(f1s) > 1 else "the first only"
+            share, f1 = f"{missed / (hits + missed):.1%}", f"{median(f1s):.3f} | {seeds}"
+        print(f"| {kind} | {name} | {false / runs / len(by_seed) * 100:.2f} | {share} | {f1} |", flush=True)
 
 
 def ours(values: np.ndarray, errors: np.ndarray, chance: float) -> list[int]:
@@ -148,7 +168,7 @@ def published(count: int, folder: Path) -> None:
     returned = next(node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value)
     series = np.log(np.array(ast.literal_eval(returned), float))
     python = environment(folder / "otava")
-    (points, divided), no_errors = otava(python, [np.exp(series).tolist()])[0], np.zeros(len(series))
+    (points, divided), no_errors = otava(python, [np.exp(series).tolist()], divide=True)[0], np.zeros(len(series))
     print(f"{len(series)} runs: ours {ours(series, no_errors, CHANCE_OF_ONE)}; Otava {points}; E-divisive {divided}\n")
     print(f"{len(SEEDS)} x {count} histories of {HISTORY} runs from run {QUIET} on\n{HEADS}")
     for change in (0.0, 0.02, 0.05):
@@ -169,20 +189,20 @@ def shaken(noise: np.ndarray, change: float, random: np.random.Generator) -> Mad
     noise = np.roll(noise, random.integers(len(noise)))[:HISTORY]
     true = [int(place) for place in np.array((20, 50, 80)) + random.integers(-5, 6, 3)] if change else []
     steps = sum((random.choice((-1, 1)) * np.log1p(change) * (np.arange(HISTORY) >= at) for at in true), 0.0)
-    return noise + steps, np.zeros(HISTORY), true
+    return Made(noise + steps, np.zeros(HISTORY), true, np.zeros(HISTORY) + steps)
 
 
 def timed(folder: Path) -> None:
     """Print how long the command takes for a thousand runs of forty names, whose figures are kept."""
     random = np.random.default_rng(22)
     columns = {
-        (name, metric): make(History(runs=RUNS, changes=3), random)
+        (name, metric): make(History(runs=RUNS, changes=3), random)[:2]
         for name in [Name("", "", "all requests"), *(Name("s", "GET", f"name {number}") for number in range(NAMES))]
         for metric in METRICS
     }
     for number in range(RUNS):
         figures: dict[Name, dict[str, tuple[float, float]]] = {}
-        for (name, metric), (values, errors, _) in columns.items():
+        for (name, metric), (values, errors) in columns.items():
             figures.setdefault(name, {})[metric] = float(values[number]), float(errors[number])
         run = RunFigures(f"run-{number:04}", f"2026-01-01T{number:06}", "s/quick", "passed", {}, {}, figures)
         (folder / run.run_id).mkdir()

@@ -1,6 +1,7 @@
 """Simulated histories: a figure of many runs, with levels that change at known runs."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +25,20 @@ class History:
     """The fewest runs between two changes, and before the first and after the last."""
 
 
-def make(history: History, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Return the values, their standard errors, and the first run after each change."""
+class Made(NamedTuple):
+    """A history of one figure, in logarithms."""
+
+    values: np.ndarray
+    errors: np.ndarray
+    """The standard error of each value."""
+    changed: list[int]
+    """The first run after each change."""
+    levels: np.ndarray
+    """The value of each run without noise."""
+
+
+def make(history: History, random: np.random.Generator) -> Made:
+    """Return a history."""
     errors = history.own * np.exp(random.normal(0, 0.7, history.runs))
     noise = np.zeros(history.runs)
     state = random.normal()
@@ -38,7 +51,7 @@ def make(history: History, random: np.random.Generator) -> tuple[np.ndarray, np.
     levels = np.zeros(history.runs)
     for place in changed:
         levels[place:] += history.change * random.choice((-1, 1))
-    return levels + noise + errors * random.normal(size=history.runs), errors, changed
+    return Made(levels + noise + errors * random.normal(size=history.runs), errors, changed, levels)
 
 
 def _places(history: History, random: np.random.Generator) -> list[int]:
