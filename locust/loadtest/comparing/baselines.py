@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadtest import atomic_file, untrusted
 from loadtest.exceptions import RecordError, UsageError
-from loadtest.judging.outcome import Outcome
+from loadtest.judging.outcome import MEASURED
 from loadtest.reporting import document as run_document
 from loadtest.run_folder import RunFolder
 from loadtest.settings.scenario_files import name_of_scenario
@@ -72,12 +72,13 @@ def check(document: Document) -> None:
     """Check that a run can be a baseline.
 
     Raises:
-        UsageError: when it was interrupted.
+        UsageError: when it was interrupted, or measured nothing that can be trusted.
     """
-    if document["verdict"]["name"] == Outcome.INTERRUPTED.value:
+    if document["verdict"]["name"] not in MEASURED:
         raise UsageError(
-            f"{document['run_id']} cannot be a baseline: {'; '.join(document['verdict']['reasons'])}. Allowed: a run "
-            "that ran to its planned end. Next: repeat it, or use --force."
+            f"{document['run_id']} cannot be a baseline: it is {document['verdict']['name']} "
+            f"({'; '.join(document['verdict']['reasons'])}). Allowed: a run that passed or failed. Next: repeat it, or "
+            "use --force."
         )
 
 

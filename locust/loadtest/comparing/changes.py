@@ -18,13 +18,13 @@ import numpy as np
 from loadtest.comparing.change_points import ChangePoint, change_points, fewest_runs
 from loadtest.comparing.comparison import Conclusion, Difference
 from loadtest.estimating.blocked_run import ALL, Name
+from loadtest.judging.outcome import MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadtest.comparing.run_figures import Figure, RunFigures
 
-MEASURED: Final = ("passed", "failed")
 Series = tuple[list[int], list["Figure"]]
 """The places of the runs that have a figure, and the figures."""
 CHANCE: Final = 0.05

@@ -319,7 +319,7 @@ def baseline() -> None:
 
 @baseline.command(name="set")
 @click.argument("run", metavar="RUN")
-@click.option("--force", is_flag=True, help="Accept an interrupted run.")
+@click.option("--force", is_flag=True, help="Accept a run that was interrupted, or is not trustworthy.")
 def set_baseline(run: str, *, force: bool) -> None:
     """Make RUN, a folder in runs/, the baseline of its scenario and profile."""
     runs_dir = Config.load().runs_dir

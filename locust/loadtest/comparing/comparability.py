@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from loadtest.comparing import decision
 from loadtest.exceptions import UsageError
-from loadtest.judging.outcome import Outcome
+from loadtest.judging.outcome import MEASURED
 from loadtest.measuring.health import MASTER, OTHERS
 from loadtest.measuring.record import RATE, USERS
 from loadtest.reporting.document import load_s
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 SETTINGS: Final = ("scenario", "profile", "users", "spawn_rate", "rate", "run_time", "client")
 """What must be the same in both runs' configurations."""
-_MEASURED: Final = (Outcome.PASSED.value, Outcome.FAILED.value)
 _LENGTH_RATIO: Final = 1.1
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
@@ -47,20 +46,26 @@ def check(base: Document, new: Document, *, force: bool = False) -> list[str]:
 
 
 def check_settings(base: Document, configuration: Mapping[str, Any]) -> None:
-    """Check, before a run, that its settings match those of the run it will be compared with.
+    """Check, before a run, that the run it will be compared with was measured, with settings that match its own.
 
     Args:
         base: the older run.
         configuration: the settings of the run to come.
 
     Raises:
-        UsageError: when they do not.
+        UsageError: when it was not, or they do not.
     """
-    if problems := _settings(base["configuration"], configuration):
+    if problems := _settings(base["configuration"], configuration) + _not_measured(base):
         raise UsageError(
             f"a run with these settings cannot be compared with {base['run_id']}: {'; '.join(problems)}. Allowed: a "
-            "baseline of the same scenario under the same load. Next: choose another baseline, or use its settings."
+            "trustworthy baseline of the same scenario under the same load. Next: choose another baseline, or use its "
+            "settings."
         )
+
+
+def _not_measured(*documents: Document) -> list[str]:
+    verdicts = ((document["run_id"], document["verdict"]["name"]) for document in documents)
+    return [f"{run} is {verdict}" for run, verdict in verdicts if verdict not in MEASURED]
 
 
 def _settings(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -102,8 +107,7 @@ def _problems(base: Document, new: Document) -> list[str]:
     plans = [_load_of(document) for document in (base, new)]
     if not found and None not in plans and plans[0] != plans[1]:
         found.append("the stages of the load profile differ")
-    verdicts = ((document["run_id"], document["verdict"]["name"]) for document in (base, new))
-    found += [f"{run} is {verdict}" for run, verdict in verdicts if verdict not in _MEASURED]
+    found += _not_measured(base, new)
     imitations = [bool(document["context"].get("imitation")) for document in (base, new)]
     if imitations[0] is not imitations[1]:
         imitated = base if imitations[0] else new

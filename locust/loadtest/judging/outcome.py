@@ -36,6 +36,8 @@ class Outcome(Enum):
     INTERRUPTED = "interrupted"
 
 
+MEASURED: Final = (Outcome.PASSED.value, Outcome.FAILED.value)
+"""The verdicts of runs whose figures mean something."""
 FEWEST_FAILURES: Final = 5
 """Failures of a name without a success from which on it has failed as a whole."""
 _WHOLLY_FAILED: Final = (

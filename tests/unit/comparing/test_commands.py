@@ -181,6 +181,13 @@ def test_a_baseline_that_cannot_be_saved_is_an_error(runs_dir: Path) -> None:
     assert (done.exit_code, "/proc/baselines.json cannot be written" in done.stderr) == (ExitCode.ERROR, True)
 
 
+def test_a_run_that_measured_nothing_is_no_baseline(runs_dir: Path) -> None:
+    """It can be compared with none: `baseline set` refuses it with its reasons, unless told otherwise."""
+    refused = loadtest(runs_dir, "baseline", "set", "empty")
+    assert (refused.exit_code, "it is no data (" in refused.stderr) == (ExitCode.USAGE, True)
+    assert loadtest(runs_dir, "baseline", "set", "empty", "--force").exit_code == 0
+
+
 def test_an_interrupted_run_is_taken_only_when_told(runs_dir: Path) -> None:
     """`compare`, `baseline set` and `history` leave it out, say why, and take it with an option."""
     refused = loadtest(runs_dir, "compare", "monday", "short")

@@ -40,6 +40,15 @@ def test_other_load_is_refused(base: dict[str, Any], setting: str, value: object
     assert note.startswith(f"not comparable: {setting} is ")
 
 
+@pytest.mark.parametrize("verdict", ["not trustworthy", "no data", "interrupted"])
+def test_a_baseline_that_means_nothing_is_refused_before_the_load(base: dict[str, Any], verdict: str) -> None:
+    """The run would end without its comparison."""
+    comparability.check_settings(base, base["configuration"])
+    base["verdict"]["name"] = verdict
+    with pytest.raises(UsageError, match=rf"{base['run_id']} is {verdict}"):
+        comparability.check_settings(base, base["configuration"])
+
+
 def test_machines_that_were_loaded_differently_are_refused(base: dict[str, Any]) -> None:
     """Other processes took a third of the cores during one run only; a difference of a few percent is none."""
     for taken, refused in ((0.33, True), (0.05, False)):
