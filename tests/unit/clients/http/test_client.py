@@ -350,6 +350,26 @@ def test_the_first_response_on_a_connection_names_the_version_of_its_service():
     assert as_dict(record)["service_versions"] == ["41ab"]
 
 
+def test_a_version_is_read_from_a_response_that_arrives_in_parts():
+    """Split within the header itself; the next response on the kept connection, in parts too, is not looked at."""
+    named = [ok(b"a", f"X-Service-Version: {version}") for version in ("41ab", "52cd")]
+
+    def in_parts(peer: Peer) -> None:
+        for response in named:
+            peer.read_request()
+            cut = response.index(b"Service-Version") + len(b"Service-Version: 41")
+            for part in (response[:cut], response[cut:-1], response[-1:]):
+                peer.send(part)
+                gevent.sleep(0.05)
+
+    with ScriptedServer(in_parts) as server, running_user(server.url) as user:
+        assert [user.client.get("/").headers["X-Service-Version"] for _ in named] == ["41ab", "52cd"]
+        assert server.connections == 1
+        record = RunRecord()
+        record.add(Recorder.of(user.environment).take())
+    assert as_dict(record)["service_versions"] == ["41ab"]
+
+
 def test_a_service_that_names_a_version_of_its_own_on_each_connection_is_kept_in_bounds():
     """A service decides what is in its header; only the first few of a name are kept apart."""
     named = [
