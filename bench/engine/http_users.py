@@ -37,6 +37,13 @@ class BenchUser(_BASES[os.environ["BENCH_BASE"]]):
         insecure = False
         ssl_context_factory = staticmethod(_trusting)
 
+    def __init__(self, environment):
+        """Idle users spread over the server's addresses, each of which has ports for some 28,000."""
+        if _WORK == "idle":
+            last = next(_NUMBERS) % int(os.environ["BENCH_ADDRESSES"]) + 1
+            self.host = self.host.replace("127.0.0.1", f"127.0.0.{last}")
+        super().__init__(environment)
+
     def on_start(self):
         """Get a cookie where the work wants one."""
         if _WORK == "headers":

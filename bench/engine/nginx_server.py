@@ -19,15 +19,15 @@ LARGE_BYTES = 14_000
 
 _CONFIGURATION = """
 {user} worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;
-events {{ worker_connections 20000; }}
-worker_rlimit_nofile 30000;
+events {{ worker_connections {connections}; }}
+worker_rlimit_nofile {files};
 http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 3600; sendfile on; tcp_nodelay on;
   open_file_cache max=10; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   default_type application/json;
   server {{
-    listen 127.0.0.1:{port} backlog=8192; listen 127.0.0.1:{tls_port} ssl backlog=8192;
+    {listens} listen 127.0.0.1:{tls_port} ssl backlog=8192;
     ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem; root {folder};
     location = /small {{ return 200 '{small}'; }}
     location = /varying {{ add_header X-Request-Id $request_id; return 200 '{small}'; }}
@@ -38,11 +38,16 @@ http {{
 """
 
 
+ADDRESSES = 8
+"""At how many addresses of this machine it listens: a client has some 28,000 ports to connect to each from."""
+
+
 class NginxServer:
     """A running nginx.
 
     Attributes:
-        environment: BENCH_URL, BENCH_TLS_URL, and BENCH_CERTIFICATE, a file with the authority to trust.
+        environment: BENCH_URL, BENCH_TLS_URL, BENCH_ADDRESSES, and BENCH_CERTIFICATE, a file with the authority to
+            trust.
     """
 
     def __init__(self, port: int, environment: Mapping[str, str]) -> None:
@@ -69,8 +74,12 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running() -> Iterator[NginxServer]:
-    """An nginx of its own, ended on leaving."""
+def running(connections: int = 10_000) -> Iterator[NginxServer]:
+    """An nginx of its own, ended on leaving.
+
+    Args:
+        connections: how many it holds at a time.
+    """
     binary = shutil.which("nginx") or "/usr/sbin/nginx"
     with tempfile.TemporaryDirectory(prefix="bench-nginx-") as name:
         folder = Path(name)
@@ -83,7 +92,15 @@ def running() -> Iterator[NginxServer]:
         (folder / "large").write_bytes(b'{"text": "' + b"x" * (LARGE_BYTES - 12) + b'"}')
         user = "user root;" if os.getuid() == 0 else ""  # its workers read a folder that is this user's alone
         (folder / "nginx.conf").write_text(
-            _CONFIGURATION.format(folder=folder, port=port, tls_port=tls_port, small=SMALL, user=user)
+            _CONFIGURATION.format(
+                folder=folder,
+                listens=" ".join(f"listen 127.0.0.{n + 1}:{port} backlog=8192;" for n in range(ADDRESSES)),
+                connections=connections,
+                files=connections + 100,
+                tls_port=tls_port,
+                small=SMALL,
+                user=user,
+            )
         )
         process = subprocess.Popen(
             [binary, "-c", str(folder / "nginx.conf"), "-p", name],
@@ -96,6 +113,7 @@ def running() -> Iterator[NginxServer]:
                 port,
                 {
                     "BENCH_URL": f"http://127.0.0.1:{port}",
+                    "BENCH_ADDRESSES": str(ADDRESSES),
                     "BENCH_TLS_URL": f"https://localhost:{tls_port}",
                     "BENCH_CERTIFICATE": str(folder / "authority.pem"),
                 },

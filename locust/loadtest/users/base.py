@@ -50,6 +50,7 @@ class LoadUser(User):
     def __init__(self, environment: Environment) -> None:
         """Create the user; it runs when Locust starts it."""
         super().__init__(environment)
+        LoadUser.enter_phase(self, LOAD)  # set this early, its attributes cost each user 400 bytes less
         self.recorder = Recorder.beside_locusts(environment)
 
     # Locust marks run() as final so that nobody overrides it by mistake; here its loop is replaced on purpose.

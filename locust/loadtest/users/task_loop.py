@@ -17,7 +17,7 @@ from locust import TaskSet
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
-from loadtest.measuring.turn import end_turn
+from loadtest.measuring.turn import end_turn, sleep
 
 if TYPE_CHECKING:
     from loadtest.users.task_walker import TaskWalker
@@ -34,17 +34,16 @@ def has_own_loop(kind: type[TaskSet]) -> bool:
 def run(walker: TaskWalker) -> None:
     """Execute tasks until an exception ends the user; see `TaskWalker.step`."""
     user, event_loop = walker.user, gevent.get_hub().loop
-    begin, step, end = walker.begin, walker.step, walker.end
     while True:
         if user._state is LOCUST_STATE_STOPPING:
             raise StopUser
         turn = event_loop.iteration
-        begin()
-        if step():
+        walker.begin()
+        if walker.step():
             if event_loop.iteration == turn:  # nothing waited: a TaskSet that interrupts itself at once would
                 end_turn()  # otherwise hold the whole process
             continue
-        end()
+        walker.end()
         if user._state is not LOCUST_STATE_STOPPING:
             if user.intended_start_s is not None or (event_loop.iteration == turn and walker.has_sent_nothing()):
                 walker.note_idle()
@@ -60,7 +59,7 @@ def _wait(user: Any, wait_s: float) -> None:
         user.intended_start_s = perf_counter() + wait_s
     user._state = LOCUST_STATE_WAITING
     if wait_s > 0:
-        gevent.sleep(wait_s)
+        sleep(wait_s)
     else:
         end_turn()
     if user._state is LOCUST_STATE_STOPPING:

@@ -54,6 +54,7 @@ class TaskWalker:
         self._done: Any = None  # the task that came to its end with the last step
         self._last_request_s: float | None = None  # when it was last looked at
         user._taskset_instance = DefaultTaskSet(user)  # where Locust looks for it
+        user._taskset_instance._task_queue = _Queue()
         self.level = Level(user._taskset_instance)
         self._outer: list[Level] = []
 
@@ -183,10 +184,24 @@ class TaskWalker:
         return bool(interruption.reschedule)
 
 
+class _Queue(list[Any]):
+    """The tasks that were scheduled to come next; an empty deque, which Locust takes, has 700 bytes."""
+
+    __slots__ = ()
+
+    def popleft(self) -> Any:
+        """Take the first one."""
+        return self.pop(0)
+
+    def appendleft(self, task: Any) -> None:
+        """Put one before the others."""
+        self.insert(0, task)
+
+
 class Level:
     """A TaskSet that the user is in. The outermost is Locust's DefaultTaskSet, which has the user's own tasks."""
 
-    __slots__ = ("choose", "is_plain", "owner", "queue", "task_set", "wait_source")
+    __slots__ = ("_own_choice", "is_plain", "owner", "queue", "task_set", "wait_source")
 
     def __init__(self, task_set: Any) -> None:
         kind = type(task_set)
@@ -194,28 +209,23 @@ class Level:
         self.queue = task_set._task_queue
         self.owner = task_set.user if kind is DefaultTaskSet else task_set  # what its tasks get as their argument
         self.is_plain = kind.execute_task in (TaskSet.execute_task, DefaultTaskSet.execute_task)
-        self.choose = _chooser(task_set, self.owner)
+        keeps_choice = kind.get_next_task in (TaskSet.get_next_task, DefaultTaskSet.get_next_task)
+        self._own_choice = None if keeps_choice else task_set.get_next_task
         # A TaskSet without a wait_time of its own asks its user, in Locust after two more calls.
         asks_user = kind.wait_time is TaskSet.wait_time and task_set.user.wait_time is not None
         self.wait_source = task_set.user if asks_user else task_set
 
+    def choose(self) -> Any:
+        """Return the next task.
 
-def _chooser(task_set: Any, owner: Any) -> Callable[[], Any]:
-    """Return the function that names the next task.
-
-    It reads the list of tasks at each choice, as Locust does, because tags and scenarios may change it.
-    """
-    if type(task_set).get_next_task not in (TaskSet.get_next_task, DefaultTaskSet.get_next_task):
-        return task_set.get_next_task  # type: ignore[no-any-return]
-    draw = random.random
-
-    def choose() -> Any:
-        tasks = owner.tasks
+        It reads the list of tasks at each choice, as Locust does, because tags and scenarios may change it.
+        """
+        if self._own_choice is not None:
+            return self._own_choice()
+        tasks = self.owner.tasks
         if not tasks:
-            return task_set.get_next_task()  # raises Locust's explanation
-        return tasks[0] if len(tasks) == 1 else tasks[int(draw() * len(tasks))]
-
-    return choose
+            return self.task_set.get_next_task()  # raises Locust's explanation
+        return tasks[0] if len(tasks) == 1 else tasks[int(random.random() * len(tasks))]  # noqa: S311
 
 
 def _enter(user: Any, phase: str) -> None:

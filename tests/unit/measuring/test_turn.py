@@ -4,8 +4,9 @@ from statistics import median
 from time import perf_counter
 
 import gevent
+import pytest
 
-from loadtest.measuring.turn import LONGEST_REST_S, REST, Turns, end_turn
+from loadtest.measuring.turn import LONGEST_REST_S, REST, Turns, end_turn, sleep, wait_for_any
 from tests.event_loop import looks_at_sockets
 
 TURNS = 20
@@ -60,3 +61,31 @@ def test_a_turn_begins_when_the_one_before_has_ended() -> None:
         turns.end()
         pauses_s.append(perf_counter() - began_s)
     assert median(pauses_s[1:]) < pauses_s[0]
+
+
+def test_a_sleep_takes_its_time() -> None:
+    """Its time counts from the call, not from the event loop's last look at the clock."""
+    work_until_s = perf_counter() + 0.05
+    while perf_counter() < work_until_s:
+        pass
+    began_s = perf_counter()
+    sleep(0.03)
+    assert 0.03 <= perf_counter() - began_s < 0.5
+
+
+def test_what_ends_a_wait_leaves_nothing_that_wakes_its_greenlet_later() -> None:
+    """Of several watchers one ends the wait; a later one, or one of a wait that was broken off, would end the next."""
+    loop, waits_s = gevent.get_hub().loop, []
+
+    def wait_twice() -> None:
+        with pytest.raises(gevent.Timeout), gevent.Timeout(0.01):
+            sleep(0.05)
+        for soon_s, later_s in ((0.01, 0.03), (0.1, 0.2)):
+            began_s = perf_counter()
+            loop.update_now()
+            wait_for_any(loop.timer(later_s), loop.timer(soon_s))
+            waits_s.append(perf_counter() - began_s)
+
+    gevent.spawn(wait_twice).get(timeout=10)
+    assert 0.01 <= waits_s[0] < 0.03
+    assert 0.1 <= waits_s[1] < 0.2

@@ -237,6 +237,23 @@ def test_scheduled_tasks_run_first():
     assert run_until_stopped(Planned).log == ["first", "bound", "work"]
 
 
+def test_tasks_are_scheduled_for_a_user_without_task_set():
+    """Those put first come before the ones that wait, and all before those chosen at random."""
+
+    class Planned(Stopping):
+        limit = 4
+
+        def on_start(self):
+            for name, first in (("second", False), ("third", False), ("first", True)):
+                self._taskset_instance.schedule_task(lambda user, name=name: user.note(name), first=first)
+
+        @task
+        def work(self):
+            self.note("work")
+
+    assert run_until_stopped(Planned).log == ["first", "second", "third", "work"]
+
+
 def test_interrupt_of_a_user_without_task_set_leaves_it():
     """Interrupting the outermost level ends the user with the exception, as in Locust."""
 

@@ -1,13 +1,13 @@
 """Where a server listens, and how a stream to it is opened: name resolution, the guard of addresses, connect, TLS."""
 
 import errno
-import ipaddress
 import os
 import ssl
 from _socket import (
     AF_INET,
     AF_INET6,
     AF_UNIX,
+    AI_NUMERICHOST,
     IPPROTO_TCP,
     SO_ERROR,
     SOCK_CLOEXEC,
@@ -16,6 +16,8 @@ from _socket import (
     SOCK_STREAM,
     SOL_SOCKET,
     TCP_NODELAY,
+    getaddrinfo,
+    inet_pton,
 )
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,7 +27,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import gevent
-import gevent.select
+import gevent.monkey
 import gevent.socket
 
 from loadtest.clients.transport import own_limits
@@ -34,12 +36,15 @@ from loadtest.clients.transport.stream import Stream, TlsStream, TransportError,
 from loadtest.measuring.error_classes import GENERATOR
 from loadtest.measuring.labels import CONNECT, DNS, TLS
 from loadtest.measuring.tallies import CONNECTION, LOOKUP
+from loadtest.measuring.turn import wait_for_any
 from loadtest.settings.hosts import is_closed, is_inside
 
 Tally = Callable[[str, str, float], None]
 """Is told what happened: the kind, one of `tallies.TALLIES` or of `labels.CONNECTION_PHASES`, a detail (of a phase: the
 endpoint), and how long it took in seconds."""
 
+_WRITABLE = 2  # libev's bit
+_poll = gevent.monkey.get_original("select", "poll")  # gevent hides what can block; a poll of 0 ms cannot
 _FULL_BACKLOG_PAUSE_S = 0.005
 _NEXT_ADDRESS_AFTER_S = 0.25  # RFC 8305's Connection Attempt Delay
 _ADVICE = {
@@ -181,7 +186,7 @@ class Endpoint:
             return [(AF_UNIX, self.path)]
         try:
             self.host.encode("idna")  # gevent's thread prints a traceback of a name for which this fails
-            found = gevent.socket.getaddrinfo(self.host, self.port, type=SOCK_STREAM)
+            found = _look_up(self.host, self.port)
         except (OSError, UnicodeError) as error:
             if limit := own_limits.reached(error) or own_limits.out_of_files():
                 raise TransportError(GENERATOR, f"cannot look up {self.host!r}: {limit}") from error
@@ -220,13 +225,26 @@ def _has_way_to(address: Any) -> bool:
     return True
 
 
+def _look_up(host: str, port: int) -> list[tuple[Any, ...]]:
+    """Return what ``getaddrinfo`` does.
+
+    An address is not looked up in gevent's threads: that takes longer, and so many frames that the stack of each user
+    would need a second page of memory, of 4 kB.
+    """
+    if is_address(host):
+        return getaddrinfo(host, port, type=SOCK_STREAM, flags=AI_NUMERICHOST)
+    return gevent.socket.getaddrinfo(host, port, type=SOCK_STREAM)
+
+
 def is_address(host: str) -> bool:
     """Whether a host is given by its address, so that no resolver is asked."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+    for family in (AF_INET, AF_INET6):
+        try:
+            inet_pton(family, host.partition("%")[0])
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def _peer(stream: Stream) -> str:
@@ -247,10 +265,16 @@ def _begin_connecting(stream: Stream, family: int, address: Any) -> dict[int, in
 
 def _await_any(under_way: Mapping[int, _Attempt], timeout_s: float | None) -> dict[int, int]:
     """Wait for streams that are being connected; file number and error code of those that settled in time."""
-    poll = gevent.select.poll()
+    loop = gevent.get_hub().loop
+    watchers: list[Any] = [loop.io(fileno, _WRITABLE) for fileno in under_way]
+    if timeout_s is not None:
+        loop.update_now()
+        watchers.append(loop.timer(timeout_s))
+    wait_for_any(*watchers)
+    poll = _poll()
     for fileno in under_way:
         poll.register(fileno, POLLOUT)
-    settled = poll.poll(None if timeout_s is None else timeout_s * 1e3)
+    settled = poll.poll(0)
     return {fileno: under_way[fileno].stream.getsockopt(SOL_SOCKET, SO_ERROR) for fileno, _ in settled}
 
 

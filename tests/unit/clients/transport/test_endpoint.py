@@ -120,6 +120,22 @@ def test_a_name_with_several_addresses_is_tried_to_the_end(redis_url):
         assert client.ping() is True
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_address_is_not_looked_up_in_a_thread(host, monkeypatch):
+    """Its user waits for no thread, and its stack stays within a page of memory."""
+    monkeypatch.setattr(gevent.socket, "getaddrinfo", None)
+    assert [address[0] for _, address in Endpoint(host, 80)._addresses()] == [host]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("10.0.0.1", True), ("fe80::1%eth0", True), ("10.0.1", False), ("1.2.3.400", False), ("", False)],
+)
+def test_a_host_is_an_address_or_a_name(host, expected):
+    """A short form of an address is a name: the resolver decides what it stands for."""
+    assert endpoint.is_address(host) is expected
+
+
 def test_a_timeout_of_the_caller_is_not_taken_for_ours():
     """A gevent.Timeout around a call goes through connect() unchanged."""
     with scripted_server(lambda _: gevent.sleep(2)) as url:
