@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
+from loadtest import untrusted
 from loadtest.authoring import har_scenario, openapi_scenario
 from loadtest.authoring.openapi_document import OpenApiDocument
 from loadtest.authoring.postman_collection import PostmanCollection
@@ -185,6 +186,11 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     ),
     "deep feed": lambda path: ids(path, "ids.json", "[" * DEEP),
     "deep line of a feed": lambda path: ids(path, "ids.jsonl", "[" * DEEP),
+    "feed of a decimal that nothing holds": lambda path: ids(path, "a.jsonl", '{"$numberDecimal": "1e99999999"}'),
+    "feed of a date that no calendar has": lambda path: ids(path, "a.jsonl", '{"$date": {"$numberLong": "1e400"}}'),
+    "feed that is a link to a device": lambda path: (
+        (path / "a.csv").symlink_to("/dev/zero"), sources.read(str(path / "a.csv"))
+    ),
     "feed that is a pipe": lambda path: (os.mkfifo(path / "a.csv"), sources.read(str(path / "a.csv"))),
     "deep OpenAPI": lambda path: openapi(path, '{"openapi": "3.0.3", "paths": ' + "[" * DEEP),
     "OpenAPI of empty lists": lambda path: openapi(path, "[" + "[]," * 5_000_000 + "[]]"),
@@ -265,6 +271,14 @@ def test_bombs(bomb: Callable[[Path], object], tmp_path: Path) -> None:
     with pytest.raises(LoadtestError) as refused:
         bomb(tmp_path)
     assert (time.process_time() - began_s < LONGEST_S, len(str(refused.value)) < 5_000) == (True, True)
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_text_without_an_end_takes_little_memory(quote: str, tmp_path: Path) -> None:
+    """A pattern that may go back remembers each character, in more than a hundred bytes."""
+    (tmp_path / "a.jsonl").write_text(quote + "a" * 9_000_000)
+    with pytest.raises(LoadtestError, match="not JSON"), untrusted.bounded(LoadtestError, 60, 2**29):
+        sources.read(str(tmp_path / "a.jsonl"))
 
 
 def test_many_columns_are_read_soon(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
 from loadtest import scenarios
 from loadtest.exceptions import described
 from loadtest.feeding import service as feeding
-from loadtest.progress import counted, printable
+from loadtest.progress import counted, one_line
 from loadtest.settings import credentials, hosts
 from loadtest.settings.shipped import CONF_DIR, own_or_shipped
 from loadtest.swarm import session
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from loadtest.settings.config import Config
 
 TASK_LIMIT_S: Final = 60.0
+LONGEST_LINE: Final = 2_000
+"""Characters of a line that are shown: what a service answers may be in an error."""
 _STEERING: Final = (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopUser)
 
 
@@ -180,7 +182,8 @@ class Trial:
 
     @staticmethod
     def _say(line: str) -> None:
-        sys.stdout.write(f"{printable(line)}\n")
+        shown = one_line(line[:LONGEST_LINE])
+        sys.stdout.write(f"{shown}{' …' if len(line) > LONGEST_LINE else ''}\n")
         sys.stdout.flush()
 
 

@@ -65,12 +65,11 @@ def report(run: str, as_json: bool) -> None:
     timeline.csv, and record.json if the run was cut off before it could write it.
     """
     folder = RunFolder.find(run, Config.load().runs_dir)
-    with run_document.reading(folder.path):
+    with run_document.limited(folder.path), run_document.reading(folder.path):
         document = run_document.read(folder.path)
-    if as_json:
-        click.echo(files.json_text(document))
-        return
-    with run_document.reading(folder.path):
+        if as_json:
+            click.echo(files.json_text(document))
+            return
         summary.show(document, output())
         made = {name: text() for name, text in files.of(document).items()}
     if folder.record.exists():

@@ -57,15 +57,23 @@ def read(runs_dir: Path) -> dict[str, str]:
     return {str(key): str(run) for key, run in found.items()}
 
 
+def folder(base: str, key: str, runs_dir: Path) -> Path:
+    """Return the folder of the run to compare with; `baseline` stands for the one set for the key.
+
+    Raises:
+        UsageError: when no baseline is set.
+    """
+    return RunFolder.find(find(runs_dir, key) if base == KEYWORD else base, runs_dir).path
+
+
 def document(base: str, key: str, runs_dir: Path) -> Document:
-    """Return the document of the run to compare with; `baseline` stands for the one set for the key.
+    """Return the document of the run to compare with.
 
     Raises:
         RecordError: when it cannot be read.
-        UsageError: when no baseline is set.
+        UsageError: as `folder`.
     """
-    name = find(runs_dir, key) if base == KEYWORD else base
-    return run_document.read(RunFolder.find(name, runs_dir).path)
+    return run_document.read(folder(base, key, runs_dir))
 
 
 def check(document: Document) -> None:

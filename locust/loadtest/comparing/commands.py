@@ -184,9 +184,11 @@ def compare(
     """
     runs_dir = Config.load().runs_dir
     folder = RunFolder.find(new, runs_dir).path
-    with run_document.reading(folder):
+    with run_document.limited(folder), run_document.reading(folder):
         new_document = run_document.read(folder)
-        base_document = baselines.document(base, baselines.key_of(new_document), runs_dir)
+        base_folder = baselines.folder(base, baselines.key_of(new_document), runs_dir)
+    with run_document.limited(base_folder, folder), run_document.reading(folder):
+        base_document = run_document.read(base_folder)
         found = compare_documents(base_document, new_document, margin / 100, force=force)
         if as_json:
             click.echo(files.json_text(found.as_dict()))
@@ -218,11 +220,12 @@ def plan(*, run: str, margin: float, as_json: bool) -> None:
     This is estimated from the noise within RUN; no load is generated.
     """
     folder = RunFolder.find(run, Config.load().runs_dir).path
-    found = _outlook_of(run_document.read(folder), margin / 100)
-    if as_json:
-        click.echo(files.json_text(found.as_dict()))
-    else:
-        text.show_outlook(found, output())
+    with run_document.limited(folder):
+        found = _outlook_of(run_document.read(folder), margin / 100)
+        if as_json:
+            click.echo(files.json_text(found.as_dict()))
+        else:
+            text.show_outlook(found, output())
 
 
 def show_precision(base: Document) -> None:
@@ -324,7 +327,7 @@ def set_baseline(run: str, *, force: bool) -> None:
     """Make RUN, a folder in runs/, the baseline of its scenario and profile."""
     runs_dir = Config.load().runs_dir
     folder = RunFolder.find(run, runs_dir).path
-    with run_document.reading(folder):
+    with run_document.limited(folder), run_document.reading(folder):
         document = run_document.read(folder)
         if not force:
             baselines.check(document)

@@ -98,7 +98,8 @@ def each_run(runs_dir: Path, read: Callable[[Path], Run]) -> tuple[list[Run], li
         for done, folder in enumerate(folders):
             steps.show(done, len(folders))
             try:
-                found.append(read(folder.path))
+                with run_document.limited(folder.path):
+                    found.append(read(folder.path))
             except RecordError as error:
                 problems.append(str(error))
     return found, problems

@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, Any, Final
 import bson
 from bson import json_util
 
+from loadtest import untrusted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LEGACY_UUID: Final = 3
 _UUID: Final = 4
 _SPACE: Final = re.compile(r"\s*")
-_STRING: Final = re.compile(r"""'((?:[^'\\\n]|\\.)*)'|"((?:[^"\\\n]|\\.)*)\"""")
+_STRING: Final = re.compile(r"""'((?:[^'\\\n]|\\.)*+)'|"((?:[^"\\\n]|\\.)*+)\"""")
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _WORD: Final = re.compile(r"(?:new\s+)?[A-Za-z_$][\w$.]*")
 _WORDS: Final = {"true": True, "false": False, "null": None, "undefined": None}
@@ -61,7 +63,7 @@ def from_extended_json(found: dict[str, Any]) -> Any:
     """
     try:
         return plain(json_util.object_hook(found))
-    except (TypeError, ValueError, KeyError, AttributeError, bson.errors.BSONError) as error:
+    except (*untrusted.WRONG_FORM, bson.errors.BSONError) as error:
         raise ValueError(f"not a MongoDB value ({error})") from error
 
 

@@ -35,7 +35,7 @@ from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import Delivery, Event, Interruption, Missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -212,7 +212,7 @@ def _read(path: Path, file: BinaryIO) -> RunRecord:
             "release that wrote it"
         )
     record: RunRecord | None = None
-    for position, kind, payload in _frames(path, file):
+    for position, kind, payload in _last_states(_frames(path, file)):
         try:
             if (record is None) != (kind == b"H"):
                 raise ValueError("a header comes once, and first")
@@ -263,6 +263,21 @@ def _frames(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
             raise _damaged(path, position, "a checksum does not match")
         yield position, kind, payload
         position = file.tell()
+
+
+def _last_states(frames: Iterable[tuple[int, bytes, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
+    """Leave out each state that another replaces; one before a reset stays, since a reset changes it."""
+    state: tuple[int, bytes, bytes] | None = None
+    for frame in frames:
+        if frame[1] == b"W":
+            state = frame
+            continue
+        if frame[1] == b"R" and state is not None:
+            yield state
+            state = None
+        yield frame
+    if state is not None:
+        yield state
 
 
 def _damaged(path: Path, position: int, reason: str) -> RecordError:

@@ -6,7 +6,7 @@ docs/reference/record.md describes it, docs/reference/record.schema.json is its 
 from __future__ import annotations
 
 import textwrap
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from loadtest.exceptions import RecordError
 from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import samples_needed, told_apart
 from loadtest.measuring import record_dict, record_file
+from loadtest.measuring.labels import MAX_OTHER_SERIES, MAX_SCENARIOS, MAX_SERIES, PHASES
 from loadtest.measuring.record_dict import DICT_FORMAT, QUANTILES
 from loadtest.progress import counted, milliseconds, one_line
 from loadtest.reporting import groups, sureness
@@ -40,6 +41,33 @@ _MOST_VALUES: Final = 3_000_000
 """Bounds of a document: that of a day with all the names that are kept apart has a tenth of both."""
 _LARGEST: Final = 1e20
 """The largest number: what a system calls unlimited memory is a tenth of it, and its square is still a float."""
+_MOST_SERIES: Final = MAX_SERIES + MAX_OTHER_SERIES + len(PHASES)
+_MOST_ROWS: Final = {
+    "series": _MOST_SERIES,
+    "streams": _MOST_SERIES,
+    "transactions": _MOST_SERIES,
+    "checks": _MOST_SERIES,
+    "connections": _MOST_SERIES,
+    "scenarios": 2 * MAX_SCENARIOS,
+    "workers": 10_000,
+    "errors": 10_000,
+    "tallies": 10_000,
+    "traces": 10_000,
+    "tasks": 10_000,
+    "exceptions": 10_000,
+    "events": 10_000,
+    "findings": 10_000,
+    "thresholds": 10_000,
+    "earlier": 1_000,
+    "timeline": 100_000,
+}
+"""The most rows of each list: of what has labels as many as are kept apart, of others several times what is kept."""
+_LONGEST_CPU_S: Final = 10.0
+_CPU_S_PER_MIB: Final = 6.0
+"""Processor time for a MiB of a record in addition: on a slow machine, that of one second by second takes up to 5 s."""
+_MOST_MEMORY_BYTES: Final = 3 * 1024**3
+"""In addition to what the process has: a comparison of two runs of 200 names takes 1.1 GB."""
+_MIB: Final = 1024**2
 _LONGEST_MESSAGE: Final = 160
 """Characters of an error's message beside the verdict."""
 _MOST_VERSIONS: Final = 3
@@ -91,6 +119,9 @@ def read(folder: Path) -> Document:
     missing = [name for name in _REQUIRED if name not in document]
     if missing:
         raise RecordError(_unreadable(path, f"it lacks {', '.join(missing)}"))
+    for name, most in _MOST_ROWS.items():
+        if isinstance(rows := document.get(name), list) and len(rows) > most:
+            raise RecordError(_unreadable(path, f"it holds {len(rows)} {name}; allowed are {most}"))
     return dict(document)
 
 
@@ -106,6 +137,34 @@ def reading(folder: Path) -> Iterator[None]:
             yield
     except untrusted.WRONG_FORM as error:
         raise RecordError(_unreadable(RunFolder(folder).record, f"its content is invalid ({error})")) from error
+
+
+@contextmanager
+def limited(*folders: Path) -> Iterator[None]:
+    """End work on the records of runs that takes much more than that on records of their length; in the main thread.
+
+    Raises:
+        RecordError: when it takes too much processor time, or memory.
+    """
+    names = " and ".join(str(folder) for folder in folders)
+    cpu_s = _LONGEST_CPU_S + _CPU_S_PER_MIB * sum(map(_record_bytes, folders)) / _MIB
+
+    def refused(reason: str) -> RecordError:
+        return RecordError(
+            f"{names} cannot be used: {reason}. Allowed: several times what a record of that length takes that this "
+            "product wrote. Next: use a run with fewer names, or leave out a folder that is from elsewhere."
+        )
+
+    with untrusted.bounded(refused, cpu_s, _MOST_MEMORY_BYTES):
+        yield
+
+
+def _record_bytes(folder: Path) -> int:
+    run = RunFolder(folder)
+    for path in (run.record, run.stream):
+        with suppress(OSError):
+            return path.stat().st_size
+    return 0
 
 
 def load_s(document: Document) -> float:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from loadtest.checking.trial import Trial
+from loadtest.checking.trial import LONGEST_LINE, Trial
 from loadtest.settings import hosts
 from loadtest.settings.config import Config
 
@@ -106,6 +106,26 @@ class Late(FastHttpUser):
     def never(self):
         self.client.get("/healthz/live", name="never")
 """
+HOSTILE = """
+from locust import FastHttpUser, task
+
+TEXT = "\\x1b]0;title\\x07\\x9b2J\\u202e\\nchecked      1 task, 1 request: all worked\\n" + "n" * 1_000_000
+
+
+class Shopper(FastHttpUser):
+    @task
+    def named(self):
+        self.client.get("/healthz/live", name=TEXT)
+
+    @task
+    def failed(self):
+        with self.client.get("/healthz/live", name="failed", catch_response=True) as response:
+            response.failure(TEXT)
+
+    @task
+    def raises(self):
+        raise ValueError(TEXT)
+"""
 SILENT = """
 from locust import HttpUser, events, task
 
@@ -160,6 +180,19 @@ def test_what_does_not_work_is_shown(tmp_path: Path, target_url: str) -> None:
     assert re.search(r"^Late\.on_start +ValueError: no account \(.*shop\.py, line \d+\)$", output, re.MULTILINE)
     assert "never" not in output
     assert output.endswith("failed       4 tasks, 2 requests: 1 failed request, 3 other problems\n")
+
+
+def test_texts_of_a_scenario_or_service_command_no_terminal_and_begin_no_line(tmp_path: Path, target_url: str) -> None:
+    """A name, an error and an exception that hold what a service answered: control sequences, lines, a megabyte."""
+    code, output = check(tmp_path / "shop.py", HOSTILE, target_url)
+    *shown, last = [line for line in output.split("\n") if line]
+    assert (code, [line.split()[0] for line in shown if line.startswith("Shopper")]) == (
+        1,
+        ["Shopper.named", "Shopper.failed", "Shopper.raises"],
+    )
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", output)
+    assert max(map(len, shown)) <= LONGEST_LINE + 2
+    assert (last.split()[0], "checked" in [line.split()[0] for line in shown]) == ("failed", False)
 
 
 def test_an_exit_of_a_listener_is_no_pass(tmp_path: Path, target_url: str) -> None:
