@@ -80,6 +80,10 @@ class Stream(_socket.socket):
         return waiting
 
 
+_CUT = "UNEXPECTED_EOF_WHILE_READING"
+"""OpenSSL's reason when a stream ends without TLS's end mark."""
+
+
 class TlsStream(Stream):
     """A socket whose bytes are encrypted.
 
@@ -118,6 +122,7 @@ class TlsStream(Stream):
             ssl.SSLError: The certificate is not accepted, or the server does not speak TLS.
             OSError: The connection broke.
         """
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python 3.11.2 sets it: a stream that is cut would look whole
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
         while True:
             try:
@@ -231,7 +236,7 @@ class TlsStream(Stream):
         """The end of the stream, if the error is one."""
         if isinstance(error, ssl.SSLZeroReturnError):
             return b""
-        if isinstance(error, ssl.SSLEOFError):
+        if isinstance(error, ssl.SSLEOFError) or error.reason == _CUT:  # Python 3.11.2 has no class for it
             self.ragged = True
             return b""
         raise TransportError("tls", f"TLS failed: {tls_reason(error)}") from error
