@@ -22,7 +22,6 @@ import logging
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any, Protocol
 
-import gevent
 from gevent.event import Event
 from locust.argument_parser import get_empty_argument_parser, setup_parser_arguments
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
@@ -367,7 +366,6 @@ def start(environment: Environment, *services: Callable[[Swarm], Service | None]
     if runner is None:
         raise RuntimeError("Locust has no runner yet: start the swarm from the init event on")
     interrupt.await_turn()
-    gevent.config.track_greenlet_tree = False  # where each greenlet was spawned: 600 bytes of each user
     log_lines.clean(map(logging.getLogger, log_lines.OF_LOCUST))  # Locust has set them up by now
     if isinstance(runner, MasterRunner):
         swarm: Swarm = MasterSwarm(environment, runner)
