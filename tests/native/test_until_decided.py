@@ -75,7 +75,8 @@ def test_a_run_of_a_slower_service_ends_at_the_first_look(stack: Stack, tmp_path
     """Ten times as slow is known after 20 s of at most 45; both runs are kept, and the second ends as worse.
 
     On a machine with much other work a run may not be trustworthy, and is then not compared in the end. Such a baseline
-    is refused at once; it is called passed here, so that the rest is tested.
+    is refused at once; it is called passed here, so that the rest is tested. Nor are two runs compared of which one
+    alone had much other work beside it.
     """
     (tmp_path / "shop.py").write_text(SCENARIO)
     service = Service()
@@ -93,7 +94,7 @@ def test_a_run_of_a_slower_service_ends_at_the_first_look(stack: Stack, tmp_path
     document = json.loads((stack.runs_dir / "new" / "record.json").read_text())
     assert [event["kind"] for event in document["events"]].count("decided") == 1
     assert looks.FIRST_S - 1 <= document["load_s"] < LONGEST_S - 5
-    if ExitCode.NOT_TRUSTWORTHY not in {code, base_code}:
+    if ExitCode.NOT_TRUSTWORTHY not in {code, base_code} and "other processes took" not in output:
         assert code == ExitCode.THRESHOLD_FAILED, output
         assert json.loads((stack.runs_dir / "new" / "comparison.json").read_text())["verdict"] == "worse"
     command = [Path(sys.executable).with_name("loadtest"), "compare", "base", "new", "--force", "--json"]
