@@ -10,14 +10,12 @@ import gevent
 from greenlet import getcurrent
 
 from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
-from loadtest.clients.transport.poller import Poller
+from loadtest.clients.transport.poller import WRITABLE, Poller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadtest.clients.transport.stream import Stream
-
-_WRITABLE = 2  # libev's bit
 
 
 class Connection(ABC):
@@ -73,7 +71,7 @@ class Connection(ABC):
             DeadlineExpired: deadline_s has passed.
         """
         assert self.stream is not None  # noqa: S101 -- for the type checker
-        watcher = gevent.get_hub().loop.io(self.stream.fileno(), _WRITABLE)
+        watcher = gevent.get_hub().loop.io(self.stream.fileno(), WRITABLE)
         writable = False
         waiter = self.waiter = getcurrent()
 

@@ -32,6 +32,7 @@ import gevent.socket
 
 from loadtest.clients.transport import own_limits
 from loadtest.clients.transport.deadlines import FOREVER_S
+from loadtest.clients.transport.poller import WRITABLE
 from loadtest.clients.transport.stream import Stream, TlsStream, TransportError, tls_reason
 from loadtest.measuring.error_classes import GENERATOR
 from loadtest.measuring.labels import CONNECT, DNS, TLS
@@ -43,7 +44,6 @@ Tally = Callable[[str, str, float], None]
 """Is told what happened: the kind, one of `tallies.TALLIES` or of `labels.CONNECTION_PHASES`, a detail (of a phase: the
 endpoint), and how long it took in seconds."""
 
-_WRITABLE = 2  # libev's bit
 _poll = gevent.monkey.get_original("select", "poll")  # gevent hides what can block; a poll of 0 ms cannot
 _FULL_BACKLOG_PAUSE_S = 0.005
 _NEXT_ADDRESS_AFTER_S = 0.25  # RFC 8305's Connection Attempt Delay
@@ -266,7 +266,7 @@ def _begin_connecting(stream: Stream, family: int, address: Any) -> dict[int, in
 def _await_any(under_way: Mapping[int, _Attempt], timeout_s: float | None) -> dict[int, int]:
     """Wait for streams that are being connected; file number and error code of those that settled in time."""
     loop = gevent.get_hub().loop
-    watchers: list[Any] = [loop.io(fileno, _WRITABLE) for fileno in under_way]
+    watchers: list[Any] = [loop.io(fileno, WRITABLE) for fileno in under_way]
     if timeout_s is not None:
         loop.update_now()
         watchers.append(loop.timer(timeout_s))

@@ -21,6 +21,7 @@ from greenlet import greenlet
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+WRITABLE = 2  # libev's bit
 _READABLE = 1  # the bit of libev and of epoll alike
 _epoll = gevent.monkey.get_original("select", "epoll")  # gevent hides what can block; a poll of 0 s cannot
 _MAX_ARRIVALS = 256  # arrivals that are handled before libev gets a turn
