@@ -3,6 +3,7 @@
 import json
 import threading
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,20 @@ def test_the_sample_target_of_a_commit_meets_that_of_the_working_tree(stack: Sta
     failed = pairs["base_failed"] + pairs["new_failed"] + pairs["both_failed"]
     assert failed < pairs["both_succeeded"] / 10  # without the data in both, nearly all would
     assert "documents/resp/" in output
+
+
+def test_a_duet_that_begins_in_the_same_second_as_another_has_a_folder_of_its_own(stack: Stack) -> None:
+    """Its name gets a number, and its comparison is there; all names of the next minutes are taken here."""
+    now, ending = datetime.now(UTC), "-duet-health-constant-arrival-rate"
+    others = {f"{now + timedelta(seconds=later):%Y%m%dT%H%M%SZ}{ending}" for later in range(120)}
+    for name in others:
+        (stack.runs_dir / name).mkdir(parents=True)
+    urls = [Service(fails=False).url for _ in range(2)]
+    stack.start(*urls, "--scenario", "health", "--rate", "5", "--run-time", "4s", "--workers", "1", command="duet")
+    _, output = stack.end(300)
+    names = {folder.name for folder in stack.runs_dir.iterdir()} - others
+    assert [name[len("20261121T093657Z") :] for name in names] == [f"{ending}-2"], output
+    assert (stack.runs_dir / names.pop() / "comparison.html").exists(), output
 
 
 @pytest.mark.parametrize(

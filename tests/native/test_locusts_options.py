@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.endings import ended_well
 from tests.faults.swarm import Witness
+
+from .conftest import ROOT
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
 
@@ -135,3 +138,21 @@ def test_a_wrong_option_names_the_nearest(tmp_path: Path, options: list[str], wo
     done = loadtest(tmp_path, "-f", "visits.py", *options)
     assert (done.returncode, words in done.stderr) == (2, True), done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_by_locusts_own_command_has_a_folder_of_its_own(tmp_path: Path, witness: Witness) -> None:
+    """Another that began in the same second has the name without a number; all of the next minutes are taken here."""
+    now, ending = datetime.now(UTC), "-health-quick"
+    others = {f"{now + timedelta(seconds=later):%Y%m%dT%H%M%SZ}{ending}" for later in range(120)}
+    for name in others:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOADTEST_", "LOCUST_"))}
+    settings = {"LOADTEST_EXPORTER_PORT": "0", "LOADTEST_RUNS_DIR": str(tmp_path / "runs")}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("locust"), "-f", "locust/locustfile.py", "--headless", "-u1", "-t2s"],
+        env={**kept, **settings, "LOADTEST_SCENARIO": "health", "LOADTEST_HOST": witness.url},
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    names = {folder.name for folder in (tmp_path / "runs").iterdir()} - others
+    assert [name[len("20261121T093657Z") :] for name in names] == [f"{ending}-2"], done.stdout + done.stderr
+    assert (tmp_path / "runs" / names.pop() / "record.json").exists()

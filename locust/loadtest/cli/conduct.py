@@ -95,11 +95,22 @@ def conduct(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) 
     base = commands.baseline_of(config) if config.baseline and not config.ui else None
     if base is not None:
         commands.show_precision(base)
+    folder, code = run(config, as_json=as_json, more=more)
+    return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)
+
+
+def run(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) -> tuple[RunFolder, int]:
+    """Run what is checked, in a folder of its own; return that and the exit code.
+
+    Raises:
+        UsageError: the folder exists, or cannot be made.
+        StackError: as `conduct`.
+    """
     folder = RunFolder.begin(config.runs_dir, config.run_id, config.scenario_name, config.profile_name)
     code = supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json, more=more)
     if code == ExitCode.PASSED and not config.ui:
         _check_passed(folder)
-    return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)
+    return folder, code
 
 
 def _check_passed(folder: RunFolder) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loadtest import preflight
-from loadtest.cli.conduct import conduct
+from loadtest.cli.conduct import NAMES, SURROUNDINGS, run
 from loadtest.cli.options import EXIT_CODES, setting_options
 from loadtest.comparing import commands, duet
 from loadtest.comparing.core_waits import CoreWaits
@@ -19,7 +19,6 @@ from loadtest.local import two_versions
 from loadtest.local.stack import check_host_answers
 from loadtest.local.two_versions import Version
 from loadtest.progress import counted
-from loadtest.run_folder import new_run_id
 from loadtest.scenarios import declared
 from loadtest.settings import hosts
 from loadtest.settings.config import Config
@@ -85,13 +84,14 @@ def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: 
 def _conduct_duet(config: Config, versions: Sequence[Version], margin: float, longest_s: float | None) -> int:
     """Conduct a duet that ends when its answer is known, after its longest time at the latest; None for a fixed one."""
     name = f"duet-{config.scenario_name}"
-    run_id = config.run_id or new_run_id(name, config.profile_name)
     with tempfile.TemporaryDirectory() as folder:
         until_decided = (margin, longest_s) if longest_s else None
         scenario = duet.write(Path(folder), name, config.scenario, versions, until_decided)
-        own = {"scenario": str(scenario), "run_id": run_id, "host": None, "redis_url": versions[0].redis_url}
+        own = {"scenario": str(scenario), "host": None, "redis_url": versions[0].redis_url}
+        config = config.model_copy(update=own)
+        preflight.check(config, *NAMES, *SURROUNDINGS)
         waits = CoreWaits.of([version.url for version in versions])
-        code = conduct(config.model_copy(update=own))
+        run_folder, code = run(config)
         uses = waits.uses()
     share = looks.share(longest_s) if longest_s else 1.0
-    return commands.end_with_duet(config.runs_dir / run_id, versions, margin, code, share=share, uses=uses)
+    return commands.end_with_duet(run_folder.path, versions, margin, code, share=share, uses=uses)

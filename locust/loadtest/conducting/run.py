@@ -40,7 +40,7 @@ from loadtest.pacing import service as pacing
 from loadtest.profiles.load import Load
 from loadtest.progress import ProgressLine, output
 from loadtest.reporting import document, files, locust_files, provenance, summary
-from loadtest.run_folder import RunFolder, new_run_id
+from loadtest.run_folder import RunFolder
 from loadtest.session import Session
 from loadtest.settings import hosts
 from loadtest.swarm import interrupt
@@ -134,8 +134,7 @@ class Run:
             self._hooks.removals.append(lambda _: self._data.remove(self._folder.name))
         self._data.load()
         self._feed()
-        name = self._config.run_id or new_run_id(self._config.scenario_name, self._config.profile_name)
-        self._folder = RunFolder.create_next(self._config.runs_dir, name)
+        self._folder = self._new_folder()
         profile = self._load.profile
         if profile is not None and profile.model == "open":
             self.arrivals = pacing.prepare(self._environment, profile, self.end_test)
@@ -154,6 +153,13 @@ class Run:
         measured.stream_to(self._folder.stream, self._folder.name, configuration, context)
         measured.tell_apart(self._peers())
         self._hooks.set_up()
+
+    def _new_folder(self) -> RunFolder:
+        """Make the run's folder: of its name, which the next test of a web UI has too, or of the time."""
+        config = self._config
+        if config.run_id:
+            return RunFolder.create_next(config.runs_dir, config.run_id)
+        return RunFolder.begin(config.runs_dir, None, config.scenario_name, config.profile_name)
 
     def _rules_left_out(self) -> Iterator[str]:
         """Say which rules of the thresholds file are about scenarios that nobody knows here."""
