@@ -108,6 +108,15 @@ def of_quantile(series: BlockedSeries, q: float) -> Interval | None:
     )
 
 
+def is_below(series: BlockedSeries, q: float, limit_s: float) -> bool:
+    """Return whether a quantile is surely below a limit, by the share of the requests that took longer.
+
+    This is known also where the quantile's interval has no upper end; it is not for a run that is too short.
+    """
+    longer = of_share(series.times[:, series.upper_s > limit_s].sum(axis=1), series.times.sum(axis=1))
+    return longer is not None and longer.high < 1 - q
+
+
 def _symmetric(ratio: _Ratio | None) -> Interval | None:
     if ratio is None:
         return None

@@ -7,6 +7,7 @@ stretches than `loadtest.estimating.resampling` needs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -60,7 +61,14 @@ def with_interval(result: Result, keys: list[SeriesKey], table: BlockTable, begi
     run = BlockedRun.of_table("", table, len(keys), {ALL: rows}, begins_s)
     if not run.blocks or (found := _interval(rule, run.series[ALL], run.width_s)) is None:
         return result
-    return replace(result, interval=Interval(min(found.low, value), max(found.high, value)))
+    interval = Interval(min(found.low, value), max(found.high, value))
+    return replace(result, interval=interval, is_below=_is_below(rule, run.series[ALL], interval))
+
+
+def _is_below(rule: Threshold, series: BlockedSeries, interval: Interval) -> bool:
+    if rule.quantile is None or math.isfinite(interval.high):
+        return False
+    return intervals.is_below(series, rule.quantile, rule.limit)
 
 
 def _varies(rule: Threshold) -> bool:

@@ -73,6 +73,8 @@ class Result:
     """Whether only requests of the set-up have the labels that a rule about the load selects."""
     interval: Interval | None = None
     """The 95 % interval of the value, in its unit, where it is known."""
+    is_below: bool = False
+    """Whether a percentile is surely below the limit, though its interval has no upper end."""
 
     @classmethod
     def of(cls, rule: Threshold, value: float | None) -> Result:
@@ -88,7 +90,7 @@ class Result:
         A limit at the end of what can be measured, such as no failure at all, is about this run alone.
         """
         rule = self.threshold
-        if self.interval is None or self.outcome not in {Outcome.PASSED, Outcome.FAILED}:
+        if self.interval is None or self.is_below or self.outcome not in {Outcome.PASSED, Outcome.FAILED}:
             return False
         return rule.limit not in RANGES[rule.kind] and self.interval.low <= rule.limit <= self.interval.high
 

@@ -164,6 +164,22 @@ def test_narrow_is_what_another_run_may_turn_round(
     assert replace(result, outcome=Outcome.INTERRUPTED).is_narrow is False
 
 
+def test_a_limit_that_hardly_any_request_comes_near_is_not_narrow() -> None:
+    """Slow requests came in two stretches, so p95 has no upper end; but a second, unlike 28 ms, is far beyond all."""
+    record, recorder, chance = RunRecord("r", 1_700_000_000.0), Recorder(), Random(5)
+    for second in range(60):
+        for _ in range(40):
+            took_s = (0.03 if second in {20, 21, 40} else 0.01) * (1 + chance.random() / 20)
+            recorder.series("s", "GET", "a").success(0.0, 0.0, took_s, 0)
+        record.add(recorder.take(), second)
+    far, near = results_of("p95 < 1s, p95 < 31ms", record)
+    assert [result.interval.high for result in (far, near) if result.interval] == [float("inf")] * 2
+    assert [(result.outcome, result.is_narrow) for result in (far, near)] == [
+        (Outcome.PASSED, False),
+        (Outcome.PASSED, True),
+    ]
+
+
 def test_a_narrow_pass_passes_and_is_noted() -> None:
     """The outcome stays as it is defined."""
     (clear,) = results_of("p50 < 1s")
