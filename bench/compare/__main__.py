@@ -35,7 +35,8 @@ import numpy as np
 
 from bench.compare.simulation import System, intervals_of, run, truth
 from loadtest.comparing import decision
-from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion, NameComparison, compare
+from loadtest.comparing.comparison import MARGIN, Comparison, NameComparison, compare
+from loadtest.comparing.difference import Conclusion
 from loadtest.estimating import looks
 from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.local import redis_server

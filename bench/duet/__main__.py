@@ -33,7 +33,8 @@ import numpy as np
 
 from bench.compare import simulation
 from bench.compare.simulation import System
-from loadtest.comparing.comparison import Comparison, Conclusion, compare
+from loadtest.comparing.comparison import Comparison, compare
+from loadtest.comparing.difference import Conclusion
 from loadtest.comparing.duet import MARGIN, is_answer
 from loadtest.comparing.pairing import Pairing
 from loadtest.estimating import looks

@@ -11,7 +11,8 @@ import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadtest import untrusted
-from loadtest.comparing.comparison import MARGIN, Conclusion, conclude
+from loadtest.comparing.comparison import MARGIN
+from loadtest.comparing.difference import Conclusion, conclude
 from loadtest.exceptions import RecordError, UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from loadtest import preflight
 from loadtest.capacity import against as earlier
 from loadtest.cli.conduct import NAMES, SURROUNDINGS
 from loadtest.cli.options import EXIT_CODES, setting_options
-from loadtest.comparing.comparison import Conclusion
+from loadtest.comparing.difference import Conclusion
 from loadtest.exceptions import ExitCode
 from loadtest.judging import thresholds
 from loadtest.local.supervisor import supervise

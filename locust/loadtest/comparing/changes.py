@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadtest.comparing.change_points import ChangePoint, change_points, fewest_runs
-from loadtest.comparing.comparison import Conclusion, Difference
+from loadtest.comparing.difference import Conclusion, Difference
 from loadtest.estimating.blocked_run import ALL, Name
 from loadtest.judging.outcome import MEASURED
 

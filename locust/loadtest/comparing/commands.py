@@ -21,8 +21,9 @@ from loadtest.comparing import (
     page,
     text,
 )
-from loadtest.comparing.comparison import MARGIN, Comparison, Conclusion
+from loadtest.comparing.comparison import MARGIN, Comparison
 from loadtest.comparing.comparison import compare as compare_runs
+from loadtest.comparing.difference import Conclusion
 from loadtest.comparing.outlook import Outlook, outlook
 from loadtest.comparing.run_figures import RunFigures
 from loadtest.estimating.blocked_run import BlockedRun

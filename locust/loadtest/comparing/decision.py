@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loadtest.comparing import baselines
-from loadtest.comparing.comparison import Comparison, Conclusion, compare
+from loadtest.comparing.comparison import Comparison, compare
+from loadtest.comparing.difference import Conclusion
 from loadtest.estimating import looks
 from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.measuring.record import DECIDED

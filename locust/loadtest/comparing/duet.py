@@ -13,7 +13,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.comparing import core_waits, text
-from loadtest.comparing.comparison import Conclusion, compare
+from loadtest.comparing.comparison import compare
+from loadtest.comparing.difference import Conclusion
 from loadtest.comparing.pairing import Pairing
 from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.estimating.resampling import PAIRS

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loadtest.comparing import precision
-from loadtest.comparing.comparison import comparable, level_of
+from loadtest.comparing.comparison import level_of
+from loadtest.comparing.difference import comparable
 from loadtest.estimating.blocked_run import ALL
 from loadtest.estimating.intervals import student_t
 from loadtest.estimating.resampling import Resampling

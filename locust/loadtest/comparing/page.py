@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.comparing import text as words
-from loadtest.comparing.comparison import ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference, NameComparison
+from loadtest.comparing.difference import ERROR_MARGIN_SHARE, Conclusion, Difference
 from loadtest.reporting import page
 from loadtest.reporting.document import target_sentence
 from loadtest.reporting.page import text
@@ -16,6 +16,7 @@ from loadtest.reporting.page import text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from loadtest.comparing.comparison import Comparison, NameComparison
     from loadtest.reporting.document import Document
 
 TONES: Final = {

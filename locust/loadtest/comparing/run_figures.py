@@ -17,7 +17,7 @@ import orjson
 from loadtest import atomic_file, untrusted
 from loadtest.comparing import baselines
 from loadtest.comparing.comparability import conditions
-from loadtest.comparing.comparison import METRICS, requests_needed
+from loadtest.comparing.difference import METRICS, requests_needed
 from loadtest.estimating.blocked_run import BlockedRun, Name
 from loadtest.estimating.resampling import Resampling
 from loadtest.reporting import document as run_document

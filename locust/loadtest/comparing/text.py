@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from loadtest.comparing.comparison import ERROR_MARGIN_SHARE, Comparison, Conclusion, Difference
+from loadtest.comparing.difference import ERROR_MARGIN_SHARE, Conclusion, Difference
 from loadtest.comparing.outlook import METRICS as METRICS_OF_OUTLOOK
 from loadtest.estimating.blocked_run import ALL
 from loadtest.estimating.intervals import CONFIDENCE
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from loadtest.comparing.changes import ChangedRun, History
+    from loadtest.comparing.comparison import Comparison
     from loadtest.comparing.outlook import Outlook, Precision
     from loadtest.estimating.blocked_run import Name
 

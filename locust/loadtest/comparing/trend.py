@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.comparing import text as words
 from loadtest.comparing.changes import ChangedRun, History, Series, histories, series_of
-from loadtest.comparing.comparison import METRICS, Conclusion, Difference
+from loadtest.comparing.difference import METRICS, Conclusion, Difference
 from loadtest.comparing.run_figures import RunFigures
 from loadtest.estimating.blocked_run import ALL
 from loadtest.exceptions import RecordError

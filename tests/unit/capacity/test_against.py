@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.capacity.against import Found, check, conclusion, difference
-from loadtest.comparing.comparison import Conclusion
+from loadtest.comparing.difference import Conclusion
 from loadtest.exceptions import RecordError, UsageError
 
 

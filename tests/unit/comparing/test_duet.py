@@ -11,8 +11,9 @@ from locust.env import Environment
 
 from loadtest.comparing import duet, duet_page, duet_user, text
 from loadtest.comparing.commands import exit_code
-from loadtest.comparing.comparison import Comparison, Conclusion, compare
+from loadtest.comparing.comparison import Comparison, compare
 from loadtest.comparing.core_waits import Use
+from loadtest.comparing.difference import Conclusion
 from loadtest.comparing.duet_user import Dealer, PairCounter
 from loadtest.comparing.greenlet_random import GreenletRandom
 from loadtest.estimating.blocked_run import BlockedRun

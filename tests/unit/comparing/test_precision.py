@@ -9,7 +9,8 @@ import pytest
 
 from bench.compare.simulation import System, run
 from loadtest.comparing import precision
-from loadtest.comparing.comparison import Conclusion, compare
+from loadtest.comparing.comparison import compare
+from loadtest.comparing.difference import Conclusion
 from loadtest.comparing.outlook import outlook
 
 SYSTEM = System(names=1, requests_per_s=60, weather=0.02, memory=0.0, spread=0.3)
