@@ -40,7 +40,8 @@ def check(base: Document, new: Document, *, force: bool = False) -> list[str]:
         reasons = "; ".join(problems)
         raise UsageError(
             f"{base['run_id']} and {new['run_id']} cannot be compared: {reasons}. Allowed: two trustworthy runs of the "
-            "same scenario under the same load. Next: repeat a run with the settings of the other, or use --force."
+            "same scenario under the same load. Next: repeat a run with the settings of the other; beside other work, "
+            "load both versions at once with `loadtest duet`; or use --force."
         )
     return [f"not comparable: {problem}" for problem in problems] + _notes(base, new)
 
@@ -58,8 +59,8 @@ def check_settings(base: Document, configuration: Mapping[str, Any]) -> None:
     if problems := _settings(base["configuration"], configuration) + _not_measured(base):
         raise UsageError(
             f"a run with these settings cannot be compared with {base['run_id']}: {'; '.join(problems)}. Allowed: a "
-            "trustworthy baseline of the same scenario under the same load. Next: choose another baseline, or use its "
-            "settings."
+            "trustworthy baseline of the same scenario under the same load. Next: choose another baseline, use its "
+            "settings, or load both versions at once with `loadtest duet`."
         )
 
 

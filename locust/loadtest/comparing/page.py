@@ -44,12 +44,12 @@ def html(comparison: Comparison, base: Document, new: Document, more: str = "") 
         f"<li>{text(words.sentence(name, difference))}</li>" for name, difference in words.clear(comparison)
     )
     notes = "".join(f"<li>{text(note)}</li>" for note in comparison.notes)
-    tone = TONES[comparison.conclusion] or "good"
+    tone, further = TONES[comparison.conclusion] or "good", words.next_step(comparison)
     body = f"""<header class="top"><div class="wrap"><h1>Comparison of two runs</h1>
 <p class="when">{text(comparison.base)} → {text(comparison.new)}</p></div></header>
 <main id="main" class="wrap">
 <section class="verdict {tone}" aria-label="Verdict"><p>{text(words.SENTENCES[comparison.conclusion])}</p>
-{f"<ul>{clear}</ul>" if clear else ""}</section>
+{f"<ul>{clear}</ul>" if clear else ""}{f"<p>Next: {text(further)}.</p>" if further else ""}</section>
 {f"<section aria-label='Notes'><ul>{notes}</ul></section>" if notes else ""}
 <section aria-labelledby="names-title"><h2 id="names-title">By request name
 <small>{text(words.method(comparison))}</small></h2>

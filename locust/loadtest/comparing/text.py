@@ -38,6 +38,12 @@ SENTENCES: Final = {
     Conclusion.INCONCLUSIVE: "Inconclusive: nothing is known to be worse, but there were too few requests or too much "
     "noise to be sure.",
 }
+_DUET: Final = (
+    "load both versions at once, where what else the machine does slows both alike: `loadtest duet BASE_URL NEW_URL`, "
+    "or for the sample target `make duet BASE=REF`"
+)
+_LONGEST_S: Final = 3600.0
+"""The longest run that is recommended."""
 MOST_CHANGES: Final = 5
 """The most figures that are shown of one run's changes."""
 _STYLES: Final = {
@@ -73,6 +79,8 @@ def show(comparison: Comparison, console: Console) -> None:
     print_line(console, "marks", "✗ worse, ✓ better, = the same, ? inconclusive: too few requests or too much noise")
     print_line(console, "method", method(comparison))
     print_line(console, "comparison", comparison.conclusion.value)
+    if line := next_step(comparison):
+        print_line(console, "next", line)
 
 
 def undecided(comparison: Comparison) -> str:
@@ -89,6 +97,33 @@ def undecided(comparison: Comparison) -> str:
     half, longest = duration(lengths[(len(lengths) - 1) // 2]), duration(lengths[-1])
     times = f"{longest} each" if half == longest else f"{half} each would decide half of them, {longest}"
     return f"{text}; runs of about {times} would decide {len(lengths) if len(lengths) < len(names) else 'all'}"
+
+
+def next_step(comparison: Comparison) -> str:
+    """Return what would lead from an inconclusive comparison to a result; empty for one that has it."""
+    if comparison.conclusion is not Conclusion.INCONCLUSIVE:
+        return ""
+    by_pairs = [one for name in comparison.names for one in name.differences if one.metric == PAIRS]
+    if not by_pairs:
+        whole = next((name.differences for name in comparison.names if name.name == ALL), ())
+        longer = _longest([one for one in whole if one.metric in QUANTILES])
+        runs = f"; or make two runs of about {longer} each, to decide all requests together" if longer else ""
+        return f"{_DUET}{runs}"
+    open_ = [one for one in by_pairs if one.conclusion is Conclusion.INCONCLUSIVE]
+    if not open_:
+        return "run longer, for the percentiles: the figures by pairs are decided"
+    if longer := _longest(open_):
+        return f"run for about {longer} (--run-time), to decide the figure by pairs of each request"
+    return "stop what else runs on this machine, or give both versions more of it, and repeat the duet"
+
+
+def _longest(differences: Sequence[Difference]) -> str:
+    """Return how long both runs would have to be to decide these figures; empty where that is not sensible."""
+    lengths = [one.decided_after_s for one in differences if one.conclusion is Conclusion.INCONCLUSIVE]
+    known = [length for length in lengths if length is not None]
+    if not known or len(known) < len(lengths) or max(known) > _LONGEST_S:
+        return ""
+    return duration(max(known))
 
 
 def _kind(reason: str) -> str:

@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import re
 from dataclasses import replace
+from io import StringIO
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from bench.compare.simulation import System, run
+from loadtest.comparing import text
 from loadtest.comparing.commands import exit_code
 from loadtest.comparing.comparison import compare
 from loadtest.comparing.difference import Conclusion
@@ -102,6 +106,23 @@ def test_a_comparison_that_knows_no_response_time_is_void() -> None:
     assert (known, found.is_void) == (set(of_errors), False)
     void = replace(found, names=undecided)
     assert (void.is_void, exit_code(void), exit_code(found)) == (True, ExitCode.NO_DATA, ExitCode.PASSED)
+
+
+def test_an_inconclusive_comparison_ends_with_the_next_step() -> None:
+    """A duet, and the length of two runs that would decide all requests together where it is an hour or less."""
+    random, lines = np.random.default_rng(9), []
+    for weather in (0.06, 0.6):
+        system = replace(BUSY, names=1, weather=weather)
+        found = compare(run(system, random), run(system, random))
+        whole = replace(found, names=(replace(found.names[0], name=ALL),))
+        assert whole.conclusion is Conclusion.INCONCLUSIVE
+        console = Console(file=StringIO(), width=80)
+        text.show(whole, console)
+        _, line = console.file.getvalue().split("\ncomparison   inconclusive\nnext         ")
+        lines.append(" ".join(line.split()))
+    assert ["`loadtest duet BASE_URL NEW_URL`" in line for line in lines] == [True] * 2
+    assert [bool(re.search(r"two runs of about \d+ (s|min) each", line)) for line in lines] == [True, False]
+    assert text.next_step(compare(run(BUSY, random), run(BUSY, random, {1: 1.15}))) == ""
 
 
 def test_documents_become_blocks_without_their_edges() -> None:

@@ -145,6 +145,17 @@ def test_a_duet_says_which_change_it_was_sure_to_find() -> None:
     assert f"by pairs from {by_pairs:.1%} on would have been found" in text.precision(compared)
 
 
+def test_an_inconclusive_duet_ends_with_the_next_step() -> None:
+    """How long to run; and where waiting for a core hides the times, that this ends first."""
+    steps = []
+    for seconds, uses in ((12, None), (60, (Use(3.0, 31.0, 20.0),) * 2)):
+        found, _ = duet.compare_sides(document(1.0, seconds), VERSIONS, duet.MARGIN, uses=uses)
+        assert found.conclusion is Conclusion.INCONCLUSIVE
+        steps.append(text.next_step(found))
+    assert re.fullmatch(r"run for about \d+ (s|min) \(--run-time\), to decide .*", steps[0]), steps
+    assert steps[1].startswith("stop what else runs on this machine")
+
+
 def test_the_page_draws_the_difference_over_time() -> None:
     """A dot for each second of each name; those of a new version that is 2 % slower lie above no difference."""
     section = duet_page.over_time(BlockedRun.of_pairs(document(1.02)), duet.MARGIN)
