@@ -2,12 +2,12 @@
 
     python -m bench.history [HISTORIES]                60 of each kind and seed by default, some 5 minutes
     python -m bench.history published [HISTORIES]      on the series of TigerBeetle that Otava's own tests publish
+    python -m bench.history equal [HISTORIES]          false change points of equal runs; of each kind 5,000 by default
     python -m bench.history time                       a thousand runs only
 
 Otava runs in an environment of its own, which is made in a temporary folder: it pins another numpy than this product
 needs. Both get the same series. A change is found when a change point lies within `WITHIN` runs of it; a change point
-that finds none is false. Ours runs with the chance that each figure of a history of 40 names has, on the published
-series with that of a history of few figures.
+that finds none is false. Ours runs with the chance that each figure of a history of 40 names has.
 """
 
 import ast
@@ -30,7 +30,7 @@ from bench.history import oracle
 from bench.history.simulation import History, Made, make
 from loadtest.comparing.change_points import change_points
 from loadtest.comparing.changes import CHANCE, CHANCE_OF_ONE
-from loadtest.comparing.comparison import METRICS
+from loadtest.comparing.difference import METRICS
 from loadtest.comparing.run_figures import RunFigures
 from loadtest.estimating.blocked_run import Name
 from loadtest.run_folder import RECORD
@@ -39,7 +39,8 @@ ROOT = Path(__file__).parents[2]
 WITHIN = 2
 SEEDS = (21, 22, 23, 24, 25)
 NAMES = 40
-CHANCE_OF_MANY = CHANCE / (NAMES * len(METRICS))
+FIGURES = NAMES * len(METRICS)
+CHANCE_OF_A_FIGURE = min(CHANCE_OF_ONE, CHANCE / FIGURES)
 RUNS = 1_000
 OTAVA = ("apache-otava==0.8.0", "numpy==2.2.0", "scipy==1.16.3")
 """Without its dependencies for databases and messengers, which finding changes does not need."""
@@ -123,19 +124,19 @@ def compare_with_oracles(kind: str, history: History, made: list[Made]) -> None:
     """Print a row for each of the two oracles: how many changes of normal noise they miss."""
     changes, known = sum(len(one.changed) for one in made), [history.noise**2 + one.errors**2 for one in made]
     for told, missed in (
-        ("where", [oracle.missed_where(*each, CHANCE_OF_MANY) for each in zip(made, known, strict=True)]),
+        ("where", [oracle.missed_where(*each, CHANCE_OF_A_FIGURE) for each in zip(made, known, strict=True)]),
         ("how many", [oracle.missed_number(*each, WITHIN, history.apart) for each in zip(made, known, strict=True)]),
     ):
         print(f"| {kind} | told {told} | | {sum(missed) / changes:.1%} | | |", flush=True)
 
 
-def compare_on(kind: str, made: list[list[Made]], python: Path, chance: float = CHANCE_OF_MANY) -> None:
+def compare_on(kind: str, made: list[list[Made]], python: Path) -> None:
     """Print a row for each of the three: on histories by their logarithms, errors and true changes; a list by seed."""
     all_scores: dict[str, list[Score]] = {}
     for number, of_a_seed in enumerate(made):
         print(f"{time.strftime('%H:%M:%S')} {kind}, seed {number + 1} of {len(made)}", file=sys.stderr, flush=True)
         theirs = otava(python, [np.exp(one.values).tolist() for one in of_a_seed], divide=not number)
-        by_method = {"ours": [ours(one.values, one.errors, chance) for one in of_a_seed]}
+        by_method = {"ours": [ours(one.values, one.errors) for one in of_a_seed]}
         by_method |= zip(("Otava", "E-divisive"), zip(*theirs, strict=True), strict=False)
         for name, all_found in by_method.items():
             scores = (score(found, one.changed) for found, one in zip(all_found, of_a_seed, strict=True))
@@ -151,9 +152,22 @@ def compare_on(kind: str, made: list[list[Made]], python: Path, chance: float = 
         print(f"| {kind} | {name} | {false / runs / len(by_seed) * 100:.2f} | {share} | {f1} |", flush=True)
 
 
-def ours(values: np.ndarray, errors: np.ndarray, chance: float) -> list[int]:
-    """Return the change points that a figure of a history has, given the chance that each of its figures has."""
-    return [point.index for point in change_points(values, errors, chance)]
+def equal(count: int) -> None:
+    """Print how many change points equal runs have: of one figure, and of all that a history of many names has."""
+    print(f"{count:,} histories of each kind\n\n| history | false per 100 runs: a figure | {FIGURES} figures |")
+    print("|---|--:|--:|")
+    for kind, history in KINDS.items():
+        if not history.changes:
+            random = np.random.default_rng(SEEDS[0])
+            made = (make(history, random) for _ in range(count))
+            false = sum(len(ours(one.values, one.errors)) for one in made)
+            of_a_figure = 100 * false / (count * history.runs)
+            print(f"| {kind} | {of_a_figure:.4f} | {FIGURES * of_a_figure:.2f} |", flush=True)
+
+
+def ours(values: np.ndarray, errors: np.ndarray) -> list[int]:
+    """Return the change points that a figure of a history has."""
+    return [point.index for point in change_points(values, errors, CHANCE_OF_A_FIGURE)]
 
 
 def published(count: int, folder: Path) -> None:
@@ -169,14 +183,12 @@ def published(count: int, folder: Path) -> None:
     series = np.log(np.array(ast.literal_eval(returned), float))
     python = environment(folder / "otava")
     (points, divided), no_errors = otava(python, [np.exp(series).tolist()], divide=True)[0], np.zeros(len(series))
-    print(f"{len(series)} runs: ours {ours(series, no_errors, CHANCE_OF_ONE)}; Otava {points}; E-divisive {divided}\n")
+    print(f"{len(series)} runs: ours {ours(series, no_errors)}; Otava {points}; E-divisive {divided}\n")
     print(f"{len(SEEDS)} x {count} histories of {HISTORY} runs from run {QUIET} on\n{HEADS}")
     for change in (0.0, 0.02, 0.05):
         made = [[shaken(series[QUIET:], change, random) for _ in range(count)] for random in generators()]
         kind = f"{change:.0%}, TigerBeetle's noise" if change else "A/A, TigerBeetle's noise"
-        compare_on(kind, made, python, CHANCE_OF_ONE)
-        if change:
-            compare_on(f"{kind}, as one of two hundred figures", made, python)
+        compare_on(kind, made, python)
 
 
 def generators() -> list[np.random.Generator]:
@@ -233,6 +245,9 @@ def main() -> None:
     if sys.argv[1:2] == ["published"]:
         with tempfile.TemporaryDirectory(prefix="bench-history-") as folder:
             published(int(sys.argv[2]) if len(sys.argv) > 2 else 60, Path(folder))
+        return
+    if sys.argv[1:2] == ["equal"]:
+        equal(int(sys.argv[2]) if len(sys.argv) > 2 else 5_000)
         return
     if sys.argv[1:2] == ["time"]:
         with tempfile.TemporaryDirectory(prefix="bench-history-") as folder:
