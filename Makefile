@@ -10,20 +10,31 @@ RUN := .venv/bin
 SETTINGS := SCENARIO PROFILE PROFILES_FILE WORKERS USERS SPAWN_RATE RATE RUN_TIME WARM_UP THRESHOLD THRESHOLDS_FILE WORKLOAD_FILE HOST ALLOWED_HOSTS ACCOUNTS_FILE TOKEN_FILE FEED FEED_POLICY KEEP_DATA CLIENT FAST FEWER_WORKERS UI WEB_PORT EXPORTER_PORT EXPORTER_COMPATIBILITY TARGET_PORT RUNS_DIR RUN_ID BASELINE
 # HOST is taken from the command line only: some shells put the machine's own name into the environment's HOST.
 FROM_ENVIRONMENT := $(filter-out HOST,$(SETTINGS))
+# Make would expand a $ in a value, and run what a $(shell ...) in it names, such as in the name of a branch.
+GIVEN := $(foreach name,$(filter-out MAKE% -%,$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name)))
+define as_text
+override $(1) := $$(value $(1))
+export $(1)
+endef
+$(foreach name,$(GIVEN),$(eval $(call as_text,$(name))))
+# A value as one word for the shell; nothing for an empty one.
+quoted = $(if $(value $(1)),'$(subst ','\'',$(value $(1)))')
+
 define pass
-ifneq ($(filter command%,$(origin $(1)))$(and $(filter $(1),$(FROM_ENVIRONMENT)),$(filter environment%,$(origin $(1)))),)
-export LOADTEST_$(1) := $(value $(1))
+ifneq ($(filter override,$(origin $(1)))$(and $(filter $(1),$(FROM_ENVIRONMENT)),$(filter environment%,$(origin $(1)))),)
+export LOADTEST_$(1) := $$(value $(1))
 endif
 endef
 $(foreach setting,$(SETTINGS),$(eval $(call pass,$(setting))))
 
 MINUTES ?= 3
+SECONDS ?= 3600
+CASES ?= 100000
 
 # A misspelt NAME=value would be ignored in silence, and another test run than the one that was asked for.
-GIVEN := $(foreach name,$(filter-out MAKE% -%,$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name)))
 UNKNOWN := $(filter-out $(SETTINGS) LOADTEST_% LOCUST_% BASE MINUTES SECONDS SEED CASES PYTHON,$(GIVEN))
 ifneq ($(and $(UNKNOWN),$(filter loadtest duet swarm,$(MAKECMDGOALS))),)
-$(shell python3 local_conf/unknown_names.py '$(UNKNOWN)' '$(SETTINGS)' >&2)
+$(shell python3 local_conf/unknown_names.py $(call quoted,UNKNOWN) '$(SETTINGS)' >&2)
 $(error stopped)
 endif
 
@@ -45,7 +56,7 @@ loadtest: environment ## run a load test on this machine, without Docker
 	@exec $(RUN)/loadtest run
 
 duet: environment ## compare the sample target at BASE=<commit or branch> with this working tree, under one load
-	@exec $(RUN)/loadtest duet --base '$(BASE)'
+	@exec $(RUN)/loadtest duet --base=$(call quoted,BASE)
 
 test: lint ## lint, types, and all tests; those of the stack too where a Docker engine is available
 	@exec $(RUN)/python -m tests
@@ -61,7 +72,7 @@ lint: setup-dev ## check style, types, layers of imports and Dockerfiles
 	@$(RUN)/hadolint docker/*.Dockerfile
 
 fuzz: setup-dev ## test 100,000 generated inputs; CASES=500 for another number
-	@FUZZ_CASES=$(or $(CASES),100000) exec $(RUN)/python -m pytest --timeout=0 tests/fuzz
+	@FUZZ_CASES=$(call quoted,CASES) exec $(RUN)/python -m pytest --timeout=0 tests/fuzz
 
 newest-locust: setup-dev ## test against Locust's newest release, when it is not the pinned one
 	@local_conf/newest_locust.sh
@@ -115,10 +126,10 @@ bench-workers: setup-dev ## measure a master with 1,000 workers on kubectl's cur
 	@exec $(RUN)/python -m bench.many_workers
 
 growth: setup-dev ## check memory and open files over a run of 3 minutes; MINUTES=30 for longer
-	@exec $(RUN)/python -m bench.growth $(MINUTES)
+	@exec $(RUN)/python -m bench.growth $(call quoted,MINUTES)
 
 soak: setup-dev ## disturb a running stack at random for an hour, and count every request; SECONDS=600 SEED=1 for others, COMPOSE=1 for Compose
-	@exec $(RUN)/python -m tests.faults $(or $(SECONDS),3600) $(SEED)
+	@exec $(RUN)/python -m tests.faults $(call quoted,SECONDS) $(call quoted,SEED)
 
 dashboards: setup-dev ## write grafana/dashboards/*.json from their source, and the rules for the Prometheus operator
 	@$(RUN)/python grafana/generate.py
@@ -129,7 +140,7 @@ dashboards-preview: setup-dev ## draw the dashboards from recorded responses int
 
 pictures: setup-dev ## take the pictures in docs/ again: of the dashboards, and of the latest run's report or RUN_ID's
 	@cd grafana && ../$(RUN)/python -m preview.pictures ../docs/pictures
-	@cd grafana && exec ../$(RUN)/python -m preview.report ../docs/pictures/report.png $(RUN_ID)
+	@cd grafana && exec ../$(RUN)/python -m preview.report ../docs/pictures/report.png $(call quoted,RUN_ID)
 
 clean: ## remove environment, caches and builds; results in runs/ stay
 	@rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
