@@ -118,6 +118,12 @@ def test_grafana_asks_nobody_outside() -> None:
     assert {given[f"GF_{name}_DISABLED"] for name in disabled} == {"true"}
 
 
+def test_grafana_asks_prometheus_through_no_proxy() -> None:
+    """Docker sets these in every container where its own settings name a proxy, unless the service does."""
+    given = SERVICES["grafana"]["environment"]
+    assert (given["HTTP_PROXY"], given["http_proxy"]) == ("", "")
+
+
 def test_the_datasource_is_the_stacks_prometheus() -> None:
     """Grafana asks the service prometheus, under the fixed uid, with Prometheus' own scrape interval."""
     datasource = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"][0]

@@ -139,10 +139,15 @@ def _is_here(url: str) -> bool:
     return is_loopback(urlsplit(url).hostname or "")
 
 
+def _leads_here(url: str) -> bool:
+    """Return whether a URL means this machine in any notation, or by a name that resolves to it, such as its own."""
+    return _is_here(url) or any(map(is_inside, addresses_of(urlsplit(url).hostname or "")))
+
+
 class _Proxies(urllib.request.ProxyHandler):
     def proxy_open(self, request: urllib.request.Request, proxy: str, kind: str) -> Any:
         """See urllib."""
-        return None if _is_here(request.full_url) else super().proxy_open(request, proxy, kind)
+        return None if _leads_here(request.full_url) else super().proxy_open(request, proxy, kind)
 
 
 class _Connection(http.client.HTTPConnection):

@@ -3,12 +3,16 @@
 import contextlib
 import http.server
 import socketserver
+import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import unquote
 
 import pytest
+from click.testing import CliRunner
 
+from loadtest.cli import main
 from loadtest.settings import hosts
 from loadtest.settings.fetching import fetch
 
@@ -16,9 +20,9 @@ from loadtest.settings.fetching import fetch
 class Site(http.server.ThreadingHTTPServer):
     """A service on this machine that redirects where a path says, and remembers the requests."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), Answer)
+        self.url = f"http://{address}:{self.server_address[1]}"
         self.requests: list[str] = []
 
 
@@ -38,14 +42,18 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"none")
 
+    def do_HEAD(self) -> None:
+        """See `do_GET`."""
+        self.do_GET()
+
     def log_message(self, *_: object) -> None:
         """Nothing."""
 
 
-@pytest.fixture
-def site() -> Iterator[Site]:
-    """A running site."""
-    with Site() as site:
+@contextlib.contextmanager
+def running(site: Site) -> Iterator[Site]:
+    """Serve, for as long as the context lasts."""
+    with site:
         thread = threading.Thread(target=site.serve_forever)
         thread.start()
         yield site
@@ -53,11 +61,20 @@ def site() -> Iterator[Site]:
         thread.join()
 
 
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A running site."""
+    with running(Site()) as site:
+        yield site
+
+
 def test_no_proxy_is_between_this_machine_and_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The proxy variables are for what is elsewhere."""
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert fetch(site.url, 5.0).status == 200
+    port = site.url.rpartition(":")[2]
+    for here in ("127.0.0.1", "localhost", "127.1", "2130706433", "0.0.0.0"):  # noqa: S104
+        assert fetch(f"http://{here}:{port}", 5.0).status == 200
     with pytest.raises(OSError, match="refused"):
         fetch("http://service.invalid/", 5.0)
 
@@ -68,6 +85,24 @@ def test_a_redirect_leads_to_no_closed_address(site: Site, target: str) -> None:
     for url in (f"{site.url}/to/{target}", target):
         with pytest.raises(OSError, match="clouds serve credentials"):
             fetch(url, 5.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere this machine has one address of loopback")
+@pytest.mark.parametrize("command", [("init", "--openapi"), ("doctor", "--host")], ids=" ".join)
+def test_no_command_is_redirected_there(site: Site, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address of this machine plays one at which clouds serve credentials."""
+    invoke = partial(CliRunner().invoke, main)
+    with running(Site("127.0.0.2")) as cloud:
+        invoke([*command, f"{site.url}/to/{cloud.url}/latest"])
+        assert (cloud.requests, len(site.requests) > 0) == (["/latest"], True)
+        cloud.requests.clear()
+        monkeypatch.setattr(hosts, "CLOSED", (*hosts.CLOSED, hosts.ipaddress.ip_network("127.0.0.2/32")))
+        hosts.is_closed.cache_clear()
+        try:
+            invoke([*command, f"{site.url}/to/{cloud.url}/latest"])
+        finally:
+            hosts.is_closed.cache_clear()
+        assert cloud.requests == []
 
 
 def test_a_redirect_leads_to_no_other_scheme(site: Site) -> None:
