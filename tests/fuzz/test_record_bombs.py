@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from loadtest.cli import main
+from loadtest.comparing.commands import Baseline, end_with_comparison
 from loadtest.measuring import record_file
 from loadtest.measuring.packed import PackedMeasurements
 from loadtest.measuring.record import RunRecord
@@ -22,6 +23,7 @@ from loadtest.measuring.recorder import Recorder
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files
 from loadtest.run_folder import RECORD, STREAM
+from loadtest.settings.config import Config
 from tests import reports
 
 LONGEST_S = 10.0
@@ -30,7 +32,8 @@ LONGEST_S = 10.0
 
 def invoke(runs: Path, *arguments: str) -> Result:
     """Return what a command on a folder of runs prints."""
-    return CliRunner(env={"LOADTEST_RUNS_DIR": str(runs)}).invoke(main, list(arguments))
+    free = dict.fromkeys(("LOADTEST_EXPORTER_PORT", "LOADTEST_TARGET_PORT"), "0")
+    return CliRunner(env={"LOADTEST_RUNS_DIR": str(runs), **free}).invoke(main, list(arguments))
 
 
 def document(run_id: str) -> dict[str, Any]:
@@ -123,6 +126,23 @@ def test_a_record_that_fills_the_memory_is_refused(arguments: tuple[str, ...], t
     write(tmp_path, "bad", dense("bad"))
     done = invoke(tmp_path, *arguments)
     assert (done.exit_code, "GiB of memory" in done.stderr) == (1, True), done.output
+
+
+def test_a_baseline_that_fills_the_memory_is_refused(tmp_path: Path) -> None:
+    """Before the run that would be compared with it."""
+    load = {"scenario": "health", "profile": "smoke"}
+    config = Config.load(load, environ={}, file=tmp_path / "none").model_dump(mode="json")
+    write(tmp_path, "bad", {**dense("bad"), "configuration": config})
+    done = invoke(tmp_path, "run", "--scenario", "health", "--profile", "smoke", "--baseline", "bad")
+    assert (done.exit_code, "GiB of memory" in done.stderr) == (1, True), done.output
+
+
+def test_a_comparison_that_fills_the_memory_is_no_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After the run."""
+    write(tmp_path, "new", document("new"))
+    base = Baseline(tmp_path / "bad", dense("bad"))
+    assert end_with_comparison(base, tmp_path / "new", 0) == 1
+    assert "GiB of memory" in capsys.readouterr().out
 
 
 def test_states_that_others_replace_are_not_read(tmp_path: Path) -> None:

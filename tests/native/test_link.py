@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import socket
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgpack
@@ -94,17 +96,17 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
 def peer(master: Master, identity: str, keys: Keys | None = None, own: tuple[bytes, bytes] | None = None) -> Iterator:
     """Connect as something that speaks the protocol: with these keys, with an own pair, or in the clear."""
     context = zmq.Context()
-    socket = context.socket(zmq.DEALER)
-    socket.setsockopt(zmq.IDENTITY, identity.encode())
-    socket.setsockopt(zmq.LINGER, 0)
+    end = context.socket(zmq.DEALER)
+    end.setsockopt(zmq.IDENTITY, identity.encode())
+    end.setsockopt(zmq.LINGER, 0)
     if keys:
-        socket.curve_serverkey = keys.master.public
-        socket.curve_publickey, socket.curve_secretkey = own or (keys.worker.public, keys.worker.secret)
-    socket.connect(f"tcp://127.0.0.1:{master.link_port}")
+        end.curve_serverkey = keys.master.public
+        end.curve_publickey, end.curve_secretkey = own or (keys.worker.public, keys.worker.secret)
+    end.connect(f"tcp://127.0.0.1:{master.link_port}")
     try:
-        yield socket
+        yield end
     finally:
-        socket.close()
+        end.close()
         context.term()
 
 
@@ -144,6 +146,30 @@ def test_the_key_of_the_master_alone_opens_nothing(master: Master) -> None:
         assert eventually(lambda: master.refused("handshake") > before)
         assert not stranger.poll(500)
     assert master.joined() == 1
+
+
+def _passed_on(source: socket.socket, sink: socket.socket, heard: bytearray) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            heard.extend(data)
+            sink.sendall(data)
+
+
+def test_who_listens_on_the_way_reads_nothing(master: Master) -> None:
+    """Not even the name of a worker, and what it says first."""
+    heard = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as relay, contextlib.ExitStack() as opened:
+        way = replace(master, link_port=relay.getsockname()[1])
+        worker = opened.enter_context(peer(way, "listened-to", Keys.of(SECRET)))
+        here = opened.enter_context(relay.accept()[0])
+        there = opened.enter_context(socket.create_connection(("127.0.0.1", master.link_port)))
+        for ends in ((here, there), (there, here)):
+            threading.Thread(target=_passed_on, args=(*ends, heard), daemon=True).start()
+        for kind, data, joined in (("client_ready", "2.47.0", 2), ("quit", None, 1)):
+            worker.send(message(kind, data, "listened-to"))
+            assert eventually(lambda joined=joined: master.joined() == joined)
+    words = (b"CURVE", b"listened-to", b"client_ready", b"quit", b"DEALER")
+    assert [word in heard for word in words] == [True, False, False, False, False]
 
 
 FORGED = {

@@ -92,9 +92,7 @@ def conduct(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) 
         StackError: the run could not be carried out, or its master ended with 0 without the verdict of a pass.
     """
     preflight.check(config, *NAMES, *SURROUNDINGS)
-    base = commands.baseline_of(config) if config.baseline and not config.ui else None
-    if base is not None:
-        commands.show_precision(base)
+    base = commands.begin_with_baseline(config) if config.baseline and not config.ui else None
     folder, code = run(config, as_json=as_json, more=more)
     return code if base is None else commands.end_with_comparison(base, folder.path, code, error=as_json)
 

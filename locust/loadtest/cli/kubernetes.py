@@ -27,7 +27,7 @@ from loadtest.settings.config import Config
 from loadtest.settings.value_types import duration_s
 
 if TYPE_CHECKING:
-    from loadtest.reporting.document import Document
+    from loadtest.comparing.commands import Baseline
     from loadtest.run_folder import RunFolder
 
 
@@ -98,7 +98,7 @@ def run_on_kubernetes(
     is_here = named.scenario == config.scenario
     # Credentials are in the Secret, which only the pods see.
     preflight.check(config.model_copy(update={"accounts_file": None, "token_file": None}), *(NAMES if is_here else ()))
-    compared_with = commands.baseline_of(config) if config.baseline else None
+    compared_with = commands.begin_with_baseline(config) if config.baseline else None
     known = declared(config)
     run_id = named.run_id or new_run_id(named.scenario_name, named.profile_name)
     hosts = known.hosts.values() if is_here else ()
@@ -118,7 +118,7 @@ def run_on_kubernetes(
     return ended(code, run.folder, compared_with, config.baseline)
 
 
-def ended(code: int, folder: RunFolder | None, compared_with: Document | None, baseline: str | None) -> int:
+def ended(code: int, folder: RunFolder | None, compared_with: Baseline | None, baseline: str | None) -> int:
     """Compare a run that ended with its baseline, where one is set, and return the exit code of both.
 
     Args:

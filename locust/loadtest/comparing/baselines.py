@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from loadtest import atomic_file, untrusted
 from loadtest.exceptions import RecordError, UsageError
 from loadtest.judging.outcome import MEASURED
-from loadtest.reporting import document as run_document
 from loadtest.run_folder import RunFolder
 from loadtest.settings.scenario_files import name_of_scenario
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadtest.reporting.document import Document
+    from loadtest.settings.config import Config
 
 _LONGEST_BYTES: Final = 1024 * 1024
 FILE: Final = "baselines.json"
@@ -66,14 +66,13 @@ def folder(base: str, key: str, runs_dir: Path) -> Path:
     return RunFolder.find(find(runs_dir, key) if base == KEYWORD else base, runs_dir).path
 
 
-def document(base: str, key: str, runs_dir: Path) -> Document:
-    """Return the document of the run to compare with.
+def folder_for(config: Config) -> Path:
+    """Return the folder of the run that a run with these settings, which name one, is compared with.
 
     Raises:
-        RecordError: when it cannot be read.
         UsageError: as `folder`.
     """
-    return run_document.read(folder(base, key, runs_dir))
+    return folder(str(config.baseline), key(config.scenario, config.profile), config.runs_dir)
 
 
 def check(document: Document) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -46,19 +47,31 @@ REPORT = "comparison.html"
 DATA = "comparison.json"
 
 
-def baseline_of(config: Config) -> Document:
-    """Return the run that a run with these settings will be compared with, before anything is started.
+class Baseline(NamedTuple):
+    """The run that a run will be compared with."""
+
+    folder: Path
+    document: Document
+
+
+def begin_with_baseline(config: Config) -> Baseline:
+    """Return the run that a run with these settings will be compared with, and print what that will be able to find.
 
     Raises:
-        RecordError: when it cannot be read.
+        RecordError: when it cannot be read, its blocks are damaged, or it takes too much.
         UsageError: when no baseline is set, or it had another load.
     """
-    base = baselines.document(str(config.baseline), baselines.key(config.scenario, config.profile), config.runs_dir)
-    comparability.check_settings(base, config.model_dump(mode="json"))
-    return base
+    folder = baselines.folder_for(config)
+    with run_document.limited(folder), run_document.reading(folder):
+        base = run_document.read(folder)
+        comparability.check_settings(base, config.model_dump(mode="json"))
+        sentences = text.outlook_sentences(_outlook_of(base, MARGIN))
+    for sentence in sentences:
+        click.echo(f"{'precision':12} {one_line(sentence)}", err=True)
+    return Baseline(folder, base)
 
 
-def end_with_comparison(base: Document, run_dir: Path, code: int, *, error: bool = False) -> int:
+def end_with_comparison(base: Baseline, run_dir: Path, code: int, *, error: bool = False) -> int:
     """Compare a run that has just ended with its baseline, on the screen and as two files in its folder.
 
     Args:
@@ -72,17 +85,15 @@ def end_with_comparison(base: Document, run_dir: Path, code: int, *, error: bool
     """
     console = output(sys.stderr if error else sys.stdout)
     try:
-        new = run_document.read(run_dir)
-        found = compare_documents(base, new)
+        with run_document.limited(base.folder, run_dir), run_document.reading(run_dir):
+            new = run_document.read(run_dir)
+            found = compare_documents(base.document, new)
+            text.show(found, console)
+            made = {DATA: files.json_text(found.as_dict()), REPORT: page.html(found, base.document, new)}
     except LoadtestError as problem:
         console.print(f"comparison   failed: {problem}", markup=False)
         return code or int(problem.exit_code)
-    text.show(found, console)
-    texts = {
-        DATA: lambda: files.json_text(found.as_dict()),
-        REPORT: lambda: page.html(found, base, new),
-    }
-    for sentence in files.write(run_dir, texts):
+    for sentence in files.write(run_dir, {name: partial(str, one) for name, one in made.items()}):
         console.print(f"error: {sentence}", markup=False)
     return code or exit_code(found)
 
@@ -227,16 +238,6 @@ def plan(*, run: str, margin: float, as_json: bool) -> None:
             click.echo(files.json_text(found.as_dict()))
         else:
             text.show_outlook(found, output())
-
-
-def show_precision(base: Document) -> None:
-    """Print, before a run, what its comparison with the baseline will be able to find.
-
-    Raises:
-        RecordError: when the baseline's blocks are damaged.
-    """
-    for sentence in text.outlook_sentences(_outlook_of(base, MARGIN)):
-        click.echo(f"{'precision':12} {one_line(sentence)}", err=True)
 
 
 def _outlook_of(document: Document, margin: float) -> Outlook:

@@ -16,6 +16,7 @@ from loadtest.comparing.difference import Conclusion
 from loadtest.estimating import looks
 from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.measuring.record import DECIDED
+from loadtest.reporting import document as run_document
 
 if TYPE_CHECKING:
     from loadtest.reporting.document import Document
@@ -50,7 +51,7 @@ def is_decided(config: Config, document: Document) -> bool:
         RecordError: when the baseline cannot be read, or blocks are damaged.
         UsageError: when no baseline is set.
     """
-    base = baselines.document(str(config.baseline), baselines.key(config.scenario, config.profile), config.runs_dir)
+    base = run_document.read(baselines.folder_for(config))
     runs = as_long(BlockedRun.of(base), BlockedRun.of(document))
     longest_s = config.run_time or 0.0
     return is_answer(compare(*runs, share=looks.share(longest_s)), longest_s)

@@ -12,6 +12,7 @@ from loadtest.comparing.comparison import Comparison, compare
 from loadtest.estimating.blocked_run import ALL, BlockedRun, Name
 from loadtest.exceptions import UsageError
 from loadtest.measuring.record import DECIDED, RunRecord
+from loadtest.reporting import document as run_document
 from loadtest.reporting import files
 from loadtest.reporting.document import Document
 from loadtest.settings.config import Config
@@ -72,7 +73,7 @@ def test_a_request_that_the_longest_run_cannot_decide_holds_up_nothing() -> None
 
 def test_a_run_that_ended_early_is_compared_with_as_much_of_its_baseline(config: Config) -> None:
     """Its intervals share the errors of all looks; one that was cut off for another reason is refused."""
-    base = baselines.document("baseline", baselines.key("documents", "quick"), config.runs_dir)
+    base = run_document.read(baselines.folder_for(config))
     early = new(60)
     with pytest.raises(UsageError, match=r"one run has 120 s of load, the other 60 s"):
         compare_documents(base, early)
