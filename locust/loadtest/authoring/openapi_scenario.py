@@ -225,9 +225,10 @@ class _Drafting:
 
 
 def host_of(document: OpenApiDocument) -> str | None:
-    """Return the base URL of the document's first server; None without one."""
+    """Return the base URL of the document's first server, without what signs in there; None without one."""
     url = urlsplit(_server(document.root))
-    return f"{url.scheme}://{url.netloc}" if url.scheme in {"http", "https"} and url.netloc else None
+    place = url.netloc.rpartition("@")[2]
+    return f"{url.scheme}://{place}" if url.scheme in {"http", "https"} and place else None
 
 
 def _server(*holders: Node) -> str:

@@ -33,6 +33,7 @@ _SET: Final = re.compile(
 )
 _TIMES: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 _SAFE: Final = "!$%&'()*+,/:;=?@[]~"
+_OF_THE_CLIENT: Final = frozenset({"content-length", "cookie"})
 _KINDS: Final = {"json": "application/json", "xml": "application/xml", "html": "text/html", "text": "text/plain"}
 _ALLOWED: Final = "a collection that Postman exported, version 2.0 or 2.1"
 
@@ -108,7 +109,7 @@ class PostmanCollection:
         headers = {
             self._filled(str(each["key"])): self._filled(str(each.get("value") or ""))
             for each in _list(asked, "header")
-            if isinstance(each, dict) and not each.get("disabled") and str(each["key"]).lower() != "content-length"
+            if isinstance(each, dict) and not each.get("disabled") and str(each["key"]).lower() not in _OF_THE_CLIENT
         }
         kind = next((headers.pop(name) for name in list(headers) if name.lower() == "content-type"), "")
         request = Recorded(method, target, headers | self._authorization(asked.get("auth", auth)))

@@ -11,13 +11,14 @@ import pprint
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, unquote_plus
 
 import orjson
 
 from loadtest import untrusted
 from loadtest.authoring import code_text
 from loadtest.replaying import path_names
+from loadtest.settings.urls import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +35,26 @@ _LOGIN: Final = re.compile(r"e?-?mail|user(_?name)?|login", re.IGNORECASE)
 _UNSAFE: Final = re.compile(r'["\\{}]|[^ -~]')
 """What cannot stand in the f-string of a name."""
 _SECRET_HEADER: Final = re.compile(r"token|key|secret|auth|session", re.IGNORECASE)
+_SHORT_SECRETS: Final = frozenset({"otp", "pin", "sig"})
+_WEB_TOKEN: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
+"""A secret by its form, whatever it is called: a JSON web token."""
+_IN_TEXT: Final = (
+    re.compile(  # <a:Password>x</a:Password>
+        r"(?P<before><(?:[\w.-]{1,60}:)?(?P<name>[\w.-]{1,60})(?:\s[^<>]{0,500})?>\s*)(?P<value>[^\s<>][^<>]*)(?=</)"
+    ),
+    re.compile(  # a part of a form of several parts
+        r'(?P<before>\bname="(?P<name>[^"\r\n]{1,60})"[^\r\n]{0,200}\r?\n(?:[^\r\n]{1,200}\r?\n){0,3}\r?\n)'
+        r"(?P<value>[^\r\n]+)"
+    ),
+    re.compile(  # password=x, password: "x", "password": "x", Authorization: Bearer x
+        r"(?P<before>\b(?P<name>[A-Za-z][\w-]{0,60})\\?[\"']?\s{0,4}[:=]\s{0,4}(?:(?:bearer|basic|token)\s+)?\\?[\"']?)"
+        r"(?P<value>[^\s\"'&,;(){}<>\\]+)",
+        re.IGNORECASE,
+    ),
+)
+"""A name and its value within a text: of XML, of a form that is no list of pairs, of a query language."""
+_NAMES: Final = ("name", "key", "field")
+"""What a list of pairs in JSON calls their names."""
 _HELPERS: Final = ("accounts", "api_key", "basic_headers", "bearer_headers")
 _HEAD: Final = '''\
 """{title}: its requests in their order.
@@ -65,9 +86,13 @@ scenario = Scenario(name=NAME, user_classes=(Visitor,), requests=REQUESTS)
 '''
 _ON_START: Final = '''
     def on_start(self):
-        """Take an account of ACCOUNTS_FILE."""
-        self.account = random.choice(accounts())
-'''
+        """Take {what}."""
+{lines}'''
+_TAKEN: Final = {
+    "self.account": ("an account of ACCOUNTS_FILE", "        self.account = random.choice(accounts())\n"),
+    "self.token": ("the token of TOKEN_FILE", '        self.token = api_key("token").get("token", "")\n'),
+}
+"""What a user takes when it begins, by the attribute that holds it."""
 _SECRETS: Final = """ Tokens and keys are those of TOKEN_FILE, names and
 passwords those of ACCOUNTS_FILE."""
 
@@ -126,9 +151,11 @@ def written(name: str, title: str, requests: Sequence[Recorded]) -> str:
         _use_account(request)
     calls = "\n".join(map(_call, requests, names))
     pairs = dict.fromkeys((each.method, path) for each, path in zip(requests, names, strict=True))
-    uses_account = "self.account" in calls
-    helpers = [each for each in _HELPERS if f"{each}(" in calls or (each == "accounts" and uses_account)]
-    modules = [*(["random"] if uses_account else []), *(["re"] if "re.search(" in calls else [])]
+    taken = [_TAKEN[attribute] for attribute in _TAKEN if attribute in calls]
+    on_start = _ON_START.format(what=" and ".join(what for what, _ in taken), lines="".join(line for _, line in taken))
+    on_start = on_start if taken else ""
+    helpers = [each for each in _HELPERS if f"{each}(" in on_start + calls]
+    modules = [*(["random"] if "random." in on_start else []), *(["re"] if "re.search(" in calls else [])]
     modules += ["time"] if "time.sleep(" in calls else []
     plain = "".join(letter for letter in " ".join(title.split()) if letter.isprintable())[:100]
     return _HEAD.format(
@@ -137,7 +164,7 @@ def written(name: str, title: str, requests: Sequence[Recorded]) -> str:
         modules="".join(f"import {module}\n" for module in modules) + "\n" * bool(modules),
         imports=", ".join(["Scenario", *helpers]),
         name=name,
-        on_start=_ON_START if uses_account else "",
+        on_start=on_start,
         calls=calls,
         pairs="".join(f'    ({method!r}, f"{{NAME}}{path}"),\n' for method, path in pairs),
     )
@@ -166,7 +193,8 @@ def _headers(request: Recorded) -> Iterator[str]:
     if request.media_type and not request.fields and not _is_usual(request):
         plain["Content-Type"] = request.media_type
     for name, value in request.headers.items():
-        if not _SECRET_HEADER.search(name) or code_text.sample(value, "") != value:
+        has_secret = _SECRET_HEADER.search(name) or is_secret(name) or _WEB_TOKEN.search(value)
+        if not has_secret or code_text.sample(value, "") != value:
             continue  # an answer gave it
         del plain[name]
         kind = value.partition(" ")[0].lower()
@@ -203,22 +231,80 @@ def _is_unparsed(request: Recorded) -> bool:
 
 
 def _use_account(request: Recorded) -> None:
-    """Put an account of ACCOUNTS_FILE in place of the name and the password in a body."""
-    if isinstance(request.body, dict):
-        request.body = _with_account(request.body)
+    """Put an account of ACCOUNTS_FILE, or the token of TOKEN_FILE, in place of each secret in a body or a query."""
+    request.target = _let_in_by_query(request.target)
+    if request.fields:
+        changed = _let_in({name: content for name, file, content, _ in request.fields if file is None})
+        request.fields = [
+            (name, file, content if file else changed[name], kind) for name, file, content, kind in request.fields
+        ]
     elif _is_form(request):
-        changed = _with_account(dict(request.body))
+        changed = _let_in(dict(request.body))
         marked = {name: value for name, value in changed.items() if code_text.sample(value, "") != value}
         request.body = [[name, marked.get(name, text)] for name, text in request.body]
+    else:
+        request.body = _let_in(request.body)
 
 
-def _with_account(fields: dict[str, Any]) -> dict[str, Any]:
-    passwords = [name for name in fields if _PASSWORD.search(name) and isinstance(fields[name], str)]
-    if not passwords:
-        return fields
-    logins = [name for name in fields if _LOGIN.fullmatch(name) and isinstance(fields[name], str)]
+def _let_in_by_query(target: str) -> str:
+    path, question, query = target.partition("?")
+    pairs = []
+    for pair in query.split("&"):
+        name, equals, value = pair.partition("=")
+        plain = unquote_plus(value)
+        changed = _let_in({unquote_plus(name): plain})[unquote_plus(name)]
+        pairs.append(pair if changed == plain else f"{name}{equals}{quote(changed, safe='')}")
+    return _WEB_TOKEN.sub(code_text.mark("self.token"), path) + question + "&".join(pairs)
+
+
+def _let_in(value: Any, name: str = "") -> Any:
+    """Return a value of a body with the parts of an account, or the token, in place of the secrets in it.
+
+    Args:
+        value: of JSON.
+        name: under which it stands.
+    """
+    if isinstance(value, dict):
+        label = next((value[key] for key in _NAMES if isinstance(value.get(key), str)), "value")
+        of_pair = {"value": _let_in({label: value["value"]})[label]} if "value" in value and label != "value" else {}
+        return {key: _let_in(each, str(key)) for key, each in value.items()} | of_pair | _account_in(value)
+    if isinstance(value, list):
+        return [_let_in(each, name) for each in value]
+    is_own = _is_literal(value) and value not in {"", 0}  # else an answer gave it, or it is no secret
+    if is_own and (_names_secret(name) or _WEB_TOKEN.fullmatch(str(value))):
+        return code_text.mark("self.token")
+    return _let_in_text(value) if isinstance(value, str) else value
+
+
+def _let_in_text(text: str) -> str:
+    def one(found: re.Match[str]) -> str:
+        name, value = found["name"], found["value"]
+        is_secret_name = bool(_PASSWORD.search(name)) or _names_secret(name)
+        return found["before"] + (_let_in({name: value})[name] if is_secret_name else value)
+
+    for pattern in _IN_TEXT:
+        text = pattern.sub(one, text)
+    return _WEB_TOKEN.sub(code_text.mark("self.token"), text)
+
+
+def _account_in(fields: dict[str, Any]) -> dict[str, str]:
+    """Return the parts of an account for the fields that are a name and a password."""
+    passwords = [name for name, value in fields.items() if _PASSWORD.search(name) and _is_literal(value)]
+    logins = [name for name, value in fields.items() if passwords and _LOGIN.fullmatch(name) and isinstance(value, str)]
     parts = {**dict.fromkeys(logins, "login"), **dict.fromkeys(passwords, "password")}
-    return fields | {name: code_text.mark(f"self.account.{part}") for name, part in parts.items()}
+    return {name: code_text.mark(f"self.account.{part}") for name, part in parts.items()}
+
+
+def _is_literal(value: Any) -> bool:
+    """Whether a value is a text or a number that no answer gave."""
+    is_one = isinstance(value, str | int) and not isinstance(value, bool)
+    return is_one and code_text.sample(str(value), "") == str(value)
+
+
+def _names_secret(name: str) -> bool:
+    """Return whether the last word of a name, as in user[api_token], is that of a secret."""
+    word = re.split(r"[^\w-]+", name.rstrip("] "))[-1]
+    return is_secret(word) or word.lower() in _SHORT_SECRETS
 
 
 def _literal(value: object) -> str:

@@ -21,6 +21,7 @@ _ID: Final = re.compile(
     r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # a UUID
     r"|(?=[a-fA-F]*\d)[0-9a-fA-F]{8,}"  # a hash, an ObjectId
     r"|(?=\D*\d)[A-Za-z0-9_=-]{16,}"  # a token, a ULID
+    r"|eyJ[\w-]{8,}(?:\.[\w-]*)*"  # a JSON web token
     r"|[^@]+@[^@]+\.[^@]+"  # an e-mail address
     r"|(?:[A-Za-z]{1,8}[-_])\d+"  # order-17
     r"|.*%[0-9A-Fa-f]{2}.*"  # text that somebody wrote

@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 MASK: Final = "***"
+UNREADABLE: Final = "its parts cannot be told apart; in a password, write / ? # [ ] and @ as %2F and so on"
 _ANY: Final = "…"  # what our own texts write for a value
 SHOWN: Final = frozenset(
     (
@@ -49,6 +50,7 @@ _NAME: Final = (
     r"|token|secret|passw(?:or)?ds?|passphrase|pwd|session[-_]?id|signature|credentials?|jwt)"
 )
 """What a secret is called. Its plural counts tokens, such as max_tokens."""
+_SECRET_NAME: Final = re.compile(_NAME, re.IGNORECASE)
 _MAY_NAME: Final = re.compile(
     r"uthori|ookie|key|token|secret|pass|pwd|session|signature|credential|jwt|header |-[ubU]|--", re.IGNORECASE
 )
@@ -96,6 +98,11 @@ _NAMED: Final = (
 )
 
 
+def is_secret(name: str) -> bool:
+    """Return whether what a header, a parameter or a member of JSON is called says that its value is a secret."""
+    return bool(_SECRET_NAME.fullmatch(name))
+
+
 def without_credentials(text: str) -> str:
     """Return a text with ``***`` in place of every secret that a URL, a header, or a value with a name may hold."""
     text = _WHOLE.sub(rf"\1{MASK}@", text)
@@ -113,6 +120,11 @@ def without_named(text: str) -> str:
 
 def _masked_value(found: re.Match[str]) -> str:
     return found[0] if found["value"].strip() in {"", _ANY, MASK} else f"{found['before']}{MASK}"
+
+
+def reason_for(url: str, error: Exception) -> str:
+    """Return what an error says of a URL; of one with a secret, of which an error may quote a part, only what to do."""
+    return str(error) if without_credentials(url) == url else UNREADABLE
 
 
 def has_password(url: str) -> bool:

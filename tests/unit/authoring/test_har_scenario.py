@@ -23,6 +23,7 @@ from tests.journeys import run_each_task_once
 
 TOKEN = "tok-4711-secret"  # noqa: S105
 CSRF = "f00dcafe1234"
+JSON, FORM_TYPE = "application/json", "application/x-www-form-urlencoded"
 PAGE = f'<form><input type="hidden" value="{CSRF}" name="csrf"></form>'
 
 
@@ -182,6 +183,55 @@ def test_credentials_of_a_recording_come_from_files() -> None:
     assert [secret for secret in (TOKEN, "k3y", "YTpi", "hunter22", "ada@") if secret in text] == []
     assert "headers=bearer_headers() | api_key('X-Api-Key') | {'X-Shop': '7'}" in text
     assert "'email': self.account.login, 'password': self.account.password, 'keep': True" in text
+    compile(text, "x.py", "exec")
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+HIDDEN: dict[str, tuple[str, str, str, str]] = {
+    "a password below a name": ("/a", '{"user": {"email": "e", "password": "hunter2"}}', JSON, "self.account.password"),
+    "a list": ("/a", '[{"new_password": "hunter2"}]', JSON, "self.account.password"),
+    "a number": ("/a", '{"pin": 40711}', JSON, "self.token"),
+    "a key": ("/a", '{"clientSecret": "hunter2", "api-key": "hunter2"}', JSON, "self.token"),
+    "variables of GraphQL": ("/a", '{"query": "q", "variables": {"refresh_token": "hunter2"}}', JSON, "self.token"),
+    "a field of a form": ("/a", "user%5Bapi_token%5D=hunter2&n=1", FORM_TYPE, "self.token"),
+    "a parameter": ("/a?api_key=hunter2&n=1", "", "", "self.token"),
+    "a parameter with a quoted name": ("/a?X-Amz-Signature=hunter2", "", "", "self.token"),
+    "a password in a query": ("/a?passwd=hunter2", "", "", "self.account.password"),
+    "a web token in a query": (f"/a?state={JWT}", "", "", "self.token"),
+    "a web token in a path": (f"/a/{JWT}/b", "", "", "self.token"),
+    "a web token of any name": ("/a", f'{{"assertion": "{JWT}"}}', JSON, "self.token"),
+    "a pair": ("/a", '[{"name": "password", "value": "hunter2"}]', JSON, "self.account.password"),
+    "a query language": ("/a", '{"query": "{a(b:\\"c\\",password:\\"hunter2\\"){t}}"}', JSON, "self.account.password"),
+    "text": ("/a", "user=ann password='hunter2'\nAuthorization: Bearer hunter2", "text/plain", "self.token"),
+    "parts": ("/a", '--x\r\nA: b; name="password"\r\n\r\nhunter2\r\n--x--', "multipart/form-data", "self.account"),
+    "XML": ("/a", "<e><w:Password Type='t'>hunter2</w:Password><Sig>hunter2</Sig></e>", "text/xml", "self.token"),
+}
+
+
+@pytest.mark.parametrize("place", HIDDEN)
+def test_no_secret_of_a_recording_is_drafted(place: str) -> None:
+    """Wherever it stands in a body or a query; what holds none stays as it was."""
+    target, body, kind, words = HIDDEN[place]
+    request = Recorded("POST", target)
+    if body:
+        request.take_body(body, kind)
+    text = recorded_scenario.written("x", "X", [request])
+    assert [secret for secret in ("hunter2", "40711", JWT[:20]) if secret in text] == []
+    assert words in text
+    compile(text, "x.py", "exec")
+    plain = Recorded("POST", "/a?page=2&sort=name")
+    plain.take_body('{"max_tokens": 100, "author": "ann", "token": "", "keep": true, "card": {"n": 1}}', JSON)
+    text = recorded_scenario.written("x", "X", [plain])
+    assert ("'/a?page=2&sort=name'" in text, "self." in text.replace("self.client", "")) == (True, False)
+
+
+def test_secrets_in_headers_and_fields_are_not_drafted() -> None:
+    """Those of any name that says so, and those of a form of several parts; a file is sent as a few bytes anyway."""
+    request = Recorded("POST", "/", {"X-Signature": "hunter2", "X-Data": f"a {JWT}", "X-Jwt": "hunter2"})
+    request.fields = [("password", None, "hunter2", "text/plain"), ("pass", "pass.txt", "example", "text/plain")]
+    text = recorded_scenario.written("x", "X", [request])
+    assert ("hunter2" in text, JWT in text, "('pass', ('pass.txt', 'example'" in text) == (False, False, True)
+    assert "self.account.password" in text
     compile(text, "x.py", "exec")
 
 

@@ -83,7 +83,7 @@ def test_a_title_becomes_a_name(title: str, name: str) -> None:
 
 def test_the_next_command_is_quoted(folder: Path) -> None:
     """A document cannot put commands of its own into the one that is printed to be run."""
-    server = {"url": "http://x;touch${IFS}owned"}
+    server = {"url": "http://ann:hunter2@x;touch${IFS}owned"}
     document = {"openapi": "3.0.3", "info": {"title": "T"}, "servers": [server], "paths": {"/a": {"get": {}}}}
     (folder / "api.json").write_text(json.dumps(document))
     code, output = init("own", "--openapi", "api.json")

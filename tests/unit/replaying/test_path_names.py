@@ -23,6 +23,7 @@ from loadtest.replaying.path_names import MOST_SIBLINGS, names_of
         ("/about-us/team/", "/about-us/team/"),
         ("/facade/dashboard/deadbeef", "/facade/dashboard/deadbeef"),
         ("/t/01ARZ3NDEKTSV4RRFFQ69G5FAV", "/t/:id"),
+        ("/in/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl/b", "/in/:id/b"),
     ],
 )
 def test_ids_in_paths(target: str, name: str) -> None:
