@@ -8,14 +8,14 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import orjson
 import redis
 
 from loadtest.exceptions import StackError, UsageError
 from loadtest.settings.redis_url import cluster_of, is_cluster, said, server_of
-from loadtest.settings.urls import without_credentials
+from loadtest.settings.urls import reason_for, without_credentials
 from target_app.coin_queue import QUEUE_KEY, new_queue, user_key
 from target_app.redis_pool import exchange, exchanges
 from target_app.store import KEY_PREFIX, PRIVATE
@@ -366,7 +366,7 @@ def open_store(url: str, **of_mongo: Any) -> Store:
     Raises:
         UsageError: when it is not the URL of a store, or not that of a MongoDB where this has arguments.
     """
-    kind = _KINDS.get(urlsplit(url).scheme)
+    kind = _KINDS.get(url.partition("://")[0].lower())
     if of_mongo and kind is RedisStore:
         raise UsageError(
             f"--collection and --object-ids are not for {without_credentials(url)}. Allowed: with a MongoDB. Next: "
@@ -381,7 +381,7 @@ def open_store(url: str, **of_mongo: Any) -> Store:
             return kind(url, **of_mongo)
         reason = "its scheme is unknown"
     except ValueError as error:  # a port that is not a number
-        reason = str(error)
+        reason = reason_for(url, error)
     raise UsageError(
         f"{without_credentials(url)} is not a store ({reason}). Allowed: redis://host:port/db, rediss://…, "
         "unix://path, mongodb://host:port/database. Next: correct it."

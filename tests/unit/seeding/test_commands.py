@@ -221,6 +221,20 @@ def test_a_password_in_the_environment_is_not_shown(tmp_path: Path, monkeypatch:
         assert (ended, "***@127.0.0.1:1" in output, "hidden" in output) == (1, True, False), output
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://me:hidden/x@127.0.0.1:1/0", "redis://me:hidden℀@127.0.0.1:1/0", "redis://me:[hidden@127.0.0.1:1/0"),
+        *("mongodb://me:hidden/x@127.0.0.1:1/x", "mongodb://me:[hidden@127.0.0.1:1/x"),
+    ],
+)
+def test_a_password_that_is_not_quoted_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """What cannot be read as a URL is one sentence, which names no part of it."""
+    monkeypatch.setenv("LOADTEST_STORE", url)
+    ended, output = seed("--count", "10", "--out", str(tmp_path / "ids.json"))
+    assert (ended in {1, 2}, output.startswith("error: "), "hidden" in output) == (True, True, False), output
+
+
 def test_a_file_that_cannot_be_written_is_reported_first(tmp_path: Path) -> None:
     """Before anything is seeded the place of the result is checked."""
     for out in (tmp_path, tmp_path / "none" / "ids.json"):

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from loadtest.clients.transport.endpoint import Endpoint
 from loadtest.clients.transport.stream import tls_context
 from loadtest.exceptions import UsageError
+from loadtest.settings.urls import MASK, reason_for, without_credentials
 
 DEFAULT_PORT, SENTINEL_PORT = 6379, 26379
 DEFAULT_TIMEOUT_S = 5.0
@@ -72,7 +73,7 @@ class RedisSettings:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise _wrong_url(url, str(error)) from error
+            raise _wrong_url(url, reason_for(url, error)) from error
         options = _read_options(url, parts)
         endpoint = _endpoint(url, parts, port, options)
         cluster, replicas = options.get("cluster", False), options.get("read_from_replicas", False)
@@ -184,12 +185,15 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
 """What may stand behind the question mark, and how it is read."""
 
 
+def _part(url: str, text: str) -> str:
+    """A part of a URL as an error quotes it; of one with a secret, whose end may be elsewhere than it seems, a mask."""
+    return repr(text) if without_credentials(url) == url else MASK
+
+
 def _wrong_url(url: str, reason: str) -> UsageError:
     """The error for a URL, with its password left out."""
-    head, at, rest = url.rpartition("@")
-    shown = f"{head.partition('://')[0]}://…@{rest}" if at else url
     return UsageError(
-        f"The Redis URL {shown!r} cannot be used: {reason}. A URL looks like redis://host:6379/0, "
+        f"The Redis URL {without_credentials(url)!r} cannot be used: {reason}. A URL looks like redis://host:6379/0, "
         "rediss://user:password@host:6379/0 or unix:///path/to/socket?db=0; set it in REDIS_URL or as the "
         "user class's redis_url."
     )
@@ -200,11 +204,12 @@ def _read_options(url: str, parts: SplitResult) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, text in parse_qsl(parts.query, keep_blank_values=True):
         if name not in OPTIONS:
-            raise _wrong_url(url, f"the option {name!r} is unknown; known are {', '.join(OPTIONS)}")
+            shown = MASK if "@" in url else repr(name)  # it may be the end of a password
+            raise _wrong_url(url, f"the option {shown} is unknown; known are {', '.join(OPTIONS)}")
         try:
             options[name] = OPTIONS[name](text)
         except ValueError as error:
-            raise _wrong_url(url, f"the option {name}={text!r} is wrong: {error}") from error
+            raise _wrong_url(url, f"the option {name}={_part(url, text)} is wrong: {error}") from error
     return options
 
 
@@ -234,7 +239,7 @@ def _db_of_path(url: str, parts: SplitResult) -> int:
     try:
         return _read_db(text)
     except ValueError as error:
-        raise _wrong_url(url, f"the database {text!r} is not a number: {error}") from error
+        raise _wrong_url(url, f"the database {_part(url, text)} is not a number: {error}") from error
 
 
 def _tls_context(url: str, options: dict[str, Any]) -> ssl.SSLContext:
