@@ -59,9 +59,9 @@ def examine(config: Config) -> Iterator[Check]:
     """Make the checks one after the other, and yield each result at once."""
     for name, check in _CHECKS.items():
         try:
-            yield Check(name, healthy=True, sentence=check(config))
+            yield Check(name, healthy=True, sentence=without_credentials(check(config)))
         except LoadtestError as error:
-            yield Check(name, healthy=False, sentence=str(error))
+            yield Check(name, healthy=False, sentence=without_credentials(str(error)))
 
 
 def _host(config: Config) -> str:

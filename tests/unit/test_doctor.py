@@ -46,6 +46,13 @@ def test_a_machine_that_runs_the_tests_is_healthy(redis_url: str, target_url: st
     assert "in sync with the service" in found["clock"].sentence
 
 
+def test_no_password_is_shown() -> None:
+    """What a check found is printed, and copied into questions to others."""
+    environ = {"LOADTEST_HOST": "grpc://ann:hunter2@127.0.0.1:9?token=hunter2"}
+    found = next(examine(Config.load(FREE, environ=environ, file=Path("/nonexistent"))))
+    assert found.sentence.startswith("grpc://***@127.0.0.1:9?token=*** is not an HTTP base URL")
+
+
 def test_a_port_in_use_is_found() -> None:
     """The port, its setting and the next step are named."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -242,7 +242,7 @@ def _check_secrets(given: dict[str, Any]) -> None:
                 f"{name.upper()}={given[name]} is on this machine, and credentials go to pods in a Secret only. "
                 f"Allowed: {SECRETS}/KEY, a key of the Secret loadtest. Next: add the file to it, and use that path."
             )
-    for name in ("redis_url", "feed"):
+    for name in ("host", "redis_url", "feed"):
         _check_password(name.upper(), str(given.get(name) or ""))
 
 

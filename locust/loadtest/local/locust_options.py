@@ -28,7 +28,8 @@ _VARIABLES: Final = (
     "MODE_MASTER", "MODE_WORKER", "MASTER_BIND_HOST", "MASTER_BIND_PORT", "MASTER_NODE_HOST", "MASTER_NODE_PORT",
     "EXPECT_WORKERS", "EXPECT_WORKERS_MAX_WAIT", "WEB_HOST", "WEB_PORT",
 )  # fmt: skip
-_FLAGS: Final = ("autostart", "ui")
+_NOT_REPEATED: Final = ("autostart", "ui", "host")
+"""Flags, and what may hold a password, which everybody could read on a command line: see `environment`."""
 _NO_FILES: Final = ("--csv", "", "--html", "", "--json-file", "")
 _CLASSES_FOLLOW: Final = "--"
 
@@ -91,6 +92,11 @@ def take_out(environ: MutableMapping[str, str]) -> None:
         environ.pop(f"LOCUST_{name}", None)
 
 
+def environment(config: Config) -> dict[str, str]:
+    """Return the variables of Locust's processes that win against Locust's files, for what no command line may show."""
+    return {"LOCUST_HOST": config.host} if config.host else {}
+
+
 def repeated(found: Iterable[str], config: Config) -> list[str]:
     """Return, as options for Locust's processes, the settings that these would otherwise take from Locust's files.
 
@@ -98,7 +104,7 @@ def repeated(found: Iterable[str], config: Config) -> list[str]:
         found: the settings that Locust's variables or files give.
         config: what holds instead.
     """
-    values: dict[str, Any] = {name: getattr(config, name) for name in found if name not in _FLAGS}
+    values: dict[str, Any] = {name: getattr(config, name) for name in found if name not in _NOT_REPEATED}
     if "workers" in values:
         values = {**values, "workers": None, "processes": 0}  # the stack starts them
     if values.get("run_time"):

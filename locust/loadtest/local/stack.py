@@ -21,8 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from loadtest import atomic_file
 from loadtest.exceptions import ExitCode, StackError, UsageError
 from loadtest.feeding.file_formats import is_standard_input
+from loadtest.local import locust_options as of_locust
 from loadtest.local import redis_server
-from loadtest.local.locust_options import for_worker
 from loadtest.local.process import ManagedProcess, free_port
 from loadtest.local.sample_target import SampleTarget, status
 from loadtest.progress import Steps
@@ -231,7 +231,10 @@ class LocalStack:
         settings = {
             "sample_target": sample, "redis_url": redis_url, "exporter_port": exporter_port, "workers": workers
         }  # fmt: skip
-        environment = self._config.model_copy(update=settings).environment()
+        environment = {
+            **self._config.model_copy(update=settings).environment(),
+            **of_locust.environment(self._config),
+        }
         mode = ["--web-host", _LISTENER, "--web-port", str(web_port)] if self._config.ui else ["--headless"]
         link = ["--master-bind-host", _LISTENER, "--master-bind-port", str(link_port)]
         waiting = ["--expect-workers", str(workers), "--expect-workers-max-wait", f"{_WORKERS_TIMEOUT_S:.0f}"]
@@ -260,7 +263,7 @@ class LocalStack:
         self, parts: contextlib.ExitStack, count: int, link_port: int, environment: dict[str, str]
     ) -> None:
         link = ["--worker", "--master-host", _LISTENER, "--master-port", str(link_port)]
-        own = for_worker(self._locust_options)
+        own = of_locust.for_worker(self._locust_options)
         for number in range(1, count + 1):
             worker = ManagedProcess(
                 f"worker {number}", [*_locust(), *link, *own], self._logs / f"worker_{number}.log", environment

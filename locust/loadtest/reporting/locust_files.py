@@ -17,6 +17,7 @@ from locust.html import get_html_report
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
 
 from loadtest.reporting.csv_tables import cell
+from loadtest.settings.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,14 +28,28 @@ if TYPE_CHECKING:
 def of(environment: Environment) -> dict[str, Callable[[], str]]:
     """Return a function for each file that makes its text, by the file's name."""
     entries = environment.stats.entries  # Locust's own serialize_stats() resets them
+    shown = _Shown(environment)
     statistics = PlainTables(StatsCSV(environment, PERCENTILES_TO_REPORT))
     return {
-        "locust.html": lambda: get_html_report(environment, show_download_link=False),  # type: ignore[no-untyped-call]
+        "locust.html": lambda: get_html_report(shown, show_download_link=False),  # type: ignore[no-untyped-call]
         "locust.json": lambda: json.dumps([entry.serialize() for entry in entries.values()], indent=4),
         "locust_stats.csv": lambda: _csv(statistics.requests_csv),
         "locust_failures.csv": lambda: _csv(statistics.failures_csv),
         "locust_exceptions.csv": lambda: _csv(statistics.exceptions_csv),
     }
+
+
+class _Shown:
+    """An Environment as a report may show it: without what signs in at its host."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        named = {kind.host for kind in environment.user_classes}
+        host = environment.host or (named.pop() if len(named) == 1 else None)  # as Locust's report has it
+        self.host = host and without_credentials(host)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._environment, name)
 
 
 class PlainTables:

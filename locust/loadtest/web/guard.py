@@ -14,6 +14,7 @@ from loadtest.reporting.locust_files import PlainTables
 from loadtest.settings.credentials import read_secret
 from loadtest.settings.hosts import Targets, is_loopback
 from loadtest.web.headers import Headers
+from loadtest.web.hidden_hosts import HiddenHosts
 from loadtest.web.inputs import MOST_BYTES, START, Inputs
 from loadtest.web.login import SHORTEST, Login, new_key
 from loadtest.web.origin import Origins
@@ -70,6 +71,8 @@ def start(environment: Environment, config: Config, form: StartForm | None = Non
     app.add_url_rule(script, "loadtest_page_script", lambda: send_file(_SCRIPT, mimetype="text/javascript"))
     headers = Headers(script, encrypted=encrypted)
     headers.install(app)
+    hidden = HiddenHosts(environment)
+    hidden.install(app)
     origins = Origins(config.web_hosts, "" if web_ui.host in _ANY else web_ui.host)
     login = _login(config, headers.shell, web_logins=options.web_login)
     if login:
@@ -82,6 +85,7 @@ def start(environment: Environment, config: Config, form: StartForm | None = Non
             origins.check(request)
             answer = login.check() if login else None
             if answer is None:
+                hidden.take(request)
                 inputs.check(request)
         except Refusal as refusal:
             logger.warning("refused %s %s: %s", request.method, request.path[:200], refusal)

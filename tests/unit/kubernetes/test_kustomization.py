@@ -174,6 +174,15 @@ def test_what_pods_cannot_see_is_refused(settings: dict[str, str], words: str) -
         of_run(**settings)
 
 
+@pytest.mark.parametrize("name", ["LOADTEST_HOST", "REDIS_URL", "LOADTEST_FEED"])
+def test_a_password_in_a_setting_is_refused(name: str) -> None:
+    """It would be in a ConfigMap, which everyone who may look into the namespace reads."""
+    config = Config.load(environ={name: "redis://ann:hunter2@shop.shop/0"}, file=Path("/nonexistent"))
+    with pytest.raises(UsageError, match=f"{name.removeprefix('LOADTEST_')} contains a password") as refused:
+        Kustomization(MANIFESTS / "base").of_run(config, [], "night")
+    assert "hunter2" not in str(refused.value)
+
+
 def test_the_host_of_a_user_class_is_checked_too() -> None:
     """It is loaded where none is set."""
     with pytest.raises(UsageError, match=re.escape("HOST=http://127.0.0.1:1 is, in a pod")):

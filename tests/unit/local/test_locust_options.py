@@ -52,5 +52,13 @@ def test_a_setting_that_a_file_gives_too_is_repeated() -> None:
     """Locust's processes read the file again, and their command line wins."""
     config = Config(host="http://a", users=3, run_time="2.5s", workers=2, autostart=True, ui=True)
     found = ("host", "users", "spawn_rate", "run_time", "workers", "autostart", "ui")
-    assert locust_options.repeated(found, config) == ["--host=http://a", "--users=3", "--run-time=3", "--processes=0"]
+    assert locust_options.repeated(found, config) == ["--users=3", "--run-time=3", "--processes=0"]
     assert locust_options.repeated((), config) == []
+
+
+def test_a_host_is_on_no_command_line() -> None:
+    """It may hold a password, which everybody on the machine could read there; the variable wins against files, too."""
+    config = Config(host="redis://:hunter2@127.0.0.1:6379/0")
+    assert locust_options.repeated(("host",), config) == []
+    assert locust_options.environment(config) == {"LOCUST_HOST": config.host}
+    assert locust_options.environment(Config()) == {}

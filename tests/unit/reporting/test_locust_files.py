@@ -5,6 +5,7 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
+from locust import User
 from locust.env import Environment
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
 
@@ -49,3 +50,14 @@ def test_everything_else_is_locusts(environment: Environment) -> None:
     """Other attributes are those of Locust's writer."""
     tables = StatsCSV(environment, PERCENTILES_TO_REPORT)
     assert PlainTables(tables).requests_csv_columns == tables.requests_csv_columns
+
+
+@pytest.mark.parametrize("place", ["the environment", "a class"])
+def test_the_page_shows_no_password_of_a_host(place: str) -> None:
+    """It is shared, as the other reports are."""
+    url = "http://ann:hunter2@127.0.0.1:9"
+    kind = type("Shopper", (User,), {"host": url, "tasks": [lambda _user: None]})
+    environment = Environment(user_classes=[kind], host=url if place == "the environment" else None)
+    environment.create_local_runner()
+    page = locust_files.of(environment)["locust.html"]()
+    assert ("hunter2" in page, "http://***@127.0.0.1:9" in page) == (False, True)

@@ -1,0 +1,67 @@
+"""HiddenHosts: the hosts that are loaded, as the web UI shows them: without what signs in there.
+
+Locust shows them in its page, its answers, its report and the names of its downloads, and its page sends the one that
+it shows with each start. Who may start a test need not know the password of what it loads.
+
+Tested in tests/unit/web/test_hidden_hosts.py.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2.utils import htmlsafe_json_dumps
+from werkzeug.datastructures import ImmutableMultiDict
+
+from loadtest.settings.urls import without_credentials
+
+if TYPE_CHECKING:
+    from flask import Flask, Request, Response
+    from locust.env import Environment
+
+_TEXTS: Final = ("text/html", "application/json")
+_FILE_NAME: Final = "Content-Disposition"
+
+
+class HiddenHosts:
+    """The hosts of one Environment.
+
+    Args:
+        environment: with a web UI.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def install(self, app: Flask) -> None:
+        """Hide them in every response of this app."""
+        app.after_request(self._hide)
+
+    def take(self, request: Request) -> None:
+        """Take a host as it is shown out of a start: it means the one that is set already."""
+        shown = self._shown().values()
+        if request.form.get("host") in shown:
+            pairs = [(name, value) for name, value in request.form.items(multi=True) if name != "host"]
+            request.form = ImmutableMultiDict(pairs)
+
+    def _shown(self) -> dict[str, str]:
+        """Return how each host is shown that holds a secret."""
+        named: list[Any] = [self._environment.host, *(kind.host for kind in self._environment.user_classes)]
+        texts = {host: without_credentials(host) for host in named if isinstance(host, str)}
+        return {host: shown for host, shown in texts.items() if shown != host}
+
+    def _hide(self, response: Response) -> Response:
+        hosts = self._shown()
+        if hosts and response.mimetype in _TEXTS and not response.is_streamed:
+            response.set_data(_without(response.get_data(as_text=True), hosts))
+        if hosts and _FILE_NAME in response.headers:
+            response.headers[_FILE_NAME] = _without(response.headers[_FILE_NAME], hosts)
+        return response
+
+
+def _without(text: str, hosts: dict[str, str]) -> str:
+    for host, shown in hosts.items():
+        for written in (host, json.dumps(host)[1:-1], str(htmlsafe_json_dumps(host))[1:-1]):
+            text = text.replace(written, shown)
+    return text

@@ -1,0 +1,65 @@
+"""What the web UI shows of a host that holds a password, in everything that Locust serves of it."""
+
+from collections.abc import Iterator
+
+import pytest
+from locust import HttpUser, User
+from locust.argument_parser import get_empty_argument_parser, setup_parser_arguments
+from locust.env import Environment
+from werkzeug.test import Client
+
+from loadtest.settings.config import Config
+from loadtest.settings.urls import without_credentials
+from loadtest.web import guard
+
+SECRET = "hunter2'&<ü"  # noqa: S105 - with what JSON and pages write otherwise
+HOSTS = {
+    "of a class": (None, f"http://ann:{SECRET}@127.0.0.1:9"),
+    "given": (f"redis://:{SECRET}@127.0.0.1:9/0", None),
+    "in a parameter": (f"grpc://127.0.0.1:9?token={SECRET}", None),
+}
+
+
+@pytest.fixture(params=HOSTS)
+def environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
+    """One with a web UI that does not listen, whose host holds a password."""
+    monkeypatch.setattr("sys.argv", ["locust"])  # Locust reads them for its page
+    given, of_class = HOSTS[request.param]
+    parser = get_empty_argument_parser()
+    setup_parser_arguments(parser)
+    kinds: list[type[User]] = [type("Shopper", (HttpUser,), {"host": of_class, "tasks": [lambda _user: None]})]
+    made = Environment(user_classes=kinds, host=given, parsed_options=parser.parse(args=[]))
+    made.create_local_runner()
+    made.create_web_ui("127.0.0.1", 0, delayed_start=True)
+    guard.start(made, Config(host=given) if given else Config())
+    yield made
+    made.runner.quit()
+
+
+@pytest.fixture
+def client(environment: Environment) -> Client:
+    """Somebody who may start tests."""
+    client: Client = environment.web_ui.app.test_client()
+    return client
+
+
+def test_no_password_of_a_host_is_served(client: Client) -> None:
+    """Neither in the page nor in the report, an answer, or the name of a download; the host itself is."""
+    paths = ("/", "/stats/report", "/stats/report?download=1", "/stats/requests", "/stats/requests/csv", "/tasks")
+    answers = [client.get(path, base_url="http://localhost") for path in paths]
+    form = {"user_count": "1", "spawn_rate": "1"}
+    answers.append(client.post("/swarm", base_url="http://localhost", data=form))
+    assert {answer.status_code for answer in answers} == {200}
+    served = "\n".join(f"{answer.headers}\n{answer.text}" for answer in answers)
+    assert ("hunter2" in served, "***" in answers[0].text, "***" in answers[1].text) == (False, True, True)
+
+
+def test_the_host_that_is_shown_means_the_one_that_is_set(environment: Environment, client: Client) -> None:
+    """The page sends it with each start."""
+    before = environment.host
+    shown = without_credentials(before or environment.user_classes[0].host)
+    form = {"user_count": "1", "spawn_rate": "1", "host": shown}
+    answer = client.post("/swarm", base_url="http://localhost", data=form)
+    assert (answer.status_code, environment.host) == (200, before)
+    other = client.post("/swarm", base_url="http://localhost", data={**form, "host": "http://***@elsewhere"})
+    assert other.status_code == 403
