@@ -80,6 +80,16 @@ def begin(environment, **_):
     if isinstance(environment.runner, MasterRunner):
         gevent.spawn(end, 0)
 """
+BROKEN_CSV = """
+from locust import stats
+
+
+def full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+stats.StatsCSVFileWriter.stats_writer = full
+"""
 ENDS = {
     "a greenlet's exit": ("sys.exit(0)", "1 x SystemExit: 0 at "),
     "at once": ("os._exit(0)", "exit code 0, but its run has not passed ("),
@@ -96,4 +106,24 @@ def test_a_scenario_that_ends_the_master_is_no_pass(stack: Stack, tmp_path: Path
     arguments = ("--scenario", str(path), "--profile", "smoke", "--users", "2", "--run-time", "6s")
     code, output = stack.start(*arguments, LOADTEST_THRESHOLD="p50 < 0.001ms").end()
     assert words in output
+    assert code in (ExitCode.ERROR, ExitCode.NOT_TRUSTWORTHY), output
+
+
+def test_a_scenario_that_ends_the_master_of_a_search_is_no_pass(stack: Stack, tmp_path: Path) -> None:
+    """A search for the capacity without a result is no result."""
+    path = tmp_path / "mine.py"
+    path.write_text(f"{SCENARIO}{MASTER.replace('HOW', 'os._exit(0)')}\n")
+    arguments = ("--scenario", str(path), "--slo", "p99 < 1s", "--users", "2", "--run-time", "20s")
+    code, output = stack.start(*arguments, command="capacity").end()
+    assert "exit code 0, but its run has not passed (" in output
+    assert code == ExitCode.ERROR, output
+
+
+def test_files_of_locusts_own_that_cannot_be_written_are_no_pass(stack: Stack, tmp_path: Path) -> None:
+    """Those of --csv are written during the run, by a greenlet whose end nobody would notice."""
+    path = tmp_path / "mine.py"
+    path.write_text(f"{SCENARIO}{BROKEN_CSV}\n")
+    arguments = ("--scenario", str(path), "--profile", "smoke", "--users", "2", "--run-time", "4s", "--csv", "out")
+    code, output = stack.start(*arguments, cwd=tmp_path, LOADTEST_THRESHOLD="error_ratio < 1%").end()
+    assert "error: a part of Locust ended with an error" in output or "verdict      passed" not in output
     assert code in (ExitCode.ERROR, ExitCode.NOT_TRUSTWORTHY), output

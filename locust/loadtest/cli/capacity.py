@@ -8,12 +8,11 @@ import click
 
 from loadtest import preflight
 from loadtest.capacity import against as earlier
-from loadtest.cli.conduct import NAMES, SURROUNDINGS
+from loadtest.cli.conduct import NAMES, SURROUNDINGS, carry_out
 from loadtest.cli.options import EXIT_CODES, setting_options
 from loadtest.comparing.difference import Conclusion
 from loadtest.exceptions import ExitCode
 from loadtest.judging import thresholds
-from loadtest.local.supervisor import supervise
 from loadtest.progress import printable
 from loadtest.run_folder import RunFolder
 from loadtest.scenarios import declared
@@ -48,7 +47,7 @@ def capacity(*, against: str | None, **options: Any) -> int:
     if base is not None:
         earlier.check(base, config.scenario_name, str(config.slo))
     folder = RunFolder.begin(config.runs_dir, config.run_id, config.scenario_name, "capacity")
-    code = supervise(config.model_copy(update={"run_id": folder.name}), folder)
+    code = carry_out(config, folder)
     if base is None or code not in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}:
         return code
     conclusion, sentence = earlier.conclusion(base, earlier.Found.read(folder.path))

@@ -105,10 +105,19 @@ def run(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) -> t
         StackError: as `conduct`.
     """
     folder = RunFolder.begin(config.runs_dir, config.run_id, config.scenario_name, config.profile_name)
+    return folder, carry_out(config, folder, as_json=as_json, more=more)
+
+
+def carry_out(config: Config, folder: RunFolder, *, as_json: bool = False, more: Sequence[str] = ()) -> int:
+    """Run the stack to its end, and return its exit code, which is 0 with the verdict of a pass only.
+
+    Raises:
+        StackError: the run could not be carried out, or its master ended with 0 without the verdict of a pass.
+    """
     code = supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json, more=more)
     if code == ExitCode.PASSED and not config.ui:
         _check_passed(folder)
-    return folder, code
+    return code
 
 
 def _check_passed(folder: RunFolder) -> None:

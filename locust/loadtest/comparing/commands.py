@@ -81,7 +81,8 @@ def end_with_comparison(base: Baseline, run_dir: Path, code: int, *, error: bool
         error: show it on standard error.
 
     Returns:
-        The run's own exit code when it is not 0, otherwise that of the comparison.
+        The run's own exit code when it is not 0, otherwise that of the comparison, or 1 where its files could not be
+        written.
     """
     console = output(sys.stderr if error else sys.stdout)
     try:
@@ -93,9 +94,10 @@ def end_with_comparison(base: Baseline, run_dir: Path, code: int, *, error: bool
     except LoadtestError as problem:
         console.print(f"comparison   failed: {problem}", markup=False)
         return code or int(problem.exit_code)
-    for sentence in files.write(run_dir, {name: partial(str, one) for name, one in made.items()}):
+    problems = files.write(run_dir, {name: partial(str, one) for name, one in made.items()})
+    for sentence in problems:
         console.print(f"error: {sentence}", markup=False)
-    return code or exit_code(found)
+    return code or exit_code(found) or (ExitCode.ERROR if problems else ExitCode.PASSED)
 
 
 def end_with_duet(
@@ -118,7 +120,8 @@ def end_with_duet(
         uses: the same.
 
     Returns:
-        The run's own exit code, or that of the comparison where the run passed but for what both sides met alike.
+        The run's own exit code, or that of the comparison where the run passed but for what both sides met alike; 1
+        instead of 0 where its files could not be written.
     """
     if code in {ExitCode.ERROR, ExitCode.USAGE, ExitCode.INTERRUPTED}:
         return code
@@ -130,11 +133,12 @@ def end_with_duet(
         DATA: lambda: files.json_text({**found.as_dict(), "pairs": pairs}),
         REPORT: lambda: page.html(found, base, new, duet_page.over_time(BlockedRun.of_pairs(document), margin)),
     }
-    for sentence in files.write(run_dir, texts):
+    problems = files.write(run_dir, texts)
+    for sentence in problems:
         click.echo(f"error: {one_line(sentence)}", err=True)
     if code == ExitCode.NOT_TRUSTWORTHY and duet.is_fair(document):
         code = int(ExitCode.PASSED)
-    return code or exit_code(found)
+    return code or exit_code(found) or (ExitCode.ERROR if problems else ExitCode.PASSED)
 
 
 def compare_documents(base: Document, new: Document, margin: float = MARGIN, *, force: bool = False) -> Comparison:

@@ -53,9 +53,18 @@ def supervise(config: Config, folder: RunFolder, *, as_json: bool = False, more:
             code = _drain(stack, folder, say, interruption.signal_number, ui=config.ui)
         for notice in stack.notices:
             say("redis", notice)
-        if as_json:
-            click.echo((folder.path / "locust.json").read_text())
-        return code
+        return _show_statistics(folder, code) if as_json else code
+
+
+def _show_statistics(folder: RunFolder, code: int) -> int:
+    """Print Locust's statistics, and return the run's exit code, or 1 instead of 0 where there are none."""
+    file = folder.path / "locust.json"
+    try:
+        click.echo(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        click.echo(f"error: {file} cannot be read ({error.strerror}), so --json prints nothing.", err=True)
+        return code or ExitCode.ERROR
+    return code
 
 
 def _drain(

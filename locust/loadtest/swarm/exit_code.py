@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from locust import log
+
 from loadtest.exceptions import ExitCode
 from loadtest.progress import output
 from loadtest.session import Session
@@ -39,15 +41,26 @@ class ProcessExitCode:
     def _settle(self, **_: object) -> None:
         if self._code is None:
             return
-        if not self._code and (raised := listeners.take_raised()):
+        if not self._code and (reason := _unheard()):
             self._code = int(ExitCode.ERROR)
-            output().print(
-                f"error: a listener of Locust's events raised {raised[0].exception}: {raised[0].message} at "
-                f"{raised[0].place}. Next: correct it; what it should have done after the run is missing.",
-                markup=False,
-            )
+            output().print(f"error: {reason}", markup=False)
         theirs = self._environment.process_exit_code
         if not theirs:
             self._environment.process_exit_code = self._code
         elif theirs != self._code:
             output().print(f"exit code    {theirs}, set by the locustfile", markup=False)
+
+
+def _unheard() -> str:
+    """Return what went wrong in this process beside its runs; empty when nothing did."""
+    if raised := listeners.take_raised():
+        return (
+            f"a listener of Locust's events raised {raised[0].exception}: {raised[0].message} at {raised[0].place}. "
+            "Next: correct it; what it should have done after the run is missing."
+        )
+    if log.unhandled_greenlet_exception:
+        return (
+            "a part of Locust ended with an error, such as what writes the files of --csv. Next: see the master's log "
+            "for it; what it should have written is missing or incomplete."
+        )
+    return ""

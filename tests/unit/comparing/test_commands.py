@@ -1,16 +1,18 @@
 """`loadtest compare`, `history` and `baseline` on folders of runs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from loadtest.cli import main
-from loadtest.comparing import history
+from loadtest.comparing import commands, history
 from loadtest.exceptions import ExitCode
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_rows import Interruption
+from loadtest.reporting import document as run_document
 from loadtest.reporting import files
 from loadtest.run_folder import RECORD
 from tests import reports
@@ -198,3 +200,17 @@ def test_an_interrupted_run_is_taken_only_when_told(runs_dir: Path) -> None:
     listed = loadtest(runs_dir, "history")
     assert ("short" in listed.stdout, "1 interrupted" in listed.stderr) == (False, True)
     assert "short" in loadtest(runs_dir, "history", "--interrupted").stdout
+
+
+def test_a_comparison_that_cannot_be_written_is_no_pass(
+    runs_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What reads it after a run must not miss that; a run that did not pass keeps its exit code."""
+    shutil.copytree(runs_dir / "tuesday", tmp_path / "tuesday")
+    base = commands.Baseline(runs_dir / "monday", run_document.read(runs_dir / "monday"))
+    assert commands.end_with_comparison(base, tmp_path / "tuesday", ExitCode.PASSED) == ExitCode.PASSED
+    (tmp_path / "tuesday" / commands.DATA).unlink()
+    (tmp_path / "tuesday" / commands.DATA).mkdir()
+    assert commands.end_with_comparison(base, tmp_path / "tuesday", ExitCode.PASSED) == ExitCode.ERROR
+    assert commands.end_with_comparison(base, tmp_path / "tuesday", ExitCode.NO_DATA) == ExitCode.NO_DATA
+    assert "comparison.json could not be written" in capsys.readouterr().out.replace("\n", "")
