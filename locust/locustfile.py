@@ -19,7 +19,7 @@ from loadtest.pacing import service as pacing
 from loadtest.settings import credentials, hosts
 from loadtest.settings.config import Config
 from loadtest.settings.service_links import forget_service_links
-from loadtest.swarm import replacements, session, software
+from loadtest.swarm import log_lines, replacements, session, software
 from loadtest.web import guard, start_form
 
 with exit_on_error(), preflight.all_at_once(preflight.check_declared):
@@ -38,6 +38,7 @@ globals().update(scenario.classes)
 @preflight.all_at_once(preflight.check_declared)
 def start(environment: Environment, **_: object) -> None:
     """Start this process's part of each; what only a master does, a worker leaves out."""
+    log_lines.clean_errors()
     software.note(environment, config.scenario_name, scenarios.files_of(config.scenario))
     session.start(environment, feeding.service, pacing.service)
     guard.start(environment, config, form)

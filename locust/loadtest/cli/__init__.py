@@ -5,6 +5,7 @@ The other commands are in the rooms that do their work.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections import UserDict
@@ -69,7 +70,9 @@ class _Group(click.Group):
         try:
             code = super().main(*args, **kwargs)
         except click.ClickException as error:
-            error.show()
+            error.show(file=(said := io.StringIO()))
+            for line in _readable(said.getvalue()):
+                click.echo(printable(line), err=True)
             code = ExitCode.USAGE
         except LoadtestError as error:
             for line in _readable(str(error)):

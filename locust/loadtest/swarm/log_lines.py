@@ -5,8 +5,10 @@ They quote what services, workers and scenarios say, and are shown on terminals,
 
 from __future__ import annotations
 
+import io
 import logging
-from typing import TYPE_CHECKING, Final
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.progress import printable
 from loadtest.settings.urls import without_credentials
@@ -40,3 +42,41 @@ def clean(loggers: Iterable[logging.Logger]) -> None:
     for handler in {handler for logger in loggers for handler in logger.handlers if handler.name in _HANDLERS}:
         if not isinstance(handler.formatter, LogLines):
             handler.setFormatter(LogLines(handler.formatter))
+
+
+class CleanStream(io.TextIOBase):
+    """A stream to which texts are written as `LogLines` writes them.
+
+    Args:
+        stream: where they go.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text, which is one line or some of them."""
+        self._stream.write(printable(without_credentials(text)))
+        return len(text)
+
+    def flush(self) -> None:
+        """See `io.IOBase`."""
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        """See `io.IOBase`."""
+        return int(self._stream.fileno())
+
+    def isatty(self) -> bool:
+        """See `io.IOBase`."""
+        return bool(self._stream.isatty())
+
+
+def clean_errors() -> None:
+    """Have this process's standard error be clean: what a scenario's own greenlets and threads raise goes there."""
+    if not isinstance(sys.stderr, CleanStream):
+        sys.stderr = CleanStream(sys.stderr)

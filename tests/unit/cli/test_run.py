@@ -66,3 +66,20 @@ def test_standard_input_cannot_feed_several_runs() -> None:
     """The second start of the web UI would find nothing."""
     result = invoke("run", "--scenario", "coin_queue", "--ui", "--feed", "-.csv")
     assert (result.exit_code, "FEED=-.csv does not work with UI=1" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "a", "redis://:hidden@h \x1b]0;owned\x07"),
+        ("duet", "--margin", "redis://:hidden@h\x1b[2J"),
+        ("history", "--json=http://u:hidden@h\x9b2J"),
+        ("redis://:hidden@h\x1b[2J",),
+    ],
+    ids=lambda given: given[0],
+)
+def test_what_is_no_option_is_quoted_without_secrets_and_commands(arguments: tuple[str, ...]) -> None:
+    """It may be the name of a file from elsewhere, which a shell put there, and ends in the log of a build."""
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert [part for part in ("hidden", "\x1b", "\x07", "\x9b") if part in result.output] == []

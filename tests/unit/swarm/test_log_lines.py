@@ -2,12 +2,15 @@
 
 import io
 import logging
+import sys
+import traceback
 
+import gevent
 import pytest
 from locust.env import Environment
 
 from loadtest.swarm import session
-from loadtest.swarm.log_lines import LogLines, clean
+from loadtest.swarm.log_lines import LogLines, clean, clean_errors
 
 
 def test_what_is_quoted_commands_nothing_and_is_masked() -> None:
@@ -53,3 +56,22 @@ def test_every_process_of_the_swarm_has_clean_logs(logger: str, name: str) -> No
     finally:
         logging.getLogger(logger).removeHandler(handler)
         environment.runner.quit()
+
+
+def test_what_a_greenlet_raises_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No logger knows of it: gevent and Python write it to standard error, which is a worker's log."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    for _ in range(2):
+        clean_errors()
+
+    def fail() -> None:
+        raise ValueError("http://u:hunter2@h/?token=hunter2 \x1b[2J")
+
+    gevent.spawn(fail).join()
+    try:
+        fail()
+    except ValueError:
+        traceback.print_exc()
+    written = stream.getvalue()
+    assert ("hunter2" in written, "\x1b" in written, written.count("http://***@h/?token=*** ?[2J")) == (False, False, 2)
