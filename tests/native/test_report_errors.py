@@ -119,6 +119,27 @@ def test_a_scenario_that_ends_the_master_of_a_search_is_no_pass(stack: Stack, tm
     assert code == ExitCode.ERROR, output
 
 
+def test_a_page_of_locusts_own_that_cannot_be_written_is_no_pass(stack: Stack, tmp_path: Path) -> None:
+    """That of --html is written when the run has been reported; Locust ends by the error."""
+    path = tmp_path / "mine.py"
+    path.write_text(SCENARIO)
+    arguments = (
+        "--scenario",
+        str(path),
+        "--profile",
+        "smoke",
+        "--users",
+        "2",
+        "--run-time",
+        "3s",
+        "--html",
+        "/dev/full",
+    )
+    code, output = stack.start(*arguments, LOADTEST_THRESHOLD="error_ratio < 1%").end()
+    assert "error: OSError ended the process: [Errno 28] No space left on device" in output
+    assert code == ExitCode.ERROR, output
+
+
 def test_files_of_locusts_own_that_cannot_be_written_are_no_pass(stack: Stack, tmp_path: Path) -> None:
     """Those of --csv are written during the run, by a greenlet whose end nobody would notice."""
     path = tmp_path / "mine.py"

@@ -6,6 +6,8 @@ other code of its own is the process's, whatever the verdict.
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from locust import log
@@ -13,9 +15,13 @@ from locust import log
 from loadtest.exceptions import ExitCode
 from loadtest.progress import output
 from loadtest.session import Session
+from loadtest.settings.urls import without_credentials
 from loadtest.swarm import listeners
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
     from locust.env import Environment
 
 
@@ -25,6 +31,8 @@ class ProcessExitCode:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._code: int | None = None
+        if not isinstance(sys.excepthook, partial):  # for another Environment already
+            sys.excepthook = partial(_say_what_ended, sys.excepthook)
         # Locust calls these in reverse order, so this one comes after every other.
         handlers: list[Any] = environment.events.quitting._handlers
         handlers.insert(0, self._settle)
@@ -64,3 +72,15 @@ def _unheard() -> str:
             "for it; what it should have written is missing or incomplete."
         )
     return ""
+
+
+def _say_what_ended(
+    tell: Callable[..., object], kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Say on the screen, too, what ended the process, as Locust does where it cannot write the file of --html."""
+    output().print(
+        f"error: {kind.__name__} ended the process: {without_credentials(str(error))}. Next: see the master's log; "
+        "what Locust should have written then is missing.",
+        markup=False,
+    )
+    tell(kind, error, trace)
