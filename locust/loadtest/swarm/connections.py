@@ -57,9 +57,11 @@ class Connections:
         self._unfinished: dict[int, int] = {}
         """Bytes since the last message, by the connection's file descriptor."""
         self._heard: set[int] = set()
+        self._arrived_bytes = 0
+        """Since nothing waited: what waits is part of it."""
         self._looks = 0
-        self._calm_bytes = resident_bytes()
-        """The process's memory when last nothing waited."""
+        self._calm_bytes = self._trimmed_bytes = resident_bytes()
+        """The process's memory when last nothing waited, and when last what was free of it was given back."""
         self._is_full = False
         monitor = Monitor.of(server)
         monitor.listen(ACCEPTED, self._on_accepted)
@@ -96,22 +98,31 @@ class Connections:
             self._looks += 1
             grown_bytes = resident_bytes() - self._calm_bytes
             if grown_bytes > MOST_HELD_BYTES / 4 or self._looks % _COUNT_EVERY == 0:
-                self._look(grown_bytes)
+                self._look()
 
-    def _look(self, grown_bytes: float) -> None:
+    def _look(self) -> None:
         self._count()
         largest = max(self._unfinished.values(), default=0)
         if largest <= _SMALL_BYTES and not int(self._server.get(zmq.EVENTS)) & zmq.POLLIN:
-            if self._is_full:
-                _give_back_memory()
-            self._calm_bytes = resident_bytes()
-            self._is_full = False
+            self._calm_bytes = self._trimmed(min(self._calm_bytes, self._trimmed_bytes))
+            self._is_full, self._arrived_bytes = False, 0
             return
+        grown_bytes = self._trimmed(self._trimmed_bytes) - self._calm_bytes
         # What arrived may be little: then the memory is the master's own, as of test data that it reads.
-        self._is_full = min(grown_bytes, _MOST_PER_BYTE * sum(self._unfinished.values())) > MOST_HELD_BYTES
+        self._is_full = min(grown_bytes, _MOST_PER_BYTE * self._arrived_bytes) > MOST_HELD_BYTES
         if self._is_full:
             guilty = [one for one, sent in self._unfinished.items() if sent >= min(largest, _SMALL_BYTES)]
             self._close(guilty, f"messages that wait took {grown_bytes / 2**20:.0f} MiB of memory")
+
+    def _trimmed(self, before_bytes: float) -> float:
+        """Return the process's memory; where much was added to what it was, without what is free of it.
+
+        Messages that were taken leave it, also while others wait, and each flood would add to it.
+        """
+        if resident_bytes() - before_bytes > MOST_HELD_BYTES / 4:
+            _give_back_memory()
+            self._trimmed_bytes = resident_bytes()
+        return resident_bytes()
 
     def _count(self) -> None:
         heard, self._heard = self._heard, set()
@@ -119,6 +130,7 @@ class Connections:
             now = max(before, self._bytes_received(descriptor))
             self._unfinished[descriptor] = now - before + (0 if descriptor in heard else self._unfinished[descriptor])
             self._received[descriptor] = now
+            self._arrived_bytes += now - before
 
     def _bytes_received(self, descriptor: int) -> int:
         with self._opened(descriptor) as connection:
@@ -152,6 +164,6 @@ class Connections:
 
 
 def _give_back_memory() -> None:
-    """Have the C library return what was freed to the system; else each attack would add to what counts as calm."""
+    """Have the C library return what was freed to the system."""
     with contextlib.suppress(AttributeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -15,6 +15,7 @@ held up is taken for a lost master.
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import gevent
@@ -43,6 +44,10 @@ SILENCE_S: Final = 7.0
 MASTER: Final = "master"
 """What a worker calls its one peer."""
 _LOOK_EVERY_S: Final = 0.25
+_TOGETHER_S: Final = 0.02
+_PAUSES: Final = 20
+"""The shortest pause between two looks for closed connections, and a longer one, in looks. Each look asks for every
+worker, and who connects under a thousand names can close them all at once."""
 
 
 class WorkerPresence:
@@ -59,6 +64,8 @@ class WorkerPresence:
         self._there: set[str] = set()
         self._gate = MasterGate.of(runner)
         self._socket: Any = None
+        self._is_look_due = False
+        self._pause_s = _TOGETHER_S
 
     def begin(self) -> None:
         """Watch from now on; those that are there already join."""
@@ -117,8 +124,16 @@ class WorkerPresence:
             service.lost(worker)
 
     def _on_closed(self, _descriptor: int) -> None:
-        """A connection closed: whose?"""
+        """A connection closed: whose? One look is for all that close within a pause, and takes little of the time."""
+        if not self._is_look_due:
+            self._is_look_due = True
+            gevent.spawn_later(self._pause_s, self._look_for_closed)
+
+    def _look_for_closed(self) -> None:
+        self._is_look_due = False
+        began_s = time.monotonic()
         self._lose_unconnected()
+        self._pause_s = max(_TOGETHER_S, _PAUSES * (time.monotonic() - began_s))
         gevent.spawn_later(AGAIN_S, self._lose_unconnected)
         gevent.spawn_later(RETURN_S, self._tell_locust)
 

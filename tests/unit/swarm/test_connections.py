@@ -1,5 +1,6 @@
 """What connections may cost a master: places, memory and its life, over real sockets."""
 
+import ctypes
 import os
 import struct
 import sys
@@ -12,6 +13,7 @@ import pytest
 import zmq.green as zmq
 from gevent import socket
 
+from loadtest.measuring.machine import resident_bytes
 from loadtest.swarm import connections
 from loadtest.swarm.monitor import CLOSED, Monitor
 from loadtest.swarm.sockets import MasterEnd
@@ -123,6 +125,60 @@ def test_who_fills_the_memory_is_closed(master: MasterEnd, flood: bytes, monkeyp
             eventually(lambda: len(master._connections) == 1, within_s=20.0)
             flooding.kill()
         assert heard(master, worker, "worker")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
+def test_who_sends_more_than_is_handled_is_closed(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole messages fill the memory too, though each of them is taken in the end."""
+    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    part = frame(msgpack.packb(("client_ready", "x" * 8_000, "stranger")))
+    began = resident_bytes()
+
+    def take() -> None:
+        while True:
+            master.recv_from_client()
+            gevent.sleep(0.01)
+
+    def send(stranger: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                stranger.sendall(part * 60)
+                gevent.sleep(0.05)
+
+    taking = gevent.spawn(take)
+    with raw(master, b"stranger") as stranger:
+        eventually(lambda: len(master._connections) == 1)
+        sending = gevent.spawn(send, stranger)
+        eventually(lambda: len(master._connections) == 0, within_s=20.0)
+        assert resident_bytes() - began < 64 * MIB
+        gevent.killall([taking, sending])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library's memory")
+@pytest.mark.parametrize("others_wait", [False, True])
+def test_a_flood_that_was_handled_leaves_no_memory_behind(
+    master: MasterEnd, others_wait: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would add to what the process holds, until nothing is left for it: the C library keeps what is freed."""
+    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    with closing(speaker(master, b"worker")) as worker:
+        assert heard(master, worker, "worker")
+        if others_wait:
+            worker.send(msgpack.packb(("client_ready", -1, "worker")))
+            eventually(lambda: master.socket.get(zmq.EVENTS) & zmq.POLLIN)
+        connections._give_back_memory()
+        before = resident_bytes()
+        messages = [library.malloc(8_000) for _ in range(10_000)]
+        for message in messages:
+            ctypes.memset(message, 1, 8_000)
+        last = library.malloc(8_000)
+        for message in messages:
+            library.free(message)
+        assert resident_bytes() - before > 64 * MIB
+        eventually(lambda: resident_bytes() - before < 16 * MIB)
+        library.free(last)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
