@@ -15,6 +15,7 @@ import re
 import resource
 import signal
 import stat
+import tarfile
 from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -232,3 +233,23 @@ def _head(data: bytes, at: int) -> tuple[int, int]:
     width = _BYTES[first]
     length = int.from_bytes(data[at + 1 : at + 1 + width])
     return 0, at + 1 + width + length + (first in _EXTENSIONS)
+
+
+def unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """Unpack an archive's files and folders, as this account's own, and nothing outside a folder.
+
+    The filter of Python's library does that since 3.11.4; older ones, such as Debian 12's 3.11.2, do not have it.
+
+    Raises:
+        tarfile.TarError: when it is damaged, or holds what leads outside.
+    """
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+        return
+    for member in archive:
+        is_inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
+        if not is_inside or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name!r} is no file or folder in it")
+        member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+        member.mode &= 0o755
+        archive.extract(member, folder)

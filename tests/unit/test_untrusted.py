@@ -1,7 +1,10 @@
 """Bounds for data from elsewhere: what is refused, and that everything usual is not."""
 
+import io
 import json
 import os
+import stat
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +105,36 @@ def test_a_limit_of_processor_time_that_was_dropped_comes_again(monkeypatch: pyt
             dropped += 1
         compute()
     assert dropped == 1
+
+
+def archive_of(*members: tuple[str, bytes, str]) -> tarfile.TarFile:
+    """Return an archive of files and links, each with its type and what it leads to."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as made:
+        for name, kind, target in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mode, member.uid, member.size = kind, target, 0o6600, 4242, 0
+            made.addfile(member)
+    data.seek(0)
+    return tarfile.open(fileobj=data, mode="r|")
+
+
+def test_an_archive_is_unpacked_as_ones_own(tmp_path: Path) -> None:
+    """Files and folders, without the owner that it names, nor the right to run as that."""
+    with archive_of(("run", tarfile.DIRTYPE, ""), ("run/record.json", tarfile.REGTYPE, "")) as archive:
+        untrusted.unpack(archive, tmp_path)
+    found = (tmp_path / "run" / "record.json").stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o600)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [("../out", tarfile.REGTYPE, ""), ("out", tarfile.SYMTYPE, "/etc"), ("out", tarfile.LNKTYPE, "../out")],
+    ids=["above", "symbolic link", "hard link"],
+)
+def test_nothing_is_unpacked_outside(member: tuple[str, bytes, str], tmp_path: Path) -> None:
+    """Neither a file above the folder nor a link that leads out of it."""
+    (tmp_path / "in").mkdir()
+    with archive_of(member) as archive, pytest.raises(tarfile.TarError):
+        untrusted.unpack(archive, tmp_path / "in")
+    assert [path.name for path in tmp_path.rglob("*")] == ["in"]

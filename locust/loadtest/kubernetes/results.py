@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
+from loadtest import untrusted
 from loadtest.exceptions import RecordError, StackError, UsageError
 from loadtest.kubernetes import pods
 from loadtest.kubernetes.pods import VOLUME
@@ -101,7 +102,7 @@ def _copy(kubectl: Kubectl, name: str, runs_dir: Path) -> None:
                     kubectl.opened("exec", _POD, "--", "tar", "--create", name) as reading,
                     tarfile.open(fileobj=reading.stdout, mode="r|") as archive,
                 ):
-                    archive.extractall(folder, filter="data")
+                    untrusted.unpack(archive, Path(folder))
                     cast("IO[bytes]", reading.stdout).read()  # what pads the archive, or tar could not end
                 if reading.returncode == 0:
                     (Path(folder) / name).rename(runs_dir / name)

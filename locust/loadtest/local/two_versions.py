@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from loadtest import untrusted
 from loadtest.exceptions import UsageError
 from loadtest.local import redis_server
 from loadtest.local.sample_target import SampleTarget
@@ -53,7 +54,7 @@ def of_sample_target(ref: str, say: Callable[[str, str], None]) -> Iterator[tupl
     with ExitStack() as parts:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="loadtest-duet-")))
         with tarfile.open(fileobj=io.BytesIO(code)) as archive:
-            archive.extractall(folder, filter="data")
+            untrusted.unpack(archive, folder)
         names = {f"{ref} ({commit[:7]})": folder, "the working tree": shipped.ROOT}
         versions = []
         for number, (name, tree) in enumerate(names.items()):
