@@ -45,7 +45,7 @@ from loadtest.swarm.record_keeper import RecordKeeper
 from loadtest.swarm.session import ControllingSwarm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from locust.env import Environment
 
@@ -268,7 +268,7 @@ class _Step:
         took_s = time.perf_counter() - self._began_s
         results = self._judge.results()
         total = self._cut.total()
-        unfit = (*self._unfit(), *self._late(results))
+        unfit = (*_unfit(self._healths), *self._late(results))
         reasons = tuple(result.sentence for result in results)
         outcomes = {result.outcome for result in results}
         if dropped := self._dropped():
@@ -306,14 +306,15 @@ class _Step:
                     )
         return found
 
-    def _unfit(self) -> list[str]:
-        found = []
-        for (index, name), values in self._healths.items():
-            rule, mean = SUSTAINED[name], sum(values) / len(values)
-            if mean >= rule.limit:
-                message = rule.message.format(value=mean, seconds=len(values))
-                found.append(f"worker {index} {message}: {rule.advice}")
-        return found
+
+def _unfit(healths: Mapping[tuple[int, str], Sequence[float]]) -> list[str]:
+    """Say which workers were not fit to measure, from what each second of the step had of each figure."""
+    found = []
+    for (index, name), values in healths.items():
+        rule, mean = SUSTAINED[name], sum(values) / len(values)
+        if mean >= rule.limit:
+            found.append(f"worker {index} {rule.worded(mean, len(values))}: {rule.advice}")
+    return found
 
 
 def _line(steps: list[StepResult]) -> str:

@@ -30,8 +30,12 @@ class HealthRule(NamedTuple):
     name: str
     limit: float
     message: str
-    """The sentence's middle; ``{value}``, ``{rest}`` (of 1) and ``{seconds}`` are filled in."""
+    """The sentence's middle; ``{value}``, ``{value_ms}``, ``{rest}`` (of 1) and ``{seconds}`` are filled in."""
     advice: str
+
+    def worded(self, value: float, seconds: float) -> str:
+        """Return the message, filled in."""
+        return self.message.format(value=value, value_ms=1000 * value, rest=1 - value, seconds=seconds)
 
 
 SUSTAINED: Final = {
@@ -157,9 +161,8 @@ def _violations_of(observed: Observed) -> Iterator[Violation]:
 
 
 def _violation(subject: str, rule: HealthRule, value: float, seconds: float) -> Violation:
-    message = rule.message.format(value=value, value_ms=1000 * value, rest=1 - value, seconds=seconds)
     advice = MASTER_ADVICE.get(rule.name, rule.advice) if subject == MASTER else rule.advice
-    return Violation(rule.name, subject, value, rule.limit, f"{subject} {message}: {advice}")
+    return Violation(rule.name, subject, value, rule.limit, f"{subject} {rule.worded(value, seconds)}: {advice}")
 
 
 def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
