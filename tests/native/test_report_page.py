@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from loadtest.capacity.chart import html_page
+from loadtest.capacity.search import Capacity, End, StepResult
 from loadtest.comparing import changes, history_page
 from loadtest.comparing import page as comparing_page
 from loadtest.comparing.comparison import compare
 from loadtest.estimating.blocked_run import BlockedRun
+from loadtest.judging.outcome import Outcome
 from loadtest.measuring.recorder import Recorder
 from loadtest.reporting import document, run_page
 from tests import histories, reports
@@ -150,6 +153,21 @@ def test_a_comparison_reads_well(browser: Browser, tmp_path: Path, scheme: str) 
     assert page.locator("svg").count() == 15
     rights = page.evaluate("[...document.querySelectorAll('td .tag')].map(tag => tag.getBoundingClientRect().right)")
     assert 0 < max(rights) <= 390
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_capacity_is_read_on_a_phone(browser: Browser, tmp_path: Path, width: int) -> None:
+    """The page does not scroll sideways, and the labels of its chart are not shrunk below 10 px."""
+    steps = [
+        StepResult(rate, Outcome.PASSED, ("p99 < 100ms: passed",), rate, 0.01, 0.05, 0.01, 1.0) for rate in (9, 90)
+    ]
+    found = Capacity(End.STEPS, tuple(steps), 80.0, 70.0, 100.0)
+    (tmp_path / "capacity.html").write_text(html_page(found, "Capacity for p99(response_time)", "80 arrivals/s", None))
+    page, complaints = opened(browser, tmp_path / "capacity.html", "light", width)
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("document.querySelector('svg text').getBoundingClientRect().height") > 10
     page.close()
 
 

@@ -134,20 +134,25 @@ def html_page(found: Capacity, title: str, sentence: str, fit: UslFit | None, li
     )
     law = f"<p>{html.escape(usl_sentence(fit))}</p>" if fit else ""
     return f"""<!DOCTYPE html>
-<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{html.escape(title)}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1f2328 }}
 table {{ border-collapse: collapse; width: 100% }}
 td, th {{ border-bottom: 1px solid #d0d7de; padding: .2rem .5rem; text-align: right }}
 td:last-child, th:last-child {{ text-align: left }}
+h1 {{ overflow-wrap: anywhere }}
+.wide {{ overflow-x: auto }}
+.wide > svg {{ min-width: 48rem }}
 </style>
 <h1>{html.escape(title)}</h1>
 <p><strong>{html.escape(sentence)}</strong></p>
 {law}
 {_svg(found, limits)}
+<div class="wide" tabindex="0">
 <table><tr><th>step</th><th>arrivals/s</th><th>outcome</th><th>responses/s</th><th>p50, ms</th><th>p99, ms</th>
 <th>concurrent</th><th>reason</th></tr>
-{rows}</table></html>
+{rows}</table></div></html>
 """
 
 
@@ -174,7 +179,7 @@ def _svg(found: Capacity, limits: Sequence[Limit]) -> str:
         "<p>Filled: p99. Hollow: median. Green met the objective, red missed it. "
         "Blue: the capacity with its 95 % interval. Dashed: what the objective allows.</p>"
     )
-    return "\n".join([head, *parts, "</svg>", caption])
+    return "\n".join(['<div class="wide" tabindex="0">', head, *parts, "</svg></div>", caption])
 
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 880, 380, 60, 860, 10, 340
