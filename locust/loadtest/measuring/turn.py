@@ -30,9 +30,15 @@ def end_turn() -> None:
 
 def sleep(seconds: float) -> None:
     """Let others run for as long, as ``gevent.sleep`` does: a user that waits keeps a kilobyte less of its stack."""
-    loop = gevent.get_hub().loop
-    loop.update_now()  # a timer counts from the loop's last look at the clock
-    wait_for_any(loop.timer(seconds))
+    hub = gevent.get_hub()
+    hub.loop.update_now()  # a timer counts from the loop's last look at the clock
+    timer = hub.loop.timer(seconds)
+    try:
+        timer.start(getcurrent().switch)
+        _switch(hub)
+    finally:
+        timer.stop()
+        timer.close()
 
 
 def wait_for_any(*watchers: Any) -> None:

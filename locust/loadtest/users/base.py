@@ -7,8 +7,9 @@ task loop costs less (see loadtest.users.task_loop), and an iteration knows when
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gevent import Greenlet
 from locust import User
 
 from loadtest.measuring.labels import LOAD
@@ -19,7 +20,23 @@ from loadtest.users.steps import Transaction
 from loadtest.users.task_walker import TaskWalker
 
 if TYPE_CHECKING:
+    from gevent.pool import Group
     from locust.env import Environment
+
+
+def _live(user: LoadUser) -> None:
+    user.run()
+
+
+class UserGreenlet(Greenlet):  # type: ignore[type-arg]
+    """Runs a user, which Locust looks for in its ``args``.
+
+    It keeps less than a greenlet of Locust's: what it runs is its class's, for which it would otherwise have a
+    dictionary of its own, and it does not note where it was spawned.
+    """
+
+    spawning_stack_limit = 0
+    _run = staticmethod(_live)
 
 
 class LoadUser(User):
@@ -52,6 +69,12 @@ class LoadUser(User):
         super().__init__(environment)
         LoadUser.enter_phase(self, LOAD)  # set this early, its attributes cost each user 400 bytes less
         self.recorder = Recorder.beside_locusts(environment)
+
+    def start(self, group: Group) -> Greenlet[Any, Any]:
+        """Run this user in a greenlet of a group, as Locust does, with a kilobyte less of it to keep."""
+        self._greenlet, self._group = UserGreenlet(None, self), group  # type: ignore[call-overload]
+        group.start(self._greenlet)
+        return self._greenlet
 
     # Locust marks run() as final so that nobody overrides it by mistake; here its loop is replaced on purpose.
     def run(self) -> None:  # type: ignore[misc]

@@ -44,6 +44,10 @@ class TaskWalker:
         level: the TaskSet that the user is in; its `wait_source` says how long to wait before the next task.
     """
 
+    __slots__ = (
+        "_begun", "_begun_s", "_count", "_done", "_has_own_loop", "_idle", "_last_request_s", "_outer", "level", "user",
+    )  # fmt: skip
+
     def __init__(self, user: Any, has_own_loop: Callable[[type[TaskSet]], bool]) -> None:
         self.user = user
         self._has_own_loop = has_own_loop
@@ -56,7 +60,7 @@ class TaskWalker:
         user._taskset_instance = DefaultTaskSet(user)  # where Locust looks for it
         user._taskset_instance._task_queue = _Queue()
         self.level = Level(user._taskset_instance)
-        self._outer: list[Level] = []
+        self._outer: tuple[Level, ...] = ()
 
     def live(self, work: Callable[[TaskWalker], None]) -> None:
         """Run on_start, then the work, and when the user is stopped on_stop.
@@ -163,7 +167,7 @@ class TaskWalker:
             task_set.on_start()
         except InterruptTaskSet as interruption:
             raise _rescheduling(interruption) from interruption
-        self._outer.append(self.level)
+        self._outer = (*self._outer, self.level)
         self.level = Level(task_set)
         if self.user._state is LOCUST_STATE_STOPPING:
             raise StopUser
@@ -179,7 +183,8 @@ class TaskWalker:
         """Leave the innermost TaskSet; return whether the next task should follow at once."""
         if not self._outer:
             raise _rescheduling(interruption) from interruption
-        left, self.level = self.level, self._outer.pop()
+        left, (*outer, self.level) = self.level, self._outer
+        self._outer = tuple(outer)
         _stop(left.task_set, passing=(StopUser, StopTest))
         return bool(interruption.reschedule)
 

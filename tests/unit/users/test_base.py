@@ -35,6 +35,24 @@ def test_tasks_of_base_classes_run_too():
     assert set(run_until_stopped(Derived).log) == {"base", "own"}
 
 
+def test_a_user_runs_in_a_greenlet_that_keeps_little():
+    """Locust finds the user in its arguments; it has no dictionary of its own, and nothing of where it was spawned."""
+
+    class Waiting(Stopping):
+        wait_time = constant(60)
+
+        @task
+        def once(self):
+            self.note("once")
+
+    user, greenlet = started(Waiting)
+    gevent.sleep(0.01)
+    assert greenlet is user._greenlet
+    assert (greenlet.args, vars(greenlet), greenlet.spawning_stack) == ((user,), {}, None)
+    greenlet.kill()
+    assert (user.log, greenlet.ready()) == (["once"], True)
+
+
 def test_tags_choose_tasks():
     """Only tasks with a wanted tag run, none with an excluded one, in nested TaskSets too."""
 

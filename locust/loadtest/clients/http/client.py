@@ -1,9 +1,10 @@
 """The HTTP side of one user: its settings, and the calls."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from locust.event import EventHook
 
@@ -28,13 +29,25 @@ from loadtest.measuring.labels import LOAD
 from loadtest.measuring.users import scenario_of
 from loadtest.users.base import LoadUser
 
-if TYPE_CHECKING:
-    import ssl
+Defaults = tuple[tuple[str, HeaderValue], ...]
 
 
-def defaults_of(headers: Mapping[str, HeaderValue]) -> tuple[tuple[str, HeaderValue], ...]:
+def defaults_of(headers: Mapping[str, HeaderValue]) -> Defaults:
     """Headers that are sent by default, in a form that can be a key."""
-    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in headers.items())
+    return tuple((name, _keyed(value)) for name, value in headers.items())
+
+
+def _keyed(value: HeaderValue) -> HeaderValue:
+    """A value as a part of a key; 1 and 1.0, which are equal, are sent differently."""
+    if isinstance(value, list | tuple):
+        return tuple(str(each) if isinstance(each, int | float) else each for each in value)
+    return str(value) if isinstance(value, int | float) else value
+
+
+@lru_cache
+def _one_of(defaults: Defaults) -> Defaults:
+    """Equal headers as one object, which the users share."""
+    return defaults
 
 
 class HttpClient(Sender):
@@ -47,14 +60,13 @@ class HttpClient(Sender):
         request_name: Name for all requests that give none, within rename_request().
     """
 
-    def __init__(  # noqa: PLR0917 -- made in one place
+    def __init__(
         self,
         user: LoadUser,
         base_url: str,
         headers: Mapping[str, HeaderValue],
         timeouts: Timeouts,
         max_redirects: int,
-        tls_context: "Callable[[], ssl.SSLContext]",
     ) -> None:
         """Connect nothing yet.
 
@@ -64,11 +76,10 @@ class HttpClient(Sender):
             headers: Sent by default.
             timeouts: Of every request that gives none.
             max_redirects: Redirects that are followed for one call.
-            tls_context: Gives the TLS context when the first TLS connection needs it.
         """
-        super().__init__(user, timeouts, max_redirects, tls_context)
+        super().__init__(user, timeouts, max_redirects)
         self.request_name: str | None = None
-        self._defaults = defaults_of(headers)
+        self._defaults = _one_of(defaults_of(headers))
         self._base_url, credentials = split_credentials(base_url)
         self._auth_header = None if credentials is None else basic_auth(credentials)
         self._phase = LOAD
@@ -282,7 +293,7 @@ class HttpClient(Sender):
             cookie_line = b"" if self._cookies is None else self._cookies.line_for(route.url)
             if cookies:
                 cookie_line = line_with(cookie_line, cookies)
-            wire = request.encode(route.lines, cookie_line) if headers else route.encode(fields, body, cookie_line)
+            wire = route.encode(request, cookie_line)
         except InvalidRequestError as error:
             self._reporter.report_invalid(method, name or url, error)
             raise

@@ -17,6 +17,8 @@ from loadtest.clients.transport.stream import RECEIVE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadtest.clients.http.url import Origin
+    from loadtest.clients.transport.arrivals import Arrivals
     from loadtest.clients.transport.stream import Stream
 
 
@@ -24,28 +26,28 @@ class HttpConnection(Connection):
     """A connected stream. While it is idle, ``polled`` turns False when it becomes stale.
 
     Attributes:
+        origin: Whose server it leads to.
         idle_since_s: When its last response was complete, in seconds of ``time.perf_counter``.
-        send: Sends some bytes, returns how many; raises BlockingIOError when the kernel takes none.
-        receive_now: Receives up to n bytes, b"" at the end; raises BlockingIOError when there are none.
+        source: What is received from: the stream, or what knows when its bytes arrived.
         received_s: When the last bytes came, in seconds of ``time.perf_counter``: they are read now.
     """
 
-    __slots__ = ("idle_since_s", "receive_now", "received_s", "send")
+    __slots__ = ("idle_since_s", "origin", "received_s", "source")
 
     stream: "Stream"
 
-    def __init__(self, stream: "Stream") -> None:
+    def __init__(self, stream: "Stream", origin: "Origin") -> None:
         """Take over a connected stream."""
         super().__init__()
+        self.origin = origin
         self.attach(stream)
-        self.send: Callable[[bytes | memoryview], int] = stream.send
-        self.receive_now: Callable[[int], bytes] = stream.recv
+        self.source: Stream | Arrivals = stream
         self.received_s: Callable[[], float] = perf_counter
         self.idle_since_s = 0.0
 
     def time_arrivals(self) -> None:
         """Take as received what has reached this machine, however late it is read."""
-        self.receive_now, self.received_s = self.stream.time_arrivals()
+        self.source, self.received_s = self.stream.time_arrivals()
 
     def on_unsolicited_input(self) -> None:
         """Stop polling: an idle connection is stale, one that is being read slowly will be polled again."""
@@ -61,7 +63,7 @@ class HttpConnection(Connection):
         """
         while True:
             try:
-                return self.receive_now(RECEIVE_BYTES)
+                return self.source.recv(RECEIVE_BYTES)
             except BlockingIOError:
                 self._wait_readable()
 

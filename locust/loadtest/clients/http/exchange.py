@@ -159,7 +159,7 @@ class Exchange:
         self._renew_deadline()
         while True:
             try:
-                sent = connection.send(rest)
+                sent = connection.stream.send(rest)
                 self.sent_bytes += sent
                 rest = rest[sent:]
                 if not rest:
@@ -172,7 +172,7 @@ class Exchange:
     def _rest_is_wanted(self) -> bool:
         """Receive what came during the send; only an error or the announced end of the connection ends it early."""
         try:
-            piece = self.connection.receive_now(RECEIVE_BYTES)
+            piece = self.connection.source.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return True
         if not piece:
@@ -195,7 +195,7 @@ class Exchange:
         self.keeps = False
         pieces = self._early_pieces = self._early_pieces or []
         with suppress(OSError):
-            while self.sent_bytes and (piece := self.connection.receive_now(RECEIVE_BYTES)):
+            while self.sent_bytes and (piece := self.connection.source.recv(RECEIVE_BYTES)):
                 pieces.append(piece)
         if not pieces and not self.received:
             raise error

@@ -14,6 +14,7 @@ HeaderValue = OneValue | list[OneValue] | tuple[OneValue, ...] | None
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
+_WITH_A_PLACE = _FRAMING | {"host", "cookie"}
 _CACHED_NAMES = 1024
 _names: dict[str, tuple[str, bytes]] = {}
 
@@ -82,11 +83,45 @@ def merged(lines: Lines, headers: Mapping[str, HeaderValue]) -> Lines:
             together.pop(key, None)
         elif key in _FRAMING:
             continue
-        elif isinstance(value, (list, tuple)):
-            together[key] = b"".join(prefix + _encode_value(name, each) + b"\r\n" for each in value)
         else:
-            together[key] = prefix + _encode_value(name, value) + b"\r\n"
+            together[key] = _encode(name, prefix, value)
     return together
+
+
+def replaced_by(headers: Mapping[str, HeaderValue]) -> frozenset[str] | None:
+    """Which lines of a head the headers take the place of, by name in lower case.
+
+    Returns:
+        None if that is not all: some are ignored, have a place of their own, or take the place of one another.
+
+    Raises:
+        InvalidRequestError: A name is not a token.
+    """
+    names = frozenset((_names.get(name) or _learn(name))[0] for name in headers)
+    return names if len(names) == len(headers) and not names & _WITH_A_PLACE else None
+
+
+def encoded(headers: Mapping[str, HeaderValue]) -> bytes:
+    """The lines of headers of which `replaced_by` is not None.
+
+    Raises:
+        InvalidRequestError: A value holds a line break or another control character.
+    """
+    lines = []
+    for name, value in headers.items():
+        _, prefix = _names.get(name) or _learn(name)
+        if type(value) is str and value.isascii() and value.isprintable():  # almost always
+            lines.append(b"%b%b\r\n" % (prefix, value.encode()))
+        elif value is not None:
+            lines.append(_encode(name, prefix, value))
+    return b"".join(lines)
+
+
+def _encode(name: str, prefix: bytes, value: OneValue | list[OneValue] | tuple[OneValue, ...]) -> bytes:
+    """The line of a header, or the lines of one that has several values."""
+    if isinstance(value, (list, tuple)):
+        return b"".join(prefix + _encode_value(name, each) + b"\r\n" for each in value)
+    return prefix + _encode_value(name, value) + b"\r\n"
 
 
 def _learn(name: str) -> tuple[str, bytes]:

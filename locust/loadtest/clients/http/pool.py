@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from loadtest.clients.http.connection import HttpConnection
 from loadtest.clients.http.errors import ClosedError, ConnectTimeoutError, connect_error
@@ -19,48 +19,58 @@ from loadtest.clients.transport.stream import TlsStream, TransportError
 from loadtest.measuring.tallies import RETRY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loadtest.clients.transport.endpoint import Tally
 
 IDLE_PER_ORIGIN = 10
+_NONE: "Mapping[Origin, ssl.SSLSession]" = {}
 MAX_CONNECTIONS = 100
 """Connections of one user above which the one idle for longest is closed: a user that goes through many hosts, or is
 sent through them by redirects, must not use up the process's file descriptors and memory."""
+
+
+class TlsUser(Protocol):
+    """Whose connections they are: what `loadtest.clients.http.HttpUser` says of it."""
+
+    times_arrivals: bool
+
+    def tls_context(self) -> ssl.SSLContext: ...  # noqa: D102
 
 
 class ConnectionPool:
     """The connections of one user.
 
     Args:
-        tls_context: Makes the TLS context; called once, when the first TLS connection needs it.
+        user: Has the TLS context, which it is asked for once, when the first TLS connection needs it.
 
     Attributes:
         idle: Connections that wait for a request, by origin, the one used last at the end.
-        times_arrivals: Whether responses end when they reach this machine, however late they are read.
     """
 
-    def __init__(self, tls_context: Callable[[], ssl.SSLContext], *, times_arrivals: bool = False) -> None:
+    __slots__ = ("_context", "_opened", "_sessions", "_user", "idle")
+
+    def __init__(self, user: "TlsUser") -> None:
         """Start without a connection."""
         self.idle: dict[Origin, list[HttpConnection]] = {}
-        self.times_arrivals = times_arrivals
-        self._make_context = tls_context
+        self._user = user
         self._context: ssl.SSLContext | None = None
-        self._sessions: dict[Origin, ssl.SSLSession] = {}
-        self._opened: dict[HttpConnection, Origin] = {}  # among them closed ones, until there are many
+        self._sessions: Mapping[Origin, ssl.SSLSession] = _NONE
+        self._opened: tuple[HttpConnection, ...] = ()  # among them closed ones, until there are many
 
     @property
     def last_answer_s(self) -> float:
         """When the last answer was complete, in seconds of ``time.perf_counter``; 0 before that."""
         return max((connection.idle_since_s for connection in self._opened), default=0.0)
 
-    def renew(self, tls_context: Callable[[], ssl.SSLContext]) -> None:
-        """Open the TLS connections from now on with another context."""
-        self._make_context = tls_context
+    def renew(self) -> None:
+        """Open the TLS connections from now on with the context that the user has now."""
         self._context = None
-        self._sessions.clear()
+        self._sessions = _NONE
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = self._make_context()
+            self._context = self._user.tls_context()
         return self._context
 
     def exchange(
@@ -128,7 +138,7 @@ class ConnectionPool:
             connection = idle.pop()
             if not connection.is_stale(look=not idempotent):
                 return connection
-            self._discard(origin, connection)
+            self._discard(connection)
         return None
 
     def _open(self, request: Request, timeouts: Timeouts, ends_s: float, tally: "Tally") -> HttpConnection:
@@ -144,57 +154,55 @@ class ConnectionPool:
             if error.error_class == "timeout_connect":
                 raise timeout_error(ends_s, ConnectTimeoutError) from error
             raise connect_error(error) from error
-        connection = HttpConnection(stream)
-        if self.times_arrivals:
+        connection = HttpConnection(stream, origin)
+        if self._user.times_arrivals:
             connection.time_arrivals()
-        self._opened[connection] = origin
+        self._opened = (*self._opened, connection)
         return connection
 
     def _make_room(self) -> None:
         """Forget the connections that are closed; if that is not enough, close the one that was idle for longest."""
         self._forget_closed()
-        idle = [(connections[0], origin) for origin, connections in self.idle.items() if connections]
+        idle = [connections[0] for connections in self.idle.values() if connections]
         if len(self._opened) >= MAX_CONNECTIONS and idle:
-            oldest, origin = min(idle, key=lambda entry: entry[0].idle_since_s)
-            self.idle[origin].remove(oldest)
-            self._discard(origin, oldest)
+            oldest = min(idle, key=lambda connection: connection.idle_since_s)
+            self.idle[oldest.origin].remove(oldest)
+            self._discard(oldest)
             self._forget_closed()
 
     def _forget_closed(self) -> None:
-        self._opened = {
-            connection: origin for connection, origin in self._opened.items() if connection.stream is not None
-        }
+        self._opened = tuple(each for each in self._opened if each.stream is not None)
         # The fast path may hold the list of an origin whose connection it uses; no other list is in use.
-        in_use = set(self._opened.values())
+        in_use = {connection.origin for connection in self._opened}
         for origin in [origin for origin in self.idle if origin not in in_use]:
             del self.idle[origin]
         if len(self._sessions) > MAX_CONNECTIONS:
             self._sessions = {origin: session for origin, session in self._sessions.items() if origin in in_use}
 
-    def release(self, origin: Origin, connection: HttpConnection, reusable: bool) -> None:
+    def release(self, connection: HttpConnection, reusable: bool) -> None:
         """Take back a connection whose response is complete."""
         connection.idle_since_s = perf_counter()
-        idle = self.idle.setdefault(origin, [])
+        idle = self.idle.setdefault(connection.origin, [])
         if not reusable or len(idle) >= IDLE_PER_ORIGIN:
-            self._discard(origin, connection)
+            self._discard(connection)
             return
         connection.poll()
         idle.append(connection)
 
-    def _discard(self, origin: Origin, connection: HttpConnection) -> None:
+    def _discard(self, connection: HttpConnection) -> None:
         """Close a connection that did its work; its TLS session can be resumed."""
         if isinstance(connection.stream, TlsStream):
             with suppress(ValueError, ssl.SSLError):
                 session = connection.stream.session
                 if session is not None:
-                    self._sessions[origin] = session
+                    self._sessions = {**self._sessions, connection.origin: session}
         connection.close()
 
     def close(self) -> None:
         """Close every idle connection."""
-        for origin, idle in self.idle.items():
+        for idle in self.idle.values():
             while idle:
-                self._discard(origin, idle.pop())
+                self._discard(idle.pop())
 
 
 def _may_repeat(request: Request, is_unread: bool) -> bool:

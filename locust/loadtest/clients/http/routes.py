@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from loadtest.clients.http.head import HEADS, UNKNOWN_HEAD, ResponseHead
-from loadtest.clients.http.headers import HeaderValue, Lines, check_method, merged
-from loadtest.clients.http.request import framing_line, host_line, start_line
-from loadtest.clients.http.request_body import NO_FIELDS, BodyBytes
+from loadtest.clients.http.headers import HeaderValue, Lines, check_method, encoded, merged, replaced_by
+from loadtest.clients.http.request import Request, framing_line, host_line, start_line
+from loadtest.clients.http.request_body import NO_FIELDS
 from loadtest.clients.http.url import Url, names_scheme, parse
 from loadtest.clients.routes import Route, RouteTable
 from loadtest.clients.transport.stream import RECEIVE_BYTES
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.series import Series
 
 _CACHED_ROUTES = 4096
+_CACHED_HEADS = 64
 _RECEIVE_SIZES = (960, 4000, 16000)  # the first is what the C library's fastest allocator still takes
 
 
@@ -56,32 +57,52 @@ class HttpRoute(Route):
         self.lines = {"host": host_line(url), **defaults}
         self.head = UNKNOWN_HEAD
         self.receive_bytes = RECEIVE_BYTES
-        self._heads: dict[str, bytes] = {}
-        self.wire = self._head_for(NO_FIELDS) + framing_line(method, None) + b"\r\n"
+        self._heads: dict[str | tuple[str, ...], bytes] = {}
+        self.wire = self._head_for("", NO_FIELDS, {}) + framing_line(method, None) + b"\r\n"
 
-    def encode(self, body_fields: Mapping[str, str], body: BodyBytes, cookies: bytes) -> bytes:
-        """A request without headers of its own; the bytes of an upload are left out.
+    def encode(self, request: Request, cookies: bytes) -> bytes:
+        """A request to this URL; the bytes of an upload are left out.
 
         Args:
-            body_fields: The header fields that describe the body.
-            body: The body.
+            request: Has this route's method, URL and lines.
             cookies: The Cookie line or b"".
+
+        Raises:
+            InvalidRequestError: A header is not allowed.
         """
-        head = self._heads.get(body_fields.get("Content-Type", "")) or self._head_for(body_fields)
+        headers, body = request.headers, request.body
+        content_type = request.body_fields.get("Content-Type", "")
+        key = (content_type, *headers) if headers else content_type
+        head = self._heads.get(key)
+        if head is None:
+            head = self._head_for(key, request.body_fields, headers or {})
+        if headers:
+            if not head:
+                return request.encode(self.lines, cookies)
+            head += encoded(headers)
+        if "cookie" in self.lines:
+            cookies = b""
         if body and isinstance(body, bytes):
             return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, cookies, len(body), body)
         return head + cookies + framing_line(self.method, body) + b"\r\n"
 
     def with_cookies(self, cookies: bytes) -> bytes:
-        """The route's wire with a Cookie line, which may be b""."""
-        return self.wire[:-2] + cookies + b"\r\n"
+        """The route's wire with a Cookie line, which may be b""; a Cookie header of the user's defaults replaces it."""
+        return self.wire if "cookie" in self.lines else self.wire[:-2] + cookies + b"\r\n"
 
-    def _head_for(self, body_fields: Mapping[str, str]) -> bytes:
-        """Request line and header lines; bodies have few types, but a multipart form's is never the same."""
-        content_type = body_fields.get("Content-Type", "")
-        head = start_line(self.method, self.url) + b"".join(merged(self.lines, body_fields).values())
-        if not content_type.startswith("multipart/"):
-            self._heads[content_type] = head
+    def _head_for(
+        self, key: str | tuple[str, ...], body_fields: Mapping[str, str], headers: Mapping[str, HeaderValue]
+    ) -> bytes:
+        """Request line and the header lines but for those of these headers; b"" if these need more than their own.
+
+        Most are remembered: types of bodies and names of headers are few, but that of a multipart form is always new.
+        """
+        replaced, head = replaced_by(headers), b""
+        if replaced is not None:
+            kept = [line for name, line in merged(self.lines, body_fields).items() if name not in replaced]
+            head = start_line(self.method, self.url) + b"".join(kept)
+        if len(self._heads) < _CACHED_HEADS and not body_fields.get("Content-Type", "").startswith("multipart/"):
+            self._heads[key] = head
         return head
 
     def find_head(self, received: bytes) -> ResponseHead:

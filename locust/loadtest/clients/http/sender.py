@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 from greenlet import getcurrent
 
@@ -22,7 +22,7 @@ from loadtest.clients.http.errors import (
 from loadtest.clients.http.exchange import SWITCHING, Exchange, Timeouts
 from loadtest.clients.http.expect import Expect
 from loadtest.clients.http.head import UNKNOWN_HEAD, ResponseHead, is_failure
-from loadtest.clients.http.pool import ConnectionPool
+from loadtest.clients.http.pool import ConnectionPool, TlsUser
 from loadtest.clients.http.reporter import RequestReporter
 from loadtest.clients.http.request import Request, for_any_host, host_line, location_of, redirected
 from loadtest.clients.http.request_body import NO_FIELDS
@@ -33,9 +33,6 @@ from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineSweeper
 from loadtest.measuring.labels import RECEIVING, WAITING
 from loadtest.measuring.tallies import NOWHERE, leads_nowhere
 from loadtest.users.base import LoadUser
-
-if TYPE_CHECKING:
-    import ssl
 
 MAX_BODY_BYTES = 1 << 26
 """A body may not be larger than this, nor decode to more, unless it is read as a stream: 64 MiB. What a hostile
@@ -88,17 +85,14 @@ class Sender:
         user: Whose requests it sends.
         timeouts: Of every request that gives none.
         max_redirects: Redirects that are followed for one call.
-        tls_context: Gives the TLS context when the first TLS connection needs it.
     """
 
     _kinds: tuple[type[Response], type[CaughtResponse]] = (Response, CaughtResponse)
     _routes: HttpRoutes
     """What a subclass sends to."""
 
-    def __init__(
-        self, user: LoadUser, timeouts: Timeouts, max_redirects: int, tls_context: "Callable[[], ssl.SSLContext]"
-    ) -> None:
-        self._pool = ConnectionPool(tls_context, times_arrivals=user.times_arrivals)
+    def __init__(self, user: LoadUser, timeouts: Timeouts, max_redirects: int) -> None:
+        self._pool = ConnectionPool(cast("TlsUser", user))
         self._idle = self._pool.idle
         self.user = user
         self._timeouts = timeouts
@@ -148,12 +142,12 @@ class Sender:
         failure = None
         head = UNKNOWN_HEAD
         try:
-            sent = connection.send(wire)
+            sent = connection.stream.send(wire)
             if sent == len(wire):
                 connection.waiter = getcurrent()
                 connection.wait()
                 connection.waiter = None
-                received = connection.receive_now(route.receive_bytes)
+                received = connection.source.recv(route.receive_bytes)
                 last = route.head
                 head = last if received.startswith(last.raw) else route.find_head(received)
         except BlockingIOError:
@@ -304,7 +298,7 @@ class Sender:
             progress.stream, progress.end_s = self._switched(exchange, head), perf_counter()
             return None
         body = exchange.body(head, progress.request.method)
-        release = self._releaser(exchange, progress.request)
+        release = self._releaser(exchange)
         if call.stream:
             exchange.ends_s = FOREVER_S
             received_s, decoder = exchange.connection.received_s, Decoder(head.encoding, FOREVER_S)
@@ -343,10 +337,10 @@ class Sender:
             exchange.connection.close()
             raise
 
-    def _releaser(self, exchange: Exchange, request: Request) -> Callable[[bool], None]:
+    def _releaser(self, exchange: Exchange) -> Callable[[bool], None]:
         """What gives the connection back."""
-        pool, origin = self._pool, request.url.origin
-        return lambda reusable: pool.release(origin, exchange.connection, reusable and exchange.keeps)
+        pool = self._pool
+        return lambda reusable: pool.release(exchange.connection, reusable and exchange.keeps)
 
     def close(self) -> None:
         """Close the user's connections."""

@@ -105,7 +105,7 @@ class SessionClient(HttpClient):
     @verify.setter
     def verify(self, verify: bool) -> None:
         self._session_user.insecure = not verify
-        self._pool.renew(self._session_user.tls_context)
+        self._pool.renew()
 
     @property
     def _session_user(self) -> "SessionUser":

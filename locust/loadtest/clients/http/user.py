@@ -16,7 +16,7 @@ import functools
 import inspect
 import ssl
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from locust.exception import StopTest
 from locust.user.users import RestMixin
@@ -34,6 +34,9 @@ from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:
     from locust.env import Environment
+
+
+_timeouts: Final = functools.lru_cache(Timeouts)  # equal ones are one object, which the users share
 
 
 @functools.cache
@@ -109,8 +112,8 @@ class HttpUser(LoadUser, RestMixin[Response]):
             "Accept-Encoding": ACCEPTED,
             **(self.default_headers or {}),
         }
-        timeouts = Timeouts(self.connection_timeout, self.network_timeout, self.total_timeout or FOREVER_S)
-        self.client = self._client_kind(self, self.host, headers, timeouts, self.max_redirects, self.tls_context)
+        timeouts = _timeouts(self.connection_timeout, self.network_timeout, self.total_timeout or FOREVER_S)
+        self.client = self._client_kind(self, self.host, headers, timeouts, self.max_redirects)
 
     def tls_context(self) -> ssl.SSLContext:
         """The TLS context of this user, which it shares with the others of its class unless the factory is its own."""

@@ -37,7 +37,7 @@ class Arrivals:
         self._receive = stream.recvmsg
         self._arrived_s = self._read_s = perf_counter()
 
-    def receive(self, size: int) -> bytes:
+    def recv(self, size: int) -> bytes:
         """Receive up to this many bytes from the socket itself.
 
         Raises:

@@ -19,7 +19,7 @@ import gevent.monkey
 from greenlet import greenlet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 WRITABLE = 2  # libev's bit
 _READABLE = 1  # the bit of libev and of epoll alike
@@ -53,7 +53,11 @@ class Deferring(Polled, Protocol):
 
 
 class Poller:
-    """Tells which streams of a hub can be read."""
+    """Tells which streams of a hub can be read.
+
+    Attributes:
+        wait: Waits until this greenlet is switched to. It may be in vain: the caller looks what has arrived.
+    """
 
     def __init__(self, hub: Any) -> None:
         """Make the poller of one hub; use ``current()`` to share it."""
@@ -62,6 +66,7 @@ class Poller:
         self._is_dispatching = False
         self._deferred: list[Deferring] = []
         self._switch_to_hub = _switch.__get__(hub)
+        self.wait: Callable[[], None] = self._wait  # one for all connections
         self._epoll = _epoll()
         self._poll = self._epoll.poll
         self._watcher = hub.loop.io(self._epoll.fileno(), _READABLE)
@@ -106,7 +111,7 @@ class Poller:
             self._deferred.append(connection)
         return self._is_dispatching
 
-    def wait(self) -> None:
+    def _wait(self) -> None:
         """Wait until this greenlet is switched to. It may be in vain: the caller looks what has arrived."""
         if len(self._deferred) >= _SENT_TOGETHER:
             self._send_deferred()

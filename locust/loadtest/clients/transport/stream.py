@@ -54,15 +54,15 @@ class Stream(_socket.socket):
 
     ragged: bool = False
 
-    def time_arrivals(self) -> tuple["Callable[[int], bytes]", "Callable[[], float]"]:
+    def time_arrivals(self) -> tuple["Stream | Arrivals", "Callable[[], float]"]:
         """Have the kernel note when bytes arrive.
 
         Returns:
-            What receives from now on, in place of ``recv``, and what returns when the last bytes received had arrived,
-            in seconds of ``time.perf_counter``.
+            What to receive from in place of this stream, and what returns when the last bytes received had arrived, in
+            seconds of ``time.perf_counter``.
         """
         arrivals = Arrivals(self)
-        return arrivals.receive, arrivals.last_s
+        return arrivals, arrivals.last_s
 
     def has_input(self) -> bool:
         """Tell whether a receiver would get something: bytes, the end of the stream or an error."""
@@ -159,10 +159,11 @@ class TlsStream(Stream):
         else:
             self._incoming.write_eof()
 
-    def time_arrivals(self) -> tuple["Callable[[int], bytes]", "Callable[[], float]"]:
+    def time_arrivals(self) -> tuple[Stream | Arrivals, "Callable[[], float]"]:
         """Have the kernel note when encrypted bytes arrive."""
-        self._receive, last_s = super().time_arrivals()
-        return self.recv, last_s
+        arrivals = Arrivals(self)
+        self._receive = arrivals.recv
+        return self, arrivals.last_s
 
     @property
     def session(self) -> ssl.SSLSession | None:

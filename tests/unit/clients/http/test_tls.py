@@ -8,6 +8,7 @@ import pytest
 import trustme
 from gevent.event import Event
 
+from loadtest.clients.http.pool import ConnectionPool
 from loadtest.clients.transport.stream import TlsStream
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_dict import as_dict
@@ -144,21 +145,21 @@ def test_silent_handshake_ends_with_the_connect_timeout():
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_session_is_resumed_on_reconnect(version):
+def test_session_is_resumed_on_reconnect(monkeypatch, version):
     """A second connection of the same user resumes the first one's TLS session."""
     with (
         serving(always(ok(b"a", "Connection: close")), version=version) as server,
         running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
     ):
         resumed = []
-        release = user.client._pool.release
+        release = ConnectionPool.release
 
-        def remember(origin, connection, reusable):
+        def remember(pool, connection, reusable):
             assert isinstance(connection.stream, TlsStream)
             resumed.append(connection.stream.session_reused)
-            release(origin, connection, reusable)
+            release(pool, connection, reusable)
 
-        user.client._pool.release = remember
+        monkeypatch.setattr(ConnectionPool, "release", remember)
         for _ in range(3):
             assert user.client.get("/").ok
         assert resumed == [False, True, True]
