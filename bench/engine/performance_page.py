@@ -61,15 +61,16 @@ def conditions() -> str:
     """Where and when the measurement was made."""
     today = datetime.now(UTC).date().isoformat()
     busy = os.getloadavg()[0]
-    return f"Measured {today} on {os.cpu_count()} cores of {_processor()}, load average {busy:.1f} at the end."
+    cores = "1 core" if os.cpu_count() == 1 else f"{os.cpu_count()} cores"
+    return f"Measured {today} on {cores} of {_processor()}, load average {busy:.1f} at the end."
 
 
 def _processor() -> str:
     """The processor and its caches: clouds give one name to several generations."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    if "model name" not in known:
-        return platform.processor()
+    if "cpu family" not in known:
+        return known.get("model name", platform.processor())
     level_2 = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
     cache = f", {level_2.read_text().strip()}iB of L2 cache a core" if level_2.exists() else ""
     return f"{known['model name']} (family {known['cpu family']}, model {known['model']}{cache})"
