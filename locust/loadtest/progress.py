@@ -29,7 +29,7 @@ PLAIN_INTERVAL_S = 10.0
 PLAIN_WIDTH = 120
 HANG_S = 2.0
 """The age of the oldest unanswered request from which on the line says so."""
-_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Screen(io.TextIOBase):

@@ -80,6 +80,15 @@ def test_on_a_terminal_steps_are_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31mname\u202egnp\r\x08"
 
 
+def test_text_that_no_encoding_has_is_shown() -> None:
+    """JSON can say half a character, and names of files can hold other bytes than their encoding's."""
+    file = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    progress.output(file).print("a\ud800b\udcffc", markup=False)
+    file.seek(0)
+    assert file.read() == "a?b?c\n"
+    assert json.loads(progress.printable_json('"\udcff"')) == "\udcff"
+
+
 def test_text_from_elsewhere_commands_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names of requests, folders and errors are shown without what a terminal would obey; our own colours stay."""
     monkeypatch.setenv("TERM", "xterm")
