@@ -184,7 +184,8 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     and none of its thresholds is judged. Without requests there is nothing to judge. A generator that was not fit to
     measure makes every threshold meaningless, passed or failed, so violations come next; the thresholds' sentences stay
     among the reasons. A run in which every request failed has failed, whatever its rules are, and so has one in which
-    none of a name ever succeeded, unless a rule of that name's own judges it. A failed threshold outweighs one without
+    none of a name ever succeeded, unless a rule of that name's own judges it, or most of those failed whose errors no
+    rule judges. A failed threshold outweighs one without
     data, but a run with a threshold without data has not passed, nor has one that ended within its warm-up. Failures
     that are faster than successes are a violation where something was, or may be, judged by times of both, unless a
     threshold failed; else they are noted, like response times that grow to the end.
@@ -207,6 +208,7 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     ]
     violations = [one for one in violations if one.sentence not in noted]
     without_success = [*_failed_setup(record, results), *_never_succeeded(record, results)]
+    without_success = without_success or list(_mostly_failed(record, results))
     reasons = [*(violation.sentence for violation in violations), *without_success, *failed, *without_data]
     if record.requests and record.failures == record.requests:
         reasons.insert(0, _all_failed(record))
@@ -300,6 +302,21 @@ def _never_succeeded(record: RunRecord, results: Sequence[Result]) -> Iterator[s
                 f"{f', most often with {most}' if most else ''}. Next: fix it, or allow it with a "
                 f'threshold such as {metric}{{name="{view.name}"}} {allowed}'
             )
+
+
+def _mostly_failed(record: RunRecord, results: Sequence[Result]) -> Iterator[str]:
+    """Say that more than half of the requests failed whose errors no rule judges."""
+    rules = [one.threshold for one in results if one.threshold.metric == "error_ratio" and one.threshold.phase == LOAD]
+    requests = failures = 0
+    for view in record.of_phase(LOAD).counts():
+        labels = {"scenario": view.scenario, "method": view.method, "name": view.name}
+        if not any(rule.selects(**labels) for rule in rules):
+            requests, failures = requests + view.requests, failures + view.failures
+    if failures >= FEWEST_FAILURES and failures > requests / 2 and record.failures < record.requests:
+        yield (
+            f"{failures:,} of {requests:,} requests failed{_most_frequent(record)}: no threshold says how many may. "
+            "Next: fix that, or allow it with a threshold such as error_ratio < 75%"
+        )
 
 
 def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:

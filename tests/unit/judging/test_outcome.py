@@ -193,6 +193,38 @@ def test_a_run_of_which_every_request_failed_has_failed_whatever_its_rules() -> 
     assert decide(record, [], results_of("max < 1s")).outcome is Outcome.FAILED
 
 
+@pytest.mark.parametrize(
+    ("succeeded", "failed", "rules", "expected"),
+    [
+        (1, 39, "", Outcome.FAILED),
+        (19, 20, "max < 1s", Outcome.FAILED),
+        (20, 20, "max < 1s", Outcome.PASSED),
+        (1, 4, "", Outcome.PASSED),
+        (1, 39, "error_ratio < 99%", Outcome.PASSED),
+        (1, 39, 'error_ratio{name="buy"} < 99%', Outcome.PASSED),
+        (1, 39, 'error_ratio{name="pay"} < 99%', Outcome.FAILED),
+        (1, 39, 'error_ratio{phase="setup"} < 99%', Outcome.FAILED),
+        (1, 39, "requests > 10", Outcome.FAILED),
+    ],
+)
+def test_a_run_that_mostly_failed_is_no_pass_unless_a_rule_judges_its_errors(
+    succeeded: int, failed: int, rules: str, expected: Outcome
+) -> None:
+    """Whoever sets no rule on errors has not allowed that most of the answers are none."""
+    recorder, record = Recorder(), RunRecord()
+    buy, pay = recorder.series("shop", "GET", "buy"), recorder.series("shop", "POST", "pay")
+    judge = Judge(parse(rules, "here") if rules else [], record)
+    for number in range(succeeded):
+        (pay if number else buy).success(1.0, 1.0, 1.01, 1)
+    for _ in range(failed):
+        buy.failure(1.0, 1.0, 1.01, 0, "status_5xx", "500")
+    record.add(recorder.take(), 0)
+    verdict = decide(record, (), judge.results())
+    told = [reason for reason in verdict.reasons if "no threshold says how many may" in reason]
+    assert told == [] or expected is Outcome.FAILED, verdict.reasons
+    assert verdict.outcome is expected
+
+
 def test_what_a_reset_removed_is_noted_beside_the_verdict() -> None:
     """The note is the event's text; a reset of nothing is none."""
     record = one_request()
