@@ -85,7 +85,8 @@ def start(environment: Environment, config: Config, form: StartForm | None = Non
             origins.check(request)
             answer = login.check() if login else None
             if answer is None:
-                hidden.take(request)
+                if request.endpoint == START:  # reading a form leaves nothing to read of another body
+                    hidden.take(request)
                 inputs.check(request)
         except Refusal as refusal:
             logger.warning("refused %s %s: %s", request.method, request.path[:200], refusal)
