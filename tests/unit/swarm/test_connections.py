@@ -170,7 +170,7 @@ def test_a_flood_that_was_handled_leaves_no_memory_behind(
             eventually(lambda: master.socket.get(zmq.EVENTS) & zmq.POLLIN)
         connections._give_back_memory()
         before = resident_bytes()
-        messages = [library.malloc(8_000) for _ in range(10_000)]
+        messages = [library.malloc(8_000) for _ in range(20_000)]
         for message in messages:
             ctypes.memset(message, 1, 8_000)
         last = library.malloc(8_000)
