@@ -14,7 +14,7 @@ from loadtest.exceptions import UsageError, nearest_name
 from loadtest.local import locust_options
 from loadtest.local.stack import show_by_locust
 from loadtest.scenarios import declared
-from loadtest.settings.config import Config
+from loadtest.settings.config import Config, variable
 
 LOCUST_OPTIONS = "loadtest.locust_options"
 
@@ -81,6 +81,16 @@ def run(
     return conduct(config, as_json=as_json, more=more)
 
 
+def _instead_of(unknown: str, known: list[str]) -> str:
+    """Return what to do instead of giving an option that there is not."""
+    option = unknown.partition("=")[0]
+    setting = option.removeprefix("--").replace("-", "_")
+    if setting in Config.model_fields:
+        return f"set {variable(setting)} in the environment or in local_conf/loadtest.env; it has no option."
+    nearest = nearest_name(option, known)
+    return f"did you mean {nearest}?" if nearest else "leave it out."
+
+
 def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -> tuple[Config, list[str]]:
     """Return the settings, with those that Locust's own options and files give, and the options for its processes.
 
@@ -93,10 +103,9 @@ def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -
     is_named = "scenario" in config.model_fields_set
     found = declared(config if is_named else config.model_copy(update={"scenario": ""}), theirs)
     if found.unknown:
-        nearest = nearest_name(found.unknown[0].partition("=")[0], [*ours, *found.known])
         raise UsageError(
             f"{found.unknown[0]} is not an option. Allowed: those of `loadtest run --help`, of `locust --help`, and of "
-            f"the locustfile. Next: {f'did you mean {nearest}?' if nearest else 'leave it out.'}"
+            f"the locustfile. Next: {_instead_of(found.unknown[0], [*ours, *found.known])}"
         )
     settings = {"scenario": found.scenario, **found.settings}
     missing = {name: value for name, value in settings.items() if name not in config.model_fields_set}

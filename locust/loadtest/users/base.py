@@ -28,7 +28,7 @@ def _live(user: LoadUser) -> None:
     user.run()
 
 
-class UserGreenlet(Greenlet):  # type: ignore[type-arg]
+class UserGreenlet(Greenlet):  # type: ignore[type-arg]  # generic in its stub only
     """Runs a user, which Locust looks for in its ``args``.
 
     It keeps less than a greenlet of Locust's: what it runs is its class's, for which it would otherwise have a
@@ -72,7 +72,7 @@ class LoadUser(User):
 
     def start(self, group: Group) -> Greenlet[Any, Any]:
         """Run this user in a greenlet of a group, as Locust does, with a kilobyte less of it to keep."""
-        self._greenlet, self._group = UserGreenlet(None, self), group  # type: ignore[call-overload]
+        self._greenlet, self._group = UserGreenlet(None, self), group  # type: ignore[call-overload]  # no run
         group.start(self._greenlet)
         return self._greenlet
 

@@ -16,6 +16,13 @@ def test_a_wrong_file_of_profiles_is_wrong_usage(command: str, tmp_path: Path) -
     assert (result.exit_code, "mine.toml, line 2: [mine] rate_per_s = 0 is not allowed." in result.stderr) == (2, True)
 
 
+def test_a_setting_that_has_no_option_is_named_by_its_variable() -> None:
+    """The nearest option would be another port."""
+    result = invoke("run", "--exporter-port", "9999")
+    assert (result.exit_code, "set LOADTEST_EXPORTER_PORT in the environment" in result.stderr) == (2, True)
+    assert "did you mean --users?" in invoke("run", "--userz", "5").stderr
+
+
 def test_everything_wrong_is_said_before_anything_starts() -> None:
     """Scenario's names, profile and both rules are lines of one error."""
     result = invoke(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from loadtest.clients.transport.endpoint import Tally
 
 IDLE_PER_ORIGIN = 10
-_NONE: "Mapping[Origin, ssl.SSLSession]" = {}
+_NO_SESSIONS: "Mapping[Origin, ssl.SSLSession]" = {}
 MAX_CONNECTIONS = 100
 """Connections of one user above which the one idle for longest is closed: a user that goes through many hosts, or is
 sent through them by redirects, must not use up the process's file descriptors and memory."""
@@ -35,7 +35,7 @@ class TlsUser(Protocol):
 
     times_arrivals: bool
 
-    def tls_context(self) -> ssl.SSLContext: ...  # noqa: D102
+    def tls_context(self) -> ssl.SSLContext: ...  # noqa: D102 -- as of HttpUser
 
 
 class ConnectionPool:
@@ -55,7 +55,7 @@ class ConnectionPool:
         self.idle: dict[Origin, list[HttpConnection]] = {}
         self._user = user
         self._context: ssl.SSLContext | None = None
-        self._sessions: Mapping[Origin, ssl.SSLSession] = _NONE
+        self._sessions: Mapping[Origin, ssl.SSLSession] = _NO_SESSIONS
         self._opened: tuple[HttpConnection, ...] = ()  # among them closed ones, until there are many
 
     @property
@@ -66,7 +66,7 @@ class ConnectionPool:
     def renew(self) -> None:
         """Open the TLS connections from now on with the context that the user has now."""
         self._context = None
-        self._sessions = _NONE
+        self._sessions = _NO_SESSIONS
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:
