@@ -73,6 +73,8 @@ class LoadUser(User):
     def start(self, group: Group) -> Greenlet[Any, Any]:
         """Run this user in a greenlet of a group, as Locust does, with a kilobyte less of it to keep."""
         self._greenlet, self._group = UserGreenlet(None, self), group  # type: ignore[call-overload]  # no run
+        # One bound method for all: each user would keep one of its own.
+        vars(group).setdefault("_discard", group._discard)  # type: ignore[attr-defined]  # not in the stub
         group.start(self._greenlet)
         return self._greenlet
 

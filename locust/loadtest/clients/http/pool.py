@@ -45,14 +45,14 @@ class ConnectionPool:
         user: Has the TLS context, which it is asked for once, when the first TLS connection needs it.
 
     Attributes:
-        idle: Connections that wait for a request, by origin, the one used last at the end.
+        idle: Connections that wait for a request, of all origins, the one used last at the end.
     """
 
     __slots__ = ("_context", "_opened", "_sessions", "_user", "idle")
 
     def __init__(self, user: "TlsUser") -> None:
         """Start without a connection."""
-        self.idle: dict[Origin, list[HttpConnection]] = {}
+        self.idle: list[HttpConnection] = []
         self._user = user
         self._context: ssl.SSLContext | None = None
         self._sessions: Mapping[Origin, ssl.SSLSession] = _NO_SESSIONS
@@ -124,8 +124,7 @@ class ConnectionPool:
                 add_sent(exchange.sent_bytes)
 
     def _begin(self, request: Request, wire: bytes, timeouts: Timeouts, ends_s: float, tally: "Tally") -> Exchange:
-        origin = request.url.origin
-        connection = self._take(origin, request.method in IDEMPOTENT)
+        connection = self._take(request.url.origin, request.method in IDEMPOTENT)
         reused = connection is not None
         if connection is None:
             connection = self._open(request, timeouts, ends_s, tally)
@@ -133,13 +132,16 @@ class ConnectionPool:
 
     def _take(self, origin: Origin, idempotent: bool) -> HttpConnection | None:
         """An idle connection that is not known to be closed."""
-        idle = self.idle.get(origin)
-        while idle:
-            connection = idle.pop()
+        while (connection := self.last_idle(origin)) is not None:
+            self.idle.remove(connection)
             if not connection.is_stale(look=not idempotent):
                 return connection
             self._discard(connection)
         return None
+
+    def last_idle(self, origin: Origin) -> HttpConnection | None:
+        """The idle connection to an origin that was used last."""
+        return next((connection for connection in reversed(self.idle) if connection.origin is origin), None)
 
     def _open(self, request: Request, timeouts: Timeouts, ends_s: float, tally: "Tally") -> HttpConnection:
         """A new connection, with TLS where the scheme says so."""
@@ -163,31 +165,24 @@ class ConnectionPool:
     def _make_room(self) -> None:
         """Forget the connections that are closed; if that is not enough, close the one that was idle for longest."""
         self._forget_closed()
-        idle = [connections[0] for connections in self.idle.values() if connections]
-        if len(self._opened) >= MAX_CONNECTIONS and idle:
-            oldest = min(idle, key=lambda connection: connection.idle_since_s)
-            self.idle[oldest.origin].remove(oldest)
-            self._discard(oldest)
+        if len(self._opened) >= MAX_CONNECTIONS and self.idle:
+            self._discard(self.idle.pop(0))
             self._forget_closed()
 
     def _forget_closed(self) -> None:
         self._opened = tuple(each for each in self._opened if each.stream is not None)
-        # The fast path may hold the list of an origin whose connection it uses; no other list is in use.
-        in_use = {connection.origin for connection in self._opened}
-        for origin in [origin for origin in self.idle if origin not in in_use]:
-            del self.idle[origin]
         if len(self._sessions) > MAX_CONNECTIONS:
+            in_use = {connection.origin for connection in self._opened}
             self._sessions = {origin: session for origin, session in self._sessions.items() if origin in in_use}
 
     def release(self, connection: HttpConnection, reusable: bool) -> None:
         """Take back a connection whose response is complete."""
         connection.idle_since_s = perf_counter()
-        idle = self.idle.setdefault(connection.origin, [])
-        if not reusable or len(idle) >= IDLE_PER_ORIGIN:
+        if not reusable or sum(each.origin is connection.origin for each in self.idle) >= IDLE_PER_ORIGIN:
             self._discard(connection)
             return
         connection.poll()
-        idle.append(connection)
+        self.idle.append(connection)
 
     def _discard(self, connection: HttpConnection) -> None:
         """Close a connection that did its work; its TLS session can be resumed."""
@@ -200,9 +195,8 @@ class ConnectionPool:
 
     def close(self) -> None:
         """Close every idle connection."""
-        for idle in self.idle.values():
-            while idle:
-                self._discard(idle.pop())
+        while self.idle:
+            self._discard(self.idle.pop())
 
 
 def _may_repeat(request: Request, is_unread: bool) -> bool:

@@ -129,13 +129,13 @@ class Sender:
             intended_s = sent_s
         else:
             user.intended_start_s = None
-        idle = self._idle.get(route.origin)
-        if not idle:
+        idle = self._idle
+        connection = idle[-1] if idle else None
+        if connection is not None and connection.origin is not route.origin:
+            connection = self._pool.last_idle(route.origin)
+        if connection is None or not connection.polled:  # the general path opens one, or looks closer
             return self._send_generally(call or self._plain_call(route, request, caught), wire, intended_s, sent_s)
-        connection = idle.pop()
-        if not connection.polled:
-            idle.append(connection)  # the general path looks closer
-            return self._send_generally(call or self._plain_call(route, request, caught), wire, intended_s, sent_s)
+        idle.remove(connection)
         connection.deadline_s = sent_s + self._read_timeout_s
         sent = 0
         received = b""
