@@ -1,6 +1,6 @@
 """The HTTP requests that the users of one kind have in common, encoded once for all of them.
 
-Tested in tests/unit/clients/http/test_client.py.
+Tested in tests/unit/clients/http/test_request_head.py and test_response_head.py.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _CACHED_ROUTES = 4096
 _CACHED_HEADS = 64
-_RECEIVE_SIZES = (960, 4000, 16000)  # the first is what the C library's fastest allocator still takes
+_RECEIVE_SIZES = (470, 960, 4000, 16000)  # what Python's own allocator, and the C library's fastest, still take
 
 
 class HttpRoute(Route):
@@ -33,10 +33,10 @@ class HttpRoute(Route):
         lines: The header lines sent by default, Host among them.
         wire: The whole request as sent without further headers, cookies or body.
         head: The head of its last response; the next response often begins with the same bytes.
-        receive_bytes: How many bytes to ask the kernel for: a little more than the last response had.
+        receive_bytes: How many bytes to ask the kernel for: a little more than the longest response had.
     """
 
-    __slots__ = ("_heads", "head", "lines", "origin", "receive_bytes", "url", "wire")
+    __slots__ = ("_heads", "_last_raw", "head", "lines", "origin", "receive_bytes", "url", "wire")
 
     # As a request without anything of its own; see Request.
     body = None
@@ -56,6 +56,7 @@ class HttpRoute(Route):
         self.origin = url.origin
         self.lines = {"host": host_line(url), **defaults}
         self.head = UNKNOWN_HEAD
+        self._last_raw = b""
         self.receive_bytes = RECEIVE_BYTES
         self._heads: dict[str | tuple[str, ...], bytes] = {}
         self.wire = self._head_for("", NO_FIELDS, {}) + framing_line(method, None) + b"\r\n"
@@ -123,14 +124,18 @@ class HttpRoute(Route):
         else:
             length = int(match[1])
             if length == last.content_length and match.end() == last.raw_length:
-                return last
+                before, self._last_raw = self._last_raw, match[0]
+                if before != self._last_raw:
+                    return last  # a head that never comes again, with an id for example, need not be made
             head = last.again(match[0], length)
         self.head = head
-        if head.plain_length != last.plain_length:
-            if head.plain_length > 0:
-                self.series.note_size(head.body_length)
-            # A buffer is allocated for each response, so a fitting one is cheaper than one for the worst case.
-            self.receive_bytes = next((size for size in _RECEIVE_SIZES if size > head.plain_length > 0), RECEIVE_BYTES)
+        if head.plain_length != last.plain_length and head.plain_length > 0:
+            self.series.note_size(head.body_length)
+            # A buffer is allocated for each response, so a fitting one is cheaper than one for the worst case. It does
+            # not shrink from one response to the next: each longer one would take a second look at the stream.
+            fitting = next((size for size in _RECEIVE_SIZES if size > head.plain_length), RECEIVE_BYTES)
+            if self.receive_bytes == RECEIVE_BYTES or fitting > self.receive_bytes:
+                self.receive_bytes = fitting
         return head
 
 
