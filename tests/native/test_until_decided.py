@@ -20,15 +20,27 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(700)]
 
 LONGEST_S = 45
 SCENARIO = """
+import time
+from pathlib import Path
+
 from locust import task
 
 from loadtest.clients.http import HttpUser
 
+IS_BLOCKING = Path(__file__).with_name("blocking").exists()
+
 
 class Visitor(HttpUser):
+    blocks_at_s = 0.0
+
     @task
     def look(self):
         self.client.get("/look")
+        now_s = time.perf_counter()
+        if IS_BLOCKING and now_s >= Visitor.blocks_at_s:
+            Visitor.blocks_at_s = now_s + 0.5
+            while time.perf_counter() < now_s + 0.2:
+                pass
 """
 LOAD = (
     *("-f", "shop.py", "--profile", "constant-arrival-rate", "--rate", "40", "--run-time", f"{LONGEST_S}s"),
@@ -76,7 +88,7 @@ def test_a_run_of_a_slower_service_ends_at_the_first_look(stack: Stack, tmp_path
 
     On a machine with much other work a run may not be trustworthy, and is then not compared in the end. Such a baseline
     is refused at once; it is called passed here, so that the rest is tested. Nor are two runs compared of which one
-    alone had much other work beside it.
+    alone had much other work beside it. A run that would not be compared does not end early, and says so.
     """
     (tmp_path / "shop.py").write_text(SCENARIO)
     service = Service()
@@ -90,13 +102,20 @@ def test_a_run_of_a_slower_service_ends_at_the_first_look(stack: Stack, tmp_path
         call_passed(stack.runs_dir / "base" / "record.json")
     service.waits_s *= 10
     code, output = stack.start(*load, "new", *host, "--baseline", "base", "--until-decided").end(300)
-    assert "ended        the answer was known after 2" in output
     document = json.loads((stack.runs_dir / "new" / "record.json").read_text())
-    assert [event["kind"] for event in document["events"]].count("decided") == 1
-    assert looks.FIRST_S - 1 <= document["load_s"] < LONGEST_S - 5
-    if ExitCode.NOT_TRUSTWORTHY not in {code, base_code} and "other processes took" not in output:
+    if "goes on      the answer was known after 2" not in output:
+        assert "ended        the answer was known after 2" in output
+        assert [event["kind"] for event in document["events"]].count("decided") == 1
+        assert looks.FIRST_S - 1 <= document["load_s"] < LONGEST_S - 5
         assert code == ExitCode.THRESHOLD_FAILED, output
         assert json.loads((stack.runs_dir / "new" / "comparison.json").read_text())["verdict"] == "worse"
+    (tmp_path / "blocking").touch()
+    code, output = stack.start(*load, "unfit", *host, "--baseline", "base", "--until-decided").end(300)
+    assert code == ExitCode.NOT_TRUSTWORTHY, output
+    assert output.count("the run could not be compared: it is not trustworthy so far; worker 0 ") == 1, output
+    unfit = json.loads((stack.runs_dir / "unfit" / "record.json").read_text())
+    assert "decided" not in {event["kind"] for event in unfit["events"]}
+    assert unfit["load_s"] > LONGEST_S - 1
     command = [Path(sys.executable).with_name("loadtest"), "compare", "base", "new", "--force", "--json"]
     compared = subprocess.run(command, cwd=ROOT, env=stack.environment(), capture_output=True, check=True)
     assert json.loads(compared.stdout)["verdict"] == "worse"

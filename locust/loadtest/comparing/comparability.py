@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from loadtest.comparing import decision
 from loadtest.exceptions import UsageError
+from loadtest.judging.generator_health import CROWDED_RATIO
 from loadtest.judging.outcome import MEASURED
 from loadtest.measuring.health import MASTER, OTHERS
-from loadtest.measuring.record import RATE, USERS
+from loadtest.measuring.record import DECIDED, RATE, USERS
 from loadtest.reporting.document import load_s
 from loadtest.settings.scenario_files import name_of_scenario
 
@@ -35,7 +35,8 @@ def check(base: Document, new: Document, *, force: bool = False) -> list[str]:
     Raises:
         UsageError: when they cannot be compared and `force` is not set.
     """
-    problems = _problems(base, new)
+    around, notes = surroundings(base, new)
+    problems = _problems(base, new) + around
     if problems and not force:
         reasons = "; ".join(problems)
         raise UsageError(
@@ -43,7 +44,7 @@ def check(base: Document, new: Document, *, force: bool = False) -> list[str]:
             "same scenario under the same load. Next: repeat a run with the settings of the other; beside other work, "
             "load both versions at once with `loadtest duet`; or use --force."
         )
-    return [f"not comparable: {problem}" for problem in problems] + _notes(base, new)
+    return [f"not comparable: {problem}" for problem in problems] + notes
 
 
 def check_settings(base: Document, configuration: Mapping[str, Any]) -> None:
@@ -62,6 +63,46 @@ def check_settings(base: Document, configuration: Mapping[str, Any]) -> None:
             "trustworthy baseline of the same scenario under the same load. Next: choose another baseline, use its "
             "settings, or load both versions at once with `loadtest duet`."
         )
+
+
+def hindrances(base: Document, document: Document) -> list[str]:
+    """Say what keeps a run that is under way from being compared with its baseline, whatever it measures.
+
+    Args:
+        base: a run that its settings were checked with.
+        document: of the run so far.
+    """
+    changed = [f"somebody changed the load of {document['run_id']}"] if _changed(document) else []
+    unfit = [f"it is {document['verdict']['name']} so far"] if _not_measured(document) else []
+    reasons = document["verdict"]["reasons"] if unfit else []
+    return [*changed, *unfit, *reasons, *surroundings(base, document)[0]]
+
+
+def crowded(document: Document) -> list[str]:
+    """Say on which machines of a generator other processes crowded out a run: those would be measured, too.
+
+    A run whose verdict tells as much need not be asked; a capacity search judges its steps alone.
+    """
+    return [
+        f"other processes crowded the machine of {one['subject']} for {ratio:.0%} of {document['run_id']}"
+        for one in document["workers"]
+        if (ratio := one["mean"].get("crowded_ratio", 0.0)) >= CROWDED_RATIO
+    ]
+
+
+def surroundings(base: Document, new: Document) -> tuple[list[str], list[str]]:
+    """Return what of the surroundings of two runs keeps them from being compared, and what people should know."""
+    imitations = [bool(document["context"].get("imitation")) for document in (base, new)]
+    found = []
+    if imitations[0] is not imitations[1]:
+        imitated = base if imitations[0] else new
+        found.append(f"in {imitated['run_id']} an imitation of Redis answered, in the other a real Redis did")
+    others = [_others(document) for document in (base, new)]
+    if None not in others and abs(others[0] - others[1]) >= OTHERS:
+        found.append(
+            f"other processes took {others[0]:.0%} of the generator's cores in one run and {others[1]:.0%} in the other"
+        )
+    return found, _notes(base, new)
 
 
 def _not_measured(*documents: Document) -> list[str]:
@@ -109,21 +150,17 @@ def _problems(base: Document, new: Document) -> list[str]:
     if not found and None not in plans and plans[0] != plans[1]:
         found.append("the stages of the load profile differ")
     found += _not_measured(base, new)
-    imitations = [bool(document["context"].get("imitation")) for document in (base, new)]
-    if imitations[0] is not imitations[1]:
-        imitated = base if imitations[0] else new
-        found.append(f"in {imitated['run_id']} an imitation of Redis answered, in the other a real Redis did")
     lengths = [load_s(document) for document in (base, new)]
-    if decision.ended_early(new):
+    if _ended_early(new):
         lengths[0] = min(lengths)
     if min(lengths) * _LENGTH_RATIO < max(lengths):
         found.append(f"one run has {lengths[0]:.0f} s of load, the other {lengths[1]:.0f} s")
-    others = [_others(document) for document in (base, new)]
-    if None not in others and abs(others[0] - others[1]) >= OTHERS:
-        found.append(
-            f"other processes took {others[0]:.0%} of the generator's cores in one run and {others[1]:.0%} in the other"
-        )
     return found
+
+
+def _ended_early(document: Document) -> bool:
+    """Return whether a run ended because its answer was known."""
+    return any(event["kind"] == DECIDED for event in document["events"])
 
 
 def _changed(document: Document) -> list[list[Any]]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loadtest.comparing import baselines
+from loadtest.comparing import baselines, comparability
 from loadtest.comparing.comparison import Comparison, compare
 from loadtest.comparing.difference import Conclusion
 from loadtest.estimating import looks
 from loadtest.estimating.blocked_run import ALL, BlockedRun
-from loadtest.measuring.record import DECIDED
+from loadtest.estimating.looks import Look
 from loadtest.reporting import document as run_document
 
 if TYPE_CHECKING:
@@ -29,19 +29,14 @@ def share(document: Document) -> float:
     return looks.share(configuration["run_time"]) if configuration.get("until_decided") else 1.0
 
 
-def ended_early(document: Document) -> bool:
-    """Return whether a run ended because its answer was known."""
-    return any(event["kind"] == DECIDED for event in document["events"])
-
-
 def as_long(base: BlockedRun, new: BlockedRun) -> tuple[BlockedRun, BlockedRun]:
     """Return as much of two runs, from their beginning, as the shorter one has."""
     seconds = min(base.seconds, new.seconds)
     return base.first(seconds), new.first(seconds)
 
 
-def is_decided(config: Config, document: Document) -> bool:
-    """Return whether the comparison of a run with its baseline has its answer.
+def look(config: Config, document: Document) -> Look:
+    """Return whether the comparison of a run with its baseline has its answer, and whether it would be made.
 
     Args:
         config: of the run.
@@ -54,7 +49,8 @@ def is_decided(config: Config, document: Document) -> bool:
     base = run_document.read(baselines.folder_for(config))
     runs = as_long(BlockedRun.of(base), BlockedRun.of(document))
     longest_s = config.run_time or 0.0
-    return is_answer(compare(*runs, share=looks.share(longest_s)), longest_s)
+    found = compare(*runs, share=looks.share(longest_s))
+    return Look(is_answer(found, longest_s), tuple(comparability.hindrances(base, document)))
 
 
 def is_answer(found: Comparison, longest_s: float) -> bool:

@@ -17,15 +17,16 @@ from loadtest.comparing.comparison import compare
 from loadtest.comparing.difference import Conclusion
 from loadtest.comparing.pairing import Pairing
 from loadtest.estimating.blocked_run import ALL, BlockedRun
+from loadtest.estimating.looks import Look
 from loadtest.estimating.resampling import PAIRS
-from loadtest.judging.outcome import Outcome
+from loadtest.judging.outcome import MEASURED, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from loadtest.comparing.comparison import Comparison
-    from loadtest.comparing.core_waits import Use
+    from loadtest.comparing.core_waits import CoreWaits, Use
     from loadtest.comparing.pairing import Outcomes
     from loadtest.local.two_versions import Version
     from loadtest.reporting.document import Document
@@ -100,29 +101,39 @@ def compare_sides(
         notes.append(text.of_looks(share))
     if uses:
         notes.append(core_waits.sentence(*uses))
-    found = compare(base, new, margin, notes, pairing=pairing, share=share)
-    if uses and (reason := _waits_for_cores(document, uses)):
-        found = found.without_times(reason)
+    found = _with_waits(compare(base, new, margin, notes, pairing=pairing, share=share), document, uses)
     return found, {**asdict(outcomes), "correlation": correlation}
 
 
-def is_decided(margin: float, share: float, document: Document) -> bool:
+def _with_waits(found: Comparison, document: Document, uses: tuple[Use, Use] | None) -> Comparison:
+    """Judge no response time where waiting for a core was most of it."""
+    reason = _waits_for_cores(document, uses) if uses else ""
+    return found.without_times(reason) if reason else found
+
+
+def look(margin: float, share: float, waits: CoreWaits, document: Document) -> Look:
     """Return whether the answer of a duet is known: a figure is worse, or that by pairs is decided of every request.
 
     Args:
         margin: relative.
         share: of the errors that this look may make.
+        waits: what the processes of both versions have waited for a core.
         document: of the run so far.
 
     Raises:
         RecordError: when its blocks are damaged.
     """
     base, new = (BlockedRun.of(document, side) for side in SIDES)
-    return is_answer(compare(base, new, margin, pairing=Pairing.of(document), share=share))
+    found = compare(base, new, margin, pairing=Pairing.of(document), share=share)
+    decided = is_answer(_with_waits(found, document, waits.uses()))
+    verdict = document["verdict"]
+    if verdict["name"] in MEASURED or is_fair(document):
+        return Look(decided)
+    return Look(decided, (f"it is {verdict['name']} so far", *verdict["reasons"]))
 
 
 def is_answer(found: Comparison) -> bool:
-    """Return whether a comparison of two sides tells what `is_decided` asks for."""
+    """Return whether a comparison of two sides tells what a `look` asks for."""
     by_pairs = [one.conclusion for name in found.names for one in name.differences if one.metric == PAIRS]
     return found.conclusion is Conclusion.WORSE or (bool(by_pairs) and Conclusion.INCONCLUSIVE not in by_pairs)
 
@@ -163,7 +174,7 @@ def _notes(document: Document, outcomes: Outcomes, correlation: float | None) ->
             f"the two times of a pair have a correlation of {correlation:.2f}: without the pairs, the same precision "
             f"would take {1 / max(1 - correlation, 0.001):,.1f} times as many requests"
         )
-    if document["verdict"]["name"] not in {"passed", "failed"}:
+    if document["verdict"]["name"] not in MEASURED:
         met = " (which affected both sides equally)" if is_fair(document) else ""
         found.append(f"the run is {document['verdict']['name']}{met}: {'; '.join(document['verdict']['reasons'])}")
     if dropped := sum(one["dropped"] for one in document["scenarios"]):

@@ -28,6 +28,7 @@ from locust.exception import StopUser
 
 from loadtest import scenarios
 from loadtest.comparing import duet
+from loadtest.comparing.core_waits import CoreWaits
 from loadtest.comparing.duet import SIDES
 from loadtest.comparing.greenlet_random import GreenletRandom
 from loadtest.estimating import looks
@@ -258,8 +259,8 @@ def scenario_of(
     made = Scenario(name, kinds, is_locustfile=True)
     if until_decided is not None:
         margin, longest_s = until_decided
-        is_decided = partial(duet.is_decided, margin, looks.share(longest_s))
-        made = replace(made, looks_s=looks.within(longest_s), is_decided=is_decided)
+        look = partial(duet.look, margin, looks.share(longest_s), CoreWaits.of(hosts))
+        made = replace(made, looks_s=looks.within(longest_s), look=look)
     if redis_urls is None:
         return made
     load_data = None if inner.load_data is None else partial(_load_both, inner.load_data, redis_urls)

@@ -33,7 +33,7 @@ from loadtest.feeding import service as feeding
 from loadtest.judging import steady, thresholds, trust
 from loadtest.judging.judge import Judge
 from loadtest.judging.outcome import decide
-from loadtest.measuring import machine, record_dict, steady_clock
+from loadtest.measuring import machine, steady_clock
 from loadtest.measuring.record import ABORTED, DECIDED, FEED, RunRecord
 from loadtest.measuring.record_rows import Interruption
 from loadtest.pacing import service as pacing
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.conducting.load_shape import WatchedShape
+    from loadtest.estimating.looks import Look
     from loadtest.judging.outcome import Result, Verdict
     from loadtest.pacing.service import ArrivalCoordinator
     from loadtest.profiles.profile import LoadProfile
@@ -222,11 +223,11 @@ class Run:
                 gevent.spawn_later(max(0.0, at - steady_clock.now()), self._note_stage, number, at)
                 for number, at in self._run_progress.later_stages()
             ]
-        looks_s, is_decided = self._scenario.looks_s, self._scenario.is_decided
-        if is_decided is None and config.until_decided and config.baseline and config.run_time:
-            looks_s, is_decided = looks.within(config.run_time), partial(decision.is_decided, config)
-        if is_decided is not None:
-            self._timers.append(gevent.spawn(self._watch_answer, is_decided, looks_s, begins_at))
+        looks_s, look = self._scenario.looks_s, self._scenario.look
+        if look is None and config.until_decided and config.baseline and config.run_time:
+            looks_s, look = looks.within(config.run_time), partial(decision.look, config)
+        if look is not None:
+            self._timers.append(gevent.spawn(self._watch_answer, look, looks_s, begins_at, judge))
         if self._config.redis_url:
             self._redis_watch = RedisWatch(
                 self._config.redis_url, lambda text: self._note("redis", text), self._load_data_again
@@ -412,18 +413,26 @@ class Run:
                 return
 
     def _watch_answer(
-        self, is_decided: Callable[[dict[str, Any]], bool], looks_s: Sequence[float], begins_at: float
+        self, look: Callable[[Document], Look], looks_s: Sequence[float], begins_at: float, judge: Judge
     ) -> None:
-        """End the test when it has its answer; that is looked for beside the load, in a thread."""
-        measured = RecordKeeper.of(self._environment)
+        """End the test when it has its answer; that is looked for beside the load, in a thread.
+
+        Not while the run would not be compared if it ended, which is told once: what hinders that may become less.
+        """
+        measured, is_told = RecordKeeper.of(self._environment), False
         for look_s in looks_s:
             gevent.sleep(max(0.0, begins_at + look_s - steady_clock.now()))
             if (record := measured.record) is None:
                 return
-            if gevent.get_hub().threadpool.apply(is_decided, (record_dict.as_dict(record),)):
-                load_s = steady_clock.now() - begins_at
-                self._end_for(DECIDED, f"the answer was known after {load_s:.0f} s of load")
+            so_far = document.so_far(record, self._verdict(judge.results()), measured.watch, judge.load_s)
+            found = gevent.get_hub().threadpool.apply(look, (so_far,))
+            sentence = f"the answer was known after {steady_clock.now() - begins_at:.0f} s of load"
+            if found.is_decided and not found.hindrances:
+                self._end_for(DECIDED, sentence)
                 return
+            if found.is_decided and not is_told:
+                is_told = True
+                self.say(f"goes on      {sentence}, but the run could not be compared: {'; '.join(found.hindrances)}")
 
     def _load_data_again(self) -> None:
         sentence = self._data.load_again()

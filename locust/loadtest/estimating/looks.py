@@ -10,11 +10,20 @@ even a long run has few of them.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 FIRST_S: Final = 20.0
 """Before, a run has too few independent stretches for an interval."""
 FACTOR: Final = 1.5
+
+
+class Look(NamedTuple):
+    """What a look at a run found."""
+
+    is_decided: bool
+    """Whether the answer is known."""
+    hindrances: tuple[str, ...] = ()
+    """Why a run that ended now would not be compared, though, one sentence each."""
 
 
 def within(run_time_s: float) -> tuple[float, ...]:

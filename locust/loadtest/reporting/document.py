@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadtest.judging.outcome import Verdict
+    from loadtest.measuring.health import Watch
     from loadtest.measuring.record import RunRecord
 
 Document = dict[str, Any]
@@ -82,6 +83,25 @@ def of(record: RunRecord, verdict: Verdict) -> Document:
     """Return the document of a run and its verdict."""
     return {
         **_measured(record),
+        **_judged(verdict),
+    }
+
+
+def so_far(record: RunRecord, verdict: Verdict, watch: Watch, load_s: float) -> Document:
+    """Return what a comparison reads of the document of a run that is under way: no percentile has its interval.
+
+    Args:
+        record: of the run.
+        verdict: on what the record holds now.
+        watch: what the processes have observed.
+        load_s: until now.
+    """
+    workers = list(watch.summary())
+    return {**record_dict.as_dict(record), "workers": workers, "load_s": load_s, **_judged(verdict)}
+
+
+def _judged(verdict: Verdict) -> Document:
+    return {
         "verdict": {"name": verdict.outcome.value, "reasons": list(verdict.reasons), "notes": list(verdict.notes)},
         "findings": [asdict(violation) for violation in verdict.violations],
         "thresholds": [result.as_dict() for result in verdict.results],

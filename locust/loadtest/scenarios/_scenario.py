@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from locust import LoadTestShape, User
     from locust.env import Environment
 
+    from loadtest.estimating.looks import Look
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -40,8 +42,8 @@ class Scenario:
             20 s; an exception makes the exit code 1.
         notes: What reports say of its User classes.
         streams: Those of the requests whose answers are read with `client.stream()`.
-        is_decided: Whether the document of the run so far has the answer that the run is made for, which then ends;
-            None for a run that has its planned length.
+        look: Whether the document of the run so far has the answer that the run is made for, which then ends; None for
+            a run that has its planned length.
         looks_s: When that is asked, in seconds of load.
     """
 
@@ -56,7 +58,7 @@ class Scenario:
     remove_data: Callable[[str, str], int] | None = None
     notes: tuple[str, ...] = ()
     streams: tuple[tuple[str, str], ...] = ()
-    is_decided: Callable[[dict[str, Any]], bool] | None = None
+    look: Callable[[dict[str, Any]], Look] | None = None
     looks_s: tuple[float, ...] = ()
 
     @property

@@ -10,6 +10,7 @@ from loadtest.comparing import baselines, decision
 from loadtest.comparing.commands import compare_documents
 from loadtest.comparing.comparison import Comparison, compare
 from loadtest.estimating.blocked_run import ALL, BlockedRun, Name
+from loadtest.estimating.looks import Look
 from loadtest.exceptions import UsageError
 from loadtest.measuring.record import DECIDED, RunRecord
 from loadtest.reporting import document as run_document
@@ -48,7 +49,31 @@ def test_a_run_is_decided_when_it_is_worse_or_everything_is_known(
     slower: float, seconds: int, decided: bool, config: Config
 ) -> None:
     """30 % slower soon; an equal one not in six seconds, but in 90 against as much of the baseline."""
-    assert decision.is_decided(config, new(seconds, slower)) is decided
+    assert decision.look(config, new(seconds, slower)) == Look(decided)
+
+
+def test_a_run_that_would_not_be_compared_says_why(config: Config) -> None:
+    """Its answer is known, but the run is not trustworthy, was changed by hand, or met another machine."""
+    so_far = new(30, 1.3)
+    so_far["verdict"] = {"name": "not trustworthy", "reasons": ["worker 0 was at 97% CPU"], "notes": []}
+    found = decision.look(config, so_far)
+    assert found == Look(True, ("it is not trustworthy so far", "worker 0 was at 97% CPU"))
+    so_far = new(30, 1.3)
+    so_far["events"].append({"second": 5.0, "kind": "users", "text": "changed to 3"})
+    assert decision.look(config, so_far).hindrances == ("somebody changed the load of new",)
+    so_far = new(30, 1.3)
+    so_far["workers"] = [{"subject": "master", "seconds": 30.0, "mean": {"others_cpu_ratio": 0.6}}]
+    (busy,) = decision.look(busy_less(config), so_far).hindrances
+    assert busy == "other processes took 0% of the generator's cores in one run and 60% in the other"
+
+
+def busy_less(config: Config) -> Config:
+    """Return the settings, with a baseline beside which nothing else ran."""
+    path = baselines.folder_for(config) / "record.json"
+    document = json.loads(path.read_text())
+    document["workers"] = [{"subject": "master", "seconds": LONGEST_S, "mean": {"others_cpu_ratio": 0.0}}]
+    path.write_text(json.dumps(document))
+    return config
 
 
 def found(requests_per_s: float, rare_per_s: float) -> Comparison:

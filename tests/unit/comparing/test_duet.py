@@ -12,11 +12,12 @@ from locust.env import Environment
 from loadtest.comparing import duet, duet_page, duet_user, text
 from loadtest.comparing.commands import exit_code
 from loadtest.comparing.comparison import Comparison, compare
-from loadtest.comparing.core_waits import Use
+from loadtest.comparing.core_waits import CoreWaits, Use
 from loadtest.comparing.difference import Conclusion
 from loadtest.comparing.duet_user import Dealer, PairCounter
 from loadtest.comparing.greenlet_random import GreenletRandom
 from loadtest.estimating.blocked_run import BlockedRun
+from loadtest.estimating.looks import Look
 from loadtest.exceptions import ExitCode, UsageError
 from loadtest.local import two_versions
 from loadtest.local.two_versions import Version
@@ -78,13 +79,31 @@ def test_a_difference_that_is_sure_and_beyond_the_margin_is_clear() -> None:
 
 def test_a_duet_is_decided_when_every_figure_by_pairs_is() -> None:
     """2 % slower: after a minute, not after eight seconds; and with a share of the errors intervals are wider."""
-    assert [duet.is_decided(duet.MARGIN, 1.0, document(1.02, seconds)) for seconds in (8, 60)] == [False, True]
+    waits = CoreWaits([])
+    looks = [duet.look(duet.MARGIN, 1.0, waits, document(1.02, seconds)) for seconds in (8, 60)]
+    assert looks == [Look(False), Look(True)]
     widths = []
     for share in (1.0, 0.1):
         found, _ = duet.compare_sides(document(1.0), VERSIONS, duet.MARGIN, share)
         widths.append({one.metric: one.high - one.low for one in found.names[0].differences})
         assert ("the run could end at 10 moments" in " ".join(found.notes)) is (share < 1)
     assert {metric for metric, width in widths[1].items() if width <= widths[0][metric]} == set()
+
+
+def test_a_duet_goes_on_while_it_would_end_as_not_trustworthy() -> None:
+    """Unless other work is the only reason, which both sides met; or its times are those of waiting for a core."""
+    made, waits = document(1.02), CoreWaits([])
+    made["verdict"] = {"name": "not trustworthy", "reasons": ["worker 0 was late"], "notes": []}
+    made["findings"], made["thresholds"] = [{"rule": "other_processes"}], []
+    assert duet.look(duet.MARGIN, 1.0, waits, made) == Look(True)
+    made["findings"].append({"rule": "event_loop_lag"})
+    assert duet.look(duet.MARGIN, 1.0, waits, made) == Look(True, ("it is not trustworthy so far", "worker 0 was late"))
+
+    class Waiting(CoreWaits):
+        def uses(self) -> tuple[Use, Use]:
+            return Use(3.0, 31.0, 20.0), Use(3.0, 31.0, 20.0)
+
+    assert not duet.look(duet.MARGIN, 1.0, Waiting([]), document(1.02)).is_decided
 
 
 def test_equal_versions_raise_no_alarm() -> None:
