@@ -2,7 +2,10 @@
 
 The difference of two capacities is that of their logarithms. Its interval comes from those of the two by the method of
 variance estimates recovery (Zou and Donner, *Statistics in Medicine* 27, 2008), which needs no symmetry. The conclusion
-is that of `loadtest compare`, with its margin: worse only where the whole interval is beyond it.
+is that of `loadtest compare`: worse only where the whole interval is beyond the margin. So are the reasons why two
+searches cannot be compared, as they met different machines: see `loadtest.comparing.comparability`.
+
+Tested in tests/unit/capacity/test_against.py.
 """
 
 from __future__ import annotations
@@ -11,13 +14,21 @@ import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadtest import untrusted
-from loadtest.comparing.comparison import MARGIN
+from loadtest.comparing import comparability
 from loadtest.comparing.difference import Conclusion, conclude
 from loadtest.exceptions import RecordError, UsageError
+from loadtest.reporting import document as run_document
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from loadtest.reporting.document import Document
+
+MARGIN: Final = 0.10
+"""Two intervals of ±3 % leave ±4 % to their difference: with half this margin, few equal ones would be the same."""
+LONGER: Final = "5m"
+"""A run time with which a search has steps enough for ±3 %."""
 FILE: Final = "capacity.json"
 _LONGEST_BYTES: Final = 16 * 1024 * 1024
 _MOST_VALUES: Final = 100_000
@@ -81,16 +92,64 @@ def check(base: Found, scenario: str, slo: str) -> None:
         )
 
 
-def conclusion(base: Found, new: Found) -> tuple[Conclusion, str]:
-    """Return whether the new capacity is better, the same, worse, or not sure to be either; and in a sentence."""
+def read_run(folder: Path) -> Document:
+    """Return the document of a search's run.
+
+    Raises:
+        RecordError: when it cannot be read.
+    """
+    with run_document.limited(folder), run_document.reading(folder):
+        return run_document.read(folder)
+
+
+def check_machine(base: Document) -> None:
+    """Check, before a search, that the earlier one measured the service and not other work on its machine.
+
+    Raises:
+        UsageError: when it did not.
+    """
+    if problems := comparability.crowded(base):
+        raise UsageError(
+            f"the capacity of {base['run_id']} cannot be compared: {'; '.join(problems)}. Allowed: a search beside "
+            "which nothing else took the cores. Next: repeat it, or use --force."
+        )
+
+
+def surroundings(base: Document, new: Document, *, force: bool = False) -> tuple[list[str], list[str]]:
+    """Return what keeps two searches from being compared, and what people should know; with `force`, all of it as that.
+
+    Args:
+        base: of the earlier search, which `check_machine` let pass.
+        new: of the later one.
+        force: compare whatever their machines did beside them.
+    """
+    problems, notes = comparability.surroundings(base, new)
+    problems += comparability.crowded(new)
+    return ([], [f"not comparable: {one}" for one in problems] + notes) if force else (problems, notes)
+
+
+def conclusion(base: Found, new: Found, problems: Sequence[str] = ()) -> tuple[Conclusion, str]:
+    """Return whether the new capacity is better, the same, worse, or not sure to be either; and in a sentence.
+
+    Args:
+        base: the older one.
+        new: the newer.
+        problems: what keeps them from being compared: then it is inconclusive.
+    """
     if not new.rate_per_s:
         return Conclusion.INCONCLUSIVE, f"inconclusive against {base.run_id}: no rate was found"
     change, low, high = difference(base, new)
     found = conclude(low, high, -math.log1p(MARGIN), math.log1p(MARGIN), more_is_better=True)
     upto = "more" if math.isinf(high) else f"{math.expm1(high):+.1%}"
+    next_ = ""
+    if problems:
+        found = Conclusion.INCONCLUSIVE
+        next_ = f"; {'; '.join(problems)}. Next: search again beside no other work, or use --force"
+    elif found is Conclusion.INCONCLUSIVE:
+        next_ = f". Next: give both searches a longer --run-time, such as {LONGER}"
     return found, (
         f"{found.value} against {base.run_id}: {base.rate_per_s:.4g}/s to {new.rate_per_s:.4g}/s, "
-        f"{math.expm1(change):+.1%} ({math.expm1(low):+.1%} to {upto}), margin {MARGIN:.0%}"
+        f"{math.expm1(change):+.1%} ({math.expm1(low):+.1%} to {upto}), margin {MARGIN:.0%}{next_}"
     )
 
 

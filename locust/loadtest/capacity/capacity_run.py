@@ -29,6 +29,7 @@ import gevent
 from loadtest.capacity import chart
 from loadtest.capacity.search import Capacity, End, Plan, StepResult, find_capacity
 from loadtest.capacity.usl import fit_usl
+from loadtest.comparing import comparability
 from loadtest.conducting.run import Run
 from loadtest.conducting.service import controls_runs
 from loadtest.judging import thresholds
@@ -75,6 +76,8 @@ _CLEARLY_DROPPED: Final = 0.1
 MAX_USERS: Final = 1_000
 LAG_SHARE: Final = 0.5
 HIGHEST_RATE_PER_S: Final = 100_000.0
+FINE: Final = 0.03
+"""The precision of a search that may make more steps than by default."""
 _POLL_S: Final = 0.05
 _STEP_LASTS_S: Final = 24 * 3600.0  # until the next one
 
@@ -114,11 +117,13 @@ def _plan(config: Config) -> Plan:
     highest = config.rate or HIGHEST_RATE_PER_S
     step_s = SETTLE_S + MEASURE_S + DELIVERY_S
     defaults = Plan()
+    steps = max(1, int(config.run_time / step_s)) if config.run_time else defaults.steps
     return Plan(
         first_rate_per_s=min(defaults.first_rate_per_s, highest),
         lowest_rate_per_s=min(defaults.lowest_rate_per_s, highest),
         highest_rate_per_s=highest,
-        steps=max(1, int(config.run_time / step_s)) if config.run_time else defaults.steps,
+        precision=FINE if steps > defaults.steps else defaults.precision,
+        steps=steps,
     )
 
 
@@ -178,7 +183,10 @@ class CapacityRun:
             "capacity.json": lambda: json.dumps(found_document, indent=1),
             "capacity.html": lambda: chart.html_page(shown, title, sentence, fit, limits),
         }
-        self._run.report(document.of(record, verdict), verdict, files)
+        made = document.of(record, verdict)
+        for problem in comparability.crowded(made):
+            self._run.say(f"note         {problem}: no other search can be compared with this one")
+        self._run.report(made, verdict, files)
 
     def _search(self, coordinator: ArrivalCoordinator) -> None:
         try:

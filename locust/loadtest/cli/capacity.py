@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,14 +18,27 @@ from loadtest.run_folder import RunFolder
 from loadtest.scenarios import declared
 from loadtest.settings.config import Config
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_EXIT_CODES: Final = {
+    Conclusion.WORSE: ExitCode.THRESHOLD_FAILED,
+    Conclusion.INCONCLUSIVE: ExitCode.NO_DATA,
+}
+
 
 @click.command(epilog=EXIT_CODES)
 @setting_options(
     *("slo", "scenario", "workers", "users", "rate", "run_time"),
     *("host", "redis_url", "accounts_file", "token_file", "client", "run_id"),
 )
-@click.option("--against", metavar="RUN", help="Compare with the result of an earlier run; exit code 3 if it is worse.")
-def capacity(*, against: str | None, **options: Any) -> int:
+@click.option(
+    "--against",
+    metavar="RUN",
+    help="Compare with the result of an earlier search; exit code 3 if it is worse, 4 if that is inconclusive.",
+)
+@click.option("--force", is_flag=True, help="Compare the searches even if they are not comparable, and note why.")
+def capacity(*, against: str | None, force: bool, **options: Any) -> int:
     """Search for the highest arrival rate that meets a service-level objective.
 
     \b
@@ -43,16 +56,30 @@ def capacity(*, against: str | None, **options: Any) -> int:
     with preflight.all_at_once(*checks, options=options):
         config = Config.load(options)
         preflight.check(config, *checks)
-    base = None if against is None else earlier.Found.read(RunFolder.find(against, config.runs_dir).path)
-    if base is not None:
-        earlier.check(base, config.scenario_name, str(config.slo))
+    base = None if against is None else _begin_against(against, config, force=force)
     folder = RunFolder.begin(config.runs_dir, config.run_id, config.scenario_name, "capacity")
     code = carry_out(config, folder)
     if base is None or code not in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}:
         return code
-    conclusion, sentence = earlier.conclusion(base, earlier.Found.read(folder.path))
-    click.echo(printable(f"{'comparison':12} {sentence}"))
-    return code or int(ExitCode.THRESHOLD_FAILED if conclusion is Conclusion.WORSE else ExitCode.PASSED)
+    return code or _compare(base, folder.path, force=force)
+
+
+def _begin_against(run: str, config: Config, *, force: bool) -> Path:
+    """Return the folder of the search that one with these settings will be compared with."""
+    folder = RunFolder.find(run, config.runs_dir).path
+    earlier.check(earlier.Found.read(folder), config.scenario_name, str(config.slo))
+    if not force:
+        earlier.check_machine(earlier.read_run(folder))
+    return folder
+
+
+def _compare(base: Path, new: Path, *, force: bool) -> int:
+    """Compare two searches, and return the exit code of that."""
+    problems, notes = earlier.surroundings(earlier.read_run(base), earlier.read_run(new), force=force)
+    conclusion, sentence = earlier.conclusion(earlier.Found.read(base), earlier.Found.read(new), problems)
+    for heading, text in (*(("note", note) for note in notes), ("comparison", sentence)):
+        click.echo(printable(f"{heading:12} {text}"))
+    return int(_EXIT_CODES.get(conclusion, ExitCode.PASSED))
 
 
 def _check_objective(config: Config) -> None:

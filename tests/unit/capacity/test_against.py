@@ -3,12 +3,14 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from loadtest.capacity.against import Found, check, conclusion, difference
+from loadtest.capacity.against import Found, check, check_machine, conclusion, difference, surroundings
 from loadtest.comparing.difference import Conclusion
 from loadtest.exceptions import RecordError, UsageError
+from tests import reports
 
 
 def found(rate_per_s: float, low_per_s: float, high_per_s: float, run_id: str = "night-41") -> Found:
@@ -21,23 +23,57 @@ def found(rate_per_s: float, low_per_s: float, high_per_s: float, run_id: str = 
     [
         (found(70, 66, 75), Conclusion.WORSE),
         (found(140, 136, 145), Conclusion.BETTER),
-        (found(100, 98.5, 101.5), Conclusion.SAME),
-        (found(100, 90, 110), Conclusion.INCONCLUSIVE),
-        (found(93, 90, 97), Conclusion.INCONCLUSIVE),
+        (found(100, 96.5, 103.5), Conclusion.SAME),
+        (found(100, 88, 112), Conclusion.INCONCLUSIVE),
+        (found(89, 86, 92), Conclusion.INCONCLUSIVE),
         (found(150, 140, math.inf), Conclusion.BETTER),
         (found(100, 98, math.inf), Conclusion.INCONCLUSIVE),
         (found(0, 0, math.inf), Conclusion.INCONCLUSIVE),
     ],
 )
 def test_a_capacity_is_worse_where_the_whole_interval_is(new: Found, conclusion_: Conclusion) -> None:
-    """Against 100/s, 98 to 102, with a margin of 5 %; of a lower bound it is not known how much better it is."""
+    """Against 100/s, 98 to 102, with a margin of 10 %; of a lower bound it is not known how much better it is."""
     assert conclusion(found(100, 98, 102), new)[0] is conclusion_
 
 
 def test_the_difference_is_said_with_its_interval() -> None:
     """With both rates, the change and the margin."""
     said = conclusion(found(100, 98, 102), found(80, 78, 82, "night-42"))[1]
-    assert said == "worse against night-41: 100/s to 80/s, -20.0% (-22.5% to -17.4%), margin 5%"
+    assert said == "worse against night-41: 100/s to 80/s, -20.0% (-22.5% to -17.4%), margin 10%"
+
+
+def test_an_inconclusive_comparison_says_what_next() -> None:
+    """Longer searches, where the intervals are too wide."""
+    said = conclusion(found(100, 94, 106), found(95, 90, 101, "night-42"))[1]
+    assert said.startswith("inconclusive against night-41: 100/s to 95/s, -5.0%")
+    assert said.endswith("Next: give both searches a longer --run-time, such as 5m")
+
+
+def run_beside(others: float, crowded: float = 0.0, run_id: str = "night-42") -> dict[str, Any]:
+    """Return the document of a search with other work on its machine."""
+    mean = {"others_cpu_ratio": others, "crowded_ratio": crowded}
+    made = reports.run_document(reports.record(20))
+    return {**made, "run_id": run_id, "workers": [{"subject": "master", "seconds": 120.0, "mean": mean}]}
+
+
+def test_a_search_beside_other_work_is_not_compared() -> None:
+    """Whether the other search was beside as much or not; with --force it is noted."""
+    quiet, busy = run_beside(0.02), run_beside(0.6, 0.9)
+    assert surroundings(quiet, run_beside(0.05)) == ([], [])
+    problems, _ = surroundings(quiet, busy)
+    assert [one.split(" of ")[0] for one in problems] == [
+        "other processes took 2%",
+        "other processes crowded the machine",
+    ]
+    assert surroundings(busy, busy)[0] == ["other processes crowded the machine of master for 90% of night-42"]
+    assert surroundings(quiet, busy, force=True) == ([], [f"not comparable: {one}" for one in problems])
+    unfit, said = conclusion(found(100, 98, 102), found(150, 145, 155), problems)
+    assert unfit is Conclusion.INCONCLUSIVE
+    assert "+50.0%" in said
+    assert said.endswith("Next: search again beside no other work, or use --force")
+    with pytest.raises(UsageError, match=r"crowded the machine of master for 90% .*--force"):
+        check_machine(busy)
+    check_machine(quiet)
 
 
 def test_the_difference_of_two_lower_bounds_is_not_known() -> None:
