@@ -31,6 +31,7 @@ RUN_ELSEWHERE = {
     "docker compose up -d --no-recreate --scale locust_worker=5": "tests/stack",
     "docker compose down": "tests/stack",
     "make loadtest HOST=https://staging.example.com SCENARIO=health": "test_own_host_is_tested_without_the_target",
+    "make duet BASE=main": "test_the_sample_target_of_a_commit_meets_that_of_the_working_tree",
     ".venv/bin/loadtest baseline set 20261121T093657Z-documents-quick": "test_a_baseline_stands_for_its_run",
     "make loadtest BASELINE=baseline": "test_json_of_a_run_is_all_of_standard_output",
     "make test": "the test run itself",

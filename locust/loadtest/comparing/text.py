@@ -44,6 +44,8 @@ _DUET: Final = (
 )
 _LONGEST_S: Final = 3600.0
 """The longest run that is recommended."""
+_DAY_S: Final = 86_400.0
+"""The longest run whose length is told."""
 MOST_CHANGES: Final = 5
 """The most figures that are shown of one run's changes."""
 _STYLES: Final = {
@@ -94,6 +96,12 @@ def undecided(comparison: Comparison) -> str:
     text = f"{len(names)} of {len(comparison.names) - 1} requests: {causes}"
     if not lengths:
         return f"{text}; longer runs would not decide them"
+    if lengths[-1] > _DAY_S:
+        sensible = [length for length in lengths if length <= _DAY_S]
+        some = (
+            f"runs of about {duration(sensible[-1])} each would decide {len(sensible)}, the others" if sensible else ""
+        )
+        return f"{text}; {some or 'they'} would take more than a day: raise the load, or give rare requests one name"
     half, longest = duration(lengths[(len(lengths) - 1) // 2]), duration(lengths[-1])
     times = f"{longest} each" if half == longest else f"{half} each would decide half of them, {longest}"
     return f"{text}; runs of about {times} would decide {len(lengths) if len(lengths) < len(names) else 'all'}"

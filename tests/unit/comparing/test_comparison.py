@@ -125,6 +125,25 @@ def test_an_inconclusive_comparison_ends_with_the_next_step() -> None:
     assert text.next_step(compare(run(BUSY, random), run(BUSY, random, {1: 1.15}))) == ""
 
 
+def test_no_run_of_more_than_a_day_is_recommended() -> None:
+    """The lengths are those that decide the names; where some take longer than a day, the others' is told."""
+    (name,) = compare(*(run(replace(BUSY, names=1), np.random.default_rng(1)) for _ in range(2))).names
+    told = []
+    for lengths_s in ((600.0, 3600.0), (600.0, 1e6), (1e6, 2e6)):
+        names = tuple(
+            replace(name, name=Name("s", "GET", f"name {number}"), differences=(
+                replace(name.differences[2], conclusion=Conclusion.INCONCLUSIVE, decided_after_s=length_s),
+            ))
+            for number, length_s in enumerate(lengths_s)
+        )  # fmt: skip
+        told.append(text.undecided(Comparison("a", "b", 0.05, (replace(name, name=ALL), *names), (1, 1), 5)))
+    assert [one.split("; ")[-1].split(": ")[0] for one in told] == [
+        "runs of about 10 min each would decide half of them, 60 min would decide all",
+        "runs of about 10 min each would decide 1, the others would take more than a day",
+        "they would take more than a day",
+    ]
+
+
 def test_documents_become_blocks_without_their_edges() -> None:
     """A document's seconds are there by name and all together, but the first and the last."""
     blocked = BlockedRun.of(reports.run_document(reports.record(20, names=("a", "b"), failing="b")))
