@@ -112,14 +112,18 @@ def next_step(comparison: Comparison) -> str:
     if comparison.conclusion is not Conclusion.INCONCLUSIVE:
         return ""
     by_pairs = [one for name in comparison.names for one in name.differences if one.metric == PAIRS]
+    whole = next((name.differences for name in comparison.names if name.name == ALL), ())
+    longer = _longest([one for one in whole if one.metric in QUANTILES])
     if not by_pairs:
-        whole = next((name.differences for name in comparison.names if name.name == ALL), ())
-        longer = _longest([one for one in whole if one.metric in QUANTILES])
         runs = f"; or make two runs of about {longer} each, to decide all requests together" if longer else ""
         return f"{_DUET}{runs}"
     open_ = [one for one in by_pairs if one.conclusion is Conclusion.INCONCLUSIVE]
     if not open_:
-        return "run longer, for the percentiles: the figures by pairs are decided"
+        decides = f"about {longer} decide those of all requests together, and " if longer else ""
+        return (
+            "the figures by pairs are decided; for the percentiles run longer (--run-time): "
+            f"{decides}four times as long finds changes half as large"
+        )
     if longer := _longest(open_):
         return f"run for about {longer} (--run-time), to decide the figure by pairs of each request"
     return "stop what else runs on this machine, or give both versions more of it, and repeat the duet"
