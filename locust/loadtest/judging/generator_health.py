@@ -4,7 +4,7 @@ A rule about load must be broken for `SUSTAINED_S` consecutive seconds, or on av
 second on a shared machine moves no percentile of a run. Only intervals with running users count: a master that loads
 data before a run may be busy.
 
-Tested in tests/unit/judging/test_trust.py.
+Tested in tests/unit/judging/test_generator_health.py.
 """
 
 from __future__ import annotations

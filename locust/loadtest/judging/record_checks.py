@@ -1,6 +1,6 @@
 """RecordChecks: the trust checks over the record of a run: what is missing, and what misleads.
 
-Tested in tests/unit/judging/test_trust.py.
+Tested in tests/unit/judging/test_record_checks.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Violation: a trust check that failed.
 
-Tested in tests/unit/judging/test_trust.py.
+Tested in tests/unit/judging/test_generator_health.py and test_record_checks.py.
 """
 
 from __future__ import annotations
