@@ -55,6 +55,9 @@ class Reader(RedisJsonUser):
     scenario = "mine"
     wait_time = constant(0.01)
 
+    def on_start(self):
+        self.client.set("user:1", "a")
+
     @task
     def read(self):
         self.client.get("user:1")

@@ -195,3 +195,35 @@ def test_a_page_that_is_not_the_one_that_was_asked_for_is_no_success(tell: Calla
     assert told_times(told, "redirect") == service.received["/login"]
     assert told_times(told, "connection") == 5  # one of each user
     assert told.requests("/unused") == (service.received["/unused"], 0)
+
+
+MISSING = """
+wait_time = constant(0.05)
+
+def on_start(self):
+    self.client.set("there", "a")
+    self.turn = 0
+
+@task
+def read(self):
+    self.turn += 1
+    self.client.labelled("gone").json().get("nobody:1", "$.name")
+    with self.client.labelled("batch").pipeline(transaction=False) as batch:
+        batch.get("nobody:1").get("nobody:2").execute()
+    self.client.labelled("cache").get("there" if self.turn % 2 else "nobody:1")
+    self.client.labelled("blocked", must_exist=False).get("nobody:1")
+    self.client.labelled("kept").get("there")
+"""
+
+
+def test_reads_of_an_empty_redis_are_told(tell: Callable[..., Told], redis_url: str) -> None:
+    """Lie 41: data that is not there is quickly read; what is meant, and what is found, is not named."""
+    redis_user = "from loadtest.clients.redis import RedisJsonUser as HttpUser\n"
+    told = tell(MISSING, *LOAD[:-1], "4s", imports=redis_user, REDIS_URL=redis_url)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    found = [finding for finding in told.document["findings"] if finding["rule"] == "only_misses"]
+    assert {finding["subject"] for finding in found} == {"JSON.GET gone", "PIPELINE batch"}
+    assert all("found nothing in Redis, no key or nothing at the path" in finding["sentence"] for finding in found)
+    assert told_times(told, "miss") >= 2 * told.requests("gone")[0]
+    for text in (told.output, told.summary, told.junit):
+        assert "GET cache found nothing in Redis: its times are those of hits and of misses together" in text

@@ -1,9 +1,9 @@
 """Tallied: what is wrong with a run's figures by what was counted beside its requests.
 
-Sources: `loadtest.measuring.tallies`. Look-ups that take much of the response times, and answers that are the same
-where the scenario says that they vary, make a run not trustworthy: it measured a resolver, or a cache. Connections,
-redirects, retries and sizes are noted beside the verdict, since a service that has many of them is a real one, and only
-the reader knows whether that was meant.
+Sources: `loadtest.measuring.tallies`. Look-ups that take much of the response times, reads of Redis that find nothing,
+and answers that are the same where the scenario says that they vary, make a run not trustworthy: it measured a
+resolver, an empty database, or a cache. Connections, redirects, retries and sizes are noted beside the verdict, since a
+service that has many of them is a real one, and only the reader knows whether that was meant.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from loadtest.measuring.tallies import (
     ELSEWHERE,
     KEY,
     LOOKUP,
+    MISS,
     NOWHERE,
     REDIRECT,
     RETRY,
@@ -50,6 +51,12 @@ FEWEST_RESENT: Final = 5
 """their number."""
 NOWHERE_RATIO: Final = 0.01
 """Share of a name's requests whose answer of 3xx led nowhere."""
+MISS_RATIO: Final = 0.99
+"""Share of a name's commands to Redis that found nothing, from which on none but a few found anything, and"""
+FEWEST_MISSES: Final = 20
+"""their number."""
+NOTED_MISS_RATIO: Final = 0.1
+"""Share from which on they are noted."""
 AWAY_RATIO: Final = 0.9
 """Share of a name's requests that were redirected to one place, from which on that place was measured, not the name;"""
 AWAY_NAMES: Final = 2
@@ -96,6 +103,7 @@ def findings(record: RunRecord) -> Iterator[Finding]:
             "response times: keep connections alive, use a resolver that caches, or load an address",
         )
     yield from _failures_as_successes(record)
+    yield from _only_misses(record)
     yield from _redirected_away(record)
     yield from _another_host(record)
     answers: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: {SAME: 0, VARIED: 0})
@@ -152,6 +160,41 @@ def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
                 f"{times[NOWHERE]:,} of {made:,} answers of {label} were of status 3xx and led nowhere (304 to a "
                 "request without a condition, or a redirect without a location or to itself) and returned nothing: "
                 "check the service, or define a good answer with expect=Expect(…)",
+            )
+
+
+def _misses(record: RunRecord, fewest: int) -> Iterator[tuple[str, int, int]]:
+    """Yield the names with misses in Redis, this number at least: the name, the misses and the requests."""
+    requests = _requests(record)
+    counted: dict[tuple[str, str], int] = defaultdict(int)
+    for row in record.tallies():
+        if row.kind == MISS:
+            counted[row.method, row.name] += row.times
+    for name, misses in counted.items():
+        if misses >= fewest:
+            yield " ".join(name), misses, max(requests[name], misses)
+
+
+def _only_misses(record: RunRecord) -> Iterator[Finding]:
+    for label, misses, made in _misses(record, FEWEST_MISSES):
+        if misses >= MISS_RATIO * made:
+            yield Finding(
+                "only_misses",
+                label,
+                misses / made,
+                MISS_RATIO,
+                f"{misses:,} of {made:,} {label} found nothing in Redis, no key or nothing at the path, which takes it "
+                "less time than to return data: load the data first and check the keys; if it is meant, say so with "
+                "labelled(…, must_exist=False)",
+            )
+
+
+def _some_misses(record: RunRecord) -> Iterator[str]:
+    for label, misses, made in _misses(record, FEWEST_MISSES):
+        if NOTED_MISS_RATIO * made <= misses < MISS_RATIO * made:
+            yield (
+                f"{misses:,} of {made:,} {label} found nothing in Redis: its times are those of hits and of misses "
+                "together. Next: if all should find something, use labelled(…, must_exist=True)"
             )
 
 
@@ -232,6 +275,7 @@ def notes(record: RunRecord) -> Iterator[str]:
         )
     yield from _without_body(record)
     yield from _one_key(record)
+    yield from _some_misses(record)
     if len(peers) == 1 and (most := max(peers.values())) >= FEWEST_CONNECTIONS:
         (address,) = peers
         yield (

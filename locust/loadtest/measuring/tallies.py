@@ -37,9 +37,25 @@ SIZE: Final = "size"
 It says which sizes there were, not how often."""
 KEY: Final = "key"
 """A request of a sample of those to Redis named a key; the detail is the key, of one that is often among them."""
+MISS: Final = "miss"
+"""A command to Redis that reads found no key, or nothing at its path."""
 VERSION: Final = "version"
 """The first response on a connection named the version of its service; the detail is one of the first `MAX_PLACES`."""
-TALLIES: Final = (LOOKUP, CONNECTION, REDIRECT, RETRY, NOWHERE, ELSEWHERE, UNKNOWN, SAME, VARIED, SIZE, KEY, VERSION)
+TALLIES: Final = (
+    LOOKUP,
+    CONNECTION,
+    REDIRECT,
+    RETRY,
+    NOWHERE,
+    ELSEWHERE,
+    UNKNOWN,
+    SAME,
+    VARIED,
+    SIZE,
+    KEY,
+    MISS,
+    VERSION,
+)
 REDIRECTION: Final = 300
 CLIENT_ERROR: Final = 400
 MAX_PLACES: Final = 8

@@ -11,6 +11,7 @@ from loadtest.measuring.tallies import (
     ELSEWHERE,
     KEY,
     LOOKUP,
+    MISS,
     NOWHERE,
     REDIRECT,
     RETRY,
@@ -110,6 +111,29 @@ def test_failures_that_count_as_successes_break_a_rule(
 ) -> None:
     """Requests that only a second connection saved, and answers that brought nothing."""
     assert rules(record_of((kind, "", times, 0.0), requests=requests)) == expected
+
+
+@pytest.mark.parametrize(
+    ("misses", "requests", "expected", "is_noted"),
+    [
+        (100, 100, ["only_misses"], False),
+        (99, 100, ["only_misses"], False),
+        (98, 100, [], True),
+        (20, 20, ["only_misses"], False),
+        (19, 19, [], False),
+        (20, 200, [], True),
+        (20, 201, [], False),
+    ],
+)
+def test_reads_of_redis_that_find_nothing_break_their_rule(
+    misses: int, requests: int, expected: list[str], is_noted: bool
+) -> None:
+    """An empty database answers quickly; where some reads find nothing, as those of a cache do, that is noted."""
+    record = record_of((MISS, "", misses, 0.0), requests=requests)
+    assert rules(record) == expected
+    assert [f"{misses} of {requests} GET buy found nothing in Redis" in note for note in tallied.notes(record)] == [
+        True
+    ] * is_noted
 
 
 @pytest.mark.parametrize(

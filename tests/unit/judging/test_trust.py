@@ -58,6 +58,8 @@ def test_the_documentation_states_every_limit() -> None:
     again = f"≥ {tallied.RESENT_RATIO:.0%} of a name's requests, and {tallied.FEWEST_RESENT} at least, were sent"
     away = f"≥ {tallied.AWAY_SHARE:.0%} of all requests, of {tallied.AWAY_NAMES} names or more, were redirected to one "
     away += f"place, each name ≥ {tallied.AWAY_RATIO:.0%} of the time"
+    missed = f"≥ {tallied.MISS_RATIO:.0%} of a name's commands to Redis, and {tallied.FEWEST_MISSES} at least, "
+    missed += "found nothing"
     strangers = "worker ran another version of this package, or other files of the scenario, than the master"
     silent = f"≥ {checks.SILENCE_RATIO:.0%} of the load at its end, and ≥ {checks.SILENCE_S} s"
     rules_of_records = [
@@ -104,6 +106,7 @@ def test_the_documentation_states_every_limit() -> None:
         ["`name_lookups`", lookups],
         ["`resent_requests`", f"{again} again, since the service closed their connection without an answer"],
         ["`empty_redirects`", f"≥ {tallied.NOWHERE_RATIO:.0%} of a name's answers were of status 3xx and led nowhere"],
+        ["`only_misses`", missed],
         ["`redirected_away`", away],
         ["`another_host`", "no request went to the host that HOST names"],
         ["`same_answers`", answers],

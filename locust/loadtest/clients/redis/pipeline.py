@@ -16,7 +16,8 @@ from redis.utils import safe_str, truncate_text
 from loadtest.clients.json_codec import encode_json
 from loadtest.clients.redis.commands import JsonCommands, RedisCommands, pack, whole_read
 from loadtest.clients.redis.errors import ConnectionBroken
-from loadtest.clients.redis.replies import DEFAULT_DECODER, Decoder, json_callbacks, parse_document
+from loadtest.clients.redis.replies import DEFAULT_DECODER, Decoder, is_nothing, json_callbacks, parse_document
+from loadtest.measuring.tallies import MISS
 
 if TYPE_CHECKING:
     import json
@@ -44,8 +45,10 @@ class RedisPipeline(RedisCommands):
         explicit_transaction: Whether ``multi()`` was called.
     """
 
-    def __init__(self, session: "RedisSession", label: str | None, callbacks: Any, transaction: bool) -> None:
-        """Begin an empty pipeline."""
+    def __init__(
+        self, session: "RedisSession", label: str | None, callbacks: Any, transaction: bool, may_miss: bool
+    ) -> None:
+        """Begin an empty pipeline; ``may_miss`` says that it is meant when none of its commands finds anything."""
         self.settings = session.settings
         self.callbacks = callbacks
         self.transaction = transaction
@@ -53,6 +56,7 @@ class RedisPipeline(RedisCommands):
         self.explicit_transaction = False
         self._session = session
         self._label = label
+        self._may_miss = may_miss
         self._connection: RespConnection | None = None
         self._packed: list[bytes] = []
         # What turns replies into values, by place in the queue; without an entry the reply is a document.
@@ -87,7 +91,7 @@ class RedisPipeline(RedisCommands):
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "RedisPipeline":  # noqa: ARG002 -- redis-py's
         """Another pipeline, empty."""
-        return RedisPipeline(self._session, self._label, self.callbacks, transaction)
+        return RedisPipeline(self._session, self._label, self.callbacks, transaction, self._may_miss)
 
     def as_json(self) -> "JsonPipeline":
         """This pipeline with RedisJSON's commands in the first place."""
@@ -145,12 +149,10 @@ class RedisPipeline(RedisCommands):
             return []
         try:
             self._check_watch()
-            if self.transaction or self.explicit_transaction:
-                replies, error = self._exchange_transaction()
-            else:
-                data, count = b"".join(self._packed), len(self._packed)
-                route = self._route("PIPELINE")
-                replies, error = self._session.request_many(route, data, count, self._connection)
+            route = self._route("MULTI" if self.transaction or self.explicit_transaction else "PIPELINE")
+            replies, error = self._exchange(route)
+            if not self._may_miss and replies and is_nothing(replies[0]) and all(map(is_nothing, replies)):
+                route.series.tally(MISS)
             if error is not None:
                 self._check_replies(replies, raise_on_error)
             return self._values(replies)
@@ -212,10 +214,15 @@ class RedisPipeline(RedisCommands):
             return error
         return WatchError(f"A {type(error).__name__} occurred while watching one or more keys")
 
-    def _exchange_transaction(self) -> tuple[list[Any], Exception | None]:
+    def _exchange(self, route: "Route") -> tuple[list[Any], Exception | None]:
+        """Send the queue, and return the replies of its commands."""
+        if route.method == "MULTI":
+            return self._exchange_transaction(route)
+        return self._session.request_many(route, b"".join(self._packed), len(self._packed), self._connection)
+
+    def _exchange_transaction(self, route: "Route") -> tuple[list[Any], Exception | None]:
         """Send the queue between MULTI and EXEC, and return the replies of EXEC."""
         data = b"".join((_MULTI, *self._packed, _EXEC))
-        route = self._route("MULTI")
         replies, error = self._session.request_many(route, data, len(self._packed) + 2, self._connection)
         self.watching = False  # EXEC ends the watch, whatever its outcome
         outcome = replies.pop()

@@ -23,6 +23,17 @@ class Decoder(Hashable, Protocol):
         """Turn a document into a value."""
 
 
+NO_MATCH: Final = b"[]"
+"""What RedisJSON replies where nothing is at a path."""
+READS: Final = frozenset(
+    (
+        *("GET", "GETEX", "GETDEL", "MGET", "HGET", "HMGET", "HGETALL", "HKEYS", "HVALS", "LINDEX", "LRANGE"),
+        *("SMEMBERS", "SRANDMEMBER", "ZRANGE", "ZREVRANGE", "ZRANGEBYSCORE", "ZSCORE", "ZMSCORE", "ZRANK", "ZREVRANK"),
+        *("XRANGE", "XREVRANGE", "JSON.GET", "JSON.MGET", "JSON.TYPE", "JSON.ARRLEN", "JSON.OBJKEYS", "JSON.OBJLEN"),
+        *("JSON.STRLEN",),
+    )
+)
+"""Commands that ask for data of which the scenario names the key: an empty reply means that there is none."""
 DEFAULT_DECODER: Final = OrjsonDecoder()
 parse_document: Final = orjson.loads
 _SHORTCUTS: Final[Mapping[Any, Callable[[bytes], Any] | None]] = {
@@ -30,6 +41,13 @@ _SHORTCUTS: Final[Mapping[Any, Callable[[bytes], Any] | None]] = {
     RAW: None,
     LAZY: LazyJson,
 }
+
+
+def is_nothing(reply: Any) -> bool:
+    """Whether a reply says that there is no key, or nothing at a path: no list, set or hash is kept empty."""
+    if reply.__class__ is list:
+        return all(item is None for item in reply)
+    return reply is None or reply == NO_MATCH or (not reply and isinstance(reply, dict | set))
 
 
 @lru_cache(maxsize=2)

@@ -30,10 +30,11 @@ from loadtest.clients.json_codec import LAZY, RAW, LazyJson
 from loadtest.clients.redis.commands import ENCODER, RedisCommands
 from loadtest.clients.redis.errors import Missing, interruption
 from loadtest.clients.redis.pipeline import RedisPipeline
-from loadtest.clients.redis.replies import plain_callbacks
+from loadtest.clients.redis.replies import NO_MATCH, READS, is_nothing, plain_callbacks
 from loadtest.clients.redis.session import RedisSession
 from loadtest.clients.redis.settings import SCHEMES, RedisSettings
 from loadtest.exceptions import UsageError
+from loadtest.measuring.tallies import MISS
 from loadtest.users.base import LoadUser
 
 if TYPE_CHECKING:
@@ -42,10 +43,9 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.clients.redis.replies import Callback
+    from loadtest.clients.routes import Route
 
 _PREFIXES = tuple(f"{scheme}://" for scheme in SCHEMES)
-_NOTHING: tuple[Any, ...] = (None, [], {}, set(), b"[]")
-"""What Redis and RedisJSON reply where there is no key, or nothing at a path: no list, set or hash is kept empty."""
 
 __all__ = ["LAZY", "RAW", "LazyJson", "Missing", "RedisJsonClient", "RedisJsonUser"]
 
@@ -59,7 +59,7 @@ def _settings(url: str) -> RedisSettings:
 class RedisJsonClient(RedisCommands):
     """redis-py's client, or a view of it whose requests are recorded under a label."""
 
-    def __init__(self, session: RedisSession, label: str | None = None, *, must_exist: bool = False) -> None:
+    def __init__(self, session: RedisSession, label: str | None = None, *, must_exist: bool | None = None) -> None:
         """Use ``RedisJsonUser.client``, or ``labelled`` for a view."""
         self.settings = session.settings
         self.callbacks = plain_callbacks(session.settings.protocol)
@@ -67,12 +67,14 @@ class RedisJsonClient(RedisCommands):
         self._must_exist = must_exist
         self._session = session
 
-    def labelled(self, label: str, *, must_exist: bool = False) -> "RedisJsonClient":
+    def labelled(self, label: str, *, must_exist: bool | None = None) -> "RedisJsonClient":
         """A view of this client whose requests are recorded under a label, on the same connection.
 
         Args:
             label: The name in statistics, in the style ``room/operation``; one of a few, never a key.
             must_exist: Whether a command that finds nothing has failed: it raises `Missing`. A pipeline does not ask.
+                Where it is not said, such commands are counted, and a run whose reads find nothing is not trustworthy;
+                False says that it is meant.
         """
         return type(self)(self._session, label, must_exist=must_exist)
 
@@ -105,8 +107,10 @@ class RedisJsonClient(RedisCommands):
         except BaseException as cause:  # the user was stopped while it waited
             session.record_failure(route, intended_s, sent_s, 0, interruption(cause), data)
             raise
-        if self._must_exist and reply in _NOTHING:
-            reply = Missing(command)
+        if (reply == NO_MATCH if reply.__class__ is bytes else not reply or reply.__class__ is list) and (
+            is_nothing(reply)
+        ):
+            reply = self._missed(route, reply)
         if reply.__class__ is bytes or not isinstance(reply, Exception):
             route.success(intended_s, sent_s, perf_counter(), connection.received_bytes, len(data))
         else:
@@ -121,9 +125,18 @@ class RedisJsonClient(RedisCommands):
             return None if reply is None else callback(reply)
         return callback(reply, **options)
 
+    def _missed(self, route: "Route", reply: Any) -> Any:
+        """What a reply that says that there is nothing comes to."""
+        if self._must_exist:
+            return Missing(route.method)
+        if self._must_exist is None and route.method in READS:
+            route.series.tally(MISS)
+        return reply
+
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> RedisPipeline:  # noqa: ARG002 -- redis-py's
         """Commands that are sent together; ``transaction`` puts MULTI and EXEC around them."""
-        return RedisPipeline(self._session, self.label, self.callbacks, transaction)
+        may_miss = self._must_exist is False
+        return RedisPipeline(self._session, self.label, self.callbacks, transaction, may_miss)
 
     def transaction(
         self, func: "Callable[[RedisPipeline], Any]", *watches: Any, value_from_callable: bool = False
