@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
@@ -155,21 +156,46 @@ def _passed_on(source: socket.socket, sink: socket.socket, heard: bytearray) -> 
             sink.sendall(data)
 
 
-def test_who_listens_on_the_way_reads_nothing(master: Master) -> None:
-    """Not even the name of a worker, and what it says first."""
-    heard = bytearray()
+@contextlib.contextmanager
+def overheard(master: Master, heard: bytearray, sent: bytearray) -> Iterator[Any]:
+    """A worker with the key whose connection somebody on the way listens to, who keeps what it sent apart."""
     with socket.create_server(("127.0.0.1", 0)) as relay, contextlib.ExitStack() as opened:
         way = replace(master, link_port=relay.getsockname()[1])
         worker = opened.enter_context(peer(way, "listened-to", Keys.of(SECRET)))
         here = opened.enter_context(relay.accept()[0])
         there = opened.enter_context(socket.create_connection(("127.0.0.1", master.link_port)))
-        for ends in ((here, there), (there, here)):
-            threading.Thread(target=_passed_on, args=(*ends, heard), daemon=True).start()
+        for source, sink, kept in ((here, there, sent), (there, here, heard)):
+            threading.Thread(target=_passed_on, args=(source, sink, kept), daemon=True).start()
+        yield worker
+
+
+def test_who_listens_on_the_way_reads_nothing(master: Master) -> None:
+    """Not even the name of a worker, and what it says first."""
+    heard, sent = bytearray(), bytearray()
+    with overheard(master, heard, sent) as worker:
         for kind, data, joined in (("client_ready", "2.47.0", 2), ("quit", None, 1)):
             worker.send(message(kind, data, "listened-to"))
             assert eventually(lambda joined=joined: master.joined() == joined)
     words = (b"CURVE", b"listened-to", b"client_ready", b"quit", b"DEALER")
-    assert [word in heard for word in words] == [True, False, False, False, False]
+    assert [word in heard + sent for word in words] == [True, False, False, False, False]
+
+
+def test_what_somebody_recorded_says_nothing_again(master: Master) -> None:
+    """A connection's bytes, sent once more over another one, are no handshake: the master made another key for it."""
+    sent = bytearray()
+    with overheard(master, bytearray(), sent) as worker:
+        worker.send(message("client_ready", "2.47.0", "listened-to"))
+        assert eventually(lambda: master.joined() == 2)
+        recorded = bytes(sent)
+        worker.send(message("quit", None, "listened-to"))
+        assert eventually(lambda: master.joined() == 1)
+    before = master.refused("handshake")
+    with socket.create_connection(("127.0.0.1", master.link_port), 10) as replay, contextlib.suppress(ConnectionError):
+        replay.sendall(recorded)
+        while replay.recv(65_536):
+            """Until the master closes it."""
+    assert eventually(lambda: master.refused("handshake") > before)
+    assert master.joined() == 1
 
 
 FORGED = {

@@ -1,4 +1,7 @@
-"""What is reached from the container of the service under test, if somebody took it over, and by strangers."""
+"""What is reached from the container of the service under test, if somebody took it over, and by strangers.
+
+The stack is attacked as `docker compose up` starts it, and as `make up` does.
+"""
 
 import contextlib
 import http.client
@@ -9,6 +12,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -16,7 +21,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.stack.compose import Project, docker, eventually
+from loadtest.swarm.keys import Keys
+from tests.stack.compose import ROOT, Project, docker, eventually
 from tests.stack.conftest import needed
 
 REACH = """
@@ -32,7 +38,7 @@ places = json.loads(sys.argv[1])
 with ThreadPoolExecutor(64) as pool:
     print(json.dumps([place for place, found in zip(places, pool.map(is_reached, places)) if found]))
 """
-ENDLESS = """
+ORDERS = """
 import json, socket, sys
 def said(*commands):
     with socket.create_connection(("redis", 6379), 5.0) as connection:
@@ -41,21 +47,72 @@ def said(*commands):
             connection.sendall(b"*%d\\r\\n" % len(parts) + b"".join(b"$%d\\r\\n%s\\r\\n" % (len(p), p) for p in parts))
             answer = connection.recv(1000).decode()
         return answer.split(" ")[0].strip()
-endless = ("EVAL", "while true do end", "0")
-print(json.dumps({user: said(("AUTH", user, "none"), endless) for user in json.loads(sys.argv[1])}))
+users, orders = map(json.loads, sys.argv[1:])
+print(json.dumps({user: {said(("AUTH", user, "none"), words): words for words in orders} for user in users}))
+"""
+MESSAGES = """
+import json, msgpack, sys, zmq
+public, others = json.loads(sys.argv[1]), [key.decode() for key in zmq.curve_keypair()]
+ways = {
+    "in the clear": None,
+    "with the key": [public["master"], public["worker"], public["secret"]],
+    "with the public keys": [public["master"], public["worker"], others[1]],
+    "with the master's public key": [public["master"], *others],
+    "with another key": [others[0], public["worker"], public["secret"]],
+}
+answered = []
+for number, (way, keys) in enumerate(ways.items()):
+    end = zmq.Context.instance().socket(zmq.DEALER)
+    end.linger, end.identity = 0, b"stranger %d" % number
+    if keys:
+        end.curve_serverkey, end.curve_publickey, end.curve_secretkey = (key.encode() for key in keys)
+    end.connect("tcp://locust_master:5557")
+    end.send(msgpack.packb(("client_ready", "2.47.0", f"stranger {number}")))
+    if end.poll(2_000):
+        answered.append(way)
+        end.send(msgpack.packb(("quit", None, f"stranger {number}")))
+        end.poll(500)
+    end.close()
+print(json.dumps(answered))
 """
 USERS = ("target_app", "locust", "redis_exporter", "health", "default")
 CLOSED = {"locust_master": (5557, 8089, 9646), "redis_exporter": (9121,), "prometheus": (9090,)}
+ORDERED = (
+    ("EVAL", "while true do end", "0"),
+    ("FUNCTION", "LOAD", "#!lua name=x"),
+    ("SCRIPT", "KILL"),
+    ("KEYS", "*"),
+    ("FLUSHALL",),
+    ("FLUSHDB",),
+    ("CONFIG", "SET", "maxmemory", "1"),
+    ("ACL", "SETUSER", "target_app", "+@all"),
+    ("CLIENT", "KILL", "TYPE", "normal"),
+    ("CLIENT", "PAUSE", "60000"),
+    ("REPLICAOF", "198.51.100.1", "6379"),
+    ("MONITOR",),
+    ("SHUTDOWN", "NOSAVE"),
+)
+"""What would block Redis, or be an order that only its owner may give."""
+LARGE = "sum(sum_over_time((vector(1) * on() group_right() vector(2))[30d:60ms]))"
+"""A query of Prometheus that needs no series, and of which one took all of its memory."""
+PLAIN, SECRET = "plain", "secret"
 
 
-@pytest.fixture(scope="module")
-def project(built: Project) -> Iterator[Project]:
-    """The running stack."""
+@pytest.fixture(scope="module", params=[PLAIN, SECRET])
+def project(request: pytest.FixtureRequest, built: Project) -> Iterator[Project]:
+    """The running stack, as it starts without a choice, and with keys and logins."""
+    started = built
+    if request.param == SECRET:
+        subprocess.run([ROOT / "local_conf" / "make_secrets.sh"], check=True, capture_output=True)
+        started = Project(built.name, COMPOSE_FILE="docker-compose.yml:docker/secrets.yml")
     try:
-        built.up(1)
-        yield built
+        started.up(1)
+        yield started
     finally:
-        built.down()
+        started.down()
+
+
+only_with_secrets = pytest.mark.parametrize("project", [SECRET], indirect=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,10 +153,91 @@ def _reached(project: Project, places: list[tuple[str, int]]) -> list[list[objec
 
 
 def test_a_compromised_target_blocks_no_store(project: Project) -> None:
-    """Under none of the users of Redis, which need no password in the plain stack, it starts a script without end."""
-    said = json.loads(project.run("exec", "-T", "target_app", "python", "-c", ENDLESS, json.dumps(USERS)))
-    assert said == {user: "-NOPERM" if user != "default" else "-NOAUTH" for user in USERS}
+    """Under none of the users of Redis, which need no password, it starts a script without end or gives orders."""
+    words = ("exec", "-T", "target_app", "python", "-c", ORDERS, json.dumps(USERS), json.dumps(ORDERED))
+    said = json.loads(project.run(*words))
+    assert {user: list(answers) for user, answers in said.items()} == {
+        user: ["-NOPERM"] if user != "default" else ["-NOAUTH"] for user in USERS
+    }
     assert _reached(project, [("redis", 6379)]) == [["redis", 6379]]
+
+
+def test_without_the_key_nobody_is_answered_at_the_link(project: Project) -> None:
+    """From the master's own network: who knows what is public, or no key at all, joins the plain stack only."""
+    plain = "secrets.yml" not in project.environment["COMPOSE_FILE"]
+    keys = Keys.of((ROOT / "secrets" / "link_key").read_text() if not plain else "nothing secret here " * 2)
+    known = {"master": keys.master.public, "worker": keys.worker.public, "secret": keys.worker.secret}
+    words = json.dumps({name: key.decode() for name, key in known.items()})
+    (image,) = {one["Image"] for one in project.containers() if "locust_worker" in one["Name"]}
+    network = f"{project.name}_edge"
+    answered = json.loads(docker("run", "--rm", "--network", network, image, "python", "-c", MESSAGES, words))
+    assert answered == (["in the clear"] if plain else ["with the key"])
+
+
+def test_prometheus_shows_no_page_its_figures_and_is_not_ended(project: Project) -> None:
+    """A page in a browser may send queries, also those that need much memory: it may not read what comes back."""
+    url = f"http://127.0.0.1:{project.port('prometheus', 9090)}/api/v1"
+    asked = urllib.request.Request(f"{url}/query?query=up", headers={"Origin": "http://evil.example"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] is None
+
+    def status(path: str, form: bytes | None = None) -> int:
+        try:
+            with urllib.request.urlopen(f"{url}{path}", form, timeout=100) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    with ThreadPoolExecutor(8) as pool:
+        large = set(pool.map(status, [f"/query?{urllib.parse.urlencode({'query': LARGE})}"] * 8))
+    assert large <= {422, 503}  # too many samples, or too long a wait
+    for order in ("/admin/tsdb/delete_series?match[]=up", "/admin/tsdb/snapshot", "/write", "/../../-/reload"):
+        assert status(order, b"") >= 400
+    (state,) = (one["State"] for one in project.containers() if "prometheus" in one["Name"])
+    assert (state["OOMKilled"], state["Status"], status("/query?query=up")) == (False, "running", 200)
+
+
+@only_with_secrets
+def test_no_secret_is_where_others_look(project: Project) -> None:
+    """The engine's description, the logs, and the images' layers hold none; each container has only its own."""
+    secrets = {file.name: file.read_text() for file in (ROOT / "secrets").iterdir() if file.is_file()}
+    held: dict[str, set[str]] = {}
+    for container in project.containers():
+        logs = subprocess.run(["docker", "logs", container["Id"]], capture_output=True, text=True, check=True)
+        shown = f"{container}{logs.stdout}{logs.stderr}{docker('history', '--no-trunc', container['Image'])}"
+        assert [name for name, secret in secrets.items() if secret in shown] == []
+        mounts = {
+            mount["Destination"]: mount["RW"] for mount in container["Mounts"] if "secrets" in mount["Destination"]
+        }
+        assert not any(mounts.values())
+        held[container["Config"]["Labels"]["com.docker.compose.service"]] = {name.rpartition("/")[2] for name in mounts}
+    assert {service: names for service, names in held.items() if names} == {
+        "locust_master": {"link_key", "web_password"},
+        "locust_worker": {"link_key"},
+    }
+
+
+@only_with_secrets
+def test_nothing_is_shown_without_the_password(project: Project) -> None:
+    """The web UI as it is published: without a session, and with the cookie alone, nothing."""
+    project.log_in((ROOT / "secrets" / "web_password").read_text())
+    assert project.get("locust_master", 8089, "/stats/requests")["state"]
+    connection = http.client.HTTPConnection("127.0.0.1", project.port("locust_master", 8089), timeout=30)
+    statuses = []
+    for headers in ({}, {"Cookie": project.cookie}):
+        for method, path in (
+            ("GET", "/"),
+            ("GET", "/stats/requests"),
+            ("GET", "/logs"),
+            ("POST", "/swarm"),
+            ("POST", "/stop"),
+        ):
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+    connection.close()
+    assert set(statuses) == {401}
 
 
 def _ports(project: Project) -> set[int]:
