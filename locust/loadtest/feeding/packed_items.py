@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, Final, overload
 
 import msgpack  # type: ignore[import-untyped]
@@ -16,6 +15,8 @@ import numpy as np
 
 LARGEST_BYTES: Final = 256 * 1024
 """The largest item."""
+MOST: Final = 10_000_000
+"""Items of one source; those of a small file that stands for very many would fill the master's memory."""
 DEEPEST: Final = 32
 """How many lists and mappings of an item may stand within each other."""
 _BARE: Final = -1
@@ -76,28 +77,38 @@ class PackedItems(Sequence[Any]):
             raise ValueError(_reason(error)) from error
         if len(packed) > LARGEST_BYTES:
             raise ValueError(f"it takes {len(packed):,} bytes, and at most {LARGEST_BYTES:,} can be sent")
+        if len(self) == MOST:
+            raise ValueError(f"it is one more than the {MOST:,} items that a source may hold")
         if (shape != _BARE or isinstance(members, _NESTS)) and not _PLAIN.issuperset(map(type, members)):
             _check_nesting(members, packed)
         self._add(packed, shape)
 
     def without_duplicates(self) -> PackedItems:
         """Return the items, each once; these themselves if there are no duplicates. Nothing is added afterwards."""
-        hashes = np.frombuffer(self._hashes, np.int64)
-        hashes.sort()
-        repeated = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
-        del hashes, self._hashes
-        if not repeated:
+        again = self._duplicates()
+        del self._hashes
+        if not again.any():
             return self
-        kept, seen = PackedItems(), set()
+        kept = PackedItems()
         kept._columns, kept._names = self._columns, self._names
-        for index, (start, end) in enumerate(pairwise(self._ends)):
-            packed, shape = bytes(self._bytes[start:end]), self._shapes[index]
-            if hash(packed) in repeated:
-                if (shape, packed) in seen:
-                    continue
-                seen.add((shape, packed))
-            kept._add(packed, shape)
+        for index in map(int, np.flatnonzero(~again)):
+            kept._add(self._packed(index), self._shapes[index])
         return kept
+
+    def _duplicates(self) -> Any:
+        """Return for each item whether it is there before; in arrays, since a set of millions takes a gigabyte."""
+        hashes = np.frombuffer(self._hashes, np.int64)
+        order = np.argsort(hashes, kind="stable")
+        again = np.zeros(len(self), bool)
+        first = last = _BARE
+        for place in map(int, np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])):
+            first = first if place == last + 1 and last != _BARE else int(order[place])
+            index, last = int(order[place + 1]), place
+            again[index] = self._shapes[first] == self._shapes[index] and self._packed(first) == self._packed(index)
+        return again
+
+    def _packed(self, index: int) -> bytes:
+        return bytes(self._bytes[self._ends[index] : self._ends[index + 1]])
 
     def __len__(self) -> int:
         return len(self._shapes)
