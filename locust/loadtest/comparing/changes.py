@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 Series = tuple[list[int], list["Figure"]]
 """The places of the runs that have a figure, and the figures."""
-CHANCE: Final = 0.2
+CHANCE: Final = 0.16
 """The chance that two stretches of equal level are taken for different ones, all figures of a history together. Far
-fewer than one run in five has a false change point, since each has to hold against its whole neighbours."""
+fewer than one run in six has a false change point, since each has to hold against its whole neighbours."""
 CHANCE_OF_ONE: Final = 0.001
 """The same of one figure at most."""
 
