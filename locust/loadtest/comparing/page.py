@@ -40,16 +40,16 @@ def html(comparison: Comparison, base: Document, new: Document, more: str = "") 
         more: a section of its own.
     """
     title = f"{comparison.base} and {comparison.new}"
-    clear = "".join(
-        f"<li>{text(words.sentence(name, difference))}</li>" for name, difference in words.clear(comparison)
-    )
+    found = words.clear(comparison)
+    told = [words.sentence(*one) for one in found[: words.MOST_CLEAR]] + [words.not_listed(found)]
+    clear = "".join(f"<li>{text(one)}</li>" for one in told if one)
     notes = "".join(f"<li>{text(note)}</li>" for note in comparison.notes)
     tone, further = TONES[comparison.conclusion] or "good", words.next_step(comparison)
     body = f"""<header class="top"><div class="wrap"><h1>Comparison of two runs</h1>
 <p class="when">{text(comparison.base)} → {text(comparison.new)}</p></div></header>
 <main id="main" class="wrap">
 <section class="verdict {tone}" aria-label="Verdict"><p>{text(words.SENTENCES[comparison.conclusion])}</p>
-{f"<ul>{clear}</ul>" if clear else ""}{f"<p>Next: {text(further)}.</p>" if further else ""}</section>
+{f"<ul>{clear}</ul>" if clear else ""}{f"<p class='note'>Next: {text(further)}.</p>" if further else ""}</section>
 {f"<section aria-label='Notes'><ul>{notes}</ul></section>" if notes else ""}
 <section aria-labelledby="names-title"><h2 id="names-title">By request name
 <small>{text(words.method(comparison))}</small></h2>

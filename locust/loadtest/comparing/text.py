@@ -19,7 +19,7 @@ from loadtest.progress import milliseconds, one_line
 from loadtest.reporting.console_table import ConsoleTable, print_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
@@ -44,8 +44,12 @@ _DUET: Final = (
 )
 _LONGEST_S: Final = 3600.0
 """The longest run that is recommended."""
+_LARGEST_TOLD: Final = 10.0
+"""The largest relative change whose size is told where it would have been found."""
 _DAY_S: Final = 86_400.0
 """The longest run whose length is told."""
+MOST_CLEAR: Final = 10
+"""The most differences that are told in a sentence each; the table has all."""
 MOST_CHANGES: Final = 5
 """The most figures that are shown of one run's changes."""
 _STYLES: Final = {
@@ -71,8 +75,11 @@ def show(comparison: Comparison, console: Console) -> None:
         cells = [Text(_cell(one), style=_STYLES[one.conclusion]) for one in name.differences]
         table.add_row((label(name.name),), cells)
     console.print(table)
-    for name_of, difference in clear(comparison):
+    found = clear(comparison)
+    for name_of, difference in found[:MOST_CLEAR]:
         console.print(Text(one_line(sentence(name_of, difference)), style=_STYLES[difference.conclusion]))
+    if rest := not_listed(found):
+        console.print(Text(rest, style="dim"))
     for note in comparison.notes:
         print_line(console, "note", note)
     if line := undecided(comparison):
@@ -195,12 +202,20 @@ def sentence(name: Name, difference: Difference) -> str:
     )
 
 
-def clear(comparison: Comparison) -> Iterator[tuple[Name, Difference]]:
-    """Yield the differences that are better or worse."""
-    for name in comparison.names:
-        for difference in name.differences:
-            if difference.conclusion in {Conclusion.WORSE, Conclusion.BETTER}:
-                yield name.name, difference
+def clear(comparison: Comparison) -> list[tuple[Name, Difference]]:
+    """Return the differences that are worse or better: those that are worse first, each kind in the order of names."""
+    found = [
+        (name.name, difference)
+        for name in comparison.names
+        for difference in name.differences
+        if difference.conclusion in {Conclusion.WORSE, Conclusion.BETTER}
+    ]
+    return sorted(found, key=lambda one: one[1].conclusion is not Conclusion.WORSE)
+
+
+def not_listed(found: Sequence[tuple[Name, Difference]]) -> str:
+    """Return how many of the differences that are worse or better the table alone has; empty when there are none."""
+    return f"and {len(found) - MOST_CLEAR} further, in the table" if len(found) > MOST_CLEAR else ""
 
 
 def method(comparison: Comparison) -> str:
@@ -229,6 +244,8 @@ def found_from(difference: Difference) -> str:
     """Return the smallest change that was sure to be found: relative, or in percentage points."""
     if difference.found_from is None:
         return "-"
+    if difference.found_from > _LARGEST_TOLD:
+        return f"more than {_LARGEST_TOLD:.0%}"
     return change(difference, difference.found_from).removeprefix("+")
 
 

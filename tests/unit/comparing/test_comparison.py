@@ -176,3 +176,30 @@ def test_a_document_compared_with_itself_is_the_same() -> None:
     document = json.loads(json.dumps(compare(blocked, blocked).as_dict(), allow_nan=False))
     assert document["verdict"] == "same"
     assert [one["change"] for one in document["names"][0]["differences"]] == [0.0] * 5
+
+
+def test_of_many_clear_differences_ten_are_told_in_words() -> None:
+    """Those that are worse first; the table has all, and the number of the rest is said."""
+    base, new = (
+        run(replace(BUSY, names=8), np.random.default_rng(2), factors)
+        for factors in ({}, dict(enumerate([0.8, *[1.3] * 7])))
+    )
+    found = compare(base, new)
+    clear = text.clear(found)
+    kinds = [difference.conclusion for _, difference in clear]
+    assert kinds == sorted(kinds, key=lambda kind: kind is not Conclusion.WORSE)
+    assert set(kinds) == {Conclusion.WORSE, Conclusion.BETTER}
+    assert len(clear) > text.MOST_CLEAR + 1
+    console = Console(file=StringIO(), width=200)
+    text.show(found, console)
+    lines = console.file.getvalue().splitlines()
+    assert sum("→" in line and " worse, " in line for line in lines) == text.MOST_CLEAR
+    assert f"and {len(clear) - text.MOST_CLEAR} further, in the table" in lines
+
+
+def test_no_absurd_size_is_told() -> None:
+    """Of two runs that show nothing, a change would have been found from some thousands of percent on."""
+    (name,) = compare(*(run(replace(BUSY, names=1), np.random.default_rng(1)) for _ in range(2))).names
+    p50 = next(one for one in name.differences if one.metric == "p50")
+    told = [text.found_from(replace(p50, found_from=size)) for size in (0.071, 9.99, 760.6, None)]
+    assert told == ["7.1%", "999.0%", "more than 1000%", "-"]

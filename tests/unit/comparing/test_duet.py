@@ -3,6 +3,7 @@
 import math
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from random import Random
 
 import gevent
@@ -112,6 +113,28 @@ def test_equal_versions_raise_no_alarm() -> None:
     assert {Conclusion.WORSE, Conclusion.BETTER} & set(found.values()) == set()
     assert found["pairs"] is Conclusion.SAME
     assert list(found) == ["error_ratio", "p50", "p95", "p99", "pairs"]
+
+
+def test_a_duet_that_is_open_in_its_percentiles_alone_says_how_long_they_take() -> None:
+    """Where that is an hour or less; and in any case by what a longer run finds less."""
+    found, _ = duet.compare_sides(document(1.0), VERSIONS, duet.MARGIN)
+    steps = []
+    for longest_s in (600.0, 1e6):
+        names = tuple(
+            replace(
+                name,
+                differences=tuple(
+                    replace(one, conclusion=Conclusion.INCONCLUSIVE, decided_after_s=longest_s)
+                    if one.metric == "p99"
+                    else replace(one, conclusion=Conclusion.SAME)
+                    for one in name.differences
+                ),
+            )
+            for name in found.names
+        )
+        steps.append(text.next_step(replace(found, names=names)))
+    assert ["10 min decide those of all requests together" in step for step in steps] == [True, False]
+    assert all(step.endswith("four times as long finds changes half as large") for step in steps)
 
 
 @pytest.mark.parametrize("waited_s", [(31.0, 0.0), (0.0, 31.0), (31.0, 31.0)])
