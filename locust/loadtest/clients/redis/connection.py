@@ -341,7 +341,7 @@ class RespConnection(Connection):
             The reply, if it is whole now.
 
         Raises:
-            ConnectionBroken: The stream has ended, or holds more than was asked for.
+            ConnectionBroken: The stream has ended, holds more than was asked for, or a map with a list for a key.
             OSError, hiredis.HiredisError: The connection broke, or what came is not RESP.
         """
         try:
@@ -351,7 +351,10 @@ class RespConnection(Connection):
         if not arrived_bytes:
             raise ConnectionBroken("closed", f"{self._settings.endpoint} closed the connection")
         self.received_bytes += arrived_bytes
-        reply = self._parse(arrived_bytes)
+        try:
+            reply = self._parse(arrived_bytes)
+        except TypeError as error:  # hiredis makes a dictionary of a map
+            raise ConnectionBroken("protocol", f"{self._settings.endpoint} sent a map with a key of many") from error
         if reply is INCOMPLETE and self.received_bytes > _MOST_BYTES:
             raise self._parser.too_large(f"{_MOST_BYTES} bytes")
         return reply

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.usefixtures("short_backoff")
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol"),
         (b"$5\r\nhello\r\n$5\r\nextra\r\n", "protocol"),
         (b"$-7\r\n", "protocol"),
+        (b"%1\r\n*0\r\n$-1\r\n", "protocol"),
+        (b"*1\r\n%1\r\n%0\r\n:1\r\n", "protocol"),
         (b"*1\r\n$100\r\nhalf", "closed"),
         (b"", "closed"),
         (b"-MOVED 3999 127.0.0.1:6381\r\n", "redis_moved"),
