@@ -65,6 +65,7 @@ def master() -> Iterator[tuple[FlaskClient, Environment]]:
         classes = [type("Idle", (User,), {})]
         environment = Environment(user_classes=classes, parsed_options=parser.parse(args=[]))
         environment.available_user_classes = {one.__name__: one for one in classes}
+        environment.available_user_tasks = {one.__name__: one.tasks for one in classes}
         environment.create_master_runner("127.0.0.1", 0)
         web_ui = environment.create_web_ui("127.0.0.1", 0, delayed_start=True)
         guard.start(environment, Config())

@@ -121,9 +121,9 @@ def _session(guarded: WebUi) -> WebUi:
     return WebUi(guarded.port, guarded.link_port, cookie, str(answer.headers[TOKEN_HEADER]))
 
 
-def _answers(ui: WebUi) -> bool:
+def _answers(ui: WebUi, path: str = "/login") -> bool:
     try:
-        return ui.ask("GET", "/login").status == 200
+        return ui.ask("GET", path).status == 200
     except OSError:
         return False
 
@@ -298,6 +298,7 @@ CHANGES = {
     "a foreign host": {"user_class_name": "HealthUser", "host": "http://bank.example"},
     "a weight that is no number": {"user_class_name": "HealthUser", "weight": "many"},
     "an unknown class": {"user_class_name": "Nobody"},
+    "a host that is a list": {"user_class_name": "HealthUser", "host": []},
     "a class that is a list": {"user_class_name": []},
     "no object": [],
 }
@@ -309,6 +310,26 @@ def test_a_wrong_change_of_a_user_class_is_refused(owner: WebUi, case: str) -> N
     answer = owner.ask("POST", "/user", json.dumps(CHANGES[case]))
     assert answer.status == (403 if case == "a foreign host" else 400), answer.text
     assert owner.ask("POST", "/user", '{"user_class_name": "HealthUser", "weight": 2}').status == 201
+
+
+def test_a_change_of_a_class_keeps_the_password_of_its_host(tmp_path: Path) -> None:
+    """The class picker shows the host without it, and sends what it shows with every change."""
+    ui = WebUi(free_port(), free_port())
+    web = ["--web-host", "127.0.0.1", "--web-port", str(ui.port), "--class-picker"]
+    link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(ui.link_port)]
+    host = {"LOADTEST_SCENARIO": "key_value", "LOADTEST_HOST": "redis://ann:hunter2@target.example:6379/0"}
+    master = _locust(tmp_path, "--master", *link, *web, **host)
+    try:
+        master.wait_until(lambda: _answers(ui, "/"), 30)
+        page = ui.ask("GET", "/").text
+        shown = re.findall(r"redis://[^\"\s]*@target\.example:6379/0", page)
+        assert (bool(shown), "hunter2" in page) == (True, False)
+        for host, status in ((shown[0], 201), (shown[0], 201), ("redis://***@bank.example", 403)):
+            change = json.dumps({"user_class_name": "KeyValueUser", "host": host, "weight": 2})
+            assert ui.ask("POST", "/user", change, Content_Type="application/json").status == status
+        assert ui.ask("GET", "/").text.count(shown[0]) == page.count(shown[0])
+    finally:
+        master.stop()
 
 
 @pytest.mark.parametrize("body", ["[" * 100_000, "9" * 100_000, "\xff", ""])

@@ -78,7 +78,7 @@ def start(environment: Environment, config: Config, form: StartForm | None = Non
     if login:
         login.install(web_ui)
     targets = Targets(config.allowed_hosts, config.host, config.sample_target, environment.host)
-    inputs = Inputs(environment, config, targets, form.loads.entered if form else None)
+    inputs = Inputs(environment, config, targets, hidden, form.loads.entered if form else None)
 
     def check() -> Any:
         try:

@@ -1,7 +1,8 @@
 """HiddenHosts: the hosts that are loaded, as the web UI shows them: without what signs in there.
 
 Locust shows them in its page, its answers, its report and the names of its downloads, and its page sends the one that
-it shows with each start. Who may start a test need not know the password of what it loads.
+it shows with each start, and with each change of a User class. Who may start a test need not know the password of what
+it loads.
 
 Tested in tests/unit/web/test_hidden_hosts.py.
 """
@@ -45,9 +46,18 @@ class HiddenHosts:
             pairs = [(name, value) for name, value in request.form.items(multi=True) if name != "host"]
             request.form = ImmutableMultiDict(pairs)
 
+    def take_change(self, request: Request, wanted: dict[str, Any]) -> None:
+        """Take the host of a User class as it is shown out of a change of the class: it keeps the one that it has."""
+        kind: Any = (self._environment.available_user_classes or {})[wanted["user_class_name"]]
+        own = kind.host or self._environment.host
+        if "host" in wanted and wanted["host"] == self._shown().get(str(own)):
+            del wanted["host"]
+            request.data = json.dumps(wanted).encode()
+
     def _shown(self) -> dict[str, str]:
         """Return how each host is shown that holds a secret."""
-        named: list[Any] = [self._environment.host, *(kind.host for kind in self._environment.user_classes)]
+        kinds: list[Any] = [*self._environment.user_classes, *(self._environment.available_user_classes or {}).values()]
+        named: list[Any] = [self._environment.host, *(kind.host for kind in kinds)]
         texts = {host: without_credentials(host) for host in named if isinstance(host, str)}
         return {host: shown for host, shown in texts.items() if shown != host}
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadtest.settings.hosts import Targets
+    from loadtest.web.hidden_hosts import HiddenHosts
 
 MOST_BYTES: Final = 256 * 1024
 """The longest body that the web UI accepts."""
@@ -48,6 +49,7 @@ class Inputs:
         environment: of the master.
         config: its `max_users` is the maximum number of users.
         targets: the hosts that may be loaded.
+        hidden: those that are shown without their passwords.
         check_load: raises UsageError for what is wrong with the load that a start's fields ask for; it is asked where
             something else is wrong already, so that a person corrects everything at once.
     """
@@ -57,10 +59,12 @@ class Inputs:
         environment: Environment,
         config: Config,
         targets: Targets,
+        hidden: HiddenHosts,
         check_load: Callable[[Mapping[str, str], Environment], object] | None = None,
     ) -> None:
         self._environment = environment
         self._targets = targets
+        self._hidden = hidden
         self._check_load = check_load
         self._kinds: dict[str, tuple[TypeAdapter[Any], str]] = {
             "user_count": (
@@ -140,12 +144,15 @@ class Inputs:
                 "the request does not name a User class that can be changed. Allowed: those of Locust's class picker. "
                 "Next: start Locust with --class-picker.",
             )
+        self._hidden.take_change(request, wanted)
         problems = list(_unknown(set(wanted), _USER_CLASS))
         problems += [
             _not_allowed(name, str(wanted[name]), f"a whole number from 0 to {_LARGEST_WEIGHT}")
             for name in ("weight", "fixed_count")
             if name in wanted and (type(wanted[name]) is not int or not 0 <= wanted[name] <= _LARGEST_WEIGHT)
         ]
+        if not isinstance(wanted.get("host"), str | None):
+            problems.append(_not_allowed("host", str(wanted["host"]), "a text"))
         tasks = wanted.get("tasks", [])
         if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
             problems.append(_not_allowed("tasks", str(tasks), "a list of names"))

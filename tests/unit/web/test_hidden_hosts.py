@@ -28,7 +28,11 @@ def environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     parser = get_empty_argument_parser()
     setup_parser_arguments(parser)
     kinds: list[type[User]] = [type("Shopper", (HttpUser,), {"host": of_class, "tasks": [lambda _user: None]})]
-    made = Environment(user_classes=kinds, host=given, parsed_options=parser.parse(args=[]))
+    pickable = {kind.__name__: kind for kind in kinds}
+    made = Environment(
+        user_classes=kinds, host=given, parsed_options=parser.parse(args=[]), available_user_classes=pickable
+    )
+    made.available_user_tasks = {name: kind.tasks for name, kind in pickable.items()}
     made.create_local_runner()
     made.create_web_ui("127.0.0.1", 0, delayed_start=True)
     guard.start(made, Config(host=given) if given else Config())
@@ -63,3 +67,22 @@ def test_the_host_that_is_shown_means_the_one_that_is_set(environment: Environme
     assert (answer.status_code, environment.host) == (200, before)
     other = client.post("/swarm", base_url="http://localhost", data={**form, "host": "http://***@elsewhere"})
     assert other.status_code == 403
+
+
+def test_a_change_of_a_class_keeps_the_host_that_is_shown(environment: Environment, client: Client) -> None:
+    """Locust's class picker sends all that it shows of the class; another class's, or another host, is no such."""
+    (kind,) = environment.user_classes
+    kind.host = before = kind.host or environment.host
+    change = {"user_class_name": "Shopper", "host": without_credentials(before), "weight": 7}
+    answer = client.post("/user", base_url="http://localhost", json=change)
+    assert (answer.status_code, kind.host, kind.weight) == (201, before, 7)
+    elsewhere = client.post("/user", base_url="http://localhost", json={**change, "host": "http://***@elsewhere"})
+    assert (elsewhere.status_code, kind.host) == (403, before)
+
+
+def test_the_host_of_a_class_that_is_not_chosen_is_hidden_too(environment: Environment, client: Client) -> None:
+    """Locust's page lists every class that the picker has."""
+    (kind,) = environment.user_classes
+    kind.host = kind.host or environment.host
+    environment.user_classes, environment.host = [], None
+    assert "hunter2" not in client.get("/", base_url="http://localhost").text
