@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from loadtest.cli import main
+from loadtest.comparing import history
 from loadtest.comparing.commands import Baseline, end_with_comparison
 from loadtest.measuring import record_file
 from loadtest.measuring.packed import PackedMeasurements
@@ -143,6 +144,19 @@ def test_a_comparison_that_fills_the_memory_is_no_pass(tmp_path: Path, capsys: p
     base = Baseline(tmp_path / "bad", dense("bad"))
     assert end_with_comparison(base, tmp_path / "new", 0) == 1
     assert "GiB of memory" in capsys.readouterr().out
+
+
+def test_an_earlier_run_that_takes_too_long_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report looks at the latest runs of the folder: at all of them in the time that those of their length take."""
+    monkeypatch.setattr(run_document, "_LONGEST_CPU_S", 0.5)
+    monkeypatch.setattr(run_document, "_CPU_S_PER_MIB", 0.0)
+    write(tmp_path, "good", document("good"))
+    bad = document("bad")
+    bad["events"] = [{"second": 1, "kind": "x", "text": "y"}] * 600_000
+    write(tmp_path, "bad", bad)
+    began_s = time.process_time()
+    assert [run["run_id"] for run in history.earlier(tmp_path, document("own"))] == ["good"]
+    assert time.process_time() - began_s < 2.0
 
 
 def test_states_that_others_replace_are_not_read(tmp_path: Path) -> None:

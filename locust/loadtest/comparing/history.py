@@ -108,7 +108,8 @@ def each_run(runs_dir: Path, read: Callable[[Path], Run]) -> tuple[list[Run], li
 def earlier(runs_dir: Path, document: run_document.Document) -> list[dict[str, Any]]:
     """Return the figures of earlier runs of a document's scenario and profile, the oldest first.
 
-    They are among the latest `EARLIER_RUNS` of the folder. Interrupted ones, and unreadable ones, are left out.
+    They are among the latest `EARLIER_RUNS` of the folder. Interrupted ones, and unreadable ones, are left out, as
+    are those after one that takes too much.
     """
     key, found = baselines.key_of(document), []
     try:
@@ -116,12 +117,13 @@ def earlier(runs_dir: Path, document: run_document.Document) -> list[dict[str, A
         latest = sorted(records, key=lambda folder: folder.record.stat().st_mtime)[-EARLIER_RUNS:]
     except OSError:
         return []
-    for folder in latest:
-        with contextlib.suppress(RecordError), run_document.reading(folder.path):
-            other = run_document.read(folder.path)
-            is_whole = other["verdict"]["name"] != Outcome.INTERRUPTED.value
-            if is_whole and baselines.key_of(other) == key and other["run_id"] != document["run_id"]:
-                found.append(run_document.figures(other))
+    with contextlib.suppress(RecordError), run_document.limited(*(folder.path for folder in latest)):
+        for folder in latest:
+            with contextlib.suppress(RecordError), run_document.reading(folder.path):
+                other = run_document.read(folder.path)
+                is_whole = other["verdict"]["name"] != Outcome.INTERRUPTED.value
+                if is_whole and baselines.key_of(other) == key and other["run_id"] != document["run_id"]:
+                    found.append(run_document.figures(other))
     return sorted(found, key=lambda run: str(run["started_at"]))
 
 
