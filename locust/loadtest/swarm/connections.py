@@ -3,9 +3,13 @@
 ZeroMQ takes whatever arrives, and holds it until it is a whole message that the master takes. It can bound a message,
 but not its parts, and a queue that it bounds can end the process: a connection that breaks while its queue is full,
 with a ping behind, fails an assertion of ZeroMQ. So no queue is bounded, but the memory of the process is: where it
-grows by `MOST_HELD_BYTES` while messages wait or are incomplete, the connections that sent most since their last
-message are closed. Bytes alone say too little: an empty part is 2 of them on the wire, and 64 in memory.
-Memory alone does too: a master fills it itself when it reads test data.
+grows by `MOST_HELD_BYTES` while messages wait or are incomplete, nobody is let in any more, the connections of which
+most waits are closed, and what waits of them is dropped. At `_BEYOND` times as much, whoever sends anything is closed.
+Who is closed connects again at once, and would fill more each time until that is seen: so it has to wait at the door,
+where ZeroMQ takes no message yet. Workers that were closed come back by themselves.
+
+Bytes alone say too little: an empty part is 2 of them on the wire, and 64 in memory. Memory alone does too: a master
+fills it itself when it reads test data.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ import ctypes
 import os
 import socket
 import sys
+import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import gevent
@@ -31,15 +37,22 @@ MOST: Final = 1_000
 """Connections at a time, twice those of the largest stack of one machine; further ones are closed."""
 MOST_HELD_BYTES: Final = 256 * 1024 * 1024
 """What may wait in memory, of all connections together; a master's container has 2 GiB."""
+_BEYOND: Final = 1.5
+"""How many times as much may be held until whoever sends anything at all is closed."""
 _MOST_PER_BYTE: Final = 32
 """The most memory that a byte on the wire fills, when it is of an empty part: those are 2 bytes there, and 64 here."""
 _LOOK_EVERY_S: Final = 0.05
 _COUNT_EVERY: Final = 10
 """Of how many looks one counts the bytes of each connection, while memory does not grow."""
+_TRIM_EVERY: Final = 20
+"""Of how many looks one sees whether there is room again, while there is none."""
 _SMALL_BYTES: Final = 64 * 1024
-"""What a connection may send between two messages, or from one look to the next, without being blamed."""
+"""What may wait of each connection while memory is taken for calm."""
+_LONGEST_MESSAGE_S: Final = 60.0
+"""How long a connection may hold more of a message that is not whole; calm would be put off for as long as it likes."""
 _BYTES_RECEIVED: Final = slice(128, 136)
-"""tcpi_bytes_received in Linux's struct tcp_info (include/uapi/linux/tcp.h)."""
+"""tcpi_bytes_received in Linux's struct tcp_info (include/uapi/linux/tcp.h); its first byte is the state."""
+_ESTABLISHED: Final = 1
 
 
 class Connections:
@@ -48,33 +61,45 @@ class Connections:
     Args:
         server: the socket.
         port: returns the port that it listens on.
+
+    Attributes:
+        has_room: whether there is room for what others send; nobody should be let in otherwise.
     """
 
     def __init__(self, server: Any, port: Callable[[], int]) -> None:
         self._server = server
         self._port = port
         self._received: dict[int, int] = {}
-        self._unfinished: dict[int, int] = {}
-        """Bytes since the last message, by the connection's file descriptor."""
-        self._heard: set[int] = set()
+        self._waiting: dict[int, int] = {}
+        """Bytes that came and were not taken, by the connection's file descriptor."""
+        self._taken: defaultdict[int, int] = defaultdict(int)
+        """Bytes that were taken since the last count."""
+        self._taken_at_s: dict[int, float] = {}
+        self._cut: set[int] = set()
+        """Connections that were closed since there is no room."""
         self._arrived_bytes = 0
         """Since nothing waited: what waits is part of it."""
         self._looks = 0
         self._calm_bytes = self._trimmed_bytes = resident_bytes()
         """The process's memory when last nothing waited, and when last what was free of it was given back."""
-        self._is_full = False
+        self.has_room = True
         monitor = Monitor.of(server)
         monitor.listen(ACCEPTED, self._on_accepted)
-        monitor.listen(CLOSED, self._on_closed)
+        monitor.listen(CLOSED, self._forget)
         self._greenlet = gevent.spawn(self._watch) if sys.platform == "linux" else None
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self._received)
 
-    def heard(self, descriptor: int) -> None:
-        """Note that a whole message came over a connection."""
-        self._heard.add(descriptor)
+    def takes(self, descriptor: int, size_bytes: int) -> bool:
+        """Note a message that was taken from ZeroMQ; return whether anybody wants to see it.
+
+        What waited of a connection that was closed, because it filled the memory, is dropped like what was on its way.
+        Its number is nobody else's meanwhile: nobody is let in.
+        """
+        self._taken[descriptor] += size_bytes
+        return descriptor not in self._cut
 
     def end(self) -> None:
         """Watch no longer."""
@@ -82,15 +107,16 @@ class Connections:
             self._greenlet.kill(block=False)
 
     def _on_accepted(self, descriptor: int) -> None:
-        self._received[descriptor] = self._unfinished[descriptor] = 0
+        self._received[descriptor] = self._waiting[descriptor] = 0
+        self._taken_at_s[descriptor] = time.monotonic()
         if len(self) > MOST:
             self._close([descriptor], f"there are {MOST} connections already")
-        elif self._is_full:
+        elif not self.has_room:
             self._close([descriptor], "the memory for messages that wait is full")
 
-    def _on_closed(self, descriptor: int) -> None:
-        self._received.pop(descriptor, None)
-        self._unfinished.pop(descriptor, None)
+    def _forget(self, descriptor: int) -> None:
+        for known in (self._received, self._waiting, self._taken_at_s):
+            known.pop(descriptor, None)
 
     def _watch(self) -> NoReturn:
         while True:
@@ -101,18 +127,46 @@ class Connections:
                 self._look()
 
     def _look(self) -> None:
-        self._count()
-        largest = max(self._unfinished.values(), default=0)
-        if largest <= _SMALL_BYTES and not int(self._server.get(zmq.EVENTS)) & zmq.POLLIN:
+        all_taken = not int(self._server.get(zmq.EVENTS)) & zmq.POLLIN
+        senders = self._count(all_taken=all_taken)
+        self._cut_off(
+            {
+                one
+                for one, taken_s in self._taken_at_s.items()
+                if self._waiting[one] > _SMALL_BYTES and time.monotonic() - taken_s > _LONGEST_MESSAGE_S
+            },
+            f"a message was not whole after {_LONGEST_MESSAGE_S:g} s",
+        )
+        largest = max(self._waiting.values(), default=0)
+        if largest <= _SMALL_BYTES and all_taken:
             self._calm_bytes = self._trimmed(min(self._calm_bytes, self._trimmed_bytes))
-            self._is_full, self._arrived_bytes = False, 0
+            self._arrived_bytes = 0
+            self._let_in()
             return
-        grown_bytes = self._trimmed(self._trimmed_bytes) - self._calm_bytes
+        is_due = not self.has_room and self._looks % _TRIM_EVERY == 0
+        grown_bytes = self._trimmed(0 if is_due else self._trimmed_bytes) - self._calm_bytes
         # What arrived may be little: then the memory is the master's own, as of test data that it reads.
-        self._is_full = min(grown_bytes, _MOST_PER_BYTE * self._arrived_bytes) > MOST_HELD_BYTES
-        if self._is_full:
-            guilty = [one for one, sent in self._unfinished.items() if sent >= min(largest, _SMALL_BYTES)]
-            self._close(guilty, f"messages that wait took {grown_bytes / 2**20:.0f} MiB of memory")
+        held_bytes = min(grown_bytes, _MOST_PER_BYTE * self._arrived_bytes)
+        if held_bytes <= MOST_HELD_BYTES:
+            if held_bytes <= MOST_HELD_BYTES / 2:
+                self._let_in()
+            return
+        self.has_room = False
+        why = f"messages that wait took {grown_bytes / 2**20:.0f} MiB of memory"
+        if grown_bytes > _BEYOND * MOST_HELD_BYTES:
+            self._cut_off(senders, why)
+        elif _MOST_PER_BYTE * sum(self._waiting.values()) > MOST_HELD_BYTES:
+            self._cut_off({one for one, bytes_ in self._waiting.items() if bytes_ >= largest / 2}, why)
+
+    def _let_in(self) -> None:
+        self._cut.clear()
+        self.has_room = True
+
+    def _cut_off(self, descriptors: set[int], why: str) -> None:
+        self._cut |= descriptors
+        self._close(descriptors, why)
+        for descriptor in descriptors:
+            self._forget(descriptor)
 
     def _trimmed(self, before_bytes: float) -> float:
         """Return the process's memory; where much was added to what it was, without what is free of it.
@@ -124,20 +178,32 @@ class Connections:
             self._trimmed_bytes = resident_bytes()
         return resident_bytes()
 
-    def _count(self) -> None:
-        heard, self._heard = self._heard, set()
-        for descriptor, before in self._received.items():
-            now = max(before, self._bytes_received(descriptor))
-            self._unfinished[descriptor] = now - before + (0 if descriptor in heard else self._unfinished[descriptor])
+    def _count(self, *, all_taken: bool) -> set[int]:
+        """Count what each connection sent, and return those that sent anything since the last count."""
+        taken, self._taken = self._taken, defaultdict(int)
+        senders, now_s = set(), time.monotonic()
+        for descriptor, before in list(self._received.items()):
+            now = self._bytes_received(descriptor)
+            if now is None:  # another took its name: ZeroMQ keeps it, and does not tell that its peer left
+                self._forget(descriptor)
+                continue
+            came = max(0, now - before)
+            left = 0 if all_taken and taken[descriptor] else self._waiting[descriptor] - taken[descriptor]
+            self._waiting[descriptor] = max(0, left + came)
             self._received[descriptor] = now
-            self._arrived_bytes += now - before
+            self._arrived_bytes += came
+            if taken[descriptor] or not all_taken:
+                self._taken_at_s[descriptor] = now_s
+            if came:
+                senders.add(descriptor)
+        return senders
 
-    def _bytes_received(self, descriptor: int) -> int:
+    def _bytes_received(self, descriptor: int) -> int | None:
         with self._opened(descriptor) as connection:
-            found = (
-                connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED.stop) if connection else b""
-            )
-        return int.from_bytes(found[_BYTES_RECEIVED], sys.byteorder)
+            if connection is None:
+                return None
+            found = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED.stop)
+        return int.from_bytes(found[_BYTES_RECEIVED], sys.byteorder) if found[0] == _ESTABLISHED else None
 
     def _close(self, descriptors: Iterable[int], why: str) -> None:
         for descriptor in descriptors:

@@ -62,10 +62,14 @@ other connection be served for as long as messages wait."""
 _MOST_PARTS = 3
 """The sender, the message, and one that shows that there are more."""
 _PARTS_AT_ONCE = 10_000
+_HANDSHAKE_MS = 5_000
+"""After which a connection that was not let in is closed; a worker connects again."""
+_HEADER_BYTES = 2
+"""The least that a part takes on the wire beside its own bytes."""
 
 
-def receive(socket: Any) -> tuple[Any, list[bytes]]:
-    """Receive the next message: its first part as ZeroMQ's frame, and its first parts.
+def receive(socket: Any) -> tuple[Any, list[bytes], int]:
+    """Receive the next message: its first part as ZeroMQ's frame, its first parts, and its bytes on the wire.
 
     Others run when none waits, and during a message of very many parts, of which the further ones are dropped.
     """
@@ -73,15 +77,16 @@ def receive(socket: Any) -> tuple[Any, list[bytes]]:
         first = _receive(socket, zmq.NOBLOCK, copy=False)
     except zmq.Again:
         first = socket.recv(copy=False)
-    parts, count = [first.bytes], 1
+    parts, count, size_bytes = [first.bytes], 1, 0
     while _get(socket, zmq.RCVMORE):
         part = _receive(socket, zmq.NOBLOCK)
         if count < _MOST_PARTS:
             parts.append(part)
         count += 1
+        size_bytes += _HEADER_BYTES + len(part)
         if count % _PARTS_AT_ONCE == 0:
             gevent.sleep(_PAUSE_S)
-    return first, parts
+    return first, parts, size_bytes
 
 
 def send_each(socket: Any, messages: Iterable[tuple[bytes, bytes]]) -> None:
@@ -149,15 +154,17 @@ class MasterEnd(zmqrpc.Server):
         self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
         self.socket.setsockopt(zmq.RCVHWM, 0)  # see `loadtest.swarm.connections`
         self.socket.setsockopt(zmq.SNDHWM, MOST_UNSENT)
+        self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a worker's new connection takes the place of its dead one
-        self._authenticator = None
         self._paused_s = time.monotonic()
         self._addresses: dict[str, bytes] = {}
         self._connections = Connections(self.socket, lambda: self.port)
         if keys:
             self.socket.curve_server = True
             self.socket.curve_secretkey = keys.master.secret
-            self._authenticator = Authenticator(self.socket, keys.worker)
+        self._authenticator = Authenticator(
+            self.socket, keys.worker if keys else None, lambda: self._connections.has_room
+        )
         try:
             self.port = self.socket.bind_to_random_port(f"tcp://{host}") if port == 0 else port
             if port:
@@ -174,10 +181,11 @@ class MasterEnd(zmqrpc.Server):
         while True:
             self._pause()
             try:
-                first, (address, *rest) = receive(self.socket)
+                first, (address, *rest), size_bytes = receive(self.socket)
             except zmq.ZMQError as error:
                 raise RPCError("ZMQ network broken") from error
-            self._connections.heard(first.get(zmq.SRCFD))
+            if not self._connections.takes(first.get(zmq.SRCFD), size_bytes):
+                continue
             if address.startswith(_NUMBER) and self._is_left_over(first):
                 continue
             try:
@@ -250,8 +258,7 @@ class MasterEnd(zmqrpc.Server):
     def close(self, linger: int | None = None) -> None:
         """Close the socket and the authenticator."""
         self._connections.end()
-        if self._authenticator:
-            self._authenticator.close()
+        self._authenticator.close()
         super().close(linger)  # type: ignore[no-untyped-call]
 
 

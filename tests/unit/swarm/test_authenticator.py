@@ -1,6 +1,7 @@
 """Handshakes succeed with the workers' key only, and the others are counted, over real sockets."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ class Server:
     socket: Any
     authenticator: Authenticator
     port: int
+    room: list[bool]
     closed: bool = False
 
     def close(self) -> None:
@@ -48,9 +50,19 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     """One that accepts workers."""
-    socket = zmq.Context().socket(zmq.ROUTER)
-    socket.curve_server, socket.curve_secretkey = True, KEYS.master.secret
-    made = Server(socket, Authenticator(socket, KEYS.worker), socket.bind_to_random_port("tcp://127.0.0.1"))
+    with listening(KEYS) as made:
+        yield made
+
+
+@contextmanager
+def listening(keys: Keys | None) -> Iterator[Server]:
+    """Accept workers, with keys or in the clear."""
+    socket, room = zmq.Context().socket(zmq.ROUTER), [True]
+    if keys:
+        socket.curve_server, socket.curve_secretkey = True, keys.master.secret
+    socket.handshake_ivl = 500
+    authenticator = Authenticator(socket, keys.worker if keys else None, lambda: room[0])
+    made = Server(socket, authenticator, socket.bind_to_random_port("tcp://127.0.0.1"), room)
     yield made
     if not made.closed:
         made.close()
@@ -77,3 +89,20 @@ def test_a_closed_authenticator_accepts_nobody(server: Server) -> None:
     """After close() every handshake fails."""
     server.close()
     assert not server.accepts(KEYS.worker, 200)
+
+
+@pytest.mark.parametrize("keys", [KEYS, None], ids=["key", "in the clear"])
+def test_nobody_is_let_in_while_there_is_no_room(keys: Keys | None) -> None:
+    """ZeroMQ takes none of a worker's messages before; it comes in by itself, once there is room."""
+    with listening(keys) as server, server.socket.context.socket(zmq.DEALER) as worker:
+        server.room[0] = False
+        worker.linger = 0
+        if keys:
+            worker.curve_serverkey = keys.master.public
+            worker.curve_publickey, worker.curve_secretkey = keys.worker.public, keys.worker.secret
+        worker.connect(f"tcp://127.0.0.1:{server.port}")
+        worker.send(b"here")
+        assert not server.socket.poll(300)
+        server.room[0] = True
+        assert server.socket.poll(5_000)
+        assert server.socket.recv_multipart()[1] == b"here"

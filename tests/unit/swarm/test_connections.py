@@ -3,6 +3,7 @@
 import ctypes
 import os
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -39,13 +40,18 @@ def frame(body: bytes, flags: int = 0) -> bytes:
     return bytes([flags | LONG]) + struct.pack(">Q", len(body)) + body
 
 
+def greeting(name: bytes) -> bytes:
+    """Return what a connection begins with: 64 bytes, and a command."""
+    told = ((b"Socket-Type", b"DEALER"), (b"Identity", name))
+    ready = b"".join(bytes([len(key)]) + key + struct.pack(">I", len(value)) + value for key, value in told)
+    first = b"\xff" + b"\0" * 8 + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" * 32
+    return first + frame(b"\x05READY" + ready, COMMAND)
+
+
 def raw(master: MasterEnd, name: bytes) -> socket.socket:
     """Connect without ZeroMQ, so that anything can be sent; return once the master is ready for messages."""
     connection = socket.create_connection(("127.0.0.1", master.port))
-    connection.sendall(b"\xff" + b"\0" * 8 + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" * 32)
-    told = ((b"Socket-Type", b"DEALER"), (b"Identity", name))
-    ready = b"".join(bytes([len(key)]) + key + struct.pack(">I", len(value)) + value for key, value in told)
-    connection.sendall(frame(b"\x05READY" + ready, COMMAND))
+    connection.sendall(greeting(name))
     answered = b""
     while b"READY" not in answered:
         answered += connection.recv(4096)
@@ -152,6 +158,90 @@ def test_who_sends_more_than_is_handled_is_closed(master: MasterEnd, monkeypatch
         eventually(lambda: len(master._connections) == 0, within_s=20.0)
         assert resident_bytes() - began < 64 * MIB
         gevent.killall([taking, sending])
+
+
+_AGAIN = """
+import sys, time, zmq
+address, context, until_s = sys.argv[1], zmq.Context(), time.monotonic() + 5
+while time.monotonic() < until_s:
+    with context.socket(zmq.DEALER) as peer:
+        peer.linger, peer.sndtimeo, peer.reconnect_ivl, peer.identity = 0, 100, 1, b"flood"
+        peer.connect(address)
+        stop_s = time.monotonic() + 0.3
+        while time.monotonic() < min(stop_s, until_s):
+            try:
+                peer.send(b"x" * 400)
+            except zmq.Again:
+                pass
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
+def test_floods_one_after_another_fill_no_more_than_one(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was closed connects again at once, and could send until that is seen; who comes later is let in."""
+    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    taking, began, most = gevent.spawn(_take, master), resident_bytes(), 0.0
+    command = (sys.executable, "-c", _AGAIN, f"tcp://127.0.0.1:{master.port}")
+    floods = [subprocess.Popen(command) for _ in range(3)]
+    while any(flood.poll() is None for flood in floods):
+        most = max(most, resident_bytes() - began)
+        gevent.sleep(0.01)
+    assert [flood.returncode for flood in floods] == [0] * 3
+    assert most < 128 * MIB
+    eventually(lambda: master._connections.has_room, within_s=20.0)
+    eventually(lambda: not master.socket.get(zmq.EVENTS) & zmq.POLLIN, within_s=20.0)
+    taking.kill()
+    with closing(speaker(master, b"late")) as late:
+        assert heard(master, late, "late")
+
+
+def _take(master: MasterEnd) -> None:
+    while True:
+        master.recv_from_client()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
+def test_a_connection_whose_name_another_took_is_forgotten(master: MasterEnd) -> None:
+    """ZeroMQ reads it no more, and does not see that its peer left; a thousand would keep every worker out."""
+    taking = gevent.spawn(_take, master)
+    with raw(master, b"twice") as first:
+        first.sendall(frame(b"x"))
+        with raw(master, b"twice"):
+            eventually(lambda: len(master._connections) == 2)
+            first.sendall(frame(b"x") * 10)
+            first.close()
+            eventually(lambda: len(master._connections) == 1)
+    taking.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
+def test_a_message_that_never_ends_is_not_waited_for(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then would keep memory from being calm for ever."""
+    monkeypatch.setattr(connections, "_LONGEST_MESSAGE_S", 1.0)
+    with raw(master, b"slow") as slow, suppress(OSError):
+        slow.sendall(frame(b"x" * 2 * MIB)[:MIB])
+        eventually(lambda: len(master._connections) == 1)
+        until_closed = gevent.spawn(lambda: eventually(lambda: len(master._connections) == 0))
+        while not until_closed.ready():
+            slow.sendall(b"x")
+            gevent.sleep(0.05)
+    until_closed.get()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
+def test_what_waits_of_a_connection_that_filled_the_memory_is_dropped(
+    master: MasterEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep others out for as long as it takes to read; what a worker says meanwhile is heard."""
+    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    with closing(speaker(master, b"worker")) as worker, raw(master, b"stranger") as stranger:
+        assert heard(master, worker, "worker")
+        told = frame(msgpack.packb(("client_ready", "x" * 8_000, "stranger")))
+        flooding = gevent.spawn(_flood, stranger, told * 100)
+        eventually(lambda: not master._connections.has_room, within_s=20.0)
+        eventually(lambda: len(master._connections) == 1)
+        flooding.kill()
+        assert heard(master, worker, "worker")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the C library's memory")
