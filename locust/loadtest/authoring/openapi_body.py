@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.authoring.parameter_style import query_pairs, text_of
-from loadtest.authoring.schema_example import example, given
+from loadtest.authoring.schema_example import example, given, without_secrets
 from loadtest.authoring.xml_example import xml_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def body_of(document: OpenApiDocument, operation: Node, values: Mapping[str, str
     holder = content[written]
     schema = holder.get("schema", {})
     found, value = value_given(document, holder)
-    value = value if found else example(schema, document)
+    value = without_secrets(value, schema, document) if found else example(schema, document)
     value = {**value, **values} if isinstance(value, dict) else value
     if _is_json(media_type):
         return Body((f"json={literal(value)}",), None if media_type == _JSON else written)

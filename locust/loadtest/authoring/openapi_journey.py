@@ -242,7 +242,7 @@ def _sign_in(document: OpenApiDocument, step: Step, sign_ups: list[Step]) -> Sig
         return None
     first = next(iter(unique.values()))
     passwords = _passwords(of_up)
-    password = str(example(of_up[passwords[0]], document))
+    password = str(example(of_up[passwords[0]], document, is_secret=True))
     up_values = {("body", name): text for name, text in unique.items()}
     in_values = {("body", name): unique.get(name, first) for name in fields if _plain(name) in _UNIQUE_NAMES}
     up_values |= {("body", name): password for name in passwords}

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from loadtest import untrusted
 from loadtest.authoring import code_text, parameter_style
+from loadtest.authoring.drafted_secrets import is_field, is_named_header
 from loadtest.authoring.openapi_access import HELPERS, Access, access_of
 from loadtest.authoring.openapi_body import body_of, value_given
 from loadtest.authoring.openapi_journey import METHODS, UNIQUE, Journeys, SignIn, Step, journeys_of, keys_of_examples
-from loadtest.authoring.schema_example import example
+from loadtest.authoring.schema_example import example, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -333,7 +334,13 @@ def _value(document: OpenApiDocument, parameter: Node) -> Any:
     content = parameter.get("content", {})
     holder = next(iter(content.values()), parameter)
     found, value = value_given(document, {**holder, **parameter})
-    value = value if found else example(holder.get("schema", {}), document)
+    schema, name = holder.get("schema", {}), str(parameter["name"])
+    is_secret = is_field(name) or (parameter["in"] in ("header", "cookie") and is_named_header(name))
+    value = (
+        without_secrets(value, schema, document, is_secret=is_secret)
+        if found
+        else example(schema, document, is_secret=is_secret)
+    )
     return parameter_style.text_of(value) if content else value
 
 

@@ -17,8 +17,8 @@ import orjson
 
 from loadtest import untrusted
 from loadtest.authoring import code_text
+from loadtest.authoring.drafted_secrets import PASSWORD, WEB_TOKEN, is_named, is_named_header, replaced
 from loadtest.replaying import path_names
-from loadtest.settings.urls import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,29 +30,9 @@ _MOST_VALUES: Final = 100_000
 _WIDTH: Final = 100
 _SHORTEST_THINK_S: Final = 0.05
 _OWN_CALLS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
-_PASSWORD: Final = re.compile(r"pass(word|wd|phrase)?|pwd", re.IGNORECASE)
 _LOGIN: Final = re.compile(r"e?-?mail|user(_?name)?|login", re.IGNORECASE)
 _UNSAFE: Final = re.compile(r'["\\{}]|[^ -~]')
 """What cannot stand in the f-string of a name."""
-_SECRET_HEADER: Final = re.compile(r"token|key|secret|auth|session", re.IGNORECASE)
-_SHORT_SECRETS: Final = frozenset({"otp", "pin", "sig"})
-_WEB_TOKEN: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
-"""A secret by its form, whatever it is called: a JSON web token."""
-_IN_TEXT: Final = (
-    re.compile(  # <a:Password>x</a:Password>
-        r"(?P<before><(?:[\w.-]{1,60}:)?(?P<name>[\w.-]{1,60})(?:\s[^<>]{0,500})?>\s*)(?P<value>[^\s<>][^<>]*)(?=</)"
-    ),
-    re.compile(  # a part of a form of several parts
-        r'(?P<before>\bname="(?P<name>[^"\r\n]{1,60})"[^\r\n]{0,200}\r?\n(?:[^\r\n]{1,200}\r?\n){0,3}\r?\n)'
-        r"(?P<value>[^\r\n]+)"
-    ),
-    re.compile(  # password=x, password: "x", "password": "x", Authorization: Bearer x
-        r"(?P<before>\b(?P<name>[A-Za-z][\w-]{0,60})\\?[\"']?\s{0,4}[:=]\s{0,4}(?:(?:bearer|basic|token)\s+)?\\?[\"']?)"
-        r"(?P<value>[^\s\"'&,;(){}<>\\]+)",
-        re.IGNORECASE,
-    ),
-)
-"""A name and its value within a text: of XML, of a form that is no list of pairs, of a query language."""
 _NAMES: Final = ("name", "key", "field")
 """What a list of pairs in JSON calls their names."""
 _HELPERS: Final = ("accounts", "api_key", "basic_headers", "bearer_headers")
@@ -193,7 +173,7 @@ def _headers(request: Recorded) -> Iterator[str]:
     if request.media_type and not request.fields and not _is_usual(request):
         plain["Content-Type"] = request.media_type
     for name, value in request.headers.items():
-        has_secret = _SECRET_HEADER.search(name) or is_secret(name) or _WEB_TOKEN.search(value)
+        has_secret = is_named_header(name) or WEB_TOKEN.search(value)
         if not has_secret or code_text.sample(value, "") != value:
             continue  # an answer gave it
         del plain[name]
@@ -254,7 +234,7 @@ def _let_in_by_query(target: str) -> str:
         plain = unquote_plus(value)
         changed = _let_in({unquote_plus(name): plain})[unquote_plus(name)]
         pairs.append(pair if changed == plain else f"{name}{equals}{quote(changed, safe='')}")
-    return _WEB_TOKEN.sub(code_text.mark("self.token"), path) + question + "&".join(pairs)
+    return WEB_TOKEN.sub(code_text.mark("self.token"), path) + question + "&".join(pairs)
 
 
 def _let_in(value: Any, name: str = "") -> Any:
@@ -271,25 +251,18 @@ def _let_in(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         return [_let_in(each, name) for each in value]
     is_own = _is_literal(value) and value not in {"", 0}  # else an answer gave it, or it is no secret
-    if is_own and (_names_secret(name) or _WEB_TOKEN.fullmatch(str(value))):
+    if is_own and (is_named(name) or WEB_TOKEN.fullmatch(str(value))):
         return code_text.mark("self.token")
     return _let_in_text(value) if isinstance(value, str) else value
 
 
 def _let_in_text(text: str) -> str:
-    def one(found: re.Match[str]) -> str:
-        name, value = found["name"], found["value"]
-        is_secret_name = bool(_PASSWORD.search(name)) or _names_secret(name)
-        return found["before"] + (_let_in({name: value})[name] if is_secret_name else value)
-
-    for pattern in _IN_TEXT:
-        text = pattern.sub(one, text)
-    return _WEB_TOKEN.sub(code_text.mark("self.token"), text)
+    return replaced(text, lambda name, value: _let_in({name: value})[name], code_text.mark("self.token"))
 
 
 def _account_in(fields: dict[str, Any]) -> dict[str, str]:
     """Return the parts of an account for the fields that are a name and a password."""
-    passwords = [name for name, value in fields.items() if _PASSWORD.search(name) and _is_literal(value)]
+    passwords = [name for name, value in fields.items() if PASSWORD.search(name) and _is_literal(value)]
     logins = [name for name, value in fields.items() if passwords and _LOGIN.fullmatch(name) and isinstance(value, str)]
     parts = {**dict.fromkeys(logins, "login"), **dict.fromkeys(passwords, "password")}
     return {name: code_text.mark(f"self.account.{part}") for name, part in parts.items()}
@@ -299,12 +272,6 @@ def _is_literal(value: Any) -> bool:
     """Whether a value is a text or a number that no answer gave."""
     is_one = isinstance(value, str | int) and not isinstance(value, bool)
     return is_one and code_text.sample(str(value), "") == str(value)
-
-
-def _names_secret(name: str) -> bool:
-    """Return whether the last word of a name, as in user[api_token], is that of a secret."""
-    word = re.split(r"[^\w-]+", name.rstrip("] "))[-1]
-    return is_secret(word) or word.lower() in _SHORT_SECRETS
 
 
 def _literal(value: object) -> str:

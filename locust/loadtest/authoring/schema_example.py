@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rstr import Rstr
 
+from loadtest.authoring.drafted_secrets import WEB_TOKEN, is_field, replaced
+
 if TYPE_CHECKING:
     from loadtest.authoring.openapi_document import Node, OpenApiDocument
 
@@ -43,6 +45,8 @@ _FORMS = {
 }
 """What a text of each format is, where it can be made unique."""
 _WORD = "example"
+_WRITTEN = ("example", "examples", "default")
+"""Values that somebody wrote into a document; a `const` or an `enum` is a rule of the API."""
 
 
 class _Place:
@@ -58,31 +62,74 @@ class _Place:
         return _Place(self._parts, self.depth + 1)
 
 
-def example(schema: Node | bool, document: OpenApiDocument) -> Any:
+def example(schema: Node | bool, document: OpenApiDocument, *, is_secret: bool = False) -> Any:
     """Return a value for a schema.
 
     What is required beyond a number of parts, as in a schema that refers to itself twice, is null.
 
+    Args:
+        schema: the schema.
+        document: the schema's.
+        is_secret: whether the value is one: the document's own example is left out.
+
     Raises:
         ValueError: when none was found, such as a text for a pattern in another language's form.
     """
-    return _example(schema, document, _Place(itertools.count()))
+    return _example(schema, document, _Place(itertools.count()), is_secret=is_secret)
 
 
-def _example(schema: Node | bool, document: OpenApiDocument, place: _Place) -> Any:
+def without_secrets(value: Any, schema: Node | bool, document: OpenApiDocument, *, is_secret: bool = False) -> Any:
+    """Return a document's example with values that its schema allows in place of the secrets in it.
+
+    Args:
+        value: the example.
+        schema: of the value.
+        document: the schema's.
+        is_secret: whether the name under which the value is sent says that it is one.
+    """
+    if isinstance(value, Mapping):
+        parts = members(schema, document)
+        return {
+            key: without_secrets(each, parts.get(key, {}), document, is_secret=is_field(str(key)))
+            for key, each in value.items()
+        }
+    if isinstance(value, list):
+        items = document.resolved(schema).get("items", {}) if isinstance(schema, Mapping) else {}
+        return [without_secrets(each, items, document, is_secret=is_secret) for each in value]
+    if not isinstance(value, str | int) or isinstance(value, bool) or value in {"", 0}:
+        return value
+    if not is_secret and not WEB_TOKEN.fullmatch(str(value)):
+        return replaced(value, lambda *_: _WORD, _WORD) if isinstance(value, str) else value
+    plain = schema if isinstance(schema, Mapping) and schema else {"type": _type_of(value)}
+    try:
+        return example(_without_written(document.resolved(plain)), document, is_secret=True)
+    except ValueError:
+        return _WORD
+
+
+def _type_of(value: float | str) -> str:
+    return "string" if isinstance(value, str) else "integer"
+
+
+def _without_written(schema: Node) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key not in _WRITTEN}
+
+
+def _example(schema: Node | bool, document: OpenApiDocument, place: _Place, *, is_secret: bool = False) -> Any:
     if isinstance(schema, bool) or place.is_beyond:
         return None
     schema = document.resolved(schema)
     found, value = given(schema)
+    if found and "const" not in schema and "enum" not in schema:
+        return without_secrets(value, schema, document, is_secret=is_secret)
     if found:
         return value
     if "allOf" in schema:
-        return _merged(schema, document, place)
+        return _merged(schema, document, place, is_secret=is_secret)
     for choice in ("oneOf", "anyOf"):
         if schema.get(choice):
-            return _example(
-                {**_without(schema, choice), **document.resolved(schema[choice][0])}, document, place.deeper()
-            )
+            chosen = {**_without(schema, choice), **document.resolved(schema[choice][0])}
+            return _example(chosen, document, place.deeper(), is_secret=is_secret)
     return _of_type(schema, document, place)
 
 
@@ -181,7 +228,7 @@ def _object(schema: Node, document: OpenApiDocument, place: _Place) -> dict[str,
         if resolved.get("readOnly") or (name not in required and place.depth >= _DEEPEST):
             continue
         try:
-            members[name] = _example(resolved, document, place.deeper())
+            members[name] = _example(resolved, document, place.deeper(), is_secret=is_field(name))
         except ValueError:
             if name in required:
                 raise
@@ -190,13 +237,13 @@ def _object(schema: Node, document: OpenApiDocument, place: _Place) -> dict[str,
     least = min(schema.get("minProperties", 0), _LONGEST_LIST) if others is not False else 0
     names += [f"{_WORD}{number}" for number in range(1, least + 1 - len(members) - len(names))]
     part = others if isinstance(others, Mapping) and others else {"type": "string"}
-    return members | {name: _example(part, document, place.deeper()) for name in names}
+    return members | {name: _example(part, document, place.deeper(), is_secret=is_field(name)) for name in names}
 
 
-def _merged(schema: Node, document: OpenApiDocument, place: _Place) -> Any:
+def _merged(schema: Node, document: OpenApiDocument, place: _Place, *, is_secret: bool) -> Any:
     """Return a value for several schemas at once: their members together, or the first value that is not an object."""
     parts = [_without(schema, "allOf"), *(document.resolved(part) for part in schema["allOf"])]
-    values = [_example(part, document, place.deeper()) for part in parts if part]
+    values = [_example(part, document, place.deeper(), is_secret=is_secret) for part in parts if part]
     objects = [value for value in values if isinstance(value, dict)]
     if not objects:
         return next((value for value in values if value is not None), None)
