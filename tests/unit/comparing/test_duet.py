@@ -281,7 +281,7 @@ def test_an_item_of_a_feed_is_dealt_to_both_sides() -> None:
 
 def test_a_version_that_is_not_there_is_wrong_usage() -> None:
     """Neither a name that no commit has, nor an option of git."""
-    for ref in ("no-such-branch", "--all", ""):
+    for ref in ("no-such-branch", "--all", "--exec=touch owned", "--remote=ext::sh", "^HEAD", "HEAD:target_app", ""):
         with pytest.raises(UsageError, match="is not a version of the sample target"):
             two_versions.of_sample_target(ref, print).__enter__()
 
