@@ -68,6 +68,37 @@ def test_a_search_between_bounds(stack: Stack, queue: str) -> None:
     assert "<svg" in (stack.run_dir() / "capacity.html").read_text()
 
 
+@pytest.mark.timeout(300)
+def test_a_search_on_another_machine_is_not_compared(stack: Stack, queue: str) -> None:
+    """What else the generator's cores did belongs to a capacity: the earlier search had more of it than there can be.
+
+    So is one that others crowded: it is refused before the load. With --force both are compared, and the reason is a
+    note. Neither search knows its upper end, so the comparison is inconclusive all the same.
+    """
+    bounds = ["--rate", "10", "--users", "50", "--scenario", "health", "--host", queue]
+    search = ["--slo", "p99(response_time) < 5s", *bounds]
+    code, output = capacity(stack, *search, "--run-id", "earlier")
+    assert code == ExitCode.PASSED, output
+    path = stack.runs_dir / "earlier" / "record.json"
+    record = json.loads(path.read_text())
+    master = next(one["mean"] for one in record["workers"] if one["subject"] == "master")
+    master |= {"others_cpu_ratio": 2.0, "crowded_ratio": 0.0}
+    path.write_text(json.dumps(record))
+    for force, words in (
+        ([], "; other processes took 200% of the generator's cores in one run"),
+        (["--force"], "note         not comparable: other processes took 200% of the generator's cores in one run"),
+    ):
+        code, output = capacity(stack, *search, "--against", "earlier", *force)
+        assert code == ExitCode.NO_DATA, output
+        assert "comparison   inconclusive against earlier: " in output
+        assert words in output, output[-1_000:]
+        assert ("Next: search again beside no other work, or use --force" in output) is not bool(force)
+    master["crowded_ratio"] = 0.5
+    path.write_text(json.dumps(record))
+    code, output = capacity(stack, *search, "--against", "earlier")
+    assert (code, "crowded the machine of master for 50% of earlier" in output) == (ExitCode.USAGE, True), output
+
+
 # So slow that no delay of the generator, on a busy machine, might be the reason instead.
 @pytest.mark.parametrize("queue", ["0.5"], indirect=True)
 def test_an_objective_that_nothing_keeps(stack: Stack, queue: str) -> None:

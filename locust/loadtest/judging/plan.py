@@ -66,7 +66,7 @@ def shortfall(record: RunRecord) -> Shortfall:
     if not levels or not plan.get("stages"):
         return Shortfall(0.0, "")
     if plan["model"] == "open":
-        return _missing_arrivals(record, _arrivals(record, plan))
+        return _missing_arrivals(record, _arrivals(plan, _until_s(record)))
     return max(_ramp(plan), _users(record, levels, begins_s(record), _until_s(record)))
 
 
@@ -79,7 +79,7 @@ def surplus(record: RunRecord) -> Surplus | None:
     plan: dict[str, Any] = record.context.get("plan") or {}
     if plan.get("model") != "open" or not plan.get("levels"):
         return None
-    planned = _arrivals(record, plan)
+    planned = _arrivals(plan, _until_s(record, lag_s=0.0))
     made = record.of_phase(ITERATION).total().requests
     beyond = made - planned
     if beyond <= _DEVIATIONS * max(planned, _FEW_ARRIVALS) ** 0.5:
@@ -248,16 +248,16 @@ def _area(levels: list[tuple[float, float]], until_s: float) -> float:
     )
 
 
-def _until_s(record: RunRecord) -> float:
-    """Return how long the load lasted; of a run that has no end yet, up to where it is known."""
-    return record.load_s if record.load_s is not None else record.timeline.end - begins_s(record) - LAG_S
+def _until_s(record: RunRecord, lag_s: float = LAG_S) -> float:
+    """Return how long the load lasted; of a run that has no end yet, up to this long before the last known second."""
+    return record.load_s if record.load_s is not None else record.timeline.end - begins_s(record) - lag_s
 
 
-def _arrivals(record: RunRecord, plan: dict[str, Any]) -> float:
-    """Return the arrivals planned up to the end of the load; levels are samples of a curve that varies between them."""
+def _arrivals(plan: dict[str, Any], until_s: float) -> float:
+    """Return the arrivals planned up to a moment; levels are samples of a curve that varies between them."""
     levels = _to_end([(t_s, level) for t_s, level in plan["levels"]], plan["run_time_s"])
     sampled, total = _area(levels, math.inf), plan.get("arrivals_total")
-    return _area(levels, _until_s(record)) * (total / sampled if total and sampled else 1.0)
+    return _area(levels, until_s) * (total / sampled if total and sampled else 1.0)
 
 
 def _missing_arrivals(record: RunRecord, planned: float) -> Shortfall:

@@ -150,6 +150,25 @@ def test_iterations_beyond_the_arrivals_are_a_surplus(made: int, expected: float
     assert [one.rule for one in violations(record) if one.rule == "load_exceeded"] == ["load_exceeded"] * bool(expected)
 
 
+@pytest.mark.parametrize("seconds", [10, 20])
+def test_a_run_that_goes_on_has_no_surplus(seconds: int) -> None:
+    """What was made until now is no more than the plan has until now; a shortfall of the last seconds is late news."""
+    record = record_of("constant-arrival-rate", dict.fromkeys(range(seconds), 10), level=100.0)
+    record.load_s = None
+    recorder = Recorder()
+    recorder.begun("shop")[len] += 100 * seconds
+    iterations = recorder.series("shop", "", "", ITERATION)
+    for _ in range(100 * seconds):
+        iterations.success(1.0, 1.0, 1.1, 0)
+    record.add(recorder.take(), 0)
+    assert plan.surplus(record) is None
+    assert plan.shortfall(record).ratio == 0
+    for _ in range(50 * seconds):
+        iterations.success(1.0, 1.0, 1.1, 0)
+    record.add(recorder.take(), 0)
+    assert plan.surplus(record) is not None
+
+
 def test_a_run_that_is_broken_off_at_once_has_no_surplus() -> None:
     """Its plan is a fraction of an arrival by then; nor has one of the closed model."""
     record = record_of("constant-arrival-rate", ALL)
