@@ -24,6 +24,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import gevent
+import gevent.monkey
 import zmq.green as zmq
 
 from loadtest.measuring.machine import resident_bytes
@@ -53,6 +54,10 @@ _LONGEST_MESSAGE_S: Final = 60.0
 _BYTES_RECEIVED: Final = slice(128, 136)
 """tcpi_bytes_received in Linux's struct tcp_info (include/uapi/linux/tcp.h); its first byte is the state."""
 _ESTABLISHED: Final = 1
+# gevent's belong to the greenlets of one thread
+_Socket: Final = gevent.monkey.get_original("socket", "socket")
+_sleep: Final = gevent.monkey.get_original("time", "sleep")
+_start_thread: Final = gevent.monkey.get_original("_thread", "start_new_thread")
 
 
 class Connections:
@@ -83,10 +88,14 @@ class Connections:
         self._calm_bytes = self._trimmed_bytes = resident_bytes()
         """The process's memory when last nothing waited, and when last what was free of it was given back."""
         self.has_room = True
+        self._ended = False
         monitor = Monitor.of(server)
         monitor.listen(ACCEPTED, self._on_accepted)
         monitor.listen(CLOSED, self._forget)
-        self._greenlet = gevent.spawn(self._watch) if sys.platform == "linux" else None
+        self._greenlet = None
+        if sys.platform == "linux":
+            self._greenlet = gevent.spawn(self._watch)
+            _start_thread(self._watch_beside, ())
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -95,14 +104,15 @@ class Connections:
     def takes(self, descriptor: int, size_bytes: int) -> bool:
         """Note a message that was taken from ZeroMQ; return whether anybody wants to see it.
 
-        What waited of a connection that was closed, because it filled the memory, is dropped like what was on its way.
-        Its number is nobody else's meanwhile: nobody is let in.
+        While there is no room, what waits of connections that are gone is dropped, like what was on its way: to read it
+        would keep workers out for as long. Their numbers are nobody else's meanwhile: nobody is let in.
         """
         self._taken[descriptor] += size_bytes
-        return descriptor not in self._cut
+        return self.has_room or (descriptor in self._received and descriptor not in self._cut)
 
     def end(self) -> None:
         """Watch no longer."""
+        self._ended = True
         if self._greenlet:
             self._greenlet.kill(block=False)
 
@@ -125,6 +135,21 @@ class Connections:
             grown_bytes = resident_bytes() - self._calm_bytes
             if grown_bytes > MOST_HELD_BYTES / 4 or self._looks % _COUNT_EVERY == 0:
                 self._look()
+
+    def _watch_beside(self) -> None:
+        """Close whoever fills the memory while something else holds up the greenlets, as a long report does.
+
+        It runs in a thread of its own. Nobody answers handshakes meanwhile, so that no further ones come in.
+        """
+        while not self._ended:
+            _sleep(_LOOK_EVERY_S)
+            if resident_bytes() - self._calm_bytes > _BEYOND * MOST_HELD_BYTES:
+                came = {one: (self._bytes_received(one) or 0) - before for one, before in list(self._received.items())}
+                senders = {one for one, bytes_ in came.items() if bytes_ > 0}
+                arrived_bytes = self._arrived_bytes + sum(came[one] for one in senders)
+                if _MOST_PER_BYTE * arrived_bytes > _BEYOND * MOST_HELD_BYTES:
+                    self._cut |= senders
+                    self._shut(senders)
 
     def _look(self) -> None:
         all_taken = not int(self._server.get(zmq.EVENTS)) & zmq.POLLIN
@@ -206,8 +231,12 @@ class Connections:
         return int.from_bytes(found[_BYTES_RECEIVED], sys.byteorder) if found[0] == _ESTABLISHED else None
 
     def _close(self, descriptors: Iterable[int], why: str) -> None:
-        for descriptor in descriptors:
+        for _ in descriptors:
             refusals.refuse(refusals.HANDSHAKE, why)
+        self._shut(descriptors)
+
+    def _shut(self, descriptors: Iterable[int]) -> None:
+        for descriptor in descriptors:
             with self._opened(descriptor) as connection, contextlib.suppress(OSError):
                 if connection:
                     connection.shutdown(socket.SHUT_RDWR)
@@ -216,14 +245,14 @@ class Connections:
     def _opened(self, descriptor: int) -> Any:
         """Open a connection of ZeroMQ's once more; None where it closed it meanwhile."""
         try:
-            connection = socket.socket(fileno=os.dup(descriptor))
+            connection = _Socket(fileno=os.dup(descriptor))
         except OSError:
             yield None
             return
         with connection:
             yield connection if self._is_own(connection) else None
 
-    def _is_own(self, connection: socket.socket) -> bool:
+    def _is_own(self, connection: Any) -> bool:
         with contextlib.suppress(OSError):
             return bool(connection.getsockname()[1] == self._port())
         return False

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 
@@ -176,6 +177,14 @@ while time.monotonic() < until_s:
 """
 
 
+_ONCE = """
+import socket, sys, time
+flood, until_s = socket.socket(fileno=0), time.monotonic() + 5
+while time.monotonic() < until_s:
+    flood.sendall(bytes.fromhex(sys.argv[1]) * 50)
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_floods_one_after_another_fill_no_more_than_one(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was closed connects again at once, and could send until that is seen; who comes later is let in."""
@@ -193,6 +202,22 @@ def test_floods_one_after_another_fill_no_more_than_one(master: MasterEnd, monke
     taking.kill()
     with closing(speaker(master, b"late")) as late:
         assert heard(master, late, "late")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
+def test_a_flood_is_bounded_while_the_master_is_busy(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report can take seconds, in which no greenlet runs."""
+    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    part, began, most = frame(b"x" * 32_000), resident_bytes(), 0.0
+    with raw(master, b"stranger") as stranger:
+        eventually(lambda: len(master._connections) == 1)
+        command = (sys.executable, "-c", _ONCE, part.hex())
+        with subprocess.Popen(command, stdin=stranger.detach()):
+            until_s = time.monotonic() + 3
+            while time.monotonic() < until_s:
+                most = max(most, resident_bytes() - began)
+    assert most < 160 * MIB
+    eventually(lambda: len(master._connections) == 0)
 
 
 def _take(master: MasterEnd) -> None:
