@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust import runners
 
-from loadtest.clients.transport.deadlines import DeadlineSweeper
-from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Outbox, Reporter
+from loadtest.measuring.delivery import BATCH, RESEND_AFTER_S, Outbox
 from loadtest.measuring.health import HealthProbe
-from loadtest.measuring.in_flight import InFlightProbe
 from loadtest.measuring.recorder import Recorder
 from loadtest.session import Session
-from loadtest.swarm import listeners
-from loadtest.swarm.loops import FOLD_EVERY_S, Loops, drop_locusts_statistics, seconds, users_of
+from loadtest.swarm.loops import FOLD_EVERY_S, Loops, drop_locusts_statistics, reporter_of, seconds
 from loadtest.swarm.messages import ACKNOWLEDGEMENT, DRAIN, REPORT, Heartbeat, Report, Users
 from loadtest.swarm.record_keeper import DRAIN_S
 from loadtest.swarm.software import Software
@@ -61,16 +58,7 @@ class DeltaSender:
         self._probe = HealthProbe()
         self._probe.start()
         self._outbox = Outbox()
-        sweeper = DeadlineSweeper.current()
-        in_flight = InFlightProbe(sweeper.waiting, self._recorder.open_requests, sweeper.watched)
-        self._reporter = Reporter(
-            self._recorder,
-            self._outbox,
-            lambda: users_of(environment),
-            self._probe.take,
-            in_flight.look,
-            listeners.take_raised,
-        )
+        self._reporter = reporter_of(environment, self._outbox, self._probe)
         drop_locusts_statistics(environment)
         gate.on(ACKNOWLEDGEMENT, self._on_acknowledgement)
         gate.on(DRAIN, self._on_drain, concurrent=True)

@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import gevent
 
+from loadtest.clients.transport.deadlines import DeadlineSweeper
 from loadtest.measuring import locust_statistics
+from loadtest.measuring.delivery import Reporter
+from loadtest.measuring.in_flight import InFlightProbe
+from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.turn import Turns
 from loadtest.measuring.users import scenario_of
+from loadtest.swarm import listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +28,8 @@ if TYPE_CHECKING:
     from locust.env import Environment
     from locust.event import EventHook
 
-    from loadtest.measuring.delivery import Reporter
-    from loadtest.measuring.recorder import Recorder
+    from loadtest.measuring.delivery import Outbox
+    from loadtest.measuring.health import HealthProbe
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +59,13 @@ class Loops:
     def end(self) -> None:
         """End them all."""
         gevent.killall(self._greenlets, block=False)
+
+
+def reporter_of(environment: Environment, outbox: Outbox, probe: HealthProbe) -> Reporter:
+    """Return what cuts the samples of this process's users, and what the process observed of itself, into deltas."""
+    recorder, sweeper = Recorder.of(environment), DeadlineSweeper.current()
+    in_flight = InFlightProbe(sweeper.waiting, recorder.open_requests, sweeper.watched)
+    return Reporter(recorder, outbox, lambda: users_of(environment), probe.take, in_flight.look, listeners.take_raised)
 
 
 def seconds(recorder: Recorder, reporter: Reporter) -> Iterator[int | None]:

@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import STATE_INIT, STATE_STOPPED
 
-from loadtest.clients.transport.deadlines import DeadlineSweeper
 from loadtest.exceptions import RecordError
 from loadtest.measuring import locust_statistics, steady_clock
 from loadtest.measuring.collector import Collector, Lost
-from loadtest.measuring.delivery import Outbox, Reporter
+from loadtest.measuring.delivery import Outbox
 from loadtest.measuring.health import HealthProbe
-from loadtest.measuring.in_flight import InFlightProbe
 from loadtest.measuring.labels import LOAD
 from loadtest.measuring.record import SOFTWARE, RunRecord
 from loadtest.measuring.record_file import RecordFile
@@ -35,7 +33,7 @@ from loadtest.run_folder import new_run_id
 from loadtest.session import Session
 from loadtest.swarm import listeners
 from loadtest.swarm.gate import MasterGate
-from loadtest.swarm.loops import FOLD_EVERY_S, Loops, drop_locusts_statistics, listen, seconds, users_of
+from loadtest.swarm.loops import FOLD_EVERY_S, Loops, drop_locusts_statistics, listen, reporter_of, seconds
 from loadtest.swarm.messages import DRAIN
 from loadtest.swarm.reports import TAKE_EVERY_S, Reports
 
@@ -429,16 +427,7 @@ class LocalRecordKeeper(RecordKeeper):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._outbox = Outbox()
-        sweeper = DeadlineSweeper.current()
-        in_flight = InFlightProbe(sweeper.waiting, self._recorder.open_requests, sweeper.watched)
-        self._reporter = Reporter(
-            self._recorder,
-            self._outbox,
-            lambda: users_of(environment),
-            self._probe.take,
-            in_flight.look,
-            listeners.take_raised,
-        )
+        self._reporter = reporter_of(environment, self._outbox, self._probe)
         self._loops.spawn(self._report_loop)
 
     def begin(self) -> None:
