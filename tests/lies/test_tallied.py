@@ -80,6 +80,7 @@ def get(self):
     self.client.get("/moved")
     self.client.get("/dropped")
     self.client.get("/sizes")
+    self.client.get("/list")
 """
 
 
@@ -100,11 +101,11 @@ class Cached(Referee):
             elif path == "/sizes":
                 peer.send(ok(b"x" * (4096 if self.received[path] % 4 else 20)))
             else:
-                peer.send(ok(b"the same for all"))
+                peer.send(ok(b"[]" if path == "/list" else b"the same for all"))
 
 
 def test_one_answer_for_all_and_two_requests_for_one_are_told(tell: Callable[..., Told]) -> None:
-    """Lies 21 and 27: a cache answers where the scenario says that answers vary, and one request stands for two."""
+    """Lies 21, 27 and 42: a cache answers where the scenario says that answers vary, and one request stands for two."""
     service = Cached()
     told = tell(ONE_FOR_TWO, *LOAD, service=service, imports=EXPECTING)
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
@@ -120,6 +121,7 @@ def test_one_answer_for_all_and_two_requests_for_one_are_told(tell: Callable[...
         assert "redirects were followed within" in text
         assert "requests were sent again" in text
         assert "successes of GET /sizes had from about 16 to 4,096 bytes" in text
+        assert "no answer of GET /list had more than 3 bytes, as an empty list has" in text
 
 
 NOTHING = """

@@ -73,6 +73,8 @@ FEWEST_SAMPLED: Final = 20
 """the size of the sample."""
 SIZES_RATIO: Final = 64
 """The largest success by the smallest."""
+EMPTY_BYTES: Final = 4
+"""Fewer bytes than this are what an empty list or object has, with a line end."""
 GET: Final = "GET"
 
 
@@ -264,6 +266,7 @@ def notes(record: RunRecord) -> Iterator[str]:
         yield from _connections(" ".join(name), requests[name], times_s[name], *opened)
         yield from _extra(" ".join(name), requests[name], of_kind[REDIRECT][0], of_kind[RETRY][0])
         yield from _sizes(" ".join(name), requests[name], sizes[name])
+        yield from _empty(*name, requests[name], sizes[name])
     hosts, elsewhere = _elsewhere(record)
     if hosts:
         labels = listed([" ".join(name) for name in elsewhere])
@@ -356,6 +359,15 @@ def _sizes(name: str, requests: int, sizes: set[int]) -> Iterator[str]:
             f"successes of {name} had from about {min(sizes):,} to {max(sizes):,} bytes or more: the small ones may be "
             "errors returned as a success. Next: define a good answer with expect=Expect(…), or, in a client of "
             "Locust's, look at it with catch_response=True"
+        )
+
+
+def _empty(method: str, name: str, requests: int, sizes: set[int]) -> Iterator[str]:
+    """Say of which pages no answer held anything; one without a body, of 0 or 1 bytes here, is told of by itself."""
+    if method == GET and requests >= FEWEST_REQUESTS and sizes and 1 < max(sizes) < EMPTY_BYTES:
+        yield (
+            f"no answer of GET {name} had more than {EMPTY_BYTES - 1} bytes, as an empty list has: if it should hold "
+            "something, load the service's data. Next: define a good answer with expect=Expect(…)"
         )
 
 

@@ -245,6 +245,23 @@ def test_servers_that_share_the_load_are_no_note() -> None:
     assert list(tallied.notes(record_of((CONNECTION, "10.0.0.7", 20, 0.0), (CONNECTION, "10.0.0.8", 1, 0.0)))) == []
 
 
+@pytest.mark.parametrize(
+    ("sizes", "requests", "is_noted"),
+    [
+        (("2",), 20, True),
+        (("1", "2"), 20, True),
+        (("2",), 19, False),
+        (("2", "4"), 20, False),
+        (("1",), 20, False),  # without a body, which has a note of its own
+    ],
+)
+def test_answers_that_hold_nothing_are_noted(sizes: tuple[str, ...], requests: int, is_noted: bool) -> None:
+    """A service without data answers a listing with an empty list, and quickly."""
+    record = record_of(*((SIZE, size, 1, 0.0) for size in sizes), requests=requests)
+    expected = "no answer of GET buy had more than 3 bytes, as an empty list has"
+    assert [note.startswith(expected) for note in tallied.notes(record)] == [True] * is_noted
+
+
 @pytest.mark.parametrize(("smallest", "noted"), [("16", True), ("32", False)])
 def test_sizes_that_differ_wildly_suggest_to_look_into_the_answers(smallest: str, noted: bool) -> None:
     """From 64 times on."""
