@@ -1,7 +1,8 @@
 """The HTTP server that Prometheus scrapes: /metrics and /healthz, inside the master, on its own port.
 
 It serves with and without Locust's web UI. A client that reads or writes slowly occupies one of `MAX_CLIENTS`
-connections for at most `CLIENT_TIMEOUT_S`, and nothing else: the text is complete before the first byte is sent.
+connections for at most `CLIENT_TIMEOUT_S`, and nothing else: the text is complete before the first byte is sent. Where
+all are taken, the client that has been waited for longest is let go, so that one is always free.
 With a certificate it answers over TLS only: it has no port in the clear beside that.
 
 A headless master ends with its run. If it is being scraped, it stays until the final numbers have been fetched twice,
@@ -47,7 +48,7 @@ REQUEST_TIMEOUT_S: Final = 20.0
 """Limit for a whole request, from the wait for its first byte to the last byte of its response."""
 
 CONNECTION_S: Final = 60.0
-"""Age at which a connection ends with its next response, so that others get its place; Prometheus makes another."""
+"""Age at which a connection ends with its next response; Prometheus makes another."""
 
 GZIP_BYTES: Final = 10_000
 """Shorter answers are sent as they are."""
@@ -178,14 +179,38 @@ def _tls(folder: Path) -> ssl.SSLContext:
     return context
 
 
+def _let_go(sock: Any) -> None:
+    """End a connection; who waits for it gets an end, or an error of the network."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
 class _Server(WSGIServer):
-    """The connections, where they are encrypted."""
+    """The connections."""
 
     wrap_socket: Any
     ssl_args: Any
+    pool: Pool
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._awaited: dict[Any, None] = {}  # the sockets of clients that have to send or to read, the first one first
+
+    def wait_for(self, sock: Any) -> None:
+        """Note that a client has to send or to read; where all places are taken, one is made free."""
+        self._awaited[sock] = None
+        first = next(iter(self._awaited))
+        if self.pool.full() and first is not sock:
+            self.go_on(first)
+            _let_go(first)
+
+    def go_on(self, sock: Any) -> None:
+        """Note that a client is not waited for any more."""
+        self._awaited.pop(sock, None)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
         """Serve a client with whom encryption is agreed upon in time; who speaks in the clear gets no answer."""
+        self.wait_for(client_socket)
         try:
             with gevent.Timeout(CLIENT_TIMEOUT_S, TimeoutError("no handshake")):
                 encrypted = self.wrap_socket(client_socket, **self.ssl_args)
@@ -193,11 +218,16 @@ class _Server(WSGIServer):
             logger.debug("a client agreed on no encryption: %s", error)
             client_socket.close()
         else:
+            self.go_on(client_socket)
             self.handle(encrypted, address)
+        finally:
+            self.go_on(client_socket)
 
 
 class _Handler(WSGIHandler):
     """A connection with a time limit for each request, and for each wait. It is no error when the client closes it."""
+
+    server: _Server
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         sock.settimeout(CLIENT_TIMEOUT_S)
@@ -206,22 +236,28 @@ class _Handler(WSGIHandler):
 
     def handle_one_request(self) -> Any:
         """Serve one request, or close the connection when it takes too long, however often a byte comes."""
-        timer = gevent.spawn_later(REQUEST_TIMEOUT_S, self._let_go)
+        timer = gevent.spawn_later(REQUEST_TIMEOUT_S, _let_go, self.socket)
+        self.server.wait_for(self.socket)
         try:
             return super().handle_one_request()
         finally:
+            self.server.go_on(self.socket)
             timer.kill(block=False)
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        """See gevent; the last response of a connection says that it is: each one, where all places are taken."""
-        places: Any = self.server.pool
-        is_last = time.monotonic() >= self._ages_s or places.full()
-        last = [("Connection", "close")] if is_last else []
-        return super().start_response(status, [*headers, *last], exc_info)
+    def handle_one_response(self) -> Any:
+        """See gevent; the client has sent its request."""
+        self.server.go_on(self.socket)
+        return super().handle_one_response()
 
-    def _let_go(self) -> None:
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)  # who waits for it gets an end, or an error of the network
+    def process_result(self) -> Any:
+        """See gevent; the client has to read its answer."""
+        self.server.wait_for(self.socket)
+        return super().process_result()
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        """See gevent; the last response of a connection says that it is."""
+        last = [("Connection", "close")] if time.monotonic() >= self._ages_s else []
+        return super().start_response(status, [*headers, *last], exc_info)
 
     def handle_error(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -194,19 +194,29 @@ def test_a_connection_that_is_in_use_all_the_time_ends_too(
     running.stop()
 
 
-def test_a_connection_is_not_kept_where_all_places_are_taken(port: int) -> None:
-    """Clients that ask all the time leave room at once."""
-    busy = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(exporter.MAX_CLIENTS)]
-    gevent.sleep(0.1)
-    for client in busy:
-        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert busy[0].makefile("rb").read().count(b"Connection: close\r\n") == 1
-    assert _get(port, "/healthz")[0] == 200
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as alone:
-        alone.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b"Connection: close" not in alone.recv(1000)
-    for client in busy:
-        client.close()
+@pytest.mark.parametrize(
+    "request_text",
+    [b"", b"GET /metrics HTTP/1.1\r\nX", b"GET /metrics HTTP/1.1\r\n\r\n"],
+    ids=["none", "half", "whole"],
+)
+def test_clients_that_come_again_and_again_leave_room_for_others(port: int, request_text: bytes) -> None:
+    """Twice as many as there are places, each of which connects again as soon as it is let go."""
+    until_s = time.monotonic() + 3.0
+
+    def hold() -> None:
+        while time.monotonic() < until_s:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                client.sendall(request_text)
+                while client.recv(65536) or not request_text:
+                    gevent.sleep(0.05)
+
+    holders = [gevent.spawn(hold) for _ in range(2 * exporter.MAX_CLIENTS)]
+    gevent.sleep(0.5)
+    for path in ("/healthz", "/metrics", "/healthz"):
+        began_s = time.monotonic()
+        assert _get(port, path)[0] == 200
+        assert time.monotonic() - began_s < 2.0
+    gevent.killall(holders)
 
 
 @pytest.mark.parametrize(

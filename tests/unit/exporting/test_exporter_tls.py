@@ -5,6 +5,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -94,6 +95,18 @@ def test_clients_that_agree_on_nothing_are_let_go(
     assert _get(running.port, folder / "tls.crt", "/healthz") == "ok\n"
     for client in silent:
         assert _until_closed(client) == b""
+        client.close()
+    running.stop()
+
+
+def test_clients_that_agree_on_nothing_leave_room_at_once(environment: Environment, folder: Path) -> None:
+    """Not only after their time: one place is always free."""
+    running = exporter.start(environment, NAME, 0, tls_dir=folder)
+    silent = [socket.create_connection((NAME, running.port), timeout=10) for _ in range(exporter.MAX_CLIENTS)]
+    began_s = time.monotonic()
+    assert _get(running.port, folder / "tls.crt", "/healthz") == "ok\n"
+    assert time.monotonic() - began_s < exporter.CLIENT_TIMEOUT_S / 2
+    for client in silent:
         client.close()
     running.stop()
 
