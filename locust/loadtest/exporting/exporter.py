@@ -180,9 +180,9 @@ def _tls(folder: Path) -> ssl.SSLContext:
 
 
 def _let_go(sock: Any) -> None:
-    """End a connection; who waits for it gets an end, or an error of the network."""
+    """End a connection; who waits for it gets an end, or an error of the network, also in the middle of TLS."""
     with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
+        sock._sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Server(WSGIServer):
@@ -210,18 +210,20 @@ class _Server(WSGIServer):
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
         """Serve a client with whom encryption is agreed upon in time; who speaks in the clear gets no answer."""
-        self.wait_for(client_socket)
+        encrypted = client_socket
         try:
+            encrypted = self.wrap_socket(client_socket, do_handshake_on_connect=False, **self.ssl_args)
+            self.wait_for(encrypted)
             with gevent.Timeout(CLIENT_TIMEOUT_S, TimeoutError("no handshake")):
-                encrypted = self.wrap_socket(client_socket, **self.ssl_args)
+                encrypted.do_handshake()
         except OSError as error:  # of TLS, too
             logger.debug("a client agreed on no encryption: %s", error)
-            client_socket.close()
+            encrypted.close()
         else:
-            self.go_on(client_socket)
+            self.go_on(encrypted)
             self.handle(encrypted, address)
         finally:
-            self.go_on(client_socket)
+            self.go_on(encrypted)
 
 
 class _Handler(WSGIHandler):
