@@ -57,6 +57,10 @@ class RecordError(LoadtestError):
     """A run's record cannot be read, merged or written."""
 
 
+class NoRunError(RecordError, UsageError):
+    """There is no run where a person named one."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal told this process to end."""
 

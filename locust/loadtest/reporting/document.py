@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadtest import untrusted
-from loadtest.exceptions import RecordError
+from loadtest.exceptions import NoRunError, RecordError
 from loadtest.judging.outcome import Outcome
 from loadtest.judging.threshold import samples_needed, told_apart
 from loadtest.measuring import record_dict, record_file
@@ -430,7 +430,7 @@ def figures(document: Document) -> dict[str, Any]:
 
 def _cut_off(folder: Path) -> Document:
     if not untrusted.is_folder(folder):
-        raise RecordError(
+        raise NoRunError(
             f"there is no run in {folder}. Allowed: a run's folder, or its name in the runs folder. "
             "Next: `loadtest history` lists them."
         )

@@ -77,10 +77,13 @@ def test_runs_that_are_not_comparable_are_refused(runs_dir: Path) -> None:
 
 
 def test_a_run_that_cannot_be_read_is_named(runs_dir: Path) -> None:
-    """A torn record and a name that is no run's have the exit code of a run that cannot be read."""
-    for name, words in (("torn", "truncated or damaged"), ("nowhere", "there is no run in")):
+    """A torn record is an error of the run's; a name that is no run's is one of the command line."""
+    for name, code, words in (
+        ("torn", ExitCode.ERROR, "truncated or damaged"),
+        ("nowhere", ExitCode.USAGE, "there is no run in"),
+    ):
         done = loadtest(runs_dir, "compare", "monday", name)
-        assert (done.exit_code, words in done.stderr) == (ExitCode.ERROR, True), done.output
+        assert (done.exit_code, words in done.stderr) == (code, True), done.output
 
 
 def test_the_page_and_the_json_say_the_same(runs_dir: Path, tmp_path: Path) -> None:
