@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 RECORD: Final = "record.json"
 STREAM: Final = "record.stream"
 REPORT: Final = "report.html"
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_NAME_CHARS: Final = 90  # of the 100 of a RUN_ID, with room for a number
 
 
 def new_run_id(*parts: str) -> str:
-    """Return a name for a run that begins now: the time in UTC, then the parts."""
-    return "-".join((f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", *parts))
+    """Return a name for a run that begins now: the time in UTC, then the parts, as far as RUN_ID allows them."""
+    allowed = (_NOT_IN_NAMES.sub("-", part).strip("-") for part in parts)
+    return "-".join((f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", *filter(None, allowed)))[:_NAME_CHARS]
 
 
 class _Held:

@@ -17,8 +17,11 @@ def held(runs_dir: Path, name: str) -> None:
 
 
 def test_a_new_run_is_named_by_time_and_what_it_runs() -> None:
-    """The time in UTC to the second, then the parts."""
+    """The time in UTC to the second, then the parts, whose letters may be others than those of a RUN_ID."""
     assert re.fullmatch(r"\d{8}T\d{6}Z-documents-quick", new_run_id("documents", "quick"))
+    assert re.fullmatch(r"\d{8}T\d{6}Z-my-shop-k-rve", new_run_id("my shop", "kürve"))
+    assert re.fullmatch(r"\d{8}T\d{6}Z-shop", new_run_id("shop", "曲线"))
+    assert re.fullmatch(r"\d{8}T\d{6}Z-shop-a{68}", new_run_id("shop", "a" * 200))
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
