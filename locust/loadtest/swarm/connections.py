@@ -21,7 +21,7 @@ import socket
 import sys
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import gevent.monkey
@@ -56,6 +56,7 @@ _BYTES_RECEIVED: Final = slice(128, 136)
 _ESTABLISHED: Final = 1
 # gevent's belong to the greenlets of one thread
 _Socket: Final = gevent.monkey.get_original("socket", "socket")
+_close: Final = gevent.monkey.get_original("os", "close")
 _sleep: Final = gevent.monkey.get_original("time", "sleep")
 _start_thread: Final = gevent.monkey.get_original("_thread", "start_new_thread")
 
@@ -128,9 +129,15 @@ class Connections:
         for known in (self._received, self._waiting, self._taken_at_s):
             known.pop(descriptor, None)
 
-    def _watch(self) -> NoReturn:
+    @property
+    def _is_over(self) -> bool:
+        return self._ended or bool(self._server.closed)
+
+    def _watch(self) -> None:
         while True:
             gevent.sleep(_LOOK_EVERY_S)
+            if self._is_over:
+                return
             self._looks += 1
             grown_bytes = resident_bytes() - self._calm_bytes
             if grown_bytes > MOST_HELD_BYTES / 4 or self._looks % _COUNT_EVERY == 0:
@@ -141,7 +148,7 @@ class Connections:
 
         It runs in a thread of its own. Nobody answers handshakes meanwhile, so that no further ones come in.
         """
-        while not self._ended:
+        while not self._is_over:
             _sleep(_LOOK_EVERY_S)
             if resident_bytes() - self._calm_bytes > _BEYOND * MOST_HELD_BYTES:
                 came = {one: (self._bytes_received(one) or 0) - before for one, before in list(self._received.items())}
@@ -243,17 +250,18 @@ class Connections:
 
     @contextlib.contextmanager
     def _opened(self, descriptor: int) -> Any:
-        """Open a connection of ZeroMQ's once more; None where it closed it meanwhile."""
-        try:
-            connection = _Socket(fileno=os.dup(descriptor))
-        except OSError:
-            yield None
-            return
-        with connection:
-            yield connection if self._is_own(connection) else None
+        """Open a connection of ZeroMQ's once more; None where it closed it, and another file may have its number."""
+        connection = None
+        with contextlib.ExitStack() as opened:
+            with contextlib.suppress(OSError):
+                duplicate = os.dup(descriptor)
+                opened.callback(_close, duplicate)
+                connection = _Socket(fileno=duplicate)
+                opened.callback(connection.detach)
+            yield connection if connection is not None and self._is_own(connection) else None
 
     def _is_own(self, connection: Any) -> bool:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, IndexError):  # no socket; one of this machine's own, without a name
             return bool(connection.getsockname()[1] == self._port())
         return False
 

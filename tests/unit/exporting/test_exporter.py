@@ -201,10 +201,9 @@ def test_a_connection_that_is_in_use_all_the_time_ends_too(
 )
 def test_clients_that_come_again_and_again_leave_room_for_others(port: int, request_text: bytes) -> None:
     """Twice as many as there are places, each of which connects again as soon as it is let go."""
-    until_s = time.monotonic() + 3.0
 
     def hold() -> None:
-        while time.monotonic() < until_s:
+        while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
                 client.sendall(request_text)
                 while client.recv(65536) or not request_text:
@@ -215,7 +214,7 @@ def test_clients_that_come_again_and_again_leave_room_for_others(port: int, requ
     for path in ("/healthz", "/metrics", "/healthz"):
         began_s = time.monotonic()
         assert _get(port, path)[0] == 200
-        assert time.monotonic() - began_s < 2.0
+        assert time.monotonic() - began_s < exporter.CLIENT_TIMEOUT_S / 2
     gevent.killall(holders)
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 
 import gevent
 import msgpack
@@ -237,6 +238,20 @@ def test_a_connection_whose_name_another_took_is_forgotten(master: MasterEnd) ->
             first.close()
             eventually(lambda: len(master._connections) == 1)
     taking.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
+def test_another_file_under_the_number_of_a_connection_is_left_alone(master: MasterEnd, tmp_path: Path) -> None:
+    """ZeroMQ closes connections in a thread of its own; their numbers go to whatever is opened next."""
+    pair = socket.socketpair()
+    with (tmp_path / "file").open("w") as file, pair[0], pair[1]:
+        before = len([*Path("/proc/self/fd").iterdir()])
+        for _ in range(50):
+            for descriptor in (file.fileno(), pair[0].fileno(), 100_000):
+                assert master._connections._bytes_received(descriptor) is None
+                master._connections._shut([descriptor])
+        assert len([*Path("/proc/self/fd").iterdir()]) < before + 50
+        pair[0].sendall(b"x")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
