@@ -24,14 +24,14 @@ _RECEIVE_BYTES = 960
 def exchange_for_ever(address: str) -> None:
     """One connection, one request after the other."""
     url = parse(address)
-    connection = HttpConnection(Endpoint(url.origin.host, url.origin.port).connect(_CONNECT_S))
+    connection = HttpConnection(Endpoint(url.origin.host, url.origin.port).connect(_CONNECT_S), url.origin)
     wire = f"GET {url.target} HTTP/1.1\r\nHost: {url.origin.authority}\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n"
     request = wire.encode()
     connection.waiter = getcurrent()
     while True:
-        connection.send(request)
+        connection.stream.send(request)
         connection.wait()
-        connection.receive_now(_RECEIVE_BYTES)
+        connection.source.recv(_RECEIVE_BYTES)
 
 
 if __name__ == "__main__":
