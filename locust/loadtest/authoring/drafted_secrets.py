@@ -1,4 +1,4 @@
-"""DraftedSecrets: which parts of a document, a recording or a command are secrets, and so not drafted as they are.
+"""Secrets in drafts: which parts of a document, a recording or a command are secrets, and so not drafted as they are.
 
 Tested in tests/unit/authoring/test_har_scenario.py and tests/unit/authoring/test_openapi_secrets.py.
 """
