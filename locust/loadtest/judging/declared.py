@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from loadtest.judging.threshold import samples_needed
+from loadtest.measuring.histogram import samples_needed
 from loadtest.measuring.labels import OTHER
 from loadtest.progress import listed
 

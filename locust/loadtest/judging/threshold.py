@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from loadtest.judging.metric import METRICS, UNITS
+from loadtest.measuring.histogram import samples_needed
 from loadtest.measuring.labels import SETUP
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_CHANCE_OF_NO_SAMPLE_BEYOND: Final = 0.05
 _WHOLE_FROM: Final = 10_000  # up to here, four significant digits; from here on, they would come with an exponent
 
 
@@ -37,16 +36,6 @@ def told_apart(value: float, limit: float) -> str:
 
 def _side(value: float, limit: float) -> int:
     return (value > limit) - (value < limit)
-
-
-def samples_needed(quantile: float) -> int:
-    """Return the number of samples from which on a quantile, above 0 and below 1, can be judged.
-
-    With fewer, the chance that all samples are on one side of it is more than 5 %: a slow 99th percentile then passes,
-    because no sample shows it. Of n samples all are below the quantile q with the chance q**n.
-    """
-    further = max(quantile, 1 - quantile)
-    return math.ceil(math.log(_CHANCE_OF_NO_SAMPLE_BEYOND) / math.log(further))
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ _SUB_BITS: Final = 6  # 2**6 = BINS_PER_OCTAVE
 _MANTISSA_BITS: Final = 52  # of an IEEE 754 double
 _EXPONENT_BIAS: Final = 1023
 _NS_PER_S: Final = 1e9
+_CHANCE_OF_NO_SAMPLE_BEYOND: Final = 0.05
 _TOO_LONG_S: Final = 3601.0  # stands for everything that will be clamped, so that no product overflows
 
 
@@ -343,6 +344,16 @@ _VERSION: Final = 1
 _HEADER: Final = struct.Struct("<2sBQQQQQQH")
 _CRC: Final = struct.Struct("<I")
 _RERUN: Final = "read the original file, or repeat the run"
+
+
+def samples_needed(quantile: float) -> int:
+    """Return the number of samples from which on a quantile, above 0 and below 1, can be judged.
+
+    With fewer, the chance that all samples are on one side of it is more than 5 %: a slow 99th percentile then passes,
+    because no sample shows it. Of n samples all are below the quantile q with the chance q**n.
+    """
+    further = max(quantile, 1 - quantile)
+    return math.ceil(math.log(_CHANCE_OF_NO_SAMPLE_BEYOND) / math.log(further))
 
 
 def _nearest_rank(q: float, count: int) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from loadtest.measuring import steady_clock
+from loadtest.measuring.histogram import samples_needed
 from loadtest.measuring.in_flight import NONE_IN_FLIGHT, InFlight
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 WINDOW_S: Final = 10
 """The seconds that rate and percentiles look back."""
+_QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Snapshot:
     p50_s: float
     p95_s: float
     p99_s: float
-    """The response time's percentiles over the last 10 s; NaN without requests."""
+    """The response time's percentiles over the last 10 s; NaN for one of too few requests."""
     reason: str = ""
     """The most frequent class of errors; empty without errors."""
     in_flight: InFlight = NONE_IN_FLIGHT
@@ -45,7 +47,11 @@ class Snapshot:
             return cls(0.0, 0, 0.0, 0, math.nan, math.nan, math.nan)
         window = record.window(WINDOW_S)
         elapsed_s = steady_clock.now() - record.started_at if running else float(record.duration_s)
-        p50_s, p95_s, p99_s = window.response_time.quantiles((0.5, 0.95, 0.99))
+        times = window.response_time
+        p50_s, p95_s, p99_s = (
+            value_s if times.count >= samples_needed(q) else math.nan
+            for q, value_s in zip(_QUANTILES, times.quantiles(_QUANTILES), strict=True)
+        )
         return cls(
             elapsed_s,
             users,

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadtest.judging.metric import METRICS
-from loadtest.judging.threshold import samples_needed
 from loadtest.measuring.blocks import BlockTable
-from loadtest.measuring.histogram import BINS_PER_OCTAVE, EDGES_NS, MIDDLES_NS, Histogram
+from loadtest.measuring.histogram import BINS_PER_OCTAVE, EDGES_NS, MIDDLES_NS, Histogram, samples_needed
 from loadtest.reporting.document import by_name, earlier_and_own
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ import numpy as np
 from loadtest import untrusted
 from loadtest.exceptions import NoRunError, RecordError
 from loadtest.judging.outcome import Outcome
-from loadtest.judging.threshold import samples_needed, told_apart
+from loadtest.judging.threshold import told_apart
 from loadtest.measuring import record_dict, record_file
+from loadtest.measuring.histogram import samples_needed
 from loadtest.measuring.labels import MAX_OTHER_SERIES, MAX_SCENARIOS, MAX_SERIES, PHASES
 from loadtest.measuring.record_dict import DICT_FORMAT, QUANTILES
 from loadtest.progress import counted, milliseconds, one_line

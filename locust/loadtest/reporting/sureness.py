@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.estimating import intervals
 from loadtest.estimating.blocked_run import BlockedRun, Name
-from loadtest.judging.threshold import samples_needed
+from loadtest.measuring.histogram import samples_needed
 from loadtest.measuring.labels import CONNECTION_PHASES, ITERATION, SETUP, TRANSACTION
 from loadtest.measuring.record_dict import QUANTILES
 from loadtest.measuring.streams import TIMES

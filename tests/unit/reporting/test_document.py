@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from loadtest.exceptions import RecordError
-from loadtest.judging.threshold import samples_needed
+from loadtest.measuring.histogram import samples_needed
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.record_dict import QUANTILES
 from loadtest.measuring.record_file import RecordFile

@@ -13,7 +13,9 @@ from locust.stats import StatsCSV
 
 from loadtest.judging import trust
 from loadtest.measuring import locust_statistics, record_dict, record_file
+from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.snapshot import Snapshot
 from tests.endings import BUSY_MACHINE
 from tests.swarms import record_keeper
 
@@ -115,6 +117,18 @@ def test_a_snapshot_tells_a_progress_line_how_the_run_goes(environment: Environm
     environment.runner.stop()
     assert own.snapshot().errors == Steady.made // 4
     assert {one.rule for one in trust.violations(own.record, own.watch)} <= BUSY_MACHINE
+
+
+def test_a_snapshot_has_no_percentile_of_too_few_requests() -> None:
+    """Of 31 requests, as `PROFILE=smoke` may make in ten seconds, only the median; of none, nothing."""
+    recorder, record = Recorder(), RunRecord("run", 1_700_000_000.0)
+    empty = Snapshot.of(record, 1, running=False)
+    for _ in range(31):
+        recorder.series("steady", "GET", "a").success(0.0, 0.0, 0.01, 0)
+    record.add(recorder.take(), 0)
+    few = Snapshot.of(record, 1, running=False)
+    assert all(map(math.isnan, (empty.p50_s, few.p95_s, few.p99_s)))
+    assert pytest.approx(few.p50_s, rel=0.01) == 0.01
 
 
 def test_users_are_counted_by_scenario() -> None:
