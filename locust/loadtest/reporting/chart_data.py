@@ -141,16 +141,20 @@ def _limit(result: dict[str, Any]) -> dict[str, Any]:
 def _names(document: Document) -> list[dict[str, Any]]:
     """Return the curves of all requests together, and of the names with the most."""
     counts, bins, width_s = _columns(document["blocks"])
-    indices = {id(series): index for index, series in enumerate(document["series"])}
+    indices = {_key(series): index for index, series in enumerate(document["series"])}
     every = _curves(ALL, {}, document["total"])
     drawn = [{**every, "over_time": _over_time(document, counts, bins, width_s)}]
     for series in sorted(by_name(document), key=lambda series: -series["requests"])[:MAX_NAMES]:
-        index = indices[id(series)]
+        index = indices[_key(series)]
         labels = {"method": series["method"], "name": series["name"]}
         own = counts[:, counts[1] == index], bins[:, bins[1] == index]
-        one = _curves(f"{series['method']} {series['name']}", labels, series)
+        one = _curves(f"{series['method']} {series['title']}", labels, series)
         drawn.append({**one, "over_time": _over_time(document, *own, width_s)})
     return drawn
+
+
+def _key(series: dict[str, Any]) -> tuple[str, ...]:
+    return series["scenario"], series["method"], series["name"]
 
 
 def _transactions(document: Document) -> list[dict[str, Any]]:

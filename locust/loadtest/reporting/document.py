@@ -6,6 +6,7 @@ docs/reference/record.md describes it, docs/reference/record.schema.json is its 
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -288,10 +289,7 @@ STREAM_TIMES: Final = (
 
 def stream_rows(document: Document) -> list[tuple[Series, list[str]]]:
     """Return the request names whose answers were streamed, each with what `STREAM_HEADS` says."""
-    return [
-        (one, _stream_figures(one))
-        for one in sorted(document["streams"], key=lambda one: (one["name"], one["method"], one["scenario"]))
-    ]
+    return [(one, _stream_figures(one)) for one in by_name(document, "streams")]
 
 
 def _stream_figures(stream: dict[str, Any]) -> list[str]:
@@ -396,13 +394,21 @@ def _by_reason(document: Document) -> list[tuple[tuple[str, str], list[dict[str,
 
 
 def name_of(one: dict[str, Any]) -> str:
-    """Return method and name of a series on one line."""
-    return one_line(f"{one['method']} {one['name']}".strip())
+    """Return method and name of a series on one line; of one of `by_name`, its title."""
+    return one_line(f"{one['method']} {one.get('title', one['name'])}".strip())
 
 
-def by_name(document: Document) -> list[dict[str, Any]]:
-    """Return the series in the order in which every report shows them."""
-    return sorted(document["series"], key=lambda one: (one["name"], one["method"], one["scenario"]))
+def by_name(document: Document, kind: str = "series") -> list[dict[str, Any]]:
+    """Return the series, or the streams, in the order in which every report shows them.
+
+    Each has a title: its name, with its scenario where others have the same method and name, as both sides of a duet.
+    """
+    ordered = sorted(document[kind], key=lambda one: (one["name"], one["method"], one["scenario"]))
+    alike = Counter((one["name"], one["method"]) for one in ordered)
+    return [
+        {**one, "title": f"{one['name']} ({one['scenario']})" if alike[one["name"], one["method"]] > 1 else one["name"]}
+        for one in ordered
+    ]
 
 
 def met(check: dict[str, Any]) -> str:

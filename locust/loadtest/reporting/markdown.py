@@ -71,7 +71,7 @@ def summary(document: Document) -> str:
     heads = ("request", "requests", "failed", "per s", "p50 ms", "p95 ms", "p99 ms")
     rows_of_names = []
     for one in series[:MAX_NAMES]:
-        rows_of_names.append(_row(f"{one['method']} {one['name']}", one, document))
+        rows_of_names.append(_row(name_of(one), one, document))
         rows_of_names += [_row(f"… {part['name']}", part, document) for part in times_apart(one)]
     if document["total"]["requests"]:
         rows_of_names.append(_row("all", document["total"], document))

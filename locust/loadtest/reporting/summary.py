@@ -93,7 +93,7 @@ def _table(document: Document) -> ConsoleTable:
     title = f"{clock(load_s(document))} of load, response times in ms"
     table = ConsoleTable(title, ("method", "name"), ("requests", "failed", "per s", "p50", "p95", "p99", "max"))
     for series in by_name(document):
-        table.add_row((series["method"], series["name"]), _figures(series, document), _style(series))
+        table.add_row((series["method"], series["title"]), _figures(series, document), _style(series))
         _add_intervals(table, ("", _INTERVAL), 3, _times_of(series))
         for part in times_apart(series):
             table.add_row(("", f"… {part['name']}"), _figures(part, document), "dim")

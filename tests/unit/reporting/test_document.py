@@ -17,7 +17,7 @@ from loadtest.measuring.record_dict import QUANTILES
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.record_rows import Interruption
 from loadtest.measuring.recorder import Recorder
-from loadtest.reporting import document, markdown, run_page, summary, sureness
+from loadtest.reporting import chart_data, document, markdown, run_page, summary, sureness
 from loadtest.run_folder import RECORD, STREAM
 from tests import reports
 
@@ -220,6 +220,24 @@ def test_a_group_of_names_has_intervals() -> None:
     assert [(one["prefix"], len(one["members"])) for one in made["groups"]] == [("x", 6), ("y", 6)]
     quick, slow = (one["response_time"]["intervals"]["p50_s"] for one in made["groups"])
     assert quick[0] < made["groups"][0]["response_time"]["p50_s"] < quick[1] < slow[0]
+
+
+def test_names_that_two_scenarios_have_are_told_apart() -> None:
+    """As in a duet, whose sides make the same requests: on the terminal, in the comment, on the page and its charts."""
+    recorder, record = Recorder(), RunRecord("duet", 1_700_000_000.0)
+    for scenario, name in (("base", "a"), ("new", "a"), ("new", "own")):
+        for _ in range(20):
+            recorder.series(scenario, "GET", name).success(0.0, 0.0, 0.01, 0)
+    record.add(recorder.take(), 0)
+    record.load_s, record.ended = 1.0, True
+    made, console = reports.run_document(record), Console(width=200, record=True, file=io.StringIO())
+    summary.show(made, console)
+    terminal, comment, written = console.export_text(), markdown.summary(made), run_page.html(made)
+    for title in ("a (base)", "a (new)", "own"):
+        assert f" GET      {title} " in terminal
+        assert f"| GET {title} |" in comment
+        assert f"<tr class='' data-name='GET {title}'>" in written
+    assert {one["name"] for one in chart_data.of(made)["names"][1:]} == {"GET a (base)", "GET a (new)", "GET own"}
 
 
 def test_a_run_too_short_for_intervals_says_so() -> None:

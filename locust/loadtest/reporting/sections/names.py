@@ -49,7 +49,7 @@ def html(document: Document) -> str:
     heads = ("name", "requests", "failed", "per s", *_TIMES.values(), "service p99 ms", "received", "sent")
     series = by_name(document)
     rows = _rows(series[:MAX_ROWS], document)
-    foot = _name_row({**document["total"], "name": "all", "method": ""}, document, "all") if series else ""
+    foot = _name_row({**document["total"], "title": "all", "method": ""}, document, "all") if series else ""
     more = (
         f"<p class='quiet'>{len(series) - MAX_ROWS:,} more names are in stats.csv.</p>"
         if len(series) > MAX_ROWS
@@ -70,7 +70,7 @@ def _rows(series: Sequence[Series], document: Document) -> list[str]:
     for group in document["groups"]:
         members = [one for one in series if groups.prefix(one) == group["prefix"]]
         title = f"{group['prefix'] or 'other'}, {counted(len(members), 'name')}"
-        rows.append(_name_row({**group, "method": "", "name": title}, document, "group", group["prefix"]))
+        rows.append(_name_row({**group, "method": "", "title": title}, document, "group", group["prefix"]))
         rows += [_name_row(one, document, group=group["prefix"]) for one in members]
     return rows
 
@@ -85,12 +85,12 @@ def _name_row(series: Series, document: Document, kind: str = "", group: str | N
     share = "" if kind else f" style='--share:{100 * requests / most:.1f}%'"
     cells = f"<td class='n bar' data-v='{requests}'{share}>{requests:,}</td>"
     cells += "".join(f"<td class='n' data-v='{value}'>{shown}</td>" for value, shown in numbers)
-    full = f"{series['method']} {series['name']}"
+    full = f"{series['method']} {series['title']}"
     outcomes = "" if kind else "".join(f" {tag(one)}" for one in thresholds_on(document, series, LOAD))
     of_group = "" if group is None else f" data-group='{text(group)}'"
     return (
         f"<tr class='{kind}' data-name='{text(full)}'{of_group}>"
-        f"<th scope='row'>{text(series['method'])} {page.name(series['name'])}{outcomes}</th>{cells}</tr>"
+        f"<th scope='row'>{text(series['method'])} {page.name(series['title'])}{outcomes}</th>{cells}</tr>"
     )
 
 
@@ -105,7 +105,7 @@ def time_text(times: Times, figure: str) -> str:
 def _apart(series: list[dict[str, Any]]) -> str:
     """Return the times of successes and of failures apart, where a name has both."""
     rows = [
-        f"<tr><th scope='row'>{text(one['method'])} {page.name(one['name'])}</th><td>{part['name']}</td>"
+        f"<tr><th scope='row'>{text(one['method'])} {page.name(one['title'])}</th><td>{part['name']}</td>"
         f"<td class='n'>{part['requests']:,}</td>{time_cells(part)}</tr>"
         for one in series[:MAX_ROWS]
         for part in times_apart(one)
@@ -138,7 +138,7 @@ def _setup(document: Document) -> str:
         return ""
     heads = ("name", "requests", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms")
     rows = [
-        f"<tr><th scope='row'>{text(one['method'])} {page.name(one['name'])}</th>"
+        f"<tr><th scope='row'>{text(one['method'])} {page.name(one['title'])}</th>"
         f"<td class='n'>{one['requests']:,}</td><td class='n'>{one['failures']:,}</td>" + time_cells(one) + "</tr>"
         for one in by_name(document["setup"])[:MAX_ROWS]
     ]
