@@ -143,7 +143,7 @@ ALIGNED = """Object.fromEntries([...document.querySelectorAll('table:first-of-ty
 def test_a_comparison_reads_well(browser: Browser, tmp_path: Path, scheme: str) -> None:
     """The comparison's page: no complaint, no sideways scrolling on a phone, enough contrast, every interval drawn.
 
-    What was found of a figure is seen at once, without scrolling its table sideways.
+    Each request, and the verdict, change and interval of each figure, are seen without scrolling the table sideways.
     """
     page, complaints = opened(browser, comparison_page(tmp_path), scheme, 390)
     page.screenshot(path=ARTEFACTS / f"comparison-{scheme}.png", full_page=True)
@@ -151,7 +151,9 @@ def test_a_comparison_reads_well(browser: Browser, tmp_path: Path, scheme: str) 
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate(CONTRAST) == []
     assert page.locator("svg").count() == 15
-    rights = page.evaluate("[...document.querySelectorAll('td .tag')].map(tag => tag.getBoundingClientRect().right)")
+    told = "[aria-label=Differences] :is(tr.of span, td:nth-child(-n + 3), td:nth-child(3) small)"
+    rights = page.evaluate(f"[...document.querySelectorAll('{told}')].map(one => one.getBoundingClientRect().right)")
+    assert len(rights) > 30
     assert 0 < max(rights) <= 390
     page.close()
 
@@ -171,12 +173,20 @@ def test_a_capacity_is_read_on_a_phone(browser: Browser, tmp_path: Path, width: 
     page.close()
 
 
+def test_an_interval_beyond_its_drawing_is_an_arrow(browser: Browser, tmp_path: Path) -> None:
+    """30 % slower, with a margin of 5 %: the dot would be outside, and what is drawn stays inside."""
+    page, _ = opened(browser, comparison_page(tmp_path), "light", 1280)
+    drawn = page.locator("[aria-label=Differences] tbody tr", has_text="worse").filter(has_text="p50").first
+    assert (drawn.locator("polygon").count(), drawn.locator("circle").count()) == (1, 0)
+    page.close()
+
+
 def test_a_comparison_is_whole_on_a_screen(browser: Browser, tmp_path: Path) -> None:
     """At 1280 px no table scrolls sideways, and forty requests of which nothing is known are one line until opened."""
     page, _ = opened(browser, comparison_page(tmp_path), "light", 1280)
     page.screenshot(path=ARTEFACTS / "comparison-1280.png", full_page=True)
     assert page.evaluate(CUT_OFF) == []
-    numbers = ("base", "new", "change", "interval", "found from")
+    numbers = ("base", "new", "change", "found from")
     assert page.evaluate(ALIGNED) == dict.fromkeys(numbers, "right")
     assert "changes of throughput from" in page.inner_text("#main")
     assert page.evaluate("document.documentElement.scrollHeight") < 2_500

@@ -32,6 +32,7 @@ import numpy as np
 from loadtest.comparing import precision
 from loadtest.estimating.intervals import independent, student_t, wilson
 from loadtest.estimating.resampling import MIN_STRETCHES, PAIRS, QUANTILES, Estimate
+from loadtest.measuring.histogram import samples_needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +71,8 @@ class Difference:
 
     Attributes:
         metric: one of `METRICS`; in a duet also `PAIRS`, which has a change only.
-        base: in seconds, in requests per second, or as a ratio; None when the run does not have it.
+        base: in seconds, in requests per second, or as a ratio; None when the run does not have it, or has too few
+            requests for such a percentile.
         new: the same of the newer run.
         change: relative (0.1 is 10 % more); for an error ratio the difference. None when it is unknown.
         low: lower end of the interval.
@@ -176,7 +178,7 @@ def difference_of(name: Name, metric: str, base: Estimate | None, new: Estimate 
         new: the same of the newer one; of the figure by pairs, both are the ratio.
         terms: of the comparison.
     """
-    values = (None, None) if metric == PAIRS else (_value(base), _value(new))
+    values = (None, None) if metric == PAIRS else (_value(metric, base), _value(metric, new))
     obstacle = obstacle_to(metric, base, new)
     if obstacle or base is None or new is None:
         reason, factor = obstacle or ("", None)
@@ -242,8 +244,12 @@ def _relative(ratio: float, error: float, degrees: float, drawn: Floats, level: 
     return _Bounds(math.expm1(ratio), math.expm1(low), math.expm1(high), error, t, degrees)
 
 
-def _value(estimate: Estimate | None) -> float | None:
-    return None if estimate is None or math.isnan(estimate.value) else estimate.value
+def _value(metric: str, estimate: Estimate | None) -> float | None:
+    """Return a figure of one run; None for a percentile of fewer requests than show one."""
+    if estimate is None or math.isnan(estimate.value):
+        return None
+    is_shown = metric not in QUANTILES or estimate.requests >= samples_needed(QUANTILES[metric])
+    return estimate.value if is_shown else None
 
 
 def conclude(

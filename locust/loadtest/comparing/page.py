@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.comparing import text as words
 from loadtest.comparing.difference import ERROR_MARGIN_SHARE, Conclusion, Difference
+from loadtest.estimating.resampling import PAIRS
 from loadtest.reporting import page
 from loadtest.reporting.document import target_sentence
 from loadtest.reporting.page import text
@@ -25,9 +26,13 @@ TONES: Final = {
     Conclusion.SAME: "",
     Conclusion.INCONCLUSIVE: "doubt",
 }
+_HEADS: Final = ("figure", "verdict", "change", "", "base", "new", "found from")
+_NUMBERS: Final = (2, 4, 5, 6)
+"""Which of them have numbers below them."""
 _WIDTH: Final = 150
 _HEIGHT: Final = 18
 _REACH: Final = 4.0  # margins from the middle to the edge of a drawing
+_EDGE: Final = 5.0
 
 
 def html(comparison: Comparison, base: Document, new: Document, more: str = "") -> str:
@@ -40,12 +45,13 @@ def html(comparison: Comparison, base: Document, new: Document, more: str = "") 
         more: a section of its own.
     """
     title = f"{comparison.base} and {comparison.new}"
+    two = "two versions" if any(one.metric == PAIRS for one in comparison.names[0].differences) else "two runs"
     found = words.clear(comparison)
     told = [words.sentence(*one) for one in found[: words.MOST_CLEAR]] + [words.not_listed(found)]
     clear = "".join(f"<li>{text(one)}</li>" for one in told if one)
     notes = "".join(f"<li>{text(note)}</li>" for note in comparison.notes)
     tone, further = TONES[comparison.conclusion] or "good", words.next_step(comparison)
-    body = f"""<header class="top"><div class="wrap"><h1>Comparison of two runs</h1>
+    body = f"""<header class="top"><div class="wrap"><h1>Comparison of {two}</h1>
 <p class="when">{text(comparison.base)} → {text(comparison.new)}</p></div></header>
 <main id="main" class="wrap">
 <section class="verdict {tone}" aria-label="Verdict"><p>{text(words.SENTENCES[comparison.conclusion])}</p>
@@ -55,13 +61,13 @@ def html(comparison: Comparison, base: Document, new: Document, more: str = "") 
 <small>{text(words.method(comparison))}</small></h2>
 <p>{text(_upper(words.precision(comparison)))}.</p>{_names(comparison)}{_undecided(comparison)}</section>
 {more}
-<section aria-labelledby="runs-title"><h2 id="runs-title">The two runs</h2>
+<section aria-labelledby="runs-title"><h2 id="runs-title">The {two}</h2>
 <div class="facts">{_facts("Base", base)}{_facts("New", new)}</div></section>
 </main>
-<footer><div class="wrap">In each drawing the band is the margin, the bar the interval, the dot the difference itself.
-Intervals come from resampling whole stretches of each run, which respects autocorrelation; they hold simultaneously.
-A change that is "found from" a size on would have been found in 95 of 100 such comparisons; a smaller one may be
-inconclusive.
+<footer><div class="wrap">In each drawing the band is the margin, the bar the interval, the dot the difference
+itself; an arrow leads beyond it. Intervals come from resampling whole stretches of each run, which respects
+autocorrelation; they hold simultaneously. A change that is "found from" a size on would have been found in 95 of 100
+such comparisons; a smaller one may be inconclusive.
 </div></footer>"""
     return page.whole(title, body)
 
@@ -73,27 +79,31 @@ def _upper(sentence: str) -> str:
 def _names(comparison: Comparison) -> str:
     rows = []
     for name in comparison.shown:
-        for index, difference in enumerate(name.differences):
-            head = ""
-            if not index:
-                conclusion = name.conclusion
-                tag = f"<br><span class='tag {TONES[conclusion]}'>{conclusion.value}</span>"
-                head = f"<th scope='rowgroup' rowspan='{len(name.differences)}'>{_label(name)}{tag}</th>"
-            rows.append(_row(head, difference, comparison.margin))
-    heads = ("request", "figure", "verdict", "change", "interval", "", "base", "new", "found from")
-    return page.table("Differences", heads, rows)
+        title = f"<span>{_label(name)} {_tag(name.conclusion)}</span>"
+        rows.append(f"<tr class='of'><th scope='colgroup' colspan='{len(_HEADS)}'>{title}</th></tr>")
+        rows += [_row(one, comparison.margin) for one in name.differences]
+    return page.table("Differences", _HEADS, rows, numbers=_NUMBERS)
 
 
-def _row(head: str, difference: Difference, margin: float) -> str:
-    conclusion = difference.conclusion
-    verdict = f"<span class='tag {TONES[conclusion]}' title='{text(difference.reason)}'>{conclusion.value}</span>"
-    change = (words.change(difference, difference.change), words.interval(difference))
+def _row(difference: Difference, margin: float) -> str:
+    """Return the row of a figure; what was found comes first, as a phone shows no more than three columns."""
     base, new = (words.value(difference, one) for one in (difference.base, difference.new))
-    # What was found comes first: a phone shows three or four columns of them.
     return (
-        f"<tr>{head}<td>{text(words.HEADINGS[difference.metric])}</td><td>{verdict}</td>{_numbers(change)}"
-        f"<td>{_drawing(difference, margin)}</td>{_numbers((base, new, words.found_from(difference)))}</tr>"
+        f"<tr><td>{text(words.HEADINGS[difference.metric])}</td><td>{_tag(difference.conclusion)}</td>"
+        f"{_change(difference)}<td>{_drawing(difference, margin)}</td>"
+        f"{_numbers((base, new, words.found_from(difference)))}</tr>"
     )
+
+
+def _tag(conclusion: Conclusion) -> str:
+    return f"<span class='tag {TONES[conclusion]}'>{conclusion.value}</span>"
+
+
+def _change(difference: Difference) -> str:
+    """Return the change with its interval below it, or why it has none."""
+    if below := words.interval(difference):
+        return f"<td class='n'>{text(words.change(difference, difference.change))}<br><small>{text(below)}</small></td>"
+    return f"<td class='n why'><small>{text(difference.reason)}</small></td>"
 
 
 def _numbers(texts: Iterable[str]) -> str:
@@ -130,13 +140,31 @@ def _drawing(difference: Difference, margin: float) -> str:
         f"<rect x='{left:.1f}' y='1' width='{right - left:.1f}' height='{_HEIGHT - 2}' fill='var(--grid)'/>"
         f"<line x1='{_WIDTH / 2}' x2='{_WIDTH / 2}' y1='0' y2='{_HEIGHT}' stroke='var(--line)'/>"
         f"<line x1='{low:.1f}' x2='{high:.1f}' y1='{centre}' y2='{centre}' stroke='{colour}' stroke-width='3'/>"
-        f"<circle cx='{middle:.1f}' cy='{centre}' r='4.5' fill='{colour}'/></svg>"
+        + "".join(sorted({_end(low, colour), _end(high, colour)}))
+        + (
+            f"<circle cx='{middle:.1f}' cy='{centre}' r='4.5' fill='{colour}'/></svg>"
+            if _is_inside(middle)
+            else "</svg>"
+        )
     )
 
 
+def _end(place: float, colour: str) -> str:
+    """Return the head of an arrow where an end is beyond the drawing."""
+    if _is_inside(place):
+        return ""
+    tip, back = (_WIDTH, -9) if place > _WIDTH / 2 else (0, 9)
+    points = f"{tip},{_HEIGHT / 2} {tip + back},{_HEIGHT / 2 - 6} {tip + back},{_HEIGHT / 2 + 6}"
+    return f"<polygon points='{points}' fill='{colour}'/>"
+
+
+def _is_inside(place: float) -> bool:
+    return _EDGE < place < _WIDTH - _EDGE
+
+
 def _place(change: float, margin: float) -> float:
-    share = max(-1.0, min(1.0, change / (margin * _REACH)))
-    return _WIDTH / 2 * (1 + share * 0.96)
+    """Return where a change is drawn; beyond the reach, at the edge."""
+    return max(_EDGE, min(_WIDTH - _EDGE, _WIDTH / 2 + (_WIDTH / 2 - _EDGE) * change / (margin * _REACH)))
 
 
 def _facts(title: str, document: Document) -> str:

@@ -189,7 +189,8 @@ def interval(difference: Difference) -> str:
     """Return the interval of the change; empty without one."""
     if difference.low is None or difference.high is None:
         return ""
-    return f"{change(difference, difference.low)} to {change(difference, difference.high)}"
+    low, high = (change(difference, one) for one in (difference.low, difference.high))
+    return f"{low.removesuffix(' points')} to {high}"
 
 
 def sentence(name: Name, difference: Difference) -> str:

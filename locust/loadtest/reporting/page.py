@@ -87,7 +87,15 @@ def whole(title: str, body: str, data: Any = None) -> str:
 """
 
 
-def table(label: str, heads: Sequence[str], rows: Iterable[str], foot: str = "", *, key: str = "") -> str:
+def table(
+    label: str,
+    heads: Sequence[str],
+    rows: Iterable[str],
+    foot: str = "",
+    *,
+    key: str = "",
+    numbers: Iterable[int] | None = None,
+) -> str:
     """Return a table that scrolls sideways on a small screen.
 
     Args:
@@ -97,11 +105,12 @@ def table(label: str, heads: Sequence[str], rows: Iterable[str], foot: str = "",
         foot: a last row that sorting leaves in place, as HTML.
         key: the id of a table that is sorted by its headings, which are buttons, and searched by its first column; all
             other columns hold numbers.
+        numbers: which columns hold numbers, from 0 on; by default those of which the first row has one.
     """
 
     rows = list(rows)
     cells = re.findall(r"<t[hd][^>]*>", rows[0]) if rows else []
-    kinds = {index for index, cell in enumerate(cells) if "class='n" in cell}
+    kinds = {index for index, cell in enumerate(cells) if "class='n" in cell} if numbers is None else {*numbers}
 
     def head(index: int, word: str) -> str:
         inner = f"<button type='button'>{word}</button>" if key else word

@@ -43,6 +43,15 @@ def test_too_few_requests_for_a_percentile_are_said() -> None:
     assert p99.reason.startswith("needs 1,000 requests in each run, but the base run has ")
 
 
+def test_a_percentile_that_too_few_requests_show_is_no_number() -> None:
+    """Of some 150 requests p95 is one, though it cannot be compared; p99 needs 299."""
+    random = np.random.default_rng(5)
+    found = compare(*(run(System(names=1, requests_per_s=2.5), random) for _ in range(2)))
+    p95, p99 = found.names[-1].differences[-2:]
+    assert (p95.metric, p95.base is None, p95.change) == ("p95", False, None)
+    assert (p99.metric, p99.base, p99.new) == ("p99", None, None)
+
+
 def p50_of(base: BlockedRun, new: BlockedRun) -> Difference:
     """Return the difference of the median of the only name."""
     return next(one for one in compare(base, new).names[0].differences if one.metric == "p50")
