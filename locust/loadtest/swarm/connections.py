@@ -1,23 +1,22 @@
-"""Connections: those of the master's socket, and the memory that they fill.
+"""The connections of the master's socket, and a bound on the memory that their messages fill.
 
-ZeroMQ takes whatever arrives, and holds it until it is a whole message that the master takes. It can bound a message,
-but not its parts, and a queue that it bounds can end the process: a connection that breaks while its queue is full,
-with a ping behind, fails an assertion of ZeroMQ. So no queue is bounded, but the memory of the process is: where it
-grows by `MOST_HELD_BYTES` while messages wait or are incomplete, nobody is let in any more, the connections of which
-most waits are closed, and what waits of them is dropped. At `_BEYOND` times as much, whoever sends anything is closed.
-Who is closed connects again at once, and would fill more each time until that is seen: so it has to wait at the door,
-where ZeroMQ takes no message yet. Workers that were closed come back by themselves.
+ZeroMQ accepts everything that arrives and holds it until the master takes it, message by message. It can limit the size
+of a message part but not the number of parts, and limiting its queues is dangerous: a connection that breaks while its
+queue is full, with a ping behind the messages, fails an assertion and ends the process. So the queues are unbounded and
+the process's memory is bounded instead. When it grows by `MOST_HELD_BYTES` while messages are queued or incomplete, new
+connections are refused, the connections with the largest backlogs are closed, and their backlogs are dropped. At
+`_BEYOND` times that, every connection that sends anything is closed. A closed peer reconnects immediately and would add
+to the backlog each time, which is why new ones are refused at the handshake, where ZeroMQ accepts no messages yet.
+Workers that were closed reconnect once there is room.
 
-Bytes alone say too little: an empty part is 2 of them on the wire, and 64 in memory. Memory alone does too: a master
-fills it itself when it reads test data.
+Neither bytes nor memory alone is enough: an empty part is 2 bytes on the wire and 64 in memory, and the master also
+fills memory itself, for example when it reads test data.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
-import socket
 import sys
 import time
 from collections import defaultdict
@@ -28,7 +27,7 @@ import gevent.monkey
 import zmq.green as zmq
 
 from loadtest.measuring.machine import resident_bytes
-from loadtest.swarm import refusals
+from loadtest.swarm import refusals, tcp
 from loadtest.swarm.monitor import ACCEPTED, CLOSED, Monitor
 
 if TYPE_CHECKING:
@@ -51,12 +50,7 @@ _SMALL_BYTES: Final = 64 * 1024
 """What may wait of each connection while memory is taken for calm."""
 _LONGEST_MESSAGE_S: Final = 60.0
 """How long a connection may hold more of a message that is not whole; calm would be put off for as long as it likes."""
-_BYTES_RECEIVED: Final = slice(128, 136)
-"""tcpi_bytes_received in Linux's struct tcp_info (include/uapi/linux/tcp.h); its first byte is the state."""
-_ESTABLISHED: Final = 1
 # gevent's belong to the greenlets of one thread
-_Socket: Final = gevent.monkey.get_original("socket", "socket")
-_close: Final = gevent.monkey.get_original("os", "close")
 _sleep: Final = gevent.monkey.get_original("time", "sleep")
 _start_thread: Final = gevent.monkey.get_original("_thread", "start_new_thread")
 
@@ -69,7 +63,7 @@ class Connections:
         port: returns the port that it listens on.
 
     Attributes:
-        has_room: whether there is room for what others send; nobody should be let in otherwise.
+        has_room: whether new connections may be accepted.
     """
 
     def __init__(self, server: Any, port: Callable[[], int]) -> None:
@@ -77,17 +71,17 @@ class Connections:
         self._port = port
         self._received: dict[int, int] = {}
         self._waiting: dict[int, int] = {}
-        """Bytes that came and were not taken, by the connection's file descriptor."""
+        """Bytes that arrived and were not taken, by the connection's file descriptor."""
         self._taken: defaultdict[int, int] = defaultdict(int)
         """Bytes that were taken since the last count."""
         self._taken_at_s: dict[int, float] = {}
         self._cut: set[int] = set()
-        """Connections that were closed since there is no room."""
+        """Connections that were closed because there was no room, while there still is none."""
         self._arrived_bytes = 0
-        """Since nothing waited: what waits is part of it."""
+        """Since the queues were last empty, so it includes everything queued."""
         self._looks = 0
         self._calm_bytes = self._trimmed_bytes = resident_bytes()
-        """The process's memory when last nothing waited, and when last what was free of it was given back."""
+        """The process's memory when the queues were last empty, and when free memory was last given back."""
         self.has_room = True
         self._ended = False
         monitor = Monitor.of(server)
@@ -96,17 +90,17 @@ class Connections:
         self._greenlet = None
         if sys.platform == "linux":
             self._greenlet = gevent.spawn(self._watch)
-            _start_thread(self._watch_beside, ())
+            _start_thread(self._watch_in_thread, ())
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self._received)
 
     def takes(self, descriptor: int, size_bytes: int) -> bool:
-        """Note a message that was taken from ZeroMQ; return whether anybody wants to see it.
+        """Note a message that was taken from ZeroMQ; return whether it should be handled.
 
-        While there is no room, what waits of connections that are gone is dropped, like what was on its way: to read it
-        would keep workers out for as long. Their numbers are nobody else's meanwhile: nobody is let in.
+        While there is no room, messages of closed connections are dropped: handling them would keep workers out for as
+        long as that takes. Their descriptors cannot belong to other connections yet, because new ones are refused.
         """
         self._taken[descriptor] += size_bytes
         return self.has_room or (descriptor in self._received and descriptor not in self._cut)
@@ -143,41 +137,58 @@ class Connections:
             if grown_bytes > MOST_HELD_BYTES / 4 or self._looks % _COUNT_EVERY == 0:
                 self._look()
 
-    def _watch_beside(self) -> None:
-        """Close whoever fills the memory while something else holds up the greenlets, as a long report does.
+    def _watch_in_thread(self) -> None:
+        """Close every sender when memory fills up while a long task, such as a report, blocks the event loop.
 
-        It runs in a thread of its own. Nobody answers handshakes meanwhile, so that no further ones come in.
+        No handshake is answered meanwhile, so no new connection can send.
         """
         while not self._is_over:
             _sleep(_LOOK_EVERY_S)
             if resident_bytes() - self._calm_bytes > _BEYOND * MOST_HELD_BYTES:
-                came = {one: (self._bytes_received(one) or 0) - before for one, before in list(self._received.items())}
-                senders = {one for one, bytes_ in came.items() if bytes_ > 0}
-                arrived_bytes = self._arrived_bytes + sum(came[one] for one in senders)
-                if _MOST_PER_BYTE * arrived_bytes > _BEYOND * MOST_HELD_BYTES:
-                    self._cut |= senders
-                    self._shut(senders)
+                self._cut_off_senders()
+
+    def _cut_off_senders(self) -> None:
+        port = self._port()
+        came = {one: (tcp.bytes_received(one, port) or 0) - before for one, before in list(self._received.items())}
+        senders = {one for one, bytes_ in came.items() if bytes_ > 0}
+        arrived_bytes = self._arrived_bytes + sum(came[one] for one in senders)
+        if _MOST_PER_BYTE * arrived_bytes > _BEYOND * MOST_HELD_BYTES:
+            self._cut |= senders
+            tcp.shut_down(senders, port)
 
     def _look(self) -> None:
+        """Bring the counts up to date, and close connections if the memory that messages hold says so."""
         all_taken = not int(self._server.get(zmq.EVENTS)) & zmq.POLLIN
         senders = self._count(all_taken=all_taken)
-        self._cut_off(
-            {
-                one
-                for one, taken_s in self._taken_at_s.items()
-                if self._waiting[one] > _SMALL_BYTES and time.monotonic() - taken_s > _LONGEST_MESSAGE_S
-            },
-            f"a message was not whole after {_LONGEST_MESSAGE_S:g} s",
-        )
+        self._cut_off_stalled()
         largest = max(self._waiting.values(), default=0)
         if largest <= _SMALL_BYTES and all_taken:
             self._calm_bytes = self._trimmed(min(self._calm_bytes, self._trimmed_bytes))
             self._arrived_bytes = 0
             self._let_in()
-            return
+        else:
+            self._bound_memory(senders, largest)
+
+    def _cut_off_stalled(self) -> None:
+        """Close the connections that have left a message incomplete for too long."""
+        earliest_s = time.monotonic() - _LONGEST_MESSAGE_S
+        stalled = {
+            one
+            for one, taken_s in self._taken_at_s.items()
+            if self._waiting[one] > _SMALL_BYTES and taken_s < earliest_s
+        }
+        self._cut_off(stalled, f"a message was not whole after {_LONGEST_MESSAGE_S:g} s")
+
+    def _bound_memory(self, senders: set[int], largest: int) -> None:
+        """Refuse connections, and close some, if messages hold too much memory.
+
+        Args:
+            senders: the connections that sent something since the last count.
+            largest: the most bytes that wait of one connection.
+        """
         is_due = not self.has_room and self._looks % _TRIM_EVERY == 0
         grown_bytes = self._trimmed(0 if is_due else self._trimmed_bytes) - self._calm_bytes
-        # What arrived may be little: then the memory is the master's own, as of test data that it reads.
+        # If little arrived, the master filled the memory itself, for example with test data.
         held_bytes = min(grown_bytes, _MOST_PER_BYTE * self._arrived_bytes)
         if held_bytes <= MOST_HELD_BYTES:
             if held_bytes <= MOST_HELD_BYTES / 2:
@@ -201,9 +212,9 @@ class Connections:
             self._forget(descriptor)
 
     def _trimmed(self, before_bytes: float) -> float:
-        """Return the process's memory; where much was added to what it was, without what is free of it.
+        """Return the process's memory; if it grew much beyond ``before_bytes``, return free memory to the system first.
 
-        Messages that were taken leave it, also while others wait, and each flood would add to it.
+        The C library keeps what handled messages free, even while others are queued, so each flood would add to it.
         """
         if resident_bytes() - before_bytes > MOST_HELD_BYTES / 4:
             _give_back_memory()
@@ -215,7 +226,7 @@ class Connections:
         taken, self._taken = self._taken, defaultdict(int)
         senders, now_s = set(), time.monotonic()
         for descriptor, before in list(self._received.items()):
-            now = self._bytes_received(descriptor)
+            now = tcp.bytes_received(descriptor, self._port())
             if now is None:  # another took its name: ZeroMQ keeps it, and does not tell that its peer left
                 self._forget(descriptor)
                 continue
@@ -230,40 +241,10 @@ class Connections:
                 senders.add(descriptor)
         return senders
 
-    def _bytes_received(self, descriptor: int) -> int | None:
-        with self._opened(descriptor) as connection:
-            if connection is None:
-                return None
-            found = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED.stop)
-        return int.from_bytes(found[_BYTES_RECEIVED], sys.byteorder) if found[0] == _ESTABLISHED else None
-
     def _close(self, descriptors: Iterable[int], why: str) -> None:
         for _ in descriptors:
             refusals.refuse(refusals.HANDSHAKE, why)
-        self._shut(descriptors)
-
-    def _shut(self, descriptors: Iterable[int]) -> None:
-        for descriptor in descriptors:
-            with self._opened(descriptor) as connection, contextlib.suppress(OSError):
-                if connection:
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    @contextlib.contextmanager
-    def _opened(self, descriptor: int) -> Any:
-        """Open a connection of ZeroMQ's once more; None where it closed it, and another file may have its number."""
-        connection = None
-        with contextlib.ExitStack() as opened:
-            with contextlib.suppress(OSError):
-                duplicate = os.dup(descriptor)
-                opened.callback(_close, duplicate)
-                connection = _Socket(fileno=duplicate)
-                opened.callback(connection.detach)
-            yield connection if connection is not None and self._is_own(connection) else None
-
-    def _is_own(self, connection: Any) -> bool:
-        with contextlib.suppress(OSError, IndexError):  # no socket; one of this machine's own, without a name
-            return bool(connection.getsockname()[1] == self._port())
-        return False
+        tcp.shut_down(descriptors, self._port())
 
 
 def _give_back_memory() -> None:

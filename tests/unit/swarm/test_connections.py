@@ -17,7 +17,7 @@ import zmq.green as zmq
 from gevent import socket
 
 from loadtest.measuring.machine import resident_bytes
-from loadtest.swarm import connections
+from loadtest.swarm import connections, tcp
 from loadtest.swarm.monitor import CLOSED, Monitor
 from loadtest.swarm.sockets import MasterEnd
 from tests.link_ends import heard, master_end, speaker
@@ -249,8 +249,8 @@ def test_another_file_under_the_number_of_a_connection_is_left_alone(master: Mas
         before = len([*Path("/proc/self/fd").iterdir()])
         for _ in range(50):
             for descriptor in (file.fileno(), pair[0].fileno(), 100_000):
-                assert master._connections._bytes_received(descriptor) is None
-                master._connections._shut([descriptor])
+                assert tcp.bytes_received(descriptor, master.port) is None
+                tcp.shut_down([descriptor], master.port)
         assert len([*Path("/proc/self/fd").iterdir()]) < before + 50
         pair[0].sendall(b"x")
 

@@ -9,7 +9,7 @@ import msgpack
 import pytest
 import zmq.green as zmq
 
-from loadtest.swarm import refusals, sockets
+from loadtest.swarm import refusals, sockets, tcp
 from loadtest.swarm.keys import Keys
 from loadtest.swarm.monitor import ACCEPTED, Monitor
 from loadtest.swarm.sockets import MasterEnd, check_reach
@@ -116,7 +116,7 @@ def test_what_a_broken_connection_left_is_not_held_against_its_worker(master: Ma
         for _ in range(5):
             worker.send(msgpack.packb(("client_stopped", None, "worker")))
         gevent.sleep(0.2)  # they have arrived, and wait
-        with master._connections._opened(connection) as opened:
+        with tcp.opened(connection, master.port) as opened:
             opened.shutdown(socket.SHUT_RDWR)
         eventually(lambda: accepted and master.is_connected("worker"))
         worker.send(msgpack.packb(("client_ready", -1, "worker")))
