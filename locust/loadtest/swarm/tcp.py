@@ -3,6 +3,8 @@
 ZeroMQ opens and closes its connections in a thread of its own and reports only their descriptors. By the time one is
 looked at, its number may belong to another file, so each function checks first that it is a connection to the port of
 the socket in question, and otherwise does nothing.
+
+Tested in tests/unit/swarm/test_connections.py.
 """
 
 from __future__ import annotations
