@@ -245,9 +245,19 @@ def found_from(difference: Difference) -> str:
     """Return the smallest change that was sure to be found: relative, or in percentage points."""
     if difference.found_from is None:
         return "-"
-    if difference.found_from > _LARGEST_TOLD:
-        return f"more than {_LARGEST_TOLD:.0%}"
+    if difference.metric != "error_ratio":
+        return _size(difference.found_from)
     return change(difference, difference.found_from).removeprefix("+")
+
+
+def _size(relative: float) -> str:
+    """Return the size of a relative change that is found; of a very large one, that it is."""
+    return f"over {_LARGEST_TOLD:.0%}" if relative > _LARGEST_TOLD else f"{relative:.1%}"
+
+
+def _length(seconds: float) -> str:
+    """Return how long runs would have to be; where that is not sensible, that it is more than a day."""
+    return "over a day" if seconds > _DAY_S else duration(seconds)
 
 
 def of_looks(share: float) -> str:
@@ -298,9 +308,10 @@ def outlook_sentences(found: Outlook) -> list[str]:
     by_metric = found.names.get(ALL, {})
     times = {metric: one for metric, one in by_metric.items() if metric in QUANTILES}
     if not times:
-        return [f"a comparison with {found.run_id} will be inconclusive: too few requests, or too short"]
-    changes = ", ".join(f"{metric} from {one.found_from:.1%} on" for metric, one in times.items())
-    lengths = ", ".join(f"{metric} {duration(one.decided_after_s)}" for metric, one in times.items())
+        next_ = "Next: make a run of a minute or more, with at least 20 requests"
+        return [f"a comparison with {found.run_id} will be inconclusive: too few requests, or too short. {next_}"]
+    changes = ", ".join(f"{metric} from {_size(one.found_from)} on" for metric, one in times.items())
+    lengths = ", ".join(f"{metric} {_length(one.decided_after_s)}" for metric, one in times.items())
     return [
         f"of all requests, {duration(found.seconds)} will find changes of {changes}; smaller ones may be inconclusive",
         f"to find those of {found.found_once_decided:.1%}, and equal runs the same, both runs need: {lengths}",
@@ -313,10 +324,11 @@ def show_outlook(found: Outlook, console: Console) -> None:
     table = ConsoleTable(f"{found.run_id}: changes that are found, and run lengths that decide", ("request",), heads)
     for name, by_metric in found.names.items():
         table.add_row((label(name),), [_precision(by_metric.get(metric)) for metric in METRICS_OF_OUTLOOK])
-    console.print(table)
+    if found.names:
+        console.print(table)
     for one in outlook_sentences(found):
         print_line(console, "precision", one)
 
 
 def _precision(one: Precision | None) -> str:
-    return "-" if one is None else f"{one.found_from:.1%} {duration(one.decided_after_s)}"
+    return "-" if one is None else f"{_size(one.found_from)} {_length(one.decided_after_s)}"

@@ -202,4 +202,4 @@ def test_no_absurd_size_is_told() -> None:
     (name,) = compare(*(run(replace(BUSY, names=1), np.random.default_rng(1)) for _ in range(2))).names
     p50 = next(one for one in name.differences if one.metric == "p50")
     told = [text.found_from(replace(p50, found_from=size)) for size in (0.071, 9.99, 760.6, None)]
-    assert told == ["7.1%", "999.0%", "more than 1000%", "-"]
+    assert told == ["7.1%", "999.0%", "over 1000%", "-"]

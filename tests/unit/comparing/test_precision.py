@@ -1,17 +1,20 @@
 """Precision: what runs can tell apart, checked against comparisons of simulated runs."""
 
+import io
 import math
 import statistics
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from bench.compare.simulation import System, run
-from loadtest.comparing import precision
+from loadtest.comparing import precision, text
 from loadtest.comparing.comparison import compare
 from loadtest.comparing.difference import Conclusion
-from loadtest.comparing.outlook import outlook
+from loadtest.comparing.outlook import Outlook, Precision, outlook
+from loadtest.estimating.blocked_run import ALL
 
 SYSTEM = System(names=1, requests_per_s=60, weather=0.02, memory=0.0, spread=0.3)
 
@@ -61,3 +64,19 @@ def test_runs_of_the_length_that_decides_decide() -> None:
         (compared,) = compare(run(longer, random), run(longer, random)).names
         same += next(one for one in compared.differences if one.metric == "p50").conclusion is Conclusion.SAME
     assert same >= 9
+
+
+def test_a_plan_names_no_absurd_numbers() -> None:
+    """A run that shows next to nothing has no changes of thousands of percent, nor runs of weeks."""
+    figures = {"p50": Precision(151.3, 40.0), "p95": Precision(9.9, 24 * 86_400.0)}
+    sentences = text.outlook_sentences(Outlook("r", 60, 0.05, {ALL: figures}))
+    assert "p50 from over 1000% on, p95 from 990.0% on" in sentences[0]
+    assert sentences[1].endswith("both runs need: p50 40 s, p95 over a day")
+
+
+def test_a_plan_with_a_run_that_shows_nothing_says_what_to_do() -> None:
+    """It has no table, and names the run that would show something."""
+    console = Console(width=200, record=True, file=io.StringIO())
+    text.show_outlook(Outlook("r", 10, 0.05, {}), console)
+    (line,) = console.export_text().splitlines()
+    assert line.endswith("too short. Next: make a run of a minute or more, with at least 20 requests")
