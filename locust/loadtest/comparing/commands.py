@@ -32,6 +32,7 @@ from loadtest.exceptions import ExitCode, LoadtestError, RecordError
 from loadtest.progress import Steps, one_line, output
 from loadtest.reporting import document as run_document
 from loadtest.reporting import files
+from loadtest.reporting.console_table import print_line
 from loadtest.run_folder import RunFolder
 from loadtest.settings.config import Config
 
@@ -138,6 +139,10 @@ def end_with_duet(
         click.echo(f"error: {one_line(sentence)}", err=True)
     if code == ExitCode.NOT_TRUSTWORTHY and duet.is_fair(document):
         code = int(ExitCode.PASSED)
+    elif code == ExitCode.NOT_TRUSTWORTHY:
+        print_line(
+            output(), "exit code", f"{code}, whatever was found: the run is not trustworthy; its verdict says why"
+        )
     return code or exit_code(found) or (ExitCode.ERROR if problems else ExitCode.PASSED)
 
 

@@ -1,16 +1,18 @@
 """Duet: a small difference under large common noise is found, and none where there is none."""
 
+import json
 import math
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import gevent
 import pytest
 from locust.env import Environment
 
-from loadtest.comparing import duet, duet_page, duet_user, text
+from loadtest.comparing import commands, duet, duet_page, duet_user, text
 from loadtest.comparing.commands import exit_code
 from loadtest.comparing.comparison import Comparison, compare
 from loadtest.comparing.core_waits import CoreWaits, Use
@@ -20,6 +22,7 @@ from loadtest.comparing.greenlet_random import GreenletRandom
 from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.estimating.looks import Look
 from loadtest.exceptions import ExitCode, UsageError
+from loadtest.judging.violation import Violation
 from loadtest.local import two_versions
 from loadtest.local.two_versions import Version
 from loadtest.measuring import record_dict
@@ -27,13 +30,14 @@ from loadtest.measuring.labels import PAIRS
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.reporting.document import Document
+from loadtest.run_folder import RECORD
 from loadtest.users import declared
 from tests import reports
 
 VERSIONS = (Version("the old one", "http://old"), Version("the new one", "http://new"))
 
 
-def document(slower: float, seconds: int = 60) -> Document:
+def document(slower: float, seconds: int = 60, *violated: str) -> Document:
     """Return a run of 60 iterations a second on each side, whose machine halves its speed now and then."""
     environment, record, random = Environment(), RunRecord("duet", 1_700_000_000.0), Random(8)
     recorder, counter = Recorder.of(environment), PairCounter(environment)
@@ -49,7 +53,8 @@ def document(slower: float, seconds: int = 60) -> Document:
             counter.count("duet-a", *requests)
         record.add(recorder.take(), second)
     record.load_s, record.ended = float(seconds), True
-    return reports.run_document(record)
+    violations = tuple(Violation(rule, "worker 0", 1.0, 0.5, f"{rule} is too high") for rule in violated)
+    return reports.run_document(record, violations, "error_ratio < 1%")
 
 
 def conclusions(comparison: Comparison) -> dict[str, Conclusion]:
@@ -277,6 +282,20 @@ def test_an_item_of_a_feed_is_dealt_to_both_sides() -> None:
     gevent.joinall(sides)
     assert sides[0].value == sides[1].value == [{"id": number} for number in range(4)]
     assert sides[0].value[0] is not sides[1].value[0]
+
+
+@pytest.mark.parametrize(
+    ("violated", "code"), [("other_processes", ExitCode.THRESHOLD_FAILED), ("run_delay", ExitCode.NOT_TRUSTWORTHY)]
+)
+def test_a_duet_that_is_not_trustworthy_says_why_its_exit_code_is_another(
+    violated: str, code: ExitCode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its comparison found a slow-down; the run's own verdict comes first, unless both sides met the reason alike."""
+    (tmp_path / RECORD).write_text(json.dumps(document(1.1, 60, violated)))
+    assert commands.end_with_duet(tmp_path, VERSIONS, duet.MARGIN, ExitCode.NOT_TRUSTWORTHY) == code
+    said = capsys.readouterr().out
+    assert "comparison   worse" in said
+    assert ("exit code    5, whatever was found: the run is not trustworthy" in said) is (violated == "run_delay")
 
 
 def test_a_version_that_is_not_there_is_wrong_usage() -> None:
