@@ -51,7 +51,7 @@ def main() -> None:
     """Print the table."""
     print(f"Python {platform.python_version()}, {WORKERS} workers, {RUN_S} s each\n")
     print(
-        "| items/s of a worker | its users | calls | p50 µs | p99 µs | p99.9 µs | longest µs | waits | master's CPU |"
+        "| items/s per worker | users per worker | calls | p50 µs | p99 µs | p99.9 µs | max µs | waits | master CPU |"
     )
     print("|---:|---:|---:|---:|---:|---:|---:|---|---:|")
     for rate_per_s, users in CASES:
